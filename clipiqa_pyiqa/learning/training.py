@@ -19,7 +19,7 @@ from ..errors import CLIPIQAError, counted
 from ..errors.arguments import SharedOptions, checked
 from ..files.locking import locked
 from ..files.names import csv_line
-from ..files.writing import check_folder, check_output, write_bytes, write_text
+from ..files.writing import check_folder, write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file
 from ..weights.checkpoint import load_pickled
@@ -229,12 +229,11 @@ def _read_state(path: Path, run: str) -> Any:
 def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
     """Make and lock the folder of a run; raise if it holds another run's files."""
     found = check_folder(folder, ())
-    way_out = "set resume to continue this run, set overwrite to replace it, or name another folder"
     with locked(found):
-        for name in (STATE, LAST, BEST, LOG):
-            check_output(found / name, overwrite=resume or overwrite, way_out=way_out)
-            if not resume:
-                (found / name).unlink(missing_ok=True)
+        for file in [] if resume else [found / name for name in (STATE, LAST, BEST, LOG)]:
+            if file.exists() and not overwrite:
+                raise TrainingError(f"{str(file)!r} exists already: set resume to continue its run, or set overwrite.")
+            file.unlink(missing_ok=True)
         yield found
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.errors import OptionError, OutputError
+from clipiqa_pyiqa.errors import OptionError
 from clipiqa_pyiqa.files.locking import LockedError
 from clipiqa_pyiqa.learning.recipe import RECIPES, find_recipe, with_options
 from clipiqa_pyiqa.learning.training import Progress, TrainingError, prepare_folder, train_context
@@ -213,5 +213,5 @@ def test_one_training_at_a_time_in_a_folder(tmp_path):
         with pytest.raises(LockedError, match="is being written by process"), again:
             pass
     assert (folder / "best.safetensors").read_text() == "mine"
-    with pytest.raises(OutputError, match="set resume to continue"), prepare_folder(folder):
+    with pytest.raises(TrainingError, match="set resume to continue"), prepare_folder(folder):
         pass
