@@ -122,7 +122,7 @@ class Parser(argparse.ArgumentParser):
         """Make the values in YAML files the defaults; a later file wins."""
         from ...files.yaml import read_mapping
 
-        for path in files:
+        for path in map(str, files):  # argparse makes a list of "--config=--"
             for name, value in read_mapping(path, self.options).items():
                 option = self.options[name]
                 self.set_defaults(**{option.dest: self._converted(option, value, f"{name} in {path!r}")})
