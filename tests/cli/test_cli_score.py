@@ -141,7 +141,6 @@ class TestFailures:
             (["PHOTOS", "--max-side", "5"], "max_side must be at least 32"),
             (["PHOTOS", "--batch-size", "0"], "batch_size must be between 1"),
             (["PHOTOS", "--format", "parquet"], "parquet results are not text: name a file with --out"),
-            (["PHOTOS", "--out", "scores.xlsx"], "names no known format"),
             (["PHOTOS", "--out", "nowhere/scores.csv"], "there is no folder"),
             (["PHOTOS", "--format", "csv", "--out", "photos/a.png", "--overwrite"], "a.png' is one of the inputs"),
             (["PHOTOS", "--keep", "caption"], "keep, embeddings, part and engine need results by shard"),
