@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code, message = 2, f"error: {error}"
         except KeyboardInterrupt as error:
             code = 143 if isinstance(error, Terminated) else 130
-            message = f"interrupted: {'; '.join(map(str, error.args))}".strip(": ")
+            message = f"interrupted: {'; '.join(str(arg) for arg in error.args)}".strip(": ")
         except BrokenPipeError:  # `clipiqa score … | head`
             code = 1
             drop(sys.stdout)
