@@ -1,4 +1,4 @@
-"""Means of paired differences for few cases, and the sign test."""
+"""Means of paired differences for few cases."""
 
 from __future__ import annotations
 
@@ -66,10 +66,3 @@ def _student(value: float, apart: Array, deviation: float) -> tuple[float, float
     above, below = max(quantile, uncorrected(quantile)), min(-quantile, uncorrected(-quantile))
     p = 2 * float(stdtr(n - 1, -min(abs(t), abs(corrected(t)))))
     return value - error * above, value - error * below, p
-
-
-def sign_test(first: int, second: int) -> float:
-    """Return the sign test's two-sided p-value."""
-    from scipy.special import bdtr
-
-    return min(1.0, 2 * float(bdtr(min(first, second), first + second, 0.5)))

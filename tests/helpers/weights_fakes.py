@@ -6,14 +6,11 @@ modules that name this one in ``pytest_plugins`` get the fixtures.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import http.server
-import json
 import os
 import pickle
 import shutil
-import struct
 import threading
 import time
 import zipfile
@@ -169,20 +166,6 @@ def save_openai_like(path: Path, backbone: str = "ViT-B/32") -> Path:
     """Like OpenAI's file: a TorchScript archive in fp16, with OpenAI's three bookkeeping numbers."""
     bookkeeping = {"input_resolution": torch.tensor(224), "context_length": torch.tensor(77)}
     return save_archive(path, {**fake_state_dict(backbone), **bookkeeping, "vocab_size": torch.tensor(49408)})
-
-
-def save_sparse_safetensors(path: Path, backbone: str = "RN50") -> Path:
-    """A whole safetensors file of zeros; most file systems store only its header."""
-    header, end = {}, 0
-    for name, shape in shapes_of(backbone).items():
-        size = functools.reduce(int.__mul__, shape, 1)  # one byte per number
-        header[name] = {"dtype": "BOOL", "shape": list(shape), "data_offsets": [end, end + size]}
-        end += size
-    content = json.dumps(header).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(content)) + content)
-        file.truncate(8 + len(content) + end)
-    return path
 
 
 class Trap:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clipiqa_pyiqa.stats.paired_means import mean_difference, sign_test
+from clipiqa_pyiqa.stats.paired_means import mean_difference
 
 
 def of(differences: list[float]) -> tuple[float, float, float]:
@@ -53,7 +53,3 @@ def test_what_has_no_interval() -> None:
         assert all(math.isnan(number) for number in of(values))
     with pytest.raises(ValueError, match="two lists of one length"):
         mean_difference([1, 2], [1])
-
-
-def test_the_sign_test() -> None:
-    assert sign_test(0, 0) == 1 and sign_test(6, 0) == 2 / 2**6 and sign_test(3, 3) == 1
