@@ -132,7 +132,8 @@ class TestWholeMetrics:
     @pytest.mark.parametrize("shape", SIZES, ids=str)
     def test_mini(self, exported_mini, shape):
         assert exported_mini.runtime == onnxruntime.__version__ and 0 <= exported_mini.difference < CLOSE
-        x, questions = photos(*shape), list(json.loads(exported_mini.metadata["pairs"]))
+        x, pairs = photos(*shape), json.loads(exported_mini.metadata["pairs"])
+        questions = [tuple(pair) for (pair,) in pairs.values()]
         metric = CLIPIQA(backbone="mini")
         with torch.no_grad():
             expected = metric(x, questions, None), metric.score_map(x, questions)
