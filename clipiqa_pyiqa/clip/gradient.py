@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import wraps
+from functools import cache, partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -34,12 +34,13 @@ _general = ContextVar("general_path", default=False)
 
 def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Return the function, which ``torch.compile`` does not trace."""
+    disabled = cache(partial(torch.compiler.disable, function))
 
     @wraps(function)
     def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         if "torch._dynamo" not in sys.modules:  # the import takes two seconds, and only a compiler needs it
             return function(*args, **kwargs)
-        return torch.compiler.disable(function)(*args, **kwargs)
+        return disabled()(*args, **kwargs)
 
     run._torchdynamo_disable = True  # type: ignore[attr-defined]
     return run

@@ -72,7 +72,7 @@ class ImageTower:
     def _prepare(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, str]:
         x = x.to(self.mean.dtype)
         if pos_embedding == "fixed":
-            x = _resize_and_crop(x, self.resolution)
+            x = clamped(middle_square(x, self.resolution), 0, 1)  # bicubic values leave [0, 1]; CLIP's pixels do not
         if isinstance(self.encoder, EfficientNet):
             return x, "none"  # this encoder normalises pixels and has no positional embedding
         return (x - self.mean) / self.std, "none" if pos_embedding == "none" else "interpolate"
@@ -228,8 +228,9 @@ def _unpickled(weights: Weights) -> FrozenCLIP:
     return frozen_clip(found_again(weights))
 
 
-def _resize_and_crop(x: Tensor, side: int) -> Tensor:
+def middle_square(x: Tensor, side: int) -> Tensor:
+    """Return images ``(N, 3, side, side)``: resized by the short side with bicubic interpolation, then cropped."""
     from torchvision.transforms.v2 import functional as TF  # the import takes two seconds
 
     x = TF.resize(x, [side], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
-    return clamped(TF.center_crop(x, [side, side]), 0, 1)  # bicubic values leave [0, 1]; CLIP's 8-bit pixels do not
+    return TF.center_crop(x, [side, side])

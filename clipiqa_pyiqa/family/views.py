@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..clip.model import middle_square
+
 SIDE = 224  # pixels of CLIP's own square input
 
 
@@ -17,13 +19,6 @@ class View(NamedTuple):
     min_side: int  # smallest height and width in pixels; 0 means that the tower decides
     take: Callable[[Tensor], list[Tensor]]  # returns the parts to encode, each ``(N, 3, h, w)``
     dims: int = 2  # axes of features: ``(N, D)``, or ``(N, K, D)`` of K patches
-
-
-def _middle(x: Tensor) -> list[Tensor]:
-    from torchvision.transforms.v2 import functional as TF  # imports torch's compiler, which takes two seconds
-
-    x = TF.resize(x, [SIDE], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
-    return [TF.center_crop(x, [SIDE, SIDE])]
 
 
 def _all_patches(x: Tensor) -> list[Tensor]:
@@ -48,6 +43,6 @@ def _patches(x: Tensor, corners: list[tuple[int, int]]) -> list[Tensor]:
 
 
 WHOLE = View("whole image", "none", 0, lambda x: [x])
-CROP = View("224 px of the middle", "interpolate", 1, _middle)
+CROP = View("224 px of the middle", "interpolate", 1, lambda x: [middle_square(x, SIDE)])
 ALL_PATCHES = View("224 px patches at stride 128, and the image squashed", "none", SIDE, _all_patches, 3)
 FIFTEEN_PATCHES = View("15 patches of 224 px", "interpolate", SIDE, _fifteen_patches, 3)
