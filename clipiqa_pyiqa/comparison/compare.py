@@ -18,6 +18,7 @@ import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.mini_photos import seen_by_mini, seen_warning
+from ..datasets.specification import CompareError
 from ..errors import counted, first_of
 from ..errors.arguments import SharedOptions, checked
 from ..files.journal import JournalFolder
@@ -144,6 +145,8 @@ def _mark_mini_photos(data: DataSet, leave_out: bool) -> DataSet:
     if not leave_out:
         return replace(data, note=f"{data.note}; {seen_warning(sum(seen), len(seen))}")
     rows = [index for index, was_seen in enumerate(seen) if not was_seen]
+    if not rows:
+        raise CompareError(f"mini was trained on all images of data set {data.name!r}: keep them, or use other photos.")
     return replace(
         data,
         paths=tuple(data.paths[index] for index in rows),

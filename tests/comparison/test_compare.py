@@ -22,7 +22,7 @@ from torchvision.transforms.functional import to_tensor
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
-from clipiqa_pyiqa.errors import OutputError
+from clipiqa_pyiqa.errors import CLIPIQAError, OutputError
 from clipiqa_pyiqa.files.locking import LockedError
 
 BUNDLED = Path(__file__).parents[1] / "data"
@@ -67,6 +67,15 @@ def made(count: int, side: int = 8) -> DataSet:
 def rows(comparison: Any) -> dict[str, dict[str, Any]]:
     """Metric -> row, of the first data set."""
     return {row["metric"]: row for row in comparison.frame().to_dict("records")}
+
+
+def test_a_data_set_of_minis_own_photos_is_refused(
+    contrasts: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, options = contrasts
+    monkeypatch.setattr("clipiqa_pyiqa.comparison.compare.seen_by_mini", lambda paths: [True] * len(paths))
+    with pytest.raises(CLIPIQAError, match="mini was trained on all images of data set"):
+        compare({"mini": MINI}, {"graded": options}, data_root=root, without_mini_photos=True)
 
 
 class TestNumbers:

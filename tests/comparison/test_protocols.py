@@ -349,6 +349,8 @@ def test_an_own_protocol_is_read_by_path_and_what_is_given_wins(small: Path, tmp
         ("score: 1", "score of protocol 'own' must be a text; got 1"),
         ("view: {crop: 1.5}", "crop of a view of protocol 'own' must be a whole number; got 1.5"),
         ("view: {crop: -1}", "pixels in a view of protocol 'own' must be at least 0"),
+        ("view: {crop: null}", "pixels in a view of protocol 'own' must be at least 0"),
+        ("views: {m: 4}", "a view of protocol 'own' must map .*; got 4"),
         ("views: {n: {crop: 1}}", "views of protocol 'own' has 'n'"),
         ("average: pictures", "average of protocol 'own' has 'pictures'"),
     ],
@@ -424,6 +426,9 @@ class TestExpect:
         said = capsys.readouterr().out
         assert "2 of 2 published numbers agree" in said and f"{psnr:.2f}" in said
         assert "Published, but not in this table: method 'Theirs', metric 'other'" in said
+        (tmp_path / "names.csv").write_text("method\nours\n")
+        assert main([*command, "--resume", "--expect", str(tmp_path / "names.csv")]) == 2
+        assert "no published number matches the table" in capsys.readouterr().err
         assert main([*command, "--resume", "--expect", f"ours: psnr={psnr:.2f} ssim={ssim + 1:.3f}", "--explain"]) == 1
         rows = list(csv.DictReader((tmp_path / "out/expect.csv").open()))
         assert [row["agrees"] for row in rows] == ["True", "False"] and abs(float(rows[1]["units"]) + 1000) < 1
@@ -454,7 +459,11 @@ class TestLock:
         assert {"pictures ours 1", "means psnr ours"} <= {*changed.index} and "scores psnr ours 2" not in changed.index
         assert changed.at["scores psnr ours 1", "why"] == "pictures ours 1 changed"
         assert changed.at["scores clipiqa ours 2", "why"] == "versions torch changed"
-        for change, message in ({"schema": 2}, "schema 2; this version reads schema 1"), ({"asked": {}}, "is damaged"):
+        for change, message in (
+            ({"schema": 2}, "schema 2; this version reads schema 1"),
+            ({"asked": {}}, "is damaged"),
+            ({"scores": None}, "is damaged"),
+        ):
             lock.write_text(json.dumps(kept | change))
             with pytest.raises(CLIPIQAError, match=message):
                 compare(tmp_path, locked=lock)

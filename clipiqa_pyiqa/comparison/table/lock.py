@@ -53,6 +53,8 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
     schema = lock.get("schema") if isinstance(lock, dict) else None
     if schema != SCHEMA:
         raise CompareError(f"the lock {str(path)!r} has the schema {schema!r}; this version reads schema {SCHEMA}.")
+    if missing := [part for part in _COMPARED if not isinstance(lock.get(part), dict)]:
+        raise CompareError(f"the lock {str(path)!r} is damaged: {missing[0]!r} is missing.")
     return dict(lock)
 
 

@@ -135,9 +135,11 @@ def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
             raise CompareError(f"{what} of {where} has {unknown[0]!r}: {nearest(unknown[0], known)}")
     kinds = {key: (type(value),) for key, value in vars(View()).items()}
     for view in (protocol.view, *protocol.views.values()):
+        if not isinstance(view, dict):
+            raise CompareError(f"a view of {where} must map {', '.join(kinds)} to pixels; got {view!r:.80}.")
         check_keys(view, kinds, f"a view of {where}")
         check_kinds(view, kinds, f"a view of {where}")
-        if any(value < 0 for value in view.values()):
+        if any(value is None or value < 0 for value in view.values()):
             raise CompareError(f"pixels in a view of {where} must be at least 0; got {view}.")
     if protocol.formula:
         evaluate(protocol.formula, dict.fromkeys([*protocol.metrics, *protocol.not_computed, *protocol.values], 1.0))

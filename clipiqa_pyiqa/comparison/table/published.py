@@ -62,7 +62,7 @@ def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str
         rows = rows.apply(lambda column: column.str.strip())
         rows["test_set"] = rows.get("test_set", "")
         cells = rows.set_index(["test_set", "method"]).rename_axis("metric", axis="columns")
-        tables.append(cells.stack(future_stack=True).rename("published").reset_index())
+        tables.append(cells.stack(future_stack=True).astype(str).rename("published").reset_index())
     found = pandas.concat(tables, ignore_index=True)
     found = found[~found["published"].str.lower().isin(_NOTHING)]
     for each in found[~found["published"].str.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
