@@ -18,6 +18,7 @@ import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.mini_photos import seen_by_mini, seen_warning
+from ..datasets.published_correlations import SOURCES
 from ..datasets.specification import CompareError
 from ..errors import counted, first_of
 from ..errors.arguments import SharedOptions, checked
@@ -87,7 +88,7 @@ def compare(
     """
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root)
     check_weights(specs, trust_weights)
-    choice("published", published, {name: name for name in ("", "paper", "pyiqa")})
+    choice("published", published, {name: name for name in ("", *SOURCES)})
     choice("fit_parameters", fit_parameters, {4: 4, 5: 5})
     where, report = find_device(device), progress or (lambda *_: None)
     options = Options(where, batch_size, workers or default_workers(), seed, report, strict)

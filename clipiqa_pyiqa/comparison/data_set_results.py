@@ -92,7 +92,7 @@ class DataSetResult:
         scores = self.scores[label].dropna()
         if reason := self.metrics[label].error or undefined(scores, self.mos.loc[scores.index]):
             return dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
-        oriented, mos = self.oriented_scores[label].loc[scores.index], self.oriented_mos.loc[scores.index]
+        oriented, mos = -scores if self.metrics[label].lower_better else scores, self.oriented_mos.loc[scores.index]
         fit = self.fit_parameters if self.plcc_fit else 0
         return correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=fit)
 

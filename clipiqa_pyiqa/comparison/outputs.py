@@ -65,4 +65,4 @@ def check_result_folder(
             f"{str(folder)!r} holds the scores of an earlier run: continue it (resume) or delete them (overwrite)."
         )
     existing = [name for name in names if os.path.lexists(folder / name)]
-    return check_folder(folder, existing, overwrite=overwrite, ours=lambda _: is_ours, inputs=inputs)
+    return check_folder(folder, existing, overwrite=overwrite or is_ours, inputs=inputs)

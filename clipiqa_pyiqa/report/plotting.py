@@ -76,7 +76,6 @@ def svg(figure: Figure) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    text = re.sub(r' id="class ([^"]+)"', r' class="\1"', text)  # several elements can have one class
     used = set(re.findall(r"#([\w-]+)", text))  # an unused id might occur twice in a page
     text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
     return re.sub(r"\n\s*", "\n", text)

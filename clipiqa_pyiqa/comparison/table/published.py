@@ -56,7 +56,7 @@ def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str
     """
     tables = []
     for each in [given] if isinstance(given, str | os.PathLike) else given:
-        line = re.fullmatch(r"([^:]+):((\s*[^\s=]+=\S+)+)\s*", str(each))
+        line = re.fullmatch(r"([^:]+):(\s*[^\s=]+=\S+(?:\s+[^\s=]+=\S+)*)\s*", str(each))
         row = dict(pair.split("=", 1) for pair in line[2].split()) if line else {}
         rows = pandas.DataFrame([{"method": line[1], **row}]) if line else _read_csv(Path(each).expanduser())
         rows = rows.apply(lambda column: column.str.strip())

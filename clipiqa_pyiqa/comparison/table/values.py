@@ -120,7 +120,7 @@ class MethodScores:
         frame["rank"] = ranks.where((ranks <= 2) & (groups.transform("nunique") > 1), 0).astype(int)
         frame["p Holm"] = pandas.Series(holm(frame["p"].dropna()), frame["p"].dropna().index, float)
         frame["significant"] = frame["p Holm"] < SIGNIFICANT
-        return frame[[*_ORDER, "p Holm", "significant"]].set_index(["test_set", "metric", "method"])
+        return frame.set_index(["test_set", "metric", "method"])
 
     def _summaries(self, test_set: str, label: str) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {method: {} for method in self.methods}
@@ -160,9 +160,13 @@ class MethodScores:
         pictures = (scores / scores.groupby("test_set").transform("std", ddof=0)).groupby(level=[0, 1], sort=False)
         return (pictures.max() - pictures.min()).mean(axis=1).sort_values(ascending=False, kind="stable")
 
+    @cached_property
+    def _largest(self) -> pandas.Series:
+        return self.cells["mean"].abs().groupby(level="metric").max()
+
     def digits(self, label: str) -> int:
         """Return the decimals of means: two if a mean is at least 10, otherwise four."""
-        return 2 if self.cells.xs(label, level="metric")["mean"].abs().max() >= 10 else 4
+        return 2 if self._largest[label] >= 10 else 4
 
 
 def shown(value: float, digits: int) -> str:
