@@ -365,7 +365,10 @@ class CLIPIQA(nn.Module):
 
     @checked
     def encode_prompts(self, prompts: Prompts | Columns = None, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return unit text features ``(P, 2, D)`` of pairs, positive first, on the CPU or learned prompts' device."""
+        """Return text features ``(P, 2, D)`` of length 1 for the pairs, positive prompt first.
+
+        Features of learned prompts are on the prompts' device, all others on the CPU.
+        """
         return self._encode(self._question(prompts)[0], dtype)
 
     def _encode(self, pairs: tuple[PromptPair, ...] | None, dtype: torch.dtype) -> Tensor:

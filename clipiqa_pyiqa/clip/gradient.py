@@ -47,7 +47,7 @@ def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments,
 
 
 def constant(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Return a function that ``torch.compile`` calls while tracing, as a constant."""
+    """Mark and return a function: ``torch.compile`` calls it once and treats its result as a constant."""
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]  # what assume_constant_result sets
     return function
 

@@ -24,7 +24,7 @@ class PublishedCorrelations:
     krcc: float = math.nan
 
     def __getitem__(self, statistic: str) -> float:
-        """Return ``'SROCC'``, ``'PLCC'`` or ``'KRCC'``; NaN for other names."""
+        """Return the correlation called ``'SROCC'``, ``'PLCC'`` or ``'KRCC'``; NaN for RMSE, which no source gives."""
         return float(getattr(self, statistic.lower(), math.nan))
 
 

@@ -115,7 +115,7 @@ class PairScores(ExperimentResult):
         return headed({f"{question}: {counted(len(worst), 'pair')} in the wrong order, the worst first": sheet})
 
     def figure(self) -> Figure:
-        """Return a figure of high-quality against low-quality scores, per question."""
+        """Return a figure with one panel per question: each pair's high-quality score against its low-quality score."""
         import matplotlib
         from matplotlib.figure import Figure
 

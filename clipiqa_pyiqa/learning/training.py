@@ -145,7 +145,7 @@ def train_context(
     resume: bool = False,
     report: Callable[[Progress], object] = lambda progress: None,
 ) -> Scores:
-    """Train prompts in place and return the best epoch's scores.
+    """Train the metric's prompts in place, and return how well the best epoch agrees with the validation scores.
 
     Args:
         features: Features of views ``(N, V, D)``, as from :func:`~.views.views_of`; validation features ``(M, D)``.

@@ -53,7 +53,11 @@ class OpinionHead(nn.Module):
     weight: Tensor
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return shares of the score range ``(N, 1)`` for features ``(N, D)`` or, with stages, ``(N, D + K)``."""
+        """Return predictions ``(N, 1)``, where 0 is the worst score of the range and 1 the best.
+
+        Args:
+            features: ``(N, D)``, or ``(N, D + K)`` for a head that was fitted on stages.
+        """
         dim = len(self.direction)
         direction, slope, offset = self.direction.to(features), *self.prior.to(features)
         line = slope * sigmoid(features[:, :dim] @ direction) + offset

@@ -98,7 +98,7 @@ def correlations(
 
 
 def srocc_with(mos: ArrayLike) -> Statistic:
-    """Return SROCC with human scores ``(N,)`` as a statistic for :func:`~.bootstrap.paired_differences`."""
+    """Return a function for :func:`~.bootstrap.paired_differences` that computes SROCC with human scores ``(N,)``."""
     opinion = _Ranks(np.asarray(mos, np.float64))
 
     def of_scores(scores: Array) -> Callable[[Array], Array]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from photos import save_grey
+from votes_file import write_votes
 
 from clipiqa_pyiqa.datasets.votes import read_votes
 from clipiqa_pyiqa.errors import CLIPIQAError
@@ -19,31 +20,27 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write(folder: Path, *lines: str, head: str = "attribute,first,second,choice") -> Path:
-    path = folder / "votes.csv"
-    path.write_text("\n".join([head, *lines]) + "\n")
-    return path
-
-
 class TestVotes:
     def test_one_row_per_vote_in_every_spelling(self, folder: Path) -> None:
         choices = ["first", "a.png", "second", "b.png", "b.png", "tie", ""]
-        votes = read_votes(write(folder, *(f"happy,a.png,b.png,{choice}" for choice in choices))).frame
+        votes = read_votes(write_votes(folder, *(f"happy,a.png,b.png,{choice}" for choice in choices))).frame
         assert votes[["votes_first", "votes_second", "undecided"]].to_numpy().tolist() == [[2, 3, 2]]
 
     def test_one_row_per_pair_says_the_same(self, folder: Path) -> None:
-        single = read_votes(write(folder, *["happy,a.png,b.png,first"] * 3, *["happy,a.png,b.png,second"] * 2))
+        single = read_votes(write_votes(folder, *["happy,a.png,b.png,first"] * 3, *["happy,a.png,b.png,second"] * 2))
         counted = read_votes(
-            write(folder, "Happy/Sad,a.png,b.png,3,2,x", head="attribute,first,second,votes_first,votes_second,note")
+            write_votes(
+                folder, "Happy/Sad,a.png,b.png,3,2,x", head="attribute,first,second,votes_first,votes_second,note"
+            )
         )
         pd.testing.assert_frame_equal(single.frame, counted.frame)
 
     def test_the_same_two_images_in_the_other_order(self, folder: Path) -> None:
-        votes = read_votes(write(folder, "happy,a.png,b.png,first", "happy,b.png,a.png,first")).frame
+        votes = read_votes(write_votes(folder, "happy,a.png,b.png,first", "happy,b.png,a.png,first")).frame
         assert votes[["votes_first", "votes_second"]].to_numpy().tolist() == [[1, 1]]
 
     def test_an_attribute_for_all_rows(self, folder: Path) -> None:
-        path = write(folder, "a.png,b.png,first", head="first,second,choice")
+        path = write_votes(folder, "a.png,b.png,first", head="first,second,choice")
         votes = read_votes(path, attribute="Crisp photo.|Hazy photo.")
         assert votes.columns["Crisp photo.|Hazy photo."][0].negative == "Hazy photo."
         with pytest.raises(CLIPIQAError, match=r"has no column 'attribute'"):
@@ -61,9 +58,9 @@ class TestVotes:
     )
     def test_rows_that_cannot_be_used(self, line: str, message: str, folder: Path) -> None:
         with pytest.raises(CLIPIQAError, match=message):
-            read_votes(write(folder, line))
+            read_votes(write_votes(folder, line))
 
     def test_missing_images_may_be_left_out(self, folder: Path) -> None:
-        path = write(folder, "happy,a.png,x.png,first", "happy,a.png,b.png,first")
+        path = write_votes(folder, "happy,a.png,x.png,first", "happy,a.png,b.png,first")
         votes = read_votes(path, skip_missing=True)
         assert len(votes.frame) == 1 and [Path(name).name for name in votes.missing] == ["x.png"]

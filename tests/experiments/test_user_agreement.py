@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from photos import save_corrupt, save_grey
 from standin import Brightness
+from votes_file import write_votes
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.datasets.votes import read_votes
@@ -25,16 +26,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write(folder: Path, *lines: str, head: str = "attribute,first,second,choice") -> Path:
-    path = folder / "votes.csv"
-    path.write_text("\n".join([head, *lines]) + "\n")
-    return path
-
-
 class TestAgreement:
     def test_by_hand(self, folder: Path) -> None:
         """Brightness prefers the later letter. The majority agrees on a-b and c-d, not on a-c, and is tied on b-d."""
-        path = write(
+        path = write_votes(
             folder, "happy,a.png,b.png,1,4", "happy,d.png,c.png,5,0", "happy,a.png,c.png,3,2", "happy,b.png,d.png,2,2",
             head="attribute,first,second,votes_first,votes_second",
         )  # fmt: skip
@@ -48,15 +43,17 @@ class TestAgreement:
 
     def test_a_corrupt_image_takes_its_pairs_along(self, folder: Path) -> None:
         save_corrupt(folder / "b.png")
-        found = agreement(Brightness(), read_votes(write(folder, "new,a.png,b.png,first", "new,a.png,c.png,first")))
+        found = agreement(
+            Brightness(), read_votes(write_votes(folder, "new,a.png,b.png,first", "new,a.png,c.png,first"))
+        )
         assert len(found.frame) == 1 and "b.png" in next(iter(found.failed))
         with pytest.raises(CLIPIQAError, match="no pair has scores for both images"):
-            agreement(Brightness(), read_votes(write(folder, "new,a.png,b.png,first")))
+            agreement(Brightness(), read_votes(write_votes(folder, "new,a.png,b.png,first")))
 
 
 class TestCommand:
     def test_results(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        path = write(
+        path = write_votes(
             folder, "brightness,a.png,b.png,1,3", "brightness,c.png,a.png,1,3",
             head="attribute,first,second,votes_first,votes_second",
         )  # fmt: skip
@@ -65,7 +62,7 @@ class TestCommand:
         assert list(pd.read_csv(folder / "out/agreement.csv")["right"]) == [True, False]
 
     def test_what_was_left_out_is_said(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        path = write(
+        path = write_votes(
             folder, "brightness,a.png,b.png,first", "brightness,a.png,b.png,second", "brightness,c.png,d.png,tie",
             "brightness,c.png,d.png,second", "brightness,a.png,x.png,first",
         )  # fmt: skip

@@ -30,9 +30,9 @@ class Model:
     """Which CLIP.
 
     Args:
-        backbone (-b): RN50 (default), ViT-B/32, …: see `clipiqa weights`; learned prompts bring their own
+        backbone (-b): RN50 (default), ViT-B/32, …; `clipiqa weights` lists all; learned prompts have their own
         clip_weights (FILE|TAG): a checkpoint file, or an open_clip tag; default: OpenAI's
-        pos_embedding (MODE): positional embedding: none (default), interpolate, or fixed (CLIP's 224 px)
+        pos_embedding (MODE): positional embedding: none (default), interpolate, or fixed (the middle, at CLIP's 224 px)
         precision (KIND): number format: fp32 (default), bf16 or fp16
         quick_gelu: whether an unpublished checkpoint uses QuickGELU; default: yes
     """

@@ -167,7 +167,7 @@ class _Extend(argparse.Action):
 
 
 def _text(value: Any) -> str | None:
-    """Return a single value or a pair of texts as text, or None."""
+    """Return a single value as text and a list of two texts as ``a|b``; None for None, booleans and collections."""
     if isinstance(value, list) and list(map(type, value)) == [str, str]:
         return "|".join(value)
     return None if value is None or isinstance(value, bool | list | dict) else str(value)

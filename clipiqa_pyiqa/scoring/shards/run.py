@@ -63,7 +63,7 @@ class Job:
 
     @property
     def identity(self) -> str:
-        """Return what tells the shard apart: its full path, or the names of its loose files."""
+        """Return a text that identifies the shard: its full path or URL; for loose files, a hash of their names."""
         name = printable(self.shard.name)
         if isinstance(self.shard, FilesShard):
             names = "\0".join(printable(source.name) for source in self.shard.sources)
