@@ -88,7 +88,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
         argv[:2] = [" ".join(argv[:2])]
     parser, commands = parsers()
     if argv[:1] and argv[0] in commands:
-        args.command = argv[0]  # so that messages about wrong words name the command
+        args.command = argv[0]  # so that messages about wrong options name the command
         commands[argv[0]].declare(function_of(argv[0]))
     for is_final in (False, True):  # parse again after --config files set the defaults
         given, unknown = parser.parse_known_args(argv)

@@ -16,10 +16,10 @@ def run(
 ) -> int:
     """Test whether the metric chooses between two images as people do (paper's Fig. 7).
 
-    VOTES is a CSV file with columns attribute,first,second,choice for a row per vote (choice: first, second, a file, or
-    tie), or attribute,first,second,votes_first,votes_second for a row per pair. The table has the share of majorities
-    and the share of votes that agree with the metric, with 95 % intervals; ceiling is the highest possible share of
-    votes. --out DIR receives agreement.csv and agreement.png.
+    VOTES is a CSV file with a row per vote and columns attribute,first,second,choice (a choice is 'first', 'second',
+    one of the files, or 'tie'); or with a row per pair and columns attribute,first,second,votes_first,votes_second. The
+    table has the share of majorities and the share of votes that agree with the metric, with 95 % intervals; ceiling is
+    the highest possible share of votes. --out DIR receives agreement.csv and agreement.png.
 
     examples:
       clipiqa agreement votes.csv --out agreement/
@@ -27,10 +27,10 @@ def run(
 
     Args:
         votes (VOTES): a CSV file; see below
-        root (DIR): folder of the images; default: the CSV file's
+        root (DIR): folder of the images; default: the CSV file's folder
         attribute (PROMPT): the question, if the file has no column attribute
         skip_missing: leave out pairs with missing images
-        seed: seed of the resampled pairs
+        seed: seed for resampling the pairs
     """
     from ..experiments.user_agreement import agreement
 

@@ -22,12 +22,12 @@ class Comparing:
         metrics (-m METRIC): metrics; see below
         data (-d DATA): data sets; see below
         data_root (DIR): folder of pyiqa's data sets; default: ./datasets
-        plcc_fit: also PLCC (Pearson's correlation) and RMSE after a logistic fit
+        plcc_fit: also compute PLCC (Pearson's correlation) and RMSE after a logistic fit
         fit_parameters: parameters of the fit: 4 (default), or VQEG's 5
-        without_mini_photos: leave out mini's training photos
+        without_mini_photos: leave out photos that mini was trained on
         bootstrap: resamples for the intervals; default: 1000; 0: no intervals
         seed: seed of resamples and random metrics; default: 0
-        published: source of published values
+        published: preferred source of the published values
         batch_size: images of equal size that are scored together; default: 8
     """
 
@@ -57,9 +57,9 @@ def run(
     """Compare metrics on data sets, with correlations, intervals and published values.
 
     A metric is pyiqa's NAME or NAME:KEY=VALUE,…. A data set is pyiqa's name, a CSV file of paths and scores, or a
-    folder without scores. LABEL= in front names a metric or data set. A good metric has a
-    positive correlation: scores are negated where low is good. Exit code: 0 all scored, 1 a metric failed or images
-    were left out, 2 bad usage.
+    folder without scores. LABEL= before a metric or data set names it. A good metric has a positive
+    correlation: scores are negated where low is good. Exit code: 0 all scored, 1 a metric failed or images were left
+    out, 2 bad usage.
 
     examples:
       clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec --data-root DIR --out runs/1
@@ -68,10 +68,10 @@ def run(
       clipiqa compare -c table1 --data-root DIR --out runs/table1
 
     Args:
-        config (-c FILE): a YAML file, or table1, table2, table5; command-line options win
+        config (-c FILE): a YAML file of options, or a table of the paper: table1, table2, table5; the command line wins
         trust_weights: load files and URLs that could run code
         strict: stop early if a metric cannot be built
-        format: of the printed table
+        format: format of the printed table
         report: write an HTML page into --out
     """
     from ..datasets.specification import read_benchmark

@@ -11,7 +11,7 @@ from .options.model import start
 from .options.terminal import Bar
 
 EXPLANATION = """\
-A high score is good, from 0 to 1. (A high noisiness means a clean photo, as in the paper.)
+Scores are between 0 and 1; a high score is good. (A high noisiness means a clean photo, as in the paper.)
 
 The scores come from the small CLIP in the package (backbone='mini'). This CLIP was trained on ImageNet, 4,023 photos
 with human scores (BIQ2021) and photos degraded by known amounts. The paper's CLIP-IQA downloads its CLIP, RN50 (about

@@ -34,7 +34,7 @@ def run(
         path (FILE): the file, such as model.onnx
         map: also write the scores of each place
         opset: version of ONNX's operators, 18 to 23
-        check: compare the file's scores with the metric's, with onnxruntime
+        check: check with onnxruntime that the file gives the metric's scores
         overwrite: replace an existing FILE
         device (DEVICE): cpu, cuda, cuda:N or mps
     """

@@ -40,10 +40,10 @@ def run(
         out (-o FILE): write the head to this .safetensors file
         overwrite: replace an existing --out
         method: auto, affine or ridge
-        fit_on (WHAT): features, or stages (statistics of every stage)
+        fit_on (WHAT): features, or stages (statistics of the image tower's stages)
         prompts (-p PAIR): prompt pair of the zero-shot score; default: quality
-        own_scale: predict scores in the table's range, not in 0 to 1
-        without_mini_photos: leave out mini's training photos
+        own_scale: predict scores in the range of the given scores, not in 0 to 1
+        without_mini_photos: leave out photos that mini was trained on
         seed: seed of folds and held-out photos
     """
     from ..files.writing import check_output
@@ -73,7 +73,7 @@ def run(
     found = {f"cross-validation, {name}": agreement for name, agreement in result.cross_validation.items()}
     found |= {f"{counted(len(table.rows(split)), f'{split} image')}": each for split, each in result.held_out.items()}
     rows = [(name, *(f"{number:.4f}" for number in agreement)) for name, agreement in found.items()]
-    print("\n".join(aligned([("", "SROCC", "PLCC", "RMSE, of a range of 1"), *rows])))
+    print("\n".join(aligned([("", "SROCC", "PLCC", "RMSE (scores from 0 to 1)"), *rows])))
     print(f"{result.head.method} is chosen" + ": ridge must be clearly better than affine" * (method == "auto"))
     print(f"load it with:\n{creation('clipiqa+', model.given(), pretrained_model_path=str(out.resolve()))}")
     return 0

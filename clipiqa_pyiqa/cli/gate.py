@@ -24,9 +24,9 @@ def run(
 ) -> int:
     """Check whether a second run over the same inputs got worse, for continuous integration.
 
-    The score files (csv, jsonl or parquet) may come from any tool. Rows match by path below each run's common folder,
-    without suffix, or by --key COLUMN. Exit code: 0 nothing got worse, 1 a mean got worse by more than --min-delta and
-    the difference's 95 % interval excludes 0, 2 bad input.
+    The score files (csv, jsonl or parquet) may come from any tool. Rows match if their paths (below each run's
+    common folder, without suffix) or their values in --key COLUMN are equal. Exit code: 0 nothing got worse, 1 a mean
+    got worse by more than --min-delta and the difference's 95 % interval excludes 0, 2 bad input.
 
     examples:
       clipiqa gate base.parquet new.parquet
@@ -35,11 +35,11 @@ def run(
     Args:
         base (BASE): scores of the first run
         new (NEW): scores of the second run
-        by: questions to compare; default: all that both files have
+        by: questions to compare; default: every question of both files
         key (COLUMN): column that matches rows; default: the paths
         lower_better: questions whose low values are good
         higher_better: questions whose high values are good
-        min_delta: ignore differences of means up to this
+        min_delta: ignore a difference of means up to this value
         skip_missing: leave out rows that have a finite score in only one run
         out (-o DIR): folder for gate.json, gate.xml (JUnit) and rows.csv
         overwrite: replace existing files

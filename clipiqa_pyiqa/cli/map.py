@@ -41,7 +41,7 @@ def run(
         pictures: format of the pictures
         html: also write maps.html, a page of all maps
         overwrite: replace what is in --out
-        quiet (-q): no progress bar and no summary
+        quiet (-q): show no progress bar and no summary
     """
     columns = questions.columns()
     device = start(images)

@@ -27,8 +27,8 @@ def run(
 ) -> int:
     """Find the prompt pairs that agree best with scores that people gave.
 
-    The split 'train' chooses the pairs and their ensemble. The SROCC (rank correlation) is measured on held-out images:
-    split 'test', or else 'val'.
+    The pairs and their ensemble are chosen on the split 'train'. Their SROCC (rank correlation) is measured on held-out
+    images: the split 'test', or else 'val'.
 
     examples:
       clipiqa prompts search scores.csv
@@ -38,12 +38,12 @@ def run(
         scores (CSV|NAME): a CSV file of paths and scores, or a data set
         candidates (FILE): one 'positive|negative' pair per line; default: the package's antonyms
         templates (TEXT): wordings of the pairs; default: the package's wordings, or '{}' with --candidates
-        ensemble: most pairs in the ensemble
+        ensemble: largest number of pairs to average
         out (-o FILE): write every candidate to this CSV file
         overwrite: replace an existing --out
         top: pairs to show
         bootstrap: resamples per interval
-        seed: seed of resamples and a random split
+        seed: seed of resamples and of a random split
     """
     from ..files.writing import check_output
     from ..learning.words import read_words
@@ -71,7 +71,7 @@ def run(
         findings.save(out)
     print(
         f"{table.name}: {counted(len(findings.ranked), 'pair')}, chosen on {counted(findings.chosen_on, 'image')}, "
-        f"reported on {findings.held_out:,} held out (split {'test' if table.rows('test') else 'val'!r})"
+        f"measured on {findings.held_out:,} held out (split {'test' if table.rows('test') else 'val'!r})"
     )
     if findings.unknown:
         print(f"left out: {counted(findings.unknown, 'pair')} with words that {model.backbone or 'RN50'} never saw")

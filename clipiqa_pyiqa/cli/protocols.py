@@ -9,7 +9,7 @@ def run(name: str | None = None) -> int:
     """List how papers compute their tables, or show one protocol with its source, as YAML.
 
     Args:
-        name: a protocol, or your own file; default: all protocols
+        name: a protocol, or the path of your own; default: all protocols
     """
     from dataclasses import asdict
 

@@ -9,9 +9,9 @@ from .options.experiment import AskingRun
 def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = False) -> int:
     """Draw the look and feel of images on radar charts (paper's Fig. 1).
 
-    The two charts are look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and feel (aesthetic,
-    happy, natural, new, scary, complex). Questions with words unknown to the CLIP model are left out (mini: all of
-    feel). With --prompts, one chart shows these prompts. --out DIR receives radar.png.
+    Without --prompts, the two charts are look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and
+    feel (aesthetic, happy, natural, new, scary, complex). A question is left out if the CLIP does not know its words;
+    mini knows no question of feel. With --prompts, one chart shows these prompts. --out DIR receives radar.png.
 
     examples:
       clipiqa radar a.jpg b.jpg --out radar/

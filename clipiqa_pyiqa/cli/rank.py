@@ -44,14 +44,14 @@ class Picked:
     Args:
         worst: pick the N worst photos
         best: pick the N best photos
-        below (X): pick photos worse than X; 10% means the worst 10%
+        below (X): pick the photos worse than X; 10% picks the worst 10%
         paths: print only paths of picked photos
         null (-0): with --paths: end each path with a NUL byte, for xargs -0
         copy_to (DIR): copy picked photos into a folder
         move_to (DIR): move picked photos into a folder
         link_to (DIR): link to picked photos from a folder
-        write_shards (DIR): copy shards, with only picked images
-        above (X): with --write-shards: pick images of at least X; 10% leaves out the lowest 10%
+        write_shards (DIR): write new shards that hold only the picked images
+        above (X): with --write-shards: pick images with a score of at least X; 10% leaves out the lowest 10%
         drop_worst (P%): with --write-shards: leave out the worst P%
     """
 
@@ -92,9 +92,9 @@ def run(
       clipiqa rank --undo rejected/clipiqa-undo-20260131-120000.jsonl
 
     Args:
-        sources (PATH): folders, images or quoted globs; or a score file; with --write-shards: results by shard
-        count: best images and worst images to show
-        undo (LIST): put photos back by the file that --copy-to, --move-to or --link-to wrote
+        sources (PATH): folders, images, quoted globs; or a score file; for --write-shards: folder of results by shard
+        count: number of best images to show, and of worst images
+        undo (LIST): undo --copy-to, --move-to or --link-to, which wrote the file LIST
         page (DIR): folder for browse.html, a page of all photos
     """
     from ..ranking import transfers

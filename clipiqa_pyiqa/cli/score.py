@@ -30,7 +30,7 @@ class Shards:
         keep: copy these Parquet columns, .json keys, or sidecar files of these suffixes
         image_column: column of images or features in Parquet files; default: detected
         embeddings: score stored image features (.npy, .npz, lists in Parquet)
-        part (I/N): only the I-th of N parts of the shards; default: a SLURM array's task, or all
+        part (I/N): score part I of N parts of the shards; default: a SLURM array's task, or all
         engine: score in this process, or on a Ray cluster
     """
 
@@ -72,8 +72,8 @@ def run(
 ) -> int:
     """Score photos: files, folders, globs or a list on standard input.
 
-    One score in [0, 1] per image and prompt; a high score is good. A file that cannot be scored gets a row with the
-    reason. Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score.
+    Each image gets one score in [0, 1] per prompt; a high score is good. A file that cannot be scored gets a row with
+    the reason. Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score.
 
     examples:
       clipiqa score photos/ holiday.jpg
@@ -88,7 +88,7 @@ def run(
         metrics (-m METRIC): CLIP-based metrics of pyiqa: [COLUMN=]NAME[:KEY=VALUE,…]
         null (-0): file names on stdin end with a NUL byte
         format: output format; default: the suffix of --out, or a table
-        merge (DIR): join the results by shard in this folder into one file, --out
+        merge (DIR): join the results by shard in this folder into the file --out
     """
     from ..sources.finding import find_shards
 

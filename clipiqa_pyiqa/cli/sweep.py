@@ -28,8 +28,8 @@ def run(
 
     Args:
         paths (IMAGE): images, folders or quoted globs
-        changes: by default brightness noisiness colorfulness sharpness contrast
-        steps: steps from least to most of the attribute
+        changes: changes to make; default: brightness noisiness colorfulness sharpness contrast
+        steps: steps, from the least to the most of the attribute
         scales: factors that resize images first; default: 1 and 0.5
         sample: images to draw at random; default: all
         seed: seed of sample and noise

@@ -24,11 +24,11 @@ class Methods:
         reference (FOLDER): reference pictures, for psnr-y, lpips, fid, …
         baseline: method to compare with; default: the first
         protocol: use a paper's metrics and settings; see `clipiqa protocols`
-        crop_border (PX): pixels to cut off each side for full-reference metrics; default: 0
+        crop_border (PX): pixels to cut off each side before full-reference metrics; default: the protocol's, else 0
         expect (PAPER): published numbers: a CSV file (a row per method, a column per label), or 'METHOD:
             LABEL=NUMBER …'
-        explain: try to explain published numbers that differ
-        lock (FILE): write all that the numbers depend on to this file
+        explain: try changes to metrics that may explain why published numbers differ
+        lock (FILE): write everything that the numbers depend on to this file
         locked (FILE): compute the numbers of a --lock file again
         skip_missing: leave out pictures that are not in every folder
         seed: seed of random metrics
@@ -79,8 +79,8 @@ def run(
     Args:
         value (NAME=NUMBER): a number for the protocol's formula
         one_set: all pictures are one test set
-        format: of the printed table
-        describe: print a sentence per metric, not the table
+        format: format of the printed table
+        describe: print a sentence about each metric, not the table
         report: write an HTML page into --out
     """
     if not methods.methods:

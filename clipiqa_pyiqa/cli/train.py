@@ -23,13 +23,13 @@ class Changes:
     Args:
         n_ctx: learned context vectors; default: 16
         shared: learn one context for both texts
-        init: start of the context
+        init: first context: x (the embedding of the letter x), or random
         batch_size: images or crops in a step
         epochs: passes over the images
         lr (RATE): learning rate
         crop (PX): side of random square crops; 0: whole images
-        crops (K): fixed crops per image, cached; default: 4
-        seed: seed of start, order and split; default: 123
+        crops (K): fixed crops per image, whose features are stored; default: 4
+        seed: seed of context, order and split; default: 123
     """
 
     n_ctx: int | None = None
@@ -71,9 +71,9 @@ def run(
         out (-o DIR): folder for learned prompts and log
         resume: continue the stopped run in --out
         overwrite: replace the run in --out
-        recipe: plain (default), official or pyiqa
+        recipe: plain, official or pyiqa
         prompts (-p PAIR): pair whose context is learned: a name or 'positive|negative'; default: quality
-        without_mini_photos: leave out mini's training photos
+        without_mini_photos: leave out photos that mini was trained on
     """
     from ..prompts.pairs import parse_prompt_argument
 

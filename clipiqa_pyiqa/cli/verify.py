@@ -19,8 +19,8 @@ def run(
 ) -> int:
     """Check whether your weights give the published scores.
 
-    Published scores hold for OpenAI's RN50 only. Exit code: 0 all checks that ran are ok, 1 a check failed, 2
-    otherwise.
+    The published scores are those of OpenAI's RN50. Exit code: 0 all scores agree, 1 a score differs, 2 bad input,
+    or a score of other weights differs.
 
     Args:
         images (PATH): I01.BMP, i01_01_5.bmp, or folders such as a checkout of piq, TID2013 or OSEDiff

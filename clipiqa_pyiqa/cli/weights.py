@@ -10,11 +10,11 @@ from .options.terminal import aligned
 def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: bool = False) -> int:
     """Show the source of every checkpoint, or download checkpoints.
 
-    Only --download downloads files, into the caches.
+    Nothing is downloaded without --download, which stores the files in the caches.
 
     Args:
-        backbone (-b NAME[:TAG]): only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k
-        prompt_files: only the published prompt files; with --backbone, prompt files too
+        backbone (-b NAME[:TAG]): list only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k
+        prompt_files: list only the published prompt files; with --backbone, list these files too
         download: download missing files
     """
     from ..weights.inventory import weights_at_hand

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _MOST_SCALE = 8
-_CHANGING = 20  # bytes per pixel that a change takes: three of fp32 for noise, and 8-bit copies
+_CHANGING = 20  # bytes per pixel for a change: three fp32 numbers of noise, and 8-bit copies
 
 
 class _Version(NamedTuple):
@@ -55,8 +55,9 @@ class Sweep(ExperimentResult):
     """Scores of pictures that were changed in steps.
 
     Attributes:
-        frame: One row per picture, scale, change and step: ``path``; ``scale``; ``width`` and ``height`` as scored;
-            ``change``; ``step`` (0 has least of the attribute); ``amount``; one column per question.
+        frame: One row per picture, scale, change and step. Columns: ``path``; ``scale``; ``width`` and ``height`` of
+            the scored picture; ``change``; ``step`` (step 0 has the least of the attribute); ``amount``; one column
+            per question.
         questions: Names of the questions; the changes' names come first.
     """
 
@@ -66,7 +67,7 @@ class Sweep(ExperimentResult):
     provenance: Mapping[str, Any]
 
     def spearman(self) -> pandas.DataFrame:
-        """Return Spearman's correlation of score with step; NaN for constant scores."""
+        """Return Spearman's correlation of score with step per picture, scale and change; NaN for constant scores."""
         import pandas
 
         rows = []
@@ -77,7 +78,7 @@ class Sweep(ExperimentResult):
         return pandas.DataFrame(rows)
 
     def summary(self) -> pandas.DataFrame:
-        """Return one row per change and scale, for the question with the change's name.
+        """Return one row per change and scale, with the scores of the question that has the change's name.
 
         ``images`` counts images with changing scores, ``constant`` images with constant scores; ``spread`` is the
         standard deviation of Spearman's correlation.
@@ -100,7 +101,7 @@ class Sweep(ExperimentResult):
 
     @matplotlib.rc_context(STYLE)
     def curves(self) -> Figure:
-        """Return a figure of scores against amounts, per change."""
+        """Return a figure with one panel per change: scores against amounts."""
         changes = self.frame.groupby("change", sort=False)
         figure = Figure(figsize=(3 * len(changes) + 1.5, 3), layout="constrained")
         panels = figure.subplots(1, len(changes), squeeze=False)[0]
@@ -145,7 +146,7 @@ def sweep(
         changes: Names in :data:`~.picture_changes.CHANGES`; each name is also a question.
         prompts: Further questions, one column each.
         steps: Number of steps, at least 3.
-        scales: Factors for width and height, up to 8, before the changes.
+        scales: Factors, up to 8, by which width and height are multiplied before the changes.
         sample: Number of images to draw at random; by default all.
         seed: Seed of sample and noise.
 

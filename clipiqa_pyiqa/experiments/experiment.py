@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PICTURES = ("png", "svg", "pdf")
-_STORAGE = {"out": None, "resume": False, "overwrite": False, "progress": None, "pictures": "png"}  # and defaults
+_STORAGE = {"out": None, "resume": False, "overwrite": False, "progress": None, "pictures": "png"}  # option -> default
 
 
 class RunOptions(TypedDict, total=False):
-    """Options of every experiment; image options are those of :func:`~.scores.score_images`.
+    """Options of every experiment; options without a text here are those of :func:`~.scores.score_images`.
 
     Attributes:
         out: Folder for scores and results; by default none.
         resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
-        progress: Called after each score with the numbers of new scores and all scores.
+        progress: Called after each score with two numbers: the new scores, and all scores.
         pictures: Format of figures: ``'png'``, ``'svg'`` or ``'pdf'``.
     """
 
@@ -99,8 +99,8 @@ class ExperimentResult(ABC):
         table = self.summary().astype(object)
         rows = table.where(table.notna(), None).to_dict(orient="records")  # pandas' to_json would round 1e-12 to 0
         fields = {"summary": rows, **self.details(), "left_out": dict(self.failed), "provenance": provenance}
-        with locked(place), warnings.catch_warnings():  # pictures and tables then come from one run
-            warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes; the CSV has the names
+        with locked(place), warnings.catch_warnings():  # so that pictures and tables come from one run
+            warnings.filterwarnings("ignore", "Glyph .* missing from")  # the picture shows boxes; the CSV has the names
             for name, content in self.contents().items():
                 path = place / name
                 if content is None:
@@ -128,7 +128,7 @@ def prepare(
     if pictures not in PICTURES:
         raise CLIPIQAError(f"pictures must be one of {', '.join(PICTURES)}; got {pictures!r}.")
     if resume and (overwrite or out is None):
-        raise CLIPIQAError("resume needs out, and cannot be combined with overwrite.")
+        raise CLIPIQAError("resume needs out and excludes overwrite: name the folder in out, and leave out overwrite.")
     count = itertools.count(1)
 
     def report(_: object) -> None:

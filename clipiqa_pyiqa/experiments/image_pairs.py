@@ -54,8 +54,8 @@ class PairScores(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per question.
 
-        ``right`` counts the pairs whose high-quality image scores higher. The 95 % intervals are Wilson's for the
-        share and Student's for the mean difference. ``p`` is from Wilcoxon's two-sided signed-rank test.
+        ``right`` counts the pairs whose high-quality image scores higher. The share has Wilson's 95 % interval, and the
+        mean difference has Student's. ``p`` is the p-value of Wilcoxon's two-sided signed-rank test.
         """
         import pandas
 
@@ -96,12 +96,12 @@ class PairScores(ExperimentResult):
         return [f"{counted(unpaired, 'image')} left out, without a partner"] if unpaired else []
 
     def failures(self, question: str) -> pandas.DataFrame:
-        """Return the ``count`` worst pairs with wrong order or equal scores."""
+        """Return the ``count`` worst pairs among the pairs with a wrong order or equal scores."""
         order = self.frame.sort_values(f"{question} difference", kind="stable")
         return order[order[f"{question} difference"] <= 0].head(self.count)
 
     def failure_sheet(self, question: str) -> Image.Image | None:
-        """Return a picture of the failures, or None."""
+        """Return a picture of the failures; None if there are no failures."""
         worst = self.failures(question)
         if worst.empty:
             return None
@@ -183,7 +183,7 @@ def pairs(
 def match_pairs(
     low: str | os.PathLike[str], high: str | os.PathLike[str], *, skip_unpaired: bool = False
 ) -> tuple[dict[str, tuple[str, str]], dict[str, list[str]]]:
-    """Return pairs of images with equal names in two folders by name, and names without a partner.
+    """Return name -> pair of images with this name in both folders, and the names without a partner.
 
     A name is the path in the folder, without suffix. With patterns such as ``'PolyU/*_Real.JPG'`` and
     ``'PolyU/*_mean.JPG'``, a name is the text that the wildcards match.

@@ -18,7 +18,7 @@ class Change:
     """A change of one attribute of a picture.
 
     Attributes:
-        question: Prompt pair whose score should grow from ``first`` to ``last``.
+        question: Name of the prompt pair whose score should grow from ``first`` to ``last``.
         first, last: Amounts with least and most of the attribute.
         plain: Amount that changes nothing.
         apply: Function of picture, amount and seed -> changed picture of the same size.
@@ -36,7 +36,7 @@ class Change:
 
 
 def read_scaled(path: str, scale: float, cost: int = 0, **limits: Any) -> Image.Image:
-    """Return a picture with sides multiplied by ``scale``; scoring needs ``cost`` bytes per pixel."""
+    """Return a picture with sides multiplied by ``scale``, if there is memory for it and ``cost`` bytes per pixel."""
     record = read_image(path, **limits)
     picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
     width, height = (max(1, round(side * scale)) for side in record.size)
@@ -72,4 +72,4 @@ CHANGES: dict[str, Change] = {
         Change("contrast", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Contrast", _enhanced(ImageEnhance.Contrast)),
     )
 }
-"""Changes of the paper's five attributes; amounts, noise and blur are our choice, as the paper names only PIL."""
+"""Changes of the paper's five attributes. The paper names only PIL, so amounts, noise and blur are our choice."""

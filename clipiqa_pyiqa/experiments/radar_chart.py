@@ -24,7 +24,7 @@ class RadarCharts(Scores, ExperimentResult):
     """Scores for radar charts."""
 
     def summary(self) -> pandas.DataFrame:
-        """Return a row per question, a column per image."""
+        """Return the scores, with a row per question and a column per image."""
         table = self.frame.T
         table.columns = list(map(printable, below_common(list(self.frame.index)).values()))
         table.insert(0, "question", table.index)
@@ -48,7 +48,7 @@ def radar(
 
     Args:
         metric, template, options: As for :func:`~.ranking.rank`.
-        paths: Images, folders or globs; up to 8 images.
+        paths: Images, folders or globs that give up to 8 images.
         prompts: At least three questions; by default the paper's questions whose words the CLIP knows.
         kind: Ask only the look questions, or only the feel questions.
 

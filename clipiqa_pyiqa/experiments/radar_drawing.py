@@ -22,7 +22,7 @@ LOOK = ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "cont
 """The attributes of Fig. 1 (a), quality perception."""
 FEEL = ("aesthetic", "happy", "natural", "new", "scary", "complex")
 """The attributes of Fig. 1 (b), abstract perception."""
-MOST = len(COLOURS)  # most images on one chart, as each needs its own colour
+MOST = len(COLOURS)  # most images on one chart: each image needs its own colour
 _PER_ROW = 4  # most photos in a row of the legend
 _GREY = "#d5d8dd"
 

@@ -44,7 +44,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Record:
-    """A writer of rows to the CSV file ``output``, if given."""
+    """A writer of rows to the CSV file ``output``; without ``output``, no row is written."""
 
     output: Output | None = None
     progress: Callable[[Row], object] = lambda row: None
@@ -52,7 +52,7 @@ class Record:
     def rows(
         self, header: Header, names: Sequence[str], score: Callable[[Collection[str]], Iterable[Row]]
     ) -> Iterator[Row]:
-        """Return rows in the order of ``names``; ``score`` makes missing rows."""
+        """Return the rows in the order of ``names``; ``score`` computes the rows that the file lacks."""
         rows: dict[str, Row] = {}
         with contextlib.ExitStack() as stack:
             writer = None
@@ -74,7 +74,7 @@ def exif_applied(provenance: Mapping[str, Any]) -> bool:
 
 
 def because(failed: Mapping[str, str]) -> str:
-    """Return the first reason and the number of further reasons."""
+    """Return the end of a sentence: the first reason and the number of further reasons."""
     return f": {first_of(failed.values())}." if failed else "."
 
 

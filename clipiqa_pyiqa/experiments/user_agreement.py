@@ -31,10 +31,10 @@ class Agreement(ExperimentResult):
     """The metric's choices beside people's choices.
 
     Attributes:
-        frame: One row per attribute and pair: the columns of the votes; ``score_first`` and ``score_second``;
-            ``majority`` and ``metric``, their choices (``'first'``, ``'second'``, or ``''``); ``right``, whether both
-            choices are equal (None without a majority); ``votes`` and ``votes_right``, the numbers of all
-            votes and of votes that agree with the metric.
+        frame: One row per attribute and pair. Columns: those of the votes; ``score_first`` and ``score_second``;
+            ``majority`` and ``metric``, the choices of people and metric (``'first'``, ``'second'``, or ``''``);
+            ``right``, whether both choices are equal (None without a majority); ``votes``, the number of votes; and
+            ``votes_right``, the number of votes that agree with the metric.
         votes: The compared votes.
     """
 
@@ -49,11 +49,11 @@ class Agreement(ExperimentResult):
     }
 
     def summary(self) -> pandas.DataFrame:
-        """Return one row per attribute, and one for all if there are several.
+        """Return one row per attribute and, if there are several attributes, one row for all.
 
-        ``majority accuracy`` is the share of pairs in which the metric agrees with the majority (Wilson's interval).
-        ``vote accuracy`` is the share of votes that agree with the metric (interval from resampled pairs). ``ceiling``
-        is the highest possible vote accuracy.
+        ``majority accuracy`` is the share of pairs in which the metric agrees with the majority, with Wilson's
+        interval. ``vote accuracy`` is the share of votes that agree with the metric, with an interval from resampled
+        pairs. ``ceiling`` is the highest vote accuracy that a metric can reach.
         """
         import pandas
 
@@ -115,7 +115,7 @@ class Agreement(ExperimentResult):
             axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
             axes.set_xticks(places, labels, **WORDS)
             axes.set_ylim(0, 1.02)
-            axes.set_ylabel("share of choices as the metric's\n(lines: 95 % intervals)")
+            axes.set_ylabel("share that agrees with the metric\n(lines: 95 % intervals)")
             figure.legend(loc="outside upper left", ncols=3, fontsize=8, frameon=False)
         return figure
 
@@ -138,7 +138,7 @@ def agreement(
         metric, options: As for :func:`~.ranking.rank`.
         votes: A CSV file, or the result of :func:`~.votes.read_votes`.
         root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`.
-        seed: Seed of the bootstrap.
+        seed: Seed for resampling the pairs.
 
     Raises:
         CLIPIQAError: An argument, the votes or an image cannot be used.

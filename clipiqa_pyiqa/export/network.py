@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import onnx
 
 SOLVABLE_SIDE = 64
-"""Smallest side for which the tracer can solve its constraints; the file also works with smaller sides (tested)."""
+"""Smallest side for which the tracer can solve its constraints; tests show that smaller sides work too."""
 
 EXAMPLE = (2, 3, 96, 160)
 """Shape of the images for tracing; with a batch of one, the tracer would make N a constant."""
 
 
 class Network(nn.Module):
-    """Images ``(N, 3, H, W)`` to scores ``(N, C)`` and, with a map, ``(N, C, h, w)`` of places."""
+    """Module from images ``(N, 3, H, W)`` to scores ``(N, C)`` and, with a map, scores of places ``(N, C, h, w)``."""
 
     def __init__(self, metric: CLIPIQA, prompts: Prompts | Columns = None, with_map: bool = False):
         super().__init__()
@@ -66,7 +66,7 @@ class Network(nn.Module):
         return (scores, self.metric.score_map(x, self.columns)) if self.with_map else (scores,)
 
     def _answers(self, features: Tensor) -> Tensor:
-        dim = self.pairs.shape[-1]  # leaves out statistics, which only a fitted head uses
+        dim = self.pairs.shape[-1]  # the features without statistics, which only a fitted head uses
         return antonym_scores(features[..., :dim], self.pairs, self.metric.clip.logit_scale)
 
 
@@ -85,7 +85,7 @@ def check_fit(metric: CLIPIQA, prompts: Prompts | Columns, with_map: bool) -> No
     if metric.pos_embedding == "fixed":
         raise CLIPIQAError(
             "pos_embedding must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: use "
-            "'interpolate', which gives equal scores for images of CLIP's input size."
+            "'interpolate', which gives the same scores for images of CLIP's input size."
         )
     if metric.precision != "fp32":
         raise CLIPIQAError(f"precision must be 'fp32'; got {metric.precision!r}.")

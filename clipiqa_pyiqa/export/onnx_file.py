@@ -30,7 +30,7 @@ TOLERANCE = 1e-4
 """Largest allowed difference between scores of file and metric, as a share of the range of scores."""
 
 SHAPES = ((1, 97, 131), (2, 64, 96), (3, 75, 65))
-"""N, H, W of the images for the check, with odd and even sides; the network was traced with another shape."""
+"""N, H and W of the images for the check: odd and even sides; the network was traced with another shape."""
 
 INPUT = (
     "image: float32 (N, 3, H, W), RGB in [0, 1], as decoded (8-bit values divided by 255), upright by its EXIF "
@@ -45,14 +45,15 @@ class OnnxFile:
     """An exported file.
 
     Attributes:
-        path: path of the file.
+        path: the file.
         columns: names of the columns of ``scores`` and ``map``.
         with_map: whether there is a ``map``.
         opset: version of ONNX operators.
         size: size in bytes.
         metadata: metadata in the file.
-        difference: largest difference from the metric, as a share of the scores' range; None without a check.
-        runtime: version of the onnxruntime of the check, or None.
+        difference: largest difference between the scores of file and metric, as a share of the range of scores; None
+            without a check.
+        runtime: version of onnxruntime in the check; None without a check.
     """
 
     path: Path
@@ -87,15 +88,15 @@ def export_onnx(
     """Write a metric as an ONNX file, for onnxruntime in any language or browser.
 
     The input ``image`` is RGB ``(N, 3, H, W)`` in [0, 1]; outputs are ``scores`` ``(N, C)`` and, with a map, ``map``
-    ``(N, C, h, w)``. Metadata name provenance, columns and input convention.
+    ``(N, C, h, w)``. The metadata hold provenance, columns and input format.
 
     Args:
         metric: a :class:`~clipiqa_pyiqa.CLIPIQA` or pyiqa's metric around one.
-        path: path of the file.
+        path: the file to write.
         prompts: questions, one column each; default the metric's own.
-        with_map: also score places.
+        with_map: also write the scores of places.
         opset: version of ONNX operators, 18 to 23; most runtimes read 18.
-        check: compare with the metric in onnxruntime, if installed.
+        check: compare the scores of file and metric, if onnxruntime is installed.
         overwrite: replace an existing file.
         progress: called with the name of each step.
 
@@ -103,8 +104,7 @@ def export_onnx(
         The file's properties.
 
     Raises:
-        CLIPIQAError: the metric or opset cannot be exported, a package is missing or too old, or the file differs from
-            its metric.
+        CLIPIQAError: the metric or opset cannot be exported, a package is missing or too old, or their scores differ.
         PromptError: the prompts cannot be used.
         OutputError: the file cannot be written.
 
@@ -158,7 +158,7 @@ def _runtime_version() -> str | None:
 
 
 def _difference(network: Network, path: Path) -> float:
-    """Return the largest difference as a share of the range of scores; infinite if shapes differ."""
+    """Return the largest difference of scores, as a share of their range; infinite if shapes differ."""
     import onnxruntime
 
     try:

@@ -29,7 +29,7 @@ class Ranking(Scores, ExperimentResult):
     count: int = 10
 
     def summary(self) -> pandas.DataFrame:
-        """Return the best and the worst images: question, rank, score, path."""
+        """Return the best and the worst images, with columns question, rank, score and path."""
         import pandas
 
         rows: list[dict[str, Any]] = []
@@ -69,7 +69,7 @@ def rank(
         metric: A ``CLIPIQA``, the result of ``pyiqa.create_metric('clipiqa')``, or a function that makes a metric.
         paths: Images, folders or globs.
         prompts: Questions as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
-        template: Words around each attribute.
+        template: Wording of the named pairs.
         count: Number of best images to show, and of worst images.
         options: The fields of :class:`~.experiment.RunOptions`.
 
@@ -88,7 +88,7 @@ def ranking_files(questions: Iterable[str]) -> list[str]:
 
 
 def ranking(scores: Scores, question: str) -> pandas.DataFrame:
-    """Return all images from the highest to the lowest score of a question, with their ``rank``."""
+    """Return the scores of all images, from the highest to the lowest score of a question, with a column ``rank``."""
     frame = scores.frame.sort_values(question, ascending=False, kind="stable")
     frame.insert(0, "rank", frame[question].rank(method="min", ascending=False).astype(int))
     return frame

@@ -34,13 +34,13 @@ def write_browser(
     """Write ``browse.html`` and thumbnails into a folder, and return the page.
 
     Args:
-        photos: The photos, and the column that sorts them at first.
+        photos: The photos, and the column that orders them when the page opens.
         folder: The folder; a missing folder is made.
-        overwrite: Replace a ``browse.html`` of another tool.
+        overwrite: Replace a ``browse.html`` that another tool wrote.
         workers, progress: As for :func:`~.thumbnails.thumbnails`.
 
     Raises:
-        PickError: No photo exists.
+        PickError: No photo exists at its path.
     """
     folder = check_folder(folder, [PAGE], overwrite=overwrite, ours=_is_ours)
     paths = [photos.path(str(name)) for name in photos.scores.frame.index]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PickError(CLIPIQAError):
-    """Photos that cannot be picked, copied, moved or linked."""
+    """The error for photos that cannot be picked, copied, moved or linked."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Photos:
 
     Attributes:
         by: The column that orders the photos.
-        lower_better: Whether a low value is good; None decides by file or name.
-        root: The folder of relative names; None means the current folder.
+        lower_better: Whether a low value is good; None means as the file or the column's name says.
+        root: The folder where relative paths start; None means the current folder.
         direction: Whether low or high values are good.
 
     Raises:
-        PickError: The column is missing.
+        PickError: There is no column ``by``.
     """
 
     scores: AnyScores
@@ -60,7 +60,7 @@ class Photos:
 def pick(
     photos: Photos, *, worst: int | None = None, best: int | None = None, below: float | None = None
 ) -> pandas.Series:
-    """Return the picked photos' scores by name: the worst first, then the best.
+    """Return picked photo -> score: first the worst photos (the worst first), then the best (the best first).
 
     Args:
         photos: All photos.

@@ -1,4 +1,4 @@
-"""Photos copied, moved or linked into a folder, without overwriting, and the undoing of these steps."""
+"""Copy, move or link photos into a folder without overwriting a file, and undo these steps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def transfer(paths: Iterable[str], folder: str | os.PathLike[str], action: str) 
         The new paths, and the file for :func:`undo`.
 
     Raises:
-        PickError: A photo is missing, and nothing was done; or a later photo failed.
+        PickError: A photo is missing, so nothing was done; or a later photo failed.
     """
     if action not in ACTIONS:
         raise PickError(f"action must be one of {', '.join(ACTIONS)}; got {action!r}.")
@@ -74,10 +74,10 @@ def transfer(paths: Iterable[str], folder: str | os.PathLike[str], action: str) 
 
 
 def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
-    """Put back the photos of a list. A file stays if it has changed or its old place is in use.
+    """Put back the photos of an undo list. A photo stays if it has changed, or if another file is at its old place.
 
     Args:
-        undo_list: The list of :func:`transfer`.
+        undo_list: The file that :func:`transfer` wrote.
 
     Returns:
         The number of photos that were put back, and a sentence for each other photo.
@@ -109,7 +109,7 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
 
 
 def _put_back(action: str, source: str, place: str, sha256: str | None) -> str:
-    """Undo one step; return an empty text, or the problem."""
+    """Undo one step; return the problem, or an empty text."""
     if not os.path.lexists(place):
         return "does not exist"
     if action == "move":

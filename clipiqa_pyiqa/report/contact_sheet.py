@@ -27,10 +27,11 @@ def contact_sheet(
     side: int = 256,
     apply_exif: bool = True,
 ) -> Image.Image:
-    """Return a grid of images with captions in 'RGB'; an unreadable file becomes a grey field.
+    """Return a grid of images with captions, as 'RGB'; an unreadable file becomes a grey field.
 
     Args:
         captions: One text per image; long lines are shortened in the middle.
+        columns: Number of images in a row.
         side: Largest width and height of an image in pixels; images are never enlarged.
     """
     gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
@@ -85,7 +86,7 @@ def wrapped(text: str, width: int, lines: int = 3) -> str:
 
 @lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib  # its font has letters of many languages, PIL's font has few
+    import matplotlib  # matplotlib's font has letters of many languages, PIL's font has few
 
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 

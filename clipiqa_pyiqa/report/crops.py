@@ -14,7 +14,7 @@ from .contact_sheet import thumbnail
 
 
 def differing_crops(files: Sequence[str], side: int = 176, apply_exif: bool = True) -> list[Image.Image | None]:
-    """Return a square crop of each version, where versions differ most; None for an unusable version."""
+    """Return each version's crop at the square where versions differ most; None if unreadable or of another size."""
     pictures: list[Image.Image | None] = []
     for path in files:
         try:

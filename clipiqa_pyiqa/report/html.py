@@ -76,7 +76,7 @@ def plot(figure: Figure, description: str) -> Markup:
 
 
 def image(path: str, apply_exif: bool = True, side: int = _THUMBNAIL) -> Markup:
-    """Return HTML with an image file as a small JPEG, or a text for an unreadable file."""
+    """Return HTML that shows an image file as a small JPEG; for an unreadable file, HTML that says so."""
     try:
         picture = thumbnail(path, side, apply_exif)
     except ImageError:

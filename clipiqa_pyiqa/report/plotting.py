@@ -32,7 +32,7 @@ WORDS: dict[str, Any] = {"parse_math": False}
 
 
 def fading(name: str, *stops: tuple[str, float]) -> LinearSegmentedColormap:
-    """Return a colour map through pairs of colour and opacity in [0, 1]."""
+    """Return a colour map through the stops: pairs of colour and opacity in [0, 1]."""
     return LinearSegmentedColormap.from_list(name, [(*matplotlib.colors.to_rgb(c), alpha) for c, alpha in stops])
 
 
@@ -76,6 +76,6 @@ def svg(figure: Figure) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    used = set(re.findall(r"#([\w-]+)", text))  # an unused id might occur twice in a page
+    used = set(re.findall(r"#([\w-]+)", text))  # an id that is not used might occur twice in a page
     text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
     return re.sub(r"\n\s*", "\n", text)

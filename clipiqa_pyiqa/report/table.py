@@ -38,7 +38,7 @@ class Cell:
         text: The text; never 'nan'.
         detail: Interval and p-value, shown smaller.
         value: The number to sort by; NaN for words.
-        mark: The reason for emphasis: a key of ``MARKS``.
+        mark: The reason why the cell is marked: a key of ``MARKS``.
     """
 
     text: str
@@ -57,7 +57,7 @@ class Column:
 
     Attributes:
         better: Direction of good values, shown as an arrow.
-        group: Heading over neighbouring columns.
+        group: Heading over neighbouring columns of a group.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Table:
     Attributes:
         columns: The heads; the first column names the rows.
         before: Lines above the table.
-        reasons: Name of a row or column -> a note.
+        reasons: Name of a row or column -> why cells are empty, or a remark.
         left_out: Lines about inputs without results.
         reading: Sentences that explain the numbers, for LaTeX.
     """
@@ -95,7 +95,7 @@ class Table:
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Return groups of later columns, with their widths."""
+        """Return each group after the first column, and its number of columns."""
         runs = [(name, len(list(run))) for name, run in itertools.groupby(column.group for column in self.columns[1:])]
         return runs if any(name for name, _ in runs) else []
 
@@ -119,7 +119,7 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def p_value(p: float, at_floor: bool = False) -> str:
-    """Return a p-value as text; the lowest p-value of a test is a bound."""
+    """Return a p-value as text, with ≤ if it is the lowest p-value that the test can give."""
     return "p < 0.001" if p < 0.001 else f"p {'≤' if at_floor else '='} {p:.3f}"
 
 

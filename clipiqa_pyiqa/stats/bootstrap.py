@@ -1,4 +1,4 @@
-"""Bootstrap over cases: percentile intervals, paired differences with p-values."""
+"""Bootstrap over cases: percentile intervals, and paired differences with p-values."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _CHUNK = 1 << 16  # elements of a (resamples, cases) matrix that fit in a core's
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Callable[[Array], Array]]
-"""A function of values ``(P, N)``.
+"""A function of ``P`` rows of values ``(P, N)``.
 
-It returns a function from counts of drawn cases ``(b, N)`` to the statistics ``(P, b)``.
+The function returns another function, which maps counts of drawn cases ``(b, N)`` to the statistics ``(P, b)``.
 """
 
 
@@ -43,7 +43,7 @@ class Difference(Estimate):
     """A paired difference, first minus second.
 
     Attributes:
-        p: Two-sided p-value for no difference, not corrected (:func:`holm`); NaN without a bootstrap.
+        p: Two-sided p-value for no difference, before :func:`holm` corrects it; NaN without a bootstrap.
     """
 
     p: float = math.nan
@@ -52,9 +52,9 @@ class Difference(Estimate):
 def paired_differences(
     values: Sequence[ArrayLike] | ArrayLike, statistic: Statistic, *, bootstrap: int = 1000, seed: int = 0
 ) -> dict[tuple[int, int], Difference]:
-    """Return the differences of a statistic between rows of values ``(P, N)``: at (i, j), i < j, row i minus row j.
+    """Return (i, j) with i < j -> the statistic of row i minus the statistic of row j, for rows of values ``(P, N)``.
 
-    The p-value is 2 (k + 1) / (resamples + 1), where k resamples are on the other side of zero.
+    The p-value is 2 (k + 1) / (resamples + 1), where k is the number of resamples on the other side of zero.
     """
     rows = np.asarray(values, np.float64)
     whole, drawn = resampled(rows.shape[1], statistic(rows), bootstrap, seed)
@@ -70,7 +70,7 @@ def paired_differences(
 
 
 def holm(p: ArrayLike) -> Array:
-    """Return ``K`` p-values, corrected for ``K`` comparisons (Holm 1979).
+    """Return p-values ``(K,)``, corrected for ``K`` comparisons (Holm 1979).
 
     Example:
         >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
@@ -95,7 +95,7 @@ def resampled(cases: int, of_counts: Callable[[Array], Array], bootstrap: int, s
 
 
 def resamples(cases: int, bootstrap: int, seed: int) -> Iterator[Array]:
-    """Yield how often cases are drawn, ``(b, N)``; equal seeds draw equally."""
+    """Yield how often each case is drawn, ``(b, N)`` for b resamples; equal seeds give equal draws."""
     generator = np.random.default_rng(seed)
     step = max(1, _CHUNK // cases)
     for start in range(0, bootstrap, step):

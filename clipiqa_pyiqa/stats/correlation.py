@@ -36,7 +36,7 @@ def plcc(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def srocc(x: ArrayLike, y: ArrayLike) -> float:
-    """Return Spearman's rank correlation, ties at their mean rank; NaN where :func:`undefined`."""
+    """Return Spearman's rank correlation; ties get their mean rank; NaN where :func:`undefined`."""
     from scipy.stats import rankdata
 
     return math.nan if undefined(x, y) else plcc(rankdata(x), rankdata(y))
@@ -58,11 +58,11 @@ def correlations(
         scores: ``(N,)``, high is good.
         mos: ``(N,)``, human scores.
         bootstrap: Number of resamples; 0 for no intervals.
-        fit: Number of parameters, 4 or 5, of a logistic curve on all images; 0 for no fit.
+        fit: Number of parameters, 4 or 5, of a logistic curve fitted to all images; 0 for no fit.
 
     Returns:
-        ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``, which have a caveat
-        if the curve does not rise.
+        Estimates of ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``; the last two
+        have a caveat if the curve does not rise.
     """
     x, y = _arrays(scores, mos)
     fitted_names = ["PLCC fitted", "RMSE fitted"] if fit else []
@@ -114,7 +114,7 @@ def srocc_with(mos: ArrayLike) -> Statistic:
 
 
 def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0) -> list[Estimate]:
-    """Return the SROCC of each column of scores ``(N, P)``."""
+    """Return the SROCC of each column of scores ``(N, P)``, with intervals."""
     columns = np.asarray(scores, np.float64).T
     reasons = [undefined(column, mos) for column in columns]
     _, drawn = resampled(columns.shape[1], srocc_with(mos)(columns), bootstrap, seed)
@@ -159,7 +159,7 @@ def _krcc_with(x: Array, y: Array) -> Callable[[Array], Array]:
 
 
 class _Ranks:
-    """Ranks within resamples, from values sorted once."""
+    """Ranks of values in resamples; the values are sorted once."""
 
     def __init__(self, values: Array) -> None:
         self.order = np.argsort(values, kind="stable")

@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike
 
 from .bootstrap import Array
 
-_STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper step would fit noise
+_STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper curve would fit noise
 _FLATTEST = 1e-3  # smallest slope: nearly a straight line
 _STARTS = 6
-_TURN = 1e-3  # share of the curve's rise; a smaller turn does not show in three digits
+_TURN = 1e-3  # a fall of less than this share of the curve's rise does not show in three digits
 
 
 def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tuple[Callable[[ArrayLike], Array], str]:

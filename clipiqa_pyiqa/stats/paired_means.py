@@ -15,14 +15,14 @@ FEW = 20
 """With fewer cases, a command warns that skewed differences are less certain."""
 _LEVEL = 0.05
 _CUBIC = 1 / 20
-"""Hall's factor 1/27 makes the corrected t flat at one point; with 1/20 the corrected t always rises."""
+"""Factor of the cubic term: Hall's 1/27 makes the corrected t flat at one point; 1/20 lets it always rise."""
 
 
 def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
     """Return the mean of ``a`` minus ``b``, both ``(N,)``, with its 95 % interval and p-value.
 
-    The interval spans Student's interval and the interval of t corrected for skewness (Hall 1992). The p-value is the
-    larger p-value of both, at least 2 / 2^N, and below 0.05 exactly if the interval excludes 0. One case gives NaN.
+    The interval covers Student's interval and the interval of t corrected for skewness (Hall 1992). The p-value is the
+    larger of their p-values, at least 2 / 2^N, and below 0.05 exactly if the interval excludes 0. One case gives NaN.
 
     Example:
         >>> round(mean_difference([3.0, 4.0, 6.0], [2.0, 3.0, 5.0]).value, 6)

@@ -11,7 +11,7 @@ from .bootstrap import Estimate, interval, resamples
 
 
 def share(right: int, count: int) -> Estimate:
-    """Return a share with Wilson's score interval (JASA 1927)."""
+    """Return ``right`` / ``count`` with Wilson's score interval (JASA 1927)."""
     from scipy.stats import binomtest
 
     if count == 0:
@@ -21,7 +21,7 @@ def share(right: int, count: int) -> Estimate:
 
 
 def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_000, seed: int = 0) -> Estimate:
-    """Return a share of all cases in groups, with an interval from resampled groups.
+    """Return the share of right cases in all groups ``(N,)``, with an interval from resampled groups.
 
     If the share is 0 or 1, the interval is Wilson's for the number of groups.
     """

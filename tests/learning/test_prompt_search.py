@@ -137,7 +137,7 @@ def test_command_from_csv_to_a_loaded_metric(tmp_path, capsys):
     assert "bootstrap must be between 0 and 1,000,000; got 1,000,000,000." in capsys.readouterr().err
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "chosen on 13 images, reported on 5 held out (split 'test')" in printed
+    assert "chosen on 13 images, measured on 5 held out (split 'test')" in printed
     assert "left out: 2 pairs with words that mini never saw" in printed
     lines = out.read_text().splitlines()
     assert "# held_out: 5 images (test)" in lines and any(line.startswith("# weights_sha256: ") for line in lines)

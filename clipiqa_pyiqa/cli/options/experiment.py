@@ -60,7 +60,7 @@ class Run(Kept, Images, Model, Wording):
 
 @dataclass(frozen=True)
 class AskingRun(Run, Questions):
-    """Options of experiments with questions."""
+    """Options of the experiments that ask questions."""
 
 
 def frame_as_text(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...metric import CLIPIQA
     from ...prompts.pairs import Columns, Prompts
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU in a period, and the period's length
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # a container's limit: CPU time per period, and the period, in microseconds
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Model:
     """Which CLIP.
 
     Args:
-        backbone (-b): RN50 (default), ViT-B/32, …; `clipiqa weights` lists all; learned prompts have their own
-        clip_weights (FILE|TAG): a checkpoint file, or an open_clip tag; default: OpenAI's
-        pos_embedding (MODE): positional embedding: none (default), interpolate, or fixed (the middle, at CLIP's 224 px)
+        backbone (-b): RN50, ViT-B/32, … (see `clipiqa weights`); default: the learned prompts' backbone, else RN50
+        clip_weights (FILE|TAG): a checkpoint file, or an open_clip tag; default: OpenAI's weights
+        pos_embedding (MODE): positional embedding: none (default), interpolate, or fixed (resize and crop to 224 px)
         precision (KIND): number format: fp32 (default), bf16 or fp16
         quick_gelu: whether an unpublished checkpoint uses QuickGELU; default: yes
     """
@@ -81,14 +81,14 @@ class LearnedQuestions(Questions):
     """Learned prompts.
 
     Args:
-        learned_prompts (FILE|NAME): a file of `clipiqa train` or `clipiqa fit`, or clipiqa+, clipiqa+_rn50_512,
-            clipiqa+_vitL14_512
+        learned_prompts (FILE|NAME): a file that `clipiqa train` or `clipiqa fit` wrote, or a published name: clipiqa+,
+            clipiqa+_rn50_512, clipiqa+_vitL14_512
     """
 
     learned_prompts: str | None = None
 
     def columns(self) -> Columns | None:
-        """Return the prompts, or None with learned prompts."""
+        """Return the columns; None if learned prompts are given."""
         from ...prompts.pairs import parse_columns
 
         if self.learned_prompts is None:
@@ -122,7 +122,7 @@ class Kept:
         out (-o FILE|DIR): folder for results, or with `clipiqa score` a file; default: print a table only
         resume: continue with the scores in --out
         overwrite: replace what is in --out
-        quiet (-q): no progress bar and no summary
+        quiet (-q): show no progress bar and no summary
     """
 
     out: Path | None = None
@@ -143,7 +143,7 @@ class Kept:
 
 def start(machine: Machine) -> torch.device:
     """Load and set up torch, and return the device."""
-    if "torch" not in sys.modules:  # which takes seconds
+    if "torch" not in sys.modules:  # the import takes seconds
         note("loading PyTorch …")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads sleep and leave the CPU to other programs
     import torch

@@ -1,4 +1,4 @@
-"""A command's parser, made of its function's signature and docstring.
+"""A command's parser, made from the signature and the docstring of the command's function.
 
 Parameters before ``*`` are arguments, later parameters are options; a dataclass stands for its fields. ``Args:`` holds
 the help, as ``name (-n METAVAR): help``.
@@ -24,7 +24,7 @@ from ...files.names import plain_lines
 FILES = {"FILE", "PATH", "PHOTO", "IMAGE", "CSV", "BASE", "NEW", "LIST", "DATA", "VOTES"}  # words for files in the help
 FOLDERS = {"DIR", "FOLDER", "LOW", "HIGH"}
 _NOT_IN_A_FILE = ("resume", "overwrite", "config_file")
-_CONFIG = "a YAML file of these options, such as max_side: 512, or fig1, …; command-line options win"
+_CONFIG = "a YAML file of options (such as max_side: 512), or a shipped file, such as fig1; the command line wins"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
 
 

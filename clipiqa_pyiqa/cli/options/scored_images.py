@@ -20,9 +20,9 @@ class Scored:
     """Scores.
 
     Args:
-        root (DIR): folder of the images; default: the CSV file's
+        root (DIR): folder of the images; default: the CSV file's folder
         data_root (DIR): folder of pyiqa's data sets
-        columns: columns of paths, scores and, if the file has splits, splits
+        columns: the columns of paths and scores, and perhaps of splits
         range (LOW HIGH): lowest and highest possible score
         lower_better: low scores are good
         val_fraction: share of images to hold out if there is no split column; default: 0.2
@@ -60,7 +60,7 @@ class Store(Machine):
 
     Args:
         features (DIR): folder of the feature store; default: ~/.cache/clipiqa/features
-        quiet (-q): no progress
+        quiet (-q): show no progress
     """
 
     features: str | None = None

@@ -38,7 +38,7 @@ def speaking(command: str, quiet: bool) -> Iterator[None]:
 
 
 class Messages:
-    """Standard error without control characters or unwritable text."""
+    """Standard error that escapes control characters and drops text that cannot be written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -82,7 +82,7 @@ class Bar:
         self._reported = time.monotonic()
 
     def show(self, *state: Any, detail: str = "") -> None:
-        """Show a name, which may be left out, the number of units that are done, and the number of all or None."""
+        """Show a name (may be left out), the number of units done, and the number of all units (None: unknown)."""
         from tqdm import tqdm
 
         *names, done, total = state
@@ -125,7 +125,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 class Terminated(KeyboardInterrupt):
-    """Error at SIGTERM; ends a run like Ctrl-C."""
+    """The interrupt of SIGTERM; ends a run like Ctrl-C."""
 
 
 @contextlib.contextmanager
@@ -153,7 +153,7 @@ def on_interrupt(hint: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stored(out: object) -> Iterator[None]:
-    """Say in the end where the results are, or at an interrupt how to continue."""
+    """At the end, say where the results are; at an interrupt, say how to continue."""
     with on_interrupt(f"--out {out} --resume continues from here" if out else "without --out, no result was kept"):
         yield
     if out:
