@@ -24,7 +24,7 @@ class Comparing:
         data_root (DIR): folder of pyiqa's data sets; default: ./datasets
         plcc_fit: also compute PLCC (Pearson's correlation) and RMSE after a logistic fit
         fit_parameters: parameters of the fit: 4 (default), or VQEG's 5
-        without_mini_photos: leave out photos that mini was trained on
+        without_mini_photos: leave out mini's training photos
         bootstrap: resamples for the intervals; default: 1000; 0: no intervals
         seed: seed of resamples and random metrics; default: 0
         published: preferred source of the published values
@@ -68,7 +68,7 @@ def run(
       clipiqa compare -c table1 --data-root DIR --out runs/table1
 
     Args:
-        config (-c FILE): a YAML file of options, or a table of the paper: table1, table2, table5; the command line wins
+        config (-c FILE): a YAML file, or the paper's table1, table2 or table5; the command line wins
         trust_weights: load files and URLs that could run code
         strict: stop early if a metric cannot be built
         format: format of the printed table

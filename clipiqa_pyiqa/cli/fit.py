@@ -43,7 +43,7 @@ def run(
         fit_on (WHAT): features, or stages (statistics of the image tower's stages)
         prompts (-p PAIR): prompt pair of the zero-shot score; default: quality
         own_scale: predict scores in the range of the given scores, not in 0 to 1
-        without_mini_photos: leave out photos that mini was trained on
+        without_mini_photos: leave out mini's training photos
         seed: seed of folds and held-out photos
     """
     from ..files.writing import check_output

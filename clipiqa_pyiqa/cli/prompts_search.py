@@ -38,7 +38,7 @@ def run(
         scores (CSV|NAME): a CSV file of paths and scores, or a data set
         candidates (FILE): one 'positive|negative' pair per line; default: the package's antonyms
         templates (TEXT): wordings of the pairs; default: the package's wordings, or '{}' with --candidates
-        ensemble: largest number of pairs to average
+        ensemble: most pairs to average
         out (-o FILE): write every candidate to this CSV file
         overwrite: replace an existing --out
         top: pairs to show

@@ -81,8 +81,7 @@ def run(
     """Find the best and the worst images of a folder, by any question (paper's Fig. 3, 6, 8 and 9).
 
     PATH names folders to score, or a score file (csv, jsonl, parquet) of any tool. For folders, --out DIR receives
-    ranking.csv and rank-QUESTION.png. --worst, --best and --below pick photos. --paths prints the paths; --copy-to,
-    --move-to and --link-to copy, move or link the photos. No file is overwritten, and --undo puts photos back.
+    ranking.csv and rank-QUESTION.png. --copy-to, --move-to and --link-to overwrite no file; --undo undoes them.
 
     examples:
       clipiqa rank spaq/ --out rank/

@@ -1,4 +1,4 @@
-"""``clipiqa score``: score photos, also by shard."""
+"""``clipiqa score``: score photos, or shards of images."""
 
 from __future__ import annotations
 

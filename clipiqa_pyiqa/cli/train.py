@@ -23,12 +23,12 @@ class Changes:
     Args:
         n_ctx: learned context vectors; default: 16
         shared: learn one context for both texts
-        init: first context: x (the embedding of the letter x), or random
+        init: first context: the letter x, or random
         batch_size: images or crops in a step
         epochs: passes over the images
         lr (RATE): learning rate
         crop (PX): side of random square crops; 0: whole images
-        crops (K): fixed crops per image, whose features are stored; default: 4
+        crops (K): fixed crops per image, stored as features; default: 4
         seed: seed of context, order and split; default: 123
     """
 
@@ -73,7 +73,7 @@ def run(
         overwrite: replace the run in --out
         recipe: plain, official or pyiqa
         prompts (-p PAIR): pair whose context is learned: a name or 'positive|negative'; default: quality
-        without_mini_photos: leave out photos that mini was trained on
+        without_mini_photos: leave out mini's training photos
     """
     from ..prompts.pairs import parse_prompt_argument
 

@@ -10,7 +10,7 @@ from .options.terminal import aligned
 def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: bool = False) -> int:
     """Show the source of every checkpoint, or download checkpoints.
 
-    Nothing is downloaded without --download, which stores the files in the caches.
+    Only --download downloads files; they are stored in the caches.
 
     Args:
         backbone (-b NAME[:TAG]): list only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k

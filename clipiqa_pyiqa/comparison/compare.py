@@ -73,7 +73,7 @@ def compare(
         published: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
         resume: Compute only the scores that ``out`` lacks.
         overwrite: Delete the scores in ``out`` first.
-        trust_weights: Let pyiqa load any file or URL in options; such files can run code.
+        trust_weights: Let pyiqa load any file or URL in options; these files can run code.
         strict: Raise before scoring if a metric cannot be built.
         without_mini_photos: Leave out the training photos of ``mini`` if a metric uses this CLIP.
         progress: See :data:`~clipiqa_pyiqa.comparison.scorers.Progress`.
@@ -147,13 +147,15 @@ def _mark_mini_photos(data: DataSet, leave_out: bool) -> DataSet:
         return replace(data, note=f"{data.note}; {seen_warning(sum(seen), len(seen))}")
     rows = [index for index, was_seen in enumerate(seen) if not was_seen]
     if not rows:
-        raise CompareError(f"mini was trained on all images of data set {data.name!r}: keep them, or use other photos.")
+        raise CompareError(
+            f"mini was trained on all images of data set {data.name!r}: use other photos, or unset without_mini_photos."
+        )
     return replace(
         data,
         paths=tuple(data.paths[index] for index in rows),
         mos=data.mos and tuple(data.mos[index] for index in rows),
         load=lambda index: data.load(rows[index]),
-        note=f"{data.note}; {counted(sum(seen), 'image')} that mini was trained on left out",
+        note=f"{data.note}; left out: {counted(sum(seen), 'image')} that mini was trained on",
         published_as="",
     )
 

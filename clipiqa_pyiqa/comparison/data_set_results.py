@@ -120,7 +120,7 @@ class DataSetResult:
 
     @property
     def oriented_scores(self) -> pandas.DataFrame:
-        """The scores, negated for metrics of which low is good."""
+        """The scores, negated for metrics whose low scores are good."""
         return self.scores[list(self.metrics)] * [-1.0 if m.lower_better else 1.0 for m in self.metrics.values()]
 
     def published(self, label: str) -> PublishedCorrelations | None:

@@ -53,7 +53,7 @@ class ColumnPair:
     def verdict(self) -> str:
         """``'worse'``, ``'better'`` or ``'no change'``.
 
-        The verdict is a change if the mean difference is above ``min_delta`` and its interval excludes 0.
+        A change is a mean difference above ``min_delta`` whose interval excludes 0.
         """
         apart = self.difference
         if abs(apart.value) <= self.min_delta or apart.low <= 0 <= apart.high:

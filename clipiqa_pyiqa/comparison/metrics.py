@@ -126,7 +126,7 @@ def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, stri
     try:
         return build_metric(spec, device, seed)
     except Exception as error:
-        log.error("metric %s cannot be built: %s", spec.label, error)  # with the further lines about missing weights
+        log.error("metric %s cannot be built: %s", spec.label, error)  # the log gets all lines of the error
         reason = f"it cannot be built: {describe_error(error)}{_missing_file(error)}."
         if strict:
             raise CompareError(f"metric {spec.label}: {reason}") from error
@@ -134,7 +134,6 @@ def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, stri
 
 
 def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> BuiltMetric:
-    """Return the metric on ``device``."""
     score: Any = spec.made
     with contextlib.redirect_stdout(sys.stderr):  # pyiqa prints what it loads
         if isinstance(score, torch.nn.Module):

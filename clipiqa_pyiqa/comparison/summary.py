@@ -95,7 +95,7 @@ def difference_table(data: DataSetResult) -> Table | None:
         f"scored. Its p-value is from a paired bootstrap, corrected by Holm's rule for {counted(len(pairs), 'pair')}. "
         f"Marked differences (p < {SIGNIFICANT}) are larger than chance explains."
     )
-    return _table(f"{data.name}: which differ in SROCC", columns, before=(reading,))
+    return _table(f"{data.name}: differences in SROCC", columns, before=(reading,))
 
 
 def published_table(data: DataSetResult) -> Table | None:

@@ -67,7 +67,7 @@ def read_scores(
 
 
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
-    """Return line numbers and rows of a CSV file, and its column names; comments (``#``) may precede these."""
+    """Return the numbered rows of a CSV file, and its column names; comment lines (``#``) may come first."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = file.readlines()
@@ -78,7 +78,7 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     except OSError as error:
         raise TableError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{str(path)!r} is no CSV file in UTF-8 ({error}).") from error
+        raise TableError(f"{str(path)!r} is not a CSV file in UTF-8 ({error}).") from error
     if doubled := [name for name in header if name and header.count(name) > 1]:
         raise TableError(f"{str(path)!r} has two columns called {doubled[0]!r}: rename one.")
     if not rows:
@@ -112,7 +112,7 @@ def find_column(
     error: type[CLIPIQAError] = TableError,
     option: str = "columns",
 ) -> str:
-    """Return the given column (a name or number), or the first with a usual name, up to case and punctuation."""
+    """Return the given column (a name or number), or the first with a usual name, in any case and punctuation."""
     if isinstance(given, int):
         given = header[given] if given < len(header) else str(given)
     known = {_plain(name): name for name in reversed(header)}

@@ -47,11 +47,11 @@ class DataSet:
         mos: People's mean scores (MOS) on the data set's scale, or None.
         load: Function from index to RGB ``(3, H, W)``, uint8 or floats in [0, 1]; ``(6, H, W)`` with a reference.
         lower_better: Whether low opinion scores are good (DMOS).
-        note: Number of images, split, size.
+        note: Number of images, split and size, as text.
         published_as: Name in ``published_correlations.csv``, or empty.
-        identity: Hash of options that change pixels.
+        identity: Hash of the options.
         table: File of scores, or empty.
-        no_reference: Function from index to why an image has no reference.
+        no_reference: Function from index to the reason why an image has no reference.
     """
 
     name: str
@@ -182,7 +182,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
         published_as=published_set(name, used, usual) if name in known else "",
         table=used["meta_info_file"],
     )
-    # pyiqa turns scores that it normalises
+    # when pyiqa normalises DMOS, it also reverses the scale: high is good
     return _finish(found, note, {**used, "lower_better": used.get("lower_better") and not used.get("mos_normalize")})
 
 

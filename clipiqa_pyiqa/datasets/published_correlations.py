@@ -16,7 +16,7 @@ SOURCES = ("paper", "pyiqa")
 
 @dataclass(frozen=True)
 class PublishedCorrelations:
-    """Published correlations in [-1, 1], high is good; PLCC has no fitted curve, KRCC may be NaN."""
+    """Published correlations in [-1, 1], high is good; PLCC is without a fit, and KRCC may be NaN."""
 
     srocc: float
     plcc: float
@@ -34,7 +34,7 @@ def find_published(metric: str, data_set: str, prefer: str = "") -> PublishedCor
     Args:
         metric: pyiqa's name, or the name from :func:`variant`.
         data_set: pyiqa's name.
-        prefer: Source ``'paper'`` (default for CLIP-IQA) or ``'pyiqa'``.
+        prefer: Preferred source: ``'paper'`` (default for CLIP-IQA) or ``'pyiqa'``.
     """
     found = [row for row in _rows() if (row["metric"], row["data_set"]) == (metric, data_set)]
     prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")

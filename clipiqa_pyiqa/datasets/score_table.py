@@ -42,7 +42,7 @@ class ScoreTable:
         for split in needed:
             if (left := len(self.rows(split))) < 2:
                 raise TableError(
-                    f"{self.name!r} leaves {counted(left, 'image')} in the split {split!r}, but 2 or more are needed: "
+                    f"{self.name!r} has {counted(left, 'image')} in the split {split!r}, but 2 or more are needed: "
                     "add images, or change the split."
                 )
 
@@ -63,12 +63,14 @@ def read_score_table(
     """Return the images and scores in a CSV file; no image is decoded.
 
     Args:
-        root: Folder of the image paths; default the file's folder.
+        root: Folder where relative paths start; default the file's folder.
         columns: Names or numbers of the columns of paths, scores and splits; default usual names.
-        score_range: Lowest and highest possible score; default as in the table.
+        score_range: Lowest and highest possible score; default those in the table.
         lower_better: Whether low scores are good (DMOS).
         val_fraction: Share of rows for validation, if there are no splits.
-        seed: Seed of that split.
+        seed: Seed of the random split.
+        skip_missing: Leave out missing images; otherwise raise.
+        name: Name of the data set; default the file's name.
         needed: Splits that need at least two images.
     """
     path = Path(path).expanduser()

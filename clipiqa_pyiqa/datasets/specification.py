@@ -50,14 +50,14 @@ def parse_argument(text: str) -> Specification:
             is_pair = key == "prompts" and "|" in value
             options[key] = parse_prompt_argument(value) if is_pair else parse_yaml(value, "")
         except ConfigError as error:
-            raise CompareError(f"the value of {key!r} in {text!r} is no YAML: quote it.") from error
+            raise CompareError(f"the value of {key!r} in {text!r} is not YAML: quote it.") from error
     return Specification(label.strip(), target.strip(), options)
 
 
 def parse_specifications(given: Any, kind: str) -> list[Specification]:
-    """Return the specifications in a text, an object, a mapping from labels to options or objects, or a list."""
+    """Return the specifications in a text, an object, a mapping (label -> options or object), or a list of these."""
     if not (found := list(_specifications(given, kind))):
-        raise CompareError(f"no {kind} is asked for: name at least one.")
+        raise CompareError(f"no {kind} is named: name at least one.")
     return found
 
 

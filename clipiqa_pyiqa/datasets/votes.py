@@ -40,7 +40,7 @@ def read_votes(
 
     Args:
         path: The CSV file, with a header line.
-        root: Folder of the images; default the CSV file's own.
+        root: Folder of the images; default the CSV file's folder.
         attribute: A named pair or ``'positive|negative'``, if the file has no column ``attribute``.
         template: Wording of the attributes' prompts.
         skip_missing: Leave out pairs with missing files; otherwise raise an error.
@@ -64,7 +64,7 @@ def read_votes(
             question = parse_columns([parse_prompt_argument(attribute or row["attribute"].strip())], template)
             first, second = (os.fspath(folder / row[side].strip()) for side in ("first", "second"))
             if first == second:
-                raise TableError(f"both images are {first!r}, but a choice is between two.")
+                raise TableError(f"both images are {first!r}, but a pair has two different images.")
             votes = _counts(row) if has_counts else _choice(row)
         except CLIPIQAError as error:
             raise type(error)(f"{path}, line {line}: {error}") from error

@@ -96,12 +96,12 @@ class PairScores(ExperimentResult):
         return [f"{counted(unpaired, 'image')} left out, without a partner"] if unpaired else []
 
     def failures(self, question: str) -> pandas.DataFrame:
-        """Return the ``count`` worst pairs among the pairs with a wrong order or equal scores."""
+        """Return the ``count`` worst pairs with wrong order or equal scores."""
         order = self.frame.sort_values(f"{question} difference", kind="stable")
         return order[order[f"{question} difference"] <= 0].head(self.count)
 
     def failure_sheet(self, question: str) -> Image.Image | None:
-        """Return a picture of the failures; None if there are no failures."""
+        """Return a picture of the failures; None without failures."""
         worst = self.failures(question)
         if worst.empty:
             return None

@@ -51,9 +51,9 @@ class Agreement(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per attribute and, if there are several attributes, one row for all.
 
-        ``majority accuracy`` is the share of pairs in which the metric agrees with the majority, with Wilson's
-        interval. ``vote accuracy`` is the share of votes that agree with the metric, with an interval from resampled
-        pairs. ``ceiling`` is the highest vote accuracy that a metric can reach.
+        ``majority accuracy`` is the share of pairs in which the metric agrees with the majority (Wilson's interval).
+        ``vote accuracy`` is the share of votes that agree with the metric (interval from resampled pairs). ``ceiling``
+        is the highest possible vote accuracy.
         """
         import pandas
 
@@ -95,7 +95,7 @@ class Agreement(ExperimentResult):
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
     def figure(self) -> Figure:
-        """Return a figure of both accuracies per attribute, with intervals and ceilings."""
+        """Return a figure of both accuracies per attribute, with intervals."""
         import matplotlib
         from matplotlib.figure import Figure
 

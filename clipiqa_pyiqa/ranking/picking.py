@@ -52,7 +52,6 @@ class Photos:
         return found.sort_values(ascending=not self.direction.lower_better, kind="stable")
 
     def path(self, name: str) -> str:
-        """Return the path of a photo."""
         name = os.path.expanduser(name)
         return name if self.root is None else os.path.join(self.root, name)
 

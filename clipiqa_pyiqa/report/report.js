@@ -1,4 +1,4 @@
-// Heads of tables become buttons that sort by their column; without JavaScript, and if plain, they stay as they are.
+// The head of a column becomes a button that sorts the table by this column; tables of the class "plain" stay as they are.
 for (const table of document.querySelectorAll("table:not(.plain)")) {
   const body = table.tBodies[0];
   const heads = [...[...table.tHead.rows].at(-1).cells];

@@ -229,7 +229,7 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
         with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             count, size = file.metadata.num_rows, path.stat().st_size
             if count > size:  # a small file with many equal rows would take all memory
-                raise ValueError(f"it has {count:,} rows in {size:,} bytes, too few bytes for as many names")
+                raise ValueError(f"it has {count:,} rows in {size:,} bytes, which cannot hold that many names")
             metadata = (file.schema_arrow.metadata or {}).get(PARQUET_KEY)
             return json.loads(metadata) if metadata else None, file.read().to_pylist(), damage
     if is_journal(path):

@@ -121,7 +121,7 @@ def header_changes(before: Header, now: Header, but: Collection[str] = ()) -> st
 
 
 def frame_csv(frame: pandas.DataFrame) -> str:
-    """Return a frame as CSV, with the index only if named."""
+    """Return a frame as CSV; an index with a name is the first column."""
     is_named = frame.index.name is not None
     names = [*([frame.index.name] if is_named else []), *frame.columns]
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=is_named, name=None)

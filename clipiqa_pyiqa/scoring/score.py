@@ -87,7 +87,7 @@ class Work:
 
 @dataclass(frozen=True)
 class ScoringRun(Iterator[Row]):
-    """An iterator that writes each row to the file before yielding the row; ``kept`` counts an earlier run's rows."""
+    """An iterator that writes each row to the file, then yields it; ``kept`` is the number of an earlier run's rows."""
 
     header: Header
     names: tuple[str, ...] | None

@@ -135,7 +135,7 @@ def _holds_numbers(values: pandas.Series) -> bool:
 
 
 def matching_names(*runs: Sequence[str]) -> list[list[str]]:
-    """Return image names below each run's common folder, without suffixes; or, if none is equal, as given."""
+    """Return each run's image names below its common folder, without suffixes; as given if no name is then shared."""
     found = []
     for names in runs:
         below = below_common(names)

@@ -25,7 +25,7 @@ _ROWS = 4096  # rows read at a time
 
 @dataclass
 class EmbeddingsShard:
-    """A file of features; ``keep`` lists columns of a Parquet file."""
+    """A file of features; ``keep`` names the columns of a Parquet file to keep."""
 
     name: str
     keep: Sequence[str] = ()

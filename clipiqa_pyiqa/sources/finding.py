@@ -104,7 +104,7 @@ class Found:
             self.problems[name] = missing.problem
 
     def _files_in(self, folder: str) -> list[str]:
-        """Return a folder's images, or its archives, or its Parquet files."""
+        """Return a folder's images; without images, its archives; without archives, its Parquet files."""
         unreadable: list[ImageError] = []
         files = files_below(folder, unreadable)
         for error in unreadable:
@@ -179,7 +179,7 @@ def find_shards(
 
 
 def each_of(given: Any) -> Iterable[Any]:
-    """Return an iterable, or a list of one item."""
+    """Return the iterable, or a list of the single item."""
     return [given] if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable) else given
 
 

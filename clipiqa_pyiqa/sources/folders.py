@@ -15,7 +15,7 @@ from .stores import explained, is_remote, store
 def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | None = None) -> list[str]:
     """Return the files in a folder and its sub-folders, sorted, without hidden files.
 
-    ``unreadable`` collects errors of folders; if None, errors are raised.
+    The list ``unreadable`` collects the errors of folders; if None, the first error is raised.
     """
 
     def note(error: OSError) -> None:

@@ -15,7 +15,7 @@ from .members import Shard, ShardError
 from .stores import store_error
 
 AHEAD_BYTES = 64 << 20
-_LEAST = 16 << 10  # the fewest bytes that an image counts as; this limits the number of small images
+_LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the number of small images
 
 
 @checked

@@ -28,7 +28,7 @@ class ParquetShard:
     kind: ClassVar[str] = "parquet"
 
     def entries(self, rows: Container[int] | None = None) -> Iterator[ImageSource]:
-        """Yield the images in order; ``rows`` selects rows. Raises ``ShardError``."""
+        """Yield the images in order; ``rows`` are numbers of rows to read. Raises ``ShardError``."""
         with opened_table(self.name, buffer_size=1 << 20) as table:
             first, column = 0, image_column(self.name, table.schema_arrow, self.image_column)
             check_columns(self.name, table.schema_arrow, self.keep)

@@ -94,7 +94,7 @@ def split_key(member: str) -> tuple[str, str]:
 
 
 def members(name: str, is_wanted: Callable[[Member], bool]) -> Iterator[Member | NoImage]:
-    """Yield an archive's members, wanted ones with data, and a ``NoImage`` for each damaged part.
+    """Yield an archive's members (wanted members with data), and a ``NoImage`` for a damaged part.
 
     Raises ``ShardError``.
     """

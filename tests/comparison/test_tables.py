@@ -133,7 +133,7 @@ class TestDifferences:
         assert pair["low"] < pair["high"] < 0 and pair["significant"]
         assert not frame.loc[("good", "same"), "significant"]
         np.testing.assert_allclose(frame["p Holm"], holm(frame["p"]))
-        labels, differences, p = zip(*named(Comparison((close,)), "close: which differ in SROCC").rows, strict=True)
+        labels, differences, p = zip(*named(Comparison((close,)), "close: differences in SROCC").rows, strict=True)
         assert labels[0].text == "less − good" and [cell.value for cell in p] == frame["p Holm"].tolist()
         assert [cell.value for cell in differences] == frame["SROCC difference"].tolist()
         assert [bool(cell.mark) for cell in p] == frame["significant"].tolist()

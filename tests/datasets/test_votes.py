@@ -52,7 +52,7 @@ class TestVotes:
             ("hapy,a.png,b.png,first", r"line 2: unknown prompt pair 'hapy': did you mean 'happy'\?"),
             ("happy,a.png,b.png,frist", r"line 2: choice must be .* got 'frist': did you mean 'first'"),
             ("happy,a.png,x.png,first", r"1 of 2 images named in .*votes.csv' cannot be found \(.*x\.png'\)"),
-            ("happy,a.png,a.png,first", r"line 2: both images are .*a\.png', but a choice is between two"),
+            ("happy,a.png,a.png,first", r"line 2: both images are .*a\.png', but a pair has two different images"),
             ("happy,a.png,first", r"line 2: expected 4 columns"),
         ],
     )

@@ -342,7 +342,7 @@ class TestFiltering:
         (tmp_path / "a.png").write_bytes(picture(51))
         score(tmp_path / "a.png", tmp_path / "out")
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0)
-        assert done.problems == {"files-00000": "1 kept image of 'files-00000' in no shard"}
+        assert done.problems == {"files-00000": "1 kept image of 'files-00000', which is not a shard of images"}
 
 
 def test_scores_of_stored_features(compact: Path, tmp_path: Path) -> None:

@@ -69,9 +69,7 @@ class MethodTable(MethodScores):
         """Write the tables, ``images.csv`` (every score), ``expect.csv``, ``explain.csv`` and ``report.html``.
 
         Args:
-            folder: Folder, created if missing.
-            report: Whether to write ``report.html``.
-            overwrite: Replace existing files; results of an earlier run in ``folder`` are always replaced.
+            folder, report, overwrite: As for :meth:`~clipiqa_pyiqa.comparison.results.Comparison.save`.
 
         Raises:
             OutputError: A file cannot be written, or exists.

@@ -80,14 +80,14 @@ def table(
         lock: Lock file to write, with everything that the numbers depend on.
         locked: Lock file to compute again; ``changed`` of the result lists the differences.
         skip_missing: Leave out pictures that a method or the reference lacks; otherwise raise.
-        by_folder: Use first sub-folders as test sets, if all pictures are in sub-folders.
+        by_folder: Use the first sub-folders as test sets if all pictures are in sub-folders.
         out: Folder for scores; None stores nothing.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
         overwrite: Delete the scores in ``out`` first.
         seed, trust_weights, strict, progress, settings: As for ``compare``.
 
     Returns:
-        The table, with the failures of single metrics and pictures.
+        The table, which also names metrics and pictures that failed.
 
     Raises:
         CompareError: An argument is unknown, missing or contradictory.

@@ -60,7 +60,7 @@ class MethodScores:
 
     @property
     def test_sets(self) -> tuple[str, ...]:
-        """The test sets; ``('',)`` for a single one."""
+        """The test sets; ``('',)`` if there is only one."""
         return tuple(self.pictures.test_sets)
 
     @property
@@ -151,10 +151,9 @@ class MethodScores:
         return self.cells.reset_index()[[*_ORDER, "p Holm", "significant"]]
 
     def spread(self) -> pandas.Series:
-        """Return how much the methods differ on each picture, largest first; index test_set, image.
+        """Return how much the methods differ on each picture, the largest first; the index is test_set, image.
 
-        The value is the mean over metrics of the highest minus the lowest score, in standard deviations over the test
-        set.
+        For each metric: highest minus lowest score, in standard deviations of the test set; then the mean over metrics.
         """
         scores = self.scores.set_index(["test_set", "image"])[self.of_images]
         pictures = (scores / scores.groupby("test_set").transform("std", ddof=0)).groupby(level=[0, 1], sort=False)

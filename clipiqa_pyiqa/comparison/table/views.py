@@ -24,6 +24,7 @@ class View:
         square: Both sides in pixels after PIL's bicubic resize.
         longest: Longest side in pixels; larger pictures are shrunk bilinearly, without antialiasing.
         center: Side in pixels of the middle square.
+        autocast: Whether a metric computes in fp16 on CUDA.
     """
 
     crop: int = 0

@@ -1,4 +1,4 @@
-// Only the cells in view exist, so that ten thousand photos are as quick as a hundred; their images come when they do.
+// Only the cells in view exist, so ten thousand photos are as quick as a hundred; a cell loads its image when it appears.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
@@ -32,7 +32,7 @@ function filter() {
     shown.push(i);
   }
   const sign = ascending ? 1 : -1;
-  if (v) shown.sort((a, b) => known(v[b]) - known(v[a]) || sign * (v[a] - v[b]) || a - b);  // those without a score last
+  if (v) shown.sort((a, b) => known(v[b]) - known(v[a]) || sign * (v[a] - v[b]) || a - b);  // photos without a score come last
   else { const place = places(); shown.sort((a, b) => sign * (place[a] - place[b])); }
   $("count").textContent = `${shown.length.toLocaleString("en")} of ${total.toLocaleString("en")} photo${total === 1 ? "" : "s"}`;
   $("grid").scrollTop = 0;
@@ -137,7 +137,7 @@ function look(place) {
   $("lost").hidden = true; photo.hidden = false;
   photo.onerror = () => {
     photo.hidden = true; $("lost").hidden = false;
-    $("lost").textContent = `The photo cannot be shown from ${data.paths[i]}: it has moved, or its format is none that browsers show. If the folder has moved, make the page again with clipiqa rank.`;
+    $("lost").textContent = `The photo cannot be shown from ${data.paths[i]}: it has moved, or browsers do not show its format. If the folder has moved, make the page again with clipiqa rank.`;
   };
   photo.src = data.links[i]; photo.alt = data.names[i];
   $("title").textContent = data.names[i];
@@ -155,7 +155,7 @@ async function copy() {
   const text = wanted.map((i) => data.paths[i]).join("\n");
   let done = false;
   try { await navigator.clipboard.writeText(text); done = true; } catch {
-    const area = $("clip");  // pages from a file have no clipboard in some browsers
+    const area = $("clip");  // some browsers give a page from a file no clipboard
     area.hidden = false; area.value = text; area.select();
     done = document.execCommand("copy"); area.hidden = done;
   }
@@ -174,7 +174,7 @@ $("none").onclick = () => { chosen.clear(); choose(-1, false); draw(true); };
 $("copy").onclick = copy;
 $("close").onclick = () => $("full").close();
 $("full").onclick = (event) => { if (event.target === $("full")) $("full").close(); };
-$("full").onclose = () => {  // back to the photo that was looked at last
+$("full").onclose = () => {  // scroll to the photo that was shown last
   const { columns, height } = layout(), grid = $("grid"), top = Math.floor(at / columns) * height;
   if (top < grid.scrollTop || top + height > grid.scrollTop + grid.clientHeight) grid.scrollTop = top;
   draw(true);

@@ -67,9 +67,6 @@ def filter_shards(
         column: The column to compare; None means the first score.
         progress: Called after each result with two numbers: the results done, and all results.
 
-    Returns:
-        Counts of images and shards.
-
     Raises:
         CLIPIQAError: No condition is given, a column or the results are missing, or ``into`` holds files.
     """
@@ -91,7 +88,9 @@ def filter_shards(
         total["images"] += len(names)
         try:
             if result.kind not in ("tar", "parquet"):
-                raise ShardError(f"{counted(len(kept), 'kept image')} of {result.shard!r} in no shard")
+                raise ShardError(
+                    f"{counted(len(kept), 'kept image')} of {result.shard!r}, which is not a shard of images"
+                )
             folder = (target / result.path.removeprefix(source).lstrip("/")).parent
             if kept:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +122,6 @@ def _condition(
 
 
 def _values(result: ShardResult, column: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return a result's image names, and the values or NaN."""
     import pyarrow
 
     if column not in (known := result.schema.names):

@@ -113,7 +113,7 @@ def score_sources(
     that cannot be read gets no result; the next call tries again.
 
     Args:
-        metric: A ``CLIPIQA``, or the result of ``pyiqa.create_metric('clipiqa')``.
+        metric: As for :func:`~clipiqa_pyiqa.score_paths`.
         sources: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or :class:`~.members.Shard` objects.
         prompts: Questions as for :func:`~clipiqa_pyiqa.score_paths`.
         out: The folder of results, on disk or in a store.
@@ -203,9 +203,9 @@ def plan(
         path = wanted.get(found.identity)
         if path != found.path and (path or (found.path in jobs and not overwrite)):
             raise ResultsError(
-                f"{found.path!r} holds the result of {found.shard!r} with other images or in another place than this "
-                "run's: name all shards and files in every run, as the names of results depend on the folder that all "
-                "share; or use another output folder, or overwrite if only the files have changed."
+                f"{found.path!r} holds the result of {found.shard!r} with other images or under another name than "
+                "this run's: name all shards and files in every run, because the names of results depend on their "
+                "common folder; or use another output folder, or overwrite if only the files have changed."
             )
         if found.path in jobs and not overwrite:
             check_same(found, header)
