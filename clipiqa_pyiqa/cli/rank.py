@@ -166,7 +166,7 @@ def _cut(photos: Photos, below: str | None) -> float | None:
     if below is None:
         return None
     is_share = below.strip().endswith("%")
-    sign = -1 if is_share and photos.direction.lower_better else 1  # 10% means the worst 10%, also if low is good
+    sign = -1 if is_share and photos.direction.lower_better else 1  # 10% means the worst 10%, even if low is good
     return sign * value_of(below, sign * photos.scores.frame[photos.by], "below")
 
 

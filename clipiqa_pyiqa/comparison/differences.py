@@ -13,7 +13,7 @@ from ..stats.correlation import srocc_with, undefined
 SIGNIFICANT = 0.05  # a difference with a lower corrected p-value is significant
 # resamples per pair, so that the lowest possible corrected p-value is SIGNIFICANT / 2
 _ENOUGH_PER_PAIR = 80
-# resamples per pair, so that this p-value is 0.005, and the largest number of resamples for this purpose
+# resamples per pair, so that the lowest possible corrected p-value is 0.005; at most _MOST resamples serve this aim
 _GOOD_PER_PAIR, _MOST = 400, 10_000
 
 

@@ -69,7 +69,7 @@ def correlation_heatmap(data: DataSetResult) -> Figure:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.invert_yaxis()
-    axes.set_aspect("equal", anchor="E")  # away from the labels
+    axes.set_aspect("equal", anchor="E")  # at the right, away from the labels
     axes.set_title("SROCC between metrics\nall turned so that high is good", fontsize=9)
     return figure
 

@@ -42,7 +42,7 @@ def parse_argument(text: str) -> Specification:
     head, *rest = re.split(r":(?=[A-Za-z_]\w*=)", text, maxsplit=1)
     label, _, target = head.rpartition("=")
     if not target.strip():
-        raise CompareError(f"{text!r} names nothing: expected [LABEL=]NAME[:KEY=VALUE,...].")
+        raise CompareError(f"{text!r} names no metric or data set: expected [LABEL=]NAME[:KEY=VALUE,...].")
     options = {}
     for part in re.split(r",(?=[A-Za-z_]\w*=)", rest[0]) if rest else []:
         key, _, value = part.partition("=")

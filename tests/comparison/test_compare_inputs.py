@@ -180,7 +180,7 @@ class TestBadInput:
             ("niqe:pretrained_model_path=no.mat", "pretrained_model_path is 'no.mat', but there is no such file"),
             ("mos=niqe", "cannot be called 'mos'"),
             ("niqe:x=[1", "the value of 'x' in .* is not YAML"),
-            ("=", "names nothing"),
+            ("=", "names no metric"),
             ([], "no metric is named"),
             (["niqe", "niqe"], "two metrics are called 'niqe'.*'mine=niqe'"),
             ("clipiqa:promts=quality", "unknown key 'promts' in the options of .*did you mean 'prompts'"),

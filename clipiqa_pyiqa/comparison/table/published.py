@@ -71,7 +71,7 @@ def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str
 
 
 def with_published(found: Scores, published: pandas.DataFrame) -> Scores:
-    """Return the table with those published numbers whose names it has, in any case; a note has the other names."""
+    """Return the table with the published numbers of its methods, metrics and test sets; a note lists other names."""
     names = {"method": found.methods, "metric": found.labels, "test_set": found.test_sets}
     expected, unknown = published.copy(), dict[str, str]()
     for what, known in names.items():
@@ -90,9 +90,9 @@ def with_published(found: Scores, published: pandas.DataFrame) -> Scores:
 
 
 def add_units(found: pandas.DataFrame, column: str) -> pandas.DataFrame:
-    """Return the rows with ``units``, by which ``column`` is above ``published``, and ``agrees``: at most one.
+    """Return the rows with ``units`` (``column`` minus ``published``) and ``agrees`` (at most one unit apart).
 
-    A unit is one of the last digit that ``published`` has.
+    One unit is 1 in the last digit of ``published``.
     """
     digits = found["published"].str.partition(".")[2].str.len()
     units = (found[column] - found["published"].astype(float)) * 10.0**digits
@@ -154,7 +154,7 @@ def summarize(explained: pandas.DataFrame) -> list[str]:
         text = f"{' and '.join(fits) or 'no change that was tried'} fit{'s' * (len(fits) < 2)}"
         text += ", and these pictures cannot tell them apart" * (len(fits) > 1)
         counts = f"{len(fit)} changes were tried, {rows['change'].nunique() - len(fit)} could not be tried"
-        # the probability that a random value in the range of the trials and the published number agrees
+        # the probability that a random value agrees, in the range of the trials and the published number
         units = tried.groupby(["test_set", "method"])["units"]
         ranges = units.max().clip(lower=0) - units.min().clip(upper=0)
         chance = len(fit) * (2 / ranges).clip(upper=1).prod()
