@@ -1,4 +1,4 @@
-"""Shards scored by worker processes on a Ray cluster; the driver writes the results."""
+"""Shards scored by actors on a Ray cluster; the driver writes the results."""
 
 from __future__ import annotations
 
@@ -49,22 +49,30 @@ class RayEngine:
         most, cpus, gpus = _room(ray, *self._size)
         # PASSIVE: a thread that waits uses no CPU time, which other threads on a busy machine need
         policy = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
-        options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": self._retries, "max_calls": 0}
-        score = ray.remote(**options, runtime_env={"env_vars": policy})(_score)
-        shared = ray.put(work)
-        under_way: dict[Any, tuple[Job, contextlib.ExitStack]] = {}  # reference -> the job, the lock of its result
+        options = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": self._retries}
 
-        def finish() -> None:
+        class Actor:  # loads no module before its first shard: Ray would restart without end what is killed by that
+            def score(self, score: Any, *arguments: Any) -> Any:
+                return score(vars(self), *arguments)
+
+        start = ray.remote(**options, runtime_env={"env_vars": policy})(Actor).remote
+        shared = [ray.put(work)]  # in a list: Ray would load a bare argument again for each shard
+        under_way: dict[Any, tuple[Any, Job, contextlib.ExitStack]] = {}  # reference -> actor, job, lock of the result
+
+        def finish() -> Any:
+            """Wait for a shard, save its rows or name it, and return an actor for the next shard."""
             reference = ray.wait(list(under_way))[0][0]
-            job, lock = under_way.pop(reference)
+            actor, job, lock = under_way.pop(reference)
             with lock:
                 try:
                     found = ray.get(reference)
                 except ray.exceptions.RayTaskError as error:
                     found = f"{job.shard.name!r} cannot be scored: {_in_short(error)}."
                 except ray.exceptions.RayError as error:
-                    attempts = f"{1 + self._retries} attempts"
-                    found = f"{job.shard.name!r} was given up after {attempts}: {_in_short(error)}."
+                    attempts = f"{counted(1 + self._retries, 'attempt')}: its process was lost each time"
+                    found = f"{job.shard.name!r} was given up after {attempts} ({type(error).__name__})."
+                    ray.kill(actor)  # the next shard would fail if this actor is still restarting
+                    actor = start()
                 if isinstance(found, str):
                     job.problem, count = found, 0
                 else:
@@ -72,24 +80,35 @@ class RayEngine:
                     job.header = Header(job.header.columns, {**job.header.provenance, "device": device})
                     job.save(rows)
                 report(count, 1)
+            return actor
 
-        for job in jobs:
-            if len(under_way) == most:
-                finish()
-            if (lock := job.begin()) is None:
-                report(0, 1)
-            else:
-                under_way[score.remote(shared, job.shard, gpus > 0)] = job, lock
-        while under_way:
-            finish()
+        try:
+            for job in jobs:
+                if (lock := job.begin()) is None:
+                    report(0, 1)
+                else:
+                    actor = finish() if len(under_way) == most else start()
+                    under_way[actor.score.remote(_score, shared, job.shard, gpus > 0)] = actor, job, lock
+            while under_way:
+                ray.kill(finish())  # an actor that waits for resources gets them
+        finally:
+            for actor, _, lock in under_way.values():
+                ray.kill(actor)
+                lock.close()
 
 
-def _score(work: Work, shard: Shard, gpu: bool) -> Any:
-    """Return rows and the device's name; or the error of an unreadable shard."""
-    keep_memory()
-    device = torch.device("cuda") if gpu else work.device if work.device.type != "cuda" else torch.device("cpu")
+def _score(held: dict[str, Work], shared: list[Any], shard: Shard, gpu: bool) -> Any:
+    """Return rows and the device's name; or the error of an unreadable shard. ``held`` keeps the loaded work."""
+    if not held:
+        import ray
+
+        keep_memory()
+        work = ray.get(shared[0])
+        device = torch.device("cuda") if gpu else work.device if work.device.type != "cuda" else torch.device("cpu")
+        held["work"] = work.on(device)
+    work = held["work"]
     try:
-        return score_shard(work.on(device), shard), device_name(device)
+        return score_shard(work, shard), device_name(work.device)
     except ShardError as error:
         return str(error)
 
