@@ -92,7 +92,8 @@ class RayEngine:
             while under_way:
                 ray.kill(finish())  # an actor that waits for resources gets them
         finally:
-            for actor, _, lock in under_way.values():
+            for reference, (actor, _, lock) in under_way.items():
+                ray.cancel(reference)  # or Ray would say on the terminal that the shard will be tried again
                 ray.kill(actor)
                 lock.close()
 
