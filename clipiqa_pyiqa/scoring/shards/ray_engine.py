@@ -51,7 +51,8 @@ class RayEngine:
         policy = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": self._retries}
 
-        class Actor:  # loads no module before its first shard: Ray would restart without end what is killed by that
+        # An actor loads modules with its first shard: if loading kills an actor at its start, Ray restarts it without end.
+        class Actor:
             def score(self, score: Any, *arguments: Any) -> Any:
                 return score(vars(self), *arguments)
 
@@ -60,7 +61,7 @@ class RayEngine:
         under_way: dict[Any, tuple[Any, Job, contextlib.ExitStack]] = {}  # reference -> actor, job, lock of the result
 
         def finish() -> Any:
-            """Wait for a shard, save its rows or name it, and return an actor for the next shard."""
+            """Wait for a shard, save its rows or note its problem, and return an actor for the next shard."""
             reference = ray.wait(list(under_way))[0][0]
             actor, job, lock = under_way.pop(reference)
             with lock:
@@ -90,16 +91,16 @@ class RayEngine:
                     actor = finish() if len(under_way) == most else start()
                     under_way[actor.score.remote(_score, shared, job.shard, gpus > 0)] = actor, job, lock
             while under_way:
-                ray.kill(finish())  # an actor that waits for resources gets them
+                ray.kill(finish())  # frees its CPUs and GPUs for an actor that waits for them
         finally:
             for reference, (actor, _, lock) in under_way.items():
-                ray.cancel(reference)  # or Ray would say on the terminal that the shard will be tried again
+                ray.cancel(reference)  # otherwise Ray would print that it tries the shard again
                 ray.kill(actor)
                 lock.close()
 
 
 def _score(held: dict[str, Work], shared: list[Any], shard: Shard, gpu: bool) -> Any:
-    """Return rows and the device's name; or the error of an unreadable shard. ``held`` keeps the loaded work."""
+    """Return rows and the device's name, or an unreadable shard's error; ``held`` keeps the work for later shards."""
     if not held:
         import ray
 
