@@ -51,7 +51,7 @@ class RayEngine:
         policy = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": self._retries}
 
-        # An actor loads modules with its first shard: if loading kills an actor at its start, Ray restarts it without end.
+        # An actor loads modules with its first shard: Ray would restart an actor that dies earlier without end.
         class Actor:
             def score(self, score: Any, *arguments: Any) -> Any:
                 return score(vars(self), *arguments)
