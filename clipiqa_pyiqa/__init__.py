@@ -61,7 +61,7 @@ __all__ = [
     "weights_at_hand",
 ]
 
-_MODULES = {  # each is imported at its first use, since torch takes long
+_MODULES = {  # each is imported at its first use, since importing torch takes long
     "CLIPIQA": "metric",
     "CLIPIQALoss": "loss",
     "agreement": "experiments.user_agreement",
@@ -98,7 +98,7 @@ if not TYPE_CHECKING:  # keeps type checkers from accepting unknown attributes
 def is_active() -> bool:
     """Return whether ``pyiqa.create_metric('clipiqa')`` builds this package's class.
 
-    It is False with ``CLIPIQA_PYIQA_BUILTIN`` set, or if the package is importable but not installed.
+    The answer is False if ``CLIPIQA_PYIQA_BUILTIN`` is set, or if the package is importable but not installed.
     """
     from pyiqa.utils.registry import ARCH_REGISTRY
 

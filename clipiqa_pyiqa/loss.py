@@ -65,10 +65,10 @@ class CLIPIQALoss(nn.Module):
         prompt_weights: weights of the pairs, at least 0.
         input_range: lowest and highest value of the prediction, such as ``(0, 1)``, ``(-1, 1)``.
         out_of_range: for values outside ``input_range``, ``'clamp'`` clamps them and gives no gradient; ``'pass'``
-            scores them as pyiqa does, and a network can exploit this; ``'raise'`` raises.
+            scores them as pyiqa does, and a network can exploit this; ``'raise'`` raises ``ImageError``.
         crop: side in pixels of a random square to score; default the whole image.
-        nan: ``'raise'`` raises for NaN or infinity; ``'propagate'`` makes that image's loss and gradient NaN, for a
-            ``GradScaler``.
+        nan: ``'raise'`` raises ``ImageError`` for NaN or infinity; ``'propagate'`` makes that image's loss and gradient
+            NaN, for a ``GradScaler``.
         double_backward: allow second derivatives; every activation then stays in memory.
         metric: a ready :class:`~clipiqa_pyiqa.CLIPIQA`, in place of ``prompts`` and ``options``.
         criterion: a metric of :mod:`clipiqa_pyiqa.family`, only with ``form='linear'``. The loss is the distance from
@@ -122,7 +122,7 @@ class CLIPIQALoss(nn.Module):
         if criterion is not None:
             if metric is not None or prompts is not None or options or prompt_weights is not None or local:
                 raise CLIPIQAError(
-                    "criterion has its own texts and options: pass no metric, prompts, prompt_weights, local or option."
+                    "criterion has its own texts: leave out metric, prompts, prompt_weights, local and options."
                 )
             if form != "linear" or not hasattr(criterion, "encode_unchecked") or not hasattr(criterion, "answer"):
                 raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family, with form='linear'.")

@@ -59,7 +59,7 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
 
 
 def net_of(metric: Any) -> Any:
-    """Return the scoring module of a metric, or of a function that makes a metric; else raise ``CLIPIQAError``."""
+    """Return the module of a metric, or of a function that makes one; raise ``CLIPIQAError`` for other objects."""
     is_made = isinstance(metric, nn.Module) or hasattr(metric, "encode_image") or hasattr(metric, "net")
     if not is_made and callable(metric):
         metric = metric()
@@ -83,22 +83,22 @@ class CLIPIQA(nn.Module):
         model_type: ``'clipiqa'``, or with learned prompts ``'clipiqa+'``, ``'clipiqa+_rn50_512'`` or
             ``'clipiqa+_vitL14_512'``.
         backbone: ``'RN50'`` (the paper's), ``'RN101'``, ``'RN50x4'``, ``'RN50x16'``, ``'RN50x64'``, ``'ViT-B/32'``,
-            ``'ViT-B/16'``, ``'ViT-L/14'``, or the bundled ``'mini'``. Default: as ``pretrained_model_path`` says, else
-            RN50.
+            ``'ViT-B/16'``, ``'ViT-L/14'``, or the bundled ``'mini'``. Default: the backbone that the file in
+            ``pretrained_model_path`` names, else RN50.
         pretrained: load the published prompts if ``model_type`` has a ``+``.
         pos_embedding: ``False``/``'none'`` removes CLIP's positional embedding: images have any size (Sec. 3.1);
             ``True``/``'interpolate'`` resizes this embedding as the official code does; ``'fixed'`` resizes and crops
-            images to CLIP's own input size (Table 2). Default: as ``pretrained_model_path`` says, else ``'none'``.
+            images to CLIP's own input size (Table 2). Default: as in ``pretrained_model_path``'s file, else ``'none'``.
         prompts: a name, a preset, a pair of texts, or a list of these; default the paper's ``'quality'``. Learned
             prompts need a single pair.
-        aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column per pair.
+        aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column for each pair.
         template: wording of the pairs, such as ``'A photo of {}.'`` (Table 2).
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions. A CPU that is
-            slow in this dtype rounds to it and computes in fp32.
+            slow in this dtype computes in fp32, with numbers rounded to this dtype.
         clip_weights: a checkpoint file or an open_clip tag; default OpenAI's.
         quick_gelu: whether an unknown checkpoint file uses the activation QuickGELU.
-        pretrained_model_path: a file for :meth:`load_prompts`.
-        context: shape and start of prompts to train, such as
+        pretrained_model_path: a file with learned prompts or a head, for :meth:`load_prompts`.
+        context: shape and initial values of a context to train, such as
             ``{'n_ctx': 16, 'shared': True, 'init': 'random'}``; see
             :class:`~clipiqa_pyiqa.prompts.learned.PromptLearner`.
 
@@ -150,7 +150,7 @@ class CLIPIQA(nn.Module):
         self._learned_name: str = model_type  # name of the score column of learned prompts or a head
         if model_type != "clipiqa":
             if len(self._prompts) > 1:
-                raise PromptError(f"prompts must be one pair of texts to learn around; got {len(self._prompts)} pairs.")
+                raise PromptError(f"learned prompts need a single pair as prompts; got {len(self._prompts)} pairs.")
             self.prompt_learner = PromptLearner(self.clip, self._prompts[0], context)
             if pretrained_model_path is not None:
                 self.load_prompts(pretrained_model_path)
@@ -198,7 +198,8 @@ class CLIPIQA(nn.Module):
             **options: options of :func:`~clipiqa_pyiqa.score_paths`; default device is the metric's.
 
         Returns:
-            A row for each image, with index ``path``, a column for each prompt, and ``error``: why there is no score.
+            A row for each image, with index ``path``, a column for each prompt, and ``error``, the reason for a missing
+            score, or ``''``.
 
         Raises:
             ImageError: there is nothing to score.
@@ -226,8 +227,8 @@ class CLIPIQA(nn.Module):
         """Load learned prompts or a fitted head.
 
         Args:
-            path: a head of :func:`clipiqa_pyiqa.fit`, our ``.safetensors``, or a checkpoint of pyiqa or the official
-                repository. No code in the file is run.
+            path: a head of :func:`clipiqa_pyiqa.fit`, learned prompts in our ``.safetensors``, or a checkpoint of pyiqa
+                or the official repository. No code in the file is run.
 
         Raises:
             PromptError: the metric is ``'clipiqa'``, or the file is for another backbone or width.
@@ -258,11 +259,12 @@ class CLIPIQA(nn.Module):
             aggregate: default the metric's own ``aggregate``; not with :class:`~clipiqa_pyiqa.prompts.pairs.Columns`.
 
         Returns:
-            ``(N, 1)`` in [0, 1], high where positive prompts fit; ``(N, P)`` with ``aggregate=None`` or ``Columns``.
+            ``(N, 1)`` in [0, 1], high if the positive prompts fit; a head scores on the scale of :attr:`score_range`.
+            ``(N, P)`` with ``aggregate=None`` or ``Columns``: one score for each pair or column.
 
         Raises:
-            ImageError: wrong shape or dtype, too small images, or (not checked while torch traces) pixels that are far
-                outside [0, 1], NaN or infinite.
+            ImageError: images have a wrong shape or dtype or are too small, or pixels are far outside [0, 1], NaN or
+                infinite (pixels are not checked while torch traces).
             PromptError: the prompts cannot be used.
         """
         pairs, sizes = self._question(prompts, aggregate)  # this may raise, so it comes before the slow encoding
@@ -275,7 +277,7 @@ class CLIPIQA(nn.Module):
         return ask(x) if len(sizes) > 1 or (pairs is None and self.training) else per_image(ask, x)
 
     def encode_image(self, x: Tensor) -> Tensor:
-        """Return unit features ``(N, D)`` for :meth:`score`; with a head on stages, :meth:`encode_stages`.
+        """Return unit features ``(N, D)`` for :meth:`score`; for a head on stages, return :meth:`encode_stages`.
 
         The features are differentiable, in fp32 (float64 for float64 images).
 
@@ -353,7 +355,7 @@ class CLIPIQA(nn.Module):
     def score(
         self, features: Tensor, prompts: Prompts | Columns = None, aggregate: CallAggregate = "default"
     ) -> Tensor:
-        """Return scores of image features, or maps ``(N, P, h, w)`` of place features.
+        """Return scores of images' features, or maps ``(N, P, h, w)`` of places' features.
 
         Args:
             features: ``(N, D)`` of :meth:`encode_image`, or ``(N, D, h, w)`` of :meth:`encode_map`.
@@ -367,7 +369,7 @@ class CLIPIQA(nn.Module):
     def encode_prompts(self, prompts: Prompts | Columns = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return text features ``(P, 2, D)`` of length 1 for the pairs, positive prompt first.
 
-        Features of learned prompts are on the prompts' device, all others on the CPU.
+        The features of learned prompts are on the prompts' device; all other features are on the CPU.
         """
         return self._encode(self._question(prompts)[0], dtype)
 
@@ -405,7 +407,7 @@ class CLIPIQA(nn.Module):
     def _question(
         self, prompts: Prompts | Columns, aggregate: CallAggregate = "default"
     ) -> tuple[tuple[PromptPair, ...] | None, tuple[int, ...]]:
-        """Return the pairs (None for learned prompts) and the number of pairs per column."""
+        """Return the pairs (None for learned prompts or a head) and the number of pairs in each column."""
         if isinstance(prompts, Columns):
             choice("aggregate", aggregate, {"default": None})
             return prompts.pairs, prompts.sizes
@@ -452,7 +454,7 @@ class CLIPIQA(nn.Module):
 
 
 def find_device(name: str | torch.device | None) -> torch.device:
-    """Return the named device (default cuda if available, else cpu); raise ``CLIPIQAError`` if it is missing."""
+    """Return the named device, by default cuda if available, else cpu; raise ``CLIPIQAError`` for a missing device."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -465,7 +467,7 @@ def find_device(name: str | torch.device | None) -> torch.device:
 
 Work = Literal["score", "maps", "stages"]
 PICTURE = 18
-"""Bytes per pixel of a scored picture: the picture itself, its copy in a batch, and the batch in fp32."""
+"""Bytes per pixel of a scored image: the image itself, its copy in a batch, and the batch in fp32."""
 
 # Further bytes per pixel that an image tower takes: measured peaks, rounded up (tests/measure/scoring_memory.py).
 _MINI: dict[Work, int] = {"score": 76, "maps": 86, "stages": 76}
@@ -474,7 +476,7 @@ _VIT, _VIT_TOKENS = 45, 70  # bytes of a normalised pixel; bytes for each number
 
 
 def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
-    """Return roughly the bytes of main memory that scoring takes per pixel.
+    """Return the approximate number of bytes of main memory that scoring takes per pixel.
 
     Args:
         work: ``'maps'`` for scores of places, ``'stages'`` for statistics of stages.

@@ -52,7 +52,7 @@ def register_losses() -> None:
 
 
 def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> CLIPIQA:
-    """Return our :class:`~clipiqa_pyiqa.CLIPIQA`; log a note for the first plain ``clipiqa`` of a process."""
+    """Return our :class:`~clipiqa_pyiqa.CLIPIQA`; log a note when a process builds its first plain ``clipiqa``."""
     from .metric import CLIPIQA
 
     net = CLIPIQA(model_type, *args, prompts=prompts, **options)
@@ -66,7 +66,7 @@ def build(module: str, name: str, *args: Any, **options: Any) -> nn.Module:
 
 
 def build_builtin(kind: str = NAME, **options: Any) -> nn.Module:
-    """Return pyiqa's class for ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``."""
+    """Return a metric of pyiqa's own class, for ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``."""
     try:
         return getattr(importlib.import_module(BUILTIN_MODULES[kind]), kind)(**options)
     except ImportError as error:

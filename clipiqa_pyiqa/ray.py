@@ -22,16 +22,16 @@ _BYTES = ("bytes", "image", "jpg", "jpeg", "png", "webp", "img")
 
 
 class Scorer:
-    """Scorer of the bytes of image files: a class for ``ray.data.Dataset.map_batches``.
+    """Class for ``ray.data.Dataset.map_batches``: a call scores the bytes of image files.
 
     An image that cannot be scored has NaN scores and an ``error``.
 
     Args:
         metric: A ``CLIPIQA``, or a function that makes a ``CLIPIQA``.
         prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
-        column: Column of bytes, or of dicts with ``bytes``; None looks for a column with a usual name.
+        column: Column of bytes, or of dicts with ``bytes``; None looks for a usual name, such as ``'image'``.
         name_column: Column of image names, for messages.
-        options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
+        **options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
     Example:
         >>> from importlib.resources import files
@@ -62,7 +62,7 @@ class Scorer:
         if column is None:
             names = ", ".join(self._columns)
             raise CLIPIQAError(
-                f"there is no column of images ({names}): the columns are {', '.join(batch)}; give column."
+                f"there is no column of images ({names}): the columns are {', '.join(batch)}; pass column=NAME."
             )
         cells = batch[column]
         names = batch.get(self._name_column, batch.get("__key__", range(len(cells))))

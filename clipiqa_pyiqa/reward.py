@@ -16,7 +16,7 @@ from .prompts.antonym import margins
 
 
 class CLIPIQAReward:
-    """Rewards of generated images, higher is better; without gradient.
+    """Reward function for generated images: a high reward is good. Rewards have no gradient.
 
     A reward is the mean of the pairs' margins. A margin is the positive logit minus the negative logit.
 

@@ -156,5 +156,5 @@ class CLIPImageQualityAssessment(Metric):
         return by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.prompt_names))), self.prompt_names)
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
-        """Return figure and axes of a plot of the values; default :meth:`compute`."""
+        """Return figure and axes of a plot of ``val``, by default of the result of :meth:`compute`."""
         return self._plot(val, ax)

@@ -77,7 +77,7 @@ class EfficientNet:
         ]
         self.head = load("head")
         reaches = [2 * reach for reach in accumulate(strides, mul)]
-        self.sides = [CELL // reach for reach in (*reaches, reaches[-1])]  # of a cell, on each map
+        self.sides = [CELL // reach for reach in (*reaches, reaches[-1])]  # side of a cell on each map
         self.readout = Readout(tensors)
         self.eps = float(architecture["statistics_eps"])  # added to each variance before the logarithm
         means = tensors.widened("visual.statistics.mean").chunk(2)[0]
@@ -91,7 +91,7 @@ class EfficientNet:
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)``, and each channel's mean and log deviation, ``(N, S)``.
 
-        Each mean, except the head's, is relative to the checkpoint's.
+        The checkpoint's mean is subtracted from each mean, except in the head.
         """
         (statistics,) = self._statistics(x, of_image)
         return self.readout(statistics), statistics - self.centres
@@ -141,7 +141,7 @@ class Convolution:
 
 
 class InvertedBottleneck:
-    """1×1 expansion, ReLU6, k×k convolution, ReLU6, 1×1 projection; a shortcut if input and output have one shape."""
+    """1×1 expansion, ReLU6, k×k convolution, ReLU6, 1×1 projection; a shortcut if the shape stays the same."""
 
     def __init__(self, expand: Convolution | None, spatial: Convolution, project: Convolution | None):
         self.expand, self.spatial, self.project = expand, spatial, project

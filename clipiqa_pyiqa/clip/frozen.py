@@ -12,7 +12,7 @@ from .device import FrozenTensors
 from .gradient import is_traced
 
 Tape = list[Tensor]
-"""Signs of ReLU outputs, packed by :func:`pack_signs`, in the order of the forward."""
+"""Signs of ReLU outputs, packed by :func:`pack_signs`, in the order of the forward pass."""
 
 _GATHER = 0x0102040810204080  # multiplied by eight bytes of 0 or 1, it gives their bits in the highest byte
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -24,7 +24,7 @@ BATCH_NORM_EPS = 1e-5  # torch's default, with which every CLIP ResNet was train
 
 
 class FrozenConv:
-    """A frozen convolution with BatchNorm folded in, in float64, and then rounded."""
+    """A frozen convolution; BatchNorm is folded into it in float64, and the result is rounded."""
 
     def __init__(self, tensors: FrozenTensors, conv: str, norm: str, stride: int = 1):
         gamma, beta, mean, variance = (  # folded on the CPU, since not every device has float64

@@ -24,7 +24,7 @@ CPU_GROUP_PIXELS = 1 << 18
 """Pixels per group on a CPU; a larger image is a group alone. The value suits the cache of a CPU."""
 
 CPU_SHARED_PIXELS = 224 * 224
-"""A smaller image scores differently by 1e-6 in a group; the score of a larger image is equal to the last bit."""
+"""In a group, the score of a smaller image changes by 1e-6; the score of a larger image stays equal to the last bit."""
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -33,7 +33,7 @@ _general = ContextVar("general_path", default=False)
 
 
 def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Return the function, which ``torch.compile`` does not trace."""
+    """Return the function, changed so that ``torch.compile`` does not trace it."""
     disabled = cache(partial(torch.compiler.disable, function))
 
     @wraps(function)
@@ -74,7 +74,7 @@ def is_traced() -> bool:
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """Compute in this context without tracing, inference mode and gradients, on the CPU by default."""
+    """In this context, compute without tracing, inference mode or gradients; new tensors are on the CPU by default."""
     state = torch._C._get_tracing_state()
     if state is not None:  # inside a custom operation the state is None and must not be set
         torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
@@ -94,7 +94,7 @@ def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Resu
 
 
 def clamped(x: Tensor, low: float, high: float) -> Tensor:
-    """Return ``x.clamp(low, high)``, which has a gradient also at the limits, unlike in torch 2.15."""
+    """Return ``x.clamp(low, high)``, with a gradient also at the limits, where torch 2.15 gives none."""
     return x.masked_fill(x < low, low).masked_fill(x > high, high)
 
 
@@ -158,7 +158,7 @@ def anchor_of(x: Tensor) -> Tensor:
 
 
 def only_once(gradient: Tensor, anchor: Tensor) -> Tensor:
-    """Return a gradient whose derivative raises; with ``anchor`` (:func:`anchor_of`) a constant gradient's, too."""
+    """Return a gradient whose derivative raises; with ``anchor`` (:func:`anchor_of`), also for a constant gradient."""
     return _OnlyOnce.apply(gradient, anchor) if torch.is_grad_enabled() else gradient
 
 

@@ -15,7 +15,7 @@ OVERSHOOT = 0.5
 """Largest allowed distance of a pixel from [0, 1]: networks overshoot a little; more means another range of pixels."""
 
 ANY_RANGE = 1e6
-"""Largest allowed distance where pixels may have any range: a larger one would make scores overflow."""
+"""Largest allowed distance if pixels may have any range: beyond this distance scores overflow."""
 
 
 def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
@@ -57,7 +57,7 @@ def _reach(x: Tensor) -> float:
 
 
 def check_features(features: Any, width: int, more: bool) -> None:
-    """Raise unless ``features`` are unit features ``(N, D)`` or ``(N, D, h, w)``.
+    """Raise :class:`CLIPIQAError` unless ``features`` are unit features ``(N, D)`` or ``(N, D, h, w)``.
 
     D must be ``width``; with ``more``, D may be larger.
     """

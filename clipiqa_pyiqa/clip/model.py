@@ -30,7 +30,7 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class ImageTower:
-    """An encoder of images ``(N, 3, H, W)`` in [0, 1] to unit features.
+    """The image network of a CLIP: images ``(N, 3, H, W)`` in [0, 1] to unit features.
 
     Features are differentiable. Their dtype is fp32 or wider, also under autocast.
     """
@@ -61,7 +61,7 @@ class ImageTower:
         x = x.expand(-1, 3, -1, -1)  # a grey image gets three equal channels
         try:
             with torch.autocast(x.device.type, enabled=False):
-                larger = 3 if isinstance(self.encoder, VisionTransformer) else 1  # a pixel has fewer activations
+                larger = 3 if isinstance(self.encoder, VisionTransformer) else 1  # a ViT needs less memory per pixel
                 results = [encode(*self._prepare(group, pos_embedding), *parts) for group in groups(x, larger)]
                 return [torch.cat(result).to(self.mean.dtype) for result in zip(*results, strict=True)]
         except NotImplementedError as error:
@@ -72,9 +72,9 @@ class ImageTower:
     def _prepare(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, str]:
         x = x.to(self.mean.dtype)
         if pos_embedding == "fixed":
-            x = clamped(middle_square(x, self.resolution), 0, 1)  # bicubic values leave [0, 1]; CLIP's pixels do not
+            x = clamped(middle_square(x, self.resolution), 0, 1)  # bicubic values may leave [0, 1]
         if isinstance(self.encoder, EfficientNet):
-            return x, "none"  # this encoder normalises pixels and has no positional embedding
+            return x, "none"  # this network normalises pixels and has no positional embedding
         return (x - self.mean) / self.std, "none" if pos_embedding == "none" else "interpolate"
 
 
@@ -112,7 +112,7 @@ class FrozenCLIP:
 
     @property
     def cell(self) -> int:
-        """Side of a place in pixels: 32, or the patch of a ViT."""
+        """Side of a place in pixels: 32, or the side of a ViT's patch."""
         return self.checkpoint.shapes["visual.conv1.weight"][-1] if "visual.proj" in self.checkpoint else 32
 
     @property
@@ -140,7 +140,7 @@ class FrozenCLIP:
         return self.checkpoint.shapes["text_projection"][1], scale
 
     def image_tower(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
-        """Return the image tower for a device and dtype, which callers share."""
+        """Return the image tower for a device and dtype; callers share the tower."""
         return self._tower(self._build_image, device, dtype)
 
     def text_tower(self, device: torch.device, dtype: torch.dtype) -> TextTower:

@@ -185,7 +185,7 @@ class Stem:
 
 
 class Bottleneck:
-    """1×1, 3×3 and 1×1 convolutions beside a shortcut; average pooling after the second is the stride."""
+    """1×1, 3×3 and 1×1 convolutions beside a shortcut; the stride is average pooling after the second convolution."""
 
     def __init__(self, tensors: FrozenTensors, name: str, stride: int):
         self.reduce, self.spatial, self.expand = (

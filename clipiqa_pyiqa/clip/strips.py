@@ -13,7 +13,7 @@ CPU_STRIP_BYTES = 8 << 20
 
 
 class RowMap:
-    """A map of ``rows`` rows that is filled by strips from the top."""
+    """A map with ``rows`` rows, filled with strips from the top."""
 
     def __init__(self, rows: int):
         self.rows, self.filled = rows, 0

@@ -17,7 +17,7 @@ from .tokenizer import tokenizer
 class Vocabulary:
     """The token embeddings of a checkpoint, read at first use.
 
-    A cut table holds only the metadata's ``token_ids``; other embeddings are zero.
+    A cut table holds only the tokens in the metadata's ``token_ids``; all other embeddings are zero.
     """
 
     def __init__(self, checkpoint: Checkpoint):
@@ -36,7 +36,7 @@ class Vocabulary:
         return self.table[rows.clamp(min=0)] * (rows >= 0).unsqueeze(-1)
 
     def unknown_words(self, texts: Iterable[str]) -> list[str]:
-        """Return the words on which the checkpoint was not trained; none if its metadata do not list words."""
+        """Return the words on which the checkpoint was not trained, or ``[]`` if its metadata list no words."""
         if self.ids is None:
             return []
         known = frozenset(self.ids)

@@ -86,7 +86,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a message's end: the known names similar to ``name``, or all known names."""
+    """Return the end of a message: the known names that are similar to ``name``, or all known names."""
     import difflib  # imported here, so that `import clipiqa_pyiqa` stays fast
 
     known = list(known)

@@ -19,15 +19,18 @@ from typing import Any, Literal, TypeVar, cast
 
 from . import OptionError, shown
 
-BOUNDS = {  # parameter or option -> its smallest and largest whole number
+BOUNDS = {  # parameter or option -> smallest and largest allowed value
     **{"batch_size": (1, 65_536), "workers": (1, 256), "actors": (1, 4096), "threads": (1, 256)},
     **{"seed": (0, (1 << 32) - 1), "bootstrap": (0, 1_000_000), "count": (1, 500), "crop_border": (0, 4096)},
     **{"epochs": (1, 1_000_000), "crop": (0, 2048), "crops": (1, 1000)},
 }
 Function = TypeVar("Function", bound=Callable[..., Any])
 _NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # NumPy's numbers are accepted too
-_WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None", bool: "True or False"}
 _LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection)
+_WORDS: dict[Any, str] = {
+    **{numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None", bool: "True or False"},
+    **{Path: "a path", os.PathLike: "a path", collections.abc.Mapping: "a dict", **dict.fromkeys(_LISTS, "a list")},
+}
 
 
 # The options that public functions and commands share: names, kinds, defaults and documentation.
@@ -99,7 +102,7 @@ def shared_options() -> dict[str, str]:
 
 
 def documentation(thing: Any) -> tuple[str, str, dict[str, tuple[list[str], str]]]:
-    """Return a docstring's first line, the text before ``Args:``, and argument -> (words, help)."""
+    """Return a docstring's first line, other text before ``Args:``, and argument -> (words in parentheses, help)."""
     text, _, arguments = inspect.cleandoc(thing.__doc__ or "").partition("\nArgs:\n")
     summary, _, more = text.partition("\n")
     entries = re.findall(r"^ {4}(\w+)(?: \(([^)]*)\))?: ((?:.*\n?)(?: {8}.*\n?)*)", arguments, re.M)
@@ -182,7 +185,7 @@ def _is(value: Any, hint: Any) -> bool:
 
 
 def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, tuple[Any, ...]]:
-    """Return parameter -> its type hints; the keys of ``Unpack`` are parameters."""
+    """Return a dict from parameter to type hints; each key of an ``Unpack`` counts as a parameter."""
     found: dict[str, Any] = {}
     for name, parameter in signature.parameters.items():
         hint = _evaluated(parameter.annotation, function.__module__)
@@ -195,8 +198,8 @@ def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
 
 
 def _evaluated(annotation: Any, module: str) -> Any:
-    """Return a type hint; Any without an annotation, or if only type checkers import one of its names."""
-    names = {**vars(sys.modules[module]), **_NUMBERS, "Unpack": list}  # of Unpack, only the argument matters
+    """Return an annotation's type hint; return Any if there is none, or if only type checkers import a name in it."""
+    names = {**vars(sys.modules[module]), **_NUMBERS, "Unpack": list}  # only Unpack's argument is used
     try:
         return eval(annotation, names)
     except (NameError, TypeError):
@@ -214,4 +217,5 @@ def _alternatives(hint: Any) -> Iterator[Any]:
 
 
 def _words(hint: Any) -> str:
-    return _WORDS.get(hint) or f"a {getattr(hint, '__name__', hint)}"
+    name = getattr(hint, "__name__", str(hint))
+    return _WORDS.get(hint) or f"a{'n' * (name[0] in 'AEIOU')} {name}"

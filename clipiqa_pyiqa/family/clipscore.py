@@ -61,7 +61,6 @@ class CLIPScore(Member):
         def ask(images: Tensor) -> Tensor:
             nonlocal done
             done += len(images)
-            own = texts[done - len(images) : done]
-            return heads.caption(self.encode_unchecked(images), own, self.w)
+            return heads.caption(self.encode_unchecked(images), texts[done - len(images) : done], self.w)
 
         return per_image(ask, x)

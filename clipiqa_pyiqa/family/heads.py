@@ -1,4 +1,4 @@
-"""Heads: unit image features ``(N, D)``, or ``(N, K, D)`` of K patches, to scores."""
+"""Heads: functions from unit image features ``(N, D)``, or ``(N, K, D)`` of K patches, to scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def levels(features: Tensor, texts: Tensor, scale: float) -> Tensor:
 
     Args:
         features: ``(N, K, D)``; logits are averaged over patches.
-        texts: ``(L, T, D)``, texts of each level, the worst level first.
+        texts: ``(L, T, D)``, T texts of each level, the worst level first.
     """
     logits = scale * features.mean(1) @ texts.flatten(0, 1).T
     shares = logits.softmax(1).unflatten(1, texts.shape[:2]).sum(2)

@@ -54,8 +54,8 @@ class LIQE(Member):
                 f"a photo of a {scene} with {distortion} artifacts, which is of {quality} quality"
                 for quality, scene, distortion in product(QUALITIES, SCENES, DISTORTIONS)
             ]
-        own = pretrained_model_path or clip_weights
-        super().__init__("liqe_mix" if is_mix else model_type, backbone, clip_weights=own, **options)  # type: ignore[arg-type]
+        tower = pretrained_model_path or clip_weights
+        super().__init__("liqe_mix" if is_mix else model_type, backbone, clip_weights=tower, **options)  # type: ignore[arg-type]
 
     def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
         # all files of LIQE come from OpenAI's ViT-B/32

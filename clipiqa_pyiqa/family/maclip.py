@@ -17,5 +17,5 @@ class MACLIP(Member):
     view = ALL_PATCHES
 
     def answer(self, features: Tensor) -> Tensor:
-        asked = [text for pair in parse_prompts("pyiqa") for text in (pair.positive, pair.negative)]
-        return heads.magnitude(features, self.texts(asked, features).unflatten(0, (-1, 2)), self.clip.logit_scale)
+        texts = [text for pair in parse_prompts("pyiqa") for text in (pair.positive, pair.negative)]
+        return heads.magnitude(features, self.texts(texts, features).unflatten(0, (-1, 2)), self.clip.logit_scale)

@@ -29,7 +29,7 @@ class Member(nn.Module):
         model_type: pyiqa's name of the metric.
         backbone: backbone of the tower.
         pretrained: not used; pyiqa's configurations pass it.
-        clip_weights: the tower's file, or an open_clip tag; default the published one.
+        clip_weights: the tower's file, or an open_clip tag; default the published file.
         quick_gelu: whether an unpublished file was trained with QuickGELU.
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, as for :class:`~clipiqa_pyiqa.CLIPIQA`.
         pretrained_model_path: the metric's own file, if the metric has one.
@@ -89,7 +89,7 @@ class Member(nn.Module):
 
     @property
     def encoding(self) -> tuple[Any, ...]:
-        """The options on which features depend, as :attr:`CLIPIQA.encoding <clipiqa_pyiqa.CLIPIQA.encoding>`."""
+        """The options on which features depend; see :attr:`CLIPIQA.encoding <clipiqa_pyiqa.CLIPIQA.encoding>`."""
         seen = "none" if self.view is WHOLE else self.view.name
         return self.clip.weights.sha256, self.clip.weights.quick_gelu, self.precision, seen, False
 
@@ -103,7 +103,7 @@ class Member(nn.Module):
         return per_image(lambda images: self.answer(self.encode_unchecked(images))[:, None], x)
 
     def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
-        """Raise :class:`ImageError` if images cannot be scored, or pixels lie beyond ``overshoot``."""
+        """Raise :class:`ImageError` if images cannot be scored; pixels may lie ``overshoot`` outside [0, 1]."""
         check_images(x, overshoot)
         if not self.view.min_side:
             check_size(x, self._image_tower(x), "none")
@@ -120,13 +120,13 @@ class Member(nn.Module):
         return self.encode_unchecked(x)
 
     def encode_unchecked(self, x: Tensor) -> Tensor:
-        """Return :meth:`encode_image` without checks."""
+        """Return what :meth:`encode_image` returns, without checks."""
         tower = self._image_tower(x)
         views = self.view.take(x.expand(-1, 3, -1, -1).to(tower.mean.dtype))
         if self.view.dims == 2:
             return tower(views[0], self.view.pos_embedding)
         step = max(1, CHUNK // len(x))
-        keeps_signs = self.clip.weights.backbone.startswith("RN")  # a ViT keeps activations
+        keeps_signs = self.clip.weights.backbone.startswith("RN")  # a ViT would keep all activations
         parts = []
         for start in range(0, len(views), step):
             chunk = torch.cat(views[start : start + step])
@@ -143,7 +143,7 @@ class Member(nn.Module):
             prompts: must be None; the metric has its own texts.
 
         Raises:
-            CLIPIQAError: features are of another tower, or prompts given.
+            CLIPIQAError: features are of another tower, or prompts are given.
         """
         if prompts is not None:
             raise CLIPIQAError(f"{self.model_type} has its own texts: leave out prompts.")
@@ -171,8 +171,8 @@ class Member(nn.Module):
         }
 
     def extra_repr(self) -> str:
-        told = in_words(self.provenance())
-        return ", ".join(f"{key}={value!r}" for key, value in told.items() if key != "weights_sha256")
+        fields = in_words(self.provenance())
+        return ", ".join(f"{key}={value!r}" for key, value in fields.items() if key != "weights_sha256")
 
     clip: FrozenCLIP
 

@@ -89,7 +89,7 @@ class QualiCLIP(Member):
         needed = (len(TEXTS), 1, width), (len(TEXTS), length - 1 - (shape[1] if len(shape) == 3 else 0), width)
         parts = [f"prompt_learner.token_{part}" for part in ("prefix", "suffix")]
         if len(shape) != 3 or tuple(file.shapes.get(part) for part in parts) != needed:
-            raise WeightsError(f"{path} holds no learned prompts of {self.model_type}: pass its own file.")
+            raise WeightsError(f"{path} holds no learned prompts of {self.model_type}: pass a file with its prompts.")
         context, prefix, suffix = (file[name].float() for name in ("prompt_learner.ctx", *parts))
         half = shape[1] // 2
         rows = [

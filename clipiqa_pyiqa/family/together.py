@@ -45,8 +45,8 @@ class Together:
         """Return scores ``(N, C)`` of features from :meth:`encode_image`, or of features ``(N, D)`` for all metrics."""
         if prompts is not None:
             raise CLIPIQAError("prompts must be None: each of several metrics has its own prompts.")
-        own = dict.fromkeys(self._by_encoding(), features) if isinstance(features, Tensor) else features
-        return torch.cat([net.score(own[net.encoding]) for net in self.nets.values()], dim=1)
+        by_encoding = dict.fromkeys(self._by_encoding(), features) if isinstance(features, Tensor) else features
+        return torch.cat([net.score(by_encoding[net.encoding]) for net in self.nets.values()], dim=1)
 
     def provenance(self) -> dict[str, Any]:
         shared: dict[str, Any] = {}
@@ -62,17 +62,17 @@ class Together:
         return {net.encoding: net for net in self.nets.values()}
 
 
-def create_metrics(asked: Iterable[tuple[str, str, Mapping[str, Any]]], device: torch.device) -> Together:
+def create_metrics(metrics: Iterable[tuple[str, str, Mapping[str, Any]]], device: torch.device) -> Together:
     """Return the metrics of one run.
 
     Args:
-        asked: for each metric its column, pyiqa's name and options.
+        metrics: for each metric its column, pyiqa's name and its options.
 
     Raises:
         CLIPIQAError: a metric is unknown, needs captions or cannot be built, or two columns have the same name.
     """
     nets: dict[str, Any] = {}
-    for column, name, options in asked:
+    for column, name, options in metrics:
         if column in nets:
             raise CLIPIQAError(f"two metrics are called {column!r}: rename one of them, as in 'mine={name}'.")
         try:

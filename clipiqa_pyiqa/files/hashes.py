@@ -15,7 +15,7 @@ from .writing import write_text
 
 
 def sha256_of(path: str | Path) -> str:
-    """Return the SHA-256 of a file in hex. Raises ``WeightsError`` if it cannot be read."""
+    """Return the SHA-256 of a file in hex. Raises ``WeightsError`` if the file cannot be read."""
     try:
         return hashes_of([path])[0]
     except OSError as error:
@@ -47,7 +47,7 @@ def hash_file(path: Path) -> str:
 
 
 def remember(hashes: Mapping[str, str]) -> None:
-    """Store hashes of files, if the cache can be written."""
+    """Store hashes of files in the cache, if the cache can be written."""
     with contextlib.suppress(OSError):
         entries = {os.path.realpath(path): [*_stamp(path), digest] for path, digest in hashes.items()}
         _cache_file().parent.mkdir(parents=True, exist_ok=True)

@@ -21,12 +21,12 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with explained(path):  # a deleted journal is an error: a new file would lack the head
+        with explained(path):  # a deleted journal is an error: a new file would lack the earlier rows
             self._file = open(path, "rb+", buffering=0)  # noqa: SIM115 - closed by close()
 
     @classmethod
     def create(cls, path: Path, rows: Iterable[Mapping[str, Any]] = ()) -> Journal:
-        """Return a new journal in place of the file at ``path``."""
+        """Return a new journal with these rows, in place of the file at ``path``."""
         with replacing(path) as partial, open(partial, "wb") as file:
             file.writelines(map(_line, rows))
         return cls(path)
@@ -88,7 +88,7 @@ E = TypeVar("E", bound=Entry)
 
 
 class JournalFolder(Generic[E]):
-    """Rows with a group and a name, in a folder; each process writes its own journal.
+    """A folder of journals, whose rows have a group and a name; each process writes its own journal.
 
     Args:
         folder: The folder; None keeps rows in memory only.

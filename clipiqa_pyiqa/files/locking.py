@@ -25,12 +25,12 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class LockedError(OutputError):
-    """An output that another run is writing to."""
+    """Another run is writing to the output."""
 
 
 @contextlib.contextmanager
 def locked(output: str | os.PathLike[str]) -> Iterator[None]:
-    """Lock a file or an existing folder against other runs, in a context. Raises ``LockedError``."""
+    """Lock a file or an existing folder in this context. Raises ``LockedError`` if another run holds the lock."""
     path = lock_file(output)
     try:
         file = _acquired(path, output)
@@ -63,7 +63,7 @@ def _acquired(path: Path, output: str | os.PathLike[str]) -> TextIO:
             with file:
                 file.seek(0)
                 holder = file.read(200) or "another run"
-            advice = "wait until it has ended, or name another output"
+            advice = "wait until that run has ended, or name another output"
             raise LockedError(f"{str(output)!r} is being written by {holder}: {advice}.") from None
         except OSError as error:
             if error.errno not in _UNSUPPORTED:

@@ -19,7 +19,7 @@ _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path; if the block succeeds, this file replaces ``path``. Raises ``OutputError``."""
+    """Yield the path of a temporary file, which replaces ``path`` if the block succeeds. Raises ``OutputError``."""
     target = resolved(path)
     _check_kind(path)
     partial = target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex[:8]}.partial{target.suffix}")
@@ -42,7 +42,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a UTF-8 text whole or not at all; line ends stay."""
+    """Write a UTF-8 text whole or not at all; line ends are not changed."""
     write_bytes(path, printable(text).encode())
 
 
@@ -124,7 +124,7 @@ def _is_same(target: Path, other: str | os.PathLike[str]) -> bool:
 
 @contextmanager
 def explained(path: str | os.PathLike[str], *written: Path) -> Iterator[None]:
-    """Raise ``OutputError`` for errors of the disk and of the path, or of files that are written in its place."""
+    """Raise ``OutputError`` if the disk fails, or if ``path`` or a file in ``written`` cannot be written."""
     try:
         yield
     except OutputError:

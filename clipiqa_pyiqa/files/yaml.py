@@ -18,7 +18,7 @@ MOST_DIGITS = 100  # digits of a whole number, also in base 60
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that refuses files that need too much memory or recursion, and, if ``unique``, equal keys."""
+    """A SafeLoader that refuses files that need too much memory or recursion, or, if ``unique``, have equal keys."""
 
     def __init__(self, text: str | bytes, unique: bool) -> None:
         super().__init__(text)
@@ -54,13 +54,13 @@ def parse_yaml(text: str | bytes, what: str, unique: bool = True) -> Any:
     """
     try:
         return _Loader(text, unique).get_single_data()
-    # constructors of explicit tags, such as !!int x or !!timestamp x, raise almost anything
+    # constructors of explicit tags, such as !!int x or !!timestamp x, raise many kinds of errors
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as problem:
         raise ConfigError(f"{what} is not usable YAML: {' '.join(str(problem).split())[:300]}.") from problem
 
 
 def shipped(protocols: bool = False) -> dict[str, Path]:
-    """Return name -> file of the package's configurations, or, with ``protocols``, of its table protocols."""
+    """Return a dict from name to file: the package's configurations, or, with ``protocols``, its table protocols."""
     package = Path(__file__).parents[1]
     places = (package / "configs", package.parent / "configs")  # the folder of an installation, and of a clone
     folder = next((place for place in places if place.is_dir()), places[0])
@@ -70,7 +70,7 @@ def shipped(protocols: bool = False) -> dict[str, Path]:
 
 
 def read_yaml(path: str | Path, unique: bool = True) -> Any:
-    """Return the value in a YAML file; a name of :func:`shipped` also works. Raises ``ConfigError``."""
+    """Return the value in a YAML file, or in the file of a name in :func:`shipped`. Raises ``ConfigError``."""
     path = Path(path).expanduser()
     if len(path.parts) == 1 and not path.suffix and not path.exists():
         known = shipped()

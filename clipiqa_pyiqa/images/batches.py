@@ -22,14 +22,14 @@ WAIT = 8  # an image waits for its batch to fill until this number of batches ha
 
 
 class Shaped(Protocol):
-    """A picture ``(3, H, W)``, as tensor or ``ImageRecord``."""
+    """A decoded image ``(3, H, W)``, as tensor or ``ImageRecord``."""
 
     @property
     def shape(self) -> Sequence[int]: ...
 
 
 Item = TypeVar("Item")
-Picture = TypeVar("Picture", bound=Shaped)
+Decoded = TypeVar("Decoded", bound=Shaped)
 Result = TypeVar("Result")
 
 
@@ -39,38 +39,39 @@ def default_workers() -> int:
 
 
 def prefetch(
-    read: Callable[[Item], Picture],
+    read: Callable[[Item], Decoded],
     items: Iterable[Item],
     workers: int | None = None,
     ahead: int | None = None,
     scoring: int = 0,
-) -> Generator[tuple[Item, Picture | ImageError], None, None]:
-    """Yield each item, in order, with its picture or the ``ImageError`` of reading.
+) -> Generator[tuple[Item, Decoded | ImageError], None, None]:
+    """Yield each item, in order, with its decoded image or with the ``ImageError`` of reading.
 
     Args:
-        read: Returns an item's picture; runs in a thread.
-        items: Taken as needed; a generator is closed at the end.
-        ahead: Most items to read ahead; default two per thread.
+        read: Returns an item's decoded image; runs in a thread.
+        items: Items to read; a generator is closed at the end.
+        workers: Number of threads; default :func:`default_workers`.
+        ahead: Largest number of items to read ahead; default two per thread.
         scoring: Bytes that scoring takes per pixel.
     """
     workers = workers or default_workers()
     most = 2 * workers if ahead is None else ahead
 
-    def attempt(item: Item, share: Share) -> Picture | ImageError:
+    def attempt(item: Item, share: Share) -> Decoded | ImageError:
         use_share(share)
         try:
             return read(item)
         except ImageError as error:
             return error
 
-    def handed_out() -> Iterator[tuple[Item, Picture | ImageError]]:
+    def handed_out() -> Iterator[tuple[Item, Decoded | ImageError]]:
         item, future, share = coming.popleft()
         share.hurry()
         yield item, future.result()
         share.give_back()
 
     pool, room = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Room(memory_limit(), scoring)
-    coming: deque[tuple[Item, Future[Picture | ImageError], Share]] = deque()
+    coming: deque[tuple[Item, Future[Decoded | ImageError], Share]] = deque()
     try:
         for item in items:
             coming.append((item, pool.submit(attempt, item, share := Share(room)), share))
@@ -86,9 +87,9 @@ def prefetch(
 
 
 def in_batches(
-    images: Generator[tuple[Item, Picture | ImageError], None, None],
-    work: Callable[[list[Item], list[Picture]], Iterable[Result]],
-    failed: Callable[[Item, Picture | None, ImageError], Result],
+    images: Generator[tuple[Item, Decoded | ImageError], None, None],
+    work: Callable[[list[Item], list[Decoded]], Iterable[Result]],
+    failed: Callable[[Item, Decoded | None, ImageError], Result],
     *,
     batch_size: int = 8,
     apart: Callable[[Item], Hashable] | None = None,
@@ -99,26 +100,27 @@ def in_batches(
     memory, later batches are smaller.
 
     Args:
-        images: As from :func:`prefetch`; closed at the end.
-        work: Returns a result for each item; the pictures have equal size.
+        images: Items with decoded images, as from :func:`prefetch`; closed at the end.
+        work: Returns a result for each item; the decoded images have equal size.
         failed: Returns the result of a failed item, or raises.
+        batch_size: Largest number of images in a batch.
         apart: Returns a key; the items of a batch share their key.
     """
-    waiting: dict[tuple[int, ...], list[tuple[int, Item, Picture]]] = {}  # by shape; the oldest image's shape is first
+    waiting: dict[tuple[int, ...], list[tuple[int, Item, Decoded]]] = {}  # by shape; the oldest image's shape is first
     ready: dict[int, Result] = {}  # by number of the image
     first, count, most_pixels = 0, 0, BATCH_PIXELS
     last: Hashable = None
 
-    def results(items: list[Item], pictures: list[Picture]) -> list[Result]:
+    def results(items: list[Item], decoded: list[Decoded]) -> list[Result]:
         nonlocal most_pixels
         try:
-            return list(work(items, pictures))
+            return list(work(items, decoded))
         except ImageError as error:
             problem = ImageError(error.reason, error.kind, error.name)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            most_pixels = min(most_pixels, math.prod(pictures[0].shape[1:]) * len(pictures) // 2)
+            most_pixels = min(most_pixels, math.prod(decoded[0].shape[1:]) * len(decoded) // 2)
             problem = ImageError(
                 "it does not fit in memory: set max_side or max_pixels, or use another device.",
                 Kind.OUT_OF_MEMORY,
@@ -127,12 +129,12 @@ def in_batches(
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         if len(items) == 1:
-            return [failed(items[0], pictures[0], problem)]
-        return [each for item, picture in zip(items, pictures, strict=True) for each in results([item], [picture])]
+            return [failed(items[0], decoded[0], problem)]
+        return [each for item, image in zip(items, decoded, strict=True) for each in results([item], [image])]
 
     def finish(shape: tuple[int, ...]) -> None:
-        numbers, items, pictures = zip(*waiting.pop(shape), strict=True)
-        ready.update(zip(numbers, results(list(items), list(pictures)), strict=True))
+        numbers, items, decoded = zip(*waiting.pop(shape), strict=True)
+        ready.update(zip(numbers, results(list(items), list(decoded)), strict=True))
 
     def leave(everything: bool = False) -> Iterator[Result]:
         """Yield ready results; work on the first image if it has waited long enough."""
@@ -166,7 +168,7 @@ def in_batches(
 
 
 def stacked(pixels: Sequence[Tensor], device: str | torch.device) -> Tensor:
-    """Return uint8 pictures ``(3, H, W)`` as one fp32 batch ``(N, 3, H, W)`` in [0, 1]."""
-    # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, as encoders need it
-    x = torch.stack([picture.permute(1, 2, 0) for picture in pixels]).permute(0, 3, 1, 2)
+    """Return uint8 images ``(3, H, W)`` as one fp32 batch ``(N, 3, H, W)`` in [0, 1]."""
+    # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, as towers need it
+    x = torch.stack([image.permute(1, 2, 0) for image in pixels]).permute(0, 3, 1, 2)
     return x.to(device).float().div_(255)

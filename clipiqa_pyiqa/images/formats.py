@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-# PIL reads more formats; some run other programs (EPS) or hold no photos. HEIF needs pillow-heif.
+# PIL reads further formats, which run other programs (EPS) or hold no photos. HEIF needs pillow-heif.
 _FORMATS = (
     *("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "JPEG2000", "BMP", "DIB", "GIF", "PPM", "TGA"),
     *("QOI", "ICO", "PCX", "SGI"),

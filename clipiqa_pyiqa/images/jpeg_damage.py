@@ -22,7 +22,7 @@ _IN_PICTURE = {0xC4, 0xDA, *range(0xD0, 0xD8), _END[1]}  # markers that follow a
 
 
 def decode_jpeg(data: bytes, mode: str) -> tuple[NDArray[np.uint8] | None, str]:
-    """Return pixels (H, W, C), or None if PIL must decode; and the damage as part of a sentence, or ``''``."""
+    """Return pixels ``(H, W, C)``, or None if PIL must decode, and the damage as part of a sentence, or ``''``."""
     if simplejpeg is None or mode not in _COLOURS:
         return None, ""
     try:

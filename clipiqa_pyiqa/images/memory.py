@@ -15,13 +15,13 @@ from pathlib import Path
 from ..errors import ImageError, Kind, OptionError, shown
 
 DECODING = 9
-"""Bytes per pixel while an image is decoded: four in PIL, three as RGB, and the rest for the conversion."""
+"""Bytes per pixel while an image is decoded: four in PIL, three as RGB, and two for the conversion."""
 
 SHARE = 0.5  # default limit, as a share of the machine's memory
 _UNKNOWN = 8 << 30  # bytes of memory that are assumed if the system does not report them
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # names in glibc's malloc.h
-_KEPT_BLOCK, _KEPT = 32 << 20, 1 << 30  # bytes that glibc keeps: of a block, and of free memory at the heap's end
-_LARGE = 64 << 20  # smallest number of bytes that is worth the milliseconds of returning them
+_KEPT_BLOCK, _KEPT = 32 << 20, 1 << 30  # bytes that glibc keeps: in a freed block, and in free memory at the heap's end
+_LARGE = 64 << 20  # smaller shares are not returned to the system, since each return takes milliseconds
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _limit: list[int] = []  # empty if no limit is set
 _thread = threading.local()
@@ -49,7 +49,7 @@ def limit_memory(size: int | None) -> None:
 
 
 def parse_size(text: str, name: str) -> int:
-    """Return the bytes of a text such as ``2G`` (K, M, G, T: powers of 1000)."""
+    """Return the number of bytes that a text such as ``2G`` means (K, M, G, T: powers of 1000)."""
     found = re.fullmatch(r"(\d+\.?\d*)([KMGT]?)B?", text.strip().upper())
     size = float(found[1]) * 1000.0 ** " KMGT".index(found[2] or " ") if found else 0
     if not 1e6 <= size < 1e18:
@@ -123,7 +123,7 @@ def give_back_memory() -> None:
 
 
 def keep_memory() -> None:
-    """Let this process keep freed memory, for speed; only programs may call this."""
+    """Let this process keep freed memory, for speed; only a command may call this, not a library."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
         for parameter, size in ((_M_MMAP_THRESHOLD, _KEPT_BLOCK), (_M_TRIM_THRESHOLD, _KEPT)):
             ctypes.CDLL(None).mallopt(parameter, size)

@@ -1,4 +1,4 @@
-"""The image reader: photo files to 8-bit RGB, with pyiqa's pixels for plain files."""
+"""The image reader, which turns image files into 8-bit RGB; pixels of plain files are equal to pyiqa's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .memory import set_aside
 from .source import FileSource, ImageSource, reason
 
 MIN_SIDE = 32
-"""Smallest height and width, in pixels, that the encoders take."""
+"""Smallest height and width, in pixels, that the image towers take."""
 
 _KINDS = {
     **{"1": "bilevel", "L": "grey", "LA": "grey", "P": "palette", "PA": "palette"},
@@ -59,7 +59,7 @@ class ImageRecord:
         width, height: Size after orientation and before resizing.
         orientation: EXIF orientation in the file; 1 is upright or missing.
         converted: Conversion to 8-bit RGB, such as ``'grey->rgb'``, or ``''``.
-        sha256: Hash of the file's bytes, if requested.
+        sha256: Hash of the file's bytes, or ``''`` if it was not requested.
     """
 
     path: str
@@ -97,15 +97,15 @@ def read_image(
 
     Args:
         source: Path, or a source with a name and bytes.
-        min_side: Least width and height in pixels; default CLIP's.
+        min_side: Smallest allowed width and height in pixels.
         sha256: Add the hash of the file's bytes.
 
     Returns:
         The pixels, and how the image was read.
 
     Raises:
-        ImageError: The file is missing, damaged, no image, float, 32-bit, too small, or has more pixels than twice
-            ``PIL.Image.MAX_IMAGE_PIXELS``.
+        ImageError: The file is missing, damaged, not an image or too small, has float or 32-bit samples, or has more
+            pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
         OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
     """
     check_limits(max_side, max_pixels, damaged)
@@ -149,11 +149,11 @@ def _decode(
     path: str, data: bytes, min_side: int, max_side: int | None, max_pixels: int | None
 ) -> tuple[Pixels, int, str, str]:
     """Return pixels, the orientation in the file, conversion and damage."""
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # pyiqa's data sets set it
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # pyiqa's data sets set this to True
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _check_size(path, image.width, image.height, min_side)
         set_aside(path, image.width, image.height, _limited(image.width, image.height, max_side, max_pixels))
-        # Loading drops the depth and would turn a TIFF: read both first. Frames of an MPO are no animation.
+        # Loading drops the depth, and turns a TIFF upright: take depth and orientation first. An MPO is not animated.
         depth, is_animated = _depth(image), image.format != "MPO" and getattr(image, "is_animated", False)
         orientation = _taken_orientation(path, image) if image.format == "TIFF" else 0
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, "")
@@ -164,7 +164,7 @@ def _decode(
             rgb, converted = pixels, ""
         elif pixels is not None:
             rgb, converted = _rgb_pixels(path, Image.fromarray(pixels[..., 0]), depth)
-        else:  # a TIFF's size is of the turned image, but its copy's size is not
+        else:  # PIL gives a TIFF the size of the turned image; a copy has the size of its pixels
             is_turned = image.format == "TIFF" and orientation > 4
             rgb, converted = _rgb_pixels(path, image.copy() if is_turned else image, depth)
         if is_animated:
@@ -189,7 +189,7 @@ def _check_size(path: str, width: int, height: int, min_side: int, cause: str = 
 
 
 def _taken_orientation(path: str, image: Image.Image) -> int:
-    """Remove the orientation from an image's EXIF data, and return it; 1 if it is missing or unknown."""
+    """Remove the orientation from an image's EXIF data, and return it; return 1 if it is missing or unknown."""
     try:
         value = image.getexif().pop(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF data raises many kinds of errors
@@ -199,7 +199,7 @@ def _taken_orientation(path: str, image: Image.Image) -> int:
 
 
 def _depth(image: Image.Image) -> int:
-    """Return the bits per sample of a raw layout such as 'RGB;16B'."""
+    """Return the bits per sample, from PIL's name of the raw layout, such as 'RGB;16B'."""
     layouts = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
     return 16 if ";16" in layouts else 12 if ";12" in layouts else 8
 

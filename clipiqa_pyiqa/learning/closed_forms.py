@@ -39,7 +39,7 @@ def fit_ridge(photos: RatedPhotos) -> Fitted:
     mean, scale = photos.x.mean(axis=0), photos.x.std(axis=0)
     scale = np.where(scale > 1e-6 * scale.max(), scale, scale.max() or 1.0)
     x = (photos.x - mean) / scale
-    q = np.linalg.qr(_basis(photos))[0]  # the line has no penalty: fit the part that it does not explain
+    q = np.linalg.qr(_basis(photos))[0]  # the line has no penalty: fit what the line does not explain
     rest, y = x - q @ (q.T @ x), photos.shares - q @ (q.T @ photos.shares)
     if rest.shape[0] <= rest.shape[1]:
         variances, left = np.linalg.eigh(rest @ rest.T)
@@ -62,7 +62,7 @@ def fit_ridge(photos: RatedPhotos) -> Fitted:
 
 
 def predict(fitted: Fitted, photos: RatedPhotos) -> Array:
-    """Return predicted shares of the score range, ``(n,)``."""
+    """Return predictions ``(n,)``, as shares of the score range."""
     line = _basis(photos) @ fitted["prior"]
     return line + (photos.x - fitted["mean"]) @ fitted["weight"] if "weight" in fitted else line
 

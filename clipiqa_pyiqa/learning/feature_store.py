@@ -32,7 +32,7 @@ from .views import WHOLE, View
 logger = logging.getLogger("clipiqa_pyiqa")
 Say = Callable[[str], object]
 """A function that receives progress messages."""
-FORMAT = 2  # version: raise it when features change, also through a change in the reading of images
+FORMAT = 2  # version of stored features: raise it if features change, also if the reading of images changes
 
 
 @dataclass(frozen=True)
@@ -82,21 +82,21 @@ class FeatureStore:
                 missing.setdefault(content, (os.fspath(path), {}))[1].update(dict.fromkeys(new))
         count = sum(len(new) for _, new in missing.values())
         if missing and store.damaged:
-            logger.warning("damaged features are made again: %s.", first_of(store.damaged))
+            logger.warning("damaged features are encoded again: %s.", first_of(store.damaged))
         if say is not None:
             todo = f"{count:,} of {sum(map(len, views)):,} features to encode from {counted(len(missing), 'image')}"
-            say(f"{name}: {todo}; they are kept in {self.folder}")
+            say(f"{name}: {todo}; features are stored in {self.folder}")
         cost = scoring_bytes(self.metric, torch.device(device), "stages" if self.stages else "score")
         read = prefetch(lambda item: read_image(item[1][0], sha256=True), missing.items(), workers, scoring=cost)
 
-        def pictures() -> Generator[tuple[tuple[str, str, str], Tensor], None, None]:
+        def decoded_views() -> Generator[tuple[tuple[str, str, str], Tensor], None, None]:
             with contextlib.closing(read) as images:
                 for (content, (path, new)), record in images:
                     if isinstance(record, ImageError):
                         raise record
                     if record.sha256 != content:  # the file changed after it was hashed
                         remember({path: str(record.sha256)})
-                        raise ImageError("was changed while features were made: run this again", name=path)
+                        raise ImageError("was changed while it was encoded: start the run again", name=path)
                     yield from (((path, content, view.name), view(record.pixels, path)) for view in new)
 
         with tqdm(total=count, unit="feature", disable=True if say is None else None) as bar, contextlib.closing(store):
@@ -110,7 +110,7 @@ class FeatureStore:
                 bar.update(len(keys))
                 return [None] * len(keys)
 
-            deque(in_batches(pictures(), work, _raise), maxlen=0)
+            deque(in_batches(decoded_views(), work, _raise), maxlen=0)
         keys = ((content, view.name) for content, wanted in zip(contents, views, strict=True) for view in wanted)
         data = b"".join(base64.b64decode(store.entries[content][view].data) for content, view in keys)
         return torch.from_numpy(np.frombuffer(data, np.float32).copy()).view(len(paths), len(views[0]), -1)

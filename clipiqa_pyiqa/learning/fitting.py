@@ -30,7 +30,7 @@ FOLDS = 5
 
 
 class FitError(CLIPIQAError):
-    """Scores to which no head can be fitted."""
+    """A head cannot be fitted to the scores."""
 
 
 class FitAgreement(NamedTuple):
@@ -77,7 +77,7 @@ def fit(
         method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``,
             which takes ridge if ridge is clearly better in cross-validation.
         fit_on: ``'features'`` (image features) or ``'stages'`` (means and deviations of all stages of the tower).
-        own_scale: Predict on the given scale; otherwise as shares of the score range, high is good.
+        own_scale: Predict on the scale of the given scores; by default from 0 (worst) to 1 (best).
         without_mini_photos, features, say: As for :func:`clipiqa_pyiqa.train`.
         metric: Metric with the image tower and prompt pair; default CLIP-IQA on RN50.
         seed: Seed of the folds.

@@ -1,4 +1,4 @@
-"""Train the prompts of CLIP-IQA+ on people's scores, resumable."""
+"""Train the prompts of CLIP-IQA+ on people's scores; a run can be resumed."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ Scores = dict[str, float]
 
 
 class TrainingError(CLIPIQAError):
-    """A run that cannot be started or resumed."""
+    """A run cannot be started or resumed."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A finished epoch: number from 1 of ``epochs``, mean loss, validation scores, whether SROCC is the best so far."""
+    """A finished epoch (1 to ``epochs``): mean loss, validation scores, and whether its SROCC is the best so far."""
 
     epoch: int
     epochs: int
@@ -91,7 +91,7 @@ def train(
         overwrite: Replace the run in ``out``.
         report: Receives each epoch's progress.
         say: Receives progress messages.
-        **changes: See :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
+        **changes: Changes of the recipe, see :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
 
     Returns:
         The metric with the best prompts, and its scores.
@@ -150,7 +150,7 @@ def train_context(
     Args:
         features: Features of views ``(N, V, D)``, as from :func:`~.views.views_of`; validation features ``(M, D)``.
         targets: Scores in [0, 1], ``(N, 1)`` and ``(M, 1)``.
-        metadata: More metadata for the files of prompts.
+        metadata: Further metadata for the files of prompts.
     """
     from pyiqa.losses import MSELoss, PLCCLoss
 
@@ -227,7 +227,7 @@ def _read_state(path: Path, run: str) -> Any:
 
 @contextlib.contextmanager
 def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
-    """Make and lock the folder of a run; raise if it holds another run's files."""
+    """Make and lock the folder of a run; raise TrainingError if the folder holds another run's files."""
     found = check_folder(folder, ())
     with locked(found):
         for file in [] if resume else [found / name for name in (STATE, LAST, BEST, LOG)]:

@@ -13,7 +13,7 @@ from .recipe import Recipe
 
 
 class View(NamedTuple):
-    """A whole image or a square crop (side in pixels, place in [0, 1) down and right), flipped or not."""
+    """A whole image, or a square crop: its side in pixels, and its place, down and right, in [0, 1); flipped or not."""
 
     crop: tuple[int, float, float] | None = None
     flip: bool = False

@@ -24,8 +24,8 @@ from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
 from .feature_store import FeatureStore, Say
 from .words import AS_IS, Words, our_pairs
 
-MIN_GAIN = 1e-3  # a pair joins the ensemble if it raises the SROCC on the images to choose on by this much
-INTERVALS = 100  # best pairs that get an interval
+MIN_GAIN = 1e-3  # smallest gain in SROCC, on the images to choose on, for which a pair joins the ensemble
+INTERVALS = 100  # number of best pairs that get a confidence interval
 FIELDS = (
     *("rank", "positive", "negative", "srocc_chosen_by", "srocc_held_out", "srocc_low", "srocc_high"),
     *("plcc_held_out", "ensemble"),
@@ -33,12 +33,12 @@ FIELDS = (
 
 
 class SearchError(CLIPIQAError):
-    """A search that cannot be made."""
+    """A search cannot be made."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Agreement of the mean score of some pairs, on images to choose on and on held-out images."""
+    """How well the mean score of pairs agrees with people, on images to choose on and on held-out images."""
 
     pairs: tuple[PromptPair, ...]
     chosen_by: float
@@ -93,7 +93,7 @@ def search_prompts(
 ) -> Findings:
     """Return the prompt pairs that agree best with people's scores.
 
-    The split ``'train'`` chooses pairs; the results are for ``'test'``, or ``'val'`` without ``'test'``.
+    The split ``'train'`` chooses pairs; the results are for ``'test'``, or for ``'val'`` if there is no ``'test'``.
 
     Args:
         scores, features, say: As for :func:`clipiqa_pyiqa.train`.
@@ -124,7 +124,7 @@ def search_prompts(
     store = FeatureStore(metric, features)
     encoded = store.features(table.paths, name="all splits", device=device, workers=workers, say=say)
     if say is not None:
-        say(f"asking {counted(len(known), 'pair')}")
+        say(f"scoring {counted(len(known), 'pair')}")
     data = encoded[:, 0].to(device), torch.tensor(table.targets), table.rows(split)
     findings = search(metric, *data, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed)
     metadata = {
@@ -137,7 +137,7 @@ def search_prompts(
 
 
 def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[str] | None = None) -> list[PromptPair]:
-    """Return each pair of words in each template, without pairs that CLIP reads alike."""
+    """Return each pair of words in each template; of pairs that CLIP reads alike, return the first."""
     combined = our_pairs(templates) if words is None else itertools.product(words, templates or (AS_IS,))
     found: dict[tuple[str, str], PromptPair] = {}
     for given, template in combined:
@@ -157,7 +157,7 @@ def search(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> Findings:
-    """Return the findings for unit features ``(N, D)`` and scores ``(N,)``; the rows ``held_out`` choose no pair."""
+    """Return the findings for unit features ``(N, D)`` and scores ``(N,)``; rows ``held_out`` only test the pairs."""
     is_out = np.isin(np.arange(len(targets)), held_out)
     opinion = targets.double().cpu().numpy()
     for rows, side in ((~is_out, "to choose on"), (is_out, "held out")):

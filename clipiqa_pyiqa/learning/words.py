@@ -18,7 +18,7 @@ QUALITIES = ("{} photo.", "A photo of {}.")
 THINGS = ("There is {} in the photo.",)
 AS_IS = "{}"
 
-# Groups of synonyms on one scale: every positive is tried with every negative of its group.
+# Groups of synonyms on one scale: every positive text is tried with every negative text of its group.
 _GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
     (  # Sec. 3.2 and the five grades of ITU-R BT.500 (excellent, good, fair, poor, bad), with synonyms
         ADJECTIVES,

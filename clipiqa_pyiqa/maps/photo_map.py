@@ -37,9 +37,9 @@ class PhotoMap:
 
     Attributes:
         path: Path of the photo.
-        questions: In the order of axis P.
+        questions: The questions, in the order of axis P.
         score: Scores of the whole photo, ``(P,)``.
-        scores, places: Scores of places, after and before smoothing, ``(P, h, w)``.
+        scores, places: Scores of places, ``(P, h, w)``, after smoothing (``scores``) and before (``places``).
         height, width: Size in pixels, as mapped.
         step: Side of a place, in pixels.
     """
@@ -55,7 +55,7 @@ class PhotoMap:
 
     @property
     def statistics(self) -> NDArray[np.float32]:
-        """Lowest score, 10th percentile and share of places below 0.5, after smoothing: ``(P, 3)``."""
+        """The lowest smoothed score, the 10th percentile and the share of scores below 0.5: ``(P, 3)``."""
         return map_statistics(torch.from_numpy(self.scores)[None])[0].numpy()
 
     def arrays(self, provenance: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

@@ -52,19 +52,19 @@ def draw_maps(
     max_side: int | None = SharedOptions.max_side,
     max_pixels: int | None = SharedOptions.max_pixels,
 ) -> PhotoMaps:
-    """Return scores of the places of photos; each photo is encoded once.
+    """Return maps of photos, and write them to ``out``; each photo is encoded once.
 
     Args:
-        metric: A ``CLIPIQA``, pyiqa's metric around one, or a function that makes one.
-        paths: Photos, folders or globs; pictures in ``out`` only if named here.
-        prompts: Questions, a map for each; None means the metric's own.
+        metric: A ``CLIPIQA``, a metric of ``pyiqa.create_metric``, or a function that makes a metric.
+        paths: Photos, folders or globs; a picture in ``out`` is read only if it is named here.
+        prompts: Questions, a map for each; None means the metric's own prompts.
         template: Wording of the questions.
         smooth, scale: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
         out: Folder for pictures and numbers.
         format: Format of pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
         html: Also write ``maps.html``, a page of all maps.
         overwrite: Replace files in ``out``.
-        progress: Called with the numbers of finished and of all photos.
+        progress: Called with the number of finished photos and the number of all photos.
 
     Returns:
         The maps; ``failed`` has the photos without a map.
@@ -135,7 +135,7 @@ def draw_maps(
 
 
 def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSource]:
-    """Return each photo once, without unnamed pictures in ``out``."""
+    """Return each photo once; leave out pictures in ``out`` that ``paths`` does not name."""
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found = {each.name: each for each in sources_of(given)}
     if out is not None:

@@ -66,7 +66,7 @@ def picture_of(one: PhotoMap, provenance: Mapping[str, Any]) -> Image.Image:
 
 
 def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float) -> Image.Image:
-    """Return local scores ``(h, w)`` in colour (viridis, 0 to 1) over a grey photo; ``step`` is a place's side."""
+    """Return local scores ``(h, w)`` in colour over a grey photo; ``step`` is a place's side in pixels."""
     grey = np.asarray(photo.convert("L"), float)[..., None] / 255
     maps = torch.from_numpy(np.asarray(scores, float))[None, None]
     values = upsampled(maps, (photo.height, photo.width), step)[0, 0].numpy()

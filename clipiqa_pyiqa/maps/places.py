@@ -32,18 +32,18 @@ def quality_map(
     """Return scores of the places of images, smoothed for viewing.
 
     Args:
-        metric: the metric; of ``pyiqa.create_metric``, its ``.net``.
+        metric: the metric, or the ``.net`` of a metric of ``pyiqa.create_metric``.
         x: RGB ``(N, 3, H, W)`` in [0, 1].
         prompts: as for the metric.
         smooth: average each place with its eight neighbours.
         upsample: enlarge the map to the image's size.
-        scale: factor, 1 to 8, to enlarge the images first, for smaller places.
+        scale: factor, 1 to 8, by which the images are enlarged first; places get smaller.
 
     Returns:
         ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
 
     Raises:
-        CLIPIQAError: as for ``score_map``; or ``scale`` cannot be used.
+        CLIPIQAError: as for ``score_map``, or if ``scale`` cannot be used.
 
     Example:
         >>> import torch
@@ -75,7 +75,7 @@ def smoothed(scores: Tensor) -> Tensor:
 
 
 def upsampled(scores: Tensor, size: tuple[int, int], cell: float) -> Tensor:
-    """Return maps ``(N, P, h, w)`` enlarged to the image's size, bilinear between places of ``cell`` pixels."""
+    """Return maps ``(N, P, h, w)`` enlarged to the image's size, bilinearly between places of ``cell`` pixels."""
     for dim, side in zip((2, 3), size, strict=True):
         last = scores.shape[dim] - 1
         places = (torch.arange(side, dtype=torch.float64, device=scores.device) + 0.5) / cell - 0.5
@@ -88,6 +88,6 @@ def upsampled(scores: Tensor, size: tuple[int, int], cell: float) -> Tensor:
 
 
 def map_statistics(scores: Tensor) -> Tensor:
-    """Return lowest score, 10th percentile and share of scores below 0.5, ``(N, P, 3)``."""
+    """Return the lowest score, the 10th percentile and the share of scores below 0.5, ``(N, P, 3)``."""
     places = scores.flatten(2).float()
     return torch.stack([places.amin(2), places.quantile(0.1, dim=2), (places < 0.5).float().mean(2)], dim=2)

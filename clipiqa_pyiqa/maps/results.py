@@ -37,7 +37,7 @@ class PhotoMaps:
 
 
 class MapFolder:
-    """The folder of results, checked before photos are scored."""
+    """The folder of results, which is checked before photos are scored."""
 
     def __init__(
         self, folder: str | os.PathLike[str], paths: Iterable[str], format: Format, html: bool, overwrite: bool

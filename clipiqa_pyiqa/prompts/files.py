@@ -53,7 +53,7 @@ class PromptFile(NamedTuple):
 
 
 def read_prompt_file(path: str | Path) -> PromptFile:
-    """Return the content of our ``.safetensors``, or a checkpoint of pyiqa or the official repository."""
+    """Return the learned prompts in our ``.safetensors``, or in a checkpoint of pyiqa or the official repository."""
     path = Path(path).expanduser()
     checkpoint = open_checkpoint(path)
     if checkpoint.metadata.get("format") == FORMAT:
@@ -99,7 +99,7 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
 
 
 def check_origin(path: str | Path, metadata: Mapping[str, str], backbone: str, pos_embedding: str) -> None:
-    """Raise if a file was made for another backbone; warn if the positional embedding differs."""
+    """Raise PromptError if a file was made for another backbone; warn if the positional embedding differs."""
     made_for = metadata.get("backbone", backbone)
     if made_for != backbone:
         raise PromptError(
@@ -117,7 +117,7 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
     Args:
         learner: A learner with a loaded or trained context.
         path: ``.safetensors``; or ``.pth`` for pyiqa's ``load_weights``, without metadata.
-        metadata: More metadata; values other than strings are written as JSON.
+        metadata: Further metadata; a value that is not a string is written as JSON.
 
     Raises:
         PromptError: The prompts are not learned, or the suffix is unknown.
@@ -152,7 +152,7 @@ def pickled(content: Any) -> bytes:
 
 
 def content_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """Return the SHA-256 in hex of tensors and metadata without ``sha256``."""
+    """Return the SHA-256 in hex of tensors and of metadata, leaving out the field ``sha256``."""
     fields = {key: value for key, value in metadata.items() if key != "sha256"}
     shapes = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
     sha256 = hashlib.sha256(json.dumps([fields, shapes], sort_keys=True).encode())

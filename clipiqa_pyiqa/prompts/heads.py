@@ -1,4 +1,4 @@
-"""Heads fitted to rated photos, in place of a prompt."""
+"""Heads fitted to rated photos, which score in place of prompts."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _TENSORS = {"affine": ("direction", "prior"), "ridge": ("direction", "prior", "m
 class OpinionHead(nn.Module):
     """Head that predicts people's scores from image features.
 
-    ``'affine'`` is a line from the prompt pair's (zero-shot) score; ``'ridge'`` adds a linear function of all features.
+    ``'affine'`` is a linear function of the pair's (zero-shot) score; ``'ridge'`` adds one of all features.
 
     Args:
-        tensors: ``direction`` ``(D,)``, which gives the zero-shot logit by a product with a unit feature; ``prior``
-            ``(2,)``, slope and offset of the line; for ridge, ``mean`` and ``weight`` ``(K,)`` of the K inputs.
+        tensors: ``direction`` ``(D,)``, whose product with a unit feature is the zero-shot logit; ``prior`` ``(2,)``,
+            slope and offset of the first function; for ridge, ``mean`` and ``weight`` ``(K,)`` of the K inputs.
         metadata: The file's metadata.
     """
 
@@ -101,17 +101,17 @@ def is_head(metadata: Mapping[str, str]) -> bool:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """Return a ``.safetensors`` file's metadata; empty for other files."""
+    """Return a ``.safetensors`` file's metadata; return an empty dict for other files."""
     path = Path(path).expanduser()
     return dict(open_checkpoint(path).metadata) if first_bytes(path)[8:9] == b"{" else {}
 
 
 def read_head(path: str | Path) -> OpinionHead:
-    """Return the head in a file; raise PromptError for other files."""
+    """Return the head in a file; raise PromptError if the file holds no head."""
     checkpoint = open_checkpoint(Path(path).expanduser())
     tensors, metadata = dict(checkpoint), dict(checkpoint.metadata)
     if metadata.get("format") != FORMAT:
-        raise PromptError(f"{path} must hold a {FORMAT!r}; got {metadata.get('format')!r}.")
+        raise PromptError(f"{path} must be a file of format {FORMAT!r}; got {metadata.get('format')!r}.")
     check_checksum(path, tensors, metadata)
     del metadata["sha256"]
     try:

@@ -23,20 +23,20 @@ STATE_KEYS = ("ctx", "token_prefix", "token_suffix")
 
 
 class PromptLearner(nn.Module):
-    """Learnable texts of a pair: start token, half of the context, words, other half, end token.
+    """Texts of a pair with a learnable context: start token, half of the context, words, other half, end token.
 
     The only parameter is ``ctx``, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``. ``state_dict`` also holds ``token_prefix``
-    ``(2, 1, dim)``, the start token, and ``token_suffix`` ``(2, 76 - n_ctx, dim)``: words, end and padding.
+    ``(2, 1, dim)``, the start token, and ``token_suffix`` ``(2, 76 - n_ctx, dim)``: words, end token and padding.
 
     Args:
         clip: The frozen CLIP; not a submodule.
         pair: The words; a full stop is added, as in the official code: "Good photo..".
-        context: The context's shape and start, by default as in pyiqa's CLIP-IQA+: ``n_ctx`` (16), vectors per text;
-            ``shared`` (False), one context for both texts; ``init``, ``'x'`` (embedding of the letter X) or
-            ``'random'`` (N(0, 0.02)).
+        context: Shape and initial values of the context; the defaults are those of pyiqa's CLIP-IQA+. ``n_ctx`` (16):
+            vectors per text; ``shared`` (False): one context for both texts; ``init``: ``'x'``, the embedding of the
+            letter X, or ``'random'``, from N(0, 0.02).
 
     Raises:
-        PromptError: Words and context exceed CLIP's 77 tokens.
+        PromptError: Words and context have more than CLIP's 77 tokens.
     """
 
     token_prefix: Tensor
@@ -59,7 +59,7 @@ class PromptLearner(nn.Module):
         self.ctx = nn.Parameter(ctx)
         self.register_buffer("token_prefix", prefix)
         self.register_buffer("token_suffix", suffix)
-        self.register_buffer("initial_ctx", ctx.clone(), persistent=False)  # NaN after loading: it differs from any ctx
+        self.register_buffer("initial_ctx", ctx.clone(), persistent=False)  # NaN after loading: unlike any ctx
         self._tower: TextTower | None = None
         self._remembered: tuple[Tensor, Tensor] | None = None
 
@@ -73,7 +73,7 @@ class PromptLearner(nn.Module):
         return not torch.equal(self.ctx, self.initial_ctx)
 
     def embeddings(self) -> Tensor:
-        """Return both texts up to the last end token, ``(2, L, dim)``."""
+        """Return the embeddings of both texts, up to the last end token, ``(2, L, dim)``."""
         ctx = self.ctx.expand(2, -1, -1)
         half, length = self.n_ctx // 2, max(self.words) + 1
         texts = [
@@ -83,7 +83,7 @@ class PromptLearner(nn.Module):
         return torch.stack(texts)
 
     def forward(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return unit text features ``(1, 2, D)``, positive first; in evaluation mode, raise if not learned."""
+        """Return unit text features ``(1, 2, D)``, positive first; in evaluation mode, the context must be learned."""
         embeddings = self.embeddings().to(dtype)
         if self.training:
             return self._encode(embeddings)
@@ -106,7 +106,7 @@ class PromptLearner(nn.Module):
         return hashlib.sha256(texts.numpy().tobytes()).hexdigest()
 
     def record(self) -> dict[str, Any]:
-        """Return the score column's record in provenance."""
+        """Return the score column's record for provenance."""
         content = self.content_hash()
         source, loaded = self.source or (None, None)
         trained = self.is_learned if source is None else content != loaded

@@ -1,4 +1,4 @@
-"""Antonym prompt pairs of the paper (https://arxiv.org/abs/2207.12396), the official demo, and users."""
+"""Prompt pairs of the paper (https://arxiv.org/abs/2207.12396), of the official demo and of users."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PromptPair:
 
 
 class Columns(dict[str, tuple[PromptPair, ...]]):
-    """Score columns: from name to the pairs whose scores are averaged."""
+    """Score columns: a dict from name to the pairs whose scores are averaged."""
 
     @property
     def pairs(self) -> tuple[PromptPair, ...]:
@@ -100,12 +100,13 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
 
     Args:
         prompts: A string names a pair or a preset. A tuple of two strings is a free pair, positive first. A list holds
-            several; a list of two strings in it is also a free pair. ``None`` is the paper's pair, ``'quality'``.
+            several of these; in a list, a list of two strings is also a free pair. ``None`` is the paper's
+            ``'quality'``.
         template: A wording, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2); ``{}`` stands for the words of named
             pairs ('Good', 'Bad') and the texts of free pairs.
 
     Raises:
-        PromptError: A name is unknown, CLIP cannot read a text, both texts are equal to CLIP, or a type is wrong.
+        PromptError: A name is unknown, CLIP cannot read a text, both texts have the same tokens, or a type is wrong.
 
     Example:
         >>> [pair.positive for pair in parse_prompts(["sharpness", ("Crisp photo.", "Hazy photo.")])]
@@ -123,8 +124,8 @@ def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str
     if isinstance(prompts, Mapping):
         columns = Columns({name: parse_prompts(pairs, template) for name, pairs in prompts.items()})
     else:
-        asked = [(item, parse_prompts([item], template)) for item in _items(prompts)]
-        columns = Columns({pairs[0].name if len(pairs) == 1 else item: pairs for item, pairs in asked})
+        parsed = [(item, parse_prompts([item], template)) for item in _items(prompts)]
+        columns = Columns({pairs[0].name if len(pairs) == 1 else item: pairs for item, pairs in parsed})
     if not columns:
         raise PromptError("there are no columns: pass at least one, such as ['quality'].")
     return columns
@@ -139,11 +140,11 @@ def parse_prompt_argument(text: str) -> str | tuple[str, str]:
 
 
 def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = None) -> list[str]:
-    """Return the names of pairs whose words a CLIP knows; log other names."""
+    """Return the names of pairs whose words a CLIP knows; log the names of all other pairs."""
     pairs = {name: parse_prompts(name, template)[0] for name in names}
     unknown = [name for name, pair in pairs.items() if not clip.knows(pair.positive, pair.negative)]
     if unknown:
-        logger.warning("left out, since %s never saw their words: %s", clip.weights.backbone, ", ".join(unknown))
+        logger.warning("pairs left out, since %s never saw their words: %s", clip.weights.backbone, ", ".join(unknown))
     return [name for name in pairs if name not in unknown]
 
 
@@ -196,8 +197,8 @@ def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
         return [_checked(PromptPair(key, *(words("{}", word) for word in _BARE[key])))]
     if key not in PRESETS:
         raise PromptError(
-            f"unknown prompt pair {shown(name)}: {nearest(key, [*NAMED_PAIRS, *PRESETS])} Words of your own are a "
-            "pair, ('Crisp photo.', 'Hazy photo.'), in YAML [['Crisp photo.', 'Hazy photo.']]."
+            f"unknown prompt pair {shown(name)}: {nearest(key, [*NAMED_PAIRS, *PRESETS])} Pass your own words "
+            "as a pair, ('Crisp photo.', 'Hazy photo.'), in YAML [['Crisp photo.', 'Hazy photo.']]."
         )
     if template is not None:
         raise PromptError(f"the preset {key!r} has its own wording: pass it without a template.")
@@ -215,8 +216,8 @@ def _checked(pair: PromptPair) -> PromptPair:
             )
     if _tokens(pair.positive) == _tokens(pair.negative):
         raise PromptError(
-            f"both sides of the pair read the same to CLIP ({shown(pair.positive)}, {shown(pair.negative)}): pass a "
-            "text and its antonym."
+            f"CLIP reads both texts of the pair as the same text ({shown(pair.positive)}, {shown(pair.negative)}): "
+            "pass a text and its antonym."
         )
     return pair
 

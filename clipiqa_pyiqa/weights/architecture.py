@@ -24,8 +24,8 @@ def canonical_backbone(name: str) -> str:
     if plain in (known := {backbone.lower().replace("/", "-"): backbone for backbone in BACKBONES}):
         return known[plain]
     raise WeightsError(
-        f"backbone must be one of {', '.join(BACKBONES)}; got {str(name)!r}: {nearest(str(name), BACKBONES)} Pass a "
-        "file as clip_weights."
+        f"backbone must be one of {', '.join(BACKBONES)}; got {str(name)!r}: {nearest(str(name), BACKBONES)} To "
+        "use a file, pass clip_weights."
     )
 
 
@@ -39,7 +39,7 @@ def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
 
 
 def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
-    """Raise if a checkpoint is not a complete CLIP of the backbone."""
+    """Raise ``WeightsError`` if a checkpoint is not a complete CLIP of the backbone."""
     found = _without_bookkeeping(checkpoint.shapes)
     likely_first = sorted(BACKBONES[:-1], key=lambda name: name != backbone)
     held = "mini" if is_compact(found) else next((name for name in likely_first if shapes_of(name) == found), "")
@@ -57,7 +57,7 @@ def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
 
 
 def is_compact(names: Mapping[str, object]) -> bool:
-    """Return whether tensor names are mini's."""
+    """Return whether the names of tensors are those of mini."""
     return "visual.stem.weight" in names
 
 

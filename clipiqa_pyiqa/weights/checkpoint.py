@@ -1,4 +1,4 @@
-"""Reading of checkpoints, which executes no code in them."""
+"""Reading of checkpoints without running code in them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
             return Checkpoint(path, {key: lazy[key].shape for key in lazy}, lambda key: lazy[key].read())
     except Exception as error:  # with a damaged file, zipfile and pickle raise many kinds of errors
         raise _refusal(path, error) from error
-    if head.startswith((b"PK", b"\x80")):  # \x80: by torch before 1.6; mmap is impossible
+    if head.startswith((b"PK", b"\x80")):  # \x80: a file by torch before 1.6, where mmap is impossible
         content = load_pickled(path, mmap=head.startswith(b"PK"))
         if isinstance(content, torch.Tensor):
             content = {"ctx": content}  # the format of pyiqa's published prompts
@@ -86,7 +86,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return a file's first bytes; raise for an empty file."""
+    """Return a file's first bytes; raise ``WeightsError`` if the file is empty."""
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -98,7 +98,7 @@ def first_bytes(path: Path) -> bytes:
 
 
 def load_pickled(path: Path, mmap: bool = False) -> Any:
-    """Return the tensors and plain values in a ``torch.save`` file; raise for other objects."""
+    """Return the tensors and plain values in a ``torch.save`` file; raise ``WeightsError`` for other objects."""
     try:
         if zipfile.is_zipfile(path):
             check_archive(path)

@@ -24,16 +24,16 @@ from .published import PublishedFile
 
 _ANSWER = 60  # seconds until a server must have answered
 _SILENCE = 30  # longest pause in seconds
-_GRACE = 60  # seconds of a download in which any speed is accepted
-_SLOWEST = 20_000  # lowest average speed afterwards, in bytes per second
+_GRACE = 60  # first seconds of a download, in which any speed is accepted
+_SLOWEST = 20_000  # lowest average speed after these seconds, in bytes per second
 _MOST_BYTES = 12 << 30  # largest download; open_clip's largest towers have 10 GB
-_TRIES = 3  # most attempts if a connection breaks off
+_TRIES = 3  # number of attempts if a connection breaks off
 _PIECE = 1 << 18
 
 
 def from_hub(file: PublishedFile) -> tuple[Path, str]:
     """Return path and SHA-256 of a file, downloaded into the hub's cache."""
-    # hf_hub_download waits for a slow server without limit. So the file is put into its cache before, under its ETag.
+    # hf_hub_download has no limit for a slow server. So our download puts the file into the cache first, by its ETag.
     for name in file.hub_names:
         url = hf_hub_url(file.hub, name, revision=file.revision or None)
         try:
@@ -63,7 +63,7 @@ def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | N
                 _stream(request, partial)
                 digest = hash_file(partial)
                 if not digest.startswith(sha256):
-                    raise OSError(f"its SHA-256 starts {digest[:8]}, expected {sha256[:8]}: it was not kept")
+                    raise OSError(f"its SHA-256 is {digest[:8]}…, not {sha256[:8]}…: the file was not kept")
     return target
 
 
@@ -93,7 +93,7 @@ def _stream(request: urllib.request.Request, path: Path) -> None:
 
 
 def _soon(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Return the result of a call, or raise after a minute."""
+    """Return the result of a call; raise an error if the call takes more than a minute."""
     answer: Future[Any] = Future()
 
     def ask() -> None:

@@ -16,7 +16,7 @@ _WAY_OUT = "pass --trust-weights (trust_weights=True) if you trust the author of
 
 
 def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:
-    """Raise if options of a metric name files or URLs that could run code."""
+    """Raise ``WeightsError`` if a metric's options name files or URLs that could run code."""
     from pyiqa.archs.arch_util import get_url_from_name
 
     for value in () if trust_weights else _texts(options):

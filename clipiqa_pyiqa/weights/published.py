@@ -51,7 +51,7 @@ PYIQA_FILES = {  # name in pyiqa's repository -> SHA-256, or its first eight dig
     "liqe_mix.pt": "",
     "sac+logos+ava1-l14-linearMSE.pth": "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0",
 }
-_TOWERS = {"QualiCLIP.pth": "RN50", "liqe_koniq.pt": "ViT-B/32", "liqe_mix.pt": "ViT-B/32"}  # of files with a CLIP
+_TOWERS = {"QualiCLIP.pth": "RN50", "liqe_koniq.pt": "ViT-B/32", "liqe_mix.pt": "ViT-B/32"}  # file -> CLIP in it
 LAION_HEADS = ("v2", "sa_0_4")
 _PYIQA_HUB = "chaofengc/IQA-PyTorch-Weights"
 _PYIQA_RELEASE = "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights"

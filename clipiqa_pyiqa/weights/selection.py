@@ -60,9 +60,9 @@ class Copy:
         """Why the copy cannot be used, or an empty text."""
         if not self.expected or self.sha256.startswith(self.expected):
             return ""
-        expected = " or ".join(each[:8] for each in self.expected)
+        expected = " or ".join(f"{each[:8]}…" for each in self.expected)
         # The real path, not the hub's link: if a user deletes only the link, the hub links the same file again.
-        return f"{self.path.resolve()} is damaged or another file: its SHA-256 starts {self.sha256[:8]}, not {expected}"
+        return f"{self.path.resolve()} is damaged or another file: its SHA-256 is {self.sha256[:8]}…, not {expected}"
 
 
 def find_weights(
@@ -71,12 +71,12 @@ def find_weights(
     """Return the weights of a backbone after checking hash and architecture; no tensor is read.
 
     Args:
-        backbone: One of ``BACKBONES``, also as ``'vit-b-32'``.
+        backbone: One of ``BACKBONES``; the spelling ``'vit-b-32'`` also works.
         clip_weights: A file, or a tag of open_clip; default OpenAI's.
         quick_gelu: Whether an unpublished file was trained with QuickGELU; None means yes.
 
     Raises:
-        WeightsError: No file is found, or the file is damaged, unsafe, another architecture or contradicts
+        WeightsError: No file is found, or the file is damaged, unsafe or of another architecture, or contradicts
             ``quick_gelu``.
     """
     backbone = canonical_backbone(backbone)
@@ -111,7 +111,7 @@ def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None)
 
 
 def found_again(weights: Weights) -> Weights:
-    """Return another process's weights, found here by their hash."""
+    """Return weights that another process pickled; the file on this machine must have the same hash."""
     for path in (weights.path, Path(os.environ.get(VARIABLE) or ".").expanduser() / weights.path.name):
         if path.is_file() and sha256_of(path) == weights.sha256:
             return replace(weights, path=path)
@@ -122,7 +122,7 @@ def found_again(weights: Weights) -> Weights:
 
 
 def find_file(file: PublishedFile) -> Copy:
-    """Return the first good copy of a published file, else download the file."""
+    """Return the first good copy of a published file on this machine; download the file if there is no copy."""
     for copy in copies(file):
         if not copy.problem:
             return copy

@@ -1,4 +1,4 @@
-"""Reading of TorchScript archives (OpenAI's checkpoints), which runs no code in them."""
+"""Reading of TorchScript archives (OpenAI's checkpoints) without running code in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MODULES = 5_000  # limit of modules (RN50x64: about 1,000); a shared module cou
 
 
 def check_archive(path: Path) -> None:
-    """Raise if a zip archive declares too many bytes or a CRC (checksum) is wrong."""
+    """Raise ``ValueError`` if a zip archive declares too many bytes or a CRC (checksum) is wrong."""
     with zipfile.ZipFile(path) as archive:
         _check_declared(archive, path)
         if (damaged := archive.testzip()) is not None:
@@ -56,7 +56,7 @@ def read_torchscript(path: Path) -> dict[str, LazyTensor]:
 
 
 class LazyTensor(NamedTuple):
-    """A tensor on disk: arguments of torch's ``_rebuild_tensor_v2``."""
+    """A tensor on disk; its fields are the arguments of torch's ``_rebuild_tensor_v2``."""
 
     storage: tuple[mmap.mmap, int, zipfile.ZipInfo, torch.dtype]  # mapped file, offset in the file, member, dtype
     offset: int
@@ -104,7 +104,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module.split(".")[0] == "__torch__":
             return _Module
-        if module == "torch.jit._pickle":  # build_intlist and others mark the type of a list or a dict
+        if module == "torch.jit._pickle":  # build_intlist and similar functions mark the type of a list or a dict
             return lambda value, *_: value
         if (module, name) in _KNOWN:
             return _KNOWN[module, name]
@@ -125,4 +125,4 @@ class _Unpickler(pickle.Unpickler):
 def _check_declared(archive: zipfile.ZipFile, path: Path) -> None:
     declared = sum(member.file_size for member in archive.infolist())
     if declared > _INFLATION * (os.path.getsize(path) + 2**17):
-        raise ValueError(f"it declares {declared:,} bytes, more than its size can hold")
+        raise ValueError(f"it declares {declared:,} bytes, more than a file of its size can hold")

@@ -108,7 +108,7 @@ BEHAVIOURS = [
     (silent, "timed out|too slow"),
     (longer, "more than 1,000,000 bytes"),
     (around, "redirect"),
-    (other, "it was not kept"),
+    (other, "the file was not kept"),
 ]
 
 

@@ -130,4 +130,4 @@ def test_damage_is_made_good(photos, tmp_path, caplog):
     file.write_bytes(content[:-9])  # a damaged line, and one that a kill has cut
     metric = FakeMetric()
     assert torch.equal(filled(metric, tmp_path, photos[:2]), whole) and metric.encoded == 2
-    assert "damaged features are made again: line " in caplog.text
+    assert "damaged features are encoded again: line " in caplog.text

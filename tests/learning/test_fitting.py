@@ -180,7 +180,7 @@ def test_files_that_do_not_belong(table, store, metric, tmp_path):
     for changes, message in (
         ({"backbone": "RN50"}, "learned on RN50, but the metric's backbone is mini"),
         ({"weights_sha256": "0" * 64}, "fitted on other weights of mini"),
-        ({"format": "clipiqa-pyiqa opinion head 2"}, "must hold a 'clipiqa-pyiqa opinion head 1'; got"),
+        ({"format": "clipiqa-pyiqa opinion head 2"}, "must be a file of format 'clipiqa-pyiqa opinion head 1'; got"),
         ({"method": "forest"}, "not a complete head"),
         ({"sha256": "0" * 64}, "damaged: its checksum"),
     ):

@@ -123,7 +123,7 @@ def test_scorer_gives_a_row_to_what_cannot_be_scored() -> None:
     assert (
         found["error"][0] == "" and "is not an image" in found["error"][1] and "without an image" in found["error"][2]
     )
-    with pytest.raises(CLIPIQAError, match=r"no column of images \(.*\): the columns are a, b; give column"):
+    with pytest.raises(CLIPIQAError, match=r"no column of images \(.*\): the columns are a, b; pass column"):
         Scorer(Brightness(), device="cpu")({"a": [], "b": []})
 
 
