@@ -190,10 +190,10 @@ class CLIPIQALoss(nn.Module):
         margin = OVERSHOOT * (high - low)
         if lowest < low - margin or highest > high + margin:
             self._checks_left = 0
-            clipped = ((pred < low) | (pred > high)).float().mean().item()
+            share = ((pred < low) | (pred > high)).float().mean().item()
             warnings.warn(
-                f"CLIPIQALoss expects values in [{low:g}, {high:g}]; got {lowest:.4g} to {highest:.4g}: {clipped:.1%} "
-                "are clipped and get no gradient. Pass the network's range as input_range, such as (-1, 1).",
+                f"CLIPIQALoss expects values in [{low:g}, {high:g}]; got {lowest:.4g} to {highest:.4g}: {share:.1%} "
+                "are clamped and get no gradient. Pass the network's range as input_range, such as (-1, 1).",
                 stacklevel=4,
             )
 

@@ -44,7 +44,7 @@ class TestHints:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             loss(x * 1.4 - 0.2)  # a network's overshoot is no news
-        with pytest.warns(UserWarning, match=r"to 2\d\d.*: 99\.\d% are clipped.*input_range"):
+        with pytest.warns(UserWarning, match=r"to 2\d\d.*: 99\.\d% are clamped.*input_range"):
             loss(x * 255)
         with warnings.catch_warnings():
             warnings.simplefilter("error")

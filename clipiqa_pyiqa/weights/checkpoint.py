@@ -104,7 +104,7 @@ def load_pickled(path: Path, mmap: bool = False) -> Any:
             check_archive(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about pickle protocols is for the author of the file
-            mmap = mmap and path.suffix != ".safetensors"  # torch would trust this suffix
+            mmap = mmap and path.suffix != ".safetensors"  # torch reads a file of this name as safetensors
             with path.open("rb") as file:
                 return torch.load(path if mmap else file, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # with a damaged file, torch.load raises many kinds of errors
