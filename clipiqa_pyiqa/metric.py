@@ -59,7 +59,7 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
 
 
 def net_of(metric: Any) -> Any:
-    """Return the module of a metric, or of a function that makes one; raise ``CLIPIQAError`` for other objects."""
+    """Return a metric's net; if a function is given, it makes the metric. Raise ``CLIPIQAError`` for other objects."""
     is_made = isinstance(metric, nn.Module) or hasattr(metric, "encode_image") or hasattr(metric, "net")
     if not is_made and callable(metric):
         metric = metric()
@@ -194,12 +194,12 @@ class CLIPIQA(nn.Module):
 
         Args:
             paths: one or several files, folders or globs.
-            prompts: each prompt gives a column; default the metric's own prompts.
+            prompts: questions, a column for each; default the metric's own prompts.
             **options: options of :func:`~clipiqa_pyiqa.score_paths`; default device is the metric's.
 
         Returns:
-            A row for each image, with index ``path``, a column for each prompt, and ``error``, the reason for a missing
-            score, or ``''``.
+            A row for each image, with index ``path``, a column for each question, and a column ``error``: the reason
+            for a missing score, else ``''``.
 
         Raises:
             ImageError: there is nothing to score.
@@ -479,7 +479,7 @@ def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
     """Return the approximate number of bytes of main memory that scoring takes per pixel.
 
     Args:
-        work: ``'maps'`` for scores of places, ``'stages'`` for statistics of stages.
+        work: ``'score'``; ``'maps'`` for a score of each place; ``'stages'`` for statistics of the tower's stages.
     """
     if nets := getattr(net, "nets", None):
         return max(scoring_bytes(each, device, work) for each in nets.values())

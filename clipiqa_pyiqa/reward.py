@@ -1,4 +1,4 @@
-"""A reward for reinforcement learning: CLIP-IQA's margin."""
+"""A reward for reinforcement learning: the positive logit minus the negative logit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CLIP-IQA with torchmetrics' interface, and our scores and gradient."""
+"""CLIP-IQA with torchmetrics' interface; the scores are this package's, and have a gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``clipiqa pairs``: compare two versions of pictures."""
+"""``clipiqa pairs``: compare two versions of each image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``clipiqa sweep``: change pictures in steps."""
+"""``clipiqa sweep``: score images that change in steps."""
 
 from __future__ import annotations
 

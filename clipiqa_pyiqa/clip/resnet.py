@@ -50,7 +50,7 @@ class ModifiedResNet:
         return pixels.to(self.dtype).to(self.working)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        """Return features ``(N, D)``, and channel moments after the stem and each stage, ``(N, K)``."""
+        """Return features ``(N, D)``, and ``(N, K)`` channels' means and deviations after the stem and each stage."""
         wants_gradient = torch.is_grad_enabled() and x.requires_grad
         moments = []
         for y in self.trunk.maps(self._rounded(x), wants_gradient or is_traced()):

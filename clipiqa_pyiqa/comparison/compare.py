@@ -77,7 +77,7 @@ def compare(
         strict: Raise before scoring if a metric cannot be built.
         without_mini_photos: Leave out the training photos of ``mini`` if a metric uses this CLIP.
         progress: See :data:`~clipiqa_pyiqa.comparison.scorers.Progress`.
-        settings: Further settings to record.
+        settings: More names and values for the record of the run.
 
     Returns:
         The comparison, with the failures of single metrics and images.

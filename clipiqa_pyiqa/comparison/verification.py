@@ -67,7 +67,7 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """0 if all checks agree, 1 if a check fails, 2 if a number for other weights differs."""
+        """0 if all numbers agree, 1 if one differs; 2 instead of 1 if the weights are not OpenAI's RN50."""
         verdicts = {check.verdict for check in self.checks}
         return 1 if "FAIL" in verdicts else 2 if "differs" in verdicts else 0
 

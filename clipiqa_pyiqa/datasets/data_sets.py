@@ -70,8 +70,9 @@ def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[Dat
     """Return the data sets that a user names; no image is read.
 
     Args:
-        given: A data set's name in pyiqa, a CSV file or a folder, also with pyiqa's options (``'spaq:phase=test'``); a
-            mapping from label to pyiqa's options or None; a :class:`DataSet`; or a list of these.
+        given: A data set's name in pyiqa, a CSV file or a folder, each also with options (``'spaq:phase=test'``); a
+            mapping from label to one of these, to options or to None (the label is the name); a :class:`DataSet`;
+            or a list of these.
         data_root: Folder that replaces ``./datasets`` in pyiqa's paths.
     """
     found = [_find(specification, data_root) for specification in parse_specifications(given, "data set")]

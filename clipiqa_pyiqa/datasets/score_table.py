@@ -129,8 +129,8 @@ def find_score_table(
         table, images = (Path(data_root, *Path(info[key]).parts[1:]) for key in ("meta_info_file", "dataroot_target"))
         if not table.is_file():
             raise TableError(
-                f"the table of {scores!r} is not at {str(table)!r}: `pyiqa.load_dataset({scores!r}, "
-                f"data_root={str(data_root)!r})` downloads it, or name the folder that holds pyiqa's meta_info."
+                f"the table of {scores!r} is not at {str(table)!r}: download it with `pyiqa.load_dataset({scores!r}, "
+                f"data_root={str(data_root)!r})`, or pass the folder that holds pyiqa's meta_info as data_root."
             )
         found = {"path": table, "root": images, "columns": (0, 1, info.get("split_index")), "name": scores}
         found["score_range"] = tuple(info["mos_range"]) if info.get("mos_range") else None

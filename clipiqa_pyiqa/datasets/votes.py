@@ -54,7 +54,8 @@ def read_votes(
     if lacking := [column for column in needed if column not in header]:
         raise TableError(
             f"{str(path)!r} has no column {lacking[0]!r}: expected attribute,first,second,choice, or votes_first and "
-            f"votes_second in place of choice; got {', '.join(header)}. Or pass attribute for all rows."
+            f"votes_second in place of choice; got {', '.join(header)}. One attribute for all rows may be passed, as "
+            "attribute='sharpness'."
         )
     folder = path.parent if root is None else Path(root).expanduser()
     columns: dict[str, tuple[PromptPair, ...]] = {}

@@ -18,7 +18,7 @@ MOST_DIGITS = 100  # digits of a whole number, also in base 60
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that refuses files that need too much memory or recursion, or, if ``unique``, have equal keys."""
+    """A SafeLoader that refuses files that need too much memory or recursion; with ``unique``, also equal keys."""
 
     def __init__(self, text: str | bytes, unique: bool) -> None:
         super().__init__(text)

@@ -16,7 +16,7 @@ Fitted = Mapping[str, NDArray[np.floating[Any]]]
 
 
 class RatedPhotos(NamedTuple):
-    """A head's inputs ``(n, K)``, zero-shot scores and people's scores in [0, 1], ``(n,)``."""
+    """A head's inputs ``(n, K)``; zero-shot scores ``(n,)``; people's scores ``(n,)``, in [0, 1]."""
 
     x: Array
     zero_shot: Array

@@ -69,7 +69,7 @@ def rank(
         metric: A ``CLIPIQA``, the result of ``pyiqa.create_metric('clipiqa')``, or a function that makes a metric.
         paths: Images, folders or globs.
         prompts: Questions as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
-        template: Wording of the named pairs.
+        template: Wording of the pairs, such as ``'A photo of {}.'``.
         count: Number of best images to show, and of worst images.
         options: The fields of :class:`~.experiment.RunOptions`.
 

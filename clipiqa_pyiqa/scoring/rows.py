@@ -62,7 +62,7 @@ class Row:
             object.__setattr__(self, name, printable(getattr(self, name)))
 
     def as_dict(self, columns: Sequence[str]) -> dict[str, Any]:
-        """Return column -> value, without ``ENDS``."""
+        """Return column -> value, without the columns that are equal in every row (``ENDS``)."""
         scores = self.scores or (None,) * len(columns)
         return {"path": self.path, **dict(zip(columns, scores, strict=True))} | {f: getattr(self, f) for f in FIELDS}
 

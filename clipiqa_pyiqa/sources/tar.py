@@ -26,7 +26,7 @@ _DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 
 @dataclass
 class TarShard:
-    """A tar archive; ``keep`` lists keys of ``.json`` sidecars, suffixes of other sidecars, or ``key``."""
+    """A tar archive; ``keep`` names values for rows: keys of ``.json`` sidecars, suffixes of others, ``key``."""
 
     name: str
     keep: Sequence[str] = ()

@@ -125,4 +125,4 @@ class _Unpickler(pickle.Unpickler):
 def _check_declared(archive: zipfile.ZipFile, path: Path) -> None:
     declared = sum(member.file_size for member in archive.infolist())
     if declared > _INFLATION * (os.path.getsize(path) + 2**17):
-        raise ValueError(f"it declares {declared:,} bytes, more than a file of its size can hold")
+        raise ValueError(f"its members declare {declared:,} bytes when unpacked, too many for a file of its size")

@@ -345,7 +345,7 @@ def test_an_own_protocol_is_read_by_path_and_what_is_given_wins(small: Path, tmp
     [
         ("metric: {}", "unknown key 'metric'"),
         ("certainty: code", "certainty"),
-        ("score: s\nformula: n / 10", "'n' is not a label"),
+        ("score: s\nformula: n / 10", "'n' is no metric or value of the protocol"),
         ("score: 1", "score of protocol 'own' must be a text; got 1"),
         ("view: {crop: 1.5}", "crop of a view of protocol 'own' must be a whole number; got 1.5"),
         ("view: {crop: -1}", "pixels in a view of protocol 'own' must be at least 0"),

@@ -194,7 +194,7 @@ def write_bomb(path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["inflated archive", "inflated state dict", "16", "40"])
 def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path, kind: str) -> None:
     write_bomb(tmp_path / "x.pt", kind)
-    with pytest.raises(WeightsError, match=r"more than a file of its size can hold|more than 5,000 modules"):
+    with pytest.raises(WeightsError, match=r"too many for a file of its size|more than 5,000 modules"):
         open_checkpoint(tmp_path / "x.pt")
 
 

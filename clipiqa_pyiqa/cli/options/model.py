@@ -54,7 +54,7 @@ class Wording:
     """Template.
 
     Args:
-        template (TEXT): wording of the named pairs, such as 'A photo of {}.'
+        template (TEXT): wording of the pairs, such as 'A photo of {}.'
     """
 
     template: str | None = None

@@ -1,4 +1,4 @@
-"""What a command shows on a terminal: messages, a progress bar, tables, hints at an interrupt."""
+"""What a command shows on a terminal: messages, a progress bar, tables, and how to continue after an interruption."""
 
 from __future__ import annotations
 

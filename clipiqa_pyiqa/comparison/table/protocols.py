@@ -164,7 +164,7 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
             return float(value)
         case ast.Name(id=name) | ast.Constant(value=str() as name):
             if name not in values:
-                raise NameError(f"{name!r} is not a label: {nearest(name, values)}")
+                raise NameError(f"{name!r} is no metric or value of the protocol: {nearest(name, values)}")
             if math.isnan(values[name]):
                 raise ArithmeticError("a part is missing")
             return values[name]

@@ -70,12 +70,12 @@ class MethodScores:
 
     @property
     def of_images(self) -> list[str]:
-        """The metrics that score single pictures."""
+        """The metrics that score single images."""
         return [label for label in self.columns if label in self.scores]
 
     @property
     def complete(self) -> bool:
-        """Whether every metric scored every picture."""
+        """Whether every metric scored every image, without an error or a note."""
         lost = self.scores[self.of_images].isna().any(axis=None)
         return not lost and not any(metric.error or metric.note for metric in self.columns.values())
 

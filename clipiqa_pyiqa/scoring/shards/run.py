@@ -236,7 +236,7 @@ def _full_path(shard: Shard) -> str:
 
 
 def score_shard(work: Work, shard: Shard, report: Report = lambda images, shards: None) -> Rows:
-    """Return a shard's rows with their kept values. Raises ``ShardError``."""
+    """Return a shard's rows, with the values that ``--keep`` copies. Raises ``ShardError``."""
     rows = []
     for row in _feature_rows(work, shard) if isinstance(shard, EmbeddingsShard) else _image_rows(work, shard):
         rows.append(row)

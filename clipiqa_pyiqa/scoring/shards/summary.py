@@ -128,7 +128,7 @@ class ShardedResult:
 
 
 def save_shard(path: str, rows: Rows, header: Header, about: Mapping[str, Any]) -> None:
-    """Write a scored shard's file in one step; ``about`` has the last fields of ``ShardResult``."""
+    """Write a scored shard's file whole or not at all; ``about``: the fields of ``ShardResult`` from ``shard`` on."""
     import pyarrow
     from pyarrow import parquet
 
