@@ -20,11 +20,11 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
 import pytest
 from filelock import FileLock
 from forked import Forked
-from seeded import save_seeded
+from seeded import save_seeded, set_depth
 from seeded_compact import save_compact
 
 QUICK = {  # files of `pytest -m quick`, beside single tests with that marker: every room, no process, no network
-    *("cli/test_fields.py", "cli/test_grammar.py", "clip/test_receptive_field.py", "comparison/test_gate.py"),
+    *("cli/test_fields.py", "cli/test_grammar.py", "comparison/test_gate.py"),
     *("comparison/test_pictures.py", "datasets/test_score_table.py"),
     *("experiments/test_experiment_configs.py", "faults/test_odd_calls.py"),
     *("files/test_yaml.py", "images/test_batches.py", "images/test_images.py", "images/test_jpeg_damage.py"),
@@ -43,6 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: a larger form of a test, made with --long only")
     config.addinivalue_line("markers", "quick: one of a few tests of every room, in one process, without network")
+    if not config.getoption("long"):
+        os.environ["FEW_LAYERS"] = "1"  # also for `forked`
+        set_depth(few=True)
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
@@ -93,13 +96,24 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 @pytest.fixture(scope="session")
 def seeded_weights(once: Once) -> Callable[[str], Path]:
-    """``seeded_weights('RN50')`` -> path of a seeded checkpoint of that architecture, alone in its folder."""
+    """``seeded_weights('RN50')`` -> path of a seeded checkpoint of that architecture, alone in its folder.
+
+    It has few layers, unless the run is ``--long``.
+    """
 
     def get(backbone: str = "RN50") -> Path:
         name = backbone.replace("/", "-")
         return once(name, lambda folder: save_seeded(folder, backbone)) / f"{name}.safetensors"
 
     return get
+
+
+@pytest.fixture
+def full_rn50(once: Once) -> Iterator[Path]:
+    """A seeded checkpoint with all of RN50's layers, alone in its folder, and the package expects them."""
+    set_depth(few=False)
+    yield once("all-layers", save_seeded) / "RN50.safetensors"
+    set_depth(few="FEW_LAYERS" in os.environ)
 
 
 @pytest.fixture(scope="session")

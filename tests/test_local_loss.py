@@ -8,34 +8,33 @@ from typing import Any
 
 import pytest
 import torch
+from photos import photo_like
 from pyiqa.losses import build_loss
-from torch import Tensor, nn
+from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss
 from clipiqa_pyiqa.clip import gradient as gradient_module
 from clipiqa_pyiqa.loss import FORMS, general_path
 
 TWO = ["sharpness", ("Crisp photo.", "Hazy photo.")]
+BACKBONES = ("RN50", "ViT-B/32", "mini")
 
 
-@pytest.fixture(scope="module", params=["RN50", "ViT-B/32", "mini"])
+@pytest.fixture(scope="module", params=BACKBONES)
 def metric(request: pytest.FixtureRequest, seeded_weights: Callable[[str], Path], compact: Path) -> CLIPIQA:
     path = compact if request.param == "mini" else seeded_weights(request.param)
     return CLIPIQA(backbone=request.param, clip_weights=path, quick_gelu=True, prompts=TWO).eval()
 
 
-def images(n: int = 2, height: int = 64, width: int = 96, dtype: torch.dtype = torch.float32) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    coarse = torch.rand(n, 3, 5, 5, generator=generator, dtype=dtype)
-    smooth = nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
-    return (0.9 * smooth + 0.1 * torch.rand(n, 3, height, width, generator=generator, dtype=dtype)).requires_grad_()
+def images(n: int = 2, dtype: torch.dtype = torch.float32) -> Tensor:
+    return photo_like(64, 96, n, dtype).requires_grad_()
 
 
 def slope_of(loss: CLIPIQALoss, x: Tensor) -> Tensor:
     return torch.autograd.grad(loss(x).sum(), x)[0]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("metric", "form"), [*zip(BACKBONES, FORMS, strict=True)], indirect=["metric"])
 def test_it_is_the_mean_of_the_places_losses(metric: CLIPIQA, form: str) -> None:
     """By hand from the map, with the weights of the prompts; value and gradient in float64."""
     x = images(dtype=torch.float64)

@@ -140,8 +140,7 @@ class TestForms:
 
 
 class TestGradient:
-    @pytest.mark.parametrize("form", FORMS)
-    @pytest.mark.parametrize("size", [(64, 64), (75, 101)])
+    @pytest.mark.parametrize(("form", "size"), [*zip(FORMS, [(64, 64), (75, 101), (75, 101)], strict=True)])
     def test_equals_the_general_path(self, options, form, size):
         criterion = CLIPIQALoss(prompts=TWO, form=form, **options)
         x = images(dtype=torch.float64)
@@ -164,7 +163,7 @@ class TestGradient:
         criterion = CLIPIQALoss(metric=metric)
         medians: dict[str, list[float]] = {"ours": [], "theirs": []}  # of a gradient's errors, over its largest element
         for name in ("fallenleaf", "grey"):
-            x = read_image(shared / f"data/photos/{name}.jpg").pixels[None, :, :224, :192].double().div(255)
+            x = read_image(shared / f"data/photos/{name}.jpg").pixels[None, :, :160, :128].double().div(255)
             exact = grad_of(lambda x: 1 - references[torch.float64].score64(x, pairs), x.requires_grad_())
             assert distance(grad_of(criterion, x), exact) < 1e-8
             x = x.detach().float().requires_grad_()

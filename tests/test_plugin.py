@@ -30,7 +30,8 @@ import json, os, sys
 WEIGHTS = os.environ['TEST_WEIGHTS']
 def create(**options):
     import pyiqa
-    return type(pyiqa.create_metric('clipiqa', device='cpu', clip_weights=WEIGHTS, **options).net).__module__
+    options = options or {'backbone': 'mini'}
+    return type(pyiqa.create_metric('clipiqa', device='cpu', **options).net).__module__
 def create_builtin(**options):
     import pyiqa, torch
     import pyiqa.archs.clip_model as clip_model
@@ -53,9 +54,9 @@ InProcess = Callable[..., tuple[dict[str, Any], str]]
 
 
 @pytest.fixture
-def in_process(seeded_weights: Callable[[str], Path], forked_bare: Forked, tmp_path: Path) -> InProcess:
+def in_process(full_rn50: Path, forked_bare: Forked, tmp_path: Path) -> InProcess:
     """Run code in a process, away from the checkout, and return what it answered and its standard error."""
-    weights = {"TEST_WEIGHTS": str(seeded_weights("RN50"))}
+    weights = {"TEST_WEIGHTS": str(full_rn50)}
 
     def run(code: str, **variables: str) -> tuple[dict[str, Any], str]:
         done = forked_bare.run([], tmp_path, code=PREAMBLE + code, variables=weights | variables)
@@ -66,9 +67,9 @@ def in_process(seeded_weights: Callable[[str], Path], forked_bare: Forked, tmp_p
 
 
 @pytest.fixture
-def in_interpreter(seeded_weights: Callable[[str], Path], tmp_path: Path) -> InProcess:
+def in_interpreter(full_rn50: Path, tmp_path: Path) -> InProcess:
     """The same in a fresh interpreter."""
-    environment = os.environ | {"TEST_WEIGHTS": str(seeded_weights("RN50")), "HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {"TEST_WEIGHTS": str(full_rn50), "HF_HUB_OFFLINE": "1"}
 
     def run(code: str) -> tuple[dict[str, Any], str]:
         command = [sys.executable, "-c", PREAMBLE + code]
@@ -82,9 +83,9 @@ def in_interpreter(seeded_weights: Callable[[str], Path], tmp_path: Path) -> InP
 def test_pyiqa_alone_builds_ours_and_says_so_once(in_process: InProcess) -> None:
     code = """
 import pyiqa
-first = create(prompts='sharpness')
+first = create(prompts='sharpness', clip_weights=WEIGHTS)
 print('--- named', file=sys.stderr)
-second, third = create(), create()
+second, third = create(clip_weights=WEIGHTS), create(clip_weights=WEIGHTS)
 light = 'clipiqa_pyiqa' in sys.modules and 'clip' not in sys.modules
 import clipiqa_pyiqa
 answer(built=[first, second, third], light=light, active=clipiqa_pyiqa.is_active(),
@@ -192,20 +193,17 @@ answer(**errors)
     assert all("CLIPIQAError" in classes for classes in result.values())
 
 
-def test_pyiqa_command_scores_with_ours(seeded_weights: Callable[[str], Path], tmp_path: Path) -> None:
+def test_pyiqa_command_scores_with_ours(full_rn50: Path, forked_bare: Forked, tmp_path: Path) -> None:
     """`pyiqa clipiqa -t photo.png`, with nothing but a folder of weights."""
     Image.effect_noise((96, 64), 40).convert("RGB").save(tmp_path / "photo.png")
-    done = subprocess.run(
-        [Path(sys.executable).with_name("pyiqa"), "clipiqa", "-t", "photo.png", "--device", "cpu", "-v"],
-        cwd=tmp_path,
-        env=os.environ | {"CLIPIQA_WEIGHTS_DIR": str(seeded_weights("RN50").parent), "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "'photo.png': 0." in done.stdout
-    assert done.stderr.count("clipiqa-pyiqa") == 1
+    command = str(Path(sys.executable).with_name("pyiqa"))
+    code = f"from runpy import run_path; run_path({command!r}, run_name='__main__')"
+    arguments = ["clipiqa", "-t", "photo.png", "--device", "cpu", "-v"]
+    variables = {"CLIPIQA_WEIGHTS_DIR": str(full_rn50.parent)}
+    done = forked_bare.run(arguments, tmp_path, code=code, variables=variables)
+    assert done.code == 0, done.err
+    assert "'photo.png': 0." in done.out
+    assert done.err.count("clipiqa-pyiqa") == 1
 
 
 def test_announcement_can_be_silenced(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -144,7 +144,6 @@ class TestFailures:
             (["PHOTOS", "--out", "nowhere/scores.csv"], "there is no folder"),
             (["PHOTOS", "--format", "csv", "--out", "photos/a.png", "--overwrite"], "a.png' is one of the inputs"),
             (["PHOTOS", "--keep", "caption"], "keep, embeddings, part and engine need results by shard"),
-            (["PHOTOS", "--merge", "results"], "merge joins results and scores no images"),
             (["PHOTOS", "--resume"], "resume needs out"),
             (["PHOTOS", "--out", "a.csv", "--resume", "--overwrite"], "give one of the two"),
             (["PHOTOS", "--metrics", "clipiqa", "--template", "{} photo."], "metrics have options of their own"),
@@ -165,29 +164,6 @@ class TestFailures:
         ran = clipiqa(folder)
         assert ran.code == 1 and "decompression bombs" in ran.err and "huge" in ran.err
         assert clipiqa(folder, "--huge").code == 0
-
-
-class TestResume:
-    def test_failures_are_tried_again_and_nothing_else(self, clipiqa: Any, folder: Path, tmp_path: Path) -> None:
-        out = tmp_path / "scores.parquet"
-        (folder / "b.JPG").rename(folder / "b.tmp")
-        (folder / "b.JPG").write_bytes(b"")
-        assert clipiqa(folder, folder / "gone.png", "--out", out).code == 1
-        (folder / "b.tmp").replace(folder / "b.JPG")
-        ran = clipiqa(folder, folder / "gone.png", "--out", out, "--resume")
-        assert ran.code == 1 and "1 scored, 1 failed" in ran.err and "2 done before" in ran.err
-        assert sorted(rows(out)) == [("a.png", 0.0), ("b.JPG", 0.2), ("c.webp", 0.4), ("gone.png", None)]
-
-    def test_another_setup_is_refused(
-        self, clipiqa: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        out = tmp_path / "scores.jsonl"
-        clipiqa(folder, "--out", out)
-        for options in (["--max-side", "64"], ["--no-exif"], ["--prompts", "sharpness"]):
-            ran = clipiqa(folder, "--out", out, "--resume", *options)
-            assert ran.code == 2 and "its scores were made in another way" in ran.err
-        monkeypatch.setenv("STANDIN_PRECISION", "bf16")
-        assert "precision was fp32 and is now bf16" in clipiqa(folder, "--out", out, "--resume").err
 
 
 @pytest.mark.parametrize(

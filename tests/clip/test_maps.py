@@ -10,6 +10,7 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+from photos import photo_like
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -18,14 +19,8 @@ from clipiqa_pyiqa.clip.attention_pool import resize_rows
 from clipiqa_pyiqa.loss import general_path
 from clipiqa_pyiqa.prompts.pairs import parse_columns
 
-SIZES = [(64, 96), (95, 130), (63, 191)]
+SIZES = [(64, 96), (95, 130)]
 PAIRS = ["sharpness", "noisiness", ("Crisp photo.", "Hazy photo.")]
-
-
-def photo_like(height: int, width: int, n: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    smooth = F.interpolate(torch.rand(n, 3, 6, 6, generator=generator), size=(height, width), mode="bilinear")
-    return (0.1 + 0.8 * smooth + 0.03 * torch.randn(n, 3, height, width, generator=generator)).clamp(0, 1).to(dtype)
 
 
 @pytest.fixture(scope="module")

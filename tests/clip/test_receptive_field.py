@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,9 @@ STATED = {
 }
 
 
-@pytest.fixture(scope="module", params=["RN50", "mini"])
-def metric(request: pytest.FixtureRequest, seeded_weights: Callable[[str], Path], compact: Path) -> CLIPIQA:
-    path = compact if request.param == "mini" else seeded_weights("RN50")
+@pytest.fixture(params=["RN50", "mini"])
+def metric(request: pytest.FixtureRequest) -> CLIPIQA:
+    path = request.getfixturevalue("compact" if request.param == "mini" else "full_rn50")
     return CLIPIQA(backbone=request.param, clip_weights=path, quick_gelu=True).eval()
 
 

@@ -36,6 +36,7 @@ def test_learned_prompts_under_another_default_device(elsewhere: None, init: str
     assert metric.prompt_learner.ctx.grad.abs().sum() > 0
 
 
+@pytest.mark.quick
 def test_an_operation_that_is_missing_on_mps() -> None:
     """torch's message goes on for several lines about what its authors should know."""
     theirs = NotImplementedError("The operator 'aten::x' is not currently implemented for the MPS device. If you want")
@@ -100,6 +101,7 @@ def test_export() -> None:
     assert (module(IMAGES.flip(3)) - metric(IMAGES.flip(3))).abs().max() < CLOSE
 
 
+@pytest.mark.quick
 def test_grey_images_are_three_equal_channels() -> None:
     grey = IMAGES[:, :1].clone().requires_grad_()
     metric = CLIPIQA(backbone="mini").eval()

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import re
 import shlex
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+import restoration
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def example() -> ModuleType:
-    path = ROOT / "docs/examples/restoration.py"
-    spec = importlib.util.spec_from_file_location("restoration", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["restoration"] = module  # its dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -38,15 +25,15 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def run(example: ModuleType, photos: Path, out: Path, *more: str) -> None:
+def run(photos: Path, out: Path, *more: str) -> None:
     small = shlex.split("--steps 4 --more 3 --check 1 --batch 2 --patch 48 --side 128 --width 8 --blocks 1 --watch 1")
-    example.main([str(photos), "--out", str(out), "--device", "cpu", *small, *more])
+    restoration.main([str(photos), "--out", str(out), "--device", "cpu", *small, *more])
 
 
 class TestRestoration:
-    def test_runs_and_says_what_happened(self, example, photos, tmp_path, capsys):
+    def test_runs_and_says_what_happened(self, photos, tmp_path, capsys):
         out = tmp_path / "out"
-        run(example, photos, out, "--backbone", "mini", "--held-out", "canyon-wren", "--metrics", "piqe")
+        run(photos, out, "--backbone", "mini", "--held-out", "canyon-wren", "--metrics", "piqe")
         said = capsys.readouterr().out
         assert "3 photos to train on, 1 to watch, judged: canyon-wren-24, canyon-wren-48" in said
         assert re.search(r"CLIP-IQA, pull 0\.3: loss_weight \d", said) and "in all" in said
@@ -60,8 +47,8 @@ class TestRestoration:
         assert before_after.width > 7 * 128  # noisy, five runs, clean
         assert Image.open(out / "canyon-wren-24-map.png").size == before_after.size
 
-    def test_a_metric_that_cannot_be_had_is_left_out(self, example, photos, seeded_weights, tmp_path, capsys):
+    def test_a_metric_that_cannot_be_had_is_left_out(self, photos, seeded_weights, tmp_path, capsys):
         options = shlex.split(f"--clip-weights {seeded_weights('RN50')} --metrics niqe piqe --niqe none.mat --pulls 1")
-        run(example, photos, tmp_path / "out", *options, "--local-pulls")
+        run(photos, tmp_path / "out", *options, "--local-pulls")
         assert "niqe is left out: " in capsys.readouterr().out
         assert "piqe" in (tmp_path / "out/results.csv").read_text().splitlines()[0]

@@ -132,7 +132,6 @@ def test_stored_embeddings(kind, dtype, empty_tower, vectors, shared, tmp_path):
     assert merge_shards(tmp_path / "out").counts.range == (1, 10)
 
 
-@pytest.mark.quick
 def test_embeddings_that_do_not_fit(empty_tower, vectors, shared, seeded_weights, tmp_path, capfd):
     np.save(tmp_path / "b32.npy", vectors("vit_b_32"))
     head = f"pretrained_model_path={shared}/data/laion/sa_0_4_vit_b_32_linear.pth"
@@ -151,7 +150,6 @@ def test_embeddings_that_do_not_fit(empty_tower, vectors, shared, seeded_weights
         assert message in capfd.readouterr().err
 
 
-@pytest.mark.quick
 def test_an_image_too_small_for_one_of_them(seeded_weights):
     asked = [("clipiqa", "clipiqa", {"backbone": "mini"})]
     asked.append(("maclip", "maclip", {"clip_weights": seeded_weights("RN50"), "quick_gelu": True}))

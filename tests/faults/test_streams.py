@@ -90,36 +90,30 @@ def wait_for(there: Path, job: Job) -> None:
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("delete", ["journal", "folder"])
-def test_an_output_that_is_deleted_is_no_success(forked: Forked, photos: Path, tmp_path: Path, delete: str) -> None:
+def test_a_folder_that_moves_away_is_no_success(forked: Forked, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     variables = {**STANDIN, "STANDIN_SECONDS": "0.1"}
     job = forked.start(["score", photos, "--out", "results/scores.csv"], tmp_path, variables=variables)
-    wait_for(journal := tmp_path / "results/scores.csv.part.jsonl", job)
-    journal.unlink() if delete == "journal" else (tmp_path / "results").rename(tmp_path / "away")
+    wait_for(tmp_path / "results/scores.csv.part.jsonl", job)
+    (tmp_path / "results").rename(tmp_path / "away")
     assert job.wait() == 2 and job.err.count("clipiqa score: error: ") == 1, job.err
     assert "scored, " not in job.err
 
 
-@pytest.mark.parametrize("command", ["score", "rank"])
-def test_signals_say_the_same_in_every_command(
-    forked: Forked, photos: Path, tmp_path: Path, command: str, times: int
-) -> None:
-    """Ctrl-C and SIGTERM at any moment: one sentence, and 130 or 143."""
+def test_signals_say_the_same_as_in_score(forked: Forked, photos: Path, tmp_path: Path, times: int) -> None:
+    """Ctrl-C and SIGTERM of ``rank`` at any moment: one sentence, and 130 or 143."""
     outcomes: Counter[int] = Counter()
     for trial in range(times):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-            out = tmp_path / f"{number}-{trial}{'.csv' if command == 'score' else ''}"
-            file = out if command == "score" else out / "scores.csv"
-            variables = {**STANDIN, "STANDIN_STALL": "2"}
-            job = forked.start([command, photos, "--out", out], tmp_path, variables=variables)
-            wait_for(file.with_name(f"{file.name}.part.jsonl"), job)
+            out = tmp_path / f"{number}-{trial}"
+            job = forked.start(["rank", photos, "--out", out], tmp_path, variables={**STANDIN, "STANDIN_STALL": "2"})
+            wait_for(out / "scores.csv.part.jsonl", job)
             time.sleep(0.05 * trial)
             job.kill(number)
             outcomes[job.wait()] += 1
             assert job.code == code and "Traceback" not in job.err, job.err
             assert job.err.count("interrupted: ") == 1 and "--resume continues from here" in job.err
-    print(f"\n{command}: signals {dict(outcomes)}")
+    print(f"\nsignals {dict(outcomes)}")
 
 
 def test_folders_that_cannot_be_read_are_named_and_count_as_failures(

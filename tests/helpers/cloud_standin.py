@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face Hub and for Google Cloud Storage on the loopback, as far as reading needs."""
+"""A stand-in for the Hugging Face Hub on the loopback, as far as reading needs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-REPOSITORY, BUCKET = "me/lake", "lake"
+REPOSITORY = "me/lake"
 
 
 @contextmanager
 def cloud(files: Mapping[str, bytes]) -> Iterator[str]:
-    """The address of a server that has these files, in a data set and in a bucket."""
+    """The address of a server that has these files in a data set."""
     handler = type("Handler", (_Handler,), {"files": dict(files)})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -42,15 +42,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._tree(path.partition("/tree/main")[2].strip("/"), asked.get("recursive") == "true")
         elif path.startswith(f"/datasets/{REPOSITORY}/resolve/main/"):
             self._content(path.partition("/resolve/main/")[2])
-        elif path == f"/storage/v1/b/{BUCKET}/o":
-            self._listing(asked.get("prefix", ""), asked.get("delimiter"))
-        elif path.startswith(f"/storage/v1/b/{BUCKET}/o/") and asked.get("alt") != "media":
-            name = path.partition("/o/")[2]
-            self._say(self._object(name)) if name in self.files else self._missing()
-        elif f"/b/{BUCKET}/o/" in path:
-            self._content(path.partition("/o/")[2])
-        elif path == f"/storage/v1/b/{BUCKET}":
-            self._say({"kind": "storage#bucket", "name": BUCKET})
         else:
             self._missing()
 
@@ -68,19 +59,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if below or "/" not in name[len(prefix) :]
         ]
         self._say(said) if inside else self._missing()
-
-    def _listing(self, prefix: str, delimiter: str | None) -> None:
-        """Google's listing of what begins with a prefix."""
-        inside = [name for name in self.files if name.startswith(prefix)]
-        flat = [name for name in inside if not delimiter or delimiter not in name[len(prefix) :]]
-        folders = {prefix + name[len(prefix) :].split("/")[0] + "/" for name in inside if name not in flat}
-        self._say({"kind": "storage#objects", "items": list(map(self._object, flat)), "prefixes": sorted(folders)})
-
-    def _object(self, name: str) -> dict[str, Any]:
-        return {
-            "kind": "storage#object", "name": name, "bucket": BUCKET, "size": str(len(self.files[name])),
-            "generation": "1", "updated": "2026-01-01T00:00:00Z", "timeCreated": "2026-01-01T00:00:00Z",
-        }  # fmt: skip
 
     def _content(self, name: str) -> None:
         if name not in self.files:

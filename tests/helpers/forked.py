@@ -168,7 +168,7 @@ def _end(work: Callable[[], int]) -> NoReturn:
     try:
         code = work()
     except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:
         traceback.print_exc()
     for stream in (sys.stdout, sys.stderr):
@@ -183,15 +183,15 @@ def _end(work: Callable[[], int]) -> NoReturn:
 def _serve(bare: bool) -> NoReturn:
     import importlib
 
-    libraries = (
-        "cv2 matplotlib.figure pandas pyarrow.parquet scipy.stats timm torch._dynamo tqdm torchvision transformers"
-    )
+    libraries = "beartype.door cv2 matplotlib.figure pandas pyarrow.parquet scipy.stats timm torch._dynamo tqdm "
+    libraries += "torchvision transformers"
     ours = "cli.score scoring.score comparison.compare comparison.results experiments.radar_chart learning.training"
     more = () if bare else ("pyiqa", *(f"clipiqa_pyiqa.{name}" for name in ours.split()))
     for name in (*libraries.split(), *more):
         importlib.import_module(name)
     if not bare:
         importlib.import_module("clipiqa_pyiqa.prompts.pairs").parse_prompts("quality")  # reads CLIP's vocabulary
+        importlib.import_module("seeded").set_depth("FEW_LAYERS" in os.environ)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background of a shell
     answers = os.fdopen(os.dup(1), "w")
     requests = os.fdopen(os.dup(0), "r")

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from distortions import blurred, jpeg, noisy
 from PIL import Image, ImageEnhance
+from torch import Tensor
+from torch.nn import functional as F
 
 BUNDLED = Path(__file__).parents[1] / "data"
 PHOTOS = sorted(BUNDLED.glob("*.jpg"))
@@ -87,3 +90,10 @@ def save_corrupt(path: Path) -> Path:
     save_grey(path, 77, (64, 64))
     path.write_bytes(path.read_bytes()[:60])
     return path
+
+
+def photo_like(height: int, width: int, n: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Smooth random images with noise on them: ``(n, 3, height, width)`` in [0, 1]."""
+    generator = torch.Generator().manual_seed(0)
+    smooth = F.interpolate(torch.rand(n, 3, 6, 6, generator=generator), size=(height, width), mode="bilinear")
+    return (0.1 + 0.8 * smooth + 0.03 * torch.randn(n, 3, height, width, generator=generator)).clamp(0, 1).to(dtype)

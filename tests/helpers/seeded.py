@@ -1,4 +1,4 @@
-"""Seeded CLIP checkpoints for tests: full architectures, random but well-behaved weights.
+"""Seeded CLIP checkpoints for tests: CLIP's architectures, random but well-behaved weights.
 
 Every weight is fp16-representable, since OpenAI's are and pyiqa's ``clip_model`` rounds to fp16; BatchNorm statistics
 are measured on random images, so that activations neither vanish nor explode and the ReLUs split about half and half.
@@ -11,10 +11,23 @@ from pathlib import Path
 
 import open_clip
 import torch
+from open_clip.factory import _MODEL_CONFIGS
 from safetensors.torch import save_file
 from torch import nn
 
+LAYERS = {"RN50": (([3, 4, 6, 3], 12), ([1, 2, 1, 1], 2)), "ViT-B-32": ((12, 12), (2, 2))}
+"""Layers of the image and the text tower: CLIP's, and few, which hold each kind of layer and a sequence of two."""
 OPEN_CLIP_NAMES = {"ViT-B/32": "ViT-B-32", "ViT-B/16": "ViT-B-16", "ViT-L/14": "ViT-L-14"}
+
+
+def set_depth(few: bool) -> None:
+    """From now on RN50 and ViT-B/32 have few layers, or CLIP's, in open_clip and for the package, which asks it."""
+    from clipiqa_pyiqa.weights.architecture import shapes_of
+
+    for name, layers in LAYERS.items():
+        for config in (_MODEL_CONFIGS[name], _MODEL_CONFIGS[f"{name}-quickgelu"]):
+            config["vision_cfg"]["layers"], config["text_cfg"]["layers"] = layers[few]
+    shapes_of.cache_clear()
 
 
 def seeded_state_dict(backbone: str = "RN50", seed: int = 0) -> dict[str, torch.Tensor]:

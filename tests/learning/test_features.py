@@ -119,15 +119,3 @@ def test_kill_and_several_processes_at_once(forked, photos, tmp_path):
     assert forked.call(_fill, *writers, folder=tmp_path) == [0, 0, 0]
     metric = FakeMetric()
     assert torch.equal(filled(metric, tmp_path / "three", photos), whole) and metric.encoded == 0
-
-
-def test_damage_is_made_good(photos, tmp_path, caplog):
-    metric = FakeMetric()
-    whole = filled(metric, tmp_path, photos[:2])
-    (file,) = FeatureStore(metric, tmp_path).folder.iterdir()
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content[:-9])  # a damaged line, and one that a kill has cut
-    metric = FakeMetric()
-    assert torch.equal(filled(metric, tmp_path, photos[:2]), whole) and metric.encoded == 2
-    assert "damaged features are encoded again: line " in caplog.text

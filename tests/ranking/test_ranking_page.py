@@ -24,7 +24,6 @@ from clipiqa_pyiqa.ranking.transfers import transfer, undo
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
 VALUES = [0.4, 0.1, 0.8, None, 0.2, 0.6]
-MINI = ["--backbone", "mini", "--device", "cpu"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -172,16 +171,6 @@ class TestShards:
             transfer(shards, tmp_path / "out", "move")
         with pytest.raises(CLIPIQAError, match=r"gone\.tar::1\.png' does not exist: nothing was done"):
             transfer([f"{tmp_path}/gone.tar::1.png"], tmp_path / "out", "copy")
-
-    def test_results_by_shard(self, shards: list[str], tmp_path: Path, capsys: Any) -> None:
-        results, merged = str(tmp_path / "results"), str(tmp_path / "merged.parquet")
-        assert main(["score", f"{tmp_path}/s.tar", "--out", results, "-q", *MINI, "-p", "brightness"]) == 0
-        assert main(["score", "--merge", results, "--out", merged, "-q"]) == 0
-        assert main(["rank", merged, "--worst", "1", "--best", "1"]) == 0
-        _head, worst, best = capsys.readouterr().out.splitlines()
-        assert worst.endswith("::in/0.png  almost uniform") and "::in/1.png" in best
-        assert main(["rank", merged, "--best", "1", "--copy-to", str(tmp_path / "out")]) == 0
-        assert (tmp_path / "out/1.png").read_bytes() == (tmp_path / "1.png").read_bytes()
 
     def test_page(self, shards: list[str], tmp_path: Path) -> None:
         pandas.DataFrame({"path": [*shards, "gone.tar::2.png"], "quality": [0.5, 0.7, 0.1]}).to_csv(

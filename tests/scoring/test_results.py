@@ -94,12 +94,6 @@ class TestContents:
         assert said["provenance"] == dict(HEADER.provenance) and said["columns"] == list(HEADER.columns)
         assert said["sha256"] == hashlib.sha256((tmp_path / "scores.csv").read_bytes()).hexdigest()
 
-    def test_jsonl_text(self, tmp_path: Path) -> None:
-        write(tmp_path / "scores.jsonl", ROWS[3:])
-        (only,) = map(json.loads, (tmp_path / "scores.jsonl").read_text().splitlines())
-        assert only["path"] == "photos/ü–z.jpg" and only["quality"] == 1.0 and only["error"] == ""
-        assert list(only)[-2:] == ["scale", "metric"] and only["metric"] == METRIC and only["kind"] is None
-
     @pytest.mark.parametrize("name", ["metric", "width", "path", "kind", "scale"])
     def test_no_score_is_called_like_another_column(self, name: str) -> None:
         with pytest.raises(ResultsError, match=f"a score cannot be called '{name}'"):

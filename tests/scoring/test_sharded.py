@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import tarfile
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +14,6 @@ import pandas
 import pyarrow
 import pytest
 import torch
-from forked import Forked
 from pyarrow import parquet
 from shard_makers import picture, samples, save_parquet, save_tar
 from standin import Brightness
@@ -189,20 +186,6 @@ class TestResuming:
         with locked(tmp_path / "out/000.parquet"):
             done = score(f"{lake}/a/*.tar", tmp_path / "out")
         assert done.shards == 1 and done.elsewhere == 1
-
-    @pytest.mark.long
-    def test_kill(self, forked: Forked, lake: Path, tmp_path: Path) -> None:
-        """Whatever a kill leaves, the next run makes every image's row, once."""
-        command = ["score", f"{lake}/{{a,b}}/*.tar", "--device", "cpu", "--out", "out"]
-        job = forked.start(command, tmp_path, variables={"STANDIN": "1", "STANDIN_STALL": "3"})
-        for _ in range(300):
-            if (tmp_path / "out/a/000.parquet").exists():
-                break
-            time.sleep(0.1)
-        job.kill(signal.SIGKILL)
-        assert job.wait() == -signal.SIGKILL
-        done = score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", prompts="quality")
-        assert done.counts.images == 7 and frame(tmp_path / "out").path.is_unique
 
 
 def test_results_in_a_store(lake: Path, tmp_path: Path) -> None:

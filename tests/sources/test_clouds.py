@@ -1,14 +1,12 @@
-"""Shards and images on the Hugging Face Hub, in Google Cloud Storage (both from a stand-in) and in memory."""
+"""Shards and images on the Hugging Face Hub, from a stand-in, and in memory."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
-from cloud_standin import BUCKET, REPOSITORY, cloud
+from cloud_standin import REPOSITORY, cloud
 from shard_makers import picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.errors import ImageError
@@ -19,7 +17,6 @@ from clipiqa_pyiqa.sources.members import ShardError
 
 STORES = {
     "hf": ("huggingface_hub", f"hf://datasets/{REPOSITORY}"),
-    "gs": ("gcsfs", f"gs://{BUCKET}"),
     "memory": ("fsspec", "memory://lake"),
 }
 
@@ -39,11 +36,7 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     files["t.parquet"] = save_parquet(folder / "t.parquet", {"image": [picture(50)]}).read_bytes()
     files |= {"photos/a.png": picture(60), "photos/b.nef": b"x"}
     with cloud(files) as server, pytest.MonkeyPatch.context() as patch:
-        if request.param == "hf":
-            patch.setitem(fsspec.config.conf, "hf", {"endpoint": server, "token": False})
-        else:
-            patch.setenv("STORAGE_EMULATOR_HOST", server)
-            patch.setattr(logging.getLogger("gcsfs"), "disabled", True)  # that it has no credentials
+        patch.setitem(fsspec.config.conf, "hf", {"endpoint": server, "token": False})
         for name, content in files.items() if request.param == "memory" else ():
             fsspec.filesystem("memory").pipe(f"/lake/{name}", content)
         yield address
@@ -63,12 +56,3 @@ def test_what_is_not_there(lake: str) -> None:
         find_shards(f"{lake}/gone.png").items[0].read()
     assert find_shards(f"{lake}/no*.tar").problem == f"'{lake}/no*.tar' matches nothing"
     assert find_shards(f"{lake}/nothing").problem == f"'{lake}/nothing' does not exist"
-
-
-def test_the_results_are_those_of_the_disk(lake: str, tmp_path: Path) -> None:
-    from standin import Brightness
-
-    from clipiqa_pyiqa import score_sources
-
-    done = score_sources(Brightness(), f"{lake}/shards/{{000..001}}.tar", out=tmp_path / "out", device="cpu")
-    assert done.is_whole and done.counts.scored == 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from functools import partial
 from typing import Any
 
@@ -59,16 +58,11 @@ def test_scores_are_ours(prompts: Any, as_ours: list[Any], names: list[str], dat
             assert all(same(found[name], expected[:, i]) for i, name in enumerate(names))
 
 
-def test_accumulates_and_resets() -> None:
+def test_a_single_value_is_squeezed_as_torchmetrics_does() -> None:
     metric = CLIPImageQualityAssessment(backbone="mini", prompts=("quality", "sharpness"))
-    for image in IMAGES.split(1):
-        metric.update(image)
-    assert same(metric.compute()["sharpness"], ours(["sharpness"])[:, 0])
-    metric.reset()
     metric.update(IMAGES[:1])
-    assert metric.compute()["quality"].shape == ()  # torchmetrics squeezes a single value
-    single = CLIPImageQualityAssessment(backbone="mini")
-    assert single(IMAGES[:1]).shape == ()  # as torchmetrics squeezes it
+    assert metric.compute()["quality"].shape == ()
+    assert CLIPImageQualityAssessment(backbone="mini")(IMAGES[:1]).shape == ()
 
 
 def test_gradient_reaches_the_pixels() -> None:
@@ -135,14 +129,6 @@ def test_names_of_models() -> None:
     ]
 
 
-def test_pickle_clone_and_state() -> None:
-    metric = CLIPImageQualityAssessment(backbone="mini", prompts=("quality", FREE))
-    metric.update(IMAGES)
-    for other in (pickle.loads(pickle.dumps(metric)), metric.clone()):
-        assert all(same(value, metric.compute()[name]) for name, value in other.compute().items())
-    assert metric.state_dict() == {}
-
-
 def test_plot() -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
@@ -166,7 +152,7 @@ def _work(rank: int, address: str, shares: list[list[int]]) -> None:
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("shares", [[[0, 2], [1, 3]], [[0, 1, 3], []], [[], [2, 1]]])
+@pytest.mark.parametrize("shares", [[[0, 2], [1, 3]], [[0, 1, 3], []]])
 def test_two_processes_are_reduced(forked: Forked, tmp_path: Any, shares: list[list[int]]) -> None:
     address = (tmp_path / "meet").as_uri()
     assert forked.call(_work, (0, address, shares), (1, address, shares), folder=tmp_path) == [0, 0]
