@@ -78,11 +78,6 @@ class TestSummary:
         assert not dataclasses.replace(data, mos=None).pairs
 
 
-def test_nothing_steers_the_terminal() -> None:
-    data = DataSetResult("a\x1b]0;x\x07\nb", pandas.DataFrame({"m": [1.0]}), None, metrics={"m": MetricResult("m")})
-    assert "\x1b" not in Comparison((data,)).table("table")
-
-
 def test_csv_is_the_frame_in_full_precision_with_comments(comparison: Comparison) -> None:
     text, frame = comparison.table("csv"), comparison.frame().replace("", math.nan)
     read = pandas.read_csv(io.StringIO(text), comment="#")

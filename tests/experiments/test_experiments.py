@@ -1,4 +1,4 @@
-"""The experiments as functions: what they return, what they save, and what they leave alone."""
+"""The experiments as functions: what they return and what they save."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from photos import save_grey
 from standin import Brightness
 
-from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.experiments.attribute_sweep import sweep
 from clipiqa_pyiqa.experiments.image_pairs import pairs
 from clipiqa_pyiqa.experiments.radar_chart import radar
@@ -63,14 +62,3 @@ def test_a_result_saves_itself_as_with_out(run, names, folder: Path, tmp_path: P
     pd.testing.assert_frame_equal(result.summary(), kept.summary())
     said = json.loads((tmp_path / "saved/summary.json").read_text())
     assert len(said["summary"]) == len(result.summary()) and said["provenance"]["metric"] == "brightness"
-
-
-def test_a_file_of_another_maker_is_not_replaced(folder: Path, tmp_path: Path) -> None:
-    run, foreign = EXPERIMENTS["pairs"][0], tmp_path / "out/pairs.csv"
-    foreign.parent.mkdir()
-    foreign.write_text("mine")
-    with pytest.raises(CLIPIQAError, match="exists already: pass overwrite"):
-        run(folder, out=foreign.parent)
-    assert foreign.read_text() == "mine" and list(foreign.parent.iterdir()) == [foreign]
-    run(folder, out=foreign.parent, overwrite=True)
-    assert foreign.read_bytes() != b"mine"

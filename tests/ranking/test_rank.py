@@ -1,4 +1,4 @@
-"""``clipiqa rank``, and what all experiments share: scores kept as they come, bad images, unwritable output."""
+"""``clipiqa rank``, and what all experiments share: questions of one pass, bad images, unwritable output."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from standin import Brightness
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.experiments.experiment import file_names
-from clipiqa_pyiqa.experiments.scores import Record, score_images
+from clipiqa_pyiqa.experiments.scores import score_images
 from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank_sheet, ranking
-from clipiqa_pyiqa.scoring.result_files import Output, read_results
 
 
 @pytest.fixture
@@ -38,28 +37,6 @@ class TestScores:
         assert scores.questions == ["happy", "Crisp photo.|Hazy photo."]
         np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
         np.testing.assert_allclose(scores.frame.iloc[:, 1], scores.frame["happy"] / 2, atol=1e-6)
-
-    def test_a_run_that_is_broken_off_loses_nothing_and_repeats_nothing(
-        self, greys: list[Path], tmp_path: Path
-    ) -> None:
-        kept = tmp_path / "scores.csv"
-        seen: list[str] = []
-
-        def stop(row: object) -> None:
-            seen.append(str(row))
-            if len(seen) == 3:
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            score_images(
-                Brightness(), greys, "happy", batch_size=1, workers=1, record=Record(Output(kept, "csv"), stop)
-            )
-        done = [row.path for row in read_results(tmp_path / "scores.csv.part.jsonl")[1]]
-        assert done == [str(path) for path in greys[:3]]  # a row is kept before it is told
-        metric = Brightness()
-        scores = score_images(metric, greys, "happy", record=Record(Output(kept, "csv", resume=True)))
-        assert sum(batch[0] for batch in metric.batches) == 2
-        np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
 
     @pytest.mark.parametrize(
         ("metric", "message"),

@@ -66,9 +66,6 @@ class TestPick:
         assert capsys.readouterr().out == "   MOS  path\n0.1000  a/1.png\n0.2000  b/4.png\n"
         assert main(["rank", str(folder / "scores.csv"), "--by", "niqe", "--below", "20%"]) == 0  # the worst fifth
         assert capsys.readouterr().out == "  niqe  path\n9.0000  a/1.png\n"
-        command = ["rank", str(folder / "scores.csv"), "--count", "1", "--columns", "Image Name", "MOS"]
-        assert main(command) == 0
-        assert capsys.readouterr().out == "   MOS  path\n0.1000  a/1.png\n0.8000  a/2.png\n"
 
 
 class TestTransfer:

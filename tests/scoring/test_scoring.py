@@ -125,15 +125,6 @@ class TestColumns:
             score_paths(Brightness(), [], "sharpnes")
 
 
-class TestSources:
-    def test_folders_and_globs_stand_for_their_images(self, make: Any, tmp_path: Path) -> None:
-        paths = make([SQUARE] * 3)
-        for given in (tmp_path, str(tmp_path / "*.png"), [tmp_path / "0000.png", str(tmp_path / "000[12].png")]):
-            assert [row.path for row in score_paths(Brightness(), given)] == paths
-        (row,) = score_paths(Brightness(), str(tmp_path / "*.gif"))
-        assert row.error == f"'{tmp_path}/*.gif' matches nothing."
-
-
 def noise(deviation: float, mean: float = 20, side: int = 96) -> torch.Tensor:
     return (mean + deviation * torch.randn(3, side, side, generator=torch.Generator().manual_seed(0))) / 255
 
