@@ -91,7 +91,7 @@ def compare(
     choice("published", published, {name: name for name in ("", *SOURCES)})
     choice("fit_parameters", fit_parameters, {4: 4, 5: 5})
     where, report = find_device(device), progress or (lambda *_: None)
-    options = Options(where, batch_size, workers or default_workers(), seed, report, strict)
+    options = Options(where, batch_size, workers or default_workers(), seed, report)
     folder = None
     if out is not None:
         inputs = [path for data in sets for path in (*data.paths, data.table)]

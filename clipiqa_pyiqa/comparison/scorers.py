@@ -50,7 +50,6 @@ class Options:
     workers: int
     seed: int
     progress: Progress
-    strict: bool = False
 
 
 def score_data_set(data: DataSet, metrics: Sequence[BuiltMetric], store: ScoreStore, options: Options) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import math
 import os
@@ -86,8 +85,7 @@ def _entries(value: Any, *key: str) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _weights_sha256(metric: BuiltMetric) -> str:
-    score = inspect.unwrap(metric.score)
-    net = getattr(score, "net", score)
+    net = getattr(metric.score, "net", metric.score)
     if not isinstance(net, torch.nn.Module):
         return ""
     known = {**net.state_dict(), **{k: v for k, v in vars(net).items() if isinstance(v, torch.Tensor | np.ndarray)}}

@@ -17,7 +17,7 @@ from ...datasets.specification import CompareError
 from ...errors import nearest
 from .table_metrics import TableMetric, parse_names
 from .values import MethodScores
-from .views import View, has_alpha
+from .views import WHOLE, View, has_alpha, sides
 
 Scores = TypeVar("Scores", bound=MethodScores)
 _NOTHING = ("", "-", "–", "—", "n/a")
@@ -39,7 +39,6 @@ _VARIANTS = (  # change -> metric, as written after -m; a row has the variants o
     {"KonIQ": "musiq", "SPAQ": "musiq-spaq"},
     {"AlexNet": "lpips", "VGG": "lpips-vgg"},
 )
-_ALPHA = "alpha dropped"
 _WEIGHTS = ("backbone", "clip_weights", "pretrained_model_path")  # options that a change keeps
 _COLUMNS = ["test_set", "method", "metric", "change", "value", "units", "verdict", "reason"]
 
@@ -128,17 +127,25 @@ def explain(
     assert found.expected is not None
     wrong = found.expected[~found.expected["agrees"]]
     is_transparent = any(map(has_alpha, found.pictures.inputs))
+    sizes = sides(found.pictures.inputs)
     trials = [wrong.iloc[:0].assign(change="", value=math.nan, reason="")]
     for metric in metrics:
         label = metric.spec.label
         cells = wrong[wrong["metric"] == label]
-        for change, variant in _changes(metric, is_transparent) if len(cells) else ():
-            if isinstance(variant, str):
-                trials.append(cells.assign(change=change, value=math.nan, reason=variant))
-                continue
-            other = score([variant], change == _ALPHA)
-            values = [other.mean(cell.test_set, label, cell.method) for cell in cells.itertuples()]
-            trials.append(cells.assign(change=change, value=values, reason=other.columns[label].error))
+        if cells.empty or metric.spec.of_sets:
+            continue
+        metric = replace(metric, built=found.built[label])
+        alpha = (
+            ("alpha dropped", metric if is_transparent else replace(metric, built="no picture has transparency")),
+            ("alpha kept", replace(metric, built="pyiqa's metrics take three channels")),
+        )
+        for drop_alpha, changes in ((False, _changes(metric, sizes)), (True, alpha)):
+            asked = {name: replace(m, spec=replace(m.spec, label=f"{label} ({name})")) for name, m in changes}
+            other = score([*asked.values()], drop_alpha)  # reads each picture once for all changes
+            for change, each in asked.items():
+                means = [other.mean(cell.test_set, each.spec.label, cell.method) for cell in cells.itertuples()]
+                reason = other.columns[each.spec.label].error
+                trials.append(cells.assign(change=change, value=means, reason=reason))
     tried = add_units(pandas.concat(trials), "value")
     tried["verdict"] = tried["agrees"].map({True: "fits", False: "refuted"}).mask(tried["value"].isna(), "not tried")
     return tried[_COLUMNS]
@@ -162,21 +169,21 @@ def summarize(explained: pandas.DataFrame) -> list[str]:
     return lines
 
 
-def _changes(metric: TableMetric, is_transparent: bool) -> Iterator[tuple[str, TableMetric | str]]:
+def _changes(metric: TableMetric, sizes: set[int]) -> Iterator[tuple[str, TableMetric]]:
     spec, view = metric.spec, metric.view
     kept = {key: value for key, value in spec.options.items() if key in _WEIGHTS}
     for variants in map(parse_names, _VARIANTS):
         for variant in variants if any(spec.name == each.name for each in variants) else ():
             options = {**(kept if variant.name == spec.name else {}), **variant.options}
             if (variant.name, options) != (spec.name, dict(spec.options)):
-                yield variant.label, TableMetric(replace(variant, label=spec.label, options=options), view)
-    if spec.of_sets:
-        return
+                yield variant.label, TableMetric(replace(variant, options=options), view)
     views = [replace(view, crop=crop) for crop in (0, 4)]
     if spec.mode == "NR":
         views += [View(square=512), View(center=224), View(center=512)]
-    yield from ((each.words, replace(metric, view=each)) for each in views if each != view)
+    for each in views:
+        if each != view:
+            is_same = sizes in ({each.square}, {each.center})  # a CLIP's scores depend on the batch in the last digits
+            same = View(center=512) if getattr(metric.built, "net", None) else WHOLE
+            yield each.words, replace(metric, view=same if is_same else each)
     half = replace(metric, view=replace(view, autocast=True))
-    yield "fp16 (autocast)", half if torch.cuda.is_available() else "there is no CUDA here"
-    yield _ALPHA, metric if is_transparent else "no picture has transparency"
-    yield "alpha kept", "pyiqa's metrics take three channels"
+    yield "fp16 (autocast)", half if torch.cuda.is_available() else replace(metric, built="there is no CUDA here")

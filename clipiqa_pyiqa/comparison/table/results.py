@@ -137,13 +137,13 @@ def _difference(found: MethodScores, label: str, value: pandas.Series) -> Cell:
 
 
 def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -> Table:
-    heads = ("method", "metric", "published", "computed", "units", "agrees")
+    heads = ("method", "metric", "published", "computed", "units")
     rows = []
     for row in expected.itertuples():
-        computed = shown(row.computed, len(row.published.partition(".")[2]))
-        texts = (row.metric, row.published, computed, shown(row.units, 1), "✓" if row.agrees else "✗")
+        computed = f"{shown(row.computed, len(row.published.partition('.')[2]))} {'✓' if row.agrees else '✗'}"
+        texts = (row.metric, row.published, computed, shown(row.units, 1))
         rows.append((Cell(f"{row.test_set} {row.method}".strip()), *map(Cell, texts)))
-    count = f"{expected['agrees'].sum()} of {counted(len(expected), 'published number')}"
+    count = f"{expected['agrees'].sum()} of {len(expected)} published numbers"
     text = f"{count} agree within one unit of the last digit (✓)."
     after = () if explained is None else tuple(summarize(explained))
     columns = tuple(map(Column, heads))

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from .published import explain as try_changes
 from .published import read_expected, with_published
 from .results import WRITTEN, MethodTable
 from .scoring import score_pictures
-from .table_metrics import TableMetric, parse_table_metrics
+from .table_metrics import parse_table_metrics
 
 _LOCKED = ("metrics", "crop_border", "values", "seed", "by_folder")  # arguments that a lock stores
 
@@ -120,7 +121,7 @@ def table(
         raise CompareError(f"the protocol's formula has no value {unknown[0]!r}.")
     check_weights([each.spec for each in wanted], trust_weights)
     report = progress or (lambda *_: None)
-    options = Options(find_device(device), batch_size, workers or default_workers(), seed, report, strict)
+    options = Options(find_device(device), batch_size, workers or default_workers(), seed, report)
     pictures = match_pictures(
         folders,
         reference,
@@ -137,11 +138,8 @@ def table(
         if overwrite:
             store.clear()
         store.load()
-
-        def score(asked: Sequence[TableMetric], drop_alpha: bool = False) -> MethodTable:
-            return score_pictures(asked, pictures, first, store, options, chosen.unequal, drop_alpha)
-
-        found = score(wanted)
+        score = partial(score_pictures, pictures, first, store, options, chosen.unequal)
+        found = score(wanted, strict=strict)
         if chosen.per_picture:
             rows = found.scores[found.of_images].to_dict("records")
             found.scores[chosen.score] = [chosen.combine(row, inputs) for row in rows]

@@ -38,28 +38,28 @@ _REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' 
 
 
 def score_pictures(
-    metrics: Sequence[TableMetric],
     pictures: Pictures,
     baseline: str,
     store: ScoreStore,
     options: Options,
-    unequal: str = "",
+    unequal: str,
+    metrics: Sequence[TableMetric],
     drop_alpha: bool = False,
+    strict: bool = False,
 ) -> MethodTable:
     """Return the scores of every picture and set; ``drop_alpha`` ignores transparency."""
-    specs, built = [each.spec for each in metrics], {}
+    specs, built, seeing = [each.spec for each in metrics], {}, {}
     for each in metrics:
-        metric = build_or_explain(each.spec, options.device, options.seed, options.strict)
-        built[each.spec.label] = with_view(metric, each.view, options.device)
-    ready = [metric for metric in built.values() if isinstance(metric, BuiltMetric)]
+        metric = each.built or build_or_explain(each.spec, options.device, options.seed, strict)
+        built[each.spec.label], seeing[each.spec.label] = metric, with_view(metric, each.view, options.device)
+    ready = [metric for metric in seeing.values() if isinstance(metric, BuiltMetric)]
     rows = [
         {"test_set": test_set, "image": name, "method": method, "path": path}
         for test_set, names in pictures.test_sets.items()
         for name in names
         for method, path in pictures.files.loc[name].items()
     ]
-    references = pictures.references if any(spec.mode == "FR" for spec in specs) else {}
-    data = _data_set(rows, references, unequal, drop_alpha)
+    data = _data_set(rows, pictures.references, unequal, drop_alpha)
     images = pandas.DataFrame(rows, data.paths)
     sets = _sets(images, pictures.references) if any(spec.of_sets for spec in specs) else images.iloc[:0]
     with kept_random_state():
@@ -73,7 +73,7 @@ def score_pictures(
     frames: list[pandas.DataFrame] = []
     for of_sets, head in ((False, images), (True, sets[["test_set", "method"]])):
         those = [spec for spec in specs if spec.of_sets == of_sets]
-        scores, found = stored_scores(those, built, store, list(head.index))
+        scores, found = stored_scores(those, seeing, store, list(head.index))
         frames.append(pandas.concat([head, scores], axis=1).reset_index(drop=True))
         results |= found
     columns = {spec.label: results[spec.label] for spec in specs}

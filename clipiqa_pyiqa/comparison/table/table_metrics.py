@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...datasets.specification import CompareError, parse_specifications
-from ..metrics import MetricSpec, parse_metrics
+from ..metrics import BuiltMetric, MetricSpec, parse_metrics
 from .protocols import NO_PROTOCOL, Protocol
 from .views import WHOLE, View
 
@@ -26,8 +26,11 @@ _Y = {  # of pyiqa's colour spaces
 
 @dataclass(frozen=True)
 class TableMetric:
+    """A metric and the view of pictures that it gets; ``built`` is the metric without the view, if it is built."""
+
     spec: MetricSpec
     view: View = WHOLE
+    built: BuiltMetric | str = ""
 
     @property
     def needs_reference(self) -> bool:

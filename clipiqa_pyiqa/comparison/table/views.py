@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import update_wrapper
 from typing import Any
 
 import torch
@@ -74,7 +75,6 @@ def with_view(metric: BuiltMetric | str, view: View, device: torch.device) -> Bu
         with torch.autocast(device.type, torch.float16, enabled=is_half):
             return score(*map(view, images))
 
-    update_wrapper(scored, score, assigned=(), updated=())
     provenance = {**metric.provenance, "seen": view.words}
     if view.autocast:
         provenance["precision"] = "fp16 (autocast)" if is_half else "fp32 (in the source fp16, by autocast on CUDA)"
@@ -93,9 +93,16 @@ def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tenso
     return x, reference
 
 
+def sides(paths: Iterable[str]) -> set[int]:
+    """Return all widths and heights of the pictures that can be read."""
+    found = set[int]()
+    for path in paths:
+        with contextlib.suppress(OSError), Image.open(path) as image:
+            found.update(image.size)
+    return found
+
+
 def has_alpha(path: str) -> bool:
-    try:
-        with Image.open(path) as image:
-            return image.has_transparency_data
-    except OSError:
-        return False
+    with contextlib.suppress(OSError), Image.open(path) as image:
+        return image.has_transparency_data
+    return False
