@@ -138,7 +138,6 @@ class TestFailures:
         [
             (["gone.png"], r"'gone.png' does not exist: there is nothing to score."),
             (["--prompts", "quality", "PHOTOS"], "no PATH given: .*before --prompts"),
-            (["PHOTOS", "--max-side", "5"], "max_side must be at least 32"),
             (["PHOTOS", "--batch-size", "0"], "batch_size must be between 1"),
             (["PHOTOS", "--format", "parquet"], "parquet results are not text: name a file with --out"),
             (["PHOTOS", "--out", "nowhere/scores.csv"], "there is no folder"),

@@ -233,7 +233,6 @@ class TestPage:
     [
         ([], "no PATH given"),
         (["{scores}", "--paths"], "no photo is picked"),
-        (["{scores}", "--move-to", "x"], "no photo is picked"),
         (["{scores}", "--by", "MUS", "--worst", "1"], "no scores called 'MUS': did you mean 'MOS'"),
         (["{scores}", "--prompts", "quality"], "a score file holds scores"),
         (["{root}/photos", "--columns", "MOS"], "columns and root need a score file"),
