@@ -36,7 +36,7 @@ COMMANDS = {
     "verify": "check whether your weights give the published scores",
     "radar": "draw the look and feel of images on radar charts",
     "sweep": "test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps",
-    "pairs": "test whether the better of two versions of a picture scores higher",
+    "pairs": "test whether the better of two versions of an image scores higher",
     "rank": "find the best and the worst images of a folder, by any question",
     "agreement": "test whether the metric chooses between two images as people do",
 }

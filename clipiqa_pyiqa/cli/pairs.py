@@ -6,7 +6,7 @@ from .options.experiment import AskingRun
 
 
 def run(low: str, high: str, run: AskingRun, *, skip_unpaired: bool = False, count: int = 10) -> int:
-    """Test whether the better of two versions of a picture scores higher (paper's Fig. 5).
+    """Test whether the better of two versions of an image scores higher (paper's Fig. 5).
 
     Two images form a pair if their paths in the folders are equal without suffix, or if the wildcards of quoted
     patterns match the same text. The table has the share of pairs in the right order, the mean difference (high minus

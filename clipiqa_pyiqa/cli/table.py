@@ -21,7 +21,7 @@ class Methods:
     Args:
         methods (NAME=FOLDER): methods; see below
         metrics (-m METRIC): metrics; see below
-        reference (FOLDER): reference pictures, for psnr-y, lpips, fid, …
+        reference (FOLDER): reference images, for psnr-y, lpips, fid, …
         baseline: method to compare with; default: the first
         protocol: use a paper's metrics and settings; see `clipiqa protocols`
         crop_border (PX): pixels to cut off each side before full-reference metrics; default: the protocol's, else 0
@@ -30,7 +30,7 @@ class Methods:
         explain: try changes to metrics that may explain why published numbers differ
         lock (FILE): write everything that the numbers depend on to this file
         locked (FILE): compute the numbers of a --lock file again
-        skip_missing: leave out pictures that are not in every folder
+        skip_missing: leave out images that are not in every folder
         seed: seed of random metrics
         trust_weights: load files and URLs that could run code
         strict: stop early if a metric cannot be built
@@ -78,7 +78,7 @@ def run(
 
     Args:
         value (NAME=NUMBER): a number for the protocol's formula
-        one_set: all pictures are one test set
+        one_set: all images are one test set
         format: format of the printed table
         describe: print a sentence about each metric, not the table
         report: write an HTML page into --out

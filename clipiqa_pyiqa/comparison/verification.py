@@ -23,7 +23,7 @@ PIQ = "piq, tests/assets: the official code with OpenAI's RN50 in fp16 (so ±0.0
 TORCHMETRICS = "torchmetrics, doctest of clip_image_quality_assessment, and pull request 1931: noise fed unscaled"
 OSEDIFF = "OSEDiff at fcc4f09, results_osediff of benchmark_drealsr: pyiqa's clipiqa with OpenAI's RN50 on a GPU"
 PICTURES = {"i01.bmp": 0.89160156, "i01_01_5.bmp": 0.45898438}
-"""Picture that this package may not distribute -> published score of ``quality``."""
+"""Image that this package may not distribute -> published score of ``quality``."""
 NOISE = {"quality": (0.8894, 0.8902), "brightness": (0.5507, 0.5208)}
 """Question -> published scores of torchmetrics' two noise images."""
 _OSEDIFF_FILE = Path(__file__).parents[1] / "data" / "osediff_drealsr.csv"
@@ -89,7 +89,7 @@ def verify(
 
     Args:
         metric: CLIP-IQA, or a function that builds CLIP-IQA after the images are found.
-        images: Files, folders and globs that hold pictures with published scores.
+        images: Files, folders and globs that hold images with published scores.
     """
     found = find_inputs(map(str, images))
     if found.problems:
@@ -128,7 +128,7 @@ def check_osediff(score: Callable[[torch.Tensor], float], files: Iterable[Path],
     apart = [abs(score(_read(path)) - published[sha256]) for sha256, path in found.items() if sha256 in published]
     checks = []
     for name, got in {"median": median(apart), "largest": max(apart)}.items() if apart else ():
-        subject = f"{name} distance of {len(apart)} pictures of OSEDiff"
+        subject = f"{name} distance of {len(apart)} images of OSEDiff"
         checks.append(Check(subject, "pyiqa", 0.0, _OSEDIFF_DISTANCES[name], OSEDIFF, got, binding))
     return checks
 

@@ -45,18 +45,18 @@ class _Version(NamedTuple):
     amount: float
 
     @property
-    def name(self) -> str:  # changes that leave the picture as it is have one name
+    def name(self) -> str:  # changes that leave the image as it is have one name
         words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
         return f"{self.path} [scale {self.scale:g}, {words}]"
 
 
 @dataclass(frozen=True)
 class Sweep(ExperimentResult):
-    """Scores of pictures that were changed in steps.
+    """Scores of images that were changed in steps.
 
     Attributes:
-        frame: One row per picture, scale, change and step. Columns: ``path``; ``scale``; ``width`` and ``height`` of
-            the scored picture; ``change``; ``step`` (step 0 has the least of the attribute); ``amount``; one column
+        frame: One row per image, scale, change and step. Columns: ``path``; ``scale``; ``width`` and ``height`` of
+            the scored image; ``change``; ``step`` (step 0 has the least of the attribute); ``amount``; one column
             per question.
         questions: Names of the questions; the changes' names come first.
     """
@@ -67,7 +67,7 @@ class Sweep(ExperimentResult):
     provenance: Mapping[str, Any]
 
     def spearman(self) -> pandas.DataFrame:
-        """Return Spearman's correlation of score with step per picture, scale and change; NaN for constant scores."""
+        """Return Spearman's correlation of score with step per image, scale and change; NaN for constant scores."""
         import pandas
 
         rows = []
@@ -108,7 +108,7 @@ class Sweep(ExperimentResult):
         for axes, (change, scores) in zip(panels, changes, strict=True):
             _draw_curves(axes, CHANGES[str(change)], scores)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
-        figure.suptitle(f"Mean of {self.frame['path'].nunique()} pictures; band: the middle 80 % of them", fontsize=10)
+        figure.suptitle(f"Mean of {self.frame['path'].nunique()} images; band: the middle 80 % of them", fontsize=10)
         return figure
 
 
@@ -139,7 +139,7 @@ def sweep(
     seed: int = 0,
     **options: Unpack[RunOptions],
 ) -> Sweep:
-    """Return scores of pictures that are changed in steps (Fig. 4).
+    """Return scores of images that are changed in steps (Fig. 4).
 
     Args:
         metric, paths, template, options: As for :func:`~.ranking.rank`.

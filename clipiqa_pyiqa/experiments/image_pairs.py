@@ -1,4 +1,4 @@
-"""Experiment of Fig. 5: whether the better of two versions of a picture scores higher."""
+"""Experiment of Fig. 5: whether the better of two versions of an image scores higher."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SIDES = ("low", "high")
 
 @dataclass(frozen=True)
 class PairScores(ExperimentResult):
-    """Scores of two versions of each picture.
+    """Scores of two versions of each image.
 
     Attributes:
         frame: Index ``name``; columns ``low`` and ``high`` (files), then per question ``<question> low``, ``<question>
@@ -147,7 +147,7 @@ def pairs(
     count: int = 10,
     **options: Unpack[RunOptions],
 ) -> PairScores:
-    """Return scores of two versions of each picture (Fig. 5).
+    """Return scores of two versions of each image (Fig. 5).
 
     Args:
         metric, prompts, template, options: As for :func:`~.ranking.rank`.

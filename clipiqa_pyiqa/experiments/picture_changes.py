@@ -1,4 +1,4 @@
-"""Changes of pictures along the paper's attributes (Sec. 3.2)."""
+"""Changes of images along the paper's attributes (Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..images.reader import read_image
 
 @dataclass(frozen=True)
 class Change:
-    """A change of one attribute of a picture.
+    """A change of one attribute of an image.
 
     Attributes:
         question: Name of the prompt pair whose score should grow from ``first`` to ``last``.
         first, last: Amounts with least and most of the attribute.
         plain: Amount that changes nothing.
-        apply: Function of picture, amount and seed -> changed picture of the same size.
+        apply: Function of image, amount and seed -> changed image of the same size.
     """
 
     question: str
@@ -36,7 +36,7 @@ class Change:
 
 
 def read_scaled(path: str, scale: float, cost: int = 0, **limits: Any) -> Image.Image:
-    """Return a picture with sides multiplied by ``scale``, if there is memory for it and ``cost`` bytes per pixel."""
+    """Return an image with sides multiplied by ``scale``, if there is memory for it and ``cost`` bytes per pixel."""
     record = read_image(path, **limits)
     picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
     width, height = (max(1, round(side * scale)) for side in record.size)

@@ -169,7 +169,7 @@ def test_pictures_match_by_name_or_pattern(results: Path, tmp_path: Path) -> Non
     few = shutil.copytree(results / "mild", tmp_path / "few")
     shutil.rmtree(few / "Set2")
     methods = {"strong": str(results / "strong"), "few": str(few)}
-    with pytest.raises(CLIPIQAError, match=r"2 of 5 pictures are not in all folders \(few lacks 'Set2/0', "):
+    with pytest.raises(CLIPIQAError, match=r"2 of 5 images are not in all folders \(few lacks 'Set2/0', "):
         match_pictures(methods)
     found = match_pictures(methods, skip_missing=True)
     assert list(found.test_sets) == ["Set3"] and "few lacks" in found.left_out[0]
@@ -183,7 +183,7 @@ def test_pictures_match_by_name_or_pattern(results: Path, tmp_path: Path) -> Non
         (["mild"], {}, "a method must be NAME=FOLDER; got 'mild='"),
         (["a={root}/mild", "a={root}/strong"], {}, "two methods are called 'a'"),
         (["a={root}/nowhere"], {}, "is no folder"),
-        (["a={root}/mild/Set3", "b={root}/gt"], {}, "no picture is in all folders"),
+        (["a={root}/mild/Set3", "b={root}/gt"], {}, "no image is in all folders"),
         (["a={root}/mild"], {"metrics": "psnr-y"}, "psnr-y needs reference images"),
         (["a={root}/mild"], {"baseline": "c"}, "the baseline 'c' is not one of the methods: choose one of a"),
         (["a={root}/mild"], {"metrics": None}, "no metric is given"),

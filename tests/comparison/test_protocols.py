@@ -108,13 +108,13 @@ def seeded(clip: dict[str, Any], name: str, device: Any = None, **options: Any) 
 
 
 def make_pictures(root: Path, width: int, height: int, start: int = 0) -> Path:
-    """Three pictures in two folders, as ``ours`` made them and as they are; ``set`` has them in one folder."""
+    """Six pictures in two folders, as ``ours`` made them and as they are; ``set`` has them in one folder."""
     photo = Image.open(PHOTO).convert("RGB").resize((900, 600))
-    for number in range(3):
+    for number in range(6):
         left, top = start + 50 * number, start + 60 * number
         crop = photo.crop((left, top, left + width, top + height))
         for method, radius in {"gt": 0.0, "ours": 1.0}.items():
-            for folder in (f"{method}/{'CelebA' if number < 2 else 'CelebChild'}", f"set/{method}"):
+            for folder in (f"{method}/{'CelebA' if number < 4 else 'CelebChild'}", f"set/{method}"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
                 crop.filter(ImageFilter.GaussianBlur(radius)).save(root / folder / f"{number}.png")
     return root
@@ -230,8 +230,8 @@ def test_numbers_are_those_of_the_sources_script(
             seen = [center_crop(image, sides).contiguous() for image in (x, gt)]
             row[label] = float(make(metric, **options)(*seen[: 1 + (label in FULL_REFERENCE)]))
         rows.append(row)
-    shares = [1 / 2 * 2 / 3] * 2 + [1 / 3] if name == "ntire-faces" else [1 / 3] * 3
-    shares = [1 / 4] * 2 + [1 / 2] if name in ("vbench", "stablevsr") else shares
+    shares = [0.25 * 2 / 3] * 4 + [0.5 * 1 / 3] * 2 if name == "ntire-faces" else [1 / 6] * 6
+    shares = [1 / 8] * 4 + [1 / 4] * 2 if name in ("vbench", "stablevsr") else shares
     expected = {label: sum(s * row[label] for s, row in zip(shares, rows, strict=True)) for label in rows[0]}
     values = {"speedup": 113.85} if name == "ntire-mobile" else None
     found = compare(pictures, protocol=name, values=values)
@@ -300,7 +300,7 @@ def test_osediffs_own_numbers_are_reproduced(label: str, tolerance: float) -> No
 def test_golden_pictures_are_known_by_their_hashes(tmp_path: Path) -> None:
     (tmp_path / "other.png").write_bytes(b"another picture")
     median, largest = check_osediff(lambda x: 0.5, [tmp_path / "other.png", *(OSEDIFF / "sr").iterdir()])
-    assert median.subject == "median distance of 12 pictures of OSEDiff" and 0 < median.got < largest.got
+    assert median.subject == "median distance of 12 images of OSEDiff" and 0 < median.got < largest.got
     assert check_osediff(lambda x: 0.5, [tmp_path / "other.png"]) == []
 
 

@@ -189,7 +189,7 @@ def test_published_files_that_are_not_there(monkeypatch, tmp_path):
         ({"context": {"n_ctx": 74}}, "CLIP reads 77"),
         ({"context": {"init": "zeros"}}, "'x' or 'random'"),
         ({"context": 16}, "context must be a dict"),
-        ({"prompts": ["sharpness", "quality"]}, "must be one pair of texts"),
+        ({"prompts": ["sharpness", "quality"]}, "need a single pair as prompts"),
     ],
 )
 def test_options_that_cannot_be(options, message):

@@ -124,7 +124,7 @@ def test_tokens_are_counted_as_clip_counts_them() -> None:
         (("a", "b", "c"), "pair of two texts"),
         (("Good photo.", " \n"), "CLIP reads nothing in ''"),
         (("Good photo.", "&nbsp;"), "CLIP reads nothing in '&nbsp;'"),
-        (("Good photo.", "GOOD  photo."), "both sides of the pair read the same"),
+        (("Good photo.", "GOOD  photo."), "CLIP reads both texts of the pair as the same text"),
         (("photo " * 76, "Bad photo."), "has 78 tokens .* CLIP reads 77"),
         (("Good <end_of_text> photo.", "Bad photo."), "start or end mark"),
         (("Good \udc80 photo.", "Bad photo."), "not valid Unicode"),

@@ -1,4 +1,4 @@
-"""Pictures of several methods, matched by name within test sets."""
+"""Images of several methods, matched by name within test sets."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Place = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of several methods, matched by name.
+    """The images of several methods, matched by name.
 
     Attributes:
-        files: A row per picture, a column per method.
-        references: Picture -> reference.
-        test_sets: Test set -> pictures; a single test set is called ``''``.
-        left_out: Sentences on pictures that are left out.
-        weights: Picture -> weight in means; empty for equal weights.
+        files: A row per image, a column per method.
+        references: Image -> reference.
+        test_sets: Test set -> images; a single test set is called ``''``.
+        left_out: Sentences on images that are left out.
+        weights: Image -> weight in means; empty for equal weights.
     """
 
     files: pandas.DataFrame
@@ -62,23 +62,23 @@ def match_pictures(
     removed: str = "",
     average: str | Mapping[str, float] = "images",
 ) -> Pictures:
-    """Return the pictures of several methods, matched by name; options as in ``table`` and ``Protocol``."""
+    """Return the images of several methods, matched by name; options as in ``table`` and ``Protocol``."""
     named = {method: pandas.Series(_without(removed, named_images(place))) for method, place in methods.items()}
-    files = pandas.concat(named, axis=1, sort=False)  # a row per picture that any method has
+    files = pandas.concat(named, axis=1, sort=False)  # a row per image that any method has
     references = {} if reference is None else named_images(os.path.expanduser(os.fspath(reference)))
     everywhere = files.assign(**{"the reference": pandas.Series(references)}) if reference is not None else files
     shared = everywhere.dropna()
     if shared.empty:
         examples = "; ".join(f"{who} has {few(paths.dropna().index[:3])}" for who, paths in everywhere.items())
         raise CompareError(
-            f"no picture is in all folders ({examples}): give folders whose files have the same names, or patterns "
-            "such as 'out/*_ours.png', which pair pictures by the text that * matches."
+            f"no image is in all folders ({examples}): give folders whose files have the same names, or patterns "
+            "such as 'out/*_ours.png', which pair images by the text that * matches."
         )
     lines = [f"{who} lacks {few(files.index[paths.isna()])}" for who, paths in everywhere.items() if paths.hasnans]
     if lines and not skip_missing:
         raise CompareError(
-            f"{len(files) - len(shared)} of {counted(len(files), 'picture')} are not in all folders ({'; '.join(lines)}"
-            "): complete the folders, or leave these pictures out (skip_missing)."
+            f"{len(files) - len(shared)} of {counted(len(files), 'image')} are not in all folders ({'; '.join(lines)}"
+            "): complete the folders, or leave these images out (skip_missing)."
         )
     left_out = [f"{line}: left out of all methods" for line in lines]
     if extra := [name for name in references if name not in files.index]:
@@ -96,7 +96,7 @@ def match_pictures(
 def _without(removed: str, found: Mapping[str, str]) -> dict[str, str]:
     names = {name.replace(removed, "") if removed else name: path for name, path in found.items()}
     if len(names) < len(found):
-        raise CompareError(f"two pictures have the same name without {removed!r}: rename one of them.")
+        raise CompareError(f"two images have the same name without {removed!r}: rename one of them.")
     return names
 
 

@@ -10,7 +10,7 @@ from ...report.html import embedded, render
 from ...report.table import Table
 from .values import MethodScores, shown
 
-_SHOWN = 10  # pictures whose crops are shown
+_SHOWN = 10  # images whose crops are shown
 
 
 def report_page(found: MethodScores, tables: Sequence[Table], exactly: Iterable[str]) -> str:

@@ -28,7 +28,7 @@ CERTAINTY = {
     "author": "as far as its author said",
     "user": "as its users reconstructed it",
 }
-FORMULA_OF = {False: "the means", True: "each picture, then averaged"}
+FORMULA_OF = {False: "the means", True: "each image, then averaged"}
 UNEQUAL = {
     "": "refused",
     "cut": "both cut at the bottom and the right to the smaller height and width",
@@ -54,10 +54,10 @@ class Protocol:
         metrics: Label -> metric, as written after ``-m``.
         not_computed: Label -> why pyiqa cannot compute the metric.
         view, views: View for all metrics; label -> changes to this view.
-        removed: Text to remove from names of the methods' pictures.
+        removed: Text to remove from names of the methods' images.
         average: ``'images'``, ``'sequences'``, or sub-folder -> weight.
         score, formula: Name and formula of a combined score.
-        per_picture: Whether the formula takes each picture's scores instead of the means.
+        per_picture: Whether the formula takes each image's scores instead of the means.
         values: Name of a number that the user gives -> its meaning.
     """
 

@@ -118,7 +118,7 @@ def explain(
 
     Args:
         found: Scores with published numbers.
-        score: Function that scores the pictures with given metrics; True drops alpha (transparency).
+        score: Function that scores the images with given metrics; True drops alpha (transparency).
 
     Returns:
         Columns ``test_set``, ``method``, ``metric``, ``change``, ``value``, ``units`` (above the published number),
@@ -136,12 +136,12 @@ def explain(
             continue
         metric = replace(metric, built=found.built[label])
         alpha = (
-            ("alpha dropped", metric if is_transparent else replace(metric, built="no picture has transparency")),
+            ("alpha dropped", metric if is_transparent else replace(metric, built="no image has transparency")),
             ("alpha kept", replace(metric, built="pyiqa's metrics take three channels")),
         )
         for drop_alpha, changes in ((False, _changes(metric, sizes)), (True, alpha)):
             asked = {name: replace(m, spec=replace(m.spec, label=f"{label} ({name})")) for name, m in changes}
-            other = score([*asked.values()], drop_alpha)  # reads each picture once for all changes
+            other = score([*asked.values()], drop_alpha)  # reads each image once for all changes
             for change, each in asked.items():
                 means = [other.mean(cell.test_set, each.spec.label, cell.method) for cell in cells.itertuples()]
                 reason = other.columns[each.spec.label].error
@@ -159,7 +159,7 @@ def summarize(explained: pandas.DataFrame) -> list[str]:
         fit = (tried["verdict"] == "fits").groupby(tried["change"], sort=False).all()
         fits = list(fit.index[fit])
         text = f"{' and '.join(fits) or 'no change that was tried'} fit{'s' * (len(fits) < 2)}"
-        text += ", and these pictures cannot tell them apart" * (len(fits) > 1)
+        text += ", and these images cannot tell them apart" * (len(fits) > 1)
         counts = f"{len(fit)} changes were tried, {rows['change'].nunique() - len(fit)} could not be tried"
         # the probability that a random value agrees, in the range of the trials and the published number
         units = tried.groupby(["test_set", "method"])["units"]

@@ -23,13 +23,13 @@ from .values import MethodScores, shown
 
 _MARKS = "* best of its column, ° second best; in the differences, * is better and ▼ is worse by more than chance"
 _MEANS = (
-    "Mean ± standard deviation over the pictures of a test set; a picture on which a metric failed is left out of "
+    "Mean ± standard deviation over the images of a test set; an image on which a metric failed is left out of "
     "every method. The best is bold, the second best underlined; ↑ higher and ↓ lower is better."
 )
 _DIFFERENCES = (
-    "Differences are picture by picture, with a 95 % interval (Student's t, widened for skewed differences) and p "
-    "corrected by Holm's rule for all differences; p ≤ marks the lowest p that so few pictures allow. More than chance "
-    f"(p < {SIGNIFICANT}): bold is better, ▼ is worse. Fewer than {FEWEST} pictures cannot show a difference; "
+    "Differences are image by image, with a 95 % interval (Student's t, widened for skewed differences) and p "
+    "corrected by Holm's rule for all differences; p ≤ marks the lowest p that so few images allow. More than chance "
+    f"(p < {SIGNIFICANT}): bold is better, ▼ is worse. Fewer than {FEWEST} images cannot show a difference; "
     f"with fewer than {FEW}, skewed differences are less certain."
 )
 _RANKS: tuple[Mark, ...] = ("", "best", "second")
@@ -88,13 +88,13 @@ class MethodTable(MethodScores):
 
 def _tables(found: MethodScores) -> list[Table]:
     pictures = sum(map(len, found.pictures.test_sets.values()))
-    title = f"{counted(len(found.methods), 'method')} on {counted(pictures, 'picture')}"
+    title = f"{counted(len(found.methods), 'method')} on {counted(pictures, 'image')}"
     keys = [(test_set, label) for test_set in found.test_sets for label in found.labels]
     tables = [_table(found, title, keys, found.methods, _mean, [_MEANS, *found.notes], _reasons(found))]
     differs = found.cells["difference"].notna().groupby(level=["test_set", "metric"]).any()
     if differs.any():
         others = [method for method in found.methods if method != found.baseline]
-        title = f"Differences from {found.baseline}, on the same pictures"
+        title = f"Differences from {found.baseline}, on the same images"
         keys = [key for key in keys if differs[key]]
         tables.append(_table(found, title, keys, others, _difference, [_DIFFERENCES]))
     if found.expected is not None:
@@ -128,7 +128,7 @@ def _difference(found: MethodScores, label: str, value: pandas.Series) -> Cell:
         return Cell("–")
     detail = ""
     if not math.isnan(value["p"]):
-        is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n pictures
+        is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n images
         interval = f"[{number(value['low'], digits)}, {number(value['high'], digits)}]"
         detail = f"{interval} {p_value(value['p Holm'], is_lowest)}"
     is_better = (apart < 0) == found.lower_better(label)

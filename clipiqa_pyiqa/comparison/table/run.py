@@ -64,7 +64,7 @@ def table(
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> MethodTable:
-    """Return scores of several methods on the same pictures, side by side.
+    """Return scores of several methods on the same images, side by side.
 
     Args:
         methods: Name -> folder or pattern, or texts ``'NAME=FOLDER'``; see
@@ -80,15 +80,15 @@ def table(
         explain: Try changes that may explain differences from published numbers.
         lock: Lock file to write, with everything that the numbers depend on.
         locked: Lock file to compute again; ``changed`` of the result lists the differences.
-        skip_missing: Leave out pictures that a method or the reference lacks; otherwise raise.
-        by_folder: Use the first sub-folders as test sets if all pictures are in sub-folders.
+        skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
+        by_folder: Use the first sub-folders as test sets if all images are in sub-folders.
         out: Folder for scores; None stores nothing.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
         overwrite: Delete the scores in ``out`` first.
         seed, trust_weights, strict, progress, settings: As for ``compare``.
 
     Returns:
-        The table, which also names metrics and pictures that failed.
+        The table, which also names metrics and images that failed.
 
     Raises:
         CompareError: An argument is unknown, missing or contradictory.
@@ -171,7 +171,7 @@ def _notes(protocol: Protocol, changed: Sequence[str]) -> Iterable[str]:
     if protocol.score:
         yield f"{protocol.score} = {protocol.formula}, of {FORMULA_OF[protocol.per_picture]}."
     if protocol.average != "images":
-        yield f"Means are {protocol.averaging}; they are not compared picture by picture."
+        yield f"Means are {protocol.averaging}; they are not compared image by image."
     if protocol.unequal:
-        yield f"Pictures that are not of their reference's size: {UNEQUAL[protocol.unequal]}."
+        yield f"Images that are not of their reference's size: {UNEQUAL[protocol.unequal]}."
     yield from protocol.notes

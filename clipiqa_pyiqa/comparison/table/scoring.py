@@ -1,4 +1,4 @@
-"""Scores of a table's pictures and sets."""
+"""Scores of a table's images and sets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .results import MethodTable
 from .table_metrics import TableMetric
 from .views import fit_sizes, has_alpha, with_view
 
-_REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' pictures
+_REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' images
 
 
 def score_pictures(
@@ -47,7 +47,7 @@ def score_pictures(
     drop_alpha: bool = False,
     strict: bool = False,
 ) -> MethodTable:
-    """Return the scores of every picture and set; ``drop_alpha`` ignores transparency."""
+    """Return the scores of every image and set; ``drop_alpha`` ignores transparency."""
     specs, built, seeing = [each.spec for each in metrics], {}, {}
     for each in metrics:
         metric = each.built or build_or_explain(each.spec, options.device, options.seed, strict)
@@ -84,7 +84,7 @@ def score_pictures(
 def _data_set(
     rows: Sequence[Mapping[str, str]], references: Mapping[str, str], unequal: str, drop_alpha: bool
 ) -> DataSet:
-    reasons: dict[int, str] = {}  # why a picture has no reference
+    reasons: dict[int, str] = {}  # why an image has no reference
 
     @functools.lru_cache(_REFERENCES_KEPT)
     def reference(name: str) -> Tensor:

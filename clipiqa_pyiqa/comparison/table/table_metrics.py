@@ -26,7 +26,7 @@ _Y = {  # of pyiqa's colour spaces
 
 @dataclass(frozen=True)
 class TableMetric:
-    """A metric and the view of pictures that it gets; ``built`` is the metric without the view, if it is built."""
+    """A metric and the view of images that it gets; ``built`` is the metric without the view, if it is built."""
 
     spec: MetricSpec
     view: View = WHOLE

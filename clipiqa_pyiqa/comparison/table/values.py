@@ -32,7 +32,7 @@ class MethodScores:
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
         columns: Label -> result of the metric, in order.
         built: Label -> metric, or why it cannot be built.
-        pictures: Files of the methods, matched by picture.
+        images: Files of the methods, matched by image.
         inputs: Numbers given for the protocol's formula.
         notes: Sentences on the numbers.
         expected: Published and computed numbers, or None.
@@ -93,7 +93,7 @@ class MethodScores:
         return label in self.columns and self.columns[label].lower_better
 
     def pictures_scored(self, test_set: str, label: str) -> pandas.DataFrame:
-        """Return a metric's scores (a column per method) of the pictures that have scores for every method."""
+        """Return a metric's scores (a column per method) of the images that have scores for every method."""
         rows = self.scores[self.scores["test_set"] == test_set]
         wide = rows.pivot(index="image", columns="method", values=label)
         wide = wide.reindex(index=list(self.pictures.test_sets[test_set]), columns=list(self.methods))
@@ -144,14 +144,14 @@ class MethodScores:
     def frame(self) -> pandas.DataFrame:
         """Return a row per test set, metric and method, in full precision.
 
-        Columns: test_set, method, metric, better, n (pictures with scores for all methods; 0 for a whole set), mean,
+        Columns: test_set, method, metric, better, n (images with scores for all methods; 0 for a whole set), mean,
         sd, rank (1, 2, otherwise 0). Columns for the paired difference from the baseline: difference, low, high, p,
         p Holm, significant.
         """
         return self.cells.reset_index()[[*_ORDER, "p Holm", "significant"]]
 
     def spread(self) -> pandas.Series:
-        """Return how much the methods differ on each picture, the largest first; the index is test_set, image.
+        """Return how much the methods differ on each image, the largest first; the index is test_set, image.
 
         For each metric: highest minus lowest score, in standard deviations of the test set; then the mean over metrics.
         """

@@ -1,4 +1,4 @@
-"""The view of a picture that a metric gets."""
+"""The view of an image that a metric gets."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ..metrics import BuiltMetric
 
 @dataclass(frozen=True)
 class View:
-    """Changes to a picture before a metric sees it, in this order; 0 makes no change.
+    """Changes to an image before a metric sees it, in this order; 0 makes no change.
 
     Attributes:
         crop: Pixels cut off each side.
         square: Both sides in pixels after PIL's bicubic resize.
-        longest: Longest side in pixels; larger pictures are shrunk bilinearly, without antialiasing.
+        longest: Longest side in pixels; larger images are shrunk bilinearly, without antialiasing.
         center: Side in pixels of the middle square.
         autocast: Whether a metric computes in fp16 on CUDA.
     """
@@ -66,7 +66,7 @@ WHOLE = View()
 
 
 def with_view(metric: BuiltMetric | str, view: View, device: torch.device) -> BuiltMetric | str:
-    """Return a metric that scores views of pictures; metrics of whole sets stay unchanged."""
+    """Return a metric that scores views of images; metrics of whole sets stay unchanged."""
     if isinstance(metric, str) or metric.spec.of_sets or view == WHOLE:
         return metric
     score, is_half = metric.score, view.autocast and device.type == "cuda"
@@ -82,7 +82,7 @@ def with_view(metric: BuiltMetric | str, view: View, device: torch.device) -> Bu
 
 
 def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tensor]:
-    """Return a picture and its reference, ``(3, H, W)`` uint8, in one size; ``'resize'`` gives floats in [0, 1]."""
+    """Return an image and its reference, ``(3, H, W)`` uint8, in one size; ``'resize'`` gives floats in [0, 1]."""
     size = [min(sides) for sides in zip(x.shape[1:], reference.shape[1:], strict=True)]
     if unequal == "cut":
         return x[:, : size[0], : size[1]], reference[:, : size[0], : size[1]]
@@ -94,7 +94,7 @@ def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tenso
 
 
 def sides(paths: Iterable[str]) -> set[int]:
-    """Return all widths and heights of the pictures that can be read."""
+    """Return all widths and heights of the images that can be read."""
     found = set[int]()
     for path in paths:
         with contextlib.suppress(OSError), Image.open(path) as image:
