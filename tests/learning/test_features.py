@@ -74,7 +74,7 @@ def test_file_that_is_replaced_meanwhile_poisons_nothing(photos, tmp_path):
     known = image.stat()
     image.write_bytes(photos[1].read_bytes().ljust(known.st_size, b"\0")[: known.st_size])
     os.utime(image, ns=(known.st_atime_ns, known.st_mtime_ns))  # of the same size and time: even the memo believes it
-    with pytest.raises(ImageError, match=r"image\.png.*was changed while.*run this again"):
+    with pytest.raises(ImageError, match=r"image\.png.*was changed while.*start the run again"):
         filled(metric, tmp_path / "s", [image])
     assert metric.encoded == 0
     assert torch.equal(filled(metric, tmp_path / "s", [image]), filled(metric, tmp_path / "new", [photos[1]]))
