@@ -30,6 +30,8 @@ _MOST_BYTES = 12 << 30  # largest download; open_clip's largest towers have 10 G
 _TRIES = 3  # number of attempts if a connection breaks off
 _PIECE = 1 << 18
 
+constants.HF_HUB_DISABLE_TELEMETRY = True  # telemetry would first read a list from the server, without a limit of size
+
 
 def from_hub(file: PublishedFile) -> tuple[Path, str]:
     """Return path and SHA-256 of a file, downloaded into the hub's cache."""

@@ -116,7 +116,7 @@ BEHAVIOURS = [
 @pytest.mark.parametrize("who", ["publisher", "hub"])
 def test_downloads_end(home: Path, monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, said: str, who: str) -> None:
     file = dataclasses.replace(release("ViT-B/32", "laion2b_s34b_b79k"), hub_sha256=HASH)
-    start = time.monotonic()
+    start, threads = time.monotonic(), {*threading.enumerate()}
     with (
         serving(behaviour) as url,
         pytest.raises(Exception, match=None if who == "hub" else f"(?i){said}"),
@@ -128,6 +128,8 @@ def test_downloads_end(home: Path, monkeypatch: pytest.MonkeyPatch, behaviour: B
             (home / "weights.pt").write_bytes(b"old")
             download.from_url(url, home / "weights.pt", HASH)
     assert time.monotonic() - start < 10  # some tries of a second at most
+    if behaviour is endless:  # nothing goes on reading
+        assert not [each for each in {*threading.enumerate()} - threads if each.name == "clipiqa-download"]
     left = [path for path in home.rglob("*") if path.is_file() and path.suffix not in (".lock", ".json")]
     assert [path.read_bytes() for path in left] == ([b"old"] if who == "publisher" else [])
 
