@@ -28,9 +28,9 @@ ENCODE = (
 COMMANDS = {
     "clipiqa --help": "--help",
     "score": "score PHOTOS -b mini -o scores.csv --overwrite",
-    "score, of shards": "score 0.tar 1.tar -b mini -o shards --overwrite",
-    "compare": "compare -m piqe clipiqa:backbone=mini -d opinions.csv --bootstrap 0 -o table --overwrite",
-    "train": "train opinions.csv -b mini --crop 128 --epochs 3 --batch-size 8 -o run --overwrite",
+    "score, of shards": "score ../0.tar ../1.tar -b mini -o shards --overwrite",
+    "compare": "compare -m piqe clipiqa:backbone=mini -d ../opinions.csv --bootstrap 0 -o table --overwrite",
+    "train": "train ../opinions.csv -b mini --crop 128 --epochs 3 --batch-size 8 -o run --overwrite",
 }
 WORKS = {
     **{name: [*COMMAND, *line.split()] for name, line in COMMANDS.items()},
@@ -48,15 +48,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = [f"{photo},{number % 5 + 1}" for number, photo in enumerate(photos)]
         Path(folder, "opinions.csv").write_text("\n".join(["path,score", *rows]) + "\n")
-        for number in range(2):
+        for number, side in enumerate(("old", "new")):
+            Path(folder, side).mkdir()
             with tarfile.open(Path(folder, f"{number}.tar"), "w") as shard:
                 for photo in photos[number::2]:
                     shard.add(photo, photo.name)
         for name, words in WORKS.items():
             command = [sys.executable, *(str(args.photos.resolve()) if word == "PHOTOS" else word for word in words)]
-            run = partial(subprocess.run, command, cwd=folder, check=True, capture_output=True)
+            run = partial(subprocess.run, command, check=True, capture_output=True)
             works = {
-                side: partial(run, env=environment(checkout.resolve(), Path(folder)))
+                side: partial(run, cwd=Path(folder, side), env=environment(checkout.resolve(), Path(folder)))
                 for side, checkout in (("old", args.old), ("new", args.new))
             }
             taken = in_turns(works, args.rounds, clock=lambda: sum(os.times()[2:4]))  # of the processes that ended
