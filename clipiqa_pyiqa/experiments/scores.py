@@ -95,6 +95,8 @@ def score_images(
     """Return scores of image files; each file is encoded once.
 
     Args:
+        metric: A ``CLIPIQA``, or the result of ``pyiqa.create_metric('clipiqa')``.
+        paths: Image files.
         prompts: As for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None uses the metric's own prompts.
         record: Writer of the rows.
     """
