@@ -59,7 +59,8 @@ def score_pictures(
         for name in names
         for method, path in pictures.files.loc[name].items()
     ]
-    data = _data_set(rows, pictures.references, unequal, drop_alpha)
+    reads_references = bool(pictures.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
+    data = _data_set(rows, pictures.references, unequal, drop_alpha, reads_references)
     images = pandas.DataFrame(rows, data.paths)
     sets = _sets(images, pictures.references) if any(spec.of_sets for spec in specs) else images.iloc[:0]
     with kept_random_state():
@@ -82,7 +83,11 @@ def score_pictures(
 
 
 def _data_set(
-    rows: Sequence[Mapping[str, str]], references: Mapping[str, str], unequal: str, drop_alpha: bool
+    rows: Sequence[Mapping[str, str]],
+    references: Mapping[str, str],
+    unequal: str,
+    drop_alpha: bool,
+    reads_references: bool,
 ) -> DataSet:
     reasons: dict[int, str] = {}  # why an image has no reference
 
@@ -92,7 +97,7 @@ def _data_set(
 
     def load(index: int) -> Tensor:
         pixels = _read(rows[index]["path"], drop_alpha)
-        if not references:
+        if not reads_references:
             return pixels
         try:
             pixels, theirs = fit_sizes(pixels, reference(rows[index]["image"]), unequal)

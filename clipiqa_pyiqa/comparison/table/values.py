@@ -32,7 +32,7 @@ class MethodScores:
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
         columns: Label -> result of the metric, in order.
         built: Label -> metric, or why it cannot be built.
-        images: Files of the methods, matched by image.
+        pictures: Files of the methods, matched by image.
         inputs: Numbers given for the protocol's formula.
         notes: Sentences on the numbers.
         expected: Published and computed numbers, or None.
