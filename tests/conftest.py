@@ -108,6 +108,14 @@ def seeded_weights(once: Once) -> Callable[[str], Path]:
     return get
 
 
+@pytest.fixture(scope="module")
+def metric() -> Any:
+    """mini; its tower is read once while a module holds it."""
+    from clipiqa_pyiqa import CLIPIQA
+
+    return CLIPIQA(backbone="mini").eval()
+
+
 @pytest.fixture
 def full_rn50(once: Once) -> Iterator[Path]:
     """A seeded checkpoint with all of RN50's layers, alone in its folder, and the package expects them."""

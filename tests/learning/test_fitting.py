@@ -30,11 +30,6 @@ COUNT = 36
 
 
 @pytest.fixture(scope="module")
-def metric() -> CLIPIQA:
-    return CLIPIQA(backbone="mini").eval()
-
-
-@pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos with scores from 1 to 5 that no zero-shot question asks for: how large their files are."""
     folder = tmp_path_factory.mktemp("photos")

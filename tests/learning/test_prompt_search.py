@@ -25,11 +25,6 @@ HELD_OUT = list(range(0, 120, 3))
 
 
 @pytest.fixture(scope="module")
-def metric() -> CLIPIQA:
-    return CLIPIQA(backbone="mini").eval()
-
-
-@pytest.fixture(scope="module")
 def features(metric: CLIPIQA) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return F.normalize(torch.randn(120, metric.clip.width, generator=generator), dim=-1)

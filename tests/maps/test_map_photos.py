@@ -27,11 +27,6 @@ QUESTIONS = ["sharpness", ("Crisp photo.", "Hazy photo.")]
 
 
 @pytest.fixture(scope="module")
-def metric() -> CLIPIQA:
-    return CLIPIQA(backbone="mini").eval()
-
-
-@pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A photo whose left half is blurred, one of an odd name and size, one that is none, and one that is too small."""
     folder = tmp_path_factory.mktemp("photos")
