@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .maps.photos import draw_maps
     from .metric import CLIPIQA
     from .ranking.folder_ranking import rank
+    from .scoring.in_memory import Scorer, score_images
     from .scoring.score import score_paths
     from .scoring.shards.filtered import filter_shards
     from .scoring.shards.run import score_sources
@@ -37,6 +38,7 @@ __all__ = [
     "CLIPIQALoss",
     "ImageError",
     "PromptError",
+    "Scorer",
     "WeightsError",
     "__version__",
     "agreement",
@@ -52,6 +54,7 @@ __all__ = [
     "pairs",
     "radar",
     "rank",
+    "score_images",
     "score_paths",
     "score_sources",
     "search_prompts",
@@ -64,6 +67,7 @@ __all__ = [
 _MODULES = {  # each is imported at its first use, since importing torch takes long
     "CLIPIQA": "metric",
     "CLIPIQALoss": "loss",
+    "Scorer": "scoring.in_memory",
     "agreement": "experiments.user_agreement",
     "compare": "comparison.compare",
     "demo": "experiments.demonstration",
@@ -76,6 +80,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "pairs": "experiments.image_pairs",
     "radar": "experiments.radar_chart",
     "rank": "ranking.folder_ranking",
+    "score_images": "scoring.in_memory",
     "score_paths": "scoring.score",
     "score_sources": "scoring.shards.run",
     "search_prompts": "learning.word_search",

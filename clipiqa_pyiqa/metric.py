@@ -58,11 +58,15 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
         raise CLIPIQAError(f"{option} must be one of {known}; got {shown(value)}.") from None
 
 
+def is_factory(metric: Any) -> bool:
+    """Return whether this is a function or a class that makes a metric."""
+    is_made = isinstance(metric, nn.Module) or hasattr(metric, "encode_image") or hasattr(metric, "net")
+    return callable(metric) and (isinstance(metric, type) or not is_made)
+
+
 def net_of(metric: Any) -> Any:
     """Return a metric's net; if a function is given, it makes the metric. Raise ``CLIPIQAError`` for other objects."""
-    is_made = isinstance(metric, nn.Module) or hasattr(metric, "encode_image") or hasattr(metric, "net")
-    if not is_made and callable(metric):
-        metric = metric()
+    metric = metric() if is_factory(metric) else metric
     net = getattr(metric, "net", metric)
     if not hasattr(net, "encode_image"):
         raise CLIPIQAError(f"metric must be a CLIP-IQA metric; got a {type(net).__name__}.")

@@ -18,6 +18,7 @@ from ..errors import ImageError, Kind, OptionError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
+from ..images.in_memory import MemoryImage
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
 from ..images.source import ImageSource
 from ..metric import find_device, net_of, scoring_bytes
@@ -66,9 +67,12 @@ class Work:
         self._limits = {name: getattr(images, name) for name in _LIMITS}
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        return self.net.columns if self.questions is None else tuple(self.questions)
+
+    @property
     def header(self) -> Header:
-        columns = self.net.columns if self.questions is None else tuple(self.questions)
-        return Header(columns, provenance(self.net, self.questions, self.device, **self._limits))
+        return Header(self.columns, provenance(self.net, self.questions, self.device, **self._limits))
 
     def on(self, device: torch.device) -> Work:
         work = copy.copy(self)
@@ -77,9 +81,15 @@ class Work:
             work.net = self.net.to(device).eval()
         return work
 
-    def rows(self, sources: Iterable[ImageSource]) -> Generator[Row, None, None]:
-        cost = scoring_bytes(self.net, self.device)
-        images = prefetch(lambda source: read_image(source, **self._limits), sources, self._workers, scoring=cost)
+    def rows(self, sources: Iterable[Any]) -> Generator[Row, None, None]:
+        """Yield the rows of :class:`ImageSource` or :class:`MemoryImage`, in order."""
+
+        def read(source: Any) -> ImageRecord:
+            return (
+                source.load(**self._limits) if isinstance(source, MemoryImage) else read_image(source, **self._limits)
+            )
+
+        images = prefetch(read, sources, self._workers, scoring=scoring_bytes(self.net, self.device))
         return rows_of_images(
             self.net, images, lambda source: source.name, self.questions, self.device, self._batch_size
         )

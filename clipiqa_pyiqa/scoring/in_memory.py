@@ -1,0 +1,143 @@
+"""Scores of images in memory: one call, or a callable for pipelines."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from ..errors import CLIPIQAError
+from ..errors.arguments import checked
+from ..images.in_memory import MemoryImage, memory_images
+from ..metric import is_factory
+from .score import Questions, ScoringOptions, Work
+
+if TYPE_CHECKING:
+    import pandas
+    from typing_extensions import Unpack
+
+_USUAL = ("image", "bytes", "jpg", "jpeg", "png", "webp", "img")
+
+
+@checked
+def score_images(
+    metric: Any,
+    images: str | os.PathLike[str] | bytes | Image.Image | Iterable[Any],
+    prompts: Questions = None,
+    **options: Unpack[ScoringOptions],
+) -> pandas.DataFrame:
+    """Return scores of images in memory, a row for each image, in order.
+
+    An image is a path, bytes of a file, a PIL image, an array or tensor, or a dict with one of these as ``bytes``,
+    ``path`` or ``array``; see :class:`~clipiqa_pyiqa.images.in_memory.MemoryImage`.
+
+    Args:
+        metric: As for :func:`~clipiqa_pyiqa.score_paths`.
+        images: One image, a list of images, a batch ``(N, H, W, 3)`` or ``(N, 3, H, W)``, or a column of a table.
+        prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
+        options: Options of reading and scoring, as in :class:`~clipiqa_pyiqa.scoring.score.ScoringOptions`.
+
+    Returns:
+        A column for each question, ``flag``, and ``error``: the reason for a missing score, else ``''``. The index is
+        that of a pandas column, else 0, 1, ….
+
+    Example:
+        >>> import torch; from clipiqa_pyiqa import CLIPIQA
+        >>> found = score_images(CLIPIQA(backbone="mini"), [torch.rand(3, 64, 64), b"no image"])
+        >>> found["quality"].isna().tolist(), found["error"][0]
+        ([False, True], '')
+    """
+    return _frame(Work(metric, prompts, **options), memory_images(images), getattr(images, "index", None))
+
+
+class Scorer:
+    """A callable that scores batches of images, for pipelines: its result has a column for each question.
+
+    A pickled scorer makes or loads its metric once in each process.
+
+    Args:
+        metric: A ``CLIPIQA``, or a function that makes one where the scorer is called.
+        prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
+        column: Column of images; None looks for a usual name, such as ``'image'``.
+        **options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_images`.
+
+    Example:
+        >>> import torch; from clipiqa_pyiqa import CLIPIQA
+        >>> found = Scorer(CLIPIQA(backbone="mini"))({"image": torch.rand(2, 3, 64, 64), "key": ["a", "b"]})
+        >>> list(found), found["quality"].shape
+        (['image', 'key', 'quality', 'flag', 'error'], (2,))
+    """
+
+    @checked
+    def __init__(
+        self,
+        metric: Any,
+        prompts: Questions = None,
+        *,
+        column: str | None = None,
+        **options: Unpack[ScoringOptions],
+    ) -> None:
+        self._given = metric, prompts, column, options
+        self._work = None if is_factory(metric) else Work(metric, prompts, **options)
+
+    def __call__(self, batch: Any) -> dict[str, Any]:
+        """Return arrays: a column of scores (NaN where missing) for each question, ``flag`` and ``error``.
+
+        Args:
+            batch: A dict of columns, which the result then holds too; or one column, or else any images as for
+                :func:`~clipiqa_pyiqa.score_images`.
+
+        Raises:
+            CLIPIQAError: There is no column of images.
+        """
+        import pandas
+
+        metric, prompts, column, options = self._given
+        if self._work is None:
+            self._work = Work(metric, prompts, **options)
+        if not isinstance(batch, Mapping | pandas.DataFrame):
+            return _columns(_frame(self._work, memory_images(batch)))
+        names = _USUAL if column is None else (column,)
+        found = next((name for name in names if name in batch), None)
+        if found is None:
+            raise CLIPIQAError(
+                f"there is no column of images ({', '.join(names)}): the columns are {', '.join(batch)}; pass "
+                "column=NAME."
+            )
+        images = (MemoryImage(f"image {number}", cell) for number, cell in enumerate(batch[found]))
+        return {**batch, **_columns(_frame(self._work, images))}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, self._given
+
+
+_scorers: dict[bytes, Scorer] = {}  # of this process, by their arguments' pickle
+
+
+def _unpickled(metric: Any, prompts: Any, column: str | None, options: ScoringOptions) -> Scorer:
+    """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
+    try:
+        key = hashlib.sha256(pickle.dumps((metric, prompts, column, options))).digest()
+    except (pickle.PicklingError, AttributeError, TypeError):  # a function that only cloudpickle or dill can pickle
+        return Scorer(metric, prompts, column=column, **options)
+    if key not in _scorers:
+        _scorers[key] = Scorer(metric, prompts, column=column, **options)
+    return _scorers[key]
+
+
+def _frame(work: Work, images: Iterable[MemoryImage], index: Any = None) -> pandas.DataFrame:
+    import pandas
+
+    rows, columns = list(work.rows(images)), work.columns
+    missing = (float("nan"),) * len(columns)
+    index = index if isinstance(index, pandas.Index) else None
+    frame = pandas.DataFrame([row.scores or missing for row in rows], index, list(columns), float)
+    return frame.assign(flag=[row.flag for row in rows], error=[row.error for row in rows])
+
+
+def _columns(frame: pandas.DataFrame) -> dict[str, Any]:
+    return {name: frame[name].to_numpy() for name in frame}
