@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
+from .errors import CLIPIQAError, ImageError, PromptError, WeightsError, import_pyiqa
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -103,8 +103,11 @@ if not TYPE_CHECKING:  # keeps type checkers from accepting unknown attributes
 def is_active() -> bool:
     """Return whether ``pyiqa.create_metric('clipiqa')`` builds this package's class.
 
-    The answer is False if ``CLIPIQA_PYIQA_BUILTIN`` is set, or if the package is importable but not installed.
+    The answer is False if ``CLIPIQA_PYIQA_BUILTIN`` is set, if the package is importable but not installed, or if
+    pyiqa is not installed.
     """
-    from pyiqa.utils.registry import ARCH_REGISTRY
-
+    try:
+        ARCH_REGISTRY = import_pyiqa(".utils.registry").ARCH_REGISTRY
+    except CLIPIQAError:
+        return False
     return "CLIPIQA" in ARCH_REGISTRY and ARCH_REGISTRY.get("CLIPIQA").__module__.startswith(f"{__name__}.")

@@ -21,7 +21,7 @@ import torch
 
 from ..datasets.published_correlations import ENSEMBLE, variant
 from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications
-from ..errors import CLIPIQAError, nearest, shown
+from ..errors import CLIPIQAError, import_pyiqa, nearest, shown
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA
@@ -139,13 +139,9 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
         if isinstance(score, torch.nn.Module):
             score = score.to(device)
         elif score is None and spec.name:
-            import pyiqa
-
-            score = pyiqa.create_metric(spec.name, device=device, **spec.options)
+            score = import_pyiqa().create_metric(spec.name, device=device, **spec.options)
         elif score is None:
-            from pyiqa.archs import build_network
-
-            score = build_network(dict(spec.options)).to(device).eval()
+            score = import_pyiqa(".archs").build_network(dict(spec.options)).to(device).eval()
     net = getattr(score, "net", score)
     if isinstance(net, CLIPIQA):
         return BuiltMetric(spec, score, net, net.provenance(), _published_name(spec, net))
@@ -178,15 +174,12 @@ def _missing_file(error: BaseException) -> str:
 
 def _is_ours(kind: str) -> bool:
     # with CLIPIQA_PYIQA_BUILTIN set, pyiqa builds its own class
-    from pyiqa.utils.registry import ARCH_REGISTRY
-
-    return kind == "CLIPIQA" and ARCH_REGISTRY.get(kind).__module__.startswith("clipiqa_pyiqa.")
+    registry = import_pyiqa(".utils.registry").ARCH_REGISTRY
+    return kind == "CLIPIQA" and registry.get(kind).__module__.startswith("clipiqa_pyiqa.")
 
 
 def _known() -> Mapping[str, Any]:
-    from pyiqa.default_model_configs import DEFAULT_CONFIGS
-
-    return DEFAULT_CONFIGS
+    return import_pyiqa(".default_model_configs").DEFAULT_CONFIGS
 
 
 def _find(specification: Specification) -> MetricSpec:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from enum import Enum
 from functools import partial
+from typing import Any
 
 
 class Kind(str, Enum):
@@ -66,6 +68,16 @@ class ConfigError(CLIPIQAError):
 
 class OptionError(CLIPIQAError, TypeError):
     """An argument has a wrong type or value."""
+
+
+def import_pyiqa(module: str = "") -> Any:
+    """Return pyiqa, or a module of pyiqa; raise :class:`CLIPIQAError` if pyiqa is not installed."""
+    try:
+        return importlib.import_module(f"pyiqa{module}")
+    except ModuleNotFoundError as error:
+        if error.name != "pyiqa":
+            raise
+        raise CLIPIQAError("this needs pyiqa, which is not installed: run `pip install pyiqa`.") from error
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -6,9 +6,9 @@ import copy
 import math
 import os
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
@@ -214,8 +214,14 @@ def provenance(metric: Any, columns: Columns | None, device: torch.device, **lim
         "scores": scores if columns is None else column_records(columns),
         **{name: limits.get(name, getattr(SharedOptions, name)) for name in _LIMITS},
         "device": device_name(device),
-        "versions": {package: version(package) for package in ("pyiqa", "torch", "open_clip_torch", "pillow")},
+        "versions": dict(_versions()),
     }
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for package in ("pyiqa", "torch", "open_clip_torch", "pillow"):
+        with suppress(PackageNotFoundError):  # pyiqa may be missing
+            yield package, version(package)
 
 
 def device_name(device: torch.device) -> str:
