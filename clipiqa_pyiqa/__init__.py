@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from .errors import CLIPIQAError, ImageError, PromptError, WeightsError, import_pyiqa
+from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ def is_active() -> bool:
     The answer is False if ``CLIPIQA_PYIQA_BUILTIN`` is set, if the package is importable but not installed, or if
     pyiqa is not installed.
     """
-    try:
-        ARCH_REGISTRY = import_pyiqa(".utils.registry").ARCH_REGISTRY
-    except CLIPIQAError:
+    if find_spec("pyiqa") is None:
         return False
+    from pyiqa.utils.registry import ARCH_REGISTRY
+
     return "CLIPIQA" in ARCH_REGISTRY and ARCH_REGISTRY.get("CLIPIQA").__module__.startswith(f"{__name__}.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -60,8 +62,7 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
 
 def is_factory(metric: Any) -> bool:
     """Return whether this is a function or a class that makes a metric."""
-    is_made = isinstance(metric, nn.Module) or hasattr(metric, "encode_image") or hasattr(metric, "net")
-    return callable(metric) and (isinstance(metric, type) or not is_made)
+    return isinstance(metric, type | FunctionType | MethodType | partial)
 
 
 def net_of(metric: Any) -> Any:
@@ -202,7 +203,7 @@ class CLIPIQA(nn.Module):
             **options: options of :func:`~clipiqa_pyiqa.score_paths`; default device is the metric's.
 
         Returns:
-            A row for each image, with index ``path``, a column for each question, and a column ``error``: the reason
+            A row for each image, with index ``path``, a column for each question, ``flag``, and ``error``: the reason
             for a missing score, else ``''``.
 
         Raises:
@@ -213,18 +214,12 @@ class CLIPIQA(nn.Module):
             >>> CLIPIQA(backbone="mini").score_files("no-such-photo.jpg")["error"].tolist()
             ["'no-such-photo.jpg' does not exist."]
         """
-        import pandas
-
         from . import score_paths  # imported here, since scoring imports this module
 
-        run = score_paths(self, paths, prompts, **{"device": self._device, **options})
-        rows = list(run)
-        if not rows:
+        frame = score_paths(self, paths, prompts, **{"device": self._device, **options}).frame()
+        if frame.empty:
             raise ImageError("paths must name images; got none: pass files, folders or globs.")
-        missing = (float("nan"),) * len(run.header.columns)
-        index = pandas.Index([row.path for row in rows], name="path", dtype=object)
-        frame = pandas.DataFrame([row.scores or missing for row in rows], index, list(run.header.columns), float)
-        return frame.assign(error=[row.error for row in rows])
+        return frame
 
     @checked
     def load_prompts(self, path: str | Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from enum import Enum
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -72,12 +73,9 @@ class OptionError(CLIPIQAError, TypeError):
 
 def import_pyiqa(module: str = "") -> Any:
     """Return pyiqa, or a module of pyiqa; raise :class:`CLIPIQAError` if pyiqa is not installed."""
-    try:
-        return importlib.import_module(f"pyiqa{module}")
-    except ModuleNotFoundError as error:
-        if error.name != "pyiqa":
-            raise
-        raise CLIPIQAError("this needs pyiqa, which is not installed: run `pip install pyiqa`.") from error
+    if find_spec("pyiqa") is None:
+        raise CLIPIQAError("this needs pyiqa, which is not installed: run `pip install pyiqa`.")
+    return import_module(f"pyiqa{module}")
 
 
 def shown(value: object, limit: int = 80) -> str:

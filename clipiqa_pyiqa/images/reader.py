@@ -7,8 +7,6 @@ import io
 import logging
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -92,7 +90,7 @@ def read_image(
     damaged: Damaged = SharedOptions.damaged,
     sha256: bool = False,
 ) -> ImageRecord:
-    """Return an image as 8-bit RGB.
+    """Return an image as 8-bit RGB; an image of floats in memory stays one of floats.
 
     Grey becomes three equal channels. Transparency is laid over white. CMYK is converted by PIL.
     16-bit samples keep the high byte. Only the first frame is read. Colour profiles are not applied.
@@ -113,22 +111,17 @@ def read_image(
     check_limits(max_side, max_pixels, damaged)
     source = FileSource(os.fspath(source)) if isinstance(source, str | os.PathLike) else source
     path = source.name
-    with decoding(path):
-        data = source.read()
-        digest = hashlib.sha256(data).hexdigest() if sha256 else ""
-        rgb, orientation, converted, damage = _decode(path, data, min_side, max_side, max_pixels)
-        del data
-    if damage and damaged != "keep":
-        raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED, path)
-    return finished(path, rgb, orientation, converted, apply_exif, max_side, max_pixels, min_side, digest)
-
-
-@contextmanager
-def decoding(path: str) -> Iterator[None]:
-    """Raise ``ImageError`` for every error of decoding."""
+    digest = damage = ""
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # pyiqa's data sets set this to True
     try:
-        yield
+        if decoded := getattr(source, "decoded", None):  # an image in memory
+            rgb, converted, orientation = decoded()
+            _make_room(path, rgb.shape[1], rgb.shape[0], min_side, max_side, max_pixels)
+        else:
+            data = source.read()
+            digest = hashlib.sha256(data).hexdigest() if sha256 else ""
+            rgb, orientation, converted, damage = _decode(path, data, min_side, max_side, max_pixels)
+            del data
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -145,20 +138,8 @@ def decoding(path: str) -> Iterator[None]:
         raise ImageError("does not fit in memory when decoded", Kind.OUT_OF_MEMORY, path) from error
     except Exception as error:  # for damaged files PIL raises many kinds of errors, from SyntaxError to struct.error
         raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
-
-
-def finished(
-    path: str,
-    rgb: NDArray[Any],
-    orientation: int,
-    converted: str,
-    apply_exif: bool = SharedOptions.apply_exif,
-    max_side: int | None = SharedOptions.max_side,
-    max_pixels: int | None = SharedOptions.max_pixels,
-    min_side: int = MIN_SIDE,
-    sha256: str = "",
-) -> ImageRecord:
-    """Return the record of decoded pixels ``(H, W, 3)``, uint8 or fp32, turned upright and shrunk."""
+    if damage and damaged != "keep":
+        raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED, path)
     if apply_exif and orientation in _UPRIGHT:
         rgb = np.array(Image.fromarray(rgb).transpose(_UPRIGHT[orientation]))
     height, width = rgb.shape[:2]
@@ -167,14 +148,7 @@ def finished(
         _check_size(path, *scored, min_side, f"the image, shrunk from {width}×{height},")
         rgb = _resized(rgb, scored)
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    return ImageRecord(path, pixels, width, height, orientation, converted, sha256)
-
-
-def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    if rgb.dtype == np.uint8:
-        return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
-    channels = [Image.fromarray(rgb[..., n]).resize(size, Image.Resampling.LANCZOS) for n in range(3)]
-    return np.stack([np.asarray(channel) for channel in channels], axis=-1).clip(0, 1)
+    return ImageRecord(path, pixels, width, height, orientation, converted, digest)
 
 
 def _decode(
@@ -182,14 +156,14 @@ def _decode(
 ) -> tuple[Pixels, int, str, str]:
     """Return pixels, the orientation in the file, conversion and damage."""
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
-        make_room(path, image.width, image.height, max_side, max_pixels, min_side)
+        _make_room(path, image.width, image.height, min_side, max_side, max_pixels)
         # Loading drops the depth, and turns a TIFF upright: take depth and orientation first. An MPO is not animated.
         depth, is_animated = depth_of(image), image.format != "MPO" and getattr(image, "is_animated", False)
-        orientation = orientation_of(path, image, take=True) if image.format == "TIFF" else 0
+        orientation = taken_orientation(path, image) if image.format == "TIFF" else 0
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, "")
         if pixels is None:
             image.load()
-        orientation = orientation or orientation_of(path, image)
+        orientation = orientation or taken_orientation(path, image)
         if pixels is not None and pixels.shape[2] == 3:
             rgb, converted = pixels, ""
         elif pixels is not None:
@@ -210,10 +184,7 @@ def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged 
             raise ImageError(f"{name} must be at least {least}; got {value}.")
 
 
-def make_room(
-    path: str, width: int, height: int, max_side: int | None, max_pixels: int | None, min_side: int = MIN_SIDE
-) -> None:
-    """Wait for an image's memory; raise ``ImageError`` if the image is too small, or too large for the memory."""
+def _make_room(path: str, width: int, height: int, min_side: int, max_side: int | None, max_pixels: int | None) -> None:
     _check_size(path, width, height, min_side)
     set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
 
@@ -226,11 +197,10 @@ def _check_size(path: str, width: int, height: int, min_side: int, cause: str = 
         )
 
 
-def orientation_of(path: str, image: Image.Image, take: bool = False) -> int:
-    """Return the EXIF orientation, or 1 if it is missing or unknown; ``take`` removes it from the EXIF data."""
+def taken_orientation(path: str, image: Image.Image) -> int:
+    """Remove the orientation from an image's EXIF data, and return it; return 1 if it is missing or unknown."""
     try:
-        exif = image.getexif()
-        value = (exif.pop if take else exif.get)(_ORIENTATION_TAG, 1)
+        value = image.getexif().pop(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF data raises many kinds of errors
         log.warning("%r has damaged EXIF data (%s): the image is taken as upright", path, reason(error))
         return 1
@@ -238,7 +208,7 @@ def orientation_of(path: str, image: Image.Image, take: bool = False) -> int:
 
 
 def depth_of(image: Image.Image) -> int:
-    """Return the bits per sample, from PIL's name of the raw layout, such as 'RGB;16B'; the layout is lost on loading.
+    """Return the bits per sample, from PIL's name of the raw layout, such as 'RGB;16B'; loading forgets the layout.
 
     PIL's mode 'I' has 32 bits, but is also the mode of 16-bit PNG (in older versions) and PGM.
     """
@@ -279,6 +249,13 @@ def _from_deep_grey(path: str, image: Image.Image, depth: int) -> Image.Image:
         problem = f"has {samples_kind} samples, whose value of white is unknown; save the image with 8 or 16 bits"
         raise ImageError(problem, Kind.UNCLEAR_SCALE, path)
     return Image.fromarray((samples >> (4 if depth == 12 else 8)).astype(np.uint8)).convert("RGB")
+
+
+def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    if rgb.dtype == np.uint8:
+        return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+    channels = [Image.fromarray(rgb[..., n]).resize(size, Image.Resampling.LANCZOS) for n in range(3)]
+    return np.stack(list(map(np.asarray, channels)), axis=-1).clip(0, 1)
 
 
 def _limited(width: int, height: int, max_side: int | None, max_pixels: int | None) -> tuple[int, int]:

@@ -6,15 +6,17 @@ import hashlib
 import os
 import pickle
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from ..errors import CLIPIQAError
 from ..errors.arguments import checked
-from ..images.in_memory import MemoryImage, memory_images
+from ..images.in_memory import memory_images
 from ..metric import is_factory
-from .score import Questions, ScoringOptions, Work
+from .score import Questions, ScoringOptions, ScoringRun, Work
 
 if TYPE_CHECKING:
     import pandas
@@ -33,7 +35,7 @@ def score_images(
     """Return scores of images in memory, a row for each image, in order.
 
     An image is a path, bytes of a file, a PIL image, an array or tensor, or a dict with one of these as ``bytes``,
-    ``path`` or ``array``; see :class:`~clipiqa_pyiqa.images.in_memory.MemoryImage`.
+    ``path`` or ``array``; see :func:`~clipiqa_pyiqa.images.in_memory.memory_image`.
 
     Args:
         metric: As for :func:`~clipiqa_pyiqa.score_paths`.
@@ -51,7 +53,7 @@ def score_images(
         >>> found["quality"].isna().tolist(), found["error"][0]
         ([False, True], '')
     """
-    return _frame(Work(metric, prompts, **options), memory_images(images), getattr(images, "index", None))
+    return _frame(Work(metric, prompts, **options), images)
 
 
 class Scorer:
@@ -82,7 +84,13 @@ class Scorer:
         **options: Unpack[ScoringOptions],
     ) -> None:
         self._given = metric, prompts, column, options
-        self._work = None if is_factory(metric) else Work(metric, prompts, **options)
+        if not is_factory(metric):
+            _ = self._work  # raises for what cannot be used
+
+    @cached_property
+    def _work(self) -> Work:
+        metric, prompts, _, options = self._given
+        return Work(metric, prompts, **options)
 
     def __call__(self, batch: Any) -> dict[str, Any]:
         """Return arrays: a column of scores (NaN where missing) for each question, ``flag`` and ``error``.
@@ -96,20 +104,17 @@ class Scorer:
         """
         import pandas
 
-        metric, prompts, column, options = self._given
-        if self._work is None:
-            self._work = Work(metric, prompts, **options)
-        if not isinstance(batch, Mapping | pandas.DataFrame):
-            return _columns(_frame(self._work, memory_images(batch)))
-        names = _USUAL if column is None else (column,)
-        found = next((name for name in names if name in batch), None)
-        if found is None:
-            raise CLIPIQAError(
-                f"there is no column of images ({', '.join(names)}): the columns are {', '.join(batch)}; pass "
-                "column=NAME."
-            )
-        images = (MemoryImage(f"image {number}", cell) for number, cell in enumerate(batch[found]))
-        return {**batch, **_columns(_frame(self._work, images))}
+        if is_table := isinstance(batch, Mapping | pandas.DataFrame):
+            column = self._given[2]
+            names = _USUAL if column is None else (column,)
+            if not (found := [name for name in names if name in batch]):
+                known = ", ".join(batch)
+                raise CLIPIQAError(
+                    f"there is no column of images ({', '.join(names)}): the columns are {known}; pass column=NAME."
+                )
+        frame = _frame(self._work, list(batch[found[0]]) if is_table else batch)
+        scores = {name: frame[name].to_numpy() for name in frame}
+        return {**batch, **scores} if is_table else scores
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, self._given
@@ -120,24 +125,14 @@ _scorers: dict[bytes, Scorer] = {}  # of this process, by their arguments' pickl
 
 def _unpickled(metric: Any, prompts: Any, column: str | None, options: ScoringOptions) -> Scorer:
     """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
-    try:
-        key = hashlib.sha256(pickle.dumps((metric, prompts, column, options))).digest()
-    except (pickle.PicklingError, AttributeError, TypeError):  # a function that only cloudpickle or dill can pickle
-        return Scorer(metric, prompts, column=column, **options)
-    if key not in _scorers:
-        _scorers[key] = Scorer(metric, prompts, column=column, **options)
-    return _scorers[key]
+    scorer = Scorer(metric, prompts, column=column, **options)
+    with suppress(pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill
+        scorer = _scorers.setdefault(hashlib.sha256(pickle.dumps(scorer._given)).digest(), scorer)
+    return scorer
 
 
-def _frame(work: Work, images: Iterable[MemoryImage], index: Any = None) -> pandas.DataFrame:
+def _frame(work: Work, images: Any) -> pandas.DataFrame:
     import pandas
 
-    rows, columns = list(work.rows(images)), work.columns
-    missing = (float("nan"),) * len(columns)
-    index = index if isinstance(index, pandas.Index) else None
-    frame = pandas.DataFrame([row.scores or missing for row in rows], index, list(columns), float)
-    return frame.assign(flag=[row.flag for row in rows], error=[row.error for row in rows])
-
-
-def _columns(frame: pandas.DataFrame) -> dict[str, Any]:
-    return {name: frame[name].to_numpy() for name in frame}
+    frame = ScoringRun(work.header, None, 0, work.rows(memory_images(images))).frame()
+    return frame.set_axis(images.index) if isinstance(images, pandas.Series) else frame.reset_index(drop=True)

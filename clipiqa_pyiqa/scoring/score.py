@@ -6,9 +6,10 @@ import copy
 import math
 import os
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
@@ -18,7 +19,6 @@ from ..errors import ImageError, Kind, OptionError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
-from ..images.in_memory import MemoryImage
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
 from ..images.source import ImageSource
 from ..metric import find_device, net_of, scoring_bytes
@@ -31,6 +31,7 @@ from .result_files import Output, ResultWriter, format_of, open_results
 from .rows import Header, Row, printable
 
 if TYPE_CHECKING:
+    import pandas
     from typing_extensions import Unpack
 
 UNIFORM = "almost uniform"
@@ -67,12 +68,9 @@ class Work:
         self._limits = {name: getattr(images, name) for name in _LIMITS}
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return self.net.columns if self.questions is None else tuple(self.questions)
-
-    @property
     def header(self) -> Header:
-        return Header(self.columns, provenance(self.net, self.questions, self.device, **self._limits))
+        columns = self.net.columns if self.questions is None else tuple(self.questions)
+        return Header(columns, provenance(self.net, self.questions, self.device, **self._limits))
 
     def on(self, device: torch.device) -> Work:
         work = copy.copy(self)
@@ -81,15 +79,9 @@ class Work:
             work.net = self.net.to(device).eval()
         return work
 
-    def rows(self, sources: Iterable[Any]) -> Generator[Row, None, None]:
-        """Yield the rows of :class:`ImageSource` or :class:`MemoryImage`, in order."""
-
-        def read(source: Any) -> ImageRecord:
-            return (
-                source.load(**self._limits) if isinstance(source, MemoryImage) else read_image(source, **self._limits)
-            )
-
-        images = prefetch(read, sources, self._workers, scoring=scoring_bytes(self.net, self.device))
+    def rows(self, sources: Iterable[ImageSource]) -> Generator[Row, None, None]:
+        cost = scoring_bytes(self.net, self.device)
+        images = prefetch(lambda source: read_image(source, **self._limits), sources, self._workers, scoring=cost)
         return rows_of_images(
             self.net, images, lambda source: source.name, self.questions, self.device, self._batch_size
         )
@@ -110,6 +102,16 @@ class ScoringRun(Iterator[Row]):
     def close(self) -> None:
         """Stop the run; ``resume`` continues the run."""
         self._rows.close()
+
+    def frame(self) -> pandas.DataFrame:
+        """Return the rows with index ``path``, a column for each question (NaN: no score), ``flag`` and ``error``."""
+        import pandas
+
+        rows, columns = list(self), list(self.header.columns)
+        index = pandas.Index([row.path for row in rows], name="path", dtype=object)
+        scores = [row.scores or (math.nan,) * len(columns) for row in rows]
+        frame = pandas.DataFrame(scores, index, columns, float)
+        return frame.assign(flag=[row.flag for row in rows], error=[row.error for row in rows])
 
 
 @checked
@@ -207,6 +209,7 @@ def provenance(metric: Any, columns: Columns | None, device: torch.device, **lim
     record = net.provenance()
     if device.type != "cpu":
         record.pop("cpu_arithmetic", None)
+    packages = (*["pyiqa"] * bool(find_spec("pyiqa")), "torch", "open_clip_torch", "pillow")
     usual = {"range": getattr(net, "score_range", (0.0, 1.0)), "lower_better": getattr(net, "lower_better", False)}
     scores = record.get("scores") or dict.fromkeys(net.columns, usual)
     return {
@@ -214,14 +217,8 @@ def provenance(metric: Any, columns: Columns | None, device: torch.device, **lim
         "scores": scores if columns is None else column_records(columns),
         **{name: limits.get(name, getattr(SharedOptions, name)) for name in _LIMITS},
         "device": device_name(device),
-        "versions": dict(_versions()),
+        "versions": {name: version(name) for name in packages},
     }
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    for package in ("pyiqa", "torch", "open_clip_torch", "pillow"):
-        with suppress(PackageNotFoundError):  # pyiqa may be missing
-            yield package, version(package)
 
 
 def device_name(device: torch.device) -> str:
