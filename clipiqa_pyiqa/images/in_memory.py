@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..clip.inputs import OVERSHOOT
 from ..errors import ImageError, Kind, shown
 from .reader import depth_of, read_image, rgb_pixels, taken_orientation
 from .source import FileSource, ImageSource
@@ -54,12 +55,12 @@ def memory_image(name: str, image: Any) -> ImageSource:
 def to_tensors(images: Any) -> list[Tensor]:
     """Return images, as :func:`memory_images` takes them, as ``(3, H, W)`` in fp32 in [0, 1]; raise ``ImageError``.
 
-    A tensor stays on its device.
+    A tensor stays on its device. Floats may lie 0.5 outside [0, 1], as networks overshoot, and are clamped.
     """
     found = []
     for source in memory_images(images):
         if isinstance(source, _Pixels) and not isinstance(source.image, Image.Image):
-            pixels = source.tensor().permute(2, 0, 1)
+            pixels = source.tensor(OVERSHOOT).permute(2, 0, 1)
         else:
             pixels = read_image(source).pixels
         found.append(pixels if pixels.is_floating_point() else pixels.float() / 255)
@@ -88,14 +89,14 @@ class _Pixels(_Bytes):
             depth, image = depth_of(image), image.copy()
         return *rgb_pixels(name, image, depth), taken_orientation(name, image)
 
-    def tensor(self) -> Tensor:
+    def tensor(self, overshoot: float = _ROUNDING) -> Tensor:
         """Return an array or tensor as ``(H, W, 3)``, in uint8 or in fp32 in [0, 1]."""
         samples, name = self._samples(), self.name
         if samples.dtype == torch.uint16:  # the high byte, as of 16-bit files
             samples = (samples.to(torch.int32) >> 8).to(torch.uint8)
         elif samples.is_floating_point():
             samples = samples.float()
-            if not ((samples - 0.5).abs() <= 0.5 + _ROUNDING).all():
+            if not ((samples - 0.5).abs() <= 0.5 + overshoot).all():
                 low, high = (bound.item() for bound in samples.aminmax())
                 raise ImageError(
                     f"has values from {low:.4g} to {high:.4g}, outside [0, 1]: divide 8-bit values by 255, turn "

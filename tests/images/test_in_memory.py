@@ -72,6 +72,13 @@ def test_floats_n_255_are_8_bit_n_to_the_last_bit(dtype: Any) -> None:
     assert torch.equal(batch[0], torch.from_numpy(RGB).permute(2, 0, 1).float() / 255)
 
 
+def test_tensors_of_networks_may_overshoot_and_are_clamped() -> None:
+    (found,) = to_tensors(torch.linspace(-0.4, 1.4, 40 * 40).view(1, 1, 40, 40))
+    assert found.shape == (3, 40, 40) and found.min() == 0 and found.max() == 1
+    with pytest.raises(ImageError, match=r"'image 1' has values from -1 to 1, outside"):
+        to_tensors([RGB, torch.linspace(-1, 1, 40 * 40).view(40, 40)])
+
+
 def test_floats_between_two_8_bit_values_stay() -> None:
     assert torch.equal(loaded(np.full((40, 40), 0.5, np.float32)), torch.full((40, 40, 3), 0.5))
 
