@@ -18,7 +18,7 @@ from ..errors import ImageError, Kind, shown
 from .reader import depth_of, read_image, rgb_pixels, taken_orientation
 from .source import FileSource, ImageSource
 
-_CHANNELS = (1, 3, 4)
+_FILE = bytes | bytearray | memoryview
 _ROUNDING = 1e-4  # distance from [0, 1] that rounding explains
 _loading = threading.Lock()  # PIL cannot load an image in two threads at once, and a list may hold an image twice
 
@@ -28,11 +28,15 @@ def memory_images(images: Any) -> Iterator[ImageSource]:
 
     What is itself an image, as for :func:`memory_image`, is one image.
     """
-    single = str | os.PathLike | bytes | bytearray | memoryview | Mapping | Image.Image
     if hasattr(images, "to_pylist"):  # a column of Arrow or Daft
         images = images.to_pylist()
-    is_one = isinstance(images, single) or getattr(images, "ndim", 0) in (2, 3)
-    for number, image in enumerate([images] if is_one else images):
+    if (
+        isinstance(images, str | Mapping | _FILE)
+        or not hasattr(images, "__iter__")
+        or getattr(images, "ndim", 0) in (2, 3)
+    ):
+        images = [images]
+    for number, image in enumerate(images):
         yield memory_image(f"image {number}", image)
 
 
@@ -49,7 +53,7 @@ def memory_image(name: str, image: Any) -> ImageSource:
         image = next((image[key] for key in ("bytes", "path", "array") if image.get(key) is not None), None)
     if isinstance(image, str | os.PathLike):
         return FileSource(os.fspath(image))
-    return (_Bytes if isinstance(image, bytes | bytearray | memoryview) else _Pixels)(name, image)
+    return (_Bytes if isinstance(image, _FILE) else _Pixels)(name, image)
 
 
 def to_tensors(images: Any) -> list[Tensor]:
@@ -105,10 +109,10 @@ class _Pixels(_Bytes):
                 )
             samples = samples.clamp(0, 1)
         elif samples.dtype != torch.uint8:
-            problem = (
-                f"has {samples.dtype} samples, whose value of white is unknown: pass uint8, uint16 or floats in [0, 1]"
+            raise ImageError(
+                f"has {samples.dtype} samples, whose value of white is unknown: pass uint8, uint16 or floats in [0, 1]",
+                *(Kind.UNCLEAR_SCALE, name),
             )
-            raise ImageError(problem, Kind.UNCLEAR_SCALE, name)
         if samples.shape[2] < 4:
             return samples.expand(-1, -1, 3).contiguous()
         if samples.dtype == torch.uint8:
@@ -133,7 +137,7 @@ class _Pixels(_Bytes):
             samples = torch.from_numpy(np.array(array, dtype, order="C"))  # a copy: torch warns of read-only arrays
         if samples.dim() == 2:
             return samples[..., None]
-        fitting = [axis for axis in (0, 2) if samples.dim() == 3 and samples.shape[axis] in _CHANNELS]
+        fitting = [axis for axis in (0, 2) if samples.dim() == 3 and samples.shape[axis] in (1, 3, 4)]
         if len(fitting) != 1:
             raise ImageError(
                 f"has shape {tuple(samples.shape)}, where either the first or the last axis must be channels (1, 3 or "

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-from PIL import Image
 
 from ..errors import CLIPIQAError
 from ..errors.arguments import checked
@@ -27,10 +24,7 @@ _USUAL = ("image", "bytes", "jpg", "jpeg", "png", "webp", "img")
 
 @checked
 def score_images(
-    metric: Any,
-    images: str | os.PathLike[str] | bytes | Image.Image | Iterable[Any],
-    prompts: Questions = None,
-    **options: Unpack[ScoringOptions],
+    metric: Any, images: Any, prompts: Questions = None, **options: Unpack[ScoringOptions]
 ) -> pandas.DataFrame:
     """Return scores of images in memory, a row for each image, in order.
 
@@ -105,8 +99,7 @@ class Scorer:
         import pandas
 
         if is_table := isinstance(batch, Mapping | pandas.DataFrame):
-            column = self._given[2]
-            names = _USUAL if column is None else (column,)
+            names = [self._given[2]] if self._given[2] else _USUAL
             if not (found := [name for name in names if name in batch]):
                 known = ", ".join(batch)
                 raise CLIPIQAError(

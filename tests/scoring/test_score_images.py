@@ -72,7 +72,14 @@ def test_a_row_for_each_image_in_order_with_flag_or_error() -> None:
 
 
 def test_one_image_is_one_row_and_a_batch_has_a_row_for_each() -> None:
-    for images, count in ((GREY, 1), (FILE, 1), (np.stack([GREY] * 3), 3), (torch.rand(2, 3, 40, 40), 2), ([], 0)):
+    for images, count in (
+        (GREY, 1),
+        (FILE, 1),
+        (np.stack([GREY] * 3), 3),
+        (torch.rand(2, 3, 40, 40), 2),
+        ([], 0),
+        (None, 1),
+    ):
         assert len(score_images(Brightness(), images, device="cpu")) == count
 
 
