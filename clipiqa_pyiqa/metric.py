@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from types import FunctionType, MethodType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -62,7 +62,7 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
 
 def is_factory(metric: Any) -> bool:
     """Return whether this is a function or a class that makes a metric."""
-    return isinstance(metric, type | FunctionType | MethodType | partial)
+    return isinstance(metric, type | FunctionType | partial)
 
 
 def net_of(metric: Any) -> Any:

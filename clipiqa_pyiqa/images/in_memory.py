@@ -19,7 +19,6 @@ from .reader import depth_of, read_image, rgb_pixels, taken_orientation
 from .source import FileSource, ImageSource
 
 _FILE = bytes | bytearray | memoryview
-_ROUNDING = 1e-4  # distance from [0, 1] that rounding explains
 _loading = threading.Lock()  # PIL cannot load an image in two threads at once, and a list may hold an image twice
 
 
@@ -71,7 +70,7 @@ def to_tensors(images: Any) -> list[Tensor]:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Bytes:
     name: str
     image: Any
@@ -80,7 +79,7 @@ class _Bytes:
         return bytes(self.image)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Pixels(_Bytes):
     """A PIL image, an array or a tensor, or what is no image."""
 
@@ -93,7 +92,7 @@ class _Pixels(_Bytes):
             depth, image = depth_of(image), image.copy()
         return *rgb_pixels(name, image, depth), taken_orientation(name, image)
 
-    def tensor(self, overshoot: float = _ROUNDING) -> Tensor:
+    def tensor(self, overshoot: float = 1e-4) -> Tensor:  # rounding explains this distance from [0, 1]
         """Return an array or tensor as ``(H, W, 3)``, in uint8 or in fp32 in [0, 1]."""
         samples, name = self._samples(), self.name
         if samples.dtype == torch.uint16:  # the high byte, as of 16-bit files
@@ -101,7 +100,7 @@ class _Pixels(_Bytes):
         elif samples.is_floating_point():
             samples = samples.float()
             if not ((samples - 0.5).abs() <= 0.5 + overshoot).all():
-                low, high = (bound.item() for bound in samples.aminmax())
+                low, high = samples.aminmax()
                 raise ImageError(
                     f"has values from {low:.4g} to {high:.4g}, outside [0, 1]: divide 8-bit values by 255, turn "
                     "[-1, 1] into [0, 1] by (x + 1) / 2, or clamp",
@@ -116,7 +115,7 @@ class _Pixels(_Bytes):
         if samples.shape[2] < 4:
             return samples.expand(-1, -1, 3).contiguous()
         if samples.dtype == torch.uint8:
-            return torch.from_numpy(rgb_pixels(name, Image.fromarray(samples.cpu().contiguous().numpy()), 8)[0])
+            return torch.from_numpy(rgb_pixels(name, Image.fromarray(samples.cpu().numpy()), 8)[0])
         alpha = samples[..., 3:]
         return samples[..., :3] * alpha + (1 - alpha)
 
@@ -126,12 +125,12 @@ class _Pixels(_Bytes):
         if isinstance(image, Tensor):
             samples = image.detach()
         else:
-            array = np.asarray(image) if hasattr(image, "__array__") else np.empty(0, object)
+            array = np.asarray(image if hasattr(image, "__array__") else None)
             if array.dtype.kind not in "biuf":
                 raise ImageError(
                     f"is no image: it is {shown(image)}, not a path, bytes, a PIL image, an array (H, W, 3), a tensor "
                     "(3, H, W), or a dict with bytes, path or array",
-                    *(Kind.MISSING if image is None else Kind.NOT_AN_IMAGE, name),
+                    *(Kind.NOT_AN_IMAGE, name),
                 )
             dtype = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
             samples = torch.from_numpy(np.array(array, dtype, order="C"))  # a copy: torch warns of read-only arrays

@@ -210,10 +210,10 @@ def taken_orientation(path: str, image: Image.Image) -> int:
 def depth_of(image: Image.Image) -> int:
     """Return the bits per sample, from PIL's name of the raw layout, such as 'RGB;16B'; loading forgets the layout.
 
-    PIL's mode 'I' has 32 bits, but is also the mode of 16-bit PNG (in older versions) and PGM.
+    PIL's mode 'I' has 32 bits, but is also the mode of 16-bit PGM.
     """
     layouts = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
-    if ";32" in layouts or (image.mode == "I" and not layouts and image.format not in ("PNG", "PPM")):
+    if ";32" in layouts or (image.mode == "I" and not layouts):
         return 32
     return 16 if ";16" in layouts else 12 if ";12" in layouts else 8
 

@@ -38,8 +38,7 @@ def score_images(
         options: Options of reading and scoring, as in :class:`~clipiqa_pyiqa.scoring.score.ScoringOptions`.
 
     Returns:
-        A column for each question, ``flag``, and ``error``: the reason for a missing score, else ``''``. The index is
-        that of a pandas column, else 0, 1, ….
+        A column for each question, ``flag``, and ``error``: the reason for a missing score, else ``''``.
 
     Example:
         >>> import torch; from clipiqa_pyiqa import CLIPIQA
@@ -102,9 +101,7 @@ class Scorer:
             names = [self._given[2]] if self._given[2] else _USUAL
             if not (found := [name for name in names if name in batch]):
                 known = ", ".join(batch)
-                raise CLIPIQAError(
-                    f"there is no column of images ({', '.join(names)}): the columns are {known}; pass column=NAME."
-                )
+                raise CLIPIQAError(f"there is no column of images: the columns are {known}; pass column=NAME.")
         frame = _frame(self._work, list(batch[found[0]]) if is_table else batch)
         scores = {name: frame[name].to_numpy() for name in frame}
         return {**batch, **scores} if is_table else scores
@@ -125,7 +122,5 @@ def _unpickled(metric: Any, prompts: Any, column: str | None, options: ScoringOp
 
 
 def _frame(work: Work, images: Any) -> pandas.DataFrame:
-    import pandas
-
-    frame = ScoringRun(work.header, None, 0, work.rows(memory_images(images))).frame()
-    return frame.set_axis(images.index) if isinstance(images, pandas.Series) else frame.reset_index(drop=True)
+    run = ScoringRun(work.header, None, 0, work.rows(memory_images(images)))
+    return run.frame().reset_index(drop=True)

@@ -209,7 +209,7 @@ def provenance(metric: Any, columns: Columns | None, device: torch.device, **lim
     record = net.provenance()
     if device.type != "cpu":
         record.pop("cpu_arithmetic", None)
-    packages = (*["pyiqa"] * bool(find_spec("pyiqa")), "torch", "open_clip_torch", "pillow")
+    packages = ("pyiqa", "torch", "open_clip_torch", "pillow")
     usual = {"range": getattr(net, "score_range", (0.0, 1.0)), "lower_better": getattr(net, "lower_better", False)}
     scores = record.get("scores") or dict.fromkeys(net.columns, usual)
     return {
@@ -217,7 +217,7 @@ def provenance(metric: Any, columns: Columns | None, device: torch.device, **lim
         "scores": scores if columns is None else column_records(columns),
         **{name: limits.get(name, getattr(SharedOptions, name)) for name in _LIMITS},
         "device": device_name(device),
-        "versions": {name: version(name) for name in packages},
+        "versions": {name: version(name) for name in packages if name != "pyiqa" or find_spec(name)},
     }
 
 

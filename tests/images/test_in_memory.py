@@ -123,8 +123,8 @@ def test_large_floats_are_shrunk_as_files_are() -> None:
 
 
 REFUSED: dict[str, tuple[Any, Kind, str]] = {
-    "nothing": (None, Kind.MISSING, "'image 0' is no image: it is None, not a path"),
-    "an empty dict": ({"bytes": None}, Kind.MISSING, "is no image"),
+    "nothing": (None, Kind.NOT_AN_IMAGE, "'image 0' is no image: it is None, not a path"),
+    "an empty dict": ({"bytes": None}, Kind.NOT_AN_IMAGE, "is no image"),
     "a number": (3, Kind.NOT_AN_IMAGE, "is no image"),
     "missing in pandas": (float("nan"), Kind.NOT_AN_IMAGE, "is no image"),
     "a list": ([[1, 2]], Kind.NOT_AN_IMAGE, "is no image"),
