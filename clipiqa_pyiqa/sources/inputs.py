@@ -9,9 +9,9 @@ from typing import Any
 
 from ..errors.arguments import checked
 from ..images.memory import Room
-from ..images.source import FileSource, ImageSource, NoImage
+from ..images.source import FileSource, ImageSource, NoImage, stamp_of
 from .finding import Found, each_of, find_shards
-from .members import Shard, ShardError
+from .members import Entry, Shard, ShardError
 from .stores import store_error
 
 AHEAD_BYTES = 64 << 20
@@ -54,7 +54,10 @@ def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSo
     def fill() -> None:
         end = None
         try:
+            stamp = stamp_of(shard)
             for source in shard.entries():
+                if isinstance(source, Entry):
+                    source.shard_stamp = stamp
                 if not room.take(_size(source)):
                     break
                 coming.put(source)
