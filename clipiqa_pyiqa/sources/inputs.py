@@ -7,6 +7,7 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
+from ..errors import Kind
 from ..errors.arguments import checked
 from ..images.memory import Room
 from ..images.source import FileSource, ImageSource, NoImage, stamp_of
@@ -40,8 +41,13 @@ def sources_of(given: Any) -> Iterator[ImageSource]:
         if not isinstance(item, Shard):
             yield item
         else:
+            is_empty = True
             try:
-                yield from read_ahead(item)
+                for source in read_ahead(item):
+                    is_empty = False
+                    yield source
+                if is_empty:
+                    yield NoImage(item.name, "holds no images", Kind.EMPTY)
             except ShardError as error:
                 why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
                 yield NoImage(item.name, why, error.kind)
