@@ -129,7 +129,7 @@ def test_stored_embeddings(kind, dtype, empty_tower, vectors, shared, tmp_path):
     assert list(table.laion_aes) == pytest.approx(V2, abs=6e-4 if dtype == "float32" else 0.02)
     assert table.v1.iloc[-1] == pytest.approx(11.304, abs=6e-4 if dtype == "float32" else 0.02)
     assert kind == "npy" or list(table.id) == list("abcdefghij")
-    assert merge_shards(tmp_path / "out").counts.range == (1, 10)
+    assert len(merge_shards(tmp_path / "out").quantiles()) == 2
 
 
 def test_embeddings_that_do_not_fit(empty_tower, vectors, shared, seeded_weights, tmp_path, capfd):

@@ -183,7 +183,7 @@ class TestColumns:
         ("column", "why"),
         [
             ({}, r"b.parquet' has no column 'id' to keep"),
-            ({"id": ["x"]}, r"'id' to keep holds int64 in .*a.parquet' and string in .*b.parquet'"),
+            ({"id": ["x"]}, r"columns to keep hold different types: .*id.*int64.*string"),
             ({"id": [1], "thumb": [b"x"], "photo": [b"x"]}, None),
         ],
     )
@@ -215,11 +215,6 @@ class TestColumns:
         done = score(f"{lake}/*.tar", out, Wide())
         exact = merged(out)[list(done.header.columns)].quantile([0.05, 0.5], interpolation="lower").T
         assert np.array_equal(done.quantiles([0.05, 0.5]), exact)
-        assert [done.histogram_line(name).split()[::2] for name in done.header.columns] == [
-            ["0", "1"],
-            ["0", "100"],
-            ["0", "7"],
-        ]
 
     def test_samples_of_many_scores_are_near_the_exact_quantiles(self) -> None:
         rng = np.random.default_rng(0)
