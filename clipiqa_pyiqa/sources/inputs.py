@@ -27,16 +27,16 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
         arguments: Files, folders, globs, or ``-`` for a list on standard input.
         null_separated: Names on standard input end with a NUL byte.
     """
-    found = find_shards(arguments, null_separated=null_separated)
+    found = find_shards(arguments, null_separated=null_separated, archives=False)
     for item in found.items:
         if not isinstance(item, FileSource) and item.name not in found.problems:
             found.problems[item.name] = f"{item.name!r} is not an image file or a folder on this machine"
     return found
 
 
-def sources_of(given: Any) -> Iterator[ImageSource]:
+def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
     """Yield the images that :func:`~.finding.find_shards` finds, and each image of a shard."""
-    items = (item for one in each_of(given) for item in find_shards([one]).items)
+    items = (item for one in each_of(given) for item in find_shards([one], archives=archives).items)
     for item in items:
         if not isinstance(item, Shard):
             yield item

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from forked import Forked
 from shard_makers import picture, samples, save_parquet, save_tar
 from standin import Brightness
 
@@ -42,6 +43,10 @@ def out(tmp_path: Path) -> Path:
 
 def score(sources: Any, out: Path, metric: Any = None, **options: Any) -> ShardedResult:
     return score_sources(metric or Brightness(), sources, out=out, device="cpu", workers=1, **options)
+
+
+def score_part(folder: Path, part: str) -> None:
+    score(f"{folder}/*.tar", folder.parent / "out", part=part)
 
 
 def merged(out: Path, **options: Any) -> pandas.DataFrame:
@@ -104,6 +109,11 @@ class TestTheRun:
             names.append({name: shard for name, (shard, _) in shards_of(out).items()})
         assert names == [{f"{number}.parquet": f"{lake}/{number}.tar" for number in range(3)}] * 2
         assert [stamp is None for _, stamp in shards_of(out).values()] == [False, False, True]
+
+    def test_parts_that_run_at_once_leave_one_whole_run(self, forked: Forked, lake: Path, out: Path) -> None:
+        parts = [(lake, f"{number}/3") for number in (1, 2, 3)]
+        assert forked.call(score_part, *parts, folder=lake.parent) == [0, 0, 0]
+        assert list(shards_of(out)) == [f"{number}.parquet" for number in range(3)] and len(merged(out)) == 6
 
     def test_an_unfinished_set_is_refused_and_counted(self, lake: Path, out: Path, tmp_path: Path) -> None:
         score(f"{lake}/*.tar", out, part="1/3")

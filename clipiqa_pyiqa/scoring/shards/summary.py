@@ -250,7 +250,7 @@ def results_in(folder: str) -> set[str]:
 
 
 def left_out_note(files: Collection[str]) -> str:
-    return f"left out, because no shard of this run has such a result: {first_of(map(repr, sorted(files)))}"
+    return f"left out, as they belong to no shard of this run: {first_of(map(repr, sorted(files)))}"
 
 
 def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
