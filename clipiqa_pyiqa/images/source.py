@@ -25,6 +25,14 @@ class ImageSource(Protocol):
 class FileSource:
     name: str
 
+    def stamp(self) -> str | None:
+        """Return the file's size and time of its last change; None if it is missing."""
+        try:
+            status = os.stat(self.name)
+        except (OSError, ValueError):
+            return None
+        return f"{status.st_size}-{status.st_mtime_ns}"
+
     def read(self) -> bytes:
         path = self.name
         try:

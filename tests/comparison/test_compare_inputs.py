@@ -17,13 +17,13 @@ from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison import metrics
 from clipiqa_pyiqa.comparison.compare import compare
-from clipiqa_pyiqa.comparison.metrics import build_metric, build_or_explain, check_weights, parse_metrics
 from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
 from clipiqa_pyiqa.datasets.published_correlations import ENSEMBLE, PAPER, find_published
 from clipiqa_pyiqa.datasets.specification import CompareError, parse_argument, read_benchmark
 from clipiqa_pyiqa.errors import WeightsError
+from clipiqa_pyiqa.scoring import metrics
+from clipiqa_pyiqa.scoring.metrics import build_metric, build_or_explain, check_weights, parse_metrics
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = sorted((ROOT / "configs" / "benchmark").glob("*.yml"))

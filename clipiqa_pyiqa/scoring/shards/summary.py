@@ -202,8 +202,8 @@ def results_in(out: str) -> list[str]:
 
 
 def check_same(found: ShardResult, header: Header) -> None:
-    """Raise ``ResultsError`` if a result differs from a header, except in the device."""
-    if changes := header_changes(found.header, header, ("device",)):
+    """Raise ``ResultsError`` if a result was made in another way than a header says."""
+    if changes := header_changes(found.header, header):
         raise ResultsError(
             f"{found.path!r} was made with another metric or in another way: {changes}; use the earlier options, "
             "another output folder, or overwrite."
