@@ -149,11 +149,12 @@ def run(
             return 1 if done.counts.failed or done.unread else 0
         run = score_paths(metric, found.items, columns, out=output, **options)
         todo = [printable(item.name) for item in found.items] if run.names is None else run.names
-        if run.kept or run.earlier.changed:
-            said = "the images of shards are compared as they are read" if found.has_shards else run.earlier.sentence
-            note(said)
+        if run.earlier and not found.has_shards:
+            note(run.earlier.sentence)
         writer = None if output else ResultWriter(sys.stdout.buffer, format or "table", run.header, todo)
         code = _follow(run, writer, None if found.has_shards else len(todo), bar)
+        if run.earlier and found.has_shards:  # known once they are read
+            note(run.earlier.sentence)
     if skipped := skipped_note(found.skipped):
         note(skipped)
     return code

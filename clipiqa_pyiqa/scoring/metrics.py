@@ -41,7 +41,6 @@ _ENTRY: dict[str, tuple[type, ...]] = {
     "score_range": (str,),
 }
 _ONCE = "once-"  # the beginning of the state of a mere function
-_OURS = ("clipiqa", *PUBLISHED, *MEMBERS)
 _OF_SETS = ("FID", "InceptionScore")  # their mode in pyiqa is NR, but they rate a set of images
 log = logging.getLogger("clipiqa_pyiqa")
 
@@ -208,7 +207,7 @@ def metric_set(
     ]
     specs = parse_metrics(specifications)
     check_weights(specs, trust_weights)
-    built = [build_or_explain(spec, device or torch.device("cpu"), 0, strict) for spec in specs]
+    built = [build_or_explain(spec, device or torch.device("cpu"), 0, strict, directly=True) for spec in specs]
     if not (ready := [metric for metric in built if isinstance(metric, BuiltMetric)]):
         raise CompareError(f"metric {specs[0].label!r} cannot be used: {built[0]}")
     if many := [metric.spec.label for metric in ready if metric.net is not None and len(metric.net.columns) != 1]:
@@ -263,10 +262,12 @@ def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> N
             check_options(spec.options, trust_weights)
 
 
-def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, strict: bool = False) -> BuiltMetric | str:
+def build_or_explain(
+    spec: MetricSpec, device: torch.device, seed: int = 0, strict: bool = False, directly: bool = False
+) -> BuiltMetric | str:
     """Return the metric, or the reason why it cannot be built; raise if ``strict``."""
     try:
-        return build_metric(spec, device, seed)
+        return build_metric(spec, device, seed, directly)
     except Exception as error:
         log.error("metric %s cannot be built: %s", spec.label, error)  # the log gets all lines of the error
         reason = f"it cannot be built: {describe_error(error)}{_missing_file(error)}."
@@ -275,12 +276,13 @@ def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, stri
         return reason
 
 
-def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> BuiltMetric:
+def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0, directly: bool = False) -> BuiltMetric:
+    """Return a metric; ``directly`` builds one of this package without pyiqa, whose import takes seconds."""
     score: Any = spec.made
     with contextlib.redirect_stdout(sys.stderr):  # pyiqa prints what it loads
         if isinstance(score, torch.nn.Module):
             score = score.to(device)
-        elif score is None and spec.name in _OURS and not os.environ.get("CLIPIQA_PYIQA_BUILTIN"):
+        elif score is None and directly and spec.name in ("clipiqa", *PUBLISHED, *MEMBERS):
             score = _create(spec.name, dict(spec.options)).to(device).eval()
         elif score is None and spec.name:
             import pyiqa
@@ -304,7 +306,6 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
 
 
 def _create(name: Any, options: dict[str, Any]) -> Any:
-    """Return a metric of this package; importing pyiqa, which would build the same, takes seconds."""
     if name in MEMBERS:
         return create_member(name, **options)
     if name in PUBLISHED and "pretrained_model_path" not in options:

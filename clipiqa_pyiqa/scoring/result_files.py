@@ -98,11 +98,14 @@ class Earlier:
     Attributes:
         stamps: Image with scores -> its stamp.
         failed: Images without all scores.
+        interrupted: Whether the earlier run did not end.
         kept, changed, new: Numbers of images that are kept, have changed or have no stamp, and are new.
+        again: Images with scores that are written again.
     """
 
     stamps: dict[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
+    interrupted: bool = False
     kept: int = 0
     changed: int = 0
     new: int = 0
@@ -116,11 +119,11 @@ class Earlier:
         return f"{self.kept:,} done before, {self.changed:,} changed since, {self.new:,} new"
 
     def knows(self, item: Named) -> bool | None:
-        """Return whether an image's row can be kept; None for a new image."""
+        """Return whether an image's row can be kept; None if the earlier run has not come to the image."""
         name = printable(item.name)
         if (stamp := self.stamps.get(name)) is None:
             self.new += name not in self.failed
-            return False if name in self.failed else None
+            return None if self.interrupted and name not in self.failed else False
         is_same = bool(stamp) and item.stamp() == stamp
         self.kept, self.changed = self.kept + is_same, self.changed + (not is_same)
         return is_same
@@ -162,9 +165,8 @@ class FileWriter(ResultWriter):
     """Writer of rows to a file, which holds the rows of an earlier run already."""
 
     def __init__(self, output: Output, header: Header, rows: list[Row], lock: contextlib.ExitStack) -> None:
-        self.earlier = Earlier(
-            {row.path: row.stamp for row in rows if row.kind is None}, {row.path for row in rows if row.kind}
-        )
+        stamps = {row.path: row.stamp for row in rows if row.kind is None}
+        self.earlier = Earlier(stamps, {row.path for row in rows if row.kind}, output.journal.exists())
         self._output, self._header, self._lock = output, header, lock
         head = {"columns": header.columns, "provenance": header.provenance}
         lines = (row.as_dict(header.columns) for row in rows)

@@ -16,6 +16,7 @@ from .metrics import MetricSet
 
 Progress = Callable[[str, int, int], object]
 """Function of a data set's name, the number of finished images, and the number of all images."""
+UNREAD = ""  # in place of a metric's key, for images that cannot be read
 log = logging.getLogger("clipiqa_pyiqa")
 
 
@@ -56,7 +57,9 @@ def score_missing(
     def known(item: Item) -> list[bool | None]:
         stamp = item.stamp()
         keys[item.name] = key = key_of(item.name, stamp)
-        found = [store.get(metric.key, key) if stamp else None for metric in metrics.metrics]
+        found = [
+            (store.get(metric.key, key) or store.get(UNREAD, key)) if stamp else None for metric in metrics.metrics
+        ]
         return [None if entry is None else not entry.error for entry in found]
 
     tasks = list(plan(items, metrics, options, known))
@@ -74,12 +77,11 @@ def score_missing(
             if row.width is None:
                 log.warning("%s: left out of all metrics: %s", title, row.error)
                 unread[row.path] = row.error
-            for place, metric in enumerate(metrics.metrics):
-                answer = row.answers[place] if row.answers else None
-                if answer is not None and answer.values is not None:
-                    store.add(metric.key, key, StoredScore(answer.values[0], answer.seconds))
-                elif answer is not None or row.width is None:
-                    store.add(metric.key, key, StoredScore(None, error=answer.error if answer else row.error))
+                store.add(UNREAD, key, StoredScore(None, error=row.error))
+            for metric, answer in zip(metrics.metrics, row.answers, strict=False):
+                if answer is not None:
+                    value = None if answer.values is None else answer.values[0]
+                    store.add(metric.key, key, StoredScore(value, answer.seconds, answer.error))
             done += 1
             progress(title, done, count)
     finally:

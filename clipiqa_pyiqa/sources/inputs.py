@@ -12,7 +12,7 @@ from ..errors.arguments import checked
 from ..images.memory import Room
 from ..images.source import FileSource, ImageSource, NoImage
 from .finding import Found, each_of, find_shards
-from .members import Shard, ShardError
+from .members import Entry, Shard, ShardError
 from .stores import store_error
 
 AHEAD_BYTES = 64 << 20
@@ -45,8 +45,12 @@ def sources_of(given: Any) -> Iterator[ImageSource]:
         if not isinstance(item, Shard):
             yield item
         else:
+            stamp = FileSource(item.name).stamp()
             try:
-                yield from read_ahead(item)
+                for source in read_ahead(item):
+                    if isinstance(source, Entry):
+                        source.shard_stamp = stamp
+                    yield source
             except ShardError as error:
                 why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
                 yield NoImage(item.name, why, error.kind)

@@ -34,6 +34,11 @@ class Entry:
     def __init__(self, name: str, data: bytes, kept: Mapping[str, Any] | None = None) -> None:
         self.name, self._data, self.kept = name, data, kept or {}
         self.size = len(data)
+        self.shard_stamp: str | None = None
+
+    def stamp(self) -> str | None:
+        """Return the stamp of the shard; None if it is unknown."""
+        return self.shard_stamp
 
     def read(self) -> bytes:
         """Return the bytes, and release them."""

@@ -175,8 +175,8 @@ class TestBadInput:
         ("given", "message"),
         [
             ("nique", "unknown metric 'nique': did you mean .*'niqe'"),
-            ("lpips", "'lpips' needs a reference image"),
-            ("fid", "'fid' rates a set of images"),
+            ("lpips", "'lpips' does not score single images, since it needs a reference image"),
+            ("fid", "since it rates a set of images"),
             ("niqe:pretrained_model_path=no.mat", "pretrained_model_path is 'no.mat', but there is no such file"),
             ("mos=niqe", "cannot be called 'mos'"),
             ("niqe:x=[1", "the value of 'x' in .* is not YAML"),
@@ -188,7 +188,7 @@ class TestBadInput:
             ({"a": {"lower_better": True}}, "unknown metric 'a'"),
             ({"a": 3}, "options of metric 'a' must be a mapping"),
             ({"niqe": {"lower_better": "maybe"}}, "lower_better of metric 'niqe' must be true or false"),
-            ({"a": {"metric_opts": {"type": "LPIPS"}, "metric_mode": "FR"}}, "'a' needs a reference"),
+            ({"a": {"metric_opts": {"type": "LPIPS"}, "metric_mode": "FR"}}, "since it needs a reference"),
         ],
     )  # fmt: skip
     def test_metrics(self, given: Any, message: str) -> None:

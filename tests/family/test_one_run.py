@@ -166,7 +166,7 @@ def test_embeddings_that_do_not_fit(empty_tower, vectors, shared, seeded_weights
     for asked, code, message in (
         (["clipiqa:backbone=mini"], 1, "but mini has 128 floats per image"),
         ([b32, "clipiqa:backbone=mini"], 2, "of one backbone; got metrics of ViT-B/32, mini"),
-        ([liqe], 2, "this metric needs more"),
+        ([liqe], 2, "but metric 'liqe' needs more"),
     ):
         assert main([*command, *asked, "--out", str(tmp_path / str(len(asked)) / asked[0][:4])]) == code
         assert message in capfd.readouterr().err
