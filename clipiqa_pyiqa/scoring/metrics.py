@@ -206,13 +206,17 @@ def metric_set(
         for each in parse_specifications(given, "metric")
     ]
     specs = parse_metrics(specifications)
-    check_weights(specs, trust_weights)
+    check_weights([spec for spec in specs if not _is_built_directly(spec)], trust_weights)
     built = [build_or_explain(spec, device or torch.device("cpu"), 0, strict, directly=True) for spec in specs]
     if not (ready := [metric for metric in built if isinstance(metric, BuiltMetric)]):
         raise CompareError(f"metric {specs[0].label!r} cannot be used: {built[0]}")
     if many := [metric.spec.label for metric in ready if metric.net is not None and len(metric.net.columns) != 1]:
         raise CompareError(f"metric {many[0]!r} must give one score for each image: leave out aggregate.")
     return MetricSet([_ready(spec, metric) for spec, metric in zip(specs, built, strict=True)])
+
+
+def _is_built_directly(spec: MetricSpec) -> bool:
+    return spec.made is None and spec.name in ("clipiqa", *PUBLISHED, *MEMBERS)
 
 
 def _is_clip(net: Any) -> bool:
@@ -282,7 +286,7 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0, directly
     with contextlib.redirect_stdout(sys.stderr):  # pyiqa prints what it loads
         if isinstance(score, torch.nn.Module):
             score = score.to(device)
-        elif score is None and directly and spec.name in ("clipiqa", *PUBLISHED, *MEMBERS):
+        elif score is None and directly and _is_built_directly(spec):
             score = _create(spec.name, dict(spec.options)).to(device).eval()
         elif score is None and spec.name:
             import pyiqa

@@ -144,7 +144,6 @@ def start(machine: Machine) -> torch.device:
     """Load and set up torch, and return the device."""
     if "torch" not in sys.modules:  # the import takes seconds
         note("loading PyTorch …")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads sleep and leave the CPU to other programs
     import torch
     from PIL import Image
 
