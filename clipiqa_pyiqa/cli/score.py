@@ -30,7 +30,7 @@ class Shards:
         keep: copy these Parquet columns, .json keys, or sidecar files of these suffixes
         image_column: column of images or features in Parquet files; default: detected
         embeddings: score stored image features (.npy, .npz, lists in Parquet)
-        part (I/N): score part I of N parts of the shards; default: a SLURM array's task, or all
+        part (I/N): score part I of N parts of the shards; slurm: the part of this task of a SLURM array
         engine: score in this process, or on a Ray cluster
     """
 
@@ -71,6 +71,7 @@ def run(
     null: bool = False,
     format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
     merge: Path | None = None,
+    partial: bool = False,
 ) -> int:
     """Score photos: files, folders, globs or a list on standard input.
 
@@ -93,11 +94,12 @@ def run(
         null (-0): file names on stdin end with a NUL byte
         format: output format; default: the suffix of --out, or a table
         merge (DIR): join the results by shard in this folder into the file --out
+        partial: with --merge: accept results of a part of the shards
     """
     from ..sources.finding import find_shards
 
     if merge is not None:
-        return _merge(merge, paths, kept)
+        return _merge(merge, paths, kept, partial)
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     kept.check()
@@ -146,7 +148,7 @@ def run(
 
             done = score_sources(metric, found, columns, progress=show, **options)
             _report(done)
-            return 1 if done.counts.failed or done.unread else 0
+            return 1 if done.counts.failed or done.unread or done.absent else 0
         run = score_paths(metric, found.items, columns, out=output, **options)
         todo = [printable(item.name) for item in found.items] if run.names is None else run.names
         if run.earlier and not found.has_shards:
@@ -186,21 +188,19 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
     return 1 if failed else 0
 
 
-def _merge(folder: Path, paths: Sequence[str], kept: Kept) -> int:
+def _merge(folder: Path, paths: Sequence[str], kept: Kept, partial: bool) -> int:
     from ..scoring.shards.summary import merge_shards
 
     if paths:
         raise OptionError("merge joins results and scores no images: leave out the paths.")
-    found = merge_shards(folder, kept.out, overwrite=kept.overwrite)
-    _report(found)
-    return 0 if found.is_whole else 1
+    _report(merge_shards(folder, kept.out, overwrite=kept.overwrite, partial=partial))
+    return 0
 
 
 def _report(found: ShardedResult) -> None:
     for sentence in found.sentences():
-        (tell if found.unread else note)(sentence)
+        (tell if found.unread or found.absent or found.notes() else note)(sentence)
     if found.counts.scored:
         frame = found.quantiles()
-        low, high = found.counts.range
-        frame[f"{low:g} to {high:g}"] = list(map(found.histogram_line, frame.index))
+        frame["histogram"] = [found.histogram_line(column) for column in frame.index]
         note("\n" + frame_as_text(frame.reset_index(names=""), {}))

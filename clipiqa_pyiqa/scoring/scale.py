@@ -12,7 +12,7 @@ from ..files.journal import changes
 from ..prompts.provenance import in_a_word
 
 SCALE = "scale"
-_NOT_OF_SCORES = ("version", "versions", "device", "weights", "scores")
+_NOT_OF_SCORES = ("version", "versions", "device", "weights", "scores", "keep", "image_column")
 """Fields of provenance that may differ between comparable runs; the hash of the weights is compared instead."""
 
 

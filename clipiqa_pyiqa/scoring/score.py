@@ -17,7 +17,7 @@ from ..errors import OptionError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import check_output
 from ..images.reader import MIN_SIDE, Damaged, ImageRecord, check_limits, read_image
-from ..images.source import ImageSource
+from ..images.source import ImageSource, stamp_of
 from ..metric import find_device
 from ..prompts.pairs import PromptPair, Prompts
 from ..sources.finding import find_shards
@@ -65,8 +65,7 @@ class SourceItem:
         return getattr(self.source, "kept", {})
 
     def stamp(self) -> str | None:
-        stamp = getattr(self.source, "stamp", None) if self.stamped else None
-        return None if stamp is None else stamp()
+        return stamp_of(self.source) if self.stamped else None
 
     def load(self) -> ImageRecord:
         return read_image(self.source, **self.reading)

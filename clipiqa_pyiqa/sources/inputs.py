@@ -8,9 +8,10 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
+from ..errors import Kind
 from ..errors.arguments import checked
 from ..images.memory import Room
-from ..images.source import FileSource, ImageSource, NoImage
+from ..images.source import FileSource, ImageSource, NoImage, stamp_of
 from .finding import Found, each_of, find_shards
 from .members import Entry, Shard, ShardError
 from .stores import store_error
@@ -45,12 +46,13 @@ def sources_of(given: Any) -> Iterator[ImageSource]:
         if not isinstance(item, Shard):
             yield item
         else:
-            stamp = FileSource(item.name).stamp()
+            is_empty = True
             try:
                 for source in read_ahead(item):
-                    if isinstance(source, Entry):
-                        source.shard_stamp = stamp
+                    is_empty = False
                     yield source
+                if is_empty:
+                    yield NoImage(item.name, "holds no images", Kind.EMPTY)
             except ShardError as error:
                 why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
                 yield NoImage(item.name, why, error.kind)
@@ -63,7 +65,10 @@ def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSo
     def fill() -> None:
         end = None
         try:
+            stamp = stamp_of(shard)
             for source in shard.entries():
+                if isinstance(source, Entry):
+                    source.shard_stamp = stamp
                 if not room.take(_size(source)):
                     break
                 coming.put(source)

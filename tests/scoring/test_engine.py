@@ -224,7 +224,7 @@ def test_a_zero_row_of_stored_features_is_one_failed_image(tmp_path: Path) -> No
         ["map", "a.png", "-b", "mini", "--out", "maps"],
         ["rank", "a.png", "-b", "mini"],
         ["compare", "-m", MINI, "-d", "."],
-        ["table", "a=.", "b=.", "-m", "entropy"],
+        ["table", "--methods", "a=.", "b=.", "-m", "entropy"],
         ["demo"],
     ],
     ids=lambda command: command[0],
