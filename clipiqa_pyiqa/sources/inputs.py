@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
@@ -37,7 +38,12 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
 def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
     """Yield the images that :func:`~.finding.find_shards` finds, and each image of a shard."""
     items = (item for one in each_of(given) for item in find_shards([one], archives=archives).items)
+    seen = set[str]()
     for item in items:
+        if isinstance(item, FileSource):  # a file that is named twice is one image, as in find_shards
+            if (path := os.path.abspath(item.name)) in seen:
+                continue
+            seen.add(path)
         if not isinstance(item, Shard):
             yield item
         else:

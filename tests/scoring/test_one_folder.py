@@ -213,7 +213,7 @@ class TestColumns:
     def test_quantiles_are_those_of_each_columns_scores(self, lake: Path, out: Path) -> None:
         class Wide(Brightness):
             def provenance(self) -> dict[str, Any]:
-                ranges = {"quality": [0, 1], "beauty": [0, 100], "niqe": [0, float("inf")]}
+                ranges = {"quality": [0, 1], "beauty": [0, 100], "niqe": [0, None]}
                 scores = {name: {"range": ends, "lower_better": False} for name, ends in ranges.items()}
                 return {**super().provenance(), "scores": scores}
 

@@ -32,8 +32,10 @@ from ...sources.inputs import read_ahead
 from ...sources.members import FilesShard, Shard, ShardError
 from ...sources.parquet import ParquetShard, check_columns, image_column, opened_table
 from ...sources.stores import address_of, is_remote, joined
+from ..engine import ask, rounded
+from ..metrics import MetricSet
 from ..rows import Header, ResultsError, Row, header_changes
-from ..score import Questions, ScoringOptions, Work, rounded
+from ..score import Questions, ScoringOptions, Work
 from .run_file import RUN, Run, made, read_run
 from .summary import Rows, ShardedResult, left_out_note, read_shard_result, results_in, save_shard, summary_of
 
@@ -123,6 +125,8 @@ def score_sources(
     embeddings: bool = False,
     engine: Callable[[Work, Sequence[Job], Report], object] | None = None,
     overwrite: bool = False,
+    trust_weights: bool = False,
+    strict: bool = False,
     progress: Callable[[int, int, int], object] | None = None,
     **options: Unpack[ScoringOptions],
 ) -> ShardedResult:
@@ -142,6 +146,7 @@ def score_sources(
         embeddings: Score stored features: ``.npy``, or lists in Parquet files.
         engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None means this process.
         overwrite: Score finished shards again.
+        trust_weights, strict: As for :func:`~clipiqa_pyiqa.score_paths`.
         progress: Called with the numbers of scored images, finished shards, and all shards of this part.
         options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
@@ -152,7 +157,7 @@ def score_sources(
         CLIPIQAError: There is nothing to score, or a source cannot be used; or ``out`` cannot be written, or holds
             results of another metric.
     """
-    work = Work(metric, prompts, **options)
+    work = Work(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
     found = sources
     if not isinstance(found, Found):
         found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings)
@@ -160,7 +165,7 @@ def score_sources(
         raise CLIPIQAError(f"{found.problem if found.problems else 'no source was given'}: there is nothing to score.")
     header, shards, folder = work.header, found.shards(), address_of(out)
     if embeddings:
-        _check_features(work.net)
+        _check_features(work.metrics)
         views = {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed", "apply_exif": None}
         header = Header(header.columns, {**header.provenance, **views})
     if not is_remote(folder):
@@ -185,14 +190,16 @@ def score_sources(
     return dataclasses.replace(summary_of(folder), unread=unread, states=states, skipped=found.skipped)
 
 
-def _check_features(net: Any) -> None:
-    nets = list(getattr(net, "nets", {"": net}).values())
-    for each in nets:
-        on_stages = getattr(getattr(each, "head", None), "on_stages", False)
-        if not hasattr(each, "clip") or on_stages or getattr(getattr(each, "view", None), "dims", 2) != 2:
-            raise CLIPIQAError("embeddings hold one final CLIP feature per image, but this metric needs more features.")
-    if len(backbones := {each.clip.weights.backbone for each in nets}) > 1:
-        raise CLIPIQAError(f"embeddings need metrics of one backbone; got metrics of {', '.join(sorted(backbones))}.")
+def _check_features(metrics: MetricSet) -> None:
+    for metric in metrics.metrics:
+        net = metric.net
+        on_stages = getattr(getattr(net, "head", None), "on_stages", False)
+        if not hasattr(net, "clip") or on_stages or getattr(getattr(net, "view", None), "dims", 2) != 2:
+            name = f"metric {metric.spec.label!r}" if metric.spec.label else "this metric"
+            raise CLIPIQAError(f"embeddings hold one final CLIP feature per image, but {name} needs more.")
+    backbones = {metric.net.clip.weights.backbone: None for metric in metrics.metrics}
+    if len(backbones) > 1:
+        raise CLIPIQAError(f"embeddings need metrics of one backbone; got metrics of {', '.join(backbones)}.")
 
 
 def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
@@ -234,7 +241,7 @@ def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int
         known[name], headers[result.path] = (result.shard, None), result.header
     for path, earlier in headers.items():
         if made(earlier) != made(header) and not overwrite:
-            changes = header_changes(earlier, header, ("device", "version", "versions"))
+            changes = header_changes(earlier, header)
             raise ResultsError(
                 f"{path!r} was made with another metric or in another way: {changes}; use the earlier options, another "
                 "output folder, or overwrite."
@@ -315,33 +322,32 @@ def _full_path(shard: Shard) -> str:
 
 def score_shard(work: Work, shard: Shard, report: Report = lambda images, shards: None) -> Rows:
     """Return a shard's rows, with the values that ``--keep`` copies. Raises ``ShardError``."""
+    if isinstance(shard, EmbeddingsShard):
+        found = _feature_rows(work, shard)
+    else:
+        found = work.rows(read_ahead(shard), stamped=isinstance(shard, FilesShard))
     rows = []
-    for row in _feature_rows(work, shard) if isinstance(shard, EmbeddingsShard) else _image_rows(work, shard):
-        rows.append(row)
+    for row in found:
+        rows.append((row, row.kept))
         report(1, 0)
     return rows
 
 
-def _image_rows(work: Work, shard: Shard) -> Iterator[tuple[Row, Mapping[str, Any]]]:
-    sources, passed = itertools.tee(read_ahead(shard))
-    for row, source in zip(work.rows(sources), passed, strict=False):
-        yield row, getattr(source, "kept", {})
-
-
-def _feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[tuple[Row, Mapping[str, Any]]]:
-    net = work.net
-    questions = () if work.questions is None else (work.questions,)
-    numbers = itertools.count()
-    for features, kept in shard.blocks(net.clip.width, net.clip.weights.backbone):
-        units = torch.nn.functional.normalize(torch.from_numpy(features), dim=1).to(work.device)
+def _feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[Row]:
+    metrics, numbers = work.metrics.metrics, itertools.count()
+    clip = metrics[0].net.clip
+    for features, kept in shard.blocks(clip.width, clip.weights.backbone):
+        units = torch.nn.functional.normalize(torch.from_numpy(features), dim=1)
+        is_usable = (units.norm(dim=1) > 0.5).tolist()  # False for NaN
+        units = units.where(torch.tensor(is_usable)[:, None], clip.width**-0.5).to(work.device)
         with torch.no_grad():
-            scores = rounded(net.score(units, *questions))
-        for values, beside in zip(scores, kept, strict=True):
-            row = Row(f"{shard.name}::{next(numbers)}", values)
-            if not all(map(math.isfinite, values)):
+            scores = rounded(torch.cat([ask(metric, units) for metric in metrics], dim=1))
+        for values, beside, usable in zip(scores, kept, is_usable, strict=True):
+            row = Row(f"{shard.name}::{next(numbers)}", values, kept=beside)
+            if not usable or not all(map(math.isfinite, values)):
                 error = f"{row.path!r} cannot be scored: its features are zero or not finite."
-                row = Row(row.path, kind=Kind.NOT_FINITE, error=error)
-            yield row, beside
+                row = Row(row.path, kind=Kind.NOT_FINITE, error=error, kept=beside)
+            yield row
 
 
 def score_locally(work: Work, jobs: Sequence[Job], report: Report) -> None:
