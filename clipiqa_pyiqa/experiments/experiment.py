@@ -169,6 +169,6 @@ def find_images(
 
 
 def file_names(questions: Iterable[str], form: str) -> dict[str, str]:
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     words = {question: re.sub(r"[\W-]+", "-", question).strip("-")[:60] or "question" for question in questions}
     return {question: form.format(free_name(name, taken)) for question, name in words.items()}

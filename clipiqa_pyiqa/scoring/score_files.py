@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from ..datasets.csv_files import PATH_COLUMNS, find_column
 from ..errors import CLIPIQAError, nearest
 from ..files.names import below_common
 from ..images.source import reason
+from ..sources.folders import images_in
 from .result_files import SUFFIXES, format_of, journal_of, read_rows_of, unfinished
 from .rows import FIELDS, METRIC
 from .scale import SCALE, Scale, read_scales, scales_of
@@ -57,7 +59,14 @@ class AnyScores:
 
 
 def is_score_file(path: str | os.PathLike[str]) -> bool:
-    return Path(path).suffix.lower() in SUFFIXES and not os.path.isdir(path)
+    """Return whether a path names a file of scores, or a folder of results by shard."""
+    if not os.path.isdir(path):
+        return Path(path).suffix.lower() in SUFFIXES
+    from .shards.summary import read_shard_result, results_in
+
+    with contextlib.suppress(CLIPIQAError):
+        return not any(images_in(path)) and any(map(read_shard_result, results_in(os.fspath(path))[:1]))
+    return False
 
 
 def read_any_scores(
@@ -67,10 +76,10 @@ def read_any_scores(
     key: str | None = None,
     option: str = "columns",
 ) -> AnyScores:
-    """Return the scores in a file of any tool.
+    """Return the scores in a file of any tool, or in a folder of results by shard.
 
     Args:
-        path: A CSV, JSON lines or Parquet file, one row per image.
+        path: A CSV, JSON lines or Parquet file, one row per image; or the folder that ``clipiqa score`` wrote.
         columns: The columns of scores; None finds the columns.
         key: The column of image names; None finds the column.
         option: The name of ``key`` in messages.
@@ -110,6 +119,13 @@ def read_any_scores(
 
 
 def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
+    if path.is_dir():
+        from .shards.summary import read_table, shard_results
+
+        results = list(shard_results(path))
+        if not results:
+            raise ScoresError(f"{str(path)!r} holds no results by shard: name the folder that clipiqa score wrote.")
+        return [row for each in results for row in read_table(each.path).to_pylist()], results[0].header.provenance
     try:
         head, rows, damage = read_rows_of(path, format_of(path))
         if damage or not rows:
