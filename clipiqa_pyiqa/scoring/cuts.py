@@ -63,11 +63,12 @@ def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool
     text = str(cut).strip()
     try:
         value = Decimal(text.removesuffix("%"))
-        if text.endswith("%") and 0 <= value <= 100:
-            return int(value * len(quality) / 100)
-        if name in ("above", "below") and text[-1] != "%" and not value.is_nan():
+        if text.endswith("%"):
+            if 0 <= value <= 100:
+                return int(value * len(quality) / 100)
+        elif name in ("above", "below") and not value.is_nan():
             return int(np.searchsorted(quality, float(-value if lower_better else value)))
-        if name in ("worst", "best") and value.is_finite() and 1 <= value == value.to_integral_value():
+        elif name in ("worst", "best") and value.is_finite() and 1 <= value == value.to_integral_value():
             return int(min(value, Decimal(len(quality))))
     except ArithmeticError:
         pass
