@@ -11,6 +11,7 @@ from photos import save_grey
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.files.names import free_name
 from clipiqa_pyiqa.ranking.transfers import transfer, undo
 
 
@@ -109,3 +110,15 @@ def test_a_source_that_cannot_be_emptied_leaves_no_copy(tmp_path: Path, monkeypa
 def test_raw_and_heic_that_cannot_be_read_are_counted(camera: Path, capsys: Any) -> None:
     assert main(["rank", str(camera), "-b", "mini"]) == 0
     assert "1 skipped: .cr3; convert them" in capsys.readouterr().err
+
+
+def test_a_free_name_is_found_without_trying_all_numbers() -> None:
+    class Counted(dict[str, int]):
+        asked = 0
+
+        def __contains__(self, name: object) -> bool:
+            self.asked += 1
+            return super().__contains__(name)
+
+    taken = Counted()
+    assert [free_name("a", taken) for _ in range(1000)][-1] == "a-1000" and taken.asked < 3000
