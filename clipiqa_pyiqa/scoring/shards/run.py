@@ -186,7 +186,7 @@ def score_sources(
         _note_stamps(folder, header, jobs)
     unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
     unread |= {job.shard.name: job.problem for job in jobs if job.problem is not None}
-    states = Counter(job.state for job in jobs)
+    states = Counter("not read" if job.problem else job.state for job in jobs)
     return dataclasses.replace(summary_of(folder), unread=unread, states=states, skipped=found.skipped)
 
 

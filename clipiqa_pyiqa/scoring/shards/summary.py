@@ -260,13 +260,13 @@ def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
     if run is None:
         raise ResultsError(f"{str(out)!r} holds no results by shard: name the folder that clipiqa score wrote.")
     there, results, missing = results_in(folder), list[ShardResult](), dict[str, str]()
-    totals, counts = list[Counts](), list[Counts]()
+    totals, counts, wanted = list[Counts](), list[Counts](), made(run.header)
     for name, (shard, stamp) in run.shards.items():
         try:
             if name not in there:
                 raise ResultsError(f"{shard!r} is not scored")
             result = read_shard_result(f"{folder.rstrip('/')}/{name}")
-            if result.shard != shard or made(result.header) != made(run.header):
+            if result.shard != shard or made(result.header) != wanted:
                 raise ResultsError(f"the result of {shard!r} is from an earlier run")
             if stamp not in (None, result.stamp):
                 raise ResultsError(f"{shard!r} has changed since it was scored")
