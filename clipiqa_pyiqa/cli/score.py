@@ -201,6 +201,4 @@ def _report(found: ShardedResult) -> None:
     for sentence in found.sentences():
         (tell if found.unread or found.absent or found.notes() else note)(sentence)
     if found.counts.scored:
-        frame = found.quantiles()
-        frame["histogram"] = [found.histogram_line(column) for column in frame.index]
-        note("\n" + frame_as_text(frame.reset_index(names=""), {}))
+        note("\n" + frame_as_text(found.quantiles().reset_index(names=""), {}))

@@ -25,6 +25,7 @@ def contact_sheet(
     *,
     columns: int = 5,
     side: int = 256,
+    height: int = 0,
     apply_exif: bool = True,
 ) -> Image.Image:
     """Return a grid of images with captions, as 'RGB'; an unreadable file becomes a grey field.
@@ -33,16 +34,19 @@ def contact_sheet(
         captions: One text per image; long lines are shortened in the middle.
         columns: Number of images in a row.
         side: Largest width and height of an image in pixels; images are never enlarged.
+        height: Least height of a cell in pixels.
     """
     gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
-    tiles = [_tile(image, side, size, apply_exif) for image in images]
+    tiles = [tile(image, side, apply_exif) for image in images]
     texts = [_text(caption.split("\n") if caption else [], side, size) for caption in captions]
     high, below = (max(part.height for part in parts) for parts in (tiles, texts))
+    high = max(high, height)
     row = gap + high + (gap // 2 if below else 0) + below
     sheet = _paper(gap + columns * (side + gap), row * math.ceil(len(images) / columns) + gap)
-    for number, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
+    for number, (picture, text) in enumerate(zip(tiles, texts, strict=True)):
         left, top = gap + number % columns * (side + gap), gap + number // columns * row
-        sheet.paste(tile, (left, top + high - tile.height))
+        sheet.paste(FAINT, (left, top, left + side, top + high))
+        sheet.paste(picture, (left + (side - picture.width) // 2, top + (high - picture.height) // 2))
         sheet.paste(text, (left, top + high + gap // 2))
     return sheet
 
@@ -54,17 +58,19 @@ def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = Tru
     else:
         pixels = read_image(os.fspath(image), apply_exif=apply_exif, min_side=1).pixels
         picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=None)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)
     return picture
 
 
-def _tile(image: Path | str | Image.Image, side: int, size: int, apply_exif: bool) -> Image.Image:
+def tile(image: Path | str | Image.Image, side: int = 256, apply_exif: bool = True) -> Image.Image:
+    """Return an image, shrunk; a grey field for a file that cannot be read."""
     try:
         return thumbnail(image, side, apply_exif)
     except ImageError:
-        tile = Image.new("RGB", (side, max(side * 3 // 4, 1)), FAINT)
-        ImageDraw.Draw(tile).text((side // 2, tile.height // 2), "cannot be read", INK, _font(size), anchor="mm")
-        return tile
+        field = Image.new("RGB", (side, max(side * 3 // 4, 1)), FAINT)
+        place, size = (side // 2, field.height // 2), max(side // 18, 12)
+        ImageDraw.Draw(field).text(place, "cannot be read", INK, _font(size), anchor="mm")
+        return field
 
 
 def fitted(text: str, width: float, size: int) -> str:

@@ -28,16 +28,17 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
         arguments: Files, folders, globs, or ``-`` for a list on standard input.
         null_separated: Names on standard input end with a NUL byte.
     """
-    found = find_shards(arguments, null_separated=null_separated)
+    found = find_shards(arguments, null_separated=null_separated, archives=False)
     for item in found.items:
         if not isinstance(item, FileSource) and item.name not in found.problems:
             found.problems[item.name] = f"{item.name!r} is not an image file or a folder on this machine"
     return found
 
 
-def sources_of(given: Any) -> Iterator[ImageSource]:
+def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
     """Yield the images that :func:`~.finding.find_shards` finds, and each image of a shard."""
-    items, seen = (item for one in each_of(given) for item in find_shards([one]).items), set[str]()
+    items = (item for one in each_of(given) for item in find_shards([one], archives=archives).items)
+    seen = set[str]()
     for item in items:
         if isinstance(item, FileSource):  # a file that is named twice is one image, as in find_shards
             if (path := os.path.abspath(item.name)) in seen:

@@ -61,7 +61,9 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
     try:
         with opened(name) as file:
             yield parquet.ParquetFile(file, **options)
-    except (ArrowException, OSError) as error:  # pyarrow raises an OSError for a damaged page or header
+    except ShardError:
+        raise
+    except (ArrowException, OSError, ValueError) as error:  # OSError: a damaged page; ValueError: too few rows
         why = f"is not a Parquet file, or it is damaged: {reason(error)}"
         raise ShardError(why, Kind.DAMAGED_ARCHIVE, name) from error
 

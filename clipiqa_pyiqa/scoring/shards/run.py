@@ -25,7 +25,7 @@ from ...errors.arguments import checked
 from ...files.locking import LockedError, locked
 from ...files.names import printable
 from ...files.writing import check_folder
-from ...images.source import MISSING, NoImage, stamp_of
+from ...images.source import MISSING, NoImage, reason, stamp_of
 from ...sources.embeddings import EmbeddingsShard
 from ...sources.finding import Found, find_shards
 from ...sources.inputs import read_ahead
@@ -186,7 +186,7 @@ def score_sources(
         _note_stamps(folder, header, jobs)
     unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
     unread |= {job.shard.name: job.problem for job in jobs if job.problem is not None}
-    states = Counter(job.state for job in jobs)
+    states = Counter("not read" if job.problem else job.state for job in jobs)
     return dataclasses.replace(summary_of(folder), unread=unread, states=states, skipped=found.skipped)
 
 
@@ -232,7 +232,7 @@ def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int
     """Write ``run.json``, and return the jobs of a part. Raises ``CLIPIQAError`` before any result is replaced."""
     names = [f"{printable(name)}.parquet" for name in result_names(shards)]
     jobs = {name: Job(shard, joined(out, name), header, overwrite) for name, shard in zip(names, shards, strict=True)}
-    mine = names[part[0] - 1 :: part[1]]
+    mine = dict.fromkeys(names[part[0] - 1 :: part[1]])
     before, there = read_run(out), results_in(out)
     known = before.shards.copy() if before else {}
     headers = {joined(out, RUN): before.header} if before else {}
@@ -256,7 +256,7 @@ def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int
     _check_tables([jobs[name].shard for name in mine if overwrite or name not in there])
     if left_out := there - jobs.keys():
         logger.warning("%s.", left_out_note(left_out))
-    stamps = {name: stamp for name, (shard, stamp) in known.items() if name not in mine}
+    stamps = {name: stamp for name, (_, stamp) in known.items() if name not in mine}
     Run(header, {name: (job.identity, stamps.get(name)) for name, job in jobs.items()}).save(out)
     return [jobs[name] for name in mine]
 
@@ -265,34 +265,25 @@ def _check_tables(shards: Sequence[Shard]) -> None:
     """Raise ``CLIPIQAError`` if a Parquet file lacks a column, or if files disagree on a kept column's type."""
     import pyarrow
 
-    first: dict[str, tuple[str, pyarrow.DataType]] = {}
     tables = [shard for shard in shards if isinstance(shard, ParquetShard)]
+    schemas = [pyarrow.schema([])]
     with ThreadPoolExecutor(16) as pool:
         for shard, schema in zip(tables, pool.map(_schema_of, tables), strict=True):
-            if schema is None:
-                continue
-            image_column(shard.name, schema, shard.image_column)
-            check_columns(shard.name, schema, shard.keep)
-            for name in shard.keep:
-                kind = schema.field(name).type
-                kind = pyarrow.string() if pyarrow.types.is_nested(kind) else kind  # nested values become JSON
-                other, before = first.setdefault(name, (shard.name, kind))
-                try:
-                    schemas = [pyarrow.schema({name: each}) for each in (before, kind)]
-                    pyarrow.unify_schemas(schemas, promote_options="permissive")
-                except pyarrow.ArrowException as error:
-                    raise ShardError(
-                        f"the column {name!r} to keep holds {before} in {other!r} and {kind} in {shard.name!r}: do not "
-                        "keep it, or score these files into separate folders."
-                    ) from error
+            if schema is not None:
+                image_column(shard.name, schema, shard.image_column)
+                check_columns(shard.name, schema, shard.keep)
+                plain = (each for each in schema if each.name in shard.keep and not pyarrow.types.is_nested(each.type))
+                schemas.append(pyarrow.schema(plain))
+    try:
+        pyarrow.unify_schemas(schemas, promote_options="permissive")
+    except pyarrow.ArrowException as error:
+        raise ShardError(f"the columns to keep hold different types: {reason(error)}.") from error
 
 
 def _schema_of(shard: ParquetShard) -> pyarrow.Schema | None:
-    try:
-        with opened_table(shard.name) as table:
-            return table.schema_arrow
-    except ShardError:  # its turn will say why it cannot be read
-        return None
+    with contextlib.suppress(ShardError), opened_table(shard.name) as table:  # its turn will say what is wrong
+        return table.schema_arrow
+    return None
 
 
 def _note_stamps(out: str, header: Header, jobs: Sequence[Job]) -> None:
