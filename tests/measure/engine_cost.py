@@ -3,8 +3,8 @@
     python tests/measure/engine_cost.py [--images 200000]
 
 Tiny images in memory are scored by a metric that returns a number, once without a file and once into a CSV file.
-Printed are the time per image at 2,000 images and at all, and how far the process has grown between them, per image. To compare
-with another checkout, run the script with PYTHONPATH set to it.
+Printed are the time per image at 2,000 images and at all, and how far the process has grown between them, per image.
+To compare with another checkout, run the script with PYTHONPATH set to it.
 """
 
 from __future__ import annotations
