@@ -37,14 +37,13 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
 
 def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
     """Yield the images that :func:`~.finding.find_shards` finds, and each image of a shard."""
-    items = (item for one in each_of(given) for item in find_shards([one], archives=archives).items)
     seen = set[str]()
-    for item in items:
+    for item in _items_of(given, archives):
         if isinstance(item, FileSource):  # a file that is named twice is one image, as in find_shards
             if (path := os.path.abspath(item.name)) in seen:
                 continue
             seen.add(path)
-        if not isinstance(item, Shard):
+        if not hasattr(item, "entries"):
             yield item
         else:
             is_empty = True
@@ -57,6 +56,14 @@ def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
             except ShardError as error:
                 why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
                 yield NoImage(item.name, why, error.kind)
+
+
+def _items_of(given: Any, archives: bool) -> Iterator[Any]:
+    for one in each_of(given):
+        if hasattr(one, "read") or hasattr(one, "entries"):  # isinstance would take long for each of many images
+            yield one
+        else:
+            yield from find_shards([one], archives=archives).items
 
 
 def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSource, None, None]:
