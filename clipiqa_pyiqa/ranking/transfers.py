@@ -160,12 +160,16 @@ def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str
     readable, raw = image_suffixes(), raw_suffixes()
     for (into, folder, stem), photos in families.items():
         if stem and not only_photos:
-            names = here[folder] = here.get(folder) or listing(folder)
+            if folder not in here:
+                here[folder] = listing(folder)
+            names = here[folder]
             chosen = {os.path.basename(photo).lower() for photo in photos}
             going = chosen | ({stem + suffix for suffix in raw} & names.keys())
             stays = {stem + suffix for suffix in readable} & names.keys() - chosen
             going |= {f"{name}.xmp" for name in (going if stays else {stem, *going})}
             photos += [os.path.join(folder, names[name]) for name in sorted(going - chosen) if name in names]
+            for name in going:  # a family of the same name has what is left
+                names.pop(name, None)
         yield into, photos
 
 
