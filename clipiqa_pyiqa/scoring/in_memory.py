@@ -13,7 +13,7 @@ from ..errors import CLIPIQAError
 from ..errors.arguments import checked
 from ..images.in_memory import memory_images
 from ..metric import is_factory
-from .score import Questions, ScoringOptions, ScoringRun, Work
+from .score import Questions, ScoringOptions, Work, started
 
 if TYPE_CHECKING:
     import pandas
@@ -122,5 +122,4 @@ def _unpickled(metric: Any, prompts: Any, column: str | None, options: ScoringOp
 
 
 def _frame(work: Work, images: Any) -> pandas.DataFrame:
-    run = ScoringRun(work.header, None, 0, work.rows(memory_images(images)))
-    return run.frame().reset_index(drop=True)
+    return started(work.header, work.rows(memory_images(images))).frame().reset_index(drop=True)
