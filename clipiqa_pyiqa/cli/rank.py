@@ -118,11 +118,15 @@ def run(
     page: Path | None = None,
     selected: bool = False,
 ) -> int:
-    """Find the best and the worst photos of a folder, and copy, move, link, rate or browse them.
+    """Find the best and the worst photos, and sort them out.
 
-    PATH names folders of photos, which are scored first; or scores: a file (csv, jsonl, parquet) of any tool, or a
-    folder of results by shard. No file is overwritten. RAW and XMP files go along with their photos. --undo puts files
-    back and takes stars away.
+    PATH names folders of photos, which are scored first;
+    or scores: a file (csv, jsonl, parquet) of any tool, or
+    a folder of results by shard.
+
+    No file is overwritten. RAW and XMP files go along with
+    their photos. --undo puts files back, and takes stars
+    away.
 
     examples:
       clipiqa rank photos/ --backbone mini

@@ -17,18 +17,21 @@ _IN_A_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 logger = logging.getLogger("clipiqa_pyiqa")
 
 
+def listing(folder: str) -> dict[str, str]:
+    """Return name in lower case -> name of the files in a folder."""
+    return {name.lower(): name for name in os.listdir(folder or ".")}
+
+
 def sidecars(photos: Sequence[str]) -> dict[str, str]:
     """Return photo -> its sidecar: ``a.jpg.xmp``, or else ``a.xmp`` if only one of the photos is called ``a``."""
     stems = {photo: os.path.splitext(photo)[0].lower() for photo in photos}
-    sharing, found = Counter(stems.values()), {}
-    here = {
-        each: {name.lower(): name for name in os.listdir(each or ".")} for each in set(map(os.path.dirname, photos))
-    }
+    sharing, found = Counter(stems.values()), dict[str, str]()
+    here = {folder: listing(folder) for folder in set(map(os.path.dirname, photos))}
     for photo, stem in stems.items():
         folder, name = os.path.split(photo)
-        usual = [f"{name.lower()}.xmp"] + [f"{os.path.basename(stem)}.xmp"] * (sharing[stem] == 1)
-        if names := [here[folder][each] for each in usual if each in here[folder]]:
-            found[photo] = os.path.join(folder, names[0])
+        for usual in (f"{name.lower()}.xmp", f"{os.path.basename(stem)}.xmp")[: 1 if sharing[stem] > 1 else 2]:
+            if usual in here[folder]:
+                found.setdefault(photo, os.path.join(folder, here[folder][usual]))
     return found
 
 

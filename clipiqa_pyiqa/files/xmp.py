@@ -9,11 +9,11 @@ from xml.parsers import expat
 from ..errors import CLIPIQAError
 
 _RDF, _XMP = "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "http://ns.adobe.com/xap/1.0/"
-_MORE = "has a rating in a form that is not changed"
 _OF_A_PHOTO = [f"{_RDF} RDF", f"{_RDF} Description"]  # the elements around a property of the photo itself
 _RATING = f"{_XMP} Rating"
-_TAG = re.compile(rb"""<([^\s/>]+)((?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*/?>""")
-_ATTRIBUTE = re.compile(rb"""\s+([^\s=]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_ATTRIBUTE = re.compile(rb"""\s+([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""")
+_HEAD = re.compile(rb"<([^\s/>]+)(?:" + _ATTRIBUTE.pattern + rb")*")
+_ELEMENT = re.compile(rb"(" + _HEAD.pattern + rb")\s*(?:/>|>([^<]*)</[^>]*>)")
 NEW = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
     f' <rdf:RDF xmlns:rdf="{_RDF}">\n  <rdf:Description rdf:about=""/>\n </rdf:RDF>\n</x:xmpmeta>\n'
@@ -32,16 +32,15 @@ class Rating:
 
     Attributes:
         text: The value as written; None if the property is missing.
-        start, end: The bytes that another value replaces.
-        form: Text around a new value.
+        place: First and last byte that another value replaces.
         whole: First and last byte of the property.
+        around: Texts before and after another value.
     """
 
     text: str | None
-    start: int
-    end: int
-    form: tuple[bytes, bytes]
+    place: tuple[int, int]
     whole: tuple[int, int]
+    around: tuple[bytes, bytes] = (b"", b"")
 
     @property
     def stars(self) -> int:
@@ -49,88 +48,69 @@ class Rating:
         found = re.fullmatch(r"\s*(-1|[0-5])(\.0*)?\s*", self.text or "")
         return int(found[1]) if found else 0
 
-    def change(self, text: str | None) -> tuple[int, int, bytes]:
-        """Return first byte, last byte and replacement that give the property a value, or remove it for None."""
-        return (*self.whole, b"") if text is None else (self.start, self.end, text.encode().join(self.form))
+    def changed(self, packet: bytes, text: str | None) -> bytes:
+        """Return the packet with another value, or without the property for None."""
+        (start, end), new = (self.whole, b"") if text is None else (self.place, text.encode().join(self.around))
+        return packet[:start] + new + packet[end:]
 
 
 def find_rating(packet: bytes) -> Rating:
     """Return the rating in a packet, the content of a sidecar. Raises ``XMPError``."""
-    path, found, opened = list[str](), list[Rating](), list[int]()
-    scope, described = list[tuple[str | None, str]](), list[tuple[int, dict[str | None, str]]]()
+    path, scope = list[str](), list[tuple[str | None, str]]()
+    found, missing = list[Rating](), list[Rating]()
 
     def start(name: str, attributes: list[str]) -> None:
         path.append(" ".join(name.split(" ")[:2]))
+        at = parser.CurrentByteIndex
         if path[-2:] == _OF_A_PHOTO:
-            described.append((parser.CurrentByteIndex, dict(scope)))
-            prefixes = [key.removeprefix(f"{_RATING} ") for key in attributes[::2] if key.startswith(f"{_RATING} ")]
-            found.extend(_attribute(packet, parser.CurrentByteIndex, f"{prefix}:Rating") for prefix in prefixes)
+            missing.append(_missing(packet, at, dict(scope)))
+            found.extend(_attribute(packet, at, key) for key in attributes[::2] if key.startswith(f"{_RATING} "))
         elif path[-3:] == [*_OF_A_PHOTO, _RATING]:
-            opened.append(parser.CurrentByteIndex)
-            if attributes:
-                raise XMPError(_MORE)
+            element = _ELEMENT.match(packet, at)
+            if element is None or attributes:
+                raise XMPError("has a rating in a form that is not changed")
+            around = (element[1] + b">", b"</" + element[2] + b">")
+            is_empty = element[5] is None
+            place = element.span(0 if is_empty else 5)
+            found.append(
+                Rating((element[5] or b"").decode(), place, element.span(), around if is_empty else (b"", b""))
+            )
 
-    def end(name: str) -> None:
-        if path[-3:] == [*_OF_A_PHOTO, _RATING]:
-            found.append(_element(packet, opened[-1], parser.CurrentByteIndex))
-        path.pop()
-
-    def refuse(version: str, encoding: str | None, standalone: int) -> None:
-        if encoding is not None and encoding.lower() != "utf-8":
+    def declare(version: str, encoding: str | None, standalone: int) -> None:
+        if (encoding or "utf-8").lower() != "utf-8":
             raise XMPError(f"is in {encoding}, not in UTF-8")
-
-    def refuse_doctype(*_: object) -> None:
-        raise XMPError("has a DOCTYPE")
 
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.namespace_prefixes = parser.ordered_attributes = True
-    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.StartElementHandler, parser.XmlDeclHandler = start, declare
+    parser.EndElementHandler = lambda name: path.pop()
     parser.StartNamespaceDeclHandler = lambda prefix, uri: scope.append((prefix, uri))
     parser.EndNamespaceDeclHandler = lambda prefix: scope.pop()
-    parser.XmlDeclHandler, parser.StartDoctypeDeclHandler = refuse, refuse_doctype
     try:
-        if "\0" in packet.decode():
+        if "\0" in (text := packet.decode()):
             raise XMPError("is not in UTF-8")
+        if "<!DOCTYPE" in text:
+            raise XMPError("has a DOCTYPE")
         parser.Parse(packet, True)
     except UnicodeDecodeError as error:
         raise XMPError("is not in UTF-8") from error
     except expat.ExpatError as error:
         raise XMPError(f"is not XMP, or damaged ({error})") from error
-    if len(found) > 1 or not described:
-        raise XMPError("has two ratings" if described else "has no description of a photo")
-    return found[0] if found else _missing(packet, *described[0])
+    if len(found) > 1 or not missing:
+        raise XMPError("has two ratings" if missing else "has no description of a photo")
+    return (found or missing)[0]
 
 
-def _attribute(packet: bytes, at: int, name: str) -> Rating:
-    tag = _tag(packet, at)
-    for each in _ATTRIBUTE.finditer(packet, *tag.span(2)):
-        if each[1] == name.encode():
-            group = 2 if each[2] is not None else 3
-            return Rating(each[group].decode(), *each.span(group), (b"", b""), each.span())
-    raise XMPError(_MORE)
-
-
-def _element(packet: bytes, at: int, end: int) -> Rating:
-    tag = _tag(packet, at)
-    if tag[0].endswith(b"/>"):
-        return Rating("", *tag.span(), (tag[0][:-2] + b">", b"</" + tag[1] + b">"), tag.span())
-    content = packet[tag.end() : end]
-    if b"<" in content:
-        raise XMPError(_MORE)
-    return Rating(content.decode(), tag.end(), end, (b"", b""), (at, packet.index(b">", end) + 1))
+def _attribute(packet: bytes, at: int, key: str) -> Rating:
+    name = f"{key.split(' ')[-1]}:Rating".encode()
+    each = next(each for each in _ATTRIBUTE.finditer(packet, at) if each[1] == name)
+    return Rating(each[2][1:-1].decode(), (each.start(2) + 1, each.end(2) - 1), each.span())
 
 
 def _missing(packet: bytes, at: int, names: dict[str | None, str]) -> Rating:
-    place = _tag(packet, at).end(2)
-    prefix, declaration = next((name for name, uri in names.items() if name and uri == _XMP), None), ""
-    if prefix is None:
-        prefix = next(name for name in ("xmp", "xap", "clipiqa") if name not in names)
-        declaration = f' xmlns:{prefix}="{_XMP}"'
-    return Rating(None, place, place, (f'{declaration} {prefix}:Rating="'.encode(), b'"'), (place, place))
-
-
-def _tag(packet: bytes, at: int) -> re.Match[bytes]:
-    tag = _TAG.match(packet, at)
-    if tag is None:
-        raise XMPError(_MORE)
-    return tag
+    head = _HEAD.match(packet, at)
+    assert head
+    prefix, place = next((name for name, uri in names.items() if name and uri == _XMP), None), (head.end(), head.end())
+    new = prefix or next(name for name in ("xmp", "xap", "clipiqa") if name not in names)
+    declaration = "" if prefix else f' xmlns:{new}="{_XMP}"'
+    return Rating(None, place, place, (f'{declaration} {new}:Rating="'.encode(), b'"'))

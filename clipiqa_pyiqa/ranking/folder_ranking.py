@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -13,7 +14,7 @@ from ..experiments.experiment import ExperimentResult, Paths, RunOptions, file_n
 from ..experiments.scores import Scores, exif_applied, score_images
 from ..files.names import below_common
 from ..prompts.pairs import Prompts, parse_columns
-from ..report.contact_sheet import contact_sheet, headed, tile
+from ..report.contact_sheet import SIDE, contact_sheet, headed
 from ..scoring.cuts import choose
 from ..scoring.rows import printable
 
@@ -104,15 +105,13 @@ def best_and_worst(scores: Scores, question: str, count: int) -> tuple[pandas.Da
 
 
 def rank_sheet(scores: Scores, question: str, count: int) -> Image.Image:
-    sheets, names, upright = {}, below_common(list(scores.frame.index)), exif_applied(scores.provenance)
-    ends = [chosen[question] for chosen in best_and_worst(scores, question, count)]
-    tiles = {path: tile(path, apply_exif=upright) for chosen in ends for path in chosen.index}
-    height = max(picture.height for picture in tiles.values())
-    for title, chosen in zip(("Highest", "Lowest"), ends, strict=True):
+    sheets, names = {}, below_common(list(scores.frame.index))
+    for title, chosen in zip(("Highest", "Lowest"), best_and_worst(scores, question, count), strict=True):
         if len(chosen):
-            captions = [f"{score:.4f}\n{names[path]}" for path, score in chosen.items()]
-            pictures = [tiles[path] for path in chosen.index]
-            sheets[f"{title} of {len(scores.frame)}: {question}"] = contact_sheet(pictures, captions, height=height)
+            captions = [f"{score:.4f}\n{names[path]}" for path, score in chosen[question].items()]
+            heading = f"{title} of {len(scores.frame)}: {question}"
+            files, upright = [Path(path) for path in chosen.index], exif_applied(scores.provenance)
+            sheets[heading] = contact_sheet(files, captions, height=SIDE, apply_exif=upright)
     return headed(sheets)
 
 

@@ -69,15 +69,17 @@ def give_stars(photos: Photos, shares: Sequence[float] = SHARES, *, overwrite: b
                 if stars_of(path, rating) and not overwrite:
                     kept += 1
                     continue
-                start, end, new = rating.change(str(stars[path]))
-                after = before[:start] + new + before[end:]
+                after = rating.changed(before, str(stars[path]))
                 write_bytes(place, after)
             except XMPError as error:
                 problems.append(f"{place!r} {error.reason}: it is left alone.")
                 continue
-            old = before[start:end].decode() if path in beside else None
-            step = {"rating": rating.text, "stars": str(stars[path]), "start": start, "old": old, "new": len(new)}
-            note({"action": "rating", "from": path, "to": place, "sha256": hashlib.sha256(after).hexdigest(), **step})
+            step = {"action": "rating", "from": path, "to": place, "sha256": hashlib.sha256(after).hexdigest()}
+            (start, end), old = rating.place, None
+            if path in beside:
+                old = before[start:end].decode()
+            size = end - start + len(after) - len(before)
+            note({**step, "rating": rating.text, "stars": str(stars[path]), "start": start, "size": size, "old": old})
             given[path] = int(stars[path])
     if not given:
         undo_list.unlink()
@@ -92,7 +94,7 @@ def take_back(step: Mapping[str, Any]) -> str:
         if old is None:
             place.unlink()
         else:
-            write_bytes(place, now[:start] + old.encode() + now[start + step["new"] :])
+            write_bytes(place, now[:start] + old.encode() + now[start + step["size"] :])
         return ""
     try:
         rating = find_rating(now)
@@ -100,6 +102,5 @@ def take_back(step: Mapping[str, Any]) -> str:
         return f"stays, because it {error.reason}"
     if rating.text != step["stars"]:
         return "stays, because its stars have changed since"
-    start, end, new = rating.change(step["rating"])
-    write_bytes(place, now[:start] + new + now[end:])
+    write_bytes(place, rating.changed(now, step["rating"]))
     return ""

@@ -15,13 +15,13 @@ from typing import Any
 
 from PIL import Image
 
+from ..datasets.ratings import listing
 from ..errors import CLIPIQAError, first_of
 from ..files.hashes import hash_file
 from ..files.locking import locked
 from ..files.names import free_name
 from ..files.writing import check_folder, write_bytes
 from ..images.formats import image_suffixes, raw_suffixes
-from ..sources.folders import suffix_of
 from ..sources.recorded import images_named, split_name
 from .picking import PickError
 from .thumbnails import file_of
@@ -156,35 +156,26 @@ def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str
         folder, name = os.path.split(path)
         place = (folder, os.path.splitext(name.lower())[0]) if _is_local(path) else (path, "")
         families.setdefault((into, *place), []).append(path)
-    mates: dict[str, dict[str, list[str]]] = {}
+    here: dict[str, dict[str, str]] = {}
     readable, raw = image_suffixes(), raw_suffixes()
     for (into, folder, stem), photos in families.items():
         if stem and not only_photos:
-            if folder not in mates:
-                mates[folder] = _by_stem(folder)
-            going = {os.path.basename(photo).lower() for photo in photos}
-            others = [name for name in mates[folder][stem] if name.lower() not in going]
-            going.update(name.lower() for name in others if suffix_of(name) in raw)
-            if not any(suffix_of(name) in readable for name in others):
-                going.add(stem)
-            going.update([f"{name}.xmp" for name in going])
-            photos += [os.path.join(folder, name) for name in others if name.lower() in going]
+            if folder not in here:
+                here[folder] = listing(folder)
+            names = here[folder]
+            chosen = {os.path.basename(photo).lower() for photo in photos}
+            going = chosen | ({stem + suffix for suffix in raw} & names.keys())
+            stays = {stem + suffix for suffix in readable} & names.keys() - chosen
+            going |= {f"{name}.xmp" for name in (going if stays else {stem, *going})}
+            photos += [os.path.join(folder, names[name]) for name in sorted(going - chosen) if name in names]
+            for name in going:  # a family of the same name has what is left
+                names.pop(name, None)
         yield into, photos
 
 
 def _is_local(path: str) -> bool:
     """Return whether a photo is a file, not a part of a shard or in a store."""
     return file_of(path) == path and "://" not in path
-
-
-def _by_stem(folder: str) -> dict[str, list[str]]:
-    """Return name without suffix, in lower case -> files; ``a.jpg.xmp`` is a file of ``a``, and of ``a.jpg``."""
-    found: dict[str, list[str]] = {}
-    for name in sorted(os.listdir(folder)):
-        stem, suffix = os.path.splitext(name.lower())
-        for each in {stem, os.path.splitext(stem)[0]} if suffix == ".xmp" else {stem}:
-            found.setdefault(each, []).append(name)
-    return found
 
 
 def _steps(sources: list[str], action: str) -> Iterator[tuple[str, str, bytes | None]]:

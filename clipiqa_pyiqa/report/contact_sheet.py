@@ -16,6 +16,7 @@ from ..files.names import printable
 from ..images.reader import read_image
 
 PAPER, INK, FAINT = (255, 255, 255), (28, 30, 34), (236, 238, 241)
+SIDE = 256  # pixels of an image
 _ELLIPSIS = "…"
 
 
@@ -24,7 +25,7 @@ def contact_sheet(
     captions: Sequence[str],
     *,
     columns: int = 5,
-    side: int = 256,
+    side: int = SIDE,
     height: int = 0,
     apply_exif: bool = True,
 ) -> Image.Image:
@@ -37,16 +38,16 @@ def contact_sheet(
         height: Least height of a cell in pixels.
     """
     gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
-    tiles = [tile(image, side, apply_exif) for image in images]
+    tiles = [_tile(image, side, size, apply_exif) for image in images]
     texts = [_text(caption.split("\n") if caption else [], side, size) for caption in captions]
     high, below = (max(part.height for part in parts) for parts in (tiles, texts))
     high = max(high, height)
     row = gap + high + (gap // 2 if below else 0) + below
     sheet = _paper(gap + columns * (side + gap), row * math.ceil(len(images) / columns) + gap)
-    for number, (picture, text) in enumerate(zip(tiles, texts, strict=True)):
+    for number, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
         left, top = gap + number % columns * (side + gap), gap + number // columns * row
         sheet.paste(FAINT, (left, top, left + side, top + high))
-        sheet.paste(picture, (left + (side - picture.width) // 2, top + (high - picture.height) // 2))
+        sheet.paste(tile, (left + (side - tile.width) // 2, top + (high - tile.height) // 2))
         sheet.paste(text, (left, top + high + gap // 2))
     return sheet
 
@@ -62,15 +63,13 @@ def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = Tru
     return picture
 
 
-def tile(image: Path | str | Image.Image, side: int = 256, apply_exif: bool = True) -> Image.Image:
-    """Return an image, shrunk; a grey field for a file that cannot be read."""
+def _tile(image: Path | str | Image.Image, side: int, size: int, apply_exif: bool) -> Image.Image:
     try:
         return thumbnail(image, side, apply_exif)
     except ImageError:
-        field = Image.new("RGB", (side, max(side * 3 // 4, 1)), FAINT)
-        place, size = (side // 2, field.height // 2), max(side // 18, 12)
-        ImageDraw.Draw(field).text(place, "cannot be read", INK, _font(size), anchor="mm")
-        return field
+        tile = Image.new("RGB", (side, max(side * 3 // 4, 1)), FAINT)
+        ImageDraw.Draw(tile).text((side // 2, tile.height // 2), "cannot be read", INK, _font(size), anchor="mm")
+        return tile
 
 
 def fitted(text: str, width: float, size: int) -> str:

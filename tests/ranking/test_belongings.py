@@ -47,6 +47,14 @@ def test_a_shared_sidecar_stays_until_the_last_photo_goes(camera: Path, tmp_path
     assert names(tmp_path / "two") == ["IMG_1.png", "IMG_1.xmp"]
 
 
+def test_two_photos_of_a_name_in_two_folders_share_what_belongs_to_them(camera: Path, tmp_path: Path) -> None:
+    (camera / "IMG_1.CR3").write_text("raw")
+    parts = {"best": [str(camera / "IMG_1.JPG")], "worst": [str(camera / "IMG_1.png")]}
+    transfer(parts, tmp_path / "out", "move")
+    assert names(tmp_path / "out/best") == ["IMG_1.CR3", "IMG_1.JPG"]
+    assert names(tmp_path / "out/worst") == ["IMG_1.png", "IMG_1.xmp"]
+
+
 def test_a_family_takes_one_number(camera: Path, tmp_path: Path) -> None:
     save_grey(tmp_path / "out/IMG_0.JPG", 1)
     transfer([str(camera / "IMG_0.JPG"), str(camera / "IMG_2.JPG")], tmp_path / "out", "move")

@@ -172,7 +172,7 @@ class TestCommand:
         is_paper = (sheet == 255).all(2)
         cells = np.flatnonzero(np.diff((~is_paper[:, 20]).astype(int)))  # down the first column: its cells' edges
         heights = [height for height in np.diff(cells)[::2] if height > 60]
-        assert heights == [200, 200]
+        assert heights == [256, 256]
 
     @pytest.mark.parametrize(
         ("more", "message"),

@@ -11,8 +11,6 @@ import dataclasses
 import inspect
 import os
 import re
-import shutil
-import textwrap
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -38,12 +36,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
 
     def declare(self, function: Callable[..., Any]) -> None:
-        self.description, more, texts = documentation(function)
-        width = shutil.get_terminal_size().columns - 2
-        self.epilog = "\n\n".join(  # lines of examples stay
-            part if part.startswith("examples:") else textwrap.fill(part, width) for part in more.split("\n\n")
-        )
-        self.description = textwrap.fill(self.description, width)
+        self.description, self.epilog, texts = documentation(function)
         hints = typing.get_type_hints(function)
         for name, parameter in inspect.signature(function).parameters.items():
             if dataclasses.is_dataclass(hints[name]):

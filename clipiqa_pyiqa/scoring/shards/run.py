@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 logger = logging.getLogger("clipiqa_pyiqa")
+_OPENED = 100  # Parquet files in a store that are opened before the first image
 Report = Callable[[int, int], object]
 """A function that receives the numbers of images and of shards that are done since the last call."""
 
@@ -262,10 +263,14 @@ def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int
 
 
 def _check_tables(shards: Sequence[Shard]) -> None:
-    """Raise ``CLIPIQAError`` if a Parquet file lacks a column, or if files disagree on a kept column's type."""
+    """Raise ``CLIPIQAError`` if a Parquet file lacks a column, or if files disagree on a kept column's type.
+
+    In a store, only some files are opened, because each needs a few requests.
+    """
     import pyarrow
 
     tables = [shard for shard in shards if isinstance(shard, ParquetShard)]
+    tables = [shard for number, shard in enumerate(tables) if number < _OPENED or not is_remote(shard.name)]
     schemas = [pyarrow.schema([])]
     with ThreadPoolExecutor(16) as pool:
         for shard, schema in zip(tables, pool.map(_schema_of, tables), strict=True):
