@@ -66,6 +66,7 @@ class Picked:
         link_to (DIR): link to picked photos from a folder
         only_photos: leave the RAW files and XMP files of picked photos where they are
         write_shards (DIR): write new shards that hold only the picked images
+        partial: for a folder of results by shard: accept results of a part of the shards
     """
 
     worst: str | None = None
@@ -80,6 +81,7 @@ class Picked:
     link_to: Path | None = None
     only_photos: bool = False
     write_shards: Path | None = None
+    partial: bool = False
 
     def cuts(self) -> dict[str, Any]:
         from ..scoring.cuts import CUTS
@@ -173,7 +175,7 @@ def run(
         if run.prompts or run.out is not None:
             raise OptionError("prompts and out need images, but a score file holds scores: leave out prompts and out.")
         key, columns = next(iter(order.columns), None), order.columns[1:]
-        scores = read_any_scores(sources[0], key=key, columns=columns or None)
+        scores = read_any_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
     elif order.columns or order.root is not None:
         raise OptionError(f"columns and root need a score file; got {sources[0]!r}.")
     elif not cuts and page is None and not rated.stars:
@@ -252,6 +254,7 @@ def _write_shards(sources: Sequence[str], order: Order, picked: Picked, others: 
             Path(str(picked.write_shards)),
             column=order.by,
             lower_better=order.direction,
+            partial=picked.partial,
             progress=bar.show,
             **picked.cuts(),
         )

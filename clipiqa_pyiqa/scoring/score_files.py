@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from .scale import SCALE, Scale, read_scales, scales_of
 if TYPE_CHECKING:
     import pandas
 
+logger = logging.getLogger("clipiqa_pyiqa")
 _NO_SCORES = {*FIELDS, METRIC, "index", "id", "", "rank", "n", "split", "unnamed: 0"}
 
 
@@ -62,10 +64,10 @@ def is_score_file(path: str | os.PathLike[str]) -> bool:
     """Return whether a path names a file of scores, or a folder of results by shard."""
     if not os.path.isdir(path):
         return Path(path).suffix.lower() in SUFFIXES
-    from .shards.summary import read_shard_result, results_in
+    from .shards.run_file import read_run
 
     with contextlib.suppress(CLIPIQAError):
-        return not any(images_in(path)) and any(map(read_shard_result, results_in(os.fspath(path))[:1]))
+        return not any(images_in(path)) and read_run(os.fspath(path)) is not None
     return False
 
 
@@ -75,6 +77,7 @@ def read_any_scores(
     columns: Sequence[str] | None = None,
     key: str | None = None,
     option: str = "columns",
+    partial: bool = False,
 ) -> AnyScores:
     """Return the scores in a file of any tool, or in a folder of results by shard.
 
@@ -83,6 +86,7 @@ def read_any_scores(
         columns: The columns of scores; None finds the columns.
         key: The column of image names; None finds the column.
         option: The name of ``key`` in messages.
+        partial: Accept a folder of results in which shards have no result yet.
 
     Raises:
         ScoresError: The file cannot be read, or lacks a column.
@@ -92,7 +96,7 @@ def read_any_scores(
         raise ScoresError(f"{unfinished(path)}.")
     import pandas
 
-    rows, provenance = _rows(path)
+    rows, provenance = _rows(path, partial)
     table = pandas.DataFrame(rows)
     try:
         scales = scales_of(provenance) or read_scales(table.get(SCALE, ()))
@@ -118,14 +122,14 @@ def read_any_scores(
     return AnyScores(str(path), pandas.DataFrame(scores, names), provenance, errors, other, scales, ours)
 
 
-def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
+def _rows(path: Path, partial: bool) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     if path.is_dir():
-        from .shards.summary import read_table, shard_results
+        from .shards.summary import read_table, summary_of
 
-        results = list(shard_results(path))
-        if not results:
-            raise ScoresError(f"{str(path)!r} holds no results by shard: name the folder that clipiqa score wrote.")
-        return [row for each in results for row in read_table(each.path).to_pylist()], results[0].header.provenance
+        found = summary_of(path, partial=partial)
+        for line in found.notes():
+            logger.warning("%s.", line)
+        return [row for each in found.results for row in read_table(each.path).to_pylist()], found.header.provenance
     try:
         head, rows, damage = read_rows_of(path, format_of(path))
         if damage or not rows:

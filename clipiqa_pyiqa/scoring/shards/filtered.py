@@ -16,18 +16,19 @@ import numpy as np
 from ...errors import CLIPIQAError, counted
 from ...errors.arguments import checked
 from ...files.names import printable
-from ...files.writing import check_folder, replacing
-from ...sources.members import ShardError
+from ...files.writing import check_folder, replacing, resolved
+from ...images.source import NoImage
+from ...sources.members import MOST_BYTES, ShardError
 from ...sources.parquet import opened_table
 from ...sources.recorded import split_name
 from ...sources.stores import address_of
-from ...sources.tar import Member, members, split_key
+from ...sources.tar import members, split_key
 from ..cuts import CUTS, choose
 from ..directions import find_direction
 from ..rows import ResultsError
 from ..scale import scales_of
 from ..score_files import AnyScores
-from .summary import ShardResult, read_table, shard_results
+from .summary import ShardResult, read_table, summary_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -44,6 +45,7 @@ class FilteredSet:
         unscored: Number of images that are left out, because they have no score.
         problems: Shard -> why its images are not copied.
         together: Kept sample of a tar archive -> the number of its images, where it has several.
+        notes: Sentences about results that are missing or left out.
     """
 
     shards: int
@@ -52,6 +54,7 @@ class FilteredSet:
     unscored: int
     problems: dict[str, str]
     together: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def sentences(self) -> list[str]:
         lines = [f"{self.kept:,} of {counted(self.images, 'image')} kept, in {counted(self.shards, 'new shard')}"]
@@ -63,7 +66,7 @@ class FilteredSet:
                 f"{counted(len(self.together), 'kept sample')} with several images, such as {sample!r} with {count}: a "
                 "sample's members share the name before the first dot, and are kept together"
             )
-        return [*lines, *(f"not copied: {why}" for why in self.problems.values())]
+        return [*lines, *(f"not copied: {why}" for why in self.problems.values()), *self.notes]
 
 
 @checked
@@ -78,6 +81,7 @@ def filter_shards(
     drop_worst: float | str | None = None,
     column: str | None = None,
     lower_better: bool | None = None,
+    partial: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> FilteredSet:
     """Copy images chosen by score into new shards, as ``clipiqa rank OUT --above 0.6 --write-shards DIR`` does.
@@ -93,10 +97,12 @@ def filter_shards(
         drop_worst: ``'10%'`` leaves out the worst tenth.
         column: The column to compare; None means the first score.
         lower_better: Whether low values are good; None means as the results or the column's name says.
+        partial: Use what is there, although shards of the run have no result yet.
         progress: Called after each result with two numbers: the results done, and all results.
 
     Raises:
-        CLIPIQAError: No condition is given, a column or the results are missing, or ``into`` holds files.
+        CLIPIQAError: No condition is given, a column or results are missing, or ``into`` holds files or lies in
+            ``results``.
     """
     import pandas
     import pyarrow.compute
@@ -104,9 +110,15 @@ def filter_shards(
     cuts = {"worst": worst, "best": best, "above": above, "below": below, "drop_worst": drop_worst}
     if not any(cut is not None for cut in cuts.values()):
         raise CLIPIQAError(f"nothing says which images to keep: pass {', '.join(CUTS)}.")
-    found, source, target = list(shard_results(results)), address_of(results), check_folder(into, [])
+    summary = summary_of(results, partial=partial)
+    found, source, target = summary.results, address_of(results), resolved(into)
+    if target.is_relative_to(resolved(source)):
+        raise ResultsError(
+            f"{str(into)!r} lies in the folder of the results: name a folder outside of {str(results)!r}."
+        )
+    check_folder(into, [])
     if not found:
-        raise ResultsError(f"{str(results)!r} holds no results by shard: name the folder that clipiqa score wrote.")
+        raise ResultsError(f"{str(results)!r} holds no results yet: score its shards first.")
     if any(target.iterdir()):
         raise ResultsError(f"{str(into)!r} holds files: name an empty folder for the new shards.")
     column = column or found[0].header.columns[0]
@@ -120,7 +132,7 @@ def filter_shards(
     for number, (result, table) in enumerate(zip(found, tables, strict=True), 1):
         kept = table["path"].filter(is_chosen[first : first + len(table)]).to_pylist()
         first += len(table)
-        written = set[str]()
+        written, why = set[str](), ""
         try:
             if result.kind not in ("tar", "parquet"):
                 raise ShardError(
@@ -130,7 +142,10 @@ def filter_shards(
             if kept:
                 folder.mkdir(parents=True, exist_ok=True)
                 copy = _copy_tar if result.kind == "tar" else _copy_rows
-                written = copy(result.shard, folder / Path(result.shard).name, kept)
+                written, why = copy(result.shard, folder / Path(result.shard).name, kept)
+            if why or not written.issuperset(kept):
+                lost = f"{counted(len(set(kept) - written), 'kept image')} of {result.shard!r}"
+                problems[result.shard] = f"{lost}: {why or 'it has changed since it was scored'}"
         except ShardError as error:
             problems[result.shard] = str(error)
         names = [name for name in table["path"].to_pylist() if name in written]
@@ -142,7 +157,8 @@ def filter_shards(
         if progress is not None:
             progress(number, len(found))
     several = {sample: count for sample, count in together.items() if count > 1}
-    return FilteredSet(total["shards"], total["kept"], total["images"], total["unscored"], problems, several)
+    notes = summary.notes()
+    return FilteredSet(total["shards"], total["kept"], total["images"], total["unscored"], problems, several, notes)
 
 
 def _named_values(result: ShardResult, column: str) -> pyarrow.Table:
@@ -159,19 +175,28 @@ def _named_values(result: ShardResult, column: str) -> pyarrow.Table:
     return pyarrow.table({"path": table["path"], "value": values})
 
 
-def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> set[str]:
-    """Copy the samples of the kept images into a new archive; return the names of all copied members."""
-    keys, written = {split_key(split_name(name)[1])[0] for name in kept}, set()
+def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], str]:
+    """Copy the samples of the kept images into a new archive; return the names of copied members, and a problem."""
+    keys, written, why = {split_key(split_name(name)[1])[0] for name in kept}, set[str](), ""
+    named = split_name(kept[0])[0]  # in results, the shard may have a relative path
     mode: Any = "w|" + {".gz": "gz", ".tgz": "gz", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix, "")
     with replacing(path) as partial, tarfile.open(str(partial), mode, format=tarfile.PAX_FORMAT) as new:
         for member in members(shard, lambda member: printable(member.key) in keys):
-            if isinstance(member, Member) and printable(member.key) in keys and not member.is_outside:
+            if isinstance(member, NoImage):
+                why = member.problem
+            elif printable(member.key) not in keys or member.is_outside:
+                continue
+            elif member.info.isreg() and member.info.size > MOST_BYTES:
+                why = f"its member {member.name!r} is larger than 1 GiB"
+            else:
                 new.addfile(member.info, io.BytesIO(member.data))
-                written.add(printable(f"{shard}::{member.name}"))
-    return written
+                written.add(f"{named}::{printable(member.name)}")
+        if written.isdisjoint(kept):
+            raise ShardError(f"no kept image of {shard!r}: {why or 'it has changed since it was scored'}")
+    return written, why
 
 
-def _copy_rows(shard: str, path: Path, kept: Sequence[str]) -> set[str]:
+def _copy_rows(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], str]:
     from pyarrow import parquet
 
     numbers = np.array(sorted(int(split_name(name)[1]) for name in kept))
@@ -186,4 +211,4 @@ def _copy_rows(shard: str, path: Path, kept: Sequence[str]) -> set[str]:
             if len(here):
                 new.write_batch(batch.take(here))
             first += len(batch)
-    return set(kept)
+    return {name for name in kept if int(split_name(name)[1]) < first}, ""
