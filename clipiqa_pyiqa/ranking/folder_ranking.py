@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ranking(Scores, ExperimentResult):
+class Ranking(ExperimentResult):
     """Scores, and the number of best and worst images to show for each question."""
 
     count: int = 10

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import Kind
+from ..errors import CLIPIQAError, Kind
 from ..images.source import ImageSource, NoImage, reason
 from .members import Entry, ShardError
 from .stores import StampedFile, opened
@@ -61,7 +61,7 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
     try:
         with opened(name) as file:
             yield parquet.ParquetFile(file, **options)
-    except ShardError:
+    except CLIPIQAError:  # also of a file that is written at the same time
         raise
     except (ArrowException, OSError, ValueError) as error:  # OSError: a damaged page; ValueError: too few rows
         why = f"is not a Parquet file, or it is damaged: {reason(error)}"

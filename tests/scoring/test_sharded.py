@@ -326,7 +326,7 @@ class TestFiltering:
     def test_bad_input(self, lake: Path, tmp_path: Path) -> None:
         for asked in ({"above": "x"}, {"above": "110%"}, {"drop_worst": 0.1}, {"worst": -1}):
             score(f"{lake}/a/000.tar", tmp_path / "first")
-            with pytest.raises(CLIPIQAError, match=r"must be a .*percentage such as 10%"):
+            with pytest.raises(CLIPIQAError, match=r"must be an? "):
                 filter_shards(tmp_path / "first", tmp_path / "kept", **asked)
         score([f"{lake}/a/000.tar", f"{lake}/a/001.tar"], tmp_path / "out")
         wrong: tuple[tuple[dict[str, Any], str], ...] = (
