@@ -108,7 +108,7 @@ def run(
     if picked.write_shards is not None:
         return _write_shards(sources, picked.write_shards, order.by, picked)
     if picked.above is not None or picked.drop_worst is not None:
-        raise OptionError("above and drop_worst pick images of shards: add --write-shards DIR.")
+        raise OptionError("--above and --drop-worst need --write-shards DIR.")
     taking = {name: folder for name, folder in vars(picked).items() if name.endswith("_to") and folder is not None}
     is_picking = picked.worst is not None or picked.best is not None or picked.below is not None
     if (picked.paths or taking) and not is_picking:
@@ -121,11 +121,11 @@ def run(
     ranking = None
     if len(sources) == 1 and is_score_file(sources[0]):
         if run.prompts or run.out is not None:
-            raise OptionError("prompts and out need images, but a score file holds scores: leave out prompts and out.")
+            raise OptionError("--prompts and --out need images, but a score file holds scores: leave them out.")
         key, columns = next(iter(order.columns), None), order.columns[1:]
         scores = read_any_scores(sources[0], key=key, columns=columns or None)
     elif order.columns or order.root is not None:
-        raise OptionError(f"columns and root need a score file; got {sources[0]!r}.")
+        raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     elif not is_picking and page is None:
         return run.report(rank, sources, run.parsed(), count=count)
     else:

@@ -124,8 +124,8 @@ def read_image(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise ImageError(
-            f"has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, set huge "
-            "(in Python PIL.Image.MAX_IMAGE_PIXELS = None)",
+            f"has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, raise it "
+            "(--huge, in Python PIL.Image.MAX_IMAGE_PIXELS = None)",
             *(Kind.TOO_LARGE, path),
         ) from error
     except MemoryError as error:

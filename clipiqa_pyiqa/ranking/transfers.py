@@ -46,7 +46,7 @@ def transfer(paths: Iterable[str], folder: str | os.PathLike[str], action: str) 
     sources = list(dict.fromkeys(path if "://" in path else os.path.abspath(path) for path in paths))
     if missing := [path for path in sources if not file_of(path)]:
         problem = first_of(f"{path!r} does not exist" for path in missing)
-        raise PickError(f"{problem}: nothing was done; if the photos have moved, pass their folder as root.")
+        raise PickError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
     if action != "copy" and (inner := [path for path in sources if file_of(path) != path or "://" in path]):
         raise PickError(f"{inner[0]!r} is in a shard or a store, so it can only be copied.")
     target = check_folder(folder, ())

@@ -73,7 +73,7 @@ def filter_shards(
     cuts = {"above": above, "below": below, "drop_worst": drop_worst, "worst": worst}
     cuts = {name: value for name, value in cuts.items() if value is not None}
     if not cuts:
-        raise CLIPIQAError("nothing says which images to keep: pass above, below, drop_worst or worst.")
+        raise CLIPIQAError("nothing says which images to keep: pass `above`, `below`, `drop_worst` or `worst`.")
     found, source, target = list(shard_results(results)), address_of(results), check_folder(into, [])
     if not found:
         raise ResultsError(f"{str(results)!r} holds no results by shard: name the folder that clipiqa score wrote.")

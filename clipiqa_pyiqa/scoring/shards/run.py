@@ -205,7 +205,7 @@ def plan(
             raise ResultsError(
                 f"{found.path!r} holds the result of {found.shard!r} with other images or under another name than "
                 "this run's: name all shards and files in every run, because the names of results depend on their "
-                "common folder; or use another output folder, or overwrite if only the files have changed."
+                "common folder; or use another output folder, or `overwrite` if only the files have changed."
             )
         if found.path in jobs and not overwrite:
             check_same(found, header)

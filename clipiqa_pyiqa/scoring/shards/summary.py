@@ -206,7 +206,7 @@ def check_same(found: ShardResult, header: Header) -> None:
     if changes := header_changes(found.header, header, ("device",)):
         raise ResultsError(
             f"{found.path!r} was made with another metric or in another way: {changes}; use the earlier options, "
-            "another output folder, or overwrite."
+            "another output folder, or `overwrite`."
         )
 
 
