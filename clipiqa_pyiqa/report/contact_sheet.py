@@ -42,7 +42,8 @@ def contact_sheet(
     sheet = _paper(gap + columns * (side + gap), row * math.ceil(len(images) / columns) + gap)
     for number, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
         left, top = gap + number % columns * (side + gap), gap + number // columns * row
-        sheet.paste(tile, (left, top + high - tile.height))
+        sheet.paste(FAINT, (left, top, left + side, top + high))
+        sheet.paste(tile, (left + (side - tile.width) // 2, top + (high - tile.height) // 2))
         sheet.paste(text, (left, top + high + gap // 2))
     return sheet
 

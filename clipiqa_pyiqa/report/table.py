@@ -155,8 +155,9 @@ def latex_table(table: Table) -> str:
     body = frame.loc[:, is_full].to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
     lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{latex(table.title)}.}}\medskip"]
     lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + r"}\par\medskip"]
-    empty = [f"{head} has no number here." for head in itertools.compress(table.heads, ~is_full)]
-    lines += [rf"\footnotesize {latex(line)}\par" for line in (*table.before, *table.reading, *empty)]
+    empty = ", ".join(itertools.compress(table.heads, ~is_full))
+    notes = [*table.before, *table.reading, empty and f"Without numbers: {empty}."]
+    lines += [rf"\raggedright\footnotesize {latex(note)}\par" for note in notes if note]
     lines += [r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
     return "\n".join(lines)
 
