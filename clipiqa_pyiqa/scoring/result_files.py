@@ -36,7 +36,7 @@ SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "p
 def format_of(path: Path) -> str:
     if path.suffix.lower() not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass format.")
+        raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass `format`.")
     return SUFFIXES[path.suffix.lower()]
 
 

@@ -25,7 +25,7 @@ def test_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     for action in parser.options.values():
         for value in ("-1", "99999999999") if action.type is int else ():
             assert main([*command.split(), f"{action.option_strings[-1]}={value}"]) == 2
-            said = rf"error: {action.dest} must be between [01] and [\d,]+; got {int(value):,}\.\n"
+            said = rf"error: {action.option_strings[-1]} must be between [01] and [\d,]+; got {int(value):,}\.\n"
             assert re.search(said, capsys.readouterr().err)
 
 

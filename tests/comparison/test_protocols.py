@@ -402,7 +402,7 @@ class TestExpect:
         (tmp_path / "planted.yml").write_text(text)
         number = compare(small, protocol=tmp_path / "planted.yml").mean("", "m", "ours")
         found = compare(small, f"m={asked}", expect=f"ours: m={number:.6f}", explain=True)
-        assert fits(found) == [change] and f"m: {change} fits; " in found.table() and not found.agrees
+        assert fits(found) == [change] and f"tried, {change} explains it; " in found.table() and not found.agrees
 
     def test_a_change_sees_pictures_of_the_protocols_size_and_may_lack_its_weights(
         self, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -453,7 +453,24 @@ class TestExpect:
         assert [row["agrees"] for row in rows] == ["True", "False"] and abs(float(rows[1]["units"]) + 1000) < 1
         assert {row["metric"] for row in csv.DictReader((tmp_path / "out/explain.csv").open())} == {"ssim"}
         page = (tmp_path / "out/report.html").read_text()
-        assert "Beside published numbers" in page and "no change that was tried fits" in page
+        assert "Beside published numbers" in page and "tried, none explains it" in page
+
+    def test_published_numbers_of_images_are_averaged(self, small: Path, tmp_path: Path) -> None:
+        scores = compare(small, "psnr").scores
+        rows = [f"{name}.png,{'ab' * 32},{psnr:.5f}" for name, psnr in zip(scores.image, scores.psnr, strict=True)]
+        paper = tmp_path / "paper.csv"
+        paper.write_text("\n".join(["image,sha256,psnr", "other.png,ff,1.00000", *rows]))
+        found = compare(small, "psnr", expect=paper)
+        assert found.agrees and found.expected is not None and len(found.expected) == 1
+        assert "Numbers of single images are averaged" in found.table()
+        paper.write_text("\n".join(["image,psnr", *(row.replace("ab" * 32 + ",", "") for row in rows[1:])]))
+        with pytest.raises(CLIPIQAError, match="no published numbers of"):
+            compare(small, "psnr", expect=paper)
+
+    def test_a_gap_that_is_usual_between_machines_is_told_from_others(self, small: Path, stand_ins: None) -> None:
+        niqe = compare(small, "niqe").mean("", "niqe", "ours")
+        for gap, mark in ((0.0, "✓"), (0.01, "≈"), (0.03, "✗")):
+            assert mark in compare(small, "niqe", expect=f"ours: niqe={niqe + gap:.4f}").table().splitlines()[-1]
 
 
 class TestLock:

@@ -168,7 +168,7 @@ def test_failed_download_leaves_nothing(
 
 
 @pytest.mark.parametrize("offline", [False, True])
-def test_two_lines_say_what_to_fetch_and_where_to_put_it(
+def test_missing_weights_give_a_way_out_first_and_then_the_address(
     home: Path, server: Server, route: str, monkeypatch: pytest.MonkeyPatch, offline: bool
 ) -> None:
     """And the file that is put there is found: the hub's, under the name that the message gives."""
@@ -176,12 +176,12 @@ def test_two_lines_say_what_to_fetch_and_where_to_put_it(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
     with pytest.raises(WeightsError) as caught:
         find_weights("RN50")
-    fetch, mirror = str(caught.value).splitlines()
+    problem, fetch = str(caught.value).splitlines()
     target = home / ".cache" / "clip" / "RN50.safetensors"
-    assert fetch.startswith("RN50 (openai) is not on this machine and could not be downloaded (")
-    assert ("HF_HUB_OFFLINE is set" in fetch) == offline and ("refused" in fetch) != offline
+    assert problem.startswith("RN50 (openai) is not on this machine and could not be downloaded (")
+    assert ("HF_HUB_OFFLINE is set" in problem) == offline and ("refused" in problem) != offline
     revision = published.PINNED["timm/resnet50_clip.openai"][0]
-    assert f"/timm/resnet50_clip.openai/resolve/{revision}/open_clip_model.safetensors and save it as {target}" in fetch
-    assert "CLIPIQA_WEIGHTS_DIR" in fetch and "set HF_ENDPOINT to a mirror, such as https://hf-mirror.com" in mirror
-    assert "clip_weights=PATH" in mirror and "backbone='mini'" in mirror
+    assert f"/timm/resnet50_clip.openai/resolve/{revision}/open_clip_model.safetensors: save it as {target}" in fetch
+    assert "CLIPIQA_WEIGHTS_DIR" in fetch and "set HF_ENDPOINT to a mirror, such as https://hf-mirror.com" in fetch
+    assert "clip_weights=PATH" in problem and "backbone='mini'" in problem
     assert server.requests == []
