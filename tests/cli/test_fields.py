@@ -15,6 +15,8 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.errors import CLIPIQAError
 
+pytestmark = pytest.mark.quick
+
 PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 COMMANDS = [
     ["score", "photos", "gone.png", "--out", "a.csv"],

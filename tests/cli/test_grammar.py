@@ -10,6 +10,8 @@ import pytest
 from clipiqa_pyiqa.cli import COMMANDS, function_of, main, prompts
 from clipiqa_pyiqa.cli.options.parser import Parser
 
+pytestmark = pytest.mark.quick
+
 SHORT = {"out": "-o", "config_file": "-c", "config": "-c", "backbone": "-b", "prompts": "-p", "quiet": "-q"}
 
 

@@ -18,6 +18,8 @@ from clipiqa_pyiqa.comparison.gating import gate
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.scoring.score_files import matching_names, read_any_scores
 
+pytestmark = pytest.mark.quick
+
 BUNDLED = Path(__file__).parents[1] / "data"
 
 

@@ -9,6 +9,8 @@ import pytest
 from clipiqa_pyiqa.datasets.csv_files import TableError, read_rows, read_scores
 from clipiqa_pyiqa.datasets.score_table import find_score_table, read_score_table
 
+pytestmark = pytest.mark.quick
+
 
 def written(folder: Path, text: str) -> Path:
     path = folder / "scores.csv"

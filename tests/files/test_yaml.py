@@ -12,6 +12,8 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import ConfigError
 from clipiqa_pyiqa.files.yaml import MOST_BYTES, parse_yaml, read_mapping, read_yaml, shipped
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize(("text", "message"), HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_is_one_sentence_at_once(text: str, message: str) -> None:

@@ -16,6 +16,8 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQAError
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 from clipiqa_pyiqa.maps.places import map_statistics, quality_map, smoothed, upsampled
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def metric(compact: Path) -> CLIPIQA:

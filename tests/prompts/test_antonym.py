@@ -2,9 +2,12 @@
 
 import math
 
+import pytest
 import torch
 
 from clipiqa_pyiqa.prompts.antonym import antonym_scores, margins
+
+pytestmark = pytest.mark.quick
 
 PAIRS = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]])  # (2 pairs, 2 sides, 2 dimensions)
 

@@ -20,6 +20,8 @@ from clipiqa_pyiqa.prompts.pairs import (
     parse_prompts,
 )
 
+pytestmark = pytest.mark.quick
+
 # Copied by hand from the paper (Sec. 3.2, Tables 3, 4 and 6) and, for `aesthetic`, the official demo.
 PAPER = {
     "quality": ("Good photo.", "Bad photo."),

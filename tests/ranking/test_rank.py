@@ -22,6 +22,8 @@ from clipiqa_pyiqa.experiments.experiment import file_names
 from clipiqa_pyiqa.experiments.scores import score_images
 from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank_sheet, ranking
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def greys(tmp_path: Path) -> list[Path]:

@@ -20,6 +20,8 @@ from clipiqa_pyiqa.scoring.result_files import Output, ResultWriter, format_of, 
 from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
+pytestmark = pytest.mark.quick
+
 QUESTIONS = {
     "quality": [["Good photo.", "Bad photo."]],
     "Crisp photo.|Hazy, dim photo.": [["Crisp photo.", "Hazy, dim photo."]],

@@ -9,6 +9,8 @@ from scipy import stats
 from clipiqa_pyiqa.stats.bootstrap import holm, paired_differences, resamples
 from clipiqa_pyiqa.stats.correlation import correlations, srocc, srocc_with
 
+pytestmark = pytest.mark.quick
+
 
 def three(n: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Opinion, and two metrics whose errors are mostly the same: what is hard for one is hard for the other."""

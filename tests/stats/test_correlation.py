@@ -17,6 +17,8 @@ from clipiqa_pyiqa.stats import correlation
 from clipiqa_pyiqa.stats.bootstrap import resamples
 from clipiqa_pyiqa.stats.correlation import correlations, fit_logistic, krcc, plcc, srocc, undefined
 
+pytestmark = pytest.mark.quick
+
 
 def scores_with_ties(seed: int = 0, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)

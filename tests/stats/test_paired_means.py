@@ -10,6 +10,8 @@ from scipy import stats
 
 from clipiqa_pyiqa.stats.paired_means import mean_difference
 
+pytestmark = pytest.mark.quick
+
 
 def of(differences: list[float]) -> tuple[float, float, float]:
     found = mean_difference(differences, np.zeros(len(differences)))

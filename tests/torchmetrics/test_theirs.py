@@ -17,6 +17,8 @@ torchmetrics = pytest.importorskip("torchmetrics")
 
 from clipiqa_pyiqa.torchmetrics import CLIPImageQualityAssessment  # noqa: E402
 
+pytestmark = pytest.mark.quick
+
 CLOSE = 1e-6  # of scores in [0, 1]: images that share a pass are summed in another order
 CAT, COLOURS = ("Photo of a cat", "Photo of a dog"), ("Colorful photo", "Black and white photo")
 NAMES = (

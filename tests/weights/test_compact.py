@@ -19,6 +19,8 @@ from clipiqa_pyiqa.clip.model import frozen_clip
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.weights.selection import find_weights
 
+pytestmark = pytest.mark.quick
+
 PHOTO = str(sorted((Path(__file__).parents[2] / "clipiqa_pyiqa/data/photos").glob("*.jpg"))[0])
 
 
