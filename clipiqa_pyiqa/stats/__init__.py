@@ -7,6 +7,15 @@ from .paired_means import mean_difference
 from .proportions import clustered_share, share
 
 __all__ = [
-    *("clustered_share", "correlations", "fit_logistic", "holm", "krcc", "mean_difference", "paired_differences"),
-    *("plcc", "share", "srocc", "srocc_with"),
+    "clustered_share",
+    "correlations",
+    "fit_logistic",
+    "holm",
+    "krcc",
+    "mean_difference",
+    "paired_differences",
+    "plcc",
+    "share",
+    "srocc",
+    "srocc_with",
 ]

@@ -28,5 +28,5 @@ def test_a_table_without_them(
     assert "mini was trained on 3 of these 6 images" in caplog.text
     kept = look(table, "mini", True, ("val",))
     assert (kept.paths, kept.targets, kept.splits) == (tuple(files[3:]), (0.3, 0.4, 0.5), splits[3:])
-    with pytest.raises(TableError, match="has 1 image in the split 'train'"):
+    with pytest.raises(TableError, match="train"):
         look(table, "mini", True, ("train",))

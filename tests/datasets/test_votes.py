@@ -43,7 +43,7 @@ class TestVotes:
         path = write_votes(folder, "a.png,b.png,first", head="first,second,choice")
         votes = read_votes(path, attribute="Crisp photo.|Hazy photo.")
         assert votes.columns["Crisp photo.|Hazy photo."][0].negative == "Hazy photo."
-        with pytest.raises(CLIPIQAError, match=r"has no column 'attribute'"):
+        with pytest.raises(CLIPIQAError, match="attribute"):
             read_votes(path)
 
     @pytest.mark.parametrize(

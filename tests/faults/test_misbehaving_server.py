@@ -142,6 +142,6 @@ def test_a_good_one_is_kept_and_a_broken_one_goes_on_where_it_was(tmp_path: Path
 
 
 def test_nothing_without_a_hash(tmp_path: Path) -> None:
-    with serving(good) as url, pytest.raises(OSError, match="no SHA-256 is known"):
+    with serving(good) as url, pytest.raises(OSError):
         download.from_url(url, tmp_path / "weights.pt", "")
     assert not list(tmp_path.glob("*.pt"))

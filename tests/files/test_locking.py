@@ -81,7 +81,7 @@ def test_long_names_and_links(tmp_path: Path) -> None:
 
 
 def test_nowhere(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot write the lock"), locked(tmp_path / "nowhere/out"):
+    with pytest.raises(OutputError), locked(tmp_path / "nowhere/out"):
         pass
 
 

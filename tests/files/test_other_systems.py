@@ -50,7 +50,7 @@ def test_file_that_another_program_has_open(tmp_path: Path, monkeypatch: pytest.
         raise PermissionError(13, "Access is denied", str(source), None, str(target))
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(OutputError, match=r"x\.txt': Access is denied"):
+    with pytest.raises(OutputError, match="denied"):
         writing.write_text(tmp_path / "x.txt", "new")
     assert (tmp_path / "x.txt").read_text() == "old" and os.listdir(tmp_path) == ["x.txt"]
 

@@ -41,7 +41,7 @@ class TestReplacing:
         monkeypatch.chdir(tmp_path)
         os.mkfifo("fifo")
         for write in (lambda: write_text(name, "x"), lambda: check_output(name, overwrite=True)):
-            with pytest.raises(OutputError, match="which is a pipe, a socket or a device"):
+            with pytest.raises(OutputError, match="pipe"):
                 write()
 
     def test_home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ class TestReplacing:
     def test_errors_of_other_files_pass(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError), replacing(tmp_path / "a"):
             (tmp_path / "not there").read_text()
-        with pytest.raises(OutputError, match=r"cannot write to .*No such file"):
+        with pytest.raises(OutputError, match="No such file"):
             write_text(tmp_path / "no folder/a", "x")
         assert issubclass(OutputError, CLIPIQAError) and issubclass(OutputError, OSError)
 
@@ -77,7 +77,7 @@ class TestCheckOutput:
             out = photo
         else:
             (out.symlink_to if how == "link" else out.hardlink_to)(photo)
-        with pytest.raises(OutputError, match="is one of the inputs and is not replaced: name another output"):
+        with pytest.raises(OutputError, match="inputs"):
             check_output(out, overwrite=True, inputs=[tmp_path / "gone", photo])
 
     def test_what_can_never_be_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ class TestCheckOutput:
             with pytest.raises(CLIPIQAError, match=f"(?i){said}"):
                 check_output(path)
         monkeypatch.setattr(os, "access", lambda *_: False)  # as root, everything can be written
-        with pytest.raises(OutputError, match="permission denied"):
+        with pytest.raises(OutputError, match="permission"):
             check_output(tmp_path / "new")
 
 
@@ -100,14 +100,14 @@ class TestCheckFolder:
         folder = check_folder(tmp_path / "a/b", ["x.csv", "x.png"])
         assert folder.is_dir()
         (folder / "x.png").write_text("input")
-        with pytest.raises(OutputError, match=r"x\.png' exists already: .* name another output"):
+        with pytest.raises(OutputError, match="exists"):
             check_folder(folder, ["x.csv", "x.png"])
-        with pytest.raises(OutputError, match="is one of the inputs"):
+        with pytest.raises(OutputError, match="inputs"):
             check_folder(folder, ["x.csv", "x.png"], overwrite=True, inputs=[folder / "x.png"])
 
     def test_no_folder(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(OutputError, match="is not a folder"):
+        with pytest.raises(OutputError, match="folder"):
             check_folder(tmp_path / "file", [])
-        with pytest.raises(OutputError, match=r"cannot write to .*Not a directory"):
+        with pytest.raises(OutputError, match="directory"):
             check_folder(tmp_path / "file/b", [])

@@ -162,7 +162,7 @@ def test_never_stale(metric, features, change):
 
 def test_no_learned_prompts_no_score(images):
     metric = fresh().eval()
-    with pytest.raises(PromptError, match=r"no learned prompts.*load_prompts"):
+    with pytest.raises(PromptError, match="load_prompts"):
         metric(images)
     assert metric(images, prompts="sharpness").shape == (2, 1)  # a question of its own words needs none
     assert metric.train()(images).shape == (2, 1)  # how training starts
@@ -173,10 +173,10 @@ def test_published_files_that_are_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(PromptError, match="learned on ViT-L/14, but the backbone is mini"):
+    with pytest.raises(PromptError, match="backbone"):
         CLIPIQA("clipiqa+_vitL14_512", "mini")
     monkeypatch.setitem(PUBLISHED, "clipiqa+", PUBLISHED["clipiqa+"]._replace(backbone="mini"))
-    with pytest.raises(ValueError, match=r"CLIP-IQA\+_learned_prompts-603f3273.pth"):
+    with pytest.raises(ValueError, match="603f3273"):
         CLIPIQA("clipiqa+", "mini")
 
 

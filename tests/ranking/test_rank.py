@@ -152,7 +152,7 @@ class TestCommand:
             (["{photo}", "--out", "{photo}/below"], r"cannot write to .*: Not a directory"),
             (["{photo}", "--out", "{votes}"], r"votes' is not a folder"),
             (["{photo}", "-p", "hapy"], r"unknown prompt pair 'hapy': did you mean 'happy'\?"),
-            (["{photo}", "--resume"], r"resume needs out"),
+            (["{photo}", "--resume"], r"--resume needs --out"),
             (["{photo}", "--backbone", "RN51"], r"backbone must be one of .*; got 'RN51'"),
         ],
     )

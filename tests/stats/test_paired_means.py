@@ -53,5 +53,5 @@ def test_few_and_odd_cases(differences: list[float], p: float) -> None:
 def test_what_has_no_interval() -> None:
     for values in ([1.0], [math.inf, 1, 2], [1e300, -1e300, 1e300]):
         assert all(math.isnan(number) for number in of(values))
-    with pytest.raises(ValueError, match="two lists of one length"):
+    with pytest.raises(ValueError):
         mean_difference([1, 2], [1])

@@ -98,12 +98,12 @@ def test_errors(options: dict[str, Any], message: str) -> None:
 def test_a_forgotten_data_range() -> None:
     pixels = (IMAGES * 255).byte()
     for score in (CLIPImageQualityAssessment(backbone="mini"), partial(clip_image_quality_assessment, backbone="mini")):
-        with pytest.raises(ValueError, match=r"pixels from 0 to 25\d, far outside \[0, 1\].*data_range=255"):
+        with pytest.raises(ValueError, match="data_range"):
             score(pixels)
 
 
 def test_unknown_options_are_refused() -> None:
-    with pytest.raises(ValueError, match="Unexpected keyword arguments: `nonsense`"):
+    with pytest.raises(ValueError, match="nonsense"):
         CLIPImageQualityAssessment(backbone="mini", nonsense=1)
 
 

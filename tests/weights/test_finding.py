@@ -91,13 +91,11 @@ def test_published_file_is_recognised_by_hash_or_place(home: Path, openai_file: 
     weights = find_weights(VIT, openai_file)
     assert (weights.tag, weights.quick_gelu, weights.source) == ("openai", True, "given path")
     assert weights.short == f"openai {sha256(openai_file)[:8]}"
-    with pytest.raises(
-        WeightsError, match=r"quick_gelu=False contradicts ViT-B/32 \(openai\) .*trained with QuickGELU"
-    ):
+    with pytest.raises(WeightsError, match="quick_gelu"):
         find_weights(VIT, openai_file, quick_gelu=False)
     laion = put_into_hub_cache(home / "hub", LAION, BIN, save_state_dict(tmp_path / "x.bin", VIT))
     assert (find_weights(VIT, laion).tag, find_weights(VIT, laion).quick_gelu) == ("laion2b_s34b_b79k", False)
-    with pytest.raises(WeightsError, match=r"quick_gelu=True contradicts .*trained without QuickGELU"):
+    with pytest.raises(WeightsError, match="quick_gelu"):
         find_weights(VIT, laion, quick_gelu=True)
 
 
@@ -150,7 +148,7 @@ def test_another_hash_in_the_folder_is_an_error_before_anything_is_opened(
 ) -> None:
     damage(place(openai_file, folder / "ViT-B-32.pt"))
     monkeypatch.setattr("clipiqa_pyiqa.weights.selection.open_checkpoint", lambda path: pytest.fail("opened"))
-    with pytest.raises(WeightsError, match=r"ViT-B-32\.pt is damaged or another file: .* not .*copy it again"):
+    with pytest.raises(WeightsError, match="damaged"):
         find_weights(VIT)
 
 
@@ -204,5 +202,5 @@ def test_pickled_weights_are_found_again_by_hash(home: Path, folder: Path, tmp_p
     damage(path)
     assert pickle.loads(pickled).weights.path == elsewhere
     damage(elsewhere)
-    with pytest.raises(WeightsError, match=r"mine\.pt\), and no file with that SHA-256"):
+    with pytest.raises(WeightsError, match="SHA-256"):
         pickle.loads(pickled)

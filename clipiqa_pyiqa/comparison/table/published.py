@@ -157,11 +157,8 @@ def explain(
         if cells.empty or metric.spec.of_sets:
             continue
         metric = replace(metric, built=found.built[label])
-        alpha = (
-            ("alpha dropped", metric if is_transparent else replace(metric, built="no image has transparency")),
-            ("alpha kept", replace(metric, built="pyiqa's metrics take three channels")),
-        )
-        for drop_alpha, changes in ((False, _changes(metric, sizes)), (True, alpha)):
+        no_alpha = metric if is_transparent else replace(metric, built="no image has transparency")
+        for drop_alpha, changes in ((False, _changes(metric, sizes)), (True, [("alpha dropped", no_alpha)])):
             asked = {name: replace(m, spec=replace(m.spec, label=f"{label} ({name})")) for name, m in changes}
             other = score([*asked.values()], drop_alpha)  # reads each image once for all changes
             for change, each in asked.items():
