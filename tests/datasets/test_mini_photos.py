@@ -12,7 +12,7 @@ from clipiqa_pyiqa.datasets.score_table import ScoreTable
 from clipiqa_pyiqa.files.hashes import hash_file
 
 
-def test_a_table_without_them(
+def test_minis_training_photos_can_be_left_out_of_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = [tmp_path / f"{number}.jpg" for number in range(6)]

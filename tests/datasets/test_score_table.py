@@ -41,12 +41,12 @@ def test_comments_quotes_and_line_numbers(tmp_path):
         ("image,dmos\na.png,3\n", "no column of scores .*: its columns are image, dmos; say which with col"),
     ],
 )
-def test_what_is_refused(tmp_path, text, message):
+def test_tables_that_cannot_be_used_are_refused(tmp_path, text, message):
     with pytest.raises(TableError, match=message):
         read_score_table(written(tmp_path, text), score_range=None if "differ" in message else (0, 5))
 
 
-def test_unknown_data_set_is_told_the_nearest():
+def test_an_unknown_data_set_is_answered_with_similar_names():
     with pytest.raises(TableError, match="koniq10k"):
         find_score_table("koniq10")
 

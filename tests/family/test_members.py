@@ -24,7 +24,7 @@ TOWERS = {  # what is looked for first
 }
 
 
-def test_published_values(empty_tower, vectors, shared):
+def test_laions_published_values_are_met(empty_tower, vectors, shared):
     options = {"clip_weights": empty_tower("ViT-L/14"), "quick_gelu": True}
     metric = LAIONAes("laion_aes", pretrained_model_path=shared / "data/laion/laion_v2_l14_linearMSE.pth", **options)
     features = torch.from_numpy(vectors("vit_l_14"))
@@ -56,7 +56,7 @@ def test_pyiqa_builds_ours_or_says_what_to_fetch(name, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in plugin.BUILTIN_MODULES if kind != plugin.NAME])
-def test_pyiqas_own_by_type_and_by_variable(kind, monkeypatch):
+def test_pyiqas_own_classes_stay_available(kind, monkeypatch):
     pytest.importorskip("clip", reason="pyiqa's classes need openai's clip and 'setuptools<82'")
     module = importlib.import_module(plugin.BUILTIN_MODULES[kind])
     monkeypatch.setattr(module, kind, lambda **_: torch.nn.Identity())
@@ -71,7 +71,7 @@ def test_pyiqas_own_by_type_and_by_variable(kind, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["maclip", "liqe", "laion_aes", "clipscore"])
-def test_as_loss_in_pyiqa(name, seeded_weights, tmp_path):
+def test_a_metric_serves_as_a_loss_in_pyiqa(name, seeded_weights, tmp_path):
     weights = seeded_weights("RN50" if name == "maclip" else "ViT-B/32")
     options = {"pretrained_model_path": weights} if name == "liqe" else {"clip_weights": weights, "quick_gelu": True}
     if name == "laion_aes":

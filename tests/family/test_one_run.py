@@ -46,7 +46,7 @@ def passes(monkeypatch) -> list[tuple[int, ...]]:
     return shapes
 
 
-def test_columns_of_one_run(metrics, passes, tmp_path):
+def test_several_metrics_fill_columns_of_one_run(metrics, passes, tmp_path):
     for number in range(3):
         pixels = np.random.default_rng(number).integers(0, 256, (64, 80, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
@@ -98,7 +98,7 @@ def test_comparisons_share_encoding_and_weights(metrics, passes):
         (["clipiqa:backbone=mini", "--prompts", "sharpness"], "metrics have options of their own"),
     ],
 )
-def test_refused(asked, message, tmp_path, capfd):
+def test_metrics_that_cannot_share_a_run_are_refused(asked, message, tmp_path, capfd):
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     assert main(["score", str(tmp_path / "a.png"), "--metrics", *asked]) == 2
     assert message in capfd.readouterr().err
@@ -107,7 +107,7 @@ def test_refused(asked, message, tmp_path, capfd):
 @pytest.mark.quick
 @pytest.mark.parametrize("kind", ["npy", "lists", "fixed"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_stored_embeddings(kind, dtype, empty_tower, vectors, shared, tmp_path):
+def test_stored_embeddings_are_scored(kind, dtype, empty_tower, vectors, shared, tmp_path):
     found = vectors("vit_l_14")
     stored = (7 * found).astype(dtype)  # of any length
     file = tmp_path / f"stored.{'npy' if kind == 'npy' else 'parquet'}"
@@ -132,7 +132,7 @@ def test_stored_embeddings(kind, dtype, empty_tower, vectors, shared, tmp_path):
     assert merge_shards(tmp_path / "out").counts.range == (1, 10)
 
 
-def test_embeddings_that_do_not_fit(empty_tower, vectors, shared, seeded_weights, tmp_path, capfd):
+def test_embeddings_of_another_width_are_refused(empty_tower, vectors, shared, seeded_weights, tmp_path, capfd):
     np.save(tmp_path / "b32.npy", vectors("vit_b_32"))
     head = f"pretrained_model_path={shared}/data/laion/sa_0_4_vit_b_32_linear.pth"
     b32 = f"laion_aes:backbone=ViT-B/32,clip_weights={empty_tower('ViT-B/32')},quick_gelu=true,{head}"
@@ -150,7 +150,7 @@ def test_embeddings_that_do_not_fit(empty_tower, vectors, shared, seeded_weights
         assert message in capfd.readouterr().err
 
 
-def test_an_image_too_small_for_one_of_them(seeded_weights):
+def test_an_image_too_small_for_one_metric_is_refused(seeded_weights):
     asked = [("clipiqa", "clipiqa", {"backbone": "mini"})]
     asked.append(("maclip", "maclip", {"clip_weights": seeded_weights("RN50"), "quick_gelu": True}))
     x = torch.rand(1, 3, 200, 224, generator=torch.Generator().manual_seed(0))

@@ -157,7 +157,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object]]] = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_damage_to_files_of_others(tmp_path: Path, name: str, times: int) -> None:
+def test_damaged_files_of_others_are_read_or_refused(tmp_path: Path, name: str, times: int) -> None:
     make, read = FOREIGN[name]
     for n in range(12):
         Image.new("RGB", (40, 40), (9 * n,) * 3).save(tmp_path / f"{n}.png")
@@ -176,7 +176,7 @@ def shard_results(path: Path) -> Path:
     return path
 
 
-def test_damage_to_results_of_shards(tmp_path: Path, times: int) -> None:
+def test_damaged_results_of_shards_are_refused(tmp_path: Path, times: int) -> None:
     path = shard_results(tmp_path / "0.parquet")
 
     def read(path: Path) -> object:
@@ -195,7 +195,7 @@ def head_file(path: Path) -> Path:
     return path
 
 
-def test_damage_to_fitted_heads(tmp_path: Path, times: int) -> None:
+def test_damaged_heads_are_refused(tmp_path: Path, times: int) -> None:
     path, x = head_file(tmp_path / "head.safetensors"), torch.rand(1, 3, 40, 40)
 
     def read(path: Path) -> object:
@@ -204,7 +204,7 @@ def test_damage_to_fitted_heads(tmp_path: Path, times: int) -> None:
     assert trials(path, read, 8 * times, whole=read(path))["refused"]
 
 
-def test_damage_to_weights(tmp_path: Path, times: int) -> None:
+def test_damaged_weights_are_refused(tmp_path: Path, times: int) -> None:
     """A TorchScript archive and a state dict of torch's, whose members have a CRC; mini's file by its hash."""
     generator = torch.Generator().manual_seed(0)
     state = {f"visual.layer{n}.weight": torch.randn(6, 5, generator=generator).half() for n in range(8)}
@@ -244,7 +244,7 @@ def encoded_pictures() -> dict[str, bytes]:
     return found
 
 
-def test_mutated_images(tmp_path: Path, times: int) -> None:
+def test_mutated_images_are_read_or_refused(tmp_path: Path, times: int) -> None:
     """Every format: a picture of sane size or a sentence, within bounds of memory; and never a crash."""
     limit_memory(200_000_000)
     outcomes: dict[str, Counter[str]] = {}

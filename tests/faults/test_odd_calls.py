@@ -174,7 +174,7 @@ def attempt(name: str, call: Callable[..., Any], given: Mapping[str, Any]) -> st
     return "worked"
 
 
-def test_odd_calls(
+def test_odd_arguments_work_or_are_refused_in_our_words(
     calls: dict[str, tuple[Callable[..., Any], dict[str, Any]]],
     tmp_path: Path,
     times: int,

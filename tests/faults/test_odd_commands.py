@@ -205,7 +205,7 @@ def trials(world: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.M
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def test_odd_values(trials: Trials, metric: object, times: int) -> None:
+def test_odd_values_end_with_an_exit_code_and_a_sentence(trials: Trials, metric: object, times: int) -> None:
     known = options()
     commands = [command for command in known if times > 1 or command not in SLOW]
 
@@ -223,7 +223,7 @@ def test_odd_values(trials: Trials, metric: object, times: int) -> None:
     trials.end("odd values")
 
 
-def test_odd_outputs(trials: Trials, metric: object, times: int) -> None:
+def test_odd_outputs_replace_no_input(trials: Trials, metric: object, times: int) -> None:
     """``--out`` of every command at what is there already: inputs stay, and files of others unless told otherwise."""
     generator = random.Random(12)
     for command, actions in options().items():
@@ -242,7 +242,7 @@ def test_odd_outputs(trials: Trials, metric: object, times: int) -> None:
     trials.end("odd outputs")
 
 
-def test_hostile_configurations(trials: Trials, times: int) -> None:
+def test_hostile_configurations_are_refused(trials: Trials, times: int) -> None:
     """Bombs of aliases, depth and digits through every command that takes a configuration."""
     for command, actions in options().items():
         for option in [a.option_strings[-1] for a in actions if a.dest in ("config", "config_file")]:

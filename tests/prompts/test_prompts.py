@@ -76,7 +76,7 @@ def test_the_preset_has_the_words_of_the_installed_builtin() -> None:
     assert texts("pyiqa") == list(zip(words[::2], words[1::2], strict=True))
 
 
-def test_what_a_user_may_pass() -> None:
+def test_prompts_may_be_names_pairs_and_lists() -> None:
     assert texts() == texts(None) == [PAPER["quality"]]
     assert texts(CRISP) == [CRISP]
     assert texts(["happy", "scary"]) == [
@@ -99,7 +99,7 @@ def test_a_free_pair_is_named_by_its_words_as_the_command_line_writes_it() -> No
     assert parse_prompt_argument("sharpness") == "sharpness"
 
 
-def test_templates_of_table_2() -> None:
+def test_templates_of_table_2_reword_pairs() -> None:
     assert texts("quality", template="A photo of {}.") == [("A photo of Good.", "A photo of Bad.")]
     assert texts(("High quality", "Low quality"), template="{} photo.") == [
         ("High quality photo.", "Low quality photo.")
@@ -133,7 +133,7 @@ def test_tokens_are_counted_as_clip_counts_them() -> None:
         (3, r"got 3 \(int\)"),
     ],
 )
-def test_mistakes_are_explained(prompts: object, message: str) -> None:
+def test_bad_prompts_are_refused(prompts: object, message: str) -> None:
     with pytest.raises(PromptError, match=message) as caught:
         parse_prompts(prompts)
     assert "\n" not in str(caught.value)
@@ -141,12 +141,12 @@ def test_mistakes_are_explained(prompts: object, message: str) -> None:
 
 
 @pytest.mark.parametrize("template", ["A photo.", "", "{} or {}", "{0} photo.", "{} {", 3])
-def test_bad_templates_are_explained(template: object) -> None:
+def test_bad_templates_are_refused(template: object) -> None:
     with pytest.raises(PromptError, match="template"):
         parse_prompts("quality", template=template)
 
 
-def test_what_a_template_cannot_reword() -> None:
+def test_free_texts_and_presets_are_not_reworded() -> None:
     with pytest.raises(PromptError, match="wording"):
         parse_prompts(["quality", "pyiqa"], template="A photo of {}.")
     with pytest.raises(PromptError, match="tokens"):

@@ -52,7 +52,7 @@ def route(openai_file: Path, server: Server, monkeypatch: pytest.MonkeyPatch) ->
 # The hub
 
 
-def test_pinned_download(
+def test_weights_are_downloaded_at_a_pinned_revision(
     home: Path,
     pinned: Path,
     server: Server,
@@ -73,7 +73,7 @@ def test_pinned_download(
 
 
 @pytest.mark.parametrize(("content", "etag"), [(b"other", "a" * 64), (b"other", None), (None, "../../../../x")])
-def test_a_hub_that_lies(
+def test_a_hub_with_wrong_content_is_refused(
     home: Path, pinned: Path, server: Server, monkeypatch: pytest.MonkeyPatch, content: bytes | None, etag: str | None
 ) -> None:
     set_openai_url(monkeypatch, f"{REFUSED}/ViT-B-32.pt")
@@ -88,7 +88,7 @@ def test_a_hub_that_lies(
         assert {path.relative_to(home).parts[0] for path in home.rglob("*") if path.is_file()} <= {"hub", "cache"}
 
 
-def test_a_file_without_a_known_hash_has_the_hubs(
+def test_a_file_without_a_known_hash_is_checked_by_the_hubs(
     home: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its older name is asked for where the hub lacks the newer; a small file's ETag is no SHA-256 to go by."""
@@ -121,7 +121,7 @@ def test_prompt_files_come_from_the_hub_or_from_github(
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_download_from_the_publishers_url(
+def test_weights_are_downloaded_from_the_publisher(
     home: Path,
     openai_file: Path,
     server: Server,

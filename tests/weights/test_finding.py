@@ -40,7 +40,7 @@ OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 
 
 @pytest.mark.parametrize("given", ["text", "path", "without suffix"])
-def test_given_path_never_touches_the_network(
+def test_a_given_path_needs_no_network(
     home: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     set_hub(monkeypatch, server.url)
@@ -65,7 +65,7 @@ def test_given_path_never_touches_the_network(
         ("mini", "FOLDER/vit.pt", "holds ViT-B/32 weights, not mini"),
     ],
 )
-def test_given_path_or_tag_that_cannot_be_used(
+def test_a_path_or_tag_that_cannot_be_used_is_refused(
     home: Path, tmp_path: Path, backbone: str, given: str, said: str
 ) -> None:
     save_state_dict(tmp_path / "vit.pt", VIT)
@@ -76,7 +76,7 @@ def test_given_path_or_tag_that_cannot_be_used(
 # QuickGELU and normalisation
 
 
-def test_own_file_counts_as_quick_gelu_with_a_warning(
+def test_an_unpublished_file_counts_as_quick_gelu_with_a_warning(
     home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = save_state_dict(tmp_path / "mine.pt", VIT)
@@ -124,7 +124,9 @@ def test_every_tag_agrees_with_open_clip() -> None:
 # The order of places
 
 
-def test_order_of_places(home: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_first_good_copy_is_used(
+    home: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Each place is used when the ones before it have nothing."""
     for path in (home / ".cache" / "clip" / "ViT-B-32.pt", home / "torch" / "hub" / "clip" / "ViT-B-32.pt"):
         place(openai_file, path)
@@ -166,7 +168,7 @@ def test_damaged_copies_in_caches_are_passed_over(
 
 
 @pytest.mark.parametrize("content", ["[1, 2", "[]", '{"PATH": 7}', None])
-def test_hashes_are_remembered_and_a_broken_memory_is_no_error(
+def test_hashes_are_kept_and_a_damaged_store_is_no_error(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
 ) -> None:
     path, memory = tmp_path / "x", home / "cache" / "clipiqa" / "hashes.json"

@@ -121,7 +121,7 @@ def test_pickled_code_is_refused_and_never_runs(tmp_path: Path, form: object) ->
 
 @pytest.mark.parametrize("save", FORMATS)
 @pytest.mark.parametrize("share", [0.1, 0.9])
-def test_truncated(tmp_path: Path, tensors: Tensors, save: Save, share: float) -> None:
+def test_truncated_checkpoints_are_refused(tmp_path: Path, tensors: Tensors, save: Save, share: float) -> None:
     path = save(tmp_path / "cut.pt", tensors)
     path.write_bytes(path.read_bytes()[: max(20, int(path.stat().st_size * share))])
     with pytest.raises(WeightsError, match="truncated"):
@@ -139,7 +139,7 @@ def test_truncated(tmp_path: Path, tensors: Tensors, save: Save, share: float) -
         (None, "cannot be read: No such file"),
     ],
 )
-def test_no_checkpoint(tmp_path: Path, content: object, message: str) -> None:
+def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path, content: object, message: str) -> None:
     if isinstance(content, bytes):
         (tmp_path / "x.pt").write_bytes(content)
     elif content is not None:
@@ -156,7 +156,7 @@ def test_no_checkpoint(tmp_path: Path, content: object, message: str) -> None:
         (zipfile.ZIP_DEFLATED, "is compressed"),
     ],
 )
-def test_archives_that_claim_what_they_do_not_hold(tmp_path: Path, change: object, said: str) -> None:
+def test_archives_with_false_claims_are_refused(tmp_path: Path, change: object, said: str) -> None:
     """A member that is missing; a shape (247, 9) for (7, 9), which must not read foreign memory; a packed one."""
     path = save_archive(tmp_path / "x.pt", {"a": torch.ones(7, 9), "b": torch.ones(2)})
     if callable(change):
@@ -192,7 +192,7 @@ def write_bomb(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["inflated archive", "inflated state dict", "16", "40"])
-def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path, kind: str) -> None:
+def test_archives_that_declare_too_large_a_size_are_refused(tmp_path: Path, kind: str) -> None:
     write_bomb(tmp_path / "x.pt", kind)
     with pytest.raises(WeightsError):
         open_checkpoint(tmp_path / "x.pt")
@@ -220,12 +220,12 @@ def without(backbone: str, part: str) -> Tensors:
         (dict, "not a complete RN50 checkpoint"),
     ],
 )
-def test_another_or_incomplete_clip_is_named(tmp_path: Path, content: Callable[[], Tensors], said: str) -> None:
+def test_another_or_incomplete_clip_is_refused(tmp_path: Path, content: Callable[[], Tensors], said: str) -> None:
     with pytest.raises(WeightsError, match=said):
         check_architecture(open_checkpoint(saved(tmp_path / "x.pt", content())), "RN50")
 
 
-def test_bookkeeping_is_tolerated(tmp_path: Path) -> None:
+def test_extra_tensors_of_batch_norm_are_accepted(tmp_path: Path) -> None:
     check_architecture(open_checkpoint(save_openai_like(tmp_path / "x.pt", VIT)), VIT)
     extra = {"visual.bn1.num_batches_tracked": torch.tensor(0)}
     checkpoint = open_checkpoint(saved(tmp_path / "y.pt", {**fake_state_dict(), **extra}))
@@ -240,7 +240,7 @@ def test_bookkeeping_is_tolerated(tmp_path: Path) -> None:
         ("a/x.pt", "To use a file, pass clip_weights"),
     ],
 )
-def test_unknown_backbone(name: str, said: str) -> None:
+def test_an_unknown_backbone_is_refused(name: str, said: str) -> None:
     with pytest.raises(WeightsError, match=said):
         canonical_backbone(name)
 
@@ -248,7 +248,7 @@ def test_unknown_backbone(name: str, said: str) -> None:
 # Files for pyiqa's other metrics
 
 
-def test_files_and_urls_of_other_metrics(tmp_path: Path, tensors: Tensors) -> None:
+def test_files_that_could_run_code_need_trust(tmp_path: Path, tensors: Tensors) -> None:
     from pyiqa.archs.arch_util import get_url_from_name
 
     canary, brace = tmp_path / "canary", b"G\0\0\0\0\0\0\0{0"  # a float whose ninth byte is safetensors' brace
