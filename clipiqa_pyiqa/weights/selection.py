@@ -94,7 +94,7 @@ def find_weights(
         recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)
     weights = weights_in(copy, recognised, quick_gelu)
     if weights.tag == "file" and quick_gelu is None:
-        warning = "%s is not a published file: QuickGELU is assumed; pass quick_gelu=False if the model uses GELU."
+        warning = "%s is not a published file: QuickGELU is assumed; switch quick_gelu off if the model uses GELU."
         logger.warning(warning, copy.path)
     return weights
 

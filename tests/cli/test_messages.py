@@ -60,7 +60,7 @@ def test_messages_in_a_shell_name_no_option_of_python(flags: dict[str, str]) -> 
         ("max_side must be at least 32; got 8.", "--max-side must be at least 32; got 8."),
         ("seed must be between 0 and 9.", "--seed must be between 0 and 9."),
         ("use backbone='mini', or clip_weights=PATH.", "use --backbone mini, or --clip-weights PATH."),
-        ("pass `resume`, or quick_gelu=False.", "pass --resume, or --no-quick-gelu."),
+        ("pass `resume`, or switch quick_gelu off.", "pass --resume, or switch --quick-gelu off."),
         ("'max_side/x.png' is damaged; f(max_side=3) runs out of memory.", ""),
     ],
 )
