@@ -38,7 +38,7 @@ def test_comments_quotes_and_line_numbers(tmp_path):
         ("path,score\na.png,3\nb.png,3\n", "scores from 3 to 3: they must differ"),
         ("path,score\na.png,3\nb.png,9\n", "range from 0 to 5"),
         ("path,score\na.png,3\nb.png,4\n", r"2 of 2 images .*cannot be found .*a.png"),
-        ("image,dmos\na.png,3\n", "no column of scores .*: its columns are image, dmos; say which with col"),
+        ("image,dmos\na.png,3\n", "no column of scores .*: its columns are image, dmos; say which with `col"),
     ],
 )
 def test_tables_that_cannot_be_used_are_refused(tmp_path, text, message):

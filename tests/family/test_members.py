@@ -50,7 +50,7 @@ def test_pyiqa_builds_ours_or_says_what_to_fetch(name, monkeypatch, tmp_path):
         pyiqa.create_metric(name, device="cpu")
     file = TOWERS.get(name.partition("+")[0], f"{name}.pt")
     expected = (
-        rf"not on this machine.*fetch https://\S+ and save it as {tmp_path}/\S*/{re.escape(file)}, or under .*\n.*"
+        rf"not on this machine.*\nThe file is at https://\S+: save it as {tmp_path}/\S*/{re.escape(file)}, or under .*"
     )
     assert re.fullmatch(f".*{expected}", str(caught.value))
 

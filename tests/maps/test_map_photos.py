@@ -154,7 +154,7 @@ def test_the_command_writes_pictures_numbers_and_a_page(
     assert [line.split()[1] for line in done.out.splitlines()[1:]] == ["sharpness", "pyiqa"]
     assert sorted(path.name for path in out.iterdir()) == ["half.npz", "half.svg", "maps.html"]
     again = clipiqa(photos / "half.png", *options)
-    assert again.code == 2 and "half.npz' exists already: pass overwrite" in again.err
+    assert again.code == 2 and "half.npz' exists already: pass --overwrite" in again.err
     assert clipiqa(photos / "half.png", *options, "--overwrite", "--no-smooth").code == 0
     assert "3×3" not in str(np.load(out / "half.npz")["provenance"])
 
@@ -169,8 +169,8 @@ def test_the_command_writes_pictures_numbers_and_a_page(
         ),
         (["-p", "sharp"], "unknown prompt pair 'sharp'"),
         (["--html"], "html needs a folder"),
-        (["--max-side", "8"], "max_side must be at least 32"),
-        (["--learned-prompts", "clipiqa+", "-p", "quality"], "learned_prompts excludes"),
+        (["--max-side", "8"], "--max-side must be at least 32"),
+        (["--learned-prompts", "clipiqa+", "-p", "quality"], "--learned-prompts excludes"),
     ],
 )
 def test_bad_options_are_refused(
