@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..errors import Kind
 from ..images.source import ImageSource, NoImage, reason
 from .members import Entry, ShardError
-from .stores import opened
+from .stores import StampedFile, opened
 
 if TYPE_CHECKING:
     import pyarrow
@@ -21,7 +21,7 @@ _USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", 
 
 
 @dataclass
-class ParquetShard:
+class ParquetShard(StampedFile):
     name: str
     keep: Sequence[str] = ()
     image_column: str | None = None
@@ -64,7 +64,9 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
     try:
         with opened(name) as file:
             yield parquet.ParquetFile(file, **options)
-    except (ArrowException, OSError) as error:  # pyarrow raises an OSError for a damaged page or header
+    except ShardError:
+        raise
+    except (ArrowException, OSError, ValueError) as error:  # OSError: a damaged page; ValueError: too few rows
         why = f"is not a Parquet file, or it is damaged: {reason(error)}"
         raise ShardError(why, Kind.DAMAGED_ARCHIVE, name) from error
 

@@ -9,6 +9,7 @@ import pytest
 from clipiqa_pyiqa.datasets import mini_photos
 from clipiqa_pyiqa.datasets.csv_files import TableError
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
+from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.files.hashes import hash_file
 
 
@@ -30,3 +31,12 @@ def test_minis_training_photos_can_be_left_out_of_a_table(
     assert (kept.paths, kept.targets, kept.splits) == (tuple(files[3:]), (0.3, 0.4, 0.5), splits[3:])
     with pytest.raises(TableError, match="train"):
         look(table, "mini", True, ("train",))
+
+
+def test_a_second_look_reads_no_photo_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (photo := tmp_path / "a.png").write_bytes(b"a photo")
+    read: list[Path] = []
+    monkeypatch.setattr(hashes, "hash_file", lambda path: read.append(path) or hash_file(path))
+    assert mini_photos.seen_by_mini([photo]) == [False] == mini_photos.seen_by_mini([photo])
+    assert read == [photo]
