@@ -245,7 +245,7 @@ def _write_shards(sources: Sequence[str], order: Order, picked: Picked, others: 
         raise OptionError("write_shards needs one PATH: the folder of results by shard that clipiqa score wrote.")
     if given := [name for name in _NOT_OF_SHARDS if others[name]]:
         raise OptionError(
-            f"write_shards writes shards and does nothing else: leave out {given[0]}, or give {given[0]} in a second "
+            f"write_shards writes shards and does nothing else: leave out `{given[0]}`, or give it in a second "
             "call of clipiqa rank, without write_shards."
         )
     with Bar(unit="shard") as bar:
