@@ -207,7 +207,7 @@ def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tu
     """Return I and N of a text ``I/N``; ``slurm`` means the task of a SLURM array, and None all shards."""
     slurm = [environment.get(f"SLURM_ARRAY_TASK_{name}", "") for name in ("ID", "MIN", "MAX", "STEP", "COUNT")]
     if text is None and slurm[0]:
-        logger.warning("this is a task of a SLURM array, but it scores all shards: set part to slurm to share them.")
+        logger.warning("this is a task of a SLURM array, but it scores all shards: set `part` to slurm to share them.")
     if text == "slurm":
         if not all(map(str.isdecimal, slurm)):
             raise CLIPIQAError(
@@ -216,7 +216,7 @@ def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tu
         task, first, last, step, count = map(int, slurm)
         if list(range(first, last + 1, step)[count - 1 :]) != [last]:
             raise CLIPIQAError(
-                f"the numbers of this SLURM array have gaps ({count} tasks from {first} to {last}): set part to I/N in "
+                f"the numbers of this SLURM array have gaps ({count} tasks from {first} to {last}): set `part` to I/N in "
                 f"each task, with I from 1 to {count}, such as --part 1/{count}."
             )
         text = f"{(task - first) // step + 1}/{count}"
