@@ -231,7 +231,7 @@ class TestParts:
 
     def test_without_part_a_task_scores_all_shards_and_says_so(self, caplog: pytest.LogCaptureFixture) -> None:
         assert part_of(None, {"SLURM_ARRAY_TASK_ID": "7"}) == (1, 1)
-        assert "it scores all shards: set part to slurm" in caplog.text
+        assert "it scores all shards: set `part` to slurm" in caplog.text
         caplog.clear()
         assert part_of(None, {}) == (1, 1) and not caplog.text
 

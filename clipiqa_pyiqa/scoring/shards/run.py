@@ -211,13 +211,13 @@ def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tu
     if text == "slurm":
         if not all(map(str.isdecimal, slurm)):
             raise CLIPIQAError(
-                "part slurm needs a task of a SLURM array, such as sbatch --array=1-8; or set part to I/N."
+                "`part` slurm needs a task of a SLURM array, such as sbatch --array=1-8; or set `part` to I/N."
             )
         task, first, last, step, count = map(int, slurm)
         if list(range(first, last + 1, step)[count - 1 :]) != [last]:
             raise CLIPIQAError(
-                f"the numbers of this SLURM array have gaps ({count} tasks from {first} to {last}): set `part` to I/N in "
-                f"each task, with I from 1 to {count}, such as --part 1/{count}."
+                f"the numbers of this SLURM array have gaps ({count} tasks from {first} to {last}): set `part` to I/N "
+                f"in each task, with I from 1 to {count}, such as --part 1/{count}."
             )
         text = f"{(task - first) // step + 1}/{count}"
     found = re.fullmatch(r"(\d+)/(\d+)", "1/1" if text is None else text)
