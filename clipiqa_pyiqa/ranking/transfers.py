@@ -59,7 +59,7 @@ def transfer(
     inner = {path if "://" in path else os.path.abspath(path): into for into in groups for path in groups[into]}
     if missing := [path for path in inner if not file_of(path)]:
         problem = first_of(f"{path!r} does not exist" for path in missing)
-        raise PickError(f"{problem}: nothing was done; if the photos have moved, pass their folder as root.")
+        raise PickError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
     if action != "copy" and (inside := [path for path in inner if not _is_local(path)]):
         raise PickError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
     target, taken, done = check_folder(folder, ()), dict[str, dict[str, int]](), list[str]()
