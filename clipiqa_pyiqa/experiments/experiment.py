@@ -127,7 +127,9 @@ def prepare(
     if pictures not in PICTURES:
         raise CLIPIQAError(f"pictures must be one of {', '.join(PICTURES)}; got {pictures!r}.")
     if resume and (overwrite or out is None):
-        raise CLIPIQAError("resume needs out and excludes overwrite: name the folder in out, and leave out overwrite.")
+        raise CLIPIQAError(
+            "`resume` needs `out` and excludes `overwrite`: name the folder in `out`, and leave out `overwrite`."
+        )
     count = itertools.count(1)
 
     def report(_: object) -> None:

@@ -39,10 +39,13 @@ class ParquetShard(StampedFile):
                     continue
                 batches = table.iter_batches(_ROWS, [group], columns, use_threads=False)
                 cells = (row for batch in batches for row in batch.to_pylist())
-                for number, row in zip(numbers, cells, strict=True):
+                number = numbers.start - 1
+                for number, row in zip(numbers, cells, strict=False):
                     if rows is None or number in rows:
                         kept = {name: row[name] for name in self.keep}
                         yield cell_source(f"{self.name}::{number}", row[column], kept)
+                if number + 1 != first:
+                    raise OSError("rows are missing")
 
 
 def cell_source(name: str, cell: Any, kept: Mapping[str, Any] | None = None) -> ImageSource:
