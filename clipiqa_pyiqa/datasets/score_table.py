@@ -53,7 +53,7 @@ def read_score_table(
     root: str | Path | None = None,
     columns: Columns = (None, None, None),
     score_range: tuple[float, float] | None = None,
-    lower_better: bool = False,
+    lower_better: bool | None = None,
     val_fraction: float = 0.2,
     seed: int = 0,
     skip_missing: bool = False,
@@ -66,7 +66,7 @@ def read_score_table(
         root: Folder where relative paths start; default the file's folder.
         columns: Names or numbers of the columns of paths, scores and splits; default usual names.
         score_range: Lowest and highest possible score; default those in the table.
-        lower_better: Whether low scores are good (DMOS).
+        lower_better: Whether low scores are good; None means no, but a column ``dmos`` needs True or False.
         val_fraction: Share of rows for validation, if there are no splits.
         seed: Seed of the random split.
         skip_missing: Leave out missing images; otherwise raise.
@@ -74,7 +74,7 @@ def read_score_table(
         needed: Splits that need at least two images.
     """
     path = Path(path).expanduser()
-    rows = read_scores(path, root=root, columns=columns)
+    rows = read_scores(path, root=root, columns=columns, lower_better=lower_better)
     scores = [row.score for row in rows]
     low, high = score_range or (min(scores), max(scores))
     if not low <= min(scores) < max(scores) <= high:
@@ -92,7 +92,7 @@ def read_score_table(
         tuple(1 - targets[number] if lower_better else targets[number] for number in there),
         tuple(splits[number] for number in there),
         (low, high),
-        lower_better,
+        bool(lower_better),
     )
     table.check_splits(needed)
     return table

@@ -18,6 +18,7 @@ from ..errors import ImageError, Kind, OptionError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
+from ..images.flags import flag
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
 from ..images.source import ImageSource
 from ..metric import find_device, net_of, scoring_bytes
@@ -32,7 +33,6 @@ from .rows import Header, Row, printable
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-UNIFORM = "almost uniform"
 _LIMITS = ("apply_exif", "max_side", "max_pixels", "damaged")
 Item = TypeVar("Item")
 Questions = Prompts | Mapping[str, Sequence[PromptPair]]
@@ -166,8 +166,7 @@ def rows_of_images(
         with torch.no_grad():  # not inference_mode: the metric keeps text features for a later backward pass
             x = stacked([record.pixels for record in records], device)
             scores = net.score(net.encode_image(x), columns)
-        flags = [UNIFORM if is_almost_uniform(pixels) else "" for pixels in x]
-        return list(map(_row, map(name_of, items), records, rounded(scores), flags))
+        return list(map(_row, map(name_of, items), records, rounded(scores), map(flag, x)))
 
     def failed(item: Item, record: ImageRecord | None, error: ImageError) -> Row:
         if record is None:
@@ -180,15 +179,6 @@ def rows_of_images(
 def rounded(scores: torch.Tensor) -> list[tuple[float, ...]]:
     """Return scores ``(N, P)`` with the fewest digits that give the same fp32 (32-bit) numbers."""
     return [tuple(float(str(value)) for value in row) for row in scores.float().cpu().numpy()]
-
-
-def is_almost_uniform(x: torch.Tensor) -> bool:
-    """Return whether an image ``(3, H, W)`` in [0, 1] has almost no structure: see docs/scoring.md."""
-    if x[:, ::8, ::8].flatten(1).std(1).max() > 24 / 255:  # for nearly every photo, some pixels are enough to decide
-        return False
-    blocks = torch.nn.functional.avg_pool2d(x, 16).flatten(1)
-    spread = (blocks.amax(1) - blocks.amin(1)).max()
-    return bool(spread < 8 / 255 and x.flatten(1).std(1).max() < 16 / 255)
 
 
 def provenance(metric: Any, columns: Columns | None, device: torch.device, **limits: Any) -> dict[str, Any]:
