@@ -51,12 +51,19 @@ def _is_noise(samples: NDArray[np.float32], x: Tensor) -> bool:
 
     In photos, nearby places are alike at every scale; in noise, only below the size of its grains.
     """
-    of_1, of_2, of_4, of_8, of_16 = map(_likeness, _halved(samples, 5))
-    if of_4 < 0.25 or of_8 < 0.12:
+    times = min(samples.shape[1:]).bit_length() - 3  # until 8 to 15 cells are left
+    alike = np.array(list(map(_likeness, _halved(samples, times))))
+    if alike[2] < 0.25 or alike[3] < 0.12:
         return True
-    if of_16 > 0.4:
+    if alike[-1] > 0.6:
         return False
-    if 1 - of_1 < 0.1 * (1 - of_16) and 1 - of_2 > 3 * (1 - of_1):  # grains enlarged smoothly
+    unlike = 1 - alike
+    steep = (unlike[2:] > 0.3) & (unlike[2:] > 8.5 * unlike[:-2])
+    if alike[-1] < 0.3 and steep.any():  # grains enlarged smoothly
+        return True
+    with np.errstate(invalid="ignore"):
+        channels = np.corrcoef(samples.reshape(3, -1))[[0, 1, 2], [1, 2, 0]].mean()
+    if unlike[1] > 3 * unlike[0] and abs(channels) < 0.1:  # the same, in each channel by itself
         return True
     rows = x[:, ::8].cpu().numpy()
     steps = np.diff(rows, axis=2)
