@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import OptionError
 from ..errors.arguments import SharedOptions
-from .options.model import Kept, build_metrics, start
+from .options.model import Kept, start
 from .options.terminal import Bar, stored, tell
 
 
@@ -56,7 +56,7 @@ def run(
     scoring: dict[str, Any] = {}
     if metrics:
         device = start(images)
-        scoring = {"metrics": build_metrics(metrics, device), "device": device, **images.keywords()}
+        scoring = {"metrics": metrics, "device": device, **images.keywords()}
     with stored(kept.out), Bar() as bar:
         found = gate(
             base,
@@ -85,7 +85,7 @@ def _margin(texts: Sequence[str]) -> float | dict[str, float] | None:
     try:
         found = {name: float(loss) for name, _, loss in (text.rpartition("=") for text in texts)}
     except ValueError:
-        raise OptionError(f"margin must be D or NAME=D, where D is a number; got {' '.join(texts)!r}.") from None
+        raise OptionError(f"`margin` must be D or NAME=D, where D is a number; got {' '.join(texts)!r}.") from None
     if "" in found and len(found) > 1:
-        raise OptionError("margin must be one number, or NAME=D for each column; got both.")
+        raise OptionError("`margin` must be one number, or NAME=D for each column; got both.")
     return found.get("", found or None)

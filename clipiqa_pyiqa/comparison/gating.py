@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
@@ -241,7 +242,7 @@ def gate(
     """
     given = {"base": os.fspath(base), "new": os.fspath(new)}
     if metrics is not None and not any(map(os.path.isdir, given.values())):
-        raise GateError("metrics score folders of images, but both runs are score files: leave out metrics.")
+        raise GateError("`metrics` score folders of images, but both runs are score files: leave out `metrics`.")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if out is not None:
@@ -262,7 +263,7 @@ def gate(
     flagged = _newly_flagged(runs, paths)
     if _has_images(new):
         flagged |= _newly_cut(paths[~paths.index.isin(flagged)])
-    gated = Gate(pairs, rows, *given.values(), tuple(left_out), flagged)
+    gated = Gate(pairs, rows, given["base"], given["new"], tuple(left_out), flagged)
     if out is not None:
         gated.save(out, overwrite=overwrite or resume)
     return gated
@@ -289,7 +290,7 @@ def _scored(
         merge_shards(path, target, overwrite=options["overwrite"] or options["resume"])
         return target
     if metrics is None:
-        raise GateError(f"{path!r} is a folder of images: name the metrics that score them (metrics).")
+        raise GateError(f"{path!r} is a folder of images: name the metrics that score them (`metrics`).")
     from ..scoring.score import score_paths  # loads torch
 
     run = score_paths(metrics, path, out=target, **options)
@@ -304,9 +305,9 @@ def _margins(names: Sequence[str], margin: float | Mapping[str, float] | None) -
     given = margin if isinstance(margin, Mapping) else {} if margin is None else dict.fromkeys(names, margin)
     for name, loss in given.items():
         if name not in names:
-            raise GateError(f"margin names {name!r}, which is not compared: {nearest(name, names)}")
+            raise GateError(f"`margin` names {name!r}, which is not compared: {nearest(name, names)}")
         if not 0 < loss < math.inf:
-            raise GateError(f"the margin must be above 0, in the column's units; got {loss!r}.")
+            raise GateError(f"`margin` must be above 0, in the column's units; got {loss!r}.")
     return dict(given)
 
 
@@ -322,13 +323,11 @@ def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
     from ..images.flags import has_band
     from ..images.reader import read_image
 
-    def banded(path: str) -> bool:
-        return has_band(read_image(path, min_side=1, damaged="keep").pixels)
-
+    read = partial(read_image, min_side=1, damaged="keep")
     found = {}
-    for (row, was), cut in prefetch(lambda item: banded(paths.at[item[0], "new"]), paths["base"].items()):
+    for (row, was, now), image in prefetch(lambda item: read(item[2]), paths.itertuples()):
         with contextlib.suppress(ImageError):
-            if cut is True and not banded(was):
+            if not isinstance(image, ImageError) and has_band(image.pixels) and not has_band(read(was).pixels):
                 found[row] = "cut"
     return found
 
@@ -387,13 +386,13 @@ def _pair_rows(
     for run, frame in zip(runs, frames, strict=True):
         if frame.index.has_duplicates:
             twice = frame.index[frame.index.duplicated()][0]
-            raise GateError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (key).")
+            raise GateError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
     base, new = (frame.replace([math.inf, -math.inf], math.nan) for frame in frames)
     shared = base.index.intersection(new.index, sort=False)
     if not len(shared):
         raise GateError(
             f"the runs share no row ({few(list(base.index[:3]))} against {few(list(new.index[:3]))}): rows are "
-            "paired by their path below each run's common folder, or by a key column (key)."
+            "paired by their path below each run's common folder, or by a key column (`key`)."
         )
     union = base.index.union(new.index, sort=False)
     has_score = [frame.reindex(union).notna() for frame in (base, new)]
@@ -452,10 +451,10 @@ def _pair_column(
 def _rounding(name: str, runs: Sequence[AnyScores], largest: float) -> float:
     for run in runs:
         if name in run.scales:
-            scale, provenance = run.scales[name], run.provenance
-            record = provenance.get("scores", {}).get(name, {})
-            precision = record.get("precision", provenance.get("precision", "fp32"))
-            return abs(scale.best - scale.worst) * _ROUNDING[precision]
+            low, high = run.scales[name].low, run.scales[name].high
+            if low is not None and high is not None:
+                record = {**run.provenance, **run.provenance.get("scores", {}).get(name, {})}
+                return (high - low) * _ROUNDING[record.get("precision", "fp32")]
     return float(largest) * 1e-6
 
 

@@ -66,12 +66,12 @@ def read_scores(
     if columns[1] is None and score == "score" and {*OF_RESULTS} <= {*header}:
         raise TableError(
             f"{path} holds results of clipiqa score, not opinions: add people's scores in a column 'mos', "
-            "or name their column with columns."
+            "or name their column with `columns`."
         )
     if lower_better is None and _plain(score) == "dmos":
         raise TableError(
             f"{path} has the column {score!r}, but in some data sets a low DMOS is good, in others a high one: say "
-            "which with lower_better."
+            "which with `lower_better`."
         )
     split = None
     if with_splits and (columns[2] is not None or "split" in header):
@@ -121,7 +121,7 @@ def missing_images(path: Path, files: Collection[str], skip_missing: bool) -> se
     if missing and not skip_missing:
         raise TableError(
             f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
-            f"({few(missing)}): correct the paths or root, or leave out the missing images (skip_missing)."
+            f"({few(missing)}): correct the paths or `root`, or leave out the missing images (skip_missing)."
         )
     if missing:
         logger.warning("left out: %s", counted(len(missing), "missing image"))
@@ -146,7 +146,7 @@ def find_column(
     if found in header:
         return str(found)
     wanted = f"called {given!r}" if given is not None else f"of {content}s (such as {usual[0]!r})"
-    raise error(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with {option}.")
+    raise error(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with `{option}`.")
 
 
 def _plain(name: str) -> str:

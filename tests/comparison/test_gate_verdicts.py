@@ -54,7 +54,7 @@ def test_a_closed_range_has_a_larger_rounding(tmp_path: Path) -> None:
     files = []
     for number, loss in enumerate((0, 9e-6, 2e-5)):
         scores = {"image": [f"{n}.png" for n in range(20)], "q": np.linspace(0.2, 0.4, 20) - loss}
-        frame = pandas.DataFrame(scores | {"scale": '{"q":[0,1,"3f2a9c01"]}', "metric": "clipiqa"})
+        frame = pandas.DataFrame(scores | {"scale": '{"q":[0,1,"higher","3f2a9c01"]}', "metric": "clipiqa"})
         files.append(tmp_path / f"{number}.csv")
         frame.to_csv(files[-1], index=False)
     assert [gate(files[0], file).verdict for file in files] == ["pass", "pass", "worse"]

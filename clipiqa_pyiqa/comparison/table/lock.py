@@ -17,8 +17,8 @@ import torch
 
 from ...datasets.specification import CompareError
 from ...files.hashes import hash_file
+from ...scoring.metrics import BuiltMetric
 from ..compare import versions
-from ..metrics import BuiltMetric
 from .values import MethodScores
 
 SCHEMA = 1
@@ -87,9 +87,9 @@ def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas
 
 def _agree(part: str, was: str | None, now: str | None) -> bool:
     """Return whether two entries are equal; numbers may differ by rounding."""
-    if part not in ("scores", "means") or None in (was, now) or "null" in (was, now):
+    if part not in ("scores", "means") or was is None or now is None or "null" in (was, now):
         return was == now
-    one, other = map(float, (was, now))
+    one, other = float(was), float(now)
     return abs(one - other) <= _ROUNDING * max(1, abs(one))
 
 
