@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
     from ..scoring.score import ScoringOptions
 
+_SHOWN = (
+    *("verdict", "lower_better", "n", "base", "new", "difference", "low", "high", "p", "p_holm", "margin", "noticed"),
+    "rounding",
+)
 WRITTEN = ("gate.json", "gate.xml", "rows.csv")
 _ROUNDING = {"fp32": 1e-5, "bf16": 1e-3, "fp16": 1e-3}
 """Share of a closed range by which other threads or processors change a mean: see docs/performance.md."""
@@ -143,13 +147,9 @@ class Gate:
     @property
     def columns(self) -> pandas.DataFrame:
         """A row per column: verdict, direction, means, difference with interval and p-values, margin."""
-        rows = {}
-        for pair in self.pairs:
-            fields = {key: value for key, value in vars(pair).items() if key not in ("name", "direction", "difference")}
-            apart = {**vars(pair.difference), "difference": pair.difference.value}
-            kept = {key: apart[key] for key in ("difference", "low", "high", "p")}
-            rows[pair.name] = {"verdict": pair.verdict, "lower_better": pair.direction.lower_better, **fields, **kept}
-        return pandas.DataFrame.from_dict(rows, orient="index").rename_axis("column")
+        parts = [{**asdict(q.direction), **asdict(q.difference), **vars(q), "verdict": q.verdict} for q in self.pairs]
+        frame = pandas.DataFrame(parts).rename(columns={"name": "column"}).set_index("column")
+        return frame.assign(difference=frame["value"])[list(_SHOWN)]
 
     def worst(self, column: str, count: int = 10) -> pandas.Series:
         """Return the rows with the largest loss: row name -> new minus base."""
@@ -325,7 +325,7 @@ def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
 
     read = partial(read_image, min_side=1, damaged="keep")
     found = {}
-    for (row, was, now), image in prefetch(lambda item: read(item[2]), paths.itertuples()):
+    for (row, was, _), image in prefetch(lambda item: read(item[2]), paths.itertuples()):
         with contextlib.suppress(ImageError):
             if not isinstance(image, ImageError) and has_band(image.pixels) and not has_band(read(was).pixels):
                 found[row] = "cut"

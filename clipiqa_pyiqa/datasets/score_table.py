@@ -75,7 +75,7 @@ def read_score_table(
         needed: Splits that need at least two images.
     """
     path = Path(path).expanduser()
-    given = {"root": root, "columns": columns, "lower_better": lower_better}
+    given: dict[str, Any] = {"root": root, "columns": columns, "lower_better": lower_better}
     rows = rated_photos(path) if path.is_dir() else read_scores(path, **given)
     scores = [row.score for row in rows]
     low, high = score_range or ((1, 5) if path.is_dir() else (min(scores), max(scores)))
