@@ -38,8 +38,12 @@ _SHOWN = (
     "rounding",
 )
 WRITTEN = ("gate.json", "gate.xml", "rows.csv")
-_ROUNDING = {"fp32": 1e-5, "bf16": 1e-3, "fp16": 1e-3}
-"""Share of a closed range by which other threads or processors change a mean: see docs/performance.md."""
+_ROUNDING = {"fp32": 1e-5, "bf16": 2e-3, "fp16": 3e-4}
+"""Share of a closed range by which other threads or processors may change a mean.
+
+Measured with mini on 48 photos, as the change of a mean from two threads and AVX-512 to one thread and AVX2: 3e-8 in
+fp32, 1e-3 in bf16. fp16 was not measured on a GPU; it has three bits more than bf16.
+"""
 
 
 class GateError(CLIPIQAError):

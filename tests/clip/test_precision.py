@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
+from clipiqa_pyiqa.scoring.metrics import metric_set
 from clipiqa_pyiqa.scoring.score import provenance
 
 Processor = Callable[..., None]
@@ -77,8 +78,8 @@ def test_metric_and_results_name_the_arithmetic(processor) -> None:
     processor(False)
     metric = CLIPIQA(backbone="mini", precision="bf16")
     assert "precision='bf16', cpu_arithmetic='fp32'" in repr(metric)
-    assert provenance(metric, None, torch.device("cpu"))["cpu_arithmetic"] == "fp32"
-    assert "cpu_arithmetic" not in provenance(metric, None, torch.device("mps"))
+    assert provenance(metric_set(metric), torch.device("cpu"))["cpu_arithmetic"] == "fp32"
+    assert "cpu_arithmetic" not in provenance(metric_set(metric), torch.device("mps"))
     assert "cpu_arithmetic" not in CLIPIQA(backbone="mini").provenance()
     processor(True)
     assert "cpu_arithmetic" not in metric.provenance()
