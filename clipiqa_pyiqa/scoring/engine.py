@@ -19,12 +19,11 @@ from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, Kind, counted, is_out_of_memory
 from ..images.batches import WAIT, in_batches, prefetch, stacked
+from ..images.flags import flag
 from ..images.reader import MIN_SIDE, ImageRecord
 from ..metric import scoring_bytes
 from .metrics import BuiltMetric, MetricSet, describe_error
 from .rows import Answer, Row
-
-UNIFORM = "almost uniform"
 
 
 class Item(Protocol):
@@ -129,7 +128,7 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
                 for each, theirs in zip(answers, found, strict=True):
                     for place, answer in zip(places, theirs, strict=True):
                         each[place] = answer
-        flags = [UNIFORM if min(x.shape[2:]) >= MIN_SIDE and is_almost_uniform(pixels) else "" for pixels in x]
+        flags = [flag(pixels) if min(x.shape[2:]) >= MIN_SIDE else "" for pixels in x]
         return list(map(_Done, tasks, records, answers, flags))
 
     batch_size = options.batch_size if metrics.groups else 1
@@ -256,15 +255,6 @@ def rounded(scores: Tensor) -> list[tuple[float, ...]]:
     if scores.dtype == torch.float64 or not scores.is_floating_point():
         return list(map(tuple, numbers.double().tolist()))
     return [tuple(float(str(value)) for value in row) for row in numbers.float().cpu().numpy()]
-
-
-def is_almost_uniform(x: Tensor) -> bool:
-    """Return whether an image ``(3, H, W)`` in [0, 1] has almost no structure: see docs/scoring.md."""
-    if x[:, ::8, ::8].flatten(1).std(1).max() > 24 / 255:  # for nearly every photo, some pixels are enough to decide
-        return False
-    blocks = torch.nn.functional.avg_pool2d(x, 16).flatten(1)
-    spread = (blocks.amax(1) - blocks.amin(1)).max()
-    return bool(spread < 8 / 255 and x.flatten(1).std(1).max() < 16 / 255)
 
 
 @contextlib.contextmanager
