@@ -173,11 +173,11 @@ def run(
     ranking = None
     if len(sources) == 1 and is_score_file(sources[0]):
         if run.prompts or run.out is not None:
-            raise OptionError("prompts and out need images, but a score file holds scores: leave out prompts and out.")
+            raise OptionError("--prompts and --out need images, but a score file holds scores: leave them out.")
         key, columns = next(iter(order.columns), None), order.columns[1:]
         scores = read_any_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
     elif order.columns or order.root is not None:
-        raise OptionError(f"columns and root need a score file; got {sources[0]!r}.")
+        raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     elif not cuts and page is None and not rated.stars:
         return run.report(rank, sources, run.parsed(), count=count or 10)
     else:
@@ -245,7 +245,7 @@ def _write_shards(sources: Sequence[str], order: Order, picked: Picked, others: 
         raise OptionError("write_shards needs one PATH: the folder of results by shard that clipiqa score wrote.")
     if given := [name for name in _NOT_OF_SHARDS if others[name]]:
         raise OptionError(
-            f"write_shards writes shards and does nothing else: leave out {given[0]}, or give {given[0]} in a second "
+            f"write_shards writes shards and does nothing else: leave out `{given[0]}`, or give it in a second "
             "call of clipiqa rank, without write_shards."
         )
     with Bar(unit="shard") as bar:

@@ -111,7 +111,7 @@ def run(
     columns = None if metrics else questions.columns()
     by_shard = format is None and _is_folder(kept.out)
     if not by_shard and replace(shards, image_column=None) != Shards():
-        raise OptionError("keep, embeddings, part and engine need results by shard: name a folder, --out DIR/.")
+        raise OptionError("--keep, --embeddings, --part and --engine need results by shard: name a folder, --out DIR/.")
     output = None
     if kept.out and not by_shard:
         output = Output(kept.out, format or format_of(kept.out), kept.resume, kept.overwrite)
@@ -192,7 +192,7 @@ def _merge(folder: Path, paths: Sequence[str], kept: Kept, partial: bool) -> int
     from ..scoring.shards.summary import merge_shards
 
     if paths:
-        raise OptionError("merge joins results and scores no images: leave out the paths.")
+        raise OptionError("--merge joins results and scores no images: leave out the paths.")
     _report(merge_shards(folder, kept.out, overwrite=kept.overwrite, partial=partial))
     return 0
 

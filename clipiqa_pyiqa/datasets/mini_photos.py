@@ -27,7 +27,7 @@ def seen_by_mini(paths: Sequence[str | Path]) -> list[bool]:
 def seen_warning(count: int, images: int) -> str:
     return (
         f"mini was trained on {count:,} of these {images:,} images and their scores, so its agreement with them says "
-        "little about other photos: use without_mini_photos to leave these images out."
+        "little about other photos: leave these images out by --without-mini-photos."
     )
 
 

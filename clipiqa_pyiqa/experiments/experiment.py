@@ -23,7 +23,7 @@ from ..report.plotting import plain_texts
 from ..scoring.result_files import Output
 from ..scoring.rows import frame_csv
 from ..sources.inputs import find_inputs
-from .scores import Record
+from .scores import Record, Scores
 
 if TYPE_CHECKING:
     import pandas
@@ -59,17 +59,13 @@ class RunOptions(TypedDict, total=False):
     max_pixels: int | None
 
 
-class ExperimentResult(ABC):
+class ExperimentResult(Scores, ABC):
     """Result of an experiment.
 
     Attributes:
-        failed: Path of an image without scores -> the reason.
-        provenance: The CLIP-IQA and the options that made the scores.
         intervals: Column of the summary -> columns of its 95 % interval.
     """
 
-    failed: Mapping[str, str]
-    provenance: Mapping[str, Any]
     intervals: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
     @abstractmethod
@@ -131,7 +127,9 @@ def prepare(
     if pictures not in PICTURES:
         raise CLIPIQAError(f"pictures must be one of {', '.join(PICTURES)}; got {pictures!r}.")
     if resume and (overwrite or out is None):
-        raise CLIPIQAError("resume needs out and excludes overwrite: name the folder in out, and leave out overwrite.")
+        raise CLIPIQAError(
+            "`resume` needs `out` and excludes `overwrite`: name the folder in `out`, and leave out `overwrite`."
+        )
     count = itertools.count(1)
 
     def report(_: object) -> None:

@@ -78,7 +78,7 @@ def draw_maps(
     if format not in FORMATS:
         raise CLIPIQAError(f"format must be one of {', '.join(FORMATS)}; got {format!r}.")
     if html and out is None:
-        raise CLIPIQAError("html needs a folder: pass out, too.")
+        raise CLIPIQAError("`html` needs a folder: pass `out`, too.")
     columns = None if prompts is None else parse_columns(prompts, template)
     sources = _photos(paths, out)
     output = None if out is None else MapFolder(out, [each.name for each in sources], format, html, overwrite)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ranking(Scores, ExperimentResult):
+class Ranking(ExperimentResult):
     """Scores, and the number of best and worst images to show for each question."""
 
     count: int = 10
@@ -51,7 +51,7 @@ class Ranking(Scores, ExperimentResult):
     def notes(self) -> list[str]:
         names = list(map(printable, self.flags))
         more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-        return [f"almost uniform, with nothing to judge: {', '.join(names[:3])}{more}"] if names else []
+        return [f"flagged, with nothing to judge: {', '.join(names[:3])}{more}"] if names else []
 
 
 @checked

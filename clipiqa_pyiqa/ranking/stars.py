@@ -55,7 +55,7 @@ def give_stars(photos: Photos, shares: Sequence[float] = SHARES, *, overwrite: b
         raise PickError(f"star_shares must be five shares with a sum of 100; got {','.join(map(str, shares))}.")
     paths = [os.path.abspath(photos.path(str(name))) for name in photos.ends()[0].index]
     if missing := [path for path in paths if file_of(path) != path]:
-        raise PickError(f"{missing[0]!r} is not a file in a folder: nothing was done; if it has moved, pass root.")
+        raise PickError(f"{missing[0]!r} is not a file in a folder: nothing was done; if it has moved, pass `root`.")
     middles = (np.arange(len(paths)) + 0.5) * 100 / len(paths)  # in percent, from the worst photo
     stars = dict(zip(paths, 1 + np.searchsorted(np.cumsum(shares)[:4], middles), strict=True))
     beside = sidecars(paths)

@@ -59,19 +59,21 @@ def transfer(
     inner = {path if "://" in path else os.path.abspath(path): into for into in groups for path in groups[into]}
     if missing := [path for path in inner if not file_of(path)]:
         problem = first_of(f"{path!r} does not exist" for path in missing)
-        raise PickError(f"{problem}: nothing was done; if the photos have moved, pass their folder as root.")
+        raise PickError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
     if action != "copy" and (inside := [path for path in inner if not _is_local(path)]):
         raise PickError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
     target, taken, done = check_folder(folder, ()), dict[str, dict[str, int]](), list[str]()
     with undoable(target) as (undo_list, note):
         try:
             for into, sources in _families(inner, only_photos):
-                place = check_folder(target / into, ())
-                names = taken.setdefault(into, {os.path.splitext(name.lower())[0]: 1 for name in os.listdir(place)})
+                place = target / into
+                if into not in taken:
+                    check_folder(place, ())
+                    taken[into] = {os.path.splitext(name)[0]: 1 for name in listing(str(place))}
                 stem = free = ""
                 for source, name, content in _steps(sources, action):
                     stem = stem or os.path.splitext(name)[0]
-                    free = free or free_name(stem, names)
+                    free = free or free_name(stem, taken[into])
                     new = str(place / (free + name[len(stem) :]))
                     note({"action": action, "from": source, "to": new, **_taken(source, new, action, content)})
                     done.append(new)
@@ -88,7 +90,7 @@ def transfer(
 def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Mapping[str, Any]], None]]]:
     """Lock a folder; yield a new file for :func:`undo` in it, and a function that adds a step to the file."""
     with locked(folder):
-        names = {os.path.splitext(name.lower())[0]: 1 for name in os.listdir(folder)}
+        names = {os.path.splitext(name)[0]: 1 for name in listing(str(folder))}
         undo_list = folder / (free_name(f"clipiqa-undo-{time.strftime('%Y%m%d-%H%M%S')}", names) + ".jsonl")
         with open(undo_list, "x", encoding="utf-8") as lines:
             yield undo_list, lambda step: print(json.dumps(step), file=lines, flush=True)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from ..datasets.csv_files import read_rows
 from ..errors import OutputError, first_of
@@ -27,6 +27,8 @@ from .rows import ENDS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_c
 if TYPE_CHECKING:
     import pyarrow
 
+    from .engine import Item
+
 FORMATS = ("csv", "jsonl", "parquet")
 logger = logging.getLogger("clipiqa_pyiqa")
 _GROUP = 50_000  # rows in memory at a time
@@ -36,7 +38,7 @@ SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "p
 def format_of(path: Path) -> str:
     if path.suffix.lower() not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass format.")
+        raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass `format`.")
     return SUFFIXES[path.suffix.lower()]
 
 
@@ -69,9 +71,9 @@ class Output:
         """Raise if results exist and neither ``resume`` nor ``overwrite`` is set."""
         found = None if self.resume or self.overwrite else self.earlier()
         if found == self.journal:
-            raise ResultsError(f"{unfinished(self.path)}, or overwrite to start again.")
+            raise ResultsError(f"{unfinished(self.path)}, or `overwrite` to start again.")
         if found is not None:
-            raise ResultsError(f"{str(found)!r} exists already: pass resume to continue its run, or overwrite.")
+            raise ResultsError(f"{str(found)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
 
 
 def journal_of(path: Path) -> Path:
@@ -79,16 +81,7 @@ def journal_of(path: Path) -> Path:
 
 
 def unfinished(path: Path) -> str:
-    return f"{str(path)!r} is not finished, because its run was interrupted: pass resume to continue"
-
-
-class Named(Protocol):
-    """An image with a name and a stamp."""
-
-    @property
-    def name(self) -> str: ...
-
-    def stamp(self) -> str | None: ...
+    return f"{str(path)!r} is not finished, because its run was interrupted: pass `resume` to continue"
 
 
 @dataclass
@@ -118,7 +111,7 @@ class Earlier:
     def sentence(self) -> str:
         return f"{self.kept:,} done before, {self.changed:,} changed since, {self.new:,} new"
 
-    def knows(self, item: Named) -> bool | None:
+    def knows(self, item: Item) -> bool | None:
         """Return whether an image's row can be kept; None if the earlier run has not come to the image."""
         name = printable(item.name)
         if (stamp := self.stamps.get(name)) is None:
@@ -234,7 +227,7 @@ def _tables(journal: Path, header: Header, stale: set[str]) -> Iterator[pyarrow.
         while group := [row | ends for row in itertools.islice(current, _GROUP)]:
             yield pyarrow.Table.from_pylist(group, schema)
     if damage:
-        raise ResultsError(f"{str(journal)!r} was damaged during the run ({damage[0]}): pass resume.")
+        raise ResultsError(f"{str(journal)!r} was damaged during the run ({damage[0]}): pass `resume`.")
 
 
 def _earlier_rows(output: Output, header: Header) -> list[Row]:
@@ -246,7 +239,7 @@ def _earlier_rows(output: Output, header: Header) -> list[Row]:
     if not before.provenance:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, because {output.provenance.name!r} with its provenance is missing: "
-            "pass overwrite, or name another file."
+            "pass `overwrite`, or name another file."
         )
     if changes := header_changes(before, header):
         raise ResultsError(

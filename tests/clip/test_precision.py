@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
+from clipiqa_pyiqa.scoring.metrics import metric_set
 from clipiqa_pyiqa.scoring.score import provenance
 
 Processor = Callable[..., None]
@@ -62,23 +63,23 @@ def test_a_slow_dtype_is_rounded_to_and_computed_in_fp32(make, processor, precis
             pixels = x.clone().requires_grad_()
             loss(pixels).sum().backward()
             assert pixels.grad.norm() > 0
-    assert seen.dtypes == {torch.float32}
+    assert seen.dtypes == {torch.float32, torch.float64}  # the tower, and the product with the texts
     assert 0 < (score - exact(x)).abs() < 0.03  # weights of 8 bits
 
 
-def test_bf16_of_its_own(make, processor) -> None:
+def test_bf16_is_computed_in_bf16_where_the_processor_can(make, processor) -> None:
     processor(True)
     with Arithmetic() as seen:
         make("bf16").encode_image(torch.rand(1, 3, 64, 96))
     assert torch.bfloat16 in seen.dtypes
 
 
-def test_metric_and_results_say_so(processor) -> None:
+def test_metric_and_results_name_the_arithmetic(processor) -> None:
     processor(False)
     metric = CLIPIQA(backbone="mini", precision="bf16")
     assert "precision='bf16', cpu_arithmetic='fp32'" in repr(metric)
-    assert provenance(metric, None, torch.device("cpu"))["cpu_arithmetic"] == "fp32"
-    assert "cpu_arithmetic" not in provenance(metric, None, torch.device("mps"))
+    assert provenance(metric_set(metric), torch.device("cpu"))["cpu_arithmetic"] == "fp32"
+    assert "cpu_arithmetic" not in provenance(metric_set(metric), torch.device("mps"))
     assert "cpu_arithmetic" not in CLIPIQA(backbone="mini").provenance()
     processor(True)
     assert "cpu_arithmetic" not in metric.provenance()

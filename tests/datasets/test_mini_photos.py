@@ -13,7 +13,7 @@ from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.files.hashes import hash_file
 
 
-def test_a_table_without_them(
+def test_minis_training_photos_can_be_left_out_of_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = [tmp_path / f"{number}.jpg" for number in range(6)]
@@ -29,7 +29,7 @@ def test_a_table_without_them(
     assert "mini was trained on 3 of these 6 images" in caplog.text
     kept = look(table, "mini", True, ("val",))
     assert (kept.paths, kept.targets, kept.splits) == (tuple(files[3:]), (0.3, 0.4, 0.5), splits[3:])
-    with pytest.raises(TableError, match="has 1 image in the split 'train'"):
+    with pytest.raises(TableError, match="train"):
         look(table, "mini", True, ("train",))
 
 

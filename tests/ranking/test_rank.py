@@ -22,6 +22,8 @@ from clipiqa_pyiqa.experiments.experiment import file_names
 from clipiqa_pyiqa.experiments.scores import score_images
 from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank_sheet, ranking
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def greys(tmp_path: Path) -> list[Path]:
@@ -34,7 +36,7 @@ class TestScores:
         metric = Brightness()
         scores = score_images(metric, [*greys, greys[0]], ["happy", ("Crisp photo.", "Hazy photo.")])
         assert sum(batch[0] for batch in metric.batches) == 5
-        assert scores.questions == ["happy", "Crisp photo.|Hazy photo."]
+        assert scores.questions == ("happy", "Crisp photo.|Hazy photo.")
         np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
         np.testing.assert_allclose(scores.frame.iloc[:, 1], scores.frame["happy"] / 2, atol=1e-6)
 
@@ -182,7 +184,7 @@ class TestCommand:
             (["{photo}", "--out", "{photo}/below"], r"cannot write to .*: Not a directory"),
             (["{photo}", "--out", "{votes}"], r"votes' is not a folder"),
             (["{photo}", "-p", "hapy"], r"unknown prompt pair 'hapy': did you mean 'happy'\?"),
-            (["{photo}", "--resume"], r"resume needs out"),
+            (["{photo}", "--resume"], r"--resume needs --out"),
             (["{photo}", "--backbone", "RN51"], r"backbone must be one of .*; got 'RN51'"),
         ],
     )

@@ -284,7 +284,7 @@ class TestOnAPhone:
         (["{scores}", "--paths"], "no photo is picked"),
         (["{scores}", "--by", "MUS", "--worst", "1"], "no scores called 'MUS': did you mean 'MOS'"),
         (["{scores}", "--prompts", "quality"], "a score file holds scores"),
-        (["{root}/photos", "--columns", "MOS"], "columns and root need a score file"),
+        (["{root}/photos", "--columns", "MOS"], "--columns and --root need a score file"),
         (["{root}/none.csv", "--worst", "1"], "cannot be read as csv: No such file"),
         (["--undo", "{scores}"], "is not a list of photos"),
         (["--undo", "{root}/none.jsonl"], "cannot be read"),

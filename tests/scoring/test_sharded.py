@@ -160,9 +160,7 @@ class TestResuming:
         (tmp_path / "photos/a.png").write_bytes(picture(51))
         score(tmp_path / "photos", tmp_path / "out")
         (tmp_path / "photos/b.png").write_bytes(picture(51))
-        with pytest.raises(
-            CLIPIQAError, match=r"holds the result of 'files-00000 .*' with other images .* or overwrite"
-        ):
+        with pytest.raises(CLIPIQAError, match=r"holds the result of 'files-00000 .*' with other images"):
             score(tmp_path / "photos", tmp_path / "out")
         score(tmp_path / "photos", tmp_path / "out", overwrite=True)
         assert len(frame(tmp_path / "out")) == 2
@@ -233,7 +231,7 @@ class TestParts:
 
     def test_without_part_a_task_scores_all_shards_and_says_so(self, caplog: pytest.LogCaptureFixture) -> None:
         assert part_of(None, {"SLURM_ARRAY_TASK_ID": "7"}) == (1, 1)
-        assert "it scores all shards: set part to slurm" in caplog.text
+        assert "it scores all shards: set `part` to slurm" in caplog.text
         caplog.clear()
         assert part_of(None, {}) == (1, 1) and not caplog.text
 
@@ -326,7 +324,7 @@ class TestFiltering:
     def test_bad_input(self, lake: Path, tmp_path: Path) -> None:
         for asked in ({"above": "x"}, {"above": "110%"}, {"drop_worst": 0.1}, {"worst": -1}):
             score(f"{lake}/a/000.tar", tmp_path / "first")
-            with pytest.raises(CLIPIQAError, match=r"must be a .*percentage such as 10%"):
+            with pytest.raises(CLIPIQAError, match=r"must be an? "):
                 filter_shards(tmp_path / "first", tmp_path / "kept", **asked)
         score([f"{lake}/a/000.tar", f"{lake}/a/001.tar"], tmp_path / "out")
         wrong: tuple[tuple[dict[str, Any], str], ...] = (
@@ -423,7 +421,7 @@ class TestCommand:
     ) -> None:
         score(f"{lake}/a/000.tar", tmp_path / "out")
         ran = clipiqa("rank", tmp_path / "out", "--best", "1", "--write-shards", tmp_path / "kept", *more.split())
-        assert ran.code == 2 and "in a second call of clipiqa rank, without write_shards" in ran.err
+        assert ran.code == 2 and "in a second call of clipiqa rank, without --write-shards" in ran.err
 
     def test_a_folder_of_results_is_ranked_as_its_merged_file(self, clipiqa: Any, lake: Path, tmp_path: Path) -> None:
         score(f"{lake}/a/*.tar", tmp_path / "out")

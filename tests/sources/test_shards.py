@@ -212,7 +212,7 @@ class TestParquet:
 def test_embeddings_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     np.save(path, np.zeros((5, 8), np.float32))
-    with pytest.raises(ShardError, match="set embeddings"):
+    with pytest.raises(ShardError, match="embeddings"):
         list(find_shards(str(path)).items[0].entries())
     for given, message in (((8, "RN50", ["x"]), "has no columns, so x cannot be kept"), ((9, "RN50"), "has 9 floats")):
         with pytest.raises(ShardError, match=message):

@@ -38,6 +38,7 @@ class MethodScores:
         expected: Published and computed numbers, or None.
         explained: Result of :func:`~.published.explain`, or None.
         changed: Result of :func:`~.lock.compare_locks`; None without a lock.
+        sd: Whether tables show standard deviations.
     """
 
     scores: pandas.DataFrame
@@ -53,6 +54,7 @@ class MethodScores:
     expected: pandas.DataFrame | None = None
     explained: pandas.DataFrame | None = None
     changed: pandas.DataFrame | None = None
+    sd: bool = True
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -83,7 +85,7 @@ class MethodScores:
     def agrees(self) -> bool:
         """Whether all published numbers and the lock agree with the computed numbers."""
         is_as_published = self.expected is None or bool(self.expected["agrees"].all())
-        return is_as_published and (self.changed is None or self.changed.empty)
+        return is_as_published and (self.changed is None or not self.changed["judged"].any())
 
     def mean(self, test_set: str, label: str, method: str) -> float:
         """Return a method's mean score, or its value for a whole set."""

@@ -109,7 +109,7 @@ def filter_shards(
 
     cuts = {"worst": worst, "best": best, "above": above, "below": below, "drop_worst": drop_worst}
     if not any(cut is not None for cut in cuts.values()):
-        raise CLIPIQAError(f"nothing says which images to keep: pass {', '.join(CUTS)}.")
+        raise CLIPIQAError(f"nothing says which images to keep: pass `{'`, `'.join(CUTS)}`.")
     summary = summary_of(results, partial=partial)
     found, source, target = summary.results, address_of(results), resolved(into)
     if target.is_relative_to(resolved(source)):

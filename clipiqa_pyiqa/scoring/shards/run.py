@@ -207,17 +207,17 @@ def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tu
     """Return I and N of a text ``I/N``; ``slurm`` means the task of a SLURM array, and None all shards."""
     slurm = [environment.get(f"SLURM_ARRAY_TASK_{name}", "") for name in ("ID", "MIN", "MAX", "STEP", "COUNT")]
     if text is None and slurm[0]:
-        logger.warning("this is a task of a SLURM array, but it scores all shards: set part to slurm to share them.")
+        logger.warning("this is a task of a SLURM array, but it scores all shards: set `part` to slurm to share them.")
     if text == "slurm":
         if not all(map(str.isdecimal, slurm)):
             raise CLIPIQAError(
-                "part slurm needs a task of a SLURM array, such as sbatch --array=1-8; or set part to I/N."
+                "`part` slurm needs a task of a SLURM array, such as sbatch --array=1-8; or set `part` to I/N."
             )
         task, first, last, step, count = map(int, slurm)
         if list(range(first, last + 1, step)[count - 1 :]) != [last]:
             raise CLIPIQAError(
-                f"the numbers of this SLURM array have gaps ({count} tasks from {first} to {last}): set part to I/N in "
-                f"each task, with I from 1 to {count}, such as --part 1/{count}."
+                f"the numbers of this SLURM array have gaps ({count} tasks from {first} to {last}): set `part` to I/N "
+                f"in each task, with I from 1 to {count}, such as --part 1/{count}."
             )
         text = f"{(task - first) // step + 1}/{count}"
     found = re.fullmatch(r"(\d+)/(\d+)", "1/1" if text is None else text)
@@ -245,14 +245,14 @@ def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int
             changes = header_changes(earlier, header)
             raise ResultsError(
                 f"{path!r} was made with another metric or in another way: {changes}; use the earlier options, another "
-                "output folder, or overwrite."
+                "output folder, or `overwrite`."
             )
     for name in jobs.keys() & there:
         if known[name][0] != jobs[name].identity and not overwrite:
             raise ResultsError(
                 f"{jobs[name].path!r} holds the result of {known[name][0]!r} with other images or under another name "
                 "than this run's: name all shards and files in every run, because the names of results depend on their "
-                "common folder; or use another output folder, or overwrite if only the files have changed."
+                "common folder; or use another output folder, or `overwrite` if only the files have changed."
             )
     _check_tables([jobs[name].shard for name in mine if overwrite or name not in there])
     if left_out := there - jobs.keys():

@@ -281,7 +281,7 @@ def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
     if missing and not partial:
         raise ResultsError(
             f"{str(out)!r} is not finished: {len(missing):,} of {counted(len(run.shards), 'shard')} have no valid "
-            f"result ({first_of(missing.values())}): score the rest, or set partial to take what is there."
+            f"result ({first_of(missing.values())}): score the rest, or set `partial` to take what is there."
         )
     total = Counts.total([*totals, *counts, Counts(samples=dict.fromkeys(run.header.columns, (1.0, [])))])
     return ShardedResult(
