@@ -1,0 +1,142 @@
+"""Frozen convolutions, which compute from packed weights where nothing asks for a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .gradient import is_traced, untraced
+
+Activation = Literal["none", "relu", "relu6"]
+
+_FUSED: dict[Activation, tuple[str, list[float], str]] = {
+    "none": ("none", [], ""),
+    "relu": ("relu", [], ""),
+    "relu6": ("hardtanh", [0.0, 6.0], ""),
+}
+"""The last three arguments of torch's operations on packed weights."""
+
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()
+_ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch does not use oneDNN
+
+
+class _Operations(NamedTuple):
+    """torch's operations on packed weights: those of its compiler, which have no public names."""
+
+    convolve: Any
+    apply_linear: Any
+    pack: Any
+    pack_linear: Any
+    order: Any
+
+    @classmethod
+    @cache
+    def found(cls) -> _Operations | None:
+        """Return the operations; None if this torch or this processor lacks them."""
+        if not _HAS_ONEDNN or not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+            return None
+        try:
+            ops, packing = torch.ops.mkldnn, torch._C._nn.mkldnn_reorder_conv2d_weight  # type: ignore[attr-defined]
+            return cls(
+                *(ops._convolution_pointwise.default, ops._linear_pointwise.default, packing),
+                *(ops._reorder_linear_weight, ops._get_mkldnn_serialized_md),
+            )
+        except (AttributeError, RuntimeError):
+            return None
+
+
+class _Packed(NamedTuple):
+    weight: Tensor
+    order: bytes  # how the numbers lie in memory
+    fits: set[Hashable]  # the maps for which oneDNN wants this order
+
+
+class Convolution:
+    """A frozen convolution and its activation.
+
+    Scoring in fp32 on a CPU keeps the weight in oneDNN's order only, so that no call has to bring it there. A gradient
+    or a trace takes the plain weight, which is restored to the last bit and then stays.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: Activation = "none"
+    ):
+        self.out_channels, self.in_channels, self.kernel = weight.shape[0], weight.shape[1] * groups, weight.shape[-1]
+        self.bias, self.stride, self.groups, self.activation = bias, stride, groups, activation
+        self._plain: Tensor | None = weight.contiguous(memory_format=torch.channels_last)
+        self._packed: _Packed | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        """The plain weight ``(O, I / groups, k, k)``."""
+        weight = self._plain
+        if weight is None:
+            with untraced():
+                weight = self._plain = self._unpacked().contiguous(memory_format=torch.channels_last)
+        return weight
+
+    def convolve(self, x: Tensor, padding: tuple[int, int], plain: bool = False) -> Tensor:
+        """Return the activated output for ``(N, C, H, W)``; ``plain`` is for a caller that computes the gradient."""
+        found = None if plain or needs_plain(x) else _Operations.found()
+        if found is None:
+            dilation = idle_dilation(x, self.kernel)
+            y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
+            return activate(y, self.activation)
+        fused = _FUSED[self.activation]
+        if self.kernel == 1:
+            rows = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
+            return found.apply_linear(rows, self._weight_for(found, None), self.bias, *fused).permute(0, 3, 1, 2)
+        geometry = padding, (self.stride, self.stride), (1, 1), self.groups
+        weight = self._weight_for(found, (*geometry, x.shape))
+        return found.convolve(x, weight, self.bias, *geometry, *fused)
+
+    def _weight_for(self, found: _Operations, geometry: Any) -> Tensor:
+        """Return the packed weight for this geometry of a map; a linear layer's order does not depend on the map."""
+        packed, key = self._packed, geometry and (geometry, torch.get_num_threads())
+        if packed is not None and key in packed.fits:
+            return packed.weight
+        with untraced():
+            weight = self._unpacked() if self._plain is None else self._plain
+            if geometry is None:
+                weight = found.pack_linear(weight[:, :, 0, 0])
+            else:
+                weight = found.pack(weight.contiguous().to_mkldnn(), *geometry)
+            order = bytes(found.order(weight).tolist())
+        if packed is None:
+            self._packed, self._plain = _Packed(weight, order, {key}), None
+        elif packed.order == order:
+            packed.fits.add(key)
+        else:
+            self._packed = _Packed(weight, order, {key})
+        return weight
+
+    def _unpacked(self) -> Tensor:
+        assert self._packed is not None
+        shape = self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel
+        return self._packed.weight.to_dense().view(shape)
+
+
+def needs_plain(x: Tensor) -> bool:
+    """Return whether an operation on packed weights, which has no derivative, cannot take ``x``."""
+    is_fp32 = x.dtype == torch.float32 and x.device.type == "cpu"
+    return not is_fp32 or (x.requires_grad and torch.is_grad_enabled()) or is_traced()
+
+
+def activate(y: Tensor, activation: Activation) -> Tensor:
+    """Return an output, activated in place where neither a gradient nor a trace needs it as it was."""
+    in_place = not (y.requires_grad or is_traced())
+    if activation == "relu":
+        return F.relu(y, inplace=in_place)
+    return F.relu6(y, inplace=in_place) if activation == "relu6" else y
+
+
+def idle_dilation(x: Tensor, kernel: int) -> int:
+    """Return the dilation: 2 for a 1×1 kernel that torch computes faster if dilated, else 1."""
+    if kernel > 1 or x.dtype != torch.float32 or x.device.type != "cpu" or torch.get_num_threads() > 1:
+        return 1
+    return 2 if _HAS_ONEDNN and not is_traced() and (len(x) > 1 or x.numel() > _ONEDNN_FROM) else 1
