@@ -41,7 +41,7 @@ class _Operations(NamedTuple):
         if not _HAS_ONEDNN or not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
             return None
         try:
-            ops, packing = torch.ops.mkldnn, torch._C._nn.mkldnn_reorder_conv2d_weight  # type: ignore[attr-defined]
+            ops, packing = torch.ops.mkldnn, torch._C._nn.mkldnn_reorder_conv2d_weight
             return cls(
                 *(ops._convolution_pointwise.default, ops._linear_pointwise.default, packing),
                 *(ops._reorder_linear_weight, ops._get_mkldnn_serialized_md),
@@ -63,9 +63,7 @@ class Convolution:
     or a trace takes the plain weight, which is restored to the last bit and then stays.
     """
 
-    def __init__(
-        self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: Activation = "none"
-    ):
+    def __init__(self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: Activation = "none"):
         self.out_channels, self.in_channels, self.kernel = weight.shape[0], weight.shape[1] * groups, weight.shape[-1]
         self.bias, self.stride, self.groups, self.activation = bias, stride, groups, activation
         self._plain: Tensor | None = weight.contiguous(memory_format=torch.channels_last)
