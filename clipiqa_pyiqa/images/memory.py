@@ -57,15 +57,20 @@ def parse_size(text: str, name: str) -> int:
     return int(size)
 
 
+def room_for_scoring(most: int) -> int:
+    """Return the bytes that several images may take together while they are scored; one alone may take more."""
+    return most // 2
+
+
 class Room:
     """A semaphore of ``most`` bytes. If no byte is taken, one request may be larger.
 
-    Images that are read ahead leave bytes free for scoring, which takes ``scoring`` bytes per pixel.
+    Images that are read ahead leave bytes free for scoring ``at_once`` images, ``scoring`` bytes per pixel.
     """
 
-    def __init__(self, most: int, scoring: int = 0) -> None:
+    def __init__(self, most: int, scoring: int = 0, at_once: int = 1) -> None:
         self.most, self.used, self._is_closed = most, 0, False
-        self.scoring, self.largest = scoring, 0  # bytes per pixel, and for the largest image so far
+        self.scoring, self.at_once, self.largest = scoring, at_once, 0  # largest: bytes to score the largest so far
         self._changed = threading.Condition()
 
     def take(self, size: int, spare: int = 0, is_urgent: Callable[[], bool] = lambda: False) -> bool:
@@ -97,8 +102,10 @@ class Share:
         self.room, self.size, self.is_next = room, 0, False
 
     def take(self, size: int, scoring: int) -> None:
-        self.room.largest = max(self.room.largest, scoring)
-        self.room.take(size, self.room.largest, lambda: self.is_next)
+        room = self.room
+        room.largest = max(room.largest, scoring)
+        together = min(room.at_once * room.largest, room_for_scoring(room.most))
+        room.take(size, max(room.largest, together), lambda: self.is_next)
         self.size += size
 
     def hurry(self) -> None:
