@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 success, 1 some inputs failed or the output was closed, 2 bad input or a full disk, 130 Ctrl-C, 143 SIGTERM.
     """
+    # before torch is loaded, which reads it: waiting threads sleep and leave the CPU to other programs
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # the stream is closed

@@ -53,6 +53,7 @@ class Picked:
         write_shards (DIR): write new shards that hold only the picked images
         above (X): with --write-shards: pick images with a score of at least X; 10% leaves out the lowest 10%
         drop_worst (P%): with --write-shards: leave out the worst P%
+        partial: with --write-shards: accept results of a part of the shards
     """
 
     worst: int | None = None
@@ -66,6 +67,7 @@ class Picked:
     write_shards: Path | None = None
     above: str | None = None
     drop_worst: str | None = None
+    partial: bool = False
 
 
 def run(
@@ -175,7 +177,7 @@ def _write_shards(sources: Sequence[str], into: Path, by: str | None, picked: Pi
 
     if len(sources) != 1:
         raise OptionError("write_shards needs one PATH: the folder of results by shard that clipiqa score wrote.")
-    cuts = {name: getattr(picked, name) for name in ("above", "below", "drop_worst", "worst")}
+    cuts = {name: getattr(picked, name) for name in ("above", "below", "drop_worst", "worst", "partial")}
     with Bar(unit="shard") as bar:
         found = filter_shards(sources[0], into, column=by, progress=bar.show, **cuts)
     for sentence in found.sentences():

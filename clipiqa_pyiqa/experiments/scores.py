@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageError, first_of
 from ..errors.arguments import SharedOptions, checked
 from ..images.source import FileSource
-from ..metric import find_device, net_of
-from ..prompts.pairs import PromptPair, Prompts, parse_columns
-from ..scoring.result_files import Output, open_results, read_results
-from ..scoring.rows import Header, Row, printable
-from ..scoring.score import provenance, score_paths
+from ..metric import net_of
+from ..prompts.pairs import PromptPair, Prompts
+from ..scoring.result_files import Output, read_results
+from ..scoring.rows import Row, printable
+from ..scoring.score import ScoringRun, score_paths
 
 if TYPE_CHECKING:
     import pandas
@@ -44,29 +43,18 @@ class Scores:
 
 @dataclass(frozen=True)
 class Record:
-    """A writer of rows to the CSV file ``output``; without ``output``, no row is written."""
+    """Where a run's rows go: the CSV file ``output``, and a function that is told of each new row."""
 
     output: Output | None = None
     progress: Callable[[Row], object] = lambda row: None
 
-    def rows(
-        self, header: Header, names: Sequence[str], score: Callable[[Collection[str]], Iterable[Row]]
-    ) -> Iterator[Row]:
-        """Return the rows in the order of ``names``; ``score`` computes the rows that the file lacks."""
-        rows: dict[str, Row] = {}
-        with contextlib.ExitStack() as stack:
-            writer = None
-            if self.output is not None:
-                writer = stack.enter_context(open_results(self.output, header))
-            todo = [name for name in names if writer is None or printable(name) not in writer.done]
-            for row in score(todo) if todo else ():
-                if writer is not None:
-                    writer.write(row)
-                self.progress(row)
-                rows[row.path] = row
-        if self.output is not None:
-            rows = {row.path: row for row in read_results(self.output.path)[1]}
-        return (rows[printable(name)] for name in names)
+    def rows(self, run: ScoringRun) -> dict[str, Row]:
+        """Return a run's rows and those that it keeps: name -> row."""
+        rows = dict[str, Row]()
+        for row in run:
+            self.progress(row)
+            rows[row.path] = row
+        return rows if self.output is None else {row.path: row for row in read_results(self.output.path)[1]}
 
 
 def exif_applied(provenance: Mapping[str, Any]) -> bool:
@@ -103,18 +91,12 @@ def score_images(
     import pandas
 
     files = list(dict.fromkeys(os.fspath(path) for path in paths))
-    net = net_of(metric)
-    columns = None if prompts is None else parse_columns(prompts)
-    names = net.columns if columns is None else tuple(columns)
-    device = find_device(device)
-    limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
-    made_by = provenance(net, columns, device, **limits)
-
-    def score(todo: Collection[str]) -> Iterator[Row]:
-        sources = map(FileSource, todo)
-        return score_paths(net, sources, columns, device=device, batch_size=batch_size, workers=workers, **limits)
-
-    rows = dict(zip(files, (record or Record()).rows(Header(names, made_by), files, score), strict=True))
+    record = record or Record()
+    options: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers, "apply_exif": apply_exif}
+    options |= {"max_side": max_side, "max_pixels": max_pixels, "out": record.output}
+    run = score_paths(net_of(metric), map(FileSource, files), prompts, **options)
+    names, made_by, found = run.header.columns, run.header.provenance, record.rows(run)
+    rows = {path: found[printable(path)] for path in files}
     scores = {path: row.scores for path, row in rows.items() if row.scores is not None}
     failed = {path: row.error for path, row in rows.items() if row.scores is None}
     if not scores:

@@ -240,7 +240,7 @@ def _threads(count: int) -> Iterator[ThreadPoolExecutor | None]:
 
 
 def stacked(pixels: Sequence[Tensor], device: str | torch.device) -> Tensor:
-    """Return uint8 images ``(3, H, W)`` as one fp32 batch ``(N, 3, H, W)`` in [0, 1]."""
+    """Return images ``(3, H, W)``, uint8 or in [0, 1], as one fp32 batch ``(N, 3, H, W)`` in [0, 1]."""
     # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, as towers need it
-    x = torch.stack([image.permute(1, 2, 0) for image in pixels]).permute(0, 3, 1, 2)
-    return x.to(device).float().div_(255)
+    x = torch.stack([image.permute(1, 2, 0) for image in pixels]).permute(0, 3, 1, 2).to(device)
+    return x.float().div_(255) if x.dtype == torch.uint8 else x.float()

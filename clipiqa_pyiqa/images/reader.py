@@ -8,7 +8,7 @@ import logging
 import math
 import os
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -60,6 +60,7 @@ class ImageRecord:
         orientation: EXIF orientation in the file; 1 is upright or missing.
         converted: Conversion to 8-bit RGB, such as ``'grey->rgb'``, or ``''``.
         sha256: Hash of the file's bytes, or ``''`` if it was not requested.
+        reference: Pixels of the reference image, of the same shape; or why there is none.
     """
 
     path: str
@@ -69,6 +70,12 @@ class ImageRecord:
     orientation: int
     converted: str
     sha256: str = ""
+    reference: torch.Tensor | str = "there are no reference images"
+
+    @classmethod
+    def of(cls, path: str, pixels: torch.Tensor, **more: Any) -> ImageRecord:
+        """Return the record of pixels that were made here, ``(3, H, W)`` uint8 or floats in [0, 1]."""
+        return cls(path, pixels, pixels.shape[2], pixels.shape[1], 1, "", **more)
 
     @property
     def shape(self) -> torch.Size:

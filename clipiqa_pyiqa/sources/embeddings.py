@@ -12,7 +12,7 @@ from ..errors import Kind
 from ..images.source import ImageSource, reason
 from .members import ShardError
 from .parquet import check_columns, opened_table
-from .stores import is_remote, opened
+from .stores import StampedFile, is_remote, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ _ROWS = 4096  # rows read at a time
 
 
 @dataclass
-class EmbeddingsShard:
+class EmbeddingsShard(StampedFile):
     """A file of features; ``keep`` names the columns of a Parquet file to keep."""
 
     name: str

@@ -90,8 +90,10 @@ class Found:
         elif _is_shard(name):
             self.problems[name] = NoImage(name, why).problem
             files = [name]  # the shard cannot be read now, but the next run tries again
+        given = name.rstrip(f"/{os.sep}")
+        full = given if is_remote(name) else os.path.abspath(name)
         for file in files:
-            identity = file if is_remote(file) else os.path.abspath(file)
+            identity = full + file[len(given) :]  # os.path.abspath for each file would take long
             if identity not in self._seen:
                 self._seen.add(identity)
                 self.items.append(self._item(file))
@@ -104,18 +106,17 @@ class Found:
             self.problems[name] = missing.problem
 
     def _files_in(self, folder: str) -> list[str]:
-        """Return a folder's images; without images, its archives; without archives, its Parquet files."""
+        """Return a folder's images and archives; without these, its Parquet files, which are often results."""
         unreadable: list[ImageError] = []
         files = files_below(folder, unreadable)
         for error in unreadable:
             self.note(error.name, error.reason, error.kind)
-        if self.features:
-            kinds = [embeddings.SUFFIXES, parquet.SUFFIXES]
-        else:
-            kinds = [tuple(image_suffixes()), tar.SUFFIXES, parquet.SUFFIXES]
-            self.skipped.update(suffix for suffix in map(suffix_of, files) if suffix in unreadable_suffixes())
-        found = ([file for file in files if file.lower().endswith(suffixes)] for suffixes in kinds)
-        return next(filter(None, found), [])
+        first = embeddings.SUFFIXES if self.features else (*image_suffixes(), *tar.SUFFIXES)
+        found = [file for file in files if file.lower().endswith(first)]
+        if not self.features and len(found) < len(files):
+            unreadable_here = unreadable_suffixes()
+            self.skipped.update(suffix for suffix in map(suffix_of, files) if suffix in unreadable_here)
+        return found or [file for file in files if file.lower().endswith(parquet.SUFFIXES)]
 
     def _item(self, name: str) -> Item:
         lower = name.lower()

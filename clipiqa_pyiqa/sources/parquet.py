@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..errors import Kind
 from ..images.source import ImageSource, NoImage, reason
 from .members import Entry, ShardError
-from .stores import opened
+from .stores import StampedFile, opened
 
 if TYPE_CHECKING:
     import pyarrow
@@ -21,7 +21,7 @@ _USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", 
 
 
 @dataclass
-class ParquetShard:
+class ParquetShard(StampedFile):
     name: str
     keep: Sequence[str] = ()
     image_column: str | None = None

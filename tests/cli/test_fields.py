@@ -50,7 +50,7 @@ def outcome(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
     for path in sorted(folder.rglob("*.csv")):
         with path.open(encoding="utf-8") as file:
             rows = [line for line in file if not line.startswith("#")]
-        found += [(path.name, {**row, "error": bool(row.get("error"))}) for row in csv.DictReader(rows)]
+        found += [(path.name, {**row, "error": bool(row.get("error")), "stamp": ""}) for row in csv.DictReader(rows)]
     verdict = json.loads((folder / "gated/gate.json").read_text())
     return [*found, [question["verdict"] for question in verdict["questions"]]]
 

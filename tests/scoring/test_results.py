@@ -86,9 +86,9 @@ class TestContents:
         write(tmp_path / "scores.csv", ROWS[:1] + ROWS[2:3])
         assert (tmp_path / "scores.csv").read_text().splitlines() == [
             'path,quality,"Crisp photo.|Hazy, dim photo.",width,height,scored_width,scored_height,exif_orientation,'
-            "converted,flag,kind,error,scale,metric",
-            f'photos/a.jpg,0.25,0.5,640,480,640,480,1,,,,,{SCALE},"{METRIC}"',
-            f"photos/bad.jpg,,,,,,,,,,empty,'photos/bad.jpg' is empty (0 bytes).,{SCALE},\"{METRIC}\"",
+            "converted,flag,kind,error,stamp,scale,metric",
+            f'photos/a.jpg,0.25,0.5,640,480,640,480,1,,,,,,{SCALE},"{METRIC}"',
+            f"photos/bad.jpg,,,,,,,,,,empty,'photos/bad.jpg' is empty (0 bytes).,,{SCALE},\"{METRIC}\"",
         ]
         said = json.loads((tmp_path / "scores.csv.provenance.json").read_text())
         assert said["provenance"] == dict(HEADER.provenance) and said["columns"] == list(HEADER.columns)

@@ -73,6 +73,30 @@ class TestFinding:
         assert found.skipped == {".cr2": 2, ".nef": 1}
         assert skipped_note(found.skipped).startswith("3 skipped: .cr2, .nef; convert them to PNG or TIFF")
 
+    def test_archives_beside_images_are_found_but_tables_only_where_named(self, lake: Path) -> None:
+        assert names(find_shards(lake).items) == ["a.png", "000.tar", "001.tar", "003.tar"]
+
+    def test_a_file_is_found_once_however_its_folder_is_written(
+        self, lake: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(lake)
+        found = find_shards(["photos/", "photos", f"{lake}//photos/", "./photos/../photos", "photos/a.png", "."])
+        assert names(found.items) == ["a.png", "000.tar", "001.tar", "003.tar"]
+
+    def test_linked_folders_are_followed_and_each_real_folder_is_read_once(self, lake: Path, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere/deep").mkdir(parents=True)
+        (tmp_path / "elsewhere/deep/b.png").write_bytes(picture(30))
+        for link, target in {"a/link": "elsewhere", "a/again": "elsewhere/deep", "a/b/up": "a", "a/c": "none"}.items():
+            (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / link).symlink_to(tmp_path / target)
+        (tmp_path / "a/z.png").symlink_to(tmp_path / "photos/a.png")
+        found = [os.path.relpath(item.name, tmp_path) for item in find_shards(tmp_path / "a").items]
+        assert found == ["a/z.png", "a/again/b.png"]
+
+    def test_an_archive_without_images_is_named(self, tmp_path: Path) -> None:
+        path = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
+        assert [getattr(source, "problem", "") for source in sources_of(path)] == [f"'{path}' holds no images"]
+
     def test_what_is_missing(self, lake: Path) -> None:
         assert find_shards(f"{lake}/none/*.tar").problem == f"'{lake}/none/*.tar' matches nothing"
         found = find_shards(f"{lake}/none/{{0..2}}.png")

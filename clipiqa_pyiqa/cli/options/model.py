@@ -18,7 +18,6 @@ from .terminal import note
 if TYPE_CHECKING:
     import torch
 
-    from ...family.together import Together
     from ...metric import CLIPIQA
     from ...prompts.pairs import Columns, Prompts
 
@@ -145,7 +144,6 @@ def start(machine: Machine) -> torch.device:
     """Load and set up torch, and return the device."""
     if "torch" not in sys.modules:  # the import takes seconds
         note("loading PyTorch …")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads sleep and leave the CPU to other programs
     import torch
     from PIL import Image
 
@@ -172,12 +170,3 @@ def build_metric(model: Model, device: torch.device) -> CLIPIQA:
     from ...metric import CLIPIQA
 
     return CLIPIQA(**model.given()).to(device).eval()
-
-
-def build_metrics(texts: Sequence[str], device: torch.device) -> Together:
-    """Return one metric with a column for each text ``[COLUMN=]NAME[:KEY=VALUE,...]``."""
-    from ...datasets.specification import parse_specifications
-    from ...family.together import create_metrics
-
-    metrics = parse_specifications(list(texts), "metric")
-    return create_metrics([(each.label or each.target, each.target, each.options) for each in metrics], device)

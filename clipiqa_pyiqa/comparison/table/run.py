@@ -14,16 +14,16 @@ import torch
 
 from ...datasets.specification import CompareError
 from ...errors.arguments import SharedOptions, checked
-from ...files.journal import JournalFolder
 from ...files.locking import locked as hold_lock
 from ...files.writing import write_text
 from ...images.batches import default_workers
 from ...metric import find_device
+from ...scoring.engine import Options
+from ...scoring.metrics import check_weights
+from ...scoring.stored import Progress, open_store
 from ..compare import run_settings
 from ..data_set_results import MetricResult
-from ..metrics import check_weights
 from ..outputs import check_result_folder
-from ..scorers import Options, Progress, ScoreStore, StoredScore
 from .lock import compare_locks, make_lock, read_lock
 from .matching import Place, match_pictures, parse_methods
 from .protocols import CERTAINTY, FORMULA_OF, NO_PROTOCOL, UNEQUAL, Protocol, make_protocol, read_protocol
@@ -121,7 +121,7 @@ def table(
         raise CompareError(f"the protocol's formula has no value {unknown[0]!r}.")
     check_weights([each.spec for each in wanted], trust_weights)
     report = progress or (lambda *_: None)
-    options = Options(find_device(device), batch_size, workers or default_workers(), seed, report)
+    options = Options(find_device(device), batch_size, workers or default_workers(), seed)
     pictures = match_pictures(
         folders,
         reference,
@@ -134,11 +134,8 @@ def table(
     if out is not None:
         folder = check_result_folder(out, WRITTEN, pictures.inputs, overwrite=overwrite, resume=resume)
     with contextlib.nullcontext() if folder is None else hold_lock(folder):
-        store: ScoreStore = JournalFolder(folder and folder / "parts" / "methods", StoredScore)
-        if overwrite:
-            store.clear()
-        store.load()
-        score = partial(score_pictures, pictures, first, store, options, chosen.unequal)
+        store = open_store(folder and folder / "parts" / "methods", overwrite)
+        score = partial(score_pictures, pictures, first, store, options, report, chosen.unequal)
         found = score(wanted, strict=strict)
         if chosen.per_picture:
             rows = found.scores[found.of_images].to_dict("records")

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...datasets.specification import CompareError, parse_specifications
-from ..metrics import BuiltMetric, MetricSpec, parse_metrics
+from ...scoring.directions import pyiqa_configs
+from ...scoring.metrics import BuiltMetric, MetricSpec, parse_metrics
 from .protocols import NO_PROTOCOL, Protocol
 from .views import WHOLE, View
 
@@ -68,9 +69,7 @@ def parse_table_metrics(
 
 def parse_names(given: Any) -> list[MetricSpec]:
     """Return metrics by the names of pyiqa and of this package, in any case."""
-    from pyiqa.default_model_configs import DEFAULT_CONFIGS
-
-    known = {name.lower(): name for name in (*_OURS, *DEFAULT_CONFIGS)}
+    known = {name.lower(): name for name in (*_OURS, *pyiqa_configs())}
     found = parse_specifications(given, "metric")
     names = [known.get(each.target.lower(), each.target) if isinstance(each.target, str) else "" for each in found]
     counts = Counter(name for name, each in zip(names, found, strict=True) if not each.label)

@@ -12,11 +12,11 @@ import numpy as np
 import pandas
 
 from ...report.table import number
+from ...scoring.metrics import BuiltMetric
 from ...stats.bootstrap import holm
 from ...stats.paired_means import mean_difference
 from ..data_set_results import MetricResult
 from ..differences import SIGNIFICANT
-from ..metrics import BuiltMetric
 from .matching import Pictures
 from .protocols import NO_PROTOCOL, Protocol
 
