@@ -8,6 +8,8 @@ import torch
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError
 from clipiqa_pyiqa.reward import CLIPIQAReward
 
+pytestmark = pytest.mark.quick
+
 IMAGES = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 

@@ -111,7 +111,7 @@ def run(
     columns = None if metrics else questions.columns()
     by_shard = format is None and _is_folder(kept.out)
     if not by_shard and replace(shards, image_column=None) != Shards():
-        raise OptionError("keep, embeddings, part and engine need results by shard: name a folder, --out DIR/.")
+        raise OptionError("--keep, --embeddings, --part and --engine need results by shard: name a folder, --out DIR/.")
     output = None
     if kept.out and not by_shard:
         output = Output(kept.out, format or format_of(kept.out), kept.resume, kept.overwrite)
@@ -192,7 +192,7 @@ def _merge(folder: Path, paths: Sequence[str], kept: Kept, partial: bool) -> int
     from ..scoring.shards.summary import merge_shards
 
     if paths:
-        raise OptionError("merge joins results and scores no images: leave out the paths.")
+        raise OptionError("--merge joins results and scores no images: leave out the paths.")
     _report(merge_shards(folder, kept.out, overwrite=kept.overwrite, partial=partial))
     return 0
 
@@ -201,6 +201,4 @@ def _report(found: ShardedResult) -> None:
     for sentence in found.sentences():
         (tell if found.unread or found.absent or found.notes() else note)(sentence)
     if found.counts.scored:
-        frame = found.quantiles()
-        frame["histogram"] = [found.histogram_line(column) for column in frame.index]
-        note("\n" + frame_as_text(frame.reset_index(names=""), {}))
+        note("\n" + frame_as_text(found.quantiles().reset_index(names=""), {}))

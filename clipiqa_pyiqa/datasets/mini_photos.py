@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from ..files.hashes import hash_file
+from ..files.hashes import hashes_of
 from .score_table import ScoreTable
 
 logger = logging.getLogger("clipiqa_pyiqa")
@@ -18,13 +19,15 @@ BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos
 
 def seen_by_mini(paths: Sequence[str | Path]) -> list[bool]:
     """Return for each file, by its hash, whether ``mini`` was trained on it."""
-    return [_digest(path) in _known() for path in paths]
+    there = [str(path) for path in paths if os.access(path, os.R_OK)]
+    hashes = dict(zip(there, hashes_of(there), strict=True))
+    return [bytes.fromhex(hashes.get(str(path), ""))[:BYTES] in _known() for path in paths]
 
 
 def seen_warning(count: int, images: int) -> str:
     return (
         f"mini was trained on {count:,} of these {images:,} images and their scores, so its agreement with them says "
-        "little about other photos: use without_mini_photos to leave these images out."
+        "little about other photos: leave these images out by --without-mini-photos."
     )
 
 
@@ -47,10 +50,3 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
 def _known() -> frozenset[bytes]:
     content = LIST.read_bytes()
     return frozenset(content[start : start + BYTES] for start in range(0, len(content), BYTES))
-
-
-def _digest(path: str | Path) -> bytes:
-    try:
-        return bytes.fromhex(hash_file(Path(path)))[:BYTES]
-    except OSError:
-        return b""

@@ -88,11 +88,6 @@ class Sweep(ExperimentResult):
         questions: Names of the questions; the changes' names come first.
     """
 
-    frame: pandas.DataFrame
-    questions: tuple[str, ...]
-    failed: Mapping[str, str]
-    provenance: Mapping[str, Any]
-
     def spearman(self) -> pandas.DataFrame:
         """Return Spearman's correlation of score with step per image, scale and change; NaN for constant scores."""
         import pandas

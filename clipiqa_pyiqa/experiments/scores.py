@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageError, first_of
-from ..errors.arguments import SharedOptions, checked
+from ..errors.arguments import checked
 from ..images.source import FileSource
 from ..metric import net_of
 from ..prompts.pairs import PromptPair, Prompts
 from ..scoring.result_files import Output, read_results
 from ..scoring.rows import Row, printable
-from ..scoring.score import ScoringRun, score_paths
+from ..scoring.score import ScoringOptions, ScoringRun, score_paths
 
 if TYPE_CHECKING:
     import pandas
-    import torch
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,15 @@ class Scores:
     Attributes:
         frame: Index ``path``, as given; one column per question, in [0, 1].
         failed: Path of an image without scores -> the reason.
+        provenance: The CLIP-IQA and the options that made the scores.
         flags: Path of an image with nothing to judge -> ``'almost uniform'``.
     """
 
     frame: pandas.DataFrame
+    questions: tuple[str, ...]
     failed: Mapping[str, str]
     provenance: Mapping[str, Any]
     flags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-
-    @property
-    def questions(self) -> list[str]:
-        return list(self.frame.columns)
 
 
 @dataclass(frozen=True)
@@ -72,13 +70,8 @@ def score_images(
     paths: Iterable[str | os.PathLike[str]],
     prompts: Prompts | Mapping[str, Sequence[PromptPair]] = "quality",
     *,
-    device: str | torch.device | None = SharedOptions.device,
-    batch_size: int = SharedOptions.batch_size,
-    workers: int | None = SharedOptions.workers,
-    apply_exif: bool = SharedOptions.apply_exif,
-    max_side: int | None = SharedOptions.max_side,
-    max_pixels: int | None = SharedOptions.max_pixels,
     record: Record | None = None,
+    **options: Unpack[ScoringOptions],
 ) -> Scores:
     """Return scores of image files; each file is encoded once.
 
@@ -86,16 +79,15 @@ def score_images(
         metric: A ``CLIPIQA``, or the result of ``pyiqa.create_metric('clipiqa')``.
         paths: Image files.
         prompts: As for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None uses the metric's own prompts.
-        record: Writer of the rows.
+        record: Where the rows go.
+        options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
     """
     import pandas
 
     files = list(dict.fromkeys(os.fspath(path) for path in paths))
     record = record or Record()
-    options: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers, "apply_exif": apply_exif}
-    options |= {"max_side": max_side, "max_pixels": max_pixels, "out": record.output}
-    run = score_paths(net_of(metric), map(FileSource, files), prompts, **options)
-    names, made_by, found = run.header.columns, run.header.provenance, record.rows(run)
+    run = score_paths(net_of(metric), map(FileSource, files), prompts, out=record.output, **options)
+    names, found = run.header.columns, record.rows(run)
     rows = {path: found[printable(path)] for path in files}
     scores = {path: row.scores for path, row in rows.items() if row.scores is not None}
     failed = {path: row.error for path, row in rows.items() if row.scores is None}
@@ -103,4 +95,6 @@ def score_images(
         raise ImageError("none of the images could be scored" + because(failed))
     index = pandas.Index(scores, name="path", dtype=object)  # pandas' own text type refuses names that are not UTF-8
     frame = pandas.DataFrame(list(scores.values()), index, list(names), dtype=float)
-    return Scores(frame, failed, made_by, flags={path: row.flag for path, row in rows.items() if row.flag})
+    return Scores(
+        frame, names, failed, run.header.provenance, flags={path: row.flag for path, row in rows.items() if row.flag}
+    )

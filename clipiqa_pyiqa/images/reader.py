@@ -42,7 +42,7 @@ _UPRIGHT = {
 }
 
 Pixels = NDArray[np.uint8]
-_STRIP = 4 * 1024 * 1024  # pixels that are converted at once
+STRIP = 4 * 1024 * 1024  # pixels that are converted at once
 
 Damaged = Literal["refuse", "keep"]
 
@@ -131,8 +131,8 @@ def read_image(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise ImageError(
-            f"has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, set huge "
-            "(in Python PIL.Image.MAX_IMAGE_PIXELS = None)",
+            f"has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, raise it "
+            "(--huge, in Python PIL.Image.MAX_IMAGE_PIXELS = None)",
             *(Kind.TOO_LARGE, path),
         ) from error
     except MemoryError as error:
@@ -213,7 +213,7 @@ def _depth(image: Image.Image) -> int:
 
 def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
     width, height = image.size
-    rows, converted = max(1, _STRIP // width), ""
+    rows, converted = max(1, STRIP // width), ""
     pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)

@@ -358,7 +358,7 @@ def _missing_file(error: BaseException) -> str:
     download = frames[names.index("download_url_to_file")].f_locals
     text = f"; fetch {download['url']} and save it as {download['dst']}"
     is_option = "load_file_from_url" in names  # pyiqa's function; torchvision's networks have no such option
-    return f"{text}, or name a copy (pretrained_model_path=FILE)" if is_option else text
+    return f"{text}, or name a copy (NAME:pretrained_model_path=FILE)" if is_option else text
 
 
 def _is_ours(kind: str) -> bool:

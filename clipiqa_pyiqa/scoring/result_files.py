@@ -36,7 +36,7 @@ SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "p
 def format_of(path: Path) -> str:
     if path.suffix.lower() not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass format.")
+        raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass `format`.")
     return SUFFIXES[path.suffix.lower()]
 
 
@@ -69,9 +69,9 @@ class Output:
         """Raise if results exist and neither ``resume`` nor ``overwrite`` is set."""
         found = None if self.resume or self.overwrite else self.earlier()
         if found == self.journal:
-            raise ResultsError(f"{unfinished(self.path)}, or overwrite to start again.")
+            raise ResultsError(f"{unfinished(self.path)}, or `overwrite` to start again.")
         if found is not None:
-            raise ResultsError(f"{str(found)!r} exists already: pass resume to continue its run, or overwrite.")
+            raise ResultsError(f"{str(found)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
 
 
 def journal_of(path: Path) -> Path:
@@ -79,7 +79,7 @@ def journal_of(path: Path) -> Path:
 
 
 def unfinished(path: Path) -> str:
-    return f"{str(path)!r} is not finished, because its run was interrupted: pass resume to continue"
+    return f"{str(path)!r} is not finished, because its run was interrupted: pass `resume` to continue"
 
 
 class Named(Protocol):
@@ -234,7 +234,7 @@ def _tables(journal: Path, header: Header, stale: set[str]) -> Iterator[pyarrow.
         while group := [row | ends for row in itertools.islice(current, _GROUP)]:
             yield pyarrow.Table.from_pylist(group, schema)
     if damage:
-        raise ResultsError(f"{str(journal)!r} was damaged during the run ({damage[0]}): pass resume.")
+        raise ResultsError(f"{str(journal)!r} was damaged during the run ({damage[0]}): pass `resume`.")
 
 
 def _earlier_rows(output: Output, header: Header) -> list[Row]:
@@ -246,7 +246,7 @@ def _earlier_rows(output: Output, header: Header) -> list[Row]:
     if not before.provenance:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, because {output.provenance.name!r} with its provenance is missing: "
-            "pass overwrite, or name another file."
+            "pass `overwrite`, or name another file."
         )
     if changes := header_changes(before, header):
         raise ResultsError(

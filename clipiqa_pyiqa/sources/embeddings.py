@@ -33,7 +33,7 @@ class EmbeddingsShard(StampedFile):
     kind: ClassVar[str] = "embeddings"
 
     def entries(self) -> Iterator[ImageSource]:
-        raise ShardError(f"{self.name!r} holds features, not images: set embeddings to score features.")
+        raise ShardError(f"{self.name!r} holds features, not images: set `embeddings` to score features.")
 
     def blocks(self, width: int, backbone: str) -> Blocks:
         """Yield features ``(N, width)`` and the kept columns of each row. Raises ``ShardError``."""
@@ -41,7 +41,9 @@ class EmbeddingsShard(StampedFile):
             yield from self._table_blocks(width, backbone)
             return
         if self.keep:
-            raise ShardError(f"{self.name!r} has no columns, so {', '.join(self.keep)} cannot be kept: leave out keep.")
+            raise ShardError(
+                f"{self.name!r} has no columns, so {', '.join(self.keep)} cannot be kept: leave out `keep`."
+            )
         with opened(self.name) as file:
             try:
                 read = np.lib.format

@@ -38,6 +38,7 @@ class Found:
     keep: Sequence[str] = ()
     image_column: str | None = None
     features: bool = False
+    archives: bool = True
     items: list[Item] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -111,17 +112,21 @@ class Found:
             self.problems[name] = missing.problem
 
     def _files_in(self, folder: str) -> list[str]:
-        """Return a folder's images and archives; without these, its Parquet files, which are often results."""
+        """Return a folder's images and ``archives``; without these, its Parquet files, which are often results."""
         unreadable: list[ImageError] = []
         files = files_below(folder, unreadable)
         for error in unreadable:
             self.note(error.name, error.reason, error.kind)
-        first = embeddings.SUFFIXES if self.features else (*image_suffixes(), *tar.SUFFIXES)
-        found = [file for file in files if file.lower().endswith(first)]
+        kinds = [tuple(image_suffixes()), tar.SUFFIXES, parquet.SUFFIXES]
+        if self.archives:
+            kinds = [kinds[0] + kinds[1], kinds[2]]
+        if self.features:
+            kinds = [embeddings.SUFFIXES, parquet.SUFFIXES]
+        found = next(filter(None, ([file for file in files if file.lower().endswith(kind)] for kind in kinds)), [])
         if not self.features and len(found) < len(files):
             unreadable_here = unreadable_suffixes()
             self.skipped.update(suffix for suffix in map(suffix_of, files) if suffix in unreadable_here)
-        return found or [file for file in files if file.lower().endswith(parquet.SUFFIXES)]
+        return found
 
     def _item(self, name: str) -> Item:
         lower = name.lower()
@@ -149,11 +154,12 @@ def find_shards(
     keep: Sequence[str] = (),
     image_column: str | None = None,
     features: bool = False,
+    archives: bool = True,
 ) -> Found:
     """Return the images and shards that paths name.
 
-    ``.tar`` (also compressed) and ``.parquet`` files are shards. A folder means its images; without images, its tar
-    archives; without archives, its Parquet files. A path may be a glob or a brace pattern, ``{000..099}`` or ``{a,b}``;
+    ``.tar`` (also compressed) and ``.parquet`` files are shards. A folder means its images and tar archives; without
+    these, its Parquet files. A path may be a glob or a brace pattern, ``{000..099}`` or ``{a,b}``;
     ``-`` reads names from standard input.
 
     Args:
@@ -162,11 +168,12 @@ def find_shards(
         keep: Columns and sidecars to keep beside the scores.
         image_column: The image column of Parquet files; None finds the column.
         features: Find stored features instead of images.
+        archives: Find the archives beside images in folders, too.
 
     Raises:
         ShardError: A store cannot be used.
     """
-    found = Found(tuple(keep), image_column, features)
+    found = Found(tuple(keep), image_column, features, archives)
     for item in each_of(given):
         if isinstance(item, ImageSource | Shard):
             found.items.append(item)

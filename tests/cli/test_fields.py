@@ -15,6 +15,8 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.errors import CLIPIQAError
 
+pytestmark = pytest.mark.quick
+
 PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 COMMANDS = [
     ["score", "photos", "gone.png", "--out", "a.csv"],
@@ -55,7 +57,9 @@ def outcome(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
     return [*found, [question["verdict"] for question in verdict["questions"]]]
 
 
-def test_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_do_the_same_with_noise_in_place_of_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
     results = []
     for name in ("words", "noise"):

@@ -258,7 +258,7 @@ class TestCommand:
         assert "torn.png" in printed.out and "nan" not in printed.out.lower()
         written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
         assert {"comparison.csv", "comparison.md", "comparison.tex", "report.html", "scores/s.parquet"} <= written
-        assert main([*given, "-q"]) == 2 and "(resume)" in capsys.readouterr().err
+        assert main([*given, "-q"]) == 2 and "(--resume)" in capsys.readouterr().err
         assert main([*given, "-q", "--resume", "--no-report", "--format", "csv"]) == 1
         assert "entropy" in capsys.readouterr().out
 
@@ -291,7 +291,7 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(
     option = {"pretrained_model_path": str(trap)}
     for metric in ({"cnniqa": {"metric_opts": option}}, f"cnniqa:pretrained_model_path={trap}"):
         (spec,) = parse_metrics(metric)
-        with pytest.raises(WeightsError, match=r"trap.pth.*could run code.*--trust-weights"):
+        with pytest.raises(WeightsError, match=r"trap.pth.*could run code.*trust_weights"):
             check_weights([spec])
         check_weights([spec], trust_weights=True)
     check_weights(parse_metrics(["niqe", "clipiqa:prompts=sharpness"]))

@@ -194,7 +194,7 @@ def test_pictures_match_by_name_or_pattern(results: Path, tmp_path: Path) -> Non
         (["a={root}/mild"], {"metrics": None}, "no metric is given"),
         (["a={root}/mild"], {"protocol": "ntre"}, "unknown protocol 'ntre': did you mean 'ntire'"),
         (["a={root}/mild"], {"metrics": "psn-y"}, "unknown metric 'psn-y'"),
-        (["a={root}/mild"], {"explain": True}, "explain needs published numbers"),
+        (["a={root}/mild"], {"explain": True}, "needs published numbers"),
         (["a={root}/mild"], {"values": {"speed": 1.0}}, "the protocol's formula has no value 'speed'"),
     ],
 )

@@ -50,7 +50,7 @@ def passes(monkeypatch) -> list[tuple[int, ...]]:
     return shapes
 
 
-def test_columns_of_one_run(metrics, passes, tmp_path):
+def test_several_metrics_fill_columns_of_one_run(metrics, passes, tmp_path):
     for number in range(3):
         pixels = np.random.default_rng(number).integers(0, 256, (64, 80, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
@@ -120,7 +120,7 @@ class Loaded:
         (["clipiqa:backbone=mini", "--prompts", "sharpness"], "metrics have options of their own"),
     ],
 )
-def test_refused(asked, message, tmp_path, capfd):
+def test_metrics_that_cannot_share_a_run_are_refused(asked, message, tmp_path, capfd):
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     assert main(["score", str(tmp_path / "a.png"), "--metrics", *asked]) == 2
     assert message in capfd.readouterr().err
@@ -129,7 +129,7 @@ def test_refused(asked, message, tmp_path, capfd):
 @pytest.mark.quick
 @pytest.mark.parametrize("kind", ["npy", "lists", "fixed"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_stored_embeddings(kind, dtype, empty_tower, vectors, shared, tmp_path):
+def test_stored_embeddings_are_scored(kind, dtype, empty_tower, vectors, shared, tmp_path):
     found = vectors("vit_l_14")
     stored = (7 * found).astype(dtype)  # of any length
     file = tmp_path / f"stored.{'npy' if kind == 'npy' else 'parquet'}"
@@ -153,7 +153,7 @@ def test_stored_embeddings(kind, dtype, empty_tower, vectors, shared, tmp_path):
     assert kind == "npy" or list(table.id) == list("abcdefghij")
 
 
-def test_embeddings_that_do_not_fit(empty_tower, vectors, shared, seeded_weights, tmp_path, capfd):
+def test_embeddings_of_another_width_are_refused(empty_tower, vectors, shared, seeded_weights, tmp_path, capfd):
     np.save(tmp_path / "b32.npy", vectors("vit_b_32"))
     head = f"pretrained_model_path={shared}/data/laion/sa_0_4_vit_b_32_linear.pth"
     b32 = f"laion_aes:backbone=ViT-B/32,clip_weights={empty_tower('ViT-B/32')},quick_gelu=true,{head}"

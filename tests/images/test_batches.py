@@ -20,6 +20,8 @@ from clipiqa_pyiqa.images.batches import images_at_once, in_batches, prefetch, s
 from clipiqa_pyiqa.images.memory import limit_memory
 from clipiqa_pyiqa.images.reader import read_image
 
+pytestmark = pytest.mark.quick
+
 PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 SIDES = [8, 9, 8, 8, 9, 9, 8, 8, 9, 8]
 

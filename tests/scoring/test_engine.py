@@ -13,6 +13,7 @@ import pyiqa
 import pytest
 import torch
 from PIL import Image
+from shard_makers import picture, save_parquet
 from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA, score_paths, score_sources
@@ -215,6 +216,19 @@ def test_a_zero_row_of_stored_features_is_one_failed_image(tmp_path: Path) -> No
     assert (found.counts.scored, found.counts.failures) == (2, {"not finite": 1})
     table = pandas.read_parquet(tmp_path / "out/a.parquet")
     assert table["quality"].isna().tolist() == [False, True, False]
+
+
+def test_a_full_disk_while_rows_are_copied_ends_the_command_and_is_no_damage(tmp_path: Path) -> None:
+    rows = {"image": [picture(grey, (200, 200), "BMP") for grey in range(0, 250, 10)], "n": list(range(25))}
+    save_parquet(tmp_path / "t.parquet", rows)
+    score_sources(Brightness(), tmp_path / "t.parquet", out=tmp_path / "out", device="cpu")
+    code = (
+        "import resource, sys; from clipiqa_pyiqa.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); sys.exit(main())"
+    )
+    command = ["rank", tmp_path / "out", "--above", "0.5", "--write-shards", tmp_path / "kept"]
+    ran = subprocess.run([sys.executable, "-c", code, *map(str, command)], capture_output=True, text=True)
+    assert ran.returncode == 2 and "File too large" in ran.stderr and "damaged" not in ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from clipiqa_pyiqa.scoring.result_files import Output, ResultWriter, format_of, 
 from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
+pytestmark = pytest.mark.quick
+
 QUESTIONS = {
     "quality": [["Good photo.", "Bad photo."]],
     "Crisp photo.|Hazy, dim photo.": [["Crisp photo.", "Hazy, dim photo."]],
@@ -229,7 +231,7 @@ class TestOneRunAtATime:
 class TestOutput:
     def test_existing_file_is_not_replaced_unasked(self, path: Path) -> None:
         write(path)
-        with pytest.raises(ResultsError, match="exists already: pass resume to continue its run, or overwrite"):
+        with pytest.raises(ResultsError, match="exists already"):
             write(path)
         write(path, ROWS[:1], overwrite=True)
         assert read_results(path)[1] == ROWS[:1]

@@ -159,9 +159,9 @@ class TestFile:
         for number in range(1, 3):
             assert next(run) == read_results(journal)[1][-1] and len(read_results(journal)[1]) == number
         run.close()
-        with pytest.raises(CLIPIQAError, match="is not finished, because its run was interrupted: pass resume"):
+        with pytest.raises(CLIPIQAError, match="is not finished, because its run was interrupted"):
             score_paths(Brightness(), paths, out=out)
-        with pytest.raises(CLIPIQAError, match="is not finished, because its run was interrupted: pass resume"):
+        with pytest.raises(CLIPIQAError, match="is not finished, because its run was interrupted"):
             read_any_scores(out)
         score_paths(Brightness(), paths, out=out, resume=True).close()  # before its first row, too
         again = score_paths(Brightness(), paths, batch_size=1, out=out, resume=True)

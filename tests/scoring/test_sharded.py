@@ -160,9 +160,7 @@ class TestResuming:
         (tmp_path / "photos/a.png").write_bytes(picture(51))
         score(tmp_path / "photos", tmp_path / "out")
         (tmp_path / "photos/b.png").write_bytes(picture(51))
-        with pytest.raises(
-            CLIPIQAError, match=r"holds the result of 'files-00000 .*' with other images .* or overwrite"
-        ):
+        with pytest.raises(CLIPIQAError, match=r"holds the result of 'files-00000 .*' with other images"):
             score(tmp_path / "photos", tmp_path / "out")
         score(tmp_path / "photos", tmp_path / "out", overwrite=True)
         assert len(frame(tmp_path / "out")) == 2
@@ -233,7 +231,7 @@ class TestParts:
 
     def test_without_part_a_task_scores_all_shards_and_says_so(self, caplog: pytest.LogCaptureFixture) -> None:
         assert part_of(None, {"SLURM_ARRAY_TASK_ID": "7"}) == (1, 1)
-        assert "it scores all shards: set part to slurm" in caplog.text
+        assert "it scores all shards: set `part` to slurm" in caplog.text
         caplog.clear()
         assert part_of(None, {}) == (1, 1) and not caplog.text
 
@@ -302,31 +300,31 @@ class TestFiltering:
     @pytest.mark.parametrize(
         ("asked", "kept"),
         [
-            ({"above": "50%"}, [102, 153, 204, 255]),
-            ({"below": "50%"}, [0, 10, 51, 102]),
-            ({"drop_worst": "20%"}, [51, 102, 153, 204, 255]),
-            ({"worst": 2}, [0, 10]),
+            ({"above": "50%"}, slice(3, 7)),
+            ({"below": "50%"}, slice(0, 3)),
+            ({"drop_worst": "20%"}, slice(1, 7)),
+            ({"worst": 2}, slice(0, 2)),
+            ({"best": "30%"}, slice(5, 7)),
+            ({"worst": 1, "best": 1}, slice(0, 7, 6)),
         ],
     )
     @pytest.mark.parametrize("lower_better", [False, True])
-    def test_shares_and_the_worst(
-        self, lake: Path, tmp_path: Path, asked: dict[str, Any], kept: list[int], lower_better: bool
+    def test_shares_go_by_the_direction_and_are_rounded_down(
+        self, lake: Path, tmp_path: Path, asked: dict[str, Any], kept: slice, lower_better: bool
     ) -> None:
         metric = Brightness()
         metric.lower_better = lower_better  # type: ignore[attr-defined]
         score_sources(metric, f"{lake}/{{a,b}}/*.tar", out=tmp_path / "out", device="cpu")
         done = filter_shards(tmp_path / "out", tmp_path / "kept", **asked)
-        if lower_better and "worst" in asked:
-            kept = [204, 255]
-        elif lower_better and "drop_worst" in asked:
-            kept = [0, 10, 51, 102, 153]
-        assert sorted(int(read_image(image).pixels.max()) for image in sources_of(tmp_path / "kept")) == kept
-        assert done.kept == len(kept)
+        levels = [0, 10, 51, 102, 153, 204, 255]  # the worst first
+        wanted = sorted((levels[::-1] if lower_better else levels)[kept])
+        assert sorted(int(read_image(image).pixels.max()) for image in sources_of(tmp_path / "kept")) == wanted
+        assert done.kept == len(wanted)
 
     def test_bad_input(self, lake: Path, tmp_path: Path) -> None:
-        for asked in ({"above": "x"}, {"above": "110%"}, {"drop_worst": 0.1}):
+        for asked in ({"above": "x"}, {"above": "110%"}, {"drop_worst": 0.1}, {"worst": -1}):
             score(f"{lake}/a/000.tar", tmp_path / "first")
-            with pytest.raises(CLIPIQAError, match=r"must be a (number, or a )?percentage such as 10%"):
+            with pytest.raises(CLIPIQAError, match=r"must be an? "):
                 filter_shards(tmp_path / "first", tmp_path / "kept", **asked)
         score([f"{lake}/a/000.tar", f"{lake}/a/001.tar"], tmp_path / "out")
         wrong: tuple[tuple[dict[str, Any], str], ...] = (
@@ -340,6 +338,24 @@ class TestFiltering:
         (lake / "a/000.tar").unlink()
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0)
         assert done.shards == 1 and done.problems == {f"{lake}/a/000.tar": f"'{lake}/a/000.tar' does not exist."}
+
+    def test_of_equal_images_as_many_as_asked_in_order_of_name(self, tmp_path: Path) -> None:
+        save_tar(tmp_path / "s.tar", {f"{n}.png": picture(51) for n in range(9, -1, -1)})
+        score(tmp_path / "s.tar", tmp_path / "out")
+        for number, (asked, kept) in enumerate([({"worst": 2}, range(2)), ({"drop_worst": "50%"}, range(5, 10))]):
+            filter_shards(tmp_path / "out", tmp_path / f"kept{number}", **asked)
+            names = sorted(image.name[-5] for image in sources_of(tmp_path / f"kept{number}"))
+            assert names == list(map(str, kept))
+
+    def test_what_is_written_is_counted_and_samples_with_several_images_are_named(self, tmp_path: Path) -> None:
+        members = {f"2024.05.{n:02d}.png": picture(40 * n) for n in range(6)}
+        save_tar(tmp_path / "s.tar", {**members, "2025.png": b"x", "2026.png": picture(0)})
+        score(tmp_path / "s.tar", tmp_path / "out")
+        done = filter_shards(tmp_path / "out", tmp_path / "kept", best=3)
+        assert (done.kept, done.images, done.unscored) == (6, 8, 1)
+        assert done.together == {f"{tmp_path}/s.tar::2024": 6}
+        assert len(list(sources_of(tmp_path / "kept"))) == 6
+        assert len(done.sentences()) == 3
 
     def test_loose_files_are_not_copied(self, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(picture(51))
@@ -386,13 +402,34 @@ class TestCommand:
         assert ran.code == 1 and "no result: '" in ran.err and "b/001.tar' does not exist" in ran.err
         ran = clipiqa("score", f"{lake}/{{a,b}}/*.tar", "--keep", "n", "--out", tmp_path / "out", "--device", "cpu")
         assert ran.code == 0 and "7 images: 7 scored, 0 failed" in ran.err
-        assert "50 %" in ran.err and "█" in ran.err
+        assert "50 %" in ran.err
         ran = clipiqa("score", "--merge", tmp_path / "out", "--out", tmp_path / "all.csv")
         assert ran.code in (0, 1) and len(pandas.read_csv(tmp_path / "all.csv")) == 7
         ran = clipiqa("rank", tmp_path / "out", "--above", "50%", "--write-shards", tmp_path / "some")
         assert ran.code == 0 and "4 of 7 images kept" in ran.err
         ran = clipiqa("rank", tmp_path / "out", "--above", "0.5", "--write-shards", tmp_path / "kept")
         assert ran.code == 0 and "3 of 7 images kept, in 2 new shards" in ran.err
+        ran = clipiqa("rank", tmp_path / "out", "--best", "2", "--lower-better", "--write-shards", tmp_path / "dark")
+        dark = sorted(int(read_image(image).pixels.max()) for image in sources_of(tmp_path / "dark"))
+        assert ran.code == 0 and dark == [0, 10]
+
+    @pytest.mark.parametrize(
+        "more", ["--copy-to x", "--paths", "--page x", "--columns path quality", "--count 3", "--out x", "--stars"]
+    )
+    def test_what_new_shards_leave_no_room_for_is_refused(
+        self, clipiqa: Any, lake: Path, tmp_path: Path, more: str
+    ) -> None:
+        score(f"{lake}/a/000.tar", tmp_path / "out")
+        ran = clipiqa("rank", tmp_path / "out", "--best", "1", "--write-shards", tmp_path / "kept", *more.split())
+        assert ran.code == 2 and "in a second call of clipiqa rank, without --write-shards" in ran.err
+
+    def test_a_folder_of_results_is_ranked_as_its_merged_file(self, clipiqa: Any, lake: Path, tmp_path: Path) -> None:
+        score(f"{lake}/a/*.tar", tmp_path / "out")
+        merge_shards(tmp_path / "out", tmp_path / "all.parquet")
+        found = [clipiqa("rank", place, "--worst", "40%").out for place in (tmp_path / "out", tmp_path / "all.parquet")]
+        assert found[0] == found[1] and found[0].count("::") == 2
+        ran = clipiqa("rank", tmp_path / "out", "--page", tmp_path / "page")
+        assert ran.code == 0 and (tmp_path / "page/browse.html").is_file()
 
     def test_shards_into_one_plain_file_and_on_the_terminal(self, clipiqa: Any, lake: Path, tmp_path: Path) -> None:
         ran = clipiqa("score", f"{lake}/a/{{000..001}}.tar", "--out", tmp_path / "s.csv", "--device", "cpu")

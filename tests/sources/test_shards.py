@@ -23,7 +23,7 @@ from clipiqa_pyiqa.images.source import ImageSource
 from clipiqa_pyiqa.sources import finding
 from clipiqa_pyiqa.sources.embeddings import EmbeddingsShard
 from clipiqa_pyiqa.sources.finding import expanded, find_shards
-from clipiqa_pyiqa.sources.inputs import read_ahead, sources_of
+from clipiqa_pyiqa.sources.inputs import find_inputs, read_ahead, sources_of
 from clipiqa_pyiqa.sources.members import Entry, ShardError
 from clipiqa_pyiqa.sources.parquet import ParquetShard
 from clipiqa_pyiqa.sources.tar import TarShard
@@ -75,6 +75,11 @@ class TestFinding:
 
     def test_archives_beside_images_are_found_but_tables_only_where_named(self, lake: Path) -> None:
         assert names(find_shards(lake).items) == ["a.png", "000.tar", "001.tar", "003.tar"]
+
+    def test_commands_for_files_do_not_take_archives_beside_images(self, lake: Path) -> None:
+        found = find_inputs([str(lake)])
+        assert names(found.items) == ["a.png"] and not found.problems
+        assert len(find_inputs([str(lake / "shards")]).problems) == 3
 
     def test_a_file_is_found_once_however_its_folder_is_written(
         self, lake: Path, monkeypatch: pytest.MonkeyPatch
@@ -207,7 +212,7 @@ class TestParquet:
 def test_embeddings_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     np.save(path, np.zeros((5, 8), np.float32))
-    with pytest.raises(ShardError, match="set embeddings"):
+    with pytest.raises(ShardError, match="embeddings"):
         list(find_shards(str(path)).items[0].entries())
     for given, message in (((8, "RN50", ["x"]), "has no columns, so x cannot be kept"), ((9, "RN50"), "has 9 floats")):
         with pytest.raises(ShardError, match=message):

@@ -93,7 +93,7 @@ class LearnedQuestions(Questions):
         if self.learned_prompts is None:
             return parse_columns(self.parsed(), self.template)
         if self.prompts or self.template:
-            raise OptionError("learned_prompts excludes prompts and template: leave out prompts and template.")
+            raise OptionError("learned_prompts excludes `prompts` and `template`: leave them out.")
         return None
 
     def metric(self, model: Model, device: torch.device) -> CLIPIQA:
@@ -131,9 +131,9 @@ class Kept:
 
     def check(self) -> None:
         if self.resume and self.overwrite:
-            raise OptionError("resume keeps the results in out and overwrite drops them: give one of the two.")
+            raise OptionError("`resume` keeps the results in `out` and `overwrite` drops them: give one of the two.")
         if self.resume and self.out is None:
-            raise OptionError("resume needs out: name the results to continue with.")
+            raise OptionError("`resume` needs `out`: name the results to continue with.")
 
     def storage(self) -> dict[str, Any]:
         self.check()

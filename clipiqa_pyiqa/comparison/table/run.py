@@ -61,6 +61,7 @@ def table(
     overwrite: bool = False,
     trust_weights: bool = False,
     strict: bool = False,
+    sd: bool = True,
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> MethodTable:
@@ -85,6 +86,7 @@ def table(
         out: Folder for scores; None stores nothing.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
         overwrite: Delete the scores in ``out`` first.
+        sd: Show standard deviations beside the means.
         seed, trust_weights, strict, progress, settings: As for ``compare``.
 
     Returns:
@@ -98,7 +100,7 @@ def table(
     before = read_lock(locked) if locked is not None else None
     if before is not None:
         if metrics or protocol or inputs or crop_border is not None:
-            raise CompareError("the lock already sets metrics, protocol and options: do not give them with locked.")
+            raise CompareError("the lock already sets metrics, protocol and options: do not give them with `locked`.")
         try:
             metrics, crop_border, inputs, seed, by_folder = (before["asked"][name] for name in _LOCKED)
             chosen = make_protocol(**before["protocol"])
@@ -108,12 +110,11 @@ def table(
     if lock is not None and (isinstance(metrics, Mapping) or not all(isinstance(each, str) for each in given)):
         raise CompareError("a lock needs the names of metrics: a metric object cannot be built again from a lock.")
     wanted, changed = parse_table_metrics(metrics, chosen, crop_border)
-    published = read_expected(expect) if expect is not None else None
-    if explain and published is None:
-        raise CompareError("explain needs published numbers in expect.")
+    if explain and expect is None:
+        raise CompareError("`explain` needs published numbers in `expect`.")
     needing = [each.spec.label for each in wanted if each.needs_reference]
     if needing and reference is None:
-        raise CompareError(f"{', '.join(needing)} needs reference images: name their folder in reference.")
+        raise CompareError(f"{', '.join(needing)} needs reference images: name their folder in `reference`.")
     first = baseline or next(iter(folders))
     if first not in folders:
         raise CompareError(f"the baseline {first!r} is not one of the methods: choose one of {', '.join(folders)}.")
@@ -133,6 +134,7 @@ def table(
     folder = None
     if out is not None:
         folder = check_result_folder(out, WRITTEN, pictures.inputs, overwrite=overwrite, resume=resume)
+    published = None if expect is None else read_expected(expect, pictures)
     with contextlib.nullcontext() if folder is None else hold_lock(folder):
         store = open_store(folder and folder / "parts" / "methods", overwrite)
         score = partial(score_pictures, pictures, first, store, options, report, chosen.unequal)
@@ -147,7 +149,7 @@ def table(
             *found.notes,
         ]
         known = {**run_settings(options), **(settings or {})}
-        found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes)
+        found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes, sd=sd)
         if published is not None:
             found = with_published(found, published)
         if explain:

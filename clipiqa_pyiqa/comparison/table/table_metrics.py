@@ -51,7 +51,7 @@ def parse_table_metrics(
 ) -> tuple[list[TableMetric], list[str]]:
     """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
     if not given and not protocol.metrics:
-        raise CompareError("no metric is given: name at least one in metrics (-m), or name a protocol.")
+        raise CompareError("no metric is given: name at least one in `metrics`, or name a `protocol`.")
     added = {spec.label.lower(): spec for spec in (parse_names(given) if given else [])}
     found, changed = [], []
     for spec in parse_names(protocol.metrics) if protocol.metrics else ():

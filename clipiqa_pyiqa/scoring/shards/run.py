@@ -25,7 +25,7 @@ from ...errors.arguments import checked
 from ...files.locking import LockedError, locked
 from ...files.names import printable
 from ...files.writing import check_folder
-from ...images.source import MISSING, NoImage, stamp_of
+from ...images.source import MISSING, NoImage, reason, stamp_of
 from ...sources.embeddings import EmbeddingsShard
 from ...sources.finding import Found, find_shards
 from ...sources.inputs import read_ahead
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 logger = logging.getLogger("clipiqa_pyiqa")
+_OPENED = 100  # Parquet files in a store that are opened before the first image
 Report = Callable[[int, int], object]
 """A function that receives the numbers of images and of shards that are done since the last call."""
 
@@ -186,7 +187,7 @@ def score_sources(
         _note_stamps(folder, header, jobs)
     unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
     unread |= {job.shard.name: job.problem for job in jobs if job.problem is not None}
-    states = Counter(job.state for job in jobs)
+    states = Counter("not read" if job.problem else job.state for job in jobs)
     return dataclasses.replace(summary_of(folder), unread=unread, states=states, skipped=found.skipped)
 
 
@@ -206,17 +207,17 @@ def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tu
     """Return I and N of a text ``I/N``; ``slurm`` means the task of a SLURM array, and None all shards."""
     slurm = [environment.get(f"SLURM_ARRAY_TASK_{name}", "") for name in ("ID", "MIN", "MAX", "STEP", "COUNT")]
     if text is None and slurm[0]:
-        logger.warning("this is a task of a SLURM array, but it scores all shards: set part to slurm to share them.")
+        logger.warning("this is a task of a SLURM array, but it scores all shards: set `part` to slurm to share them.")
     if text == "slurm":
         if not all(map(str.isdecimal, slurm)):
             raise CLIPIQAError(
-                "part slurm needs a task of a SLURM array, such as sbatch --array=1-8; or set part to I/N."
+                "`part` slurm needs a task of a SLURM array, such as sbatch --array=1-8; or set `part` to I/N."
             )
         task, first, last, step, count = map(int, slurm)
         if list(range(first, last + 1, step)[count - 1 :]) != [last]:
             raise CLIPIQAError(
-                f"the numbers of this SLURM array have gaps ({count} tasks from {first} to {last}): set part to I/N in "
-                f"each task, with I from 1 to {count}, such as --part 1/{count}."
+                f"the numbers of this SLURM array have gaps ({count} tasks from {first} to {last}): set `part` to I/N "
+                f"in each task, with I from 1 to {count}, such as --part 1/{count}."
             )
         text = f"{(task - first) // step + 1}/{count}"
     found = re.fullmatch(r"(\d+)/(\d+)", "1/1" if text is None else text)
@@ -232,7 +233,7 @@ def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int
     """Write ``run.json``, and return the jobs of a part. Raises ``CLIPIQAError`` before any result is replaced."""
     names = [f"{printable(name)}.parquet" for name in result_names(shards)]
     jobs = {name: Job(shard, joined(out, name), header, overwrite) for name, shard in zip(names, shards, strict=True)}
-    mine = names[part[0] - 1 :: part[1]]
+    mine = dict.fromkeys(names[part[0] - 1 :: part[1]])
     before, there = read_run(out), results_in(out)
     known = before.shards.copy() if before else {}
     headers = {joined(out, RUN): before.header} if before else {}
@@ -244,55 +245,50 @@ def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int
             changes = header_changes(earlier, header)
             raise ResultsError(
                 f"{path!r} was made with another metric or in another way: {changes}; use the earlier options, another "
-                "output folder, or overwrite."
+                "output folder, or `overwrite`."
             )
     for name in jobs.keys() & there:
         if known[name][0] != jobs[name].identity and not overwrite:
             raise ResultsError(
                 f"{jobs[name].path!r} holds the result of {known[name][0]!r} with other images or under another name "
                 "than this run's: name all shards and files in every run, because the names of results depend on their "
-                "common folder; or use another output folder, or overwrite if only the files have changed."
+                "common folder; or use another output folder, or `overwrite` if only the files have changed."
             )
     _check_tables([jobs[name].shard for name in mine if overwrite or name not in there])
     if left_out := there - jobs.keys():
         logger.warning("%s.", left_out_note(left_out))
-    stamps = {name: stamp for name, (shard, stamp) in known.items() if name not in mine}
+    stamps = {name: stamp for name, (_, stamp) in known.items() if name not in mine}
     Run(header, {name: (job.identity, stamps.get(name)) for name, job in jobs.items()}).save(out)
     return [jobs[name] for name in mine]
 
 
 def _check_tables(shards: Sequence[Shard]) -> None:
-    """Raise ``CLIPIQAError`` if a Parquet file lacks a column, or if files disagree on a kept column's type."""
+    """Raise ``CLIPIQAError`` if a Parquet file lacks a column, or if files disagree on a kept column's type.
+
+    In a store, only some files are opened, because each needs a few requests.
+    """
     import pyarrow
 
-    first: dict[str, tuple[str, pyarrow.DataType]] = {}
     tables = [shard for shard in shards if isinstance(shard, ParquetShard)]
+    tables = [shard for number, shard in enumerate(tables) if number < _OPENED or not is_remote(shard.name)]
+    schemas = [pyarrow.schema([])]
     with ThreadPoolExecutor(16) as pool:
         for shard, schema in zip(tables, pool.map(_schema_of, tables), strict=True):
-            if schema is None:
-                continue
-            image_column(shard.name, schema, shard.image_column)
-            check_columns(shard.name, schema, shard.keep)
-            for name in shard.keep:
-                kind = schema.field(name).type
-                kind = pyarrow.string() if pyarrow.types.is_nested(kind) else kind  # nested values become JSON
-                other, before = first.setdefault(name, (shard.name, kind))
-                try:
-                    schemas = [pyarrow.schema({name: each}) for each in (before, kind)]
-                    pyarrow.unify_schemas(schemas, promote_options="permissive")
-                except pyarrow.ArrowException as error:
-                    raise ShardError(
-                        f"the column {name!r} to keep holds {before} in {other!r} and {kind} in {shard.name!r}: do not "
-                        "keep it, or score these files into separate folders."
-                    ) from error
+            if schema is not None:
+                image_column(shard.name, schema, shard.image_column)
+                check_columns(shard.name, schema, shard.keep)
+                plain = (each for each in schema if each.name in shard.keep and not pyarrow.types.is_nested(each.type))
+                schemas.append(pyarrow.schema(plain))
+    try:
+        pyarrow.unify_schemas(schemas, promote_options="permissive")
+    except pyarrow.ArrowException as error:
+        raise ShardError(f"the columns to keep hold different types: {reason(error)}.") from error
 
 
 def _schema_of(shard: ParquetShard) -> pyarrow.Schema | None:
-    try:
-        with opened_table(shard.name) as table:
-            return table.schema_arrow
-    except ShardError:  # its turn will say why it cannot be read
-        return None
+    with contextlib.suppress(ShardError), opened_table(shard.name) as table:  # its turn will say what is wrong
+        return table.schema_arrow
+    return None
 
 
 def _note_stamps(out: str, header: Header, jobs: Sequence[Job]) -> None:

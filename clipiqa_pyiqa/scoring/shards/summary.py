@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import io
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -32,10 +31,8 @@ from .run_file import made, read_run
 if TYPE_CHECKING:
     import pandas
     import pyarrow
-    from numpy.typing import NDArray
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-_BARS = " ▁▂▃▄▅▆▇█"
 SAMPLE = 1000  # the most values in a sample
 _TOGETHER = 100  # results whose samples are made into one
 Rows = Sequence[tuple[Row, Mapping[str, Any]]]
@@ -68,20 +65,14 @@ class Counts:
 
 
 def sample_of(samples: Sequence[Sample]) -> Sample:
-    """Return all scores, or if they are many, the scores at equal steps of rank."""
-    values, images = _ordered(samples)
-    if len(values) <= SAMPLE:
-        return 1.0, values.tolist()
-    at = (np.arange(SAMPLE) + 0.5) / SAMPLE * images[-1]
-    return images[-1] / SAMPLE, values[np.searchsorted(images, at)].tolist()
-
-
-def _ordered(samples: Sequence[Sample]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return sorted scores, and how many images have at most each score."""
+    """Return all scores, sorted; if they are many, the scores at equal steps of rank."""
     values = np.concatenate([np.asarray(scores, float) for _, scores in samples])
-    images = np.repeat([each for each, _ in samples], [len(scores) for _, scores in samples])
     order = np.argsort(values)
-    return values[order], np.cumsum(images[order])
+    if len(values) <= SAMPLE:
+        return 1.0, values[order].tolist()
+    images = np.cumsum(np.repeat([each for each, _ in samples], [len(scores) for _, scores in samples])[order])
+    at = (np.arange(SAMPLE) + 0.5) / SAMPLE * images[-1]
+    return images[-1] / SAMPLE, values[order][np.searchsorted(images, at)].tolist()
 
 
 @dataclass(frozen=True)
@@ -152,23 +143,11 @@ class ShardedResult:
         """Return quantiles, one row per score column; at most 0.2 % of the images lie between them and the exact."""
         import pandas
 
-        rows = {}
-        for column in self.header.columns:
-            values, images = _ordered([self.counts.samples[column]])
-            places = [np.searchsorted(images[:-1], level * images[-1]) for level in at] if len(values) else []
-            rows[column] = values[places] if places else [np.nan] * len(at)
+        rows = {
+            column: np.quantile(self.counts.samples[column][1] or [np.nan], at, method="inverted_cdf")
+            for column in self.header.columns
+        }
         return pandas.DataFrame.from_dict(rows, orient="index", columns=[f"{100 * level:g} %" for level in at])
-
-    def histogram_line(self, column: str, bars: int = 20) -> str:
-        """Return a column's histogram as bar characters between the ends of the range."""
-        values = self.counts.samples[column][1]
-        ends = self.header.provenance["scores"][column]["range"]
-        is_known = [isinstance(end, int | float) and math.isfinite(end) for end in ends]
-        low = ends[0] if is_known[0] else min(values)
-        high = ends[1] if is_known[1] else max(values)
-        counts = np.histogram(np.clip(values, low, high), bars, (low, high))[0]
-        heights = np.ceil(counts / max(1, counts.max()) * (len(_BARS) - 1)).astype(int)
-        return f"{low:g} {''.join(_BARS[height] for height in heights)} {high:g}"
 
     def sentences(self) -> list[str]:
         counts = self.counts
@@ -271,7 +250,7 @@ def results_in(folder: str) -> set[str]:
 
 
 def left_out_note(files: Collection[str]) -> str:
-    return f"left out, because no shard of this run has such a result: {first_of(map(repr, sorted(files)))}"
+    return f"left out, as they belong to no shard of this run: {first_of(map(repr, sorted(files)))}"
 
 
 def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
@@ -281,13 +260,13 @@ def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
     if run is None:
         raise ResultsError(f"{str(out)!r} holds no results by shard: name the folder that clipiqa score wrote.")
     there, results, missing = results_in(folder), list[ShardResult](), dict[str, str]()
-    totals, counts = list[Counts](), list[Counts]()
+    totals, counts, wanted = list[Counts](), list[Counts](), made(run.header)
     for name, (shard, stamp) in run.shards.items():
         try:
             if name not in there:
                 raise ResultsError(f"{shard!r} is not scored")
             result = read_shard_result(f"{folder.rstrip('/')}/{name}")
-            if result.shard != shard or made(result.header) != made(run.header):
+            if result.shard != shard or made(result.header) != wanted:
                 raise ResultsError(f"the result of {shard!r} is from an earlier run")
             if stamp not in (None, result.stamp):
                 raise ResultsError(f"{shard!r} has changed since it was scored")
@@ -302,7 +281,7 @@ def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
     if missing and not partial:
         raise ResultsError(
             f"{str(out)!r} is not finished: {len(missing):,} of {counted(len(run.shards), 'shard')} have no valid "
-            f"result ({first_of(missing.values())}): score the rest, or set partial to take what is there."
+            f"result ({first_of(missing.values())}): score the rest, or set `partial` to take what is there."
         )
     total = Counts.total([*totals, *counts, Counts(samples=dict.fromkeys(run.header.columns, (1.0, [])))])
     return ShardedResult(
