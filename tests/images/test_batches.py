@@ -70,6 +70,20 @@ def test_a_batch_that_is_refused_is_tried_one_by_one() -> None:
     assert work.batches == [[0, 2, 3], [0], [2], [3], [1]]
 
 
+def test_a_batch_without_memory_is_tried_one_by_one_and_later_batches_are_smaller() -> None:
+    sizes = []
+
+    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+        sizes.append(len(numbers))
+        if len(numbers) > 5:
+            raise MemoryError
+        return numbers
+
+    images = prefetch(lambda number: torch.zeros(3, 8, 8), range(32))
+    assert list(in_batches(images, work, failed, batch_size=8)) == [*range(32)]
+    assert sizes == [8] + [1] * 8 + [4] * 6  # once is enough to learn from
+
+
 def test_whoever_ends_early_ends_what_it_reads_from() -> None:
     ended = []
 

@@ -226,11 +226,6 @@ class OutOfMemory(Brightness):
     ids=["python", "cuda", "cpu"],
 )
 def test_out_of_memory(make: Any, error: Exception) -> None:
-    """A batch is tried again one by one, and later ones are smaller; a single image too large is reported."""
-    metric, paths = OutOfMemory(5 * 40 * 40, error), make([SQUARE] * 32)
-    assert scores(list(score_paths(metric, paths, batch_size=8))) == pytest.approx(expected(paths), abs=1e-6)
-    assert metric.refused == [8]  # once is enough to learn from
-    assert [shape[0] for shape in metric.batches] == [1] * 8 + [4] * 6
     rows = list(score_paths(OutOfMemory(100 * 100, error), make([SQUARE, (200, 200), SQUARE])))
     assert [bool(row.error) for row in rows] == [False, True, False]
     assert "does not fit in memory: set max_side or max_pixels" in rows[1].error
