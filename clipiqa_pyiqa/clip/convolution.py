@@ -21,33 +21,19 @@ _FUSED: dict[Activation, tuple[str, list[float], str]] = {
 }
 """The last three arguments of torch's operations on packed weights."""
 
+_ops: Any = torch.ops.mkldnn  # whose names are private
+
 _HAS_ONEDNN = torch.backends.mkldnn.is_available()
 _ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch does not use oneDNN
 
 
-class _Operations(NamedTuple):
-    """torch's operations on packed weights: those of its compiler, which have no public names."""
-
-    convolve: Any
-    apply_linear: Any
-    pack: Any
-    pack_linear: Any
-    order: Any
-
-    @classmethod
-    @cache
-    def found(cls) -> _Operations | None:
-        """Return the operations; None if this torch or this processor lacks them."""
-        if not _HAS_ONEDNN or not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
-            return None
-        try:
-            ops, packing = torch.ops.mkldnn, torch._C._nn.mkldnn_reorder_conv2d_weight
-            return cls(
-                *(ops._convolution_pointwise.default, ops._linear_pointwise.default, packing),
-                *(ops._reorder_linear_weight, ops._get_mkldnn_serialized_md),
-            )
-        except (AttributeError, RuntimeError):
-            return None
+@cache
+def _can_pack() -> bool:
+    """Return whether this torch has its compiler's operations on packed weights, and this processor is fast in them."""
+    if not _HAS_ONEDNN or not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        return False
+    names = "_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight", "_get_mkldnn_serialized_md"
+    return hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight") and all(hasattr(_ops, name) for name in names)
 
 
 class _Packed(NamedTuple):
@@ -80,20 +66,20 @@ class Convolution:
 
     def convolve(self, x: Tensor, padding: tuple[int, int], plain: bool = False) -> Tensor:
         """Return the activated output for ``(N, C, H, W)``; ``plain`` is for a caller that computes the gradient."""
-        found = None if plain or needs_plain(x) else _Operations.found()
-        if found is None:
+        if plain or needs_plain(x) or not _can_pack():
             dilation = idle_dilation(x, self.kernel)
             y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
             return activate(y, self.activation)
         fused = _FUSED[self.activation]
         if self.kernel == 1:
             rows = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
-            return found.apply_linear(rows, self._weight_for(found, None), self.bias, *fused).permute(0, 3, 1, 2)
+            y = _ops._linear_pointwise.default(rows, self._weight_for(None), self.bias, *fused)
+            return y.permute(0, 3, 1, 2)
         geometry = padding, (self.stride, self.stride), (1, 1), self.groups
-        weight = self._weight_for(found, (*geometry, x.shape))
-        return found.convolve(x, weight, self.bias, *geometry, *fused)
+        weight = self._weight_for((*geometry, x.shape))
+        return _ops._convolution_pointwise.default(x, weight, self.bias, *geometry, *fused)
 
-    def _weight_for(self, found: _Operations, geometry: Any) -> Tensor:
+    def _weight_for(self, geometry: Any) -> Tensor:
         """Return the packed weight for this geometry of a map; a linear layer's order does not depend on the map."""
         packed, key = self._packed, geometry and (geometry, torch.get_num_threads())
         if packed is not None and key in packed.fits:
@@ -101,10 +87,10 @@ class Convolution:
         with untraced():
             weight = self._unpacked() if self._plain is None else self._plain
             if geometry is None:
-                weight = found.pack_linear(weight[:, :, 0, 0])
+                weight = _ops._reorder_linear_weight(weight[:, :, 0, 0])
             else:
-                weight = found.pack(weight.contiguous().to_mkldnn(), *geometry)
-            order = bytes(found.order(weight).tolist())
+                weight = torch._C._nn.mkldnn_reorder_conv2d_weight(weight.contiguous().to_mkldnn(), *geometry)
+            order = bytes(_ops._get_mkldnn_serialized_md(weight).tolist())
         if packed is None:
             self._packed, self._plain = _Packed(weight, order, {key}), None
         elif packed.order == order:

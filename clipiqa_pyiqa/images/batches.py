@@ -122,7 +122,7 @@ def in_batches(
         work: Returns a result for each item; the decoded images have equal size.
         failed: Returns the result of a failed item, or raises.
         batch_size: Largest number of images in a batch.
-        apart: Returns a key; the items of a batch share their key.
+        apart: Returns a key; the items of a batch share their key. A batch of one needs none.
         at_once: Number of batches that ``work`` does at once, each in a thread with one thread of torch. Give 1 to do
             them in the calling thread. An image of more than ``BATCH_PIXELS`` is always done there, and alone.
         scoring: Bytes that ``work`` takes per pixel of an image.
@@ -199,7 +199,7 @@ def in_batches(
 
     with closing(images), _threads(at_once) as pool:
         for item, image in images:
-            if apart is not None and (key := apart(item)) != last:
+            if apart is not None and batch_size > 1 and (key := apart(item)) != last:
                 yield from leave(everything=True)
                 last = key
             if isinstance(image, ImageError):
