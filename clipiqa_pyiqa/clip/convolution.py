@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +12,12 @@ from torch import Tensor
 
 from .gradient import is_traced, untraced
 
-Activation = Literal["none", "relu", "relu6"]
-
-_FUSED: dict[Activation, tuple[str, list[float], str]] = {
+_FUSED: dict[str, tuple[str, list[float], str]] = {
     "none": ("none", [], ""),
     "relu": ("relu", [], ""),
     "relu6": ("hardtanh", [0.0, 6.0], ""),
 }
-"""The last three arguments of torch's operations on packed weights."""
+"""Activation -> the last three arguments of torch's operations on packed weights."""
 
 _ops: Any = torch.ops.mkldnn  # whose names are private
 
@@ -49,7 +47,7 @@ class Convolution:
     or a trace takes the plain weight, which is restored to the last bit and then stays.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: Activation = "none"):
+    def __init__(self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: str = "none"):
         self.out_channels, self.in_channels, self.kernel = weight.shape[0], weight.shape[1] * groups, weight.shape[-1]
         self.bias, self.stride, self.groups, self.activation = bias, stride, groups, activation
         self._plain: Tensor | None = weight.contiguous(memory_format=torch.channels_last)
@@ -65,8 +63,13 @@ class Convolution:
         return weight
 
     def convolve(self, x: Tensor, padding: tuple[int, int], plain: bool = False) -> Tensor:
-        """Return the activated output for ``(N, C, H, W)``; ``plain`` is for a caller that computes the gradient."""
-        if plain or needs_plain(x) or not _can_pack():
+        """Return the activated output for ``(N, C, H, W)``; ``plain`` is for a caller that computes the gradient.
+
+        Operations on packed weights have no derivative, and trace badly.
+        """
+        needs_gradient = plain or (x.requires_grad and torch.is_grad_enabled())
+        is_fp32 = x.dtype == torch.float32 and x.device.type == "cpu"
+        if needs_gradient or not is_fp32 or is_traced() or not _can_pack():
             dilation = idle_dilation(x, self.kernel)
             y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
             return activate(y, self.activation)
@@ -105,13 +108,7 @@ class Convolution:
         return self._packed.weight.to_dense().view(shape)
 
 
-def needs_plain(x: Tensor) -> bool:
-    """Return whether an operation on packed weights, which has no derivative, cannot take ``x``."""
-    is_fp32 = x.dtype == torch.float32 and x.device.type == "cpu"
-    return not is_fp32 or (x.requires_grad and torch.is_grad_enabled()) or is_traced()
-
-
-def activate(y: Tensor, activation: Activation) -> Tensor:
+def activate(y: Tensor, activation: str) -> Tensor:
     """Return an output, activated in place where neither a gradient nor a trace needs it as it was."""
     in_place = not (y.requires_grad or is_traced())
     if activation == "relu":

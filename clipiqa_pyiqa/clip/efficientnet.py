@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import WeightsError
-from .convolution import Activation, Convolution
+from .convolution import Convolution
 from .device import FrozenTensors, Part
 from .gradient import CPU_SHARED_PIXELS, is_traced, recomputed
 from .readout import Moments, Readout, of_image, of_places, with_neighbours
@@ -59,7 +59,7 @@ class EfficientNet:
             raise ValueError("it has fewer tensors than its architecture has blocks")
         strides = [stride if i == 0 else 1 for count, _, stride, *_ in architecture["stages"] for i in range(count)]
 
-        def load(name: str, stride: int = 1, activation: Activation = "relu6") -> SameConv:
+        def load(name: str, stride: int = 1, activation: str = "relu6") -> SameConv:
             weight, bias = (
                 checkpoint[f"visual.{name}.{part}"].to(self.dtype).to(self.device, self.working)
                 for part in ("weight", "bias")
@@ -129,7 +129,7 @@ class SameConv(Convolution):
     With stride 2 the caller drops the first ``surplus`` rows and columns of the output.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, stride: int, activation: Activation):
+    def __init__(self, weight: Tensor, bias: Tensor, stride: int, activation: str):
         super().__init__(weight, bias, stride, weight.shape[0] if weight.shape[1] == 1 else 1, activation)
         self.surplus = stride - 1
         self.before = (self.kernel - stride) // 2

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .convolution import Activation, Convolution, idle_dilation
+from .convolution import Convolution, idle_dilation
 from .device import FrozenTensors
 
 Tape = list[Tensor]
@@ -23,7 +23,7 @@ BATCH_NORM_EPS = 1e-5  # torch's default, with which every CLIP ResNet was train
 class FrozenConv(Convolution):
     """A frozen convolution; BatchNorm is folded into it in float64, and the result is rounded."""
 
-    def __init__(self, tensors: FrozenTensors, conv: str, norm: str, stride: int = 1, activation: Activation = "relu"):
+    def __init__(self, tensors: FrozenTensors, conv: str, norm: str, stride: int = 1, activation: str = "relu"):
         gamma, beta, mean, variance = (  # folded on the CPU, since not every device has float64
             tensors.raw[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import matplotlib
@@ -208,9 +208,7 @@ def sweep(
     items = [_Item(version, seed) for version in versions.values()]
     tasks = plan(items, work.metrics, work.options, known_by(writer))
     pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), work.device), options)
-    found = record.rows(
-        started(header, score_items(pictures, work.metrics, replace(work.options, count=len(items))), writer)
-    )
+    found = record.rows(started(header, score_items(pictures, work.metrics, work.options), writer))
     rows = {name: found[printable(name)] for name in versions}
     failed: dict[str, str] = {}
     for name, row in rows.items():

@@ -157,18 +157,17 @@ def in_batches(
     def finish(shape: tuple[int, ...]) -> None:
         """Do a batch, or hand it to a thread."""
         numbers, items, decoded = map(list, zip(*waiting.pop(shape), strict=True))
-        if pool is None or math.prod(shape[1:]) > BATCH_PIXELS:
+        pixels = math.prod(shape[1:])
+        if pool is None or pixels > BATCH_PIXELS:
             collect(everything=True)
             keep(numbers, items, decoded, attempt(items, decoded))
             return
-        while len(running) > at_once or (running and most_bytes < scoring * pixels_with(shape)):
+        while len(running) > at_once or (running and most_bytes < scoring * (busy() + pixels)):
             collect()
         running[pool.submit(copy_context().run, attempt, items, decoded)] = numbers, items, decoded
 
-    def pixels_with(shape: tuple[int, ...]) -> int:
-        """Return the pixels of an image of this shape and of one of each running batch."""
-        shapes = [shape, *(decoded[0].shape for _, _, decoded in running.values())]
-        return sum(math.prod(each[1:]) for each in shapes)
+    def busy() -> int:
+        return sum(math.prod(decoded[0].shape[1:]) for *_, decoded in running.values())
 
     def collect(everything: bool = False) -> None:
         """Wait for a batch in the threads, or for all, and keep the results."""

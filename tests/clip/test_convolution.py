@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.clip.convolution import Activation, Convolution
+from clipiqa_pyiqa.clip.convolution import Convolution
 from clipiqa_pyiqa.loss import general_path
 
 needs_onednn = pytest.mark.skipif(
@@ -47,7 +47,7 @@ def fresh(request: pytest.FixtureRequest, seeded_weights: Callable[[str], Path])
     return lambda: CLIPIQA(backbone=name, **options).eval()
 
 
-def layer(i: int, o: int, kernel: int, stride: int, groups: int, activation: Activation) -> tuple[Convolution, Tensor]:
+def layer(i: int, o: int, kernel: int, stride: int, groups: int, activation: str) -> tuple[Convolution, Tensor]:
     generator = torch.Generator().manual_seed(i)
     weight, bias = torch.randn(o, i // groups, kernel, kernel, generator=generator), torch.randn(o, generator=generator)
     return Convolution(weight, bias, stride, groups, activation), weight
