@@ -28,7 +28,7 @@ _ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch 
 @cache
 def _can_pack() -> bool:
     """Return whether this torch has its compiler's operations on packed weights, and this processor is fast in them."""
-    if not _HAS_ONEDNN or not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
         return False
     names = "_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight", "_get_mkldnn_serialized_md"
     return hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight") and all(hasattr(_ops, name) for name in names)
@@ -48,10 +48,11 @@ class Convolution:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: str = "none"):
-        self.out_channels, self.in_channels, self.kernel = weight.shape[0], weight.shape[1] * groups, weight.shape[-1]
+        self._shape, self.kernel = weight.shape, weight.shape[-1]
+        self.out_channels, self.in_channels = weight.shape[0], weight.shape[1] * groups
         self.bias, self.stride, self.groups, self.activation = bias, stride, groups, activation
         self._plain: Tensor | None = weight.contiguous(memory_format=torch.channels_last)
-        self._packed: _Packed | None = None
+        self._packed: Any = None  # a _Packed
 
     @property
     def weight(self) -> Tensor:
@@ -103,9 +104,7 @@ class Convolution:
         return weight
 
     def _unpacked(self) -> Tensor:
-        assert self._packed is not None
-        shape = self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel
-        return self._packed.weight.to_dense().view(shape)
+        return self._packed.weight.to_dense().view(self._shape)
 
 
 def activate(y: Tensor, activation: str) -> Tensor:

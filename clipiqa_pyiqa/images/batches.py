@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ImageError, Kind, is_out_of_memory
-from .memory import Room, Share, memory_limit, room_for_scoring, use_share
+from .memory import Room, Share, memory_limit, use_share
 
 BATCH_PIXELS = 8 * 1024 * 1024  # limit of a batch; a larger image is a batch alone, and alone takes all threads
 WAITING_PIXELS = 64 * 1024 * 1024  # limit of decoded images that wait for images of equal size: 192 MiB
@@ -130,7 +130,7 @@ def in_batches(
     waiting: dict[tuple[int, ...], list[tuple[int, Item, Decoded]]] = {}  # by shape; the oldest image's shape is first
     ready: dict[int, Result] = {}  # by number of the image
     running: dict[Future[list[Result | ImageError]], tuple[list[int], list[Item], list[Decoded]]] = {}
-    first, count, most_pixels, most_bytes = 0, 0, BATCH_PIXELS, room_for_scoring(memory_limit())
+    first, count, most_pixels, most_bytes = 0, 0, BATCH_PIXELS, memory_limit() // 2
     last: Hashable = None
 
     def attempt(items: list[Item], decoded: list[Decoded]) -> list[Result | ImageError]:

@@ -57,11 +57,6 @@ def parse_size(text: str, name: str) -> int:
     return int(size)
 
 
-def room_for_scoring(most: int) -> int:
-    """Return the bytes that several images may take together while they are scored; one alone may take more."""
-    return most // 2
-
-
 class Room:
     """A semaphore of ``most`` bytes. If no byte is taken, one request may be larger.
 
@@ -104,7 +99,8 @@ class Share:
     def take(self, size: int, scoring: int) -> None:
         room = self.room
         room.largest = max(room.largest, scoring)
-        together = min(room.at_once * room.largest, room_for_scoring(room.most))
+        # several images that are scored at once take at most half; a single one may take more
+        together = min(room.at_once * room.largest, room.most // 2)
         room.take(size, max(room.largest, together), lambda: self.is_next)
         self.size += size
 

@@ -110,9 +110,8 @@ class FeatureStore:
                     encoded = encode(stacked(pixels, device)).float().cpu()
                 return [(*key[1:], row) for key, row in zip(keys, encoded, strict=True)]
 
-            batch_size = 1 if where.type == "cpu" else 8
             for content, view, row in in_batches(
-                *(decoded_views(), work, _raise), batch_size=batch_size, at_once=at_once, scoring=cost
+                decoded_views(), work, _raise, batch_size=1 if where.type == "cpu" else 8, at_once=at_once, scoring=cost
             ):
                 store.add(content, view, Feature(base64.b64encode(row.numpy().tobytes()).decode()))
                 bar.update()
