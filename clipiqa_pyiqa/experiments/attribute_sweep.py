@@ -206,7 +206,8 @@ def sweep(
     header = Header(tuple(columns), made_by)
     writer = None if record.output is None else open_results(record.output, header)
     items = [_Item(version, seed) for version in versions.values()]
-    tasks = plan(items, work.metrics, work.options, known_by(writer))
+    # versions of an image share batches, in which equal pictures get equal scores
+    tasks = plan(items, work.metrics, work.options, known_by(writer), apart=lambda item: item.version[:2])
     pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), work.device), options)
     found = record.rows(started(header, score_items(pictures, work.metrics, work.options), writer))
     rows = {name: found[printable(name)] for name in versions}
