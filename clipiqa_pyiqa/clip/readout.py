@@ -37,7 +37,7 @@ def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
     centre = mean.detach()  # differences are taken from this constant
     square = F.mse_loss(x, centre.expand_as(x), reduction="none").mean(axes)
     mean = mean.squeeze(axes)
-    return mean, square - (mean - mean.detach()).square()
+    return mean, square - (mean - mean.detach()).square() if mean.requires_grad or is_traced() else square
 
 
 def wide(x: Tensor) -> Tensor:
