@@ -60,8 +60,7 @@ class CLIPIQALoss(nn.Module):
             ``-logit(s)``.
         loss_weight: factor of the loss, at least 0.
         reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: ``(N,)``.
-        local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`, so that local damage
-            counts.
+        local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`.
         prompt_weights: weights of the pairs, at least 0.
         input_range: lowest and highest value of the prediction, such as ``(0, 1)``, ``(-1, 1)``.
         out_of_range: for values outside ``input_range``, ``'clamp'`` clamps them and gives no gradient; ``'pass'``

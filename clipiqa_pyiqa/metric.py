@@ -61,12 +61,11 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
 
 
 def is_factory(metric: Any) -> bool:
-    """Return whether this is a function or a class that makes a metric."""
     return isinstance(metric, type | FunctionType | partial)
 
 
 def net_of(metric: Any) -> Any:
-    """Return a metric's net; if a function is given, it makes the metric. Raise ``CLIPIQAError`` for other objects."""
+    """Return a metric's net; a function makes the metric first. Raise ``CLIPIQAError`` for other objects."""
     metric = metric() if is_factory(metric) else metric
     net = getattr(metric, "net", metric)
     if isinstance(net, type):
@@ -308,14 +307,13 @@ class CLIPIQA(nn.Module):
         return self._image_tower(x).encode(x, self.pos_embedding, "places")[0]
 
     def encode_with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the results of :meth:`encode_image` (without stages) and :meth:`encode_map` from one pass."""
+        """Return :meth:`encode_image` (without stages) and :meth:`encode_map` from one pass."""
         self.check_map()
         self.check(x)
         features, maps = self._image_tower(x).encode(x, self.pos_embedding, "image", "places")
         return features, maps
 
     def check_map(self) -> None:
-        """Raise :class:`CLIPIQAError` if this metric has no maps."""
         if self.pos_embedding == "fixed":
             raise CLIPIQAError(
                 "pos_embedding must be 'none' or 'interpolate' for a map; got 'fixed', which crops images."

@@ -11,7 +11,7 @@ from .model import FrozenCLIP, by_number, check_size
 
 
 def is_compiled() -> bool:
-    """Return whether ``torch.compile`` (not ``torch.export``) traces the call."""
+    """Return whether ``torch.compile``, not ``torch.export``, traces."""
     is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
     return torch.compiler.is_dynamo_compiling() and not is_exporting()
 

@@ -45,7 +45,6 @@ def wide(x: Tensor) -> Tensor:
 
 
 def _with_next(mean: Tensor, variance: Tensor, axis: int) -> Moments:
-    """Return the moments of each place together with its two neighbours along an axis."""
     size, around = mean.shape[axis], (1, 1) if axis == 3 else (0, 0, 1, 1)
     padded, there = F.pad(mean, around), F.pad(torch.ones_like(mean[:1, :1]), around)
     before, after = (

@@ -40,8 +40,6 @@ log = logging.getLogger("clipiqa_pyiqa")
 
 @dataclass(frozen=True)
 class _Item:
-    """An image of a data set."""
-
     data: DataSet
     index: int
     kept: ClassVar[Mapping[str, Any]] = {}

@@ -46,7 +46,6 @@ class MetricResult:
 
     @property
     def direction(self) -> Literal["higher", "lower"]:
-        """Whether higher or lower scores are better."""
         return "lower" if self.lower_better else "higher"
 
 
@@ -110,17 +109,14 @@ class DataSetResult:
 
     @property
     def scored(self) -> list[str]:
-        """The metrics that have scores."""
         return [label for label in self.metrics if self.scores[label].notna().any()]
 
     @property
     def oriented_mos(self) -> pandas.Series | None:
-        """The opinion scores, negated if low is good."""
         return -self.mos if self.mos is not None and self.mos_lower_better else self.mos
 
     @property
     def oriented_scores(self) -> pandas.DataFrame:
-        """The scores, negated for metrics whose low scores are good."""
         return self.scores[list(self.metrics)] * [-1.0 if m.lower_better else 1.0 for m in self.metrics.values()]
 
     def published(self, label: str) -> PublishedCorrelations | None:

@@ -38,7 +38,6 @@ class Comparison:
 
     @property
     def complete(self) -> bool:
-        """Whether every metric scored every image of every data set."""
         return not any(d.skipped or any(m.error or m.note for m in d.metrics.values()) for d in self.data_sets)
 
     def frame(self) -> pandas.DataFrame:

@@ -152,7 +152,6 @@ def check_bounds(name: str, value: int) -> None:
 
 
 def check_path(name: str, value: str | os.PathLike[str]) -> None:
-    """Raise ``OptionError`` if the text cannot be a file's name."""
     try:
         os.stat(Path(value).expanduser())
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -185,7 +184,7 @@ def _is(value: Any, hint: Any) -> bool:
 
 
 def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, tuple[Any, ...]]:
-    """Return a dict from parameter to type hints; each key of an ``Unpack`` counts as a parameter."""
+    """Return parameter -> type hints; each key of an ``Unpack`` is a parameter."""
     found: dict[str, Any] = {}
     for name, parameter in signature.parameters.items():
         hint = _evaluated(parameter.annotation, function.__module__)
@@ -198,7 +197,7 @@ def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
 
 
 def _evaluated(annotation: Any, module: str) -> Any:
-    """Return an annotation's type hint; return Any if there is none, or if only type checkers import a name in it."""
+    """Return an annotation's type; Any for none, or for a name that only type checkers import."""
     names = {**vars(sys.modules[module]), **_NUMBERS, "Unpack": list}  # only Unpack's argument is used
     try:
         return eval(annotation, names)

@@ -42,7 +42,7 @@ class RunOptions(TypedDict, total=False):
         out: Folder for scores and results; by default none.
         resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
-        progress: Called after each score with two numbers: the new scores, and all scores.
+        progress: Called with the numbers of new and of all scores.
         pictures: Format of figures: ``'png'``, ``'svg'`` or ``'pdf'``.
     """
 

@@ -158,7 +158,6 @@ def _runtime_version() -> str | None:
 
 
 def _difference(network: Network, path: Path) -> float:
-    """Return the largest difference of scores, as a share of their range; infinite if shapes differ."""
     import onnxruntime
 
     try:

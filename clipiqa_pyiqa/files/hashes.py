@@ -38,7 +38,6 @@ def hashes_of(paths: Sequence[str | Path]) -> list[str]:
 
 
 def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hex, without the cache."""
     sha256 = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

@@ -57,7 +57,7 @@ def file_name(name: str) -> str:
 
 
 def free_name(name: str, taken: dict[str, int]) -> str:
-    """Return the name, numbered if ``taken`` holds it in lower case; ``taken`` counts the names that were asked for."""
+    """Return the name, numbered if ``taken`` has it in lower case; ``taken`` counts names."""
     free, number = name, taken.get(name.lower(), 1)
     while free.lower() in taken:
         number += 1

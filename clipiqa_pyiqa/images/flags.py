@@ -48,7 +48,7 @@ def _is_almost_uniform(x: Tensor) -> bool:
 
 
 def _is_noise(samples: NDArray[Any], x: Tensor) -> bool:
-    """Return whether neighbouring cells of some size are as unlike as unrelated ones.
+    """Return whether neighbouring places differ as much as distant ones.
 
     In photos, nearby places are alike at every scale; in noise, only below the size of its grains.
     """

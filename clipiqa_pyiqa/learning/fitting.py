@@ -51,7 +51,6 @@ class FitResult:
     held_out: dict[str, FitAgreement]
 
     def save(self, path: str | Path) -> None:
-        """Write the head as ``.safetensors``."""
         self.head.save(path)
 
 

@@ -49,7 +49,6 @@ def views_of(recipe: Recipe, row: int) -> list[View]:
 
 
 def draw_view(recipe: Recipe, generator: torch.Generator) -> int:
-    """Return the index of a random view in :func:`views_of`."""
     flip = int(torch.randint(2, (), generator=generator))
     crop = 0 if recipe.crop is None else int(torch.randint(recipe.crops, (), generator=generator))
     return 2 * crop + flip

@@ -64,7 +64,7 @@ def draw_maps(
         format: Format of pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
         html: Also write ``maps.html``, a page of all maps.
         overwrite: Replace files in ``out``.
-        progress: Called with the number of finished photos and the number of all photos.
+        progress: Called with the numbers of finished and of all photos.
 
     Returns:
         The maps; ``failed`` has the photos without a map.

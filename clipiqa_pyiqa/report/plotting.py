@@ -38,7 +38,6 @@ def fading(name: str, *stops: tuple[str, float]) -> LinearSegmentedColormap:
 
 
 def subplots(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a figure of a size in inches, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 

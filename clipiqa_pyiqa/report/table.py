@@ -85,7 +85,6 @@ class Table:
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Return each group after the first column, and its number of columns."""
         runs = [(name, len(list(run))) for name, run in itertools.groupby(column.group for column in self.columns[1:])]
         return runs if any(name for name, _ in runs) else []
 
@@ -95,7 +94,6 @@ class Table:
 
     @property
     def wordy(self) -> list[bool]:
-        """Return whether each column holds only words."""
         return [all(math.isnan(cell.value) for cell in column) for column in zip(*self.rows, strict=True)]
 
 
@@ -169,7 +167,6 @@ def csv_table(frame: pandas.DataFrame, comments: Iterable[str] = ()) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return text escaped for a line of Markdown."""
     escaped = "".join("\\" + c if c in r"\`*_{}[]<>|~#" else c for c in one_line(text).strip())
     return escaped.replace("&", "&amp;")
 
@@ -193,7 +190,6 @@ _SPELT = {
 
 
 def latex(text: str) -> str:
-    """Return text escaped for a line of LaTeX."""
     return "".join(_SPELT.get(c, c) for c in one_line(text))
 
 

@@ -53,7 +53,7 @@ class MetricSpec:
     Attributes:
         name: pyiqa's name of the metric; empty if ``options['type']`` names the class.
         options: Changes to pyiqa's ``metric_opts``.
-        made: The metric object that the caller passed, or None.
+        made: The caller's metric object, or None.
         mode: ``'NR'``, or ``'FR'`` for a metric that needs a reference.
         of_sets: Whether the metric rates a set of images.
     """
@@ -69,7 +69,6 @@ class MetricSpec:
 
     @property
     def kind(self) -> str:
-        """The name of pyiqa's class."""
         return str({**pyiqa_configs().get(self.name, {}).get("metric_opts", {}), **self.options}.get("type", ""))
 
     @property
@@ -225,7 +224,6 @@ def _is_clip(net: Any) -> bool:
 
 
 def _ready(spec: MetricSpec, metric: BuiltMetric | str) -> BuiltMetric:
-    """Return the metric, or one whose answer is always why the metric cannot be built."""
     if isinstance(metric, BuiltMetric):
         return metric
 
@@ -270,7 +268,6 @@ def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> N
 def build_or_explain(
     spec: MetricSpec, device: torch.device, seed: int = 0, strict: bool = False, directly: bool = False
 ) -> BuiltMetric | str:
-    """Return the metric, or the reason why it cannot be built; raise if ``strict``."""
     try:
         return build_metric(spec, device, seed, directly)
     except Exception as error:

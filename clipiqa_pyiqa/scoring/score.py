@@ -138,7 +138,6 @@ class ScoringRun(Iterator[Row]):
 
     @property
     def kept(self) -> int:
-        """The number of an earlier run's rows that are kept."""
         return self.earlier.kept
 
     def __next__(self) -> Row:
@@ -236,7 +235,6 @@ def started(
 
 
 def provenance(metrics: MetricSet, device: torch.device, **limits: Any) -> dict[str, Any]:
-    """Return everything that scores depend on, as JSON values."""
     record = metrics.provenance()
     if device.type != "cpu":
         record.pop("cpu_arithmetic", None)
@@ -254,7 +252,6 @@ def device_name(device: torch.device) -> str:
 
 
 def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Any, None, None]:
-    """Yield None, then each row after writing the row."""
     with writer, closing(rows):
         yield None
         for row in rows:

@@ -77,7 +77,7 @@ def check_columns(name: str, schema: pyarrow.Schema, keep: Sequence[str]) -> Non
 
 
 def image_column(name: str, schema: pyarrow.Schema, column: str | None) -> str:
-    """Return the given column, or find the column of images. Raises ``ShardError``."""
+    """Return the given or found column of images. Raises ``ShardError``."""
     found = [field.name for field in schema if _is_image(field.type)]
     if column is not None:
         if column not in found:

@@ -64,7 +64,6 @@ def opened(name: str) -> IO[bytes]:
 
 
 def write_whole(name: str, data: bytes) -> None:
-    """Write a file whole or not at all."""
     if is_remote(name):
         with explained(name):
             fs, path = store(name)

@@ -19,7 +19,6 @@ _BOOKKEEPING = {
 
 
 def canonical_backbone(name: str) -> str:
-    """Return the name of a backbone as spelled in ``BACKBONES``."""
     plain = str(name).lower().replace("_", "-").replace("/", "-")
     if plain in (known := {backbone.lower().replace("/", "-"): backbone for backbone in BACKBONES}):
         return known[plain]
@@ -57,7 +56,6 @@ def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
 
 
 def is_compact(names: Mapping[str, object]) -> bool:
-    """Return whether the names of tensors are those of mini."""
     return "visual.stem.weight" in names
 
 

@@ -64,8 +64,6 @@ class AskingRun(Run, Questions):
 
 
 def frame_as_text(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
-    """Return a data frame as text, with intervals in brackets."""
-
     def text(value: Any) -> str:
         if not isinstance(value, float):
             return str(value)

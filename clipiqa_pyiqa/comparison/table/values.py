@@ -67,12 +67,10 @@ class MethodScores:
 
     @property
     def labels(self) -> list[str]:
-        """The metrics and the protocol's score."""
         return list(dict.fromkeys([*self.columns, *filter(None, [self.protocol.score])]))
 
     @property
     def of_images(self) -> list[str]:
-        """The metrics that score single images."""
         return [label for label in self.columns if label in self.scores]
 
     @property
