@@ -152,7 +152,6 @@ class TestForms:
         assert all(parameter.grad is None for parameter in learned.parameters())  # it is a loss: prompts stay
         assert list(criterion.parameters()) == []
 
-
     def test_prompts_learn_alike_in_both_modes_when_images_have_a_gradient(self, options):
         learned = CLIPIQA("clipiqa+", pretrained=False, context={"n_ctx": 4, "init": "random"}, **options)
         learned.prompt_learner.load_context(learned.prompt_learner.ctx.detach() + 0.01)

@@ -19,6 +19,7 @@ PATH_COLUMNS = (
     *("dist_img", "key", "url"),
 )
 SCORE_COLUMNS = ("score", "mos", "label", "rating", "mean_score", "mean_opinion_score", "mos_quality", "quality_mos")
+GROUP_COLUMNS = ("ref_img", "ref_name", "ref_path", "ref_image", "reference", "ref")
 SPLITS = ("train", "val", "test")
 Columns = tuple[str | int | None, str | int | None, str | int | None]
 
@@ -28,11 +29,12 @@ class TableError(CLIPIQAError):
 
 
 class NamedScore(NamedTuple):
-    """An image in a CSV file: file, score and split."""
+    """An image in a CSV file: file, score, split, and the group that it belongs to, such as its reference."""
 
     file: Path
     score: float
     split: str | None
+    group: str | None = None
 
 
 def read_scores(
@@ -41,6 +43,7 @@ def read_scores(
     root: str | Path | None = None,
     columns: Columns = (None, None, None),
     with_splits: bool = True,
+    group: str | int | None = None,
 ) -> list[NamedScore]:
     """Return a CSV file's images and scores; arguments as for :func:`read_score_table`."""
     path = Path(path).expanduser()
@@ -50,6 +53,9 @@ def read_scores(
     split = None
     if with_splits and (columns[2] is not None or "split" in header):
         split = find_column(path, header, columns[2], ("split",), "split")
+    groups = None
+    if group is not None or {*map(_plain, header)} & {*map(_plain, GROUP_COLUMNS)}:
+        groups = find_column(path, header, group, GROUP_COLUMNS, "group", option="group")
     folder = Path(root).expanduser() if root is not None else path.parent
     found = []
     for line, row in rows:
@@ -62,7 +68,7 @@ def read_scores(
         part = None if split is None else row[split].strip().lower()
         if part not in (None, *SPLITS):
             raise TableError(f"{path}, line {line}: the split {part!r} must be one of {', '.join(SPLITS)}.")
-        found.append(NamedScore(folder / row[name], value, part))
+        found.append(NamedScore(folder / row[name], value, part, None if groups is None else row[groups]))
     return found
 
 

@@ -36,7 +36,8 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
         logger.warning("%s", seen_warning(count, len(seen)))
     elif count:
         rows = [row for row, is_seen in enumerate(seen) if not is_seen]
-        parts = {name: tuple(getattr(table, name)[row] for row in rows) for name in ("paths", "targets", "splits")}
+        lists = {name: getattr(table, name) for name in ("paths", "targets", "splits", "groups")}
+        parts = {name: tuple(values[row] for row in rows if values) for name, values in lists.items()}
         table = replace(table, **parts)  # type: ignore[arg-type]
         table.check_splits(needed)
         logger.warning("left out: %s images that mini was trained on", f"{count:,}")
