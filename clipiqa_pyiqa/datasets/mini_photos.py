@@ -1,12 +1,14 @@
-"""The photos that the bundled ``mini`` was trained on."""
+"""The photos that the bundled ``mini``, learned prompts and heads were trained on."""
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..files.hashes import hash_file
 from .score_table import ScoreTable
@@ -19,6 +21,19 @@ BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos
 def seen_by_mini(paths: Sequence[str | Path]) -> list[bool]:
     """Return for each file, by its hash, whether ``mini`` was trained on it."""
     return [_digest(path) in _known() for path in paths]
+
+
+def written_digests(paths: Sequence[str | Path]) -> str:
+    """Return the files' digests as text, for the metadata of a head or of learned prompts."""
+    return base64.b64encode(b"".join(map(_digest, paths))).decode()
+
+
+def count_learned_from(metric: Any, paths: Sequence[str | Path]) -> int:
+    """Return from how many of the files a metric's head or prompts were learned; 0 if the metric does not know."""
+    learned = getattr(metric, "head", None) or getattr(metric, "prompt_learner", None)
+    text = learned.metadata.get("trained_on", "") if learned is not None else ""
+    known = _split(base64.b64decode(text))
+    return sum(_digest(path) in known for path in paths if known)
 
 
 def seen_warning(count: int, images: int) -> str:
@@ -46,7 +61,10 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
 
 @cache
 def _known() -> frozenset[bytes]:
-    content = LIST.read_bytes()
+    return _split(LIST.read_bytes())
+
+
+def _split(content: bytes) -> frozenset[bytes]:
     return frozenset(content[start : start + BYTES] for start in range(0, len(content), BYTES))
 
 

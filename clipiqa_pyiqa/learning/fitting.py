@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..datasets.mini_photos import look_for_mini_photos
+from ..datasets.mini_photos import look_for_mini_photos, written_digests
 from ..datasets.score_table import ScoreTable, draw_groups, find_score_table
 from ..errors import CLIPIQAError, nearest
 from ..errors.arguments import SharedOptions, checked
@@ -165,6 +165,7 @@ def fit(
         **{"fit_on": fit_on, "data_set": table.name, "rated_photos": str(len(fit_to.shares)), "seed": str(seed)},
         **{"score_range": json.dumps(table.score_range), "lower_better": json.dumps(table.lower_better)},
         **{"scale": "own" if own_scale else "share", "method": best},
+        "trained_on": written_digests([table.paths[row] for row in rows["train"]]),
         "cross_validation": json.dumps({name: found._asdict() for name, found in agreements.items()}),
     }
     tensors = {name: torch.from_numpy(value).float() for name, value in fitted.items()}
