@@ -7,8 +7,10 @@ import io
 import logging
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -55,7 +57,7 @@ class ImageRecord:
 
     Attributes:
         path: The file, or the name of another source.
-        pixels: (3, H, W) uint8, RGB; a view of (H, W, 3) memory.
+        pixels: (3, H, W) RGB, uint8, or fp32 in [0, 1] for an image of floats; a view of (H, W, 3) memory.
         width, height: Size after orientation and before resizing.
         orientation: EXIF orientation in the file; 1 is upright or missing.
         converted: Conversion to 8-bit RGB, such as ``'grey->rgb'``, or ``''``.
@@ -111,11 +113,22 @@ def read_image(
     check_limits(max_side, max_pixels, damaged)
     source = FileSource(os.fspath(source)) if isinstance(source, str | os.PathLike) else source
     path = source.name
-    try:
+    with decoding(path):
         data = source.read()
         digest = hashlib.sha256(data).hexdigest() if sha256 else ""
         rgb, orientation, converted, damage = _decode(path, data, min_side, max_side, max_pixels)
         del data
+    if damage and damaged != "keep":
+        raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED, path)
+    return finished(path, rgb, orientation, converted, apply_exif, max_side, max_pixels, min_side, digest)
+
+
+@contextmanager
+def decoding(path: str) -> Iterator[None]:
+    """Raise ``ImageError`` for every error of decoding."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # pyiqa's data sets set this to True
+    try:
+        yield
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -132,41 +145,58 @@ def read_image(
         raise ImageError("does not fit in memory when decoded", Kind.OUT_OF_MEMORY, path) from error
     except Exception as error:  # for damaged files PIL raises many kinds of errors, from SyntaxError to struct.error
         raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
-    if damage and damaged != "keep":
-        raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED, path)
+
+
+def finished(
+    path: str,
+    rgb: NDArray[Any],
+    orientation: int,
+    converted: str,
+    apply_exif: bool = SharedOptions.apply_exif,
+    max_side: int | None = SharedOptions.max_side,
+    max_pixels: int | None = SharedOptions.max_pixels,
+    min_side: int = MIN_SIDE,
+    sha256: str = "",
+) -> ImageRecord:
+    """Return the record of decoded pixels ``(H, W, 3)``, uint8 or fp32, turned upright and shrunk."""
     if apply_exif and orientation in _UPRIGHT:
         rgb = np.array(Image.fromarray(rgb).transpose(_UPRIGHT[orientation]))
     height, width = rgb.shape[:2]
     scored = _limited(width, height, max_side, max_pixels)
     if scored != (width, height):
         _check_size(path, *scored, min_side, f"the image, shrunk from {width}×{height},")
-        rgb = np.array(Image.fromarray(rgb).resize(scored, Image.Resampling.LANCZOS))
+        rgb = _resized(rgb, scored)
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    return ImageRecord(path, pixels, width, height, orientation, converted, digest)
+    return ImageRecord(path, pixels, width, height, orientation, converted, sha256)
+
+
+def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    if rgb.dtype == np.uint8:
+        return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+    channels = [Image.fromarray(rgb[..., n]).resize(size, Image.Resampling.LANCZOS) for n in range(3)]
+    return np.stack([np.asarray(channel) for channel in channels], axis=-1).clip(0, 1)
 
 
 def _decode(
     path: str, data: bytes, min_side: int, max_side: int | None, max_pixels: int | None
 ) -> tuple[Pixels, int, str, str]:
     """Return pixels, the orientation in the file, conversion and damage."""
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # pyiqa's data sets set this to True
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
-        _check_size(path, image.width, image.height, min_side)
-        set_aside(path, image.width, image.height, _limited(image.width, image.height, max_side, max_pixels))
+        make_room(path, image.width, image.height, max_side, max_pixels, min_side)
         # Loading drops the depth, and turns a TIFF upright: take depth and orientation first. An MPO is not animated.
-        depth, is_animated = _depth(image), image.format != "MPO" and getattr(image, "is_animated", False)
-        orientation = _taken_orientation(path, image) if image.format == "TIFF" else 0
+        depth, is_animated = depth_of(image), image.format != "MPO" and getattr(image, "is_animated", False)
+        orientation = orientation_of(path, image, take=True) if image.format == "TIFF" else 0
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, "")
         if pixels is None:
             image.load()
-        orientation = orientation or _taken_orientation(path, image)
+        orientation = orientation or orientation_of(path, image)
         if pixels is not None and pixels.shape[2] == 3:
             rgb, converted = pixels, ""
         elif pixels is not None:
-            rgb, converted = _rgb_pixels(path, Image.fromarray(pixels[..., 0]), depth)
+            rgb, converted = rgb_pixels(path, Image.fromarray(pixels[..., 0]), depth)
         else:  # PIL gives a TIFF the size of the turned image; a copy has the size of its pixels
             is_turned = image.format == "TIFF" and orientation > 4
-            rgb, converted = _rgb_pixels(path, image.copy() if is_turned else image, depth)
+            rgb, converted = rgb_pixels(path, image.copy() if is_turned else image, depth)
         if is_animated:
             converted = f"{converted}; first frame".lstrip("; ")
         return rgb, orientation, converted, damage
@@ -180,6 +210,14 @@ def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged 
             raise ImageError(f"{name} must be at least {least}; got {value}.")
 
 
+def make_room(
+    path: str, width: int, height: int, max_side: int | None, max_pixels: int | None, min_side: int = MIN_SIDE
+) -> None:
+    """Wait for an image's memory; raise ``ImageError`` if the image is too small, or too large for the memory."""
+    _check_size(path, width, height, min_side)
+    set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
+
+
 def _check_size(path: str, width: int, height: int, min_side: int, cause: str = "it") -> None:
     if min(width, height) < min_side:
         raise ImageError(
@@ -188,23 +226,29 @@ def _check_size(path: str, width: int, height: int, min_side: int, cause: str = 
         )
 
 
-def _taken_orientation(path: str, image: Image.Image) -> int:
-    """Remove the orientation from an image's EXIF data, and return it; return 1 if it is missing or unknown."""
+def orientation_of(path: str, image: Image.Image, take: bool = False) -> int:
+    """Return the EXIF orientation, or 1 if it is missing or unknown; ``take`` removes it from the EXIF data."""
     try:
-        value = image.getexif().pop(_ORIENTATION_TAG, 1)
+        exif = image.getexif()
+        value = (exif.pop if take else exif.get)(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF data raises many kinds of errors
         log.warning("%r has damaged EXIF data (%s): the image is taken as upright", path, reason(error))
         return 1
     return value if value in _UPRIGHT else 1
 
 
-def _depth(image: Image.Image) -> int:
-    """Return the bits per sample, from PIL's name of the raw layout, such as 'RGB;16B'."""
+def depth_of(image: Image.Image) -> int:
+    """Return the bits per sample, from PIL's name of the raw layout, such as 'RGB;16B'; the layout is lost on loading.
+
+    PIL's mode 'I' has 32 bits, but is also the mode of 16-bit PNG (in older versions) and PGM.
+    """
     layouts = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
+    if ";32" in layouts or (image.mode == "I" and not layouts and image.format not in ("PNG", "PPM")):
+        return 32
     return 16 if ";16" in layouts else 12 if ";12" in layouts else 8
 
 
-def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
+def rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
     width, height = image.size
     rows, converted = max(1, _STRIP // width), ""
     pixels = np.empty((height, width, 3), np.uint8)
@@ -217,7 +261,7 @@ def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]
 
 def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _from_deep_grey(path, image, shift=4 if depth == 12 else 8), f"{12 if depth == 12 else 16}-bit grey->rgb"
+        return _from_deep_grey(path, image, depth), f"{12 if depth == 12 else 16}-bit grey->rgb"
     kind = f"{depth}-bit " * (depth > 8) + _KINDS.get(image.mode, image.mode)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         rgba = image.convert("RGBA")
@@ -228,13 +272,13 @@ def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str
     return image.convert("RGB"), f"{kind}->rgb"
 
 
-def _from_deep_grey(path: str, image: Image.Image, shift: int) -> Image.Image:
+def _from_deep_grey(path: str, image: Image.Image, depth: int) -> Image.Image:
     samples = np.asarray(image)
-    if image.mode == "F" or samples.min() < 0 or samples.max() > 65535:
+    if image.mode == "F" or depth == 32 or samples.min() < 0:
         samples_kind = "floating-point" if image.mode == "F" else "32-bit"
         problem = f"has {samples_kind} samples, whose value of white is unknown; save the image with 8 or 16 bits"
         raise ImageError(problem, Kind.UNCLEAR_SCALE, path)
-    return Image.fromarray((samples >> shift).astype(np.uint8)).convert("RGB")
+    return Image.fromarray((samples >> (4 if depth == 12 else 8)).astype(np.uint8)).convert("RGB")
 
 
 def _limited(width: int, height: int, max_side: int | None, max_pixels: int | None) -> tuple[int, int]:
