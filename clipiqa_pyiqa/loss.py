@@ -164,7 +164,7 @@ class CLIPIQALoss(nn.Module):
         if self.nan == "propagate":
             finite = pred.detach().isfinite().flatten(1).all(1)
             unusable = torch.ones_like(finite, dtype=pred.dtype).masked_fill(~finite, math.nan)  # factors of images
-            # The network sees no NaN. The product makes all of the image's gradient NaN, also what is clamped or cropped.
+            # The network sees no NaN; the product makes all of the image's gradient NaN, also where it is clamped.
             marked = pred * unusable.view(-1, 1, 1, 1)
             pred = torch.where(finite.view(-1, 1, 1, 1), marked, self.input_range[0])
         images = self._prepare(pred)

@@ -61,7 +61,7 @@ def run(
     device = start(store)
     import numpy as np
 
-    from ..learning.fitting import fit
+    from ..learning.fitting import FitAgreement, fit
     from ..metric import CLIPIQA
 
     # cross-validation needs no split
@@ -90,7 +90,7 @@ def run(
         found |= {f"{images}, zero-shot": result.before[split], images: agreement}
     for name, reduced in (("median", np.median), ("lowest", np.min), ("highest", np.max)):
         if result.splits:
-            found[f"{splits} random splits of 80 and 20 %, {name}"] = reduced(result.splits, axis=0)
+            found[f"{splits} random splits of 80 and 20 %, {name}"] = FitAgreement(*reduced(result.splits, axis=0))
     rows = [(name, *(f"{number:.4f}" for number in agreement)) for name, agreement in found.items()]
     print("\n".join(aligned([("", "SROCC", "PLCC", "RMSE (scores from 0 to 1)"), *rows])))
     print(f"{result.head.method} is chosen" + ": ridge must be clearly better than affine" * (method == "auto"))

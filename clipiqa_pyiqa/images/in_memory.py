@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..clip.inputs import OVERSHOOT
 from ..errors import ImageError, Kind, shown
 from .reader import ImageRecord, decoding, depth_of, finished, make_room, orientation_of, read_image, rgb_pixels
 
@@ -64,10 +65,13 @@ class MemoryImage:
             return finished(name, pixels.cpu().numpy(), 1, converted, **limits)
 
     def tensor(self) -> Tensor:
-        """Return ``(3, H, W)`` in fp32 in [0, 1], on a tensor's own device. Raises as :meth:`load`."""
+        """Return ``(3, H, W)`` in fp32 in [0, 1], on a tensor's own device. Raises as :meth:`load`.
+
+        Floats may lie 0.5 outside [0, 1], as networks overshoot, and are clamped.
+        """
         image = _out_of_dict(self.image)
         if isinstance(image, Tensor | np.ndarray):
-            pixels = _rgb(self.name, _samples(self.name, image))[0].permute(2, 0, 1)
+            pixels = _rgb(self.name, _samples(self.name, image), OVERSHOOT)[0].permute(2, 0, 1)
         else:
             pixels = self.load().pixels
         return pixels if pixels.is_floating_point() else pixels.float() / 255
@@ -133,13 +137,13 @@ def _samples(name: str, image: Any) -> Tensor:
     return samples if fitting == [2] else samples.permute(1, 2, 0)
 
 
-def _rgb(name: str, samples: Tensor) -> tuple[Tensor, str]:
+def _rgb(name: str, samples: Tensor, slack: float = _ROUNDING) -> tuple[Tensor, str]:
     """Return ``(H, W, 3)`` in uint8, or in fp32 in [0, 1], and the conversion."""
     depth = ""
     if samples.dtype == torch.uint16:
         samples, depth = (samples.to(torch.int32) >> 8).to(torch.uint8), "16-bit "
     elif samples.is_floating_point():
-        samples = _in_range(name, samples.float())
+        samples = _in_range(name, samples.float(), slack)
     elif samples.dtype != torch.uint8:
         kind = str(samples.dtype).removeprefix("torch.")
         problem = f"has {kind} samples, whose value of white is unknown: pass uint8, uint16 or floats in [0, 1]"
@@ -155,9 +159,9 @@ def _rgb(name: str, samples: Tensor) -> tuple[Tensor, str]:
     return samples.expand(-1, -1, 3).contiguous(), converted
 
 
-def _in_range(name: str, samples: Tensor) -> Tensor:
+def _in_range(name: str, samples: Tensor, slack: float) -> Tensor:
     low, high = (bound.item() for bound in samples.aminmax()) if samples.numel() else (0.0, 0.0)
-    if low >= -_ROUNDING and high <= 1 + _ROUNDING:
+    if low >= -slack and high <= 1 + slack:
         return samples.clamp(0, 1)
     if not samples.isfinite().all():
         raise ImageError("has NaN or infinite values", Kind.NOT_FINITE, name)

@@ -146,7 +146,7 @@ def test_copies_of_a_reference_are_not_both_fitted_and_predicted(copies, store, 
 def test_splits_are_printed_and_written_as_a_table_that_can_be_read(copies, store, tmp_path, capsys):
     command = ["fit", str(copies), "--out", str(tmp_path / "head.safetensors"), "--group", "scene", "--splits", "3"]
     command += ["--method", "affine", "--backbone", "mini", "--features", str(store), "--device", "cpu", "--quiet"]
-    assert main(command + ["--splits-out", str(tmp_path / "splits.csv"), "--lower-better"]) == 0
+    assert main([*command, "--splits-out", str(tmp_path / "splits.csv"), "--lower-better"]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"3 random splits of 80 and 20 %, median +-?0\.\d{4} ", printed) and "zero-shot" in printed
     read = read_score_table(

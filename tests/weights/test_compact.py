@@ -64,7 +64,7 @@ def test_an_incomplete_file_is_refused(compact: Path, tmp_path: Path, change: Ca
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a machine without a GPU is needed")
 def test_a_missing_gpu_is_not_the_files_fault(metric: CLIPIQA) -> None:
-    with pytest.raises((AssertionError, RuntimeError), match="CUDA|NVIDIA"):
+    with pytest.raises((AssertionError, RuntimeError), match=r"CUDA|NVIDIA"):
         metric.clip.image_tower(torch.device("cuda"), torch.float32)
 
 
