@@ -18,22 +18,11 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 import pytest
+from at_hand import SHARED_FOLDER
 from filelock import FileLock
 from forked import Forked
 from seeded import save_seeded, set_depth
 from seeded_compact import save_compact
-
-QUICK = {  # files of `pytest -m quick`, beside single tests with that marker: every room, no process, no network
-    *("cli/test_fields.py", "cli/test_grammar.py", "comparison/test_gate.py"),
-    *("comparison/test_pictures.py", "datasets/test_score_table.py"),
-    *("experiments/test_experiment_configs.py", "faults/test_odd_calls.py"),
-    *("files/test_yaml.py", "images/test_batches.py", "images/test_images.py", "images/test_jpeg_damage.py"),
-    *("learning/test_prompt_search.py", "maps/test_places.py", "prompts/test_antonym.py", "prompts/test_prompts.py"),
-    *("ranking/test_rank.py", "scoring/test_results.py", "sources/test_recorded.py"),
-    *("stats/test_bootstrap.py", "stats/test_correlation.py", "stats/test_paired_means.py", "test_piq.py"),
-    *("test_reward.py", "test_short_ways.py", "test_types.py", "torchmetrics/test_theirs.py"),
-    "weights/test_compact.py",
-}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,9 +39,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.relative_to(Path(__file__).parent).as_posix() in QUICK:
-            item.add_marker("quick")
     for item in items if not config.getoption("long") else ():
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="a larger form: --long"))
@@ -155,10 +141,9 @@ def exported_mini(browser_page: ModuleType, once: Once) -> Any:
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of larger test images that is not part of the repository."""
-    folder = Path(os.environ.get("CLIPIQA_SHARED", Path(__file__).parents[2] / "shared"))
-    if not (folder / "data").is_dir():
-        pytest.skip(f"the larger test images are not at hand: no folder {folder.name}/data beside the checkout")
-    return folder
+    if not (SHARED_FOLDER / "data").is_dir():
+        pytest.skip(f"the larger test images are not at hand: there is no {SHARED_FOLDER.name}/data (CLIPIQA_SHARED)")
+    return SHARED_FOLDER
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ import clipiqa_pyiqa
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
 from clipiqa_pyiqa.piq import CLIPIQA
 
+pytestmark = pytest.mark.quick
+
 BYTES = torch.randint(256, (3, 3, 64, 80), generator=torch.Generator().manual_seed(5))
 OURS = clipiqa_pyiqa.CLIPIQA(backbone="mini").eval()
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError
 from clipiqa_pyiqa.reward import CLIPIQAReward
 
+pytestmark = pytest.mark.quick
+
 IMAGES = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 

@@ -12,6 +12,8 @@ import torch
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, score_paths
 from clipiqa_pyiqa.errors import ImageError
 
+pytestmark = pytest.mark.quick
+
 PHOTOS = Path(__file__).parent / "data"
 
 

@@ -9,6 +9,8 @@ import pytest
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.errors import CLIPIQAError
 
+pytestmark = pytest.mark.quick
+
 
 def values(hint: Any) -> set[Any]:
     """Every value in a union of Literals."""

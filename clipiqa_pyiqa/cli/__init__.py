@@ -13,11 +13,11 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO, cast
 
-from ..errors import CLIPIQAError, is_out_of_memory
+from ..errors import CLIPIQAError, ConfigError, is_out_of_memory
 from ..files.names import plain_lines
 from ..version import __version__
 from .options.parser import Parser, call
-from .options.terminal import Messages, Terminated, drop, sigterm_as_interrupt, speaking
+from .options.terminal import Messages, Terminated, drop, in_shell, sigterm_as_interrupt, speaking
 
 COMMANDS = {
     "demo": "score bundled photos and degraded versions of them, without any download",
@@ -37,7 +37,7 @@ COMMANDS = {
     "radar": "draw the look and feel of images on radar charts",
     "sweep": "test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps",
     "pairs": "test whether the better of two versions of an image scores higher",
-    "rank": "find the best and the worst images of a folder, by any question",
+    "rank": "find the best and the worst photos; copy, move, rate or browse them",
     "agreement": "test whether the metric chooses between two images as people do",
 }
 
@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 success, 1 some inputs failed or the output was closed, 2 bad input or a full disk, 130 Ctrl-C, 143 SIGTERM.
     """
+    # before torch is loaded, which reads it: waiting threads sleep and leave the CPU to other programs
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # the stream is closed
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             finally:
                 sys.stdout.flush()
         except CLIPIQAError as error:
-            code, message = 2, f"error: {error}"
+            code, message = 2, f"error: {error if isinstance(error, ConfigError) else in_shell(str(error))}"
         except KeyboardInterrupt as error:
             code = 143 if isinstance(error, Terminated) else 130
             message = f"interrupted: {'; '.join(str(arg) for arg in error.args)}".strip(": ")
@@ -76,8 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            words = "the memory does not suffice: use smaller images, a smaller batch_size or fewer workers."
-            code, message = 2, f"error: {words}"
+            words = "the memory does not suffice: use smaller images, a smaller batch_size or fewer `workers`."
+            code, message = 2, f"error: {in_shell(words)}"
         if message:
             print(" ".join(filter(None, ("clipiqa", args.command))) + f": {plain_lines(message)}", file=sys.stderr)
     return code

@@ -11,9 +11,9 @@ from .options.model import start
 from .options.terminal import Bar
 
 EXPLANATION = """\
-Scores are between 0 and 1; a high score is good. (A high noisiness means a clean photo, as in the paper.)
+Scores are between 0 and 1; a high score is good (noisiness: high = clean).
 
-The scores come from the small CLIP in the package (backbone='mini'). This CLIP was trained on ImageNet, 4,023 photos
+The scores come from the small CLIP in the package (--backbone mini). This CLIP was trained on ImageNet, 4,023 photos
 with human scores (BIQ2021) and photos degraded by known amounts. The paper's CLIP-IQA downloads its CLIP, RN50 (about
 400 MB), once:  clipiqa score YOUR_PHOTOS   or, in Python,  pyiqa.create_metric('clipiqa')
 """

@@ -26,5 +26,5 @@ def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = Fa
     from ..experiments.radar_chart import radar
 
     if bool(run.prompts) + look + feel > 1:
-        raise OptionError("look, feel and prompts each name the questions: give one of the three.")
+        raise OptionError("`look`, `feel` and `prompts` each name the questions: give one of the three.")
     return run.report(radar, paths, run.parsed(None), kind="look" if look else "feel" if feel else None)

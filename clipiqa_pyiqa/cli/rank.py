@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, counted
 from .options.experiment import AskingRun
@@ -16,6 +16,12 @@ from .options.terminal import Bar, aligned, note, tell
 
 if TYPE_CHECKING:
     from ..ranking.picking import Photos
+
+
+_NOT_OF_SHARDS = (
+    *("copy_to", "move_to", "link_to", "only_photos", "paths", "page", "stars", "selected", "columns", "root", "count"),
+    *("out", "prompts"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,104 +42,149 @@ class Order:
     lower_better: bool = False
     higher_better: bool = False
 
+    @property
+    def direction(self) -> bool | None:
+        if self.lower_better and self.higher_better:
+            raise OptionError("lower_better and higher_better exclude each other: give one of the two.")
+        return True if self.lower_better else False if self.higher_better else None
+
 
 @dataclass(frozen=True)
 class Picked:
     """Picked photos.
 
     Args:
-        worst: pick the N worst photos
-        best: pick the N best photos
-        below (X): pick the photos worse than X; 10% picks the worst 10%
+        worst (N|P%): pick the N worst photos, or the worst P percent
+        best (N|P%): pick the N best photos, or the best P percent
+        below (X|P%): pick photos worse than X, or the worst P percent
+        above (X|P%): pick photos at least as good as X, or all but the worst P percent
+        drop_worst (P%): pick all photos but the worst P percent
         paths: print only paths of picked photos
         null (-0): with --paths: end each path with a NUL byte, for xargs -0
         copy_to (DIR): copy picked photos into a folder
         move_to (DIR): move picked photos into a folder
         link_to (DIR): link to picked photos from a folder
+        only_photos: leave the RAW files and XMP files of picked photos where they are
         write_shards (DIR): write new shards that hold only the picked images
-        above (X): with --write-shards: pick images with a score of at least X; 10% leaves out the lowest 10%
-        drop_worst (P%): with --write-shards: leave out the worst P%
+        partial: for a folder of results by shard: accept results of a part of the shards
     """
 
-    worst: int | None = None
-    best: int | None = None
+    worst: str | None = None
+    best: str | None = None
     below: str | None = None
+    above: str | None = None
+    drop_worst: str | None = None
     paths: bool = False
     null: bool = False
     copy_to: Path | None = None
     move_to: Path | None = None
     link_to: Path | None = None
+    only_photos: bool = False
     write_shards: Path | None = None
-    above: str | None = None
-    drop_worst: str | None = None
+    partial: bool = False
+
+    def cuts(self) -> dict[str, Any]:
+        from ..scoring.cuts import CUTS
+
+        return {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
+
+    def folders(self) -> dict[str, Path]:
+        """Return ``copy``, ``move`` or ``link`` -> folder."""
+        return {name: into for name in ("copy", "move", "link") if (into := getattr(self, f"{name}_to")) is not None}
+
+
+@dataclass(frozen=True)
+class Rated:
+    """Stars.
+
+    Args:
+        stars: write one to five stars by score into XMP files beside the photos; --overwrite replaces stars
+        star_shares (P,P,P,P,P): percent of photos with one, two, three, four and five stars
+    """
+
+    stars: bool = False
+    star_shares: str = "10,20,40,20,10"
 
 
 def run(
     run: AskingRun,
     order: Order,
     picked: Picked,
+    rated: Rated,
     sources: Sequence[str] = (),
     *,
-    count: int = 10,
+    count: int | None = None,
     undo: Path | None = None,
     page: Path | None = None,
+    selected: bool = False,
 ) -> int:
-    """Find the best and the worst images of a folder, by any question (paper's Fig. 3, 6, 8 and 9).
+    """Find the best and the worst photos, and sort them out.
 
-    PATH names folders to score, or a score file (csv, jsonl, parquet) of any tool. For folders, --out DIR receives
-    ranking.csv and rank-QUESTION.png. --copy-to, --move-to and --link-to overwrite no file; --undo undoes them.
+    PATH names folders of photos, which are scored first;
+    or scores: a file (csv, jsonl, parquet) of any tool, or
+    a folder of results by shard.
+
+    No file is overwritten. RAW and XMP files go along with
+    their photos. --undo puts files back, and takes stars
+    away.
 
     examples:
-      clipiqa rank spaq/ --out rank/
+      clipiqa rank photos/ --backbone mini
+      clipiqa rank photos/ --worst 20% --move-to rejected/
+      clipiqa rank photos/ --out rank/ --page rank/
+      clipiqa rank photos/ --stars
+      clipiqa rank scores.csv --by niqe --best 10 --paths
       clipiqa rank results/ --above 0.6 --write-shards kept/
-      clipiqa rank scores.parquet --by sharpness --below 0.3 --paths
-      clipiqa rank scores.csv --worst 20 --move-to rejected/
-      clipiqa rank --undo rejected/clipiqa-undo-20260131-120000.jsonl
 
     Args:
-        sources (PATH): folders, images, quoted globs; or a score file; for --write-shards: folder of results by shard
-        count: number of best images to show, and of worst images
-        undo (LIST): undo --copy-to, --move-to or --link-to, which wrote the file LIST
+        sources (PATH): folders, images, quoted globs; or a score file, or a folder of results by shard
+        count: number of best images to show, and of worst images; default: 10
+        undo (LIST): undo what wrote the file LIST
         page (DIR): folder for browse.html, a page of all photos
+        selected: pick the photos PATH themselves, without scoring them
     """
-    from ..ranking import transfers
-
     if undo is not None:
-        back, problems = transfers.undo(undo)
-        for line in (f"{counted(back, 'photo')} put back", *problems):
+        from ..ranking.transfers import undo as put_back
+
+        back, problems = put_back(undo)
+        for line in (f"{counted(back, 'file')} put back", *problems):
             tell(line)
         return 1 if problems else 0
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
+    cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
     if picked.write_shards is not None:
-        return _write_shards(sources, picked.write_shards, order.by, picked)
-    if picked.above is not None or picked.drop_worst is not None:
-        raise OptionError("above and drop_worst pick images of shards: add --write-shards DIR.")
-    taking = {name: folder for name, folder in vars(picked).items() if name.endswith("_to") and folder is not None}
-    is_picking = picked.worst is not None or picked.best is not None or picked.below is not None
-    if (picked.paths or taking) and not is_picking:
-        raise OptionError("no photo is picked: add --worst N, --best N or --below X.")
+        others = {**vars(order), **vars(picked), **vars(rated), "count": count, "page": page, "selected": selected}
+        return _write_shards(sources, order, picked, {**others, "out": run.out, "prompts": run.prompts})
+    if (picked.paths or folders) and not (cuts or selected):
+        raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
+    if selected:
+        from ..ranking.picking import on_disk
+
+        _take({"": list(map(on_disk, sources))}, picked)
+        return 0
+    import pandas
+
     from ..ranking.folder_ranking import rank
-    from ..ranking.picking import Photos, pick
+    from ..ranking.picking import Photos
     from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
 
     ranking = None
     if len(sources) == 1 and is_score_file(sources[0]):
         if run.prompts or run.out is not None:
-            raise OptionError("prompts and out need images, but a score file holds scores: leave out prompts and out.")
+            raise OptionError("--prompts and --out need images, but a score file holds scores: leave them out.")
         key, columns = next(iter(order.columns), None), order.columns[1:]
-        scores = read_any_scores(sources[0], key=key, columns=columns or None)
+        scores = read_any_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
     elif order.columns or order.root is not None:
-        raise OptionError(f"columns and root need a score file; got {sources[0]!r}.")
-    elif not is_picking and page is None:
-        return run.report(rank, sources, run.parsed(), count=count)
+        raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
+    elif not cuts and page is None and not rated.stars:
+        return run.report(rank, sources, run.parsed(), count=count or 10)
     else:
-        ranking = run.result(rank, sources, run.parsed(), count=count)
+        ranking = run.result(rank, sources, run.parsed(), count=count or 10)
         scales = scales_of(ranking.provenance)
         scores = AnyScores("", ranking.frame, ranking.provenance, ranking.failed, scales=scales, ours=True)
-    lower_better = True if order.lower_better else False if order.higher_better else None
-    photos = Photos(scores, order.by or scores.columns[0], lower_better, order.root)
+    photos = Photos(scores, order.by or scores.columns[0], direction, order.root)
     if page is not None:
         from ..ranking.page import write_browser
 
@@ -141,43 +192,72 @@ def run(
         with Bar(unit="photo") as bar:
             written = write_browser(photos, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show)
         note(f"the page is {written}")
-    if is_picking:
-        chosen = pick(photos, worst=picked.worst, best=picked.best, below=_cut(photos, picked.below))
-    else:
-        chosen = pick(photos, worst=count, best=count)
-    paths = [photos.path(str(name)) for name in chosen.index]
-    for name, folder in taking.items():
-        done, undo_list = transfers.transfer(paths, folder, name.removesuffix("_to"))
-        tell(f"{counted(len(done), 'photo')} in {folder}; --undo {str(undo_list)!r} puts them back")
+    code = _give_stars(photos, rated.star_shares, run.overwrite) if rated.stars else 0
+    worst, best = photos.ends(**(cuts or {"worst": count or 10, "best": count or 10}))
+    both = pandas.concat([worst, best])
+    if picked.paths or folders:
+        ends: dict[str, pandas.Series] = (
+            {"worst": worst, "best": best} if {"worst", "best"} <= cuts.keys() else {"": both}
+        )
+        _take({end: [photos.path(str(name)) for name in chosen.index] for end, chosen in ends.items()}, picked)
+    elif cuts or (page is None and not rated.stars):
+        note(f"{photos.by}: {photos.direction}")
+        flags = scores.flags
+        rows = [(f"{score:.4f}", str(name), flags.get(str(name), "")) for name, score in both.items()]
+        print("\n".join(aligned([(photos.by, "path", ""), *rows])))
+    return max(code, 0 if ranking is None else run.conclude(ranking))
+
+
+def _take(parts: Mapping[str, Sequence[str]], picked: Picked) -> None:
+    """Copy, move or link photos, and print their paths; ``parts`` are the sub-folders."""
+    from ..ranking.transfers import transfer
+
+    paths = [path for part in parts.values() for path in part]
+    for action, folder in picked.folders().items():
+        done, undo_list = transfer(parts, folder, action, only_photos=picked.only_photos)
+        more = len(done) - len(set(paths))
+        along = f", with {counted(more, 'file')} of theirs" if more else ""
+        tell(f"{counted(len(done) - more, 'photo')} in {folder}{along}; --undo {str(undo_list)!r} puts them back")
     if picked.paths:
         end = b"\0" if picked.null else b"\n"
         sys.stdout.buffer.write(b"".join(os.fsencode(path) + end for path in paths))
-    elif not taking and (is_picking or page is None):
-        note(f"{photos.by}: {photos.direction}")
-        flags = scores.flags
-        rows = [(f"{score:.4f}", str(name), flags.get(str(name), "")) for name, score in chosen.items()]
-        print("\n".join(aligned([(photos.by, "path", ""), *rows])))
-    return 0 if ranking is None else run.conclude(ranking)
 
 
-def _cut(photos: Photos, below: str | None) -> float | None:
-    from ..scoring.cuts import value_of
+def _give_stars(photos: Photos, shares: str, overwrite: bool) -> int:
+    from ..ranking.stars import give_stars
 
-    if below is None:
-        return None
-    is_share = below.strip().endswith("%")
-    sign = -1 if is_share and photos.direction.lower_better else 1  # 10% means the worst 10%, even if low is good
-    return sign * value_of(below, sign * photos.scores.frame[photos.by], "below")
+    try:
+        numbers = [float(share) for share in shares.split(",")]
+    except ValueError:
+        numbers = []
+    found = give_stars(photos, numbers, overwrite=overwrite)
+    undoing = f"; --undo {str(found.undo_list)!r} takes them away" if found.given else ""
+    tell(f"{counted(len(found.given), 'photo')} given stars, {found.kept:,} left with theirs{undoing}")
+    for problem in found.problems:
+        tell(problem)
+    return 1 if found.problems else 0
 
 
-def _write_shards(sources: Sequence[str], into: Path, by: str | None, picked: Picked) -> int:
+def _write_shards(sources: Sequence[str], order: Order, picked: Picked, others: Mapping[str, object]) -> int:
     from ..scoring.shards.filtered import filter_shards
 
     if len(sources) != 1:
         raise OptionError("write_shards needs one PATH: the folder of results by shard that clipiqa score wrote.")
-    cuts = {name: getattr(picked, name) for name in ("above", "below", "drop_worst", "worst")}
+    if given := [name for name in _NOT_OF_SHARDS if others[name]]:
+        raise OptionError(
+            f"write_shards writes shards and does nothing else: leave out `{given[0]}`, or give it in a second "
+            "call of clipiqa rank, without write_shards."
+        )
     with Bar(unit="shard") as bar:
-        found = filter_shards(sources[0], into, column=by, progress=bar.show, **cuts)
+        found = filter_shards(
+            sources[0],
+            Path(str(picked.write_shards)),
+            column=order.by,
+            lower_better=order.direction,
+            partial=picked.partial,
+            progress=bar.show,
+            **picked.cuts(),
+        )
     for sentence in found.sentences():
         tell(sentence)
     return 1 if found.problems else 0

@@ -14,7 +14,7 @@ from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions
 from ..scoring.result_files import Output, ResultWriter, format_of
 from .options.experiment import frame_as_text
-from .options.model import Kept, LearnedQuestions, Model, build_metrics, start
+from .options.model import Kept, LearnedQuestions, Model, start
 from .options.terminal import Bar, note, on_interrupt, stored, tell
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Shards:
         keep: copy these Parquet columns, .json keys, or sidecar files of these suffixes
         image_column: column of images or features in Parquet files; default: detected
         embeddings: score stored image features (.npy, .npz, lists in Parquet)
-        part (I/N): score part I of N parts of the shards; default: a SLURM array's task, or all
+        part (I/N): score part I of N parts of the shards; slurm: the part of this task of a SLURM array
         engine: score in this process, or on a Ray cluster
     """
 
@@ -66,9 +66,12 @@ def run(
     paths: Sequence[str] = (),
     *,
     metrics: list[str] | None = None,
+    trust_weights: bool = False,
+    strict: bool = False,
     null: bool = False,
     format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
     merge: Path | None = None,
+    partial: bool = False,
 ) -> int:
     """Score photos: files, folders, globs or a list on standard input.
 
@@ -79,21 +82,24 @@ def run(
       clipiqa score photos/ holiday.jpg
       clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
       find . -name '*.png' -print0 | clipiqa score -0 - --out scores.parquet --resume
-      clipiqa score photos/ --metrics clipiqa laion_aes maclip --out scores.csv
+      clipiqa score photos/ --metrics clipiqa niqe brisque 'mine=niqe:pretrained_model_path=FILE' --out scores.csv
       clipiqa score 'shards/{000..099}.tar' --keep caption --out results/
       clipiqa score --merge results/ --out scores.parquet
 
     Args:
         paths (PATH): file, folder, quoted glob or pattern of shards, Parquet file, s3://…, or - for a list on stdin
-        metrics (-m METRIC): CLIP-based metrics of pyiqa: [COLUMN=]NAME[:KEY=VALUE,…]
+        metrics (-m METRIC): pyiqa's metrics that score single images: [COLUMN=]NAME[:KEY=VALUE,…]
+        trust_weights: with --metrics: load files and URLs that could run code
+        strict: with --metrics: stop early if a metric cannot be built
         null (-0): file names on stdin end with a NUL byte
         format: output format; default: the suffix of --out, or a table
         merge (DIR): join the results by shard in this folder into the file --out
+        partial: with --merge: accept results of a part of the shards
     """
     from ..sources.finding import find_shards
 
     if merge is not None:
-        return _merge(merge, paths, kept)
+        return _merge(merge, paths, kept, partial)
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     kept.check()
@@ -105,7 +111,7 @@ def run(
     columns = None if metrics else questions.columns()
     by_shard = format is None and _is_folder(kept.out)
     if not by_shard and replace(shards, image_column=None) != Shards():
-        raise OptionError("keep, embeddings, part and engine need results by shard: name a folder, --out DIR/.")
+        raise OptionError("--keep, --embeddings, --part and --engine need results by shard: name a folder, --out DIR/.")
     output = None
     if kept.out and not by_shard:
         output = Output(kept.out, format or format_of(kept.out), kept.resume, kept.overwrite)
@@ -124,8 +130,9 @@ def run(
     from ..scoring.score import score_paths
     from ..scoring.shards.run import score_sources
 
-    metric: Any = build_metrics(metrics, device) if metrics else questions.metric(model, device)
+    metric: Any = metrics or questions.metric(model, device)
     options: dict[str, Any] = {"device": device, **images.keywords()}
+    options |= {"trust_weights": trust_weights, "strict": strict}
     again = "the same command continues with the shards that have no result"
     with on_interrupt(again) if by_shard else stored(kept.out), Bar("shard" if by_shard else "image") as bar:
         if kept.out and by_shard:
@@ -141,13 +148,15 @@ def run(
 
             done = score_sources(metric, found, columns, progress=show, **options)
             _report(done)
-            return 1 if done.counts.failed or done.unread else 0
+            return 1 if done.counts.failed or done.unread or done.absent else 0
         run = score_paths(metric, found.items, columns, out=output, **options)
         todo = [printable(item.name) for item in found.items] if run.names is None else run.names
-        if run.kept:
-            note(f"{run.kept:,} done before{'' if found.has_shards else f', {len(todo):,} to go'}")
+        if run.earlier and not found.has_shards:
+            note(run.earlier.sentence)
         writer = None if output else ResultWriter(sys.stdout.buffer, format or "table", run.header, todo)
         code = _follow(run, writer, None if found.has_shards else len(todo), bar)
+        if run.earlier and found.has_shards:  # known once they are read
+            note(run.earlier.sentence)
     if skipped := skipped_note(found.skipped):
         note(skipped)
     return code
@@ -179,21 +188,17 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
     return 1 if failed else 0
 
 
-def _merge(folder: Path, paths: Sequence[str], kept: Kept) -> int:
+def _merge(folder: Path, paths: Sequence[str], kept: Kept, partial: bool) -> int:
     from ..scoring.shards.summary import merge_shards
 
     if paths:
-        raise OptionError("merge joins results and scores no images: leave out the paths.")
-    found = merge_shards(folder, kept.out, overwrite=kept.overwrite)
-    _report(found)
-    return 0 if found.is_whole else 1
+        raise OptionError("--merge joins results and scores no images: leave out the paths.")
+    _report(merge_shards(folder, kept.out, overwrite=kept.overwrite, partial=partial))
+    return 0
 
 
 def _report(found: ShardedResult) -> None:
     for sentence in found.sentences():
-        (tell if found.unread else note)(sentence)
+        (tell if found.unread or found.absent or found.notes() else note)(sentence)
     if found.counts.scored:
-        frame = found.quantiles()
-        low, high = found.counts.range
-        frame[f"{low:g} to {high:g}"] = list(map(found.histogram_line, frame.index))
-        note("\n" + frame_as_text(frame.reset_index(names=""), {}))
+        note("\n" + frame_as_text(found.quantiles().reset_index(names=""), {}))

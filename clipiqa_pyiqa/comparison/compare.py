@@ -8,10 +8,10 @@ import math
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas
 import torch
@@ -20,20 +20,41 @@ from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.mini_photos import count_learned_from, seen_by_mini, seen_warning
 from ..datasets.published_correlations import SOURCES
 from ..datasets.specification import CompareError
-from ..errors import counted, first_of
+from ..errors import counted
 from ..errors.arguments import SharedOptions, checked
-from ..files.journal import JournalFolder
 from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
+from ..images.reader import ImageRecord
+from ..images.source import FileSource
 from ..metric import choice, find_device
+from ..scoring.engine import Options
+from ..scoring.metrics import BuiltMetric, MetricSet, MetricSpec, build_or_explain, check_weights, parse_metrics
+from ..scoring.stored import Progress, ScoreStore, StoredScore, open_store, score_missing
 from .data_set_results import DataSetResult, MetricResult
-from .metrics import BuiltMetric, MetricSpec, build_or_explain, check_weights, parse_metrics
 from .results import Comparison, check_results
-from .scorers import UNREADABLE, Options, Progress, ScoreStore, StoredScore, kept_random_state, score_data_set
 
 _PACKAGES = ("clipiqa-pyiqa", "pyiqa", "torch", "torchvision", "open_clip_torch", "pillow", "numpy", "scipy")
 log = logging.getLogger("clipiqa_pyiqa")
+
+
+@dataclass(frozen=True)
+class _Item:
+    """An image of a data set."""
+
+    data: DataSet
+    index: int
+    kept: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    def name(self) -> str:
+        return self.data.paths[self.index]
+
+    def stamp(self) -> str | None:
+        return self.data.stamp(self.index) if self.data.stamp else FileSource(self.name).stamp()
+
+    def load(self) -> ImageRecord:
+        return ImageRecord.of(self.name, self.data.load(self.index))
 
 
 @checked
@@ -63,7 +84,7 @@ def compare(
     """Return scores of metrics on data sets, and their correlations with human opinion.
 
     Args:
-        metrics: See :func:`~clipiqa_pyiqa.comparison.metrics.parse_metrics`.
+        metrics: See :func:`~clipiqa_pyiqa.scoring.metrics.parse_metrics`.
         data_sets: See :func:`~clipiqa_pyiqa.datasets.data_sets.parse_data_sets`.
         out: Folder for scores; None stores nothing.
         data_root: Folder that pyiqa's data set configurations call ``./datasets``.
@@ -78,7 +99,7 @@ def compare(
         trust_weights: Let pyiqa load any file or URL in options; these files can run code.
         strict: Raise before scoring if a metric cannot be built.
         without_mini_photos: Leave out the training photos of ``mini`` if a metric uses this CLIP.
-        progress: See :data:`~clipiqa_pyiqa.comparison.scorers.Progress`.
+        progress: See :data:`~clipiqa_pyiqa.scoring.stored.Progress`.
         settings: More names and values for the record of the run.
 
     Returns:
@@ -93,7 +114,7 @@ def compare(
     choice("published", published, {name: name for name in ("", *SOURCES)})
     choice("fit_parameters", fit_parameters, {4: 4, 5: 5})
     where, report = find_device(device), progress or (lambda *_: None)
-    options = Options(where, batch_size, workers or default_workers(), seed, report)
+    options = Options(where, batch_size, workers or default_workers(), seed)
     folder = None
     if out is not None:
         inputs = [path for data in sets for path in (*data.paths, data.table)]
@@ -105,27 +126,21 @@ def compare(
         results = []
         for data in sets:
             parts = folder and folder / "parts" / f"{file_name(data.name)}-{data.identity}"
-            store: ScoreStore = JournalFolder(parts, StoredScore)
-            if overwrite:
-                store.clear()
-            store.load()
-            if store.damaged:
-                log.warning("damaged lines, whose scores are computed again: %s.", first_of(store.damaged))
+            store = open_store(parts, overwrite)
             if has_mini and data.mos is not None:
                 data = _mark_mini_photos(data, without_mini_photos)
             for metric in ready if data.mos is not None else ():
                 if learned := count_learned_from(metric.net, data.paths):
                     warning = f"{metric.spec.label} was trained on {learned:,} of these {len(data.paths):,} images"
                     data = replace(data, note=f"{data.note}; {warning}: its agreement with them says little")
-            with kept_random_state():
-                score_data_set(data, ready, store, options)
-            skipped = unreadable(store, data.paths)
+            items = [_Item(data, index) for index in range(len(data.paths))]
+            keys, skipped = score_missing(data.name, items, MetricSet(ready), store, options, report)
             opinion = None if data.mos is None else pandas.Series(data.mos, data.paths, float, "mos").drop([*skipped])
             paths = pandas.Index([path for path in data.paths if path not in skipped], name="path")
-            scores, known = stored_scores(specs, built, store, paths)
+            scores, known = stored_scores(specs, built, store, [keys[path] for path in paths])
             result = DataSetResult(
                 data.name,
-                scores,
+                scores.set_axis(paths),
                 opinion,
                 mos_lower_better=data.lower_better,
                 metrics=known,
@@ -182,12 +197,6 @@ def stored_scores(
     return pandas.DataFrame(scores, keys, dtype=float), results
 
 
-def unreadable(store: ScoreStore, keys: Sequence[str]) -> dict[str, str]:
-    """Return the reason for each unreadable image."""
-    entries = store.entries.get(UNREADABLE, {})
-    return {key: entries[key].error for key in keys if key in entries and entries[key].error}
-
-
 def _metric_result(
     spec: MetricSpec, metric: BuiltMetric | str, entries: Mapping[str, StoredScore], images: int
 ) -> MetricResult:
@@ -195,9 +204,9 @@ def _metric_result(
     times = [entry.seconds for entry in entries.values() if not entry.error]
     error, note = metric if isinstance(metric, str) else "", ""
     if failures:
-        path, reason = next(iter(failures.items()))
+        key, reason = next(iter(failures.items()))
         total = counted(images, "set" if spec.of_sets else "image")
-        note = f"no score for {len(failures)} of {total}, such as {Path(path).name}: {reason}."
+        note = f"no score for {len(failures)} of {total}, such as {Path(key).name}: {reason}."
         if not times:
             error, note = note, ""
     return MetricResult(

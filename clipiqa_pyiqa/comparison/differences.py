@@ -24,6 +24,7 @@ class MetricPair:
     Attributes:
         srocc: SROCC of ``first`` minus SROCC of ``second``.
         p_holm: p-value, corrected by Holm's rule for all pairs.
+        resamples: Number of resamples for the difference.
     """
 
     first: str
@@ -31,6 +32,7 @@ class MetricPair:
     n: int
     srocc: Difference
     p_holm: float
+    resamples: int
 
     @property
     def significant(self) -> bool:
@@ -60,4 +62,4 @@ def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, s
         found |= {(group[i], group[j]): (len(shared), difference) for (i, j), difference in apart.items()}
     defined = [pair for pair in pairs if pair in found]
     p_holm = holm([found[pair][1].p for pair in defined])
-    return [MetricPair(*pair, *found[pair], float(p)) for pair, p in zip(defined, p_holm, strict=True)]
+    return [MetricPair(*pair, *found[pair], float(p), resamples) for pair, p in zip(defined, p_holm, strict=True)]

@@ -223,13 +223,13 @@ def _pair_rows(
     for file, frame in zip(files, frames, strict=True):
         if frame.index.has_duplicates:
             twice = frame.index[frame.index.duplicated()][0]
-            raise GateError(f"{file!r} has two rows for {twice!r}: name a column whose values differ (key).")
+            raise GateError(f"{file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
     base, new = (frame.replace([math.inf, -math.inf], math.nan) for frame in frames)
     shared = base.index.intersection(new.index, sort=False)
     if not len(shared):
         raise GateError(
             f"the runs share no row ({few(list(base.index[:3]))} against {few(list(new.index[:3]))}): rows are "
-            "paired by their path below each run's common folder, or by a key column (key)."
+            "paired by their path below each run's common folder, or by a key column (`key`)."
         )
     union = base.index.union(new.index, sort=False)
     has_score = [frame.reindex(union).notna() for frame in (base, new)]

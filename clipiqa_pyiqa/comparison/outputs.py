@@ -58,11 +58,11 @@ def check_result_folder(
     """
     folder = Path(folder).expanduser()
     if resume and overwrite:
-        raise CompareError("resume keeps the scores in out and overwrite deletes them: give only one of the two.")
+        raise CompareError("`resume` keeps the scores in `out` and `overwrite` deletes them: give only one of the two.")
     is_ours = any(folder.glob("parts/*/*.jsonl"))
     if is_ours and not (resume or overwrite):
         raise CompareError(
-            f"{str(folder)!r} holds the scores of an earlier run: continue it (resume) or delete them (overwrite)."
+            f"{str(folder)!r} holds the scores of an earlier run: continue it (`resume`) or delete them (`overwrite`)."
         )
     existing = [name for name in names if os.path.lexists(folder / name)]
     return check_folder(folder, existing, overwrite=overwrite or is_ours, inputs=inputs)

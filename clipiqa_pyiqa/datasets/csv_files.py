@@ -101,7 +101,7 @@ def missing_images(path: Path, files: Collection[str], skip_missing: bool) -> se
     if missing and not skip_missing:
         raise TableError(
             f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
-            f"({few(missing)}): correct the paths or root, or leave out the missing images (skip_missing)."
+            f"({few(missing)}): correct the paths or `root`, or leave out the missing images (skip_missing)."
         )
     if missing:
         logger.warning("left out: %s", counted(len(missing), "missing image"))
@@ -126,7 +126,7 @@ def find_column(
     if found in header:
         return str(found)
     wanted = f"called {given!r}" if given is not None else f"of {content}s (such as {usual[0]!r})"
-    raise error(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with {option}.")
+    raise error(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with `{option}`.")
 
 
 def _plain(name: str) -> str:

@@ -45,13 +45,13 @@ class DataSet:
         name: Unique name in a comparison.
         paths: Absolute paths, each once.
         mos: People's mean scores (MOS) on the data set's scale, or None.
-        load: Function from index to RGB ``(3, H, W)``, uint8 or floats in [0, 1]; ``(6, H, W)`` with a reference.
+        load: Function from index to RGB ``(3, H, W)``, uint8 or floats in [0, 1].
         lower_better: Whether low opinion scores are good (DMOS).
         note: Number of images, split and size, as text.
         published_as: Name in ``published_correlations.csv``, or empty.
         identity: Hash of the options.
         table: File of scores, or empty.
-        no_reference: Function from index to the reason why an image has no reference.
+        stamp: Function from index to what tells whether the image has changed since; by default, the file's stamp.
         groups: Group of each image, such as its scene, or empty.
     """
 
@@ -64,7 +64,7 @@ class DataSet:
     published_as: str = ""
     identity: str = ""
     table: str = ""
-    no_reference: Callable[[int], str] = lambda index: "there are no reference images"
+    stamp: Callable[[int], str | None] | None = None
     groups: tuple[str, ...] = ()
 
 

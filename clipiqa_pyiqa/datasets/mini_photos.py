@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..files.hashes import hash_file
+from ..files.hashes import hashes_of
 from .score_table import ScoreTable
 
 logger = logging.getLogger("clipiqa_pyiqa")
@@ -20,12 +21,12 @@ BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos
 
 def seen_by_mini(paths: Sequence[str | Path]) -> list[bool]:
     """Return for each file, by its hash, whether ``mini`` was trained on it."""
-    return [_digest(path) in _known() for path in paths]
+    return [digest in _known() for digest in _digests(paths)]
 
 
 def written_digests(paths: Sequence[str | Path]) -> str:
     """Return the files' digests as text, for the metadata of a head or of learned prompts."""
-    return base64.b64encode(b"".join(map(_digest, paths))).decode()
+    return base64.b64encode(b"".join(_digests(paths))).decode()
 
 
 def count_learned_from(metric: Any, paths: Sequence[str | Path]) -> int:
@@ -33,13 +34,13 @@ def count_learned_from(metric: Any, paths: Sequence[str | Path]) -> int:
     learned = getattr(metric, "head", None) or getattr(metric, "prompt_learner", None)
     text = learned.metadata.get("trained_on", "") if learned is not None else ""
     known = _split(base64.b64decode(text))
-    return sum(_digest(path) in known for path in paths if known)
+    return sum(digest in known for digest in _digests(paths)) if known else 0
 
 
 def seen_warning(count: int, images: int) -> str:
     return (
         f"mini was trained on {count:,} of these {images:,} images and their scores, so its agreement with them says "
-        "little about other photos: use without_mini_photos to leave these images out."
+        "little about other photos: leave these images out by --without-mini-photos."
     )
 
 
@@ -59,6 +60,12 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
     return table
 
 
+def _digests(paths: Sequence[str | Path]) -> list[bytes]:
+    there = [str(path) for path in paths if os.access(path, os.R_OK)]
+    hashes = dict(zip(there, hashes_of(there), strict=True))
+    return [bytes.fromhex(hashes.get(str(path), ""))[:BYTES] for path in paths]
+
+
 @cache
 def _known() -> frozenset[bytes]:
     return _split(LIST.read_bytes())
@@ -66,10 +73,3 @@ def _known() -> frozenset[bytes]:
 
 def _split(content: bytes) -> frozenset[bytes]:
     return frozenset(content[start : start + BYTES] for start in range(0, len(content), BYTES))
-
-
-def _digest(path: str | Path) -> bytes:
-    try:
-        return bytes.fromhex(hash_file(Path(path)))[:BYTES]
-    except OSError:
-        return b""

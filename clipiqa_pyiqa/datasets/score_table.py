@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import counted, nearest
 from .csv_files import Columns, TableError, missing_images, read_scores
+from .ratings import rated_photos
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
@@ -75,12 +76,12 @@ def read_score_table(
     group: str | int | None = None,
     needed: Sequence[str] = ("train", "val"),
 ) -> ScoreTable:
-    """Return the images and scores in a CSV file; no image is decoded.
+    """Return the images and scores in a CSV file, or the photos in a folder and their stars; no image is decoded.
 
     Args:
         root: Folder where relative paths start; default the file's folder.
         columns: Names or numbers of the columns of paths, scores and splits; default usual names.
-        score_range: Lowest and highest possible score; default those in the table.
+        score_range: Lowest and highest possible score; default those in the table, or one and five stars.
         lower_better: Whether low scores are good (DMOS).
         val_fraction: Share of rows for validation, if there are no splits.
         seed: Seed of the random split.
@@ -90,9 +91,9 @@ def read_score_table(
         needed: Splits that need at least two images.
     """
     path = Path(path).expanduser()
-    rows = read_scores(path, root=root, columns=columns, group=group)
+    rows = rated_photos(path) if path.is_dir() else read_scores(path, root=root, columns=columns, group=group)
     scores = [row.score for row in rows]
-    low, high = score_range or (min(scores), max(scores))
+    low, high = score_range or ((1, 5) if path.is_dir() else (min(scores), max(scores)))
     if not low <= min(scores) < max(scores) <= high:
         raise TableError(
             f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "
@@ -143,7 +144,7 @@ def draw_groups(groups: Sequence[Any], fraction: float, seed: int) -> set[int]:
 def find_score_table(
     scores: str | Path, *, data_root: str | Path = "datasets", seed: int = 0, **options: Any
 ) -> ScoreTable:
-    """Return the scores of a CSV file (a path that exists or has a suffix) or of a data set of pyiqa.
+    """Return the scores of a CSV file or a folder (a path that exists or has a suffix), or of a data set of pyiqa.
 
     Args:
         data_root: Folder of pyiqa's ``meta_info`` and the images.

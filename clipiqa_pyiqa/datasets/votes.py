@@ -78,7 +78,7 @@ def read_votes(
     missing = missing_images(path, {file for _, *pair in tallied for file in pair}, skip_missing)
     table = [(*key, *votes) for key, votes in tallied.items() if not missing & {*key[1:]}]
     if not table:
-        raise TableError(f"{str(path)!r} has no pair whose two images exist: correct the paths or root.")
+        raise TableError(f"{str(path)!r} has no pair whose two images exist: correct the paths or `root`.")
     head = ["attribute", "first", "second", "votes_first", "votes_second", "undecided"]
     return Votes(pandas.DataFrame(table, columns=head), columns, tuple(sorted(missing)))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -16,15 +16,17 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ..errors import CLIPIQAError, ImageError, counted, nearest, shown
-from ..errors.arguments import SharedOptions, checked
-from ..images.batches import prefetch
+from ..errors.arguments import checked
 from ..images.memory import set_aside
 from ..images.reader import ImageRecord
-from ..metric import find_device, net_of, scoring_bytes
+from ..images.source import FileSource
+from ..metric import net_of, scoring_bytes
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..report.plotting import COLOURS, STYLE
-from ..scoring.rows import Header, Row, printable
-from ..scoring.score import provenance, rows_of_images
+from ..scoring.engine import Task, plan, score_items
+from ..scoring.result_files import open_results
+from ..scoring.rows import Header, printable
+from ..scoring.score import Work, known_by, started
 from ..stats.correlation import MIN_IMAGES, srocc
 from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, saved
 from .picture_changes import CHANGES, Change, read_scaled
@@ -50,6 +52,31 @@ class _Version(NamedTuple):
         return f"{self.path} [scale {self.scale:g}, {words}]"
 
 
+@dataclass
+class _Item:
+    version: _Version
+    seed: int
+    picture: Image.Image | ImageError | None = None
+    kept: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    def name(self) -> str:
+        return self.version.name
+
+    def stamp(self) -> str | None:
+        return FileSource(self.version.path).stamp()
+
+    def load(self) -> ImageRecord:
+        version, picture = self.version, self.picture
+        self.picture = None  # each version is read once
+        if not isinstance(picture, Image.Image):
+            raise picture or ImageError("has not been read", name=version.path)
+        set_aside(version.path, picture.width, picture.height, decoding=_CHANGING)
+        picture = version.change.apply(picture, version.amount, self.seed)
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+        return ImageRecord.of(version.name, pixels)
+
+
 @dataclass(frozen=True)
 class Sweep(ExperimentResult):
     """Scores of images that were changed in steps.
@@ -60,11 +87,6 @@ class Sweep(ExperimentResult):
             per question.
         questions: Names of the questions; the changes' names come first.
     """
-
-    frame: pandas.DataFrame
-    questions: tuple[str, ...]
-    failed: Mapping[str, str]
-    provenance: Mapping[str, Any]
 
     def spearman(self) -> pandas.DataFrame:
         """Return Spearman's correlation of score with step per image, scale and change; NaN for constant scores."""
@@ -179,34 +201,15 @@ def sweep(
     ]
     versions = {version.name: version for version in planned}
     record, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png", "summary.json"), files, len(versions))
-    device, workers = find_device(limits.pop("device", None)), limits.pop("workers", None)
-    batch_size = limits.pop("batch_size", SharedOptions.batch_size)
-    net = net_of(metric)
-    cost = scoring_bytes(net, device)
-    made_by = {**provenance(net, columns, device, **limits), "noise_seed": seed}
-
-    def read(item: tuple[_Version, Image.Image | ImageError]) -> ImageRecord:
-        version, picture = item
-        if isinstance(picture, ImageError):
-            raise picture
-        set_aside(version.path, picture.width, picture.height, decoding=_CHANGING)
-        picture = version.change.apply(picture, version.amount, seed)
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-        return ImageRecord(version.name, pixels, picture.width, picture.height, 1, "")
-
-    def score(todo: Collection[str]) -> Iterator[Row]:
-        pictures = _with_pictures([versions[name] for name in todo], cost, limits)
-        return rows_of_images(
-            net,
-            prefetch(read, pictures, workers, scoring=cost),
-            lambda item: item[0].name,
-            columns,
-            device,
-            batch_size,
-            apart=lambda item: item[0][:2],  # path and scale, so that a resumed sweep has the same batches
-        )
-
-    rows = dict(zip(versions, record.rows(Header(tuple(columns), made_by), list(versions), score), strict=True))
+    work = Work(metric, columns, **limits)
+    made_by = {**work.header.provenance, "noise_seed": seed}
+    header = Header(tuple(columns), made_by)
+    writer = None if record.output is None else open_results(record.output, header)
+    items = [_Item(version, seed) for version in versions.values()]
+    tasks = plan(items, work.metrics, work.options, known_by(writer))
+    pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), work.device), options)
+    found = record.rows(started(header, score_items(pictures, work.metrics, work.options), writer))
+    rows = {name: found[printable(name)] for name in versions}
     failed: dict[str, str] = {}
     for name, row in rows.items():
         if row.kind is not None:
@@ -225,13 +228,14 @@ def sweep(
     return saved(Sweep(frame, tuple(columns), failed, made_by), options)
 
 
-def _with_pictures(
-    versions: Iterable[_Version], cost: int, limits: Mapping[str, Any]
-) -> Iterator[tuple[_Version, Image.Image | ImageError]]:
-    for (path, scale), group in itertools.groupby(versions, key=lambda version: (version.path, version.scale)):
-        picture: Image.Image | ImageError
+def _with_pictures(tasks: Iterable[Any], cost: int, options: Mapping[str, Any]) -> Iterator[Task]:
+    """Yield tasks whose items have the scaled picture, which all versions of an image share."""
+    limits = {name: options[name] for name in ("apply_exif", "max_side", "max_pixels") if name in options}
+    for (path, scale), group in itertools.groupby(tasks, key=lambda task: task.item.version[:2]):
         try:
-            picture = read_scaled(path, scale, cost, **limits)
+            picture: Image.Image | ImageError = read_scaled(path, scale, cost, **limits)
         except ImageError as error:
             picture = error
-        yield from ((version, picture) for version in group)
+        for task in group:
+            task.item.picture = picture
+            yield task

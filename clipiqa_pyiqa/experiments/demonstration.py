@@ -16,7 +16,7 @@ from PIL import Image
 from ..errors import ImageError
 from ..errors.arguments import checked
 from ..files.writing import replacing
-from ..report.plotting import captioned
+from ..report.plotting import SOFT, captioned
 from .picture_changes import CHANGES
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Demonstration:
         panels = figure.subplots(photos, len(VERSIONS)).ravel()
         for axes, (key, picture), quality in zip(panels, self.images.items(), self.scores["quality"], strict=True):
             axes.imshow(np.asarray(picture))
-            axes.set_title(f"{key[1]}\nquality {quality:.2f}", fontsize=9)
+            axes.set_title(f"{key[1]}\nquality {quality:.2f}", fontsize=9, color=SOFT)
             axes.axis("off")
         return captioned(figure, "CLIP-IQA, mini, bundled")
 
@@ -78,7 +78,7 @@ class Demonstration:
         """
         try:
             with replacing(path) as partial:
-                self.figure().savefig(partial, dpi=110)
+                self.figure().savefig(partial, dpi=110, transparent=True)
         except (OSError, ValueError) as error:
             raise ImageError(f"the picture cannot be written to {os.fspath(path)!r}: {error}") from error
 

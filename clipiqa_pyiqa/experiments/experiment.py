@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import re
 import warnings
@@ -17,16 +18,18 @@ from ..errors.arguments import checked
 from ..files.locking import locked
 from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text
+from ..images.formats import skipped_note
 from ..report.plotting import plain_texts
 from ..scoring.result_files import Output
 from ..scoring.rows import frame_csv
 from ..sources.inputs import find_inputs
-from .scores import Record
+from .scores import Record, Scores
 
 if TYPE_CHECKING:
     import pandas
     import torch
 
+logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PICTURES = ("png", "svg", "pdf")
 _STORAGE = {"out": None, "resume": False, "overwrite": False, "progress": None, "pictures": "png"}  # option -> default
@@ -56,17 +59,13 @@ class RunOptions(TypedDict, total=False):
     max_pixels: int | None
 
 
-class ExperimentResult(ABC):
+class ExperimentResult(Scores, ABC):
     """Result of an experiment.
 
     Attributes:
-        failed: Path of an image without scores -> the reason.
-        provenance: The CLIP-IQA and the options that made the scores.
         intervals: Column of the summary -> columns of its 95 % interval.
     """
 
-    failed: Mapping[str, str]
-    provenance: Mapping[str, Any]
     intervals: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
     @abstractmethod
@@ -128,7 +127,9 @@ def prepare(
     if pictures not in PICTURES:
         raise CLIPIQAError(f"pictures must be one of {', '.join(PICTURES)}; got {pictures!r}.")
     if resume and (overwrite or out is None):
-        raise CLIPIQAError("resume needs out and excludes overwrite: name the folder in out, and leave out overwrite.")
+        raise CLIPIQAError(
+            "`resume` needs `out` and excludes `overwrite`: name the folder in `out`, and leave out `overwrite`."
+        )
     count = itertools.count(1)
 
     def report(_: object) -> None:
@@ -161,6 +162,8 @@ def find_images(
     inputs = find_inputs(given)
     if inputs.problems:
         raise ImageError(f"{inputs.problem}: name images or folders of images.")
+    if inputs.skipped:
+        logger.info("%s", skipped_note(inputs.skipped))
     results = None if out is None else os.path.join(os.path.abspath(out), "")
     found = [p for p in inputs.paths if p in given or results is None or not os.path.abspath(p).startswith(results)]
     if not found:
@@ -169,6 +172,6 @@ def find_images(
 
 
 def file_names(questions: Iterable[str], form: str) -> dict[str, str]:
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     words = {question: re.sub(r"[\W-]+", "-", question).strip("-")[:60] or "question" for question in questions}
     return {question: form.format(free_name(name, taken)) for question, name in words.items()}

@@ -40,10 +40,6 @@ class PairScores(ExperimentResult):
         unpaired: ``only_low`` and ``only_high``: names of images without a partner.
     """
 
-    frame: pandas.DataFrame
-    questions: tuple[str, ...]
-    failed: Mapping[str, str]
-    provenance: Mapping[str, Any]
     unpaired: Mapping[str, list[str]]
     count: int = 10
     intervals: ClassVar = {
@@ -176,7 +172,7 @@ def pairs(
             chosen = pandas.Index(frame[version], dtype=object)
             frame[f"{question} {version}"] = scores.frame.loc[chosen, question].to_numpy()
         frame[f"{question} difference"] = frame[f"{question} high"] - frame[f"{question} low"]
-    found = PairScores(frame, tuple(scores.questions), scores.failed, scores.provenance, unpaired, count)
+    found = PairScores(frame, scores.questions, scores.failed, scores.provenance, unpaired, count)
     return saved(found, options)
 
 

@@ -12,7 +12,7 @@ from ..metric import net_of
 from ..prompts.pairs import Prompts, known_names, parse_columns
 from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, saved
 from .radar_drawing import FEEL, LOOK, MOST, radar_figure
-from .scores import Scores, score_images
+from .scores import score_images
 
 if TYPE_CHECKING:
     import pandas
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RadarCharts(Scores, ExperimentResult):
+class RadarCharts(ExperimentResult):
     """Scores for radar charts."""
 
     def summary(self) -> pandas.DataFrame:

@@ -33,7 +33,7 @@ def charts_of(scores: Scores) -> dict[str, list[str]]:
     charts = {title: [name for name in names if name in questions] for title, names in (("look", LOOK), ("feel", FEEL))}
     charts = {title: names for title, names in charts.items() if names}
     is_papers = set(questions) <= {*LOOK, *FEEL} and min(map(len, charts.values())) >= 3
-    return charts if is_papers else {"": questions}
+    return charts if is_papers else {"": list(questions)}
 
 
 @matplotlib.rc_context(STYLE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -38,9 +37,6 @@ class Agreement(ExperimentResult):
         votes: The compared votes.
     """
 
-    frame: pandas.DataFrame
-    failed: Mapping[str, str]
-    provenance: Mapping[str, Any]
     votes: Votes
     seed: int = 0
     intervals: ClassVar = {
@@ -162,7 +158,7 @@ def agreement(
     frame["right"] = (frame["majority"] == frame["metric"]).astype(object).where(frame["majority"] != "", None)
     frame["votes"] = frame["votes_first"] + frame["votes_second"]
     frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in _SIDES)
-    return saved(Agreement(frame, scores.failed, scores.provenance, votes, seed), options)
+    return saved(Agreement(frame, scores.questions, scores.failed, scores.provenance, votes, seed), options)
 
 
 def _larger(first: pandas.Series, second: pandas.Series) -> Any:

@@ -90,7 +90,7 @@ def check_fit(metric: CLIPIQA, prompts: Prompts | Columns, with_map: bool) -> No
     if metric.precision != "fp32":
         raise CLIPIQAError(f"precision must be 'fp32'; got {metric.precision!r}.")
     if with_map and metric.head is not None and prompts is None:
-        raise CLIPIQAError("with_map must be False for a fitted head; got True: pass prompts, or leave out with_map.")
+        raise CLIPIQAError("with_map must be False for a fitted head; got True: pass `prompts`, or leave out with_map.")
 
 
 def traced(network: Network, opset: int) -> onnx.ModelProto:

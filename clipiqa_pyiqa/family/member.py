@@ -146,7 +146,7 @@ class Member(nn.Module):
             CLIPIQAError: features are of another tower, or prompts are given.
         """
         if prompts is not None:
-            raise CLIPIQAError(f"{self.model_type} has its own texts: leave out prompts.")
+            raise CLIPIQAError(f"{self.model_type} has its own texts: leave out `prompts`.")
         if features.ndim != self.view.dims:
             shape = "(N, D)" if self.view.dims == 2 else "(N, K, D), K patches of each image"
             raise CLIPIQAError(f"{self.model_type} scores features of shape {shape}; got {tuple(features.shape)}.")

@@ -56,13 +56,14 @@ def file_name(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "data"
 
 
-def free_name(name: str, taken: set[str]) -> str:
-    """Return the name, numbered if ``taken`` holds it, and add the result to ``taken``."""
-    free, number = name, 1
+def free_name(name: str, taken: dict[str, int]) -> str:
+    """Return the name, numbered if ``taken`` holds it in lower case; ``taken`` counts the names that were asked for."""
+    free, number = name, taken.get(name.lower(), 1)
     while free.lower() in taken:
         number += 1
         free = f"{name}-{number}"
-    taken.add(free.lower())
+    taken[name.lower()] = number
+    taken.setdefault(free.lower(), 1)
     return free
 
 

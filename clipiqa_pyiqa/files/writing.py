@@ -53,7 +53,7 @@ def check_output(
     overwrite: bool = False,
     ours: Callable[[Path], bool] | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
-    way_out: str = "pass overwrite to replace it, or name another output",
+    way_out: str = "pass `overwrite` to replace it, or name another output",
 ) -> Path:
     """Return a file's path, with ``~`` expanded and links followed, if the file may be written.
 

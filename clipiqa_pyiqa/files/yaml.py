@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -71,7 +72,7 @@ def shipped(protocols: bool = False) -> dict[str, Path]:
 
 def read_yaml(path: str | Path, unique: bool = True) -> Any:
     """Return the value in a YAML file, or in the file of a name in :func:`shipped`. Raises ``ConfigError``."""
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     if len(path.parts) == 1 and not path.suffix and not path.exists():
         known = shipped()
         if path.name not in known:
@@ -92,7 +93,7 @@ def read_yaml(path: str | Path, unique: bool = True) -> Any:
 
 def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
     """Return the keys and values of a YAML file, without null values. Raises ``ConfigError``."""
-    shown, config = str(Path(path).expanduser()), read_yaml(path)
+    shown, config = os.path.expanduser(path), read_yaml(path)
     if not isinstance(config, Mapping):
         raise ConfigError(f"{shown!r} must be a mapping with the keys {', '.join(known)}.")
     check_keys(config, known, shown)

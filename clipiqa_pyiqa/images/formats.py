@@ -40,6 +40,10 @@ def unreadable_suffixes() -> frozenset[str]:
     return frozenset((*_HEIF, *_RAW, *_OTHERS)) - image_suffixes()
 
 
+def raw_suffixes() -> frozenset[str]:
+    return frozenset(_RAW) - image_suffixes()
+
+
 def skipped_note(skipped: Mapping[str, int]) -> str:
     """Return the number of skipped photos and advice, or ``''``."""
     if not skipped:

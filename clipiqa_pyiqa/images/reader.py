@@ -44,7 +44,7 @@ _UPRIGHT = {
 }
 
 Pixels = NDArray[np.uint8]
-_STRIP = 4 * 1024 * 1024  # pixels that are converted at once
+STRIP = 4 * 1024 * 1024  # pixels that are converted at once
 
 Damaged = Literal["refuse", "keep"]
 
@@ -62,6 +62,7 @@ class ImageRecord:
         orientation: EXIF orientation in the file; 1 is upright or missing.
         converted: Conversion to 8-bit RGB, such as ``'grey->rgb'``, or ``''``.
         sha256: Hash of the file's bytes, or ``''`` if it was not requested.
+        reference: Pixels of the reference image, of the same shape; or why there is none.
     """
 
     path: str
@@ -71,6 +72,12 @@ class ImageRecord:
     orientation: int
     converted: str
     sha256: str = ""
+    reference: torch.Tensor | str = "there are no reference images"
+
+    @classmethod
+    def of(cls, path: str, pixels: torch.Tensor, **more: Any) -> ImageRecord:
+        """Return the record of pixels that were made here, ``(3, H, W)`` uint8 or floats in [0, 1]."""
+        return cls(path, pixels, pixels.shape[2], pixels.shape[1], 1, "", **more)
 
     @property
     def shape(self) -> torch.Size:
@@ -137,8 +144,8 @@ def decoding(path: str) -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise ImageError(
-            f"has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, set huge "
-            "(in Python PIL.Image.MAX_IMAGE_PIXELS = None)",
+            f"has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, raise it "
+            "(--huge, in Python PIL.Image.MAX_IMAGE_PIXELS = None)",
             *(Kind.TOO_LARGE, path),
         ) from error
     except MemoryError as error:
@@ -250,7 +257,7 @@ def depth_of(image: Image.Image) -> int:
 
 def rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
     width, height = image.size
-    rows, converted = max(1, _STRIP // width), ""
+    rows, converted = max(1, STRIP // width), ""
     pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)

@@ -21,9 +21,32 @@ class ImageSource(Protocol):
         """Return all bytes, or raise ``ImageError``."""
 
 
+MISSING = "missing"
+"""The stamp of a file that does not exist."""
+
+
+def stamp_of(source: Any) -> str | None:
+    """Return a text that changes when a source's content changes; None if there is no such text.
+
+    Ask for it before reading: if the content changes in between, the old stamp causes a new reading next time.
+    """
+    stamp: str | None = source.stamp() if hasattr(source, "stamp") else None
+    return stamp
+
+
 @dataclass(frozen=True)
 class FileSource:
     name: str
+
+    def stamp(self) -> str | None:
+        """Return size and modification time: see :func:`stamp_of`."""
+        try:
+            status = os.stat(self.name)
+        except FileNotFoundError:
+            return MISSING
+        except (OSError, ValueError):
+            return None
+        return f"{status.st_size} {status.st_mtime_ns}"
 
     def read(self) -> bytes:
         path = self.name

@@ -243,7 +243,9 @@ def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = F
     with locked(found):
         for file in [] if resume else [found / name for name in (STATE, LAST, BEST, LOG)]:
             if file.exists() and not overwrite:
-                raise TrainingError(f"{str(file)!r} exists already: set resume to continue its run, or set overwrite.")
+                raise TrainingError(
+                    f"{str(file)!r} exists already: set `resume` to continue its run, or set `overwrite`."
+                )
             file.unlink(missing_ok=True)
         yield found
 

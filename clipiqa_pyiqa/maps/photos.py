@@ -78,7 +78,7 @@ def draw_maps(
     if format not in FORMATS:
         raise CLIPIQAError(f"format must be one of {', '.join(FORMATS)}; got {format!r}.")
     if html and out is None:
-        raise CLIPIQAError("html needs a folder: pass out, too.")
+        raise CLIPIQAError("`html` needs a folder: pass `out`, too.")
     columns = None if prompts is None else parse_columns(prompts, template)
     sources = _photos(paths, out)
     output = None if out is None else MapFolder(out, [each.name for each in sources], format, html, overwrite)
@@ -137,7 +137,7 @@ def draw_maps(
 def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSource]:
     """Return each photo once; leave out pictures in ``out`` that ``paths`` does not name."""
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found = {each.name: each for each in sources_of(given)}
+    found = {each.name: each for each in sources_of(given, archives=False)}
     if out is not None:
         named, folder = {os.fspath(each) for each in given}, os.path.join(os.path.abspath(out), "")
         found = {

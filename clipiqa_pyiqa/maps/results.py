@@ -42,7 +42,7 @@ class MapFolder:
     def __init__(
         self, folder: str | os.PathLike[str], paths: Iterable[str], format: Format, html: bool, overwrite: bool
     ) -> None:
-        self.format, self.html, taken = format, html, {"maps"}
+        self.format, self.html, taken = format, html, {"maps": 1}
         paths = list(paths)
         self.names = {path: free_name(file_name(printable(Path(path).stem)), taken) for path in paths}
         names = [f"{name}.{suffix}" for name in self.names.values() for suffix in (format, "npz")]

@@ -14,7 +14,8 @@ from ..experiments.experiment import ExperimentResult, Paths, RunOptions, file_n
 from ..experiments.scores import Scores, exif_applied, score_images
 from ..files.names import below_common
 from ..prompts.pairs import Prompts, parse_columns
-from ..report.contact_sheet import contact_sheet, headed
+from ..report.contact_sheet import SIDE, contact_sheet, headed
+from ..scoring.cuts import choose
 from ..scoring.rows import printable
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ranking(Scores, ExperimentResult):
+class Ranking(ExperimentResult):
     """Scores, and the number of best and worst images to show for each question."""
 
     count: int = 10
@@ -98,8 +99,9 @@ def best_and_worst(scores: Scores, question: str, count: int) -> tuple[pandas.Da
     """Return the best and the worst ``count`` rows of :func:`ranking`; the most extreme row is first."""
     order = ranking(scores, question)
     worst = min(count, len(order) // 2)
-    best = min(count, len(order) - worst)
-    return order.head(best), order.tail(worst).iloc[::-1]
+    cuts = {"worst": worst or None, "best": min(count, len(order) - worst)}
+    low, high = choose(list(map(printable, order.index)), order[question], False, cuts)
+    return order.iloc[high], order.iloc[low]
 
 
 def rank_sheet(scores: Scores, question: str, count: int) -> Image.Image:
@@ -109,7 +111,7 @@ def rank_sheet(scores: Scores, question: str, count: int) -> Image.Image:
             captions = [f"{score:.4f}\n{names[path]}" for path, score in chosen[question].items()]
             heading = f"{title} of {len(scores.frame)}: {question}"
             files, upright = [Path(path) for path in chosen.index], exif_applied(scores.provenance)
-            sheets[heading] = contact_sheet(files, captions, apply_exif=upright)
+            sheets[heading] = contact_sheet(files, captions, height=SIDE, apply_exif=upright)
     return headed(sheets)
 
 

@@ -46,7 +46,7 @@ def write_browser(
     paths = [photos.path(str(name)) for name in photos.scores.frame.index]
     if not any(map(file_of, paths)):
         raise PickError(
-            f"none of {counted(len(paths), 'photo')} exists, such as {paths[0]!r}: pass their folder as root."
+            f"none of {counted(len(paths), 'photo')} exists, such as {paths[0]!r}: pass their folder as `root`."
         )
     small = thumbnails(paths, folder / THUMBNAILS, workers=workers, progress=progress)
     provenance = photos.scores.provenance

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, nearest
+from ..files.names import printable
+from ..scoring.cuts import choose
 from ..scoring.directions import Direction, find_direction
 from ..scoring.score_files import AnyScores
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PickError(CLIPIQAError):
-    """The error for photos that cannot be picked, copied, moved or linked."""
+    """The error for photos that cannot be picked, copied, moved, linked or given stars."""
 
 
 @dataclass(frozen=True)
@@ -45,33 +48,32 @@ class Photos:
         direction = find_direction([self.scores], self.by, self.lower_better)
         object.__setattr__(self, "direction", direction)
 
-    @property
-    def order(self) -> pandas.Series:
-        """Return the scores of ``by`` from the worst to the best, without missing scores."""
-        found = self.scores.frame[self.by].dropna()
-        return found.sort_values(ascending=not self.direction.lower_better, kind="stable")
+    def ends(self, **cuts: Any) -> tuple[pandas.Series, pandas.Series]:
+        """Return the worst and the best photos, each with its score: see :func:`~clipiqa_pyiqa.scoring.cuts.choose`."""
+        scores = self.scores.frame[self.by]
+        names = [printable(str(name)) for name in scores.index]
+        worst, best = choose(names, scores, self.direction.lower_better, cuts)
+        return scores.iloc[worst], scores.iloc[best]
 
     def path(self, name: str) -> str:
-        name = os.path.expanduser(name)
-        return name if self.root is None else os.path.join(self.root, name)
+        return on_disk(os.path.join(self.root or "", os.path.expanduser(name)))
 
 
-def pick(
-    photos: Photos, *, worst: int | None = None, best: int | None = None, below: float | None = None
-) -> pandas.Series:
+def on_disk(path: str) -> str:
+    r"""Return a path as the system knows it; result files hold ``\xNN`` for a byte that is not UTF-8."""
+    if "\\x" not in path or os.path.lexists(path):
+        return path
+    raw = re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
+    return raw if os.path.lexists(raw) else path
+
+
+def pick(photos: Photos, **cuts: Any) -> pandas.Series:
     """Return picked photo -> score: first the worst photos (the worst first), then the best (the best first).
 
     Args:
         photos: All photos.
-        worst: Number of the worst photos.
-        best: Number of the best photos.
-        below: Pick only photos worse than this value.
+        cuts: Conditions, as in :func:`~clipiqa_pyiqa.scoring.cuts.choose`.
     """
-    order = photos.order
-    if below is not None:
-        order = order[order > below] if photos.direction.lower_better else order[order < below]
-    if worst is None and best is None:
-        return order
-    first = min(worst or 0, len(order))
-    last = max(first, len(order) - (best or 0))
-    return order.iloc[[*range(first), *reversed(range(last, len(order)))]]
+    import pandas
+
+    return pandas.concat(photos.ends(**cuts))

@@ -16,6 +16,7 @@ from ..files.names import printable
 from ..images.reader import read_image
 
 PAPER, INK, FAINT = (255, 255, 255), (28, 30, 34), (236, 238, 241)
+SIDE = 256  # pixels of an image
 _ELLIPSIS = "…"
 
 
@@ -24,7 +25,8 @@ def contact_sheet(
     captions: Sequence[str],
     *,
     columns: int = 5,
-    side: int = 256,
+    side: int = SIDE,
+    height: int = 0,
     apply_exif: bool = True,
 ) -> Image.Image:
     """Return a grid of images with captions, as 'RGB'; an unreadable file becomes a grey field.
@@ -33,16 +35,19 @@ def contact_sheet(
         captions: One text per image; long lines are shortened in the middle.
         columns: Number of images in a row.
         side: Largest width and height of an image in pixels; images are never enlarged.
+        height: Least height of a cell in pixels.
     """
     gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
     tiles = [_tile(image, side, size, apply_exif) for image in images]
     texts = [_text(caption.split("\n") if caption else [], side, size) for caption in captions]
     high, below = (max(part.height for part in parts) for parts in (tiles, texts))
+    high = max(high, height)
     row = gap + high + (gap // 2 if below else 0) + below
     sheet = _paper(gap + columns * (side + gap), row * math.ceil(len(images) / columns) + gap)
     for number, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
         left, top = gap + number % columns * (side + gap), gap + number // columns * row
-        sheet.paste(tile, (left, top + high - tile.height))
+        sheet.paste(FAINT, (left, top, left + side, top + high))
+        sheet.paste(tile, (left + (side - tile.width) // 2, top + (high - tile.height) // 2))
         sheet.paste(text, (left, top + high + gap // 2))
     return sheet
 
@@ -54,7 +59,7 @@ def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = Tru
     else:
         pixels = read_image(os.fspath(image), apply_exif=apply_exif, min_side=1).pixels
         picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=None)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)
     return picture
 
 

@@ -20,12 +20,13 @@ from matplotlib.ticker import FixedLocator
 from ..files.names import plain_lines
 
 INK, BLUE, ORANGE = "#1c1e22", "#2f6fd0", "#d9730d"
+SOFT = "#6b7280"  # readable on white and on black
 STYLE: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     **{"font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "font.family": "sans-serif"},
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "text.usetex": False},
 }
-COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", "#6b7280")
+COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", SOFT)
 """Colours for up to eight things in one picture; a colour-blind reader can tell the first two colours apart."""
 WORDS: dict[str, Any] = {"parse_math": False}
 """Options for labels and file names, which matplotlib must not read as mathematics."""
@@ -46,7 +47,7 @@ def captioned(figure: Figure, text: str) -> Figure:
     if text:
         letters = int(figure.get_figwidth() * 72 / 4.2)  # letters of 7 points are 3.9 points wide on average
         text = textwrap.fill(text, letters)
-        figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color="#6b7280", parse_math=False)
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color=SOFT, parse_math=False)
     return figure
 
 

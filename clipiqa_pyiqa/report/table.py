@@ -14,12 +14,6 @@ if TYPE_CHECKING:
     import pandas
 
 Mark = Literal["", "best", "second", "gain", "loss"]
-MARKS: dict[Mark, str] = {
-    "best": "best of its column",
-    "second": "second best of its column",
-    "gain": "better by more than chance",
-    "loss": "worse by more than chance",
-}
 _CONSOLE: dict[Mark, str] = {"best": "*", "gain": "*", "second": "°", "loss": "▼"}
 _MARKDOWN: dict[Mark, str] = {"best": "**{}**", "gain": "**{}**", "second": "<ins>{}</ins>", "loss": "{} ▼"}
 _LATEX: dict[Mark, str] = {
@@ -38,17 +32,13 @@ class Cell:
         text: The text; never 'nan'.
         detail: Interval and p-value, shown smaller.
         value: The number to sort by; NaN for words.
-        mark: The reason why the cell is marked: a key of ``MARKS``.
+        mark: The reason why the cell is marked: the best or second best of its column, or a difference beyond chance.
     """
 
     text: str
     detail: str = ""
     value: float = math.nan
     mark: Mark = ""
-
-    @property
-    def why(self) -> str:
-        return MARKS.get(self.mark, "")
 
 
 @dataclass(frozen=True)
@@ -157,14 +147,17 @@ def latex_table(table: Table) -> str:
     """Return a table in LaTeX, which needs ``PACKAGES``."""
     import pandas
 
-    caption = " ".join(_sentence(line) for line in (table.title, *table.before, *table.reading))
     cells = [list(map(_latex_cell, row)) for row in table.rows]
     heads = pandas.MultiIndex.from_tuples([(latex(column.group), latex(column.head)) for column in table.columns])
     frame = pandas.DataFrame(cells, columns=heads if table.groups else heads.get_level_values(1))
-    sides = "".join("l" if words else "r" for words in table.wordy)
-    body = frame.to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
-    lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{latex(caption)}}}"]
-    lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + "}"]
+    is_full = (frame != "–").any().to_numpy()
+    sides = "".join("l" if words else "r" for words in itertools.compress(table.wordy, is_full))
+    body = frame.loc[:, is_full].to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
+    lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{latex(table.title)}.}}\medskip"]
+    lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + r"}\par\medskip"]
+    empty = ", ".join(itertools.compress(table.heads, ~is_full))
+    notes = [*table.before, *table.reading, empty and f"Without numbers: {empty}."]
+    lines += [rf"\raggedright\footnotesize {latex(note)}\par" for note in notes if note]
     lines += [r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
     return "\n".join(lines)
 
@@ -190,17 +183,12 @@ def _aligned(head: str, words: bool, *cells: Cell) -> list[str]:
     return [line.ljust(width) if words else line.rjust(width) for line in lines]
 
 
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return text if text.endswith((".", ":", "!", "?")) else text + "."
-
-
 _SPELT = {
     **{c: "\\" + c for c in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "−": "$-$", "≤": r"$\le$", "▼": r"$\bigtriangledown$"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
-    **{"✓": r"$\surd$", "✗": r"$\times$"},
+    **{"✓": r"$\surd$", "✗": r"$\times$", "≈": r"$\approx$"},
 }
 
 

@@ -9,7 +9,7 @@ import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from .score_files import AnyScores, ScoresError
 
@@ -41,7 +41,8 @@ def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = 
         return Direction(not lower_better, "option", f"as the option says, unlike {name}")
     if given is not None:
         return Direction(given, "option", "as the option says")
-    known, name = _known_metrics(), column.lower().strip()
+    known = {**_COMMON, **{name: bool(config.get("lower_better")) for name, config in pyiqa_configs().items()}}
+    name = column.lower().strip()
     by_name = known.get(name, known.get(re.split(r"[\s_(-]", name)[0]))
     by_name = {"↓": True, "↑": False}.get(name[-1:], by_name)
     for run in runs:
@@ -56,10 +57,9 @@ def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = 
 
 
 @cache
-def _known_metrics() -> dict[str, bool]:
-    found = dict(_COMMON)
+def pyiqa_configs() -> dict[str, dict[str, Any]]:
+    """Return pyiqa's names of metrics -> their configurations; importing pyiqa itself takes seconds."""
     package = importlib.util.find_spec("pyiqa")
-    for folder in (package and package.submodule_search_locations) or ():  # importing pyiqa takes seconds
-        configs = runpy.run_path(os.path.join(folder, "default_model_configs.py"))["DEFAULT_CONFIGS"]
-        found |= {name: bool(config.get("lower_better")) for name, config in configs.items()}
-    return found
+    for folder in (package and package.submodule_search_locations) or ():
+        return dict(runpy.run_path(os.path.join(folder, "default_model_configs.py"))["DEFAULT_CONFIGS"])
+    return {}

@@ -19,7 +19,7 @@ class AlignedText:
     """A table for people; its last line holds the mean scores."""
 
     def __init__(self, header: Header, paths: Collection[str] = ()) -> None:
-        self.header, self._scores = header, list[tuple[float, ...]]()
+        self.header, self._scores = header, list[tuple[float | None, ...]]()
         self.widths = [max(len(name), 6) for name in header.columns]
         self.path_width = max(len("mean of 1000"), min(60, max(map(len, paths), default=0)))
 
@@ -33,11 +33,13 @@ class AlignedText:
         self._scores.append(row.scores)
         size, scored = f"{row.width}×{row.height}", f"{row.scored_width}×{row.scored_height}"
         notes = [size if size == scored else f"{size} as {scored}", row.converted, row.flag]
-        return self._line(row.path, [f"{score:.4f}" for score in row.scores], ", ".join(filter(None, notes)))
+        cells = ["-" if score is None else f"{score:.4f}" for score in row.scores]
+        return self._line(row.path, cells, ", ".join(filter(None, notes)))
 
     def foot(self) -> str:
         count = len(self._scores)
-        means = [f"{sum(scores) / count:.4f}" for scores in zip(*self._scores, strict=True)]
+        columns = [[score for score in scores if score is not None] for scores in zip(*self._scores, strict=True)]
+        means = [f"{sum(scores) / len(scores):.4f}" if scores else "-" for scores in columns]
         return self._line(f"mean of {count}", means, "") if count > 1 else ""
 
     def _line(self, path: str, cells: Sequence[str], note: str) -> str:

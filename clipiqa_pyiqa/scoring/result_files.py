@@ -8,9 +8,9 @@ import json
 import logging
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from ..datasets.csv_files import read_rows
 from ..errors import OutputError, first_of
@@ -18,7 +18,7 @@ from ..errors.arguments import checked
 from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.locking import locked
-from ..files.names import csv_line
+from ..files.names import csv_line, printable
 from ..files.writing import check_output, replacing, write_text
 from ..images.source import reason
 from .layouts import AlignedText, line_of, write_tables
@@ -36,7 +36,7 @@ SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "p
 def format_of(path: Path) -> str:
     if path.suffix.lower() not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass format.")
+        raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass `format`.")
     return SUFFIXES[path.suffix.lower()]
 
 
@@ -69,9 +69,9 @@ class Output:
         """Raise if results exist and neither ``resume`` nor ``overwrite`` is set."""
         found = None if self.resume or self.overwrite else self.earlier()
         if found == self.journal:
-            raise ResultsError(f"{unfinished(self.path)}, or overwrite to start again.")
+            raise ResultsError(f"{unfinished(self.path)}, or `overwrite` to start again.")
         if found is not None:
-            raise ResultsError(f"{str(found)!r} exists already: pass resume to continue its run, or overwrite.")
+            raise ResultsError(f"{str(found)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
 
 
 def journal_of(path: Path) -> Path:
@@ -79,13 +79,58 @@ def journal_of(path: Path) -> Path:
 
 
 def unfinished(path: Path) -> str:
-    return f"{str(path)!r} is not finished, because its run was interrupted: pass resume to continue"
+    return f"{str(path)!r} is not finished, because its run was interrupted: pass `resume` to continue"
+
+
+class Named(Protocol):
+    """An image with a name and a stamp."""
+
+    @property
+    def name(self) -> str: ...
+
+    def stamp(self) -> str | None: ...
+
+
+@dataclass
+class Earlier:
+    """The rows of an earlier run, and what a run that resumes does with them.
+
+    Attributes:
+        stamps: Image with scores -> its stamp.
+        failed: Images without all scores.
+        interrupted: Whether the earlier run did not end.
+        kept, changed, new: Numbers of images that are kept, have changed or have no stamp, and are new.
+        again: Images with scores that are written again.
+    """
+
+    stamps: dict[str, str] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    interrupted: bool = False
+    kept: int = 0
+    changed: int = 0
+    new: int = 0
+    again: set[str] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.stamps) + len(self.failed)
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.kept:,} done before, {self.changed:,} changed since, {self.new:,} new"
+
+    def knows(self, item: Named) -> bool | None:
+        """Return whether an image's row can be kept; None if the earlier run has not come to the image."""
+        name = printable(item.name)
+        if (stamp := self.stamps.get(name)) is None:
+            self.new += name not in self.failed
+            return None if self.interrupted and name not in self.failed else False
+        is_same = bool(stamp) and item.stamp() == stamp
+        self.kept, self.changed = self.kept + is_same, self.changed + (not is_same)
+        return is_same
 
 
 class ResultWriter:
-    """Writer of rows to a binary stream; ``paths`` set a table's width, ``done`` holds the images of an earlier run."""
-
-    done: frozenset[str] = frozenset()
+    """Writer of rows to a binary stream; ``paths`` set a table's width."""
 
     def __init__(self, stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> None:
         self._stream, self._format, self._columns, self._ends = stream, format, header.columns, header.ends
@@ -116,39 +161,51 @@ class ResultWriter:
             raise ResultsError(f"cannot write to standard output: {error.strerror or error}.") from error
 
 
-class _FileWriter(ResultWriter):
-    def __init__(self, output: Output, header: Header, kept: list[Row], lock: contextlib.ExitStack) -> None:
-        self.done = frozenset(row.path for row in kept)
+class FileWriter(ResultWriter):
+    """Writer of rows to a file, which holds the rows of an earlier run already."""
+
+    def __init__(self, output: Output, header: Header, rows: list[Row], lock: contextlib.ExitStack) -> None:
+        stamps = {row.path: row.stamp for row in rows if row.kind is None}
+        self.earlier = Earlier(stamps, {row.path for row in rows if row.kind}, output.journal.exists())
         self._output, self._header, self._lock = output, header, lock
         head = {"columns": header.columns, "provenance": header.provenance}
-        rows = (row.as_dict(header.columns) for row in kept)
-        self._journal = Journal.create(output.journal, [{"head": head}, *rows])
+        lines = (row.as_dict(header.columns) for row in rows)
+        self._journal = Journal.create(output.journal, itertools.chain([{"head": head}], lines))
+
+    @property
+    def done(self) -> Collection[str]:
+        """The images with scores of an earlier run."""
+        return self.earlier.stamps.keys()
 
     def write(self, row: Row) -> None:
         self._journal.append(row.as_dict(self._header.columns))
+        if row.path in self.earlier.stamps:
+            self.earlier.again.add(row.path)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._lock:
             self._journal.close()
             if kind is None:
-                _publish(self._output, self._header)
+                _publish(self._output, self._header, self.earlier.again | self.earlier.failed)
 
 
-def open_results(output: Output, header: Header) -> ResultWriter:
+def open_results(output: Output, header: Header, can_resume: bool = True) -> FileWriter:
     """Return a writer to a file; the file is locked until the context ends. Raises ``OutputError``.
 
-    If the run resumes, rows with scores are kept; failed images are to be scored again.
+    If the run resumes, rows with scores are kept until they are written again; failed images are to be scored again.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
         output.check_free()  # check again, as another run may have written results in the meantime
-        kept = _kept_rows(output, header) if output.resume else []
-        return _FileWriter(output, header, kept, stack.pop_all())
+        if output.resume and not can_resume:
+            logger.warning("all images are scored again, since a metric is a function, whose changes cannot be seen.")
+        rows = _earlier_rows(output, header) if output.resume and can_resume else []
+        return FileWriter(output, header, rows, stack.pop_all())
 
 
-def _publish(output: Output, header: Header) -> None:
+def _publish(output: Output, header: Header, stale: set[str]) -> None:
     with replacing(output.path) as partial:
-        write_tables(partial, output.format, header.schema, _tables(output.journal, header))
+        write_tables(partial, output.format, header.schema, _tables(output.journal, header, stale))
         digest = hash_file(partial)
     if output.format != "parquet":
         record: dict[str, Any] = {"file": output.path.name, "sha256": digest}
@@ -157,23 +214,31 @@ def _publish(output: Output, header: Header) -> None:
     output.journal.unlink()
 
 
-def _tables(journal: Path, header: Header) -> Iterator[pyarrow.Table]:
-    """Yield a journal's rows, some at a time. Raises ``ResultsError`` if it is damaged."""
+def _tables(journal: Path, header: Header, stale: set[str]) -> Iterator[pyarrow.Table]:
+    """Yield a journal's rows, some at a time, without the first row of a stale image. Raises ``ResultsError``."""
     import pyarrow
 
     damage, schema, ends = list[str](), header.schema, header.ends
+
+    def is_current(row: dict[str, Any]) -> bool:
+        if row["path"] not in stale:
+            return True
+        stale.discard(row["path"])
+        return False
+
     with _explained(journal):
         records = read_journal(journal, damage)
         if "head" not in next(records, {}):
             damage.append("line 1")
-        while group := [row | ends for row in itertools.islice(records, _GROUP)]:
+        current = filter(is_current, records)
+        while group := [row | ends for row in itertools.islice(current, _GROUP)]:
             yield pyarrow.Table.from_pylist(group, schema)
     if damage:
-        raise ResultsError(f"{str(journal)!r} was damaged during the run ({damage[0]}): pass resume.")
+        raise ResultsError(f"{str(journal)!r} was damaged during the run ({damage[0]}): pass `resume`.")
 
 
-def _kept_rows(output: Output, header: Header) -> list[Row]:
-    """Return an earlier run's rows, without damaged rows and failed images."""
+def _earlier_rows(output: Output, header: Header) -> list[Row]:
+    """Return an earlier run's rows, without damaged rows."""
     path = output.earlier()
     if path is None:
         return []
@@ -181,7 +246,7 @@ def _kept_rows(output: Output, header: Header) -> list[Row]:
     if not before.provenance:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, because {output.provenance.name!r} with its provenance is missing: "
-            "pass overwrite, or name another file."
+            "pass `overwrite`, or name another file."
         )
     if changes := header_changes(before, header):
         raise ResultsError(
@@ -190,7 +255,7 @@ def _kept_rows(output: Output, header: Header) -> list[Row]:
         )
     if damage:
         logger.warning("%s: damaged rows are left out and scored again: %s.", path, first_of(damage))
-    return [row for row in rows if row.kind is None]
+    return list({row.path: row for row in rows}.values())  # the last row of an image is its newest
 
 
 @checked

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Kind, OutputError
 from ..files.names import csv_line, printable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 NUMBERS = ("width", "height", "scored_width", "scored_height", "exif_orientation")
-FIELDS = (*NUMBERS, "converted", "flag", "kind", "error")
+FIELDS = (*NUMBERS, "converted", "flag", "kind", "error", "stamp")
 """The columns between the scores and ``ENDS``; each is an attribute of ``Row``."""
 METRIC = "metric"
 ENDS = (SCALE, METRIC)
@@ -30,23 +31,35 @@ class ResultsError(OutputError):
     """A result file that cannot be written, read or continued."""
 
 
+class Answer(NamedTuple):
+    """The scores of one metric for one image, or None with a reason; ``seconds`` is the time of scoring."""
+
+    values: tuple[float, ...] | None = None
+    seconds: float = math.nan
+    error: str = ""
+    kind: Kind | None = None
+
+
 @dataclass(frozen=True)
 class Row:
     r"""The result of one image: a row of a result file.
 
     Attributes:
         path: The file, as given; a byte that is not UTF-8 becomes ``\\xNN``.
-        scores: One score per column; None if the image could not be scored.
+        scores: One score per column, or None where a metric failed; None if there is no score at all.
         width, height: The image's size in pixels, upright, before shrinking.
         scored_width, scored_height: The size of the scored image in pixels.
         exif_orientation: The orientation in the file's EXIF data, 1 to 8.
         converted: How the file became 8-bit RGB, such as ``'grey->rgb'``.
         flag: ``'almost uniform'`` if the image has almost no structure.
-        kind, error: Why scores are missing: ``kind`` for code, ``error`` for people.
+        kind, error: Why scores are missing: ``kind`` for code (of the first failure), ``error`` for people.
+        stamp: What tells whether the image has changed since, such as size and time of the file; empty if unknown.
+        answers: The answer of each metric; None if it was not asked.
+        kept: Values that are kept beside the scores.
     """
 
     path: str
-    scores: tuple[float, ...] | None = None
+    scores: tuple[float | None, ...] | None = None
     width: int | None = None
     height: int | None = None
     scored_width: int | None = None
@@ -56,6 +69,9 @@ class Row:
     flag: str = ""
     kind: Kind | None = None
     error: str = ""
+    stamp: str = ""
+    answers: tuple[Answer | None, ...] = field(default=(), compare=False, repr=False)
+    kept: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("path", "error"):
@@ -69,11 +85,13 @@ class Row:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], columns: Sequence[str]) -> Row:
         """Return the row for the values of :meth:`as_dict`, which may be texts."""
-        fields: dict[str, Any] = {field: values[field] or "" for field in FIELDS}
-        fields |= {field: int(fields[field]) if fields[field] else None for field in NUMBERS}
+        fields: dict[str, Any] = {name: values[name] or "" for name in FIELDS}
+        fields |= {name: int(fields[name]) if fields[name] else None for name in NUMBERS}
         fields["kind"] = Kind(fields["kind"]) if fields["kind"] else None
-        scores = None if fields["kind"] else tuple(float(values[column]) for column in columns)
-        return cls(values["path"], scores, **fields)
+        scores = tuple(None if values[column] in (None, "") else float(values[column]) for column in columns)
+        if fields["kind"] is None and None in scores:
+            raise ValueError("a score is missing without a reason")
+        return cls(values["path"], None if not any(score is not None for score in scores) else scores, **fields)
 
 
 @dataclass(frozen=True)
@@ -114,10 +132,10 @@ class Header:
         return pyarrow.schema(types | dict.fromkeys(NUMBERS, pyarrow.int32()), metadata)
 
 
-def header_changes(before: Header, now: Header, but: Collection[str] = ()) -> str:
-    """Return the fields that differ between two headers, as part of a sentence."""
+def header_changes(before: Header, now: Header) -> str:
+    """Return the fields that differ between two headers and on which scores depend, as part of a sentence."""
     old, new = ({**header.provenance, "columns": ", ".join(header.columns)} for header in (before, now))
-    return "; ".join(f"{key} was {was} and is now {is_now}" for key, was, is_now in differences(old, new, but))
+    return "; ".join(f"{key} was {was} and is now {is_now}" for key, was, is_now in differences(old, new))
 
 
 def frame_csv(frame: pandas.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""The column ``scale``, ``{"quality":[0,1,"3f2a9c01"]}``: worst value, best value, hash of how scores are made."""
+"""The column ``scale``, ``{"quality":[0,1,"higher","3f2a9c01"]}``: range, the good end, hash of how scores are made."""
 
 from __future__ import annotations
 
@@ -12,37 +12,39 @@ from ..files.journal import changes
 from ..prompts.provenance import in_a_word
 
 SCALE = "scale"
-_NOT_OF_SCORES = ("version", "versions", "device", "weights", "scores")
+_NOT_OF_SCORES = ("version", "versions", "device", "weights", "scores", "keep", "image_column")
 """Fields of provenance that may differ between comparable runs; the hash of the weights is compared instead."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The meaning of a column's values; ``worst`` is greater than ``best`` if low values are good."""
+    """The meaning of a column's values; None is an open end of their range."""
 
-    worst: float
-    best: float
+    low: float | None
+    high: float | None
+    lower_better: bool
     made: str
-
-    @property
-    def lower_better(self) -> bool:
-        return self.best < self.worst
 
 
 def scales_of(provenance: Mapping[str, Any]) -> dict[str, Scale]:
     found = {}
     for name, record in provenance.get("scores", {}).items():
-        worst, best = reversed(record["range"]) if record["lower_better"] else record["range"]
-        text = json.dumps(alike(provenance, [name]), sort_keys=True)
-        found[name] = Scale(worst, best, hashlib.sha256(text.encode()).hexdigest()[:8])
+        low, high = record["range"]
+        found[name] = Scale(low, high, record["lower_better"], fingerprint(alike(provenance, [name]))[:8])
     return found
 
 
+def fingerprint(record: Mapping[str, Any]) -> str:
+    """Return a hash of the fields on which scores depend."""
+    fields = {key: value for key, value in record.items() if key not in _NOT_OF_SCORES or key == "scores"}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def scale_text(provenance: Mapping[str, Any]) -> str:
-    scales = {
-        name: [int(end) if float(end).is_integer() else end for end in (scale.worst, scale.best)] + [scale.made]
-        for name, scale in scales_of(provenance).items()
-    }
+    scales = {}
+    for name, scale in scales_of(provenance).items():
+        ends = [int(end) if end is not None and float(end).is_integer() else end for end in (scale.low, scale.high)]
+        scales[name] = [*ends, "lower" if scale.lower_better else "higher", scale.made]
     return json.dumps(scales, ensure_ascii=False, separators=(",", ":")) if scales else ""
 
 
@@ -52,7 +54,10 @@ def read_scales(cells: Iterable[Any]) -> dict[str, Scale]:
     for cell in dict.fromkeys(cell for cell in cells if isinstance(cell, str)):
         try:
             record = json.loads(cell)
-            scales = {name: Scale(float(worst), float(best), str(made)) for name, (worst, best, made) in record.items()}
+            scales = {
+                name: Scale(_number(low), _number(high), better == "lower", str(made))
+                for name, (low, high, better, made) in record.items()
+            }
         except (ValueError, TypeError, AttributeError):
             continue
         for name in scales:
@@ -62,6 +67,10 @@ def read_scales(cells: Iterable[Any]) -> dict[str, Scale]:
     return found
 
 
+def _number(end: Any) -> float | None:
+    return None if end is None else float(end)
+
+
 def alike(provenance: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """Return the fields that must be equal for a comparison of scores."""
     fields = {key: value for key, value in provenance.items() if key not in _NOT_OF_SCORES}
@@ -69,13 +78,11 @@ def alike(provenance: Mapping[str, Any], names: Collection[str]) -> dict[str, An
     return fields
 
 
-def differences(
-    one: Mapping[str, Any], other: Mapping[str, Any], but: Collection[str] = ()
-) -> list[tuple[str, str, str]]:
-    """Return each field, except ``but``, that differs between two provenances, with both values as texts."""
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return each field that differs between two provenances, and on which scores depend, with both values as texts."""
     shared = [name for name in one.get("scores", {}) if name in other.get("scores", {})]
     fields = (
-        {key: value for key, value in each.items() if key not in ("scores", *but)}
+        {key: value for key, value in each.items() if key not in ("version", "versions", "device", "scores")}
         | {repr(name): _hashed(each["scores"][name]) for name in shared}
         for each in (one, other)
     )

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 
-from ..errors import ImageError, Kind, OptionError
+from ..errors import OptionError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import check_output
-from ..images.batches import in_batches, prefetch, stacked
-from ..images.reader import Damaged, ImageRecord, check_limits, read_image
-from ..images.source import ImageSource
-from ..metric import find_device, net_of, scoring_bytes
-from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
-from ..prompts.provenance import column_records
+from ..images.reader import MIN_SIDE, Damaged, ImageRecord, check_limits, read_image
+from ..images.source import ImageSource, stamp_of
+from ..metric import find_device
+from ..prompts.pairs import PromptPair, Prompts
 from ..sources.finding import find_shards
 from ..sources.inputs import sources_of
 from ..sources.members import Shard
-from .result_files import Output, ResultWriter, format_of, open_results
+from .engine import Item, Options, Task, plan, score_items
+from .metrics import MetricSet, metric_set
+from .result_files import Earlier, FileWriter, Output, ResultWriter, format_of, open_results
 from .rows import Header, Row, printable
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-UNIFORM = "almost uniform"
 _LIMITS = ("apply_exif", "max_side", "max_pixels", "damaged")
-Item = TypeVar("Item")
 Questions = Prompts | Mapping[str, Sequence[PromptPair]]
 Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
 
@@ -51,48 +48,95 @@ class ScoringOptions(TypedDict, total=False):
     damaged: Damaged
 
 
-class Work:
-    """The checked metric, questions and options of :func:`score_paths`."""
+@dataclass(frozen=True, slots=True)
+class SourceItem:
+    """A source of an image as an item; ``stamped`` asks for its stamp."""
 
-    def __init__(self, metric: Any, prompts: Questions, **options: Unpack[ScoringOptions]) -> None:
+    source: ImageSource
+    reading: Mapping[str, Any]
+    stamped: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def kept(self) -> Mapping[str, Any]:
+        return getattr(self.source, "kept", {})
+
+    def stamp(self) -> str | None:
+        return stamp_of(self.source) if self.stamped else None
+
+    def load(self) -> ImageRecord:
+        return read_image(self.source, **self.reading)
+
+
+class Work:
+    """The checked metrics, questions and options of :func:`score_paths`."""
+
+    def __init__(
+        self,
+        metric: Any,
+        prompts: Questions = None,
+        *,
+        trust_weights: bool = False,
+        strict: bool = False,
+        **options: Unpack[ScoringOptions],
+    ) -> None:
         if unknown := options.keys() - ScoringOptions.__annotations__.keys():
             known = ", ".join(ScoringOptions.__annotations__)
             raise OptionError(f"there is no option {min(unknown)}: known options are {known}.")
         images = SharedOptions(**options)  # type: ignore[arg-type]
         check_limits(images.max_side, images.max_pixels, images.damaged)
-        self.net = net_of(metric)
-        self.questions = None if prompts is None else parse_columns(prompts, getattr(self.net, "template", None))
-        self.device, self._batch_size, self._workers = find_device(images.device), images.batch_size, images.workers
+        self.options = Options(find_device(images.device), images.batch_size, images.workers)
+        self.metrics = metric_set(metric, prompts, self.device, trust_weights=trust_weights, strict=strict)
         self._limits = {name: getattr(images, name) for name in _LIMITS}
 
     @property
+    def device(self) -> torch.device:
+        return self.options.device
+
+    @property
     def header(self) -> Header:
-        columns = self.net.columns if self.questions is None else tuple(self.questions)
-        return Header(columns, provenance(self.net, self.questions, self.device, **self._limits))
+        return Header(self.metrics.columns, provenance(self.metrics, self.device, **self._limits))
 
     def on(self, device: torch.device) -> Work:
         work = copy.copy(self)
-        work.device = device
-        if hasattr(self.net, "to"):
-            work.net = self.net.to(device).eval()
+        work.options, work.metrics = replace(self.options, device=device), self.metrics.on(device)
         return work
 
-    def rows(self, sources: Iterable[ImageSource]) -> Generator[Row, None, None]:
-        cost = scoring_bytes(self.net, self.device)
-        images = prefetch(lambda source: read_image(source, **self._limits), sources, self._workers, scoring=cost)
-        return rows_of_images(
-            self.net, images, lambda source: source.name, self.questions, self.device, self._batch_size
-        )
+    def items(self, sources: Iterable[ImageSource], stamped: bool = False) -> Iterator[SourceItem]:
+        # a metric of pyiqa has a smallest side of its own
+        reading = {**self._limits, "min_side": 1 if self.metrics.foreign else MIN_SIDE}
+        return (SourceItem(source, reading, stamped) for source in sources)
+
+    def tasks(self, sources: Iterable[ImageSource], writer: FileWriter | None) -> Iterator[Task]:
+        """Yield the tasks of a run that keeps the rows of unchanged images."""
+        return plan(self.items(sources, writer is not None), self.metrics, self.options, known_by(writer))
+
+    def rows(self, sources: Iterable[ImageSource], stamped: bool = False) -> Generator[Row, None, None]:
+        tasks = plan(self.items(sources, stamped), self.metrics, self.options)
+        return score_items(tasks, self.metrics, self.options)
 
 
 @dataclass(frozen=True)
 class ScoringRun(Iterator[Row]):
-    """An iterator that writes each row to the file, then yields it; ``kept`` is the number of an earlier run's rows."""
+    """An iterator that writes each row to the file, then yields it.
+
+    Attributes:
+        names: Images to score; None if shards hold them.
+        earlier: What is known of an earlier run.
+    """
 
     header: Header
     names: tuple[str, ...] | None
-    kept: int
+    earlier: Earlier
     _rows: Generator[Row, None, None]
+
+    @property
+    def kept(self) -> int:
+        """The number of an earlier run's rows that are kept."""
+        return self.earlier.kept
 
     def __next__(self) -> Row:
         return next(self._rows)
@@ -112,6 +156,8 @@ def score_paths(
     format: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    trust_weights: bool = False,
+    strict: bool = False,
     **options: Unpack[ScoringOptions],
 ) -> ScoringRun:
     """Score images and yield their rows in input order, as ``clipiqa score`` does.
@@ -119,13 +165,16 @@ def score_paths(
     An image that cannot be read or scored gets a row with an ``error``.
 
     Args:
-        metric: A ``CLIPIQA``, or the result of ``pyiqa.create_metric('clipiqa')``.
+        metric: A ``CLIPIQA``, or the result of ``pyiqa.create_metric``; or a list of pyiqa's names (``'niqe'``,
+            ``'mine=niqe:pretrained_model_path=FILE'``) and such objects, one column each.
         paths: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or objects with ``name`` and ``read()``.
         prompts: Questions as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means the metric's questions.
         out: A file to write the rows to.
         format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None uses the file's suffix.
         resume: Continue an interrupted run, and score its failed images again.
         overwrite: Replace an existing file.
+        trust_weights: Let pyiqa load any file or URL in options; these files can run code.
+        strict: Raise before scoring if a metric cannot be built.
         options: Options of reading and scoring, as in :class:`ScoringOptions`.
 
     Returns:
@@ -134,74 +183,48 @@ def score_paths(
     Raises:
         CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.
     """
-    work = Work(metric, prompts, **options)
+    work = Work(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
     header = work.header
     if out is None:
-        return ScoringRun(header, None, 0, work.rows(sources_of(paths)))
+        return started(header, work.rows(sources_of(paths)))
     if not isinstance(out, Output):
         out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
     found = find_shards(paths)
     check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
-    writer = open_results(out, header)
-    todo = [item for item in found.items if printable(item.name) not in writer.done]
-    sources = (source for source in sources_of(todo) if printable(source.name) not in writer.done)
-    names = None if found.has_shards else tuple(printable(source.name) for source in todo)
-    rows = _written(work.rows(sources), writer)
+    writer = open_results(out, header, work.metrics.can_resume)
+    tasks: Iterable[Task] = work.tasks(sources_of(found.items), writer)
+    names = None
+    if not found.has_shards:
+        tasks = list(tasks) if writer.earlier else tasks
+        todo = [task.item for task in tasks] if isinstance(tasks, list) else found.items
+        names, writer.earlier.kept = tuple(printable(item.name) for item in todo), len(found.items) - len(todo)
+    return started(header, score_items(tasks, work.metrics, work.options), writer, names)
+
+
+def known_by(writer: FileWriter | None) -> Callable[[Item], bool | None] | None:
+    return writer.earlier.knows if writer is not None and writer.earlier else None
+
+
+def started(
+    header: Header,
+    rows: Generator[Row, None, None],
+    writer: FileWriter | None = None,
+    names: tuple[str, ...] | None = None,
+) -> ScoringRun:
+    if writer is None:
+        return ScoringRun(header, names, Earlier(), rows)
+    rows = _written(rows, writer)
     next(rows)  # enters the writer's context; closing the run leaves the context
-    return ScoringRun(header, names, len(writer.done), rows)
+    return ScoringRun(header, names, writer.earlier, rows)
 
 
-def rows_of_images(
-    net: Any,
-    images: Generator[tuple[Item, ImageRecord | ImageError], None, None],
-    name_of: Callable[[Item], str],
-    columns: Columns | None,
-    device: torch.device,
-    batch_size: int,
-    apart: Callable[[Item], Hashable] | None = None,
-) -> Generator[Row, None, None]:
-    """Yield images' rows in order; ``name_of(item)`` names an image, ``apart`` is as for ``in_batches``."""
-
-    def scored(items: list[Item], records: list[ImageRecord]) -> list[Row]:
-        with torch.no_grad():  # not inference_mode: the metric keeps text features for a later backward pass
-            x = stacked([record.pixels for record in records], device)
-            scores = net.score(net.encode_image(x), columns)
-        flags = [UNIFORM if is_almost_uniform(pixels) else "" for pixels in x]
-        return list(map(_row, map(name_of, items), records, rounded(scores), flags))
-
-    def failed(item: Item, record: ImageRecord | None, error: ImageError) -> Row:
-        if record is None:
-            return Row(name_of(item), kind=error.kind, error=str(error))
-        return _row(name_of(item), record, failure=error)
-
-    return in_batches(images, scored, failed, batch_size=batch_size, apart=apart)
-
-
-def rounded(scores: torch.Tensor) -> list[tuple[float, ...]]:
-    """Return scores ``(N, P)`` with the fewest digits that give the same fp32 (32-bit) numbers."""
-    return [tuple(float(str(value)) for value in row) for row in scores.float().cpu().numpy()]
-
-
-def is_almost_uniform(x: torch.Tensor) -> bool:
-    """Return whether an image ``(3, H, W)`` in [0, 1] has almost no structure: see docs/scoring.md."""
-    if x[:, ::8, ::8].flatten(1).std(1).max() > 24 / 255:  # for nearly every photo, some pixels are enough to decide
-        return False
-    blocks = torch.nn.functional.avg_pool2d(x, 16).flatten(1)
-    spread = (blocks.amax(1) - blocks.amin(1)).max()
-    return bool(spread < 8 / 255 and x.flatten(1).std(1).max() < 16 / 255)
-
-
-def provenance(metric: Any, columns: Columns | None, device: torch.device, **limits: Any) -> dict[str, Any]:
+def provenance(metrics: MetricSet, device: torch.device, **limits: Any) -> dict[str, Any]:
     """Return everything that scores depend on, as JSON values."""
-    net = net_of(metric)
-    record = net.provenance()
+    record = metrics.provenance()
     if device.type != "cpu":
         record.pop("cpu_arithmetic", None)
-    usual = {"range": getattr(net, "score_range", (0.0, 1.0)), "lower_better": getattr(net, "lower_better", False)}
-    scores = record.get("scores") or dict.fromkeys(net.columns, usual)
     return {
         **record,
-        "scores": scores if columns is None else column_records(columns),
         **{name: limits.get(name, getattr(SharedOptions, name)) for name in _LIMITS},
         "device": device_name(device),
         "versions": {package: version(package) for package in ("pyiqa", "torch", "open_clip_torch", "pillow")},
@@ -210,24 +233,6 @@ def provenance(metric: Any, columns: Columns | None, device: torch.device, **lim
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _row(
-    name: str,
-    record: ImageRecord,
-    scores: tuple[float, ...] | None = None,
-    flag: str = "",
-    failure: ImageError | None = None,
-) -> Row:
-    if scores is not None and not all(map(math.isfinite, scores)):
-        why = f"its score is not finite ({', '.join(map(str, scores))}); try precision fp32"
-        scores, failure = None, ImageError(why, Kind.NOT_FINITE)
-    size = (record.width, record.height, *record.size, record.orientation)
-    row = Row(name, scores, *size, record.converted, flag)
-    if failure is None:
-        return row
-    error = f"{name!r} cannot be scored: {failure.reason.rstrip('.')}."
-    return replace(row, kind=failure.kind, error=error)
 
 
 def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Any, None, None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from ..datasets.csv_files import PATH_COLUMNS, find_column
 from ..errors import CLIPIQAError, nearest
 from ..files.names import below_common
 from ..images.source import reason
+from ..sources.folders import images_in
 from .result_files import SUFFIXES, format_of, journal_of, read_rows_of, unfinished
 from .rows import FIELDS, METRIC
 from .scale import SCALE, Scale, read_scales, scales_of
@@ -19,6 +22,7 @@ from .scale import SCALE, Scale, read_scales, scales_of
 if TYPE_CHECKING:
     import pandas
 
+logger = logging.getLogger("clipiqa_pyiqa")
 _NO_SCORES = {*FIELDS, METRIC, "index", "id", "", "rank", "n", "split", "unnamed: 0"}
 
 
@@ -57,7 +61,14 @@ class AnyScores:
 
 
 def is_score_file(path: str | os.PathLike[str]) -> bool:
-    return Path(path).suffix.lower() in SUFFIXES and not os.path.isdir(path)
+    """Return whether a path names a file of scores, or a folder of results by shard."""
+    if not os.path.isdir(path):
+        return Path(path).suffix.lower() in SUFFIXES
+    from .shards.run_file import read_run
+
+    with contextlib.suppress(CLIPIQAError):
+        return not any(images_in(path)) and read_run(os.fspath(path)) is not None
+    return False
 
 
 def read_any_scores(
@@ -66,14 +77,16 @@ def read_any_scores(
     columns: Sequence[str] | None = None,
     key: str | None = None,
     option: str = "columns",
+    partial: bool = False,
 ) -> AnyScores:
-    """Return the scores in a file of any tool.
+    """Return the scores in a file of any tool, or in a folder of results by shard.
 
     Args:
-        path: A CSV, JSON lines or Parquet file, one row per image.
+        path: A CSV, JSON lines or Parquet file, one row per image; or the folder that ``clipiqa score`` wrote.
         columns: The columns of scores; None finds the columns.
         key: The column of image names; None finds the column.
         option: The name of ``key`` in messages.
+        partial: Accept a folder of results in which shards have no result yet.
 
     Raises:
         ScoresError: The file cannot be read, or lacks a column.
@@ -83,7 +96,7 @@ def read_any_scores(
         raise ScoresError(f"{unfinished(path)}.")
     import pandas
 
-    rows, provenance = _rows(path)
+    rows, provenance = _rows(path, partial)
     table = pandas.DataFrame(rows)
     try:
         scales = scales_of(provenance) or read_scales(table.get(SCALE, ()))
@@ -109,7 +122,14 @@ def read_any_scores(
     return AnyScores(str(path), pandas.DataFrame(scores, names), provenance, errors, other, scales, ours)
 
 
-def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
+def _rows(path: Path, partial: bool) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
+    if path.is_dir():
+        from .shards.summary import read_table, summary_of
+
+        found = summary_of(path, partial=partial)
+        for line in found.notes():
+            logger.warning("%s.", line)
+        return [row for each in found.results for row in read_table(each.path).to_pylist()], found.header.provenance
     try:
         head, rows, damage = read_rows_of(path, format_of(path))
         if damage or not rows:

@@ -12,7 +12,7 @@ from ..errors import Kind
 from ..images.source import ImageSource, reason
 from .members import ShardError
 from .parquet import check_columns, opened_table
-from .stores import is_remote, opened
+from .stores import StampedFile, is_remote, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ _ROWS = 4096  # rows read at a time
 
 
 @dataclass
-class EmbeddingsShard:
+class EmbeddingsShard(StampedFile):
     """A file of features; ``keep`` names the columns of a Parquet file to keep."""
 
     name: str
@@ -33,7 +33,7 @@ class EmbeddingsShard:
     kind: ClassVar[str] = "embeddings"
 
     def entries(self) -> Iterator[ImageSource]:
-        raise ShardError(f"{self.name!r} holds features, not images: set embeddings to score features.")
+        raise ShardError(f"{self.name!r} holds features, not images: set `embeddings` to score features.")
 
     def blocks(self, width: int, backbone: str) -> Blocks:
         """Yield features ``(N, width)`` and the kept columns of each row. Raises ``ShardError``."""
@@ -41,7 +41,9 @@ class EmbeddingsShard:
             yield from self._table_blocks(width, backbone)
             return
         if self.keep:
-            raise ShardError(f"{self.name!r} has no columns, so {', '.join(self.keep)} cannot be kept: leave out keep.")
+            raise ShardError(
+                f"{self.name!r} has no columns, so {', '.join(self.keep)} cannot be kept: leave out `keep`."
+            )
         with opened(self.name) as file:
             try:
                 read = np.lib.format

@@ -38,6 +38,7 @@ class Found:
     keep: Sequence[str] = ()
     image_column: str | None = None
     features: bool = False
+    archives: bool = True
     items: list[Item] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -90,8 +91,10 @@ class Found:
         elif _is_shard(name):
             self.problems[name] = NoImage(name, why).problem
             files = [name]  # the shard cannot be read now, but the next run tries again
+        given = name.rstrip(f"/{os.sep}")
+        full = given if is_remote(name) else os.path.abspath(name)
         for file in files:
-            identity = file if is_remote(file) else os.path.abspath(file)
+            identity = full + file[len(given) :]  # os.path.abspath for each file would take long
             if identity not in self._seen:
                 self._seen.add(identity)
                 self.items.append(self._item(file))
@@ -104,18 +107,21 @@ class Found:
             self.problems[name] = missing.problem
 
     def _files_in(self, folder: str) -> list[str]:
-        """Return a folder's images; without images, its archives; without archives, its Parquet files."""
+        """Return a folder's images and ``archives``; without these, its Parquet files, which are often results."""
         unreadable: list[ImageError] = []
         files = files_below(folder, unreadable)
         for error in unreadable:
             self.note(error.name, error.reason, error.kind)
+        kinds = [tuple(image_suffixes()), tar.SUFFIXES, parquet.SUFFIXES]
+        if self.archives:
+            kinds = [kinds[0] + kinds[1], kinds[2]]
         if self.features:
             kinds = [embeddings.SUFFIXES, parquet.SUFFIXES]
-        else:
-            kinds = [tuple(image_suffixes()), tar.SUFFIXES, parquet.SUFFIXES]
-            self.skipped.update(suffix for suffix in map(suffix_of, files) if suffix in unreadable_suffixes())
-        found = ([file for file in files if file.lower().endswith(suffixes)] for suffixes in kinds)
-        return next(filter(None, found), [])
+        found = next(filter(None, ([file for file in files if file.lower().endswith(kind)] for kind in kinds)), [])
+        if not self.features and len(found) < len(files):
+            unreadable_here = unreadable_suffixes()
+            self.skipped.update(suffix for suffix in map(suffix_of, files) if suffix in unreadable_here)
+        return found
 
     def _item(self, name: str) -> Item:
         lower = name.lower()
@@ -143,11 +149,12 @@ def find_shards(
     keep: Sequence[str] = (),
     image_column: str | None = None,
     features: bool = False,
+    archives: bool = True,
 ) -> Found:
     """Return the images and shards that paths name.
 
-    ``.tar`` (also compressed) and ``.parquet`` files are shards. A folder means its images; without images, its tar
-    archives; without archives, its Parquet files. A path may be a glob or a brace pattern, ``{000..099}`` or ``{a,b}``;
+    ``.tar`` (also compressed) and ``.parquet`` files are shards. A folder means its images and tar archives; without
+    these, its Parquet files. A path may be a glob or a brace pattern, ``{000..099}`` or ``{a,b}``;
     ``-`` reads names from standard input.
 
     Args:
@@ -156,11 +163,12 @@ def find_shards(
         keep: Columns and sidecars to keep beside the scores.
         image_column: The image column of Parquet files; None finds the column.
         features: Find stored features instead of images.
+        archives: Find the archives beside images in folders, too.
 
     Raises:
         ShardError: A store cannot be used.
     """
-    found = Found(tuple(keep), image_column, features)
+    found = Found(tuple(keep), image_column, features, archives)
     for item in each_of(given):
         if isinstance(item, ImageSource | Shard):
             found.items.append(item)

@@ -15,26 +15,40 @@ from .stores import explained, is_remote, store
 def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | None = None) -> list[str]:
     """Return the files in a folder and its sub-folders, sorted, without hidden files.
 
-    The list ``unreadable`` collects the errors of folders; if None, the first error is raised.
+    Links to folders are followed, after all else; each real folder is read once. The list ``unreadable`` collects the
+    errors of folders; if None, the first error is raised.
     """
-
-    def note(error: OSError) -> None:
-        why = f"is a folder that cannot be read: {reason(error)}"
-        problem = ImageError(why, Kind.UNREADABLE, str(error.filename))
-        if unreadable is None:
-            raise problem
-        unreadable.append(problem)
-
-    found = []
+    found = list[str]()
     if isinstance(folder, str) and is_remote(folder):
         with explained(folder), contextlib.suppress(FileNotFoundError):
             fs, path = store(folder)
             below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
             found = [folder.rstrip("/") + file for file in below if "/." not in file]
         return found
-    for parent, folders, files in os.walk(folder, onerror=note):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [os.path.join(parent, name) for name in sorted(files) if not name.startswith(".")]
+    folders, linked, seen = [os.fspath(folder)], list[str](), set[tuple[int, int]]()
+    while folders or linked:
+        parent = folders.pop() if folders else linked.pop(0)
+        try:
+            status = os.stat(parent)
+            if (identity := (status.st_dev, status.st_ino)) in seen:
+                continue
+            seen.add(identity)
+            with os.scandir(parent) as entries:
+                inside = sorted(
+                    (entry.name, entry.path, entry.is_symlink(), entry.is_dir(follow_symlinks=False))
+                    for entry in entries
+                    if entry.name[0] != "."
+                )
+        except OSError as error:
+            problem = ImageError(f"is a folder that cannot be read: {reason(error)}", Kind.UNREADABLE, parent)
+            if unreadable is None:
+                raise problem from error
+            unreadable.append(problem)
+            continue
+        below = list[str]()
+        for _, path, is_link, is_folder in inside:
+            (linked if is_link and os.path.isdir(path) else below if is_folder else found).append(path)
+        folders += reversed(below)
     return found
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
+from ..errors import Kind
 from ..errors.arguments import checked
 from ..images.memory import Room
-from ..images.source import FileSource, ImageSource, NoImage
+from ..images.source import FileSource, ImageSource, NoImage, stamp_of
 from .finding import Found, each_of, find_shards
-from .members import Shard, ShardError
+from .members import Entry, Shard, ShardError
 from .stores import store_error
 
 AHEAD_BYTES = 64 << 20
@@ -26,25 +28,42 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
         arguments: Files, folders, globs, or ``-`` for a list on standard input.
         null_separated: Names on standard input end with a NUL byte.
     """
-    found = find_shards(arguments, null_separated=null_separated)
+    found = find_shards(arguments, null_separated=null_separated, archives=False)
     for item in found.items:
         if not isinstance(item, FileSource) and item.name not in found.problems:
             found.problems[item.name] = f"{item.name!r} is not an image file or a folder on this machine"
     return found
 
 
-def sources_of(given: Any) -> Iterator[ImageSource]:
+def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
     """Yield the images that :func:`~.finding.find_shards` finds, and each image of a shard."""
-    items = (item for one in each_of(given) for item in find_shards([one]).items)
-    for item in items:
-        if not isinstance(item, Shard):
+    seen = set[str]()
+    for item in _items_of(given, archives):
+        if isinstance(item, FileSource):  # a file that is named twice is one image, as in find_shards
+            if (path := os.path.abspath(item.name)) in seen:
+                continue
+            seen.add(path)
+        if not hasattr(item, "entries"):
             yield item
         else:
+            is_empty = True
             try:
-                yield from read_ahead(item)
+                for source in read_ahead(item):
+                    is_empty = False
+                    yield source
+                if is_empty:
+                    yield NoImage(item.name, "holds no images", Kind.EMPTY)
             except ShardError as error:
                 why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
                 yield NoImage(item.name, why, error.kind)
+
+
+def _items_of(given: Any, archives: bool) -> Iterator[Any]:
+    for one in each_of(given):
+        if hasattr(one, "read") or hasattr(one, "entries"):  # isinstance would take long for each of many images
+            yield one
+        else:
+            yield from find_shards([one], archives=archives).items
 
 
 def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSource, None, None]:
@@ -54,7 +73,10 @@ def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSo
     def fill() -> None:
         end = None
         try:
+            stamp = stamp_of(shard)
             for source in shard.entries():
+                if isinstance(source, Entry):
+                    source.shard_stamp = stamp
                 if not room.take(_size(source)):
                     break
                 coming.put(source)

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import Kind
+from ..errors import CLIPIQAError, Kind
 from ..images.source import ImageSource, NoImage, reason
 from .members import Entry, ShardError
-from .stores import opened
+from .stores import StampedFile, opened
 
 if TYPE_CHECKING:
     import pyarrow
@@ -21,7 +21,7 @@ _USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", 
 
 
 @dataclass
-class ParquetShard:
+class ParquetShard(StampedFile):
     name: str
     keep: Sequence[str] = ()
     image_column: str | None = None
@@ -39,10 +39,13 @@ class ParquetShard:
                     continue
                 batches = table.iter_batches(_ROWS, [group], columns, use_threads=False)
                 cells = (row for batch in batches for row in batch.to_pylist())
-                for number, row in zip(numbers, cells, strict=True):
+                number = numbers.start - 1
+                for number, row in zip(numbers, cells, strict=False):
                     if rows is None or number in rows:
                         kept = {name: row[name] for name in self.keep}
                         yield cell_source(f"{self.name}::{number}", row[column], kept)
+                if number + 1 != first:
+                    raise OSError("rows are missing")
 
 
 def cell_source(name: str, cell: Any, kept: Mapping[str, Any] | None = None) -> ImageSource:
@@ -61,7 +64,9 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
     try:
         with opened(name) as file:
             yield parquet.ParquetFile(file, **options)
-    except (ArrowException, OSError) as error:  # pyarrow raises an OSError for a damaged page or header
+    except CLIPIQAError:  # also of a file that is written at the same time
+        raise
+    except (ArrowException, OSError, ValueError) as error:  # OSError: a damaged page; ValueError: too few rows
         why = f"is not a Parquet file, or it is damaged: {reason(error)}"
         raise ShardError(why, Kind.DAMAGED_ARCHIVE, name) from error
 

@@ -11,10 +11,12 @@ from typing import IO, Any
 
 from ..errors import ImageError, Kind
 from ..files.writing import write_bytes
-from ..images.source import FileSource, ImageSource, reason
+from ..images.source import MISSING, FileSource, ImageSource, reason, stamp_of
 from .members import ShardError
 
 _BLOCK = 8 << 20  # bytes read from a store at once
+# What stores call a file's checksum or time, the checksum first. fsspec's ukey() hashes only the address for http.
+_MARKS = ("ETag", "etag", "blob_id", "sha", "CRC", "LastModified", "Last-Modified", "last_modified", "mtime", "created")
 
 
 def is_remote(name: str) -> bool:
@@ -80,6 +82,17 @@ class StoreSource:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def stamp(self) -> str | None:
+        """Return size and checksum or time, from a listing or one request: see :func:`stamp_of`."""
+        try:
+            with explained(self.name):
+                fs, path = store(self.name)
+                info = fs.info(path)
+        except ShardError as error:
+            return MISSING if error.kind is Kind.MISSING else None
+        mark = next((info[name] for name in _MARKS if info.get(name)), None)
+        return None if mark is None else f"{info.get('size')} {mark}"
+
     def read(self) -> bytes:
         try:
             with explained(self.name):
@@ -94,3 +107,12 @@ class StoreSource:
 
 def source_at(name: str) -> ImageSource:
     return StoreSource(name) if is_remote(name) else FileSource(name)
+
+
+class StampedFile:
+    """A file, or a file in a store, whose name and stamp are those of a shard."""
+
+    name: str
+
+    def stamp(self) -> str | None:
+        return stamp_of(source_at(self.name))

@@ -17,7 +17,7 @@ from ..errors import Kind, counted
 from ..images.formats import image_suffixes
 from ..images.source import ImageSource, NoImage, reason
 from .members import MOST_BYTES, Entry, ShardError
-from .stores import opened
+from .stores import StampedFile, opened
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # tarfile raises a TypeError for an incomplete gzip header.
@@ -25,7 +25,7 @@ _DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 
 
 @dataclass
-class TarShard:
+class TarShard(StampedFile):
     """A tar archive; ``keep`` names values for rows: keys of ``.json`` sidecars, suffixes of others, ``key``."""
 
     name: str

@@ -39,7 +39,7 @@ def from_hub(file: PublishedFile) -> tuple[Path, str]:
     for name in file.hub_names:
         url = hf_hub_url(file.hub, name, revision=file.revision or None)
         try:
-            etag = _soon(get_hf_file_metadata, url).etag or ""
+            etag = with_timeout(get_hf_file_metadata, url).etag or ""
             break
         except RemoteEntryNotFoundError:
             if name == file.hub_names[-1]:
@@ -47,8 +47,8 @@ def from_hub(file: PublishedFile) -> tuple[Path, str]:
     known = file.hub_sha256 if name == file.hub_names[0] else ""
     sha256 = known or (etag if re.fullmatch("[0-9a-f]{64}", etag) else "")  # the ETag of a large file is its SHA-256
     blobs = Path(constants.HF_HUB_CACHE, f"models--{file.hub.replace('/', '--')}", "blobs")
-    from_url(url, blobs / Path(etag or sha256).name, sha256, _soon(build_hf_headers))
-    return Path(_soon(hf_hub_download, file.hub, name, revision=file.revision or None)), sha256
+    from_url(url, blobs / Path(etag or sha256).name, sha256, with_timeout(build_hf_headers))
+    return Path(with_timeout(hf_hub_download, file.hub, name, revision=file.revision or None)), sha256
 
 
 def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | None = None) -> Path:
@@ -75,7 +75,7 @@ def _stream(request: urllib.request.Request, path: Path) -> None:
         for tries_left in reversed(range(_TRIES)):
             request.add_header("Range", f"bytes={file.tell()}-")
             try:
-                with _soon(urllib.request.urlopen, request, timeout=_SILENCE) as response:
+                with with_timeout(urllib.request.urlopen, request, timeout=_SILENCE) as response:
                     if response.status != 206:  # the server sends the whole file
                         file.truncate(file.seek(0))
                     while piece := response.read1(_PIECE):  # bytes that have arrived
@@ -94,7 +94,7 @@ def _stream(request: urllib.request.Request, path: Path) -> None:
                     raise
 
 
-def _soon(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+def with_timeout(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """Return the result of a call; raise an error if the call takes more than a minute."""
     answer: Future[Any] = Future()
 

@@ -12,7 +12,7 @@ from ..errors import WeightsError
 from .checkpoint import first_bytes, load_pickled
 
 _NO_PICKLE = (b"MATLAB 5.0", b"MATLAB 7.3", b"\x89HDF")  # formats of scipy and h5py, which execute no code
-_WAY_OUT = "pass --trust-weights (trust_weights=True) if you trust the author of the file"
+_WAY_OUT = "pass trust_weights if you trust the author of the file"
 
 
 def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:

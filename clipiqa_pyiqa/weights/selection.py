@@ -94,7 +94,7 @@ def find_weights(
         recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)
     weights = weights_in(copy, recognised, quick_gelu)
     if weights.tag == "file" and quick_gelu is None:
-        warning = "%s is not a published file: QuickGELU is assumed; pass quick_gelu=False if the model uses GELU."
+        warning = "%s is not a published file: QuickGELU is assumed; switch quick_gelu off if the model uses GELU."
         logger.warning(warning, copy.path)
     return weights
 
@@ -144,12 +144,15 @@ def find_file(file: PublishedFile) -> Copy:
     if not download_places(file):
         raise WeightsError(f"{file.title}, a part of clipiqa-pyiqa, is missing or damaged: install the package again.")
     address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
-    option = "clip_weights" if file.backbone else "pretrained_model_path"
+    way_out = "name a file of your own instead"
+    if file.backbone:
+        way_out = (
+            "to try clipiqa, use backbone='mini', the small CLIP in this package, or name a file by clip_weights=PATH"
+        )
     raise WeightsError(
-        f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): fetch {address} and "
-        f"save it as {file.caches[-1] / file.names[0]}, or under that name in the folder that {VARIABLE} names.\n"
-        "Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com; "
-        f"{option}=PATH names another file; to try things out, use backbone='mini', the small CLIP in this package."
+        f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): {way_out}.\n"
+        f"The file is at {address}: save it as {file.caches[-1] / file.names[0]}, or under that name in the folder "
+        f"that {VARIABLE} names. Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com."
     )
 
 

@@ -83,7 +83,7 @@ DRAWN = (  # title, script in docs/images, what the picture shows, text
 def build(source: Path) -> None:
     """Run the commands, write ``gallery.md`` with their pictures, and show these on ``index.md``."""
     lines = [f"# Gallery\n\n{INTRODUCTION}\n"]
-    shown = ["\n## What it draws\n\n[Every picture with its command](gallery.md).\n"]
+    shown = ["\n## What it draws\n\n[Every picture with its command](gallery.md).\n\n````{container} pictures"]
     (source / "gallery").mkdir()
     with tempfile.TemporaryDirectory() as folder:
         room = Path(folder)
@@ -101,7 +101,7 @@ def build(source: Path) -> None:
                 name = f"{picture.command.split()[0]}-{path.name}"
                 shutil.copy(path, source / "gallery" / name)
                 lines.append(f"![{picture.title}](gallery/{name})\n")
-                options = f":alt: {picture.title}\n:target: gallery.html\n:width: 48%"
+                options = f":alt: {picture.title}\n:target: gallery.html"
                 shown.append(f"```{{image}} gallery/{name}\n{options}\n```\n")
     for title, script, alt, says in DRAWN:
         lines.append(
@@ -109,7 +109,7 @@ def build(source: Path) -> None:
         )
     (source / "gallery.md").write_text("\n".join(lines), encoding="utf-8")
     with open(source / "index.md", "a", encoding="utf-8") as index:
-        index.write("\n".join(shown))
+        index.write("\n".join([*shown, "````\n"]))
 
 
 def run(command: str, room: Path) -> None:

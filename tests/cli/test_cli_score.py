@@ -138,16 +138,16 @@ class TestFailures:
         [
             (["gone.png"], r"'gone.png' does not exist: there is nothing to score."),
             (["--prompts", "quality", "PHOTOS"], "no PATH given: .*before --prompts"),
-            (["PHOTOS", "--batch-size", "0"], "batch_size must be between 1"),
+            (["PHOTOS", "--batch-size", "0"], "--batch-size must be between 1"),
             (["PHOTOS", "--format", "parquet"], "parquet results are not text: name a file with --out"),
             (["PHOTOS", "--out", "nowhere/scores.csv"], "there is no folder"),
             (["PHOTOS", "--format", "csv", "--out", "photos/a.png", "--overwrite"], "a.png' is one of the inputs"),
-            (["PHOTOS", "--keep", "caption"], "keep, embeddings, part and engine need results by shard"),
-            (["PHOTOS", "--resume"], "resume needs out"),
+            (["PHOTOS", "--keep", "caption"], "--keep, --embeddings, --part and --engine need results by shard"),
+            (["PHOTOS", "--resume"], "--resume needs --out"),
             (["PHOTOS", "--out", "a.csv", "--resume", "--overwrite"], "give one of the two"),
             (["PHOTOS", "--metrics", "clipiqa", "--template", "{} photo."], "metrics have options of their own"),
-            (["PHOTOS", "--learned-prompts", "clipiqa+", "--prompts", "happy"], "leave out prompts"),
-            (["PHOTOS", "--device", "quantum"], "device must be cpu, cuda, cuda:N or mps"),
+            (["PHOTOS", "--learned-prompts", "clipiqa+", "--prompts", "happy"], "--learned-prompts excludes --prompts"),
+            (["PHOTOS", "--device", "quantum"], "--device must be cpu, cuda, cuda:N or mps"),
         ],
     )
     def test_bad_usage(

@@ -78,7 +78,7 @@ def test_table_says_what_is_there_and_what_is_damaged(
     assert main(command) == (1 if copy == "folder" else 0)
 
 
-def test_download(
+def test_download_fetches_missing_weights(
     home: Path, openai_file: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Missing files come into the caches; a failure is one row."""
@@ -95,7 +95,9 @@ def test_download(
     assert server.requests == [f"GET {route}"] and find_weights(VIT).tag == "openai"
 
 
-def test_function(home: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_at_hand_returns_what_the_command_prints(
+    home: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from clipiqa_pyiqa import weights_at_hand
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)

@@ -15,6 +15,8 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.errors import CLIPIQAError
 
+pytestmark = pytest.mark.quick
+
 PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 COMMANDS = [
     ["score", "photos", "gone.png", "--out", "a.csv"],
@@ -50,12 +52,14 @@ def outcome(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
     for path in sorted(folder.rglob("*.csv")):
         with path.open(encoding="utf-8") as file:
             rows = [line for line in file if not line.startswith("#")]
-        found += [(path.name, {**row, "error": bool(row.get("error"))}) for row in csv.DictReader(rows)]
+        found += [(path.name, {**row, "error": bool(row.get("error")), "stamp": ""}) for row in csv.DictReader(rows)]
     verdict = json.loads((folder / "gated/gate.json").read_text())
     return [*found, [question["verdict"] for question in verdict["questions"]]]
 
 
-def test_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_do_the_same_with_noise_in_place_of_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
     results = []
     for name in ("words", "noise"):

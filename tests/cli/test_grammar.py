@@ -10,11 +10,13 @@ import pytest
 from clipiqa_pyiqa.cli import COMMANDS, function_of, main, prompts
 from clipiqa_pyiqa.cli.options.parser import Parser
 
+pytestmark = pytest.mark.quick
+
 SHORT = {"out": "-o", "config_file": "-c", "config": "-c", "backbone": "-b", "prompts": "-p", "quiet": "-q"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_option_has_help_its_short_name_and_bounds(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every option has help; what commands share has the same short name; whole numbers have bounds."""
     parser = Parser(prog=command)
     parser.declare(function_of(command))
@@ -25,14 +27,16 @@ def test_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     for action in parser.options.values():
         for value in ("-1", "99999999999") if action.type is int else ():
             assert main([*command.split(), f"{action.option_strings[-1]}={value}"]) == 2
-            said = rf"error: {action.dest} must be between [01] and [\d,]+; got {int(value):,}\.\n"
+            said = rf"error: {action.option_strings[-1]} must be between [01] and [\d,]+; got {int(value):,}\.\n"
             assert re.search(said, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
 )
-def test_no_memory(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lack_of_memory_is_an_error_of_one_sentence(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(prompts, "parse_prompts", lambda *_: (_ for _ in ()).throw(error))
     assert main(["prompts", "quality"]) == 2
     assert "clipiqa prompts: error: the memory does not suffice" in capsys.readouterr().err
@@ -47,7 +51,7 @@ def test_no_memory(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: py
         ["demo", "--out", "no-suffix"],
     ],
 )
-def test_absurd_values_are_told_in_a_sentence(
+def test_absurd_values_are_refused_in_one_sentence(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

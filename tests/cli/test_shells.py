@@ -17,14 +17,14 @@ PHOTO = str(Path(__file__).parents[1] / "data/canyon-wren.jpg")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_shell_gets_a_completion_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--print-completion", shell]) == 0
     said = capsys.readouterr().out
     assert all(command in said for command in COMMANDS if " " not in command) and "crop-border" in said
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_a_tab(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tab_completes_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["--print-completion", "bash"])
     (tmp_path / "script").write_text(capsys.readouterr().out)
     for typed, then in {"sc": "score", "table --crop": "--crop-border", "score --format js": "jsonl"}.items():
@@ -35,14 +35,14 @@ def test_a_tab(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("command", [[], ["score"]])
-def test_help_waits_for_nothing(command: list[str]) -> None:
+def test_help_imports_no_slow_library(command: list[str]) -> None:
     code = f"import sys; from clipiqa_pyiqa.cli import main\ntry: main([*{command}, '--help'])\nexcept SystemExit: pass"
     slow = "{'torch', 'pandas', 'numpy', 'PIL', 'tqdm', 'open_clip', 'pyiqa', 'shtab'}"
     ran = subprocess.run([sys.executable, "-c", f"{code}\nprint({slow} & {{*sys.modules}})"], capture_output=True)
     assert b"usage: clipiqa" in ran.stdout and ran.stdout.endswith(b"set()\n")
 
 
-def test_unknown_option(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["rank", "photos", "--wurst", "3"])
     assert "clipiqa rank: error: unrecognized arguments: --wurst" in capsys.readouterr().err
@@ -69,7 +69,7 @@ def test_options_from_a_file_and_beside_it(tmp_path: Path, capfd: pytest.Capture
         ("fit", "range: [1]", r"must be a list of values; got \[1\]"),
     ],
 )
-def test_files_that_cannot_be_followed(
+def test_a_configuration_that_cannot_be_used_is_refused(
     command: str, text: str, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.yml").write_text(text)

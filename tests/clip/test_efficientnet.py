@@ -65,7 +65,7 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 
 @pytest.mark.parametrize(("size", "strips"), [*zip(SIZES, (False, False, True, True), strict=True)], ids=str)
-def test_equals_plain_operations(metric, tensors, in_strips, size, strips):
+def test_the_tower_equals_plain_operations(metric, tensors, in_strips, size, strips):
     """Features, map and the gradient of both in float64: to rounding."""
     if strips:
         in_strips()
@@ -93,7 +93,7 @@ def test_equals_plain_operations(metric, tensors, in_strips, size, strips):
 
 
 @pytest.mark.parametrize("answers", [0, 8])
-def test_several_layers(tmp_path, answers):
+def test_several_layers_equal_plain_operations(tmp_path, answers):
     path = save_compact(tmp_path / "hidden.safetensors", hidden=48, answers=answers)
     metric, x = CLIPIQA(backbone="mini", clip_weights=path, quick_gelu=True), photo_like(64, 96, dtype=torch.float64)
     with torch.no_grad():
@@ -108,7 +108,7 @@ def test_several_layers(tmp_path, answers):
 
 @pytest.mark.quick
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_flat_images(metric, tensors, value):
+def test_flat_images_have_finite_features_and_gradients(metric, tensors, value):
     """No variance at all in the middle: finite, equal to float64's, with a gradient."""
     x = torch.full((1, 3, 96, 96), value, requires_grad=True)
     with torch.no_grad():
@@ -121,7 +121,7 @@ def test_flat_images(metric, tensors, value):
 # Gradient
 
 
-def test_the_wide_maps_are_cut(metric, in_strips, monkeypatch):
+def test_wide_maps_are_computed_in_strips(metric, in_strips, monkeypatch):
     """A large image goes through in strips."""
     in_strips()
     rows = []

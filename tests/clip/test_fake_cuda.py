@@ -35,12 +35,15 @@ class Read(Checkpoint):
         return self.read(key)
 
 
-def tower_on_cuda(metric: CLIPIQA, dtype: torch.dtype) -> ImageTower:
-    """The metric's image tower, on fake tensors."""
-    source, weights = metric.clip.checkpoint, metric.clip.weights
+def read(metric: CLIPIQA) -> Read:
+    source = metric.clip.checkpoint
     content = {name: source[name] for name in source}
-    fake = {name: torch.empty_like(tensor, device="cpu") for name, tensor in content.items()}
-    tensors = FrozenTensors(Read(source.path, source.shapes, fake.__getitem__, source.metadata), CUDA, dtype)
+    return Read(source.path, source.shapes, content.__getitem__, source.metadata)
+
+
+def tower_on_cuda(metric: CLIPIQA, checkpoint: Read, dtype: torch.dtype) -> ImageTower:
+    """The metric's image tower, on fake tensors."""
+    tensors, weights = FrozenTensors(checkpoint, CUDA, dtype), metric.clip.weights
     if weights.backbone == "mini":
         return ImageTower(EfficientNet(tensors), weights, RESOLUTION)
     if weights.backbone == "RN50":
@@ -58,8 +61,9 @@ def metric(request: pytest.FixtureRequest, seeded_weights: Callable[[str], Path]
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_scores_maps_and_the_losss_core_stay_on_the_gpu(metric: CLIPIQA, dtype: torch.dtype) -> None:
     texts, scale = metric.encode_prompts(["quality", "sharpness"]), metric.clip.logit_scale
+    checkpoint = read(metric)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        tower, texts = tower_on_cuda(metric, dtype), texts.to(CUDA)
+        tower, texts = tower_on_cuda(metric, checkpoint, dtype), texts.to(CUDA)
         x = torch.rand(2, 3, 96, 64, device=CUDA, requires_grad=True)
         features, places = tower.encode(x, "none", "image", "places")
         assert features.device == places.device == CUDA
@@ -77,8 +81,10 @@ def test_scores_maps_and_the_losss_core_stay_on_the_gpu(metric: CLIPIQA, dtype: 
 
 def test_a_tensor_left_on_the_cpu_fails(metric: CLIPIQA) -> None:
     """The tests above can fail."""
+    checkpoint = read(metric)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        tower = tower_on_cuda(metric, torch.float32)
-        tower.mean = tower.mean.cpu()
-        with pytest.raises(RuntimeError, match="two different devices"):
-            (tower.mean + torch.rand(1, 3, 64, 64, device=CUDA)).sum()
+        tower = tower_on_cuda(metric, checkpoint, torch.float32)
+        tower.mean = tower.encoder.mean = tower.mean.cpu().expand(1, 3, 64, 64)
+        x = torch.rand(1, 3, 64, 64, device=CUDA)
+        with pytest.raises(RuntimeError, match="found two different devices"):
+            tower.encode(x, "none", "image") if metric.clip.weights.backbone != "mini" else x - tower.mean

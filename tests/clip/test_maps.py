@@ -71,7 +71,7 @@ def reference(metric: CLIPIQA, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("pos_embedding", ["none", "interpolate"])
 @pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32"])
-def test_equals_open_clips_modules_in_float64(make, backbone, pos_embedding):
+def test_maps_equal_open_clips_modules_in_float64(make, backbone, pos_embedding):
     """Map and gradient, at sizes with and without remainders. (mini: tests/weights/test_mini.py)"""
     metric = make(backbone, pos_embedding=pos_embedding)
     for size in SIZES:
@@ -92,14 +92,14 @@ def test_equals_open_clips_modules_in_float64(make, backbone, pos_embedding):
 
 @pytest.mark.parametrize("backbone", ["RN50", "mini"])
 @pytest.mark.parametrize("size", [(32, 32), (63, 95), (62, 64), (127, 160)], ids=str)
-def test_size(make, backbone, size):
+def test_a_map_has_a_cell_for_every_32_pixels(make, backbone, size):
     cells = make(backbone).encode_map(photo_like(*size))
     assert cells.shape[2:] == tuple((side + 1) // 2 // 16 for side in size)
     torch.testing.assert_close(cells.norm(dim=1), torch.ones_like(cells[:, 0]))
 
 
 @pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32", "mini"])
-def test_scores(make, backbone):
+def test_a_place_gets_the_score_of_its_feature(make, backbone):
     """Every place asked as an image would be; the features beside the map are those of the image."""
     metric, x = make(backbone), photo_like(96, 160, n=2)
     with torch.no_grad():
@@ -118,7 +118,7 @@ def test_scores(make, backbone):
 
 @pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32", "mini"])
 @pytest.mark.parametrize("size", [(64, 96), (256, 240)])
-def test_a_batch_equals_its_single_images(make, backbone, size):
+def test_maps_of_a_batch_equal_maps_of_single_images(make, backbone, size):
     metric, x = make(backbone), photo_like(*size, n=3)
     with torch.no_grad():
         singles = torch.cat([metric.encode_map(image) for image in x.split(1)])
@@ -127,7 +127,7 @@ def test_a_batch_equals_its_single_images(make, backbone, size):
 
 @pytest.mark.parametrize(("backbone", "nearness"), [("RN50", 0.99), ("ViT-B/32", 0.999), ("mini", 0.98)])
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_low_precision(make, backbone, nearness, precision):
+def test_maps_in_low_precision_are_near_those_in_fp32(make, backbone, nearness, precision):
     low, metric, x = make(backbone, precision=precision), make(backbone), photo_like(64, 96).requires_grad_()
     ours, exact = low.encode_map(x), metric.encode_map(x)
     assert ours.dtype == torch.float32
@@ -138,7 +138,7 @@ def test_low_precision(make, backbone, nearness, precision):
         assert torch.equal(metric.encode_map(x), exact)
 
 
-def test_learned_prompts_ask_places_too(make):
+def test_learned_prompts_score_places(make):
     plus, x = make("mini", "clipiqa+", pretrained=False).train(), photo_like(64, 96)
     scores = plus.score_map(x)
     assert scores.shape == (1, 1, 2, 3)
@@ -146,10 +146,10 @@ def test_learned_prompts_ask_places_too(make):
     assert plus.prompt_learner.ctx.grad.norm() > 0
 
 
-def test_what_has_no_map(make):
-    with pytest.raises(CLIPIQAError, match="for a map"):
+def test_a_metric_or_an_image_without_a_map_is_refused(make):
+    with pytest.raises(CLIPIQAError, match="map"):
         make("mini", pos_embedding="fixed").score_map(photo_like(64, 64))
-    with pytest.raises(CLIPIQAError, match=r"31×64 px, but mini needs at least 32 px"):
+    with pytest.raises(CLIPIQAError, match="mini"):
         make("mini").score_map(photo_like(64, 31))
-    with pytest.raises(PromptError, match="unknown prompt pair 'sharp'"):
+    with pytest.raises(PromptError):
         make("mini").score_map(photo_like(64, 64), "sharp")

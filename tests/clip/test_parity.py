@@ -57,7 +57,7 @@ def real_photos(shared: Path, request: pytest.FixtureRequest) -> list[tuple[Path
 
 @pytest.mark.parametrize("pos_embedding", [False, True])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_features_and_scores(metric, reference, size, pos_embedding):
+def test_features_and_scores_equal_pyiqas(metric, reference, size, pos_embedding):
     x = photo_like(*size)
     ours = CLIPIQA(clip_weights=metric.clip.weights.path, quick_gelu=True, pos_embedding=pos_embedding)
     with torch.no_grad():
@@ -68,7 +68,7 @@ def test_features_and_scores(metric, reference, size, pos_embedding):
         torch.testing.assert_close(ours(x), expected, atol=SCORE_TOLERANCE, rtol=0)
 
 
-def test_real_photos(metric, reference, real_photos):
+def test_scores_of_real_photos_equal_pyiqas(metric, reference, real_photos):
     for path, side in real_photos:
         x = read_image(path, max_side=side).pixels[None] / 255
         with torch.no_grad():
@@ -82,7 +82,7 @@ def test_real_photos(metric, reference, real_photos):
 
 
 @pytest.mark.parametrize("pos_embedding", [False, True])
-def test_gradient_in_float64(metric, reference64, pos_embedding):
+def test_gradients_equal_pyiqas_in_float64(metric, reference64, pos_embedding):
     metric64 = CLIPIQA(clip_weights=metric.clip.weights.path, quick_gelu=True, pos_embedding=pos_embedding)
     for size in [(75, 113), (200, 150)]:
         _assert_same_gradient_in_float64(metric64, reference64, photo_like(*size).double(), pos_embedding)
@@ -96,7 +96,7 @@ def _assert_same_gradient_in_float64(metric, reference, x, pos_embedding):
     assert (ours - expected).norm() <= 1e-8 * expected.norm()  # rounding only: no sign flips at this precision
 
 
-def test_pyiqa_preset_is_pyiqas_class_end_to_end(full_rn50, monkeypatch):
+def test_the_pyiqa_preset_equals_pyiqas_class(full_rn50, monkeypatch):
     """The built-in class itself, not a reassembly; only where it gets its weights from is replaced."""
     pytest.importorskip("clip", reason="pyiqa's built-in needs openai's clip, which needs setuptools<82")
     import pyiqa
@@ -114,7 +114,7 @@ def test_pyiqa_preset_is_pyiqas_class_end_to_end(full_rn50, monkeypatch):
 
 
 @pytest.mark.parametrize("pos_embedding", [False, True])
-def test_vision_transformer(seeded_weights, pos_embedding):
+def test_vision_transformers_equal_pyiqas(seeded_weights, pos_embedding):
     path = seeded_weights("ViT-B/32")
     ours = CLIPIQA(backbone="ViT-B/32", clip_weights=path, quick_gelu=True, pos_embedding=pos_embedding)
     reference = Reference(path)
@@ -128,7 +128,7 @@ def test_vision_transformer(seeded_weights, pos_embedding):
 
 
 @pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32"])
-def test_fixed_is_clips_own_input(seeded_weights, backbone):
+def test_fixed_positional_embedding_scores_clips_own_input(seeded_weights, backbone):
     """A 224 px square is CLIP's own input, so there it must equal open_clip's model, embedding and all."""
     path = seeded_weights(backbone)
     name = {"RN50": "RN50-quickgelu", "ViT-B/32": "ViT-B-32-quickgelu"}[backbone]
@@ -142,7 +142,7 @@ def test_fixed_is_clips_own_input(seeded_weights, backbone):
         torch.testing.assert_close(ours.encode_image(x), expected, atol=FEATURE_TOLERANCE, rtol=0)
 
 
-def test_text_needs_no_padding(metric, reference):
+def test_texts_without_padding_have_the_same_features(metric, reference):
     """Positions after the end-of-text token cannot change a causal tower's output."""
     texts = ["Good photo.", "Bad photo.", "There is high quality in the photo, and also much else."]
     with torch.no_grad():

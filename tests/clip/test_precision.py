@@ -66,14 +66,14 @@ def test_a_slow_dtype_is_rounded_to_and_computed_in_fp32(make, processor, precis
     assert 0 < (score - exact(x)).abs() < 0.03  # weights of 8 bits
 
 
-def test_bf16_of_its_own(make, processor) -> None:
+def test_bf16_is_computed_in_bf16_where_the_processor_can(make, processor) -> None:
     processor(True)
     with Arithmetic() as seen:
         make("bf16").encode_image(torch.rand(1, 3, 64, 96))
     assert torch.bfloat16 in seen.dtypes
 
 
-def test_metric_and_results_say_so(processor) -> None:
+def test_metric_and_results_name_the_arithmetic(processor) -> None:
     processor(False)
     metric = CLIPIQA(backbone="mini", precision="bf16")
     assert "precision='bf16', cpu_arithmetic='fp32'" in repr(metric)

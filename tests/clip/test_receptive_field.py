@@ -39,7 +39,7 @@ def seen(metric: CLIPIQA, x: Tensor, column: int) -> tuple[int, int]:
     return int(columns[0]), int(columns[-1])
 
 
-def test_a_place_sees_as_far_as_the_page_says(metric: CLIPIQA) -> None:
+def test_a_place_depends_on_as_many_pixels_as_the_page_says(metric: CLIPIQA) -> None:
     side = STATED[metric.clip.weights.backbone]
     first, last = seen(metric, strip(1536), 24)
     assert last - first + 1 == side

@@ -17,13 +17,13 @@ from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison import metrics
 from clipiqa_pyiqa.comparison.compare import compare
-from clipiqa_pyiqa.comparison.metrics import build_metric, build_or_explain, check_weights, parse_metrics
 from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
 from clipiqa_pyiqa.datasets.published_correlations import ENSEMBLE, PAPER, find_published
 from clipiqa_pyiqa.datasets.specification import CompareError, parse_argument, read_benchmark
 from clipiqa_pyiqa.errors import WeightsError
+from clipiqa_pyiqa.scoring import metrics
+from clipiqa_pyiqa.scoring.metrics import build_metric, build_or_explain, check_weights, parse_metrics
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = sorted((ROOT / "configs" / "benchmark").glob("*.yml"))
@@ -175,8 +175,8 @@ class TestBadInput:
         ("given", "message"),
         [
             ("nique", "unknown metric 'nique': did you mean .*'niqe'"),
-            ("lpips", "'lpips' needs a reference image"),
-            ("fid", "'fid' rates a set of images"),
+            ("lpips", "'lpips' does not score single images, since it needs a reference image"),
+            ("fid", "since it rates a set of images"),
             ("niqe:pretrained_model_path=no.mat", "pretrained_model_path is 'no.mat', but there is no such file"),
             ("mos=niqe", "cannot be called 'mos'"),
             ("niqe:x=[1", "the value of 'x' in .* is not YAML"),
@@ -188,7 +188,7 @@ class TestBadInput:
             ({"a": {"lower_better": True}}, "unknown metric 'a'"),
             ({"a": 3}, "options of metric 'a' must be a mapping"),
             ({"niqe": {"lower_better": "maybe"}}, "lower_better of metric 'niqe' must be true or false"),
-            ({"a": {"metric_opts": {"type": "LPIPS"}, "metric_mode": "FR"}}, "'a' needs a reference"),
+            ({"a": {"metric_opts": {"type": "LPIPS"}, "metric_mode": "FR"}}, "since it needs a reference"),
         ],
     )  # fmt: skip
     def test_metrics(self, given: Any, message: str) -> None:
@@ -258,7 +258,7 @@ class TestCommand:
         assert "torn.png" in printed.out and "nan" not in printed.out.lower()
         written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
         assert {"comparison.csv", "comparison.md", "comparison.tex", "report.html", "scores/s.parquet"} <= written
-        assert main([*given, "-q"]) == 2 and "(resume)" in capsys.readouterr().err
+        assert main([*given, "-q"]) == 2 and "(--resume)" in capsys.readouterr().err
         assert main([*given, "-q", "--resume", "--no-report", "--format", "csv"]) == 1
         assert "entropy" in capsys.readouterr().out
 
@@ -291,7 +291,7 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(
     option = {"pretrained_model_path": str(trap)}
     for metric in ({"cnniqa": {"metric_opts": option}}, f"cnniqa:pretrained_model_path={trap}"):
         (spec,) = parse_metrics(metric)
-        with pytest.raises(WeightsError, match=r"trap.pth.*could run code.*--trust-weights"):
+        with pytest.raises(WeightsError, match=r"trap.pth.*could run code.*trust_weights"):
             check_weights([spec])
         check_weights([spec], trust_weights=True)
     check_weights(parse_metrics(["niqe", "clipiqa:prompts=sharpness"]))

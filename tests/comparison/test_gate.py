@@ -18,6 +18,8 @@ from clipiqa_pyiqa.comparison.gating import gate
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.scoring.score_files import matching_names, read_any_scores
 
+pytestmark = pytest.mark.quick
+
 BUNDLED = Path(__file__).parents[1] / "data"
 
 
@@ -144,7 +146,7 @@ class TestBadInput:
             (lambda f: f.head(5), {"skip_missing": True}, "scores of 5 rows in both runs, but 6 or more"),
             (lambda f: pandas.concat([f, f.head(1)]), {}, r"two rows for '0/0"),
             (lambda f: f, {"columns": ["qualty"]}, "no numbers called 'qualty': did you mean 'quality'"),
-            (lambda f: f, {"key": "nokey"}, "no column called 'nokey'.*with key"),
+            (lambda f: f, {"key": "nokey"}, "no column called 'nokey'.*with `key`"),
             (lambda f: f, {"lower_better": ["x"]}, "lower_better names 'x'"),
             (lambda f: f, {"min_delta": -1.0}, "min_delta must be"),
         ],

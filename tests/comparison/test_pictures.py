@@ -20,6 +20,8 @@ from clipiqa_pyiqa.report import plotting
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, contact_sheet, thumbnail
 from clipiqa_pyiqa.stats.logistic import fit_logistic
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory: pytest.TempPathFactory) -> DataSetResult:

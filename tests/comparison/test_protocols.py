@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import functools
 import json
 import math
 import zlib
@@ -14,27 +13,25 @@ from typing import Any
 import numpy as np
 import pyiqa
 import pytest
-import timm
 import torch
-import torchvision
+from at_hand import SHARED_FOLDER
 from PIL import Image, ImageFilter
 from torch import Tensor
-from torchvision.transforms.functional import center_crop, resize
+from torchvision.transforms.functional import resize
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.table.protocols import evaluate, read_protocol
 from clipiqa_pyiqa.comparison.table.results import MethodTable
 from clipiqa_pyiqa.comparison.table.run import table
+from clipiqa_pyiqa.comparison.table.table_metrics import parse_table_metrics
 from clipiqa_pyiqa.comparison.verification import check_osediff
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.yaml import shipped
 
 PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
-SHARED = Path(__file__).parents[3] / "shared/data"
+SHARED = SHARED_FOLDER / "data"
 OSEDIFF, NIQE = SHARED / "osediff", SHARED / "weights/niqe_modelparameters.mat"
-FILES = {"niqe": NIQE, "brisque": SHARED / "weights/brisque_svm_weights.pth"}
 CREATE = pyiqa.create_metric
-Metric = tuple[str, dict[str, Any]]
 
 
 class StandIn:
@@ -60,51 +57,6 @@ def create(name: str, device: Any = None, **options: Any) -> Callable[..., Any]:
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyiqa, "create_metric", create)
-
-
-@functools.cache
-def pyiqas(name: str, options: str) -> Callable[..., Tensor]:
-    """pyiqa's metric with its own parameters or seeded weights, which computes each picture once.
-
-    With ``pretrained=False``, lpips, dists and maniqa still load AlexNet, VGG and ViT-B/8, which are seeded, too.
-    """
-    given, narrow = json.loads(options), {"embed_dim": 48, "dim_mlp": 48, "test_sample": 1}
-    given |= {"pretrained_model_path": str(FILES[name])} if name in FILES else {"pretrained": False}
-    vit, nets = timm.create_model, {net: getattr(torchvision.models, net) for net in ("alexnet", "vgg16")}
-    with pytest.MonkeyPatch.context() as patch:
-        for net, build in nets.items():
-            patch.setattr(torchvision.models, net, lambda build=build, **_: build())
-        patch.setattr(timm, "create_model", lambda name, **_: vit(name, depth=10, embed_dim=48, num_heads=4))
-        torch.manual_seed(len(name))
-        metric = CREATE(name, device="cpu", **(narrow if name == "maniqa" else {}), **given)
-    for module in metric.net.modules() if name == "lpips" else ():
-        if isinstance(module, torch.nn.Conv2d):  # as initialized, all pictures are alike to AlexNet
-            torch.nn.init.kaiming_normal_(module.weight)
-            if module.bias is None:  # the weights of a distance
-                module.weight.data.abs_()
-            else:
-                torch.nn.init.zeros_(module.bias)
-    if name == "maniqa":  # whose last ReLU would make every score 0
-        torch.nn.init.ones_(metric.net.fc_score[3].bias)
-    known: dict[bytes, Tensor] = {}
-
-    def score(*images: Tensor) -> Tensor:
-        key = b"".join(x.numpy().tobytes() for x in images)
-        if key not in known:
-            with torch.no_grad():
-                known[key] = metric(*images).reshape(1, 1)
-        return known[key]
-
-    return score
-
-
-def seeded(clip: dict[str, Any], name: str, device: Any = None, **options: Any) -> Callable[..., Any]:
-    """A metric as a protocol asks for it; a stand-in where nothing but downloaded weights makes it work."""
-    if name == "clipiqa":
-        return CREATE(name, device="cpu", **clip, **options)
-    if name in ("lpips", "dists", "musiq", "maniqa") or (name in FILES and FILES[name].is_file()):
-        return pyiqas(name, json.dumps(options))
-    return create(name, device, **options)
 
 
 def make_pictures(root: Path, width: int, height: int, start: int = 0) -> Path:
@@ -136,121 +88,79 @@ def tensor(path: Path, side: int = 0) -> Tensor:
     return torch.from_numpy(np.asarray(image).transpose(2, 0, 1)[None].astype(np.float32) / 255)
 
 
-Y = {"test_y_channel": True, "color_space": "ycbcr"}
-RESTORATION: dict[str, Metric] = {
-    **{"psnr": ("psnr", Y), "ssim": ("ssim", Y), "clipiqa": ("clipiqa", {"prompts": "pyiqa"})},
-    **{name: (name, {}) for name in ("lpips", "dists", "fid", "niqe", "musiq")},
-    "maniqa": ("maniqa-pipal", {}),
-}
-KONIQ = RESTORATION | {"maniqa": ("maniqa", {})}
+@pytest.mark.parametrize("name", sorted(shipped(protocols=True)))
+def test_a_protocol_cites_its_source_and_names_metrics_that_pyiqa_knows(name: str) -> None:
+    protocol = read_protocol(name)
+    metrics, changed = parse_table_metrics(None, protocol)
+    assert [each.spec.label for each in metrics] == list(protocol.metrics) and not changed
+    assert {"files", "said"} & protocol.source.keys()
+    assert (
+        not protocol.metrics.keys() & protocol.not_computed.keys() and protocol.views.keys() <= protocol.metrics.keys()
+    )
 
 
-def some(labels: str, known: dict[str, Metric] = RESTORATION) -> dict[str, Metric]:
-    return {label: known.get(label, (label, {})) for label in labels.split()}
-
-
-NTIRE = some("lpips dists clipiqa maniqa musiq niqe psnr", KONIQ)
-FACTS: dict[str, tuple[dict[str, Metric], dict[str, int]]] = {  # what the sources' scripts compute, and borders
-    **dict.fromkeys(("osediff", "tsd-sr", "adcsr"), (RESTORATION, {})),
-    "stablesr": (some("psnr ssim lpips dists niqe musiq maniqa clipiqa"), {}),
-    "seesr": (RESTORATION, {"psnr": 4, "ssim": 4}),
-    "ccsr": (some("psnr ssim lpips fid"), dict.fromkeys(("psnr", "ssim", "lpips"), 4)),
-    "refir": (some("psnr ssim lpips fid niqe musiq clipiqa"), dict.fromkeys(RESTORATION, 4)),
-    "sinsr": (some("clipiqa musiq psnr lpips ssim"), {}),
-    "s3diff": (KONIQ, {}),
-    "invsr": (some("psnr ssim lpips lpips-vgg dists niqe musiq maniqa clipiqa", KONIQ), {}),
-    "faithdiff": (
-        RESTORATION
-        | {"psnr": ("psnr", {}), "ssim": ("ssim", {}), "paq2piq": ("paq2piq", {})}
-        | {"clipiqa": ("clipiqa+_vitL14_512", {})},
-        {},
-    ),
-    **dict.fromkeys(("ntire", "ntire-mobile"), (NTIRE, {"psnr": 4})),
-    "ntire-faces": (some("niqe clipiqa maniqa musiq qalign", KONIQ), {}),
-    "raim-hdr": ({"psnr": ("psnr", {}), "ssim": ("ssim", {}), "lpips": ("lpips", {})}, {}),
-    "basicsr": (some("psnr"), {"psnr": 4}),
-    "vbench": ({"musiq": ("musiq-spaq", {})}, {}),
-    "worldscore": (some("clipiqa+ laion_aes"), {}),
-    "stablevsr": (some("clipiqa musiq niqe"), {}),
-    "paper": (some("brisque niqe clipiqa cnniqa hyperiqa musiq clipiqa+", {}), {}),
-}
-FULL_REFERENCE = ("psnr", "ssim", "lpips", "lpips-vgg", "dists")
-
-
-def score_of(protocol: str, m: dict[str, float]) -> float:
-    """The sources' final scores, of means or of one picture."""
-    if protocol == "raim-hdr":
-        return 30 * m["psnr"] / 50 + 22.5 * (m["ssim"] - 0.5) / 0.5 + 30 * (1 - m["lpips"] / 0.4)
-    if protocol == "vbench":
-        return m["musiq"] / 100
-    if protocol == "worldscore":
-        constants = {
-            "clipiqa+": (0.5842, 0.0441, -1.8342, 1.8703),
-            "laion_aes": (5.5952, 0.2561, -2.9342, 1.9741),
-        }
-        x = {n: ((m[n] - mean) / std - low) / (high - low) for n, (mean, std, low, high) in constants.items()}
-        return 100 * float(np.mean([np.clip(0.25 + 0.5 * each, 0, 1) for each in x.values()]))
-    score = (1 - m["lpips"]) + (1 - m["dists"]) + m["clipiqa"] + m["maniqa"] + m["musiq"] / 100
-    score += max(0.0, (10 - m["niqe"]) / 10)
-    return score if protocol == "ntire" else 2**score * 113.85**0.2
-
-
-def test_every_protocol_is_tested() -> None:
-    assert set(FACTS) == set(shipped(protocols=True))
+NTIRE = {"lpips": 0.2, "dists": 0.1, "clipiqa": 0.6, "maniqa": 0.5, "musiq": 60.0, "niqe": 4.0}  # 0.8 + 0.9 + 0.6 + …
 
 
 @pytest.mark.parametrize(
-    ("name", "backbone"), [*((name, "mini") for name in FACTS), pytest.param("sinsr", "RN50", marks=pytest.mark.long)]
+    ("name", "scores", "expected"),
+    [
+        ("ntire", NTIRE, 4.0),
+        ("ntire", NTIRE | {"niqe": 12.0}, 3.4),  # niqe counts no less than 0
+        ("ntire-mobile", NTIRE | {"speedup": 32.0}, 2**4 * 2),
+        ("ntire-faces", NTIRE | {"qalign": 5.0, "fid": 100.0}, 0.6 + 0.5 + 0.6 + 0.6 + 1),
+        ("raim-hdr", {"psnr": 50.0, "ssim": 1.0, "lpips": 0.0}, 82.5),  # the most that the source gives
+        ("raim-hdr", {"psnr": 0.0, "ssim": 0.5, "lpips": 0.4}, 0.0),
+        ("vbench", {"musiq": 70.0}, 0.7),
+        (
+            "worldscore",
+            {"clipiqa+": 0.5842 + 0.0441 * 1.8703, "laion_aes": 5.5952 - 0.2561 * 2.9342},
+            50.0,
+        ),  # 75 and 25
+    ],
 )
-def test_numbers_are_those_of_the_sources_script(
-    name: str,
-    backbone: str,
-    small: Path,
-    seeded_weights: Callable[[str], Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_final_score_is_computed_as_the_source_does(name: str, scores: dict[str, float], expected: float) -> None:
+    assert read_protocol(name).combine(scores, {}) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize(
+    ("name", "label", "seen"),
+    [
+        ("seesr", "psnr", lambda x: x[..., 4:-4, 4:-4]),
+        ("seesr", "niqe", lambda x: x),
+        ("ccsr", "lpips", lambda x: x[..., 4:-4, 4:-4]),
+        ("vbench", "musiq", lambda x: resize(x, [int(112 * 512 / 576), 512], antialias=False)),
+    ],
+)
+def test_a_metric_sees_the_part_of_an_image_that_the_protocol_says(
+    name: str, label: str, seen: Callable[[Tensor], Tensor], small: Path, tmp_path: Path
 ) -> None:
-    metrics, borders = FACTS[name]
-    pictures = make_pictures(tmp_path, 576, 240) if name == "vbench" else small  # vbench shrinks those above 512 px
-    clip: dict[str, Any] = {"backbone": backbone}
-    if backbone == "RN50":
-        clip = {"clip_weights": seeded_weights(backbone), "quick_gelu": True}
-    make = functools.partial(seeded, clip)
-    monkeypatch.setattr(pyiqa, "create_metric", make)
-    rows = []
-    for path in sorted((pictures / "ours").glob("*/*.png")):
-        there = pictures / "gt" / path.relative_to(pictures / "ours")
-        x, gt = (tensor(p, 512 if name == "worldscore" else 0) for p in (path, there))
-        if name == "vbench":
-            x = resize(x, [int(240 * 512 / 576), 512], antialias=False)
-        row = {}
-        for label in metrics.keys() - {"fid"}:
-            metric, options = metrics[label]
-            sides = [side - 2 * borders.get(label, 0) for side in x.shape[-2:]]
-            seen = [center_crop(image, sides).contiguous() for image in (x, gt)]
-            row[label] = float(make(metric, **options)(*seen[: 1 + (label in FULL_REFERENCE)]))
-        rows.append(row)
-    shares = [0.25 * 2 / 3] * 4 + [0.5 * 1 / 3] * 2 if name == "ntire-faces" else [1 / 6] * 6
-    shares = [1 / 8] * 4 + [1 / 4] * 2 if name in ("vbench", "stablevsr") else shares
-    expected = {label: sum(s * row[label] for s, row in zip(shares, rows, strict=True)) for label in rows[0]}
-    values = {"speedup": 113.85} if name == "ntire-mobile" else None
-    found = compare(pictures, protocol=name, values=values)
-    got = {label: found.mean("", label, "ours") for label in found.labels}
-    for label, value in expected.items():
-        assert got[label] == pytest.approx(value, abs=1e-6), label
-        assert np.std([row[label] for row in rows]) > 1e-5, f"{label} does not tell pictures apart"
-    if name in ("ntire", "ntire-mobile", "raim-hdr", "vbench", "worldscore"):
-        parts = rows if name in ("raim-hdr", "worldscore") else [expected]
-        right = np.mean([score_of(name, each) for each in parts])
-        assert got[found.protocol.score] == pytest.approx(right, rel=1e-6)  # a power enlarges what parts are off by
-    if "fid" in metrics:
-        whole = make("fid")(str(pictures / "set/ours"), str(pictures / "set/gt"))
-        assert got["fid"] == pytest.approx(whole, abs=1e-6) and whole
-    said = found.table()
-    if name == "ntire-faces":  # its FID is not computed here
-        assert math.isnan(got["faces score"]) and "faces score: its formula needs all of its scores" in said
-    assert all(f"{label}: not computed here: {why}" in said for label, why in found.protocol.not_computed.items())
-    assert ("fp32 (in the source fp16, by autocast on CUDA)" in said) == (name in ("sinsr", "s3diff"))
+    pictures = make_pictures(tmp_path, 576, 112) if name == "vbench" else small  # vbench shrinks those above 512 px
+    found = compare(pictures, protocol=name)
+    spec = next(each.spec for each in parse_table_metrics(None, read_protocol(name))[0] if each.spec.label == label)
+    metric, row = create(spec.name, **spec.options), found.scores.iloc[0]
+    there = pictures / "gt" / Path(row.path).relative_to(pictures / "ours")
+    images = [seen(tensor(path)) for path in (Path(row.path), there)]
+    assert row[label] == pytest.approx(float(metric(*images[: 1 + (spec.mode == "FR")])), abs=1e-6)
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_means_are_weighted_as_the_protocol_says(small: Path) -> None:
+    for name, share in (
+        ("ntire-faces", 100 / 150),
+        ("stablevsr", 1 / 2),
+    ):  # of the first folder, 4 of 6 images
+        found = compare(small, protocol=name)
+        scores = found.scores["musiq"]
+        expected = share * scores[:4].mean() + (1 - share) * scores[4:].mean()
+        assert found.mean("", "musiq", "ours") == pytest.approx(expected, abs=1e-9)
+    assert "fp32 (in the source fp16, by autocast on CUDA)" in compare(small, protocol="sinsr").table()
+    faces = compare(small, protocol="ntire-faces")  # its FID is not computed here
+    assert math.isnan(faces.mean("", "faces score", "ours"))
+    assert all(
+        f"{label}: not computed here: {why}" in faces.table() for label, why in faces.protocol.not_computed.items()
+    )
 
 
 @pytest.mark.usefixtures("stand_ins")
@@ -402,7 +312,7 @@ class TestExpect:
         (tmp_path / "planted.yml").write_text(text)
         number = compare(small, protocol=tmp_path / "planted.yml").mean("", "m", "ours")
         found = compare(small, f"m={asked}", expect=f"ours: m={number:.6f}", explain=True)
-        assert fits(found) == [change] and f"m: {change} fits; " in found.table() and not found.agrees
+        assert fits(found) == [change] and f"tried, {change} explains it; " in found.table() and not found.agrees
 
     def test_a_change_sees_pictures_of_the_protocols_size_and_may_lack_its_weights(
         self, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -453,7 +363,24 @@ class TestExpect:
         assert [row["agrees"] for row in rows] == ["True", "False"] and abs(float(rows[1]["units"]) + 1000) < 1
         assert {row["metric"] for row in csv.DictReader((tmp_path / "out/explain.csv").open())} == {"ssim"}
         page = (tmp_path / "out/report.html").read_text()
-        assert "Beside published numbers" in page and "no change that was tried fits" in page
+        assert "Beside published numbers" in page and "tried, none explains it" in page
+
+    def test_published_numbers_of_images_are_averaged(self, small: Path, tmp_path: Path) -> None:
+        scores = compare(small, "psnr").scores
+        rows = [f"{name}.png,{'ab' * 32},{psnr:.5f}" for name, psnr in zip(scores.image, scores.psnr, strict=True)]
+        paper = tmp_path / "paper.csv"
+        paper.write_text("\n".join(["image,sha256,psnr", "other.png,ff,1.00000", *rows]))
+        found = compare(small, "psnr", expect=paper)
+        assert found.agrees and found.expected is not None and len(found.expected) == 1
+        assert "Numbers of single images are averaged" in found.table()
+        paper.write_text("\n".join(["image,psnr", *(row.replace("ab" * 32 + ",", "") for row in rows[1:])]))
+        with pytest.raises(CLIPIQAError, match="no published numbers of"):
+            compare(small, "psnr", expect=paper)
+
+    def test_a_gap_that_is_usual_between_machines_is_told_from_others(self, small: Path, stand_ins: None) -> None:
+        niqe = compare(small, "niqe").mean("", "niqe", "ours")
+        for gap, mark in ((0.0, "✓"), (0.01, "≈"), (0.03, "✗")):
+            assert mark in compare(small, "niqe", expect=f"ours: niqe={niqe + gap:.4f}").table().splitlines()[-1]
 
 
 class TestLock:

@@ -17,7 +17,7 @@ from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResul
 from clipiqa_pyiqa.comparison.results import Comparison
 from clipiqa_pyiqa.comparison.summary import build_tables, legend
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.report.table import Table
+from clipiqa_pyiqa.report.table import Cell, Column, Table, latex_table
 from clipiqa_pyiqa.stats.bootstrap import holm
 
 
@@ -93,6 +93,16 @@ def test_latex_tables_are_whole(comparison: Comparison) -> None:
     assert r"\textbf{1.000} {\scriptsize [1.000, 1.000]}" in said and "% A positive correlation is good" in said
 
 
+def test_a_latex_table_has_a_short_caption_and_no_column_without_numbers() -> None:
+    columns = (Column("method"), Column("niqe", "lower"), Column("musiq", "higher"))
+    table = Table("2 methods", columns, ((Cell("a"), Cell("3.1", value=3.1), Cell("–")),), reading=("Means are bold.",))
+    lines = latex_table(table).splitlines()
+    assert r"\caption{2 methods.}\medskip" in lines and r"a & 3.1 \\" in lines
+    assert lines[-3:-1] == [
+        rf"\raggedright\footnotesize {note}\par" for note in ("Means are bold.", r"Without numbers: musiq $\uparrow$.")
+    ]
+
+
 @pytest.fixture(scope="module")
 def close() -> DataSetResult:
     """'good' and 'less' share most errors: their intervals overlap, yet they differ. 'noisy' lacks some images."""
@@ -114,6 +124,14 @@ def close() -> DataSetResult:
 
 
 class TestDifferences:
+    def test_the_lowest_p_of_the_resamples_is_marked(self, close: DataSetResult) -> None:
+        table = named(Comparison((close,)), "close: differences in SROCC")
+        p = Comparison((close,)).differences()["p"]
+        lowest = p == p.min()
+        for row, is_lowest in zip(table.rows, lowest, strict=True):
+            assert row[2].text.startswith("p =") != is_lowest
+        assert any(lowest) and "2,400 resamples" in table.before[0]
+
     def test_every_two_on_the_images_that_both_have(self, close: DataSetResult) -> None:
         frame = Comparison((close,)).differences().set_index(["first", "second"])
         assert list(frame.index) == [

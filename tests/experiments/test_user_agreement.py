@@ -68,7 +68,7 @@ class TestCommand:
         )  # fmt: skip
         args = ["agreement", str(path), "--backbone", "mini"]
         assert main(args) == 2
-        assert "(skip_missing)" in capsys.readouterr().err
+        assert "(--skip-missing)" in capsys.readouterr().err
         assert main([*args, "--skip-missing"]) == 0
         said = capsys.readouterr().err
         assert "1 pair without a majority" in said and "1 vote for neither" in said and "1 image missing" in said

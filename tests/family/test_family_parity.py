@@ -49,7 +49,7 @@ LONG = ("qualiclip+", "liqe_mix")  # as qualiclip and liqe, with other texts
     "name", [pytest.param(each, marks=pytest.mark.long if each in LONG else ()) for each in MODULES]
 )
 @pytest.mark.usefixtures("cpu")
-def test_equals_pyiqas(seeded_weights, name, tmp_path, monkeypatch):
+def test_scores_and_gradients_equal_pyiqas(seeded_weights, name, tmp_path, monkeypatch):
     ours, theirs = (build() for build in builders(name, seeded_weights(backbone_of(name)), tmp_path))
     size = (379, 501) if "liqe" in name else (290, 301)  # LIQE takes fifteen of many patches
     x = torch.cat([photo(0, *size), photo(1, *size)])

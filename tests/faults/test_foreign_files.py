@@ -26,7 +26,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_run_that_resumes_nothing_replaces_nothing(forked: Forked, photos: Path, tmp_path: Path) -> None:
+def test_resume_without_a_run_replaces_no_file(forked: Forked, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine"
     out.mkdir()
     for name in ("ranking.csv", "summary.json"):
@@ -41,7 +41,7 @@ def test_a_run_that_resumes_nothing_replaces_nothing(forked: Forked, photos: Pat
 
 
 @pytest.mark.parametrize("command", ["rank", "compare"])
-def test_two_runs_at_once(forked: Forked, photos: Path, tmp_path: Path, command: str) -> None:
+def test_of_two_runs_at_once_one_is_refused(forked: Forked, photos: Path, tmp_path: Path, command: str) -> None:
     """One writes all of it, the other is refused or comes after; never half of each."""
     given = (
         [photos, "--resume"] if command == "rank" else ["-m", "entropy", "-d", photos, "--bootstrap", "0", "--resume"]
@@ -56,7 +56,7 @@ def test_two_runs_at_once(forked: Forked, photos: Path, tmp_path: Path, command:
         assert len(list((tmp_path / "out/scores").iterdir())) == 1
 
 
-def test_two_trainings_in_one_folder(forked: Forked, tmp_path: Path) -> None:
+def test_of_two_trainings_in_one_folder_one_is_refused(forked: Forked, tmp_path: Path) -> None:
     """One trains; the other says who holds the folder, or that it is taken."""
     rows = "image,mos,split\n"
     for number in range(12):
@@ -71,12 +71,12 @@ def test_two_trainings_in_one_folder(forked: Forked, tmp_path: Path) -> None:
     assert load_file(tmp_path / "run/best.safetensors")
 
 
-def test_a_search_does_not_replace_what_it_read(tmp_path: Path) -> None:
+def test_a_search_does_not_replace_its_input(tmp_path: Path) -> None:
     table = tmp_path / "scores.csv"
     table.write_text("path,score\n")
     none = Finding((), 0.5, Estimate(0.5), 0.5)
     findings = Findings((), none, none, 3, 3, inputs=(table,))
-    with pytest.raises(OutputError, match="is one of the inputs"):
+    with pytest.raises(OutputError, match="inputs"):
         findings.save(table)
     assert table.read_text() == "path,score\n"
     findings.save(tmp_path / "pairs.csv")

@@ -39,7 +39,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_terminals(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_text_steers_a_terminal(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (hostile / "bad \x1b[2J\u202e.png").write_text("none")
     for command in (["score", hostile], ["rank", hostile, "-q"], ["score", hostile / "missing \x1b[2J"]):
         main([*map(str, command)])
@@ -65,7 +65,7 @@ def test_undecodable_bytes_are_written_one_way(hostile: Path, tmp_path: Path) ->
 
 
 @pytest.mark.long
-def test_pictures(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_drawn_with_any_text(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # no stand-in: radar asks which words a CLIP knows
     photos = [str(path) for path in sorted(hostile.iterdir())]
     for number, some in enumerate((photos[:7], photos[6:])):
@@ -78,7 +78,7 @@ def test_pictures(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @settings(deadline=None, max_examples=50)
 @given(st.text(st.characters(codec=None)))
 @example("\ud800\udcff\x85\r\n")
-def test_one_function(text: str) -> None:
+def test_any_text_becomes_printable(text: str) -> None:
     assert one_line(text).isprintable()
     assert all(line.isprintable() for line in plain_lines(text).split("\n"))
     printable(text).encode()

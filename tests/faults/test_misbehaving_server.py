@@ -114,7 +114,9 @@ BEHAVIOURS = [
 
 @pytest.mark.parametrize(("behaviour", "said"), BEHAVIOURS, ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.parametrize("who", ["publisher", "hub"])
-def test_downloads_end(home: Path, monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, said: str, who: str) -> None:
+def test_a_download_from_a_misbehaving_server_ends(
+    home: Path, monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, said: str, who: str
+) -> None:
     file = dataclasses.replace(release("ViT-B/32", "laion2b_s34b_b79k"), hub_sha256=HASH)
     start, threads = time.monotonic(), {*threading.enumerate()}
     with (
@@ -134,14 +136,14 @@ def test_downloads_end(home: Path, monkeypatch: pytest.MonkeyPatch, behaviour: B
     assert [path.read_bytes() for path in left] == ([b"old"] if who == "publisher" else [])
 
 
-def test_a_good_one_is_kept_and_a_broken_one_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_broken_download_continues_where_it_was(tmp_path: Path) -> None:
     with serving(good) as url:
         assert download.from_url(url, tmp_path / "weights.pt", HASH[:8]).read_bytes() == BODY
     with serving(interrupted) as url:
         assert download.from_url(url, tmp_path / "again.pt", HASH).read_bytes() == BODY
 
 
-def test_nothing_without_a_hash(tmp_path: Path) -> None:
-    with serving(good) as url, pytest.raises(OSError, match="no SHA-256 is known"):
+def test_a_file_without_a_known_hash_is_not_downloaded(tmp_path: Path) -> None:
+    with serving(good) as url, pytest.raises(OSError):
         download.from_url(url, tmp_path / "weights.pt", "")
     assert not list(tmp_path.glob("*.pt"))

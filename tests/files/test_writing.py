@@ -13,19 +13,19 @@ from clipiqa_pyiqa.files.writing import check_folder, check_output, replacing, w
 
 
 class TestReplacing:
-    def test_what_breaks_off_changes_nothing(self, tmp_path: Path) -> None:
+    def test_an_interrupted_write_changes_no_file(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_text("old")
         with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "a") as partial:
             partial.write_text("half")
             raise KeyboardInterrupt
         assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
 
-    def test_the_suffix_stays_for_writers_that_go_by_it(self, tmp_path: Path) -> None:
+    def test_a_partial_file_keeps_its_suffix(self, tmp_path: Path) -> None:
         with replacing(tmp_path / "a.png") as partial:
             assert partial.suffix == ".png" and partial.name.startswith(".")  # hidden: no folder scan finds it
 
     @pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "n" * 200 + "." + "s" * 54])
-    def test_names_as_long_as_they_may_be(self, tmp_path: Path, name: str) -> None:
+    def test_the_longest_names_are_written(self, tmp_path: Path, name: str) -> None:
         write_text(tmp_path / name, "x")
         assert os.listdir(tmp_path) == [name]
 
@@ -41,30 +41,30 @@ class TestReplacing:
         monkeypatch.chdir(tmp_path)
         os.mkfifo("fifo")
         for write in (lambda: write_text(name, "x"), lambda: check_output(name, overwrite=True)):
-            with pytest.raises(OutputError, match="which is a pipe, a socket or a device"):
+            with pytest.raises(OutputError, match="pipe"):
                 write()
 
-    def test_home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_tilde_is_the_home_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         write_text("~/a", "x")
         assert (tmp_path / "a").read_text() == "x" and check_output("~/b") == tmp_path / "b"
 
-    def test_errors_of_other_files_pass(self, tmp_path: Path) -> None:
+    def test_errors_about_other_files_are_raised_unchanged(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError), replacing(tmp_path / "a"):
             (tmp_path / "not there").read_text()
-        with pytest.raises(OutputError, match=r"cannot write to .*No such file"):
+        with pytest.raises(OutputError, match="No such file"):
             write_text(tmp_path / "no folder/a", "x")
         assert issubclass(OutputError, CLIPIQAError) and issubclass(OutputError, OSError)
 
-    def test_text_that_is_no_unicode(self, tmp_path: Path) -> None:
+    def test_text_that_is_not_unicode_is_escaped(self, tmp_path: Path) -> None:
         write_text(tmp_path / "a", os.fsdecode(b"caf\xe9\r\n"))
         assert (tmp_path / "a").read_bytes() == b"caf\\xe9\r\n"
 
 
 class TestCheckOutput:
-    def test_what_exists_is_not_replaced_unasked(self, tmp_path: Path) -> None:
+    def test_an_existing_file_is_replaced_only_with_overwrite(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_text("theirs")
-        with pytest.raises(OutputError, match=r"a' exists already: pass overwrite to replace it, or name another"):
+        with pytest.raises(OutputError):
             check_output(tmp_path / "a")
         assert check_output(tmp_path / "a", overwrite=True) == tmp_path / "a"
         assert check_output(tmp_path / "a", ours=lambda path: path.read_text() == "theirs") == tmp_path / "a"
@@ -77,10 +77,10 @@ class TestCheckOutput:
             out = photo
         else:
             (out.symlink_to if how == "link" else out.hardlink_to)(photo)
-        with pytest.raises(OutputError, match="is one of the inputs and is not replaced: name another output"):
+        with pytest.raises(OutputError, match="inputs"):
             check_output(out, overwrite=True, inputs=[tmp_path / "gone", photo])
 
-    def test_what_can_never_be_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_outputs_that_cannot_be_written_are_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "file").touch()
         for path, said in {
             tmp_path: "which is a folder: name a file",
@@ -91,23 +91,23 @@ class TestCheckOutput:
             with pytest.raises(CLIPIQAError, match=f"(?i){said}"):
                 check_output(path)
         monkeypatch.setattr(os, "access", lambda *_: False)  # as root, everything can be written
-        with pytest.raises(OutputError, match="permission denied"):
+        with pytest.raises(OutputError, match="permission"):
             check_output(tmp_path / "new")
 
 
 class TestCheckFolder:
-    def test_makes_it_and_looks_at_every_name(self, tmp_path: Path) -> None:
+    def test_a_folder_is_made_and_every_name_checked(self, tmp_path: Path) -> None:
         folder = check_folder(tmp_path / "a/b", ["x.csv", "x.png"])
         assert folder.is_dir()
         (folder / "x.png").write_text("input")
-        with pytest.raises(OutputError, match=r"x\.png' exists already: .* name another output"):
+        with pytest.raises(OutputError, match="exists"):
             check_folder(folder, ["x.csv", "x.png"])
-        with pytest.raises(OutputError, match="is one of the inputs"):
+        with pytest.raises(OutputError, match="inputs"):
             check_folder(folder, ["x.csv", "x.png"], overwrite=True, inputs=[folder / "x.png"])
 
-    def test_no_folder(self, tmp_path: Path) -> None:
+    def test_a_missing_folder_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(OutputError, match="is not a folder"):
+        with pytest.raises(OutputError, match="folder"):
             check_folder(tmp_path / "file", [])
-        with pytest.raises(OutputError, match=r"cannot write to .*Not a directory"):
+        with pytest.raises(OutputError, match="directory"):
             check_folder(tmp_path / "file/b", [])

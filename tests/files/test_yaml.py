@@ -12,9 +12,11 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import ConfigError
 from clipiqa_pyiqa.files.yaml import MOST_BYTES, parse_yaml, read_mapping, read_yaml, shipped
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize(("text", "message"), HOSTILE.values(), ids=HOSTILE)
-def test_hostile_text_is_one_sentence_at_once(text: str, message: str) -> None:
+def test_hostile_yaml_is_refused_at_once(text: str, message: str) -> None:
     start = time.monotonic()
     with pytest.raises(ConfigError, match=message) as raised:
         parse_yaml(text, "the file")
@@ -22,23 +24,23 @@ def test_hostile_text_is_one_sentence_at_once(text: str, message: str) -> None:
     assert time.monotonic() - start < 5  # at once, on however slow a machine: unbounded, it would take for ever
 
 
-def test_what_people_write_stays_what_it_is() -> None:
+def test_ordinary_yaml_is_read_as_written() -> None:
     text = "base: {lr: 1.0e-3, on: true}\nlist: [a, 1e-6, null, 0x1f]"  # `on` is true in YAML 1.1
     assert parse_yaml(text, "") == {"base": {"lr": 1e-3, True: True}, "list": ["a", 1e-6, None, 31]}
 
 
-def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_are_not_yaml_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "c.yml"
     path.write_text("#" * (MOST_BYTES + 1))
-    with pytest.raises(ConfigError, match="more than 1 MiB"):
+    with pytest.raises(ConfigError, match="MiB"):
         read_mapping(path, ["a"])
     path.write_bytes(b"a: \xff")
-    with pytest.raises(ConfigError, match="is not usable YAML"):
+    with pytest.raises(ConfigError):
         read_mapping(path, ["a"])
-    with pytest.raises(ConfigError, match="more than 1 MiB"):
+    with pytest.raises(ConfigError, match="MiB"):
         read_mapping("/dev/zero", ["a"])
     path.write_text("a: 1\nb: 2\na: 3\n")
-    with pytest.raises(ConfigError, match="the key 'a' occurs twice"):
+    with pytest.raises(ConfigError, match="twice"):
         read_mapping(path, ["a", "b"])
 
     path.write_text("a: 1\nb:\n")
@@ -50,16 +52,16 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert "has the alias" in said and "error: " in said.splitlines()[-1]
 
 
-def test_own_configurations_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipped_configurations_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = shipped()
     assert {"table1", "table2", "table5", "fig1", "fig3", "official", "pyiqa"} <= names.keys()
     assert read_yaml("table1") == read_yaml(names["table1"])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "table1").write_text("a: 1")
     assert read_yaml("table1") == {"a": 1}  # a file of that name wins
-    with pytest.raises(ConfigError, match=r"'tabel1' is neither a file nor .* did you mean 'table1'"):
+    with pytest.raises(ConfigError, match="table1"):
         read_yaml("tabel1")
-    with pytest.raises(ConfigError, match="'osediff' is neither"):  # a protocol is no configuration of a command
+    with pytest.raises(ConfigError):  # a protocol is no configuration of a command
         read_yaml("osediff")
-    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+    with pytest.raises(ConfigError, match="No such file"):
         read_yaml("table2.yml")

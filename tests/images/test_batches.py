@@ -15,6 +15,8 @@ from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images.batches import in_batches, prefetch, stacked
 from clipiqa_pyiqa.images.reader import read_image
 
+pytestmark = pytest.mark.quick
+
 PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 SIDES = [8, 9, 8, 8, 9, 9, 8, 8, 9, 8]
 

@@ -17,6 +17,8 @@ from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images.formats import image_suffixes
 from clipiqa_pyiqa.images.reader import ImageRecord, read_image
 
+pytestmark = pytest.mark.quick
+
 DATA = Path(__file__).parents[1] / "data"
 ORIENTATION = 0x0112
 Write = Any

@@ -13,6 +13,8 @@ from PIL import Image
 from clipiqa_pyiqa.images import jpeg_damage
 from clipiqa_pyiqa.images.jpeg_damage import decode_jpeg
 
+pytestmark = pytest.mark.quick
+
 PHOTOS = sorted((Path(__file__).parents[1] / "data").glob("*.jpg"))
 KINDS: dict[str, dict[str, object]] = {
     "4:4:4": {"subsampling": 0},

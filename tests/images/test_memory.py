@@ -172,7 +172,7 @@ def test_large_images_are_converted_in_parts(
     path = tmp_path / ("a.tif" if kind == "CMYK" else "a.png")
     picture.save(path)
     whole = read_image(path)
-    monkeypatch.setattr(reader, "_STRIP", 61 * 10 + 3)
+    monkeypatch.setattr(reader, "STRIP", 61 * 10 + 3)
     parts = read_image(path)
     assert torch.equal(whole.pixels, parts.pixels) and whole.converted == parts.converted
 

@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, PromptError
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison.metrics import parse_metrics
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.reader import read_image
@@ -24,6 +23,7 @@ from clipiqa_pyiqa.learning import closed_forms, fitting
 from clipiqa_pyiqa.learning.fitting import FitError, fit
 from clipiqa_pyiqa.prompts.files import content_checksum
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
+from clipiqa_pyiqa.scoring.metrics import parse_metrics
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.stats.correlation import srocc
 

@@ -19,6 +19,8 @@ from clipiqa_pyiqa.learning.words import our_pairs, read_words
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
 from clipiqa_pyiqa.stats.correlation import correlations, srocc
 
+pytestmark = pytest.mark.quick
+
 WORDS = (("Good", "Bad"), ("Sharp", "Blurry"), ("Clean", "Noisy"), ("Bright", "Dark"), ("Colorful", "Dull"))
 TEMPLATES = ("{} photo.", "A photo of {}.", "There is {} in the photo.")
 HELD_OUT = list(range(0, 120, 3))

@@ -34,7 +34,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     return map_page(maps, {"b.png": f"'{EVIL}' does not exist."}, provenance)
 
 
-def test_it_needs_nothing_else_and_escapes_names(page: str) -> None:
+def test_the_page_is_one_file_and_escapes_names(page: str) -> None:
     assert EVIL not in page and page.count("</script>") == 2
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
     assert re.search(r"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-[^']+';", page)
@@ -95,7 +95,7 @@ frame.srcdoc = document.getElementById("source").textContent;
 
 @pytest.mark.long
 @pytest.mark.parametrize("width", [1280, 390])
-def test_in_a_browser(page: str, tmp_path: Path, width: int) -> None:
+def test_the_page_works_in_a_browser(page: str, tmp_path: Path, width: int) -> None:
     """Pointer, arrow keys, sliders and questions; the page is never wider than its window, which a frame stands for."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:

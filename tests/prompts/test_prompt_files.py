@@ -59,7 +59,7 @@ FORMATS: dict[str, Callable[[CLIPIQA], object]] = {
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-def test_every_format(metric, tmp_path, name, legacy):
+def test_every_format_of_prompts_is_loaded(metric, tmp_path, name, legacy):
     path = tmp_path / "prompts.pth"
     torch.save(FORMATS[name](metric), path, _use_new_zipfile_serialization=not legacy)
     metric.load_prompts(path)
@@ -73,14 +73,14 @@ def test_every_format(metric, tmp_path, name, legacy):
 
 
 @pytest.mark.parametrize("shape", [(4, WIDTH), (2, 30, WIDTH)])
-def test_bare_context_of_any_length(metric, tmp_path, shape):
+def test_a_bare_context_of_any_length_is_loaded(metric, tmp_path, shape):
     torch.save(torch.randn(shape) * 0.02, tmp_path / "ctx.pth")
     metric.load_prompts(tmp_path / "ctx.pth")
     assert metric.prompt_learner.ctx.shape == shape
     assert metric.eval()(torch.rand(1, 3, 64, 64)).isfinite().all()
 
 
-def test_our_own_file_brings_its_words(tmp_path):
+def test_a_saved_file_holds_its_words(tmp_path):
     metric = CLIPIQA("clipiqa+", "mini", pretrained=False, prompts=("Sharp photo.", "Blurry one."))
     metric.load_state_dict(state(metric))
     path = tmp_path / "mine.safetensors"
@@ -94,7 +94,7 @@ def test_our_own_file_brings_its_words(tmp_path):
     twin = CLIPIQA("clipiqa+", pretrained_model_path=path)
     x = torch.rand(1, 3, 64, 64)
     assert torch.equal(twin.eval()(x), metric.eval()(x)) and twin.prompts == metric.prompts
-    with pytest.raises(PromptError, match=r"or to other words than 'quality'"):
+    with pytest.raises(PromptError, match="words"):
         CLIPIQA("clipiqa+", "mini", pretrained=False).load_state_dict(metric.state_dict())
 
 
@@ -123,7 +123,7 @@ def test_published_names_are_found_by_their_published_file(tmp_path, monkeypatch
 
 def test_nothing_pickled_is_executed(metric, tmp_path):
     torch.save({"params": state(metric), "meta": Trap(tmp_path / "a")}, tmp_path / "x.pth")
-    with pytest.raises(WeightsError, match="could run code, so it was not loaded"):
+    with pytest.raises(WeightsError, match="code"):
         metric.load_prompts(tmp_path / "x.pth")
     assert not (tmp_path / "a").exists()
 
@@ -142,7 +142,7 @@ BAD: dict[str, tuple[object, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_content(metric, tmp_path, name):
+def test_files_with_bad_content_are_refused(metric, tmp_path, name):
     content, message = BAD[name]
     torch.save(content, tmp_path / "bad.pth")
     before = metric.prompt_learner.ctx.clone()
@@ -162,15 +162,15 @@ def test_bad_content(metric, tmp_path, name):
     ],
     ids=["another length", "another start", "other words"],
 )
-def test_tokens_of_another_clip(metric, tmp_path, change):
+def test_tokens_of_another_clip_are_refused(metric, tmp_path, change):
     torch.save({"params": change(state(metric))}, tmp_path / "bad.pth")
-    with pytest.raises(PromptError, match=r"another CLIP than mini \(.*, or to other words than 'quality'"):
+    with pytest.raises(PromptError, match="CLIP"):
         metric.load_prompts(tmp_path / "bad.pth")
 
 
 def test_another_backbone_and_positional_embedding_are_named_from_the_metadata(learned, tmp_path, caplog):
     save_prompt_file(learned.prompt_learner, tmp_path / "vit.safetensors", {"backbone": "ViT-B/32"})
-    with pytest.raises(PromptError, match="learned on ViT-B/32, but the metric's backbone is mini"):
+    with pytest.raises(PromptError, match="backbone"):
         learned.load_prompts(tmp_path / "vit.safetensors")
     save_prompt_file(learned.prompt_learner, tmp_path / "mine.safetensors", {"pos_embedding": "interpolate"})
     with caplog.at_level(logging.WARNING, "clipiqa_pyiqa"):
@@ -178,10 +178,10 @@ def test_another_backbone_and_positional_embedding_are_named_from_the_metadata(l
     assert "learned with pos_embedding='interpolate', but the metric has 'none'" in caplog.text
 
 
-def test_saving_what_was_not_learned(metric, tmp_path):
-    with pytest.raises(PromptError, match="no learned prompts to save"):
+def test_prompts_that_were_not_learned_are_not_saved(metric, tmp_path):
+    with pytest.raises(PromptError, match="save"):
         save_prompt_file(metric.prompt_learner, tmp_path / "x.safetensors")
     metric.load_state_dict(state(metric))
-    with pytest.raises(PromptError, match=r"got '.*x\.txt'"):
+    with pytest.raises(PromptError, match="safetensors"):
         save_prompt_file(metric.prompt_learner, tmp_path / "x.txt")
     assert not list(tmp_path.iterdir())

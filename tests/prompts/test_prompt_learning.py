@@ -51,7 +51,9 @@ def features(metric: CLIPIQA) -> Tensor:
         pytest.param("clipiqa+_vitL14_512", "ViT-L/14", True, True, marks=pytest.mark.long),
     ],
 )
-def test_parity_with_the_built_in(seeded_weights, monkeypatch, tmp_path, name, backbone, pos_embedding, shared, images):
+def test_scores_and_gradients_equal_pyiqas(
+    seeded_weights, monkeypatch, tmp_path, name, backbone, pos_embedding, shared, images
+):
     """Same weights, same ctx: the built-in class itself, scores and gradients with respect to ctx."""
     pytest.importorskip("clip", reason="pyiqa's built-in needs openai's clip, which needs setuptools<82")
     import pyiqa
@@ -91,7 +93,7 @@ def test_parity_with_the_built_in(seeded_weights, monkeypatch, tmp_path, name, b
 
 @pytest.mark.parametrize("n_ctx", [1, 5, 16])
 @pytest.mark.parametrize("pair", ["quality", ("Sharp edges.", "Blurry.")])
-def test_parity_with_all_77_positions(n_ctx, pair):
+def test_prompts_equal_those_of_all_77_positions(n_ctx, pair):
     """Against a reassembly that pads to 77 and knows nothing of where texts end, for any pair and n_ctx."""
     metric = fresh(context={"n_ctx": n_ctx, "init": "random"}, prompts=pair)
     learner, tower = metric.prompt_learner.train(), metric.clip.text_tower(torch.device("cpu"), torch.float32)
@@ -109,7 +111,7 @@ def test_parity_with_all_77_positions(n_ctx, pair):
     assert (grad - expected_grad).norm() <= GRADIENT_TOLERANCE * expected_grad.norm()
 
 
-def test_encoded_once_in_evaluation_and_each_time_in_training(metric, features, images, monkeypatch):
+def test_prompts_are_encoded_once_in_evaluation_and_each_time_in_training(metric, features, images, monkeypatch):
     calls: list[int] = []
     encode = text_module.TextTower.encode
     monkeypatch.setattr(text_module.TextTower, "encode", lambda self, *args: calls.append(1) or encode(self, *args))
@@ -150,7 +152,7 @@ def change_by_state_dict(metric: CLIPIQA) -> None:
 
 
 @pytest.mark.parametrize("change", [change_by_optimizer, change_by_data, change_by_new_data, change_by_state_dict])
-def test_never_stale(metric, features, change):
+def test_changed_prompts_change_the_next_score(metric, features, change):
     """Whatever changes the prompts, the next score is that of a metric which never remembered anything."""
     with torch.no_grad():
         before = metric.score(features)
@@ -160,23 +162,23 @@ def test_never_stale(metric, features, change):
         assert not torch.equal(after, before) and torch.equal(after, other.score(features))
 
 
-def test_no_learned_prompts_no_score(images):
+def test_without_learned_prompts_there_is_no_score(images):
     metric = fresh().eval()
-    with pytest.raises(PromptError, match=r"no learned prompts.*load_prompts"):
+    with pytest.raises(PromptError, match="load_prompts"):
         metric(images)
     assert metric(images, prompts="sharpness").shape == (2, 1)  # a question of its own words needs none
     assert metric.train()(images).shape == (2, 1)  # how training starts
     assert "not trained" in repr(metric)
 
 
-def test_published_files_that_are_not_there(monkeypatch, tmp_path):
+def test_a_missing_published_file_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(PromptError, match="learned on ViT-L/14, but the backbone is mini"):
+    with pytest.raises(PromptError, match="backbone"):
         CLIPIQA("clipiqa+_vitL14_512", "mini")
     monkeypatch.setitem(PUBLISHED, "clipiqa+", PUBLISHED["clipiqa+"]._replace(backbone="mini"))
-    with pytest.raises(ValueError, match=r"CLIP-IQA\+_learned_prompts-603f3273.pth"):
+    with pytest.raises(ValueError, match="603f3273"):
         CLIPIQA("clipiqa+", "mini")
 
 
@@ -192,12 +194,12 @@ def test_published_files_that_are_not_there(monkeypatch, tmp_path):
         ({"prompts": ["sharpness", "quality"]}, "need a single pair as prompts"),
     ],
 )
-def test_options_that_cannot_be(options, message):
+def test_impossible_contexts_are_refused(options, message):
     with pytest.raises(CLIPIQAError, match=message):
         fresh(**options)
 
 
-def test_zero_shot_takes_no_learned_prompts():
+def test_zero_shot_metrics_load_no_learned_prompts():
     with pytest.raises(PromptError, match=r"clipiqa\+"):
         CLIPIQA(backbone="mini").load_prompts("x.pth")
     with pytest.raises(ValueError, match="model_type"):
@@ -223,7 +225,7 @@ def test_random_context_is_seeded():
     assert context(3).std().item() == pytest.approx(0.02, rel=0.05)  # 4,096 draws: within a few per cent
 
 
-def test_copies_are_independent_and_equal(metric, features):
+def test_copies_of_a_metric_are_equal_and_independent(metric, features):
     score = metric.score(features)
     for twin in (copy.deepcopy(metric), pickle.loads(pickle.dumps(metric))):
         assert torch.equal(twin.score(features), score)
@@ -233,7 +235,7 @@ def test_copies_are_independent_and_equal(metric, features):
     assert "trained here" in repr(metric) and "Good photo..|Bad photo.." in repr(metric)
 
 
-def test_float64_and_autocast(metric, images):
+def test_learned_prompts_score_in_float64_and_ignore_autocast(metric, images):
     with torch.no_grad():
         expected = metric(images)
         assert metric(images.double()).dtype == torch.float64

@@ -22,6 +22,8 @@ from clipiqa_pyiqa.experiments.experiment import file_names
 from clipiqa_pyiqa.experiments.scores import score_images
 from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank_sheet, ranking
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def greys(tmp_path: Path) -> list[Path]:
@@ -143,14 +145,46 @@ class TestCommand:
         said = json.loads((out / "summary.json").read_text())
         assert said["images"] == 8 and said["provenance"]["backbone"] == "mini" and len(said["left_out"]) == 1
 
+    def test_help_fits_a_narrow_window_and_begins_with_the_readers_aim(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "60")
+        with pytest.raises(SystemExit):
+            main(["rank", "--help"])
+        said = capsys.readouterr().out
+        assert max(map(len, said.splitlines())) <= 60
+        assert "Find the best and the worst photos" in said and "Fig." not in said
+
+    def test_a_second_call_uses_what_was_scored(
+        self, greys: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        metrics = [Brightness(), Brightness()]
+        made = iter(metrics)
+        monkeypatch.setattr("clipiqa_pyiqa.cli.options.model.build_metric", lambda *_: next(made))
+        command = ["rank", str(greys[0].parent), "--out", str(tmp_path / "out"), "--page", str(tmp_path / "page")]
+        assert main(command) == 0 == main([*command, "--resume"])
+        assert metrics[0].batches and not metrics[1].batches
+
+    def test_cells_of_the_sheet_have_one_height(self, tmp_path: Path) -> None:
+        sizes = [(200, 60), (60, 200), (200, 90), (90, 200)]
+        photos = [tmp_path / f"{n}.png" for n in range(4)]
+        for path, size in zip(photos, sizes, strict=True):
+            Image.new("RGB", size, (40, 40, 40)).save(path)
+        sheet = np.asarray(rank_sheet(score_images(Brightness(), photos), "quality", 2))
+        is_paper = (sheet == 255).all(2)
+        cells = np.flatnonzero(np.diff((~is_paper[:, 20]).astype(int)))  # down the first column: its cells' edges
+        heights = [height for height in np.diff(cells)[::2] if height > 60]
+        assert heights == [256, 256]
+
     @pytest.mark.parametrize(
         ("more", "message"),
         [
+            (["{photo}", "--lower-better", "--higher-better"], r"exclude each other"),
             (["gone"], r"'gone' does not exist: name images or folders of images\."),
             (["{photo}", "--out", "{photo}/below"], r"cannot write to .*: Not a directory"),
             (["{photo}", "--out", "{votes}"], r"votes' is not a folder"),
             (["{photo}", "-p", "hapy"], r"unknown prompt pair 'hapy': did you mean 'happy'\?"),
-            (["{photo}", "--resume"], r"resume needs out"),
+            (["{photo}", "--resume"], r"--resume needs --out"),
             (["{photo}", "--backbone", "RN51"], r"backbone must be one of .*; got 'RN51'"),
         ],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -228,6 +229,54 @@ class TestPage:
         assert cells == ["0.1000", "0.2000", "0.4000", "0.6000", "0.8000", "–"]  # no score: last
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+class TestOnAPhone:
+    @pytest.fixture
+    def page(self, folder: Path) -> Any:
+        playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+        written = write_browser(photos(folder), folder / "page")
+        with playwright.sync_playwright() as running:
+            browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+            page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
+            page.goto(written.as_uri())
+            page.locator(".cell").first.wait_for()
+            yield page
+            browser.close()
+
+    def test_the_head_leaves_room(self, page: Any) -> None:
+        page.locator(".cell input").first.check()
+        assert page.locator("header").bounding_box()["height"] < 844 / 4
+
+    def test_buttons_and_swipes_lead_from_photo_to_photo(self, page: Any) -> None:
+        page.locator(".open").first.click()
+        page.locator("#pick").click()
+        page.locator("#after").click()
+        title = page.locator("#title")
+        assert title.inner_text() == "b/4.png" and page.locator("#pick").inner_text() == "select"
+        swipe = """([from, to]) => {
+            const stage = document.getElementById("stage");
+            const touch = (clientX) => new Touch({ identifier: 1, target: stage, clientX, clientY: 300 });
+            stage.dispatchEvent(new TouchEvent("touchstart", { touches: [touch(from)] }));
+            stage.dispatchEvent(new TouchEvent("touchend", { changedTouches: [touch(to)] }));
+        }"""
+        page.evaluate(swipe, [300, 100])
+        assert title.inner_text() == "a/0.png"
+        page.evaluate(swipe, [100, 300])
+        assert title.inner_text() == "b/4.png"
+        page.locator("#before").click()
+        assert title.inner_text() == "a/1.png" and page.locator("#pick").inner_text() == "selected"
+
+    def test_the_command_moves_what_is_selected(self, page: Any, folder: Path, monkeypatch: Any) -> None:
+        for number in (0, 3):  # a/1.png and b/5 ü.png
+            page.locator(".cell input").nth(number).check()
+        page.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }")
+        page.locator("#move").click()
+        page.locator("#chosen", has_text="command copied").wait_for()
+        monkeypatch.chdir(folder)
+        assert main(shlex.split(page.evaluate("() => window.copied"))[1:]) == 0
+        assert sorted(path.name for path in (folder / "selected").glob("*.png")) == ["1.png", "5 ü.png"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -235,7 +284,7 @@ class TestPage:
         (["{scores}", "--paths"], "no photo is picked"),
         (["{scores}", "--by", "MUS", "--worst", "1"], "no scores called 'MUS': did you mean 'MOS'"),
         (["{scores}", "--prompts", "quality"], "a score file holds scores"),
-        (["{root}/photos", "--columns", "MOS"], "columns and root need a score file"),
+        (["{root}/photos", "--columns", "MOS"], "--columns and --root need a score file"),
         (["{root}/none.csv", "--worst", "1"], "cannot be read as csv: No such file"),
         (["--undo", "{scores}"], "is not a list of photos"),
         (["--undo", "{root}/none.jsonl"], "cannot be read"),

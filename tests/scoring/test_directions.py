@@ -87,7 +87,7 @@ def test_where_the_direction_is_lost_it_is_asked_for(tmp_path: Path, capsys: Any
     lost = [str(converted(file, ".csv", ("scale",))) for file in files]
     for command, option in (("gate", ["--lower-better", "boss"]), ("rank", ["--lower-better"])):
         given = [command, *(lost if command == "gate" else [lost[0], "--worst", "1"])]
-        assert main(given) == 2 and "pass lower_better or higher_better" in capsys.readouterr().err
+        assert main(given) == 2 and "pass --lower-better or --higher-better" in capsys.readouterr().err
         assert main([*given, *option]) == (1 if command == "gate" else 0)
         assert main([*given, "--higher-better", *option[1:]]) == 0
     pandas.read_csv(files[0]).rename(columns={"boss": "chief"}).to_csv(lost[0], index=False)

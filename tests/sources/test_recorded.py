@@ -11,6 +11,8 @@ from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.sources.recorded import images_named
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
 def test_members_rows_and_files(tmp_path: Path, suffix: str) -> None:

@@ -23,7 +23,7 @@ from clipiqa_pyiqa.images.source import ImageSource
 from clipiqa_pyiqa.sources import finding
 from clipiqa_pyiqa.sources.embeddings import EmbeddingsShard
 from clipiqa_pyiqa.sources.finding import expanded, find_shards
-from clipiqa_pyiqa.sources.inputs import read_ahead, sources_of
+from clipiqa_pyiqa.sources.inputs import find_inputs, read_ahead, sources_of
 from clipiqa_pyiqa.sources.members import Entry, ShardError
 from clipiqa_pyiqa.sources.parquet import ParquetShard
 from clipiqa_pyiqa.sources.tar import TarShard
@@ -72,6 +72,35 @@ class TestFinding:
         assert greys(sources_of(found.items)) == [30, 10, 10, 20, 10]
         assert found.skipped == {".cr2": 2, ".nef": 1}
         assert skipped_note(found.skipped).startswith("3 skipped: .cr2, .nef; convert them to PNG or TIFF")
+
+    def test_archives_beside_images_are_found_but_tables_only_where_named(self, lake: Path) -> None:
+        assert names(find_shards(lake).items) == ["a.png", "000.tar", "001.tar", "003.tar"]
+
+    def test_commands_for_files_do_not_take_archives_beside_images(self, lake: Path) -> None:
+        found = find_inputs([str(lake)])
+        assert names(found.items) == ["a.png"] and not found.problems
+        assert len(find_inputs([str(lake / "shards")]).problems) == 3
+
+    def test_a_file_is_found_once_however_its_folder_is_written(
+        self, lake: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(lake)
+        found = find_shards(["photos/", "photos", f"{lake}//photos/", "./photos/../photos", "photos/a.png", "."])
+        assert names(found.items) == ["a.png", "000.tar", "001.tar", "003.tar"]
+
+    def test_linked_folders_are_followed_and_each_real_folder_is_read_once(self, lake: Path, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere/deep").mkdir(parents=True)
+        (tmp_path / "elsewhere/deep/b.png").write_bytes(picture(30))
+        for link, target in {"a/link": "elsewhere", "a/again": "elsewhere/deep", "a/b/up": "a", "a/c": "none"}.items():
+            (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / link).symlink_to(tmp_path / target)
+        (tmp_path / "a/z.png").symlink_to(tmp_path / "photos/a.png")
+        found = [os.path.relpath(item.name, tmp_path) for item in find_shards(tmp_path / "a").items]
+        assert found == ["a/z.png", "a/again/b.png"]
+
+    def test_an_archive_without_images_is_named(self, tmp_path: Path) -> None:
+        path = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
+        assert [getattr(source, "problem", "") for source in sources_of(path)] == [f"'{path}' holds no images"]
 
     def test_what_is_missing(self, lake: Path) -> None:
         assert find_shards(f"{lake}/none/*.tar").problem == f"'{lake}/none/*.tar' matches nothing"
@@ -183,7 +212,7 @@ class TestParquet:
 def test_embeddings_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     np.save(path, np.zeros((5, 8), np.float32))
-    with pytest.raises(ShardError, match="set embeddings"):
+    with pytest.raises(ShardError, match="embeddings"):
         list(find_shards(str(path)).items[0].entries())
     for given, message in (((8, "RN50", ["x"]), "has no columns, so x cannot be kept"), ((9, "RN50"), "has 9 floats")):
         with pytest.raises(ShardError, match=message):

@@ -9,6 +9,8 @@ from scipy import stats
 from clipiqa_pyiqa.stats.bootstrap import holm, paired_differences, resamples
 from clipiqa_pyiqa.stats.correlation import correlations, srocc, srocc_with
 
+pytestmark = pytest.mark.quick
+
 
 def three(n: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Opinion, and two metrics whose errors are mostly the same: what is hard for one is hard for the other."""
@@ -18,7 +20,7 @@ def three(n: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return mos, shared + 0.1 * generator.normal(size=n), shared + 0.5 * generator.normal(size=n)
 
 
-def test_equals_scipy_on_each_resample() -> None:
+def test_differences_equal_scipys_on_each_resample() -> None:
     mos, a, b = three()
     found = paired_differences([a, b], srocc_with(mos), bootstrap=200, seed=3)[0, 1]
     apart = []
@@ -32,7 +34,7 @@ def test_equals_scipy_on_each_resample() -> None:
     assert found.p == pytest.approx(2 * (k + 1) / 201)
 
 
-def test_tells_apart_what_single_intervals_do_not() -> None:
+def test_a_paired_difference_is_found_though_intervals_overlap() -> None:
     mos, a, b = three(400)
     one, other = (correlations(x, mos)["SROCC"] for x in (a, b))
     assert other.high > one.low  # they overlap
@@ -45,7 +47,7 @@ def test_tells_apart_what_single_intervals_do_not() -> None:
     assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)
 
 
-def test_holm_by_hand() -> None:
+def test_holm_equals_hand_computed_values() -> None:
     # The lowest times 4, the next times 3, …; none below one before it, none above 1.
     assert holm([0.01, 0.5, 0.02, 0.015]).tolist() == pytest.approx([0.04, 0.5, 0.045, 0.045])
     assert holm([0.6, 0.7]).tolist() == [1, 1] and holm([]).tolist() == []

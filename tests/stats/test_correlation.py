@@ -13,9 +13,10 @@ from pyiqa.metrics.correlation_coefficient import calculate_krcc, calculate_plcc
 from scipy import stats
 from scipy.optimize import least_squares
 
-from clipiqa_pyiqa.stats import correlation
 from clipiqa_pyiqa.stats.bootstrap import resamples
 from clipiqa_pyiqa.stats.correlation import correlations, fit_logistic, krcc, plcc, srocc, srocc_within, undefined
+
+pytestmark = pytest.mark.quick
 
 
 def scores_with_ties(seed: int = 0, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +27,7 @@ def scores_with_ties(seed: int = 0, count: int = 60) -> tuple[np.ndarray, np.nda
 
 class TestValues:
     @pytest.mark.parametrize("seed", range(3))
-    def test_equal_scipy_and_pyiqa_with_ties(self, seed: int) -> None:
+    def test_correlations_equal_scipys_and_pyiqas_with_ties(self, seed: int) -> None:
         x, y = scores_with_ties(seed)
         assert srocc(x, y) == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
         assert plcc(x, y) == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-12)
@@ -61,7 +62,7 @@ class TestUndefined:
             ([1, 2, math.nan], [1, 2, 3], "not finite"),
         ],
     )
-    def test_is_nan_with_a_reason_and_no_warning(self, x: list[float], y: list[float], words: str) -> None:
+    def test_an_undefined_correlation_is_nan_with_a_reason(self, x: list[float], y: list[float], words: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             found = correlations(x, y)
@@ -71,14 +72,14 @@ class TestUndefined:
             assert math.isnan(estimate.value) and words in estimate.reason
 
     def test_different_lengths_are_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"one length; got shapes \(3,\) and \(2,\)"):
+        with pytest.raises(ValueError):
             srocc([1, 2, 3], [1, 2])
 
 
 class TestBootstrap:
-    def slow(self, statistic: Callable[..., object], count: int = 200) -> tuple[float, float]:
+    def slow(self, statistic: Callable[..., object], count: int = 200, images: int = 60) -> tuple[float, float]:
         """The same resamples, each correlated by scipy."""
-        x, y = scores_with_ties()
+        x, y = scores_with_ties(count=images)
         values = [
             statistic(np.repeat(x, counts.astype(int)), np.repeat(y, counts.astype(int)))[0]  # type: ignore[index]
             for chunk in resamples(len(x), count, seed=3)
@@ -89,17 +90,17 @@ class TestBootstrap:
     @pytest.mark.parametrize(
         ("name", "statistic"), [("SROCC", stats.spearmanr), ("PLCC", stats.pearsonr), ("KRCC", stats.kendalltau)]
     )
-    @pytest.mark.parametrize("pairwise", [10, 1000])  # images for which a table of all pairs is made
-    def test_equals_scipy_on_each_resample(
-        self, monkeypatch: pytest.MonkeyPatch, name: str, statistic: Callable[..., object], pairwise: int
-    ) -> None:
-        monkeypatch.setattr(correlation, "_PAIRWISE", pairwise)
+    def test_intervals_equal_scipys_on_each_resample(self, name: str, statistic: Callable[..., object]) -> None:
         estimate = correlations(*scores_with_ties(), bootstrap=200, seed=3)[name]
         assert (estimate.low, estimate.high) == pytest.approx(self.slow(statistic), abs=1e-9)
 
+    def test_krcc_of_many_images_equals_scipy_on_each_resample(self) -> None:
+        estimate = correlations(*scores_with_ties(count=2100), bootstrap=3, seed=3)["KRCC"]
+        assert (estimate.low, estimate.high) == pytest.approx(self.slow(stats.kendalltau, 3, 2100), abs=1e-9)
+
 
 class TestLogistic:
-    def test_the_deepest_of_several_valleys_is_found(self) -> None:
+    def test_the_best_of_several_local_fits_is_found(self) -> None:
         # A falling line and a step up at the highest 3 % of skewed scores: most starts end in another valley.
         generator = np.random.default_rng(1)
         x = generator.gamma(1.5, size=300)
@@ -124,7 +125,7 @@ class TestLogistic:
         [(lambda x: x, "rising"), (np.tanh, "rising"), (lambda x: -x, "falling"), (lambda x: x**2, "not monotonic")],
     )
     @pytest.mark.parametrize("parameters", [4, 5])
-    def test_says_where_it_falls_or_turns(self, relation: Callable[..., Any], shape: str, parameters: int) -> None:
+    def test_the_shape_of_a_curve_is_named(self, relation: Callable[..., Any], shape: str, parameters: int) -> None:
         x = np.linspace(-2, 2.5, 60)
         found = correlations(x, relation(x), fit=parameters, bootstrap=0)
         shape = "rising" if parameters == 4 and shape == "not monotonic" else shape  # of four, none turns
@@ -132,13 +133,13 @@ class TestLogistic:
         caveat = "" if shape == "rising" else f"its fitted curve is {shape}"
         assert found["PLCC fitted"].caveat == found["RMSE fitted"].caveat == caveat and not found["PLCC"].caveat
 
-    def test_rmse_is_what_is_left_in_units_of_opinion(self) -> None:
+    def test_rmse_is_the_remaining_error_in_units_of_opinion(self) -> None:
         x, y = scores_with_ties()
         found = correlations(x, 10 * y, fit=4, bootstrap=50)["RMSE fitted"]
         assert found.value == pytest.approx(np.sqrt(np.mean((fit_logistic(x, 10 * y)[0](x) - 10 * y) ** 2)), rel=1e-12)
         assert found.low < found.value < found.high
 
-    def test_too_few_images_are_said_so(self) -> None:
+    def test_too_few_images_are_refused(self) -> None:
         found = correlations([1, 2, 3, 4], [1, 3, 2, 4], fit=4, bootstrap=0)
         assert "more images" in found["PLCC fitted"].reason and found["PLCC"].value == pytest.approx(0.8)
 
@@ -155,9 +156,7 @@ class TestLogistic:
         ids=["line", "falling line", "step", "nothing", "no logistic", "outlier"],
     )
     @pytest.mark.parametrize("parameters", [4, 5])
-    def test_always_ends_at_least_as_good_as_a_line_and_without_warnings(
-        self, relation: Callable[..., Any], parameters: int
-    ) -> None:
+    def test_a_fit_is_at_least_as_good_as_a_line(self, relation: Callable[..., Any], parameters: int) -> None:
         generator = np.random.default_rng(1)
         x = generator.normal(size=150)
         y = relation(x, generator.normal(size=150))
@@ -170,6 +169,6 @@ class TestLogistic:
     @pytest.mark.parametrize(
         ("x", "said"), [([0.3] * 50, "scores that differ"), ([*range(49), math.nan], "finite"), ([], "more images")]
     )
-    def test_what_has_no_curve(self, x: list[float], said: str) -> None:
+    def test_scores_without_a_curve_are_refused(self, x: list[float], said: str) -> None:
         with pytest.raises(ValueError, match=said):  # the mean of 50 times 0.3 is not 0.3
             fit_logistic(x, np.arange(len(x)))

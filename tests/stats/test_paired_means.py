@@ -10,13 +10,15 @@ from scipy import stats
 
 from clipiqa_pyiqa.stats.paired_means import mean_difference
 
+pytestmark = pytest.mark.quick
+
 
 def of(differences: list[float]) -> tuple[float, float, float]:
     found = mean_difference(differences, np.zeros(len(differences)))
     return found.low, found.high, found.p
 
 
-def test_is_students_where_nothing_is_skewed() -> None:
+def test_without_skewness_the_interval_is_students() -> None:
     half = np.random.default_rng(0).normal(size=20)
     a, b = np.concatenate([0.3 + half, 0.3 - half]), np.zeros(40)
     expected = stats.ttest_rel(a, b)
@@ -44,12 +46,12 @@ def test_p_is_below_5_percent_where_the_interval_excludes_0() -> None:
         ([1e-7] * 397 + [0.1] * 3, 0.0832),  # three of 400 are no proof
     ],
 )
-def test_few_and_odd_cases(differences: list[float], p: float) -> None:
+def test_p_of_few_cases_equals_hand_computed_values(differences: list[float], p: float) -> None:
     assert of(differences)[2] == pytest.approx(p, abs=1e-4)
 
 
-def test_what_has_no_interval() -> None:
+def test_one_case_and_infinite_values_have_no_interval() -> None:
     for values in ([1.0], [math.inf, 1, 2], [1e300, -1e300, 1e300]):
         assert all(math.isnan(number) for number in of(values))
-    with pytest.raises(ValueError, match="two lists of one length"):
+    with pytest.raises(ValueError):
         mean_difference([1, 2], [1])

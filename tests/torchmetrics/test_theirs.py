@@ -17,6 +17,8 @@ torchmetrics = pytest.importorskip("torchmetrics")
 
 from clipiqa_pyiqa.torchmetrics import CLIPImageQualityAssessment  # noqa: E402
 
+pytestmark = pytest.mark.quick
+
 CLOSE = 1e-6  # of scores in [0, 1]: images that share a pass are summed in another order
 CAT, COLOURS = ("Photo of a cat", "Photo of a dog"), ("Colorful photo", "Black and white photo")
 NAMES = (
@@ -44,7 +46,7 @@ class Summed(CLIPImageQualityAssessment):
         return super().compute().sum()
 
 
-def test_class_in_the_harness() -> None:
+def test_steps_resets_pickles_and_clones_agree_as_torchmetrics_asks() -> None:
     """Batch by batch: each step's value, the value of all, again after a reset, a pickle and a clone."""
     batches = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     metric = Summed(backbone="mini")

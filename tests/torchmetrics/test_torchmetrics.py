@@ -43,7 +43,7 @@ def ours(prompts: list[Any], images: Tensor = IMAGES) -> Tensor:
 
 @pytest.mark.parametrize(("prompts", "as_ours", "names"), PROMPTS)
 @pytest.mark.parametrize("data_range", [1.0, 255])
-def test_scores_are_ours(prompts: Any, as_ours: list[Any], names: list[str], data_range: float) -> None:
+def test_scores_equal_those_of_clipiqa(prompts: Any, as_ours: list[Any], names: list[str], data_range: float) -> None:
     expected = ours(as_ours, IMAGES * data_range / data_range)
     metric = CLIPImageQualityAssessment(data_range=data_range, prompts=prompts, backbone="mini")
     for found in (
@@ -88,26 +88,26 @@ def test_gradient_reaches_the_pixels() -> None:
         ({"model_name_or_path": "openai/clip-vit-large-patch14-336"}, "must be one of 'clip_iqa'"),
     ],
 )
-def test_errors(options: dict[str, Any], message: str) -> None:
+def test_bad_arguments_raise_torchmetrics_errors(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CLIPImageQualityAssessment(**options, backbone="mini")
     with pytest.raises(ValueError, match=message):
         clip_image_quality_assessment(IMAGES, **options, backbone="mini")
 
 
-def test_a_forgotten_data_range() -> None:
+def test_a_forgotten_data_range_is_explained() -> None:
     pixels = (IMAGES * 255).byte()
     for score in (CLIPImageQualityAssessment(backbone="mini"), partial(clip_image_quality_assessment, backbone="mini")):
-        with pytest.raises(ValueError, match=r"pixels from 0 to 25\d, far outside \[0, 1\].*data_range=255"):
+        with pytest.raises(ValueError, match="data_range"):
             score(pixels)
 
 
 def test_unknown_options_are_refused() -> None:
-    with pytest.raises(ValueError, match="Unexpected keyword arguments: `nonsense`"):
+    with pytest.raises(ValueError, match="nonsense"):
         CLIPImageQualityAssessment(backbone="mini", nonsense=1)
 
 
-def test_names_of_models() -> None:
+def test_names_of_models_choose_backbone_and_input_size() -> None:
     """ViTs see images resized and cropped, as torchmetrics' processor does it; options of ours win."""
     built: list[dict[str, Any]] = []
 
@@ -128,7 +128,7 @@ def test_names_of_models() -> None:
     ]
 
 
-def test_plot() -> None:
+def test_scores_are_plotted() -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
     metric = CLIPImageQualityAssessment(backbone="mini")

@@ -22,6 +22,8 @@ from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.weights.checkpoint import Checkpoint
 from clipiqa_pyiqa.weights.selection import find_weights
 
+pytestmark = pytest.mark.quick
+
 PHOTO = str(sorted((Path(__file__).parents[2] / "clipiqa_pyiqa/data/photos").glob("*.jpg"))[0])
 
 
@@ -82,8 +84,8 @@ def test_too_little_memory_is_not_the_files_fault(metric: CLIPIQA, monkeypatch: 
         Checkpoint(Path("x"), {"a": (1,)}, lambda key: full(torch.zeros(1)))["a"]
 
 
-def test_positional_embedding(compact: Path) -> None:
-    with pytest.raises(CLIPIQAError, match="pos_embedding must be 'none' or 'fixed' for mini"):
+def test_mini_takes_fixed_sizes_but_no_positional_embedding(compact: Path) -> None:
+    with pytest.raises(CLIPIQAError, match="pos_embedding"):
         CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True, pos_embedding="interpolate")
     fixed = CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True, pos_embedding="fixed")
     free = CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True)
@@ -96,7 +98,9 @@ def test_positional_embedding(compact: Path) -> None:
 # Text
 
 
-def test_a_cut_table_reads_as_the_whole_one(compact: Path, tmp_path: Path, metric: CLIPIQA) -> None:
+def test_a_vocabulary_without_rare_words_gives_the_same_features(
+    compact: Path, tmp_path: Path, metric: CLIPIQA
+) -> None:
     """The rows put back to their places in a whole table, zeros elsewhere."""
 
     def widen(tensors: dict, metadata: dict) -> None:
@@ -115,7 +119,7 @@ def test_a_cut_table_reads_as_the_whole_one(compact: Path, tmp_path: Path, metri
     assert row.norm() > 0
 
 
-def test_unknown_words_in_one_message(metric: CLIPIQA, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_words_are_named_in_one_message(metric: CLIPIQA, caplog: pytest.LogCaptureFixture) -> None:
     """Whole words, in the order of the prompts, once per word."""
     x = torch.rand(1, 3, 64, 64)
     with caplog.at_level(logging.WARNING, "clipiqa_pyiqa"):
@@ -130,7 +134,7 @@ def test_unknown_words_in_one_message(metric: CLIPIQA, caplog: pytest.LogCapture
 # Commands
 
 
-def test_commands_leave_out_what_it_does_not_know(
+def test_commands_leave_out_pairs_with_unknown_words(
     compact: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     def said() -> str:

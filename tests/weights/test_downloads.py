@@ -52,7 +52,7 @@ def route(openai_file: Path, server: Server, monkeypatch: pytest.MonkeyPatch) ->
 # The hub
 
 
-def test_pinned_download(
+def test_weights_are_downloaded_at_a_pinned_revision(
     home: Path,
     pinned: Path,
     server: Server,
@@ -73,14 +73,14 @@ def test_pinned_download(
 
 
 @pytest.mark.parametrize(("content", "etag"), [(b"other", "a" * 64), (b"other", None), (None, "../../../../x")])
-def test_a_hub_that_lies(
+def test_a_hub_with_wrong_content_is_refused(
     home: Path, pinned: Path, server: Server, monkeypatch: pytest.MonkeyPatch, content: bytes | None, etag: str | None
 ) -> None:
     set_openai_url(monkeypatch, f"{REFUSED}/ViT-B-32.pt")
     set_hub(monkeypatch, server.url)
     serve(server, content or pinned.read_bytes(), etag or sha256(pinned), TIMM, REVISION, pinned.name)
     if content:
-        with pytest.raises(WeightsError, match=r"its SHA-256 is .*the file was not kept"):
+        with pytest.raises(WeightsError, match="SHA-256"):
             find_weights(VIT)
         assert not [path for path in (home / "hub").rglob("*") if path.is_file() and path.suffix != ".lock"]
     else:
@@ -88,7 +88,7 @@ def test_a_hub_that_lies(
         assert {path.relative_to(home).parts[0] for path in home.rglob("*") if path.is_file()} <= {"hub", "cache"}
 
 
-def test_a_file_without_a_known_hash_has_the_hubs(
+def test_a_file_without_a_known_hash_is_checked_by_the_hubs(
     home: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its older name is asked for where the hub lacks the newer; a small file's ETag is no SHA-256 to go by."""
@@ -97,7 +97,7 @@ def test_a_file_without_a_known_hash_has_the_hubs(
     for etag in ("0" * 40, sha256(file)):
         serve(server, file.read_bytes(), etag, LAION, "main", BIN)
         if etag != sha256(file):
-            with pytest.raises(WeightsError, match="no SHA-256 is known"):
+            with pytest.raises(WeightsError, match="SHA-256"):
                 find_weights(VIT, "laion2b_s34b_b79k")
     assert find_weights(VIT, "laion2b_s34b_b79k").sha256 == sha256(file)
     assert any("open_clip_model.safetensors" in request for request in server.requests)
@@ -121,7 +121,7 @@ def test_prompt_files_come_from_the_hub_or_from_github(
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_download_from_the_publishers_url(
+def test_weights_are_downloaded_from_the_publisher(
     home: Path,
     openai_file: Path,
     server: Server,
@@ -168,7 +168,7 @@ def test_failed_download_leaves_nothing(
 
 
 @pytest.mark.parametrize("offline", [False, True])
-def test_two_lines_say_what_to_fetch_and_where_to_put_it(
+def test_missing_weights_give_a_way_out_first_and_then_the_address(
     home: Path, server: Server, route: str, monkeypatch: pytest.MonkeyPatch, offline: bool
 ) -> None:
     """And the file that is put there is found: the hub's, under the name that the message gives."""
@@ -176,12 +176,12 @@ def test_two_lines_say_what_to_fetch_and_where_to_put_it(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
     with pytest.raises(WeightsError) as caught:
         find_weights("RN50")
-    fetch, mirror = str(caught.value).splitlines()
+    problem, fetch = str(caught.value).splitlines()
     target = home / ".cache" / "clip" / "RN50.safetensors"
-    assert fetch.startswith("RN50 (openai) is not on this machine and could not be downloaded (")
-    assert ("HF_HUB_OFFLINE is set" in fetch) == offline and ("refused" in fetch) != offline
+    assert problem.startswith("RN50 (openai) is not on this machine and could not be downloaded (")
+    assert ("HF_HUB_OFFLINE is set" in problem) == offline and ("refused" in problem) != offline
     revision = published.PINNED["timm/resnet50_clip.openai"][0]
-    assert f"/timm/resnet50_clip.openai/resolve/{revision}/open_clip_model.safetensors and save it as {target}" in fetch
-    assert "CLIPIQA_WEIGHTS_DIR" in fetch and "set HF_ENDPOINT to a mirror, such as https://hf-mirror.com" in mirror
-    assert "clip_weights=PATH" in mirror and "backbone='mini'" in mirror
+    assert f"/timm/resnet50_clip.openai/resolve/{revision}/open_clip_model.safetensors: save it as {target}" in fetch
+    assert "CLIPIQA_WEIGHTS_DIR" in fetch and "set HF_ENDPOINT to a mirror, such as https://hf-mirror.com" in fetch
+    assert "clip_weights=PATH" in problem and "backbone='mini'" in problem
     assert server.requests == []

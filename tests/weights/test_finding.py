@@ -40,7 +40,7 @@ OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 
 
 @pytest.mark.parametrize("given", ["text", "path", "without suffix"])
-def test_given_path_never_touches_the_network(
+def test_a_given_path_needs_no_network(
     home: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     set_hub(monkeypatch, server.url)
@@ -65,7 +65,7 @@ def test_given_path_never_touches_the_network(
         ("mini", "FOLDER/vit.pt", "holds ViT-B/32 weights, not mini"),
     ],
 )
-def test_given_path_or_tag_that_cannot_be_used(
+def test_a_path_or_tag_that_cannot_be_used_is_refused(
     home: Path, tmp_path: Path, backbone: str, given: str, said: str
 ) -> None:
     save_state_dict(tmp_path / "vit.pt", VIT)
@@ -76,7 +76,7 @@ def test_given_path_or_tag_that_cannot_be_used(
 # QuickGELU and normalisation
 
 
-def test_own_file_counts_as_quick_gelu_with_a_warning(
+def test_an_unpublished_file_counts_as_quick_gelu_with_a_warning(
     home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = save_state_dict(tmp_path / "mine.pt", VIT)
@@ -91,13 +91,11 @@ def test_published_file_is_recognised_by_hash_or_place(home: Path, openai_file: 
     weights = find_weights(VIT, openai_file)
     assert (weights.tag, weights.quick_gelu, weights.source) == ("openai", True, "given path")
     assert weights.short == f"openai {sha256(openai_file)[:8]}"
-    with pytest.raises(
-        WeightsError, match=r"quick_gelu=False contradicts ViT-B/32 \(openai\) .*trained with QuickGELU"
-    ):
+    with pytest.raises(WeightsError, match="quick_gelu"):
         find_weights(VIT, openai_file, quick_gelu=False)
     laion = put_into_hub_cache(home / "hub", LAION, BIN, save_state_dict(tmp_path / "x.bin", VIT))
     assert (find_weights(VIT, laion).tag, find_weights(VIT, laion).quick_gelu) == ("laion2b_s34b_b79k", False)
-    with pytest.raises(WeightsError, match=r"quick_gelu=True contradicts .*trained without QuickGELU"):
+    with pytest.raises(WeightsError, match="quick_gelu"):
         find_weights(VIT, laion, quick_gelu=True)
 
 
@@ -126,7 +124,9 @@ def test_every_tag_agrees_with_open_clip() -> None:
 # The order of places
 
 
-def test_order_of_places(home: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_first_good_copy_is_used(
+    home: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Each place is used when the ones before it have nothing."""
     for path in (home / ".cache" / "clip" / "ViT-B-32.pt", home / "torch" / "hub" / "clip" / "ViT-B-32.pt"):
         place(openai_file, path)
@@ -150,7 +150,7 @@ def test_another_hash_in_the_folder_is_an_error_before_anything_is_opened(
 ) -> None:
     damage(place(openai_file, folder / "ViT-B-32.pt"))
     monkeypatch.setattr("clipiqa_pyiqa.weights.selection.open_checkpoint", lambda path: pytest.fail("opened"))
-    with pytest.raises(WeightsError, match=r"ViT-B-32\.pt is damaged or another file: .* not .*copy it again"):
+    with pytest.raises(WeightsError, match="damaged"):
         find_weights(VIT)
 
 
@@ -168,7 +168,7 @@ def test_damaged_copies_in_caches_are_passed_over(
 
 
 @pytest.mark.parametrize("content", ["[1, 2", "[]", '{"PATH": 7}', None])
-def test_hashes_are_remembered_and_a_broken_memory_is_no_error(
+def test_hashes_are_kept_and_a_damaged_store_is_no_error(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
 ) -> None:
     path, memory = tmp_path / "x", home / "cache" / "clipiqa" / "hashes.json"
@@ -204,5 +204,5 @@ def test_pickled_weights_are_found_again_by_hash(home: Path, folder: Path, tmp_p
     damage(path)
     assert pickle.loads(pickled).weights.path == elsewhere
     damage(elsewhere)
-    with pytest.raises(WeightsError, match=r"mine\.pt\), and no file with that SHA-256"):
+    with pytest.raises(WeightsError, match="SHA-256"):
         pickle.loads(pickled)

@@ -27,28 +27,30 @@ LOOKS = ["quality", "brightness", "noisiness", "colorfulness", "sharpness", "con
 # The file
 
 
-def test_the_file_is_the_one_that_was_measured() -> None:
+def test_minis_file_is_the_one_that_was_measured() -> None:
     assert hash_file(published.MINI_FILE) == published.MINI_SHA256
 
 
-def test_it_comes_with_the_package_and_needs_no_network(home: Path) -> None:
+def test_mini_needs_no_network(home: Path) -> None:
     weights = find_weights("mini")
     assert (weights.path, weights.source, weights.tag) == (published.MINI_FILE, "this package", "bundled")
     assert weights.quick_gelu and weights.short == f"bundled {published.MINI_SHA256[:8]}"
 
 
 @pytest.mark.parametrize("state", ["missing", "cut"])
-def test_a_missing_or_damaged_file(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+def test_a_missing_or_damaged_mini_is_named(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
     path = tmp_path / "mini.safetensors"
     if state == "cut":
         path.write_bytes(published.MINI_FILE.read_bytes()[:100_000])
     monkeypatch.setattr(published, "MINI_FILE", path)
-    with pytest.raises(WeightsError, match="part of clipiqa-pyiqa, is missing or damaged: install the package again"):
+    with pytest.raises(WeightsError, match="install"):
         find_weights("mini")
 
 
-def test_it_is_offered_and_never_chosen_silently(home: Path) -> None:
-    with pytest.raises(WeightsError, match=r"(?s)RN50 .*could not be downloaded.*backbone='mini'"):
+def test_mini_is_offered_and_never_chosen_silently(home: Path) -> None:
+    with pytest.raises(WeightsError, match="mini"):
         CLIPIQA()
 
 
@@ -59,7 +61,7 @@ def test_it_is_offered_and_never_chosen_silently(home: Path) -> None:
         ("blue-periwinkle.jpg", (0.78697, 0.48209, 0.94274, 0.29474, 0.96609, 0.60490)),
     ],
 )
-def test_its_scores_stay(photo: str, expected: tuple[float, ...]) -> None:
+def test_minis_scores_stay(photo: str, expected: tuple[float, ...]) -> None:
     x = stacked([read_image(PHOTOS / photo).pixels], "cpu")
     scores = CLIPIQA(backbone="mini").eval()(x, prompts=LOOKS, aggregate=None)
     torch.testing.assert_close(scores[0], torch.tensor(expected), atol=2e-5, rtol=0)

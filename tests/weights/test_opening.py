@@ -77,7 +77,7 @@ def test_every_format_is_read_by_its_content(tmp_path: Path, tensors: Tensors, s
     for name, tensor in tensors.items():
         assert checkpoint.shapes[name] == tuple(tensor.shape) and checkpoint[name].dtype == tensor.dtype
         assert torch.equal(checkpoint[name], tensor)
-    with pytest.raises(WeightsError, match=r"x\.bin has no tensor other"):
+    with pytest.raises(WeightsError):
         checkpoint["other"]
 
 
@@ -114,17 +114,17 @@ def test_pickled_code_is_refused_and_never_runs(tmp_path: Path, form: object) ->
         saved(path, {"state_dict": {"a": torch.zeros(3)}, "x": np.array([trap], dtype=object)})
     else:
         form(path, {"a": torch.zeros(3), "trap": trap})  # type: ignore[operator]
-    with pytest.raises(WeightsError, match=r"poisoned\.pt .*could run code, so it was not loaded"):
+    with pytest.raises(WeightsError, match="code"):
         open_checkpoint(path)
     assert not victim.exists()
 
 
 @pytest.mark.parametrize("save", FORMATS)
 @pytest.mark.parametrize("share", [0.1, 0.9])
-def test_truncated(tmp_path: Path, tensors: Tensors, save: Save, share: float) -> None:
+def test_truncated_checkpoints_are_refused(tmp_path: Path, tensors: Tensors, save: Save, share: float) -> None:
     path = save(tmp_path / "cut.pt", tensors)
     path.write_bytes(path.read_bytes()[: max(20, int(path.stat().st_size * share))])
-    with pytest.raises(WeightsError, match=r"cut\.pt is truncated or damaged .*download or copy it again"):
+    with pytest.raises(WeightsError, match="truncated"):
         open_checkpoint(path)
 
 
@@ -139,7 +139,7 @@ def test_truncated(tmp_path: Path, tensors: Tensors, save: Save, share: float) -
         (None, "cannot be read: No such file"),
     ],
 )
-def test_no_checkpoint(tmp_path: Path, content: object, message: str) -> None:
+def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path, content: object, message: str) -> None:
     if isinstance(content, bytes):
         (tmp_path / "x.pt").write_bytes(content)
     elif content is not None:
@@ -156,7 +156,7 @@ def test_no_checkpoint(tmp_path: Path, content: object, message: str) -> None:
         (zipfile.ZIP_DEFLATED, "is compressed"),
     ],
 )
-def test_archives_that_claim_what_they_do_not_hold(tmp_path: Path, change: object, said: str) -> None:
+def test_archives_with_false_claims_are_refused(tmp_path: Path, change: object, said: str) -> None:
     """A member that is missing; a shape (247, 9) for (7, 9), which must not read foreign memory; a packed one."""
     path = save_archive(tmp_path / "x.pt", {"a": torch.ones(7, 9), "b": torch.ones(2)})
     if callable(change):
@@ -171,7 +171,7 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, tensors: Tensor
     tensors["visual.ln.weight"][1] = float("nan")
     checkpoint = open_checkpoint(saved(tmp_path / "x.pt", tensors))
     assert checkpoint["logit_scale"] > 0
-    with pytest.raises(WeightsError, match=r"tensor visual\.ln\.weight cannot be read \(it holds NaN or infinity"):
+    with pytest.raises(WeightsError, match="NaN"):
         checkpoint["visual.ln.weight"]
 
 
@@ -192,9 +192,9 @@ def write_bomb(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["inflated archive", "inflated state dict", "16", "40"])
-def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path, kind: str) -> None:
+def test_archives_that_declare_too_large_a_size_are_refused(tmp_path: Path, kind: str) -> None:
     write_bomb(tmp_path / "x.pt", kind)
-    with pytest.raises(WeightsError, match=r"too many for a file of its size|more than 5,000 modules"):
+    with pytest.raises(WeightsError):
         open_checkpoint(tmp_path / "x.pt")
 
 
@@ -220,12 +220,12 @@ def without(backbone: str, part: str) -> Tensors:
         (dict, "not a complete RN50 checkpoint"),
     ],
 )
-def test_another_or_incomplete_clip_is_named(tmp_path: Path, content: Callable[[], Tensors], said: str) -> None:
+def test_another_or_incomplete_clip_is_refused(tmp_path: Path, content: Callable[[], Tensors], said: str) -> None:
     with pytest.raises(WeightsError, match=said):
         check_architecture(open_checkpoint(saved(tmp_path / "x.pt", content())), "RN50")
 
 
-def test_bookkeeping_is_tolerated(tmp_path: Path) -> None:
+def test_extra_tensors_of_batch_norm_are_accepted(tmp_path: Path) -> None:
     check_architecture(open_checkpoint(save_openai_like(tmp_path / "x.pt", VIT)), VIT)
     extra = {"visual.bn1.num_batches_tracked": torch.tensor(0)}
     checkpoint = open_checkpoint(saved(tmp_path / "y.pt", {**fake_state_dict(), **extra}))
@@ -240,7 +240,7 @@ def test_bookkeeping_is_tolerated(tmp_path: Path) -> None:
         ("a/x.pt", "To use a file, pass clip_weights"),
     ],
 )
-def test_unknown_backbone(name: str, said: str) -> None:
+def test_an_unknown_backbone_is_refused(name: str, said: str) -> None:
     with pytest.raises(WeightsError, match=said):
         canonical_backbone(name)
 
@@ -248,7 +248,7 @@ def test_unknown_backbone(name: str, said: str) -> None:
 # Files for pyiqa's other metrics
 
 
-def test_files_and_urls_of_other_metrics(tmp_path: Path, tensors: Tensors) -> None:
+def test_files_that_could_run_code_need_trust(tmp_path: Path, tensors: Tensors) -> None:
     from pyiqa.archs.arch_util import get_url_from_name
 
     canary, brace = tmp_path / "canary", b"G\0\0\0\0\0\0\0{0"  # a float whose ninth byte is safetensors' brace
@@ -265,7 +265,7 @@ def test_files_and_urls_of_other_metrics(tmp_path: Path, tensors: Tensors) -> No
         check_options({"pretrained_model_path": value})
     bad = [str(tmp_path / name) for name in ("trap.pth", "old.pth", "brace.pth")]
     for value in (*bad, "https://example.org/a.pth", get_url_from_name("../../../other/repo/resolve/main/a.pth")):
-        with pytest.raises(WeightsError, match=r"or pass --trust-weights \(trust_weights=True\)"):
+        with pytest.raises(WeightsError, match="trust_weights"):
             check_options({"nested": [{"pretrained_model_path": value}]})
         check_options({"pretrained_model_path": value}, trust_weights=True)
     assert not canary.exists()

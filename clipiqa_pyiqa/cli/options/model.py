@@ -18,7 +18,6 @@ from .terminal import note
 if TYPE_CHECKING:
     import torch
 
-    from ...family.together import Together
     from ...metric import CLIPIQA
     from ...prompts.pairs import Columns, Prompts
 
@@ -94,7 +93,7 @@ class LearnedQuestions(Questions):
         if self.learned_prompts is None:
             return parse_columns(self.parsed(), self.template)
         if self.prompts or self.template:
-            raise OptionError("learned_prompts excludes prompts and template: leave out prompts and template.")
+            raise OptionError("learned_prompts excludes `prompts` and `template`: leave them out.")
         return None
 
     def metric(self, model: Model, device: torch.device) -> CLIPIQA:
@@ -132,9 +131,9 @@ class Kept:
 
     def check(self) -> None:
         if self.resume and self.overwrite:
-            raise OptionError("resume keeps the results in out and overwrite drops them: give one of the two.")
+            raise OptionError("`resume` keeps the results in `out` and `overwrite` drops them: give one of the two.")
         if self.resume and self.out is None:
-            raise OptionError("resume needs out: name the results to continue with.")
+            raise OptionError("`resume` needs `out`: name the results to continue with.")
 
     def storage(self) -> dict[str, Any]:
         self.check()
@@ -145,7 +144,6 @@ def start(machine: Machine) -> torch.device:
     """Load and set up torch, and return the device."""
     if "torch" not in sys.modules:  # the import takes seconds
         note("loading PyTorch …")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads sleep and leave the CPU to other programs
     import torch
     from PIL import Image
 
@@ -172,12 +170,3 @@ def build_metric(model: Model, device: torch.device) -> CLIPIQA:
     from ...metric import CLIPIQA
 
     return CLIPIQA(**model.given()).to(device).eval()
-
-
-def build_metrics(texts: Sequence[str], device: torch.device) -> Together:
-    """Return one metric with a column for each text ``[COLUMN=]NAME[:KEY=VALUE,...]``."""
-    from ...datasets.specification import parse_specifications
-    from ...family.together import create_metrics
-
-    metrics = parse_specifications(list(texts), "metric")
-    return create_metrics([(each.label or each.target, each.target, each.options) for each in metrics], device)

@@ -20,6 +20,7 @@ from typing import Any, Literal, NoReturn
 from ...errors import ConfigError, OptionError
 from ...errors.arguments import check_bounds, check_path, documentation
 from ...files.names import plain_lines
+from .terminal import FLAGS
 
 FILES = {"FILE", "PATH", "PHOTO", "IMAGE", "CSV", "BASE", "NEW", "LIST", "DATA", "VOTES"}  # words for files in the help
 FOLDERS = {"DIR", "FOLDER", "LOW", "HIGH"}
@@ -36,6 +37,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
 
     def declare(self, function: Callable[..., Any]) -> None:
+        FLAGS.clear()
         self.description, self.epilog, texts = documentation(function)
         hints = typing.get_type_hints(function)
         for name, parameter in inspect.signature(function).parameters.items():
@@ -91,6 +93,7 @@ class Parser(argparse.ArgumentParser):
         if is_argument:
             group.add_argument(name, **options)
             return
+        FLAGS[name] = flags[-1]
         made = group.add_argument(*flags, dest=name, required=required, **options)
         if name not in _NOT_IN_A_FILE:
             self.options[flags[-1].removeprefix("--").replace("-", "_")] = made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any, TextIO
 from ...files.names import harmless, one_line, plain_lines
 
 EVERY = 30.0  # seconds between lines of progress where no bar is shown
+FLAGS: dict[str, str] = {}  # Python's name of an option of the command -> its flag
 _speaker = {"command": "", "quiet": False}
 
 
@@ -61,10 +63,19 @@ def drop(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def in_shell(text: str) -> str:
+    """Return a message with flags for Python's options: `a`, a_b, a=VALUE, and a before ``must``."""
+    for name, flag in FLAGS.items():
+        bare = rf"(?<![\w'/.:=-]){name}"
+        text = re.sub(f"{bare}='?([\\w./-]*\\w)'?(?![')\\w])", rf"{flag} \1", text)
+        text = re.sub(rf"`{name}`|{bare}(?= must )|(?=[a-z]+_){bare}(?![\w(=])", flag, text)
+    return text
+
+
 def tell(text: str) -> None:
     tqdm = sys.modules.get("tqdm")  # without tqdm, no bar is shown
     with contextlib.nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode():
-        print(f"clipiqa {_speaker['command']}: {plain_lines(text)}", file=sys.stderr)
+        print(f"clipiqa {_speaker['command']}: {plain_lines(in_shell(text))}", file=sys.stderr)
 
 
 def note(text: str) -> None:
@@ -98,8 +109,13 @@ class Bar:
         now = time.monotonic()
         if self._bar.disable and now - self._reported >= EVERY:
             self._reported = now
-            form = "{desc}{n_fmt} of {total_fmt} {unit}s, {remaining} left"
-            given = {"prefix": one_line(name), "unit": self._unit, "initial": self._first, "bar_format": form}
+            form = "{desc}{n_fmt} of {total_fmt} {unit}s, {remaining} left" if total else "{desc}{n_fmt} {unit}s"
+            given = {
+                "prefix": one_line(name) + ": " * bool(name),
+                "unit": self._unit,
+                "initial": self._first,
+                "bar_format": form,
+            }
             note(tqdm.format_meter(done, total, now - self._start, **given) + f", {detail}" * bool(detail))
 
     def close(self) -> None:

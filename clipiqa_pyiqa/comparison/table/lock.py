@@ -17,8 +17,8 @@ import torch
 
 from ...datasets.specification import CompareError
 from ...files.hashes import hash_file
+from ...scoring.metrics import BuiltMetric
 from ..compare import versions
-from ..metrics import BuiltMetric
 from .values import MethodScores
 
 SCHEMA = 1

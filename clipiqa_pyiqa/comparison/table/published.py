@@ -14,13 +14,15 @@ import pandas
 import torch
 
 from ...datasets.specification import CompareError
-from ...errors import nearest
+from ...errors import counted, nearest
+from ...sources.naming import few
+from .matching import Pictures
 from .table_metrics import TableMetric, parse_names
 from .values import MethodScores
 from .views import WHOLE, View, has_alpha, sides
 
 Scores = TypeVar("Scores", bound=MethodScores)
-_NOTHING = ("", "-", "–", "—", "n/a")
+_NOTHING = ("", "-", "–", "—", "n/a", "nan")
 _VARIANTS = (  # change -> metric, as written after -m; a row has the variants of one metric
     {"RGB": "psnr-rgb", "Y of YCbCr (16 to 235)": "psnr-y", "Y of YIQ (0 to 255)": "psnry"},
     {"RGB": "ssim-rgb", "Y of YCbCr (16 to 235)": "ssim-y", "Y of YIQ (0 to 255)": "ssim"},
@@ -43,15 +45,18 @@ _WEIGHTS = ("backbone", "clip_weights", "pretrained_model_path")  # options that
 _COLUMNS = ["test_set", "method", "metric", "change", "value", "units", "verdict", "reason"]
 
 
-def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pandas.DataFrame:
+def read_expected(
+    given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], pictures: Pictures
+) -> pandas.DataFrame:
     """Return published numbers as texts: columns ``test_set``, ``method``, ``metric``, ``published``.
 
     Args:
-        given: CSV files (a row per method, a column per metric, optionally ``test_set``), and texts such as
-            ``'ours: psnr=27.92 ssim=0.7835'``.
+        given: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
+            ``test_set``), and texts such as ``'ours: psnr=27.92 ssim=0.7835'``.
+        pictures: The images over which numbers of images are averaged.
 
     Raises:
-        CompareError: A file cannot be read, or a value is not a number.
+        CompareError: A file cannot be read, lacks an image, or a value is not a number.
     """
     tables = []
     for each in [given] if isinstance(given, str | os.PathLike) else given:
@@ -59,6 +64,8 @@ def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str
         row = dict(pair.split("=", 1) for pair in line[2].split()) if line else {}
         rows = pandas.DataFrame([{"method": line[1], **row}]) if line else _read_csv(Path(each).expanduser())
         rows = rows.apply(lambda column: column.str.strip())
+        if "image" in rows:
+            rows = _means(rows, pictures)
         rows["test_set"] = rows.get("test_set", "")
         cells = rows.set_index(["test_set", "method"]).rename_axis("metric", axis="columns")
         tables.append(cells.stack(future_stack=True).astype(str).rename("published").reset_index())
@@ -108,7 +115,22 @@ def _read_csv(path: Path) -> pandas.DataFrame:
             "'METHOD: LABEL=NUMBER …'."
         ) from error
     rows.columns = rows.columns.str.strip()
-    return rows if "method" in rows else rows.rename(columns={rows.columns[0]: "method"})
+    return rows if {"method", "image"} & {*rows} else rows.rename(columns={rows.columns[0]: "method"})
+
+
+def _means(rows: pandas.DataFrame, pictures: Pictures) -> pandas.DataFrame:
+    """Return the means of the numbers of images, over the images of the table."""
+    images, only_method = pictures.files.index, "".join(pictures.files)
+    rows.index = rows.pop("image").map(lambda name: os.path.splitext(name)[0])
+    if lacking := [name for name in images if name not in rows.index]:
+        raise CompareError(f"there are no published numbers of {few(lacking)}: leave these images out of the table.")
+
+    def mean(column: pandas.Series) -> str:  # 'nan' for a column of hashes
+        numbers, digits = pandas.to_numeric(column, errors="coerce"), column.str.partition(".")[2].str.len().max()
+        return f"{numbers.mean(skipna=False):.{digits}f}"
+
+    rows = rows.loc[images].assign(method=rows.get("method", only_method))
+    return rows.groupby("method", sort=False).agg(mean).reset_index()
 
 
 def explain(
@@ -135,11 +157,8 @@ def explain(
         if cells.empty or metric.spec.of_sets:
             continue
         metric = replace(metric, built=found.built[label])
-        alpha = (
-            ("alpha dropped", metric if is_transparent else replace(metric, built="no image has transparency")),
-            ("alpha kept", replace(metric, built="pyiqa's metrics take three channels")),
-        )
-        for drop_alpha, changes in ((False, _changes(metric, sizes)), (True, alpha)):
+        no_alpha = metric if is_transparent else replace(metric, built="no image has transparency")
+        for drop_alpha, changes in ((False, _changes(metric, sizes)), (True, [("alpha dropped", no_alpha)])):
             asked = {name: replace(m, spec=replace(m.spec, label=f"{label} ({name})")) for name, m in changes}
             other = score([*asked.values()], drop_alpha)  # reads each image once for all changes
             for change, each in asked.items():
@@ -152,20 +171,14 @@ def explain(
 
 
 def summarize(explained: pandas.DataFrame) -> list[str]:
-    """Return a line per metric: changes that fit, number of trials, and fits expected by chance."""
+    """Return a line per metric: changes that explain its numbers, and how many were tried."""
     lines = []
     for metric, rows in explained.groupby("metric", sort=False):
         tried = rows[rows["verdict"] != "not tried"]
         fit = (tried["verdict"] == "fits").groupby(tried["change"], sort=False).all()
         fits = list(fit.index[fit])
-        text = f"{' and '.join(fits) or 'no change that was tried'} fit{'s' * (len(fits) < 2)}"
-        text += ", and these images cannot tell them apart" * (len(fits) > 1)
-        counts = f"{len(fit)} changes were tried, {rows['change'].nunique() - len(fit)} could not be tried"
-        # the probability that a random value agrees, in the range of the trials and the published number
-        units = tried.groupby(["test_set", "method"])["units"]
-        ranges = units.max().clip(lower=0) - units.min().clip(upper=0)
-        chance = len(fit) * (2 / ranges).clip(upper=1).prod()
-        lines.append(f"{metric}: {text}; {counts}; about {chance:.2g} are expected to fit by chance.")
+        line = f"{metric}: of the {counted(len(fit), 'change')} tried, {' or '.join(fits) or 'none'} explains it"
+        lines.append(f"{line}; {rows['change'].nunique() - len(fit)} could not be tried.")
     return lines
 
 

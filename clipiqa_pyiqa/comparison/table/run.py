@@ -14,16 +14,16 @@ import torch
 
 from ...datasets.specification import CompareError
 from ...errors.arguments import SharedOptions, checked
-from ...files.journal import JournalFolder
 from ...files.locking import locked as hold_lock
 from ...files.writing import write_text
 from ...images.batches import default_workers
 from ...metric import find_device
+from ...scoring.engine import Options
+from ...scoring.metrics import check_weights
+from ...scoring.stored import Progress, open_store
 from ..compare import run_settings
 from ..data_set_results import MetricResult
-from ..metrics import check_weights
 from ..outputs import check_result_folder
-from ..scorers import Options, Progress, ScoreStore, StoredScore
 from .lock import compare_locks, make_lock, read_lock
 from .matching import Place, match_pictures, parse_methods
 from .protocols import CERTAINTY, FORMULA_OF, NO_PROTOCOL, UNEQUAL, Protocol, make_protocol, read_protocol
@@ -61,6 +61,7 @@ def table(
     overwrite: bool = False,
     trust_weights: bool = False,
     strict: bool = False,
+    sd: bool = True,
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> MethodTable:
@@ -85,6 +86,7 @@ def table(
         out: Folder for scores; None stores nothing.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
         overwrite: Delete the scores in ``out`` first.
+        sd: Show standard deviations beside the means.
         seed, trust_weights, strict, progress, settings: As for ``compare``.
 
     Returns:
@@ -98,7 +100,7 @@ def table(
     before = read_lock(locked) if locked is not None else None
     if before is not None:
         if metrics or protocol or inputs or crop_border is not None:
-            raise CompareError("the lock already sets metrics, protocol and options: do not give them with locked.")
+            raise CompareError("the lock already sets metrics, protocol and options: do not give them with `locked`.")
         try:
             metrics, crop_border, inputs, seed, by_folder = (before["asked"][name] for name in _LOCKED)
             chosen = make_protocol(**before["protocol"])
@@ -108,12 +110,11 @@ def table(
     if lock is not None and (isinstance(metrics, Mapping) or not all(isinstance(each, str) for each in given)):
         raise CompareError("a lock needs the names of metrics: a metric object cannot be built again from a lock.")
     wanted, changed = parse_table_metrics(metrics, chosen, crop_border)
-    published = read_expected(expect) if expect is not None else None
-    if explain and published is None:
-        raise CompareError("explain needs published numbers in expect.")
+    if explain and expect is None:
+        raise CompareError("`explain` needs published numbers in `expect`.")
     needing = [each.spec.label for each in wanted if each.needs_reference]
     if needing and reference is None:
-        raise CompareError(f"{', '.join(needing)} needs reference images: name their folder in reference.")
+        raise CompareError(f"{', '.join(needing)} needs reference images: name their folder in `reference`.")
     first = baseline or next(iter(folders))
     if first not in folders:
         raise CompareError(f"the baseline {first!r} is not one of the methods: choose one of {', '.join(folders)}.")
@@ -121,7 +122,7 @@ def table(
         raise CompareError(f"the protocol's formula has no value {unknown[0]!r}.")
     check_weights([each.spec for each in wanted], trust_weights)
     report = progress or (lambda *_: None)
-    options = Options(find_device(device), batch_size, workers or default_workers(), seed, report)
+    options = Options(find_device(device), batch_size, workers or default_workers(), seed)
     pictures = match_pictures(
         folders,
         reference,
@@ -133,12 +134,10 @@ def table(
     folder = None
     if out is not None:
         folder = check_result_folder(out, WRITTEN, pictures.inputs, overwrite=overwrite, resume=resume)
+    published = None if expect is None else read_expected(expect, pictures)
     with contextlib.nullcontext() if folder is None else hold_lock(folder):
-        store: ScoreStore = JournalFolder(folder and folder / "parts" / "methods", StoredScore)
-        if overwrite:
-            store.clear()
-        store.load()
-        score = partial(score_pictures, pictures, first, store, options, chosen.unequal)
+        store = open_store(folder and folder / "parts" / "methods", overwrite)
+        score = partial(score_pictures, pictures, first, store, options, report, chosen.unequal)
         found = score(wanted, strict=strict)
         if chosen.per_picture:
             rows = found.scores[found.of_images].to_dict("records")
@@ -150,7 +149,7 @@ def table(
             *found.notes,
         ]
         known = {**run_settings(options), **(settings or {})}
-        found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes)
+        found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes, sd=sd)
         if published is not None:
             found = with_published(found, published)
         if explain:

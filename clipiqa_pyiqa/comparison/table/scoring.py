@@ -12,23 +12,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas
-import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from ...datasets.data_sets import DataSet
 from ...errors import ImageError
 from ...files.names import printable
-from ...images.reader import read_image
-from ..compare import stored_scores, unreadable
+from ...images.reader import ImageRecord, read_image
+from ...images.source import FileSource
+from ...scoring.engine import Options, kept_random_state, set_seeds
+from ...scoring.metrics import BuiltMetric, MetricSet, build_or_explain, describe_error
+from ...scoring.stored import Progress, ScoreStore, StoredScore, key_of, score_missing
+from ..compare import stored_scores
 from ..data_set_results import MetricResult
-from ..metrics import BuiltMetric, build_or_explain, describe_error
-from ..scorers import Options, ScoreStore, StoredScore, kept_random_state, score_data_set, set_seeds
 from .matching import Pictures
 from .results import MethodTable
 from .table_metrics import TableMetric
@@ -42,6 +43,7 @@ def score_pictures(
     baseline: str,
     store: ScoreStore,
     options: Options,
+    progress: Progress,
     unequal: str,
     metrics: Sequence[TableMetric],
     drop_alpha: bool = False,
@@ -60,11 +62,13 @@ def score_pictures(
         for method, path in pictures.files.loc[name].items()
     ]
     reads_references = bool(pictures.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
-    data = _data_set(rows, pictures.references, unequal, drop_alpha, reads_references)
-    images = pandas.DataFrame(rows, data.paths)
+    reader = _Reader(pictures.references if reads_references else {}, unequal, drop_alpha)
+    items = [_Item(row["path"], row["image"], reader) for row in rows]
+    of_images = MetricSet([metric for metric in ready if not metric.spec.of_sets])
+    keys, unread = score_missing("methods", items, of_images, store, options, progress)
+    images = pandas.DataFrame(rows, [keys[item.name] for item in items])
     sets = _sets(images, pictures.references) if any(spec.of_sets for spec in specs) else images.iloc[:0]
     with kept_random_state():
-        score_data_set(data, [metric for metric in ready if not metric.spec.of_sets], store, options)
         for metric in ready:
             for key, row in sets.iterrows() if metric.spec.of_sets else ():
                 if not store.is_done(metric.key, str(key)):
@@ -78,43 +82,54 @@ def score_pictures(
         frames.append(pandas.concat([head, scores], axis=1).reset_index(drop=True))
         results |= found
     columns = {spec.label: results[spec.label] for spec in specs}
-    notes = [f"Left out of all methods: {reason}" for reason in unreadable(store, data.paths).values()]
+    notes = [f"Left out of all methods: {reason}" for reason in unread.values()]
     return MethodTable(frames[0], frames[1], columns, built, pictures, baseline, notes=notes)
 
 
-def _data_set(
-    rows: Sequence[Mapping[str, str]],
-    references: Mapping[str, str],
-    unequal: str,
-    drop_alpha: bool,
-    reads_references: bool,
-) -> DataSet:
-    reasons: dict[int, str] = {}  # why an image has no reference
+class _Reader:
+    """Reads images with their references, of which the last ones are kept for the other methods' images."""
 
-    @functools.lru_cache(_REFERENCES_KEPT)
-    def reference(name: str) -> Tensor:
-        return _read(references[name], drop_alpha)
+    def __init__(self, references: Mapping[str, str], unequal: str, drop_alpha: bool) -> None:
+        self.references, self.unequal, self.drop_alpha = references, unequal, drop_alpha
+        self.reference = functools.lru_cache(_REFERENCES_KEPT)(lambda name: _read(references[name], drop_alpha))
+        self.how = hashlib.sha256(json.dumps([unequal, drop_alpha]).encode()).hexdigest()[:8]
 
-    def load(index: int) -> Tensor:
-        pixels = _read(rows[index]["path"], drop_alpha)
-        if not reads_references:
-            return pixels
+
+@dataclass(frozen=True)
+class _Item:
+    """An image of a method; its name tells how it is read, too."""
+
+    path: str
+    image: str
+    reader: _Reader
+    kept: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    def files(self) -> list[str]:
+        return [self.path, *filter(None, [self.reader.references.get(self.image)])]
+
+    @property
+    def name(self) -> str:
+        return printable(" ".join([self.reader.how, *map(os.path.abspath, reversed(self.files))]))
+
+    def stamp(self) -> str | None:
+        stamps = [FileSource(file).stamp() for file in self.files]
+        return None if None in stamps else ",".join(map(str, stamps))
+
+    def load(self) -> ImageRecord:
+        reader = self.reader
+        pixels = _read(self.path, reader.drop_alpha)
+        if self.image not in reader.references:
+            return ImageRecord.of(self.path, pixels)
         try:
-            pixels, theirs = fit_sizes(pixels, reference(rows[index]["image"]), unequal)
+            pixels, theirs = fit_sizes(pixels, reader.reference(self.image), reader.unequal)
         except ImageError as error:
-            reasons[index] = str(error)
-            return pixels
+            return ImageRecord.of(self.path, pixels, reference=str(error))
         if theirs.shape != pixels.shape:
             sizes = [f"{found.shape[2]}×{found.shape[1]}" for found in (pixels, theirs)]
-            reasons[index] = f"it is {sizes[0]} px, but its reference is {sizes[1]} px: both must have the same size"
-            return pixels
-        return torch.cat([pixels, theirs])  # (6, H, W)
-
-    keys = []
-    for row in rows:
-        files = [row["path"], *filter(None, [references.get(row["image"])])]
-        keys.append(_key(printable(os.path.abspath(row["path"])), files, unequal, drop_alpha))
-    return DataSet("methods", tuple(keys), None, load, identity="methods", no_reference=lambda i: reasons.get(i, ""))
+            why = f"it is {sizes[0]} px, but its reference is {sizes[1]} px: both must have the same size"
+            return ImageRecord.of(self.path, pixels, reference=why)
+        return ImageRecord.of(self.path, pixels, reference=theirs)
 
 
 def _read(path: str, drop_alpha: bool) -> Tensor:
@@ -128,16 +143,16 @@ def _read(path: str, drop_alpha: bool) -> Tensor:
 def _sets(images: pandas.DataFrame, references: Mapping[str, str]) -> pandas.DataFrame:
     sets = images.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
     sets["references"] = [[references[name] for name in names] if references else [] for names in sets["image"]]
-    rows = sets.to_dict("records")
-    sets.index = [_key(f"{row['test_set']}/{row['method']}", [*row["path"], *row["references"]]) for row in rows]
+    sets.index = [
+        key_of(f"{row['test_set']}/{row['method']}", _stamp_of([*row["path"], *row["references"]]))
+        for row in sets.to_dict("records")
+    ]
     return sets
 
 
-def _key(name: str, files: Iterable[str], *how: Any) -> str:
-    # the key changes with the files and the way of reading
-    statuses = [(os.path.abspath(file), os.stat(file)) for file in files]
-    stamps = [*how, *((path, status.st_size, status.st_mtime_ns) for path, status in statuses)]
-    return f"{hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:12]}#{name}"
+def _stamp_of(files: Iterable[str]) -> str:
+    stamps = [(os.path.abspath(file), FileSource(file).stamp()) for file in files]
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:12]
 
 
 def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int) -> StoredScore:
@@ -148,10 +163,10 @@ def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[s
             folders = [ours] if metric.spec.name == "inception_score" or not references else [ours, theirs]
             output = metric.score(*folders, **({} if metric.spec.made is not None else {"verbose": False}))
     except Exception as error:
-        return StoredScore(None, math.nan, describe_error(error))
+        return StoredScore(None, error=describe_error(error))
     value = float(next(iter(output.values())) if isinstance(output, Mapping) else output)  # inception_score's mean
     if not math.isfinite(value):
-        return StoredScore(None, math.nan, f"its value is {value}")
+        return StoredScore(None, error=f"its value is {value}")
     return StoredScore(value, time.perf_counter() - start)
 
 

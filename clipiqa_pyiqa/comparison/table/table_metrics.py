@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...datasets.specification import CompareError, parse_specifications
-from ..metrics import BuiltMetric, MetricSpec, parse_metrics
+from ...scoring.directions import pyiqa_configs
+from ...scoring.metrics import BuiltMetric, MetricSpec, parse_metrics
 from .protocols import NO_PROTOCOL, Protocol
 from .views import WHOLE, View
 
@@ -50,7 +51,7 @@ def parse_table_metrics(
 ) -> tuple[list[TableMetric], list[str]]:
     """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
     if not given and not protocol.metrics:
-        raise CompareError("no metric is given: name at least one in metrics (-m), or name a protocol.")
+        raise CompareError("no metric is given: name at least one in `metrics`, or name a `protocol`.")
     added = {spec.label.lower(): spec for spec in (parse_names(given) if given else [])}
     found, changed = [], []
     for spec in parse_names(protocol.metrics) if protocol.metrics else ():
@@ -68,9 +69,7 @@ def parse_table_metrics(
 
 def parse_names(given: Any) -> list[MetricSpec]:
     """Return metrics by the names of pyiqa and of this package, in any case."""
-    from pyiqa.default_model_configs import DEFAULT_CONFIGS
-
-    known = {name.lower(): name for name in (*_OURS, *DEFAULT_CONFIGS)}
+    known = {name.lower(): name for name in (*_OURS, *pyiqa_configs())}
     found = parse_specifications(given, "metric")
     names = [known.get(each.target.lower(), each.target) if isinstance(each.target, str) else "" for each in found]
     counts = Counter(name for name, each in zip(names, found, strict=True) if not each.label)

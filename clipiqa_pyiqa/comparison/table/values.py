@@ -12,11 +12,11 @@ import numpy as np
 import pandas
 
 from ...report.table import number
+from ...scoring.metrics import BuiltMetric
 from ...stats.bootstrap import holm
 from ...stats.paired_means import mean_difference
 from ..data_set_results import MetricResult
 from ..differences import SIGNIFICANT
-from ..metrics import BuiltMetric
 from .matching import Pictures
 from .protocols import NO_PROTOCOL, Protocol
 
@@ -38,6 +38,7 @@ class MethodScores:
         expected: Published and computed numbers, or None.
         explained: Result of :func:`~.published.explain`, or None.
         changed: Result of :func:`~.lock.compare_locks`; None without a lock.
+        sd: Whether tables show standard deviations.
     """
 
     scores: pandas.DataFrame
@@ -53,6 +54,7 @@ class MethodScores:
     expected: pandas.DataFrame | None = None
     explained: pandas.DataFrame | None = None
     changed: pandas.DataFrame | None = None
+    sd: bool = True
 
     @property
     def methods(self) -> tuple[str, ...]:

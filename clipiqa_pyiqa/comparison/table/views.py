@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms.functional import InterpolationMode, center_crop, pil_to_tensor, resize, to_pil_image
 
 from ...errors import ImageError
-from ..metrics import BuiltMetric
+from ...scoring.metrics import BuiltMetric
 
 
 @dataclass(frozen=True)

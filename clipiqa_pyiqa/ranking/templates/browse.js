@@ -88,6 +88,9 @@ function choose(i, yes) {
   yes ? chosen.add(i) : chosen.delete(i);
   $("chosen").textContent = chosen.size ? `${chosen.size} selected` : "";
   $("copy").textContent = chosen.size ? `copy ${chosen.size} path${chosen.size > 1 ? "s" : ""}` : "copy all shown paths";
+  $("move").hidden = !chosen.size;
+  $("move").textContent = `copy ${action()} command`;
+  if (at >= 0) pressed();
 }
 
 function histogram(low, high) {
@@ -147,19 +150,49 @@ function look(place) {
     dt.textContent = k; dd.textContent = v;
     return [dt, dd];
   }));
+  $("before").disabled = place === 0; $("after").disabled = place === shown.length - 1;
+  pressed();
   if (!$("full").open) $("full").showModal();
 }
 
-async function copy() {
-  const wanted = chosen.size ? [...chosen].sort((a, b) => a - b) : shown;
-  const text = wanted.map((i) => data.paths[i]).join("\n");
+function pressed() {
+  const yes = chosen.has(shown[at]);
+  $("pick").setAttribute("aria-pressed", yes); $("pick").textContent = yes ? "selected" : "select";
+}
+const toggle = () => choose(shown[at], !chosen.has(shown[at]));
+
+function swiping() {
+  const stage = $("stage");
+  let from = null;
+  stage.ontouchstart = (event) => { from = event.touches.length === 1 ? event.touches[0] : null; };
+  stage.ontouchend = (event) => {
+    if (!from || visualViewport.scale > 1.05) return;
+    const { clientX, clientY } = event.changedTouches[0], x = clientX - from.clientX, y = clientY - from.clientY;
+    from = null;
+    if (Math.abs(x) > 40 && Math.abs(x) > 1.5 * Math.abs(y)) look(at + (x < 0 ? 1 : -1));
+  };
+}
+
+async function copy(text, what) {
   let done = false;
   try { await navigator.clipboard.writeText(text); done = true; } catch {
     const area = $("clip");  // some browsers give a page from a file no clipboard
     area.hidden = false; area.value = text; area.select();
     done = document.execCommand("copy"); area.hidden = done;
   }
-  $("chosen").textContent = done ? `${wanted.length} path${wanted.length === 1 ? "" : "s"} copied` : "copy them from the field below";
+  $("chosen").textContent = done ? `${what} copied` : "copy the text from the field below";
+}
+
+function copyPaths() {
+  const wanted = chosen.size ? [...chosen].sort((a, b) => a - b) : shown;
+  copy(wanted.map((i) => data.paths[i]).join("\n"), `${wanted.length} path${wanted.length === 1 ? "" : "s"}`);
+}
+
+// images in shards cannot be moved
+const action = () => [...chosen].some((i) => data.paths[i].includes("::")) ? "copy" : "move";
+function copyCommand() {
+  const quoted = [...chosen].sort((a, b) => a - b).map((i) => `'${data.paths[i].replaceAll("'", `'\\''`)}'`);
+  copy(`clipiqa rank --${action()}-to selected/ --selected ${quoted.join(" ")}`, "command");
 }
 
 let timer;
@@ -171,7 +204,11 @@ for (const id of ["low", "high", "name"]) $(id).oninput = soon;
 $("clear").onclick = () => { for (const id of ["low", "high", "name"]) $(id).value = ""; filter(); };
 $("all").onclick = () => { shown.forEach((i) => choose(i, true)); draw(true); };
 $("none").onclick = () => { chosen.clear(); choose(-1, false); draw(true); };
-$("copy").onclick = copy;
+$("copy").onclick = copyPaths;
+$("move").onclick = copyCommand;
+$("before").onclick = () => look(at - 1);
+$("after").onclick = () => look(at + 1);
+$("pick").onclick = toggle;
 $("close").onclick = () => $("full").close();
 $("full").onclick = (event) => { if (event.target === $("full")) $("full").close(); };
 $("full").onclose = () => {  // scroll to the photo that was shown last
@@ -184,12 +221,16 @@ document.onkeydown = (event) => {
   if (!$("full").open) return;
   if (event.key === "ArrowRight") look(at + 1);
   if (event.key === "ArrowLeft") look(at - 1);
-  if (event.key === "s" || event.key === "S") choose(shown[at], !chosen.has(shown[at]));
+  if (event.key === "s" || event.key === "S") toggle();
 };
 let waiting = false;
 $("grid").onscroll = () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; draw(false); }); } };
+const wide = matchMedia("(min-width: 641px)");
+wide.onchange = () => { $("tools").open = wide.matches; };  // a phone's screen has no room for the tools
+wide.onchange();
 new ResizeObserver(() => draw(true)).observe($("grid"));
 dragging();
+swiping();
 order(!data.lowIsGood.includes(data.by));
 choose(-1, false);
 filter();

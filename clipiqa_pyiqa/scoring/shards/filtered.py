@@ -3,42 +3,70 @@
 from __future__ import annotations
 
 import io
+import math
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...errors import CLIPIQAError, counted
 from ...errors.arguments import checked
 from ...files.names import printable
-from ...files.writing import check_folder, replacing
-from ...sources.members import ShardError
+from ...files.writing import check_folder, replacing, resolved
+from ...images.source import NoImage
+from ...sources.members import MOST_BYTES, ShardError
 from ...sources.parquet import opened_table
 from ...sources.recorded import split_name
 from ...sources.stores import address_of
-from ...sources.tar import Member, members, split_key
-from ..cuts import value_of
+from ...sources.tar import members, split_key
+from ..cuts import CUTS, choose
+from ..directions import find_direction
 from ..rows import ResultsError
-from .summary import ShardResult, read_table, shard_results
+from ..scale import scales_of
+from ..score_files import AnyScores
+from .summary import ShardResult, read_table, summary_of
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 @dataclass(frozen=True)
 class FilteredSet:
-    """Numbers of new shards, kept images and all images; ``problems`` says which images are not copied."""
+    """What :func:`filter_shards` did.
+
+    Attributes:
+        shards: Number of new shards.
+        kept: Number of images in them.
+        images: Number of all images.
+        unscored: Number of images that are left out, because they have no score.
+        problems: Shard -> why its images are not copied.
+        together: Kept sample of a tar archive -> the number of its images, where it has several.
+        notes: Sentences about results that are missing or left out.
+    """
 
     shards: int
     kept: int
     images: int
+    unscored: int
     problems: dict[str, str]
+    together: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def sentences(self) -> list[str]:
-        counts = f"{self.kept:,} of {counted(self.images, 'image')} kept, in {counted(self.shards, 'new shard')}"
-        return [counts, *(f"not copied: {why}" for why in self.problems.values())]
+        lines = [f"{self.kept:,} of {counted(self.images, 'image')} kept, in {counted(self.shards, 'new shard')}"]
+        if self.unscored:
+            lines.append(f"{counted(self.unscored, 'image')} left out without a score: see the column 'error'")
+        if self.together:
+            sample, count = next(iter(self.together.items()))
+            lines.append(
+                f"{counted(len(self.together), 'kept sample')} with several images, such as {sample!r} with {count}: a "
+                "sample's members share the name before the first dot, and are kept together"
+            )
+        return [*lines, *(f"not copied: {why}" for why in self.problems.values()), *self.notes]
 
 
 @checked
@@ -46,46 +74,65 @@ def filter_shards(
     results: str | Path,
     into: str | Path,
     *,
+    worst: int | str | None = None,
+    best: int | str | None = None,
     above: float | str | None = None,
     below: float | str | None = None,
     drop_worst: float | str | None = None,
-    worst: int | None = None,
     column: str | None = None,
+    lower_better: bool | None = None,
+    partial: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> FilteredSet:
     """Copy images chosen by score into new shards, as ``clipiqa rank OUT --above 0.6 --write-shards DIR`` does.
 
-    From tar archives, whole samples are copied byte for byte; from Parquet files, rows with all columns.
+    From tar archives, whole samples are copied byte for byte, with all their images; from Parquet files, rows with all
+    columns.
 
     Args:
         results: The folder of :func:`~clipiqa_pyiqa.score_sources`.
         into: The folder of the new shards.
-        above: The lowest value to keep; ``'10%'`` is the value that 10 % of all images do not reach.
-        below: The highest value to keep; a percentage works as in ``above``.
+        worst, best: The number of images to keep, or a share such as ``'10%'``.
+        above, below: Keep images at least as good as this score, or worse; or all but the worst share, or this share.
         drop_worst: ``'10%'`` leaves out the worst tenth.
-        worst: The number of worst images to keep.
         column: The column to compare; None means the first score.
+        lower_better: Whether low values are good; None means as the results or the column's name says.
+        partial: Use what is there, although shards of the run have no result yet.
         progress: Called after each result with two numbers: the results done, and all results.
 
     Raises:
-        CLIPIQAError: No condition is given, a column or the results are missing, or ``into`` holds files.
+        CLIPIQAError: No condition is given, a column or results are missing, or ``into`` holds files or lies in
+            ``results``.
     """
-    cuts = {"above": above, "below": below, "drop_worst": drop_worst, "worst": worst}
-    cuts = {name: value for name, value in cuts.items() if value is not None}
-    if not cuts:
-        raise CLIPIQAError("nothing says which images to keep: pass above, below, drop_worst or worst.")
-    found, source, target = list(shard_results(results)), address_of(results), check_folder(into, [])
+    import pandas
+    import pyarrow.compute
+
+    cuts = {"worst": worst, "best": best, "above": above, "below": below, "drop_worst": drop_worst}
+    if not any(cut is not None for cut in cuts.values()):
+        raise CLIPIQAError(f"nothing says which images to keep: pass `{'`, `'.join(CUTS)}`.")
+    summary = summary_of(results, partial=partial)
+    found, source, target = summary.results, address_of(results), resolved(into)
+    if target.is_relative_to(resolved(source)):
+        raise ResultsError(
+            f"{str(into)!r} lies in the folder of the results: name a folder outside of {str(results)!r}."
+        )
+    check_folder(into, [])
     if not found:
-        raise ResultsError(f"{str(results)!r} holds no results by shard: name the folder that clipiqa score wrote.")
+        raise ResultsError(f"{str(results)!r} holds no results yet: score its shards first.")
     if any(target.iterdir()):
         raise ResultsError(f"{str(into)!r} holds files: name an empty folder for the new shards.")
     column = column or found[0].header.columns[0]
-    is_kept = _condition(found, column, cuts)
-    total, problems = Counter[str](), dict[str, str]()
-    for number, result in enumerate(found, 1):
-        names, values = _values(result, column)
-        kept = names[is_kept(values)].tolist()
-        total["images"] += len(names)
+    runs = [AnyScores(str(results), pandas.DataFrame(), scales=scales_of(found[0].header.provenance))]
+    tables = [_named_values(result, column) for result in found]
+    whole = pyarrow.concat_tables(tables)
+    direction = find_direction(runs, column, lower_better)
+    is_chosen = np.zeros(len(whole), bool)
+    is_chosen[np.concatenate(choose(whole["path"], whole["value"], direction.lower_better, cuts))] = True
+    total, problems, together, first = Counter[str](images=len(whole)), dict[str, str](), Counter[str](), 0
+    for number, (result, table) in enumerate(zip(found, tables, strict=True), 1):
+        kept = table["path"].filter(is_chosen[first : first + len(table)]).to_pylist()
+        first += len(table)
+        written, why = set[str](), ""
         try:
             if result.kind not in ("tar", "parquet"):
                 raise ShardError(
@@ -95,55 +142,61 @@ def filter_shards(
             if kept:
                 folder.mkdir(parents=True, exist_ok=True)
                 copy = _copy_tar if result.kind == "tar" else _copy_rows
-                copy(result.shard, folder / Path(result.shard).name, kept)
-            total["shards"] += bool(kept)
-            total["kept"] += len(kept)
+                written, why = copy(result.shard, folder / Path(result.shard).name, kept)
+            if why or not written.issuperset(kept):
+                lost = f"{counted(len(set(kept) - written), 'kept image')} of {result.shard!r}"
+                problems[result.shard] = f"{lost}: {why or 'it has changed since it was scored'}"
         except ShardError as error:
             problems[result.shard] = str(error)
+        names = [name for name in table["path"].to_pylist() if name in written]
+        total += Counter(shards=bool(names), kept=len(names))
+        missing = table["path"].filter(pyarrow.compute.is_nan(table["value"])).to_pylist()
+        total["unscored"] += len(set(missing) - written)
+        if result.kind == "tar":
+            together.update(f"{result.shard}::{split_key(split_name(name)[1])[0]}" for name in names)
         if progress is not None:
             progress(number, len(found))
-    return FilteredSet(total["shards"], total["kept"], total["images"], problems)
+    several = {sample: count for sample, count in together.items() if count > 1}
+    notes = summary.notes()
+    return FilteredSet(total["shards"], total["kept"], total["images"], total["unscored"], problems, several, notes)
 
 
-def _condition(
-    found: Sequence[ShardResult], column: str, cuts: Mapping[str, Any]
-) -> Callable[[NDArray[np.float64]], NDArray[np.bool_]]:
-    values = np.concatenate([_values(result, column)[1] for result in found])
-    record = found[0].header.provenance.get("scores", {}).get(column, {})
-    sign = -1 if record.get("lower_better", False) else 1  # a high value of sign * value is good
-    share = str(cuts.get("drop_worst", "0%"))
-    if not share.endswith("%"):
-        raise CLIPIQAError(f"drop_worst must be a percentage such as 10%; got {share}.")
-    low = value_of(cuts.get("above", -np.inf), values, "above")
-    high = value_of(cuts.get("below", np.inf), values, "below")
-    floor = value_of(share, sign * values, "drop_worst")
-    ceiling = np.append(np.sort(sign * values[~np.isnan(values)])[: cuts.get("worst")], -np.inf).max()
-    return lambda x: (x >= low) & (x <= high) & (sign * x >= floor) & (sign * x <= ceiling)
-
-
-def _values(result: ShardResult, column: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
+def _named_values(result: ShardResult, column: str) -> pyarrow.Table:
+    """Return a result's columns ``path`` and ``value``; a missing value is NaN."""
     import pyarrow
 
     if column not in (known := result.schema.names):
         raise CLIPIQAError(f"there is no column {column!r} in {result.path!r}: its columns are {', '.join(known)}.")
     table = read_table(result.path, ["path", column])
     try:
-        values = table[column].cast(pyarrow.float64()).to_numpy()
+        values = table[column].cast(pyarrow.float64()).fill_null(math.nan)
     except pyarrow.ArrowException as error:
         raise CLIPIQAError(f"the column {column!r} must hold numbers; it holds {table[column].type}.") from error
-    return table["path"].to_numpy(zero_copy_only=False), values
+    return pyarrow.table({"path": table["path"], "value": values})
 
 
-def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> None:
-    keys = {split_key(split_name(name)[1])[0] for name in kept}
+def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], str]:
+    """Copy the samples of the kept images into a new archive; return the names of copied members, and a problem."""
+    keys, written, why = {split_key(split_name(name)[1])[0] for name in kept}, set[str](), ""
+    named = split_name(kept[0])[0]  # in results, the shard may have a relative path
     mode: Any = "w|" + {".gz": "gz", ".tgz": "gz", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix, "")
     with replacing(path) as partial, tarfile.open(str(partial), mode, format=tarfile.PAX_FORMAT) as new:
         for member in members(shard, lambda member: printable(member.key) in keys):
-            if isinstance(member, Member) and printable(member.key) in keys and not member.is_outside:
+            if isinstance(member, NoImage):
+                why = member.problem
+            elif printable(member.key) not in keys or member.is_outside:
+                continue
+            elif member.info.isreg() and member.info.size > MOST_BYTES:
+                why = f"its member {member.name!r} is larger than 1 GiB"
+            else:
                 new.addfile(member.info, io.BytesIO(member.data))
+                written.add(f"{named}::{printable(member.name)}")
+        if written.isdisjoint(kept):
+            raise ShardError(f"no kept image of {shard!r}: {why or 'it has changed since it was scored'}")
+    return written, why
 
 
-def _copy_rows(shard: str, path: Path, kept: Sequence[str]) -> None:
+def _copy_rows(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], str]:
     from pyarrow import parquet
 
     numbers = np.array(sorted(int(split_name(name)[1]) for name in kept))
@@ -158,3 +211,4 @@ def _copy_rows(shard: str, path: Path, kept: Sequence[str]) -> None:
             if len(here):
                 new.write_batch(batch.take(here))
             first += len(batch)
+    return {name for name in kept if int(split_name(name)[1]) < first}, ""

@@ -147,7 +147,7 @@ def _room(ray: Any, actors: int | None, cpus: float, gpus: float | None) -> tupl
     if fits < (actors or 1):
         raise CLIPIQAError(
             f"{counted(actors or 1, 'actor')} of {cpus:g} CPUs and {gpus:g} GPUs do not fit into the cluster's "
-            f"{all_cpus:g} CPUs and {all_gpus:g} GPUs: reduce actors, cpus_per_actor or gpus_per_actor."
+            f"{all_cpus:g} CPUs and {all_gpus:g} GPUs: reduce `actors`, cpus_per_actor or gpus_per_actor."
         )
     return actors or fits, cpus, gpus
 

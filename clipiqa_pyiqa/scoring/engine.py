@@ -1,0 +1,282 @@
+"""The loop that scores images by all metrics of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import random
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import CLIPIQAError, ImageError, Kind, counted, is_out_of_memory
+from ..images.batches import WAIT, in_batches, prefetch, stacked
+from ..images.reader import MIN_SIDE, ImageRecord
+from ..metric import scoring_bytes
+from .metrics import BuiltMetric, MetricSet, describe_error
+from .rows import Answer, Row
+
+UNIFORM = "almost uniform"
+
+
+class Item(Protocol):
+    """An image to score."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kept(self) -> Mapping[str, Any]:
+        """Values to keep beside the scores."""
+
+    def stamp(self) -> str | None:
+        """Return what tells whether the image has changed since, or None; called before :meth:`load`."""
+
+    def load(self) -> ImageRecord:
+        """Return the decoded image. Raises ``ImageError``."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run scores; ``seed`` is set before each metric of pyiqa and each image."""
+
+    device: torch.device
+    batch_size: int = 8
+    workers: int | None = None
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class Task:
+    """An item to score by the wanted metrics; only items of one block share a batch."""
+
+    item: Item
+    block: int
+    wanted: Sequence[bool]
+    stamp: str = ""
+
+    def load(self) -> ImageRecord:
+        self.stamp = self.item.stamp() or ""
+        return self.item.load()
+
+
+@dataclass(slots=True)
+class _Done:
+    """An image that metrics of this package have scored, with the pixels for the other metrics."""
+
+    task: Task
+    record: ImageRecord | None
+    answers: list[Answer | None] | ImageError
+    flag: str = ""
+
+
+def plan(
+    items: Iterable[Item],
+    metrics: MetricSet,
+    options: Options,
+    known: Callable[[Item], Sequence[bool | None] | bool | None] | None = None,
+) -> Iterator[Task]:
+    """Yield the tasks of a run, in order; items whose scores are all known have none.
+
+    Blocks depend on an item's place only. If a run ended inside of a block, its successor scores the whole block
+    again, so that both have the same batches.
+
+    Args:
+        known: Returns whether an item's scores are known from an earlier run, for all metrics or for each; None if the
+            earlier run has not come to the item. False, for a failure or a changed image, has it scored again alone.
+    """
+    block, rest, every = WAIT * options.batch_size, iter(items), [True] * len(metrics.metrics)
+    if known is None:
+        yield from (Task(item, number // block, every) for number, item in enumerate(rest))
+        return
+    for number in itertools.count():
+        if not (group := list(itertools.islice(rest, block))):
+            return
+        found = [list(each) if isinstance(each, Sequence) else [each] * len(every) for each in map(known, group)]
+        is_broken = [
+            metric.net is not None and options.batch_size > 1 and any(each[place] is None for each in found)
+            for place, metric in enumerate(metrics.metrics)
+        ]
+        for item, each in zip(group, found, strict=True):
+            wanted = [again or not is_known for again, is_known in zip(is_broken, each, strict=True)]
+            if any(wanted):
+                yield Task(item, number, every if len({*each}) == 1 else wanted)
+
+
+def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> Generator[Row, None, None]:
+    """Yield a row for each task, in order."""
+    cost = max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0)
+    images = prefetch(Task.load, tasks, options.workers, scoring=cost)
+
+    def score(tasks: list[Task], records: list[ImageRecord]) -> list[_Done]:
+        answers: list[list[Answer | None]] = [[None] * len(metrics.metrics) for _ in tasks]
+        x = stacked([record.pixels for record in records], options.device)
+        for places in metrics.groups.values():
+            if any(task.wanted[place] for task in tasks for place in places):
+                found = _encoded([metrics.metrics[place] for place in places], x)
+                for each, theirs in zip(answers, found, strict=True):
+                    for place, answer in zip(places, theirs, strict=True):
+                        each[place] = answer
+        flags = [UNIFORM if min(x.shape[2:]) >= MIN_SIDE and is_almost_uniform(pixels) else "" for pixels in x]
+        return list(map(_Done, tasks, records, answers, flags))
+
+    batch_size = options.batch_size if metrics.groups else 1
+    with closing(in_batches(images, score, _Done, batch_size=batch_size, apart=lambda task: task.block)) as results:
+        for done in results:  # in the main thread, where metrics of pyiqa run
+            if metrics.foreign and done.record is not None and isinstance(done.answers, list):
+                with kept_random_state():
+                    for place in metrics.foreign:
+                        if done.task.wanted[place]:
+                            done.answers[place] = _alone(metrics.metrics[place], done.record, options)
+            yield _row(done, metrics)
+
+
+def _encoded(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answer]]:
+    """Return the answers of metrics with the same encoding, for each image of a batch."""
+    start = time.perf_counter()
+    try:
+        with torch.no_grad():  # not inference_mode: the metric keeps text features for a later backward pass
+            features = group[0].net.encode_image(x)
+        if x.device.type == "cuda":
+            torch.cuda.synchronize(x.device)
+    except Exception as error:
+        if len(x) > 1 and is_out_of_memory(error):
+            raise  # smaller batches follow
+        failure = _failed(error)  # without the error, which refers to the tensors of the failed pass
+    else:
+        seconds = (time.perf_counter() - start) / len(x)
+        columns = [_answers(metric, len(x), partial(ask, metric, features), seconds) for metric in group]
+        return [list(each) for each in zip(*columns, strict=True)]
+    if len(x) == 1:
+        return [[failure] * len(group)]
+    return [_encoded(group, x[number : number + 1])[0] for number in range(len(x))]
+
+
+def ask(metric: BuiltMetric, features: Any) -> Tensor:
+    """Return the scores ``(N, P)`` of features of a metric with a net."""
+    return metric.net.score(features, *(() if metric.questions is None else (metric.questions,)))
+
+
+def _alone(metric: BuiltMetric, record: ImageRecord, options: Options) -> Answer:
+    images = [record.pixels]
+    if metric.spec.mode == "FR":
+        if isinstance(record.reference, str):
+            return Answer(error=record.reference, kind=Kind.OTHER)
+        images.append(record.reference)
+    # a fresh copy each, since an object may change its input
+    batches = [stacked([pixels], options.device).contiguous() for pixels in images]
+    set_seeds(options.seed)
+    return _answers(metric, 1, lambda: metric.score(*batches))[0]
+
+
+def _answers(metric: BuiltMetric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:
+    start = time.perf_counter()
+    try:
+        with torch.no_grad():
+            output = score()
+            output = output[0] if isinstance(output, tuple | list) else output
+            rows = rounded(torch.as_tensor(output).detach())  # waits for the device
+        if sum(map(len, rows)) != count * len(metric.columns):
+            raise CLIPIQAError(
+                f"{counted(sum(map(len, rows)), 'score')} came for {counted(count, 'image')}, but each image needs "
+                f"{counted(len(metric.columns), 'score')} (with several prompt pairs, set aggregate=mean)"
+            )
+    except Exception as error:
+        return [_failed(error)] * count
+    seconds += (time.perf_counter() - start) / count
+    hint = "" if metric.net is None else "; try precision fp32"
+    return [
+        Answer(values, seconds)
+        if all(map(math.isfinite, values))
+        else Answer(None, seconds, f"its score is not finite ({', '.join(map(str, values))}){hint}", Kind.NOT_FINITE)
+        for values in rows
+    ]
+
+
+def _failed(error: Exception) -> Answer:
+    if is_out_of_memory(error):
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        why = "it does not fit in memory: set max_side or max_pixels, or use another device"
+        return Answer(error=why, kind=Kind.OUT_OF_MEMORY)
+    kind = error.kind if isinstance(error, CLIPIQAError) else Kind.OTHER
+    return Answer(error=describe_error(error), kind=kind)
+
+
+def _row(done: _Done, metrics: MetricSet) -> Row:
+    name, record, task = done.task.item.name, done.record, done.task
+    if record is None:
+        assert isinstance(done.answers, ImageError)
+        return Row(name, kind=done.answers.kind, error=str(done.answers), stamp=task.stamp, kept=task.item.kept)
+    if isinstance(done.answers, ImageError):  # of the whole batch
+        failure = Answer(error=done.answers.reason.rstrip("."), kind=done.answers.kind)
+        done.answers = [failure] * len(metrics.metrics)
+    scores: list[float | None] = []
+    failures: dict[str, list[str]] = {}
+    kind = None
+    for metric, answer in zip(metrics.metrics, done.answers, strict=True):
+        scores += (answer and answer.values) or [None] * len(metric.columns)
+        if answer is not None and answer.values is None:
+            kind = kind or answer.kind
+            failures.setdefault(answer.error, []).append(metric.spec.label)
+    error = ""
+    if failures:
+        is_all = not any(score is not None for score in scores)
+        reasons = [why if is_all and len(failures) == 1 else f"{', '.join(by)}: {why}" for why, by in failures.items()]
+        error = f"{name!r} cannot be scored{'' if is_all else ' by every metric'}: {'; '.join(reasons)}."
+    return Row(
+        name,
+        None if kind and not any(score is not None for score in scores) else tuple(scores),
+        *(record.width, record.height, *record.size, record.orientation),
+        record.converted,
+        done.flag,
+        kind,
+        error,
+        task.stamp,
+        tuple(done.answers),
+        task.item.kept,
+    )
+
+
+def rounded(scores: Tensor) -> list[tuple[float, ...]]:
+    """Return scores ``(N, P)``, or ``(N,)`` or a single one; fp32 with the fewest digits that give the same number."""
+    numbers = scores.reshape(len(scores), -1) if scores.ndim else scores.reshape(1, 1)
+    if scores.dtype == torch.float64 or not scores.is_floating_point():
+        return list(map(tuple, numbers.double().tolist()))
+    return [tuple(float(str(value)) for value in row) for row in numbers.float().cpu().numpy()]
+
+
+def is_almost_uniform(x: Tensor) -> bool:
+    """Return whether an image ``(3, H, W)`` in [0, 1] has almost no structure: see docs/scoring.md."""
+    if x[:, ::8, ::8].flatten(1).std(1).max() > 24 / 255:  # for nearly every photo, some pixels are enough to decide
+        return False
+    blocks = torch.nn.functional.avg_pool2d(x, 16).flatten(1)
+    spread = (blocks.amax(1) - blocks.amin(1)).max()
+    return bool(spread < 8 / 255 and x.flatten(1).std(1).max() < 16 / 255)
+
+
+@contextlib.contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Restore the state of the random generators afterwards."""
+    pythons, numpys = random.getstate(), np.random.get_state()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(pythons)
+        np.random.set_state(numpys)
+
+
+def set_seeds(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

@@ -1,0 +1,89 @@
+"""Scores of single metrics on disk, found by image, stamp and the hash of everything that they depend on."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from ..errors import counted, first_of
+from ..files.journal import JournalFolder
+from .engine import Item, Options, plan, score_items
+from .metrics import MetricSet
+
+Progress = Callable[[str, int, int], object]
+"""Function of a data set's name, the number of finished images, and the number of all images."""
+UNREAD = ""  # in place of a metric's key, for images that cannot be read
+log = logging.getLogger("clipiqa_pyiqa")
+
+
+@dataclass(frozen=True)
+class StoredScore:
+    """One score, or None with an error."""
+
+    score: float | None
+    seconds: float = math.nan
+    error: str = ""
+
+
+ScoreStore: TypeAlias = JournalFolder[StoredScore]
+"""Scores by the metric's key and the key of :func:`key_of`."""
+
+
+def open_store(folder: Path | None, overwrite: bool = False) -> ScoreStore:
+    store = JournalFolder(folder, StoredScore)
+    if overwrite:
+        store.clear()
+    store.load()
+    if store.damaged:
+        log.warning("damaged lines, whose scores are computed again: %s.", first_of(store.damaged))
+    return store
+
+
+def key_of(name: str, stamp: str | None) -> str:
+    return f"{stamp or ''}#{name}"
+
+
+def score_missing(
+    title: str, items: Sequence[Item], metrics: MetricSet, store: ScoreStore, options: Options, progress: Progress
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Write the scores that the store lacks; return each image's key, and why images cannot be read, by name."""
+    keys, unread = dict[str, str](), dict[str, str]()
+    names = {name.partition("#")[2] for entries in store.entries.values() for name in entries}
+
+    def known(item: Item) -> list[bool | None]:
+        stamp = item.stamp()
+        keys[item.name] = key = key_of(item.name, stamp)
+        found = [
+            (store.get(metric.key, key) or store.get(UNREAD, key)) if stamp else None for metric in metrics.metrics
+        ]
+        return [None if entry is None else not entry.error for entry in found]
+
+    tasks = list(plan(items, metrics, options, known))
+    count, done = len(items), len(items) - len(tasks)
+    if names:
+        changed = sum(task.item.name in names for task in tasks)
+        new = len(tasks) - changed
+        log.info(
+            "%s: %s kept, %s scored again or by more metrics, %s new.", title, counted(done, "image"), changed, new
+        )
+    progress(title, done, count)
+    try:
+        for row in score_items(tasks, metrics, options):
+            keys[row.path] = key = key_of(row.path, row.stamp)
+            if row.width is None:
+                log.warning("%s: left out of all metrics: %s", title, row.error)
+                unread[row.path] = row.error
+                store.add(UNREAD, key, StoredScore(None, error=row.error))
+            for metric, answer in zip(metrics.metrics, row.answers, strict=False):
+                if answer is not None:
+                    value = None if answer.values is None else answer.values[0]
+                    store.add(metric.key, key, StoredScore(value, answer.seconds, answer.error))
+            done += 1
+            progress(title, done, count)
+    finally:
+        store.close()
+    return keys, unread

@@ -1,0 +1,92 @@
+"""Messages in a shell: flags in place of Python's options, and lines of progress."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import clipiqa_pyiqa
+from clipiqa_pyiqa.cli import function_of, main, parsers
+from clipiqa_pyiqa.cli.options import terminal
+
+PACKAGE = Path(clipiqa_pyiqa.__file__).parent
+PYTHON_ONLY = ("ray.py", "torchmetrics.py", "plugin.py", "loss.py", "reward.py")  # no command calls these modules
+AS_OPTION = r"(?:pass|set|leave out) {name}(?:[.,;:]| to | or |$)|\({name}\)"
+
+
+@pytest.fixture
+def flags() -> Iterator[dict[str, str]]:
+    """The flags of all commands."""
+    every: dict[str, str] = {}
+    for name, parser in parsers()[1].items():
+        parser.declare(function_of(name))
+        every |= terminal.FLAGS
+    terminal.FLAGS.update(every)
+    yield every
+    terminal.FLAGS.clear()
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Yield the place and the texts of every error and every log line of the package."""
+    for path in (path for path in PACKAGE.rglob("*.py") if path.name not in PYTHON_ONLY):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = getattr(node, "func", None)
+            says = getattr(called, "attr", getattr(called, "id", ""))
+            if isinstance(node, ast.Raise) or says in ("warning", "error", "info", "tell", "note"):
+                texts = [
+                    part for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)
+                ]
+                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", "X".join(text.value for text in texts)
+
+
+def test_messages_in_a_shell_name_no_option_of_python(flags: dict[str, str]) -> None:
+    words = "|".join(name for name in flags if "_" not in name)
+    wrong = []
+    for place, text in messages():
+        said = re.sub("`[^`]*`", "", terminal.in_shell(text))  # without code, such as `clipiqa table`
+        names = {name for name in re.findall(r"(?<![\w'/.:-])[a-z]+_[a-z_]+(?![\w(])", said) if name in flags}
+        if names or re.search(AS_OPTION.format(name=f"({words})"), said) or re.search(rf"\b({words})='\w+'", said):
+            wrong.append(f"{place}: {said}")
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("max_side must be at least 32; got 8.", "--max-side must be at least 32; got 8."),
+        ("seed must be between 0 and 9.", "--seed must be between 0 and 9."),
+        ("use backbone='mini', or clip_weights=PATH.", "use --backbone mini, or --clip-weights PATH."),
+        ("pass `resume`, or switch quick_gelu off.", "pass --resume, or switch --quick-gelu off."),
+        ("'max_side/x.png' is damaged; f(max_side=3) runs out of memory.", ""),
+    ],
+)
+def test_options_become_flags_and_other_words_stay(text: str, expected: str, flags: dict[str, str]) -> None:
+    assert terminal.in_shell(text) == (expected or text)
+
+
+def test_commands_print_their_own_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "options.yml").write_text("max_sid: 5\n")
+    for given, said in (
+        (["--resume"], "error: --resume needs --out: "),
+        (["--workers", "0"], "error: --workers must be"),
+        (["-c", str(tmp_path / "options.yml")], "did you mean 'max_side'?"),  # as a YAML file calls it
+    ):
+        assert main(["score", "x.png", *given]) == 2
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [(("methods", 17, 36), "clipiqa score: methods: 17 of 36 images, "), ((315, None), "clipiqa score: 315 images\n")],
+)
+def test_progress_without_a_terminal(
+    state: tuple[object, ...], expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "EVERY", 0)
+    with terminal.speaking("score", False), terminal.Bar() as bar:
+        bar.show(*state)
+    assert expected in capsys.readouterr().err

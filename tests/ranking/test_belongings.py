@@ -1,0 +1,132 @@
+"""What goes along with a photo, and what does not; moves that fail half-way; links and odd names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from photos import save_grey
+
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.files.names import free_name
+from clipiqa_pyiqa.ranking.transfers import transfer, undo
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Path:
+    """A camera's folder: photos with raw files and sidecars."""
+    for number in range(4):
+        save_grey(tmp_path / f"camera/IMG_{number}.JPG", 40 * number)
+    for name in ("IMG_0.xmp", "IMG_0.CR3", "IMG_0.CR3.xmp", "img_0.jpg.XMP", "IMG_0.txt", "IMG_00.xmp", "IMG_1.xmp"):
+        (tmp_path / "camera" / name).write_text(name)
+    save_grey(tmp_path / "camera/IMG_1.png", 9)
+    return tmp_path / "camera"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".jsonl")
+
+
+@pytest.mark.parametrize("action", ["move", "copy", "link"])
+def test_raw_and_sidecars_go_along_and_come_back(camera: Path, tmp_path: Path, action: str) -> None:
+    before = names(camera)
+    done, undo_list = transfer([str(camera / "IMG_0.JPG")], tmp_path / "out", action)
+    family = ["IMG_0.CR3", "IMG_0.CR3.xmp", "IMG_0.JPG", "IMG_0.jpg.XMP", "IMG_0.xmp"]
+    assert names(tmp_path / "out") == family and len(done) == 5
+    assert names(camera) == (before if action != "move" else sorted({*before} - {*family, "img_0.jpg.XMP"}))
+    assert undo(undo_list) == (5, []) and names(camera) == before and not names(tmp_path / "out")
+
+
+def test_a_shared_sidecar_stays_until_the_last_photo_goes(camera: Path, tmp_path: Path) -> None:
+    transfer([str(camera / "IMG_1.JPG")], tmp_path / "one", "move")
+    assert names(tmp_path / "one") == ["IMG_1.JPG"] and (camera / "IMG_1.xmp").exists()
+    transfer([str(camera / "IMG_1.png")], tmp_path / "two", "move")
+    assert names(tmp_path / "two") == ["IMG_1.png", "IMG_1.xmp"]
+
+
+def test_two_photos_of_a_name_in_two_folders_share_what_belongs_to_them(camera: Path, tmp_path: Path) -> None:
+    (camera / "IMG_1.CR3").write_text("raw")
+    parts = {"best": [str(camera / "IMG_1.JPG")], "worst": [str(camera / "IMG_1.png")]}
+    transfer(parts, tmp_path / "out", "move")
+    assert names(tmp_path / "out/best") == ["IMG_1.CR3", "IMG_1.JPG"]
+    assert names(tmp_path / "out/worst") == ["IMG_1.png", "IMG_1.xmp"]
+
+
+def test_a_family_takes_one_number(camera: Path, tmp_path: Path) -> None:
+    save_grey(tmp_path / "out/IMG_0.JPG", 1)
+    transfer([str(camera / "IMG_0.JPG"), str(camera / "IMG_2.JPG")], tmp_path / "out", "move")
+    moved = ["IMG_0-2.CR3", "IMG_0-2.CR3.xmp", "IMG_0-2.JPG", "IMG_0-2.jpg.XMP", "IMG_0-2.xmp"]
+    assert names(tmp_path / "out") == sorted([*moved, "IMG_0.JPG", "IMG_2.JPG"])
+
+
+def test_only_photos_leaves_the_rest(camera: Path, tmp_path: Path) -> None:
+    transfer([str(camera / "IMG_0.JPG")], tmp_path / "out", "move", only_photos=True)
+    assert names(tmp_path / "out") == ["IMG_0.JPG"]
+
+
+def test_best_and_worst_go_to_folders_of_their_own(camera: Path, tmp_path: Path, capsys: Any) -> None:
+    rows = "".join(f"{camera}/IMG_{n}.JPG,{n}\n" for n in range(4))
+    (tmp_path / "s.csv").write_text("path,score\n" + rows)
+    command = ["rank", str(tmp_path / "s.csv"), "--worst", "25%", "--best", "2", "--move-to", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert "3 photos in " in (said := capsys.readouterr().err) and "with 4 files of theirs" in said
+    assert len(names(tmp_path / "out/worst")) == 5 and names(tmp_path / "out/best") == ["IMG_2.JPG", "IMG_3.JPG"]
+    (undo_list,) = (tmp_path / "out").glob("*.jsonl")
+    assert main(["rank", "--undo", str(undo_list)]) == 0 and (camera / "IMG_3.JPG").is_file()
+
+
+def test_selected_photos_are_moved_without_scores(camera: Path, tmp_path: Path) -> None:
+    assert main(["rank", "--move-to", str(tmp_path / "out"), "--selected", str(camera / "IMG_2.JPG")]) == 0
+    assert names(tmp_path / "out") == ["IMG_2.JPG"]
+
+
+def test_a_relative_link_still_leads_to_its_file(tmp_path: Path) -> None:
+    save_grey(tmp_path / "store/0.png", 9)
+    (tmp_path / "album").mkdir()
+    (link := tmp_path / "album/a.png").symlink_to("../store/0.png")
+    (place,), undo_list = transfer([str(link)], tmp_path / "deep/er", "move")
+    assert Path(place).is_symlink() and Path(place).resolve() == tmp_path / "store/0.png" and not link.is_symlink()
+    assert undo(undo_list) == (1, []) and os.readlink(link) == "../store/0.png"
+
+
+def test_a_name_that_is_no_text_is_moved_with_the_others(tmp_path: Path) -> None:
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    save_grey(tmp_path / "a.png", 9).rename(odd)
+    save_grey(tmp_path / "b.png", 90)
+    assert main(["score", str(tmp_path), "-b", "mini", "-q", "--out", str(tmp_path / "s.csv")]) == 0
+    assert main(["rank", str(tmp_path / "s.csv"), "--worst", "2", "--move-to", str(tmp_path / "out")]) == 0
+    assert not os.path.exists(odd) and len(names(tmp_path / "out")) == 2
+
+
+def test_a_source_that_cannot_be_emptied_leaves_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = save_grey(tmp_path / "a.png", 9)
+    unlink = os.unlink
+
+    def refused(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.rename", refused)
+    monkeypatch.setattr("os.unlink", lambda path: refused() if str(path) == str(source) else unlink(path))
+    with pytest.raises(CLIPIQAError, match="0 are there"):
+        transfer([str(source)], tmp_path / "out", "move")
+    assert source.is_file() and not names(tmp_path / "out")
+
+
+def test_raw_and_heic_that_cannot_be_read_are_counted(camera: Path, capsys: Any) -> None:
+    assert main(["rank", str(camera), "-b", "mini"]) == 0
+    assert "1 skipped: .cr3; convert them" in capsys.readouterr().err
+
+
+def test_a_free_name_is_found_without_trying_all_numbers() -> None:
+    class Counted(dict[str, int]):
+        asked = 0
+
+        def __contains__(self, name: object) -> bool:
+            self.asked += 1
+            return super().__contains__(name)
+
+    taken = Counted()
+    assert [free_name("a", taken) for _ in range(1000)][-1] == "a-1000" and taken.asked < 3000

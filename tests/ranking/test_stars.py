@@ -1,0 +1,207 @@
+"""Stars in sidecars: which file, which bytes, and the way back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from photos import save_grey
+from PIL import Image
+
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.datasets.ratings import rated_photos
+from clipiqa_pyiqa.files.xmp import NEW, XMPError, find_rating
+from clipiqa_pyiqa.ranking.transfers import undo
+
+RDF, XMP = "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "http://ns.adobe.com/xap/1.0/"
+
+
+def packet(description: str) -> bytes:
+    """A packet with what others write, in an order and with spaces that no library would keep."""
+    return (
+        '\ufeff<?xpacket begin="" id="W5M0"?>\r\n<!-- <a> ü -->\n<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        f'<r:RDF xmlns:r="{RDF}" xmlns:xap="{XMP}" xmlns:dc="http://purl.org/dc/elements/1.1/">\n  {description}\n'
+        '</r:RDF></x:xmpmeta>   \n\n<?xpacket end="w"?>'
+    ).encode()
+
+
+INSIDE = "<dc:subject><r:Bag><r:li>a &gt; b</r:li></r:Bag></dc:subject>"
+FORMS = [
+    f"<r:Description  dc:format = 'image/>jpeg'  xap:Rating='0' >{INSIDE}</r:Description>",
+    f'<r:Description xap:RatingPercent="50">{INSIDE}<xap:Rating>0</xap:Rating></r:Description>',
+    f"<r:Description><xap:Rating />{INSIDE}</r:Description>",
+    f'<r:Description><o:Rating xmlns:o="{XMP}">\n0</o:Rating></r:Description>',
+    f"<r:Description >{INSIDE}</r:Description>",
+    '<r:Description xmlns:xmp="urn:other" xmp:Rating="5"/>',
+    '<r:Description/><r:Description xap:Rating="0"><dc:x><r:Description xap:Rating="5"/></dc:x></r:Description>',
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten grey photos, and scores in the order of their names."""
+    for number in range(10):
+        save_grey(tmp_path / f"photos/IMG_{number}.JPG", 20 * number)
+    rows = [f"photos/IMG_{number}.JPG,{number}\n" for number in range(10)]
+    (tmp_path / "scores.csv").write_text("path,quality\n" + "".join(rows))
+    return tmp_path
+
+
+def give(folder: Path, *more: str) -> int:
+    return main(["rank", str(folder / "scores.csv"), "--root", str(folder), "--stars", *more])
+
+
+def stars(folder: Path) -> list[int]:
+    found = [folder / f"photos/IMG_{number}.JPG.xmp" for number in range(10)]
+    return [find_rating(path.read_bytes()).stars if path.exists() else 0 for path in found]
+
+
+def undo_list(folder: Path) -> Path:
+    (found,) = (folder / "photos").glob("clipiqa-undo-*.jsonl")
+    return found
+
+
+def test_one_to_five_by_quantile_and_back(folder: Path, capsys: Any) -> None:
+    assert give(folder) == 0 and stars(folder) == [1, 2, 2, 3, 3, 3, 3, 4, 4, 5]
+    assert "10 photos given stars, 0 left with theirs; --undo '" in capsys.readouterr().err
+    assert main(["rank", "--undo", str(undo_list(folder))]) == 0
+    assert len(list((folder / "photos").iterdir())) == 10
+    assert give(folder, "--star-shares", "50,0,0,0,50") == 0 and stars(folder) == [1] * 5 + [5] * 5
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_other_bytes_stay(form: str) -> None:
+    before = packet(form)
+    rating = find_rating(before)
+    after, (start, end) = rating.changed(before, "4"), rating.place
+    assert find_rating(after).stars == 4
+    assert after.startswith(before[:start]) and after.endswith(before[end:])
+    assert end - start <= len("<xap:Rating />")
+    assert find_rating(find_rating(after).changed(after, None)).text is None
+
+
+@pytest.mark.parametrize("tool", ["exiftool", "exiv2"])
+@pytest.mark.parametrize("more", ["/>", ' xmp:Rating="0"/>', "><xmp:Rating>0</xmp:Rating></rdf:Description>"])
+def test_other_programs_read_the_stars(tmp_path: Path, more: str, tool: str) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    description = f'<rdf:Description rdf:about="" xmlns:xmp="{XMP}"{more}'.encode()
+    before = NEW.replace(b'<rdf:Description rdf:about=""/>', description)
+    (sidecar := tmp_path / "a.xmp").write_bytes(find_rating(before).changed(before, "4"))
+    words = ["-XMP-xmp:Rating", "-s3"] if tool == "exiftool" else ["-K", "Xmp.xmp.Rating", "-Pv"]
+    read = subprocess.run([tool, *words, sidecar], capture_output=True, text=True, check=True)
+    assert read.stdout.split() == ["4"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'<!DOCTYPE x [<!ENTITY a "b">]>' + packet("<r:Description/>")[3:], "has a DOCTYPE"),
+        ('<?xml version="1.0" encoding="utf-16"?><a/>'.encode("utf-16"), "not in UTF-8"),
+        (b'<?xml version="1.0" encoding="latin-1"?><a>\xe9</a>', "not in UTF-8"),
+        (b'<?xml version="1.0" encoding="latin-1"?><a/>', "is in latin-1, not in UTF-8"),
+        (b"<a>", "is not XMP, or damaged"),
+        (packet('<r:Description xap:Rating="1"><xap:Rating>2</xap:Rating></r:Description>'), "two ratings"),
+        (packet("<r:Description><xap:Rating><r:value>2</r:value></xap:Rating></r:Description>"), "not changed"),
+        (packet(""), "has no description"),
+    ],
+)
+def test_a_sidecar_that_is_not_understood_is_left_alone(folder: Path, content: bytes, why: str, capsys: Any) -> None:
+    with pytest.raises(XMPError, match=why):
+        find_rating(content)
+    (sidecar := folder / "photos/IMG_3.xmp").write_bytes(content)
+    assert give(folder) == 1 and sidecar.read_bytes() == content
+    assert (
+        "IMG_3.xmp' " in (said := capsys.readouterr().err) and "it is left alone" in said and "9 photos given" in said
+    )
+
+
+def test_which_sidecar_is_written(folder: Path) -> None:
+    place = folder / "photos"
+    for name in ("IMG_0.jpg.XMP", "IMG_0.xmp", "IMG_1.XMP", "IMG_2.xmp"):
+        (place / name).write_bytes(packet("<r:Description/>"))
+    save_grey(place / "IMG_2.png", 9)
+    (folder / "scores.csv").write_text((folder / "scores.csv").read_text() + "photos/IMG_2.png,7\n")
+    give(folder)
+    rated = {
+        path.name for path in place.iterdir() if path.suffix.lower() == ".xmp" and b":Rating=" in path.read_bytes()
+    }
+    assert {"IMG_0.jpg.XMP", "IMG_1.XMP", "IMG_2.JPG.xmp", "IMG_2.png.xmp", "IMG_3.JPG.xmp"} <= rated
+    assert not {"IMG_0.xmp", "IMG_2.xmp", "IMG_1.JPG.xmp"} & rated
+
+
+def test_stars_that_people_gave_stay(folder: Path) -> None:
+    for number, rating in enumerate(("5", "-1", "0", "1")):
+        sidecar = folder / f"photos/IMG_{number}.JPG.xmp"
+        sidecar.write_bytes(packet(f'<r:Description xap:Rating="{rating}"/>'))
+    own = Image.new("RGB", (48, 40))
+    own.save(folder / "photos/IMG_4.JPG", xmp=packet('<r:Description xap:Rating="2"/>'))
+    assert give(folder) == 0 and stars(folder) == [5, -1, 2, 1, 0, 3, 3, 4, 4, 5]
+    assert give(folder, "--overwrite") == 0 and stars(folder) == [1, 2, 2, 3, 3, 3, 3, 4, 4, 5]
+
+
+def test_undo_restores_only_the_property_where_others_wrote(folder: Path, capsys: Any) -> None:
+    before = packet('<r:Description xap:Rating="0"/>')
+    for number in (0, 1, 2):
+        (folder / f"photos/IMG_{number}.xmp").write_bytes(before)
+    give(folder)
+    edited = (folder / "photos/IMG_1.xmp", folder / "photos/IMG_5.JPG.xmp")
+    for path in edited:  # others add a comment
+        path.write_bytes(path.read_bytes() + b"<!-- mine -->")
+    rated = folder / "photos/IMG_2.xmp"  # others give stars
+    rated.write_bytes(rated.read_bytes().replace(b'Rating="2"', b'Rating="4"'))
+    back, problems = undo(undo_list(folder))
+    assert (back, len(problems)) == (9, 1) and "its stars have changed since" in problems[0]
+    assert (folder / "photos/IMG_0.xmp").read_bytes() == before
+    assert edited[0].read_bytes() == before + b"<!-- mine -->"
+    assert find_rating(edited[1].read_bytes()).text is None and edited[1].read_bytes().endswith(b"<!-- mine -->")
+    assert b'Rating="4"' in rated.read_bytes() and not (folder / "photos/IMG_6.JPG.xmp").exists()
+
+
+def test_the_undo_list_knows_old_value_and_hash(folder: Path) -> None:
+    (sidecar := folder / "photos/IMG_0.xmp").write_bytes(packet('<r:Description xap:Rating="0"/>'))
+    give(folder)
+    step = next(step for step in map(json.loads, undo_list(folder).open()) if step["to"] == str(sidecar))
+    assert step["rating"] == "0" and step["sha256"] == hashlib.sha256(sidecar.read_bytes()).hexdigest()
+
+
+def test_a_sidecar_beats_the_photo_and_no_stars_are_no_rating(folder: Path) -> None:
+    for number in range(3):
+        own = Image.effect_noise((48, 40), 30).convert("RGB")
+        own.save(folder / f"photos/IMG_{number}.JPG", xmp=packet('<r:Description xap:Rating="2"/>'))
+    (folder / "photos/IMG_1.JPG.xmp").write_bytes(packet('<r:Description xap:Rating="5"/>'))
+    (folder / "photos/IMG_2.JPG.xmp").write_bytes(packet('<r:Description xap:Rating="0"/>'))
+    (folder / "photos/IMG_3.JPG.xmp").write_bytes(packet('<r:Description xap:Rating="-1"/>'))
+    assert [(row.file.name, row.score) for row in rated_photos(folder / "photos")] == [
+        ("IMG_0.JPG", 2),
+        ("IMG_1.JPG", 5),
+    ]
+
+
+def test_a_planted_taste_is_found_again_on_photos_held_back(tmp_path: Path) -> None:
+    """Someone likes dark photos; ``fit`` on half of the photos ranks the other half so."""
+    generator = np.random.default_rng(0)
+    levels = generator.uniform(20, 230, 48)
+    for number, level in enumerate(levels):
+        pixels = (level + generator.normal(0, 12, (64, 64, 3))).clip(0, 255).astype(np.uint8)
+        part = "rated" if number < 24 else "held"
+        (tmp_path / part).mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / part / f"{number:02d}.png")
+        if number < 24:
+            liked = 5 - int(level // 48)
+            (tmp_path / part / f"{number:02d}.png.xmp").write_bytes(packet(f'<r:Description xap:Rating="{liked}"/>'))
+    head = str(tmp_path / "taste.safetensors")
+    assert main(["fit", str(tmp_path / "rated"), "-b", "mini", "--method", "ridge", "--out", head]) == 0
+    scores = str(tmp_path / "scores.csv")
+    assert main(["score", str(tmp_path / "held"), "-b", "mini", "--learned-prompts", head, "-q", "--out", scores]) == 0
+    import pandas
+    from scipy.stats import spearmanr
+
+    found = pandas.read_csv(scores)
+    assert spearmanr(found.iloc[:, 1], -levels[24:])[0] > 0.8

@@ -1,0 +1,102 @@
+"""Stamps: texts that change when the content of a file, a member or a shard changes."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shard_makers import picture, samples, save_tar
+
+from clipiqa_pyiqa.images.source import MISSING, FileSource, stamp_of
+from clipiqa_pyiqa.sources.finding import find_shards
+from clipiqa_pyiqa.sources.inputs import sources_of
+from clipiqa_pyiqa.sources.members import Entry, FilesShard
+from clipiqa_pyiqa.sources.stores import source_at
+
+
+@contextmanager
+def server(headers: dict[str, str]) -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(404 if "gone" in self.path else 200)
+            for name, value in {"Content-Length": "7", **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        do_GET = do_HEAD
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    found = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{found.server_address[1]}"
+    finally:
+        found.shutdown()
+        found.server_close()
+
+
+def test_a_file_has_another_stamp_after_it_was_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"one")
+    source = FileSource(str(tmp_path / "a.png"))
+    stamps = [stamp_of(source), stamp_of(source)]
+    (tmp_path / "a.png").write_bytes(b"three")
+    stamps.append(stamp_of(source))
+    os.utime(tmp_path / "a.png", ns=(0, 0))
+    stamps.append(stamp_of(source))
+    assert stamps[0] == stamps[1] and len(set(stamps)) == 3
+    (tmp_path / "a.png").unlink()
+    assert stamp_of(source) == MISSING
+
+
+def test_what_is_in_memory_has_no_stamp(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"one")
+    entry = Entry("b.png", b"x")
+    assert stamp_of(entry) is None
+    assert stamp_of(FilesShard(0, [FileSource(str(tmp_path / "a.png")), entry])) is None
+
+
+def test_loose_files_have_another_stamp_after_one_of_them_was_replaced(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(b"one")
+    sources = [FileSource(str(tmp_path / f"{name}.png")) for name in "ab"]
+    before = FilesShard(0, sources).stamp()
+    assert FilesShard(0, sources[:1]).stamp() != before == FilesShard(0, sources).stamp()
+    (tmp_path / "b.png").write_bytes(b"three")
+    assert FilesShard(0, sources).stamp() != before
+
+
+def test_a_member_has_the_stamp_of_its_shard(tmp_path: Path) -> None:
+    path = save_tar(tmp_path / "0.tar", samples([10, 20]))
+    assert {stamp_of(member) for member in sources_of([path])} == {stamp_of(FileSource(str(path)))}
+
+
+def test_finding_shards_makes_no_request_for_each_name() -> None:
+    with server({}) as address:
+        assert len(find_shards(f"{address}/{{0000..9999}}.tar").items) == 10_000
+        assert stamp_of(find_shards(f"{address}/0.tar").items[0]) is None  # a size alone says too little
+
+
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_a_web_server_gives_size_with_checksum_or_time(header: str) -> None:
+    with server({header: "some mark"}) as address:
+        assert stamp_of(source_at(f"{address}/a.png")) == "7 some mark"
+        assert stamp_of(source_at(f"{address}/gone.png")) == MISSING
+    assert stamp_of(source_at("http://127.0.0.1:1/a.png")) is None
+
+
+def test_an_object_has_another_stamp_after_it_was_replaced() -> None:
+    import fsspec
+
+    stamps = []
+    for _ in range(2):
+        fsspec.filesystem("memory").pipe("/stamps/a.png", picture(10))
+        stamps.append(stamp_of(source_at("memory://stamps/a.png")))
+    assert None not in stamps and stamps[0] != stamps[1]
