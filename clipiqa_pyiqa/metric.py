@@ -82,8 +82,8 @@ class CLIPIQA(nn.Module):
     https://github.com/IceClear/CLIP-IQA.
 
     Metrics on the same weights share one frozen CLIP, which moves to the images' device. A ``state_dict``, pickle or
-    optimiser holds the learned prompts (CLIP-IQA+), but never CLIP. Images in float64 are scored in float64, all other
-    images in ``precision``, also under autocast.
+    optimiser holds learned prompts (CLIP-IQA+), never CLIP. float64 images are scored in float64, others in
+    ``precision``, also under autocast.
 
     Args:
         model_type: ``'clipiqa'``, or with learned prompts ``'clipiqa+'``, ``'clipiqa+_rn50_512'`` or
@@ -100,7 +100,7 @@ class CLIPIQA(nn.Module):
         aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column for each pair.
         template: wording of the pairs, such as ``'A photo of {}.'`` (Table 2).
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions. A CPU that is
-            slow in this dtype computes in fp32, with numbers rounded to this dtype.
+            slow in it computes in fp32 with rounded numbers.
         clip_weights: a checkpoint file or an open_clip tag; default OpenAI's.
         quick_gelu: whether an unknown checkpoint file uses the activation QuickGELU.
         pretrained_model_path: a file with learned prompts or a head, for :meth:`load_prompts`.

@@ -89,6 +89,7 @@ class Picked:
         return {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
 
     def folders(self) -> dict[str, Path]:
+        """Return ``copy``, ``move`` or ``link`` -> folder."""
         return {name: into for name in ("copy", "move", "link") if (into := getattr(self, f"{name}_to")) is not None}
 
 
@@ -128,6 +129,7 @@ def run(
     away.
 
     examples:
+      clipiqa rank photos/ --backbone mini
       clipiqa rank photos/ --worst 20% --move-to rejected/
       clipiqa rank photos/ --out rank/ --page rank/
       clipiqa rank photos/ --stars
@@ -207,6 +209,7 @@ def run(
 
 
 def _take(parts: Mapping[str, Sequence[str]], picked: Picked) -> None:
+    """Copy, move or link photos, and print their paths; ``parts`` are the sub-folders."""
     from ..ranking.transfers import transfer
 
     paths = [path for part in parts.values() for path in part]

@@ -17,7 +17,6 @@ def is_compiled() -> bool:
 
 
 def encode(x: Tensor, clip: FrozenCLIP, dtype: torch.dtype, pos_embedding: str) -> Tensor:
-    """Return unit features ``(N, D)``, with a first derivative only."""
     return _encode(x, clip.number, clip.width, dtype, pos_embedding)
 
 

@@ -27,7 +27,6 @@ _ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch 
 
 @cache
 def _can_pack() -> bool:
-    """Return whether torch has operations on packed weights, and this processor is fast in them."""
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
         return False
     names = "_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight", "_get_mkldnn_serialized_md"

@@ -66,7 +66,6 @@ def general_path() -> Iterator[None]:
 
 
 def is_general() -> bool:
-    """Return whether scores are computed by plain operations: in :func:`general_path`, or while torch traces."""
     return is_traced() or _general.get()
 
 
@@ -121,7 +120,6 @@ def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def is_ahead(x: Tensor) -> bool:
-    """Return whether :func:`per_image` computes the gradient in the forward pass."""
     return torch.is_grad_enabled() and x.requires_grad and not is_general()
 
 

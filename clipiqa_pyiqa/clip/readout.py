@@ -26,7 +26,6 @@ def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
 
 
 def with_neighbours(mean: Tensor, variance: Tensor) -> Moments:
-    """Return the moments of each cell together with its neighbours."""
     for axis in (3, 2):
         mean, variance = recomputed(_with_next, mean, variance, axis)
     return mean, variance

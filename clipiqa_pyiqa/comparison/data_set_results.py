@@ -133,7 +133,6 @@ class DataSetResult:
         return find_published(self.metrics[label].published_as, self.published_as, self.prefer)
 
     def reason(self, label: str) -> str:
-        """Return the reasons for a metric's empty cells, and remarks."""
         metric = self.metrics[label]
         estimates = self.estimates.get(label, {}).values()
         texts = (metric.error, metric.note, *(text for e in estimates for text in (e.reason, e.caveat)))

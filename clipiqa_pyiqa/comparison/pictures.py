@@ -21,7 +21,6 @@ _SIGNED = fading("signed", (ORANGE, 0.75), (ORANGE, 0.0), (BLUE, 0.0), (BLUE, 0.
 
 @matplotlib.rc_context(STYLE)
 def scatter(data: DataSetResult, label: str) -> Figure:
-    """Return a plot of a metric's scores against opinion, with a logistic fit."""
     scores = data.scores[label].dropna()
     if data.mos is None or scores.empty:
         raise CLIPIQAError(f"{data.name!r} has no {'opinion' if data.mos is None else label} scores to draw.")

@@ -42,8 +42,8 @@ class Machine:
 
     Args:
         device (DEVICE): cpu, cuda, cuda:N or mps; default: cuda if there is a GPU, else cpu
-        workers: threads that decode images; default: one thread per core, at most 8
-        threads: threads that compute scores; default: one thread per usable core
+        workers: threads that decode; default: one per core, at most 8
+        threads: images scored at once, each on a thread; default: one per usable core
         memory (SIZE): memory for decoding, such as 2G; default: half of all memory
         huge: also decode images above PIL's limit, 179 megapixels
     """
@@ -145,7 +145,6 @@ def _with_shared_options(docstring: str | None, signature: inspect.Signature) ->
 
 
 def check_bounds(name: str, value: int) -> None:
-    """Raise ``OptionError`` if a whole number is outside its :data:`BOUNDS`."""
     least, most = BOUNDS.get(name, (1, 1_000_000_000))
     if not least <= value <= most:
         raise OptionError(f"{name} must be between {least:,} and {most:,}; got {value:,}.")

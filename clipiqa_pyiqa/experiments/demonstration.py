@@ -91,7 +91,7 @@ def demo(
 
     Args:
         out: Picture file to write; by default no file.
-        progress: Called with the numbers of scored and of all pictures.
+        progress: Called after each picture with two numbers: the scored pictures, and all pictures.
 
     Raises:
         ImageError: The picture cannot be written.

@@ -77,11 +77,9 @@ class ExperimentResult(Scores, ABC):
         """Return file name -> table, figure, sheet of photos, or None for no file."""
 
     def details(self) -> dict[str, Any]:
-        """Return further values for ``summary.json``."""
         return {}
 
     def notes(self) -> list[str]:
-        """Return remarks about the summary."""
         return []
 
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:

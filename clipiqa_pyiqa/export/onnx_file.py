@@ -200,7 +200,6 @@ def described_by(network: Network) -> dict[str, str]:
 
 
 def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Remove the tracer's notes, name the axes and add metadata."""
     import onnx
 
     graph = model.graph

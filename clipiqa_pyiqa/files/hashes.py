@@ -46,7 +46,6 @@ def hash_file(path: Path) -> str:
 
 
 def remember(hashes: Mapping[str, str]) -> None:
-    """Store hashes of files in the cache, if the cache can be written."""
     with contextlib.suppress(OSError):
         entries = {os.path.realpath(path): [*_stamp(path), digest] for path, digest in hashes.items()}
         _cache_file().parent.mkdir(parents=True, exist_ok=True)

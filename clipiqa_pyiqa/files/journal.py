@@ -42,6 +42,7 @@ class Journal:
             raise
 
     def close(self) -> None:
+        """Write all rows to the disk, and close the file."""
         with self._file, explained(self.path):
             os.fsync(self._file.fileno())
 
@@ -65,6 +66,8 @@ def is_journal(path: Path) -> bool:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return each field that differs between two records, with both values."""
+
     def flat(record: Mapping[str, Any]) -> dict[str, Any]:
         parts = ((name, value if isinstance(value, Mapping) else {"": value}) for name, value in record.items())
         return {f"{name} {inner}".rstrip(): value for name, part in parts for inner, value in part.items()}
@@ -85,7 +88,7 @@ E = TypeVar("E", bound=Entry)
 
 
 class JournalFolder(Generic[E]):
-    """Journals of rows with a group and a name; each process writes its own.
+    """A folder of journals, whose rows have a group and a name; each process writes its own journal.
 
     Args:
         folder: The folder; None keeps rows in memory only.
@@ -117,11 +120,13 @@ class JournalFolder(Generic[E]):
             self._journal.append({"group": group, "name": name, **vars(entry)})
 
     def close(self) -> None:
+        """Close this process's journal."""
         if self._journal is not None:
             self._journal.close()
         self._journal = None
 
     def load(self, wanted: Callable[[str], bool] = lambda group: True) -> None:
+        """Read the rows of all processes in the wanted groups."""
         for file in self._files():
             damage: list[str] = []
             with explained(file):

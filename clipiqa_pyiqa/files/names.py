@@ -68,7 +68,6 @@ def free_name(name: str, taken: dict[str, int]) -> str:
 
 
 def csv_line(values: Iterable[Any]) -> str:
-    """Return one line of a CSV file; a cell with ``#`` is quoted."""
     cells = ("" if value is None else printable(str(value)) for value in values)
     quoted = (
         '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell

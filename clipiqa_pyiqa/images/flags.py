@@ -82,7 +82,6 @@ def _halved(x: NDArray[Any], times: int) -> Iterator[NDArray[Any]]:
 
 
 def _likeness(x: NDArray[Any]) -> float:
-    """Return the correlation of neighbouring pixels."""
     x = x - x.mean((1, 2), keepdims=True)
     across, down = (x[:, :, 1:] * x[:, :, :-1]).mean(), (x[:, 1:] * x[:, :-1]).mean()
     return float((across + down) / 2 / (np.square(x).mean() + 1e-12))

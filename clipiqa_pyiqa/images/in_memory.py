@@ -58,7 +58,7 @@ def memory_image(name: str, image: Any) -> ImageSource:
 def to_tensors(images: Any) -> list[Tensor]:
     """Return images, as :func:`memory_images` takes them, as ``(3, H, W)`` in fp32 in [0, 1]; raise ``ImageError``.
 
-    A tensor stays on its device. Floats may lie 0.5 outside [0, 1], as networks overshoot, and are clamped.
+    Tensors stay on their device. Floats may lie 0.5 outside [0, 1], and are clamped.
     """
     found = []
     for source in memory_images(images):

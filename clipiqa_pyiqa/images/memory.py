@@ -28,7 +28,6 @@ _thread = threading.local()
 
 
 def memory_limit() -> int:
-    """Return the limit in bytes: the set limit, else half of the machine's memory."""
     return _limit[0] if _limit else _half_of_memory()
 
 

@@ -58,7 +58,6 @@ RECIPES = {
 
 
 def find_recipe(recipe: Recipe | str) -> Recipe:
-    """Return a recipe by its name; raise ConfigError if the name is unknown."""
     if isinstance(recipe, Recipe):
         return recipe
     if recipe not in RECIPES:

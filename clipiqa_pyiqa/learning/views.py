@@ -39,7 +39,6 @@ WHOLE = View()
 
 
 def views_of(recipe: Recipe, row: int) -> list[View]:
-    """Return an image's views for a recipe: whole or seeded crops, plain and flipped."""
     crops: list[tuple[int, float, float] | None] = [None]
     if recipe.crop is not None:
         generator = torch.Generator().manual_seed(mixed_seed(recipe.seed, "crops", row))

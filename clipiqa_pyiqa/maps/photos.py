@@ -138,7 +138,6 @@ def draw_maps(
 
 
 def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSource]:
-    """Return each photo once; leave out pictures in ``out`` that ``paths`` does not name."""
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found = {each.name: each for each in sources_of(given, archives=False)}
     if out is not None:

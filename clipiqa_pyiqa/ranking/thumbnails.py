@@ -23,6 +23,8 @@ _QUALITY = 72
 
 
 class _Name(str):
+    """A thumbnail's name, with the attribute ``shape`` that ``prefetch`` needs."""
+
     shape = (0,)
 
 
@@ -39,7 +41,7 @@ def thumbnails(
         paths: Photos, or images in shards by their names in results.
         folder: The folder of thumbnails.
         workers: Number of threads.
-        progress: Called with the numbers of finished and of all thumbnails.
+        progress: Called with two numbers: the finished thumbnails, and all thumbnails.
     """
     names = {path: _name(path) for path in paths}
     missing = [path for path, name in names.items() if name and not (folder / name).exists()]
@@ -68,7 +70,7 @@ def file_of(path: str) -> str:
 
 
 def _name(path: str) -> str:
-    """Return a thumbnail's name, from the photo's path, size and time; empty without the photo."""
+    """Return a thumbnail's name, made from the photo's path, size and time; empty if the photo does not exist."""
     file, identity = file_of(path), os.path.abspath(path)
     if not file:
         return ""

@@ -72,7 +72,6 @@ def _tile(image: Path | str | Image.Image, side: int, size: int, apply_exif: boo
 
 
 def fitted(text: str, width: float, size: int) -> str:
-    """Return a text, shortened in the middle to ``width`` pixels with letters of ``size``."""
     text, font = " ".join(printable(text).split()), _font(size)
     shorter = text
     kept = min(len(text), int(width) + 1)  # a character is at least a pixel wide

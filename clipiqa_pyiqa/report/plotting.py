@@ -56,7 +56,6 @@ def width_in_inches(labels: Sequence[str]) -> float:
 
 
 def plain_texts(figure: Figure) -> Figure:
-    """Return the figure with control characters escaped, as SVG needs."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(axis.get_major_locator(), FixedLocator):

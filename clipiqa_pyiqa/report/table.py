@@ -98,7 +98,6 @@ class Table:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Return a value with ``digits`` decimals; never '-0.000'."""
     return f"{round(value, digits) + 0.0:.{digits}f}"  # adding zero drops the sign of a negative one
 
 
@@ -161,7 +160,6 @@ def latex_table(table: Table) -> str:
 
 
 def csv_table(frame: pandas.DataFrame, comments: Iterable[str] = ()) -> str:
-    """Return a frame as CSV after comment lines; text with ``#`` is quoted."""
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False)
     return "".join([*(f"# {one_line(line)}\n" for line in comments), *map(csv_line, [frame.columns, *cells])])
 

@@ -122,7 +122,6 @@ def plan(
 
 
 def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> Generator[Row, None, None]:
-    """Yield a row for each task, in order."""
     cost = max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0)
     at_once = images_at_once(options.device, options.count) if metrics.groups else 1
     images = prefetch(Task.load, tasks, options.workers, scoring=cost, at_once=at_once)
@@ -272,7 +271,6 @@ def rounded(scores: Tensor) -> list[tuple[float, ...]]:
 
 @contextlib.contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Restore the state of the random generators afterwards."""
     pythons, numpys = random.getstate(), np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:

@@ -104,12 +104,10 @@ class BuiltMetric:
 
     @property
     def is_lasting(self) -> bool:
-        """Whether a later run can tell that the metric is the same."""
         return not self.state.startswith(_ONCE)
 
     @property
     def records(self) -> dict[str, Any]:
-        """Column -> its record in ``scores`` of provenance."""
         if self.net is None:
             ends = [None if not end or "~" in end else float(end) for end in f"{self.spec.score_range},".split(",")[:2]]
             record = {**self.provenance, "range": ends, "lower_better": self.spec.lower_better}
@@ -313,7 +311,6 @@ def _create(name: Any, options: dict[str, Any]) -> Any:
 
 
 def _state(made: Any) -> str:
-    """Return a hash of an object's class, parameters, and tensors and plain values."""
     digest, is_empty = hashlib.sha256(repr(type(made)).encode()), True
     for name, value in _values(made):
         if isinstance(value, torch.Tensor | np.ndarray):

@@ -130,7 +130,6 @@ class ResultWriter:
         self._append(self._table.head() if self._table else csv_line(header.names) if format == "csv" else "")
 
     def write(self, row: Row) -> None:
-        """Write one row; raise ``OutputError`` if the disk is full."""
         cells = row.as_dict(self._columns) | self._ends
         self._append(self._table.row(row) if self._table else line_of(self._format, cells))
 

@@ -47,13 +47,13 @@ class Row:
     Attributes:
         path: The file, as given; a byte that is not UTF-8 becomes ``\\xNN``.
         scores: One score per column, or None where a metric failed; None if there is no score at all.
-        width, height: Size in pixels, upright, before shrinking.
-        scored_width, scored_height: Size of the scored image in pixels.
-        exif_orientation: Orientation in the file's EXIF data, 1 to 8.
+        width, height: The image's size in pixels, upright, before shrinking.
+        scored_width, scored_height: The size of the scored image in pixels.
+        exif_orientation: The orientation in the file's EXIF data, 1 to 8.
         converted: How the file became 8-bit RGB, such as ``'grey->rgb'``.
-        flag: Why the image is no photo, such as ``'noise'``, or ``''``.
+        flag: ``'almost uniform'`` if the image has almost no structure.
         kind, error: Why scores are missing: ``kind`` for code (of the first failure), ``error`` for people.
-        stamp: Tells whether the image has changed since, as size and time of the file do; ``''`` if unknown.
+        stamp: What tells whether the image has changed since, such as size and time of the file; empty if unknown.
         answers: The answer of each metric; None if it was not asked.
         kept: Values that are kept beside the scores.
     """
@@ -114,6 +114,7 @@ class Header:
 
     @property
     def metric(self) -> str:
+        """Return a short name of the CLIP-IQA."""
         return in_short(self.provenance)
 
     @property

@@ -54,7 +54,6 @@ class Found:
 
     @property
     def count(self) -> int | None:
-        """The number of images; None if shards hold them."""
         return None if self.has_shards else len(self.items)
 
     @property

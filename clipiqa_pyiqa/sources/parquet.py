@@ -49,7 +49,6 @@ class ParquetShard(StampedFile):
 
 
 def cell_source(name: str, cell: Any, kept: Mapping[str, Any] | None = None) -> ImageSource:
-    """Return the image of a cell: bytes, or Hugging Face's dict with ``bytes``."""
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     return (
         NoImage(name, "is a row without an image", kept=kept or {}) if data is None else Entry(name, bytes(data), kept)

@@ -38,7 +38,6 @@ def store(name: str) -> tuple[Any, str]:
 
 @contextlib.contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Raise a store's errors as ``ShardError``."""
     try:
         yield
     except Exception as error:  # stores raise almost anything

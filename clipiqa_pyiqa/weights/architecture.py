@@ -38,7 +38,6 @@ def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
 
 
 def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
-    """Raise ``WeightsError`` if a checkpoint is not a complete CLIP of the backbone."""
     found = _without_bookkeeping(checkpoint.shapes)
     likely_first = sorted(BACKBONES[:-1], key=lambda name: name != backbone)
     held = "mini" if is_compact(found) else next((name for name in likely_first if shapes_of(name) == found), "")

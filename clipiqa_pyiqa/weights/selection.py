@@ -72,7 +72,7 @@ def find_weights(
     Args:
         backbone: One of ``BACKBONES``; the spelling ``'vit-b-32'`` also works.
         clip_weights: A file, or a tag of open_clip; default OpenAI's.
-        quick_gelu: Whether an unpublished file was trained with QuickGELU; None means yes.
+        quick_gelu: Whether an unpublished file uses QuickGELU; None: yes.
 
     Raises:
         WeightsError: No file is found, or the file is damaged, unsafe or of another architecture, or contradicts

@@ -45,7 +45,6 @@ class Run(Kept, Images, Model, Wording):
             )
 
     def report(self, experiment: Callable[..., ExperimentResult], *inputs: Any, **options: Any) -> int:
-        """Run an experiment, print the summary, and return the exit code."""
         result = self.result(experiment, *inputs, **options)
         print(frame_as_text(result.summary(), result.intervals))
         return self.conclude(result)

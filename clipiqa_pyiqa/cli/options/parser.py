@@ -1,7 +1,7 @@
 """A command's parser, made from the signature and the docstring of the command's function.
 
-Parameters before ``*`` are arguments, later ones options; a dataclass stands for its fields. ``Args:`` holds the help:
-``name (-n METAVAR): help``.
+Parameters before ``*`` are arguments, later parameters are options; a dataclass stands for its fields. ``Args:`` holds
+the help, as ``name (-n METAVAR): help``.
 """
 
 from __future__ import annotations
@@ -114,6 +114,7 @@ class Parser(argparse.ArgumentParser):
         return value
 
     def complete_paths(self) -> None:
+        """Let shells complete the names of files and folders."""
         import shtab
 
         for action in self._actions:
@@ -146,6 +147,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def words_of(action: argparse.Action) -> set[str]:
+    """Return an option's METAVARs, such as FILE."""
     return set(re.split(r"\W", str(action.metavar)))
 
 
@@ -160,6 +162,8 @@ def call(function: Callable[..., int], given: argparse.Namespace) -> int:
 
 
 class _Extend(argparse.Action):
+    """Action that adds values to earlier values, not to the default."""
+
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         earlier = getattr(namespace, self.dest)
         setattr(namespace, self.dest, [*([] if earlier is parser.get_default(self.dest) else earlier), *values])

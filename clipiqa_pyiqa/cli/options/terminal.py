@@ -164,7 +164,6 @@ def on_interrupt(hint: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stored(out: object) -> Iterator[None]:
-    """At the end, say where the results are; at an interrupt, say how to continue."""
     with on_interrupt(f"--out {out} --resume continues from here" if out else "without --out, no result was kept"):
         yield
     if out:

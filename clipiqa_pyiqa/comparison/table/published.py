@@ -119,6 +119,7 @@ def _read_csv(path: Path) -> pandas.DataFrame:
 
 
 def _means(rows: pandas.DataFrame, pictures: Pictures) -> pandas.DataFrame:
+    """Return the means of the numbers of images, over the images of the table."""
     images, only_method = pictures.files.index, "".join(pictures.files)
     rows.index = rows.pop("image").map(lambda name: os.path.splitext(name)[0])
     if lacking := [name for name in images if name not in rows.index]:

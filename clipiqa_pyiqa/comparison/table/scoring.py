@@ -87,6 +87,8 @@ def score_pictures(
 
 
 class _Reader:
+    """Reads images with their references, of which the last ones are kept for the other methods' images."""
+
     def __init__(self, references: Mapping[str, str], unequal: str, drop_alpha: bool) -> None:
         self.references, self.unequal, self.drop_alpha = references, unequal, drop_alpha
         self.reference = functools.lru_cache(_REFERENCES_KEPT)(lambda name: _read(references[name], drop_alpha))
@@ -95,6 +97,8 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Item:
+    """An image of a method; its name tells how it is read, too."""
+
     path: str
     image: str
     reader: _Reader

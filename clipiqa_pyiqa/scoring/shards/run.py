@@ -305,7 +305,6 @@ def _note_stamps(out: str, header: Header, jobs: Sequence[Job]) -> None:
 
 
 def result_names(shards: Sequence[Shard]) -> list[str]:
-    """Return the shards' paths in the folder that all shards share, without suffix."""
     names = [_full_path(shard) for shard in shards]
     folders = [posixpath.dirname(name) for name in names if name.startswith("/")]
     common = len(posixpath.commonpath(folders).rstrip("/")) + 1 if folders else 0
