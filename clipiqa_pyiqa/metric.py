@@ -68,8 +68,6 @@ def net_of(metric: Any) -> Any:
     """Return a metric's net; a function makes the metric first. Raise ``CLIPIQAError`` for other objects."""
     metric = metric() if is_factory(metric) else metric
     net = getattr(metric, "net", metric)
-    if isinstance(net, type):
-        raise CLIPIQAError(f"metric must be an object; got the class {net.__name__}: call it, {net.__name__}(...).")
     if not hasattr(net, "encode_image"):
         raise CLIPIQAError(f"metric must be a CLIP-IQA metric; got a {type(net).__name__}.")
     return net

@@ -75,5 +75,5 @@ def test_the_local_reward_is_the_mean_of_the_worst_places() -> None:
 def test_errors() -> None:
     with pytest.raises(CLIPIQAError, match="batch_size must be between 1 and"):
         CLIPIQAReward(backbone="mini", batch_size=0)
-    with pytest.raises(ImageError, match="NaN"):
+    with pytest.raises(ImageError, match="nan to nan"):
         CLIPIQAReward(backbone="mini")(torch.full((1, 3, 64, 64), torch.nan))

@@ -106,11 +106,11 @@ def test_basicsr_validates_what_opencv_holds(basicsr: SimpleNamespace, shape: tu
     assert isinstance(score, float) and score == pytest.approx(score_of(rgb), abs=1e-6)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="no basicsr-fixed: .ci/contracts installs it")
 @pytest.mark.parametrize("channels", [GREY, COLOUR])
 def test_five_steps_and_a_validation_of_the_real_basicsr(
     basicsr: SimpleNamespace, channels: int, tmp_path: Path
 ) -> None:
-    pytest.importorskip("basicsr", reason="basicsr-fixed is not installed: .ci/contracts installs it")
     from basicsr.models import build_model
 
     options = yaml.safe_load(block("### BasicSR", "yaml"))
