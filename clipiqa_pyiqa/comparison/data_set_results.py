@@ -28,9 +28,9 @@ class MetricResult:
     """The result of one metric on one data set.
 
     Attributes:
-        score_range: Range of the scores in pyiqa's words, such as ``'~0, ~100'``, or empty.
+        score_range: Range in pyiqa's words, such as ``'~0, ~100'``, or empty.
         provenance: Everything that a score depends on.
-        seconds_per_image: Median time of the metric without decoding, or NaN.
+        seconds_per_image: Median time without decoding, or NaN.
         error: Reason why all scores are missing, or empty.
         published_as: Name of the metric in the published correlations, or empty.
     """
@@ -56,10 +56,10 @@ class DataSetResult:
 
     Attributes:
         scores: Index ``path``, a column per label; NaN where a metric failed.
-        mos: Opinion scores on the data set's scale, with the same index.
+        mos: Opinion scores on the data set's scale.
         mos_lower_better: Whether low opinion scores are good (DMOS).
-        metrics: Label -> result of the metric, in column order.
-        skipped: Image without scores from any metric -> reason.
+        metrics: Label -> result, in column order.
+        skipped: Image without any score -> reason.
         note: Split, size, crop and seed, as text.
         published_as: Name of the data set in the published correlations, or empty.
         bootstrap, seed: Number of resamples for intervals, and their seed.

@@ -85,7 +85,7 @@ class ColumnPair:
     def verdict(self) -> str:
         """``'worse'``, ``'better'`` or ``'no change'``; with a margin ``'pass'``, ``'worse'`` or ``'unclear'``.
 
-        A column passes if its interval excludes a loss of ``margin``, and is worse if its interval lies beyond. Without
+        A column passes if its interval excludes a loss of ``margin``, and is worse if it lies beyond. Without
         a margin, a change is more than rounding, its interval excludes 0, and its corrected p-value is below 0.05.
         """
         low, high = self.gain
@@ -230,10 +230,10 @@ def gate(
         lower_better: Columns in which low is good, or True for all; by default the file or the column's name decides.
         higher_better: Columns in which high is good, or True for all.
         skip_missing: Leave out rows that lack a finite score in one run; otherwise raise.
-        out: Folder for the scores of folders (``base.parquet``, ``new.parquet``) and the files of :meth:`Gate.save`.
+        out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
         resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
-        progress: Function of the run (``'base'`` or ``'new'``), the number of finished images, and of all images.
+        progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
         options: Options of scoring, as in :class:`~clipiqa_pyiqa.scoring.score.ScoringOptions`.
 
     Returns:

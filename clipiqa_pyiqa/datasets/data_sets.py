@@ -51,7 +51,7 @@ class DataSet:
         published_as: Name in ``published_correlations.csv``, or empty.
         identity: Hash of the options.
         table: File of scores, or empty.
-        stamp: Function from index to what tells whether the image has changed since; by default, the file's stamp.
+        stamp: Function from index to the image's stamp; default the file's.
         groups: Group of each image, such as its scene, or empty.
     """
 

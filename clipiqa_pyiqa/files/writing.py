@@ -54,7 +54,7 @@ def check_output(
     inputs: Iterable[str | os.PathLike[str]] = (),
     way_out: str = "pass `overwrite` to replace it, or name another output",
 ) -> Path:
-    """Return a file's path, with ``~`` expanded and links followed, if the file may be written.
+    """Return a file's path (``~`` expanded, links followed) if it may be written.
 
     Args:
         path: The file; its folder must exist.

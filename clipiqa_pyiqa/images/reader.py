@@ -99,8 +99,8 @@ def read_image(
 ) -> ImageRecord:
     """Return an image as 8-bit RGB; an image of floats in memory stays one of floats.
 
-    Grey becomes three equal channels. Transparency is laid over white. CMYK is converted by PIL.
-    16-bit samples keep the high byte. Only the first frame is read. Colour profiles are not applied.
+    Grey becomes three equal channels, transparency is laid over white, PIL converts CMYK, 16-bit samples keep the high
+    byte. Only the first frame is read. Colour profiles are not applied.
 
     Args:
         source: Path, or a source with a name and bytes.

@@ -97,8 +97,8 @@ def search_prompts(
 
     Args:
         scores, features, say: As for :func:`clipiqa_pyiqa.train`.
-        words: Pairs of words, positive first; default our antonyms. Words unknown to the backbone are left out.
-        templates: Texts with ``{}`` for the words; default: fitting texts for our antonyms, ``'{}'`` for your words.
+        words: Pairs of words, positive first; default our antonyms. Unknown words are left out.
+        templates: Texts with ``{}`` for the words; default: fitting ones for our antonyms, else ``'{}'``.
         ensemble: Largest number of pairs in the ensemble.
         bootstrap: Resamples per interval, at most a million.
         metric: The metric; default CLIP-IQA on RN50.

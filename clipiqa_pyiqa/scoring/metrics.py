@@ -81,11 +81,11 @@ class BuiltMetric:
     """A metric that is ready to score.
 
     Attributes:
-        score: Function of images ``(N, 3, H, W)`` in [0, 1] and, in ``'FR'`` mode, references.
+        score: Function of images ``(N, 3, H, W)`` in [0, 1], in ``'FR'`` mode also of references.
         net: CLIP metric of this package, or None.
         columns: Names of the scores of one image.
         questions: Questions for ``net``; None means the metric's own.
-        state: Hash of what an object holds; a number that is never used again if there is nothing to hash.
+        state: Hash of what an object holds; a number used once if there is nothing to hash.
     """
 
     spec: MetricSpec
@@ -135,7 +135,7 @@ class MetricSet:
     """The metrics of a run: metrics of this package share the encoding of images, other metrics score one by one.
 
     Args:
-        named: Whether each metric is a column with a record of its own, as in ``clipiqa score --metrics``.
+        named: Whether each metric has its own column, as in ``clipiqa score --metrics``.
     """
 
     def __init__(self, metrics: Sequence[BuiltMetric], named: bool = True) -> None:

@@ -182,7 +182,7 @@ class FileWriter(ResultWriter):
 def open_results(output: Output, header: Header, can_resume: bool = True) -> FileWriter:
     """Return a writer to a file; the file is locked until the context ends. Raises ``OutputError``.
 
-    If the run resumes, rows with scores are kept until they are written again; failed images are to be scored again.
+    A resumed run keeps rows with scores until they are written again, and scores failed images again.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))

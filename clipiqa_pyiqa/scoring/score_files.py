@@ -86,7 +86,7 @@ def read_any_scores(
         columns: The columns of scores; None finds the columns.
         key: The column of image names; None finds the column.
         option: The name of ``key`` in messages.
-        partial: Accept a folder of results in which shards have no result yet.
+        partial: Accept an unfinished folder of results.
 
     Raises:
         ScoresError: The file cannot be read, or lacks a column.

@@ -156,9 +156,9 @@ def find_shards(
 ) -> Found:
     """Return the images and shards that paths name.
 
-    ``.tar`` (also compressed) and ``.parquet`` files are shards. A folder means its images and tar archives; without
-    these, its Parquet files. A path may be a glob or a brace pattern, ``{000..099}`` or ``{a,b}``;
-    ``-`` reads names from standard input.
+    ``.tar`` (also compressed) and ``.parquet`` files are shards. A folder means its images and archives, or else
+    its Parquet files. A path may be a glob, a brace pattern (``{000..099}``, ``{a,b}``) or ``-``, names on standard
+    input.
 
     Args:
         given: A path, an address, a source of images, a shard, or several of these.

@@ -25,7 +25,7 @@ class Pictures:
         references: Image -> reference.
         test_sets: Test set -> images; a single test set is called ``''``.
         left_out: Sentences on images that are left out.
-        weights: Image -> weight in means; empty for equal weights.
+        weights: Image -> weight in means; empty if equal.
     """
 
     files: pandas.DataFrame

@@ -175,7 +175,7 @@ def _named_values(result: ShardResult, column: str) -> pyarrow.Table:
 
 
 def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], str]:
-    """Copy the samples of the kept images into a new archive; return the names of copied members, and a problem."""
+    """Copy the kept images' samples into a new archive; return the copied members and a problem."""
     keys, written, why = {split_key(split_name(name)[1])[0] for name in kept}, set[str](), ""
     named = split_name(kept[0])[0]  # in results, the shard may have a relative path
     mode: Any = "w|" + {".gz": "gz", ".tgz": "gz", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix, "")

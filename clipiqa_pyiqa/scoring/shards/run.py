@@ -57,7 +57,7 @@ class Job:
         path: The file of its result.
         stamp: The shard's stamp when its turn came.
         problem: Why there is no result.
-        state: What was done with the shard, as in :attr:`.summary.ShardedResult.states`.
+        state: What was done, as in :attr:`.summary.ShardedResult.states`.
     """
 
     shard: Shard
@@ -96,7 +96,7 @@ class Job:
         return lock
 
     def _is_done(self) -> bool:
-        """Return whether the result is that of the shard as it is now; if the shard is gone, its result stays."""
+        """Return whether the result is of the shard as it is; a vanished shard keeps its result."""
         try:
             found = read_shard_result(self.path)
         except ResultsError:  # missing or damaged
@@ -142,13 +142,13 @@ def score_sources(
         prompts: Questions as for :func:`~clipiqa_pyiqa.score_paths`.
         out: The folder of results, on disk or in a store.
         part: ``'3/8'`` scores the third of eight parts, ``'slurm'`` the part of a SLURM array's task.
-        keep: Columns to add: columns of Parquet files, keys of ``.json`` sidecars, or suffixes of other sidecars.
+        keep: Columns to add: of Parquet files, keys of ``.json`` sidecars, suffixes of other sidecars.
         image_column: The image column of Parquet files; None finds the column.
         embeddings: Score stored features: ``.npy``, or lists in Parquet files.
         engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None means this process.
         overwrite: Score finished shards again.
         trust_weights, strict: As for :func:`~clipiqa_pyiqa.score_paths`.
-        progress: Called with the numbers of scored images, finished shards, and all shards of this part.
+        progress: Called with the numbers of scored images, finished shards and all shards.
         options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
     Returns:
@@ -265,7 +265,7 @@ def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int
 def _check_tables(shards: Sequence[Shard]) -> None:
     """Raise ``CLIPIQAError`` if a Parquet file lacks a column, or if files disagree on a kept column's type.
 
-    In a store, only some files are opened, because each needs a few requests.
+    In a store, only some files are opened.
     """
     import pyarrow
 

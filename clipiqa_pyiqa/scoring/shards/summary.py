@@ -80,7 +80,7 @@ class ShardResult:
     """The metadata of a shard's result.
 
     Attributes:
-        shard: Full path or address; for loose files, their name and a hash of all names.
+        shard: Full path or address; for loose files, a name and a hash.
         stamp: The shard's stamp when it was scored.
         kind: The kind of shard.
     """
