@@ -28,7 +28,7 @@ from ..scoring.result_files import open_results
 from ..scoring.rows import Header, printable
 from ..scoring.score import Work, known_by, started
 from ..stats.correlation import MIN_IMAGES, srocc
-from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, saved
+from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, rows_of, saved
 from .picture_changes import CHANGES, Change, read_scaled
 
 if TYPE_CHECKING:
@@ -200,15 +200,17 @@ def sweep(
         for step, amount in enumerate(CHANGES[name].amounts(steps))
     ]
     versions = {version.name: version for version in planned}
-    record, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png", "summary.json"), files, len(versions))
+    output, report, limits = prepare(
+        options, ("sweep.csv", "spearman.csv", "sweep.png", "summary.json"), files, len(versions)
+    )
     work = Work(metric, columns, **limits)
     made_by = {**work.header.provenance, "noise_seed": seed}
     header = Header(tuple(columns), made_by)
-    writer = None if record.output is None else open_results(record.output, header)
+    writer = None if output is None else open_results(output, header)
     items = [_Item(version, seed) for version in versions.values()]
     tasks = plan(items, work.metrics, work.options, known_by(writer))
     pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), work.device), options)
-    found = record.rows(started(header, score_items(pictures, work.metrics, work.options), writer))
+    found = rows_of(started(header, score_items(pictures, work.metrics, work.options), writer), output, report)
     rows = {name: found[printable(name)] for name in versions}
     failed: dict[str, str] = {}
     for name, row in rows.items():

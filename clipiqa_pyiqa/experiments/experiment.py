@@ -9,7 +9,7 @@ import os
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, TypeVar
 
@@ -19,11 +19,15 @@ from ..files.locking import locked
 from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text
 from ..images.formats import skipped_note
+from ..images.source import FileSource
+from ..metric import net_of
+from ..prompts.pairs import PromptPair
 from ..report.plotting import plain_texts
-from ..scoring.result_files import Output
-from ..scoring.rows import frame_csv
+from ..scoring.result_files import Output, read_results
+from ..scoring.rows import Row, frame_csv, printable
+from ..scoring.score import ScoringRun, score_paths
 from ..sources.inputs import find_inputs
-from .scores import Record, Scores
+from .scores import Scores, because
 
 if TYPE_CHECKING:
     import pandas
@@ -36,7 +40,7 @@ _STORAGE = {"out": None, "resume": False, "overwrite": False, "progress": None, 
 
 
 class RunOptions(TypedDict, total=False):
-    """Options of every experiment; options without a text here are those of :func:`~.scores.score_images`.
+    """Options of every experiment; options without a text here are those of :func:`~clipiqa_pyiqa.score_paths`.
 
     Attributes:
         out: Folder for scores and results; by default none.
@@ -118,10 +122,42 @@ class ExperimentResult(Scores, ABC):
 Result = TypeVar("Result", bound=ExperimentResult)
 
 
+def score_files(
+    metric: Any,
+    files: Sequence[str],
+    columns: Mapping[str, Sequence[PromptPair]],
+    names: Iterable[str],
+    options: RunOptions,
+    inputs: Iterable[str] = (),
+) -> Scores:
+    """Return the scores of image files; ``names`` and ``inputs`` are as for :func:`prepare`."""
+    import pandas
+
+    output, report, scoring = prepare(options, names, [*files, *inputs], len(files))
+    run = score_paths(net_of(metric), map(FileSource, files), columns, out=output, **scoring)
+    found = rows_of(run, output, report)
+    rows = {path: found[printable(path)] for path in files}
+    scores = {path: row.scores for path, row in rows.items() if row.scores is not None}
+    failed = {path: row.error for path, row in rows.items() if row.scores is None}
+    if not scores:
+        raise ImageError("none of the images could be scored" + because(failed))
+    index = pandas.Index(scores, name="path", dtype=object)  # pandas' own text type refuses names that are not UTF-8
+    frame = pandas.DataFrame(list(scores.values()), index, list(run.header.columns), dtype=float)
+    flags = {path: row.flag for path, row in rows.items() if row.flag}
+    return Scores(frame, run.header.columns, failed, run.header.provenance, flags=flags)
+
+
 def prepare(
     options: RunOptions, names: Iterable[str], inputs: Iterable[str], total: int
-) -> tuple[Record, dict[str, Any]]:
-    """Return the record that writes scores, and the scoring options; create the output folder."""
+) -> tuple[Output | None, Callable[[], None], dict[str, Any]]:
+    """Create the output folder; return the file of scores, the progress of each score, and the scoring options.
+
+    Args:
+        options: The experiment's options.
+        names: Further files in the folder.
+        inputs: Files that are never replaced.
+        total: Number of scores.
+    """
     scoring: dict[str, Any] = {**_STORAGE, **options}
     out, resume, overwrite, progress, pictures = map(scoring.pop, _STORAGE)
     if pictures not in PICTURES:
@@ -132,18 +168,27 @@ def prepare(
         )
     count = itertools.count(1)
 
-    def report(_: object) -> None:
+    def report() -> None:
         if progress is not None:
             progress(next(count), total)
 
     if out is None:
-        return Record(progress=report), scoring
+        return None, report, scoring
     folder = Path(out).expanduser()
     output = Output(check_folder(folder, ()) / "scores.csv", "csv", resume, overwrite)
     written = {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
     is_resumed = resume and output.earlier() is not None
     check_folder(folder, sorted(written), overwrite=overwrite or is_resumed, inputs=inputs)
-    return Record(output, report), scoring
+    return output, report, scoring
+
+
+def rows_of(run: ScoringRun, output: Output | None, report: Callable[[], None]) -> dict[str, Row]:
+    """Return a run's rows and those that it keeps: name -> row."""
+    rows = dict[str, Row]()
+    for row in run:
+        report()
+        rows[row.path] = row
+    return rows if output is None else {row.path: row for row in read_results(output.path)[1]}
 
 
 def saved(result: Result, options: RunOptions) -> Result:

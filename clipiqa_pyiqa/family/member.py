@@ -65,6 +65,8 @@ class Member(nn.Module):
         self.load(pretrained_model_path)
 
     def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
+        if self.tower_file and quick_gelu is None:
+            quick_gelu = True  # pyiqa's towers are OpenAI's, fine-tuned
         if clip_weights is not None or not self.tower_file:
             return find_weights(backbone, clip_weights, quick_gelu)
         file = pyiqa_file(self.tower_file)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from ..errors.arguments import checked
-from ..experiments.experiment import ExperimentResult, Paths, RunOptions, file_names, find_images, prepare, saved
-from ..experiments.scores import Scores, exif_applied, score_images
+from ..experiments.experiment import ExperimentResult, Paths, RunOptions, file_names, find_images, saved, score_files
+from ..experiments.scores import Scores, exif_applied
 from ..files.names import below_common
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import SIDE, contact_sheet, headed
@@ -79,13 +79,8 @@ def rank(
     """
     files = find_images(paths, options.get("out"))
     columns = parse_columns(prompts, template)
-    record, scoring = prepare(options, ranking_files(columns), files, len(files))
-    scores = score_images(metric, files, columns, record=record, **scoring)
+    scores = score_files(metric, files, columns, ["ranking.csv", "summary.json", *_sheets(columns).values()], options)
     return saved(Ranking(**vars(scores), count=count), options)
-
-
-def ranking_files(questions: Iterable[str]) -> list[str]:
-    return ["ranking.csv", "summary.json", *_sheets(questions).values()]
 
 
 def ranking(scores: Scores, question: str) -> pandas.DataFrame:
