@@ -64,6 +64,8 @@ def net_of(metric: Any) -> Any:
     if not is_made and callable(metric):
         metric = metric()
     net = getattr(metric, "net", metric)
+    if isinstance(net, type):
+        raise CLIPIQAError(f"metric must be an object; got the class {net.__name__}: call it, {net.__name__}(...).")
     if not hasattr(net, "encode_image"):
         raise CLIPIQAError(f"metric must be a CLIP-IQA metric; got a {type(net).__name__}.")
     return net

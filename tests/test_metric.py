@@ -236,3 +236,10 @@ class TestBadInput:
         monkeypatch.setattr(metric, "encode_image", lambda x: pytest.fail("encoded for nothing"))
         with pytest.raises(PromptError):
             metric(images, prompts=[])
+
+
+def test_equal_images_of_one_batch_have_equal_scores() -> None:
+    metric = CLIPIQA(backbone="mini").eval()
+    x = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    for count in (5, 7):
+        assert len(metric(x.expand(count, -1, -1, -1)).unique()) == 1

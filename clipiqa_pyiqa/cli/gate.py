@@ -1,68 +1,91 @@
-"""``clipiqa gate``: compare two score files."""
+"""``clipiqa gate``: compare two runs over the same inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from .options.terminal import tell
+from ..errors import OptionError
+from ..errors.arguments import SharedOptions
+from .options.model import Kept, start
+from .options.terminal import Bar, stored, tell
 
 
 def run(
+    images: SharedOptions,
+    kept: Kept,
     base: Path,
     new: Path,
     *,
+    metrics: list[str] | None = None,
     by: list[str] | None = None,
     key: str | None = None,
+    margin: Sequence[str] = (),
     lower_better: Sequence[str] = (),
     higher_better: Sequence[str] = (),
-    min_delta: float = 0.0,
     skip_missing: bool = False,
-    out: Path | None = None,
-    overwrite: bool = False,
-    quiet: bool = False,
 ) -> int:
     """Check whether a second run over the same inputs got worse, for continuous integration.
 
-    The score files (csv, jsonl or parquet) may come from any tool. Rows match if their paths (below each run's
-    common folder, without suffix) or their values in --key COLUMN are equal. Exit code: 0 nothing got worse, 1 a mean
-    got worse by more than --min-delta and the difference's 95 % interval excludes 0, 2 bad input.
+    A run is a score file (csv, jsonl or parquet) of any tool, a folder of images, which --metrics score, or a folder
+    of results by shard. Rows match if their paths (below each run's common folder, without suffix) or their values in
+    --key COLUMN are equal. --out receives gate.json, gate.xml (JUnit), rows.csv, and the scores of folders. Exit code:
+    0 passed, 1 worse (with --margin, also: unclear), 2 bad input.
 
     examples:
       clipiqa gate base.parquet new.parquet
-      clipiqa gate v1.csv v2.csv --by quality sharpness --min-delta 0.01 --out gate/
+      clipiqa gate release-1/ release-2/ --metrics clipiqa --margin 0.01 --out gate/
+      clipiqa gate v1.csv v2.csv --by quality sharpness --margin quality=0.01 sharpness=0.02
 
     Args:
-        base (BASE): scores of the first run
-        new (NEW): scores of the second run
-        by: questions to compare; default: every question of both files
+        base (BASE): the first run
+        new (NEW): the second run
+        metrics (-m METRIC): metrics that score folders of images: [COLUMN=]NAME[:KEY=VALUE,…]
+        by: columns to compare; default: every column of both runs
         key (COLUMN): column that matches rows; default: the paths
-        lower_better: questions whose low values are good
-        higher_better: questions whose high values are good
-        min_delta: ignore a difference of means up to this value
+        margin (D|NAME=D): pass only if the loss is surely below D; for all columns, or for the column NAME
+        lower_better: columns whose low values are good
+        higher_better: columns whose high values are good
         skip_missing: leave out rows that have a finite score in only one run
-        out (-o DIR): folder for gate.json, gate.xml (JUnit) and rows.csv
-        overwrite: replace existing files
-        quiet (-q): print only questions that got worse
     """
     from ..comparison.gating import gate
     from ..files.names import one_line
 
-    found = gate(
-        base,
-        new,
-        columns=by,
-        key=key,
-        lower_better=lower_better,
-        higher_better=higher_better,
-        min_delta=min_delta,
-        skip_missing=skip_missing,
-    )
-    if out is not None:
-        found.save(out, overwrite=overwrite)
-    for question in found.questions:
-        if not quiet or question.verdict == "worse":
-            print(one_line(question.line))
+    kept.check()
+    scoring: dict[str, Any] = {}
+    if metrics:
+        device = start(images)
+        scoring = {"metrics": metrics, "device": device, **images.keywords()}
+    with stored(kept.out), Bar() as bar:
+        found = gate(
+            base,
+            new,
+            columns=by,
+            key=key,
+            margin=_margin(margin),
+            lower_better=lower_better,
+            higher_better=higher_better,
+            skip_missing=skip_missing,
+            progress=bar.show,
+            **kept.storage(),
+            **scoring,
+        )
+    for pair in found.pairs:
+        if not kept.quiet or pair.verdict in ("worse", "unclear"):
+            print(one_line(pair.line))
+    for row, flag in found.flagged.items():
+        print(one_line(f"{row}: {flag} in the new run only"))
     for line in found.left_out:
         tell(one_line(f"left out: {line}"))
     return 0 if found.passed else 1
+
+
+def _margin(texts: Sequence[str]) -> float | dict[str, float] | None:
+    try:
+        found = {name: float(loss) for name, _, loss in (text.rpartition("=") for text in texts)}
+    except ValueError:
+        raise OptionError(f"`margin` must be D or NAME=D, where D is a number; got {' '.join(texts)!r}.") from None
+    if "" in found and len(found) > 1:
+        raise OptionError("`margin` must be one number, or NAME=D for each column; got both.")
+    return found.get("", found or None)

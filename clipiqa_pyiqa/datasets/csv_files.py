@@ -18,7 +18,22 @@ PATH_COLUMNS = (
     *("path", "image", "image_path", "image_name", "img_name", "filename", "file", "name", "images", "image_id"),
     *("dist_img", "key", "url"),
 )
-SCORE_COLUMNS = ("score", "mos", "label", "rating", "mean_score", "mean_opinion_score", "mos_quality", "quality_mos")
+SCORE_COLUMNS = (
+    *(
+        "mos",
+        "mean_opinion_score",
+        "mos_quality",
+        "quality_mos",
+        "opinion",
+        "opinions",
+        "opinion_score",
+        "opinion_scores",
+        "dmos",
+    ),
+    *("label", "rating", "mean_score", "score"),
+)
+OF_RESULTS = ("scale", "metric")
+"""Columns that mark a file of ``clipiqa score``."""
 SPLITS = ("train", "val", "test")
 Columns = tuple[str | int | None, str | int | None, str | int | None]
 
@@ -40,13 +55,24 @@ def read_scores(
     *,
     root: str | Path | None = None,
     columns: Columns = (None, None, None),
+    lower_better: bool | None = None,
     with_splits: bool = True,
 ) -> list[NamedScore]:
-    """Return a CSV file's images and scores; arguments as for :func:`read_score_table`."""
+    """Return a CSV file's images and opinion scores; arguments as for :func:`read_score_table`."""
     path = Path(path).expanduser()
     rows, header = read_rows(path)
     name = find_column(path, header, columns[0], PATH_COLUMNS, "path")
     score = find_column(path, header, columns[1], SCORE_COLUMNS, "score")
+    if columns[1] is None and score == "score" and {*OF_RESULTS} <= {*header}:
+        raise TableError(
+            f"{path} holds results of clipiqa score, not opinions: add people's scores in a column 'mos', "
+            "or name their column with `columns`."
+        )
+    if lower_better is None and _plain(score) == "dmos":
+        raise TableError(
+            f"{path} has the column {score!r}, but in some data sets a low DMOS is good, in others a high one: say "
+            "which with `lower_better`."
+        )
     split = None
     if with_splits and (columns[2] is not None or "split" in header):
         split = find_column(path, header, columns[2], ("split",), "split")

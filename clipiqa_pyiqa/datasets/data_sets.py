@@ -117,7 +117,8 @@ def _our_set(label: str, options: dict[str, Any]) -> DataSet:
         columns, table = options.get("columns") or (None, None), os.path.abspath(Path(options["csv"]).expanduser())
         if len(columns) != 2:
             raise CompareError(f"columns of data set {label!r} must be two, of paths and scores; got {columns!r}.")
-        rows = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None), with_splits=False)
+        where = {"root": options.get("root"), "lower_better": options.get("lower_better")}
+        rows = read_scores(options["csv"], columns=(*columns, None), with_splits=False, **where)
         paths, mos = tuple(os.path.abspath(row.file) for row in rows), tuple(row.score for row in rows)
         if not any(map(os.path.isfile, paths)):
             raise CompareError(

@@ -54,7 +54,7 @@ def read_score_table(
     root: str | Path | None = None,
     columns: Columns = (None, None, None),
     score_range: tuple[float, float] | None = None,
-    lower_better: bool = False,
+    lower_better: bool | None = None,
     val_fraction: float = 0.2,
     seed: int = 0,
     skip_missing: bool = False,
@@ -67,7 +67,7 @@ def read_score_table(
         root: Folder where relative paths start; default the file's folder.
         columns: Names or numbers of the columns of paths, scores and splits; default usual names.
         score_range: Lowest and highest possible score; default those in the table, or one and five stars.
-        lower_better: Whether low scores are good (DMOS).
+        lower_better: Whether low scores are good; None means no, but a column ``dmos`` needs True or False.
         val_fraction: Share of rows for validation, if there are no splits.
         seed: Seed of the random split.
         skip_missing: Leave out missing images; otherwise raise.
@@ -75,7 +75,8 @@ def read_score_table(
         needed: Splits that need at least two images.
     """
     path = Path(path).expanduser()
-    rows = rated_photos(path) if path.is_dir() else read_scores(path, root=root, columns=columns)
+    given: dict[str, Any] = {"root": root, "columns": columns, "lower_better": lower_better}
+    rows = rated_photos(path) if path.is_dir() else read_scores(path, **given)
     scores = [row.score for row in rows]
     low, high = score_range or ((1, 5) if path.is_dir() else (min(scores), max(scores)))
     if not low <= min(scores) < max(scores) <= high:
@@ -93,7 +94,7 @@ def read_score_table(
         tuple(1 - targets[number] if lower_better else targets[number] for number in there),
         tuple(splits[number] for number in there),
         (low, high),
-        lower_better,
+        bool(lower_better),
     )
     table.check_splits(needed)
     return table

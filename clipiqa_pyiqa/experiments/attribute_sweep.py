@@ -208,7 +208,8 @@ def sweep(
     header = Header(tuple(columns), made_by)
     writer = None if output is None else open_results(output, header)
     items = [_Item(version, seed) for version in versions.values()]
-    tasks = plan(items, work.metrics, work.options, known_by(writer))
+    # versions of an image share batches, in which equal pictures get equal scores
+    tasks = plan(items, work.metrics, work.options, known_by(writer), apart=lambda item: item.version[:2])
     pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), work.device), options)
     found = rows_of(started(header, score_items(pictures, work.metrics, work.options), writer), output, report)
     rows = {name: found[printable(name)] for name in versions}

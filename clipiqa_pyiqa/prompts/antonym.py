@@ -7,21 +7,36 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..clip.gradient import is_traced
+
 
 def margins(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
-    """Return the positive minus the negative prompt's logit, ``(N, P)``.
+    """Return the positive minus the negative prompt's logit, ``(N, P)``, in the dtype of the features.
 
     Args:
         features: Unit image features ``(N, D)``.
         pairs: Unit text features ``(P, 2, D)``, positive first.
         logit_scale: CLIP's factor of logits.
     """
-    return logit_scale * features @ (pairs[:, 0] - pairs[:, 1]).T
+    return _margins(features, pairs, logit_scale).to(features.dtype)
+
+
+def _margins(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
+    pairs = exact(pairs)
+    return logit_scale * exact(features) @ (pairs[:, 0] - pairs[:, 1]).T
 
 
 def antonym_scores(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
     """Return the positive prompt's probability, ``(N, P)``; arguments as for :func:`margins`."""
-    return sigmoid(margins(features, pairs, logit_scale))
+    return sigmoid(_margins(features, pairs, logit_scale)).to(features.dtype)
+
+
+def exact(x: Tensor) -> Tensor:
+    """Return a tensor in float64, so that a result, rounded once, does not depend on the size of the batch.
+
+    Apple's GPUs have no float64, and a traced network needs none: there the tensor keeps its dtype.
+    """
+    return x if x.device.type == "mps" or is_traced() else x.double()
 
 
 def column_means(scores: Tensor, sizes: Sequence[int]) -> Tensor:

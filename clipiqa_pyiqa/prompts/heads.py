@@ -14,7 +14,7 @@ from ..clip.model import FrozenCLIP
 from ..errors import PromptError
 from ..files.writing import write_bytes
 from ..weights.checkpoint import first_bytes, open_checkpoint
-from .antonym import sigmoid
+from .antonym import exact, sigmoid
 from .files import check_checksum, check_origin, content_checksum
 from .pairs import PromptPair
 
@@ -58,13 +58,13 @@ class OpinionHead(nn.Module):
         Args:
             features: ``(N, D)``, or ``(N, D + K)`` for a head that was fitted on stages.
         """
-        dim = len(self.direction)
+        dim, dtype, features = len(self.direction), features.dtype, exact(features)
         direction, slope, offset = self.direction.to(features), *self.prior.to(features)
         line = slope * sigmoid(features[:, :dim] @ direction) + offset
         if self.method == "affine":
-            return line[:, None]
+            return line[:, None].to(dtype)
         x = (features[:, dim:] if self.on_stages else features) - self.mean.to(features)
-        return (line + x @ self.weight.to(features))[:, None]
+        return (line + x @ self.weight.to(features))[:, None].to(dtype)
 
     def scores(self, features: Tensor) -> Tensor:
         """Return scores on the head's scale, ``(N, 1)``."""

@@ -51,7 +51,7 @@ class Ranking(ExperimentResult):
     def notes(self) -> list[str]:
         names = list(map(printable, self.flags))
         more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-        return [f"almost uniform, with nothing to judge: {', '.join(names[:3])}{more}"] if names else []
+        return [f"flagged, with nothing to judge: {', '.join(names[:3])}{more}"] if names else []
 
 
 @checked

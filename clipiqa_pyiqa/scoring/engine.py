@@ -7,7 +7,7 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -19,12 +19,11 @@ from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, Kind, counted, is_out_of_memory
 from ..images.batches import WAIT, in_batches, prefetch, stacked
+from ..images.flags import flag
 from ..images.reader import MIN_SIDE, ImageRecord
 from ..metric import scoring_bytes
 from .metrics import BuiltMetric, MetricSet, describe_error
 from .rows import Answer, Row
-
-UNIFORM = "almost uniform"
 
 
 class Item(Protocol):
@@ -59,7 +58,7 @@ class Task:
     """An item to score by the wanted metrics; only items of one block share a batch."""
 
     item: Item
-    block: int
+    block: Hashable
     wanted: Sequence[bool]
     stamp: str = ""
 
@@ -83,23 +82,27 @@ def plan(
     metrics: MetricSet,
     options: Options,
     known: Callable[[Item], Sequence[bool | None] | bool | None] | None = None,
+    apart: Callable[[Any], Hashable] | None = None,
 ) -> Iterator[Task]:
     """Yield the tasks of a run, in order; items whose scores are all known have none.
 
-    Blocks depend on an item's place only. If a run ended inside of a block, its successor scores the whole block
-    again, so that both have the same batches.
+    If a run ended inside of a block, its successor scores the whole block again, so that both have the same batches.
 
     Args:
         known: Returns whether an item's scores are known from an earlier run, for all metrics or for each; None if the
             earlier run has not come to the item. False, for a failure or a changed image, has it scored again alone.
+        apart: Returns an item's block; by default, blocks depend on an item's place only.
     """
-    block, rest, every = WAIT * options.batch_size, iter(items), [True] * len(metrics.metrics)
-    if known is None:
-        yield from (Task(item, number // block, every) for number, item in enumerate(rest))
-        return
-    for number in itertools.count():
-        if not (group := list(itertools.islice(rest, block))):
-            return
+    size, every = WAIT * options.batch_size, [True] * len(metrics.metrics)
+
+    def block_of(numbered: tuple[int, Item]) -> Hashable:
+        return numbered[0] // size if apart is None else apart(numbered[1])
+
+    for block, numbered in itertools.groupby(enumerate(items), block_of):
+        if known is None:
+            yield from (Task(item, block, every) for _, item in numbered)
+            continue
+        group = [item for _, item in numbered]
         found = [list(each) if isinstance(each, Sequence) else [each] * len(every) for each in map(known, group)]
         is_broken = [
             metric.net is not None and options.batch_size > 1 and any(each[place] is None for each in found)
@@ -108,7 +111,7 @@ def plan(
         for item, each in zip(group, found, strict=True):
             wanted = [again or not is_known for again, is_known in zip(is_broken, each, strict=True)]
             if any(wanted):
-                yield Task(item, number, every if len({*each}) == 1 else wanted)
+                yield Task(item, block, every if len({*each}) == 1 else wanted)
 
 
 def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> Generator[Row, None, None]:
@@ -125,7 +128,7 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
                 for each, theirs in zip(answers, found, strict=True):
                     for place, answer in zip(places, theirs, strict=True):
                         each[place] = answer
-        flags = [UNIFORM if min(x.shape[2:]) >= MIN_SIDE and is_almost_uniform(pixels) else "" for pixels in x]
+        flags = [flag(pixels) if min(x.shape[2:]) >= MIN_SIDE else "" for pixels in x]
         return list(map(_Done, tasks, records, answers, flags))
 
     batch_size = options.batch_size if metrics.groups else 1
@@ -252,15 +255,6 @@ def rounded(scores: Tensor) -> list[tuple[float, ...]]:
     if scores.dtype == torch.float64 or not scores.is_floating_point():
         return list(map(tuple, numbers.double().tolist()))
     return [tuple(float(str(value)) for value in row) for row in numbers.float().cpu().numpy()]
-
-
-def is_almost_uniform(x: Tensor) -> bool:
-    """Return whether an image ``(3, H, W)`` in [0, 1] has almost no structure: see docs/scoring.md."""
-    if x[:, ::8, ::8].flatten(1).std(1).max() > 24 / 255:  # for nearly every photo, some pixels are enough to decide
-        return False
-    blocks = torch.nn.functional.avg_pool2d(x, 16).flatten(1)
-    spread = (blocks.amax(1) - blocks.amin(1)).max()
-    return bool(spread < 8 / 255 and x.flatten(1).std(1).max() < 16 / 255)
 
 
 @contextlib.contextmanager

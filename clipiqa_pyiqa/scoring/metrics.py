@@ -417,14 +417,17 @@ def _ready_made(specification: Specification) -> MetricSpec:
     if not callable(made):
         raise CompareError(f"a metric must be a name, options, or a function of images; got {shown(made)}.")
     name = specification.label or getattr(made, "metric_name", type(made).__name__)
+    net = getattr(made, "net", made)
+    is_ours = hasattr(net, "encoding")  # then pyiqa's wrapper does not know a fitted head
+    score_range = getattr(net if is_ours else made, "score_range", None) or ""
     return MetricSpec(
         name,
         name,
-        lower_better=bool(getattr(made, "lower_better", False)),
-        score_range=getattr(made, "score_range", None) or "",
+        lower_better=bool(getattr(net if is_ours else made, "lower_better", False)),
+        score_range=score_range if isinstance(score_range, str) else "{:g}, {:g}".format(*score_range),
         made=made,
         mode=getattr(made, "metric_mode", "NR"),
-        of_sets=bool(getattr(made, "of_sets", False)) or type(getattr(made, "net", made)).__name__ in _OF_SETS,
+        of_sets=bool(getattr(made, "of_sets", False)) or type(net).__name__ in _OF_SETS,
     )
 
 

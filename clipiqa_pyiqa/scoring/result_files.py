@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from ..datasets.csv_files import read_rows
 from ..errors import OutputError, first_of
@@ -26,6 +26,8 @@ from .rows import ENDS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_c
 
 if TYPE_CHECKING:
     import pyarrow
+
+    from .engine import Item
 
 FORMATS = ("csv", "jsonl", "parquet")
 logger = logging.getLogger("clipiqa_pyiqa")
@@ -82,15 +84,6 @@ def unfinished(path: Path) -> str:
     return f"{str(path)!r} is not finished, because its run was interrupted: pass `resume` to continue"
 
 
-class Named(Protocol):
-    """An image with a name and a stamp."""
-
-    @property
-    def name(self) -> str: ...
-
-    def stamp(self) -> str | None: ...
-
-
 @dataclass
 class Earlier:
     """The rows of an earlier run, and what a run that resumes does with them.
@@ -118,7 +111,7 @@ class Earlier:
     def sentence(self) -> str:
         return f"{self.kept:,} done before, {self.changed:,} changed since, {self.new:,} new"
 
-    def knows(self, item: Named) -> bool | None:
+    def knows(self, item: Item) -> bool | None:
         """Return whether an image's row can be kept; None if the earlier run has not come to the image."""
         name = printable(item.name)
         if (stamp := self.stamps.get(name)) is None:

@@ -13,7 +13,9 @@ FEWEST = 6
 """With fewer cases, all differences have one sign by chance in more than 5 % of samples (2 / 2^5)."""
 FEW = 20
 """With fewer cases, a command warns that skewed differences are less certain."""
-_LEVEL = 0.05
+LEVEL = 0.05
+"""Largest p-value of a difference beyond chance."""
+_POWER = 0.8
 _CUBIC = 1 / 20
 """Factor of the cubic term: Hall's 1/27 makes the corrected t flat at one point; 1/20 lets it always rise."""
 
@@ -41,9 +43,22 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
     if deviation > 0:
         low, high, p = _student(value, apart, deviation)
     p = min(1.0, max(p, 2.0 ** (1 - n)))
-    if p >= _LEVEL:  # always so with fewer cases than FEWEST
+    if p >= LEVEL:  # always so with fewer cases than FEWEST
         low, high = min(low, 0.0), max(high, 0.0)
     return Difference(value, low, high, p=p)
+
+
+def noticed(apart: ArrayLike, level: float = LEVEL) -> float:
+    """Return the mean difference for which four samples in five have a p-value below ``level``.
+
+    Args:
+        apart: Differences ``(N,)``; the samples are as large and spread as these.
+    """
+    from scipy.special import stdtrit
+
+    n = len(apart := np.asarray(apart, np.float64))
+    quantiles = stdtrit(n - 1, 1 - level / 2) + stdtrit(n - 1, _POWER)
+    return float(apart.std(ddof=1) / math.sqrt(n) * quantiles)
 
 
 def _student(value: float, apart: Array, deviation: float) -> tuple[float, float, float]:
@@ -52,7 +67,7 @@ def _student(value: float, apart: Array, deviation: float) -> tuple[float, float
 
     n = len(apart)
     error = deviation / math.sqrt(n)
-    t, quantile = value / error, float(stdtrit(n - 1, 1 - _LEVEL / 2))
+    t, quantile = value / error, float(stdtrit(n - 1, 1 - LEVEL / 2))
     skewness = float(np.mean(((apart - value) / deviation) ** 3)) * n**2 / ((n - 1) * (n - 2)) if n > 2 else 0.0
     skew = skewness / math.sqrt(n)  # between -1 and 1
 

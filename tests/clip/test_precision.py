@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
+from clipiqa_pyiqa.scoring.metrics import metric_set
 from clipiqa_pyiqa.scoring.score import provenance
 
 Processor = Callable[..., None]
@@ -62,7 +63,7 @@ def test_a_slow_dtype_is_rounded_to_and_computed_in_fp32(make, processor, precis
             pixels = x.clone().requires_grad_()
             loss(pixels).sum().backward()
             assert pixels.grad.norm() > 0
-    assert seen.dtypes == {torch.float32}
+    assert seen.dtypes == {torch.float32, torch.float64}  # the tower, and the product with the texts
     assert 0 < (score - exact(x)).abs() < 0.03  # weights of 8 bits
 
 
@@ -77,8 +78,8 @@ def test_metric_and_results_name_the_arithmetic(processor) -> None:
     processor(False)
     metric = CLIPIQA(backbone="mini", precision="bf16")
     assert "precision='bf16', cpu_arithmetic='fp32'" in repr(metric)
-    assert provenance(metric, None, torch.device("cpu"))["cpu_arithmetic"] == "fp32"
-    assert "cpu_arithmetic" not in provenance(metric, None, torch.device("mps"))
+    assert provenance(metric_set(metric), torch.device("cpu"))["cpu_arithmetic"] == "fp32"
+    assert "cpu_arithmetic" not in provenance(metric_set(metric), torch.device("mps"))
     assert "cpu_arithmetic" not in CLIPIQA(backbone="mini").provenance()
     processor(True)
     assert "cpu_arithmetic" not in metric.provenance()

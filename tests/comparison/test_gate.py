@@ -42,14 +42,14 @@ class TestVerdict:
         base = run(tmp_path / "base.csv", scores, "a/v1", same=scores, up=scores, niqe=scores)
         changed = {"same": scores + noise / 100, "up": scores + 0.1, "niqe": scores + 0.1}
         new = run(tmp_path / "new.jsonl", scores - 0.03 + noise, "/b/v2", **changed)
-        found = gate(base, new, min_delta=0.02)
-        assert [q.verdict for q in found.questions] == ["worse", "no change", "better", "worse"]  # pyiqa knows niqe
-        worse = found.questions[0]
+        found = gate(base, new)
+        assert [q.verdict for q in found.pairs] == ["worse", "no change", "better", "worse"]  # pyiqa knows niqe
+        worse = found.pairs[0]
         assert not found.passed and worse.difference.value == pytest.approx(np.mean(noise) - 0.03)
         assert worse.difference.low < worse.difference.value < worse.difference.high < 0 and worse.n == 40
         assert found.worst("quality", 1).index[0] == f"{np.argmin(noise) // 10}/{np.argmin(noise)}"
-        found = gate(base, new, min_delta=0.04, lower_better=["up"], higher_better=["niqe"])
-        assert [q.verdict for q in found.questions] == ["no change", "no change", "worse", "better"]
+        found = gate(base, new, lower_better=["up"], higher_better=["niqe"])
+        assert [q.verdict for q in found.pairs] == ["worse", "no change", "worse", "better"]
 
     def test_by_a_key_and_without_common_folders(self, tmp_path: Path, scores: np.ndarray) -> None:
         prompts = [f"prompt {n}" for n in range(40)]
@@ -58,7 +58,7 @@ class TestVerdict:
         new = pandas.read_csv(base).iloc[order].assign(**{"Image Name": [f"other{n}" for n in range(40)]})
         new.to_csv(tmp_path / "b.csv", index=False)
         found = gate(base, tmp_path / "b.csv", key="prompt")
-        assert found.questions[0].difference.value == 0 and found.passed and list(found.rows.index) == prompts
+        assert found.pairs[0].difference.value == 0 and found.passed and list(found.rows.index) == prompts
 
     def test_names(self) -> None:
         assert matching_names(["/a/b/1.png", "/a/c/2.png"], ["b/1.jpg", "c/2.jpg"]) == [["b/1", "c/2"]] * 2
@@ -79,7 +79,7 @@ def test_infinite_and_missing_scores_are_refused_or_left_out(tmp_path: Path, sco
 
 def test_few_rows_are_told(tmp_path: Path, scores: np.ndarray) -> None:
     file = run(tmp_path / "a.csv", scores[:19])
-    assert "n = 19, less certain with fewer than 20 rows, higher" in gate(file, file).questions[0].line
+    assert ", less certain with fewer than 20 rows, higher" in gate(file, file).pairs[0].line
 
 
 def test_no_cell_of_the_rows_is_a_formula(tmp_path: Path, scores: np.ndarray) -> None:
@@ -115,10 +115,10 @@ def test_a_blurred_release_fails(files: dict[str, Path], tmp_path: Path, capsys:
     assert main(command) == 1
     said = capsys.readouterr().out
     assert re.match(
-        r"sharpness: worse: -0\.\d{4} \[-.*\], 0.* to 0.*, n = 6, .*higher.*\(as base\.parquet says\)\n$", said
+        r"sharpness: worse: -0\.\d{4} \[-.*\], 0.* to 0.*, n = 6 .*higher.*\(as base\.parquet says\)\n$", said
     )
     written = json.loads((tmp_path / "gate/gate.json").read_text())
-    assert written["questions"][0]["verdict"] == "worse" and not written["passed"]
+    assert written["columns"][0]["verdict"] == "worse" and not written["passed"]
     suites = ElementTree.parse(tmp_path / "gate/gate.xml").getroot()
     assert suites.get("failures") == "1" and suites.find("testsuite/testcase/failure") is not None
     assert len(pandas.read_csv(tmp_path / "gate/rows.csv")) == 6
@@ -148,7 +148,9 @@ class TestBadInput:
             (lambda f: f, {"columns": ["qualty"]}, "no numbers called 'qualty': did you mean 'quality'"),
             (lambda f: f, {"key": "nokey"}, "no column called 'nokey'.*with `key`"),
             (lambda f: f, {"lower_better": ["x"]}, "lower_better names 'x'"),
-            (lambda f: f, {"min_delta": -1.0}, "min_delta must be"),
+            (lambda f: f, {"margin": 0.0}, "`margin` must be above 0"),
+            (lambda f: f, {"margin": {"x": 0.1}}, "`margin` names 'x'"),
+            (lambda f: f, {"metrics": object()}, "both runs are score files"),
         ],
     )
     def test_one_sentence(self, tmp_path: Path, scores: np.ndarray, change: Any, options: Any, message: str) -> None:

@@ -393,9 +393,15 @@ class TestLock:
         again = compare(tmp_path, locked=lock)
         assert again.changed is not None and again.changed.empty and again.agrees
         assert again.labels == ["psnr", "clipiqa"]
-        Image.new("RGB", (64, 64), "gray").save(tmp_path / "ours/1.png")
         kept = json.loads(lock.read_text())
-        kept["versions"]["torch"] = "1.0"
+        cpu, kept["versions"]["cpu"] = kept["versions"]["cpu"], "another"
+        kept["scores"]["clipiqa"]["ours"]["2"] += 1e-7
+        kept["means"]["psnr ours"] *= 1 + 9e-6
+        lock.write_text(json.dumps(kept))
+        elsewhere = compare(tmp_path, locked=lock)
+        assert elsewhere.agrees and elsewhere.changed is not None and [*elsewhere.changed["what"]] == ["versions cpu"]
+        Image.new("RGB", (64, 64), "gray").save(tmp_path / "ours/1.png")
+        kept["versions"] |= {"torch": "1.0", "cpu": cpu}
         kept["scores"]["clipiqa"]["ours"]["2"] = 0.25
         lock.write_text(json.dumps(kept))
         later = compare(tmp_path, locked=lock)

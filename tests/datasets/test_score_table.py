@@ -38,7 +38,9 @@ def test_comments_quotes_and_line_numbers(tmp_path):
         ("path,score\na.png,3\nb.png,3\n", "scores from 3 to 3: they must differ"),
         ("path,score\na.png,3\nb.png,9\n", "range from 0 to 5"),
         ("path,score\na.png,3\nb.png,4\n", r"2 of 2 images .*cannot be found .*a.png"),
-        ("image,dmos\na.png,3\n", "no column of scores .*: its columns are image, dmos; say which with `col"),
+        ("image,quality\na.png,3\n", "no column of scores .*: its columns are image, quality; say which with `col"),
+        ("image,DMOS\na.png,3\n", "'DMOS'.* say which with `lower_better`"),
+        ("path,score,scale,metric\na.png,1,{},clipiqa\n", "holds results of clipiqa score, not opinions"),
     ],
 )
 def test_tables_that_cannot_be_used_are_refused(tmp_path, text, message):
@@ -58,6 +60,16 @@ def test_an_unknown_data_set_is_answered_with_similar_names():
 def test_headers_of_real_data_sets(tmp_path, header):
     row = ",".join("a.png" if n == 0 else "4" for n in range(header.count(",") + 1))
     assert read_scores(written(tmp_path, f"{header}\n{row}\n")) == [(tmp_path / "a.png", 4.0, None)]
+
+
+@pytest.mark.parametrize("opinion", ["mos", "opinion", "opinion_score"])
+def test_an_opinion_wins_over_a_score(tmp_path, opinion):
+    assert read_scores(written(tmp_path, f"path,score,{opinion},scale,metric\na.png,1,4,,\n"))[0].score == 4
+
+
+@pytest.mark.parametrize("lower_better", [False, True])
+def test_dmos_whose_direction_is_said_is_read(tmp_path, lower_better):
+    assert read_scores(written(tmp_path, "path,dmos\na.png,4\n"), lower_better=lower_better)[0].score == 4
 
 
 def test_scores_become_shares_and_rows_get_splits(tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyiqa
 import pytest
 import torch
 from photos import PHOTOS, distorted_photos
@@ -108,6 +109,10 @@ def test_own_scale_and_direction(table, store, metric, tmp_path):
     loaded = CLIPIQA("clipiqa+", pretrained_model_path=path, aggregate=None).eval()
     assert (loaded.score_range, loaded.lower_better, loaded.columns) == ((0, 5), True, ("head",))
     assert "scores from 0 to 5, low is good" in repr(loaded)
+    wrapped = pyiqa.create_metric("clipiqa+", pretrained_model_path=str(path), device="cpu")
+    for made in (loaded, wrapped):  # pyiqa's wrapper says that high is good, from 0 to 1
+        (spec,) = parse_metrics({"head": made})
+        assert (spec.lower_better, spec.score_range) == (True, "0, 5")
     (spec,) = parse_metrics([f"mine=clipiqa+:pretrained_model_path={path}"])
     assert (spec.score_range, spec.lower_better) == ("0, 5", True)  # `compare` goes by the file's scale
     (record,) = loaded.provenance()["scores"].values()

@@ -35,7 +35,7 @@ class TestScores:
         metric = Brightness()
         scores = rank(metric, [*greys, greys[0]], ["happy", ("Crisp photo.", "Hazy photo.")])
         assert sum(batch[0] for batch in metric.batches) == 5
-        assert scores.questions == ["happy", "Crisp photo.|Hazy photo."]
+        assert scores.questions == ("happy", "Crisp photo.|Hazy photo.")
         np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
         np.testing.assert_allclose(scores.frame.iloc[:, 1], scores.frame["happy"] / 2, atol=1e-6)
 

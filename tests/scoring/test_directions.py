@@ -64,7 +64,7 @@ def test_a_converted_copy_of_a_head_that_low_is_good_for(tmp_path: Path, written
     files = [ours(tmp_path / f"{name}{written}", shift) for name, shift in (("a", 0.0), ("b", 0.1))]
     copies = [converted(file, suffix) for file in files]
     for base, new in ((files[0], copies[1]), copies):  # one of two has its provenance, or none
-        (question,) = gate(base, new).questions
+        (question,) = gate(base, new).pairs
         assert (question.verdict, question.direction.known_by) == ("worse", "file")
         assert question.line.endswith("lower is better (as " + Path(base).name + " says)")
     worst = pick(Photos(read_any_scores(copies[0]), "boss"), worst=3)
@@ -75,7 +75,7 @@ def test_a_converted_copy_of_a_head_that_low_is_good_for(tmp_path: Path, written
 def test_neither_names_nor_words_of_a_prompt_decide(tmp_path: Path, name: str) -> None:
     worded = {**QUESTION, "questions": [["Sharp, low is good", "Blurry"]]}
     base, new = (ours(tmp_path / f"{run}.csv", shift, worded, name) for run, shift in (("a", 0.0), ("b", 0.1)))
-    assert gate(base, new).questions[0].verdict == "better"
+    assert gate(base, new).pairs[0].verdict == "better"
     found = find_direction([read_any_scores(base)], name, True)
     assert found.lower_better and str(found) == "lower is better (as the option says, unlike a.csv)"
     with pytest.raises(GateError, match=f"both name '{name}'"):

@@ -19,7 +19,6 @@ from clipiqa_pyiqa.images import batches
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, PRESETS
 from clipiqa_pyiqa.ray import Scorer
-from clipiqa_pyiqa.scoring import engine
 from clipiqa_pyiqa.scoring import score as scoring
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.score import score_paths
@@ -126,30 +125,13 @@ class TestColumns:
             score_paths(Brightness(), [], "sharpnes")
 
 
-def noise(deviation: float, mean: float = 20, side: int = 96) -> torch.Tensor:
-    return (mean + deviation * torch.randn(3, side, side, generator=torch.Generator().manual_seed(0))) / 255
-
-
-class TestUniform:
-    @pytest.mark.parametrize(
-        ("x", "expected"),
-        [
-            (noise(6), True),  # a lens cap, at high ISO
-            (torch.full((3, 40, 40), 1.0), True),
-            (noise(40, 128), False),  # its noise can be judged
-            (noise(6) + torch.linspace(0, 0.2, 96), False),
-            (noise(2).index_fill(2, torch.arange(40, 44), 1.0), False),  # a line
-        ],
-    )
-    def test_where_there_is_nothing_to_judge(self, x: torch.Tensor, expected: bool) -> None:
-        assert engine.is_almost_uniform(x.clamp(0, 1)) == expected
-
+class TestFlag:
     def test_photos_are_not_and_rows_say_so(self, make: Any, tmp_path: Path) -> None:
         paths = [*sorted(map(str, DATA.glob("*.jpg"))), *make([SQUARE])]
         list(score_paths(Brightness(), paths, out=tmp_path / "scores.csv"))
         flags = [row.flag for row in read_results(tmp_path / "scores.csv")[1]]
-        assert flags == [""] * (len(paths) - 1) + ["almost uniform"]
-        assert read_any_scores(tmp_path / "scores.csv").flags == {paths[-1]: "almost uniform"}
+        assert flags == [""] * (len(paths) - 1) + ["almost black"]
+        assert read_any_scores(tmp_path / "scores.csv").flags == {paths[-1]: "almost black"}
 
 
 class TestFile:

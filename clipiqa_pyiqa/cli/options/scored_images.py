@@ -24,7 +24,7 @@ class Scored:
         data_root (DIR): folder of pyiqa's data sets
         columns: the columns of paths and scores, and perhaps of splits
         range (LOW HIGH): lowest and highest possible score
-        lower_better: low scores are good
+        lower_better: low scores are good; --no-lower-better: high scores are good, though the column is called dmos
         val_fraction: share of images to hold out if there is no split column; default: 0.2
         skip_missing: leave out missing images
     """
@@ -33,7 +33,7 @@ class Scored:
     data_root: str = "datasets"
     columns: list[str] | None = None
     range: Sequence[float] | None = None
-    lower_better: bool = False
+    lower_better: bool | None = None
     val_fraction: float | None = None
     skip_missing: bool = False
 
@@ -45,7 +45,7 @@ class Scored:
         given: dict[str, Any] = {
             "root": self.root,
             "score_range": self.range,
-            "lower_better": self.lower_better or None,
+            "lower_better": self.lower_better,
             "val_fraction": self.val_fraction,
             "columns": self.columns and (*self.columns, None)[:3],
         }

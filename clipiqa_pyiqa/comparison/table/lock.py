@@ -23,7 +23,10 @@ from .values import MethodScores
 
 SCHEMA = 1
 _COMPARED = ("versions", "metrics", "weights", "pictures", "scores", "means")
+_MACHINE = {("versions", name) for name in ("platform", "cpu", "cuda")}
 _REFERENCE = "the reference"
+_ROUNDING = 1e-5
+"""Largest difference of numbers that agree: relative above 1, absolute below. Threads and processors cause less."""
 
 
 def make_lock(found: MethodScores, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,9 +61,12 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas.DataFrame:
-    """Return a table of differences: ``what``, ``was``, ``now``, and ``why`` a score may have changed."""
+    """Return a table of differences: ``what``, ``was``, ``now``, ``why`` a score may have changed, and ``judged``.
+
+    Differences of the machine are not judged.
+    """
     was, now = (dict(_entries({part: lock.get(part) for part in _COMPARED})) for lock in (before, after))
-    changed = {key: "" for key in {**was, **now} if was.get(key) != now.get(key)}
+    changed = {key: "" for key in {**was, **now} if not _agree(key[0], was.get(key), now.get(key))}
     software: list[tuple[str, ...]] = [key for key in changed if key[0] in ("versions", "metrics", "weights")]
     for kind, label, *cell in changed:
         if kind == "scores":
@@ -72,8 +78,19 @@ def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas
             causes = causes or [key for key in software if key[0] == "versions"]
             why = ", ".join(f"{' '.join(key)} changed" for key in causes)
             changed[kind, label, method, picture] = why or "another machine, device or number of threads"
-    rows = [(" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), why) for key, why in changed.items()]
-    return pandas.DataFrame(rows, columns=["what", "was", "now", "why"])
+    rows = [
+        (" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), why, key not in _MACHINE)
+        for key, why in changed.items()
+    ]
+    return pandas.DataFrame(rows, columns=["what", "was", "now", "why", "judged"])
+
+
+def _agree(part: str, was: str | None, now: str | None) -> bool:
+    """Return whether two entries are equal; numbers may differ by rounding."""
+    if part not in ("scores", "means") or was is None or now is None or "null" in (was, now):
+        return was == now
+    one, other = float(was), float(now)
+    return abs(one - other) <= _ROUNDING * max(1, abs(one))
 
 
 def _entries(value: Any, *key: str) -> Iterator[tuple[tuple[str, ...], str]]:

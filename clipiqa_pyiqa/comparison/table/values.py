@@ -85,7 +85,7 @@ class MethodScores:
     def agrees(self) -> bool:
         """Whether all published numbers and the lock agree with the computed numbers."""
         is_as_published = self.expected is None or bool(self.expected["agrees"].all())
-        return is_as_published and (self.changed is None or self.changed.empty)
+        return is_as_published and (self.changed is None or not self.changed["judged"].any())
 
     def mean(self, test_set: str, label: str, method: str) -> float:
         """Return a method's mean score, or its value for a whole set."""

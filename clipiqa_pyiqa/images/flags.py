@@ -1,0 +1,88 @@
+"""Flags of images that are no photos: noise, and images of almost one colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_SAMPLES = 128  # about as many rows and columns are looked at
+_SMALLEST = 64  # side of the smallest image in which noise can be told from a photo
+_LEVEL = 1 / 255
+
+
+def flag(x: Tensor) -> str:
+    """Return ``'noise'``, ``'almost black'``, ``'almost white'`` or ``'almost uniform'`` for an image that is no photo.
+
+    For a photo, return an empty text. Docs/scoring.md explains the flags; tests/measure/flags.py counts the errors.
+
+    Args:
+        x: RGB image ``(3, H, W)`` in [0, 1].
+    """
+    step = max(1, min(x.shape[1:]) // _SAMPLES)
+    samples = x[:, ::step, ::step].cpu().numpy()
+    if samples.std((1, 2)).max() < 24 * _LEVEL and _is_almost_uniform(x):
+        mean = samples.mean()
+        return "almost " + ("black" if mean < 16 * _LEVEL else "white" if mean > 239 * _LEVEL else "uniform")
+    return "noise" if min(x.shape[1:]) >= _SMALLEST and _is_noise(samples, x) else ""
+
+
+def has_band(pixels: Tensor) -> bool:
+    """Return whether an eighth of the rows or columns of an image ``(3, H, W)``, uint8, have no structure at all."""
+    for x in (pixels, pixels.transpose(1, 2)):
+        spread = (x.amax(2).int() - x.amin(2).int()).amax(0).numpy()
+        structured = np.flatnonzero(spread > 2)
+        if np.diff(structured, prepend=-1, append=len(spread)).max() > len(spread) / 8:
+            return True
+    return False
+
+
+def _is_almost_uniform(x: Tensor) -> bool:
+    blocks = torch.nn.functional.avg_pool2d(x, 16).flatten(1)
+    spread = (blocks.amax(1) - blocks.amin(1)).max()
+    return bool(spread < 8 * _LEVEL and x.flatten(1).std(1).max() < 16 * _LEVEL)
+
+
+def _is_noise(samples: NDArray[Any], x: Tensor) -> bool:
+    """Return whether neighbouring cells of some size are as unlike as unrelated ones.
+
+    In photos, nearby places are alike at every scale; in noise, only below the size of its grains.
+    """
+    times = min(samples.shape[1:]).bit_length() - 3  # until 8 to 15 cells are left
+    alike = np.array(list(map(_likeness, _halved(samples, times))))
+    if alike[2] < 0.25 or alike[3] < 0.12:
+        return True
+    if alike[-1] > 0.6:
+        return False
+    unlike = 1 - alike
+    steep = (unlike[2:] > 0.3) & (unlike[2:] > 8.5 * unlike[:-2])
+    if alike[-1] < 0.3 and steep.any():  # grains enlarged smoothly
+        return True
+    with np.errstate(invalid="ignore"):
+        channels = np.mean(np.corrcoef(samples.reshape(3, -1)))  # 1/3 for unrelated channels
+    if unlike[1] > 3 * unlike[0] and abs(channels - 1 / 3) < 0.07:  # the same, in each channel by itself
+        return True
+    rows = x[:, ::8].cpu().numpy()
+    steps = np.diff(rows, axis=2)
+    share = (np.abs(steps).max(0) > _LEVEL / 2).mean()
+    # grains enlarged by repetition: neighbours are equal, or as unlike as unrelated pixels
+    return bool(np.square(steps).mean() > 0.9 * 2 * rows.var() * share)
+
+
+def _halved(x: NDArray[Any], times: int) -> Iterator[NDArray[Any]]:
+    for _ in range(times):
+        yield x
+        x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
+        x = x[:, ::2] + x[:, 1::2]
+        x = (x[:, :, ::2] + x[:, :, 1::2]) / 4
+
+
+def _likeness(x: NDArray[Any]) -> float:
+    """Return the correlation of neighbouring pixels."""
+    x = x - x.mean((1, 2), keepdims=True)
+    across, down = (x[:, :, 1:] * x[:, :, :-1]).mean(), (x[:, 1:] * x[:, :-1]).mean()
+    return float((across + down) / 2 / (np.square(x).mean() + 1e-12))

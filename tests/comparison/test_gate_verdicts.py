@@ -1,0 +1,213 @@
+"""Verdicts of ``clipiqa gate``: rounding, several columns, margins, flags, and folders of images."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas
+import pytest
+from PIL import Image
+from test_gate import BUNDLED, run
+
+from clipiqa_pyiqa import CLIPIQA, gate, score_paths
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import CLIPIQAError
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Make:
+    """Compare two runs of another tool, given by the differences of each column."""
+
+    def make(differences: dict[str, np.ndarray], **options: Any) -> Any:
+        names, count = list(differences), len(next(iter(differences.values())))
+        base = {name: np.linspace(0.3, 0.7, count) for name in names}
+        for file, columns in (
+            ("base.csv", base), ("new.csv", {name: base[name] + differences[name] for name in names}),
+        ):  # fmt: skip
+            run(tmp_path / file, columns[names[0]], name=names[0], **{name: columns[name] for name in names[1:]})
+        return gate(tmp_path / "base.csv", tmp_path / "new.csv", **options)
+
+    return make
+
+
+def normal(mean: float, count: int = 40, seed: int = 0, spread: float = 0.01) -> np.ndarray:
+    """Differences whose mean is exact."""
+    found = np.random.default_rng(seed).normal(size=count)
+    return mean + spread * (found - found.mean()) / found.std(ddof=1)
+
+
+def test_a_difference_within_rounding_is_no_change_and_the_line_says_so(made: Make) -> None:
+    (pair,) = made({"q": np.full(40, -6e-7)}).pairs
+    assert pair.verdict == "no change" and ", a difference within rounding (7e-07)" in pair.line
+    assert made({"q": np.full(40, -8e-7)}).verdict == "worse"
+
+
+def test_a_closed_range_has_a_larger_rounding(tmp_path: Path) -> None:
+    files = []
+    for number, loss in enumerate((0, 9e-6, 2e-5)):
+        scores = {"image": [f"{n}.png" for n in range(20)], "q": np.linspace(0.2, 0.4, 20) - loss}
+        frame = pandas.DataFrame(scores | {"scale": '{"q":[0,1,"higher","3f2a9c01"]}', "metric": "clipiqa"})
+        files.append(tmp_path / f"{number}.csv")
+        frame.to_csv(files[-1], index=False)
+    assert [gate(files[0], file).verdict for file in files] == ["pass", "pass", "worse"]
+
+
+def test_the_same_photos_with_one_and_two_threads_pass(made: Make) -> None:
+    import torch
+
+    before, found = torch.get_num_threads(), []
+    photos = [Image.open(BUNDLED / "canyon-wren.jpg").crop((n, n, n + 200, n + 160)) for n in range(0, 60, 6)]
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        x = torch.stack([torch.from_numpy(np.array(photo)).permute(2, 0, 1) / 255 for photo in photos])
+        found.append(CLIPIQA(backbone="mini")(x).flatten().double().numpy())
+    torch.set_num_threads(before)
+    assert made({"q": found[1] - found[0]}).verdict == "pass"
+
+
+def test_only_a_corrected_p_makes_a_column_worse(made: Make) -> None:
+    alone = normal(-0.0035)  # p = 0.03
+    assert made({"a": alone}).verdict == "worse"
+    several = made({"a": alone, **{name: normal(0, seed=n) for n, name in enumerate("bcdef", 1)}})
+    assert several.verdict == "pass" and set(several.columns["verdict"]) == {"no change"}
+    assert ", p = 0.033 alone, 0.2 among all columns, " in several.pairs[0].line
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(1, 6), (2, 7), (6, 8)])
+def test_rows_that_can_show_no_loss_are_refused(made: Make, columns: int, rows: int) -> None:
+    lost = {f"c{n}": normal(-0.1, rows, n) for n in range(columns)}
+    assert made(lost).verdict == "worse"
+    with pytest.raises(CLIPIQAError, match=f"{rows} or more are needed for {columns} column"):
+        made({name: apart[1:] for name, apart in lost.items()})
+
+
+@pytest.mark.parametrize(
+    ("mean", "margin", "count", "verdict", "because"),
+    [
+        (0.0, 0.01, 40, "pass", ""),
+        (-0.005, 0.01, 40, "pass", "a loss beyond chance, but below 0.01"),
+        (-0.009, 0.01, 40, "unclear", "a loss of 0.01 is not excluded"),
+        (-0.02, 0.01, 40, "worse", ""),
+        (0.0, 0.01, 19, "unclear", "fewer than 20 rows"),
+        (-0.1, 0.01, 4, "unclear", "fewer than 20 rows"),
+    ],
+)
+def test_a_column_passes_only_if_a_loss_of_the_margin_is_excluded(
+    made: Make, mean: float, margin: float, count: int, verdict: str, because: str
+) -> None:
+    for sign, options in ((1, {}), (-1, {"lower_better": ["q"]})):
+        found = made({"q": sign * normal(mean, count)}, margin=margin, **options)
+        assert found.verdict == found.pairs[0].verdict == verdict and found.passed == (verdict == "pass")
+        assert because in found.pairs[0].line and "four times in five" not in found.pairs[0].line
+
+
+def test_margins_by_name_and_in_the_command(made: Make, tmp_path: Path, capsys: Any) -> None:
+    both = {"a": normal(-0.005), "b": normal(-0.005, seed=1)}
+    assert list(made(both, margin={"b": 0.01}).columns["verdict"]) == ["worse", "pass"]
+    command = ["gate", str(tmp_path / "base.csv"), str(tmp_path / "new.csv"), "--margin"]
+    assert main([*command, "0.01"]) == 0 and main([*command, "a=0.01", "b=0.006"]) == 1
+    assert "b: unclear: " in capsys.readouterr().out
+    for wrong in (["x"], ["0.1", "a=0.1"]):
+        assert main([*command, *wrong]) == 2 and "margin must be" in capsys.readouterr().err
+
+
+def test_a_loss_that_would_show_four_times_in_five_does(made: Make) -> None:
+    loss = made({"q": normal(0)}).pairs[0].noticed
+    draw = np.random.default_rng(0)
+    worse = [made({"q": draw.normal(-loss, 0.01, 40)}).verdict == "worse" for _ in range(150)]
+    assert 0.7 < np.mean(worse) < 0.9  # three deviations of a share of 0.8 in 150
+
+
+@pytest.mark.parametrize("shape", ["normal", "heavy tails, t(3)"])
+def test_six_columns_without_change_are_rarely_worse(shape: str, measured: Any) -> None:
+    assert measured.false_alarms(shape, 20, 6, runs=300) < 0.05  # uncorrected: 0.13
+    assert measured.passed(shape, 20, runs=300) < 0.05
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """tests/measure/gate.py"""
+    import importlib.util
+
+    folder = Path(__file__).parents[1] / "measure"
+    monkeypatch.syspath_prepend(str(folder))
+    spec = importlib.util.spec_from_file_location("measure_gate", folder / "gate.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_columns_and_rows_are_frames(made: Make) -> None:
+    found = made({"a": normal(-0.1), "b": normal(0, seed=1)})
+    assert list(found.columns.index) == ["a", "b"] and list(found.columns["verdict"]) == ["worse", "no change"]
+    assert {"n", "base", "new", "difference", "low", "high", "p", "p_holm", "margin"} <= {*found.columns}
+    assert len(found.rows) == 40 and found.rows["a difference"].mean() == pytest.approx(-0.1)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """Folders base and new of 20 equal crops, in which new has other files' names."""
+    photo = Image.open(BUNDLED / "canyon-wren.jpg").convert("RGB")
+    for name, other in (("base", "a7"), ("new", "9c")):
+        (tmp_path / name).mkdir()
+        for n in range(20):
+            photo.crop((9 * n, 2 * n, 9 * n + 80, 2 * n + 64)).save(tmp_path / f"{name}/{n}-{other}{n}.png")
+    return tmp_path
+
+
+def test_folders_are_scored_paired_and_resumed(folders: Path, capsys: Any) -> None:
+    out = folders / "gate"
+    command = ["gate", str(folders / "base"), str(folders / "new"), "-m", "clipiqa:backbone=mini", "--device", "cpu"]
+    assert main([*command, "--out", str(out)]) == 0
+    assert "clipiqa: no change: +0.0000" in capsys.readouterr().out
+    assert len(pandas.read_parquet(out / "base.parquet")) == len(pandas.read_parquet(out / "new.parquet")) == 20
+    assert set(pandas.read_csv(out / "rows.csv")["row"]) == set(range(20))  # the numbers before the hyphens
+    assert main([*command, "--out", str(out)]) == 2 and "exists already" in capsys.readouterr().err
+    assert main([*command, "--out", str(out), "--resume"]) == 0
+    (folders / "new/0-9c0.png").write_bytes(b"")
+    assert main([*command, "--out", str(out), "--overwrite", "--skip-missing"]) == 0
+    assert "left out: " in capsys.readouterr().err
+    assert main(["gate", str(folders / "base"), str(out / "new.parquet")]) == 2
+    assert "is a folder of images: name the metrics" in capsys.readouterr().err
+
+
+def test_newly_flagged_and_cut_images_fail_the_gate(folders: Path) -> None:
+    draw = np.random.default_rng(0)
+    Image.fromarray(draw.integers(0, 256, (64, 80, 3), np.uint8)).save(folders / "new/3-9c3.png")
+    for name in ("base/5-a75", "new/5-9c5", "new/7-9c7"):  # the base image 5 has a band, too
+        image = Image.open(folders / f"{name}.png")
+        image.paste((128, 128, 128), (0, 44, 80, 64))
+        image.save(folders / f"{name}.png")
+    metric = CLIPIQA(backbone="mini")
+    found = gate(folders / "base", folders / "new", metrics=metric, margin=0.9, device="cpu", out=folders / "gate")
+    assert found.flagged == {"3": "noise", "7": "cut"} and list(found.columns["verdict"]) == ["pass"]
+    assert found.verdict == "worse" and json.loads((folders / "gate/gate.json").read_text())["flagged"] == found.flagged
+    suites = ElementTree.parse(folders / "gate/gate.xml").getroot()
+    assert suites.get("tests") == "2" and suites.find("testsuite/testcase/failure").text == "3: noise\n7: cut"
+    again = gate(folders / "gate/base.parquet", folders / "gate/new.parquet", margin=0.9)
+    assert again.flagged == {"3": "noise"}  # files of scores know no images
+
+
+def test_a_folder_of_results_by_shard_is_a_run(folders: Path, capsys: Any) -> None:
+    results = folders / "results"
+    with tarfile.open(folders / "base.tar", "w") as tar:
+        tar.add(folders / "base", "")
+    scored = ["score", str(folders / "base.tar"), "-b", "mini", "--device", "cpu", "-q", "--out"]
+    assert main([*scored, f"{results}/"]) == 0 and main([*scored, str(folders / "base.csv")]) == 0
+    (results / "run.json").touch()
+    assert main(["gate", str(results), str(folders / "base.csv")]) == 0
+    assert "quality: no change: +0.0000 [+0.0000, +0.0000]" in (said := capsys.readouterr().out) and "n = 20" in said
+
+
+def test_a_class_is_no_metric(folders: Path) -> None:
+    with pytest.raises(CLIPIQAError, match=r"got the class CLIPIQA: call it, CLIPIQA\("):
+        score_paths(CLIPIQA, folders / "base")

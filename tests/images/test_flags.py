@@ -1,0 +1,75 @@
+"""Flags of images that are no photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from clipiqa_pyiqa.images.flags import flag, has_band
+from clipiqa_pyiqa.images.reader import read_image
+
+PHOTOS = sorted((Path(__file__).parents[1] / "data").glob("*.jpg"))
+
+
+def noise(deviation: float, mean: float = 20, side: int = 96) -> Tensor:
+    return (mean + deviation * torch.randn(3, side, side, generator=torch.Generator().manual_seed(0))) / 255
+
+
+def enlarged(mode: str, cell: int = 8) -> Tensor:
+    return interpolate(noise(60, 128, 32)[None], scale_factor=cell, mode=mode)[0]
+
+
+def blocks() -> Tensor:
+    """An image of random coefficients in 8×8 blocks: each block is one of 64 waves, in random strength."""
+    draw = torch.Generator().manual_seed(0)
+    waves = torch.cos(torch.arange(8)[:, None] * (torch.arange(8) + 0.5) * torch.pi / 8)  # (frequency, place)
+    found = torch.randn(3, 16, 16, 8, 8, generator=draw) / (1 + torch.arange(8)[:, None] + torch.arange(8))
+    return 0.5 + (waves.T @ found @ waves).permute(0, 1, 3, 2, 4).reshape(3, 128, 128) / 4
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (noise(2, 3), "almost black"),
+        (torch.full((3, 40, 40), 1.0), "almost white"),
+        (noise(6), "almost uniform"),  # a lens cap, at high ISO
+        (noise(40, 128), "noise"),
+        (noise(90, 128, 64), "noise"),
+        (torch.rand(1, 300, 200, generator=torch.Generator().manual_seed(0)).expand(3, -1, -1), "noise"),
+        (enlarged("nearest"), "noise"),
+        (enlarged("bicubic"), "noise"),
+        (blocks(), "noise"),
+        (noise(6) + torch.linspace(0, 0.2, 96), ""),
+        (noise(2).index_fill(2, torch.arange(40, 44), 1.0), ""),  # a line
+    ],
+)
+def test_what_is_no_photo(x: Tensor, expected: str) -> None:
+    assert flag(x.clamp(0, 1)) == expected
+
+
+CHANGES = {
+    "day": lambda x: x,
+    "night": lambda x: x / 8,
+    "fog": lambda x: 0.7 + x / 5,
+    "grain": lambda x: x + noise(25, 0, 512)[:, : x.shape[1], : x.shape[2]],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("photo", PHOTOS, ids=lambda path: path.stem)
+def test_photos_at_night_in_fog_and_with_grain_have_no_flag(photo: Path, change: str) -> None:
+    x = read_image(str(photo)).pixels[:, :512, :512] / 255
+    assert flag(CHANGES[change](x).clamp(0, 1)) == ""
+
+
+def test_a_band_without_structure_is_found_in_rows_and_columns() -> None:
+    x = read_image(str(PHOTOS[0])).pixels
+    assert not has_band(x)
+    for axis in (1, 2):
+        cut, count = x.clone(), x.shape[axis] // 7
+        cut.narrow(axis, 30, count).fill_(128)
+        assert has_band(cut)
