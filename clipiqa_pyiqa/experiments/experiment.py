@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PICTURES = ("png", "svg", "pdf")
-_STORAGE = {"out": None, "resume": False, "overwrite": False, "progress": None, "pictures": "png"}  # option -> default
+_STORAGE = {  # option -> default
+    **{"out": None, "resume": False, "overwrite": False, "pictures": "png"},
+    "progress": lambda done, total: None,
+}
 
 
 class RunOptions(TypedDict, total=False):
@@ -53,7 +56,7 @@ class RunOptions(TypedDict, total=False):
     out: str | os.PathLike[str] | None
     resume: bool
     overwrite: bool
-    progress: Callable[[int, int], object] | None
+    progress: Callable[[int, int], object]
     pictures: str
     device: str | torch.device
     batch_size: int
@@ -159,7 +162,7 @@ def prepare(
         total: Number of scores.
     """
     scoring: dict[str, Any] = {**_STORAGE, **options}
-    out, resume, overwrite, progress, pictures = map(scoring.pop, _STORAGE)
+    out, resume, overwrite, pictures, progress = map(scoring.pop, _STORAGE)
     if pictures not in PICTURES:
         raise CLIPIQAError(f"pictures must be one of {', '.join(PICTURES)}; got {pictures!r}.")
     if resume and (overwrite or out is None):
@@ -169,8 +172,7 @@ def prepare(
     count = itertools.count(1)
 
     def report() -> None:
-        if progress is not None:
-            progress(next(count), total)
+        progress(next(count), total)
 
     if out is None:
         return None, report, scoring

@@ -164,17 +164,6 @@ class TestCommand:
         assert main(command) == 0 == main([*command, "--resume"])
         assert metrics[0].batches and not metrics[1].batches
 
-    def test_cells_of_the_sheet_have_one_height(self, tmp_path: Path) -> None:
-        sizes = [(200, 60), (60, 200), (200, 90), (90, 200)]
-        photos = [tmp_path / f"{n}.png" for n in range(4)]
-        for path, size in zip(photos, sizes, strict=True):
-            Image.new("RGB", size, (40, 40, 40)).save(path)
-        sheet = np.asarray(rank_sheet(rank(Brightness(), photos), "quality", 2))
-        is_paper = (sheet == 255).all(2)
-        cells = np.flatnonzero(np.diff((~is_paper[:, 20]).astype(int)))  # down the first column: its cells' edges
-        heights = [height for height in np.diff(cells)[::2] if height > 60]
-        assert heights == [256, 256]
-
     @pytest.mark.parametrize(
         ("more", "message"),
         [
