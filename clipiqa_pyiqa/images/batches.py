@@ -169,6 +169,8 @@ def in_batches(
 
 def stacked(pixels: Sequence[Tensor], device: str | torch.device) -> Tensor:
     """Return images ``(3, H, W)``, uint8 or in [0, 1], as one fp32 batch ``(N, 3, H, W)`` in [0, 1]."""
+    if any(image.is_floating_point() for image in pixels):
+        pixels = [image if image.is_floating_point() else image.float().div_(255) for image in pixels]
     # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, as towers need it
     x = torch.stack([image.permute(1, 2, 0) for image in pixels]).permute(0, 3, 1, 2).to(device)
     return x.float().div_(255) if x.dtype == torch.uint8 else x.float()
