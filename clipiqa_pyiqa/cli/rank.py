@@ -149,7 +149,8 @@ def run(
     cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
     if picked.write_shards is not None:
         shown = replace(order, by=None, lower_better=False, higher_better=False) != Order()
-        taken = replace(picked, **dict.fromkeys([*cuts, "write_shards"]), partial=False) != Picked()
+        unused: dict[str, Any] = {**dict.fromkeys([*cuts, "write_shards"]), "partial": False}
+        taken = replace(picked, **unused) != Picked()
         if shown or taken or any((rated.stars, count, page, selected, run.out, run.prompts)):
             raise OptionError(
                 "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "

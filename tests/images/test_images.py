@@ -308,7 +308,8 @@ class TestDamage:
         path = saved(photo, "bomb.png")
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * 144 // 3)
         with pytest.raises(
-            ImageError, match=r"more than 24,576 pixels.*raise it \(--huge, in Python PIL\.Image\.MAX_IMAGE_PIXELS = None\)"
+            ImageError,
+            match=r"more than 24,576 pixels.*raise it \(--huge, in Python PIL\.Image\.MAX_IMAGE_PIXELS = None\)",
         ):
             read_image(path)
 
