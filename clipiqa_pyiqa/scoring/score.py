@@ -199,6 +199,9 @@ def score_paths(
     work = Work(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
     header = work.header
     if out is None:
+        if not isinstance(paths, Iterator):
+            found = find_shards(paths)
+            work.options, paths = replace(work.options, count=found.count), found.items
         return started(header, work.rows(sources_of(paths)))
     if not isinstance(out, Output):
         out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
@@ -211,6 +214,7 @@ def score_paths(
         tasks = list(tasks) if writer.earlier else tasks
         todo = [task.item for task in tasks] if isinstance(tasks, list) else found.items
         names, writer.earlier.kept = tuple(printable(item.name) for item in todo), len(found.items) - len(todo)
+    work.options = replace(work.options, count=found.count)
     return started(header, score_items(tasks, work.metrics, work.options), writer, names)
 
 
