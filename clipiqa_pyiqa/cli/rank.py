@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Order:
+class OrderOptions:
     """Order.
 
     Args:
@@ -44,7 +44,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Picked:
+class PickOptions:
     """Picked photos.
 
     Args:
@@ -88,7 +88,7 @@ class Picked:
 
 
 @dataclass(frozen=True)
-class Rated:
+class StarOptions:
     """Stars.
 
     Args:
@@ -102,9 +102,9 @@ class Rated:
 
 def run(
     run: AskingRun,
-    order: Order,
-    picked: Picked,
-    rated: Rated,
+    order: OrderOptions,
+    picked: PickOptions,
+    rated: StarOptions,
     sources: Sequence[str] = (),
     *,
     count: int | None = None,
@@ -148,9 +148,9 @@ def run(
         raise OptionError("no PATH given: name a folder of images, or a score file.")
     cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
     if picked.write_shards is not None:
-        shown = replace(order, by=None, lower_better=False, higher_better=False) != Order()
+        shown = replace(order, by=None, lower_better=False, higher_better=False) != OrderOptions()
         unused: dict[str, Any] = {**dict.fromkeys([*cuts, "write_shards"]), "partial": False}
-        taken = replace(picked, **unused) != Picked()
+        taken = replace(picked, **unused) != PickOptions()
         if shown or taken or any((rated.stars, count, page, selected, run.out, run.prompts)):
             raise OptionError(
                 "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
@@ -209,7 +209,7 @@ def run(
     return max(code, 0 if ranking is None else run.conclude(ranking))
 
 
-def _take(parts: Mapping[str, Sequence[str]], picked: Picked) -> None:
+def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
     """Copy, move or link photos, and print their paths; ``parts`` are the sub-folders."""
     from ..ranking.transfers import transfer
 
@@ -239,7 +239,7 @@ def _give_stars(photos: Photos, shares: str, overwrite: bool) -> int:
     return 1 if found.problems else 0
 
 
-def _write_shards(sources: Sequence[str], order: Order, picked: Picked) -> int:
+def _write_shards(sources: Sequence[str], order: OrderOptions, picked: PickOptions) -> int:
     from ..scoring.shards.filtered import filter_shards
 
     if len(sources) != 1:

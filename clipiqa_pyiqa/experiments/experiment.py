@@ -27,7 +27,7 @@ from ..scoring.result_files import Output, read_results
 from ..scoring.rows import Row, frame_csv, printable
 from ..scoring.score import ScoringRun, score_paths
 from ..sources.inputs import find_inputs
-from .scores import Scores, because
+from .scores import ImageScores, because
 
 if TYPE_CHECKING:
     import pandas
@@ -66,7 +66,7 @@ class RunOptions(TypedDict, total=False):
     max_pixels: int | None
 
 
-class ExperimentResult(Scores, ABC):
+class ExperimentResult(ImageScores, ABC):
     """Result of an experiment.
 
     Attributes:
@@ -132,7 +132,7 @@ def score_files(
     names: Iterable[str],
     options: RunOptions,
     inputs: Iterable[str] = (),
-) -> Scores:
+) -> ImageScores:
     """Return the scores of image files; ``names`` and ``inputs`` are as for :func:`prepare`."""
     import pandas
 
@@ -147,7 +147,7 @@ def score_files(
     index = pandas.Index(scores, name="path", dtype=object)  # pandas' own text type refuses names that are not UTF-8
     frame = pandas.DataFrame(list(scores.values()), index, list(run.header.columns), dtype=float)
     flags = {path: row.flag for path, row in rows.items() if row.flag}
-    return Scores(frame, run.header.columns, failed, run.header.provenance, flags=flags)
+    return ImageScores(frame, run.header.columns, failed, run.header.provenance, flags=flags)
 
 
 def prepare(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scores:
+class ImageScores:
     """Scores of images.
 
     Attributes:

@@ -6,10 +6,10 @@ from .clipscore import CLIPScore
 from .laion import LAIONAes
 from .liqe import LIQE
 from .maclip import MACLIP
-from .member import Member
+from .member import CLIPMetric
 from .qualiclip import QualiCLIP
 
-MEMBERS: dict[str, type[Member]] = {  # pyiqa's name -> class, whose first argument is that name
+MEMBERS: dict[str, type[CLIPMetric]] = {  # pyiqa's name -> class, whose first argument is that name
     "maclip": MACLIP,
     "qualiclip": QualiCLIP,
     "qualiclip+": QualiCLIP,

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from . import heads
-from .member import Member
+from .member import CLIPMetric
 from .views import FIFTEEN_PATCHES
 
 QUALITIES = ("bad", "poor", "fair", "good", "perfect")
@@ -28,7 +28,7 @@ DISTORTIONS = (
 )
 
 
-class LIQE(Member):
+class LIQE(CLIPMetric):
     """pyiqa's ``liqe`` and ``liqe_mix``, whose files hold the tower (Zhang et al., CVPR 2023)."""
 
     backbone = "ViT-B/32"

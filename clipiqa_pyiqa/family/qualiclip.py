@@ -16,7 +16,7 @@ from ..weights.checkpoint import open_checkpoint
 from ..weights.published import pyiqa_file
 from ..weights.selection import find_file
 from . import heads
-from .member import Member
+from .member import CLIPMetric
 from .views import WHOLE
 
 TEMPERATURE = 2.0
@@ -44,7 +44,7 @@ LEARNED = {
 }
 
 
-class QualiCLIP(Member):
+class QualiCLIP(CLIPMetric):
     """pyiqa's ``qualiclip`` and ``qualiclip+…`` (Agnolucci et al., arXiv 2403.11176).
 
     ``pretrained_model_path`` is a file with learned prompts of ``qualiclip+…``.

@@ -24,7 +24,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     _check_kind(path)
     partial = target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex[:8]}.partial{target.suffix}")
     try:
-        with explained(path, partial):
+        with as_output_error(path, partial):
             partial.touch(exist_ok=False)
             yield partial
             with open(partial, "rb+") as file:
@@ -94,7 +94,7 @@ def check_folder(
     target, inputs = resolved(folder), list(inputs)
     if target.exists() and not target.is_dir():
         raise OutputError(f"{os.fspath(folder)!r} is not a folder: name a folder.")
-    with explained(folder):
+    with as_output_error(folder):
         target.mkdir(parents=True, exist_ok=True)
     for name in names:
         check_output(target / str(name), overwrite=overwrite, ours=ours, inputs=inputs)
@@ -123,7 +123,7 @@ def _is_same(target: Path, other: str | os.PathLike[str]) -> bool:
 
 
 @contextmanager
-def explained(path: str | os.PathLike[str], *written: Path) -> Iterator[None]:
+def as_output_error(path: str | os.PathLike[str], *written: Path) -> Iterator[None]:
     """Raise ``OutputError`` if the disk fails, or if ``path`` or a file in ``written`` cannot be written."""
     try:
         yield

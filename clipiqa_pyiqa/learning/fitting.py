@@ -18,7 +18,7 @@ from ..errors import CLIPIQAError, nearest
 from ..errors.arguments import SharedOptions, checked
 from ..metric import CLIPIQA, find_device
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
-from ..prompts.provenance import in_words
+from ..prompts.provenance import as_texts
 from ..stats.correlation import plcc, srocc
 from .closed_forms import FITS, Array, RatedPhotos, predict
 from .feature_store import FeatureStore, Say
@@ -123,7 +123,7 @@ def fit(
     tested = {split: photos.at(rows[split]) for split in ("val", "test") if len(rows[split]) > 1}
     held_out = {split: _agreement(predict(fitted, each), each.shares) for split, each in tested.items()}
     metadata = {
-        **{"format": FORMAT, **in_words(metric.provenance())},
+        **{"format": FORMAT, **as_texts(metric.provenance())},
         **{"base_positive": metric.prompts[0].positive, "base_negative": metric.prompts[0].negative},
         **{"fit_on": fit_on, "data_set": table.name, "rated_photos": str(len(fit_to.shares)), "seed": str(seed)},
         **{"score_range": json.dumps(table.score_range), "lower_better": json.dumps(table.lower_better)},

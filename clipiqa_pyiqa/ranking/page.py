@@ -12,7 +12,7 @@ from urllib.parse import quote
 from ..errors import counted
 from ..files.names import printable
 from ..files.writing import check_folder, write_text
-from ..prompts.provenance import in_short
+from ..prompts.provenance import metric_line
 from ..report.html import render
 from ..scoring.directions import find_direction
 from ..scoring.score_files import ScoresError
@@ -56,7 +56,7 @@ def write_browser(
         title=f"{counted(len(paths), 'photo')} by {photos.by}",
         columns=photos.scores.columns,
         by=photos.by,
-        metric=in_short(provenance) or Path(photos.scores.file).name,
+        metric=metric_line(provenance) or Path(photos.scores.file).name,
         direction=photos.direction,
         data={
             "by": photos.by,

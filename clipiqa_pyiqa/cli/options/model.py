@@ -114,7 +114,7 @@ class LearnedQuestions(Questions):
 
 
 @dataclass(frozen=True)
-class Kept:
+class OutputOptions:
     """Results.
 
     Args:
