@@ -11,7 +11,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..errors import CLIPIQAError, ImageError
 from ..errors.arguments import checked
@@ -25,25 +25,27 @@ from ..prompts.pairs import PromptPair
 from ..report.plotting import plain_texts
 from ..scoring.result_files import Output, read_results
 from ..scoring.rows import Row, frame_csv, printable
-from ..scoring.score import ScoringRun, score_paths
+from ..scoring.score import ScoringOptions, ScoringRun, score_paths
 from ..sources.inputs import find_inputs
 from .scores import ImageScores, because
 
 if TYPE_CHECKING:
     import pandas
-    import torch
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PICTURES = ("png", "svg", "pdf")
 _STORAGE = {  # option -> default
-    **{"out": None, "resume": False, "overwrite": False, "pictures": "png"},
+    "out": None,
+    "resume": False,
+    "overwrite": False,
+    "pictures": "png",
     "progress": lambda done, total: None,
 }
 
 
-class RunOptions(TypedDict, total=False):
-    """Options of every experiment; options without a text here are those of :func:`~clipiqa_pyiqa.score_paths`.
+class RunOptions(ScoringOptions, total=False):
+    """Options of every experiment, beside those of :func:`~clipiqa_pyiqa.score_paths`.
 
     Attributes:
         out: Folder for scores and results; by default none.
@@ -58,12 +60,6 @@ class RunOptions(TypedDict, total=False):
     overwrite: bool
     progress: Callable[[int, int], object]
     pictures: str
-    device: str | torch.device
-    batch_size: int
-    workers: int | None
-    apply_exif: bool
-    max_side: int | None
-    max_pixels: int | None
 
 
 class ExperimentResult(ImageScores, ABC):
@@ -201,9 +197,7 @@ def saved(result: Result, options: RunOptions) -> Result:
 
 
 @checked
-def find_images(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], out: str | os.PathLike[str] | None = None
-) -> list[str]:
+def find_images(paths: Paths, out: str | os.PathLike[str] | None = None) -> list[str]:
     """Return the image files in ``paths``; a picture in ``out`` counts only if ``paths`` names it."""
     given = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     inputs = find_inputs(given)
