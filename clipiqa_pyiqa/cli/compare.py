@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from ..errors import OptionError
 from ..errors.arguments import Machine
-from .options.model import Kept, start
+from .options.model import OutputOptions, start
 from .options.terminal import Bar, stored
 
 
 @dataclass(frozen=True)
-class Comparing:
+class CompareOptions:
     """Comparison.
 
     Args:
@@ -47,8 +47,8 @@ class Comparing:
 
 def run(
     machine: Machine,
-    kept: Kept,
-    comparing: Comparing,
+    kept: OutputOptions,
+    comparing: CompareOptions,
     *,
     config: str | None = None,
     trust_weights: bool = False,

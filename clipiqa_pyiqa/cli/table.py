@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..errors import OptionError
 from ..errors.arguments import Batches
-from .options.model import Kept, start
+from .options.model import OutputOptions, start
 from .options.terminal import Bar, stored, tell
 
 
@@ -56,7 +56,7 @@ class Methods:
 
 def run(
     batches: Batches,
-    kept: Kept,
+    kept: OutputOptions,
     methods: Methods,
     *,
     value: Sequence[str] = (),

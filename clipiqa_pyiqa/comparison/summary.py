@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import counted
-from ..prompts.provenance import in_words
+from ..prompts.provenance import as_texts
 from ..report.table import Cell, Column, Table, number, p_value, signed
 from ..stats.bootstrap import Estimate
 from .data_set_results import CORRELATIONS, DataSetResult
@@ -126,7 +126,7 @@ def provenances(results: Sequence[DataSetResult]) -> dict[str, Mapping[str, str]
     found: dict[str, Mapping[str, str]] = {}
     for data in results:
         for label, metric in data.metrics.items():
-            found.setdefault(label, in_words(metric.provenance))
+            found.setdefault(label, as_texts(metric.provenance))
     return found
 
 

@@ -17,7 +17,7 @@ from ..errors.arguments import checked
 from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import Columns, Prompts
-from ..prompts.provenance import column_records, in_words
+from ..prompts.provenance import as_texts, column_records
 from .network import Network, check_fit, traced
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def described_by(network: Network) -> dict[str, str]:
     known = metric.provenance()
     if columns is not None:
         known["scores"] = column_records(columns)
-    metadata = {**in_words(known), "input": INPUT, "min_side": str(network.tower.encoder.min_side)}
+    metadata = {**as_texts(known), "input": INPUT, "min_side": str(network.tower.encoder.min_side)}
     if columns is not None:
         pairs = {name: [[pair.positive, pair.negative] for pair in column] for name, column in columns.items()}
         metadata["pairs"] = json.dumps(pairs, ensure_ascii=False)

@@ -22,7 +22,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
-from hostile_yaml import HOSTILE
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -240,14 +239,3 @@ def test_odd_outputs_replace_no_input(trials: Trials, metric: object, times: int
                 given += ["--best", "2"] if out.endswith("-to") else []
                 trials.attempt([*command.split(), *given], may=set(FILES) - inputs if more == ["--overwrite"] else ())
     trials.end("odd outputs")
-
-
-def test_hostile_configurations_are_refused(trials: Trials, times: int) -> None:
-    """Bombs of aliases, depth and digits through every command that takes a configuration."""
-    for command, actions in options().items():
-        for option in [a.option_strings[-1] for a in actions if a.dest in ("config", "config_file")]:
-            for name in HOSTILE if times > 1 else random.Random(13).sample([*HOSTILE], 1):
-                (trials.world / "new").mkdir(exist_ok=True)
-                (trials.world / "new/c.yml").write_text(HOSTILE[name][0])
-                assert trials.attempt([*command.split(), *GOOD[command], option, "new/c.yml"]) == 2
-    trials.end("hostile configurations")

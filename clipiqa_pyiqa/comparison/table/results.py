@@ -11,7 +11,7 @@ import pandas
 from ...errors import counted
 from ...files.locking import locked
 from ...files.writing import write_text
-from ...prompts.provenance import in_words
+from ...prompts.provenance import as_texts
 from ...report.table import Cell, Column, Mark, Table, csv_table, latex, number, p_value, signed
 from ...stats.paired_means import FEW, FEWEST
 from ..differences import SIGNIFICANT
@@ -176,7 +176,7 @@ def _reasons(found: MethodScores) -> dict[str, str]:
 
 def _describe(found: MethodScores, label: str) -> str:
     provenance = found.columns[label].provenance
-    words = in_words(provenance)
+    words = as_texts(provenance)
     view = "" if label in found.sets else words.pop("seen", "whole images")
     if "scores" in provenance:
         (record, *_) = provenance["scores"].values()
