@@ -22,8 +22,8 @@ _SIGN = (
 )
 _RAW = "PLCC is raw, without a fit, as pyiqa and the official code report it"
 _FIT = (
-    "; PLCC fitted is the PLCC after a logistic fit with {} parameters, and RMSE fitted is the remaining error in the "
-    "units of the opinion scores"
+    "; PLCC fitted is the PLCC after a logistic fit with four parameters, and RMSE fitted is the remaining error in "
+    "the units of the opinion scores"
 )
 _PUBLISHED = (
     "Published values are shown only for the source's metric and images. Beside a published value is our value minus "
@@ -38,7 +38,7 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
     intervals = "No intervals: the bootstrap was switched off."
     if rated.bootstrap:
         intervals = f"In brackets: the 95 % bootstrap interval ({rated.bootstrap} resamples, seed {rated.seed})."
-    return [_SIGN, intervals, f"{_RAW}{_FIT.format(rated.fit_parameters) * rated.plcc_fit}."]
+    return [_SIGN, intervals, f"{_RAW}{_FIT if rated.plcc_fit else ''}."]
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:

@@ -18,13 +18,10 @@ from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import Columns, Prompts
 from ..prompts.provenance import column_records, in_words
-from .network import Network, check_fit, traced
+from .network import OPSET, Network, check_fit, traced
 
 if TYPE_CHECKING:
     import onnx
-
-OPSETS = range(18, 24)
-"""The opsets that torch's exporter writes."""
 
 TOLERANCE = 1e-4
 """Largest allowed difference between scores of file and metric, as a share of the range of scores."""
@@ -48,7 +45,6 @@ class OnnxFile:
         path: the file.
         columns: names of the columns of ``scores`` and ``map``.
         with_map: whether there is a ``map``.
-        opset: version of ONNX operators.
         size: size in bytes.
         metadata: metadata in the file.
         difference: largest difference between the scores of file and metric, as a share of the range of scores; None
@@ -59,7 +55,6 @@ class OnnxFile:
     path: Path
     columns: tuple[str, ...]
     with_map: bool
-    opset: int
     size: int
     metadata: Mapping[str, str]
     difference: float | None
@@ -70,7 +65,7 @@ class OnnxFile:
         check = "not checked"
         if self.runtime:
             check = f"agrees within {self.difference:.1e} in onnxruntime {self.runtime}"
-        return f"{self.path}: {columns}; {self.size / 1e6:.1f} MB, opset {self.opset}, {check}."
+        return f"{self.path}: {columns}; {self.size / 1e6:.1f} MB, opset {OPSET}, {check}."
 
 
 @checked
@@ -80,8 +75,6 @@ def export_onnx(
     prompts: Prompts | Columns = None,
     *,
     with_map: bool = False,
-    opset: int = 18,
-    check: bool = True,
     overwrite: bool = False,
     progress: Callable[[str], object] = lambda step: None,
 ) -> OnnxFile:
@@ -95,8 +88,6 @@ def export_onnx(
         path: the file to write.
         prompts: questions, one column each; default the metric's own.
         with_map: also write the scores of places.
-        opset: version of ONNX operators, 18 to 23; most runtimes read 18.
-        check: compare the scores of file and metric, if onnxruntime is installed.
         overwrite: replace an existing file.
         progress: called with the name of each step.
 
@@ -104,7 +95,7 @@ def export_onnx(
         The file's properties.
 
     Raises:
-        CLIPIQAError: the metric or opset cannot be exported, a package is missing or too old, or their scores differ.
+        CLIPIQAError: the metric cannot be exported, a package is missing or too old, or their scores differ.
         PromptError: the prompts cannot be used.
         OutputError: the file cannot be written.
 
@@ -116,18 +107,16 @@ def export_onnx(
     metric = net_of(metric)
     if not isinstance(metric, CLIPIQA):
         raise CLIPIQAError(f"metric must be a CLIPIQA; got a {type(metric).__name__}.")
-    if opset not in OPSETS:
-        raise CLIPIQAError(f"opset must be from {OPSETS[0]} to {OPSETS[-1]}; got {opset!r}.")
     check_fit(metric, prompts, with_map)
     missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
     if missing:
         raise CLIPIQAError(f"exporting needs {' and '.join(missing)}: pip install 'clipiqa-pyiqa[onnx]'.")
     target = check_output(path, overwrite=overwrite)
-    runtime = _runtime_version() if check else None
+    runtime = _runtime_version()
 
     progress("tracing the network, which takes a while")
     network = Network(metric, prompts, with_map)
-    model = traced(network, opset)
+    model = traced(network)
     metadata = described_by(network)
     finish(model, metadata)
     with replacing(target) as partial:
@@ -144,9 +133,9 @@ def export_onnx(
                 f"the file differs from its metric by {apart:.2g} in onnxruntime {runtime} and was not kept: try other "
                 "releases of torch, onnxscript or onnxruntime."
             )
-    if check and runtime is None:
+    if runtime is None:
         logger.warning("%s was not checked: onnxruntime is not installed.", path)
-    return OnnxFile(target, network.names, with_map, opset, len(content), metadata, apart, runtime)
+    return OnnxFile(target, network.names, with_map, len(content), metadata, apart, runtime)
 
 
 def _runtime_version() -> str | None:
@@ -165,8 +154,8 @@ def _difference(network: Network, path: Path) -> float:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's error classes are not public
         raise CLIPIQAError(
-            f"onnxruntime {onnxruntime.__version__} cannot read the file: install a newer one, or export with a lower "
-            f"opset ({str(error).splitlines()[0]})."
+            f"onnxruntime {onnxruntime.__version__} cannot read the file: install a newer one "
+            f"({str(error).splitlines()[0]})."
         ) from error
     largest = 0.0
     generator = torch.Generator().manual_seed(0)

@@ -333,18 +333,6 @@ class TestExpect:
         found = compare(tmp_path, expect=f"ours: m={number:.6f}", explain=True, **given)
         assert fits(found) == ["a border of 4 px left out"]
 
-    def test_dropped_alpha_is_found(self, small: Path, tmp_path: Path) -> None:
-        (tmp_path / "ours").mkdir()
-        for path in (small / "set/ours").iterdir():
-            picture = Image.open(path)
-            picture.putalpha(Image.linear_gradient("L").resize((232, 112)))
-            picture.save(tmp_path / "ours" / path.name)
-        opaque = compare(small / "set", "psnr").mean("", "psnr", "ours")
-        expect = f"ours: psnr={opaque:.5f}"
-        assert fits(compare(tmp_path, "psnr", reference=small / "set/gt", expect=expect, explain=True)) == [
-            "alpha dropped"
-        ]
-
     def test_exit_codes_files_and_page(self, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         command = ["table", "--methods", f"ours={small}/ours", "--reference", f"{small}/gt", "-m", "psnr", "ssim"]
         command += ["--one-set", "--device", "cpu", "-q", "--out", str(tmp_path / "out")]

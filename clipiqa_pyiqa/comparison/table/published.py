@@ -19,7 +19,7 @@ from ...sources.naming import few
 from .matching import Pictures
 from .table_metrics import TableMetric, parse_names
 from .values import MethodScores
-from .views import WHOLE, View, has_alpha, sides
+from .views import View
 
 Scores = TypeVar("Scores", bound=MethodScores)
 _NOTHING = ("", "-", "–", "—", "n/a", "nan")
@@ -134,13 +134,13 @@ def _means(rows: pandas.DataFrame, pictures: Pictures) -> pandas.DataFrame:
 
 
 def explain(
-    found: MethodScores, metrics: Sequence[TableMetric], score: Callable[[Sequence[TableMetric], bool], MethodScores]
+    found: MethodScores, metrics: Sequence[TableMetric], score: Callable[[Sequence[TableMetric]], MethodScores]
 ) -> pandas.DataFrame:
     """Return a trial of every change to the metrics whose published numbers differ.
 
     Args:
         found: Scores with published numbers.
-        score: Function that scores the images with given metrics; True drops alpha (transparency).
+        score: Function that scores the images with given metrics.
 
     Returns:
         Columns ``test_set``, ``method``, ``metric``, ``change``, ``value``, ``units`` (above the published number),
@@ -148,8 +148,6 @@ def explain(
     """
     assert found.expected is not None
     wrong = found.expected[~found.expected["agrees"]]
-    is_transparent = any(map(has_alpha, found.pictures.inputs))
-    sizes = sides(found.pictures.inputs)
     trials = [wrong.iloc[:0].assign(change="", value=math.nan, reason="")]
     for metric in metrics:
         label = metric.spec.label
@@ -157,14 +155,12 @@ def explain(
         if cells.empty or metric.spec.of_sets:
             continue
         metric = replace(metric, built=found.built[label])
-        no_alpha = metric if is_transparent else replace(metric, built="no image has transparency")
-        for drop_alpha, changes in ((False, _changes(metric, sizes)), (True, [("alpha dropped", no_alpha)])):
-            asked = {name: replace(m, spec=replace(m.spec, label=f"{label} ({name})")) for name, m in changes}
-            other = score([*asked.values()], drop_alpha)  # reads each image once for all changes
-            for change, each in asked.items():
-                means = [other.mean(cell.test_set, each.spec.label, cell.method) for cell in cells.itertuples()]
-                reason = other.columns[each.spec.label].error
-                trials.append(cells.assign(change=change, value=means, reason=reason))
+        asked = {name: replace(m, spec=replace(m.spec, label=f"{label} ({name})")) for name, m in _changes(metric)}
+        other = score([*asked.values()])  # reads each image once for all changes
+        for change, each in asked.items():
+            means = [other.mean(cell.test_set, each.spec.label, cell.method) for cell in cells.itertuples()]
+            reason = other.columns[each.spec.label].error
+            trials.append(cells.assign(change=change, value=means, reason=reason))
     tried = add_units(pandas.concat(trials), "value")
     tried["verdict"] = tried["agrees"].map({True: "fits", False: "refuted"}).mask(tried["value"].isna(), "not tried")
     return tried[_COLUMNS]
@@ -182,7 +178,7 @@ def summarize(explained: pandas.DataFrame) -> list[str]:
     return lines
 
 
-def _changes(metric: TableMetric, sizes: set[int]) -> Iterator[tuple[str, TableMetric]]:
+def _changes(metric: TableMetric) -> Iterator[tuple[str, TableMetric]]:
     spec, view = metric.spec, metric.view
     kept = {key: value for key, value in spec.options.items() if key in _WEIGHTS}
     for variants in map(parse_names, _VARIANTS):
@@ -195,8 +191,6 @@ def _changes(metric: TableMetric, sizes: set[int]) -> Iterator[tuple[str, TableM
         views += [View(square=512), View(center=224), View(center=512)]
     for each in views:
         if each != view:
-            is_same = sizes in ({each.square}, {each.center})  # a CLIP's scores depend on the batch in the last digits
-            same = View(center=512) if getattr(metric.built, "net", None) else WHOLE
-            yield each.words, replace(metric, view=same if is_same else each)
+            yield each.words, replace(metric, view=each)
     half = replace(metric, view=replace(view, autocast=True))
     yield "fp16 (autocast)", half if torch.cuda.is_available() else replace(metric, built="there is no CUDA here")

@@ -66,11 +66,11 @@ class MethodTable(MethodScores):
             lines = [r"\begin{itemize}", *(rf"\item {latex(line)}" for line in lines), r"\end{itemize}"]
         return "".join(f"{line}\n" for line in lines)
 
-    def save(self, folder: str | os.PathLike[str], *, report: bool = True, overwrite: bool = False) -> None:
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the tables, ``images.csv`` (every score), ``expect.csv``, ``explain.csv`` and ``report.html``.
 
         Args:
-            folder, report, overwrite: As for :meth:`~clipiqa_pyiqa.comparison.results.Comparison.save`.
+            folder, overwrite: As for :meth:`~clipiqa_pyiqa.comparison.results.Comparison.save`.
 
         Raises:
             OutputError: A file cannot be written, or exists.
@@ -83,8 +83,7 @@ class MethodTable(MethodScores):
             for name, frame in {"expect.csv": self.expected, "explain.csv": self.explained}.items():
                 if frame is not None:
                     write_text(folder / name, csv_table(frame))
-            if report:
-                write_text(folder / "report.html", report_page(self, _tables(self), self.describe().splitlines()))
+            write_text(folder / "report.html", report_page(self, _tables(self), self.describe().splitlines()))
 
 
 def _tables(found: MethodScores) -> list[Table]:
