@@ -120,10 +120,10 @@ setup(
             *("sphinx>=8", "furo>=2024.8", "myst-parser>=4"),
             *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "torchmetrics>=1.4"),
         ],
+        "pipelines": ["datasets>=4", "ray[data]>=2.60", "webdataset>=1.0", "daft>=0.7"],  # the recipes of docs/scale.md
         "test": [
             *("pytest>=8", "pytest-xdist>=3.5", "hypothesis", "setuptools>=70.1,<82"),
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.4"),
-            *("moto[server]>=5", "s3fs>=2024.6.1"),  # an object store on the loopback
             *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),
             *("scikit-image", "PyWavelets"),  # the methods' table and its example
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .maps.photos import draw_maps
     from .metric import CLIPIQA
     from .ranking.folder_ranking import rank
+    from .scoring.in_memory import Scorer, score_images
     from .scoring.score import score_paths
     from .scoring.shards.filtered import filter_shards
     from .scoring.shards.run import score_sources
@@ -37,6 +39,7 @@ __all__ = [
     "CLIPIQALoss",
     "ImageError",
     "PromptError",
+    "Scorer",
     "WeightsError",
     "__version__",
     "agreement",
@@ -52,6 +55,7 @@ __all__ = [
     "pairs",
     "radar",
     "rank",
+    "score_images",
     "score_paths",
     "score_sources",
     "search_prompts",
@@ -64,6 +68,7 @@ __all__ = [
 _MODULES = {  # each is imported at its first use, since importing torch takes long
     "CLIPIQA": "metric",
     "CLIPIQALoss": "loss",
+    "Scorer": "scoring.in_memory",
     "agreement": "experiments.user_agreement",
     "compare": "comparison.compare",
     "demo": "experiments.demonstration",
@@ -76,6 +81,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "pairs": "experiments.image_pairs",
     "radar": "experiments.radar_chart",
     "rank": "ranking.folder_ranking",
+    "score_images": "scoring.in_memory",
     "score_paths": "scoring.score",
     "score_sources": "scoring.shards.run",
     "search_prompts": "learning.word_search",
@@ -98,8 +104,11 @@ if not TYPE_CHECKING:  # keeps type checkers from accepting unknown attributes
 def is_active() -> bool:
     """Return whether ``pyiqa.create_metric('clipiqa')`` builds this package's class.
 
-    The answer is False if ``CLIPIQA_PYIQA_BUILTIN`` is set, or if the package is importable but not installed.
+    The answer is False if ``CLIPIQA_PYIQA_BUILTIN`` is set, if the package is importable but not installed, or if
+    pyiqa is not installed.
     """
+    if find_spec("pyiqa") is None:
+        return False
     from pyiqa.utils.registry import ARCH_REGISTRY
 
     return "CLIPIQA" in ARCH_REGISTRY and ARCH_REGISTRY.get("CLIPIQA").__module__.startswith(f"{__name__}.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -58,11 +60,14 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
         raise CLIPIQAError(f"{option} must be one of {known}; got {shown(value)}.") from None
 
 
+def is_factory(metric: Any) -> bool:
+    """Return whether this is a function or a class that makes a metric."""
+    return isinstance(metric, type | FunctionType | partial)
+
+
 def net_of(metric: Any) -> Any:
     """Return a metric's net; if a function is given, it makes the metric. Raise ``CLIPIQAError`` for other objects."""
-    is_made = isinstance(metric, nn.Module) or hasattr(metric, "encode_image") or hasattr(metric, "net")
-    if not is_made and callable(metric):
-        metric = metric()
+    metric = metric() if is_factory(metric) else metric
     net = getattr(metric, "net", metric)
     if isinstance(net, type):
         raise CLIPIQAError(f"metric must be an object; got the class {net.__name__}: call it, {net.__name__}(...).")
@@ -200,7 +205,7 @@ class CLIPIQA(nn.Module):
             **options: options of :func:`~clipiqa_pyiqa.score_paths`; default device is the metric's.
 
         Returns:
-            A row for each image, with index ``path``, a column for each question, and a column ``error``: the reason
+            A row for each image, with index ``path``, a column for each question, ``flag``, and ``error``: the reason
             for a missing score, else ``''``.
 
         Raises:
@@ -211,18 +216,12 @@ class CLIPIQA(nn.Module):
             >>> CLIPIQA(backbone="mini").score_files("no-such-photo.jpg")["error"].tolist()
             ["'no-such-photo.jpg' does not exist."]
         """
-        import pandas
-
         from . import score_paths  # imported here, since scoring imports this module
 
-        run = score_paths(self, paths, prompts, **{"device": self._device, **options})
-        rows = list(run)
-        if not rows:
+        frame = score_paths(self, paths, prompts, **{"device": self._device, **options}).frame()
+        if frame.empty:
             raise ImageError("paths must name images; got none: pass files, folders or globs.")
-        missing = (float("nan"),) * len(run.header.columns)
-        index = pandas.Index([row.path for row in rows], name="path", dtype=object)
-        frame = pandas.DataFrame([row.scores or missing for row in rows], index, list(run.header.columns), float)
-        return frame.assign(error=[row.error for row in rows])
+        return frame
 
     @checked
     def load_prompts(self, path: str | Path) -> None:

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import WeightsError
+from .convolution import Convolution
 from .device import FrozenTensors, Part
-from .frozen import idle_dilation
 from .gradient import CPU_SHARED_PIXELS, is_traced, recomputed
 from .readout import Moments, Readout, of_image, of_places, with_neighbours
 from .strips import cut
@@ -59,19 +59,19 @@ class EfficientNet:
             raise ValueError("it has fewer tensors than its architecture has blocks")
         strides = [stride if i == 0 else 1 for count, _, stride, *_ in architecture["stages"] for i in range(count)]
 
-        def load(name: str, stride: int = 1) -> Convolution:
+        def load(name: str, stride: int = 1, activation: str = "relu6") -> SameConv:
             weight, bias = (
                 checkpoint[f"visual.{name}.{part}"].to(self.dtype).to(self.device, self.working)
                 for part in ("weight", "bias")
             )
-            return Convolution(weight, bias, stride)
+            return SameConv(weight, bias, stride, activation)
 
         self.stem = InvertedBottleneck(None, load("stem", 2), None)
         self.blocks = [
             InvertedBottleneck(
                 load(f"blocks.{index}.expand") if f"visual.blocks.{index}.expand.weight" in checkpoint else None,
                 load(f"blocks.{index}.depthwise", stride),
-                load(f"blocks.{index}.project"),
+                load(f"blocks.{index}.project", activation="none"),
             )
             for index, stride in enumerate(strides)
         ]
@@ -81,7 +81,7 @@ class EfficientNet:
         self.readout = Readout(tensors)
         self.eps = float(architecture["statistics_eps"])  # added to each variance before the logarithm
         means = tensors.widened("visual.statistics.mean").chunk(2)[0]
-        stages = len(means) - len(self.head.weight)
+        stages = len(means) - self.head.out_channels
         self.centres = F.pad(means[:stages], (0, 2 * len(means) - stages))
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
@@ -120,30 +120,29 @@ class EfficientNet:
         for block in self.blocks:
             x = block(x)
             yield x
-        yield recomputed(lambda x: relu6(self.head(x)), x)
+        yield recomputed(self.head, x)
 
 
-class Convolution:
+class SameConv(Convolution):
     """A frozen convolution with TensorFlow's padding, depthwise if its weight has one input channel.
 
     With stride 2 the caller drops the first ``surplus`` rows and columns of the output.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, stride: int):
-        self.weight, self.bias, self.stride = weight.contiguous(memory_format=torch.channels_last), bias, stride
-        self.groups = weight.shape[0] if weight.shape[1] == 1 else 1
-        self.kernel, self.surplus = weight.shape[-1], stride - 1
+    def __init__(self, weight: Tensor, bias: Tensor, stride: int, activation: str):
+        super().__init__(weight, bias, stride, weight.shape[0] if weight.shape[1] == 1 else 1, activation)
+        self.surplus = stride - 1
         self.before = (self.kernel - stride) // 2
+        self.padding = self.before + self.surplus * stride
 
     def __call__(self, x: Tensor) -> Tensor:
-        padding, dilation = self.before + self.surplus * self.stride, idle_dilation(x, self.weight)
-        return F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
+        return self.convolve(x, (self.padding, self.padding))
 
 
 class InvertedBottleneck:
     """1×1 expansion, ReLU6, k×k convolution, ReLU6, 1×1 projection; a shortcut if the shape stays the same."""
 
-    def __init__(self, expand: Convolution | None, spatial: Convolution, project: Convolution | None):
+    def __init__(self, expand: SameConv | None, spatial: SameConv, project: SameConv | None):
         self.expand, self.spatial, self.project = expand, spatial, project
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -152,7 +151,7 @@ class InvertedBottleneck:
         if not is_traced():
             rows = (x.shape[2] + stride - 1) // stride
             places = x.shape[3] // stride if self.expand is None else x.shape[3] * stride  # in a row of the widest map
-            row_bytes = places * len(self.spatial.weight) * x.element_size()
+            row_bytes = places * self.spatial.out_channels * x.element_size()
             bands = [(start, stop if stop < rows else None) for start, stop in cut(x, rows, row_bytes)]
         outputs = [recomputed(self._rows, x, start, stop) for start, stop in bands]
         return torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0]
@@ -164,17 +163,13 @@ class InvertedBottleneck:
         bottom = None if stop is None else (stop - 1) * spatial.stride - spatial.before + spatial.kernel
         y = crop(x, first * spatial.stride, bottom)
         if self.expand is not None:
-            y = relu6(self.expand(y))
-        y = relu6(crop(spatial(y), skip, None if stop is None else skip + stop - start, spatial.surplus))
+            y = self.expand(y)
+        y = crop(spatial(y), skip, None if stop is None else skip + stop - start, spatial.surplus)
         if self.project is not None:
             y = self.project(y)
         if spatial.stride > 1 or y.shape[1] != x.shape[1]:
             return y
         return y + x if is_traced() else y.add_(crop(x, start, stop))  # tracing takes long for operations in place
-
-
-def relu6(x: Tensor) -> Tensor:
-    return F.relu6(x, inplace=not (x.requires_grad or is_traced()))
 
 
 def crop(x: Tensor, start: int, stop: int | None, left: int = 0) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .convolution import Convolution, idle_dilation
 from .device import FrozenTensors
-from .gradient import is_traced
 
 Tape = list[Tensor]
 """Signs of ReLU outputs, packed by :func:`pack_signs`, in the order of the forward pass."""
@@ -17,46 +17,31 @@ Tape = list[Tensor]
 _GATHER = 0x0102040810204080  # multiplied by eight bytes of 0 or 1, it gives their bits in the highest byte
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-_HAS_ONEDNN = torch.backends.mkldnn.is_available()
-_ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch does not use oneDNN
-
 BATCH_NORM_EPS = 1e-5  # torch's default, with which every CLIP ResNet was trained
 
 
-class FrozenConv:
+class FrozenConv(Convolution):
     """A frozen convolution; BatchNorm is folded into it in float64, and the result is rounded."""
 
-    def __init__(self, tensors: FrozenTensors, conv: str, norm: str, stride: int = 1):
+    def __init__(self, tensors: FrozenTensors, conv: str, norm: str, stride: int = 1, activation: str = "relu"):
         gamma, beta, mean, variance = (  # folded on the CPU, since not every device has float64
             tensors.raw[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
         )
         scale = gamma / (variance + BATCH_NORM_EPS).sqrt()
-        weight = tensors.raw[f"{conv}.weight"].double() * scale[:, None, None, None]
-        self.bias = tensors.rounded(beta - mean * scale)
-        self.weight = tensors.rounded(weight).contiguous(memory_format=torch.channels_last)
-        self.out_channels, self.in_channels = weight.shape[:2]
-        self.stride = stride
-        self.padding = self.weight.shape[-1] // 2 if stride < self.weight.shape[-1] else 0
+        weight = tensors.rounded(tensors.raw[f"{conv}.weight"].double() * scale[:, None, None, None])
+        super().__init__(weight, tensors.rounded(beta - mean * scale), stride, activation=activation)
+        self.padding = self.kernel // 2 if stride < self.kernel else 0
 
-    def __call__(self, x: Tensor, pad_rows: bool = True) -> Tensor:
-        padding = (self.padding if pad_rows else 0, self.padding)
-        return F.conv2d(x, self.weight, self.bias, self.stride, padding, idle_dilation(x, self.weight))
+    def __call__(self, x: Tensor, pad_rows: bool = True, plain: bool = False) -> Tensor:
+        return self.convolve(x, (self.padding if pad_rows else 0, self.padding), plain)
 
     def pull_back(self, grad: Tensor, size: tuple[int, int]) -> Tensor:
-        kernel = self.weight.shape[-1]
         surplus = [
-            full - ((part - 1) * self.stride - 2 * self.padding + kernel)
+            full - ((part - 1) * self.stride - 2 * self.padding + self.kernel)
             for full, part in zip(size, grad.shape[-2:], strict=True)
         ]
-        dilation = idle_dilation(grad, self.weight)
+        dilation = idle_dilation(grad, self.kernel)
         return F.conv_transpose2d(grad, self.weight, None, self.stride, self.padding, surplus, 1, dilation)
-
-
-def idle_dilation(x: Tensor, weight: Tensor) -> int:
-    """Return the dilation: 2 for a 1×1 kernel that torch computes faster if dilated, else 1."""
-    if weight.shape[-1] > 1 or x.dtype != torch.float32 or x.device.type != "cpu" or torch.get_num_threads() > 1:
-        return 1
-    return 2 if _HAS_ONEDNN and not is_traced() and (len(x) > 1 or x.numel() > _ONEDNN_FROM) else 1
 
 
 def avg_pool(x: Tensor, stride: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache, partial, wraps
 from typing import Any, ParamSpec, TypeVar
@@ -12,10 +12,14 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import CLIPIQAError
+
+try:
+    from torch.utils._python_dispatch import _disable_current_modes
+except ImportError:  # a private name, which only calls inside of another library's mode need
+    _disable_current_modes = nullcontext  # type: ignore[assignment]
 
 GPU_GROUP_PIXELS = 1 << 22
 """Pixels per group on a GPU: sixteen images of 512×512. The value was not measured on a GPU."""

@@ -37,7 +37,7 @@ def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
     centre = mean.detach()  # differences are taken from this constant
     square = F.mse_loss(x, centre.expand_as(x), reduction="none").mean(axes)
     mean = mean.squeeze(axes)
-    return mean, square - (mean - mean.detach()).square()
+    return mean, square - (mean - mean.detach()).square() if mean.requires_grad or is_traced() else square
 
 
 def wide(x: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class Readout:
             self.layers.append((weight, bias, bool(self.layers) and name == "proj"))
 
     def __call__(self, statistics: Tensor) -> Tensor:
-        if len(statistics) > 1 and statistics.device.type == "cpu" and not is_traced():
+        if not is_traced() and len(statistics) > 1 and statistics.device.type == "cpu":
             return torch.cat([self(image) for image in statistics.split(1)])  # sums depend on the number of rows
         x = statistics.movedim(1, -1)
         for weight, bias, after_relu in self.layers:

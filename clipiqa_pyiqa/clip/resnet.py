@@ -138,7 +138,7 @@ class Stem:
 
     def plain(self, x: Tensor) -> Tensor:
         for conv in self.convs:
-            x = conv(x).relu()
+            x = conv(x)
         return F.avg_pool2d(x, 2)
 
     def _strip(self, x: Tensor, start: int, stop: int, signs: list[RowMap] | None) -> Tensor:
@@ -151,7 +151,7 @@ class Stem:
                 top, bottom = max(first - halo, 0), min(last + halo, half)
                 x = take_rows(x, conv.stride * top - 1 - low, conv.stride * (bottom - 1) + 2 - low)
                 low = top
-            x = conv(x, pad_rows=is_whole).relu_()
+            x = conv(x, is_whole, signs is not None)
             if signs is not None:
                 signs[index].append(pack_signs(x[:, :, first - low : last - low]))
         return F.avg_pool2d(x, 2)
@@ -188,11 +188,10 @@ class Bottleneck:
     """1×1, 3×3 and 1×1 convolutions beside a shortcut; the stride is average pooling after the second convolution."""
 
     def __init__(self, tensors: FrozenTensors, name: str, stride: int):
-        self.reduce, self.spatial, self.expand = (
-            FrozenConv(tensors, f"{name}.conv{i}", f"{name}.bn{i}") for i in (1, 2, 3)
-        )
+        self.reduce, self.spatial = (FrozenConv(tensors, f"{name}.conv{i}", f"{name}.bn{i}") for i in (1, 2))
+        self.expand = FrozenConv(tensors, f"{name}.conv3", f"{name}.bn3", activation="none")
         self.shortcut = (
-            FrozenConv(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
+            FrozenConv(tensors, f"{name}.downsample.0", f"{name}.downsample.1", activation="none")
             if f"{name}.downsample.0.weight" in tensors.raw
             else None
         )
@@ -203,6 +202,7 @@ class Bottleneck:
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
         """Return the output; ``x`` is overwritten unless the shortcut has a convolution."""
+        plain = tape is not None
         height, width = x.shape[-2:]
         rows, _ = self.out_size((height, width))
         row_bytes = self.stride * width * max(x.shape[1], self.expand.out_channels) * x.element_size()
@@ -211,25 +211,25 @@ class Bottleneck:
         done, above = 0, None  # number of rows of x that passed `reduce`, and its last two rows of output
         for start, stop in strips:
             first, last = start * self.stride, height if stop == rows else stop * self.stride
-            reduced = self.reduce(x[:, :, done : last + 1]).relu_()
+            reduced = self.reduce(x[:, :, done : last + 1], plain=plain)
             done = last + 1
             if tape is not None:
                 signs[0].append(pack_signs(reduced))
             if len(strips) == 1:
-                y = self.spatial(reduced).relu_()
+                y = self.spatial(reduced, plain=plain)
             else:
                 zeros = torch.zeros_like(reduced[:, :, :1])
                 reduced = torch.cat([zeros if above is None else above, reduced, zeros[:, :, : stop == rows]], dim=2)
                 above = reduced[:, :, -2:].clone()
-                y = self.spatial(reduced, pad_rows=False).relu_()
+                y = self.spatial(reduced, False, plain)
             if tape is not None:
                 signs[1].append(pack_signs(y))
-            y = self.expand(avg_pool(y, self.stride))
+            y = self.expand(avg_pool(y, self.stride), plain=plain)
             identity = x[:, :, first:last]
             if self.shortcut is None:
                 y = identity.add_(y).relu_()
             else:
-                y = y.add_(self.shortcut(avg_pool(identity, self.stride))).relu_()
+                y = y.add_(self.shortcut(avg_pool(identity, self.stride), plain=plain)).relu_()
                 out.append(y)
             if tape is not None:
                 signs[2].append(pack_signs(y))
@@ -238,7 +238,7 @@ class Bottleneck:
         return x if self.shortcut is None else out.whole
 
     def plain(self, x: Tensor) -> Tensor:
-        y = self.spatial(self.reduce(x).relu()).relu()
+        y = self.spatial(self.reduce(x))
         y = self.expand(avg_pool(y, self.stride))
         return (y + (x if self.shortcut is None else self.shortcut(avg_pool(x, self.stride)))).relu()
 

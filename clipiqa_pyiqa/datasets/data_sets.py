@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image, ImageFile
 from torch import Tensor
 
-from ..errors import ImageError, Kind, counted, nearest, shown
+from ..errors import ImageError, Kind, counted, import_pyiqa, nearest, shown
 from ..errors.arguments import check_path
 from ..files.names import printable
 from ..files.yaml import check_keys
@@ -83,8 +83,6 @@ def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[Dat
 
 
 def _find(specification: Specification, data_root: str | Path | None) -> DataSet:
-    from pyiqa import get_dataset_info
-
     target, options = specification.target, dict(specification.options)
     if isinstance(target, DataSet):
         return target
@@ -96,7 +94,9 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
         path = Path(target).expanduser()
         pattern = glob.has_magic(str(path)) and not os.path.exists(path)
         name = str(target)
-        if name not in get_dataset_info() and (path.suffix.lower() == ".csv" or os.path.exists(path) or pattern):
+        if name not in import_pyiqa().get_dataset_info() and (
+            path.suffix.lower() == ".csv" or os.path.exists(path) or pattern
+        ):
             is_folder = os.path.isdir(path) or pattern
             options["folder" if is_folder else "csv"] = path
             label = label or printable(path.resolve().name if is_folder else path.stem)
@@ -141,9 +141,7 @@ def _our_set(label: str, options: dict[str, Any]) -> DataSet:
 
 
 def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | Path | None) -> DataSet:
-    from pyiqa import get_dataset_info
-
-    known, where = get_dataset_info(), f"data set {label!r}"
+    known, where = import_pyiqa().get_dataset_info(), f"data set {label!r}"
     usual = {"phase": "test", "name": label, **known.get(name, {})}
     used = {**usual, **options}
     if "type" not in used:
@@ -189,8 +187,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
 
 
 def _build(label: str, options: dict[str, Any]) -> Any:
-    from pyiqa.data import build_dataset
-
+    build_dataset = import_pyiqa(".data").build_dataset
     before = ImageFile.LOAD_TRUNCATED_IMAGES  # pyiqa may change this
     try:
         return build_dataset(options)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import counted, nearest
+from ..errors import counted, import_pyiqa, nearest
 from .csv_files import Columns, TableError, missing_images, read_scores
 from .ratings import rated_photos
 
@@ -120,9 +120,7 @@ def find_score_table(
     """
     found: dict[str, Any] = {"path": scores}
     if not (isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores)):
-        from pyiqa import get_dataset_info
-
-        known = get_dataset_info()
+        known = import_pyiqa().get_dataset_info()
         if scores not in known:
             raise TableError(
                 f"{scores!r} is neither a CSV file nor a data set of pyiqa's: {nearest(scores, sorted(known))}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 
 class Kind(str, Enum):
@@ -66,6 +69,13 @@ class ConfigError(CLIPIQAError):
 
 class OptionError(CLIPIQAError, TypeError):
     """An argument has a wrong type or value."""
+
+
+def import_pyiqa(module: str = "") -> Any:
+    """Return pyiqa, or a module of pyiqa; raise :class:`CLIPIQAError` if pyiqa is not installed."""
+    if find_spec("pyiqa") is None:
+        raise CLIPIQAError("this needs pyiqa, which is not installed: run `pip install pyiqa`.")
+    return import_module(f"pyiqa{module}")
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from contextvars import copy_context
 from typing import Protocol, TypeVar
 
 import torch
@@ -16,7 +18,7 @@ from torch import Tensor
 from ..errors import ImageError, Kind, is_out_of_memory
 from .memory import Room, Share, memory_limit, use_share
 
-BATCH_PIXELS = 8 * 1024 * 1024  # limit of a batch; a larger image is a batch alone
+BATCH_PIXELS = 8 * 1024 * 1024  # limit of a batch; a larger image is a batch alone, and alone takes all threads
 WAITING_PIXELS = 64 * 1024 * 1024  # limit of decoded images that wait for images of equal size: 192 MiB
 WAIT = 8  # an image waits for its batch to fill until this number of batches has been read
 
@@ -38,12 +40,22 @@ def default_workers() -> int:
     return min(8, os.cpu_count() or 1)
 
 
+def images_at_once(device: torch.device, count: int | None) -> int:
+    """Return how many of a run's ``count`` images (None: not known) are scored at once, each on a thread of its own.
+
+    On a CPU that is the number of torch's threads. 1 where images share batches or, being too few, the threads.
+    """
+    threads = torch.get_num_threads()
+    return threads if device.type == "cpu" and (count is None or count >= threads) else 1
+
+
 def prefetch(
     read: Callable[[Item], Decoded],
     items: Iterable[Item],
     workers: int | None = None,
     ahead: int | None = None,
     scoring: int = 0,
+    at_once: int = 1,
 ) -> Generator[tuple[Item, Decoded | ImageError], None, None]:
     """Yield each item, in order, with its decoded image or with the ``ImageError`` of reading.
 
@@ -53,6 +65,7 @@ def prefetch(
         workers: Number of threads; default :func:`default_workers`.
         ahead: Largest number of items to read ahead; default two per thread.
         scoring: Bytes that scoring takes per pixel.
+        at_once: Number of images that are scored at once.
     """
     workers = workers or default_workers()
     most = 2 * workers if ahead is None else ahead
@@ -70,7 +83,10 @@ def prefetch(
         yield item, future.result()
         share.give_back()
 
-    pool, room = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Room(memory_limit(), scoring)
+    pool, room = (
+        ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"),
+        Room(memory_limit(), scoring, at_once),
+    )
     coming: deque[tuple[Item, Future[Decoded | ImageError], Share]] = deque()
     try:
         for item in items:
@@ -93,6 +109,8 @@ def in_batches(
     *,
     batch_size: int = 8,
     apart: Callable[[Item], Hashable] | None = None,
+    at_once: int = 1,
+    scoring: int = 0,
 ) -> Generator[Result, None, None]:
     """Yield the result of ``work`` for each image, in order.
 
@@ -104,14 +122,18 @@ def in_batches(
         work: Returns a result for each item; the decoded images have equal size.
         failed: Returns the result of a failed item, or raises.
         batch_size: Largest number of images in a batch.
-        apart: Returns a key; the items of a batch share their key.
+        apart: Returns a key; the items of a batch share their key. A batch of one needs none.
+        at_once: Number of batches that ``work`` does at once, each in a thread with one thread of torch. Give 1 to do
+            them in the calling thread. An image of more than ``BATCH_PIXELS`` is always done there, and alone.
+        scoring: Bytes that ``work`` takes per pixel of an image.
     """
     waiting: dict[tuple[int, ...], list[tuple[int, Item, Decoded]]] = {}  # by shape; the oldest image's shape is first
     ready: dict[int, Result] = {}  # by number of the image
-    first, count, most_pixels = 0, 0, BATCH_PIXELS
+    running: dict[Future[list[Result | ImageError]], tuple[list[int], list[Item], list[Decoded]]] = {}
+    first, count, most_pixels, most_bytes = 0, 0, BATCH_PIXELS, memory_limit() // 2
     last: Hashable = None
 
-    def results(items: list[Item], decoded: list[Decoded]) -> list[Result]:
+    def attempt(items: list[Item], decoded: list[Decoded]) -> list[Result | ImageError]:
         nonlocal most_pixels
         try:
             return list(work(items, decoded))
@@ -129,29 +151,54 @@ def in_batches(
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         if len(items) == 1:
-            return [failed(items[0], decoded[0], problem)]
-        return [each for item, image in zip(items, decoded, strict=True) for each in results([item], [image])]
+            return [problem]
+        return [each for item, image in zip(items, decoded, strict=True) for each in attempt([item], [image])]
 
     def finish(shape: tuple[int, ...]) -> None:
-        numbers, items, decoded = zip(*waiting.pop(shape), strict=True)
-        ready.update(zip(numbers, results(list(items), list(decoded)), strict=True))
+        """Do a batch, or hand it to a thread."""
+        numbers, items, decoded = map(list, zip(*waiting.pop(shape), strict=True))
+        pixels = math.prod(shape[1:])
+        if pool is None or pixels > BATCH_PIXELS:
+            collect(everything=True)
+            keep(numbers, items, decoded, attempt(items, decoded))
+            return
+        while len(running) > at_once or (running and most_bytes < scoring * (busy() + pixels)):
+            collect()
+        running[pool.submit(copy_context().run, attempt, items, decoded)] = numbers, items, decoded
+
+    def busy() -> int:
+        return sum(math.prod(decoded[0].shape[1:]) for *_, decoded in running.values())
+
+    def collect(everything: bool = False) -> None:
+        """Wait for a batch in the threads, or for all, and keep the results."""
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                keep(*running.pop(future), future.result())
+            if not everything:
+                return
+
+    def keep(numbers: list[int], items: list[Item], decoded: list[Decoded], found: list[Result | ImageError]) -> None:
+        for number, item, image, result in zip(numbers, items, decoded, found, strict=True):
+            ready[number] = failed(item, image, result) if isinstance(result, ImageError) else result
 
     def leave(everything: bool = False) -> Iterator[Result]:
         """Yield ready results; work on the first image if it has waited long enough."""
         nonlocal first
-        while waiting or ready:
+        while waiting or ready or running:
             pixels = sum(math.prod(shape[1:]) * len(batch) for shape, batch in waiting.items())
             if first in ready:
                 yield ready.pop(first)
                 first += 1
-            elif everything or count - first > WAIT * batch_size or pixels > WAITING_PIXELS:
+            elif waiting and (everything or count - first > WAIT * batch_size or pixels > WAITING_PIXELS):
                 finish(next(iter(waiting)))
+            elif everything or len(ready) > WAIT * batch_size * at_once:
+                collect()
             else:
                 return
 
-    with closing(images):
+    with closing(images), _threads(at_once) as pool:
         for item, image in images:
-            if apart is not None and (key := apart(item)) != last:
+            if apart is not None and batch_size > 1 and (key := apart(item)) != last:
                 yield from leave(everything=True)
                 last = key
             if isinstance(image, ImageError):
@@ -167,8 +214,34 @@ def in_batches(
         yield from leave(everything=True)
 
 
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor | None]:
+    """Yield threads that compute with one thread of torch each; None for a count of 1."""
+    if count == 1:
+        yield None
+        return
+    default, started = torch.get_num_threads(), threading.Barrier(count + 1)
+
+    def start() -> None:
+        torch.get_num_threads()  # a thread takes the default when it first asks, whatever it has set before
+        torch.set_num_threads(1)
+        started.wait()
+
+    pool = ThreadPoolExecutor(count, thread_name_prefix="clipiqa-score")
+    try:
+        for _ in range(count):
+            pool.submit(start)
+        started.wait()
+        torch.set_num_threads(default)  # what a thread sets is the default of later threads too
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def stacked(pixels: Sequence[Tensor], device: str | torch.device) -> Tensor:
     """Return images ``(3, H, W)``, uint8 or in [0, 1], as one fp32 batch ``(N, 3, H, W)`` in [0, 1]."""
+    if any(image.is_floating_point() for image in pixels):
+        pixels = [image if image.is_floating_point() else image.float().div_(255) for image in pixels]
     # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, as towers need it
     x = torch.stack([image.permute(1, 2, 0) for image in pixels]).permute(0, 3, 1, 2).to(device)
     return x.float().div_(255) if x.dtype == torch.uint8 else x.float()

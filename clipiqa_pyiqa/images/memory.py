@@ -60,12 +60,12 @@ def parse_size(text: str, name: str) -> int:
 class Room:
     """A semaphore of ``most`` bytes. If no byte is taken, one request may be larger.
 
-    Images that are read ahead leave bytes free for scoring, which takes ``scoring`` bytes per pixel.
+    Images that are read ahead leave bytes free for scoring ``at_once`` images, ``scoring`` bytes per pixel.
     """
 
-    def __init__(self, most: int, scoring: int = 0) -> None:
+    def __init__(self, most: int, scoring: int = 0, at_once: int = 1) -> None:
         self.most, self.used, self._is_closed = most, 0, False
-        self.scoring, self.largest = scoring, 0  # bytes per pixel, and for the largest image so far
+        self.scoring, self.at_once, self.largest = scoring, at_once, 0  # largest: bytes to score the largest so far
         self._changed = threading.Condition()
 
     def take(self, size: int, spare: int = 0, is_urgent: Callable[[], bool] = lambda: False) -> bool:
@@ -97,8 +97,11 @@ class Share:
         self.room, self.size, self.is_next = room, 0, False
 
     def take(self, size: int, scoring: int) -> None:
-        self.room.largest = max(self.room.largest, scoring)
-        self.room.take(size, self.room.largest, lambda: self.is_next)
+        room = self.room
+        room.largest = max(room.largest, scoring)
+        # several images that are scored at once take at most half; a single one may take more
+        together = min(room.at_once * room.largest, room.most // 2)
+        room.take(size, max(room.largest, together), lambda: self.is_next)
         self.size += size
 
     def hurry(self) -> None:

@@ -55,7 +55,7 @@ class ImageRecord:
 
     Attributes:
         path: The file, or the name of another source.
-        pixels: (3, H, W) uint8, RGB; a view of (H, W, 3) memory.
+        pixels: (3, H, W) RGB, uint8, or fp32 in [0, 1] for an image of floats; a view of (H, W, 3) memory.
         width, height: Size after orientation and before resizing.
         orientation: EXIF orientation in the file; 1 is upright or missing.
         converted: Conversion to 8-bit RGB, such as ``'grey->rgb'``, or ``''``.
@@ -97,7 +97,7 @@ def read_image(
     damaged: Damaged = SharedOptions.damaged,
     sha256: bool = False,
 ) -> ImageRecord:
-    """Return an image as 8-bit RGB.
+    """Return an image as 8-bit RGB; an image of floats in memory stays one of floats.
 
     Grey becomes three equal channels. Transparency is laid over white. CMYK is converted by PIL.
     16-bit samples keep the high byte. Only the first frame is read. Colour profiles are not applied.
@@ -118,11 +118,17 @@ def read_image(
     check_limits(max_side, max_pixels, damaged)
     source = FileSource(os.fspath(source)) if isinstance(source, str | os.PathLike) else source
     path = source.name
+    digest = damage = ""
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # pyiqa's data sets set this to True
     try:
-        data = source.read()
-        digest = hashlib.sha256(data).hexdigest() if sha256 else ""
-        rgb, orientation, converted, damage = _decode(path, data, min_side, max_side, max_pixels)
-        del data
+        if decoded := getattr(source, "decoded", None):  # an image in memory
+            rgb, converted, orientation = decoded()
+            _make_room(path, rgb.shape[1], rgb.shape[0], min_side, max_side, max_pixels)
+        else:
+            data = source.read()
+            digest = hashlib.sha256(data).hexdigest() if sha256 else ""
+            rgb, orientation, converted, damage = _decode(path, data, min_side, max_side, max_pixels)
+            del data
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -147,7 +153,7 @@ def read_image(
     scored = _limited(width, height, max_side, max_pixels)
     if scored != (width, height):
         _check_size(path, *scored, min_side, f"the image, shrunk from {width}×{height},")
-        rgb = np.array(Image.fromarray(rgb).resize(scored, Image.Resampling.LANCZOS))
+        rgb = _resized(rgb, scored)
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return ImageRecord(path, pixels, width, height, orientation, converted, digest)
 
@@ -156,24 +162,22 @@ def _decode(
     path: str, data: bytes, min_side: int, max_side: int | None, max_pixels: int | None
 ) -> tuple[Pixels, int, str, str]:
     """Return pixels, the orientation in the file, conversion and damage."""
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # pyiqa's data sets set this to True
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
-        _check_size(path, image.width, image.height, min_side)
-        set_aside(path, image.width, image.height, _limited(image.width, image.height, max_side, max_pixels))
+        _make_room(path, image.width, image.height, min_side, max_side, max_pixels)
         # Loading drops the depth, and turns a TIFF upright: take depth and orientation first. An MPO is not animated.
-        depth, is_animated = _depth(image), image.format != "MPO" and getattr(image, "is_animated", False)
-        orientation = _taken_orientation(path, image) if image.format == "TIFF" else 0
+        depth, is_animated = depth_of(image), image.format != "MPO" and getattr(image, "is_animated", False)
+        orientation = taken_orientation(path, image) if image.format == "TIFF" else 0
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, "")
         if pixels is None:
             image.load()
-        orientation = orientation or _taken_orientation(path, image)
+        orientation = orientation or taken_orientation(path, image)
         if pixels is not None and pixels.shape[2] == 3:
             rgb, converted = pixels, ""
         elif pixels is not None:
-            rgb, converted = _rgb_pixels(path, Image.fromarray(pixels[..., 0]), depth)
+            rgb, converted = rgb_pixels(path, Image.fromarray(pixels[..., 0]), depth)
         else:  # PIL gives a TIFF the size of the turned image; a copy has the size of its pixels
             is_turned = image.format == "TIFF" and orientation > 4
-            rgb, converted = _rgb_pixels(path, image.copy() if is_turned else image, depth)
+            rgb, converted = rgb_pixels(path, image.copy() if is_turned else image, depth)
         if is_animated:
             converted = f"{converted}; first frame".lstrip("; ")
         return rgb, orientation, converted, damage
@@ -187,6 +191,11 @@ def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged 
             raise ImageError(f"{name} must be at least {least}; got {value}.")
 
 
+def _make_room(path: str, width: int, height: int, min_side: int, max_side: int | None, max_pixels: int | None) -> None:
+    _check_size(path, width, height, min_side)
+    set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
+
+
 def _check_size(path: str, width: int, height: int, min_side: int, cause: str = "it") -> None:
     if min(width, height) < min_side:
         raise ImageError(
@@ -195,7 +204,7 @@ def _check_size(path: str, width: int, height: int, min_side: int, cause: str = 
         )
 
 
-def _taken_orientation(path: str, image: Image.Image) -> int:
+def taken_orientation(path: str, image: Image.Image) -> int:
     """Remove the orientation from an image's EXIF data, and return it; return 1 if it is missing or unknown."""
     try:
         value = image.getexif().pop(_ORIENTATION_TAG, 1)
@@ -205,13 +214,18 @@ def _taken_orientation(path: str, image: Image.Image) -> int:
     return value if value in _UPRIGHT else 1
 
 
-def _depth(image: Image.Image) -> int:
-    """Return the bits per sample, from PIL's name of the raw layout, such as 'RGB;16B'."""
+def depth_of(image: Image.Image) -> int:
+    """Return the bits per sample, from PIL's name of the raw layout, such as 'RGB;16B'; loading forgets the layout.
+
+    PIL's mode 'I' has 32 bits, but is also the mode of 16-bit PGM.
+    """
     layouts = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
+    if ";32" in layouts or (image.mode == "I" and not layouts):
+        return 32
     return 16 if ";16" in layouts else 12 if ";12" in layouts else 8
 
 
-def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
+def rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
     width, height = image.size
     rows, converted = max(1, STRIP // width), ""
     pixels = np.empty((height, width, 3), np.uint8)
@@ -224,7 +238,7 @@ def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]
 
 def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _from_deep_grey(path, image, shift=4 if depth == 12 else 8), f"{12 if depth == 12 else 16}-bit grey->rgb"
+        return _from_deep_grey(path, image, depth), f"{12 if depth == 12 else 16}-bit grey->rgb"
     kind = f"{depth}-bit " * (depth > 8) + _KINDS.get(image.mode, image.mode)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         rgba = image.convert("RGBA")
@@ -235,13 +249,20 @@ def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str
     return image.convert("RGB"), f"{kind}->rgb"
 
 
-def _from_deep_grey(path: str, image: Image.Image, shift: int) -> Image.Image:
+def _from_deep_grey(path: str, image: Image.Image, depth: int) -> Image.Image:
     samples = np.asarray(image)
-    if image.mode == "F" or samples.min() < 0 or samples.max() > 65535:
+    if image.mode == "F" or depth == 32 or samples.min() < 0:
         samples_kind = "floating-point" if image.mode == "F" else "32-bit"
         problem = f"has {samples_kind} samples, whose value of white is unknown; save the image with 8 or 16 bits"
         raise ImageError(problem, Kind.UNCLEAR_SCALE, path)
-    return Image.fromarray((samples >> shift).astype(np.uint8)).convert("RGB")
+    return Image.fromarray((samples >> (4 if depth == 12 else 8)).astype(np.uint8)).convert("RGB")
+
+
+def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    if rgb.dtype == np.uint8:
+        return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+    channels = [Image.fromarray(rgb[..., n]).resize(size, Image.Resampling.LANCZOS) for n in range(3)]
+    return np.stack(list(map(np.asarray, channels)), axis=-1).clip(0, 1)
 
 
 def _limited(width: int, height: int, max_side: int | None, max_pixels: int | None) -> tuple[int, int]:

@@ -18,7 +18,7 @@ class ImageSource(Protocol):
         """Name in rows and messages."""
 
     def read(self) -> bytes:
-        """Return all bytes, or raise ``ImageError``."""
+        """Return all bytes, or raise ``ImageError``; not called if ``decoded()`` returns the pixels."""
 
 
 MISSING = "missing"

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from ..errors import ImageError, Kind, counted, first_of
 from ..files.hashes import hashes_of, remember
 from ..files.journal import JournalFolder
 from ..files.writing import check_folder
-from ..images.batches import in_batches, prefetch, stacked
+from ..images.batches import images_at_once, in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA, scoring_bytes
 from .views import WHOLE, View
@@ -86,8 +85,12 @@ class FeatureStore:
         if say is not None:
             todo = f"{count:,} of {sum(map(len, views)):,} features to encode from {counted(len(missing), 'image')}"
             say(f"{name}: {todo}; features are stored in {self.folder}")
-        cost = scoring_bytes(self.metric, torch.device(device), "stages" if self.stages else "score")
-        read = prefetch(lambda item: read_image(item[1][0], sha256=True), missing.items(), workers, scoring=cost)
+        where = torch.device(device)
+        cost = scoring_bytes(self.metric, where, "stages" if self.stages else "score")
+        at_once = images_at_once(where, len(paths))
+        read = prefetch(
+            lambda item: read_image(item[1][0], sha256=True), missing.items(), workers, scoring=cost, at_once=at_once
+        )
 
         def decoded_views() -> Generator[tuple[tuple[str, str, str], Tensor], None, None]:
             with contextlib.closing(read) as images:
@@ -101,16 +104,17 @@ class FeatureStore:
 
         with tqdm(total=count, unit="feature", disable=True if say is None else None) as bar, contextlib.closing(store):
 
-            def work(keys: list[tuple[str, str, str]], pixels: list[Tensor]) -> list[None]:
+            def work(keys: list[tuple[str, str, str]], pixels: list[Tensor]) -> list[tuple[str, str, Tensor]]:
                 encode = self.metric.encode_stages if self.stages else self.metric.encode_image
                 with torch.no_grad():
                     encoded = encode(stacked(pixels, device)).float().cpu()
-                for (_, content, view), row in zip(keys, encoded, strict=True):
-                    store.add(content, view, Feature(base64.b64encode(row.numpy().tobytes()).decode()))
-                bar.update(len(keys))
-                return [None] * len(keys)
+                return [(*key[1:], row) for key, row in zip(keys, encoded, strict=True)]
 
-            deque(in_batches(decoded_views(), work, _raise), maxlen=0)
+            for content, view, row in in_batches(
+                decoded_views(), work, _raise, batch_size=1 if where.type == "cpu" else 8, at_once=at_once, scoring=cost
+            ):
+                store.add(content, view, Feature(base64.b64encode(row.numpy().tobytes()).decode()))
+                bar.update()
         keys = ((content, view.name) for content, wanted in zip(contents, views, strict=True) for view in wanted)
         data = b"".join(base64.b64decode(store.entries[content][view].data) for content, view in keys)
         return torch.from_numpy(np.frombuffer(data, np.float32).copy()).view(len(paths), len(views[0]), -1)

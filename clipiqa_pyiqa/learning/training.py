@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..datasets.mini_photos import look_for_mini_photos
 from ..datasets.score_table import ScoreTable, find_score_table
-from ..errors import CLIPIQAError, counted
+from ..errors import CLIPIQAError, counted, import_pyiqa
 from ..errors.arguments import SharedOptions, checked
 from ..files.locking import locked
 from ..files.names import csv_line
@@ -152,15 +152,14 @@ def train_context(
         targets: Scores in [0, 1], ``(N, 1)`` and ``(M, 1)``.
         metadata: Further metadata for the files of prompts.
     """
-    from pyiqa.losses import MSELoss, PLCCLoss
-
     learner = metric.prompt_learner
     assert learner is not None
     if len(targets) < recipe.batch_size:
         images = counted(len(targets), "training image")
         raise TrainingError(f"{images} cannot fill a batch of {recipe.batch_size}: use a smaller batch_size.")
     targets, val_features = targets.float().to(learner.ctx.device), val_features.to(learner.ctx.device)
-    criteria = [MSELoss(), *[PLCCLoss()] * recipe.plcc_loss]
+    losses = import_pyiqa(".losses")
+    criteria = [losses.MSELoss(), *[losses.PLCCLoss()] * recipe.plcc_loss]
     optimizer = (torch.optim.SGD if recipe.sgd else torch.optim.Adam)([learner.ctx], lr=recipe.lr)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.cosine_epochs)  # type: ignore[arg-type]
     run = _fingerprint(metric, recipe, learner.initial_ctx, learner.token_suffix, targets, val_features)
@@ -241,10 +240,10 @@ def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = F
 
 def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor) -> Scores:
     """Return SROCC, PLCC and KRCC for features ``(M, D)`` and targets ``(M, 1)``."""
-    from pyiqa.metrics.correlation_coefficient import calculate_krcc, calculate_plcc, calculate_srcc
+    theirs = import_pyiqa(".metrics.correlation_coefficient")
 
     with torch.no_grad():
         scores = metric.eval().score(features, aggregate="mean")
     pair = scores[:, 0].double().cpu().numpy(), targets[:, 0].double().cpu().numpy()
-    found = {"srocc": calculate_srcc(*pair), "plcc": calculate_plcc(*pair), "krcc": calculate_krcc(*pair)}
-    return {name: float(value) for name, value in found.items()}
+    found = {"srocc": theirs.calculate_srcc, "plcc": theirs.calculate_plcc, "krcc": theirs.calculate_krcc}
+    return {name: float(calculate(*pair)) for name, calculate in found.items()}

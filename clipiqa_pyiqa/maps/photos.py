@@ -14,7 +14,7 @@ import torch
 
 from ..errors import CLIPIQAError, ImageError, first_of
 from ..errors.arguments import SharedOptions, checked
-from ..images.batches import in_batches, prefetch, stacked
+from ..images.batches import images_at_once, in_batches, prefetch, stacked
 from ..images.reader import ImageRecord, check_limits, read_image
 from ..images.source import ImageSource, NoImage
 from ..metric import find_device, net_of, scoring_bytes
@@ -118,8 +118,11 @@ def draw_maps(
         return item.name, str(error) if record is None else f"{item.name!r} cannot be mapped: {error}"
 
     cost = max(scoring_bytes(net, device), math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
-    images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost)
-    with closing(in_batches(images, scored, failed, batch_size=batch_size)) as results:
+    at_once = images_at_once(device, len(sources))
+    images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost, at_once=at_once)
+    batch_size = 1 if device.type == "cpu" else batch_size
+    batches = in_batches(images, scored, failed, batch_size=batch_size, at_once=at_once, scoring=cost)
+    with closing(batches) as results:
         for result in results:
             if isinstance(result, PhotoMap):
                 found.maps.append(result)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, Kind, counted, is_out_of_memory
-from ..images.batches import WAIT, in_batches, prefetch, stacked
+from ..images.batches import WAIT, images_at_once, in_batches, prefetch, stacked
 from ..images.flags import flag
 from ..images.reader import MIN_SIDE, ImageRecord
 from ..metric import scoring_bytes
@@ -45,12 +45,23 @@ class Item(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """How a run scores; ``seed`` is set before each metric of pyiqa and each image."""
+    """How a run scores.
+
+    Attributes:
+        seed: Number that is set before each metric of pyiqa and each image.
+        count: Number of images that the run names, whether it scores them or not; None if shards hold them.
+    """
 
     device: torch.device
     batch_size: int = 8
     workers: int | None = None
     seed: int = 0
+    count: int | None = None
+
+    @property
+    def together(self) -> int:
+        """Largest number of images in a batch: 1 on a CPU, where a batch would not be faster."""
+        return 1 if self.device.type == "cpu" else self.batch_size
 
 
 @dataclass(slots=True)
@@ -93,7 +104,7 @@ def plan(
             earlier run has not come to the item. False, for a failure or a changed image, has it scored again alone.
         apart: Returns an item's block; by default, blocks depend on an item's place only.
     """
-    size, every = WAIT * options.batch_size, [True] * len(metrics.metrics)
+    size, every = WAIT * options.together, [True] * len(metrics.metrics)
 
     def block_of(numbered: tuple[int, Item]) -> Hashable:
         return numbered[0] // size if apart is None else apart(numbered[1])
@@ -105,7 +116,7 @@ def plan(
         group = [item for _, item in numbered]
         found = [list(each) if isinstance(each, Sequence) else [each] * len(every) for each in map(known, group)]
         is_broken = [
-            metric.net is not None and options.batch_size > 1 and any(each[place] is None for each in found)
+            metric.net is not None and options.together > 1 and any(each[place] is None for each in found)
             for place, metric in enumerate(metrics.metrics)
         ]
         for item, each in zip(group, found, strict=True):
@@ -117,7 +128,8 @@ def plan(
 def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> Generator[Row, None, None]:
     """Yield a row for each task, in order."""
     cost = max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0)
-    images = prefetch(Task.load, tasks, options.workers, scoring=cost)
+    at_once = images_at_once(options.device, options.count) if metrics.groups else 1
+    images = prefetch(Task.load, tasks, options.workers, scoring=cost, at_once=at_once)
 
     def score(tasks: list[Task], records: list[ImageRecord]) -> list[_Done]:
         answers: list[list[Answer | None]] = [[None] * len(metrics.metrics) for _ in tasks]
@@ -131,8 +143,14 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
         flags = [flag(pixels) if min(x.shape[2:]) >= MIN_SIDE else "" for pixels in x]
         return list(map(_Done, tasks, records, answers, flags))
 
-    batch_size = options.batch_size if metrics.groups else 1
-    with closing(in_batches(images, score, _Done, batch_size=batch_size, apart=lambda task: task.block)) as results:
+    batches = in_batches(
+        *(images, score, _Done),
+        batch_size=options.together if metrics.groups else 1,
+        apart=lambda task: task.block,
+        at_once=at_once,
+        scoring=cost,
+    )
+    with closing(batches) as results:
         for done in results:  # in the main thread, where metrics of pyiqa run
             if metrics.foreign and done.record is not None and isinstance(done.answers, list):
                 with kept_random_state():

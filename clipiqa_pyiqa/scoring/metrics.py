@@ -23,7 +23,7 @@ import torch
 
 from ..datasets.published_correlations import ENSEMBLE, variant
 from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications
-from ..errors import CLIPIQAError, nearest, shown
+from ..errors import CLIPIQAError, import_pyiqa, nearest, shown
 from ..family import MEMBERS, create_member
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
@@ -41,6 +41,7 @@ _ENTRY: dict[str, tuple[type, ...]] = {
     "score_range": (str,),
 }
 _ONCE = "once-"  # the beginning of the state of a mere function
+_DIRECT = ("clipiqa", *PUBLISHED, *MEMBERS)  # are built without pyiqa
 _OF_SETS = ("FID", "InceptionScore")  # their mode in pyiqa is NR, but they rate a set of images
 log = logging.getLogger("clipiqa_pyiqa")
 
@@ -216,7 +217,7 @@ def metric_set(
 
 
 def _is_built_directly(spec: MetricSpec) -> bool:
-    return spec.made is None and spec.name in ("clipiqa", *PUBLISHED, *MEMBERS)
+    return spec.made is None and spec.name in _DIRECT
 
 
 def _is_clip(net: Any) -> bool:
@@ -289,13 +290,9 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0, directly
         elif score is None and directly and _is_built_directly(spec):
             score = _create(spec.name, dict(spec.options)).to(device).eval()
         elif score is None and spec.name:
-            import pyiqa
-
-            score = pyiqa.create_metric(spec.name, device=device, **spec.options)
+            score = import_pyiqa().create_metric(spec.name, device=device, **spec.options)
         elif score is None:
-            from pyiqa.archs import build_network
-
-            score = build_network(dict(spec.options)).to(device).eval()
+            score = import_pyiqa(".archs").build_network(dict(spec.options)).to(device).eval()
     net, columns = getattr(score, "net", score), (spec.label,)
     if isinstance(net, CLIPIQA):
         return BuiltMetric(spec, score, net, net.provenance(), _published_name(spec, net), columns)
@@ -363,9 +360,8 @@ def _missing_file(error: BaseException) -> str:
 
 def _is_ours(kind: str) -> bool:
     # with CLIPIQA_PYIQA_BUILTIN set, pyiqa builds its own class
-    from pyiqa.utils.registry import ARCH_REGISTRY
-
-    return kind == "CLIPIQA" and ARCH_REGISTRY.get(kind).__module__.startswith("clipiqa_pyiqa.")
+    registry = import_pyiqa(".utils.registry").ARCH_REGISTRY
+    return kind == "CLIPIQA" and registry.get(kind).__module__.startswith("clipiqa_pyiqa.")
 
 
 def _find(specification: Specification) -> MetricSpec:
@@ -383,7 +379,8 @@ def _find(specification: Specification) -> MetricSpec:
         if "metric" not in entry and name not in known and (entry.get("metric_opts") or {}).get("type"):
             name = ""
     name = {each.lower(): each for each in known}.get(name.lower(), name)
-    if name and name not in known:
+    if name and name not in known and name not in _DIRECT:
+        import_pyiqa()
         raise CompareError(f"unknown metric {name!r}: {nearest(name, known)}")
     options, defaults = entry.get("metric_opts") or {}, known.get(name, {})
     config = {**defaults, **{key: value for key, value in entry.items() if value is not None}}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -29,6 +31,7 @@ from .result_files import Earlier, FileWriter, Output, ResultWriter, format_of, 
 from .rows import Header, Row, printable
 
 if TYPE_CHECKING:
+    import pandas
     from typing_extensions import Unpack
 
 _LIMITS = ("apply_exif", "max_side", "max_pixels", "damaged")
@@ -145,6 +148,16 @@ class ScoringRun(Iterator[Row]):
         """Stop the run; ``resume`` continues the run."""
         self._rows.close()
 
+    def frame(self) -> pandas.DataFrame:
+        """Return the rows with index ``path``, a column for each question (NaN: no score), ``flag`` and ``error``."""
+        import pandas
+
+        rows, columns = list(self), list(self.header.columns)
+        index = pandas.Index([row.path for row in rows], name="path", dtype=object)
+        scores = [row.scores or (math.nan,) * len(columns) for row in rows]
+        frame = pandas.DataFrame(scores, index, columns, float)
+        return frame.assign(flag=[row.flag for row in rows], error=[row.error for row in rows])
+
 
 @checked
 def score_paths(
@@ -186,6 +199,9 @@ def score_paths(
     work = Work(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
     header = work.header
     if out is None:
+        if not isinstance(paths, Iterator):
+            found = find_shards(paths)
+            work.options, paths = replace(work.options, count=found.count), found.items
         return started(header, work.rows(sources_of(paths)))
     if not isinstance(out, Output):
         out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
@@ -198,6 +214,7 @@ def score_paths(
         tasks = list(tasks) if writer.earlier else tasks
         todo = [task.item for task in tasks] if isinstance(tasks, list) else found.items
         names, writer.earlier.kept = tuple(printable(item.name) for item in todo), len(found.items) - len(todo)
+    work.options = replace(work.options, count=found.count)
     return started(header, score_items(tasks, work.metrics, work.options), writer, names)
 
 
@@ -223,11 +240,12 @@ def provenance(metrics: MetricSet, device: torch.device, **limits: Any) -> dict[
     record = metrics.provenance()
     if device.type != "cpu":
         record.pop("cpu_arithmetic", None)
+    packages = ("pyiqa", "torch", "open_clip_torch", "pillow")
     return {
         **record,
         **{name: limits.get(name, getattr(SharedOptions, name)) for name in _LIMITS},
         "device": device_name(device),
-        "versions": {package: version(package) for package in ("pyiqa", "torch", "open_clip_torch", "pillow")},
+        "versions": {name: version(name) for name in packages if name != "pyiqa" or find_spec(name)},
     }
 
 

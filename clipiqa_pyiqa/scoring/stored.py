@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -51,7 +51,7 @@ def score_missing(
     title: str, items: Sequence[Item], metrics: MetricSet, store: ScoreStore, options: Options, progress: Progress
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Write the scores that the store lacks; return each image's key, and why images cannot be read, by name."""
-    keys, unread = dict[str, str](), dict[str, str]()
+    keys, unread, options = dict[str, str](), dict[str, str](), replace(options, count=len(items))
     names = {name.partition("#")[2] for entries in store.entries.values() for name in entries}
 
     def known(item: Item) -> list[bool | None]:

@@ -54,6 +54,11 @@ class Found:
         return all(isinstance(item, NoImage) or item.name in self.problems for item in self.items)
 
     @property
+    def count(self) -> int | None:
+        """The number of images; None if shards hold them."""
+        return None if self.has_shards else len(self.items)
+
+    @property
     def has_shards(self) -> bool:
         return any(isinstance(item, Shard) for item in self.items)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from ..errors import WeightsError
+from ..errors import WeightsError, import_pyiqa
 from .checkpoint import first_bytes, load_pickled
 
 _NO_PICKLE = (b"MATLAB 5.0", b"MATLAB 7.3", b"\x89HDF")  # formats of scipy and h5py, which execute no code
@@ -17,8 +17,7 @@ _WAY_OUT = "pass trust_weights if you trust the author of the file"
 
 def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:
     """Raise ``WeightsError`` if a metric's options name files or URLs that could run code."""
-    from pyiqa.archs.arch_util import get_url_from_name
-
+    get_url_from_name = import_pyiqa(".archs.arch_util").get_url_from_name
     for value in () if trust_weights else _texts(options):
         path = Path(value).expanduser()
         if "://" in value:

@@ -54,7 +54,7 @@ def outcome(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
             rows = [line for line in file if not line.startswith("#")]
         found += [(path.name, {**row, "error": bool(row.get("error")), "stamp": ""}) for row in csv.DictReader(rows)]
     verdict = json.loads((folder / "gated/gate.json").read_text())
-    return [*found, [question["verdict"] for question in verdict["questions"]]]
+    return [*found, [question["verdict"] for question in verdict["columns"]]]
 
 
 def test_commands_do_the_same_with_noise_in_place_of_messages(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,9 @@ import torch
 from torch import Tensor
 
 from clipiqa_pyiqa.errors import ImageError
-from clipiqa_pyiqa.images.batches import in_batches, prefetch, stacked
+from clipiqa_pyiqa.images import batches
+from clipiqa_pyiqa.images.batches import images_at_once, in_batches, prefetch, stacked
+from clipiqa_pyiqa.images.memory import limit_memory
 from clipiqa_pyiqa.images.reader import read_image
 
 pytestmark = pytest.mark.quick
@@ -65,6 +70,20 @@ def test_a_batch_that_is_refused_is_tried_one_by_one() -> None:
     assert work.batches == [[0, 2, 3], [0], [2], [3], [1]]
 
 
+def test_a_batch_without_memory_is_tried_one_by_one_and_later_batches_are_smaller() -> None:
+    sizes = []
+
+    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+        sizes.append(len(numbers))
+        if len(numbers) > 5:
+            raise MemoryError
+        return numbers
+
+    images = prefetch(lambda number: torch.zeros(3, 8, 8), range(32))
+    assert list(in_batches(images, work, failed, batch_size=8)) == [*range(32)]
+    assert sizes == [8] + [1] * 8 + [4] * 6  # once is enough to learn from
+
+
 def test_whoever_ends_early_ends_what_it_reads_from() -> None:
     ended = []
 
@@ -98,3 +117,79 @@ def test_what_is_hashed_is_what_is_decoded() -> None:
     assert source.reads == 1 and record.path == "changing"
     assert record.sha256 == hashlib.sha256(PHOTO.read_bytes() + bytes(1)).hexdigest()
     assert torch.equal(record.pixels, read_image(PHOTO).pixels) and read_image(PHOTO).sha256 == ""
+
+
+def test_images_at_once_come_in_order_each_on_a_thread_with_one_thread_of_torch() -> None:
+    both, names, threads = threading.Barrier(2), set(), torch.get_num_threads()
+    question = ContextVar("question", default="")
+    question.set("asked")
+
+    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+        both.wait(10)  # passes only while two are at work
+        assert torch.get_num_threads() == 1 and question.get() == "asked"
+        names.add(threading.current_thread().name)
+        return [int(image[0, 0, 0]) for image in images]
+
+    images = prefetch(read, [0, 1, 4, 2, 3], scoring=1, at_once=2)
+    results = in_batches(images, work, failed, batch_size=1, at_once=2, scoring=1)
+    assert next(results) == 0
+    with ThreadPoolExecutor(1) as later:  # a worker's number of threads is nobody else's default
+        assert later.submit(torch.get_num_threads).result() == torch.get_num_threads() == threads
+    assert list(results) == [1, "4 unread: no such image.", 2, 3]
+    assert len(names) == 2 and not any(each.name in names for each in threading.enumerate())
+
+
+def test_a_large_image_has_the_calling_thread_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "BATCH_PIXELS", 8 * 8)
+    seen = {}
+
+    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+        seen[numbers[0]] = threading.current_thread() is threading.main_thread()
+        return numbers
+
+    assert list(in_batches(prefetch(read, range(4)), work, failed, batch_size=1, at_once=2)) == [0, 1, 2, 3]
+    assert seen == {0: False, 1: True, 2: False, 3: False}
+
+
+def test_images_that_need_more_memory_together_than_there_is_come_one_after_another() -> None:
+    busy = threading.Lock()
+
+    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+        assert busy.acquire(blocking=False)
+        time.sleep(0.01)
+        busy.release()
+        return numbers
+
+    limit_memory(1_000_000)
+    try:
+        results = in_batches(prefetch(read, [0, 2, 3, 6]), work, failed, batch_size=1, at_once=3, scoring=4000)
+        assert list(results) == [0, 2, 3, 6]  # 256 kB each, and half of the memory is for scoring
+    finally:
+        limit_memory(None)
+
+
+def test_an_error_of_a_thread_is_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+        if numbers == [2]:
+            raise ImageError("not this one.")
+        if numbers == [5]:
+            raise KeyError
+        return numbers
+
+    results = in_batches(prefetch(read, range(10)), work, failed, batch_size=1, at_once=2)
+    found = []
+    with pytest.raises(KeyError):
+        found.extend(iter(lambda: next(results), None))
+    assert not [each for each in threading.enumerate() if each.name.startswith("clipiqa-")]
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "expected"), [("cpu", 3, 3), ("cpu", 2, 1), ("cpu", None, 3), ("cuda", 9, 1)]
+)
+def test_how_many_images_are_scored_at_once(device: str, count: int | None, expected: int) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert images_at_once(torch.device(device), count) == expected
+    finally:
+        torch.set_num_threads(threads)

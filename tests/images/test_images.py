@@ -157,6 +157,20 @@ class TestConversions:
         with pytest.raises(ImageError, match=f"{what} samples.*8 or 16 bits"):
             read_image(saved(samples, "raw.tiff"))
 
+    @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+    @pytest.mark.parametrize("dtype", [np.int32, np.uint32])
+    def test_32_bit_samples_are_refused_even_if_16_bits_hold_them(
+        self, saved: Write, dtype: Any, compression: Any
+    ) -> None:
+        samples = Image.fromarray(np.tile(np.arange(256, dtype=np.int32), (40, 1)))
+        path = saved(samples, "count.tiff", compression=compression)
+        if dtype == np.uint32:  # PIL writes SampleFormat (tag 339) 2, signed; 1 is unsigned
+            signed, unsigned = (struct.pack("<HHIHH", 339, 3, 1, kind, 0) for kind in (2, 1))
+            assert signed in path.read_bytes()
+            path.write_bytes(path.read_bytes().replace(signed, unsigned))
+        with pytest.raises(ImageError, match="32-bit samples"):
+            read_image(path)
+
     @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tiff"])
     def test_first_frame_of_several(self, photo: Image.Image, saved: Write, suffix: str) -> None:
         options = {"lossless": True} if suffix == "webp" else {}
@@ -294,7 +308,8 @@ class TestDamage:
         path = saved(photo, "bomb.png")
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * 144 // 3)
         with pytest.raises(
-            ImageError, match=r"more than 24,576 pixels.*set huge \(in Python PIL\.Image\.MAX_IMAGE_PIXELS = None\)"
+            ImageError,
+            match=r"more than 24,576 pixels.*raise it \(--huge, in Python PIL\.Image\.MAX_IMAGE_PIXELS = None\)",
         ):
             read_image(path)
 

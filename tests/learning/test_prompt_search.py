@@ -147,7 +147,7 @@ def test_command_from_csv_to_a_loaded_metric(tmp_path, capsys):
     assert float(found[0]["srocc_held_out"]) == pytest.approx(srocc(scores.numpy(), mos[13:]), abs=1e-6)
 
     assert main(command) == 2
-    assert "pass overwrite" in capsys.readouterr().err
+    assert "pass --overwrite" in capsys.readouterr().err
     options = {"metric": CLIPIQA(backbone="mini"), "features": tmp_path / "store", "device": "cpu"}
     with pytest.raises(SearchError, match="mini knows no pair"):
         search_prompts(table, words=[("Happy", "Sad")], **options)

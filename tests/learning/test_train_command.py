@@ -64,7 +64,7 @@ def test_from_csv_to_a_loaded_metric(table, tmp_path, store, photos, capsys):
     assert content(out / "best.safetensors")[1]["data_set"] == "scores"
 
     assert train(table, out, store) == 2
-    assert "set resume to continue" in capsys.readouterr().err
+    assert "set --resume to continue" in capsys.readouterr().err
     assert train(table, out, store, "--resume", "--seed", "9") == 2
     assert "left by another run" in capsys.readouterr().err
     assert train(table, out, store, "--overwrite", "--seed", "9", "--epochs", "1") == 0

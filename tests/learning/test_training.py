@@ -213,5 +213,5 @@ def test_one_training_at_a_time_in_a_folder(tmp_path):
         with pytest.raises(LockedError, match="is being written by process"), again:
             pass
     assert (folder / "best.safetensors").read_text() == "mine"
-    with pytest.raises(TrainingError, match="set resume to continue"), prepare_folder(folder):
+    with pytest.raises(TrainingError, match="set `resume` to continue"), prepare_folder(folder):
         pass

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas
 import pytest
 import torch
@@ -123,18 +122,6 @@ def test_scorer_in_a_pipeline_of_ray_data(ray: Any, tmp_path: Path) -> None:
 
     levels = sorted(int(read_image(source).pixels.max()) for source in sources_of(str(tmp_path / "kept")))
     assert levels == [180, 240]
-
-
-def test_scorer_gives_a_row_to_what_cannot_be_scored() -> None:
-    found = Scorer(Brightness(), ["quality", "sharpness"], device="cpu")(
-        {"image": [picture(51), b"x", None], "n": [1, 2, 3]}
-    )
-    assert np.allclose(found["quality"], [0.2, np.nan, np.nan], equal_nan=True) and found["n"] == [1, 2, 3]
-    assert (
-        found["error"][0] == "" and "is not an image" in found["error"][1] and "without an image" in found["error"][2]
-    )
-    with pytest.raises(CLIPIQAError, match=r"no column of images \(.*\): the columns are a, b; pass column"):
-        Scorer(Brightness(), device="cpu")({"a": [], "b": []})
 
 
 class TestBadInput:

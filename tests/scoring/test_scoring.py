@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -52,15 +53,14 @@ def scores(rows: list[Any]) -> list[float]:
 
 
 class TestOrderAndBatches:
-    def test_rows_come_in_the_order_given_in_full_batches_of_equal_size(self, make: Any) -> None:
+    def test_rows_come_in_the_order_given_and_each_image_is_alone_on_a_processor(self, make: Any) -> None:
         sizes, metric = [LANDSCAPE, PORTRAIT, LANDSCAPE, SQUARE] * 8, Brightness()
         paths = make(sizes)
         rows = list(score_paths(metric, paths, batch_size=4, workers=3))
         assert [row.path for row in rows] == paths and list(score_paths(metric, [])) == []
         assert scores(rows) == pytest.approx(expected(paths), abs=1e-6)  # fp32 means
         assert [(row.width, row.height) for row in rows] == sizes
-        full = [(4, 3, 32, 48)] * 4 + [(4, 3, 40, 40)] * 2 + [(4, 3, 48, 32)] * 2
-        assert sorted(metric.batches) == full
+        assert sorted(metric.batches) == sorted((1, 3, height, width) for width, height in sizes)
 
     def test_an_odd_image_does_not_wait_for_ever(self, make: Any) -> None:
         paths, read = make([SQUARE] + [LANDSCAPE] * 40), []
@@ -208,11 +208,6 @@ class OutOfMemory(Brightness):
     ids=["python", "cuda", "cpu"],
 )
 def test_out_of_memory(make: Any, error: Exception) -> None:
-    """A batch is tried again one by one, and later ones are smaller; a single image too large is reported."""
-    metric, paths = OutOfMemory(5 * 40 * 40, error), make([SQUARE] * 32)
-    assert scores(list(score_paths(metric, paths, batch_size=8))) == pytest.approx(expected(paths), abs=1e-6)
-    assert metric.refused == [8]  # once is enough to learn from
-    assert [shape[0] for shape in metric.batches] == [1] * 8 + [4] * 6
     rows = list(score_paths(OutOfMemory(100 * 100, error), make([SQUARE, (200, 200), SQUARE])))
     assert [bool(row.error) for row in rows] == [False, True, False]
     assert "does not fit in memory: set max_side or max_pixels" in rows[1].error
@@ -241,3 +236,18 @@ def test_files_score_like_pyiqa_scores_paths(compact: Path) -> None:
     for row in rows:
         # the pixels' memory layout differs, and with it the order of summation
         assert row.scores == pytest.approx((theirs(row.path).item(),), abs=1e-6)
+
+
+def test_scores_do_not_depend_on_the_number_of_threads(metric: CLIPIQA, tmp_path: Path) -> None:
+    for number in range(6):
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (60 + 30 * number, 250, 3), np.uint8)).save(
+            tmp_path / f"{number}.png"
+        )
+    default, found = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        try:
+            found.append([row.scores for row in score_paths(metric, tmp_path, "quality")])
+        finally:
+            torch.set_num_threads(default)
+    assert found[0] == found[1] == found[2]

@@ -1,0 +1,122 @@
+"""Frozen convolutions, which compute from packed weights where nothing asks for a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .gradient import is_traced, untraced
+
+_FUSED: dict[str, tuple[str, list[float], str]] = {
+    "none": ("none", [], ""),
+    "relu": ("relu", [], ""),
+    "relu6": ("hardtanh", [0.0, 6.0], ""),
+}
+"""Activation -> the last three arguments of torch's operations on packed weights."""
+
+_ops: Any = torch.ops.mkldnn  # whose names are private
+
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()
+_ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch does not use oneDNN
+
+
+@cache
+def _can_pack() -> bool:
+    """Return whether this torch has its compiler's operations on packed weights, and this processor is fast in them."""
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        return False
+    names = "_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight", "_get_mkldnn_serialized_md"
+    return hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight") and all(hasattr(_ops, name) for name in names)
+
+
+class _Packed(NamedTuple):
+    weight: Tensor
+    order: bytes  # how the numbers lie in memory
+    fits: set[Hashable]  # the maps for which oneDNN wants this order
+
+
+class Convolution:
+    """A frozen convolution and its activation.
+
+    Scoring in fp32 on a CPU keeps the weight in oneDNN's order only, so that no call has to bring it there. A gradient
+    or a trace takes the plain weight, which is restored to the last bit and then stays.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: str = "none"):
+        self._shape, self.kernel = weight.shape, weight.shape[-1]
+        self.out_channels, self.in_channels = weight.shape[0], weight.shape[1] * groups
+        self.bias, self.stride, self.groups, self.activation = bias, stride, groups, activation
+        self._plain: Tensor | None = weight.contiguous(memory_format=torch.channels_last)
+        self._packed: Any = None  # a _Packed
+
+    @property
+    def weight(self) -> Tensor:
+        """The plain weight ``(O, I / groups, k, k)``."""
+        weight = self._plain
+        if weight is None:
+            with untraced():
+                weight = self._plain = self._unpacked().contiguous(memory_format=torch.channels_last)
+        return weight
+
+    def convolve(self, x: Tensor, padding: tuple[int, int], plain: bool = False) -> Tensor:
+        """Return the activated output for ``(N, C, H, W)``; ``plain`` is for a caller that computes the gradient.
+
+        Operations on packed weights have no derivative, and trace badly.
+        """
+        needs_gradient = plain or (x.requires_grad and torch.is_grad_enabled())
+        is_fp32 = x.dtype == torch.float32 and x.device.type == "cpu"
+        if needs_gradient or not is_fp32 or is_traced() or not _can_pack():
+            dilation = idle_dilation(x, self.kernel)
+            y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
+            return activate(y, self.activation)
+        fused = _FUSED[self.activation]
+        if self.kernel == 1:
+            rows = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
+            y = _ops._linear_pointwise.default(rows, self._weight_for(None), self.bias, *fused)
+            return y.permute(0, 3, 1, 2)
+        geometry = padding, (self.stride, self.stride), (1, 1), self.groups
+        weight = self._weight_for((*geometry, x.shape))
+        return _ops._convolution_pointwise.default(x, weight, self.bias, *geometry, *fused)
+
+    def _weight_for(self, geometry: Any) -> Tensor:
+        """Return the packed weight for this geometry of a map; a linear layer's order does not depend on the map."""
+        packed, key = self._packed, geometry and (geometry, torch.get_num_threads())
+        if packed is not None and key in packed.fits:
+            return packed.weight
+        with untraced():
+            weight = self._unpacked() if self._plain is None else self._plain
+            if geometry is None:
+                weight = _ops._reorder_linear_weight(weight[:, :, 0, 0])
+            else:
+                weight = torch._C._nn.mkldnn_reorder_conv2d_weight(weight.contiguous().to_mkldnn(), *geometry)
+            order = bytes(_ops._get_mkldnn_serialized_md(weight).tolist())
+        if packed is None:
+            self._packed, self._plain = _Packed(weight, order, {key}), None
+        elif packed.order == order:
+            packed.fits.add(key)
+        else:
+            self._packed = _Packed(weight, order, {key})
+        return weight
+
+    def _unpacked(self) -> Tensor:
+        return self._packed.weight.to_dense().view(self._shape)
+
+
+def activate(y: Tensor, activation: str) -> Tensor:
+    """Return an output, activated in place where neither a gradient nor a trace needs it as it was."""
+    in_place = not (y.requires_grad or is_traced())
+    if activation == "relu":
+        return F.relu(y, inplace=in_place)
+    return F.relu6(y, inplace=in_place) if activation == "relu6" else y
+
+
+def idle_dilation(x: Tensor, kernel: int) -> int:
+    """Return the dilation: 2 for a 1×1 kernel that torch computes faster if dilated, else 1."""
+    if kernel > 1 or x.dtype != torch.float32 or x.device.type != "cpu" or torch.get_num_threads() > 1:
+        return 1
+    return 2 if _HAS_ONEDNN and not is_traced() and (len(x) > 1 or x.numel() > _ONEDNN_FROM) else 1

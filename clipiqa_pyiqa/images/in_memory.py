@@ -1,0 +1,146 @@
+"""Images in memory: what bytes, a PIL image, an array, a tensor or a dict means as an image."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..clip.inputs import OVERSHOOT
+from ..errors import ImageError, Kind, shown
+from .reader import depth_of, read_image, rgb_pixels, taken_orientation
+from .source import FileSource, ImageSource
+
+_FILE = bytes | bytearray | memoryview
+_loading = threading.Lock()  # PIL cannot load an image in two threads at once, and a list may hold an image twice
+
+
+def memory_images(images: Any) -> Iterator[ImageSource]:
+    """Yield the images of a list, of a column of a table, or of a batch ``(N, H, W, C)`` or ``(N, C, H, W)``.
+
+    What is itself an image, as for :func:`memory_image`, is one image.
+    """
+    if hasattr(images, "to_pylist"):  # a column of Arrow or Daft
+        images = images.to_pylist()
+    if (
+        isinstance(images, str | Mapping | _FILE)
+        or not hasattr(images, "__iter__")
+        or getattr(images, "ndim", 0) in (2, 3)
+    ):
+        images = [images]
+    for number, image in enumerate(images):
+        yield memory_image(f"image {number}", image)
+
+
+def memory_image(name: str, image: Any) -> ImageSource:
+    """Return an image as :func:`~.reader.read_image` takes it.
+
+    Args:
+        name: Name in messages, such as ``'image 3'``; a path is its own name.
+        image: A path; bytes of an image file; a PIL image; an array or tensor ``(H, W)``, ``(H, W, C)`` or
+            ``(C, H, W)`` with 1, 3 or 4 channels (the fourth is alpha), in uint8, uint16 or floats in [0, 1]; or a dict
+            with one of these as ``bytes``, ``path`` or ``array``. Anything else raises ``ImageError`` when it is read.
+    """
+    if isinstance(image, Mapping):
+        image = next((image[key] for key in ("bytes", "path", "array") if image.get(key) is not None), None)
+    if isinstance(image, str | os.PathLike):
+        return FileSource(os.fspath(image))
+    return (_Bytes if isinstance(image, _FILE) else _Pixels)(name, image)
+
+
+def to_tensors(images: Any) -> list[Tensor]:
+    """Return images, as :func:`memory_images` takes them, as ``(3, H, W)`` in fp32 in [0, 1]; raise ``ImageError``.
+
+    A tensor stays on its device. Floats may lie 0.5 outside [0, 1], as networks overshoot, and are clamped.
+    """
+    found = []
+    for source in memory_images(images):
+        if isinstance(source, _Pixels) and not isinstance(source.image, Image.Image):
+            pixels = source.tensor(OVERSHOOT).permute(2, 0, 1)
+        else:
+            pixels = read_image(source).pixels
+        found.append(pixels if pixels.is_floating_point() else pixels.float() / 255)
+    return found
+
+
+@dataclass
+class _Bytes:
+    name: str
+    image: Any
+
+    def read(self) -> bytes:
+        return bytes(self.image)
+
+
+@dataclass
+class _Pixels(_Bytes):
+    """A PIL image, an array or a tensor, or what is no image."""
+
+    def decoded(self) -> tuple[Any, str, int]:
+        """Return pixels ``(H, W, 3)`` in uint8 or fp32, conversion and EXIF orientation."""
+        image, name = self.image, self.name
+        if not isinstance(image, Image.Image):
+            return self.tensor().cpu().numpy(), "", 1
+        with _loading:
+            depth, image = depth_of(image), image.copy()
+        return *rgb_pixels(name, image, depth), taken_orientation(name, image)
+
+    def tensor(self, overshoot: float = 1e-4) -> Tensor:  # rounding explains this distance from [0, 1]
+        """Return an array or tensor as ``(H, W, 3)``, in uint8 or in fp32 in [0, 1]."""
+        samples, name = self._samples(), self.name
+        if samples.dtype == torch.uint16:  # the high byte, as of 16-bit files
+            samples = (samples.to(torch.int32) >> 8).to(torch.uint8)
+        elif samples.is_floating_point():
+            samples = samples.float()
+            if not ((samples - 0.5).abs() <= 0.5 + overshoot).all():
+                low, high = samples.aminmax()
+                raise ImageError(
+                    f"has values from {low:.4g} to {high:.4g}, outside [0, 1]: divide 8-bit values by 255, turn "
+                    "[-1, 1] into [0, 1] by (x + 1) / 2, or clamp",
+                    *(Kind.UNCLEAR_SCALE, name),
+                )
+            samples = samples.clamp(0, 1)
+        elif samples.dtype != torch.uint8:
+            raise ImageError(
+                f"has {samples.dtype} samples, whose value of white is unknown: pass uint8, uint16 or floats in [0, 1]",
+                *(Kind.UNCLEAR_SCALE, name),
+            )
+        if samples.shape[2] < 4:
+            return samples.expand(-1, -1, 3).contiguous()
+        if samples.dtype == torch.uint8:
+            return torch.from_numpy(rgb_pixels(name, Image.fromarray(samples.cpu().numpy()), 8)[0])
+        alpha = samples[..., 3:]
+        return samples[..., :3] * alpha + (1 - alpha)
+
+    def _samples(self) -> Tensor:
+        """Return an array or tensor as ``(H, W, C)``."""
+        image, name = self.image, self.name
+        if isinstance(image, Tensor):
+            samples = image.detach()
+        else:
+            array = np.asarray(image if hasattr(image, "__array__") else None)
+            if array.dtype.kind not in "biuf":
+                raise ImageError(
+                    f"is no image: it is {shown(image)}, not a path, bytes, a PIL image, an array (H, W, 3), a tensor "
+                    "(3, H, W), or a dict with bytes, path or array",
+                    *(Kind.NOT_AN_IMAGE, name),
+                )
+            dtype = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+            samples = torch.from_numpy(np.array(array, dtype, order="C"))  # a copy: torch warns of read-only arrays
+        if samples.dim() == 2:
+            return samples[..., None]
+        fitting = [axis for axis in (0, 2) if samples.dim() == 3 and samples.shape[axis] in (1, 3, 4)]
+        if len(fitting) != 1:
+            raise ImageError(
+                f"has shape {tuple(samples.shape)}, where either the first or the last axis must be channels (1, 3 or "
+                "4), and not both: pass an array (H, W, 3) or a tensor (3, H, W)",
+                *(Kind.NOT_AN_IMAGE, name),
+            )
+        return samples if fitting == [2] else samples.permute(1, 2, 0)

@@ -1,0 +1,137 @@
+"""Packed weights: what takes them, what does not, and what they weigh."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from forked import Forked
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa.clip.convolution import Convolution
+from clipiqa_pyiqa.loss import general_path
+
+needs_onednn = pytest.mark.skipif(
+    not torch.backends.cpu.get_cpu_capability().startswith("AVX"), reason="this processor computes the plain way"
+)
+LAYERS = [(3, 32, 3, 2, 1, "relu"), (16, 16, 5, 1, 16, "relu6"), (32, 48, 1, 1, 1, "none"), (48, 32, 3, 1, 1, "relu")]
+"""Channels in and out, kernel, stride, groups and activation."""
+
+
+class Operations(TorchDispatchMode):
+    """Notes the names of operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+    @property
+    def packed(self) -> int:
+        return sum("pointwise" in name for name in self.names)
+
+
+@pytest.fixture(params=["mini", "RN50"])
+def fresh(request: pytest.FixtureRequest, seeded_weights: Callable[[str], Path]) -> Callable[[], CLIPIQA]:
+    name = request.param
+    options = {} if name == "mini" else {"clip_weights": seeded_weights(name), "quick_gelu": True}
+    return lambda: CLIPIQA(backbone=name, **options).eval()
+
+
+def layer(i: int, o: int, kernel: int, stride: int, groups: int, activation: str) -> tuple[Convolution, Tensor]:
+    generator = torch.Generator().manual_seed(i)
+    weight, bias = torch.randn(o, i // groups, kernel, kernel, generator=generator), torch.randn(o, generator=generator)
+    return Convolution(weight, bias, stride, groups, activation), weight
+
+
+def image(*size: int, **options: Any) -> Tensor:
+    return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0), **options)
+
+
+@pytest.mark.parametrize("sizes", LAYERS, ids=str)
+def test_the_packed_way_equals_the_plain_way_at_any_size_of_map(sizes: tuple[Any, ...]) -> None:
+    conv, weight = layer(*sizes)
+    padding = (conv.kernel // 2,) * 2
+    for side in (7, 16, 1, 7, 33):
+        x = torch.randn(2, conv.in_channels, side, side + 1).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            found, expected = conv.convolve(x, padding), conv.convolve(x, padding, plain=True)
+        torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)  # sums of up to 432 products near 1
+        assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(conv.weight, weight)  # the plain weight came back to the last bit
+
+
+@needs_onednn
+def test_weights_are_packed_once(fresh: Callable[[], CLIPIQA]) -> None:
+    metric = fresh()
+    with torch.no_grad():
+        metric(image(96, 64))
+        with Operations() as seen:
+            metric(image(96, 64))
+    assert seen.packed > 5 and not {"to_mkldnn", "mkldnn_reorder_conv2d_weight"} & {*seen.names}
+
+
+@pytest.mark.parametrize("way", ["gradient", "double backward", "float64", "trace"])
+def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(
+    fresh: Callable[[], CLIPIQA], way: str
+) -> None:
+    metric, x = fresh(), image(64, 64, dtype=torch.float64 if way == "float64" else torch.float32)
+    with torch.no_grad():
+        metric(x)  # from now on weights may be packed
+    with Operations() as seen:
+        if way == "trace":
+            torch.jit.trace(metric, x, check_trace=False)
+        elif way == "float64":
+            metric(x)
+        elif way == "gradient":
+            metric(x.requires_grad_()).sum().backward()
+        else:
+            with general_path():
+                (slope,) = torch.autograd.grad(metric(x.requires_grad_()).sum(), x, create_graph=True)
+                slope.square().sum().backward()
+    assert seen.packed == 0
+    if x.requires_grad:
+        assert x.grad is not None and x.grad.norm() > 0
+
+
+@needs_onednn
+def test_a_tower_that_only_scores_holds_its_weights_once(seeded_weights: Callable[[str], Path]) -> None:
+    def held() -> int:
+        gc.collect()
+        tensors = [each for each in gc.get_objects() if type(each) is Tensor]
+        storages = {each.untyped_storage() for each in tensors if not each.is_mkldnn}
+        dense = {storage.data_ptr(): storage.nbytes() for storage in storages}
+        return sum(dense.values()) + sum(torch.ops.mkldnn._nbytes(each) for each in tensors if each.is_mkldnn)
+
+    metric, x = CLIPIQA(clip_weights=seeded_weights("RN50"), quick_gelu=True).eval(), image(64, 64)
+    metric.encode_prompts()
+    without = held()
+    tower = metric.clip.image_tower(x.device, x.dtype)
+    plain = held() - without
+    with torch.no_grad():
+        tower(x, "none")
+    assert held() - without < 1.1 * plain
+    tower(x.requires_grad_(), "none").sum().backward()
+    assert held() - without > 1.2 * plain  # now both are held, and both were counted
+
+
+def test_scores_without_torchs_private_names(forked_bare: Forked, tmp_path: Path) -> None:
+    code = """
+import torch, torch.utils._python_dispatch as dispatch
+del torch._C._nn.mkldnn_reorder_conv2d_weight, dispatch._disable_current_modes
+from clipiqa_pyiqa import CLIPIQA
+print(CLIPIQA(backbone="mini")(torch.full((1, 3, 64, 64), 0.5)).item())
+"""
+    done = forked_bare.run([], tmp_path, code=code)
+    assert done.code == 0, done.err
+    found = CLIPIQA(backbone="mini")(torch.full((1, 3, 64, 64), 0.5)).item()
+    assert abs(float(done.out) - found) < 2e-6

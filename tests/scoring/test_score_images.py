@@ -1,0 +1,156 @@
+"""Images in memory: a row for each, whatever its form, and a scorer that survives pickling."""
+
+from __future__ import annotations
+
+import pickle
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from PIL import Image
+from shard_makers import picture
+from standin import Brightness
+
+from clipiqa_pyiqa import CLIPIQA, Scorer, ray, score_images
+from clipiqa_pyiqa.errors import CLIPIQAError, OptionError, PromptError
+
+DATA = Path(__file__).parents[1] / "data"
+FILE = DATA / "canyon-wren.jpg"
+GREY = np.full((40, 48, 3), 51, np.uint8)  # scores 0.2
+
+
+def forms(pixels: np.ndarray, folder: Path) -> dict[str, Any]:
+    """The same pixels (H, W, 3) in every form."""
+    image, path = Image.fromarray(pixels), folder / "photo.png"
+    image.save(path)
+    return {
+        **{"path": path, "bytes": path.read_bytes(), "PIL": image, "lazy PIL": Image.open(path), "array": pixels},
+        **{
+            "tensor": torch.from_numpy(pixels).permute(2, 0, 1),
+            "floats": pixels / 255,
+            "float32": pixels / np.float32(255),
+        },
+        **{"dict of path": {"bytes": None, "path": str(path)}, "dict of array": {"array": pixels}},
+    }
+
+
+def test_the_same_pixels_have_the_same_score_to_the_last_bit(metric: Any, tmp_path: Path) -> None:
+    with Image.open(FILE) as image:
+        images = forms(np.array(image.convert("RGB")), tmp_path)
+    found = score_images(metric, images.values(), ["quality", "sharpness"], device="cpu", batch_size=1)
+    assert found["error"].tolist() == [""] * len(images)
+    assert dict.fromkeys(images, len(set(found["quality"]))) == dict.fromkeys(images, 1)
+    assert found["sharpness"].nunique() == 1
+    of_file = metric.score_files(tmp_path / "photo.png", ["quality", "sharpness"])
+    assert of_file[["quality", "sharpness"]].iloc[0].tolist() == found[["quality", "sharpness"]].iloc[0].tolist()
+
+
+def test_floats_and_8_bit_images_of_one_size_share_a_batch() -> None:
+    metric = Brightness()
+    found = score_images(metric, [GREY, GREY / 255, np.full(GREY.shape, 0.5)], device="cpu")
+    assert found["quality"].tolist() == pytest.approx([0.2, 0.2, 0.5], abs=1e-6) and len(metric.batches) == 1
+
+
+def test_a_row_for_each_image_in_order_with_flag_or_error() -> None:
+    images = pandas.Series([GREY, None, b"none", np.zeros((64, 64, 3)) - 1, picture(102)])
+    found = score_images(Brightness(), images, device="cpu")
+    assert found.columns.tolist() == ["quality", "flag", "error"] and found.index.tolist() == [*range(5)]
+    assert found["quality"].tolist() == pytest.approx([0.2, np.nan, np.nan, np.nan, 0.4], abs=1e-6, nan_ok=True)
+    assert found["flag"].tolist() == ["almost uniform", "", "", "", "almost uniform"]
+    words = [
+        "",
+        "'image 1' is no image: it is None",
+        "not an image in a format",
+        r"values from -1 to -1, outside [0, 1]",
+        "",
+    ]
+    assert all(word in error and bool(word) == bool(error) for word, error in zip(words, found["error"], strict=True))
+
+
+def test_one_image_is_one_row_and_a_batch_has_a_row_for_each() -> None:
+    for images, count in (
+        (GREY, 1),
+        (FILE, 1),
+        (np.stack([GREY] * 3), 3),
+        (torch.rand(2, 3, 40, 40), 2),
+        ([], 0),
+        (None, 1),
+    ):
+        assert len(score_images(Brightness(), images, device="cpu")) == count
+
+
+def test_limits_hold_in_memory_too() -> None:
+    metric = Brightness()
+    score_images(metric, [np.stack([GREY[..., 0]] * 3, 2).repeat(2, 0).repeat(2, 1)], device="cpu", max_side=48)
+    assert metric.batches == [(1, 3, 40, 48)]
+
+
+COLUMNS = {
+    "bytes": {"bytes": [picture(51)] * 2},
+    "arrays": {"image": np.stack([GREY] * 2)},
+    "grey arrays": {"image": np.stack([GREY[..., 0]] * 2)},
+    "arrays of several sizes": {"image": np.array([GREY, GREY[:36]], object)},
+    "PIL": {"image": [Image.fromarray(GREY)] * 2},
+    "a list": [GREY, picture(51)],
+    "a pandas column": pandas.Series([GREY, GREY]),
+    "a pandas frame": pandas.DataFrame({"image": [GREY, picture(51)]}),
+    "a tensor": torch.from_numpy(np.stack([GREY] * 2)),
+}
+
+
+@pytest.mark.parametrize("form", COLUMNS)
+def test_a_scorer_takes_the_batches_of_pipelines(form: str) -> None:
+    batch = COLUMNS[form]
+    found = Scorer(Brightness(), device="cpu")(batch)
+    assert found["quality"] == pytest.approx([0.2, 0.2], abs=1e-6)
+    assert list(found) == [*(batch if isinstance(batch, dict | pandas.DataFrame) else []), "quality", "flag", "error"]
+
+
+def test_a_scorer_takes_a_column_of_arrow() -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    for column in (pyarrow.array([picture(51), None]), pyarrow.chunked_array([[{"bytes": picture(51)}], [None]])):
+        found = Scorer(Brightness(), device="cpu")(column)
+        assert found["quality"] == pytest.approx([0.2, np.nan], abs=1e-6, nan_ok=True) and "None" in found["error"][1]
+
+
+def test_the_scorer_for_ray_is_the_same_class() -> None:
+    assert ray.Scorer is Scorer
+
+
+made: list[int] = []
+
+
+def make() -> Brightness:
+    made.append(1)
+    return Brightness()
+
+
+def test_a_scorer_makes_its_metric_at_the_first_batch_and_once_however_often_it_is_unpickled() -> None:
+    made.clear()
+    pickled = pickle.dumps(Scorer(make, device="cpu"))
+    scorers = [pickle.loads(pickled), pickle.loads(pickled)]
+    assert not made
+    for scorer in scorers:
+        assert scorer([GREY])["quality"] == pytest.approx([0.2], abs=1e-6)
+    assert made == [1]
+
+
+@pytest.mark.parametrize("given", [CLIPIQA, None], ids=["a class", "a metric"])
+def test_a_pickled_scorer_gives_equal_scores(metric: Any, given: Any) -> None:
+    scorer = Scorer(partial(given, backbone="mini") if given else metric, ["quality", "happy"], device="cpu")
+    again = pickle.loads(pickle.dumps(scorer))
+    for name, values in scorer([FILE]).items():
+        assert (again([FILE])[name] == values).all()
+
+
+def test_what_cannot_be_used_is_refused_when_the_scorer_is_made() -> None:
+    with pytest.raises(PromptError):
+        Scorer(Brightness(), "no such prompt")
+    with pytest.raises(OptionError, match="there is no option bach_size"):
+        Scorer(Brightness(), bach_size=3)
+    with pytest.raises(CLIPIQAError, match="no column of images: the columns are a, b; pass column=NAME"):
+        Scorer(Brightness(), device="cpu")({"a": [], "b": []})

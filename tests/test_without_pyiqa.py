@@ -1,0 +1,115 @@
+"""Where pyiqa cannot be imported, everything works that is not about pyiqa, with equal scores."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from photos import BUNDLED
+from PIL import Image
+
+from clipiqa_pyiqa import CLIPIQA
+
+ROOT = Path(__file__).parents[1]
+MINI = ["--backbone", "mini", "--device", "cpu", "--quiet"]
+WITHOUT = """
+import sys
+from importlib.machinery import PathFinder
+
+class Without(PathFinder):
+    def find_spec(name, path=None, target=None):
+        return None if name.partition(".")[0] == "pyiqa" else PathFinder.find_spec(name, path, target)
+
+    def find_distributions(context):
+        return [] if context.name == "pyiqa" else PathFinder.find_distributions(context)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+"""
+COMMAND = f"{WITHOUT}\nfrom clipiqa_pyiqa.cli import main\nsys.exit(main(sys.argv[1:]))"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A photo, and rated photos of noise."""
+    (tmp_path / "photo.jpg").write_bytes((BUNDLED / "canyon-wren.jpg").read_bytes())
+    (tmp_path / "rated").mkdir()
+    lines = ["path,mos"]
+    for number in range(24):
+        noise = np.random.default_rng(number).integers(0, 10 * number + 1, (40, 40, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"rated/{number}.png")
+        lines.append(f"rated/{number}.png,{number / 23}")
+    (tmp_path / "scores.csv").write_text("\n".join(lines))
+    return tmp_path
+
+
+def test_the_interfaces_give_equal_scores(forked_bare: Any, folder: Path) -> None:
+    code = f"""{WITHOUT}
+import torch, clipiqa_pyiqa
+from clipiqa_pyiqa.reward import CLIPIQAReward
+from clipiqa_pyiqa.torchmetrics import CLIPImageQualityAssessment
+x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+score = clipiqa_pyiqa.CLIPIQA(backbone="mini").eval()(x)
+theirs = CLIPImageQualityAssessment(backbone="mini")
+theirs.update(x)
+assert torch.equal(clipiqa_pyiqa.CLIPIQALoss(backbone="mini")(x), 1 - score.mean())
+assert abs(theirs.compute() - score) < 1e-6 and CLIPIQAReward(backbone="mini")(x).shape == (1,)
+assert not clipiqa_pyiqa.is_active() and "pyiqa" not in sys.modules
+print(score.item())
+"""
+    job = forked_bare.run([], folder, code=code)
+    assert job.code == 0, job.err
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert float(job.out) == CLIPIQA(backbone="mini").eval()(x).item()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["score", "photo.jpg", "--out", "out.csv", *MINI],
+        ["score", "photo.jpg", "--out", "shards/", *MINI],
+        ["map", "photo.jpg", "--out", "maps", *MINI],
+        ["rank", "rated", "--out", "rank", *MINI],
+        ["fit", "scores.csv", "--method", "affine", "--out", "head.safetensors", "--features", "store", *MINI],
+        ["gate", "scores.csv", "scores.csv", "--key", "path"],
+        ["export", "mini.onnx", "--backbone", "mini"],
+    ],
+    ids=lambda command: " ".join(command[:4]),
+)
+def test_a_command_works(forked_bare: Any, folder: Path, command: list[str]) -> None:
+    if command[0] == "export":
+        pytest.importorskip("onnxruntime")
+    job = forked_bare.run(command, folder, code=COMMAND)
+    assert job.code == 0, job.err
+    if "out.csv" in command:
+        expected = CLIPIQA(backbone="mini").eval().score_files(folder / "photo.jpg")["quality"].item()
+        assert f",{expected}," in (folder / "out.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["compare", "-m", "clipiqa", "-d", "rated"],
+        ["table", "--methods", "a=rated", "-m", "niqe"],
+        ["fit", "koniq10k", "--out", "head.safetensors", *MINI],
+        ["train", "koniq10k", "--out", "run", *MINI],
+    ],
+    ids=lambda command: " ".join(command[:3]),
+)
+def test_what_needs_pyiqa_says_so_in_one_sentence(forked_bare: Any, folder: Path, command: list[str]) -> None:
+    job = forked_bare.run(command, folder, code=COMMAND)
+    assert job.code == 2, job.err
+    assert job.err.splitlines()[-1] == (
+        f"clipiqa {command[0]}: error: this needs pyiqa, which is not installed: run `pip install pyiqa`."
+    )
+    assert "Traceback" not in job.err
+
+
+def test_the_page_lists_what_to_install_without_pyiqa() -> None:
+    required = (ROOT / "setup.py").read_text().split("install_requires=[")[1].split("]")[0]
+    wanted = [name for name in re.findall(r'^ +"(.+?)"', required, re.M) if not name.startswith("pyiqa")]
+    page = (ROOT / "docs/install.md").read_text().split("## Without pyiqa")[1].split("```")[1]
+    assert re.findall(r"'(.+?)'", page) == wanted
