@@ -11,7 +11,6 @@ import numpy as np
 import pandas
 import pytest
 from PIL import Image
-from scipy.stats import spearmanr
 
 from clipiqa_pyiqa.comparison import pictures
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
@@ -72,26 +71,6 @@ class TestScatter:
         assert "currentColor" in said and plotting.INK not in said and "red" not in said and "#ff0000" not in said
         assert len(said) < 40_000
         assert "http" not in said.replace("http://www.w3.org/", "")
-
-
-class TestHeatMap:
-    def test_values_are_scipys_on_oriented_scores(self, large: DataSetResult) -> None:
-        (axes,) = pictures.correlation_heatmap(large).axes
-        assert large.mos is not None
-        columns = [large.mos, -large.scores["a$b_c$"], -large.scores["same"]]
-        expected = [[spearmanr(a, b).statistic for a in columns] for b in columns]
-        (mesh,) = axes.collections
-        np.testing.assert_allclose(np.ma.filled(mesh.get_array(), np.nan), expected, atol=1e-12)
-        names = ["opinion", "a$b_c$", "same"]
-        for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
-            assert [label.get_text() for label in labels] == names
-        assert [text.get_text() for text in axes.texts] == [f"{value:.2f}" for row in expected for value in row]
-
-    def test_constant_metrics_have_dashes_and_failed_ones_are_absent(self, graded: DataSetResult) -> None:
-        (axes,) = pictures.correlation_heatmap(graded).axes
-        texts = [text.get_text() for text in axes.texts]
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["opinion", "sharp", "niqe", "flat"]
-        assert texts[-4:] == ["–"] * 4 and texts[3] == "–" and "nan" not in texts
 
 
 class TestContactSheet:

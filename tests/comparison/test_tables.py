@@ -6,7 +6,6 @@ import dataclasses
 import io
 import math
 from pathlib import Path
-from typing import Any
 
 import fake_comparison
 import numpy as np
@@ -67,7 +66,7 @@ class TestSummary:
 
     def test_legend_says_sign_intervals_and_which_plcc(self, tmp_path: Path) -> None:
         sign, intervals, plcc = legend([fake_comparison.graded(tmp_path, plcc_fit=True)])
-        assert "positive" in sign and "100 resamples, seed 0" in intervals and "fit with 4 parameters" in plcc
+        assert "positive" in sign and "100 resamples, seed 0" in intervals and "fit with four parameters" in plcc
 
     def test_without_bootstrap_there_are_no_intervals_and_differences(self, tmp_path: Path) -> None:
         data = dataclasses.replace(fake_comparison.graded(tmp_path), bootstrap=0)

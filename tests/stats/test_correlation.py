@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from pyiqa.metrics.correlation_coefficient import calculate_krcc, calculate_plcc, calculate_srcc
 from scipy import stats
-from scipy.optimize import least_squares
 
 from clipiqa_pyiqa.stats.bootstrap import resamples
 from clipiqa_pyiqa.stats.correlation import correlations, fit_logistic, krcc, plcc, srocc, undefined

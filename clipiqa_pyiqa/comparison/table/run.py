@@ -61,7 +61,6 @@ def table(
     overwrite: bool = False,
     trust_weights: bool = False,
     strict: bool = False,
-    sd: bool = True,
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> MethodTable:
@@ -86,7 +85,6 @@ def table(
         out: Folder for scores; None stores nothing.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
         overwrite: Delete the scores in ``out`` first.
-        sd: Show standard deviations beside the means.
         seed, trust_weights, strict, progress, settings: As for ``compare``.
 
     Returns:
@@ -149,7 +147,7 @@ def table(
             *found.notes,
         ]
         known = {**run_settings(options), **(settings or {})}
-        found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes, sd=sd)
+        found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes)
         if published is not None:
             found = with_published(found, published)
         if explain:

@@ -38,7 +38,6 @@ class MethodScores:
         expected: Published and computed numbers, or None.
         explained: Result of :func:`~.published.explain`, or None.
         changed: Result of :func:`~.lock.compare_locks`; None without a lock.
-        sd: Whether tables show standard deviations.
     """
 
     scores: pandas.DataFrame
@@ -54,7 +53,6 @@ class MethodScores:
     expected: pandas.DataFrame | None = None
     explained: pandas.DataFrame | None = None
     changed: pandas.DataFrame | None = None
-    sd: bool = True
 
     @property
     def methods(self) -> tuple[str, ...]:
