@@ -156,7 +156,7 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
         columns,
         tuple(rows),
         left_out=after,
-        before=(text, "Numbers of single images are averaged first."),
+        before=(text,),
     )
 
 

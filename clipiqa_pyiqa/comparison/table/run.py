@@ -132,7 +132,7 @@ def table(
     folder = None
     if out is not None:
         folder = check_result_folder(out, WRITTEN, pictures.inputs, overwrite=overwrite, resume=resume)
-    published = None if expect is None else read_expected(expect, pictures)
+    published = None if expect is None else read_expected(expect)
     with contextlib.nullcontext() if folder is None else hold_lock(folder):
         store = open_store(folder and folder / "parts" / "methods", overwrite)
         score = partial(score_pictures, pictures, first, store, options, report, chosen.unequal)

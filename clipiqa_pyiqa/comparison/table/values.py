@@ -150,15 +150,6 @@ class MethodScores:
         """
         return self.cells.reset_index()[[*_ORDER, "p Holm", "significant"]]
 
-    def spread(self) -> pandas.Series:
-        """Return how much the methods differ on each image, the largest first; the index is test_set, image.
-
-        For each metric: highest minus lowest score, in standard deviations of the test set; then the mean over metrics.
-        """
-        scores = self.scores.set_index(["test_set", "image"])[self.of_images]
-        pictures = (scores / scores.groupby("test_set").transform("std", ddof=0)).groupby(level=[0, 1], sort=False)
-        return (pictures.max() - pictures.min()).mean(axis=1).sort_values(ascending=False, kind="stable")
-
     @cached_property
     def _largest(self) -> pandas.Series:
         return self.cells["mean"].abs().groupby(level="metric").max()
