@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .clip import compiled
 from .clip.compiled import is_compiled
-from .clip.gradient import constant, per_image
+from .clip.gradient import constant, is_ahead, per_image
 from .clip.inputs import OVERSHOOT, check_features, check_images
 from .clip.model import ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
@@ -271,11 +271,20 @@ class CLIPIQA(nn.Module):
         pairs, sizes = self._question(prompts, aggregate)  # this may raise, so it comes before the slow encoding
         self.check(x)
 
-        def ask(images: Tensor) -> Tensor:
-            return self._answer(self.encode_unchecked(images), pairs, sizes)
+        encoded: list[Tensor] = []
 
-        # Several columns, and prompts that are trained, need more than one gradient per image.
-        return ask(x) if len(sizes) > 1 or (pairs is None and self.training) else per_image(ask, x)
+        def ask(images: Tensor) -> Tensor:
+            features = self.encode_unchecked(images)
+            encoded.append(features.detach())
+            return self._answer(features, pairs, sizes)
+
+        if len(sizes) > 1:  # several columns need more than one gradient per image
+            return ask(x)
+        scores = per_image(ask, x)
+        if self.prompt_learner is None or pairs is not None or not is_ahead(x):
+            return scores
+        of_prompts = self._answer(torch.cat(encoded), pairs, sizes)  # the same scores, with the prompts' gradient
+        return scores + (of_prompts - of_prompts.detach())
 
     def encode_image(self, x: Tensor) -> Tensor:
         """Return unit features ``(N, D)`` for :meth:`score`; for a head on stages, return :meth:`encode_stages`.

@@ -26,6 +26,7 @@ class Comparing:
         without_mini_photos: leave out mini's training photos
         bootstrap: resamples for the intervals; default: 1000; 0: no intervals
         seed: seed of resamples and random metrics; default: 0
+        within (COLUMN): also the mean correlation within the groups that this column names, such as scenes
         published: preferred source of the published values
         batch_size: images of equal size that are scored together; default: 8
     """
@@ -37,6 +38,7 @@ class Comparing:
     without_mini_photos: bool = False
     bootstrap: int | None = None
     seed: int | None = None
+    within: str | None = None
     published: Literal["paper", "pyiqa"] | None = None
     batch_size: int | None = None
 

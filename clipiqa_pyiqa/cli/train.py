@@ -105,8 +105,9 @@ def run(
     passes = counted(stated.epochs, "epoch")
     print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {passes}")
     for split, found in result.scores.items():
-        what = "validation" if split == "val" else split
-        print(f"best epoch, {counted(images[split], f'{what} image')}: {_text(found)}")
+        shown = counted(images[split], f"{'validation' if split == 'val' else split} image")
+        print(f"before training, {shown}: {_text(result.before[split])}")
+        print(f"best epoch, {shown}: {_text(found)}")
     print(f"log: {one_line(str(result.folder / 'log.csv'))}")
     network = {**stated.network, "pos_embedding": result.metric.pos_embedding}
     print(f"load it with:\n{creation('clipiqa+', network, pretrained_model_path=str(result.best.resolve()))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import accumulate
 from operator import mul
 
@@ -45,10 +46,13 @@ class EfficientNet:
             self.encode_stages(torch.zeros(1, 3, MIN_SIDE, MIN_SIDE, device=self.device))
         except WeightsError:
             raise
-        except Exception as error:  # wrong shapes and metadata raise many kinds of exceptions
-            raise WeightsError(
-                f"{tensors.raw.path} is not a complete mini checkpoint ({error}): use another file."
-            ) from error
+        except Exception as error:  # wrong shapes and metadata raise many kinds of exceptions, and so do devices
+            if self.device.type == "meta":
+                raise WeightsError(
+                    f"{tensors.raw.path} is not a complete mini checkpoint ({error}): use another file."
+                ) from error
+            EfficientNet(replace(tensors, device=torch.device("meta")))  # raises if the file is the reason
+            raise
 
     def _load(self, tensors: FrozenTensors) -> None:
         checkpoint = tensors.raw

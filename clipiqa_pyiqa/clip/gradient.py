@@ -92,7 +92,7 @@ def untraced() -> Iterator[None]:
 
 def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Result:
     """Return ``function(x, …)``; to save memory, the backward pass computes it again."""
-    if x.requires_grad and torch.is_grad_enabled() and not is_general():
+    if is_ahead(x):
         return checkpoint(function, x, *args, use_reentrant=False, preserve_rng_state=False)
     return function(x, *args)
 
@@ -118,9 +118,12 @@ def groups(x: Tensor, times: int = 1) -> tuple[Tensor, ...]:
 
 def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ``function(x)``, one value per image; the gradient is computed in the forward pass, in fp32 or wider."""
-    if not (torch.is_grad_enabled() and x.requires_grad) or is_general():
-        return function(x)
-    return _ahead(x, function)
+    return _ahead(x, function) if is_ahead(x) else function(x)
+
+
+def is_ahead(x: Tensor) -> bool:
+    """Return whether :func:`per_image` computes the gradient in the forward pass."""
+    return torch.is_grad_enabled() and x.requires_grad and not is_general()
 
 
 @untraceable  # torch.compile cannot trace a gradient inside a forward pass

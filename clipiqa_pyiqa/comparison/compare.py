@@ -17,7 +17,7 @@ import pandas
 import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
-from ..datasets.mini_photos import seen_by_mini, seen_warning
+from ..datasets.mini_photos import count_learned_from, seen_by_mini, seen_warning
 from ..datasets.published_correlations import SOURCES
 from ..datasets.specification import CompareError
 from ..errors import counted
@@ -71,6 +71,7 @@ def compare(
     seed: int = 0,
     plcc_fit: bool = False,
     published: str = "",
+    within: str = "",
     resume: bool = False,
     overwrite: bool = False,
     trust_weights: bool = False,
@@ -90,6 +91,7 @@ def compare(
         seed: Seed of resamples and of random metrics.
         plcc_fit: Add PLCC and RMSE after a logistic fit.
         published: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
+        within: Column of the tables of scores; adds the mean SROCC within the groups that it names, such as scenes.
         resume: Compute only the scores that ``out`` lacks.
         overwrite: Delete the scores in ``out`` first.
         trust_weights: Let pyiqa load any file or URL in options; these files can run code.
@@ -105,7 +107,7 @@ def compare(
         CompareError: An argument is unknown, missing or contradictory, or ``out`` cannot be written.
         TableError: A CSV file cannot be used.
     """
-    specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root)
+    specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root, within)
     check_weights(specs, trust_weights)
     choice("published", published, {name: name for name in ("", *SOURCES)})
     where, report = find_device(device), progress or (lambda *_: None)
@@ -124,6 +126,10 @@ def compare(
             store = open_store(parts, overwrite)
             if has_mini and data.mos is not None:
                 data = _mark_mini_photos(data, without_mini_photos)
+            for metric in ready if data.mos is not None else ():
+                if learned := count_learned_from(metric.net, data.paths):
+                    warning = f"{metric.spec.label} was trained on {learned:,} of these {len(data.paths):,} images"
+                    data = replace(data, note=f"{data.note}; {warning}: its agreement with them says little")
             items = [_Item(data, index) for index in range(len(data.paths))]
             keys, skipped = score_missing(data.name, items, MetricSet(ready), store, options, report)
             opinion = None if data.mos is None else pandas.Series(data.mos, data.paths, float, "mos").drop([*skipped])
@@ -142,6 +148,7 @@ def compare(
                 seed=seed,
                 plcc_fit=plcc_fit,
                 prefer=published,
+                groups=dict(zip(data.paths, data.groups, strict=False)),
             )
             results.append(result)
             if folder is not None:
@@ -165,6 +172,7 @@ def _mark_mini_photos(data: DataSet, leave_out: bool) -> DataSet:
         data,
         paths=tuple(data.paths[index] for index in rows),
         mos=data.mos and tuple(data.mos[index] for index in rows),
+        groups=tuple(data.groups[index] for index in rows if data.groups),
         load=lambda index: data.load(rows[index]),
         note=f"{data.note}; left out: {counted(sum(seen), 'image')} that mini was trained on",
         published_as="",

@@ -15,11 +15,12 @@ from ..datasets.published_correlations import PublishedCorrelations, find_publis
 from ..files.names import file_name
 from ..files.writing import check_folder, replacing
 from ..stats.bootstrap import Estimate
-from ..stats.correlation import correlations, undefined
+from ..stats.correlation import correlations, srocc_within, undefined
 from .differences import MetricPair, metric_pairs
 
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 FITTED = ("PLCC fitted", "RMSE fitted")
+WITHIN = "SROCC within"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class DataSetResult:
         bootstrap, seed: Number of resamples for intervals, and their seed.
         plcc_fit: Whether a logistic curve is fitted.
         prefer: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
+        groups: Image -> its group; with groups, the statistics have the mean SROCC within groups.
     """
 
     name: str
@@ -80,6 +82,7 @@ class DataSetResult:
     seed: int = 0
     plcc_fit: bool = False
     prefer: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
@@ -92,7 +95,11 @@ class DataSetResult:
         if reason := self.metrics[label].error or undefined(scores, self.mos.loc[scores.index]):
             return dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
         oriented, mos = -scores if self.metrics[label].lower_better else scores, self.oriented_mos.loc[scores.index]
-        return correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=self.plcc_fit)
+        found = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=self.plcc_fit)
+        if self.groups:
+            groups = [self.groups[path] for path in scores.index]
+            found[WITHIN] = srocc_within(oriented, mos, groups, bootstrap=self.bootstrap, seed=self.seed)
+        return found
 
     @cached_property
     def pairs(self) -> list[MetricPair]:
@@ -104,7 +111,7 @@ class DataSetResult:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        return CORRELATIONS + FITTED * self.plcc_fit
+        return CORRELATIONS + FITTED * self.plcc_fit + (WITHIN,) * bool(self.groups)
 
     @property
     def scored(self) -> list[str]:

@@ -25,6 +25,7 @@ _FIT = (
     "; PLCC fitted is the PLCC after a logistic fit with four parameters, and RMSE fitted is the remaining error in "
     "the units of the opinion scores"
 )
+_WITHIN = "SROCC within is the mean of the groups' SROCC; its interval resamples groups."
 _PUBLISHED = (
     "Published values are shown only for the source's metric and images. Beside a published value is our value minus "
     "the published value."
@@ -38,7 +39,8 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
     intervals = "No intervals: the bootstrap was switched off."
     if rated.bootstrap:
         intervals = f"In brackets: the 95 % bootstrap interval ({rated.bootstrap} resamples, seed {rated.seed})."
-    return [_SIGN, intervals, f"{_RAW}{_FIT if rated.plcc_fit else ''}."]
+    within = [_WITHIN] if any(data.groups for data in results) else []
+    return [_SIGN, intervals, f"{_RAW}{_FIT if rated.plcc_fit else ''}.", *within]
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:

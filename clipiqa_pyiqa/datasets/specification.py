@@ -14,7 +14,7 @@ from ..prompts.pairs import parse_prompt_argument
 
 CONFIG_KEYS = (  # keys of a benchmark configuration
     *("metrics", "datasets", "data_root", "out", "published", "device", "bootstrap", "seed"),
-    *("batch_size", "workers", "plcc_fit", "without_mini_photos"),
+    *("batch_size", "workers", "plcc_fit", "without_mini_photos", "within"),
 )
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", str: "a text"}
 

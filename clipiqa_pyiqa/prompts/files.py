@@ -95,7 +95,7 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
     except PromptError as error:
         learner.pair = before
         raise PromptError(f"{path} cannot be loaded: {error}") from error
-    learner.source = Path(path).name, learner.content_hash()
+    learner.source, learner.metadata = (Path(path).name, learner.content_hash()), metadata
 
 
 def check_origin(path: str | Path, metadata: Mapping[str, str], backbone: str, pos_embedding: str) -> None:

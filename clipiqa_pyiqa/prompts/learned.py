@@ -48,6 +48,7 @@ class PromptLearner(nn.Module):
         self.clip = clip
         self.pair = pair or parse_prompts()[0]
         self.source: tuple[str, str] | None = None  # the context's file, and its hash when loaded
+        self.metadata: Mapping[str, str] = {}  # of the context's file
         check_keys(context or {}, ("n_ctx", "shared", "init"), "context")
         n_ctx, shared, init = _context(**(context or {}))
         prefix, suffix, self.words = self._embed(n_ctx)

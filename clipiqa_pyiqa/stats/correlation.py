@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -122,6 +122,22 @@ def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, s
         Estimate(math.nan, reason=reason) if reason else Estimate(srocc(column, mos), *interval(row))
         for column, row, reason in zip(columns, drawn, reasons, strict=True)
     ]
+
+
+def srocc_within(
+    scores: ArrayLike, mos: ArrayLike, groups: Sequence[str], *, bootstrap: int = 1000, seed: int = 0
+) -> Estimate:
+    """Return the mean over groups of the SROCC within a group, with an interval from resampled groups.
+
+    Groups where the SROCC is undefined do not count.
+    """
+    (x, y), of = _arrays(scores, mos), np.asarray(groups)
+    each = np.array([srocc(x[of == group], y[of == group]) for group in dict.fromkeys(groups)])
+    each = each[np.isfinite(each)]
+    if not len(each):
+        return Estimate(math.nan, reason="no group has a correlation")
+    (value,), drawn = resampled(len(each), lambda counts: (counts @ each / len(each))[None], bootstrap, seed)
+    return Estimate(float(value), *(interval(drawn[0]) if len(each) > 1 else ()))
 
 
 def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from pyiqa.metrics.correlation_coefficient import calculate_krcc, calculate_plcc
 from scipy import stats
 
 from clipiqa_pyiqa.stats.bootstrap import resamples
-from clipiqa_pyiqa.stats.correlation import correlations, fit_logistic, krcc, plcc, srocc, undefined
+from clipiqa_pyiqa.stats.correlation import correlations, fit_logistic, krcc, plcc, srocc, srocc_within, undefined
 
 pytestmark = pytest.mark.quick
 
@@ -34,6 +34,20 @@ class TestValues:
         theirs = calculate_srcc(x, y), calculate_plcc(x, y), calculate_krcc(x, y)
         ours = [correlations(x, y, bootstrap=0)[name].value for name in ("SROCC", "PLCC", "KRCC")]
         assert ours == pytest.approx(list(theirs), abs=1e-12)
+
+    def test_within_groups_is_the_mean_of_scipys(self) -> None:
+        x, y = scores_with_ties(5)
+        groups = ["a"] * 20 + ["b"] * 30 + ["c"] * 8 + ["alone"] * 2
+        each = [stats.spearmanr(x[part], y[part]).statistic for part in (slice(20), slice(20, 50), slice(50, 58))]
+        found = srocc_within(x, y + 100 * (np.arange(60) > 30), groups, bootstrap=0)
+        assert math.isnan(found.low) and found.value != pytest.approx(np.mean(each))  # opinions were changed
+        found = srocc_within(x, y, groups)
+        assert found.value == pytest.approx(np.mean(each), abs=1e-12)
+        means = np.mean(np.random.default_rng(0).choice(each, (20_000, 3)), axis=1)
+        assert (found.low, found.high) == pytest.approx(np.percentile(means, (2.5, 97.5)), abs=0.02)  # 1000 resamples
+
+    def test_within_groups_of_two_there_is_no_correlation(self) -> None:
+        assert srocc_within([1, 2, 3, 4], [1, 2, 3, 4], ["a", "a", "b", "b"]).reason == "no group has a correlation"
 
 
 class TestUndefined:
