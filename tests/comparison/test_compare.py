@@ -227,7 +227,7 @@ class TestFailures:
         assert 0 < row["choosy"]["n"] < 5 and "RuntimeError: too flat for me" in row["choosy"]["note"]
         assert row["nan"]["n"] == 0 and "its score is not finite (nan)" in row["nan"]["note"]
         assert row["missing"]["n"] == 0 and "it cannot be built" in row["missing"]["note"]
-        assert "10 scores came for 5 images" in row["two"]["note"] and "aggregate=mean" in row["two"]["note"]
+        assert "2 scores came for 1 image" in row["two"]["note"] and "aggregate=mean" in row["two"]["note"]
 
     def test_an_image_too_small_for_one_metric_counts_for_the_others(self, tmp_path: Path) -> None:
         for side in (40, 44):
