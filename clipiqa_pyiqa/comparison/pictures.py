@@ -8,7 +8,6 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..errors import CLIPIQAError
 from ..report.plotting import BLUE, ORANGE, STYLE, WORDS, subplots
 from ..report.table import number
 from ..stats.logistic import fit_logistic
@@ -21,8 +20,7 @@ _POINTS = 400  # with more images, points are small, and a vector picture holds 
 def scatter(data: DataSetResult, label: str) -> Figure:
     """Return a plot of a metric's scores against opinion, with a logistic fit."""
     scores = data.scores[label].dropna()
-    if data.mos is None or scores.empty:
-        raise CLIPIQAError(f"{data.name!r} has no {'opinion' if data.mos is None else label} scores to draw.")
+    assert data.mos is not None
     mos, found = data.mos.loc[scores.index], data.estimates[label]
     figure, axes = subplots(3.6, 3.3)
     is_large = len(scores) > _POINTS

@@ -14,7 +14,6 @@ from PIL import Image
 
 from clipiqa_pyiqa.comparison import pictures
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
-from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.report import plotting
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, contact_sheet, thumbnail
 from clipiqa_pyiqa.stats.logistic import fit_logistic
@@ -56,12 +55,6 @@ class TestScatter:
         across, up = (np.asarray(values, float) for values in line.get_data())
         np.testing.assert_allclose(up, fit_logistic(large.scores["same"], large.mos)[0](across))
         assert across[0] == large.scores["same"].min() and across[-1] == large.scores["same"].max()
-
-    def test_nothing_to_draw(self, graded: DataSetResult, tmp_path: Path) -> None:
-        with pytest.raises(CLIPIQAError, match="'graded' has no piqe scores"):
-            pictures.scatter(graded, "piqe")
-        with pytest.raises(CLIPIQAError, match="'holiday' has no opinion scores"):
-            pictures.scatter(fake_comparison.folder_only(tmp_path), "sharp")
 
     def test_svg_is_a_small_element_in_the_pages_colour_with_its_text_as_text(self, large: DataSetResult) -> None:
         with matplotlib.rc_context({"text.color": "red", "text.usetex": True}):  # the user's state

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pandas
-import torch
 
 from ...datasets.specification import CompareError
 from ...errors import counted, nearest
@@ -170,5 +169,3 @@ def _changes(metric: TableMetric) -> Iterator[tuple[str, TableMetric]]:
     for each in views:
         if each != view:
             yield each.words, replace(metric, view=each)
-    half = replace(metric, view=replace(view, autocast=True))
-    yield "fp16 (autocast)", half if torch.cuda.is_available() else replace(metric, built="there is no CUDA here")

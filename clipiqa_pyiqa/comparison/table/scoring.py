@@ -28,7 +28,7 @@ from ...scoring.metrics import BuiltMetric, MetricSet, build_or_explain, describ
 from ...scoring.stored import Progress, ScoreStore, StoredScore, key_of, score_missing
 from ..compare import stored_scores
 from ..data_set_results import MetricResult
-from .matching import Pictures
+from .matching import MethodImages
 from .results import MethodTable
 from .table_metrics import TableMetric
 from .views import fit_sizes, with_view
@@ -37,7 +37,7 @@ _REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' 
 
 
 def score_pictures(
-    pictures: Pictures,
+    pictures: MethodImages,
     baseline: str,
     store: ScoreStore,
     options: Options,

@@ -17,7 +17,7 @@ from ...stats.bootstrap import holm
 from ...stats.paired_means import mean_difference
 from ..data_set_results import MetricResult
 from ..differences import SIGNIFICANT
-from .matching import Pictures
+from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
 
 _ORDER = ["test_set", "method", "metric", "better", "n", "mean", "sd", "rank", "difference", "low", "high", "p"]
@@ -44,7 +44,7 @@ class MethodScores:
     sets: pandas.DataFrame
     columns: dict[str, MetricResult]
     built: Mapping[str, BuiltMetric | str]
-    pictures: Pictures
+    pictures: MethodImages
     baseline: str
     protocol: Protocol = NO_PROTOCOL
     inputs: Mapping[str, float] = field(default_factory=dict)
