@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import urllib.request
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from ..files.writing import replacing
 from .published import PublishedFile
 
 _SILENCE = 30  # longest pause in seconds
-_PIECE = 1 << 18
 
 
 def from_hub(file: PublishedFile) -> tuple[Path, str]:
@@ -50,12 +50,12 @@ def from_url(url: str, target: Path, sha256: str) -> Path:
     with FileLock(f"{target}.lock"):
         if not (target.is_file() and sha256_of(target).startswith(sha256)):
             with replacing(target) as partial:
-                with urllib.request.urlopen(request, timeout=_SILENCE) as response, partial.open("wb") as file:
-                    with tqdm(desc=target.name, total=response.length, unit="B", unit_scale=True) as progress:
-                        while piece := response.read1(_PIECE):  # bytes that have arrived
-                            progress.update(file.write(piece))
-                    if response.length:
-                        raise OSError(f"the download broke off {response.length:,} bytes before its end")
+                with (
+                    urllib.request.urlopen(request, timeout=_SILENCE) as response,
+                    partial.open("wb") as file,
+                    tqdm.wrapattr(file, "write", total=response.length, desc=target.name) as progress,
+                ):
+                    shutil.copyfileobj(response, progress)
                 digest = hash_file(partial)
                 if not digest.startswith(sha256):
                     raise _wrong_hash(digest, sha256)

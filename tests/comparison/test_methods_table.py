@@ -183,17 +183,12 @@ def test_pictures_match_by_name_or_pattern(results: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("methods", "options", "message"),
     [
-        ([], {}, "no method is given"),
-        (["mild"], {}, "a method must be NAME=FOLDER; got 'mild='"),
         (["a={root}/mild", "a={root}/strong"], {}, "two methods are called 'a'"),
         (["a={root}/nowhere"], {}, "is no folder"),
         (["a={root}/mild/Set3", "b={root}/gt"], {}, "no image is in all folders"),
         (["a={root}/mild"], {"metrics": "psnr-y"}, "psnr-y needs reference images"),
         (["a={root}/mild"], {"baseline": "c"}, "the baseline 'c' is not one of the methods: choose one of a"),
-        (["a={root}/mild"], {"metrics": None}, "no metric is given"),
         (["a={root}/mild"], {"protocol": "ntre"}, "unknown protocol 'ntre': did you mean 'ntire'"),
-        (["a={root}/mild"], {"metrics": "psn-y"}, "unknown metric 'psn-y'"),
-        (["a={root}/mild"], {"explain": True}, "needs published numbers"),
         (["a={root}/mild"], {"values": {"speed": 1.0}}, "the protocol's formula has no value 'speed'"),
     ],
 )

@@ -129,7 +129,7 @@ class TestFile:
 class TestWholeMetrics:
     @pytest.mark.parametrize("shape", SIZES, ids=str)
     def test_exported_mini_gives_minis_scores_and_maps(self, exported_mini, shape):
-        assert exported_mini.runtime == onnxruntime.__version__ and 0 <= exported_mini.difference < CLOSE
+        assert 0 <= exported_mini.difference < CLOSE
         x, pairs = photos(*shape), json.loads(exported_mini.metadata["pairs"])
         questions = [tuple(pair) for (pair,) in pairs.values()]
         metric = CLIPIQA(backbone="mini")

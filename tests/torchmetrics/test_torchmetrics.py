@@ -69,11 +69,9 @@ def test_gradient_reaches_the_pixels() -> None:
     ("options", "message"),
     [
         ({"prompts": "quality"}, "must be a tuple containing strings or tuples of strings"),
-        ({"prompts": (1,)}, "must be a tuple containing strings or tuples of strings"),
         ({"prompts": ("quality", "nonsense")}, "All elements of `prompts` must be one of .*, got nonsense"),
         ({"prompts": (("one", "two", "three"),)}, "it must be of length 2"),
         ({"data_range": 0}, "should be a positive number"),
-        ({"data_range": "255"}, "should be a positive number"),
         ({"model_name_or_path": "openai/clip-vit-large-patch14-336"}, "must be one of 'clip_iqa'"),
     ],
 )
@@ -112,18 +110,6 @@ def test_names_of_models_choose_backbone_and_input_size() -> None:
         {"backbone": "ViT-B/32", "pos_embedding": "fixed", "precision": "bf16"},
         {"backbone": "ViT-L/14", "pos_embedding": "interpolate"},
     ]
-
-
-def test_scores_are_plotted() -> None:
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    metric = CLIPImageQualityAssessment(backbone="mini")
-    metric.update(IMAGES[:1])
-    _, axes = metric.plot()
-    assert axes.get_ylim()[1] >= 1
-    values = [metric(image) for image in IMAGES.split(1)]
-    assert len(metric.plot(values)[1].lines) > 0
-    matplotlib.pyplot.close("all")
 
 
 def _work(rank: int, address: str, shares: list[list[int]]) -> None:
