@@ -36,11 +36,11 @@ class Look:
 class GamingAlarm:
     """Alarm that compares outputs of a network in training with the outputs at its first call.
 
-    An alarm is raised when the optimised loss got better, and most outputs have a lower loss than any clean photo, or
-    PSNR to the references has fallen by more than ``allow_db``, or more judges got worse than better while PSNR did not
-    rise. Judges are not in the loss: other prompts, the worst place of each image, and metrics of pyiqa. Each change is
-    a paired test over images; in all looks together, chance shows a change with a probability of 5 %. Pass 16 images
-    or more: fewer cannot show a change so surely.
+    It goes off if the optimised loss got better and one of these holds: most outputs have a lower loss than any clean
+    photo; PSNR to the references fell by more than ``allow_db``; more judges got worse than better while PSNR did
+    not rise. Judges are not in the loss: other prompts, the worst place of each image, metrics of pyiqa. Changes
+    are paired tests over images: in all looks together, chance shows a change with a probability of 5 %. Pass 16
+    images or more.
 
     Args:
         criterion: the loss in training.
@@ -123,7 +123,6 @@ class GamingAlarm:
         return f"The optimised loss fell by {gain.value:.3g}, but {why}: lower its weight, or stop earlier."
 
     def _scores(self, outputs: Tensor, references: Tensor | None) -> dict[str, Tensor]:
-        """Return values of each image, ``(N,)``."""
         low, high = self._criterion.input_range
         x, metric = ((outputs - low) / (high - low)).clamp(0, 1), self._criterion.metric
         found = {"loss": self._criterion(outputs)}

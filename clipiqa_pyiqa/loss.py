@@ -52,7 +52,7 @@ class CLIPIQALoss(nn.Module):
     Source: Wang et al., AAAI 2023 (https://arxiv.org/abs/2207.12396), Eqs. 2 and 3. Source of local scores: Zhou, Loy,
     Dai, ECCV 2022 (https://arxiv.org/abs/2112.01071).
 
-    The loss has no parameters and an empty ``state_dict``. It computes on the images' device, in fp32 (convolutions in
+    No parameters, an empty ``state_dict``; computes on the images' device, in fp32 (convolutions in
     ``precision``), also under autocast.
 
     Args:
@@ -61,12 +61,11 @@ class CLIPIQALoss(nn.Module):
             ``-logit(s)``.
         loss_weight: factor of the loss, at least 0.
         reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: ``(N,)``.
-        local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`, so that local damage
-            counts.
+        local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`.
         prompt_weights: weights of the pairs, at least 0.
         input_range: lowest and highest value of the prediction, such as ``(0, 1)``, ``(-1, 1)``.
-        out_of_range: for values outside ``input_range``, ``'clamp'`` clamps them and gives no gradient; ``'pass'``
-            scores them as pyiqa does, and a network can exploit this; ``'raise'`` raises ``ImageError``.
+        out_of_range: for values outside ``input_range``, ``'clamp'`` clamps them, without gradient; ``'pass'`` scores
+            them, which a network can exploit; ``'raise'`` raises ``ImageError``.
         crop: side in pixels of a random square to score; default the whole image.
         nan: ``'raise'`` raises ``ImageError`` for NaN or infinity; ``'propagate'`` makes that image's loss and gradient
             NaN, for a ``GradScaler``.

@@ -61,12 +61,11 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
 
 
 def is_factory(metric: Any) -> bool:
-    """Return whether this is a function or a class that makes a metric."""
     return isinstance(metric, type | FunctionType | partial)
 
 
 def net_of(metric: Any) -> Any:
-    """Return a metric's net; if a function is given, it makes the metric. Raise ``CLIPIQAError`` for other objects."""
+    """Return a metric's net; a function makes the metric first. Raise ``CLIPIQAError`` for other objects."""
     metric = metric() if is_factory(metric) else metric
     net = getattr(metric, "net", metric)
     if not hasattr(net, "encode_image"):
@@ -81,8 +80,8 @@ class CLIPIQA(nn.Module):
     https://github.com/IceClear/CLIP-IQA.
 
     Metrics on the same weights share one frozen CLIP, which moves to the images' device. A ``state_dict``, pickle or
-    optimiser holds the learned prompts (CLIP-IQA+), but never CLIP. Images in float64 are scored in float64, all other
-    images in ``precision``, also under autocast.
+    optimiser holds learned prompts (CLIP-IQA+), never CLIP. float64 images are scored in float64, others in
+    ``precision``, also under autocast.
 
     Args:
         model_type: ``'clipiqa'``, or with learned prompts ``'clipiqa+'``, ``'clipiqa+_rn50_512'`` or
@@ -99,7 +98,7 @@ class CLIPIQA(nn.Module):
         aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column for each pair.
         template: wording of the pairs, such as ``'A photo of {}.'`` (Table 2).
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions. A CPU that is
-            slow in this dtype computes in fp32, with numbers rounded to this dtype.
+            slow in it computes in fp32 with rounded numbers.
         clip_weights: a checkpoint file or an open_clip tag; default OpenAI's.
         quick_gelu: whether an unknown checkpoint file uses the activation QuickGELU.
         pretrained_model_path: a file with learned prompts or a head, for :meth:`load_prompts`.
@@ -315,14 +314,13 @@ class CLIPIQA(nn.Module):
         return self._image_tower(x).encode(x, self.pos_embedding, "places")[0]
 
     def encode_with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the results of :meth:`encode_image` (without stages) and :meth:`encode_map` from one pass."""
+        """Return :meth:`encode_image` (without stages) and :meth:`encode_map` from one pass."""
         self.check_map()
         self.check(x)
         features, maps = self._image_tower(x).encode(x, self.pos_embedding, "image", "places")
         return features, maps
 
     def check_map(self) -> None:
-        """Raise :class:`CLIPIQAError` if this metric has no maps."""
         if self.pos_embedding == "fixed":
             raise CLIPIQAError(
                 "pos_embedding must be 'none' or 'interpolate' for a map; got 'fixed', which crops images."

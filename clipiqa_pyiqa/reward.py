@@ -19,12 +19,12 @@ from .prompts.antonym import margins
 class CLIPIQAReward:
     """Reward function for generated images: a high reward is good. Rewards have no gradient.
 
-    A reward is the mean of the pairs' margins. A margin is the positive logit minus the negative logit.
+    A reward is the mean over pairs of the margin, the positive minus the negative logit.
 
     Args:
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`.
         local: reward the worst places of an image in place of the image as a whole.
-        quantile: with ``local``, the share of places that are the worst; the reward is the mean of their margins.
+        quantile: with ``local``, the share of places that count as the worst; their margins are averaged.
         batch_size: images encoded at once.
         device: device that encodes; default the images' device.
         **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`.

@@ -112,7 +112,6 @@ class CLIPImageQualityAssessment(Metric):
         self.add_state("scores", [], dist_reduce_fx="cat")
 
     def update(self, images: Tensor) -> None:
-        """Score images ``(N, 3, H, W)`` and keep the scores."""
         scores = self.model(images / float(self.data_range), list(self.prompt_pairs), None)
         # one dimension, like torchmetrics' empty tensor for a process without images
         self.scores.append(scores.flatten())

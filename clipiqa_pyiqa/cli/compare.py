@@ -63,7 +63,6 @@ def run(
     examples:
       clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec --data-root DIR --out runs/1
       clipiqa compare -m clipiqa 'dslr=clipiqa:prompts=[quality, sharpness]' -d mine=scores.csv
-      clipiqa compare -m niqe:pretrained_model_path=niqe_modelparameters.mat piqe -d photos/
       clipiqa compare -c table1 --data-root DIR --out runs/table1
 
     Args:

@@ -24,7 +24,6 @@ def run(
     (N, C, h, w). The prompts are part of the file. Needs pip install 'clipiqa-pyiqa[onnx]'.
 
     examples:
-      clipiqa export model.onnx
       clipiqa export mini.onnx --backbone mini --prompts quality sharpness noisiness --map
       clipiqa export mine.onnx --learned-prompts head.safetensors
 

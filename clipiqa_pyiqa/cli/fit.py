@@ -33,7 +33,6 @@ def run(
     takes ridge if cross-validation finds ridge clearly better, else affine.
 
     examples:
-      clipiqa fit scores.csv --out head.safetensors
       clipiqa fit scores.csv --out head.safetensors --range 1 5 --own-scale
       clipiqa fit photos/ --out taste.safetensors
       clipiqa score photos/ --learned-prompts head.safetensors

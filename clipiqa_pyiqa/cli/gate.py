@@ -36,7 +36,6 @@ def run(
     examples:
       clipiqa gate base.parquet new.parquet
       clipiqa gate release-1/ release-2/ --metrics clipiqa --margin 0.01 --out gate/
-      clipiqa gate v1.csv v2.csv --by quality sharpness --margin quality=0.01 sharpness=0.02
 
     Args:
         base (BASE): the first run

@@ -79,7 +79,6 @@ def run(
     the reason. Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score.
 
     examples:
-      clipiqa score photos/ holiday.jpg
       clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
       find . -name '*.png' -print0 | clipiqa score -0 - --out scores.parquet --resume
       clipiqa score photos/ --metrics clipiqa niqe brisque 'mine=niqe:pretrained_model_path=FILE' --out scores.csv
@@ -163,7 +162,6 @@ def run(
 
 
 def _is_folder(out: Path | None) -> bool:
-    """Return whether ``--out`` names a folder: an existing folder, or a name without suffix."""
     # os.path returns False for invalid names; the error follows when the file is written
     return out is not None and (os.path.isdir(out) or (not out.suffix and not os.path.exists(out)))
 

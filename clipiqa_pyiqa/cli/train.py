@@ -64,7 +64,6 @@ def run(
     examples:
       clipiqa train scores.csv --out runs/mine
       clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
-      clipiqa train koniq10k --data-root datasets --out runs/koniq --recipe pyiqa
 
     Args:
         scores (CSV|NAME): a CSV file of paths and scores, or a data set

@@ -144,7 +144,7 @@ class SameConv(Convolution):
 
 
 class InvertedBottleneck:
-    """1×1 expansion, ReLU6, k×k convolution, ReLU6, 1×1 projection; a shortcut if the shape stays the same."""
+    """1×1 expansion, k×k convolution, 1×1 projection; a shortcut if the shape stays the same."""
 
     def __init__(self, expand: SameConv | None, spatial: SameConv, project: SameConv | None):
         self.expand, self.spatial, self.project = expand, spatial, project

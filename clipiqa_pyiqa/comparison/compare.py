@@ -40,8 +40,6 @@ log = logging.getLogger("clipiqa_pyiqa")
 
 @dataclass(frozen=True)
 class _Item:
-    """An image of a data set."""
-
     data: DataSet
     index: int
     kept: ClassVar[Mapping[str, Any]] = {}
@@ -94,9 +92,9 @@ def compare(
         within: Column of the tables of scores; adds the mean SROCC within the groups that it names, such as scenes.
         resume: Compute only the scores that ``out`` lacks.
         overwrite: Delete the scores in ``out`` first.
-        trust_weights: Let pyiqa load any file or URL in options; these files can run code.
+        trust_weights: Let pyiqa load files and URLs that could run code.
         strict: Raise before scoring if a metric cannot be built.
-        without_mini_photos: Leave out the training photos of ``mini`` if a metric uses this CLIP.
+        without_mini_photos: Leave out ``mini``'s training photos if a metric uses it.
         progress: See :data:`~clipiqa_pyiqa.scoring.stored.Progress`.
         settings: More names and values for the record of the run.
 

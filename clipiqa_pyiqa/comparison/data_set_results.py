@@ -47,7 +47,6 @@ class MetricResult:
 
     @property
     def direction(self) -> Literal["higher", "lower"]:
-        """Whether higher or lower scores are better."""
         return "lower" if self.lower_better else "higher"
 
 
@@ -115,17 +114,14 @@ class DataSetResult:
 
     @property
     def scored(self) -> list[str]:
-        """The metrics that have scores."""
         return [label for label in self.metrics if self.scores[label].notna().any()]
 
     @property
     def oriented_mos(self) -> pandas.Series | None:
-        """The opinion scores, negated if low is good."""
         return -self.mos if self.mos is not None and self.mos_lower_better else self.mos
 
     @property
     def oriented_scores(self) -> pandas.DataFrame:
-        """The scores, negated for metrics whose low scores are good."""
         return self.scores[list(self.metrics)] * [-1.0 if m.lower_better else 1.0 for m in self.metrics.values()]
 
     def published(self, label: str) -> PublishedCorrelations | None:
@@ -135,7 +131,6 @@ class DataSetResult:
         return find_published(self.metrics[label].published_as, self.published_as, self.prefer)
 
     def reason(self, label: str) -> str:
-        """Return the reasons for a metric's empty cells, and remarks."""
         metric = self.metrics[label]
         estimates = self.estimates.get(label, {}).values()
         texts = (metric.error, metric.note, *(text for e in estimates for text in (e.reason, e.caveat)))

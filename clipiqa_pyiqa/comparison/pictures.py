@@ -18,7 +18,6 @@ _POINTS = 400  # with more images, points are small, and a vector picture holds 
 
 @matplotlib.rc_context(STYLE)
 def scatter(data: DataSetResult, label: str) -> Figure:
-    """Return a plot of a metric's scores against opinion, with a logistic fit."""
     scores = data.scores[label].dropna()
     assert data.mos is not None
     mos, found = data.mos.loc[scores.index], data.estimates[label]

@@ -38,7 +38,6 @@ class Comparison:
 
     @property
     def complete(self) -> bool:
-        """Whether every metric scored every image of every data set."""
         return not any(d.skipped or any(m.error or m.note for m in d.metrics.values()) for d in self.data_sets)
 
     def frame(self) -> pandas.DataFrame:
@@ -103,7 +102,6 @@ class Comparison:
 def check_results(
     folder: str | Path, data_sets: Iterable[str], inputs: Iterable[str], *, overwrite: bool, resume: bool
 ) -> Path:
-    """Return the folder of a comparison of named data sets; inputs are never replaced."""
     scores = [f"scores/{file_name(name)}.parquet" for name in data_sets]
     if len({*scores}) < len(scores):
         raise CompareError("the names of two data sets differ only in punctuation: give one of them another label.")

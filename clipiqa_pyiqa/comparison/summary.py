@@ -51,7 +51,6 @@ def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
 
 
 def overview_table(results: Sequence[DataSetResult]) -> Table | None:
-    """Return a table of SROCC and PLCC on all data sets."""
     rated = [data for data in results if data.mos is not None]
     if len(rated) < 2:
         return None
@@ -63,7 +62,6 @@ def overview_table(results: Sequence[DataSetResult]) -> Table | None:
 
 
 def data_set_table(data: DataSetResult) -> Table:
-    """Return a table of correlations or, without opinion scores, of lowest, median and highest scores."""
     columns, metrics = _first_columns(data), data.metrics.values()
     before = [data.note] * bool(data.note)
     if data.mos is None:

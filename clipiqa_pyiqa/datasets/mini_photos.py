@@ -20,7 +20,6 @@ BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos
 
 
 def seen_by_mini(paths: Sequence[str | Path]) -> list[bool]:
-    """Return for each file, by its hash, whether ``mini`` was trained on it."""
     return [digest in _known() for digest in _digests(paths)]
 
 
@@ -30,7 +29,7 @@ def written_digests(paths: Sequence[str | Path]) -> str:
 
 
 def count_learned_from(metric: Any, paths: Sequence[str | Path]) -> int:
-    """Return from how many of the files a metric's head or prompts were learned; 0 if the metric does not know."""
+    """Return how many of the files a metric's head or prompts were learned from; 0 if not known."""
     learned = getattr(metric, "head", None) or getattr(metric, "prompt_learner", None)
     text = learned.metadata.get("trained_on", "") if learned is not None else ""
     known = _split(base64.b64decode(text))

@@ -49,11 +49,9 @@ class ScoreTable:
         return np.array([numbers[groups[row]] for row in rows], int)
 
     def rows(self, split: str) -> list[int]:
-        """Return the indices of a split's images."""
         return [row for row, part in enumerate(self.splits) if part == split]
 
     def check_splits(self, needed: Sequence[str]) -> None:
-        """Raise TableError if a split has fewer than two images."""
         for split in needed:
             if (left := len(self.rows(split))) < 2:
                 raise TableError(

@@ -66,7 +66,6 @@ def read_benchmark(path: str | Path) -> dict[str, Any]:
 
 
 def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], where: str) -> None:
-    """Raise if an option's value has a wrong type; None is accepted."""
     for key, value in options.items():
         kind = kinds.get(key, (object,))
         if value is not None and (not isinstance(value, kind) or (type(value) is bool and int in kind)):

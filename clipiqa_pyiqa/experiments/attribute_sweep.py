@@ -115,7 +115,6 @@ class Sweep(ExperimentResult):
 
     @matplotlib.rc_context(STYLE)
     def curves(self) -> Figure:
-        """Return a figure with one panel per change: scores against amounts."""
         changes = self.frame.groupby("change", sort=False)
         figure = Figure(figsize=(3 * len(changes) + 1.5, 3), layout="constrained")
         panels = figure.subplots(1, len(changes), squeeze=False)[0]

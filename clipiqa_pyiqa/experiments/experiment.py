@@ -51,7 +51,7 @@ class RunOptions(ScoringOptions, total=False):
         out: Folder for scores and results; by default none.
         resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
-        progress: Called after each score with two numbers: the new scores, and all scores.
+        progress: Called with the numbers of new and of all scores.
         pictures: Format of figures: ``'png'``, ``'svg'`` or ``'pdf'``.
     """
 
@@ -80,11 +80,9 @@ class ExperimentResult(ImageScores, ABC):
         """Return file name -> table, figure, sheet of photos, or None for no file."""
 
     def details(self) -> dict[str, Any]:
-        """Return further values for ``summary.json``."""
         return {}
 
     def notes(self) -> list[str]:
-        """Return remarks about the summary."""
         return []
 
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:

@@ -97,7 +97,6 @@ class PairScores(ExperimentResult):
         return order[order[f"{question} difference"] <= 0].head(self.count)
 
     def failure_sheet(self, question: str) -> Image.Image | None:
-        """Return a picture of the failures; None without failures."""
         worst = self.failures(question)
         if worst.empty:
             return None

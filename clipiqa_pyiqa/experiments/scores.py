@@ -35,5 +35,4 @@ def exif_applied(provenance: Mapping[str, Any]) -> bool:
 
 
 def because(failed: Mapping[str, str]) -> str:
-    """Return the end of a sentence: the first reason and the number of further reasons."""
     return f": {first_of(failed.values())}." if failed else "."

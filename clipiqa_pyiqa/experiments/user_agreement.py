@@ -91,7 +91,6 @@ class Agreement(ExperimentResult):
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
     def figure(self) -> Figure:
-        """Return a figure of both accuracies per attribute, with intervals."""
         import matplotlib
         from matplotlib.figure import Figure
 

@@ -127,7 +127,6 @@ def export_onnx(
 
 
 def _difference(network: Network, path: Path) -> float:
-    """Return the largest difference of scores, as a share of their range; infinite if shapes differ."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -164,7 +163,6 @@ def described_by(network: Network) -> dict[str, str]:
 
 
 def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Remove the tracer's notes, name the axes and add metadata."""
     import onnx
 
     graph = model.graph

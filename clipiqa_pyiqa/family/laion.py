@@ -43,7 +43,6 @@ class LAIONAes(CLIPMetric):
 
 
 def _row(file: Checkpoint) -> tuple[Tensor, Tensor]:
-    """Return one linear layer that equals a head's layers: weights ``(D,)`` and bias."""
     names = sorted(
         (name for name in file if name.endswith("weight") and len(file.shapes[name]) == 2),
         key=lambda name: [int(part) for part in name.split(".") if part.isdigit()],

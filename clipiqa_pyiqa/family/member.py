@@ -30,9 +30,9 @@ class CLIPMetric(nn.Module):
         backbone: backbone of the tower.
         pretrained: not used; pyiqa's configurations pass it.
         clip_weights: the tower's file, or an open_clip tag; default the published file.
-        quick_gelu: whether an unpublished file was trained with QuickGELU.
+        quick_gelu: whether an unpublished file uses QuickGELU.
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, as for :class:`~clipiqa_pyiqa.CLIPIQA`.
-        pretrained_model_path: the metric's own file, if the metric has one.
+        pretrained_model_path: the metric's own file, if it has one.
 
     Raises:
         CLIPIQAError: an option cannot be used, or weights are not found.
@@ -73,7 +73,6 @@ class CLIPMetric(nn.Module):
         return weights_in(find_file(file), file, quick_gelu)
 
     def load(self, path: str | Path | None) -> None:
-        """Load the metric's own file, by default the published file."""
         if path is not None:
             raise CLIPIQAError(f"{self.model_type} has no file of its own: pass clip_weights=PATH for its tower.")
 
@@ -122,7 +121,6 @@ class CLIPMetric(nn.Module):
         return self.encode_unchecked(x)
 
     def encode_unchecked(self, x: Tensor) -> Tensor:
-        """Return what :meth:`encode_image` returns, without checks."""
         tower = self._image_tower(x)
         views = self.view.take(x.expand(-1, 3, -1, -1).to(tower.mean.dtype))
         if self.view.dims == 2:

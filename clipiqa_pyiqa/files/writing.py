@@ -36,7 +36,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file whole or not at all."""
     with replacing(path) as partial:
         partial.write_bytes(content)
 

@@ -52,7 +52,7 @@ class FitResult:
         cross_validation: Method -> its agreement when each fold is predicted from the others.
         held_out: ``'val'`` or ``'test'`` -> the head's agreement.
         before: ``'train'``, ``'val'`` or ``'test'`` -> the zero-shot score's agreement.
-        splits: For each random split, agreement of a head that was fitted to 80 % and predicts the rest.
+        splits: For each random split, agreement of a head on the rest.
         drawn: For each random split, the rows of ``table`` that were predicted.
     """
 
@@ -65,11 +65,10 @@ class FitResult:
     drawn: tuple[frozenset[int], ...] = ()
 
     def save(self, path: str | Path) -> None:
-        """Write the head as ``.safetensors``."""
         self.head.save(path)
 
     def save_splits(self, path: str | Path) -> None:
-        """Write a CSV file of paths, scores, groups and the random splits, in columns ``split_1``, ``split_2``, …"""
+        """Write a CSV file of paths, scores, groups and random splits (``split_1``, …)."""
         table, (low, high) = self.table, self.table.score_range
         names = [f"split_{number}" for number in range(1, len(self.drawn) + 1)]
         lines = [csv_line(["path", "score", *["group"] * bool(table.groups), *names])]
@@ -102,11 +101,11 @@ def fit(
     Args:
         scores: As for :func:`clipiqa_pyiqa.train`; with splits, only ``'train'`` is fitted.
         method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``,
-            which takes ridge if ridge is clearly better in cross-validation.
+            which takes ridge if cross-validation finds it clearly better.
         fit_on: ``'features'`` (image features) or ``'stages'`` (means and deviations of all stages of the tower).
         own_scale: Predict on the scale of the given scores; by default from 0 (worst) to 1 (best).
         without_mini_photos, features, say: As for :func:`clipiqa_pyiqa.train`.
-        splits: Number of random splits for which a head is fitted to 80 % and predicts the rest; groups stay together.
+        splits: Number of random splits: a head is fitted to 80 % and predicts the rest; groups stay together.
         metric: Metric with the image tower and prompt pair; default CLIP-IQA on RN50.
         seed: Seed of folds and random splits.
 

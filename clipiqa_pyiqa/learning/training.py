@@ -65,7 +65,6 @@ class TrainingResult:
 
     @property
     def best(self) -> Path:
-        """The file with the best epoch's prompts."""
         return self.folder / BEST
 
 
@@ -156,7 +155,7 @@ def train_context(
     resume: bool = False,
     report: Callable[[Progress], object] = lambda progress: None,
 ) -> Scores:
-    """Train the metric's prompts in place, and return how well the best epoch agrees with the validation scores.
+    """Train the metric's prompts in place; return the best epoch's agreement with the validation scores.
 
     Args:
         features: Features of views ``(N, V, D)``, as from :func:`~.views.views_of`; validation features ``(M, D)``.

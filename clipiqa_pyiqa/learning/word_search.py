@@ -50,7 +50,7 @@ class Finding:
 class Findings:
     """Ranked pairs, best first, the paper's pair, and the best ensemble.
 
-    ``unknown`` counts the omitted pairs, whose words the backbone never saw.
+    ``unknown`` counts omitted pairs, whose words the backbone never saw.
     """
 
     ranked: tuple[Finding, ...]
@@ -184,7 +184,6 @@ def search(
 
 
 def _grow_ensemble(scores: NDArray[np.float32], opinion: NDArray[np.float64], most: int) -> tuple[list[int], float]:
-    """Return the indices of the ensemble's pairs, and the ensemble's SROCC."""
     picked: list[int] = []
     best = -np.inf
     for _ in range(max(1, min(most, scores.shape[1]))):

@@ -82,7 +82,6 @@ def _low_is_good(photos: Photos) -> list[str]:
 
 
 def _plain(value: float) -> float | None:
-    """Return a number with six digits for JSON, None for NaN and infinity."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 

@@ -54,7 +54,6 @@ def _joined(package: str, suffix: str) -> str:
 
 
 def plot(figure: Figure, description: str) -> Markup:
-    """Return a figure as HTML; the description is for screen readers."""
     label = escape(one_line(description))
     drawing = svg(figure).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     return Markup(f'<figure class="card plot">{drawing}</figure>')

@@ -29,7 +29,6 @@ WORDS: dict[str, Any] = {"parse_math": False}
 
 
 def subplots(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a figure of a size in inches, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
@@ -43,7 +42,6 @@ def captioned(figure: Figure, text: str) -> Figure:
 
 
 def plain_texts(figure: Figure) -> Figure:
-    """Return the figure with control characters escaped, as SVG needs."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(axis.get_major_locator(), FixedLocator):

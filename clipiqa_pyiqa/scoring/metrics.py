@@ -53,7 +53,7 @@ class MetricSpec:
     Attributes:
         name: pyiqa's name of the metric; empty if ``options['type']`` names the class.
         options: Changes to pyiqa's ``metric_opts``.
-        made: The metric object that the caller passed, or None.
+        made: The caller's metric object, or None.
         mode: ``'NR'``, or ``'FR'`` for a metric that needs a reference.
         of_sets: Whether the metric rates a set of images.
     """
@@ -69,7 +69,6 @@ class MetricSpec:
 
     @property
     def kind(self) -> str:
-        """The name of pyiqa's class."""
         return str({**pyiqa_configs().get(self.name, {}).get("metric_opts", {}), **self.options}.get("type", ""))
 
     @property
@@ -105,12 +104,10 @@ class BuiltMetric:
 
     @property
     def is_lasting(self) -> bool:
-        """Whether a later run can tell that the metric is the same."""
         return not self.state.startswith(_ONCE)
 
     @property
     def records(self) -> dict[str, Any]:
-        """Column -> its record in ``scores`` of provenance."""
         if self.net is None:
             ends = [None if not end or "~" in end else float(end) for end in f"{self.spec.score_range},".split(",")[:2]]
             record = {**self.provenance, "range": ends, "lower_better": self.spec.lower_better}
@@ -225,7 +222,6 @@ def _is_clip(net: Any) -> bool:
 
 
 def _ready(spec: MetricSpec, metric: BuiltMetric | str) -> BuiltMetric:
-    """Return the metric, or one whose answer is always why the metric cannot be built."""
     if isinstance(metric, BuiltMetric):
         return metric
 
@@ -270,7 +266,6 @@ def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> N
 def build_or_explain(
     spec: MetricSpec, device: torch.device, seed: int = 0, strict: bool = False, directly: bool = False
 ) -> BuiltMetric | str:
-    """Return the metric, or the reason why it cannot be built; raise if ``strict``."""
     try:
         return build_metric(spec, device, seed, directly)
     except Exception as error:
@@ -316,7 +311,6 @@ def _create(name: Any, options: dict[str, Any]) -> Any:
 
 
 def _state(made: Any) -> str:
-    """Return a hash of an object's class, parameters, and tensors and plain values."""
     digest, is_empty = hashlib.sha256(repr(type(made)).encode()), True
     for name, value in _values(made):
         if isinstance(value, torch.Tensor | np.ndarray):

@@ -35,7 +35,6 @@ def scales_of(provenance: Mapping[str, Any]) -> dict[str, Scale]:
 
 
 def fingerprint(record: Mapping[str, Any]) -> str:
-    """Return a hash of the fields on which scores depend."""
     fields = {key: value for key, value in record.items() if key not in _NOT_OF_SCORES or key == "scores"}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 

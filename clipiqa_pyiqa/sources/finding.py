@@ -27,7 +27,7 @@ MOST = 1_000_000  # names that one pattern may have
 
 @dataclass
 class Found:
-    """The images that paths name, in input order, without duplicates.
+    """Images that paths name, in order, without duplicates.
 
     Attributes:
         items: Images and shards; a ``NoImage`` for a path without images.
@@ -46,7 +46,6 @@ class Found:
 
     @property
     def problem(self) -> str:
-        """Return the first problem and the number of other problems."""
         return first_of(self.problems.values())
 
     @property
@@ -55,7 +54,6 @@ class Found:
 
     @property
     def count(self) -> int | None:
-        """The number of images; None if shards hold them."""
         return None if self.has_shards else len(self.items)
 
     @property
@@ -192,7 +190,6 @@ def find_shards(
 
 
 def each_of(given: Any) -> Iterable[Any]:
-    """Return the iterable, or a list of the single item."""
     return [given] if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable) else given
 
 

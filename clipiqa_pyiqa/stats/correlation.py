@@ -175,8 +175,6 @@ def _krcc_with(x: Array, y: Array) -> Callable[[Array], Array]:
 
 
 class _Ranks:
-    """Ranks of values in resamples; the values are sorted once."""
-
     def __init__(self, values: Array) -> None:
         self.order = np.argsort(values, kind="stable")
         _, self.starts = np.unique(values[self.order], return_index=True)

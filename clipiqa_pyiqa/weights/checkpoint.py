@@ -88,7 +88,6 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return a file's first bytes; raise ``WeightsError`` if the file is empty."""
     try:
         with path.open("rb") as file:
             head = file.read(16)

@@ -43,7 +43,6 @@ class Model:
     quick_gelu: bool | None = None
 
     def given(self) -> dict[str, Any]:
-        """Return the given options as arguments of ``CLIPIQA``."""
         values = {name: getattr(self, name) for name in Model.__dataclass_fields__}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -87,7 +86,6 @@ class LearnedQuestions(Questions):
     learned_prompts: str | None = None
 
     def columns(self) -> Columns | None:
-        """Return the columns; None if learned prompts are given."""
         from ...prompts.pairs import parse_columns
 
         if self.learned_prompts is None:
@@ -141,7 +139,6 @@ class OutputOptions:
 
 
 def start(machine: Machine) -> torch.device:
-    """Load and set up torch, and return the device."""
     if "torch" not in sys.modules:  # the import takes seconds
         note("loading PyTorch …")
     import torch

@@ -74,6 +74,5 @@ class Store(Machine):
 
 
 def creation(name: str, network: Mapping[str, Any], **options: Any) -> str:
-    """Return the Python line that builds a metric."""
     options |= {option: network[option] for option in Model.__dataclass_fields__ if network.get(option) is not None}
     return f"pyiqa.create_metric({', '.join([repr(name), *(f'{key}={value!r}' for key, value in options.items())])})"

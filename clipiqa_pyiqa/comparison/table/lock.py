@@ -72,7 +72,6 @@ def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas
 
 
 def _agree(part: str, was: str | None, now: str | None) -> bool:
-    """Return whether two entries are equal; numbers may differ by rounding."""
     if part not in ("scores", "means") or was is None or now is None or "null" in (was, now):
         return was == now
     one, other = float(was), float(now)

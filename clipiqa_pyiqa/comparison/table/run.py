@@ -75,7 +75,7 @@ def table(
         baseline: Method to compare other methods with; by default the first.
         protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
         values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
-        crop_border: Pixels cut off each side before full-reference metrics; by default the protocol's number, or 0.
+        crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
         expect: Published numbers; see :func:`~.published.read_expected`.
         explain: Try changes that may explain differences from published numbers.
         lock: Lock file to write, with everything that the numbers depend on.

@@ -60,22 +60,18 @@ class MethodScores:
 
     @property
     def test_sets(self) -> tuple[str, ...]:
-        """The test sets; ``('',)`` if there is only one."""
         return tuple(self.pictures.test_sets)
 
     @property
     def labels(self) -> list[str]:
-        """The metrics and the protocol's score."""
         return list(dict.fromkeys([*self.columns, *filter(None, [self.protocol.score])]))
 
     @property
     def of_images(self) -> list[str]:
-        """The metrics that score single images."""
         return [label for label in self.columns if label in self.scores]
 
     @property
     def complete(self) -> bool:
-        """Whether every metric scored every image, without an error or a note."""
         lost = self.scores[self.of_images].isna().any(axis=None)
         return not lost and not any(metric.error or metric.note for metric in self.columns.values())
 
@@ -101,7 +97,6 @@ class MethodScores:
 
     @cached_property
     def cells(self) -> pandas.DataFrame:
-        """The rows of :meth:`frame`, with test set, metric and method as their index."""
         rows = []
         for test_set in self.test_sets:
             found = {label: self._summaries(test_set, label) for label in self.columns}

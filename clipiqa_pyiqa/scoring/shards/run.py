@@ -133,7 +133,7 @@ def score_sources(
 ) -> ShardedResult:
     """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
 
-    The same call continues an interrupted run, and scores shards again that have changed. An image that cannot be
+    The same call continues an interrupted run, and scores changed shards again. An image that cannot be
     scored gets a row with an ``error``. A shard that cannot be read gets no result; the next call tries again.
 
     Args:
@@ -292,7 +292,6 @@ def _schema_of(shard: ParquetShard) -> pyarrow.Schema | None:
 
 
 def _note_stamps(out: str, header: Header, jobs: Sequence[Job]) -> None:
-    """Write the shards' stamps into ``run.json``, unless another process does so at this moment."""
     stamps = {job.path: job.stamp for job in jobs if job.stamp != MISSING}
     with contextlib.suppress(LockedError), contextlib.ExitStack() as lock:
         if not is_remote(out):
@@ -306,7 +305,6 @@ def _note_stamps(out: str, header: Header, jobs: Sequence[Job]) -> None:
 
 
 def result_names(shards: Sequence[Shard]) -> list[str]:
-    """Return the shards' paths in the folder that all shards share, without suffix."""
     names = [_full_path(shard) for shard in shards]
     folders = [posixpath.dirname(name) for name in names if name.startswith("/")]
     common = len(posixpath.commonpath(folders).rstrip("/")) + 1 if folders else 0
@@ -317,7 +315,6 @@ def result_names(shards: Sequence[Shard]) -> list[str]:
 
 
 def _full_path(shard: Shard) -> str:
-    """Return a file's absolute path with ``/``; an address becomes ``/SCHEME/PATH``."""
     if isinstance(shard, FilesShard) or not hasattr(shard, "kind"):
         return shard.name
     if is_remote(shard.name):
@@ -326,7 +323,6 @@ def _full_path(shard: Shard) -> str:
 
 
 def score_shard(work: Work, shard: Shard, report: Report = lambda images, shards: None) -> Rows:
-    """Return a shard's rows, with the values that ``--keep`` copies. Raises ``ShardError``."""
     if isinstance(shard, EmbeddingsShard):
         found = _feature_rows(work, shard)
     else:
