@@ -24,7 +24,7 @@ from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_p
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
-from .prompts.provenance import in_words, question_record, tower_record
+from .prompts.provenance import as_texts, question_record, tower_record
 from .weights.selection import find_weights
 
 if TYPE_CHECKING:
@@ -405,7 +405,7 @@ class CLIPIQA(nn.Module):
         }
 
     def extra_repr(self) -> str:
-        fields = {**in_words(self.provenance()), "aggregate": str(self.aggregate).lower()}
+        fields = {**as_texts(self.provenance()), "aggregate": str(self.aggregate).lower()}
         if self.prompt_learner is not None and self.prompts[0].positive.endswith("."):
             fields["note"] = "the second full stop is the official code's, which adds one to each prompt"
         return ", ".join(f"{key}={value!r}" for key, value in fields.items() if key != "weights_sha256")

@@ -8,13 +8,13 @@ from typing import Any
 
 from ..errors import OptionError
 from ..errors.arguments import SharedOptions
-from .options.model import Kept, start
+from .options.model import OutputOptions, start
 from .options.terminal import Bar, stored, tell
 
 
 def run(
     images: SharedOptions,
-    kept: Kept,
+    kept: OutputOptions,
     base: Path,
     new: Path,
     *,

@@ -14,7 +14,7 @@ from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions
 from ..scoring.result_files import Output, ResultWriter, format_of
 from .options.experiment import frame_as_text
-from .options.model import Kept, LearnedQuestions, Model, start
+from .options.model import LearnedQuestions, Model, OutputOptions, start
 from .options.terminal import Bar, note, on_interrupt, stored, tell
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run(
     images: SharedOptions,
     shards: Shards,
     cluster: Cluster,
-    kept: Kept,
+    kept: OutputOptions,
     paths: Sequence[str] = (),
     *,
     metrics: list[str] | None = None,
@@ -186,7 +186,7 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
     return 1 if failed else 0
 
 
-def _merge(folder: Path, paths: Sequence[str], kept: Kept, partial: bool) -> int:
+def _merge(folder: Path, paths: Sequence[str], kept: OutputOptions, partial: bool) -> int:
     from ..scoring.shards.summary import merge_shards
 
     if paths:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from ..errors import counted
 from ..files.names import one_line
 from .options.model import Model, start
-from .options.scored_images import Scored, Store, creation
+from .options.scored_images import OpinionOptions, Store, creation
 from .options.terminal import note, on_interrupt
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Changes:
 
 
 def run(
-    scored: Scored,
+    scored: OpinionOptions,
     model: Model,
     store: Store,
     changes: Changes,

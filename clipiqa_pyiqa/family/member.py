@@ -14,15 +14,15 @@ from ..clip.inputs import OVERSHOOT, check_images
 from ..clip.model import FrozenCLIP, ImageTower, check_size, frozen_clip
 from ..errors import CLIPIQAError, ImageError, Kind
 from ..metric import PRECISIONS, Precision, choice
-from ..prompts.provenance import in_words, tower_record
+from ..prompts.provenance import as_texts, tower_record
 from ..weights.published import pyiqa_file
 from ..weights.selection import Weights, find_file, find_weights, weights_in
-from .views import WHOLE, View
+from .views import WHOLE, TowerInput
 
 CHUNK = 16  # patches that are encoded at once
 
 
-class Member(nn.Module):
+class CLIPMetric(nn.Module):
     """A metric of pyiqa: a frozen CLIP tower, a view of the image and a head.
 
     Args:
@@ -39,7 +39,7 @@ class Member(nn.Module):
     """
 
     backbone: ClassVar[str]
-    view: ClassVar[View]
+    view: ClassVar[TowerInput]
     score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     lower_better = False
     takes_captions: ClassVar[bool] = False  # whether each image is compared with its caption
@@ -65,6 +65,8 @@ class Member(nn.Module):
         self.load(pretrained_model_path)
 
     def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
+        if self.tower_file and quick_gelu is None:
+            quick_gelu = True  # pyiqa's towers are OpenAI's, fine-tuned
         if clip_weights is not None or not self.tower_file:
             return find_weights(backbone, clip_weights, quick_gelu)
         file = pyiqa_file(self.tower_file)
@@ -169,7 +171,7 @@ class Member(nn.Module):
         }
 
     def extra_repr(self) -> str:
-        fields = in_words(self.provenance())
+        fields = as_texts(self.provenance())
         return ", ".join(f"{key}={value!r}" for key, value in fields.items() if key != "weights_sha256")
 
     clip: FrozenCLIP

@@ -21,7 +21,7 @@ from ..files.names import csv_line
 from ..files.writing import write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
-from ..prompts.provenance import in_words
+from ..prompts.provenance import as_texts
 from ..stats.correlation import plcc, srocc
 from .closed_forms import FITS, Array, Fitted, RatedPhotos, predict
 from .feature_store import FeatureStore, Say
@@ -159,7 +159,7 @@ def fit(
         again.append(_agreement(predict(refitted, fit_to.at(out)), fit_to.shares[out]))
         drawn.append(frozenset(rows["train"][out].tolist()))
     metadata = {
-        **{"format": FORMAT, **in_words(metric.provenance())},
+        **{"format": FORMAT, **as_texts(metric.provenance())},
         **{"base_positive": metric.prompts[0].positive, "base_negative": metric.prompts[0].negative},
         **{"fit_on": fit_on, "data_set": table.name, "rated_photos": str(len(fit_to.shares)), "seed": str(seed)},
         **{"score_range": json.dumps(table.score_range), "lower_better": json.dumps(table.lower_better)},

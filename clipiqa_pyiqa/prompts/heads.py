@@ -19,8 +19,8 @@ from .files import check_checksum, check_origin, content_checksum
 from .pairs import PromptPair
 
 FORMAT = "clipiqa-pyiqa opinion head 1"
-METHODS = ("affine", "ridge")
 _TENSORS = {"affine": ("direction", "prior"), "ridge": ("direction", "prior", "mean", "weight")}
+METHODS = tuple(_TENSORS)
 
 
 class OpinionHead(nn.Module):

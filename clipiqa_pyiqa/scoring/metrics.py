@@ -24,7 +24,7 @@ import torch
 from ..datasets.published_correlations import ENSEMBLE, variant
 from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications
 from ..errors import CLIPIQAError, import_pyiqa, nearest, shown
-from ..family import MEMBERS, create_member
+from ..family import MEMBERS
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA, net_of
@@ -303,7 +303,7 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0, directly
 
 def _create(name: Any, options: dict[str, Any]) -> Any:
     if name in MEMBERS:
-        return create_member(name, **options)
+        return MEMBERS[name](name, **options)
     if name in PUBLISHED and "pretrained_model_path" not in options:
         published = PUBLISHED[name]
         options = {"backbone": published.backbone, "pos_embedding": published.pos_embedding, **options}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors.arguments import Images
 from . import model
-from .model import Kept, Model, Questions, Wording
+from .model import Model, OutputOptions, Questions, Wording
 from .terminal import Bar, aligned, stored, tell
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Result = TypeVar("Result", bound="ExperimentResult")
 
 
 @dataclass(frozen=True)
-class Run(Kept, Images, Model, Wording):
+class Run(OutputOptions, Images, Model, Wording):
     """Pictures.
 
     Args:

@@ -112,7 +112,7 @@ class LearnedQuestions(Questions):
 
 
 @dataclass(frozen=True)
-class Kept:
+class OutputOptions:
     """Results.
 
     Args:
@@ -128,10 +128,10 @@ class Kept:
     quiet: bool = False
 
     def check(self) -> None:
-        if self.resume and self.overwrite:
-            raise OptionError("`resume` keeps the results in `out` and `overwrite` drops them: give one of the two.")
-        if self.resume and self.out is None:
-            raise OptionError("`resume` needs `out`: name the results to continue with.")
+        if self.resume and (self.overwrite or self.out is None):
+            raise OptionError(
+                "`resume` needs `out` and excludes `overwrite`: name the results to continue with, which stay."
+            )
 
     def storage(self) -> dict[str, Any]:
         self.check()
