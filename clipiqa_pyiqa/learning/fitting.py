@@ -145,7 +145,7 @@ def fit(
 
     groups = table.group_numbers(rows["train"].tolist())
     if max(groups) == 0:
-        raise FitError("all photos to fit are of one group: groups that can be held out are needed.")
+        raise FitError("all photos to fit belong to one group, so none can be held out: set another `group`.")
     best, agreements, fitted = _fit(method, fit_to, groups, seed)
     tested = {split: photos.at(rows[split]) for split in ("val", "test") if len(rows[split]) > 1}
     held_out = {split: _agreement(predict(fitted, each), each.shares) for split, each in tested.items()}
