@@ -1,19 +1,39 @@
-"""What a command line takes: help without delay, and unknown options."""
+"""What a command line takes: completion, help without delay, and unknown options."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.cli import COMMANDS, main
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_gets_a_completion_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--print-completion", shell]) == 0
+    said = capsys.readouterr().out
+    assert all(command in said for command in COMMANDS if " " not in command) and "crop-border" in said
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_a_tab_completes_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--print-completion", "bash"])
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    for typed, then in {"sc": "score", "table --crop": "--crop-border", "score --format js": "jsonl"}.items():
+        words = ["clipiqa", *typed.split()]
+        tab = f"source ./script; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _shtab_clipiqa"
+        command = ["bash", "-c", f'{tab}; echo "${{COMPREPLY[@]}}"']
+        assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.strip() == then
 
 
 @pytest.mark.parametrize("command", [[], ["score"]])
 def test_help_imports_no_slow_library(command: list[str]) -> None:
     code = f"import sys; from clipiqa_pyiqa.cli import main\ntry: main([*{command}, '--help'])\nexcept SystemExit: pass"
-    slow = "{'torch', 'pandas', 'numpy', 'PIL', 'tqdm', 'open_clip', 'pyiqa'}"
+    slow = "{'torch', 'pandas', 'numpy', 'PIL', 'tqdm', 'open_clip', 'pyiqa', 'shtab'}"
     ran = subprocess.run([sys.executable, "-c", f"{code}\nprint({slow} & {{*sys.modules}})"], capture_output=True)
     assert b"usage: clipiqa" in ran.stdout and ran.stdout.endswith(b"set()\n")
 
