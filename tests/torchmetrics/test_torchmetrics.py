@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,10 @@ from clipiqa_pyiqa import CLIPIQA
 torchmetrics = pytest.importorskip("torchmetrics")
 
 from clipiqa_pyiqa import torchmetrics as functional  # noqa: E402
-from clipiqa_pyiqa.torchmetrics import CLIPImageQualityAssessment  # noqa: E402
+from clipiqa_pyiqa.torchmetrics import (  # noqa: E402
+    CLIPImageQualityAssessment,
+    clip_image_quality_assessment,
+)
 
 IMAGES = torch.rand(4, 3, 64, 80, generator=torch.Generator().manual_seed(3))
 FREE = ("Super good photo.", "Super bad photo.")
@@ -42,7 +46,11 @@ def ours(prompts: list[Any], images: Tensor = IMAGES) -> Tensor:
 def test_scores_equal_those_of_clipiqa(prompts: Any, as_ours: list[Any], names: list[str], data_range: float) -> None:
     expected = ours(as_ours, IMAGES * data_range / data_range)
     metric = CLIPImageQualityAssessment(data_range=data_range, prompts=prompts, backbone="mini")
-    for found in (metric(IMAGES * data_range), metric.compute()):
+    for found in (
+        clip_image_quality_assessment(IMAGES * data_range, data_range=data_range, prompts=prompts, backbone="mini"),
+        metric(IMAGES * data_range),
+        metric.compute(),
+    ):
         if len(names) == 1:
             assert found.shape == (4,) and same(found, expected[:, 0])
         else:
@@ -59,6 +67,9 @@ def test_a_single_value_is_squeezed_as_torchmetrics_does() -> None:
 
 def test_gradient_reaches_the_pixels() -> None:
     x = IMAGES.clone().requires_grad_()
+    clip_image_quality_assessment(x, backbone="mini").sum().backward()
+    assert (x.grad.flatten(1).norm(dim=1) > 0).all()
+    x.grad = None
     metric = CLIPImageQualityAssessment(backbone="mini")
     assert metric.is_differentiable
     metric(x).sum().backward()
@@ -78,12 +89,15 @@ def test_gradient_reaches_the_pixels() -> None:
 def test_bad_arguments_raise_torchmetrics_errors(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CLIPImageQualityAssessment(**options, backbone="mini")
+    with pytest.raises(ValueError, match=message):
+        clip_image_quality_assessment(IMAGES, **options, backbone="mini")
 
 
 def test_a_forgotten_data_range_is_explained() -> None:
     pixels = (IMAGES * 255).byte()
-    with pytest.raises(ValueError, match="data_range"):
-        CLIPImageQualityAssessment(backbone="mini")(pixels)
+    for score in (CLIPImageQualityAssessment(backbone="mini"), partial(clip_image_quality_assessment, backbone="mini")):
+        with pytest.raises(ValueError, match="data_range"):
+            score(pixels)
 
 
 def test_unknown_options_are_refused() -> None:
