@@ -23,6 +23,7 @@ class CompareOptions:
         data (-d DATA): data sets; see below
         data_root (DIR): folder of pyiqa's data sets; default: ./datasets
         plcc_fit: also compute PLCC (Pearson's correlation) and RMSE after a logistic fit
+        fit_parameters: parameters of the fit: 4 (default), or VQEG's 5
         without_mini_photos: leave out mini's training photos
         bootstrap: resamples for the intervals; default: 1000; 0: no intervals
         seed: seed of resamples and random metrics; default: 0
@@ -35,6 +36,7 @@ class CompareOptions:
     data: list[str] | None = None
     data_root: str | None = None
     plcc_fit: bool = False
+    fit_parameters: Literal[4, 5] | None = None
     without_mini_photos: bool = False
     bootstrap: int | None = None
     seed: int | None = None
@@ -52,6 +54,7 @@ def run(
     trust_weights: bool = False,
     strict: bool = False,
     format: Literal["table", "csv", "markdown", "latex"] = "table",
+    report: bool = True,
 ) -> int:
     """Compare metrics on data sets, with correlations, intervals and published values.
 
@@ -70,6 +73,7 @@ def run(
         trust_weights: load files and URLs that could run code
         strict: stop early if a metric cannot be built
         format: format of the printed table
+        report: write an HTML page into --out
     """
     from ..datasets.specification import read_benchmark
 
@@ -95,6 +99,6 @@ def run(
             settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
         )
         if out:
-            comparison.save(out)  # before the table: a program that reads the table may end early
+            comparison.save(out, report=report)  # before the table: a program that reads the table may end early
         print(comparison.table(format), end="")
     return 0 if comparison.complete else 1

@@ -68,6 +68,7 @@ def compare(
     bootstrap: int = 1000,
     seed: int = 0,
     plcc_fit: bool = False,
+    fit_parameters: int = 4,
     published: str = "",
     within: str = "",
     resume: bool = False,
@@ -88,6 +89,7 @@ def compare(
         bootstrap: Number of resamples for intervals, 0 (no intervals) to a million.
         seed: Seed of resamples and of random metrics.
         plcc_fit: Add PLCC and RMSE after a logistic fit.
+        fit_parameters: Number of parameters of the logistic curve: 4 (monotonic) or 5 (VQEG).
         published: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
         within: Column of the tables of scores; adds the mean SROCC within the groups that it names, such as scenes.
         resume: Compute only the scores that ``out`` lacks.
@@ -108,6 +110,7 @@ def compare(
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root, within)
     check_weights(specs, trust_weights)
     choice("published", published, {name: name for name in ("", *SOURCES)})
+    choice("fit_parameters", fit_parameters, {4: 4, 5: 5})
     where, report = find_device(device), progress or (lambda *_: None)
     options = Options(where, batch_size, workers or default_workers(), seed)
     folder = None
@@ -145,6 +148,7 @@ def compare(
                 bootstrap=bootstrap,
                 seed=seed,
                 plcc_fit=plcc_fit,
+                fit_parameters=fit_parameters,
                 prefer=published,
                 groups=dict(zip(data.paths, data.groups, strict=False)),
             )

@@ -63,7 +63,7 @@ class DataSetResult:
         note: Split, size, crop and seed, as text.
         published_as: Name of the data set in the published correlations, or empty.
         bootstrap, seed: Number of resamples for intervals, and their seed.
-        plcc_fit: Whether a logistic curve is fitted.
+        plcc_fit, fit_parameters: Whether a logistic curve is fitted, and its number of parameters.
         prefer: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
         groups: Image -> its group; with groups, the statistics have the mean SROCC within groups.
     """
@@ -80,6 +80,7 @@ class DataSetResult:
     bootstrap: int = 1000
     seed: int = 0
     plcc_fit: bool = False
+    fit_parameters: int = 4
     prefer: str = ""
     groups: Mapping[str, str] = field(default_factory=dict)
 
@@ -94,7 +95,8 @@ class DataSetResult:
         if reason := self.metrics[label].error or undefined(scores, self.mos.loc[scores.index]):
             return dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
         oriented, mos = -scores if self.metrics[label].lower_better else scores, self.oriented_mos.loc[scores.index]
-        found = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=self.plcc_fit)
+        fit = self.fit_parameters if self.plcc_fit else 0
+        found = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=fit)
         if self.groups:
             groups = [self.groups[path] for path in scores.index]
             found[WITHIN] = srocc_within(oriented, mos, groups, bootstrap=self.bootstrap, seed=self.seed)

@@ -22,8 +22,8 @@ _SIGN = (
 )
 _RAW = "PLCC is raw, without a fit, as pyiqa and the official code report it"
 _FIT = (
-    "; PLCC fitted is the PLCC after a logistic fit with four parameters, and RMSE fitted is the remaining error in "
-    "the units of the opinion scores"
+    "; PLCC fitted is the PLCC after a logistic fit with {} parameters, and RMSE fitted is the remaining error in the "
+    "units of the opinion scores"
 )
 _WITHIN = "SROCC within is the mean of the groups' SROCC; its interval resamples groups."
 _PUBLISHED = (
@@ -40,7 +40,8 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
     if rated.bootstrap:
         intervals = f"In brackets: the 95 % bootstrap interval ({rated.bootstrap} resamples, seed {rated.seed})."
     within = [_WITHIN] if any(data.groups for data in results) else []
-    return [_SIGN, intervals, f"{_RAW}{_FIT if rated.plcc_fit else ''}.", *within]
+    fit = _FIT.format(rated.fit_parameters) if rated.plcc_fit else ""
+    return [_SIGN, intervals, f"{_RAW}{fit}.", *within]
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:

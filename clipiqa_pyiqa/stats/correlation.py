@@ -50,7 +50,7 @@ def krcc(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def correlations(
-    scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0, fit: bool = False
+    scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0, fit: int = 0
 ) -> dict[str, Estimate]:
     """Return correlations of scores with human scores, with intervals from resampled images.
 
@@ -58,7 +58,7 @@ def correlations(
         scores: ``(N,)``, high is good.
         mos: ``(N,)``, human scores.
         bootstrap: Number of resamples; 0 for no intervals.
-        fit: Fit a logistic curve to all images.
+        fit: Number of parameters, 4 or 5, of a logistic curve fitted to all images; 0 for no fit.
 
     Returns:
         Estimates of ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``; the last two
@@ -79,7 +79,7 @@ def correlations(
     caveat = ""
     if fit:
         try:
-            curve, shape = fit_logistic(x, y)
+            curve, shape = fit_logistic(x, y, fit)
             fitted = curve(x)
             reason = undefined(fitted, y)
             caveat = "" if shape == "rising" else f"its fitted curve is {shape}"

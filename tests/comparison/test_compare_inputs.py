@@ -215,6 +215,7 @@ class TestBadInput:
         [
             ({"seed": -1}, "seed must be between 0 and 4,294,967,295; got -1."),
             ({"published": "piq"}, "published must be one of .*'paper', 'pyiqa'; got 'piq'"),
+            ({"fit_parameters": 3}, "fit_parameters must be one of 4, 5; got 3"),
             ({"out": __file__}, "is not a folder: name a folder"),
             ({"out": "o", "resume": True, "overwrite": True}, "give only one of the two"),
         ],
@@ -244,7 +245,7 @@ class TestCommand:
         written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
         assert {"comparison.csv", "comparison.md", "comparison.tex", "report.html", "scores/s.parquet"} <= written
         assert main([*given, "-q"]) == 2 and "(--resume)" in capsys.readouterr().err
-        assert main([*given, "-q", "--resume", "--format", "csv"]) == 1
+        assert main([*given, "-q", "--resume", "--no-report", "--format", "csv"]) == 1
         assert "entropy" in capsys.readouterr().out
 
 
