@@ -85,8 +85,9 @@ class Convolution:
         geometry = padding, (self.stride, self.stride), (1, 1), self.groups
         weight = self._weight_for((*geometry, x.shape))
         if onto is not None:
-            fused = "add", 1.0, *_FUSED["relu"]
-            return _ops._convolution_pointwise_.binary(onto, x, weight, self.bias, *geometry, *fused)
+            return _ops._convolution_pointwise_.binary(
+                onto, x, weight, self.bias, *geometry, "add", 1.0, *_FUSED["relu"]
+            )
         return _ops._convolution_pointwise.default(x, weight, self.bias, *geometry, *fused)
 
     def _weight_for(self, geometry: Any) -> Tensor:
