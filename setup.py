@@ -106,7 +106,6 @@ setup(
         "safetensors>=0.4.3",
         "scipy>=1.13",
         "simplejpeg>=1.9",  # libjpeg's warnings about damaged JPEGs
-        "shtab>=1.8",  # completion of words in shells, fish's from 1.8 on
         "tqdm>=4.66.3",
     ],
     extras_require={

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .experiments.radar_chart import radar
     from .experiments.user_agreement import agreement
     from .export.onnx_file import export_onnx
+    from .gaming import GamingAlarm
     from .learning.fitting import fit
     from .learning.training import train
     from .learning.word_search import search_prompts
@@ -37,6 +38,7 @@ __all__ = [
     "CLIPIQA",
     "CLIPIQAError",
     "CLIPIQALoss",
+    "GamingAlarm",
     "ImageError",
     "PromptError",
     "Scorer",
@@ -68,6 +70,7 @@ __all__ = [
 _MODULES = {  # each is imported at its first use, since importing torch takes long
     "CLIPIQA": "metric",
     "CLIPIQALoss": "loss",
+    "GamingAlarm": "gaming",
     "Scorer": "scoring.in_memory",
     "agreement": "experiments.user_agreement",
     "compare": "comparison.compare",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -51,7 +52,7 @@ class CLIPIQALoss(nn.Module):
     Source: Wang et al., AAAI 2023 (https://arxiv.org/abs/2207.12396), Eqs. 2 and 3. Source of local scores: Zhou, Loy,
     Dai, ECCV 2022 (https://arxiv.org/abs/2112.01071).
 
-    The loss has no parameters and an empty ``state_dict``. It computes on the images' device, in fp32 (convolutions in
+    No parameters, an empty ``state_dict``; computes on the images' device, in fp32 (convolutions in
     ``precision``), also under autocast.
 
     Args:
@@ -60,12 +61,11 @@ class CLIPIQALoss(nn.Module):
             ``-logit(s)``.
         loss_weight: factor of the loss, at least 0.
         reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: ``(N,)``.
-        local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`, so that local damage
-            counts.
+        local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`.
         prompt_weights: weights of the pairs, at least 0.
         input_range: lowest and highest value of the prediction, such as ``(0, 1)``, ``(-1, 1)``.
-        out_of_range: for values outside ``input_range``, ``'clamp'`` clamps them and gives no gradient; ``'pass'``
-            scores them as pyiqa does, and a network can exploit this; ``'raise'`` raises ``ImageError``.
+        out_of_range: for values outside ``input_range``, ``'clamp'`` clamps them, without gradient; ``'pass'`` scores
+            them, which a network can exploit; ``'raise'`` raises ``ImageError``.
         crop: side in pixels of a random square to score; default the whole image.
         nan: ``'raise'`` raises ``ImageError`` for NaN or infinity; ``'propagate'`` makes that image's loss and gradient
             NaN, for a ``GradScaler``.
@@ -159,13 +159,27 @@ class CLIPIQALoss(nn.Module):
             self.metric.check(pred, ANY_RANGE if self.nan == "raise" else None)
         except ImageError as error:
             raise ImageError(f"CLIPIQALoss cannot use the prediction: {error}") from None
+        unusable = None
+        if self.nan == "propagate":
+            finite = pred.detach().isfinite().flatten(1).all(1)
+            unusable = torch.ones_like(finite, dtype=pred.dtype).masked_fill(~finite, math.nan)  # factors of images
+            # The network sees no NaN; the product makes all of the image's gradient NaN, also where it is clamped.
+            marked = pred * unusable.view(-1, 1, 1, 1)
+            pred = torch.where(finite.view(-1, 1, 1, 1), marked, self.input_range[0])
         images = self._prepare(pred)
+
+        def reduced(losses: Callable[[Tensor], Tensor]) -> Tensor:
+            double = general_path() if self.double_backward else nullcontext()
+            with double, torch.autocast(images.device.type, enabled=False):
+                each = per_image(losses, images)
+                return self.loss_weight * REDUCTIONS[self.reduction](each if unusable is None else each * unusable)
+
         if self.criterion is not None:
             low, high = self.criterion.score_range
-            return self._reduced(lambda x: (high - self.criterion(x).flatten()) / (high - low), images)
+            return reduced(lambda x: (high - self.criterion(x).flatten()) / (high - low))
         head = self.metric.head
         if head is not None:  # its call returns shares of the score range, high for good photos
-            return self._reduced(lambda images: 1 - head(self.metric.encode_unchecked(images))[:, 0], images)
+            return reduced(lambda images: 1 - head(self.metric.encode_unchecked(images))[:, 0])
         texts = self.metric.encode_prompts(dtype=torch.promote_types(images.dtype, torch.float32)).detach()
 
         def losses(images: Tensor) -> Tensor:
@@ -178,12 +192,7 @@ class CLIPIQALoss(nn.Module):
             each = FORMS[self.form](margin) @ self.prompt_weights.to(margin)  # (n h w, P) -> (n h w,)
             return each.view(len(images), -1).mean(1)
 
-        return self._reduced(losses, images)
-
-    def _reduced(self, losses: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-        double = general_path() if self.double_backward else nullcontext()
-        with double, torch.autocast(images.device.type, enabled=False):
-            return self.loss_weight * REDUCTIONS[self.reduction](per_image(losses, images))
+        return reduced(losses)
 
     def _warn_far_outside(self, pred: Tensor) -> None:
         (low, high), (lowest, highest) = self.input_range, map(float, pred.aminmax())

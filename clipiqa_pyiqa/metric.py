@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .clip import compiled
 from .clip.compiled import is_compiled
-from .clip.gradient import constant, per_image
+from .clip.gradient import constant, is_ahead, per_image
 from .clip.inputs import OVERSHOOT, check_features, check_images
 from .clip.model import ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
@@ -24,7 +24,7 @@ from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_p
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
-from .prompts.provenance import in_words, question_record, tower_record
+from .prompts.provenance import as_texts, question_record, tower_record
 from .weights.selection import find_weights
 
 if TYPE_CHECKING:
@@ -61,16 +61,13 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
 
 
 def is_factory(metric: Any) -> bool:
-    """Return whether this is a function or a class that makes a metric."""
     return isinstance(metric, type | FunctionType | partial)
 
 
 def net_of(metric: Any) -> Any:
-    """Return a metric's net; if a function is given, it makes the metric. Raise ``CLIPIQAError`` for other objects."""
+    """Return a metric's net; a function makes the metric first. Raise ``CLIPIQAError`` for other objects."""
     metric = metric() if is_factory(metric) else metric
     net = getattr(metric, "net", metric)
-    if isinstance(net, type):
-        raise CLIPIQAError(f"metric must be an object; got the class {net.__name__}: call it, {net.__name__}(...).")
     if not hasattr(net, "encode_image"):
         raise CLIPIQAError(f"metric must be a CLIP-IQA metric; got a {type(net).__name__}.")
     return net
@@ -83,8 +80,8 @@ class CLIPIQA(nn.Module):
     https://github.com/IceClear/CLIP-IQA.
 
     Metrics on the same weights share one frozen CLIP, which moves to the images' device. A ``state_dict``, pickle or
-    optimiser holds the learned prompts (CLIP-IQA+), but never CLIP. Images in float64 are scored in float64, all other
-    images in ``precision``, also under autocast.
+    optimiser holds learned prompts (CLIP-IQA+), never CLIP. float64 images are scored in float64, others in
+    ``precision``, also under autocast.
 
     Args:
         model_type: ``'clipiqa'``, or with learned prompts ``'clipiqa+'``, ``'clipiqa+_rn50_512'`` or
@@ -101,7 +98,7 @@ class CLIPIQA(nn.Module):
         aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column for each pair.
         template: wording of the pairs, such as ``'A photo of {}.'`` (Table 2).
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions. A CPU that is
-            slow in this dtype computes in fp32, with numbers rounded to this dtype.
+            slow in it computes in fp32 with rounded numbers.
         clip_weights: a checkpoint file or an open_clip tag; default OpenAI's.
         quick_gelu: whether an unknown checkpoint file uses the activation QuickGELU.
         pretrained_model_path: a file with learned prompts or a head, for :meth:`load_prompts`.
@@ -271,11 +268,20 @@ class CLIPIQA(nn.Module):
         pairs, sizes = self._question(prompts, aggregate)  # this may raise, so it comes before the slow encoding
         self.check(x)
 
-        def ask(images: Tensor) -> Tensor:
-            return self._answer(self.encode_unchecked(images), pairs, sizes)
+        encoded: list[Tensor] = []
 
-        # Several columns, and prompts that are trained, need more than one gradient per image.
-        return ask(x) if len(sizes) > 1 or (pairs is None and self.training) else per_image(ask, x)
+        def ask(images: Tensor) -> Tensor:
+            features = self.encode_unchecked(images)
+            encoded.append(features.detach())
+            return self._answer(features, pairs, sizes)
+
+        if len(sizes) > 1:  # several columns need more than one gradient per image
+            return ask(x)
+        scores = per_image(ask, x)
+        if self.prompt_learner is None or pairs is not None or not is_ahead(x):
+            return scores
+        of_prompts = self._answer(torch.cat(encoded), pairs, sizes)  # the same scores, with the prompts' gradient
+        return scores + (of_prompts - of_prompts.detach())
 
     def encode_image(self, x: Tensor) -> Tensor:
         """Return unit features ``(N, D)`` for :meth:`score`; for a head on stages, return :meth:`encode_stages`.
@@ -308,14 +314,13 @@ class CLIPIQA(nn.Module):
         return self._image_tower(x).encode(x, self.pos_embedding, "places")[0]
 
     def encode_with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the results of :meth:`encode_image` (without stages) and :meth:`encode_map` from one pass."""
+        """Return :meth:`encode_image` (without stages) and :meth:`encode_map` from one pass."""
         self.check_map()
         self.check(x)
         features, maps = self._image_tower(x).encode(x, self.pos_embedding, "image", "places")
         return features, maps
 
     def check_map(self) -> None:
-        """Raise :class:`CLIPIQAError` if this metric has no maps."""
         if self.pos_embedding == "fixed":
             raise CLIPIQAError(
                 "pos_embedding must be 'none' or 'interpolate' for a map; got 'fixed', which crops images."
@@ -400,7 +405,7 @@ class CLIPIQA(nn.Module):
         }
 
     def extra_repr(self) -> str:
-        fields = {**in_words(self.provenance()), "aggregate": str(self.aggregate).lower()}
+        fields = {**as_texts(self.provenance()), "aggregate": str(self.aggregate).lower()}
         if self.prompt_learner is not None and self.prompts[0].positive.endswith("."):
             fields["note"] = "the second full stop is the official code's, which adds one to each prompt"
         return ", ".join(f"{key}={value!r}" for key, value in fields.items() if key != "weights_sha256")

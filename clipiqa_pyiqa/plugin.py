@@ -47,7 +47,6 @@ def register() -> None:
 
 
 def register_losses() -> None:
-    """Register our loss for ``pyiqa.losses.build_loss``."""
     LOSS_REGISTRY.register(functools.partial(build, ".loss", LOSS_NAME), name=LOSS_NAME, override=True)
 
 
@@ -77,8 +76,6 @@ def build_builtin(kind: str = NAME, **options: Any) -> nn.Module:
 
 
 def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``register``, changed so that pyiqa's modules do not replace our classes."""
-
     @functools.wraps(register)
     def wrapped(obj: Any = None, *args: Any, **kwargs: Any) -> Any:
         if obj is None:  # used as a decorator with options

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .clip.inputs import ANY_RANGE, check_images
-from .errors import ImageError, shown
+from .errors import CLIPIQAError
 from .errors.arguments import checked
+from .images.in_memory import to_tensors
 from .metric import CLIPIQA
 from .prompts.antonym import margins
 
@@ -18,10 +19,12 @@ from .prompts.antonym import margins
 class CLIPIQAReward:
     """Reward function for generated images: a high reward is good. Rewards have no gradient.
 
-    A reward is the mean of the pairs' margins. A margin is the positive logit minus the negative logit.
+    A reward is the mean over pairs of the margin, the positive minus the negative logit.
 
     Args:
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`.
+        local: reward the worst places of an image in place of the image as a whole.
+        quantile: with ``local``, the share of places that count as the worst; their margins are averaged.
         batch_size: images encoded at once.
         device: device that encodes; default the images' device.
         **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`.
@@ -34,35 +37,48 @@ class CLIPIQAReward:
 
     @checked
     def __init__(
-        self, prompts: Any = None, *, batch_size: int = 16, device: str | torch.device | None = None, **options: Any
+        self,
+        prompts: Any = None,
+        *,
+        local: bool = False,
+        quantile: float = 0.02,
+        batch_size: int = 16,
+        device: str | torch.device | None = None,
+        **options: Any,
     ):
-        self.batch_size, self.device = batch_size, device
+        if not 0 < quantile <= 1:
+            raise CLIPIQAError(f"quantile must be above 0 and at most 1; got {quantile}.")
+        self.local, self.quantile, self.batch_size, self.device = local, quantile, batch_size, device
         self.metric = CLIPIQA(prompts=prompts, **options).eval()
+        if local:
+            self.metric.check_map()
 
     @torch.no_grad()
-    def __call__(self, images: Tensor | Sequence[Tensor]) -> Tensor:
+    def __call__(self, images: Any) -> Tensor:
         """Return rewards ``(N,)`` in fp32 on the CPU.
 
         Args:
-            images: RGB ``(N, 3, H, W)``, or a list of ``(3, H, W)`` of any sizes, clamped to [0, 1].
+            images: a batch ``(N, 3, H, W)`` or ``(N, H, W, 3)``, or a list of images of any sizes: PIL images, arrays
+                ``(H, W, 3)`` or tensors ``(3, H, W)``, in uint8 or as floats in [0, 1]; floats may exceed this range
+                by 0.5 and are clamped.
 
         Raises:
             ImageError: the images cannot be scored.
         """
-        if not isinstance(images, Tensor):
-            if not isinstance(images, Sequence) or not all(isinstance(x, Tensor) and x.dim() == 3 for x in images):
-                raise ImageError(f"images must be (N, 3, H, W) or a list of (3, H, W); got {shown(images)}.")
-            if len({image.shape for image in images}) == 1:
-                images = torch.stack(list(images))  # images of one size are encoded together
-        if isinstance(images, Tensor):
-            check_images(images, overshoot=None)
-            batches: Sequence[Tensor] = images.split(self.batch_size)
-        else:
-            batches = [image[None] for image in images]
-        return torch.cat([self._margins(batch) for batch in batches]) if len(batches) else torch.empty(0)
+        found = to_tensors(images)
+        batches: Sequence[Tensor] = [image[None] for image in found]
+        if len({image.shape for image in found}) == 1:  # images of one size are encoded together
+            batches = torch.stack(found).split(self.batch_size)
+        return torch.cat([self._margins(batch) for batch in batches]) if batches else torch.empty(0)
 
     def _margins(self, batch: Tensor) -> Tensor:
-        self.metric.check(batch, ANY_RANGE)
-        features = self.metric.encode_unchecked(batch.to(self.device or batch.device).clamp(0, 1))
+        x = batch.to(self.device or batch.device)
+        self.metric.check(x, None)  # its values are checked
+        if self.local:
+            features = self.metric.encode_map_unchecked(x).permute(0, 2, 3, 1).flatten(0, 2)  # (n h w, D)
+        else:
+            features = self.metric.encode_unchecked(x)
         texts = self.metric.encode_prompts(dtype=features.dtype).to(features.device)
-        return margins(features, texts, self.metric.clip.logit_scale).mean(dim=1).float().cpu()
+        places = margins(features, texts, self.metric.clip.logit_scale).mean(dim=1).view(len(x), -1)
+        worst = places.topk(ceil(self.quantile * places.shape[1]), largest=False).values if self.local else places
+        return worst.mean(dim=1).float().cpu()

@@ -19,7 +19,7 @@ except ImportError as error:
         f"clipiqa_pyiqa.torchmetrics needs torchmetrics ({error}): pip install 'clipiqa-pyiqa[torchmetrics]'."
     ) from error
 
-__all__ = ["CLIPImageQualityAssessment", "clip_image_quality_assessment"]
+__all__ = ["CLIPImageQualityAssessment"]
 
 TorchmetricsPrompts = tuple[str | tuple[str, str], ...]
 
@@ -35,35 +35,6 @@ MODELS: dict[str, dict[str, Any]] = {
 _NAMES = {"colorfullness": "colorfulness", "complexity": "complex"}  # torchmetrics' names, where ours differ
 
 _OPTIONS = set(inspect.signature(CLIPIQA).parameters) - {"prompts", "aggregate"}
-
-
-def clip_image_quality_assessment(
-    images: Tensor,
-    model_name_or_path: str = "clip_iqa",
-    data_range: float = 1.0,
-    prompts: TorchmetricsPrompts = ("quality",),
-    **options: Any,
-) -> Tensor | dict[str, Tensor]:
-    """Return scores as ``torchmetrics.functional.multimodal.clip_image_quality_assessment`` does, with a gradient.
-
-    Args:
-        images: RGB ``(N, 3, H, W)``.
-        model_name_or_path: a key of ``MODELS``.
-        data_range: value of white, such as 255.
-        prompts: names of pairs, or pairs of texts, positive first.
-        **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`; they override the model's options.
-
-    Returns:
-        ``(N,)`` for one prompt (a scalar for one image), or a dict from prompt to scores; pairs of texts are named
-        ``user_defined_0`` and so on.
-
-    Raises:
-        ValueError: an argument cannot be used.
-    """
-    check_data_range(data_range)
-    names, pairs = parse(prompts)
-    metric = build(model_name_or_path, options)
-    return by_prompt(metric(images / float(data_range), list(pairs), None), names)
 
 
 def build(model_name_or_path: str, options: dict[str, Any]) -> CLIPIQA:
@@ -96,20 +67,14 @@ def parse(prompts: TorchmetricsPrompts) -> tuple[tuple[str, ...], tuple[PromptPa
     return tuple(names), tuple(pairs)
 
 
-def by_prompt(scores: Tensor, names: tuple[str, ...]) -> Tensor | dict[str, Tensor]:
-    return scores.squeeze() if len(names) == 1 else dict(zip(names, scores.unbind(1), strict=True))
-
-
-def check_data_range(data_range: Any) -> None:
-    if isinstance(data_range, bool) or not isinstance(data_range, int | float) or not data_range > 0:
-        raise ValueError("Argument `data_range` should be a positive number.")
-
-
 class CLIPImageQualityAssessment(Metric):
     """``torchmetrics.multimodal.CLIPImageQualityAssessment``: one score per image and prompt.
 
     Args:
-        model_name_or_path, data_range, prompts: as for :func:`clip_image_quality_assessment`.
+        model_name_or_path: a key of ``MODELS``.
+        data_range: value of white, such as 255.
+        prompts: names of pairs, or pairs of texts, positive first; results are named by them, pairs of texts
+            ``user_defined_0`` and so on.
         **kwargs: options of :class:`~clipiqa_pyiqa.CLIPIQA` and of torchmetrics' metrics.
 
     Raises:
@@ -138,7 +103,8 @@ class CLIPImageQualityAssessment(Metric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{name: value for name, value in kwargs.items() if name not in _OPTIONS})
-        check_data_range(data_range)
+        if isinstance(data_range, bool) or not isinstance(data_range, int | float) or not data_range > 0:
+            raise ValueError("Argument `data_range` should be a positive number.")
         self.data_range = data_range
         self.prompt_names, self.prompt_pairs = parse(prompts)
         options = {name: value for name, value in kwargs.items() if name in _OPTIONS}
@@ -146,14 +112,16 @@ class CLIPImageQualityAssessment(Metric):
         self.add_state("scores", [], dist_reduce_fx="cat")
 
     def update(self, images: Tensor) -> None:
-        """Score images ``(N, 3, H, W)`` and keep the scores."""
         scores = self.model(images / float(self.data_range), list(self.prompt_pairs), None)
         # one dimension, like torchmetrics' empty tensor for a process without images
         self.scores.append(scores.flatten())
 
     def compute(self) -> Tensor | dict[str, Tensor]:
         """Return all scores since the last reset: ``(N,)``, or a dict from prompt to scores."""
-        return by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.prompt_names))), self.prompt_names)
+        scores = dim_zero_cat(self.scores).unflatten(0, (-1, len(self.prompt_names)))
+        if len(self.prompt_names) == 1:
+            return scores.squeeze()
+        return dict(zip(self.prompt_names, scores.unbind(1), strict=True))
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
         """Return figure and axes of a plot of ``val``, by default of the result of :meth:`compute`."""

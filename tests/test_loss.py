@@ -61,6 +61,20 @@ def images(n: int = 2, side: int = 64, dtype: torch.dtype = torch.float32, seed:
     return (0.9 * smooth + 0.1 * torch.rand(n, 3, side, side, generator=generator, dtype=dtype)).requires_grad_()
 
 
+class Scorer(nn.Module):
+    """A metric of the family, as the loss takes it: it refuses images that are not finite."""
+
+    score_range, takes_captions = (0.0, 1.0), False
+
+    def __init__(self, metric: CLIPIQA) -> None:
+        super().__init__()
+        self.check, self.encode_unchecked, self.answer = metric.check, metric.encode_unchecked, metric.score
+        self.metric = metric
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.metric(x)
+
+
 def grad_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.autograd.grad(function(x).sum(), x)[0]
 
@@ -137,6 +151,18 @@ class TestForms:
         assert x.grad.norm() > 0
         assert all(parameter.grad is None for parameter in learned.parameters())  # it is a loss: prompts stay
         assert list(criterion.parameters()) == []
+
+    def test_prompts_learn_alike_in_both_modes_when_images_have_a_gradient(self, options):
+        learned = CLIPIQA("clipiqa+", pretrained=False, context={"n_ctx": 4, "init": "random"}, **options)
+        learned.prompt_learner.load_context(learned.prompt_learner.ctx.detach() + 0.01)
+        found = []
+        for training in (True, False):
+            x, ctx = images(), learned.prompt_learner.ctx
+            found.append(torch.autograd.grad(learned.train(training)(x).sum(), (x, ctx)))
+        with general_path():
+            found.append(torch.autograd.grad(learned(x).sum(), (x, ctx)))
+        for ours in found[:2]:  # fp32, another order of sums
+            assert distance(ours[0], found[2][0]) < 1e-5 and distance(ours[1], found[2][1]) < 1e-5
 
 
 class TestGradient:
@@ -374,18 +400,48 @@ class TestInput:
         small = images(1, 64)
         assert torch.equal(CLIPIQALoss(metric=metric, crop=100)(small), CLIPIQALoss(metric=metric)(small))
 
-    def test_nan(self, metric):
+    def test_nan_is_refused(self, metric):
         x = images(3).detach()
         x[1, 0, 5, 5] = math.nan
-        x.requires_grad_()
         with pytest.raises(
             ImageError, match="CLIPIQALoss cannot use the prediction: image 1 of the batch of 3 has NaN"
         ):
             CLIPIQALoss(metric=metric)(x)
-        value = CLIPIQALoss(metric=metric, nan="propagate", reduction="none")(x)
-        assert value.isnan().tolist() == [False, True, False]
-        (gradient,) = torch.autograd.grad(value.sum(), x)
-        assert gradient[1].isnan().any() and gradient[[0, 2]].isfinite().all()
+
+    @pytest.mark.parametrize(
+        "how",
+        [
+            *({"form": form} for form in FORMS),
+            *({"out_of_range": how} for how in ("pass", "raise")),
+            *({"local": True}, {"crop": 40}, {"input_range": (-1, 2)}, {"double_backward": True}, {"criterion": True}),
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("damage", ["one pixel NaN", "all NaN", "a patch of inf", "a patch of -inf"])
+    def test_propagated_nan_is_all_of_an_images_loss_and_gradient(self, metric, how, damage):
+        if "criterion" in how:
+            how = {"criterion": Scorer(metric)}
+        good = images(3).detach()
+        x = good.clone()
+        at = {"one pixel NaN": (0, 5, 5), "all NaN": ()}.get(damage, (slice(None), slice(8, 16), slice(8, 16)))
+        x[(1, *at)] = math.nan if "NaN" in damage else math.inf * (-1 if "-" in damage else 1)
+        options = {"nan": "propagate", "reduction": "none", **({} if "criterion" in how else {"metric": metric}), **how}
+        found = []
+        for batch in (x, good):
+            torch.manual_seed(0)
+            batch.requires_grad_()
+            losses = CLIPIQALoss(**options)(batch)
+            found.append((losses, torch.autograd.grad(losses.sum(), batch)[0]))
+        (losses, gradient), (expected, usual) = found
+        assert losses[1].isnan() and gradient[1].isnan().all()
+        assert torch.equal(losses[[0, 2]], expected[[0, 2]]) and torch.equal(gradient[[0, 2]], usual[[0, 2]])
+
+    def test_a_scaler_sees_the_nan_of_one_image_in_the_networks_gradient(self, metric):
+        net = nn.Conv2d(3, 3, 1)
+        x = images(2).detach()
+        x[0, 0, 3, 3] = math.inf
+        CLIPIQALoss(metric=metric, nan="propagate")(net(x)).backward()
+        assert net.weight.grad.isnan().all()
 
     @pytest.mark.parametrize(
         ("x", "message"),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
+from PIL import Image
+from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError
 from clipiqa_pyiqa.reward import CLIPIQAReward
@@ -22,17 +27,53 @@ def test_rewards_are_the_logits_of_the_scores() -> None:
     assert found.shape == (5,) and not found.requires_grad
 
 
-def test_images_of_several_sizes_and_out_of_range() -> None:
+FORMS: dict[str, Callable[[Tensor], Any]] = {  # of a uint8 batch (N, 3, H, W)
+    "uint8 NCHW": lambda x: x,
+    "uint8 NHWC": lambda x: x.permute(0, 2, 3, 1),
+    "array NHWC": lambda x: x.permute(0, 2, 3, 1).numpy(),
+    "float NHWC": lambda x: x.permute(0, 2, 3, 1) / 255,
+    "list of (3, H, W)": lambda x: list(x / 255),
+    "list of arrays": lambda x: [each.permute(1, 2, 0).numpy() for each in x],
+    "PIL": lambda x: [Image.fromarray(each.permute(1, 2, 0).numpy()) for each in x],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_images_has_one_reward(form: str) -> None:
+    reward, x = CLIPIQAReward(backbone="mini"), (IMAGES.detach() * 255).byte()
+    assert torch.equal(reward(FORMS[form](x)), reward(x / 255))
+
+
+def test_images_of_several_sizes_and_a_little_out_of_range() -> None:
     reward = CLIPIQAReward(backbone="mini")
     images = [IMAGES[0].detach(), IMAGES[1, :, :48].detach()]
     assert torch.equal(reward(images)[:1], reward(IMAGES[:1].detach()))
-    assert torch.equal(reward(IMAGES.detach() * 2), reward((IMAGES.detach() * 2).clamp(0, 1)))
-    assert torch.equal(reward(list(IMAGES.detach())), reward(IMAGES.detach()))  # as Flow-Factory passes them
+    beyond = IMAGES.detach() * 1.4 - 0.1
+    assert torch.equal(reward(beyond), reward(beyond.clamp(0, 1)))
     assert reward([]).shape == (0,)
+
+
+@pytest.mark.parametrize("factor", [255, -1])
+@pytest.mark.parametrize("form", [list, torch.stack])
+def test_values_far_outside_are_refused_by_the_images_place(factor: float, form: Callable[[Any], Any]) -> None:
+    images = [*IMAGES.detach()]
+    images[3] = images[3] * factor
+    with pytest.raises(ImageError, match=r"image 3.* has values from .* outside \[0, 1\]"):
+        CLIPIQAReward(backbone="mini", batch_size=2)(form(images))
+
+
+def test_the_local_reward_is_the_mean_of_the_worst_places() -> None:
+    images = torch.rand(2, 3, 128, 160, generator=torch.Generator().manual_seed(1))
+    metric = CLIPIQA(backbone="mini").eval()
+    places = metric.score_map(images)[:, 0].logit().flatten(1)  # 4 × 5 places
+    reward = CLIPIQAReward(backbone="mini", local=True, quantile=0.15)
+    assert (reward(images) - places.sort(1).values[:, :3].mean(1)).abs().max() < 1e-4  # as above
+    with pytest.raises(CLIPIQAError, match="quantile must be above 0 and at most 1; got 0"):
+        CLIPIQAReward(backbone="mini", local=True, quantile=0)
 
 
 def test_errors() -> None:
     with pytest.raises(CLIPIQAError, match="batch_size must be between 1 and"):
         CLIPIQAReward(backbone="mini", batch_size=0)
-    with pytest.raises(ImageError, match="NaN"):
+    with pytest.raises(ImageError, match="nan to nan"):
         CLIPIQAReward(backbone="mini")(torch.full((1, 3, 64, 64), torch.nan))

@@ -27,14 +27,14 @@ class TestScoreFiles:
         assert net.columns == ("quality", "sharpness")
         (tmp_path / "broken.png").write_bytes(b"no")
         found = net.score_files([PHOTOS, tmp_path / "*.png"])
-        assert list(found.columns) == ["quality", "sharpness", "error"] and len(found) == 3
+        assert list(found.columns) == ["quality", "sharpness", "flag", "error"] and len(found) == 3
         rows = list(score_paths(net, PHOTOS, device="cpu"))
         assert found.iloc[:2, :2].to_numpy().tolist() == [list(row.scores or ()) for row in rows]
         assert "is not an image" in found["error"].iloc[2] and np.isnan(found["quality"].iloc[2])
 
     def test_other_questions_and_nothing(self, net: CLIPIQA, tmp_path: Path) -> None:
         (path,) = list(PHOTOS.glob("canyon*"))
-        assert list(net.score_files(path, ["brightness"], max_side=64)) == ["brightness", "error"]
+        assert list(net.score_files(path, ["brightness"], max_side=64)) == ["brightness", "flag", "error"]
         with pytest.raises(ImageError, match="paths must name images"):
             net.score_files([])
 

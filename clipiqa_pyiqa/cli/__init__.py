@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO, cast
 
 from ..errors import CLIPIQAError, ConfigError, is_out_of_memory
@@ -100,35 +100,19 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
         if is_final or not getattr(args, "config_file", None):
             break
         commands[args.command].take_defaults(args.config_file)
-    if args.print_completion:
-        import shtab
-
-        parser, commands = parsers(name for name in COMMANDS if " " not in name)
-        for name, command in commands.items():
-            command.declare(function_of(name))
-            command.complete_paths()
-        print(shtab.complete(parser, shell=args.print_completion))
-    elif args.command is None:
+    if args.command is None:
         parser.print_help()
         return 2
-    else:
-        with speaking(args.command, getattr(args, "quiet", False)):
-            return call(function_of(args.command), args)
-    return 0
+    with speaking(args.command, getattr(args, "quiet", False)):
+        return call(function_of(args.command), args)
 
 
-def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]:
+def parsers() -> tuple[Parser, dict[str, Parser]]:
     """Return the command line's parser, and command -> its parser, without options yet."""
     parser = Parser(prog="clipiqa", description="CLIP-IQA measures the look and feel of photos in numbers.")
     parser.add_argument("--version", action="version", version=f"clipiqa-pyiqa {__version__}")
-    parser.add_argument(
-        "--print-completion",
-        choices=("bash", "zsh", "fish"),
-        metavar="SHELL",
-        help="print a completion script for bash, zsh or fish, and exit",
-    )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    return parser, {name: subparsers.add_parser(name, help=COMMANDS[name]) for name in names}
+    return parser, {name: subparsers.add_parser(name, help=COMMANDS[name]) for name in COMMANDS}
 
 
 def function_of(command: str) -> Callable[..., int]:

@@ -23,7 +23,6 @@ def run(
 
     examples:
       clipiqa agreement votes.csv --out agreement/
-      clipiqa agreement votes.csv --root ava/images --attribute happy
 
     Args:
         votes (VOTES): a CSV file; see below

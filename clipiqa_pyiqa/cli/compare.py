@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from ..errors import OptionError
 from ..errors.arguments import Machine
-from .options.model import Kept, start
+from .options.model import OutputOptions, start
 from .options.terminal import Bar, stored
 
 
 @dataclass(frozen=True)
-class Comparing:
+class CompareOptions:
     """Comparison.
 
     Args:
@@ -23,10 +23,10 @@ class Comparing:
         data (-d DATA): data sets; see below
         data_root (DIR): folder of pyiqa's data sets; default: ./datasets
         plcc_fit: also compute PLCC (Pearson's correlation) and RMSE after a logistic fit
-        fit_parameters: parameters of the fit: 4 (default), or VQEG's 5
         without_mini_photos: leave out mini's training photos
         bootstrap: resamples for the intervals; default: 1000; 0: no intervals
         seed: seed of resamples and random metrics; default: 0
+        within (COLUMN): also the mean correlation within the groups that this column names, such as scenes
         published: preferred source of the published values
         batch_size: images of equal size that are scored together; default: 8
     """
@@ -35,24 +35,23 @@ class Comparing:
     data: list[str] | None = None
     data_root: str | None = None
     plcc_fit: bool = False
-    fit_parameters: Literal[4, 5] | None = None
     without_mini_photos: bool = False
     bootstrap: int | None = None
     seed: int | None = None
+    within: str | None = None
     published: Literal["paper", "pyiqa"] | None = None
     batch_size: int | None = None
 
 
 def run(
     machine: Machine,
-    kept: Kept,
-    comparing: Comparing,
+    kept: OutputOptions,
+    comparing: CompareOptions,
     *,
     config: str | None = None,
     trust_weights: bool = False,
     strict: bool = False,
     format: Literal["table", "csv", "markdown", "latex"] = "table",
-    report: bool = True,
 ) -> int:
     """Compare metrics on data sets, with correlations, intervals and published values.
 
@@ -64,7 +63,6 @@ def run(
     examples:
       clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec --data-root DIR --out runs/1
       clipiqa compare -m clipiqa 'dslr=clipiqa:prompts=[quality, sharpness]' -d mine=scores.csv
-      clipiqa compare -m niqe:pretrained_model_path=niqe_modelparameters.mat piqe -d photos/
       clipiqa compare -c table1 --data-root DIR --out runs/table1
 
     Args:
@@ -72,7 +70,6 @@ def run(
         trust_weights: load files and URLs that could run code
         strict: stop early if a metric cannot be built
         format: format of the printed table
-        report: write an HTML page into --out
     """
     from ..datasets.specification import read_benchmark
 
@@ -98,6 +95,6 @@ def run(
             settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
         )
         if out:
-            comparison.save(out, report=report)  # before the table: a program that reads the table may end early
+            comparison.save(out)  # before the table: a program that reads the table may end early
         print(comparison.table(format), end="")
     return 0 if comparison.complete else 1

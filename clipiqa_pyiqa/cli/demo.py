@@ -32,7 +32,7 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
 
     if out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise OptionError(f"out must end with .png, .svg or .pdf; got {str(out)!r}.")
-    check_output(out, overwrite=overwrite, ours=lambda path: path.name == DEFAULT)
+    check_output(out, overwrite=overwrite or out.name == DEFAULT)
     start(Machine())
     from ..experiments.demonstration import demo
 

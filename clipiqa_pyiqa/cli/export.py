@@ -15,8 +15,6 @@ def run(
     path: Path,
     *,
     map: bool = False,
-    opset: int = 18,
-    check: bool = True,
     overwrite: bool = False,
     device: str = "cpu",
 ) -> int:
@@ -26,15 +24,12 @@ def run(
     (N, C, h, w). The prompts are part of the file. Needs pip install 'clipiqa-pyiqa[onnx]'.
 
     examples:
-      clipiqa export model.onnx
       clipiqa export mini.onnx --backbone mini --prompts quality sharpness noisiness --map
       clipiqa export mine.onnx --learned-prompts head.safetensors
 
     Args:
         path (FILE): the file, such as model.onnx
         map: also write the scores of each place
-        opset: version of ONNX's operators, 18 to 23
-        check: check with onnxruntime that the file gives the metric's scores
         overwrite: replace an existing FILE
         device (DEVICE): cpu, cuda, cuda:N or mps
     """
@@ -45,8 +40,6 @@ def run(
     metric = questions.metric(model, start(Machine(device=device)))
     from ..export.onnx_file import export_onnx
 
-    result = export_onnx(
-        metric, path, columns, with_map=map, opset=opset, check=check, overwrite=overwrite, progress=note
-    )
+    result = export_onnx(metric, path, columns, with_map=map, overwrite=overwrite, progress=note)
     print(result.describe())
     return 0

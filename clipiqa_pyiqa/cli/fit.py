@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import counted
+from ..errors import OptionError, counted
 from .options.model import Model, start
-from .options.scored_images import Scored, Store, creation
+from .options.scored_images import OpinionOptions, Store, creation
 from .options.terminal import aligned
 
 
 def run(
-    scored: Scored,
+    scored: OpinionOptions,
     model: Model,
     store: Store,
     scores: str,
@@ -23,6 +23,8 @@ def run(
     prompts: str | None = None,
     own_scale: bool = False,
     without_mini_photos: bool = False,
+    splits: int = 0,
+    splits_out: Path | None = None,
     seed: int = 123,
 ) -> int:
     """Fit a metric to a few rated photos of your own, in seconds.
@@ -31,7 +33,6 @@ def run(
     takes ridge if cross-validation finds ridge clearly better, else affine.
 
     examples:
-      clipiqa fit scores.csv --out head.safetensors
       clipiqa fit scores.csv --out head.safetensors --range 1 5 --own-scale
       clipiqa fit photos/ --out taste.safetensors
       clipiqa score photos/ --learned-prompts head.safetensors
@@ -45,14 +46,22 @@ def run(
         prompts (-p PAIR): prompt pair of the zero-shot score; default: quality
         own_scale: predict scores in the range of the given scores, not in 0 to 1
         without_mini_photos: leave out mini's training photos
-        seed: seed of folds and held-out photos
+        splits: also fit to 80 % and predict the rest, for this many random splits
+        splits_out (FILE): write the random splits to this CSV file
+        seed: seed of folds, splits and held-out photos
     """
     from ..files.writing import check_output
     from ..prompts.pairs import parse_prompt_argument
 
     check_output(out, overwrite=overwrite)
+    if splits_out is not None:
+        if splits < 1:
+            raise OptionError("--splits-out has no splits to write: also give their number, such as --splits 10.")
+        check_output(splits_out, overwrite=overwrite, inputs=[scores])
     device = start(store)
-    from ..learning.fitting import fit
+    import numpy as np
+
+    from ..learning.fitting import FitAgreement, fit
     from ..metric import CLIPIQA
 
     # cross-validation needs no split
@@ -66,13 +75,22 @@ def run(
         device=device,
         metric=CLIPIQA(prompts=question, **model.given()),
         seed=seed,
+        splits=splits,
         without_mini_photos=without_mini_photos,
         **store.keywords(),
     )
     result.save(out)
+    if splits_out is not None:
+        result.save_splits(splits_out)
     print(f"{table.name}: fitted to {result.head.metadata['rated_photos']} rated photos, on {fit_on}")
-    found = {f"cross-validation, {name}": agreement for name, agreement in result.cross_validation.items()}
-    found |= {f"{counted(len(table.rows(split)), f'{split} image')}": each for split, each in result.held_out.items()}
+    found = {"zero-shot": result.before["train"]}
+    found |= {f"cross-validation, {name}": agreement for name, agreement in result.cross_validation.items()}
+    for split, agreement in result.held_out.items():
+        images = counted(len(result.table.rows(split)), f"{split} image")
+        found |= {f"{images}, zero-shot": result.before[split], images: agreement}
+    for name, reduced in (("median", np.median), ("lowest", np.min), ("highest", np.max)):
+        if result.splits:
+            found[f"{splits} random splits of 80 and 20 %, {name}"] = FitAgreement(*reduced(result.splits, axis=0))
     rows = [(name, *(f"{number:.4f}" for number in agreement)) for name, agreement in found.items()]
     print("\n".join(aligned([("", "SROCC", "PLCC", "RMSE (scores from 0 to 1)"), *rows])))
     print(f"{result.head.method} is chosen" + ": ridge must be clearly better than affine" * (method == "auto"))

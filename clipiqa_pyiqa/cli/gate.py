@@ -8,13 +8,13 @@ from typing import Any
 
 from ..errors import OptionError
 from ..errors.arguments import SharedOptions
-from .options.model import Kept, start
+from .options.model import OutputOptions, start
 from .options.terminal import Bar, stored, tell
 
 
 def run(
     images: SharedOptions,
-    kept: Kept,
+    kept: OutputOptions,
     base: Path,
     new: Path,
     *,
@@ -36,7 +36,6 @@ def run(
     examples:
       clipiqa gate base.parquet new.parquet
       clipiqa gate release-1/ release-2/ --metrics clipiqa --margin 0.01 --out gate/
-      clipiqa gate v1.csv v2.csv --by quality sharpness --margin quality=0.01 sharpness=0.02
 
     Args:
         base (BASE): the first run

@@ -31,7 +31,6 @@ def run(
 
     examples:
       clipiqa map photos/ --prompts sharpness noisiness quality --out maps/ --html
-      clipiqa map portrait.jpg --prompts sharpness --scale 2 --out maps/ --pictures pdf
 
     Args:
         paths (PHOTO): files, folders or quoted globs

@@ -16,7 +16,6 @@ def run(low: str, high: str, run: AskingRun, *, skip_unpaired: bool = False, cou
     examples:
       clipiqa pairs LOL/eval15/low LOL/eval15/high --prompts brightness --out lol/
       clipiqa pairs 'PolyU/CroppedImages/*_real.JPG' 'PolyU/CroppedImages/*_mean.JPG' --prompts noisiness
-      clipiqa pairs 'RealBlur/*/blur/blur_*.png' 'RealBlur/*/gt/gt_*.png' --prompts sharpness
 
     Args:
         low (LOW): folder or quoted pattern of the low-quality images

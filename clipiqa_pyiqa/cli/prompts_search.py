@@ -6,12 +6,12 @@ from pathlib import Path
 
 from ..errors import counted
 from .options.model import Model, start
-from .options.scored_images import Scored, Store, creation
+from .options.scored_images import OpinionOptions, Store, creation
 from .options.terminal import aligned
 
 
 def run(
-    scored: Scored,
+    scored: OpinionOptions,
     model: Model,
     store: Store,
     scores: str,

@@ -15,7 +15,6 @@ def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = Fa
 
     examples:
       clipiqa radar a.jpg b.jpg --out radar/
-      clipiqa radar a.jpg --look --pictures svg --out radar/
       clipiqa radar a.jpg b.jpg --prompts happy warm relaxing lonely --out radar/
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,8 @@ if TYPE_CHECKING:
     from ..ranking.picking import Photos
 
 
-_NOT_OF_SHARDS = (
-    *("copy_to", "move_to", "link_to", "only_photos", "paths", "page", "stars", "selected", "columns", "root", "count"),
-    *("out", "prompts"),
-)
-
-
 @dataclass(frozen=True)
-class Order:
+class OrderOptions:
     """Order.
 
     Args:
@@ -50,7 +44,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Picked:
+class PickOptions:
     """Picked photos.
 
     Args:
@@ -94,7 +88,7 @@ class Picked:
 
 
 @dataclass(frozen=True)
-class Rated:
+class StarOptions:
     """Stars.
 
     Args:
@@ -108,9 +102,9 @@ class Rated:
 
 def run(
     run: AskingRun,
-    order: Order,
-    picked: Picked,
-    rated: Rated,
+    order: OrderOptions,
+    picked: PickOptions,
+    rated: StarOptions,
     sources: Sequence[str] = (),
     *,
     count: int | None = None,
@@ -154,8 +148,15 @@ def run(
         raise OptionError("no PATH given: name a folder of images, or a score file.")
     cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
     if picked.write_shards is not None:
-        others = {**vars(order), **vars(picked), **vars(rated), "count": count, "page": page, "selected": selected}
-        return _write_shards(sources, order, picked, {**others, "out": run.out, "prompts": run.prompts})
+        shown = replace(order, by=None, lower_better=False, higher_better=False) != OrderOptions()
+        unused: dict[str, Any] = {**dict.fromkeys([*cuts, "write_shards"]), "partial": False}
+        taken = replace(picked, **unused) != PickOptions()
+        if shown or taken or any((rated.stars, count, page, selected, run.out, run.prompts)):
+            raise OptionError(
+                "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
+                "other options out, or give them in a second call."
+            )
+        return _write_shards(sources, order, picked)
     if (picked.paths or folders) and not (cuts or selected):
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     if selected:
@@ -208,7 +209,7 @@ def run(
     return max(code, 0 if ranking is None else run.conclude(ranking))
 
 
-def _take(parts: Mapping[str, Sequence[str]], picked: Picked) -> None:
+def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
     """Copy, move or link photos, and print their paths; ``parts`` are the sub-folders."""
     from ..ranking.transfers import transfer
 
@@ -238,16 +239,11 @@ def _give_stars(photos: Photos, shares: str, overwrite: bool) -> int:
     return 1 if found.problems else 0
 
 
-def _write_shards(sources: Sequence[str], order: Order, picked: Picked, others: Mapping[str, object]) -> int:
+def _write_shards(sources: Sequence[str], order: OrderOptions, picked: PickOptions) -> int:
     from ..scoring.shards.filtered import filter_shards
 
     if len(sources) != 1:
         raise OptionError("write_shards needs one PATH: the folder of results by shard that clipiqa score wrote.")
-    if given := [name for name in _NOT_OF_SHARDS if others[name]]:
-        raise OptionError(
-            f"write_shards writes shards and does nothing else: leave out `{given[0]}`, or give it in a second "
-            "call of clipiqa rank, without write_shards."
-        )
     with Bar(unit="shard") as bar:
         found = filter_shards(
             sources[0],

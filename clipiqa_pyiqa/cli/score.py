@@ -14,7 +14,7 @@ from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions
 from ..scoring.result_files import Output, ResultWriter, format_of
 from .options.experiment import frame_as_text
-from .options.model import Kept, LearnedQuestions, Model, start
+from .options.model import LearnedQuestions, Model, OutputOptions, start
 from .options.terminal import Bar, note, on_interrupt, stored, tell
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run(
     images: SharedOptions,
     shards: Shards,
     cluster: Cluster,
-    kept: Kept,
+    kept: OutputOptions,
     paths: Sequence[str] = (),
     *,
     metrics: list[str] | None = None,
@@ -79,7 +79,6 @@ def run(
     the reason. Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score.
 
     examples:
-      clipiqa score photos/ holiday.jpg
       clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
       find . -name '*.png' -print0 | clipiqa score -0 - --out scores.parquet --resume
       clipiqa score photos/ --metrics clipiqa niqe brisque 'mine=niqe:pretrained_model_path=FILE' --out scores.csv
@@ -163,7 +162,6 @@ def run(
 
 
 def _is_folder(out: Path | None) -> bool:
-    """Return whether ``--out`` names a folder: an existing folder, or a name without suffix."""
     # os.path returns False for invalid names; the error follows when the file is written
     return out is not None and (os.path.isdir(out) or (not out.suffix and not os.path.exists(out)))
 
@@ -188,7 +186,7 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
     return 1 if failed else 0
 
 
-def _merge(folder: Path, paths: Sequence[str], kept: Kept, partial: bool) -> int:
+def _merge(folder: Path, paths: Sequence[str], kept: OutputOptions, partial: bool) -> int:
     from ..scoring.shards.summary import merge_shards
 
     if paths:

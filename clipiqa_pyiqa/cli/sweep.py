@@ -23,7 +23,6 @@ def run(
     spearman.csv and sweep.png (curves). Each change asks the question of the same name; --prompts adds questions.
 
     examples:
-      clipiqa sweep koniq10k/1024x768 --sample 200 --out sweep/
       clipiqa sweep photos/ --changes brightness sharpness --steps 15 --scales 1 0.5 0.25 --out sweep/
 
     Args:

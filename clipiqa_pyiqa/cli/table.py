@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..errors import OptionError
 from ..errors.arguments import Batches
-from .options.model import Kept, start
+from .options.model import OutputOptions, start
 from .options.terminal import Bar, stored, tell
 
 
@@ -34,7 +34,6 @@ class Methods:
         seed: seed of random metrics
         trust_weights: load files and URLs that could run code
         strict: stop early if a metric cannot be built
-        sd: print standard deviations beside the means
     """
 
     methods: list[str] | None = None
@@ -51,19 +50,17 @@ class Methods:
     seed: int = 0
     trust_weights: bool = False
     strict: bool = False
-    sd: bool = True
 
 
 def run(
     batches: Batches,
-    kept: Kept,
+    kept: OutputOptions,
     methods: Methods,
     *,
     value: Sequence[str] = (),
     one_set: bool = False,
     format: Literal["table", "csv", "markdown", "latex"] = "table",
     describe: bool = False,
-    report: bool = True,
 ) -> int:
     """Compare several methods in one table: means, best and second best, paired differences.
 
@@ -83,7 +80,6 @@ def run(
         one_set: all images are one test set
         format: format of the printed table
         describe: print a sentence about each metric, not the table
-        report: write an HTML page into --out
     """
     if not methods.methods:
         raise OptionError("no method is named: use --methods NAME=FOLDER or a --config file.")
@@ -103,10 +99,10 @@ def run(
             **kept.storage(),
         )
         if kept.out:
-            found.save(kept.out, report=report)  # before the table: a program that reads the table may end early
+            found.save(kept.out)  # before the table: a program that reads the table may end early
         print(found.describe(format) if describe else found.table(format), end="")
     for row in [] if found.changed is None else found.changed.itertuples():
-        tell(f"{row.what}: {row.was} in the lock, {row.now} here" + f" ({row.why})" * bool(row.why))
+        tell(f"{row.what}: {row.was} in the lock, {row.now} here")
     return 0 if found.complete and found.agrees else 1
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from ..errors import counted
 from ..files.names import one_line
 from .options.model import Model, start
-from .options.scored_images import Scored, Store, creation
+from .options.scored_images import OpinionOptions, Store, creation
 from .options.terminal import note, on_interrupt
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Changes:
 
 
 def run(
-    scored: Scored,
+    scored: OpinionOptions,
     model: Model,
     store: Store,
     changes: Changes,
@@ -64,7 +64,6 @@ def run(
     examples:
       clipiqa train scores.csv --out runs/mine
       clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
-      clipiqa train koniq10k --data-root datasets --out runs/koniq --recipe pyiqa
 
     Args:
         scores (CSV|NAME): a CSV file of paths and scores, or a data set
@@ -105,8 +104,9 @@ def run(
     passes = counted(stated.epochs, "epoch")
     print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {passes}")
     for split, found in result.scores.items():
-        what = "validation" if split == "val" else split
-        print(f"best epoch, {counted(images[split], f'{what} image')}: {_text(found)}")
+        shown = counted(images[split], f"{'validation' if split == 'val' else split} image")
+        print(f"before training, {shown}: {_text(result.before[split])}")
+        print(f"best epoch, {shown}: {_text(found)}")
     print(f"log: {one_line(str(result.folder / 'log.csv'))}")
     network = {**stated.network, "pos_embedding": result.metric.pos_embedding}
     print(f"load it with:\n{creation('clipiqa+', network, pretrained_model_path=str(result.best.resolve()))}")

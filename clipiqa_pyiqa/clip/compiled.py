@@ -11,13 +11,12 @@ from .model import FrozenCLIP, by_number, check_size
 
 
 def is_compiled() -> bool:
-    """Return whether ``torch.compile`` (not ``torch.export``) traces the call."""
+    """Return whether ``torch.compile``, not ``torch.export``, traces."""
     is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
     return torch.compiler.is_dynamo_compiling() and not is_exporting()
 
 
 def encode(x: Tensor, clip: FrozenCLIP, dtype: torch.dtype, pos_embedding: str) -> Tensor:
-    """Return unit features ``(N, D)``, with a first derivative only."""
     return _encode(x, clip.number, clip.width, dtype, pos_embedding)
 
 

@@ -1,4 +1,4 @@
-"""Frozen convolutions, which compute from packed weights where nothing asks for a gradient."""
+"""Frozen convolutions, computed from packed weights if no gradient is needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ _ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch 
 
 @cache
 def _can_pack() -> bool:
-    """Return whether this torch has its compiler's operations on packed weights, and this processor is fast in them."""
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
         return False
     names = "_convolution_pointwise", "_convolution_pointwise_", "_linear_pointwise", "_reorder_linear_weight"
@@ -44,8 +43,8 @@ class _Packed(NamedTuple):
 class Convolution:
     """A frozen convolution and its activation.
 
-    Scoring in fp32 on a CPU keeps the weight in oneDNN's order only, so that no call has to bring it there. A gradient
-    or a trace takes the plain weight, which is restored to the last bit and then stays.
+    Scoring in fp32 on a CPU keeps only the weight in oneDNN's order, so that no call has to reorder it. A gradient or a
+    trace restores the plain weight, to the last bit, for good.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: str = "none"):
@@ -65,7 +64,7 @@ class Convolution:
         return weight
 
     def convolve(self, x: Tensor, padding: tuple[int, int], plain: bool = False, onto: Tensor | None = None) -> Tensor:
-        """Return the activated output for ``(N, C, H, W)``; ``plain`` is for a caller that computes the gradient.
+        """Return the activated output for ``(N, C, H, W)``; ``plain`` if the caller computes the gradient.
 
         With ``onto``, the output is added to it in place, and the sum passes a ReLU.
 
@@ -115,7 +114,7 @@ class Convolution:
 
 
 def activate(y: Tensor, activation: str) -> Tensor:
-    """Return an output, activated in place where neither a gradient nor a trace needs it as it was."""
+    """Return an output, activated in place unless a gradient or a trace needs it unchanged."""
     in_place = not (y.requires_grad or is_traced())
     if activation == "relu":
         return F.relu(y, inplace=in_place)
@@ -123,7 +122,7 @@ def activate(y: Tensor, activation: str) -> Tensor:
 
 
 def idle_dilation(x: Tensor, kernel: int) -> int:
-    """Return the dilation: 2 for a 1×1 kernel that torch computes faster if dilated, else 1."""
+    """Return 2 for a 1×1 kernel that torch computes faster if dilated, else 1."""
     if kernel > 1 or x.dtype != torch.float32 or x.device.type != "cpu" or torch.get_num_threads() > 1:
         return 1
     return 2 if _HAS_ONEDNN and not is_traced() and (len(x) > 1 or x.numel() > _ONEDNN_FROM) else 1

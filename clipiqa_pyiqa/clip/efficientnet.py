@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import accumulate
 from operator import mul
 
@@ -45,10 +46,13 @@ class EfficientNet:
             self.encode_stages(torch.zeros(1, 3, MIN_SIDE, MIN_SIDE, device=self.device))
         except WeightsError:
             raise
-        except Exception as error:  # wrong shapes and metadata raise many kinds of exceptions
-            raise WeightsError(
-                f"{tensors.raw.path} is not a complete mini checkpoint ({error}): use another file."
-            ) from error
+        except Exception as error:  # wrong shapes and metadata raise many kinds of exceptions, and so do devices
+            if self.device.type == "meta":
+                raise WeightsError(
+                    f"{tensors.raw.path} is not a complete mini checkpoint ({error}): use another file."
+                ) from error
+            EfficientNet(replace(tensors, device=torch.device("meta")))  # raises if the file is the reason
+            raise
 
     def _load(self, tensors: FrozenTensors) -> None:
         checkpoint = tensors.raw
@@ -140,7 +144,7 @@ class SameConv(Convolution):
 
 
 class InvertedBottleneck:
-    """1×1 expansion, ReLU6, k×k convolution, ReLU6, 1×1 projection; a shortcut if the shape stays the same."""
+    """1×1 expansion, k×k convolution, 1×1 projection; a shortcut if the shape stays the same."""
 
     def __init__(self, expand: SameConv | None, spatial: SameConv, project: SameConv | None):
         self.expand, self.spatial, self.project = expand, spatial, project

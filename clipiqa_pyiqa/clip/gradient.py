@@ -37,7 +37,6 @@ _general = ContextVar("general_path", default=False)
 
 
 def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Return the function, changed so that ``torch.compile`` does not trace it."""
     disabled = cache(partial(torch.compiler.disable, function))
 
     @wraps(function)
@@ -67,7 +66,6 @@ def general_path() -> Iterator[None]:
 
 
 def is_general() -> bool:
-    """Return whether scores are computed by plain operations: in :func:`general_path`, or while torch traces."""
     return is_traced() or _general.get()
 
 
@@ -78,7 +76,7 @@ def is_traced() -> bool:
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """In this context, compute without tracing, inference mode or gradients; new tensors are on the CPU by default."""
+    """Compute without tracing, inference mode or gradients; new tensors are on the CPU by default."""
     state = torch._C._get_tracing_state()
     if state is not None:  # inside a custom operation the state is None and must not be set
         torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
@@ -92,7 +90,7 @@ def untraced() -> Iterator[None]:
 
 def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Result:
     """Return ``function(x, …)``; to save memory, the backward pass computes it again."""
-    if x.requires_grad and torch.is_grad_enabled() and not is_general():
+    if is_ahead(x):
         return checkpoint(function, x, *args, use_reentrant=False, preserve_rng_state=False)
     return function(x, *args)
 
@@ -103,7 +101,7 @@ def clamped(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def groups(x: Tensor, times: int = 1) -> tuple[Tensor, ...]:
-    """Return a batch split into groups, one for each pass; ``times`` enlarges a group on the CPU.
+    """Return a batch split into groups, one per pass; ``times`` enlarges a group on the CPU.
 
     On a CPU without a gradient, each small image is a group, so that its score does not depend on the batch.
     """
@@ -118,9 +116,11 @@ def groups(x: Tensor, times: int = 1) -> tuple[Tensor, ...]:
 
 def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ``function(x)``, one value per image; the gradient is computed in the forward pass, in fp32 or wider."""
-    if not (torch.is_grad_enabled() and x.requires_grad) or is_general():
-        return function(x)
-    return _ahead(x, function)
+    return _ahead(x, function) if is_ahead(x) else function(x)
+
+
+def is_ahead(x: Tensor) -> bool:
+    return torch.is_grad_enabled() and x.requires_grad and not is_general()
 
 
 @untraceable  # torch.compile cannot trace a gradient inside a forward pass

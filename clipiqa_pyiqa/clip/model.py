@@ -32,7 +32,7 @@ logger = logging.getLogger("clipiqa_pyiqa")
 class ImageTower:
     """The image network of a CLIP: images ``(N, 3, H, W)`` in [0, 1] to unit features.
 
-    Features are differentiable. Their dtype is fp32 or wider, also under autocast.
+    Features are differentiable, in fp32 or wider, also under autocast.
     """
 
     def __init__(self, encoder: ModifiedResNet | VisionTransformer | EfficientNet, weights: Weights, resolution: int):
@@ -121,7 +121,6 @@ class FrozenCLIP:
 
     @property
     def width(self) -> int:
-        """Length D of features."""
         return self._width_and_scale()[0]
 
     @property
@@ -162,7 +161,6 @@ class FrozenCLIP:
         return not self.vocabulary.unknown_words(texts)
 
     def warn_of_unknown(self, texts: Sequence[str]) -> None:
-        """Warn once of each word on which the checkpoint was not trained."""
         words = [word for word in self.vocabulary.unknown_words(texts) if word not in self._warned]
         if words:
             self._warned.update(words)

@@ -26,7 +26,6 @@ def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
 
 
 def with_neighbours(mean: Tensor, variance: Tensor) -> Moments:
-    """Return the moments of each cell together with its neighbours."""
     for axis in (3, 2):
         mean, variance = recomputed(_with_next, mean, variance, axis)
     return mean, variance
@@ -45,7 +44,6 @@ def wide(x: Tensor) -> Tensor:
 
 
 def _with_next(mean: Tensor, variance: Tensor, axis: int) -> Moments:
-    """Return the moments of each place together with its two neighbours along an axis."""
     size, around = mean.shape[axis], (1, 1) if axis == 3 else (0, 0, 1, 1)
     padded, there = F.pad(mean, around), F.pad(torch.ones_like(mean[:1, :1]), around)
     before, after = (

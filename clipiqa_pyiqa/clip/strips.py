@@ -40,7 +40,6 @@ def cut(x: Tensor, rows: int, row_bytes: int) -> list[tuple[int, int]]:
 
 
 def take_rows(x: Tensor, start: int, stop: int) -> Tensor:
-    """Return rows of a map; rows outside the map are zeros."""
     height = x.shape[-2]
     inside = x[:, :, max(start, 0) : min(stop, height)]
     return F.pad(inside, (0, 0, max(-start, 0), max(stop - height, 0))) if start < 0 or stop > height else inside

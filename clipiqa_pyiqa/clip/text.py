@@ -16,7 +16,7 @@ BATCH = 256  # texts encoded at once; thousands of texts at once would need giga
 
 
 class TextTower:
-    """Frozen text tower, which turns token embeddings, up to the end-of-text token, into features."""
+    """Frozen text tower: token embeddings, up to end-of-text, to features."""
 
     def __init__(self, tensors: FrozenTensors, vocabulary: Vocabulary, quick_gelu: bool):
         self.device, self.dtype, self.vocabulary = tensors.device, tensors.dtype, vocabulary

@@ -59,7 +59,6 @@ class AttentionBlock:
         return self._perceptron(x)
 
     def alone(self, x: Tensor) -> Tensor:
-        """Return the output if each position attends only to itself."""
         width = x.shape[-1]
         values = F.linear(self.norm_1(x), self.qkv.weight[2 * width :], self.qkv.bias[2 * width :])
         return self._perceptron(x + self.out(values))

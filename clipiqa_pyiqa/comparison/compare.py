@@ -17,7 +17,7 @@ import pandas
 import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
-from ..datasets.mini_photos import seen_by_mini, seen_warning
+from ..datasets.mini_photos import count_learned_from, seen_by_mini, seen_warning
 from ..datasets.published_correlations import SOURCES
 from ..datasets.specification import CompareError
 from ..errors import counted
@@ -40,8 +40,6 @@ log = logging.getLogger("clipiqa_pyiqa")
 
 @dataclass(frozen=True)
 class _Item:
-    """An image of a data set."""
-
     data: DataSet
     index: int
     kept: ClassVar[Mapping[str, Any]] = {}
@@ -70,8 +68,8 @@ def compare(
     bootstrap: int = 1000,
     seed: int = 0,
     plcc_fit: bool = False,
-    fit_parameters: int = 4,
     published: str = "",
+    within: str = "",
     resume: bool = False,
     overwrite: bool = False,
     trust_weights: bool = False,
@@ -90,13 +88,13 @@ def compare(
         bootstrap: Number of resamples for intervals, 0 (no intervals) to a million.
         seed: Seed of resamples and of random metrics.
         plcc_fit: Add PLCC and RMSE after a logistic fit.
-        fit_parameters: Number of parameters of the logistic curve: 4 (monotonic) or 5 (VQEG).
         published: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
+        within: Column of the tables of scores; adds the mean SROCC within the groups that it names, such as scenes.
         resume: Compute only the scores that ``out`` lacks.
         overwrite: Delete the scores in ``out`` first.
-        trust_weights: Let pyiqa load any file or URL in options; these files can run code.
+        trust_weights: Let pyiqa load files and URLs that could run code.
         strict: Raise before scoring if a metric cannot be built.
-        without_mini_photos: Leave out the training photos of ``mini`` if a metric uses this CLIP.
+        without_mini_photos: Leave out ``mini``'s training photos if a metric uses it.
         progress: See :data:`~clipiqa_pyiqa.scoring.stored.Progress`.
         settings: More names and values for the record of the run.
 
@@ -107,10 +105,9 @@ def compare(
         CompareError: An argument is unknown, missing or contradictory, or ``out`` cannot be written.
         TableError: A CSV file cannot be used.
     """
-    specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root)
+    specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root, within)
     check_weights(specs, trust_weights)
     choice("published", published, {name: name for name in ("", *SOURCES)})
-    choice("fit_parameters", fit_parameters, {4: 4, 5: 5})
     where, report = find_device(device), progress or (lambda *_: None)
     options = Options(where, batch_size, workers or default_workers(), seed)
     folder = None
@@ -127,6 +124,10 @@ def compare(
             store = open_store(parts, overwrite)
             if has_mini and data.mos is not None:
                 data = _mark_mini_photos(data, without_mini_photos)
+            for metric in ready if data.mos is not None else ():
+                if learned := count_learned_from(metric.net, data.paths):
+                    warning = f"{metric.spec.label} was trained on {learned:,} of these {len(data.paths):,} images"
+                    data = replace(data, note=f"{data.note}; {warning}: its agreement with them says little")
             items = [_Item(data, index) for index in range(len(data.paths))]
             keys, skipped = score_missing(data.name, items, MetricSet(ready), store, options, report)
             opinion = None if data.mos is None else pandas.Series(data.mos, data.paths, float, "mos").drop([*skipped])
@@ -144,8 +145,8 @@ def compare(
                 bootstrap=bootstrap,
                 seed=seed,
                 plcc_fit=plcc_fit,
-                fit_parameters=fit_parameters,
                 prefer=published,
+                groups=dict(zip(data.paths, data.groups, strict=False)),
             )
             results.append(result)
             if folder is not None:
@@ -169,6 +170,7 @@ def _mark_mini_photos(data: DataSet, leave_out: bool) -> DataSet:
         data,
         paths=tuple(data.paths[index] for index in rows),
         mos=data.mos and tuple(data.mos[index] for index in rows),
+        groups=tuple(data.groups[index] for index in rows if data.groups),
         load=lambda index: data.load(rows[index]),
         note=f"{data.note}; left out: {counted(sum(seen), 'image')} that mini was trained on",
         published_as="",

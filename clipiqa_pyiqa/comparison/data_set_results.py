@@ -15,11 +15,12 @@ from ..datasets.published_correlations import PublishedCorrelations, find_publis
 from ..files.names import file_name
 from ..files.writing import check_folder, replacing
 from ..stats.bootstrap import Estimate
-from ..stats.correlation import correlations, undefined
+from ..stats.correlation import correlations, srocc_within, undefined
 from .differences import MetricPair, metric_pairs
 
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 FITTED = ("PLCC fitted", "RMSE fitted")
+WITHIN = "SROCC within"
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class MetricResult:
     """The result of one metric on one data set.
 
     Attributes:
-        score_range: Range of the scores in pyiqa's words, such as ``'~0, ~100'``, or empty.
+        score_range: Range in pyiqa's words, such as ``'~0, ~100'``, or empty.
         provenance: Everything that a score depends on.
-        seconds_per_image: Median time of the metric without decoding, or NaN.
+        seconds_per_image: Median time without decoding, or NaN.
         error: Reason why all scores are missing, or empty.
         published_as: Name of the metric in the published correlations, or empty.
     """
@@ -46,7 +47,6 @@ class MetricResult:
 
     @property
     def direction(self) -> Literal["higher", "lower"]:
-        """Whether higher or lower scores are better."""
         return "lower" if self.lower_better else "higher"
 
 
@@ -56,15 +56,16 @@ class DataSetResult:
 
     Attributes:
         scores: Index ``path``, a column per label; NaN where a metric failed.
-        mos: Opinion scores on the data set's scale, with the same index.
+        mos: Opinion scores on the data set's scale.
         mos_lower_better: Whether low opinion scores are good (DMOS).
-        metrics: Label -> result of the metric, in column order.
-        skipped: Image without scores from any metric -> reason.
+        metrics: Label -> result, in column order.
+        skipped: Image without any score -> reason.
         note: Split, size, crop and seed, as text.
         published_as: Name of the data set in the published correlations, or empty.
         bootstrap, seed: Number of resamples for intervals, and their seed.
-        plcc_fit, fit_parameters: Whether a logistic curve is fitted, and its number of parameters.
+        plcc_fit: Whether a logistic curve is fitted.
         prefer: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
+        groups: Image -> its group; with groups, the statistics have the mean SROCC within groups.
     """
 
     name: str
@@ -79,8 +80,8 @@ class DataSetResult:
     bootstrap: int = 1000
     seed: int = 0
     plcc_fit: bool = False
-    fit_parameters: int = 4
     prefer: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
@@ -93,8 +94,11 @@ class DataSetResult:
         if reason := self.metrics[label].error or undefined(scores, self.mos.loc[scores.index]):
             return dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
         oriented, mos = -scores if self.metrics[label].lower_better else scores, self.oriented_mos.loc[scores.index]
-        fit = self.fit_parameters if self.plcc_fit else 0
-        return correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=fit)
+        found = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=self.plcc_fit)
+        if self.groups:
+            groups = [self.groups[path] for path in scores.index]
+            found[WITHIN] = srocc_within(oriented, mos, groups, bootstrap=self.bootstrap, seed=self.seed)
+        return found
 
     @cached_property
     def pairs(self) -> list[MetricPair]:
@@ -106,21 +110,18 @@ class DataSetResult:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        return CORRELATIONS + FITTED * self.plcc_fit
+        return CORRELATIONS + FITTED * self.plcc_fit + (WITHIN,) * bool(self.groups)
 
     @property
     def scored(self) -> list[str]:
-        """The metrics that have scores."""
         return [label for label in self.metrics if self.scores[label].notna().any()]
 
     @property
     def oriented_mos(self) -> pandas.Series | None:
-        """The opinion scores, negated if low is good."""
         return -self.mos if self.mos is not None and self.mos_lower_better else self.mos
 
     @property
     def oriented_scores(self) -> pandas.DataFrame:
-        """The scores, negated for metrics whose low scores are good."""
         return self.scores[list(self.metrics)] * [-1.0 if m.lower_better else 1.0 for m in self.metrics.values()]
 
     def published(self, label: str) -> PublishedCorrelations | None:
@@ -130,7 +131,6 @@ class DataSetResult:
         return find_published(self.metrics[label].published_as, self.published_as, self.prefer)
 
     def reason(self, label: str) -> str:
-        """Return the reasons for a metric's empty cells, and remarks."""
         metric = self.metrics[label]
         estimates = self.estimates.get(label, {}).values()
         texts = (metric.error, metric.note, *(text for e in estimates for text in (e.reason, e.caveat)))

@@ -36,7 +36,6 @@ class MetricPair:
 
     @property
     def significant(self) -> bool:
-        """Whether the two metrics differ by more than chance."""
         return self.p_holm < SIGNIFICANT
 
 

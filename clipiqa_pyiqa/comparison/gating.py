@@ -59,8 +59,8 @@ class ColumnPair:
         n, base, new: Number of rows with scores in both runs, and each run's mean.
         difference: New minus base, with 95 % interval and p-value.
         rounding: Largest mean difference that other threads or another processor may cause.
-        noticed: Loss that so many rows show four times in five.
-        margin: Largest loss that is allowed; None allows every loss that is not beyond chance.
+        noticed: Loss that four of five such runs find.
+        margin: Largest loss that is allowed; None: any that may be chance.
         p_holm: p-value, corrected by Holm's rule for all columns without a margin.
     """
 
@@ -85,7 +85,7 @@ class ColumnPair:
     def verdict(self) -> str:
         """``'worse'``, ``'better'`` or ``'no change'``; with a margin ``'pass'``, ``'worse'`` or ``'unclear'``.
 
-        A column passes if its interval excludes a loss of ``margin``, and is worse if its interval lies beyond. Without
+        A column passes if its interval excludes a loss of ``margin``, and is worse if it lies beyond. Without
         a margin, a change is more than rounding, its interval excludes 0, and its corrected p-value is below 0.05.
         """
         low, high = self.gain
@@ -128,7 +128,7 @@ class Gate:
         pairs: The compared columns.
         rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new minus base) for each column.
         left_out: Rows that one run lacks, as a sentence per run.
-        flagged: Row -> the flag of an image that is no photo in the new run, and was not flagged before.
+        flagged: Row -> flag of an image that only the new run flags.
     """
 
     pairs: tuple[ColumnPair, ...]
@@ -162,7 +162,6 @@ class Gate:
         return apart.sort_values(ascending=not found.direction.lower_better, kind="stable").head(count)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the content of ``gate.json``."""
         columns = [{**asdict(q), "verdict": q.verdict, "worst": self.worst(q.name).to_dict()} for q in self.pairs]
         names = ("verdict", "passed", "base", "new", "left_out", "flagged")
         return {**{name: getattr(self, name) for name in names}, "columns": columns}
@@ -231,10 +230,10 @@ def gate(
         lower_better: Columns in which low is good, or True for all; by default the file or the column's name decides.
         higher_better: Columns in which high is good, or True for all.
         skip_missing: Leave out rows that lack a finite score in one run; otherwise raise.
-        out: Folder for the scores of folders (``base.parquet``, ``new.parquet``) and the files of :meth:`Gate.save`.
+        out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
         resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
-        progress: Function of the run (``'base'`` or ``'new'``), the number of finished images, and of all images.
+        progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
         options: Options of scoring, as in :class:`~clipiqa_pyiqa.scoring.score.ScoringOptions`.
 
     Returns:
@@ -274,7 +273,6 @@ def gate(
 
 
 def _has_images(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a folder, but not one of results by shard."""
     return os.path.isdir(path) and not os.path.exists(os.path.join(path, "run.json"))
 
 
@@ -322,7 +320,7 @@ def _newly_flagged(runs: Sequence[AnyScores], paths: pandas.DataFrame) -> dict[s
 
 
 def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
-    """Return the rows whose new image has a large band of one colour that the base image lacks."""
+    """Return the rows whose new image has a band of one colour that the base image lacks."""
     from ..images.batches import prefetch
     from ..images.flags import has_band
     from ..images.reader import read_image
@@ -380,7 +378,7 @@ def _directions(
 def _pair_rows(
     runs: Sequence[AnyScores], names: Sequence[str], has_key: bool, skip_missing: bool
 ) -> tuple[pandas.DataFrame, list[str], pandas.DataFrame]:
-    """Return the scores of both runs, a sentence per run with missing rows, and both runs' names of the rows."""
+    """Return both runs' scores, a sentence per run with missing rows, and both runs' row names."""
     indices = [list(map(str, run.frame.index)) for run in runs]
     if not has_key:
         indices = matching_names(*indices)
@@ -420,7 +418,7 @@ def _pair_rows(
 
 
 def _by_number(names: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return the numbers before the first hyphens of files' names, as in ``12-b7e0.png``, if they tell rows apart."""
+    """Return the numbers before files' first hyphens (``12-b7e0.png``), if they tell rows apart."""
     found = [[re.match(r"\d+(?=-)", os.path.basename(name)) for name in run] for run in names]
     numbers = [[match[0] if match else "" for match in run] for run in found]
     return numbers if all("" not in run and len({*run}) == len(run) for run in numbers) else list(map(list, names))

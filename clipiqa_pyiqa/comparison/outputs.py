@@ -52,7 +52,7 @@ def check_result_folder(
     """Return the folder of results; raise if a file would be replaced without permission.
 
     Args:
-        folder: Folder of results; if its ``parts/`` holds scores of an earlier run, the results may be replaced.
+        folder: Folder of results, which may be replaced if its ``parts/`` holds scores.
         names: Files to write.
         inputs: Files that are never replaced.
     """

@@ -25,15 +25,12 @@ def report_page(results: Sequence[DataSetResult], settings: Mapping[str, str]) -
 
 
 def _section(data: DataSetResult) -> dict[str, Any]:
-    heat_map, plots = "", []
-    if len(data.scored) > 1:
-        heat_map = plot(pictures.correlation_heatmap(data), f"Heat map: SROCC between metrics on {data.name}")
+    plots = []
     for label in data.scored if data.mos is not None else ():
         plots.append(plot(pictures.scatter(data, label), f"Scores against opinion: {label} on {data.name}"))
     return {
         "table": data_set_table(data),
         "differences": difference_table(data),
         "published": published_table(data),
-        "heat_map": heat_map,
         "plots": plots,
     }

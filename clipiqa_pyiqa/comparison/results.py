@@ -38,7 +38,6 @@ class Comparison:
 
     @property
     def complete(self) -> bool:
-        """Whether every metric scored every image of every data set."""
         return not any(d.skipped or any(m.error or m.note for m in d.metrics.values()) for d in self.data_sets)
 
     def frame(self) -> pandas.DataFrame:
@@ -77,12 +76,11 @@ class Comparison:
             settings=self.settings,
         )
 
-    def save(self, folder: str | Path, *, report: bool = True, overwrite: bool = False) -> None:
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the tables, ``differences.csv``, ``scores/NAME.parquet`` and ``report.html``.
 
         Args:
             folder: Folder, created if missing.
-            report: Whether to write ``report.html``.
             overwrite: Replace existing files; results of an earlier run in ``folder`` are always replaced.
 
         Raises:
@@ -98,14 +96,12 @@ class Comparison:
             write_text(folder / "differences.csv", csv_table(self.differences(), lines))
             for data in self.data_sets:
                 data.save_scores(folder / "scores")
-            if report:
-                write_text(folder / "report.html", report_page(self.data_sets, self.settings))
+            write_text(folder / "report.html", report_page(self.data_sets, self.settings))
 
 
 def check_results(
     folder: str | Path, data_sets: Iterable[str], inputs: Iterable[str], *, overwrite: bool, resume: bool
 ) -> Path:
-    """Return the folder of a comparison of named data sets; inputs are never replaced."""
     scores = [f"scores/{file_name(name)}.parquet" for name in data_sets]
     if len({*scores}) < len(scores):
         raise CompareError("the names of two data sets differ only in punctuation: give one of them another label.")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import counted
-from ..prompts.provenance import in_words
+from ..prompts.provenance import as_texts
 from ..report.table import Cell, Column, Table, number, p_value, signed
 from ..stats.bootstrap import Estimate
 from .data_set_results import CORRELATIONS, DataSetResult
@@ -22,9 +22,10 @@ _SIGN = (
 )
 _RAW = "PLCC is raw, without a fit, as pyiqa and the official code report it"
 _FIT = (
-    "; PLCC fitted is the PLCC after a logistic fit with {} parameters, and RMSE fitted is the remaining error in the "
-    "units of the opinion scores"
+    "; PLCC fitted is the PLCC after a logistic fit with four parameters, and RMSE fitted is the remaining error in "
+    "the units of the opinion scores"
 )
+_WITHIN = "SROCC within is the mean of the groups' SROCC; its interval resamples groups."
 _PUBLISHED = (
     "Published values are shown only for the source's metric and images. Beside a published value is our value minus "
     "the published value."
@@ -38,7 +39,8 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
     intervals = "No intervals: the bootstrap was switched off."
     if rated.bootstrap:
         intervals = f"In brackets: the 95 % bootstrap interval ({rated.bootstrap} resamples, seed {rated.seed})."
-    return [_SIGN, intervals, f"{_RAW}{_FIT.format(rated.fit_parameters) * rated.plcc_fit}."]
+    within = [_WITHIN] if any(data.groups for data in results) else []
+    return [_SIGN, intervals, f"{_RAW}{_FIT if rated.plcc_fit else ''}.", *within]
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
@@ -49,7 +51,6 @@ def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
 
 
 def overview_table(results: Sequence[DataSetResult]) -> Table | None:
-    """Return a table of SROCC and PLCC on all data sets."""
     rated = [data for data in results if data.mos is not None]
     if len(rated) < 2:
         return None
@@ -61,7 +62,6 @@ def overview_table(results: Sequence[DataSetResult]) -> Table | None:
 
 
 def data_set_table(data: DataSetResult) -> Table:
-    """Return a table of correlations or, without opinion scores, of lowest, median and highest scores."""
     columns, metrics = _first_columns(data), data.metrics.values()
     before = [data.note] * bool(data.note)
     if data.mos is None:
@@ -88,19 +88,12 @@ def difference_table(data: DataSetResult) -> Table | None:
     columns = {
         "metrics": [Cell(f"{pair.first} − {pair.second}") for pair in pairs],
         "SROCC difference": [Cell(signed(p.srocc.value), _in_brackets(p.srocc), p.srocc.value) for p in pairs],
-        "p": [
-            Cell(
-                p_value(p.p_holm, p.srocc.p <= 2 / (p.resamples + 1)),
-                value=p.p_holm,
-                mark="gain" if p.significant else "",
-            )
-            for p in pairs
-        ],
+        "p": [Cell(p_value(p.p_holm), value=p.p_holm, mark="gain" if p.significant else "") for p in pairs],
     }
     reading = (
         "Each difference is the first metric's SROCC minus the second metric's SROCC, on the images that both metrics "
         f"scored. Its p-value is from a paired bootstrap ({pairs[0].resamples:,} resamples), corrected by Holm's rule "
-        f"for {counted(len(pairs), 'pair')}; “p ≤” means that p cannot be lower with so many resamples. Marked "
+        f"for {counted(len(pairs), 'pair')}. Marked "
         f"differences (p < {SIGNIFICANT}) are larger than chance explains."
     )
     return _table(f"{data.name}: differences in SROCC", columns, before=(reading,))
@@ -124,7 +117,7 @@ def provenances(results: Sequence[DataSetResult]) -> dict[str, Mapping[str, str]
     found: dict[str, Mapping[str, str]] = {}
     for data in results:
         for label, metric in data.metrics.items():
-            found.setdefault(label, in_words(metric.provenance))
+            found.setdefault(label, as_texts(metric.provenance))
     return found
 
 

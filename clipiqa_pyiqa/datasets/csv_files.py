@@ -34,6 +34,7 @@ SCORE_COLUMNS = (
 )
 OF_RESULTS = ("scale", "metric")
 """Columns that mark a file of ``clipiqa score``."""
+GROUP_COLUMNS = ("ref_img", "ref_name", "ref_path", "ref_image", "reference", "ref")
 SPLITS = ("train", "val", "test")
 Columns = tuple[str | int | None, str | int | None, str | int | None]
 
@@ -43,11 +44,12 @@ class TableError(CLIPIQAError):
 
 
 class NamedScore(NamedTuple):
-    """An image in a CSV file: file, score and split."""
+    """An image in a CSV file: file, score, split, and the group that it belongs to, such as its reference."""
 
     file: Path
     score: float
     split: str | None
+    group: str | None = None
 
 
 def read_scores(
@@ -57,6 +59,7 @@ def read_scores(
     columns: Columns = (None, None, None),
     lower_better: bool | None = None,
     with_splits: bool = True,
+    group: str | int | None = None,
 ) -> list[NamedScore]:
     """Return a CSV file's images and opinion scores; arguments as for :func:`read_score_table`."""
     path = Path(path).expanduser()
@@ -76,6 +79,9 @@ def read_scores(
     split = None
     if with_splits and (columns[2] is not None or "split" in header):
         split = find_column(path, header, columns[2], ("split",), "split")
+    groups = None
+    if group is not None or {*map(_plain, header)} & {*map(_plain, GROUP_COLUMNS)}:
+        groups = find_column(path, header, group, GROUP_COLUMNS, "group", option="group or within")
     folder = Path(root).expanduser() if root is not None else path.parent
     found = []
     for line, row in rows:
@@ -88,7 +94,7 @@ def read_scores(
         part = None if split is None else row[split].strip().lower()
         if part not in (None, *SPLITS):
             raise TableError(f"{path}, line {line}: the split {part!r} must be one of {', '.join(SPLITS)}.")
-        found.append(NamedScore(folder / row[name], value, part))
+        found.append(NamedScore(folder / row[name], value, part, None if groups is None else row[groups]))
     return found
 
 

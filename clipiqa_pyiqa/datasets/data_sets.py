@@ -23,14 +23,14 @@ from ..files.yaml import check_keys
 from ..images.memory import set_aside
 from ..images.reader import check_limits, read_image
 from ..sources.inputs import find_inputs
-from .csv_files import read_scores
+from .csv_files import SPLITS, find_column, read_rows, read_scores
 from .published_correlations import published_set
 from .specification import CompareError, Specification, check_kinds, parse_specifications
 
 Kinds = dict[str, tuple[type, ...]]
 _PATH, _FLAG, _WHOLE = (str, Path), (bool,), (int,)
 _LIMITS: Kinds = {"max_side": _WHOLE, "max_pixels": _WHOLE}
-_CSV: Kinds = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, **_LIMITS}
+_CSV: Kinds = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, "split": (str,), **_LIMITS}
 _FOLDER: Kinds = {"folder": _PATH, **_LIMITS}
 _ROOTS = ("meta_info_file", "dataroot_target", "dataroot_ref")
 _PYIQA: Kinds = {"augment": (Mapping,), "lower_better": _FLAG, "mos_normalize": _FLAG, **dict.fromkeys(_ROOTS, (str,))}
@@ -51,7 +51,8 @@ class DataSet:
         published_as: Name in ``published_correlations.csv``, or empty.
         identity: Hash of the options.
         table: File of scores, or empty.
-        stamp: Function from index to what tells whether the image has changed since; by default, the file's stamp.
+        stamp: Function from index to the image's stamp; default the file's.
+        groups: Group of each image, such as its scene, or empty.
     """
 
     name: str
@@ -64,9 +65,10 @@ class DataSet:
     identity: str = ""
     table: str = ""
     stamp: Callable[[int], str | None] | None = None
+    groups: tuple[str, ...] = ()
 
 
-def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[DataSet]:
+def parse_data_sets(given: Any, data_root: str | Path | None = None, within: str = "") -> list[DataSet]:
     """Return the data sets that a user names; no image is read.
 
     Args:
@@ -74,15 +76,16 @@ def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[Dat
             mapping from label to one of these, to options or to None (the label is the name); a :class:`DataSet`;
             or a list of these.
         data_root: Folder that replaces ``./datasets`` in pyiqa's paths.
+        within: Column of groups in the tables of scores, or empty.
     """
-    found = [_find(specification, data_root) for specification in parse_specifications(given, "data set")]
+    found = [_find(specification, data_root, within) for specification in parse_specifications(given, "data set")]
     name, times = Counter(data.name for data in found).most_common(1)[0]
     if times > 1:
         raise CompareError(f"two data sets are called {name!r}: give one a label, as in 'mine={name}'.")
     return found
 
 
-def _find(specification: Specification, data_root: str | Path | None) -> DataSet:
+def _find(specification: Specification, data_root: str | Path | None, within: str) -> DataSet:
     target, options = specification.target, dict(specification.options)
     if isinstance(target, DataSet):
         return target
@@ -105,22 +108,34 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
         if kind in options:
             check_keys(options, kinds, f"data set {label!r}")
             check_kinds(options, kinds, f"data set {label!r}")
-            return _our_set(label, options)
-    return _pyiqa_set(label, name, options, data_root)
+            return _our_set(label, options, within)
+    return _pyiqa_set(label, name, options, data_root, within)
 
 
-def _our_set(label: str, options: dict[str, Any]) -> DataSet:
+def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
     limits = {key: options[key] for key in _LIMITS if options.get(key) is not None}
     check_limits(limits.get("max_side"), limits.get("max_pixels"))
-    table, mos = "", None
+    table, mos, groups = "", None, tuple[str, ...]()
     if "csv" in options:
-        columns, table = options.get("columns") or (None, None), os.path.abspath(Path(options["csv"]).expanduser())
-        if len(columns) != 2:
-            raise CompareError(f"columns of data set {label!r} must be two, of paths and scores; got {columns!r}.")
-        where = {"root": options.get("root"), "lower_better": options.get("lower_better")}
-        rows = read_scores(options["csv"], columns=(*columns, None), with_splits=False, **where)
+        columns, split = tuple(options.get("columns") or (None, None)), options.get("split")
+        table = os.path.abspath(Path(options["csv"]).expanduser())
+        if len(columns) != 2 and not (len(columns) == 3 and split):
+            also = ", and of splits" if split else ""
+            raise CompareError(f"columns of data set {label!r} must be of paths and scores{also}; got {columns!r}.")
+        if split not in (None, *SPLITS):
+            raise CompareError(f"split of data set {label!r} must be one of {', '.join(SPLITS)}; got {split!r}.")
+        rows = read_scores(
+            options["csv"],
+            root=options.get("root"),
+            columns=(*columns, "split")[:3],
+            lower_better=options.get("lower_better"),
+            with_splits=split is not None,
+            group=within or None,
+        )
+        rows = [row for row in rows if split in (None, row.split)]
+        groups = tuple(str(row.group) for row in rows if within)
         paths, mos = tuple(os.path.abspath(row.file) for row in rows), tuple(row.score for row in rows)
-        if not any(map(os.path.isfile, paths)):
+        if paths and not any(map(os.path.isfile, paths)):
             raise CompareError(
                 f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} exists, such as "
                 f"{paths[0]!r}: pass the folder of the images as root=DIR."
@@ -136,11 +151,11 @@ def _our_set(label: str, options: dict[str, Any]) -> DataSet:
     def load(index: int) -> Tensor:
         return read_image(paths[index], **limits, min_side=1).pixels  # each metric checks its own smallest side
 
-    note = [f"{key.replace('_', ' ')} {value}" for key, value in limits.items()]
-    return _finish(DataSet(label, paths, mos, load, table=table), note, options)
+    note = [f"{key.replace('_', ' ')} {options[key]}" for key in ("split", *_LIMITS) if options.get(key) is not None]
+    return _finish(DataSet(label, paths, mos, load, table=table, groups=groups), note, options)
 
 
-def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | Path | None) -> DataSet:
+def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | Path | None, within: str) -> DataSet:
     known, where = import_pyiqa().get_dataset_info(), f"data set {label!r}"
     usual = {"phase": "test", "name": label, **known.get(name, {})}
     used = {**usual, **options}
@@ -182,6 +197,11 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
         published_as=published_set(name, used, usual) if name in known else "",
         table=used["meta_info_file"],
     )
+    if within:
+        path = Path(found.table)
+        header = read_rows(path)[1]
+        column = header.index(find_column(path, header, within, (), "group", option="within"))
+        found = replace(found, groups=tuple(str(row[column]) for row in dataset.paths_mos))
     # when pyiqa normalises DMOS, it also reverses the scale: high is good
     return _finish(found, note, {**used, "lower_better": used.get("lower_better") and not used.get("mos_normalize")})
 

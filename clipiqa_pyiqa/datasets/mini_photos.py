@@ -1,13 +1,15 @@
-"""The photos that the bundled ``mini`` was trained on."""
+"""The photos that the bundled ``mini``, learned prompts and heads were trained on."""
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..files.hashes import hashes_of
 from .score_table import ScoreTable
@@ -18,10 +20,20 @@ BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos
 
 
 def seen_by_mini(paths: Sequence[str | Path]) -> list[bool]:
-    """Return for each file, by its hash, whether ``mini`` was trained on it."""
-    there = [str(path) for path in paths if os.access(path, os.R_OK)]
-    hashes = dict(zip(there, hashes_of(there), strict=True))
-    return [bytes.fromhex(hashes.get(str(path), ""))[:BYTES] in _known() for path in paths]
+    return [digest in _known() for digest in _digests(paths)]
+
+
+def written_digests(paths: Sequence[str | Path]) -> str:
+    """Return the files' digests as text, for the metadata of a head or of learned prompts."""
+    return base64.b64encode(b"".join(_digests(paths))).decode()
+
+
+def count_learned_from(metric: Any, paths: Sequence[str | Path]) -> int:
+    """Return how many of the files a metric's head or prompts were learned from; 0 if not known."""
+    learned = getattr(metric, "head", None) or getattr(metric, "prompt_learner", None)
+    text = learned.metadata.get("trained_on", "") if learned is not None else ""
+    known = _split(base64.b64decode(text))
+    return sum(digest in known for digest in _digests(paths)) if known else 0
 
 
 def seen_warning(count: int, images: int) -> str:
@@ -39,14 +51,24 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
         logger.warning("%s", seen_warning(count, len(seen)))
     elif count:
         rows = [row for row, is_seen in enumerate(seen) if not is_seen]
-        parts = {name: tuple(getattr(table, name)[row] for row in rows) for name in ("paths", "targets", "splits")}
+        lists = {name: getattr(table, name) for name in ("paths", "targets", "splits", "groups")}
+        parts = {name: tuple(values[row] for row in rows if values) for name, values in lists.items()}
         table = replace(table, **parts)  # type: ignore[arg-type]
         table.check_splits(needed)
         logger.warning("left out: %s images that mini was trained on", f"{count:,}")
     return table
 
 
+def _digests(paths: Sequence[str | Path]) -> list[bytes]:
+    there = [str(path) for path in paths if os.access(path, os.R_OK)]
+    hashes = dict(zip(there, hashes_of(there), strict=True))
+    return [bytes.fromhex(hashes.get(str(path), ""))[:BYTES] for path in paths]
+
+
 @cache
 def _known() -> frozenset[bytes]:
-    content = LIST.read_bytes()
+    return _split(LIST.read_bytes())
+
+
+def _split(content: bytes) -> frozenset[bytes]:
     return frozenset(content[start : start + BYTES] for start in range(0, len(content), BYTES))

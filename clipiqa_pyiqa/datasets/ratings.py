@@ -18,7 +18,6 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 
 def listing(folder: str) -> dict[str, str]:
-    """Return name in lower case -> name of the files in a folder."""
     return {name.lower(): name for name in os.listdir(folder or ".")}
 
 
@@ -49,7 +48,7 @@ def stars_of(photo: str, sidecar: Rating | None) -> int:
 
 
 def rated_photos(folder: Path) -> list[NamedScore]:
-    """Return a folder's photos with one to five stars; a photo whose XMP cannot be read is left out with a warning.
+    """Return a folder's photos with one to five stars; unreadable XMP is left out with a warning.
 
     Raises ``TableError`` if no photo has stars.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 from collections.abc import Sequence
@@ -9,9 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import counted, import_pyiqa, nearest
 from .csv_files import Columns, TableError, missing_images, read_scores
 from .ratings import rated_photos
+
+logger = logging.getLogger("clipiqa_pyiqa")
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class ScoreTable:
         splits: ``'train'``, ``'val'`` or ``'test'`` for each image.
         score_range: Lowest and highest score, as given.
         lower_better: Whether low given scores are good.
+        groups: Group of each image, such as its reference, or empty. Random splits and folds keep groups together.
     """
 
     name: str
@@ -33,13 +40,18 @@ class ScoreTable:
     splits: tuple[str, ...]
     score_range: tuple[float, float]
     lower_better: bool = False
+    groups: tuple[str, ...] = ()
+
+    def group_numbers(self, rows: Sequence[int]) -> NDArray[np.int64]:
+        """Return the numbers of rows' groups, counted from 0 as they come; without groups, each row is its own."""
+        groups = self.groups or range(len(self.paths))
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(groups[row] for row in rows))}
+        return np.array([numbers[groups[row]] for row in rows], int)
 
     def rows(self, split: str) -> list[int]:
-        """Return the indices of a split's images."""
         return [row for row, part in enumerate(self.splits) if part == split]
 
     def check_splits(self, needed: Sequence[str]) -> None:
-        """Raise TableError if a split has fewer than two images."""
         for split in needed:
             if (left := len(self.rows(split))) < 2:
                 raise TableError(
@@ -59,6 +71,7 @@ def read_score_table(
     seed: int = 0,
     skip_missing: bool = False,
     name: str | None = None,
+    group: str | int | None = None,
     needed: Sequence[str] = ("train", "val"),
 ) -> ScoreTable:
     """Return the images and scores in a CSV file, or the photos in a folder and their stars; no image is decoded.
@@ -72,10 +85,11 @@ def read_score_table(
         seed: Seed of the random split.
         skip_missing: Leave out missing images; otherwise raise.
         name: Name of the data set; default the file's name.
+        group: Name or number of the column of groups, which splits keep together; default a usual name of references.
         needed: Splits that need at least two images.
     """
     path = Path(path).expanduser()
-    given: dict[str, Any] = {"root": root, "columns": columns, "lower_better": lower_better}
+    given: dict[str, Any] = {"root": root, "columns": columns, "lower_better": lower_better, "group": group}
     rows = rated_photos(path) if path.is_dir() else read_scores(path, **given)
     scores = [row.score for row in rows]
     low, high = score_range or ((1, 5) if path.is_dir() else (min(scores), max(scores)))
@@ -84,7 +98,16 @@ def read_score_table(
             f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "
             f"{low:g} to {high:g} (score_range)."
         )
-    splits = [row.split for row in rows if row.split is not None] or _draw_splits(len(rows), val_fraction, seed)
+    groups = [row.group for row in rows if row.group is not None]
+    splits = [row.split for row in rows if row.split is not None]
+    if not splits:
+        held_out = draw_groups(groups or range(len(rows)), val_fraction, seed)
+        splits = ["val" if row in held_out else "train" for row in range(len(rows))]
+    if torn := len({*zip(groups, splits, strict=False)}) - len({*groups}):
+        logger.warning(
+            "%s puts images of one group into several splits, %s: agreement on held-out images will look too good.",
+            *(path, counted(torn, "time")),
+        )
     missing = missing_images(path, [str(row.file) for row in rows], skip_missing)
     there = [number for number, row in enumerate(rows) if str(row.file) not in missing]
     targets = [(score - low) / (high - low) for score in scores]
@@ -95,18 +118,26 @@ def read_score_table(
         tuple(splits[number] for number in there),
         (low, high),
         bool(lower_better),
+        tuple(groups[number] for number in there if groups),
     )
     table.check_splits(needed)
     return table
 
 
-def _draw_splits(count: int, val_fraction: float, seed: int) -> list[str]:
-    if not 0 <= val_fraction < 1:
-        raise TableError(f"val_fraction must be at least 0 and below 1; got {val_fraction:g}.")
-    order = list(range(count))
+def draw_groups(groups: Sequence[Any], fraction: float, seed: int) -> set[int]:
+    """Return random rows ``(N,)``: whole groups, about ``fraction`` of all rows."""
+    if not 0 <= fraction < 1:
+        raise TableError(f"val_fraction must be at least 0 and below 1; got {fraction:g}.")
+    members: dict[Any, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+    order = [*members.values()]
     random.Random(seed).shuffle(order)
-    held_out = set(order[: round(count * val_fraction)])
-    return ["val" if row in held_out else "train" for row in range(count)]
+    drawn: set[int] = set()
+    for rows in order:
+        if len(drawn) + len(rows) / 2 <= len(groups) * fraction:
+            drawn.update(rows)
+    return drawn
 
 
 def find_score_table(
@@ -132,7 +163,9 @@ def find_score_table(
                 f"the table of {scores!r} is not at {str(table)!r}: download it with `pyiqa.load_dataset({scores!r}, "
                 f"data_root={str(data_root)!r})`, or pass the folder that holds pyiqa's meta_info as data_root."
             )
-        found = {"path": table, "root": images, "columns": (0, 1, info.get("split_index")), "name": scores}
+        first = int(info["type"] == "GeneralFRDataset")  # the image's column: a reference comes first
+        found = {"path": table, "root": images, "columns": (first, first + 1, info.get("split_index")), "name": scores}
+        found["group"] = 0 if first else None
         found["score_range"] = tuple(info["mos_range"]) if info.get("mos_range") else None
         found["lower_better"] = bool(info.get("lower_better"))
     return read_score_table(**{**found, **options}, seed=seed)

@@ -13,8 +13,8 @@ from ..files.yaml import parse_yaml, read_mapping
 from ..prompts.pairs import parse_prompt_argument
 
 CONFIG_KEYS = (  # keys of a benchmark configuration
-    *("metrics", "datasets", "data_root", "out", "published", "device", "bootstrap", "seed", "fit_parameters"),
-    *("batch_size", "workers", "plcc_fit", "without_mini_photos"),
+    *("metrics", "datasets", "data_root", "out", "published", "device", "bootstrap", "seed"),
+    *("batch_size", "workers", "plcc_fit", "without_mini_photos", "within"),
 )
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", str: "a text"}
 
@@ -66,7 +66,6 @@ def read_benchmark(path: str | Path) -> dict[str, Any]:
 
 
 def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], where: str) -> None:
-    """Raise if an option's value has a wrong type; None is accepted."""
     for key, value in options.items():
         kind = kinds.get(key, (object,))
         if value is not None and (not isinstance(value, kind) or (type(value) is bool and int in kind)):

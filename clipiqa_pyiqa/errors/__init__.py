@@ -91,7 +91,6 @@ def first_of(messages: Iterable[str]) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, such as ``'2 images'``."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 

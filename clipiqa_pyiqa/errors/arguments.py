@@ -42,8 +42,8 @@ class Machine:
 
     Args:
         device (DEVICE): cpu, cuda, cuda:N or mps; default: cuda if there is a GPU, else cpu
-        workers: threads that decode images; default: one thread per core, at most 8
-        threads: threads that compute scores; default: one thread per usable core
+        workers: threads that decode; default: one per core, at most 8
+        threads: images scored at once, each on a thread; default: one per usable core
         memory (SIZE): memory for decoding, such as 2G; default: half of all memory
         huge: also decode images above PIL's limit, 179 megapixels
     """
@@ -145,14 +145,12 @@ def _with_shared_options(docstring: str | None, signature: inspect.Signature) ->
 
 
 def check_bounds(name: str, value: int) -> None:
-    """Raise ``OptionError`` if a whole number is outside its :data:`BOUNDS`."""
     least, most = BOUNDS.get(name, (1, 1_000_000_000))
     if not least <= value <= most:
         raise OptionError(f"{name} must be between {least:,} and {most:,}; got {value:,}.")
 
 
 def check_path(name: str, value: str | os.PathLike[str]) -> None:
-    """Raise ``OptionError`` if the text cannot be a file's name."""
     try:
         os.stat(Path(value).expanduser())
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -185,7 +183,7 @@ def _is(value: Any, hint: Any) -> bool:
 
 
 def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, tuple[Any, ...]]:
-    """Return a dict from parameter to type hints; each key of an ``Unpack`` counts as a parameter."""
+    """Return parameter -> type hints; each key of an ``Unpack`` is a parameter."""
     found: dict[str, Any] = {}
     for name, parameter in signature.parameters.items():
         hint = _evaluated(parameter.annotation, function.__module__)
@@ -198,7 +196,7 @@ def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
 
 
 def _evaluated(annotation: Any, module: str) -> Any:
-    """Return an annotation's type hint; return Any if there is none, or if only type checkers import a name in it."""
+    """Return an annotation's type; Any for none, or for a name that only type checkers import."""
     names = {**vars(sys.modules[module]), **_NUMBERS, "Unpack": list}  # only Unpack's argument is used
     try:
         return eval(annotation, names)

@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import matplotlib
 import numpy as np
@@ -28,7 +28,7 @@ from ..scoring.result_files import open_results
 from ..scoring.rows import Header, printable
 from ..scoring.score import Work, known_by, started
 from ..stats.correlation import MIN_IMAGES, srocc
-from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, saved
+from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, rows_of, saved
 from .picture_changes import CHANGES, Change, read_scaled
 
 if TYPE_CHECKING:
@@ -39,42 +39,34 @@ _MOST_SCALE = 8
 _CHANGING = 20  # bytes per pixel for a change: three fp32 numbers of noise, and 8-bit copies
 
 
-class _Version(NamedTuple):
+@dataclass
+class _Version:
+    """A changed image, which is scored; all versions of an image at one scale share its picture."""
+
     path: str
     scale: float
     change: Change
     step: int
     amount: float
+    seed: int
+    picture: Image.Image | ImageError | None = None
+    kept: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def name(self) -> str:  # changes that leave the image as it is have one name
         words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
         return f"{self.path} [scale {self.scale:g}, {words}]"
 
-
-@dataclass
-class _Item:
-    version: _Version
-    seed: int
-    picture: Image.Image | ImageError | None = None
-    kept: ClassVar[Mapping[str, Any]] = {}
-
-    @property
-    def name(self) -> str:
-        return self.version.name
-
     def stamp(self) -> str | None:
-        return FileSource(self.version.path).stamp()
+        return FileSource(self.path).stamp()
 
     def load(self) -> ImageRecord:
-        version, picture = self.version, self.picture
-        self.picture = None  # each version is read once
+        picture, self.picture = self.picture, None  # each version is read once
         if not isinstance(picture, Image.Image):
-            raise picture or ImageError("has not been read", name=version.path)
-        set_aside(version.path, picture.width, picture.height, decoding=_CHANGING)
-        picture = version.change.apply(picture, version.amount, self.seed)
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-        return ImageRecord.of(version.name, pixels)
+            raise picture or ImageError("has not been read", name=self.path)
+        set_aside(self.path, picture.width, picture.height, decoding=_CHANGING)
+        picture = self.change.apply(picture, self.amount, self.seed)
+        return ImageRecord.of(self.name, torch.from_numpy(np.array(picture)).permute(2, 0, 1))  # (H, W, 3) -> (3, H, W)
 
 
 @dataclass(frozen=True)
@@ -123,7 +115,6 @@ class Sweep(ExperimentResult):
 
     @matplotlib.rc_context(STYLE)
     def curves(self) -> Figure:
-        """Return a figure with one panel per change: scores against amounts."""
         changes = self.frame.groupby("change", sort=False)
         figure = Figure(figsize=(3 * len(changes) + 1.5, 3), layout="constrained")
         panels = figure.subplots(1, len(changes), squeeze=False)[0]
@@ -195,21 +186,22 @@ def sweep(
     columns = parse_columns(names, template)
     columns = Columns(columns if prompts is None else columns | parse_columns(prompts, template))
     planned = [
-        _Version(path, scale, CHANGES[name], step, amount)
+        _Version(path, scale, CHANGES[name], step, amount, seed)
         for path, scale, name in itertools.product(files, dict.fromkeys(scales), names)
         for step, amount in enumerate(CHANGES[name].amounts(steps))
     ]
     versions = {version.name: version for version in planned}
-    record, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png", "summary.json"), files, len(versions))
+    output, report, limits = prepare(
+        options, ("sweep.csv", "spearman.csv", "sweep.png", "summary.json"), files, len(versions)
+    )
     work = Work(metric, columns, **limits)
     made_by = {**work.header.provenance, "noise_seed": seed}
     header = Header(tuple(columns), made_by)
-    writer = None if record.output is None else open_results(record.output, header)
-    items = [_Item(version, seed) for version in versions.values()]
+    writer = None if output is None else open_results(output, header)
     # versions of an image share batches, in which equal pictures get equal scores
-    tasks = plan(items, work.metrics, work.options, known_by(writer), apart=lambda item: item.version[:2])
+    tasks = plan(versions.values(), work.metrics, work.options, known_by(writer), apart=_of_one_picture)
     pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), work.device), options)
-    found = record.rows(started(header, score_items(pictures, work.metrics, work.options), writer))
+    found = rows_of(started(header, score_items(pictures, work.metrics, work.options), writer), output, report)
     rows = {name: found[printable(name)] for name in versions}
     failed: dict[str, str] = {}
     for name, row in rows.items():
@@ -219,10 +211,10 @@ def sweep(
         raise ImageError(f"none of {counted(len(files), 'image')} could be scored: {failed[files[0]]}")
     scored = [version for version in planned if version.path not in failed]
     table = []
-    for version in scored:
-        row = rows[version.name]
-        sizes = version.scale, row.scored_width, row.scored_height
-        table.append((*sizes, version.change.question, version.step, version.amount, *(row.scores or ())))
+    for each in scored:
+        row = rows[each.name]
+        size = row.scored_width, row.scored_height
+        table.append((each.scale, *size, each.change.question, each.step, each.amount, *(row.scores or ())))
     frame = pandas.DataFrame(table, columns=["scale", "width", "height", "change", "step", "amount", *columns])
     # pandas' own text type refuses names that are not UTF-8
     frame.insert(0, "path", pandas.Series([version.path for version in scored], dtype=object))
@@ -232,7 +224,7 @@ def sweep(
 def _with_pictures(tasks: Iterable[Any], cost: int, options: Mapping[str, Any]) -> Iterator[Task]:
     """Yield tasks whose items have the scaled picture, which all versions of an image share."""
     limits = {name: options[name] for name in ("apply_exif", "max_side", "max_pixels") if name in options}
-    for (path, scale), group in itertools.groupby(tasks, key=lambda task: task.item.version[:2]):
+    for (path, scale), group in itertools.groupby(tasks, key=lambda task: _of_one_picture(task.item)):
         try:
             picture: Image.Image | ImageError = read_scaled(path, scale, cost, **limits)
         except ImageError as error:
@@ -240,3 +232,7 @@ def _with_pictures(tasks: Iterable[Any], cost: int, options: Mapping[str, Any]) 
         for task in group:
             task.item.picture = picture
             yield task
+
+
+def _of_one_picture(version: _Version) -> tuple[str, float]:
+    return version.path, version.scale

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..errors import ImageError
 from ..errors.arguments import checked
 from ..files.writing import replacing
 from ..report.plotting import SOFT, captioned
@@ -71,30 +70,17 @@ class Demonstration:
         return captioned(figure, "CLIP-IQA, mini, bundled")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the figure in the format of the suffix.
-
-        Raises:
-            ImageError: The file cannot be written, or the format is unknown.
-        """
-        try:
-            with replacing(path) as partial:
-                self.figure().savefig(partial, dpi=110, transparent=True)
-        except (OSError, ValueError) as error:
-            raise ImageError(f"the picture cannot be written to {os.fspath(path)!r}: {error}") from error
+        """Write the figure in the format of the suffix. Raises ``OutputError`` if the file cannot be written."""
+        with replacing(path) as partial:
+            self.figure().savefig(partial, dpi=110, transparent=True)
 
 
 @checked
-def demo(
-    out: str | os.PathLike[str] | None = None, progress: Callable[[int, int], object] | None = None
-) -> Demonstration:
+def demo(progress: Callable[[int, int], object] = lambda done, total: None) -> Demonstration:
     """Return scores of bundled photos and degraded versions, without any download.
 
     Args:
-        out: Picture file to write; by default no file.
         progress: Called after each picture with two numbers: the scored pictures, and all pictures.
-
-    Raises:
-        ImageError: The picture cannot be written.
     """
     import torch
 
@@ -110,10 +96,6 @@ def demo(
         x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
         with torch.inference_mode():
             rows.append(metric(x)[0].tolist())
-        if progress is not None:
-            progress(number, len(images))
+        progress(number, len(images))
     index = pd.MultiIndex.from_tuples(images, names=["photo", "version"])
-    found = Demonstration(images, pd.DataFrame(rows, index=index, columns=ATTRIBUTES))
-    if out is not None:
-        found.save(out)
-    return found
+    return Demonstration(images, pd.DataFrame(rows, index=index, columns=ATTRIBUTES))

@@ -9,9 +9,9 @@ import os
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..errors import CLIPIQAError, ImageError
 from ..errors.arguments import checked
@@ -19,47 +19,50 @@ from ..files.locking import locked
 from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text
 from ..images.formats import skipped_note
+from ..images.source import FileSource
+from ..metric import net_of
+from ..prompts.pairs import PromptPair
 from ..report.plotting import plain_texts
-from ..scoring.result_files import Output
-from ..scoring.rows import frame_csv
+from ..scoring.result_files import Output, read_results
+from ..scoring.rows import Row, frame_csv, printable
+from ..scoring.score import ScoringOptions, ScoringRun, score_paths
 from ..sources.inputs import find_inputs
-from .scores import Record, Scores
+from .scores import ImageScores, because
 
 if TYPE_CHECKING:
     import pandas
-    import torch
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PICTURES = ("png", "svg", "pdf")
-_STORAGE = {"out": None, "resume": False, "overwrite": False, "progress": None, "pictures": "png"}  # option -> default
+_STORAGE = {  # option -> default
+    "out": None,
+    "resume": False,
+    "overwrite": False,
+    "pictures": "png",
+    "progress": lambda done, total: None,
+}
 
 
-class RunOptions(TypedDict, total=False):
-    """Options of every experiment; options without a text here are those of :func:`~.scores.score_images`.
+class RunOptions(ScoringOptions, total=False):
+    """Options of every experiment, beside those of :func:`~clipiqa_pyiqa.score_paths`.
 
     Attributes:
         out: Folder for scores and results; by default none.
         resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
-        progress: Called after each score with two numbers: the new scores, and all scores.
+        progress: Called with the numbers of new and of all scores.
         pictures: Format of figures: ``'png'``, ``'svg'`` or ``'pdf'``.
     """
 
     out: str | os.PathLike[str] | None
     resume: bool
     overwrite: bool
-    progress: Callable[[int, int], object] | None
+    progress: Callable[[int, int], object]
     pictures: str
-    device: str | torch.device
-    batch_size: int
-    workers: int | None
-    apply_exif: bool
-    max_side: int | None
-    max_pixels: int | None
 
 
-class ExperimentResult(Scores, ABC):
+class ExperimentResult(ImageScores, ABC):
     """Result of an experiment.
 
     Attributes:
@@ -77,11 +80,9 @@ class ExperimentResult(Scores, ABC):
         """Return file name -> table, figure, sheet of photos, or None for no file."""
 
     def details(self) -> dict[str, Any]:
-        """Return further values for ``summary.json``."""
         return {}
 
     def notes(self) -> list[str]:
-        """Return remarks about the summary."""
         return []
 
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
@@ -118,12 +119,44 @@ class ExperimentResult(Scores, ABC):
 Result = TypeVar("Result", bound=ExperimentResult)
 
 
+def score_files(
+    metric: Any,
+    files: Sequence[str],
+    columns: Mapping[str, Sequence[PromptPair]],
+    names: Iterable[str],
+    options: RunOptions,
+    inputs: Iterable[str] = (),
+) -> ImageScores:
+    """Return the scores of image files; ``names`` and ``inputs`` are as for :func:`prepare`."""
+    import pandas
+
+    output, report, scoring = prepare(options, names, [*files, *inputs], len(files))
+    run = score_paths(net_of(metric), map(FileSource, files), columns, out=output, **scoring)
+    found = rows_of(run, output, report)
+    rows = {path: found[printable(path)] for path in files}
+    scores = {path: row.scores for path, row in rows.items() if row.scores is not None}
+    failed = {path: row.error for path, row in rows.items() if row.scores is None}
+    if not scores:
+        raise ImageError("none of the images could be scored" + because(failed))
+    index = pandas.Index(scores, name="path", dtype=object)  # pandas' own text type refuses names that are not UTF-8
+    frame = pandas.DataFrame(list(scores.values()), index, list(run.header.columns), dtype=float)
+    flags = {path: row.flag for path, row in rows.items() if row.flag}
+    return ImageScores(frame, run.header.columns, failed, run.header.provenance, flags=flags)
+
+
 def prepare(
     options: RunOptions, names: Iterable[str], inputs: Iterable[str], total: int
-) -> tuple[Record, dict[str, Any]]:
-    """Return the record that writes scores, and the scoring options; create the output folder."""
+) -> tuple[Output | None, Callable[[], None], dict[str, Any]]:
+    """Create the output folder; return the file of scores, the progress of each score, and the scoring options.
+
+    Args:
+        options: The experiment's options.
+        names: Further files in the folder.
+        inputs: Files that are never replaced.
+        total: Number of scores.
+    """
     scoring: dict[str, Any] = {**_STORAGE, **options}
-    out, resume, overwrite, progress, pictures = map(scoring.pop, _STORAGE)
+    out, resume, overwrite, pictures, progress = map(scoring.pop, _STORAGE)
     if pictures not in PICTURES:
         raise CLIPIQAError(f"pictures must be one of {', '.join(PICTURES)}; got {pictures!r}.")
     if resume and (overwrite or out is None):
@@ -132,18 +165,26 @@ def prepare(
         )
     count = itertools.count(1)
 
-    def report(_: object) -> None:
-        if progress is not None:
-            progress(next(count), total)
+    def report() -> None:
+        progress(next(count), total)
 
     if out is None:
-        return Record(progress=report), scoring
+        return None, report, scoring
     folder = Path(out).expanduser()
     output = Output(check_folder(folder, ()) / "scores.csv", "csv", resume, overwrite)
     written = {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
     is_resumed = resume and output.earlier() is not None
     check_folder(folder, sorted(written), overwrite=overwrite or is_resumed, inputs=inputs)
-    return Record(output, report), scoring
+    return output, report, scoring
+
+
+def rows_of(run: ScoringRun, output: Output | None, report: Callable[[], None]) -> dict[str, Row]:
+    """Return a run's rows and those that it keeps: name -> row."""
+    rows = dict[str, Row]()
+    for row in run:
+        report()
+        rows[row.path] = row
+    return rows if output is None else {row.path: row for row in read_results(output.path)[1]}
 
 
 def saved(result: Result, options: RunOptions) -> Result:
@@ -154,9 +195,7 @@ def saved(result: Result, options: RunOptions) -> Result:
 
 
 @checked
-def find_images(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], out: str | os.PathLike[str] | None = None
-) -> list[str]:
+def find_images(paths: Paths, out: str | os.PathLike[str] | None = None) -> list[str]:
     """Return the image files in ``paths``; a picture in ``out`` counts only if ``paths`` names it."""
     given = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     inputs = find_inputs(given)

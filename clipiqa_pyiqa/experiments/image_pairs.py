@@ -18,8 +18,8 @@ from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, fitted, headed
 from ..sources.naming import PairingError, few, named_images
 from ..stats.proportions import share
-from .experiment import ExperimentResult, RunOptions, file_names, prepare, saved
-from .scores import because, exif_applied, score_images
+from .experiment import ExperimentResult, RunOptions, file_names, saved, score_files
+from .scores import because, exif_applied
 
 if TYPE_CHECKING:
     import pandas
@@ -97,7 +97,6 @@ class PairScores(ExperimentResult):
         return order[order[f"{question} difference"] <= 0].head(self.count)
 
     def failure_sheet(self, question: str) -> Image.Image | None:
-        """Return a picture of the failures; None without failures."""
         worst = self.failures(question)
         if worst.empty:
             return None
@@ -158,10 +157,10 @@ def pairs(
     import pandas
 
     files, unpaired = match_pairs(low, high, skip_unpaired=skip_unpaired)
-    columns, paths = parse_columns(prompts, template), [path for pair in files.values() for path in pair]
+    columns = parse_columns(prompts, template)
+    paths = list(dict.fromkeys(path for pair in files.values() for path in pair))
     names = ["pairs.csv", "pairs.png", "summary.json", *_sheets(columns).values()]
-    record, scoring = prepare(options, names, paths, len(paths))
-    scores = score_images(metric, paths, columns, record=record, **scoring)
+    scores = score_files(metric, paths, columns, names, options)
     whole = {name: pair for name, pair in files.items() if scores.failed.keys().isdisjoint(pair)}
     if not whole:
         raise PairingError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))

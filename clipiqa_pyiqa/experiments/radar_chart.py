@@ -10,9 +10,8 @@ from ..errors.arguments import checked
 from ..files.names import below_common, printable
 from ..metric import net_of
 from ..prompts.pairs import Prompts, known_names, parse_columns
-from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, saved
+from .experiment import ExperimentResult, Paths, RunOptions, find_images, saved, score_files
 from .radar_drawing import FEEL, LOOK, MOST, radar_figure
-from .scores import score_images
 
 if TYPE_CHECKING:
     import pandas
@@ -58,12 +57,11 @@ def radar(
     files = find_images(paths, options.get("out"))
     if len(files) > MOST:
         raise CLIPIQAError(f"a radar chart shows at most {MOST} images; got {len(files)}.")
-    record, scoring = prepare(options, ["radar.png", "summary.json"], files, len(files))
     if prompts is None:
         metric = net_of(metric)
         prompts = known_names(metric.clip, {"look": LOOK, "feel": FEEL, None: (*LOOK, *FEEL)}[kind], template)
     columns = parse_columns(prompts, template) if prompts else {}
     if len(columns) < 3:
         raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(columns) or 'none'}.")
-    scores = score_images(metric, files, columns, record=record, **scoring)
+    scores = score_files(metric, files, columns, ["radar.png", "summary.json"], options)
     return saved(RadarCharts(**vars(scores)), options)

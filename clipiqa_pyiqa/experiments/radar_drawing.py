@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 from ..files.names import below_common
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.plotting import COLOURS, INK, STYLE, WORDS
-from .scores import Scores, exif_applied
+from .scores import ImageScores, exif_applied
 
 if TYPE_CHECKING:
     import pandas
@@ -27,7 +27,7 @@ _PER_ROW = 4  # most photos in a row of the legend
 _GREY = "#d5d8dd"
 
 
-def charts_of(scores: Scores) -> dict[str, list[str]]:
+def charts_of(scores: ImageScores) -> dict[str, list[str]]:
     """Return title -> questions of each chart."""
     questions = scores.questions
     charts = {title: [name for name in names if name in questions] for title, names in (("look", LOOK), ("feel", FEEL))}
@@ -37,7 +37,7 @@ def charts_of(scores: Scores) -> dict[str, list[str]]:
 
 
 @matplotlib.rc_context(STYLE)
-def radar_figure(scores: Scores) -> Figure:
+def radar_figure(scores: ImageScores) -> Figure:
     charts = charts_of(scores)
     rows = math.ceil(len(scores.frame) / _PER_ROW)
     figure = Figure(figsize=(4.6 * max(len(charts), 1.3), 4.3 + 1.3 * rows), layout="constrained")
@@ -77,7 +77,7 @@ def _spoke_label(question: str) -> str:
     return wrapped(question.split("|")[0].removesuffix("."), 15)
 
 
-def _draw_legend(figure: SubFigure, scores: Scores) -> None:
+def _draw_legend(figure: SubFigure, scores: ImageScores) -> None:
     columns = min(max(len(scores.frame), 3), _PER_ROW)
     panels = figure.subplots(math.ceil(len(scores.frame) / columns), columns, squeeze=False).ravel()
     width = 0.95 * figure.bbox.width / figure.figure.dpi * 72 / columns  # of each photo, in points

@@ -13,8 +13,8 @@ from ..errors import ImageError, counted
 from ..errors.arguments import checked
 from ..report.contact_sheet import wrapped
 from ..stats.proportions import clustered_share, share
-from .experiment import ExperimentResult, RunOptions, prepare, saved
-from .scores import because, score_images
+from .experiment import ExperimentResult, RunOptions, saved, score_files
+from .scores import because
 
 if TYPE_CHECKING:
     import pandas
@@ -91,7 +91,6 @@ class Agreement(ExperimentResult):
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
     def figure(self) -> Figure:
-        """Return a figure of both accuracies per attribute, with intervals."""
         import matplotlib
         from matplotlib.figure import Figure
 
@@ -145,8 +144,7 @@ def agreement(
         votes = read_votes(votes, root=root, attribute=attribute, template=template, skip_missing=skip_missing)
     files = list(dict.fromkeys(votes.frame[list(_SIDES)].to_numpy().ravel()))
     names = ("agreement.csv", "agreement.png", "summary.json")
-    record, scoring = prepare(options, names, [*files, *inputs], len(files))
-    scores = score_images(metric, files, votes.columns, record=record, **scoring)
+    scores = score_files(metric, files, votes.columns, names, options, inputs)
     frame = votes.frame[~votes.frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)
     if frame.empty:
         raise ImageError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))

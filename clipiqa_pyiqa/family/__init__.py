@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .clipscore import CLIPScore
 from .laion import LAIONAes
 from .liqe import LIQE
 from .maclip import MACLIP
-from .member import Member
+from .member import CLIPMetric
 from .qualiclip import QualiCLIP
 
-MEMBERS: dict[str, type[Member]] = {  # pyiqa's name -> class, whose `model_type` is that name
+MEMBERS: dict[str, type[CLIPMetric]] = {  # pyiqa's name -> class, whose first argument is that name
     "maclip": MACLIP,
     "qualiclip": QualiCLIP,
     "qualiclip+": QualiCLIP,
@@ -23,8 +21,3 @@ MEMBERS: dict[str, type[Member]] = {  # pyiqa's name -> class, whose `model_type
     "laion_aes": LAIONAes,
     "clipscore": CLIPScore,
 }
-
-
-def create_member(name: str, **options: Any) -> Member:
-    """Return a metric of ``MEMBERS``, like ``pyiqa.create_metric(name).net``; ``options`` are those of its class."""
-    return MEMBERS[name](name, **options)

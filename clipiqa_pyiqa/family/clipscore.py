@@ -10,18 +10,17 @@ from torch import Tensor
 
 from ..clip.gradient import per_image, untraced
 from ..errors import CLIPIQAError
-from . import heads
-from .member import Member
+from .member import CLIPMetric
 from .views import CROP
 
 
-class CLIPScore(Member):
+class CLIPScore(CLIPMetric):
     """pyiqa's ``clipscore`` (Hessel et al., EMNLP 2021, arXiv 2104.08718).
 
     Args:
         w: factor of the cosine similarities.
         prefix: text before each caption.
-        **options: options of :class:`~clipiqa_pyiqa.family.member.Member`.
+        **options: options of :class:`~clipiqa_pyiqa.family.member.CLIPMetric`.
     """
 
     backbone = "ViT-B/32"
@@ -60,7 +59,9 @@ class CLIPScore(Member):
 
         def ask(images: Tensor) -> Tensor:
             nonlocal done
+            features = self.encode_unchecked(images)
+            theirs = texts[done : done + len(images)].to(features)
             done += len(images)
-            return heads.caption(self.encode_unchecked(images), texts[done - len(images) : done], self.w)
+            return self.w * (features * theirs).sum(-1).relu()
 
         return per_image(ask, x)

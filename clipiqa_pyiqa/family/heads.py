@@ -7,8 +7,6 @@ from torch import Tensor
 
 from ..prompts.antonym import antonym_scores
 
-BASE_COS, BASE_MAGNITUDE = 1.0, 0.6  # MA-CLIP's weights before they adapt to an image
-
 
 def pairs(features: Tensor, texts: Tensor, scale: float) -> Tensor:
     """Return the mean probability of the positive texts in pairs ``(P, 2, D)``: ``(N,)`` or ``(N, K)``."""
@@ -37,14 +35,5 @@ def magnitude(features: Tensor, texts: Tensor, scale: float) -> Tensor:
     sizes = sizes / sizes.std(-1, keepdim=True)
     large = (2 * ((sizes + 1).sqrt() - 1)).mean(-1)
     difference = similar - large
-    weight = torch.sigmoid(BASE_COS - BASE_MAGNITUDE + 2 * difference)  # equal to a softmax over two numbers
+    weight = torch.sigmoid(0.4 + 2 * difference)  # a softmax over 1 + difference and 0.6 - difference
     return (weight * similar + (1 - weight) * large).mean(1)
-
-
-def linear(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return features @ weight.to(features) + bias.to(features)
-
-
-def caption(features: Tensor, texts: Tensor, factor: float) -> Tensor:
-    """Return ``factor`` times the cosine similarity of each image and its text, at least 0."""
-    return factor * (features * texts.to(features)).sum(-1).relu()

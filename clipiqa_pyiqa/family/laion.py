@@ -13,12 +13,11 @@ from ..files.hashes import sha256_of
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.published import LAION_HEADS, head_file
 from ..weights.selection import find_file
-from . import heads
-from .member import Member
+from .member import CLIPMetric
 from .views import CROP
 
 
-class LAIONAes(Member):
+class LAIONAes(CLIPMetric):
     """pyiqa's ``laion_aes``; ``pretrained_model_path`` is a file, ``'v2'`` (default) or ``'sa_0_4'`` (v1)."""
 
     backbone = "ViT-L/14"
@@ -40,11 +39,10 @@ class LAIONAes(Member):
             )
 
     def answer(self, features: Tensor) -> Tensor:
-        return heads.linear(features, self.weight, self.bias)
+        return features @ self.weight.to(features) + self.bias.to(features)
 
 
 def _row(file: Checkpoint) -> tuple[Tensor, Tensor]:
-    """Return one linear layer that equals a head's layers: weights ``(D,)`` and bias."""
     names = sorted(
         (name for name in file if name.endswith("weight") and len(file.shapes[name]) == 2),
         key=lambda name: [int(part) for part in name.split(".") if part.isdigit()],

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..weights.selection import Weights
 from . import heads
-from .member import Member
+from .member import CLIPMetric
 from .views import FIFTEEN_PATCHES
 
 QUALITIES = ("bad", "poor", "fair", "good", "perfect")
@@ -29,7 +28,7 @@ DISTORTIONS = (
 )
 
 
-class LIQE(Member):
+class LIQE(CLIPMetric):
     """pyiqa's ``liqe`` and ``liqe_mix``, whose files hold the tower (Zhang et al., CVPR 2023)."""
 
     backbone = "ViT-B/32"
@@ -56,10 +55,6 @@ class LIQE(Member):
             ]
         tower = pretrained_model_path or clip_weights
         super().__init__("liqe_mix" if is_mix else model_type, backbone, clip_weights=tower, **options)  # type: ignore[arg-type]
-
-    def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
-        # all files of LIQE come from OpenAI's ViT-B/32
-        return super()._find(backbone, clip_weights, True if quick_gelu is None else quick_gelu)
 
     def answer(self, features: Tensor) -> Tensor:
         texts = self.texts(self.asked, features).unflatten(0, (len(QUALITIES), -1))

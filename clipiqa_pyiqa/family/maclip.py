@@ -6,11 +6,11 @@ from torch import Tensor
 
 from ..prompts.pairs import parse_prompts
 from . import heads
-from .member import Member
+from .member import CLIPMetric
 from .views import ALL_PATCHES
 
 
-class MACLIP(Member):
+class MACLIP(CLIPMetric):
     """pyiqa's ``maclip``, for batches of any size (Liao et al., AAAI 2026, arXiv 2511.09948)."""
 
     backbone = "RN50"

@@ -14,15 +14,15 @@ from ..clip.inputs import OVERSHOOT, check_images
 from ..clip.model import FrozenCLIP, ImageTower, check_size, frozen_clip
 from ..errors import CLIPIQAError, ImageError, Kind
 from ..metric import PRECISIONS, Precision, choice
-from ..prompts.provenance import in_words, tower_record
+from ..prompts.provenance import as_texts, tower_record
 from ..weights.published import pyiqa_file
 from ..weights.selection import Weights, find_file, find_weights, weights_in
-from .views import WHOLE, View
+from .views import WHOLE, TowerInput
 
 CHUNK = 16  # patches that are encoded at once
 
 
-class Member(nn.Module):
+class CLIPMetric(nn.Module):
     """A metric of pyiqa: a frozen CLIP tower, a view of the image and a head.
 
     Args:
@@ -30,16 +30,16 @@ class Member(nn.Module):
         backbone: backbone of the tower.
         pretrained: not used; pyiqa's configurations pass it.
         clip_weights: the tower's file, or an open_clip tag; default the published file.
-        quick_gelu: whether an unpublished file was trained with QuickGELU.
+        quick_gelu: whether an unpublished file uses QuickGELU.
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, as for :class:`~clipiqa_pyiqa.CLIPIQA`.
-        pretrained_model_path: the metric's own file, if the metric has one.
+        pretrained_model_path: the metric's own file, if it has one.
 
     Raises:
         CLIPIQAError: an option cannot be used, or weights are not found.
     """
 
     backbone: ClassVar[str]
-    view: ClassVar[View]
+    view: ClassVar[TowerInput]
     score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     lower_better = False
     takes_captions: ClassVar[bool] = False  # whether each image is compared with its caption
@@ -65,13 +65,14 @@ class Member(nn.Module):
         self.load(pretrained_model_path)
 
     def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
+        if self.tower_file and quick_gelu is None:
+            quick_gelu = True  # pyiqa's towers are OpenAI's, fine-tuned
         if clip_weights is not None or not self.tower_file:
             return find_weights(backbone, clip_weights, quick_gelu)
         file = pyiqa_file(self.tower_file)
         return weights_in(find_file(file), file, quick_gelu)
 
     def load(self, path: str | Path | None) -> None:
-        """Load the metric's own file, by default the published file."""
         if path is not None:
             raise CLIPIQAError(f"{self.model_type} has no file of its own: pass clip_weights=PATH for its tower.")
 
@@ -120,7 +121,6 @@ class Member(nn.Module):
         return self.encode_unchecked(x)
 
     def encode_unchecked(self, x: Tensor) -> Tensor:
-        """Return what :meth:`encode_image` returns, without checks."""
         tower = self._image_tower(x)
         views = self.view.take(x.expand(-1, 3, -1, -1).to(tower.mean.dtype))
         if self.view.dims == 2:
@@ -171,7 +171,7 @@ class Member(nn.Module):
         }
 
     def extra_repr(self) -> str:
-        fields = in_words(self.provenance())
+        fields = as_texts(self.provenance())
         return ", ".join(f"{key}={value!r}" for key, value in fields.items() if key != "weights_sha256")
 
     clip: FrozenCLIP

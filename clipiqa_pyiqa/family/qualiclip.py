@@ -14,9 +14,9 @@ from ..errors import WeightsError
 from ..files.hashes import sha256_of
 from ..weights.checkpoint import open_checkpoint
 from ..weights.published import pyiqa_file
-from ..weights.selection import Weights, find_file
+from ..weights.selection import find_file
 from . import heads
-from .member import Member
+from .member import CLIPMetric
 from .views import WHOLE
 
 TEMPERATURE = 2.0
@@ -44,7 +44,7 @@ LEARNED = {
 }
 
 
-class QualiCLIP(Member):
+class QualiCLIP(CLIPMetric):
     """pyiqa's ``qualiclip`` and ``qualiclip+…`` (Agnolucci et al., arXiv 2403.11176).
 
     ``pretrained_model_path`` is a file with learned prompts of ``qualiclip+…``.
@@ -53,9 +53,6 @@ class QualiCLIP(Member):
     backbone = "RN50"
     view = WHOLE
     tower_file = "QualiCLIP.pth"
-
-    def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
-        return super()._find(backbone, clip_weights, True if quick_gelu is None else quick_gelu)
 
     def load(self, path: str | Path | None) -> None:
         self._texts: dict[torch.dtype, Tensor] = {}  # text features, by the dtype of image features

@@ -13,7 +13,7 @@ from ..clip.model import middle_square
 SIDE = 224  # pixels of CLIP's own square input
 
 
-class View(NamedTuple):
+class TowerInput(NamedTuple):
     name: str
     pos_embedding: str  # the tower's option: 'none' or 'interpolate'
     min_side: int  # smallest height and width in pixels; 0 means that the tower decides
@@ -42,7 +42,7 @@ def _patches(x: Tensor, corners: list[tuple[int, int]]) -> list[Tensor]:
     return [x[:, :, top : top + SIDE, left : left + SIDE] for top, left in corners]
 
 
-WHOLE = View("whole image", "none", 0, lambda x: [x])
-CROP = View("224 px of the middle", "interpolate", 1, lambda x: [middle_square(x, SIDE)])
-ALL_PATCHES = View("224 px patches at stride 128, and the image squashed", "none", SIDE, _all_patches, 3)
-FIFTEEN_PATCHES = View("15 patches of 224 px", "interpolate", SIDE, _fifteen_patches, 3)
+WHOLE = TowerInput("whole image", "none", 0, lambda x: [x])
+CROP = TowerInput("224 px of the middle", "interpolate", 1, lambda x: [middle_square(x, SIDE)])
+ALL_PATCHES = TowerInput("224 px patches at stride 128, and the image squashed", "none", SIDE, _all_patches, 3)
+FIFTEEN_PATCHES = TowerInput("15 patches of 224 px", "interpolate", SIDE, _fifteen_patches, 3)

@@ -38,7 +38,6 @@ def hashes_of(paths: Sequence[str | Path]) -> list[str]:
 
 
 def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hex, without the cache."""
     sha256 = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -47,7 +46,6 @@ def hash_file(path: Path) -> str:
 
 
 def remember(hashes: Mapping[str, str]) -> None:
-    """Store hashes of files in the cache, if the cache can be written."""
     with contextlib.suppress(OSError):
         entries = {os.path.realpath(path): [*_stamp(path), digest] for path, digest in hashes.items()}
         _cache_file().parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from .writing import explained, replacing
+from .writing import as_output_error, replacing
 
 
 class Journal:
@@ -21,7 +21,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with explained(path):  # a deleted journal is an error: a new file would lack the earlier rows
+        with as_output_error(path):  # a deleted journal is an error: a new file would lack the earlier rows
             self._file = open(path, "rb+", buffering=0)  # noqa: SIM115 - closed by close()
 
     @classmethod
@@ -34,7 +34,7 @@ class Journal:
     def append(self, row: Mapping[str, Any]) -> None:
         rest, end = memoryview(_line(row)), self._file.seek(0, os.SEEK_END)
         try:
-            with explained(self.path):
+            with as_output_error(self.path):
                 while rest:
                     rest = rest[self._file.write(rest) :]
         except BaseException:  # also if Ctrl-C interrupts the writing of a row
@@ -43,7 +43,7 @@ class Journal:
 
     def close(self) -> None:
         """Write all rows to the disk, and close the file."""
-        with self._file, explained(self.path):
+        with self._file, as_output_error(self.path):
             os.fsync(self._file.fileno())
 
 
@@ -77,14 +77,14 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str
     return [(name, was.get(name), is_now.get(name)) for name in names if was.get(name) != is_now.get(name)]
 
 
-class Entry(Protocol):
+class StoredRow(Protocol):
     """A dataclass with an ``error``; an empty ``error`` marks a finished row."""
 
     @property
     def error(self) -> str: ...
 
 
-E = TypeVar("E", bound=Entry)
+E = TypeVar("E", bound=StoredRow)
 
 
 class JournalFolder(Generic[E]):
@@ -114,7 +114,7 @@ class JournalFolder(Generic[E]):
         self._keep(group, name, entry)
         if self.folder is not None:
             if self._journal is None:
-                with explained(self.folder):
+                with as_output_error(self.folder):
                     self.folder.mkdir(parents=True, exist_ok=True)
                 self._journal = Journal.create(self.folder / f"{self._process}-{uuid.uuid4().hex}.jsonl")
             self._journal.append({"group": group, "name": name, **vars(entry)})
@@ -129,7 +129,7 @@ class JournalFolder(Generic[E]):
         """Read the rows of all processes in the wanted groups."""
         for file in self._files():
             damage: list[str] = []
-            with explained(file):
+            with as_output_error(file):
                 for row in read_journal(file, damage):
                     if wanted(group := row.pop("group")):
                         self._keep(group, row.pop("name"), self._make(**row))

@@ -57,7 +57,7 @@ def file_name(name: str) -> str:
 
 
 def free_name(name: str, taken: dict[str, int]) -> str:
-    """Return the name, numbered if ``taken`` holds it in lower case; ``taken`` counts the names that were asked for."""
+    """Return the name, numbered if ``taken`` has it in lower case; ``taken`` counts names."""
     free, number = name, taken.get(name.lower(), 1)
     while free.lower() in taken:
         number += 1
@@ -68,7 +68,6 @@ def free_name(name: str, taken: dict[str, int]) -> str:
 
 
 def csv_line(values: Iterable[Any]) -> str:
-    """Return one line of a CSV file; a cell with ``#`` is quoted."""
     cells = ("" if value is None else printable(str(value)) for value in values)
     quoted = (
         '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     _check_kind(path)
     partial = target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex[:8]}.partial{target.suffix}")
     try:
-        with explained(path, partial):
+        with as_output_error(path, partial):
             partial.touch(exist_ok=False)
             yield partial
             with open(partial, "rb+") as file:
@@ -36,7 +36,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file whole or not at all."""
     with replacing(path) as partial:
         partial.write_bytes(content)
 
@@ -51,18 +50,14 @@ def check_output(
     path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
-    ours: Callable[[Path], bool] | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
-    way_out: str = "pass `overwrite` to replace it, or name another output",
 ) -> Path:
-    """Return a file's path, with ``~`` expanded and links followed, if the file may be written.
+    """Return a file's path (``~`` expanded, links followed) if it may be written.
 
     Args:
         path: The file; its folder must exist.
         overwrite: Replace an existing file.
-        ours: Returns whether a file may be replaced without ``overwrite``.
         inputs: Files that are never replaced.
-        way_out: The message's advice about an existing file.
 
     Raises:
         OutputError: The file cannot be written, exists, or is an input.
@@ -76,8 +71,10 @@ def check_output(
         raise OutputError(f"cannot write to {os.fspath(path)!r}: permission denied.")
     if exists and any(_is_same(target, each) for each in inputs):
         raise OutputError(f"{os.fspath(path)!r} is one of the inputs and is not replaced: name another output.")
-    if exists and not overwrite and not (ours is not None and ours(target)):
-        raise OutputError(f"{os.fspath(path)!r} exists already: {way_out}.")
+    if exists and not overwrite:
+        raise OutputError(
+            f"{os.fspath(path)!r} exists already: pass `overwrite` to replace it, or name another output."
+        )
     return target
 
 
@@ -87,17 +84,16 @@ def check_folder(
     names: Iterable[str],
     *,
     overwrite: bool = False,
-    ours: Callable[[Path], bool] | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
 ) -> Path:
     """Make a folder and return its path; check that its files may be written, as :func:`check_output` does."""
     target, inputs = resolved(folder), list(inputs)
     if target.exists() and not target.is_dir():
         raise OutputError(f"{os.fspath(folder)!r} is not a folder: name a folder.")
-    with explained(folder):
+    with as_output_error(folder):
         target.mkdir(parents=True, exist_ok=True)
     for name in names:
-        check_output(target / str(name), overwrite=overwrite, ours=ours, inputs=inputs)
+        check_output(target / str(name), overwrite=overwrite, inputs=inputs)
     return target
 
 
@@ -123,7 +119,7 @@ def _is_same(target: Path, other: str | os.PathLike[str]) -> bool:
 
 
 @contextmanager
-def explained(path: str | os.PathLike[str], *written: Path) -> Iterator[None]:
+def as_output_error(path: str | os.PathLike[str], *written: Path) -> Iterator[None]:
     """Raise ``OutputError`` if the disk fails, or if ``path`` or a file in ``written`` cannot be written."""
     try:
         yield

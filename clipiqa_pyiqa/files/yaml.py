@@ -1,4 +1,4 @@
-"""YAML files with plain values and limited size, depth and repetition."""
+"""YAML files with plain values, limited size and no aliases."""
 
 from __future__ import annotations
 
@@ -14,31 +14,20 @@ import yaml
 from ..errors import ConfigError, nearest
 
 MOST_BYTES = 1 << 20
-MOST_LEVELS = 20  # levels of nested lists and mappings
-MOST_DIGITS = 100  # digits of a whole number, also in base 60
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that refuses files that need too much memory or recursion; with ``unique``, also equal keys."""
-
-    def __init__(self, text: str | bytes, unique: bool) -> None:
-        super().__init__(text)
-        self._unique, self._levels = unique, 0
+    """A SafeLoader that refuses aliases and equal keys."""
 
     def get_event(self) -> yaml.Event:
         event = super().get_event()
-        self._levels += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if self._levels > MOST_LEVELS:
-            raise yaml.YAMLError(f"it is nested more than {MOST_LEVELS} levels deep")
         if isinstance(event, yaml.AliasEvent):  # a few lines with aliases can stand for millions of values
             raise yaml.YAMLError(f"it has the alias '*{event.anchor}': write the value again instead")
-        if isinstance(event, yaml.ScalarEvent) and re.fullmatch(rf"[-+\d_:]{{{MOST_DIGITS},}}", event.value):
-            raise yaml.YAMLError(f"it has a whole number of {len(event.value):,} digits")
         return event
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         for key, count in Counter(key.value for key, _ in node.value if isinstance(key.value, str)).items():
-            if count > 1 and self._unique:
+            if count > 1:
                 raise yaml.YAMLError(f"the key {key!r} occurs twice")
         return super().construct_mapping(node, deep)
 
@@ -48,13 +37,10 @@ _Loader.add_implicit_resolver(  # PyYAML reads YAML 1.1, where 1e-6 is a text
 )
 
 
-def parse_yaml(text: str | bytes, what: str, unique: bool = True) -> Any:
-    """Return the value of a YAML text; messages call the text ``what``. Raises ``ConfigError``.
-
-    With ``unique=False``, the last of equal keys counts.
-    """
+def parse_yaml(text: str | bytes, what: str) -> Any:
+    """Return the value of a YAML text; messages call the text ``what``. Raises ``ConfigError``."""
     try:
-        return _Loader(text, unique).get_single_data()
+        return _Loader(text).get_single_data()
     # constructors of explicit tags, such as !!int x or !!timestamp x, raise many kinds of errors
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as problem:
         raise ConfigError(f"{what} is not usable YAML: {' '.join(str(problem).split())[:300]}.") from problem
@@ -70,7 +56,7 @@ def shipped(protocols: bool = False) -> dict[str, Path]:
     }
 
 
-def read_yaml(path: str | Path, unique: bool = True) -> Any:
+def read_yaml(path: str | Path) -> Any:
     """Return the value in a YAML file, or in the file of a name in :func:`shipped`. Raises ``ConfigError``."""
     path = Path(os.path.expanduser(path))
     if len(path.parts) == 1 and not path.suffix and not path.exists():
@@ -88,7 +74,7 @@ def read_yaml(path: str | Path, unique: bool = True) -> Any:
         raise ConfigError(f"the configuration {str(path)!r} cannot be read: {problem.strerror}.") from problem
     if len(content) > MOST_BYTES:
         raise ConfigError(f"{str(path)!r} is not a configuration: it has more than {MOST_BYTES >> 20} MiB.")
-    return parse_yaml(content, repr(str(path)), unique)
+    return parse_yaml(content, repr(str(path)))
 
 
 def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:

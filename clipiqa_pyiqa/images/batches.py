@@ -36,14 +36,14 @@ Result = TypeVar("Result")
 
 
 def default_workers() -> int:
-    """Return the default number: one thread per core, at most eight."""
     return min(8, os.cpu_count() or 1)
 
 
 def images_at_once(device: torch.device, count: int | None) -> int:
-    """Return how many of a run's ``count`` images (None: not known) are scored at once, each on a thread of its own.
+    """Return how many images are scored at once, each on a thread: on a CPU the number of torch's threads.
 
-    On a CPU that is the number of torch's threads. 1 where images share batches or, being too few, the threads.
+    ``count`` is the run's number of images, None if not known. The result is 1 where images share batches or, being too
+    few, the threads.
     """
     threads = torch.get_num_threads()
     return threads if device.type == "cpu" and (count is None or count >= threads) else 1
@@ -62,10 +62,10 @@ def prefetch(
     Args:
         read: Returns an item's decoded image; runs in a thread.
         items: Items to read; a generator is closed at the end.
-        workers: Number of threads; default :func:`default_workers`.
-        ahead: Largest number of items to read ahead; default two per thread.
+        workers: Threads; default :func:`default_workers`.
+        ahead: Most items to read ahead; default two per thread.
         scoring: Bytes that scoring takes per pixel.
-        at_once: Number of images that are scored at once.
+        at_once: Images that are scored at once.
     """
     workers = workers or default_workers()
     most = 2 * workers if ahead is None else ahead
@@ -114,18 +114,18 @@ def in_batches(
 ) -> Generator[Result, None, None]:
     """Yield the result of ``work`` for each image, in order.
 
-    If a batch fails with ``ImageError`` or for lack of memory, its images are tried again one by one. After a lack of
-    memory, later batches are smaller.
+    The images of a batch that fails with ``ImageError`` or for lack of memory are tried again one by one. After a lack
+    of memory, later batches are smaller.
 
     Args:
         images: Items with decoded images, as from :func:`prefetch`; closed at the end.
         work: Returns a result for each item; the decoded images have equal size.
         failed: Returns the result of a failed item, or raises.
         batch_size: Largest number of images in a batch.
-        apart: Returns a key; the items of a batch share their key. A batch of one needs none.
-        at_once: Number of batches that ``work`` does at once, each in a thread with one thread of torch. Give 1 to do
-            them in the calling thread. An image of more than ``BATCH_PIXELS`` is always done there, and alone.
-        scoring: Bytes that ``work`` takes per pixel of an image.
+        apart: Returns a key; the items of a batch share it. A batch of one needs none.
+        at_once: Number of batches at once, each in a thread with one thread of torch; 1 works in the calling thread. An
+            image of more than ``BATCH_PIXELS`` is always done there, and alone.
+        scoring: Bytes that ``work`` takes per pixel.
     """
     waiting: dict[tuple[int, ...], list[tuple[int, Item, Decoded]]] = {}  # by shape; the oldest image's shape is first
     ready: dict[int, Result] = {}  # by number of the image
@@ -155,7 +155,6 @@ def in_batches(
         return [each for item, image in zip(items, decoded, strict=True) for each in attempt([item], [image])]
 
     def finish(shape: tuple[int, ...]) -> None:
-        """Do a batch, or hand it to a thread."""
         numbers, items, decoded = map(list, zip(*waiting.pop(shape), strict=True))
         pixels = math.prod(shape[1:])
         if pool is None or pixels > BATCH_PIXELS:
@@ -170,7 +169,6 @@ def in_batches(
         return sum(math.prod(decoded[0].shape[1:]) for *_, decoded in running.values())
 
     def collect(everything: bool = False) -> None:
-        """Wait for a batch in the threads, or for all, and keep the results."""
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 keep(*running.pop(future), future.result())
@@ -182,7 +180,6 @@ def in_batches(
             ready[number] = failed(item, image, result) if isinstance(result, ImageError) else result
 
     def leave(everything: bool = False) -> Iterator[Result]:
-        """Yield ready results; work on the first image if it has waited long enough."""
         nonlocal first
         while waiting or ready or running:
             pixels = sum(math.prod(shape[1:]) * len(batch) for shape, batch in waiting.items())
@@ -216,7 +213,6 @@ def in_batches(
 
 @contextmanager
 def _threads(count: int) -> Iterator[ThreadPoolExecutor | None]:
-    """Yield threads that compute with one thread of torch each; None for a count of 1."""
     if count == 1:
         yield None
         return

@@ -48,7 +48,7 @@ def _is_almost_uniform(x: Tensor) -> bool:
 
 
 def _is_noise(samples: NDArray[Any], x: Tensor) -> bool:
-    """Return whether neighbouring cells of some size are as unlike as unrelated ones.
+    """Return whether neighbouring places differ as much as distant ones.
 
     In photos, nearby places are alike at every scale; in noise, only below the size of its grains.
     """
@@ -82,7 +82,6 @@ def _halved(x: NDArray[Any], times: int) -> Iterator[NDArray[Any]]:
 
 
 def _likeness(x: NDArray[Any]) -> float:
-    """Return the correlation of neighbouring pixels."""
     x = x - x.mean((1, 2), keepdims=True)
     across, down = (x[:, :, 1:] * x[:, :, :-1]).mean(), (x[:, 1:] * x[:, :-1]).mean()
     return float((across + down) / 2 / (np.square(x).mean() + 1e-12))

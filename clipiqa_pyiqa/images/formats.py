@@ -19,7 +19,6 @@ _OTHERS = (".psd", ".exr", ".hdr", ".jxl", ".jxr", ".wdp", ".svg", ".xcf", ".eps
 
 
 def readable_formats() -> list[str]:
-    """Return PIL's names of formats that ``read_image`` reads."""
     from PIL import Image  # imported here, so that a command's help does not wait for PIL
 
     _register_heif()
@@ -28,7 +27,6 @@ def readable_formats() -> list[str]:
 
 
 def image_suffixes() -> frozenset[str]:
-    """Return the suffixes of image files, in lower case with the dot."""
     from PIL import Image
 
     formats = readable_formats()
@@ -45,7 +43,6 @@ def raw_suffixes() -> frozenset[str]:
 
 
 def skipped_note(skipped: Mapping[str, int]) -> str:
-    """Return the number of skipped photos and advice, or ``''``."""
     if not skipped:
         return ""
     heif = "install pillow-heif for HEIC, or " * any(suffix in _HEIF for suffix in skipped)

@@ -58,7 +58,7 @@ def memory_image(name: str, image: Any) -> ImageSource:
 def to_tensors(images: Any) -> list[Tensor]:
     """Return images, as :func:`memory_images` takes them, as ``(3, H, W)`` in fp32 in [0, 1]; raise ``ImageError``.
 
-    A tensor stays on its device. Floats may lie 0.5 outside [0, 1], as networks overshoot, and are clamped.
+    Tensors stay on their device. Floats may lie 0.5 outside [0, 1], and are clamped.
     """
     found = []
     for source in memory_images(images):
@@ -81,8 +81,6 @@ class _Bytes:
 
 @dataclass
 class _Pixels(_Bytes):
-    """A PIL image, an array or a tensor, or what is no image."""
-
     def decoded(self) -> tuple[Any, str, int]:
         """Return pixels ``(H, W, 3)`` in uint8 or fp32, conversion and EXIF orientation."""
         image, name = self.image, self.name
@@ -120,7 +118,6 @@ class _Pixels(_Bytes):
         return samples[..., :3] * alpha + (1 - alpha)
 
     def _samples(self) -> Tensor:
-        """Return an array or tensor as ``(H, W, C)``."""
         image, name = self.image, self.name
         if isinstance(image, Tensor):
             samples = image.detach()

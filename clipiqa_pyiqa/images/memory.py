@@ -28,7 +28,6 @@ _thread = threading.local()
 
 
 def memory_limit() -> int:
-    """Return the limit in bytes: the set limit, else half of the machine's memory."""
     return _limit[0] if _limit else _half_of_memory()
 
 
@@ -44,7 +43,6 @@ def _half_of_memory() -> int:
 
 
 def limit_memory(size: int | None) -> None:
-    """Set the limit in bytes; None restores the default."""
     _limit[:] = [] if size is None else [size]
 
 
@@ -60,7 +58,7 @@ def parse_size(text: str, name: str) -> int:
 class Room:
     """A semaphore of ``most`` bytes. If no byte is taken, one request may be larger.
 
-    Images that are read ahead leave bytes free for scoring ``at_once`` images, ``scoring`` bytes per pixel.
+    Images read ahead leave free what scoring ``at_once`` images takes, ``scoring`` bytes per pixel.
     """
 
     def __init__(self, most: int, scoring: int = 0, at_once: int = 1) -> None:
@@ -90,7 +88,7 @@ class Room:
 class Share:
     """The memory of one image that is read ahead.
 
-    The image that is handed out next never waits, since images that wait behind it may hold the memory.
+    The next image never waits, since images that wait behind it may hold the memory.
     """
 
     def __init__(self, room: Room) -> None:
@@ -115,18 +113,17 @@ class Share:
 
 
 def use_share(share: Share) -> None:
-    """Let images that this thread decodes take their memory from the share."""
+    """Take the memory of images that this thread decodes from the share."""
     _thread.share = share
 
 
 def give_back_memory() -> None:
-    """Give freed memory, which glibc keeps, back to the system."""
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, or Windows
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_memory() -> None:
-    """Let this process keep freed memory, for speed; only a command may call this, not a library."""
+    """Let this process keep freed memory, for speed; for commands, not libraries."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
         for parameter, size in ((_M_MMAP_THRESHOLD, _KEPT_BLOCK), (_M_TRIM_THRESHOLD, _KEPT)):
             ctypes.CDLL(None).mallopt(parameter, size)

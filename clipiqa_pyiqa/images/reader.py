@@ -58,8 +58,8 @@ class ImageRecord:
         pixels: (3, H, W) RGB, uint8, or fp32 in [0, 1] for an image of floats; a view of (H, W, 3) memory.
         width, height: Size after orientation and before resizing.
         orientation: EXIF orientation in the file; 1 is upright or missing.
-        converted: Conversion to 8-bit RGB, such as ``'grey->rgb'``, or ``''``.
-        sha256: Hash of the file's bytes, or ``''`` if it was not requested.
+        converted: Conversion to RGB, such as ``'grey->rgb'``, or ``''``.
+        sha256: Hash of the file's bytes, or ``''``.
         reference: Pixels of the reference image, of the same shape; or why there is none.
     """
 
@@ -99,8 +99,8 @@ def read_image(
 ) -> ImageRecord:
     """Return an image as 8-bit RGB; an image of floats in memory stays one of floats.
 
-    Grey becomes three equal channels. Transparency is laid over white. CMYK is converted by PIL.
-    16-bit samples keep the high byte. Only the first frame is read. Colour profiles are not applied.
+    Grey becomes three equal channels, transparency is laid over white, PIL converts CMYK, 16-bit samples keep the high
+    byte. Only the first frame is read. Colour profiles are not applied.
 
     Args:
         source: Path, or a source with a name and bytes.
@@ -161,7 +161,6 @@ def read_image(
 def _decode(
     path: str, data: bytes, min_side: int, max_side: int | None, max_pixels: int | None
 ) -> tuple[Pixels, int, str, str]:
-    """Return pixels, the orientation in the file, conversion and damage."""
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _make_room(path, image.width, image.height, min_side, max_side, max_pixels)
         # Loading drops the depth, and turns a TIFF upright: take depth and orientation first. An MPO is not animated.
@@ -215,7 +214,7 @@ def taken_orientation(path: str, image: Image.Image) -> int:
 
 
 def depth_of(image: Image.Image) -> int:
-    """Return the bits per sample, from PIL's name of the raw layout, such as 'RGB;16B'; loading forgets the layout.
+    """Return the bits per sample, from PIL's name of the raw layout, such as 'RGB;16B'.
 
     PIL's mode 'I' has 32 bits, but is also the mode of 16-bit PGM.
     """

@@ -28,7 +28,7 @@ MISSING = "missing"
 def stamp_of(source: Any) -> str | None:
     """Return a text that changes when a source's content changes; None if there is no such text.
 
-    Ask for it before reading: if the content changes in between, the old stamp causes a new reading next time.
+    Ask for it before reading, so that a change in between causes a new reading next time.
     """
     stamp: str | None = source.stamp() if hasattr(source, "stamp") else None
     return stamp
@@ -39,7 +39,6 @@ class FileSource:
     name: str
 
     def stamp(self) -> str | None:
-        """Return size and modification time: see :func:`stamp_of`."""
         try:
             status = os.stat(self.name)
         except FileNotFoundError:
@@ -91,6 +90,5 @@ class NoImage:
 
 
 def reason(error: BaseException) -> str:
-    """Return an exception's message as part of a sentence."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()).rstrip(".") or type(error).__name__

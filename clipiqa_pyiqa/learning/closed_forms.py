@@ -27,7 +27,6 @@ class RatedPhotos(NamedTuple):
 
 
 def fit_affine(photos: RatedPhotos) -> Fitted:
-    """Return the fitted line from zero-shot scores to people's scores."""
     return {"prior": np.linalg.lstsq(_basis(photos), photos.shares, rcond=None)[0]}
 
 

@@ -11,16 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from ..datasets.mini_photos import look_for_mini_photos
-from ..datasets.score_table import ScoreTable, find_score_table
+from ..datasets.mini_photos import look_for_mini_photos, written_digests
+from ..datasets.score_table import ScoreTable, draw_groups, find_score_table
 from ..errors import CLIPIQAError, nearest
 from ..errors.arguments import SharedOptions, checked
+from ..files.names import csv_line
+from ..files.writing import write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
-from ..prompts.provenance import in_words
+from ..prompts.provenance import as_texts
 from ..stats.correlation import plcc, srocc
-from .closed_forms import FITS, Array, RatedPhotos, predict
+from .closed_forms import FITS, Array, Fitted, RatedPhotos, predict
 from .feature_store import FeatureStore, Say
 
 NEEDED = {"affine": 3, "ridge": 6, "auto": 10}
@@ -43,16 +46,38 @@ class FitAgreement(NamedTuple):
 
 @dataclass(frozen=True)
 class FitResult:
-    """A fitted head, each method's agreement in cross-validation, and the head's agreement on held-out splits."""
+    """A fitted head, and agreements with the scores.
+
+    Attributes:
+        cross_validation: Method -> its agreement when each fold is predicted from the others.
+        held_out: ``'val'`` or ``'test'`` -> the head's agreement.
+        before: ``'train'``, ``'val'`` or ``'test'`` -> the zero-shot score's agreement.
+        splits: For each random split, agreement of a head on the rest.
+        drawn: For each random split, the rows of ``table`` that were predicted.
+    """
 
     head: OpinionHead
     table: ScoreTable
     cross_validation: dict[str, FitAgreement]
     held_out: dict[str, FitAgreement]
+    before: dict[str, FitAgreement]
+    splits: tuple[FitAgreement, ...] = ()
+    drawn: tuple[frozenset[int], ...] = ()
 
     def save(self, path: str | Path) -> None:
-        """Write the head as ``.safetensors``."""
         self.head.save(path)
+
+    def save_splits(self, path: str | Path) -> None:
+        """Write a CSV file of paths, scores, groups and random splits (``split_1``, …)."""
+        table, (low, high) = self.table, self.table.score_range
+        names = [f"split_{number}" for number in range(1, len(self.drawn) + 1)]
+        lines = [csv_line(["path", "score", *["group"] * bool(table.groups), *names])]
+        for row in table.rows("train"):
+            share = 1 - table.targets[row] if table.lower_better else table.targets[row]
+            sides = ("test" if row in drawn else "train" for drawn in self.drawn)
+            score = f"{low + (high - low) * share:.10g}"
+            lines.append(csv_line([table.paths[row].absolute(), score, *table.groups[row : row + 1], *sides]))
+        write_text(path, "".join(lines))
 
 
 @checked
@@ -63,6 +88,7 @@ def fit(
     fit_on: str = "features",
     own_scale: bool = False,
     without_mini_photos: bool = False,
+    splits: int = 0,
     metric: CLIPIQA | None = None,
     device: str | torch.device | None = SharedOptions.device,
     features: str | Path | None = None,
@@ -75,12 +101,13 @@ def fit(
     Args:
         scores: As for :func:`clipiqa_pyiqa.train`; with splits, only ``'train'`` is fitted.
         method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``,
-            which takes ridge if ridge is clearly better in cross-validation.
+            which takes ridge if cross-validation finds it clearly better.
         fit_on: ``'features'`` (image features) or ``'stages'`` (means and deviations of all stages of the tower).
         own_scale: Predict on the scale of the given scores; by default from 0 (worst) to 1 (best).
         without_mini_photos, features, say: As for :func:`clipiqa_pyiqa.train`.
+        splits: Number of random splits: a head is fitted to 80 % and predicts the rest; groups stay together.
         metric: Metric with the image tower and prompt pair; default CLIP-IQA on RN50.
-        seed: Seed of the folds.
+        seed: Seed of folds and random splits.
 
     Returns:
         The head and its agreement with the scores.
@@ -116,35 +143,62 @@ def fit(
     if np.ptp(fit_to.shares) == 0:
         raise FitError(f"the scores of all {len(fit_to.shares)} photos to fit are equal: there is nothing to learn.")
 
-    predicted = {name: _out_of_fold(name, fit_to, seed) for name in (METHODS if method == "auto" else (method,))}
-    agreements = {name: _agreement(each, fit_to.shares) for name, each in predicted.items()}
-    best = _choose({name: (each - fit_to.shares) ** 2 for name, each in predicted.items()})
-    fitted = FITS[best](fit_to)
+    groups = table.group_numbers(rows["train"].tolist())
+    if max(groups) == 0:
+        raise FitError("all photos to fit belong to one group, so none can be held out: set another `group`.")
+    best, agreements, fitted = _fit(method, fit_to, groups, seed)
     tested = {split: photos.at(rows[split]) for split in ("val", "test") if len(rows[split]) > 1}
     held_out = {split: _agreement(predict(fitted, each), each.shares) for split, each in tested.items()}
+    before = {split: _agreement(each.zero_shot, each.shares) for split, each in {"train": fit_to, **tested}.items()}
+    again, drawn = [], []
+    for number in range(splits):
+        out = np.isin(np.arange(len(groups)), [*draw_groups(groups.tolist(), 0.2, seed + number)])
+        if min(out.sum(), (~out).sum() - NEEDED[method] + 2) < 2:
+            raise FitError(f"{len(groups)} photos in {max(groups) + 1} groups are too few for splits of 80 and 20 %.")
+        _, _, refitted = _fit(method, fit_to.at(~out), groups[~out], seed)
+        again.append(_agreement(predict(refitted, fit_to.at(out)), fit_to.shares[out]))
+        drawn.append(frozenset(rows["train"][out].tolist()))
     metadata = {
-        **{"format": FORMAT, **in_words(metric.provenance())},
+        **{"format": FORMAT, **as_texts(metric.provenance())},
         **{"base_positive": metric.prompts[0].positive, "base_negative": metric.prompts[0].negative},
         **{"fit_on": fit_on, "data_set": table.name, "rated_photos": str(len(fit_to.shares)), "seed": str(seed)},
         **{"score_range": json.dumps(table.score_range), "lower_better": json.dumps(table.lower_better)},
         **{"scale": "own" if own_scale else "share", "method": best},
+        "trained_on": written_digests([table.paths[row] for row in rows["train"]]),
         "cross_validation": json.dumps({name: found._asdict() for name, found in agreements.items()}),
     }
     tensors = {name: torch.from_numpy(value).float() for name, value in fitted.items()}
-    return FitResult(OpinionHead({**tensors, "direction": direction}, metadata), table, agreements, held_out)
+    head = OpinionHead({**tensors, "direction": direction}, metadata)
+    return FitResult(head, table, agreements, held_out, before, tuple(again), tuple(drawn))
 
 
-def _out_of_fold(name: str, photos: RatedPhotos, seed: int) -> Array:
-    count = len(photos.shares)
-    order, predicted = np.random.default_rng(seed).permutation(count), np.empty(count)
-    for fold in np.array_split(order, min(FOLDS, count)):
-        fitted = FITS[name](photos.at(np.setdiff1d(order, fold)))
-        predicted[fold] = predict(fitted, photos.at(fold))
+def _fit(
+    method: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int
+) -> tuple[str, dict[str, FitAgreement], Fitted]:
+    """Return the chosen method, each method's agreement in cross-validation by group, and the fit to all photos."""
+    names = METHODS if method == "auto" else (method,)
+    predicted = {name: _out_of_fold(name, photos, groups, seed) for name in names}
+    sizes = np.bincount(groups)
+    squares = {
+        name: np.bincount(groups, (each - photos.shares) ** 2)[sizes > 0] / sizes[sizes > 0]
+        for name, each in predicted.items()
+    }
+    best = _choose(squares)
+    agreements = {name: _agreement(each, photos.shares) for name, each in predicted.items()}
+    return best, agreements, FITS[best](photos)
+
+
+def _out_of_fold(name: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int) -> Array:
+    numbers, predicted = np.unique(groups), np.empty(len(groups))
+    order = np.random.default_rng(seed).permutation(numbers)
+    for fold in np.array_split(order, min(FOLDS, len(numbers))):
+        is_out = np.isin(groups, fold)
+        predicted[is_out] = predict(FITS[name](photos.at(~is_out)), photos.at(is_out))
     return predicted
 
 
 def _choose(squares: Mapping[str, Array]) -> str:
-    """Return the first method, unless a later method is better by a standard error."""
+    """Return the first method, unless a later method's errors, one for each group, are smaller by a standard error."""
     best, *others = squares
     for name in others:
         gain = squares[best] - squares[name]

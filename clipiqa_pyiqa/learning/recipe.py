@@ -16,12 +16,12 @@ class Recipe:
 
     Attributes:
         sgd: Use SGD instead of Adam.
-        lr: Learning rate of the first epoch; the rate then falls along half a cosine.
-        cosine_epochs: Epochs of this half cosine; training may stop earlier.
-        plcc_loss: Whether pyiqa's PLCC loss is added to the mean squared error.
+        lr: First learning rate, which falls along half a cosine.
+        cosine_epochs: Epochs of this half cosine.
+        plcc_loss: Add pyiqa's PLCC loss to the mean squared error.
         batch_size: Images per step; an incomplete batch is left out.
         epochs: Passes over the images.
-        crop: Side of random square crops in pixels; None means whole images.
+        crop: Side of random square crops in pixels; None: whole images.
         crops: Number of seeded crops per image.
         seed: Seed of a random context, of crops and of the images' order.
         network: Arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
@@ -58,7 +58,6 @@ RECIPES = {
 
 
 def find_recipe(recipe: Recipe | str) -> Recipe:
-    """Return a recipe by its name; raise ConfigError if the name is unknown."""
     if isinstance(recipe, Recipe):
         return recipe
     if recipe not in RECIPES:

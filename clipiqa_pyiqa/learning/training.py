@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..datasets.mini_photos import look_for_mini_photos
+from ..datasets.mini_photos import look_for_mini_photos, written_digests
 from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, counted, import_pyiqa
 from ..errors.arguments import SharedOptions, checked
@@ -22,6 +23,7 @@ from ..files.names import csv_line
 from ..files.writing import check_folder, write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file
+from ..prompts.pairs import Prompts
 from ..weights.checkpoint import load_pickled
 from .feature_store import FeatureStore, Say
 from .recipe import Recipe, find_recipe, with_options
@@ -49,17 +51,20 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished run: the metric with the best epoch's prompts, and its scores on ``'val'`` and ``'test'``."""
+    """A finished run: the metric with the best epoch's prompts, and its scores on ``'val'`` and ``'test'``.
+
+    ``before`` has the scores of the prompts' words, which is CLIP-IQA before training.
+    """
 
     metric: CLIPIQA
     recipe: Recipe
     table: ScoreTable
     folder: Path
     scores: dict[str, Scores]
+    before: dict[str, Scores]
 
     @property
     def best(self) -> Path:
-        """The file with the best epoch's prompts."""
         return self.folder / BEST
 
 
@@ -118,7 +123,12 @@ def train(
             split: store.features(files, views.get(split), name=split, device=device, workers=workers, say=say)
             for split, files in paths.items()
         }
-        metadata = {"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better}
+        tested = {split: encoded[split][:, 0].to(device) for split in ("val", "test") if len(paths[split]) > 1}
+        before = {split: evaluate(metric, each, targets[split], metric.prompts) for split, each in tested.items()}
+        metadata = {
+            **{"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better},
+            "trained_on": written_digests([*paths["train"], *paths["val"]]),  # validation chooses the epoch
+        }
         best = train_context(
             *(metric, recipe, encoded["train"], targets["train"], encoded["val"][:, 0], targets["val"], folder),
             metadata=metadata,
@@ -127,9 +137,9 @@ def train(
         )
         metric.load_prompts(folder / BEST)
         found = {"val": best}
-        if len(paths["test"]) > 1:
-            found["test"] = evaluate(metric, encoded["test"][:, 0].to(device), targets["test"])
-        return TrainingResult(metric.eval(), recipe, table, folder, found)
+        if "test" in tested:
+            found["test"] = evaluate(metric, tested["test"], targets["test"])
+        return TrainingResult(metric.eval(), recipe, table, folder, found, before)
 
 
 def train_context(
@@ -145,7 +155,7 @@ def train_context(
     resume: bool = False,
     report: Callable[[Progress], object] = lambda progress: None,
 ) -> Scores:
-    """Train the metric's prompts in place, and return how well the best epoch agrees with the validation scores.
+    """Train the metric's prompts in place; return the best epoch's agreement with the validation scores.
 
     Args:
         features: Features of views ``(N, V, D)``, as from :func:`~.views.views_of`; validation features ``(M, D)``.
@@ -187,7 +197,7 @@ def train_context(
             steps.append(loss.item())
         scheduler.step()
         mean_loss, found = sum(steps) / len(steps), evaluate(metric, val_features, val_targets)
-        is_best = not best or found["srocc"] > best["srocc"]
+        is_best = math.isnan(best.get("srocc", math.nan)) or found["srocc"] > best["srocc"]
         best = found if is_best else best
         log.append({"epoch": epoch, "loss": mean_loss, **found})
         file_metadata = {
@@ -238,12 +248,12 @@ def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = F
         yield found
 
 
-def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor) -> Scores:
-    """Return SROCC, PLCC and KRCC for features ``(M, D)`` and targets ``(M, 1)``."""
+def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor, prompts: Prompts = None) -> Scores:
+    """Return SROCC, PLCC and KRCC for features ``(M, D)`` and targets ``(M, 1)``; default the metric's own prompts."""
     theirs = import_pyiqa(".metrics.correlation_coefficient")
 
     with torch.no_grad():
-        scores = metric.eval().score(features, aggregate="mean")
+        scores = metric.eval().score(features, prompts, aggregate="mean")
     pair = scores[:, 0].double().cpu().numpy(), targets[:, 0].double().cpu().numpy()
     found = {"srocc": theirs.calculate_srcc, "plcc": theirs.calculate_plcc, "krcc": theirs.calculate_krcc}
     return {name: float(calculate(*pair)) for name, calculate in found.items()}

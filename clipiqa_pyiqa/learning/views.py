@@ -39,7 +39,6 @@ WHOLE = View()
 
 
 def views_of(recipe: Recipe, row: int) -> list[View]:
-    """Return an image's views for a recipe: whole or seeded crops, plain and flipped."""
     crops: list[tuple[int, float, float] | None] = [None]
     if recipe.crop is not None:
         generator = torch.Generator().manual_seed(mixed_seed(recipe.seed, "crops", row))
@@ -49,7 +48,6 @@ def views_of(recipe: Recipe, row: int) -> list[View]:
 
 
 def draw_view(recipe: Recipe, generator: torch.Generator) -> int:
-    """Return the index of a random view in :func:`views_of`."""
     flip = int(torch.randint(2, (), generator=generator))
     crop = 0 if recipe.crop is None else int(torch.randint(recipe.crops, (), generator=generator))
     return 2 * crop + flip

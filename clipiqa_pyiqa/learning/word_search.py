@@ -50,7 +50,7 @@ class Finding:
 class Findings:
     """Ranked pairs, best first, the paper's pair, and the best ensemble.
 
-    ``unknown`` counts the omitted pairs, whose words the backbone never saw.
+    ``unknown`` counts omitted pairs, whose words the backbone never saw.
     """
 
     ranked: tuple[Finding, ...]
@@ -97,8 +97,8 @@ def search_prompts(
 
     Args:
         scores, features, say: As for :func:`clipiqa_pyiqa.train`.
-        words: Pairs of words, positive first; default our antonyms. Words unknown to the backbone are left out.
-        templates: Texts with ``{}`` for the words; default: fitting texts for our antonyms, ``'{}'`` for your words.
+        words: Pairs of words, positive first; default our antonyms. Unknown words are left out.
+        templates: Texts with ``{}`` for the words; default: fitting ones for our antonyms, else ``'{}'``.
         ensemble: Largest number of pairs in the ensemble.
         bootstrap: Resamples per interval, at most a million.
         metric: The metric; default CLIP-IQA on RN50.
@@ -184,7 +184,6 @@ def search(
 
 
 def _grow_ensemble(scores: NDArray[np.float32], opinion: NDArray[np.float64], most: int) -> tuple[list[int], float]:
-    """Return the indices of the ensemble's pairs, and the ensemble's SROCC."""
     picked: list[int] = []
     best = -np.inf
     for _ in range(max(1, min(most, scores.shape[1]))):

@@ -63,7 +63,6 @@ _GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = 
 
 
 def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, str]]:
-    """Yield our pairs of words with fitting templates."""
     for pair in NAMED_PAIRS.values() if templates is None else ():
         yield (pair.positive, pair.negative), AS_IS
     ours = {*ADJECTIVES, *QUALITIES, *THINGS}

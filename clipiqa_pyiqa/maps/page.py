@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from ..files.names import printable
-from ..prompts.provenance import in_words
+from ..prompts.provenance import as_texts
 from ..report.html import embedded, render
 from .photo_map import PhotoMap
 from .picture import COLOURS, STRENGTH, caption, picture_of
@@ -37,7 +37,7 @@ def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str], provenance: Ma
             for one in maps
         ],
         failed=list(failed.values()),
-        provenance=in_words(provenance),
+        provenance=as_texts(provenance),
         data={
             "questions": [{"name": one.name, "low": one.low, "high": one.high} for one in questions],
             "colours": [to_hex(colour) for colour in scale],

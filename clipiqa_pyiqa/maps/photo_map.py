@@ -59,7 +59,6 @@ class PhotoMap:
         return map_statistics(torch.from_numpy(self.scores)[None])[0].numpy()
 
     def arrays(self, provenance: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-        """Return the content of the ``.npz`` file (``docs/maps.md``)."""
         rows, columns = (self.step * (np.arange(count) + 0.5) for count in self.scores.shape[1:])
         return {
             "questions": np.array([question.name for question in self.questions]),

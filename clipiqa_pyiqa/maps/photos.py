@@ -64,7 +64,7 @@ def draw_maps(
         format: Format of pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
         html: Also write ``maps.html``, a page of all maps.
         overwrite: Replace files in ``out``.
-        progress: Called with the number of finished photos and the number of all photos.
+        progress: Called with the numbers of finished and of all photos.
 
     Returns:
         The maps; ``failed`` has the photos without a map.
@@ -138,7 +138,6 @@ def draw_maps(
 
 
 def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSource]:
-    """Return each photo once; leave out pictures in ``out`` that ``paths`` does not name."""
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found = {each.name: each for each in sources_of(given, archives=False)}
     if out is not None:

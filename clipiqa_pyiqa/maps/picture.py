@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..files.names import one_line
-from ..prompts.provenance import in_words
+from ..prompts.provenance import as_texts
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.plotting import STYLE, WORDS, captioned
 from .places import upsampled
@@ -57,7 +57,7 @@ def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
 
 
 def caption(provenance: Mapping[str, Any]) -> str:
-    known = in_words(provenance)
+    known = as_texts(provenance)
     return "{metric}, {backbone}, weights {weights}, {map}; clipiqa-pyiqa {version}".format(**known)
 
 

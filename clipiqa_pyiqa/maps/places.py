@@ -70,7 +70,6 @@ def enlarged(x: Tensor, scale: float) -> Tensor:
 
 
 def smoothed(scores: Tensor) -> Tensor:
-    """Return each score averaged with its neighbours."""
     return F.avg_pool2d(scores, 3, 1, 1, count_include_pad=False)
 
 

@@ -56,7 +56,7 @@ def read_prompt_file(path: str | Path) -> PromptFile:
     """Return the learned prompts in our ``.safetensors``, or in a checkpoint of pyiqa or the official repository."""
     path = Path(path).expanduser()
     checkpoint = open_checkpoint(path)
-    if checkpoint.metadata.get("format") == FORMAT:
+    if checkpoint.metadata.get("format") == FORMAT or "sha256" in checkpoint.metadata:
         check_checksum(path, dict(checkpoint), checkpoint.metadata)
     found = next((name for name in checkpoint if name == "ctx" or name.endswith(f"{_PREFIX}ctx")), None)
     if found is None:
@@ -95,7 +95,7 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
     except PromptError as error:
         learner.pair = before
         raise PromptError(f"{path} cannot be loaded: {error}") from error
-    learner.source = Path(path).name, learner.content_hash()
+    learner.source, learner.metadata = (Path(path).name, learner.content_hash()), metadata
 
 
 def check_origin(path: str | Path, metadata: Mapping[str, str], backbone: str, pos_embedding: str) -> None:

@@ -19,8 +19,8 @@ from .files import check_checksum, check_origin, content_checksum
 from .pairs import PromptPair
 
 FORMAT = "clipiqa-pyiqa opinion head 1"
-METHODS = ("affine", "ridge")
 _TENSORS = {"affine": ("direction", "prior"), "ridge": ("direction", "prior", "mean", "weight")}
+METHODS = tuple(_TENSORS)
 
 
 class OpinionHead(nn.Module):
@@ -72,7 +72,6 @@ class OpinionHead(nn.Module):
         return low + (high - low) * (1 - share if self.lower_better else share)
 
     def record(self) -> dict[str, Any]:
-        """Return the score column's record for provenance."""
         head = {
             "sha256": self.content_hash(),
             "method": self.method,
@@ -82,7 +81,6 @@ class OpinionHead(nn.Module):
         return {"range": list(self.score_range), "lower_better": self.lower_better, "head": head}
 
     def content_hash(self) -> str:
-        """Return the SHA-256 of method and tensors."""
         return content_checksum(self._tensors(), {"method": self.method})
 
     def save(self, path: str | Path) -> None:

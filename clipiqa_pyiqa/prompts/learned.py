@@ -48,6 +48,7 @@ class PromptLearner(nn.Module):
         self.clip = clip
         self.pair = pair or parse_prompts()[0]
         self.source: tuple[str, str] | None = None  # the context's file, and its hash when loaded
+        self.metadata: Mapping[str, str] = {}  # of the context's file
         check_keys(context or {}, ("n_ctx", "shared", "init"), "context")
         n_ctx, shared, init = _context(**(context or {}))
         prefix, suffix, self.words = self._embed(n_ctx)
@@ -69,7 +70,6 @@ class PromptLearner(nn.Module):
 
     @property
     def is_learned(self) -> bool:
-        """Whether the context is loaded or trained."""
         return not torch.equal(self.ctx, self.initial_ctx)
 
     def embeddings(self) -> Tensor:
@@ -101,12 +101,10 @@ class PromptLearner(nn.Module):
         return _Remembered.apply(embeddings, known[1], self._encode)
 
     def content_hash(self) -> str:
-        """Return the SHA-256 of the texts' embeddings."""
         texts = self.embeddings().detach().cpu().float().contiguous()
         return hashlib.sha256(texts.numpy().tobytes()).hexdigest()
 
     def record(self) -> dict[str, Any]:
-        """Return the score column's record for provenance."""
         content = self.content_hash()
         source, loaded = self.source or (None, None)
         trained = self.is_learned if source is None else content != loaded
@@ -121,7 +119,6 @@ class PromptLearner(nn.Module):
         self.load_state_dict(dict(zip(STATE_KEYS, (ctx, prefix, suffix), strict=True)))
 
     def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
-        """Return embeddings before and after the context, and the words' token counts."""
         length = self.clip.checkpoint.shapes["positional_embedding"][0]
         self.clip.warn_of_unknown([self.pair.positive, self.pair.negative])
         tokens = tokenize([f"{self.pair.positive}.", f"{self.pair.negative}."], length)  # start, words, end, padding

@@ -149,7 +149,6 @@ def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = N
 
 
 def count_tokens(text: str) -> int:
-    """Return the number of CLIP's tokens, with start and end marks."""
     return len(_tokens(text)) + 2
 
 

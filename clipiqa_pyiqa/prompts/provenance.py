@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..weights.selection import Weights
 
-_SHORT = 60  # most characters of prompts that `in_short` writes in full
+_SHORT = 60  # most characters of prompts that `metric_line` writes in full
 
 
 def tower_record(weights: Weights, precision: str, dtype: torch.dtype) -> dict[str, Any]:
@@ -43,10 +43,10 @@ def column_records(columns: Mapping[str, Iterable[PromptPair]]) -> dict[str, dic
     return {name: question_record(pairs) for name, pairs in columns.items()}
 
 
-def record_in_words(record: Mapping[str, Any]) -> str:
+def record_text(record: Mapping[str, Any]) -> str:
     """Return a score column's record as text."""
     if "metric" in record:  # one of several metrics of a run
-        rest = record_in_words({key: value for key, value in record.items() if key != "metric"})
+        rest = record_text({key: value for key, value in record.items() if key != "metric"})
         return ", ".join(filter(None, [*map(record.get, ("metric", "backbone", "weights", "file")), rest]))
     if head := record.get("head"):
         low, high = record["range"]
@@ -62,31 +62,31 @@ def record_in_words(record: Mapping[str, Any]) -> str:
     return f"learned {learned['sha256'][:8]} ({origin}; ctx {'×'.join(map(str, learned['shape']))} around {question})"
 
 
-def in_words(provenance: Mapping[str, Any]) -> dict[str, str]:
+def as_texts(provenance: Mapping[str, Any]) -> dict[str, str]:
     """Return provenance as texts; field ``scores`` becomes ``prompts``."""
     texts: dict[str, str] = {}
     for key, value in provenance.items():
         if key == "scores":
             if any("metric" in record for record in value.values()):
                 texts["metric"] = ", ".join(value)
-            if prompts := "; ".join(dict.fromkeys(filter(None, map(record_in_words, value.values())))):
+            if prompts := "; ".join(dict.fromkeys(filter(None, map(record_text, value.values())))):
                 texts["prompts"] = prompts
         elif isinstance(value, Mapping):
             texts |= {name: str(each) for name, each in value.items()}
         else:
-            texts[key] = in_a_word(value)
+            texts[key] = value_text(value)
     return texts
 
 
-def in_a_word(value: Any) -> str:
+def value_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def in_short(provenance: Mapping[str, Any]) -> str:
+def metric_line(provenance: Mapping[str, Any]) -> str:
     """Return metric, backbone, weights, prompts (long prompts as a hash) and version on one line."""
-    texts = in_words(provenance)
+    texts = as_texts(provenance)
     if len(prompts := texts.get("prompts", "")) > _SHORT:
         texts["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
     names = ("metric", "backbone", "weights", "prompts", "version")

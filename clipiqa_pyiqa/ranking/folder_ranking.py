@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from ..errors.arguments import checked
-from ..experiments.experiment import ExperimentResult, Paths, RunOptions, file_names, find_images, prepare, saved
-from ..experiments.scores import Scores, exif_applied, score_images
+from ..experiments.experiment import ExperimentResult, Paths, RunOptions, file_names, find_images, saved, score_files
+from ..experiments.scores import ImageScores, exif_applied
 from ..files.names import below_common
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import SIDE, contact_sheet, headed
@@ -79,23 +79,18 @@ def rank(
     """
     files = find_images(paths, options.get("out"))
     columns = parse_columns(prompts, template)
-    record, scoring = prepare(options, ranking_files(columns), files, len(files))
-    scores = score_images(metric, files, columns, record=record, **scoring)
+    scores = score_files(metric, files, columns, ["ranking.csv", "summary.json", *_sheets(columns).values()], options)
     return saved(Ranking(**vars(scores), count=count), options)
 
 
-def ranking_files(questions: Iterable[str]) -> list[str]:
-    return ["ranking.csv", "summary.json", *_sheets(questions).values()]
-
-
-def ranking(scores: Scores, question: str) -> pandas.DataFrame:
+def ranking(scores: ImageScores, question: str) -> pandas.DataFrame:
     """Return the scores of all images, from the highest to the lowest score of a question, with a column ``rank``."""
     frame = scores.frame.sort_values(question, ascending=False, kind="stable")
     frame.insert(0, "rank", frame[question].rank(method="min", ascending=False).astype(int))
     return frame
 
 
-def best_and_worst(scores: Scores, question: str, count: int) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+def best_and_worst(scores: ImageScores, question: str, count: int) -> tuple[pandas.DataFrame, pandas.DataFrame]:
     """Return the best and the worst ``count`` rows of :func:`ranking`; the most extreme row is first."""
     order = ranking(scores, question)
     worst = min(count, len(order) // 2)
@@ -104,7 +99,7 @@ def best_and_worst(scores: Scores, question: str, count: int) -> tuple[pandas.Da
     return order.iloc[high], order.iloc[low]
 
 
-def rank_sheet(scores: Scores, question: str, count: int) -> Image.Image:
+def rank_sheet(scores: ImageScores, question: str, count: int) -> Image.Image:
     sheets, names = {}, below_common(list(scores.frame.index))
     for title, chosen in zip(("Highest", "Lowest"), best_and_worst(scores, question, count), strict=True):
         if len(chosen):

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from ..errors import counted
 from ..files.names import printable
-from ..files.writing import check_folder, write_text
-from ..prompts.provenance import in_short
+from ..files.writing import check_folder, check_output, write_text
+from ..prompts.provenance import metric_line
 from ..report.html import render
 from ..scoring.directions import find_direction
 from ..scoring.score_files import ScoresError
@@ -42,7 +42,8 @@ def write_browser(
     Raises:
         PickError: No photo exists at its path.
     """
-    folder = check_folder(folder, [PAGE], overwrite=overwrite, ours=_is_ours)
+    folder = check_folder(folder, ())
+    check_output(folder / PAGE, overwrite=overwrite or _is_ours(folder / PAGE))
     paths = [photos.path(str(name)) for name in photos.scores.frame.index]
     if not any(map(file_of, paths)):
         raise PickError(
@@ -56,7 +57,7 @@ def write_browser(
         title=f"{counted(len(paths), 'photo')} by {photos.by}",
         columns=photos.scores.columns,
         by=photos.by,
-        metric=in_short(provenance) or Path(photos.scores.file).name,
+        metric=metric_line(provenance) or Path(photos.scores.file).name,
         direction=photos.direction,
         data={
             "by": photos.by,
@@ -81,7 +82,6 @@ def _low_is_good(photos: Photos) -> list[str]:
 
 
 def _plain(value: float) -> float | None:
-    """Return a number with six digits for JSON, None for NaN and infinity."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 

@@ -28,8 +28,8 @@ class Photos:
 
     Attributes:
         by: The column that orders the photos.
-        lower_better: Whether a low value is good; None means as the file or the column's name says.
-        root: The folder where relative paths start; None means the current folder.
+        lower_better: Whether a low value is good; None: as the file or the name says.
+        root: Where relative paths start; None: the current folder.
         direction: Whether low or high values are good.
 
     Raises:

@@ -75,11 +75,8 @@ def give_stars(photos: Photos, shares: Sequence[float] = SHARES, *, overwrite: b
                 problems.append(f"{place!r} {error.reason}: it is left alone.")
                 continue
             step = {"action": "rating", "from": path, "to": place, "sha256": hashlib.sha256(after).hexdigest()}
-            (start, end), old = rating.place, None
-            if path in beside:
-                old = before[start:end].decode()
-            size = end - start + len(after) - len(before)
-            note({**step, "rating": rating.text, "stars": str(stars[path]), "start": start, "size": size, "old": old})
+            old = before.decode() if path in beside else None
+            note({**step, "rating": rating.text, "stars": str(stars[path]), "old": old})
             given[path] = int(stars[path])
     if not given:
         undo_list.unlink()
@@ -88,13 +85,13 @@ def give_stars(photos: Photos, shares: Sequence[float] = SHARES, *, overwrite: b
 
 def take_back(step: Mapping[str, Any]) -> str:
     """Undo a step of :func:`give_stars`; return the problem, or an empty text."""
-    place, start, old = Path(step["to"]), step["start"], step["old"]
+    place, old = Path(step["to"]), step["old"]
     now = place.read_bytes()
     if hashlib.sha256(now).hexdigest() == step["sha256"]:
         if old is None:
             place.unlink()
         else:
-            write_bytes(place, now[:start] + old.encode() + now[start + step["size"] :])
+            write_bytes(place, old.encode())
         return ""
     try:
         rating = find_rating(now)

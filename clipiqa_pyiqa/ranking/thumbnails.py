@@ -13,19 +13,13 @@ from PIL import Image
 from ..errors import ImageError
 from ..files.writing import replacing
 from ..images.batches import prefetch
-from ..images.reader import read_image
+from ..images.reader import ImageRecord, read_image
 from ..images.source import ImageSource
 from ..report.contact_sheet import thumbnail
 from ..sources.recorded import images_named, split_name
 
 SIDE = 220  # pixels
 _QUALITY = 72
-
-
-class _Name(str):
-    """A thumbnail's name, with the attribute ``shape`` that ``prefetch`` needs."""
-
-    shape = (0,)
 
 
 def thumbnails(
@@ -46,19 +40,21 @@ def thumbnails(
     names = {path: _name(path) for path in paths}
     missing = [path for path, name in names.items() if name and not (folder / name).exists()]
 
-    def make(source: ImageSource) -> _Name:
-        pixels = read_image(source, min_side=1).pixels
+    def make(source: ImageSource) -> ImageRecord:
+        record = read_image(source, min_side=1)
         place = folder / names[source.name]
         place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as partial:  # (3, H, W) -> (H, W, 3)
-            thumbnail(Image.fromarray(pixels.permute(1, 2, 0).numpy()), SIDE).save(partial, "JPEG", quality=_QUALITY)
-        return _Name(names[source.name])
+        picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
+        with replacing(place) as partial:
+            thumbnail(picture, SIDE).save(partial, "JPEG", quality=_QUALITY)
+        return record
 
     done = len(names) - len(missing)
     progress(done, len(names))
     with contextlib.closing(prefetch(make, images_named(missing), workers)) as results:
-        for number, (source, name) in enumerate(results, done + 1):
-            names[source.name] = "" if isinstance(name, ImageError) else name
+        for number, (source, made) in enumerate(results, done + 1):
+            if isinstance(made, ImageError):
+                names[source.name] = ""
             progress(number, len(names))
     return [names[path] for path in paths]
 

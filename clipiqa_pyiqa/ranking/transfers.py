@@ -130,7 +130,6 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
 
 
 def _put_back(step: Mapping[str, Any]) -> str:
-    """Undo one step; return the problem, or an empty text."""
     action, source, place = step["action"], step["from"], step["to"]
     if action == "rating":
         from .stars import take_back
@@ -176,7 +175,6 @@ def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str
 
 
 def _is_local(path: str) -> bool:
-    """Return whether a photo is a file, not a part of a shard or in a store."""
     return file_of(path) == path and "://" not in path
 
 
@@ -195,7 +193,6 @@ def _steps(sources: list[str], action: str) -> Iterator[tuple[str, str, bytes | 
 
 
 def _taken(source: str, place: str, action: str, content: bytes | None) -> dict[str, str]:
-    """Bring a file to its place; return what :func:`undo` needs to know."""
     if content is not None:
         write_bytes(place, content)
         with contextlib.suppress(OSError):  # an image in a shard has no file times

@@ -53,7 +53,6 @@ def contact_sheet(
 
 
 def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = True) -> Image.Image:
-    """Return an image in 'RGB', shrunk to at most ``side`` pixels per side."""
     if isinstance(image, Image.Image):
         picture = image.convert("RGB")
     else:
@@ -73,7 +72,6 @@ def _tile(image: Path | str | Image.Image, side: int, size: int, apply_exif: boo
 
 
 def fitted(text: str, width: float, size: int) -> str:
-    """Return a text, shortened in the middle to ``width`` pixels with letters of ``size``."""
     text, font = " ".join(printable(text).split()), _font(size)
     shorter = text
     kept = min(len(text), int(width) + 1)  # a character is at least a pixel wide
@@ -84,7 +82,6 @@ def fitted(text: str, width: float, size: int) -> str:
 
 
 def wrapped(text: str, width: int, lines: int = 3) -> str:
-    """Return a text on at most ``lines`` lines of ``width`` letters."""
     found = textwrap.wrap(text, width, break_on_hyphens=False, max_lines=lines, placeholder=_ELLIPSIS)
     return "\n".join(found) or text
 
@@ -103,7 +100,6 @@ def footed(sheet: Image.Image, text: str) -> Image.Image:
 
 
 def headed(sheets: Mapping[str, Image.Image]) -> Image.Image:
-    """Return the sheets below each other, each with a heading."""
     width = max(sheet.width for sheet in sheets.values()) - 32
     parts = []
     for heading, sheet in sheets.items():

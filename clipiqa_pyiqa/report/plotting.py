@@ -5,16 +5,12 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
-from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator
 
 from ..files.names import plain_lines
@@ -32,13 +28,7 @@ WORDS: dict[str, Any] = {"parse_math": False}
 """Options for labels and file names, which matplotlib must not read as mathematics."""
 
 
-def fading(name: str, *stops: tuple[str, float]) -> LinearSegmentedColormap:
-    """Return a colour map through the stops: pairs of colour and opacity in [0, 1]."""
-    return LinearSegmentedColormap.from_list(name, [(*matplotlib.colors.to_rgb(c), alpha) for c, alpha in stops])
-
-
 def subplots(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a figure of a size in inches, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
@@ -51,13 +41,7 @@ def captioned(figure: Figure, text: str) -> Figure:
     return figure
 
 
-def width_in_inches(labels: Sequence[str]) -> float:
-    font = FontProperties(size=STYLE["font.size"])
-    return max(text_to_path.get_text_width_height_descent(label, font, False)[0] for label in labels) / 72
-
-
 def plain_texts(figure: Figure) -> Figure:
-    """Return the figure with control characters escaped, as SVG needs."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(axis.get_major_locator(), FixedLocator):

@@ -85,7 +85,6 @@ class Table:
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Return each group after the first column, and its number of columns."""
         runs = [(name, len(list(run))) for name, run in itertools.groupby(column.group for column in self.columns[1:])]
         return runs if any(name for name, _ in runs) else []
 
@@ -95,12 +94,10 @@ class Table:
 
     @property
     def wordy(self) -> list[bool]:
-        """Return whether each column holds only words."""
         return [all(math.isnan(cell.value) for cell in column) for column in zip(*self.rows, strict=True)]
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Return a value with ``digits`` decimals; never '-0.000'."""
     return f"{round(value, digits) + 0.0:.{digits}f}"  # adding zero drops the sign of a negative one
 
 
@@ -108,9 +105,8 @@ def signed(value: float, digits: int = 3) -> str:
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
-def p_value(p: float, at_floor: bool = False) -> str:
-    """Return a p-value as text, with ≤ if it is the lowest p-value that the test can give."""
-    return "p < 0.001" if p < 0.001 else f"p {'≤' if at_floor else '='} {p:.3f}"
+def p_value(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def console_table(table: Table) -> str:
@@ -163,13 +159,11 @@ def latex_table(table: Table) -> str:
 
 
 def csv_table(frame: pandas.DataFrame, comments: Iterable[str] = ()) -> str:
-    """Return a frame as CSV after comment lines; text with ``#`` is quoted."""
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False)
     return "".join([*(f"# {one_line(line)}\n" for line in comments), *map(csv_line, [frame.columns, *cells])])
 
 
 def markdown(text: str) -> str:
-    """Return text escaped for a line of Markdown."""
     escaped = "".join("\\" + c if c in r"\`*_{}[]<>|~#" else c for c in one_line(text).strip())
     return escaped.replace("&", "&amp;")
 
@@ -193,7 +187,6 @@ _SPELT = {
 
 
 def latex(text: str) -> str:
-    """Return text escaped for a line of LaTeX."""
     return "".join(_SPELT.get(c, c) for c in one_line(text))
 
 

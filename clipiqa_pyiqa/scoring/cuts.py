@@ -22,17 +22,16 @@ def choose(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the places of the worst images (the worst first), and of the best images (the best first).
 
-    A share such as ``'10%'`` is a share of the images that have a score; their number is rounded down. Images with
-    equal scores are in order of name. An image without a score (NaN) is never chosen.
+    A share such as ``'10%'`` counts the images that have a score, and is rounded down. Images with equal scores are in
+    order of name. An image without a score (NaN) is never chosen.
 
     Args:
         names: The images' names, ``(N,)``: texts, or an array of pyarrow's.
         scores: The images' scores, ``(N,)``.
         lower_better: Whether low scores are good.
-        cuts: Conditions, of which None is no condition. ``worst`` and ``best`` choose a number or a share of images; if
-            both are missing, the first array holds all images that the other conditions leave. ``above`` leaves images
-            that are at least as good as a score, ``below`` images that are worse; there, a share means the score that
-            this share of images does not reach. ``drop_worst`` leaves out a share.
+        cuts: ``worst`` and ``best`` choose a number or a share; without both, the first array holds all images that the
+            other conditions leave. ``above`` leaves images at least as good as a score, ``below`` worse images; a share
+            means the score that this share does not reach. ``drop_worst`` leaves out a share. None is no condition.
 
     Raises:
         CLIPIQAError: A condition is neither a number nor a share.
@@ -59,7 +58,6 @@ def choose(
 
 
 def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool) -> int:
-    """Return the number of images before a condition's end, in order of quality."""
     text = str(cut).strip()
     try:
         value = Decimal(text.removesuffix("%"))

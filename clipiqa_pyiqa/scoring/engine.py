@@ -27,8 +27,6 @@ from .rows import Answer, Row
 
 
 class Item(Protocol):
-    """An image to score."""
-
     @property
     def name(self) -> str: ...
 
@@ -80,8 +78,6 @@ class Task:
 
 @dataclass(slots=True)
 class _Done:
-    """An image that metrics of this package have scored, with the pixels for the other metrics."""
-
     task: Task
     record: ImageRecord | None
     answers: list[Answer | None] | ImageError
@@ -101,7 +97,7 @@ def plan(
 
     Args:
         known: Returns whether an item's scores are known from an earlier run, for all metrics or for each; None if the
-            earlier run has not come to the item. False, for a failure or a changed image, has it scored again alone.
+            earlier run has not come to the item. False (a failure, a changed image): it is scored again alone.
         apart: Returns an item's block; by default, blocks depend on an item's place only.
     """
     size, every = WAIT * options.together, [True] * len(metrics.metrics)
@@ -126,7 +122,6 @@ def plan(
 
 
 def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> Generator[Row, None, None]:
-    """Yield a row for each task, in order."""
     cost = max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0)
     at_once = images_at_once(options.device, options.count) if metrics.groups else 1
     images = prefetch(Task.load, tasks, options.workers, scoring=cost, at_once=at_once)
@@ -161,7 +156,6 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
 
 
 def _encoded(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answer]]:
-    """Return the answers of metrics with the same encoding, for each image of a batch."""
     start = time.perf_counter()
     try:
         with torch.no_grad():  # not inference_mode: the metric keeps text features for a later backward pass
@@ -277,7 +271,6 @@ def rounded(scores: Tensor) -> list[tuple[float, ...]]:
 
 @contextlib.contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Restore the state of the random generators afterwards."""
     pythons, numpys = random.getstate(), np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:

@@ -89,8 +89,7 @@ class Scorer:
         """Return arrays: a column of scores (NaN where missing) for each question, ``flag`` and ``error``.
 
         Args:
-            batch: A dict of columns, which the result then holds too; or one column, or else any images as for
-                :func:`~clipiqa_pyiqa.score_images`.
+            batch: A dict of columns, which the result keeps, or images as for :func:`~clipiqa_pyiqa.score_images`.
 
         Raises:
             CLIPIQAError: There is no column of images.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files.names import csv_line, one_line
-from ..prompts.provenance import in_words
+from ..prompts.provenance import as_texts
 from .rows import Header, Row
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class AlignedText:
         self.path_width = max(len("mean of 1000"), min(60, max(map(len, paths), default=0)))
 
     def head(self) -> str:
-        provenance = ", ".join(f"{key} {value}" for key, value in in_words(self.header.provenance).items())
+        provenance = ", ".join(f"{key} {value}" for key, value in as_texts(self.header.provenance).items())
         return f"# {one_line(provenance)}\n" + self._line("path", self.header.columns, "size")
 
     def row(self, row: Row) -> str:

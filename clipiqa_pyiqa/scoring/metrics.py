@@ -24,7 +24,7 @@ import torch
 from ..datasets.published_correlations import ENSEMBLE, variant
 from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications
 from ..errors import CLIPIQAError, import_pyiqa, nearest, shown
-from ..family import MEMBERS, create_member
+from ..family import MEMBERS
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA, net_of
@@ -53,7 +53,7 @@ class MetricSpec:
     Attributes:
         name: pyiqa's name of the metric; empty if ``options['type']`` names the class.
         options: Changes to pyiqa's ``metric_opts``.
-        made: The metric object that the caller passed, or None.
+        made: The caller's metric object, or None.
         mode: ``'NR'``, or ``'FR'`` for a metric that needs a reference.
         of_sets: Whether the metric rates a set of images.
     """
@@ -69,7 +69,6 @@ class MetricSpec:
 
     @property
     def kind(self) -> str:
-        """The name of pyiqa's class."""
         return str({**pyiqa_configs().get(self.name, {}).get("metric_opts", {}), **self.options}.get("type", ""))
 
     @property
@@ -82,11 +81,11 @@ class BuiltMetric:
     """A metric that is ready to score.
 
     Attributes:
-        score: Function of images ``(N, 3, H, W)`` in [0, 1] and, in ``'FR'`` mode, references.
+        score: Function of images ``(N, 3, H, W)`` in [0, 1], in ``'FR'`` mode also of references.
         net: CLIP metric of this package, or None.
         columns: Names of the scores of one image.
         questions: Questions for ``net``; None means the metric's own.
-        state: Hash of what an object holds; a number that is never used again if there is nothing to hash.
+        state: Hash of what an object holds; a number used once if there is nothing to hash.
     """
 
     spec: MetricSpec
@@ -105,12 +104,10 @@ class BuiltMetric:
 
     @property
     def is_lasting(self) -> bool:
-        """Whether a later run can tell that the metric is the same."""
         return not self.state.startswith(_ONCE)
 
     @property
     def records(self) -> dict[str, Any]:
-        """Column -> its record in ``scores`` of provenance."""
         if self.net is None:
             ends = [None if not end or "~" in end else float(end) for end in f"{self.spec.score_range},".split(",")[:2]]
             record = {**self.provenance, "range": ends, "lower_better": self.spec.lower_better}
@@ -138,7 +135,7 @@ class MetricSet:
     """The metrics of a run: metrics of this package share the encoding of images, other metrics score one by one.
 
     Args:
-        named: Whether each metric is a column with a record of its own, as in ``clipiqa score --metrics``.
+        named: Whether each metric has its own column, as in ``clipiqa score --metrics``.
     """
 
     def __init__(self, metrics: Sequence[BuiltMetric], named: bool = True) -> None:
@@ -225,7 +222,6 @@ def _is_clip(net: Any) -> bool:
 
 
 def _ready(spec: MetricSpec, metric: BuiltMetric | str) -> BuiltMetric:
-    """Return the metric, or one whose answer is always why the metric cannot be built."""
     if isinstance(metric, BuiltMetric):
         return metric
 
@@ -270,7 +266,6 @@ def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> N
 def build_or_explain(
     spec: MetricSpec, device: torch.device, seed: int = 0, strict: bool = False, directly: bool = False
 ) -> BuiltMetric | str:
-    """Return the metric, or the reason why it cannot be built; raise if ``strict``."""
     try:
         return build_metric(spec, device, seed, directly)
     except Exception as error:
@@ -308,7 +303,7 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0, directly
 
 def _create(name: Any, options: dict[str, Any]) -> Any:
     if name in MEMBERS:
-        return create_member(name, **options)
+        return MEMBERS[name](name, **options)
     if name in PUBLISHED and "pretrained_model_path" not in options:
         published = PUBLISHED[name]
         options = {"backbone": published.backbone, "pos_embedding": published.pos_embedding, **options}
@@ -316,7 +311,6 @@ def _create(name: Any, options: dict[str, Any]) -> Any:
 
 
 def _state(made: Any) -> str:
-    """Return a hash of an object's class, parameters, and tensors and plain values."""
     digest, is_empty = hashlib.sha256(repr(type(made)).encode()), True
     for name, value in _values(made):
         if isinstance(value, torch.Tensor | np.ndarray):

@@ -68,7 +68,6 @@ class Output:
         return next((path for path in (self.journal, self.path) if path.is_file() and path.stat().st_size), None)
 
     def check_free(self) -> None:
-        """Raise if results exist and neither ``resume`` nor ``overwrite`` is set."""
         found = None if self.resume or self.overwrite else self.earlier()
         if found == self.journal:
             raise ResultsError(f"{unfinished(self.path)}, or `overwrite` to start again.")
@@ -92,8 +91,8 @@ class Earlier:
         stamps: Image with scores -> its stamp.
         failed: Images without all scores.
         interrupted: Whether the earlier run did not end.
-        kept, changed, new: Numbers of images that are kept, have changed or have no stamp, and are new.
-        again: Images with scores that are written again.
+        kept, changed, new: Numbers of kept images, of changed or unstamped ones, and of new ones.
+        again: Images whose scores are written again.
     """
 
     stamps: dict[str, str] = field(default_factory=dict)
@@ -131,7 +130,6 @@ class ResultWriter:
         self._append(self._table.head() if self._table else csv_line(header.names) if format == "csv" else "")
 
     def write(self, row: Row) -> None:
-        """Write one row; raise ``OutputError`` if the disk is full."""
         cells = row.as_dict(self._columns) | self._ends
         self._append(self._table.row(row) if self._table else line_of(self._format, cells))
 
@@ -167,7 +165,6 @@ class FileWriter(ResultWriter):
 
     @property
     def done(self) -> Collection[str]:
-        """The images with scores of an earlier run."""
         return self.earlier.stamps.keys()
 
     def write(self, row: Row) -> None:
@@ -185,7 +182,7 @@ class FileWriter(ResultWriter):
 def open_results(output: Output, header: Header, can_resume: bool = True) -> FileWriter:
     """Return a writer to a file; the file is locked until the context ends. Raises ``OutputError``.
 
-    If the run resumes, rows with scores are kept until they are written again; failed images are to be scored again.
+    A resumed run keeps rows with scores until they are written again, and scores failed images again.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
@@ -231,7 +228,6 @@ def _tables(journal: Path, header: Header, stale: set[str]) -> Iterator[pyarrow.
 
 
 def _earlier_rows(output: Output, header: Header) -> list[Row]:
-    """Return an earlier run's rows, without damaged rows."""
     path = output.earlier()
     if path is None:
         return []

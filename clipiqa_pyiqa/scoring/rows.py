@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Kind, OutputError
 from ..files.names import csv_line, printable
-from ..prompts.provenance import in_short
+from ..prompts.provenance import metric_line
 from .scale import SCALE, differences, scale_text
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Header:
     @property
     def metric(self) -> str:
         """Return a short name of the CLIP-IQA."""
-        return in_short(self.provenance)
+        return metric_line(self.provenance)
 
     @property
     def ends(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..files.journal import changes
-from ..prompts.provenance import in_a_word
+from ..prompts.provenance import value_text
 
 SCALE = "scale"
 _NOT_OF_SCORES = ("version", "versions", "device", "weights", "scores", "keep", "image_column")
@@ -35,7 +35,6 @@ def scales_of(provenance: Mapping[str, Any]) -> dict[str, Scale]:
 
 
 def fingerprint(record: Mapping[str, Any]) -> str:
-    """Return a hash of the fields on which scores depend."""
     fields = {key: value for key, value in record.items() if key not in _NOT_OF_SCORES or key == "scores"}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -86,7 +85,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[
         | {repr(name): _hashed(each["scores"][name]) for name in shared}
         for each in (one, other)
     )
-    return [(key, in_a_word(was), in_a_word(now)) for key, was, now in changes(*fields)]
+    return [(key, value_text(was), value_text(now)) for key, was, now in changes(*fields)]
 
 
 def _hashed(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -114,7 +114,6 @@ class Work:
         return (SourceItem(source, reading, stamped) for source in sources)
 
     def tasks(self, sources: Iterable[ImageSource], writer: FileWriter | None) -> Iterator[Task]:
-        """Yield the tasks of a run that keeps the rows of unchanged images."""
         return plan(self.items(sources, writer is not None), self.metrics, self.options, known_by(writer))
 
     def rows(self, sources: Iterable[ImageSource], stamped: bool = False) -> Generator[Row, None, None]:
@@ -138,14 +137,12 @@ class ScoringRun(Iterator[Row]):
 
     @property
     def kept(self) -> int:
-        """The number of an earlier run's rows that are kept."""
         return self.earlier.kept
 
     def __next__(self) -> Row:
         return next(self._rows)
 
     def close(self) -> None:
-        """Stop the run; ``resume`` continues the run."""
         self._rows.close()
 
     def frame(self) -> pandas.DataFrame:
@@ -186,12 +183,12 @@ def score_paths(
         format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None uses the file's suffix.
         resume: Continue an interrupted run, and score its failed images again.
         overwrite: Replace an existing file.
-        trust_weights: Let pyiqa load any file or URL in options; these files can run code.
+        trust_weights: Let pyiqa load files and URLs that could run code.
         strict: Raise before scoring if a metric cannot be built.
         options: Options of reading and scoring, as in :class:`ScoringOptions`.
 
     Returns:
-        An iterator of rows; it scores images while the caller iterates.
+        An iterator of rows, which scores while the caller iterates.
 
     Raises:
         CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.
@@ -236,7 +233,6 @@ def started(
 
 
 def provenance(metrics: MetricSet, device: torch.device, **limits: Any) -> dict[str, Any]:
-    """Return everything that scores depend on, as JSON values."""
     record = metrics.provenance()
     if device.type != "cpu":
         record.pop("cpu_arithmetic", None)
@@ -254,7 +250,6 @@ def device_name(device: torch.device) -> str:
 
 
 def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Any, None, None]:
-    """Yield None, then each row after writing the row."""
     with writer, closing(rows):
         yield None
         for row in rows:

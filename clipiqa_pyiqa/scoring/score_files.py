@@ -35,8 +35,8 @@ class AnyScores:
     """The content of a score file.
 
     Attributes:
-        frame: One column per score; a missing score is NaN. The index holds image names, which may repeat.
-        provenance: How the scores were made, if known.
+        frame: Column per score (NaN: missing); the index holds image names, which may repeat.
+        provenance: How scores were made, if known.
         errors: Image name -> why its scores are missing.
         other: The other columns, with the same index.
         scales: Score column -> the meaning of its values.
@@ -86,7 +86,7 @@ def read_any_scores(
         columns: The columns of scores; None finds the columns.
         key: The column of image names; None finds the column.
         option: The name of ``key`` in messages.
-        partial: Accept a folder of results in which shards have no result yet.
+        partial: Accept an unfinished folder of results.
 
     Raises:
         ScoresError: The file cannot be read, or lacks a column.

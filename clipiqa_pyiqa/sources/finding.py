@@ -27,7 +27,7 @@ MOST = 1_000_000  # names that one pattern may have
 
 @dataclass
 class Found:
-    """The images that paths name, in input order, without duplicates.
+    """Images that paths name, in order, without duplicates.
 
     Attributes:
         items: Images and shards; a ``NoImage`` for a path without images.
@@ -46,7 +46,6 @@ class Found:
 
     @property
     def problem(self) -> str:
-        """Return the first problem and the number of other problems."""
         return first_of(self.problems.values())
 
     @property
@@ -55,7 +54,6 @@ class Found:
 
     @property
     def count(self) -> int | None:
-        """The number of images; None if shards hold them."""
         return None if self.has_shards else len(self.items)
 
     @property
@@ -158,9 +156,9 @@ def find_shards(
 ) -> Found:
     """Return the images and shards that paths name.
 
-    ``.tar`` (also compressed) and ``.parquet`` files are shards. A folder means its images and tar archives; without
-    these, its Parquet files. A path may be a glob or a brace pattern, ``{000..099}`` or ``{a,b}``;
-    ``-`` reads names from standard input.
+    ``.tar`` (also compressed) and ``.parquet`` files are shards. A folder means its images and archives, or else
+    its Parquet files. A path may be a glob, a brace pattern (``{000..099}``, ``{a,b}``) or ``-``, names on standard
+    input.
 
     Args:
         given: A path, an address, a source of images, a shard, or several of these.
@@ -192,7 +190,6 @@ def find_shards(
 
 
 def each_of(given: Any) -> Iterable[Any]:
-    """Return the iterable, or a list of the single item."""
     return [given] if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable) else given
 
 

@@ -15,8 +15,8 @@ from .stores import explained, is_remote, store
 def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | None = None) -> list[str]:
     """Return the files in a folder and its sub-folders, sorted, without hidden files.
 
-    Links to folders are followed, after all else; each real folder is read once. The list ``unreadable`` collects the
-    errors of folders; if None, the first error is raised.
+    Links to folders are followed last; each real folder is read once. ``unreadable`` collects folders' errors; if None,
+    the first is raised.
     """
     found = list[str]()
     if isinstance(folder, str) and is_remote(folder):

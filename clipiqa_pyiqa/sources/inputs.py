@@ -36,7 +36,6 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
 
 
 def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
-    """Yield the images that :func:`~.finding.find_shards` finds, and each image of a shard."""
     seen = set[str]()
     for item in _items_of(given, archives):
         if isinstance(item, FileSource):  # a file that is named twice is one image, as in find_shards

@@ -45,7 +45,6 @@ class Entry:
         return self.shard_stamp
 
     def read(self) -> bytes:
-        """Return the bytes, and release them."""
         data, self._data = self._data, b""
         if not data:
             raise ImageError("is empty (0 bytes)", Kind.EMPTY, self.name)

@@ -65,6 +65,5 @@ def _expression(pattern: str) -> str:
 
 
 def few(names: Iterable[str]) -> str:
-    """Return the first names in quotes, and the number of other names."""
     names = list(names)
     return ", ".join(map(repr, names[:_SHOWN])) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

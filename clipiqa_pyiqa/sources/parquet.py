@@ -49,7 +49,6 @@ class ParquetShard(StampedFile):
 
 
 def cell_source(name: str, cell: Any, kept: Mapping[str, Any] | None = None) -> ImageSource:
-    """Return the image of a cell: bytes, or Hugging Face's dict with ``bytes``."""
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     return (
         NoImage(name, "is a row without an image", kept=kept or {}) if data is None else Entry(name, bytes(data), kept)
@@ -77,7 +76,7 @@ def check_columns(name: str, schema: pyarrow.Schema, keep: Sequence[str]) -> Non
 
 
 def image_column(name: str, schema: pyarrow.Schema, column: str | None) -> str:
-    """Return the given column, or find the column of images. Raises ``ShardError``."""
+    """Return the given or found column of images. Raises ``ShardError``."""
     found = [field.name for field in schema if _is_image(field.type)]
     if column is not None:
         if column not in found:

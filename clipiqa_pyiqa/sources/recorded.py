@@ -16,7 +16,6 @@ _MEMBER = re.compile(r"(.+?\.(?:tar(?:\.gz|\.bz2|\.xz)?|tgz|parquet|pq))::(.+)",
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Return shard and member; for a file, an empty text and the path."""
     found = _MEMBER.fullmatch(name)
     return (found[1], found[2]) if found else ("", name)
 

@@ -38,7 +38,6 @@ def store(name: str) -> tuple[Any, str]:
 
 @contextlib.contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Raise a store's errors as ``ShardError``."""
     try:
         yield
     except Exception as error:  # stores raise almost anything
@@ -64,7 +63,6 @@ def opened(name: str) -> IO[bytes]:
 
 
 def write_whole(name: str, data: bytes) -> None:
-    """Write a file whole or not at all."""
     if is_remote(name):
         with explained(name):
             fs, path = store(name)

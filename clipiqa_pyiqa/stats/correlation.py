@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,7 +50,7 @@ def krcc(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def correlations(
-    scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0, fit: int = 0
+    scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0, fit: bool = False
 ) -> dict[str, Estimate]:
     """Return correlations of scores with human scores, with intervals from resampled images.
 
@@ -58,7 +58,7 @@ def correlations(
         scores: ``(N,)``, high is good.
         mos: ``(N,)``, human scores.
         bootstrap: Number of resamples; 0 for no intervals.
-        fit: Number of parameters, 4 or 5, of a logistic curve fitted to all images; 0 for no fit.
+        fit: Fit a logistic curve to all images.
 
     Returns:
         Estimates of ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``; the last two
@@ -79,7 +79,7 @@ def correlations(
     caveat = ""
     if fit:
         try:
-            curve, shape = fit_logistic(x, y, fit)
+            curve, shape = fit_logistic(x, y)
             fitted = curve(x)
             reason = undefined(fitted, y)
             caveat = "" if shape == "rising" else f"its fitted curve is {shape}"
@@ -124,6 +124,22 @@ def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, s
     ]
 
 
+def srocc_within(
+    scores: ArrayLike, mos: ArrayLike, groups: Sequence[str], *, bootstrap: int = 1000, seed: int = 0
+) -> Estimate:
+    """Return the mean over groups of the SROCC within a group, with an interval from resampled groups.
+
+    Groups where the SROCC is undefined do not count.
+    """
+    (x, y), of = _arrays(scores, mos), np.asarray(groups)
+    each = np.array([srocc(x[of == group], y[of == group]) for group in dict.fromkeys(groups)])
+    each = each[np.isfinite(each)]
+    if not len(each):
+        return Estimate(math.nan, reason="no group has a correlation")
+    (value,), drawn = resampled(len(each), lambda counts: (counts @ each / len(each))[None], bootstrap, seed)
+    return Estimate(float(value), *(interval(drawn[0]) if len(each) > 1 else ()))
+
+
 def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 1 or x.shape != y.shape:
@@ -159,8 +175,6 @@ def _krcc_with(x: Array, y: Array) -> Callable[[Array], Array]:
 
 
 class _Ranks:
-    """Ranks of values in resamples; the values are sorted once."""
-
     def __init__(self, values: Array) -> None:
         self.order = np.argsort(values, kind="stable")
         _, self.starts = np.unique(values[self.order], return_index=True)

@@ -1,4 +1,4 @@
-"""Logistic curves from scores to human scores, with four or five parameters."""
+"""Logistic curves from scores to human scores."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from .bootstrap import Array
 _STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper curve would fit noise
 _FLATTEST = 1e-3  # smallest slope: nearly a straight line
 _STARTS = 6
-_TURN = 1e-3  # a fall of less than this share of the curve's rise does not show in three digits
+_PARAMETERS = 4
 
 
-def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tuple[Callable[[ArrayLike], Array], str]:
+def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> tuple[Callable[[ArrayLike], Array], str]:
     """Return the least-squares logistic curve from scores ``(N,)`` to human scores ``(N,)``.
 
-    Four parameters give the monotone ``f(s) = b1 (1/2 - 1 / (1 + exp(b2 (s - b3)))) + b4``; the fifth adds ``b5 s``
-    (Sheikh, Sabir, Bovik, IEEE TIP 2006, Eq. 10).
+    The curve is ``f(s) = b1 (1/2 - 1 / (1 + exp(b2 (s - b3)))) + b4``: Eq. 10 of Sheikh, Sabir, Bovik, IEEE TIP 2006,
+    without its linear term, so that it is monotonic.
 
     Returns:
-        The curve, as a function of scores, and its shape between the lowest and the highest score: ``'rising'``,
-        ``'falling'`` or ``'not monotonic'``.
+        The curve, as a function of scores, and ``'rising'`` or ``'falling'``.
 
     Raises:
-        ValueError: There are too few images for the parameters, all scores are equal, or a value is not finite.
+        ValueError: There are fewer than five images, all scores are equal, or a value is not finite.
     """
     from scipy.ndimage import minimum_filter
     from scipy.optimize import least_squares
 
     x, y = np.asarray(scores, np.float64), np.asarray(mos, np.float64)
-    if len(x) <= parameters:
-        raise ValueError(f"the logistic fit has {parameters} parameters and needs more images; got {len(x)}")
+    if len(x) <= _PARAMETERS:
+        raise ValueError(f"the logistic fit has {_PARAMETERS} parameters and needs more images; got {len(x)}")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ValueError("the logistic fit needs finite scores")
     if np.ptp(x) == 0:
@@ -45,7 +44,7 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tupl
     z = (x - centre) / spread  # standardised, so that one grid fits every metric's range
 
     def best_linear(nonlinear: ArrayLike) -> tuple[Array, Array]:
-        known = _terms(z, nonlinear, parameters - 2)
+        known = _terms(z, nonlinear)
         linear = np.asarray(np.linalg.lstsq(known, y, rcond=None)[0], np.float64)
         return linear, known @ linear - y
 
@@ -66,17 +65,13 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tupl
     factors = best_linear(found)[0] * unit
 
     def curve(values: ArrayLike) -> Array:
-        return _terms((np.asarray(values, np.float64) - centre) / spread, found, parameters - 2) @ factors
+        return _terms((np.asarray(values, np.float64) - centre) / spread, found) @ factors
 
-    steps = np.diff(curve(np.linspace(x.min(), x.max(), 2000)))
-    up, down = steps[steps > 0].sum(), -steps[steps < 0].sum()
-    if min(up, down) > _TURN * max(up, down):
-        return curve, "not monotonic"
-    return curve, "falling" if down > up else "rising"
+    return curve, "falling" if factors[0] < 0 else "rising"
 
 
-def _terms(z: Array, nonlinear: ArrayLike, count: int) -> Array:
+def _terms(z: Array, nonlinear: ArrayLike) -> Array:
     from scipy.special import expit
 
     slope, middle = np.asarray(nonlinear)
-    return np.stack([0.5 - expit(-slope * (z - middle)), np.ones_like(z), z][:count], axis=-1)
+    return np.stack([0.5 - expit(-slope * (z - middle)), np.ones_like(z)], axis=-1)

@@ -52,7 +52,7 @@ def noticed(apart: ArrayLike, level: float = LEVEL) -> float:
     """Return the mean difference for which four samples in five have a p-value below ``level``.
 
     Args:
-        apart: Differences ``(N,)``; the samples are as large and spread as these.
+        apart: Differences ``(N,)``; the samples are like these.
     """
     from scipy.special import stdtrit
 

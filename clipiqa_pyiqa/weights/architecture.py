@@ -19,7 +19,6 @@ _BOOKKEEPING = {
 
 
 def canonical_backbone(name: str) -> str:
-    """Return the name of a backbone as spelled in ``BACKBONES``."""
     plain = str(name).lower().replace("_", "-").replace("/", "-")
     if plain in (known := {backbone.lower().replace("/", "-"): backbone for backbone in BACKBONES}):
         return known[plain]
@@ -39,7 +38,6 @@ def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
 
 
 def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
-    """Raise ``WeightsError`` if a checkpoint is not a complete CLIP of the backbone."""
     found = _without_bookkeeping(checkpoint.shapes)
     likely_first = sorted(BACKBONES[:-1], key=lambda name: name != backbone)
     held = "mini" if is_compact(found) else next((name for name in likely_first if shapes_of(name) == found), "")
@@ -57,7 +55,6 @@ def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
 
 
 def is_compact(names: Mapping[str, object]) -> bool:
-    """Return whether the names of tensors are those of mini."""
     return "visual.stem.weight" in names
 
 

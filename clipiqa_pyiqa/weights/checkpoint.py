@@ -38,6 +38,8 @@ class Checkpoint(Mapping[str, torch.Tensor]):
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                 raise ValueError("it holds NaN or infinity")
             return tensor
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
         except Exception as error:  # a damaged file may raise any kind of error
             raise WeightsError(
                 f"{self.path} is damaged: its tensor {key} cannot be read ({error}); download or copy the file again."
@@ -86,7 +88,6 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return a file's first bytes; raise ``WeightsError`` if the file is empty."""
     try:
         with path.open("rb") as file:
             head = file.read(16)

@@ -16,7 +16,6 @@ _WAY_OUT = "pass trust_weights if you trust the author of the file"
 
 
 def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:
-    """Raise ``WeightsError`` if a metric's options name files or URLs that could run code."""
     get_url_from_name = import_pyiqa(".archs.arch_util").get_url_from_name
     for value in () if trust_weights else _texts(options):
         path = Path(value).expanduser()

@@ -56,7 +56,6 @@ def weights_at_hand(
 
 
 def _look(file: PublishedFile, download: bool) -> FileAtHand:
-    """Return a good copy, else a damaged copy, else the places to download from."""
     damaged = None
     try:
         if download:

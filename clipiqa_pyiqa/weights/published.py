@@ -83,7 +83,6 @@ class PublishedFile:
 
 
 def tags(backbone: str) -> tuple[str, ...]:
-    """Return the tags of a backbone's published weights."""
     if backbone == "mini":
         return (BUNDLED,)
     import open_clip  # the import takes seconds, and mini does not need open_clip
@@ -92,7 +91,6 @@ def tags(backbone: str) -> tuple[str, ...]:
 
 
 def release(backbone: str, tag: str = "") -> PublishedFile:
-    """Return the file with a backbone's weights, by default OpenAI's."""
     if backbone == "mini" and tag in ("", BUNDLED):
         return PublishedFile(
             title="mini (bundled)",

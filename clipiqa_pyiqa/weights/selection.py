@@ -57,7 +57,6 @@ class Copy:
 
     @property
     def problem(self) -> str:
-        """Why the copy cannot be used, or an empty text."""
         if not self.expected or self.sha256.startswith(self.expected):
             return ""
         expected = " or ".join(f"{each[:8]}…" for each in self.expected)
@@ -73,7 +72,7 @@ def find_weights(
     Args:
         backbone: One of ``BACKBONES``; the spelling ``'vit-b-32'`` also works.
         clip_weights: A file, or a tag of open_clip; default OpenAI's.
-        quick_gelu: Whether an unpublished file was trained with QuickGELU; None means yes.
+        quick_gelu: Whether an unpublished file uses QuickGELU; None: yes.
 
     Raises:
         WeightsError: No file is found, or the file is damaged, unsafe or of another architecture, or contradicts
@@ -157,7 +156,6 @@ def find_file(file: PublishedFile) -> Copy:
 
 
 def copies(file: PublishedFile) -> Iterator[Copy]:
-    """Yield the copies of a published file on this machine, best first."""
     folder = os.environ.get(VARIABLE)
     for path in (Path(folder).expanduser() / name for name in file.names) if folder and download_places(file) else ():
         if path.is_file():  # users convert weights to .safetensors, so that their hash is unknown

@@ -71,7 +71,7 @@ def test_options_become_flags_and_other_words_stay(text: str, expected: str, fla
 def test_commands_print_their_own_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "options.yml").write_text("max_sid: 5\n")
     for given, said in (
-        (["--resume"], "error: --resume needs --out: "),
+        (["--resume"], "error: --resume needs --out and"),
         (["--workers", "0"], "error: --workers must be"),
         (["-c", str(tmp_path / "options.yml")], "did you mean 'max_side'?"),  # as a YAML file calls it
     ):

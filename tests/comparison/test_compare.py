@@ -74,6 +74,60 @@ def rows(comparison: Any) -> dict[str, dict[str, Any]]:
     return {row["metric"]: row for row in comparison.frame().to_dict("records")}
 
 
+@pytest.fixture
+def rated(tmp_path: Path) -> Path:
+    """Twelve pictures of three scenes with opinions and splits."""
+    lines = ["path,mos,split,scene"]
+    for number in range(12):
+        Image.radial_gradient("L").point(lambda value, n=number: value * (n + 3) // 16).resize((64, 48)).save(
+            tmp_path / f"{number}.png"
+        )
+        lines.append(f"{number}.png,{number % 4 + (number == 9)},{('train', 'test')[number % 2]},{'abc'[number // 4]}")
+    (tmp_path / "rated.csv").write_text("\n".join(lines))
+    return tmp_path / "rated.csv"
+
+
+def test_a_split_of_a_csv_file(rated: Path) -> None:
+    found = compare({"spread": Spread()}, f"{rated}:split=test")
+    (data,) = found.data_sets
+    assert [Path(path).stem for path in data.scores.index] == ["1", "3", "5", "7", "9", "11"]
+    assert data.note == "6 images; split test"
+    (other,) = parse_data_sets({"other": {"csv": rated, "split": "train", "columns": ["path", "mos", "split"]}})
+    assert len(other.paths) == 6
+    for wrong, message in (("test2", "must be one of train, val, test; got 'test2'"), ("val", "has no images")):
+        with pytest.raises(CLIPIQAError, match=message):
+            parse_data_sets(f"{rated}:split={wrong}")
+
+
+def test_the_mean_correlation_within_scenes(rated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from clipiqa_pyiqa.cli import main
+
+    found = compare({"spread": Spread()}, rated, within="scene", bootstrap=100)
+    scores, opinion = found.data_sets[0].scores["spread"], found.data_sets[0].mos
+    each = [stats.spearmanr(scores[start : start + 4], opinion[start : start + 4]).statistic for start in (0, 4, 8)]
+    row = rows(found)["spread"]
+    assert row["SROCC within"] == pytest.approx(sum(each) / 3) and row["SROCC within"] > row["SROCC"] + 0.1
+    assert row["SROCC within low"] == pytest.approx(min(each)) and row["SROCC within high"] == pytest.approx(1)
+    assert main(["compare", "-m", "clipiqa:backbone=mini", "-d", str(rated), "--within", "scenes"]) == 2
+    assert "no column called 'scenes'" in capsys.readouterr().err
+
+
+def test_a_learned_metric_names_its_own_training_rows(rated: Path, tmp_path: Path) -> None:
+    from clipiqa_pyiqa import fit, train
+
+    options: dict[str, Any] = {"features": tmp_path / "store", "device": "cpu"}
+    head = fit(rated, metric=CLIPIQA(backbone="mini"), method="affine", **options)
+    head.save(tmp_path / "head.safetensors")
+    table = rated.with_name("with_val.csv")
+    table.write_text(rated.read_text().replace("0.png,0,train", "0.png,0,val").replace("2.png,2,train", "2.png,2,val"))
+    train(table, tmp_path / "run", backbone="mini", epochs=1, batch_size=2, lr=1e-4, **options)
+    for file in ("head.safetensors", "run/best.safetensors"):
+        metric = CLIPIQA("clipiqa+", "mini", pretrained_model_path=tmp_path / file).eval()
+        notes = [compare({"mine": metric}, f"{rated}:split={split}").data_sets[0].note for split in ("train", "test")]
+        assert "mine was trained on 6 of these 6 images" in notes[0] and "trained" not in notes[1]
+        assert "mine was trained on 6 of these 12 images" in compare({"mine": metric}, rated).data_sets[0].note
+
+
 def test_a_data_set_of_minis_own_photos_is_refused(
     contrasts: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +227,7 @@ class TestFailures:
         assert 0 < row["choosy"]["n"] < 5 and "RuntimeError: too flat for me" in row["choosy"]["note"]
         assert row["nan"]["n"] == 0 and "its score is not finite (nan)" in row["nan"]["note"]
         assert row["missing"]["n"] == 0 and "it cannot be built" in row["missing"]["note"]
-        assert "10 scores came for 5 images" in row["two"]["note"] and "aggregate=mean" in row["two"]["note"]
+        assert "2 scores came for 1 image" in row["two"]["note"] and "aggregate=mean" in row["two"]["note"]
 
     def test_an_image_too_small_for_one_metric_counts_for_the_others(self, tmp_path: Path) -> None:
         for side in (40, 44):

@@ -208,6 +208,11 @@ def test_a_folder_of_results_by_shard_is_a_run(folders: Path, capsys: Any) -> No
     assert "quality: no change: +0.0000 [+0.0000, +0.0000]" in (said := capsys.readouterr().out) and "n = 20" in said
 
 
-def test_a_class_is_no_metric(folders: Path) -> None:
-    with pytest.raises(CLIPIQAError, match=r"got the class CLIPIQA: call it, CLIPIQA\("):
-        score_paths(CLIPIQA, folders / "base")
+class Mini(CLIPIQA):
+    def __init__(self) -> None:
+        super().__init__(backbone="mini")
+
+
+def test_a_class_makes_the_metric(folders: Path) -> None:
+    given, made = (list(score_paths(each, folders / "base", device="cpu")) for each in (Mini, Mini()))
+    assert [row.scores for row in given] == [row.scores for row in made]

@@ -11,11 +11,9 @@ import numpy as np
 import pandas
 import pytest
 from PIL import Image
-from scipy.stats import spearmanr
 
 from clipiqa_pyiqa.comparison import pictures
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
-from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.report import plotting
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, contact_sheet, thumbnail
 from clipiqa_pyiqa.stats.logistic import fit_logistic
@@ -58,12 +56,6 @@ class TestScatter:
         np.testing.assert_allclose(up, fit_logistic(large.scores["same"], large.mos)[0](across))
         assert across[0] == large.scores["same"].min() and across[-1] == large.scores["same"].max()
 
-    def test_nothing_to_draw(self, graded: DataSetResult, tmp_path: Path) -> None:
-        with pytest.raises(CLIPIQAError, match="'graded' has no piqe scores"):
-            pictures.scatter(graded, "piqe")
-        with pytest.raises(CLIPIQAError, match="'holiday' has no opinion scores"):
-            pictures.scatter(fake_comparison.folder_only(tmp_path), "sharp")
-
     def test_svg_is_a_small_element_in_the_pages_colour_with_its_text_as_text(self, large: DataSetResult) -> None:
         with matplotlib.rc_context({"text.color": "red", "text.usetex": True}):  # the user's state
             said = plotting.svg(pictures.scatter(large, "a$b_c$"))
@@ -72,26 +64,6 @@ class TestScatter:
         assert "currentColor" in said and plotting.INK not in said and "red" not in said and "#ff0000" not in said
         assert len(said) < 40_000
         assert "http" not in said.replace("http://www.w3.org/", "")
-
-
-class TestHeatMap:
-    def test_values_are_scipys_on_oriented_scores(self, large: DataSetResult) -> None:
-        (axes,) = pictures.correlation_heatmap(large).axes
-        assert large.mos is not None
-        columns = [large.mos, -large.scores["a$b_c$"], -large.scores["same"]]
-        expected = [[spearmanr(a, b).statistic for a in columns] for b in columns]
-        (mesh,) = axes.collections
-        np.testing.assert_allclose(np.ma.filled(mesh.get_array(), np.nan), expected, atol=1e-12)
-        names = ["opinion", "a$b_c$", "same"]
-        for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
-            assert [label.get_text() for label in labels] == names
-        assert [text.get_text() for text in axes.texts] == [f"{value:.2f}" for row in expected for value in row]
-
-    def test_constant_metrics_have_dashes_and_failed_ones_are_absent(self, graded: DataSetResult) -> None:
-        (axes,) = pictures.correlation_heatmap(graded).axes
-        texts = [text.get_text() for text in axes.texts]
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["opinion", "sharp", "niqe", "flat"]
-        assert texts[-4:] == ["–"] * 4 and texts[3] == "–" and "nan" not in texts
 
 
 class TestContactSheet:

@@ -59,7 +59,7 @@ def test_an_unknown_data_set_is_answered_with_similar_names():
 )
 def test_headers_of_real_data_sets(tmp_path, header):
     row = ",".join("a.png" if n == 0 else "4" for n in range(header.count(",") + 1))
-    assert read_scores(written(tmp_path, f"{header}\n{row}\n")) == [(tmp_path / "a.png", 4.0, None)]
+    assert read_scores(written(tmp_path, f"{header}\n{row}\n"))[0][:3] == (tmp_path / "a.png", 4.0, None)
 
 
 @pytest.mark.parametrize("opinion", ["mos", "opinion", "opinion_score"])
@@ -83,3 +83,47 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path):
     assert len(read_score_table(path, skip_missing=True).paths) == 9
     with pytest.raises(TableError, match="val"):
         read_score_table(path, skip_missing=True, val_fraction=0)
+
+
+def grouped(
+    folder: Path, header: str = "name,path,score", sizes: tuple[int, ...] = (1, 8, 3, 3, 5, 2, 4, 6, 4, 4)
+) -> Path:
+    rows = [
+        (f"r{group}", f"{group}-{copy}.png", group + copy / 10)
+        for group, size in enumerate(sizes)
+        for copy in range(size)
+    ]
+    for _, path, _ in rows:
+        (folder / path).touch()
+    return written(folder, "\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
+
+
+@pytest.mark.parametrize(("header", "group"), [("name,path,score", "name"), ("ref_img,dist_img,mos", None)])
+def test_a_random_split_keeps_groups_together_and_its_share(tmp_path, header, group):
+    for seed in range(20):
+        table = read_score_table(grouped(tmp_path, header), group=group, val_fraction=0.25, seed=seed)
+        sides = {split: {table.groups[row] for row in table.rows(split)} for split in ("train", "val")}
+        assert not sides["train"] & sides["val"] and sides["train"] | sides["val"] == {*table.groups}
+        assert abs(len(table.rows("val")) - 10) <= 4  # a quarter of 40, to half of the largest group
+
+
+def test_a_file_whose_splits_tear_groups_apart_is_named(tmp_path, caplog):
+    for name in "abcd":
+        (tmp_path / f"{name}.png").touch()
+    text = "ref,path,score,split\n1,a.png,1,train\n1,b.png,2,val\n2,c.png,3,val\n3,d.png,4,train\n"
+    read_score_table(written(tmp_path, text))
+    assert "puts images of one group into several splits, 1 time:" in caplog.text
+
+
+def test_pyiqas_full_reference_tables_are_read(tmp_path):
+    (tmp_path / "meta_info").mkdir()
+    images = tmp_path / "kadid10k/images"
+    images.mkdir(parents=True)
+    lines = ["ref_name,dist_name,mos"]
+    for number in range(20):
+        (images / f"I{number}.png").touch()
+        lines.append(f"I{number // 4}_ref.png,I{number}.png,{1 + number / 5}")
+    (tmp_path / "meta_info/meta_info_KADID10kDataset.csv").write_text("\n".join(lines))
+    table = find_score_table("kadid10k", data_root=tmp_path)
+    assert table.paths[1] == images / "I1.png" and table.targets[5] == pytest.approx(0.25)
+    assert len({*table.groups}) == 5 and len(table.rows("val")) == 4

@@ -86,6 +86,7 @@ def test_of_several_files_the_later_wins(file: Path, tmp_path: Path, told: Any) 
         ("- 3", "must be a mapping"),
         ("a: [", "is not usable YAML"),
         ("no_exif: 1", "no_exif in .* must be true or false"),
+        ("scales: []", r"must be a list of values; got \[\]"),
     ],
 )
 def test_mistakes(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

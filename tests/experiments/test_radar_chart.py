@@ -13,24 +13,24 @@ from PIL import Image
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.experiments.radar_drawing import FEEL, LOOK, charts_of, radar_figure
-from clipiqa_pyiqa.experiments.scores import Scores
+from clipiqa_pyiqa.experiments.scores import ImageScores
 
 
 @pytest.fixture
-def scores(tmp_path: Path) -> Scores:
+def scores(tmp_path: Path) -> ImageScores:
     """Two images with all of the paper's attributes, at random."""
     paths = [str(save_grey(tmp_path / name, 90)) for name in ("a.png", "b.png")]
     values = np.random.default_rng(0).random((2, 12))
-    return Scores(pd.DataFrame(values, pd.Index(paths, name="path"), [*LOOK, *FEEL]), (*LOOK, *FEEL), {}, {})
+    return ImageScores(pd.DataFrame(values, pd.Index(paths, name="path"), [*LOOK, *FEEL]), (*LOOK, *FEEL), {}, {})
 
 
 class TestCharts:
-    def test_the_papers_two_or_one(self, scores: Scores) -> None:
+    def test_the_papers_two_or_one(self, scores: ImageScores) -> None:
         assert charts_of(scores) == {"look": list(LOOK), "feel": list(FEEL)}
-        mixed = Scores(scores.frame[["happy", "quality", "new"]], ("happy", "quality", "new"), {}, {})
+        mixed = ImageScores(scores.frame[["happy", "quality", "new"]], ("happy", "quality", "new"), {}, {})
         assert charts_of(mixed) == {"": ["happy", "quality", "new"]}
 
-    def test_the_figures_lines_are_the_scores(self, scores: Scores) -> None:
+    def test_the_figures_lines_are_the_scores(self, scores: ImageScores) -> None:
         look, feel = [axes for axes in radar_figure(scores).findobj() if getattr(axes, "name", "") == "polar"]
         for axes, questions in ((look, LOOK), (feel, FEEL)):
             for line, (_, row) in zip(axes.lines, scores.frame[list(questions)].iterrows(), strict=True):

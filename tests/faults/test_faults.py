@@ -17,7 +17,7 @@ from forked import Forked, Job
 from metrics import FakeMetric
 from PIL import Image
 from safetensors.torch import save_file
-from test_damaged_files import trials
+from test_damaged_files import mutated, trials
 
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
@@ -119,12 +119,6 @@ def test_a_full_disk_loses_no_finished_row(forked: Forked, folder: Path, suffix:
     assert full
 
 
-def damaged(content: bytes, generator: random.Random) -> bytes:
-    """One to sixteen bytes in one place replaced, or the end cut off."""
-    start, many = generator.randrange(len(content)), generator.choice((0, 1, 1, 4, 16))
-    return content[:start] + (generator.randbytes(many) + content[start + many :] if many else b"")
-
-
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_damaged_results_are_refused(tmp_path: Path, suffix: str, times: int) -> None:
     path = tmp_path / f"scores.{suffix}"
@@ -145,7 +139,7 @@ def test_a_damaged_journal_is_refused_or_repaired(tmp_path: Path, suffix: str, t
             for row in rows[:30]:
                 writer.write(row)
             raise KeyboardInterrupt
-        output.journal.write_bytes(damaged(output.journal.read_bytes(), generator))
+        output.journal.write_bytes(mutated(output.journal.read_bytes(), generator))
         try:
             with open_results(Output(path, format_of(path), resume=True), HEADER) as writer:
                 for row in rows:
@@ -199,7 +193,7 @@ def test_damaged_feature_stores_never_give_other_features(
     for _ in range(25 * times):
         for each in store.folder.iterdir():
             each.unlink()
-        file.write_bytes(damaged(content, generator))
+        file.write_bytes(mutated(content, generator))
         metric = FakeMetric()
         try:
             found = FeatureStore(metric, tmp_path / "store").features(paths, views)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from forked import Forked
 from PIL import Image
-from safetensors.torch import load_file
 
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.learning.word_search import Finding, Findings
@@ -54,21 +53,6 @@ def test_of_two_runs_at_once_one_is_refused(forked: Forked, photos: Path, tmp_pa
         assert len(read_results(tmp_path / "out/scores.csv")[1]) == 4
     else:
         assert len(list((tmp_path / "out/scores").iterdir())) == 1
-
-
-def test_of_two_trainings_in_one_folder_one_is_refused(forked: Forked, tmp_path: Path) -> None:
-    """One trains; the other says who holds the folder, or that it is taken."""
-    rows = "image,mos,split\n"
-    for number in range(12):
-        Image.effect_noise((48, 40), 9 + 7 * number).convert("RGB").save(tmp_path / f"{number}.png")
-        rows += f"{number}.png,{number},{'train' if number < 8 else 'val'}\n"
-    (tmp_path / "scores.csv").write_text(rows)
-    given = ["train", "scores.csv", "--epochs", "5", "-b", "mini", "--batch-size", "4", "--features", "store"]
-    jobs = [forked.start([*given, "--seed", n, "--out", "run"], tmp_path, out=f"out{n}", err=f"err{n}") for n in (1, 2)]
-    assert sorted(job.wait() for job in jobs) == [0, 2], [job.err for job in jobs]
-    said = next(job.err for job in jobs if job.code)
-    assert any(words in said for words in ("is being written by process", "exists already", "holds a run")), said
-    assert load_file(tmp_path / "run/best.safetensors")
 
 
 def test_a_search_does_not_replace_its_input(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -83,9 +82,3 @@ def test_links_and_long_names_share_one_lock(tmp_path: Path) -> None:
 def test_a_lock_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError), locked(tmp_path / "nowhere/out"):
         pass
-
-
-def test_a_signal_ends_a_lock(tmp_path: Path) -> None:
-    with holder(tmp_path / "out") as process:
-        process.send_signal(signal.SIGINT)
-    assert os.listdir(tmp_path) == []

@@ -16,7 +16,7 @@ from pyiqa.archs.clip_model import build_model
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from clipiqa_pyiqa.family import create_member
+from clipiqa_pyiqa.family import MEMBERS
 
 MODULES = {
     "maclip": (maclip_arch, "MACLIP"),
@@ -81,7 +81,7 @@ def builders(
         ours["pretrained_model_path"] = folder / "own.pth"
         torch.save({"params": net.state_dict()} if name == "qualiclip+" else net.mlp.state_dict(), folder / "own.pth")
         ours["backbone"] = backbone or backbone_of(name)
-    return lambda: create_member(name, **ours).eval(), build
+    return lambda: MEMBERS[name](name, **ours).eval(), build
 
 
 @contextmanager

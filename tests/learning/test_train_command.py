@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
 import pytest
 import torch
 from photos import BUNDLED, distorted_photos
+from pyiqa.metrics import correlation_coefficient
 from safetensors import safe_open
 
 import clipiqa_pyiqa
@@ -15,6 +17,7 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli import train as train_command
 from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.stats.correlation import srocc
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,9 @@ def test_from_csv_to_a_loaded_metric(table, tmp_path, store, photos, capsys):
     out = tmp_path / "run"
     assert train(table, out, store, "--prompts", "sharpness") == 0
     printed = capsys.readouterr().out
-    assert re.search(r"validation images: SROCC \S+, PLCC -?\d\.\d{4}, KRCC", printed) and "log.csv" in printed
+    for line in ("before training", "best epoch"):
+        assert re.search(rf"{line}, 2 validation images: SROCC \S+, PLCC -?\d\.\d{{4}}, KRCC", printed)
+    assert "log.csv" in printed
     metric = eval(printed.strip().splitlines()[-1], {"pyiqa": pyiqa})
     assert isinstance(metric.net, CLIPIQA) and "from best.safetensors" in repr(metric.net)
     assert metric.net.prompts[0].positive == "Sharp photo."
@@ -81,6 +86,30 @@ def test_function_with_crops_and_test_split(photos, tmp_path, store):
     result = clipiqa_pyiqa.train(table, tmp_path / "run", features=store, pos_embedding=False, device="cpu", **options)
     assert (list(result.scores), result.best.name, result.recipe.crop) == (["val", "test"], "best.safetensors", 32)
     assert "from best.safetensors" in repr(result.metric)
+
+
+def test_scores_before_training_are_those_of_the_words(photos, tmp_path, store, metric):
+    splits = ["train"] * 4 + ["test"] * 5
+    rows = [
+        (path, index % 5, "val" if index < 2 else split)
+        for index, (path, split) in enumerate(zip(photos, splits, strict=True))
+    ]
+    options = {"epochs": 1, "batch_size": 2, "backbone": "mini", "prompts": "sharpness"}
+    table = write(tmp_path, "path,mos,split", rows)
+    result = clipiqa_pyiqa.train(table, tmp_path / "run", features=store, device="cpu", **options)
+    x = torch.stack([read_image(path).pixels for path in photos[4:]]) / 255
+    with torch.no_grad():
+        scores = metric(x, "sharpness")[:, 0].numpy()
+    assert result.before["test"]["srocc"] == pytest.approx(srocc(scores, [row[1] for row in rows[4:]]))
+
+
+def test_an_epoch_without_a_validation_srocc_is_not_the_best_for_ever(table, tmp_path, store, monkeypatch, capsys):
+    found = iter([math.nan, math.nan, 0.2, math.nan, 0.1])  # before training, then four epochs
+    monkeypatch.setattr(correlation_coefficient, "calculate_srcc", lambda *pair: next(found))
+    result = clipiqa_pyiqa.train(
+        table, tmp_path / "run", features=store, device="cpu", backbone="mini", epochs=4, batch_size=4
+    )
+    assert result.scores["val"]["srocc"] == 0.2 and content(result.best)[1]["epoch"] == "2"
 
 
 def test_killed_between_epochs_goes_on_to_the_same_result(table, tmp_path, store):

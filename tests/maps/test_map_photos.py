@@ -169,7 +169,6 @@ def test_the_command_writes_pictures_numbers_and_a_page(
         ),
         (["-p", "sharp"], "unknown prompt pair 'sharp'"),
         (["--html"], "html needs a folder"),
-        (["--max-side", "8"], "--max-side must be at least 32"),
         (["--learned-prompts", "clipiqa+", "-p", "quality"], "--learned-prompts excludes"),
     ],
 )

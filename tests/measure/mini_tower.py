@@ -1,4 +1,4 @@
-"""mini's tower beside RN50's, in CPU seconds of one thread; the figures of docs/performance.md.
+"""mini's tower beside RN50's, in CPU seconds of one thread.
 
 python tests/measure/mini_tower.py [--rounds 4]
 """

@@ -19,8 +19,7 @@ from standin import Brightness
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.experiments.experiment import file_names
-from clipiqa_pyiqa.experiments.scores import score_images
-from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank_sheet, ranking
+from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank, rank_sheet, ranking
 
 pytestmark = pytest.mark.quick
 
@@ -34,7 +33,7 @@ def greys(tmp_path: Path) -> list[Path]:
 class TestScores:
     def test_every_question_in_one_pass_each_file_once(self, greys: list[Path]) -> None:
         metric = Brightness()
-        scores = score_images(metric, [*greys, greys[0]], ["happy", ("Crisp photo.", "Hazy photo.")])
+        scores = rank(metric, [*greys, greys[0]], ["happy", ("Crisp photo.", "Hazy photo.")])
         assert sum(batch[0] for batch in metric.batches) == 5
         assert scores.questions == ("happy", "Crisp photo.|Hazy photo.")
         np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
@@ -49,18 +48,18 @@ class TestScores:
     )
     def test_another_metric_answers_no_questions(self, metric: Any, message: str, greys: list[Path]) -> None:
         with pytest.raises(CLIPIQAError, match=message):
-            score_images(metric, greys)
+            rank(metric, greys)
 
 
 class TestRanking:
     def test_order_and_ties(self, greys: list[Path]) -> None:
         twin = save_grey(greys[0].with_name("5.png"), 102)
-        order = ranking(score_images(Brightness(), [*greys, twin], ["brightness", "happy"]), "brightness")
+        order = ranking(rank(Brightness(), [*greys, twin], ["brightness", "happy"]), "brightness")
         assert [Path(path).stem for path in order.index] == ["2", "4", "0", "5", "3", "1"]
         assert list(order["rank"]) == [1, 2, 3, 3, 5, 6]
 
     def test_no_image_is_among_both(self, greys: list[Path]) -> None:
-        best, worst = best_and_worst(score_images(Brightness(), greys, "brightness"), "brightness", 10)
+        best, worst = best_and_worst(rank(Brightness(), greys, "brightness"), "brightness", 10)
         assert [Path(path).stem for path in best.index] == ["2", "4", "0"]
         assert [Path(path).stem for path in worst.index] == ["1", "3"]
 
@@ -69,7 +68,7 @@ class TestRanking:
         exif[274] = 6  # to be shown turned by 90 degrees
         Image.new("RGB", (200, 50), "red").save(tmp_path / "a.jpg", exif=exif)
         for options, shape in (({}, (50, 200)), ({"apply_exif": False}, (200, 50))):
-            sheet = np.asarray(rank_sheet(score_images(Brightness(), [tmp_path / "a.jpg"], **options), "quality", 1))
+            sheet = np.asarray(rank_sheet(rank(Brightness(), [tmp_path / "a.jpg"], **options), "quality", 1))
             red = np.argwhere((sheet[..., 0] > 200) & (sheet[..., 1] < 50))
             height, width = np.ptp(red, axis=0) + 1
             assert (width, height) == pytest.approx(shape, abs=3)
@@ -164,17 +163,6 @@ class TestCommand:
         command = ["rank", str(greys[0].parent), "--out", str(tmp_path / "out"), "--page", str(tmp_path / "page")]
         assert main(command) == 0 == main([*command, "--resume"])
         assert metrics[0].batches and not metrics[1].batches
-
-    def test_cells_of_the_sheet_have_one_height(self, tmp_path: Path) -> None:
-        sizes = [(200, 60), (60, 200), (200, 90), (90, 200)]
-        photos = [tmp_path / f"{n}.png" for n in range(4)]
-        for path, size in zip(photos, sizes, strict=True):
-            Image.new("RGB", size, (40, 40, 40)).save(path)
-        sheet = np.asarray(rank_sheet(score_images(Brightness(), photos), "quality", 2))
-        is_paper = (sheet == 255).all(2)
-        cells = np.flatnonzero(np.diff((~is_paper[:, 20]).astype(int)))  # down the first column: its cells' edges
-        heights = [height for height in np.diff(cells)[::2] if height > 60]
-        assert heights == [256, 256]
 
     @pytest.mark.parametrize(
         ("more", "message"),

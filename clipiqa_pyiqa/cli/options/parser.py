@@ -22,8 +22,8 @@ from ...errors.arguments import check_bounds, check_path, documentation
 from ...files.names import plain_lines
 from .terminal import FLAGS
 
-FILES = {"FILE", "PATH", "PHOTO", "IMAGE", "CSV", "BASE", "NEW", "LIST", "DATA", "VOTES"}  # words for files in the help
-FOLDERS = {"DIR", "FOLDER", "LOW", "HIGH"}
+_FILES = {"FILE", "PATH", "PHOTO", "IMAGE", "CSV", "BASE", "NEW", "LIST", "DATA", "VOTES"}  # words of paths in the help
+_FOLDERS = {"DIR", "FOLDER", "LOW", "HIGH"}
 _NOT_IN_A_FILE = ("resume", "overwrite", "config_file")
 _CONFIG = "a YAML file of options (such as max_side: 512), or a shipped file, such as fig1; the command line wins"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
@@ -102,7 +102,7 @@ class Parser(argparse.ArgumentParser):
         super().error(plain_lines(message, 500))
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        if words_of(action) & (FILES | FOLDERS):
+        if set(re.split(r"\W", str(action.metavar))) & (_FILES | _FOLDERS):
             arg_string = os.path.expanduser(arg_string)
         if action.type is Path:
             check_path(action.dest, arg_string)
@@ -112,14 +112,6 @@ class Parser(argparse.ArgumentParser):
         if action.type is float and not abs(value) <= 1e9:  # also refuses NaN
             raise OptionError(f"{action.dest} must be a number of at most ±1,000,000,000; got {arg_string!r}.")
         return value
-
-    def complete_paths(self) -> None:
-        """Let shells complete the names of files and folders."""
-        import shtab
-
-        for action in self._actions:
-            if words := words_of(action) & (FILES | FOLDERS):
-                action.complete = shtab.FILE if words & FILES else shtab.DIRECTORY  # type: ignore[attr-defined]
 
     def take_defaults(self, files: Sequence[str]) -> None:
         """Make the values in YAML files the defaults; a later file wins."""
@@ -144,11 +136,6 @@ class Parser(argparse.ArgumentParser):
             return self._get_values(option, texts)
         except (ValueError, argparse.ArgumentError) as error:
             raise ConfigError(f"{what}: {error}") from error
-
-
-def words_of(action: argparse.Action) -> set[str]:
-    """Return an option's METAVARs, such as FILE."""
-    return set(re.split(r"\W", str(action.metavar)))
 
 
 def call(function: Callable[..., int], given: argparse.Namespace) -> int:

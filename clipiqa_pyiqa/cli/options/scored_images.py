@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scored:
+class OpinionOptions:
     """Scores.
 
     Args:
@@ -27,6 +27,7 @@ class Scored:
         lower_better: low scores are good; --no-lower-better: high scores are good, though the column is called dmos
         val_fraction: share of images to hold out if there is no split column; default: 0.2
         skip_missing: leave out missing images
+        group (COLUMN): column of groups that splits and folds keep together; default: a column of references
     """
 
     root: str | None = None
@@ -36,6 +37,7 @@ class Scored:
     lower_better: bool | None = None
     val_fraction: float | None = None
     skip_missing: bool = False
+    group: str | None = None
 
     def table(self, scores: str, seed: int, **more: Any) -> ScoreTable:
         from ...datasets.score_table import find_score_table
@@ -47,6 +49,7 @@ class Scored:
             "score_range": self.range,
             "lower_better": self.lower_better,
             "val_fraction": self.val_fraction,
+            "group": self.group,
             "columns": self.columns and (*self.columns, None)[:3],
         }
         options = {**more, **{name: value for name, value in given.items() if value is not None}}
@@ -71,6 +74,5 @@ class Store(Machine):
 
 
 def creation(name: str, network: Mapping[str, Any], **options: Any) -> str:
-    """Return the Python line that builds a metric."""
     options |= {option: network[option] for option in Model.__dataclass_fields__ if network.get(option) is not None}
     return f"pyiqa.create_metric({', '.join([repr(name), *(f'{key}={value!r}' for key, value in options.items())])})"

@@ -26,7 +26,6 @@ class _Lines(logging.Handler):
 
 @contextlib.contextmanager
 def speaking(command: str, quiet: bool) -> Iterator[None]:
-    """Print messages and the log with the command's name."""
     handler, logger, before = _Lines(), logging.getLogger("clipiqa_pyiqa"), {**_speaker}
     _speaker.update(command=command, quiet=quiet)
     logger.addHandler(handler)
@@ -79,7 +78,6 @@ def tell(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line, unless ``--quiet`` is given."""
     if not _speaker["quiet"]:
         tell(text)
 
@@ -146,8 +144,6 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Raise :class:`Terminated` at SIGTERM."""
-
     def interrupt(*_: Any) -> None:
         raise Terminated
 
@@ -160,7 +156,6 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def on_interrupt(hint: str) -> Iterator[None]:
-    """Add a hint to an interrupt's message."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -169,7 +164,6 @@ def on_interrupt(hint: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stored(out: object) -> Iterator[None]:
-    """At the end, say where the results are; at an interrupt, say how to continue."""
     with on_interrupt(f"--out {out} --resume continues from here" if out else "without --out, no result was kept"):
         yield
     if out:

@@ -17,7 +17,7 @@ Place = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
-class Pictures:
+class MethodImages:
     """The images of several methods, matched by name.
 
     Attributes:
@@ -25,7 +25,7 @@ class Pictures:
         references: Image -> reference.
         test_sets: Test set -> images; a single test set is called ``''``.
         left_out: Sentences on images that are left out.
-        weights: Image -> weight in means; empty for equal weights.
+        weights: Image -> weight in means; empty if equal.
     """
 
     files: pandas.DataFrame
@@ -61,7 +61,7 @@ def match_pictures(
     by_folder: bool = True,
     removed: str = "",
     average: str | Mapping[str, float] = "images",
-) -> Pictures:
+) -> MethodImages:
     """Return the images of several methods, matched by name; options as in ``table`` and ``Protocol``."""
     named = {method: pandas.Series(_without(removed, named_images(place))) for method, place in methods.items()}
     files = pandas.concat(named, axis=1, sort=False)  # a row per image that any method has
@@ -84,7 +84,7 @@ def match_pictures(
     if extra := [name for name in references if name not in files.index]:
         left_out.append(f"no method has {few(extra)}, which the reference has")
     folders = {name: name.partition("/")[0] if "/" in name else "" for name in shared.index}
-    return Pictures(
+    return MethodImages(
         shared[list(methods)],
         {name: references[name] for name in shared.index} if references else {},
         _test_sets(folders, by_folder and average == "images"),

@@ -147,7 +147,6 @@ def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
 
 
 def evaluate(formula: str, values: Mapping[str, float]) -> float:
-    """Return the value of a formula, or NaN if it is undefined."""
     try:
         if len(formula) > _LONGEST:
             raise SyntaxError(f"it has more than {_LONGEST} characters")

@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import pandas
-import torch
 
 from ...datasets.specification import CompareError
 from ...errors import counted, nearest
-from ...sources.naming import few
-from .matching import Pictures
 from .table_metrics import TableMetric, parse_names
 from .values import MethodScores
-from .views import WHOLE, View, has_alpha, sides
+from .views import View
 
 Scores = TypeVar("Scores", bound=MethodScores)
 _NOTHING = ("", "-", "–", "—", "n/a", "nan")
@@ -45,18 +42,15 @@ _WEIGHTS = ("backbone", "clip_weights", "pretrained_model_path")  # options that
 _COLUMNS = ["test_set", "method", "metric", "change", "value", "units", "verdict", "reason"]
 
 
-def read_expected(
-    given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], pictures: Pictures
-) -> pandas.DataFrame:
+def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pandas.DataFrame:
     """Return published numbers as texts: columns ``test_set``, ``method``, ``metric``, ``published``.
 
     Args:
-        given: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
-            ``test_set``), and texts such as ``'ours: psnr=27.92 ssim=0.7835'``.
-        pictures: The images over which numbers of images are averaged.
+        given: CSV files (a row per method; a column per metric, optionally ``test_set``), and texts such as
+            ``'ours: psnr=27.92 ssim=0.7835'``.
 
     Raises:
-        CompareError: A file cannot be read, lacks an image, or a value is not a number.
+        CompareError: A file cannot be read, or a value is not a number.
     """
     tables = []
     for each in [given] if isinstance(given, str | os.PathLike) else given:
@@ -64,8 +58,6 @@ def read_expected(
         row = dict(pair.split("=", 1) for pair in line[2].split()) if line else {}
         rows = pandas.DataFrame([{"method": line[1], **row}]) if line else _read_csv(Path(each).expanduser())
         rows = rows.apply(lambda column: column.str.strip())
-        if "image" in rows:
-            rows = _means(rows, pictures)
         rows["test_set"] = rows.get("test_set", "")
         cells = rows.set_index(["test_set", "method"]).rename_axis("metric", axis="columns")
         tables.append(cells.stack(future_stack=True).astype(str).rename("published").reset_index())
@@ -115,32 +107,17 @@ def _read_csv(path: Path) -> pandas.DataFrame:
             "'METHOD: LABEL=NUMBER …'."
         ) from error
     rows.columns = rows.columns.str.strip()
-    return rows if {"method", "image"} & {*rows} else rows.rename(columns={rows.columns[0]: "method"})
-
-
-def _means(rows: pandas.DataFrame, pictures: Pictures) -> pandas.DataFrame:
-    """Return the means of the numbers of images, over the images of the table."""
-    images, only_method = pictures.files.index, "".join(pictures.files)
-    rows.index = rows.pop("image").map(lambda name: os.path.splitext(name)[0])
-    if lacking := [name for name in images if name not in rows.index]:
-        raise CompareError(f"there are no published numbers of {few(lacking)}: leave these images out of the table.")
-
-    def mean(column: pandas.Series) -> str:  # 'nan' for a column of hashes
-        numbers, digits = pandas.to_numeric(column, errors="coerce"), column.str.partition(".")[2].str.len().max()
-        return f"{numbers.mean(skipna=False):.{digits}f}"
-
-    rows = rows.loc[images].assign(method=rows.get("method", only_method))
-    return rows.groupby("method", sort=False).agg(mean).reset_index()
+    return rows if "method" in rows else rows.rename(columns={rows.columns[0]: "method"})
 
 
 def explain(
-    found: MethodScores, metrics: Sequence[TableMetric], score: Callable[[Sequence[TableMetric], bool], MethodScores]
+    found: MethodScores, metrics: Sequence[TableMetric], score: Callable[[Sequence[TableMetric]], MethodScores]
 ) -> pandas.DataFrame:
     """Return a trial of every change to the metrics whose published numbers differ.
 
     Args:
         found: Scores with published numbers.
-        score: Function that scores the images with given metrics; True drops alpha (transparency).
+        score: Function that scores the images with given metrics.
 
     Returns:
         Columns ``test_set``, ``method``, ``metric``, ``change``, ``value``, ``units`` (above the published number),
@@ -148,8 +125,6 @@ def explain(
     """
     assert found.expected is not None
     wrong = found.expected[~found.expected["agrees"]]
-    is_transparent = any(map(has_alpha, found.pictures.inputs))
-    sizes = sides(found.pictures.inputs)
     trials = [wrong.iloc[:0].assign(change="", value=math.nan, reason="")]
     for metric in metrics:
         label = metric.spec.label
@@ -157,14 +132,12 @@ def explain(
         if cells.empty or metric.spec.of_sets:
             continue
         metric = replace(metric, built=found.built[label])
-        no_alpha = metric if is_transparent else replace(metric, built="no image has transparency")
-        for drop_alpha, changes in ((False, _changes(metric, sizes)), (True, [("alpha dropped", no_alpha)])):
-            asked = {name: replace(m, spec=replace(m.spec, label=f"{label} ({name})")) for name, m in changes}
-            other = score([*asked.values()], drop_alpha)  # reads each image once for all changes
-            for change, each in asked.items():
-                means = [other.mean(cell.test_set, each.spec.label, cell.method) for cell in cells.itertuples()]
-                reason = other.columns[each.spec.label].error
-                trials.append(cells.assign(change=change, value=means, reason=reason))
+        asked = {name: replace(m, spec=replace(m.spec, label=f"{label} ({name})")) for name, m in _changes(metric)}
+        other = score([*asked.values()])  # reads each image once for all changes
+        for change, each in asked.items():
+            means = [other.mean(cell.test_set, each.spec.label, cell.method) for cell in cells.itertuples()]
+            reason = other.columns[each.spec.label].error
+            trials.append(cells.assign(change=change, value=means, reason=reason))
     tried = add_units(pandas.concat(trials), "value")
     tried["verdict"] = tried["agrees"].map({True: "fits", False: "refuted"}).mask(tried["value"].isna(), "not tried")
     return tried[_COLUMNS]
@@ -182,7 +155,7 @@ def summarize(explained: pandas.DataFrame) -> list[str]:
     return lines
 
 
-def _changes(metric: TableMetric, sizes: set[int]) -> Iterator[tuple[str, TableMetric]]:
+def _changes(metric: TableMetric) -> Iterator[tuple[str, TableMetric]]:
     spec, view = metric.spec, metric.view
     kept = {key: value for key, value in spec.options.items() if key in _WEIGHTS}
     for variants in map(parse_names, _VARIANTS):
@@ -195,8 +168,4 @@ def _changes(metric: TableMetric, sizes: set[int]) -> Iterator[tuple[str, TableM
         views += [View(square=512), View(center=224), View(center=512)]
     for each in views:
         if each != view:
-            is_same = sizes in ({each.square}, {each.center})  # a CLIP's scores depend on the batch in the last digits
-            same = View(center=512) if getattr(metric.built, "net", None) else WHOLE
-            yield each.words, replace(metric, view=same if is_same else each)
-    half = replace(metric, view=replace(view, autocast=True))
-    yield "fp16 (autocast)", half if torch.cuda.is_available() else replace(metric, built="there is no CUDA here")
+            yield each.words, replace(metric, view=each)

@@ -11,7 +11,7 @@ import pandas
 from ...errors import counted
 from ...files.locking import locked
 from ...files.writing import write_text
-from ...prompts.provenance import in_words
+from ...prompts.provenance import as_texts
 from ...report.table import Cell, Column, Mark, Table, csv_table, latex, number, p_value, signed
 from ...stats.paired_means import FEW, FEWEST
 from ..differences import SIGNIFICANT
@@ -23,12 +23,12 @@ from .values import MethodScores, shown
 
 _MARKS = "* best of its column, ° second best; in the differences, * marks an improvement and ▼ a decline"
 _MEANS = (
-    "{} over the images of a test set; an image on which a metric failed is left out of "
+    "Mean ± standard deviation over the images of a test set; an image on which a metric failed is left out of "
     "every method. The best is bold, the second best underlined; ↑ higher and ↓ lower is better."
 )
 _DIFFERENCES = (
     "Differences are image by image, with a 95 % interval (Student's t, widened for skewed differences) and p "
-    "corrected by Holm's rule for all differences; “p ≤” means that p cannot be lower with so few images. Where p < "
+    "corrected by Holm's rule for all differences. Where p < "
     f"{SIGNIFICANT}, bold marks an improvement and ▼ a decline. Fewer than {FEWEST} images cannot show a difference; "
     f"with fewer than {FEW}, skewed differences are less certain."
 )
@@ -66,11 +66,11 @@ class MethodTable(MethodScores):
             lines = [r"\begin{itemize}", *(rf"\item {latex(line)}" for line in lines), r"\end{itemize}"]
         return "".join(f"{line}\n" for line in lines)
 
-    def save(self, folder: str | os.PathLike[str], *, report: bool = True, overwrite: bool = False) -> None:
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the tables, ``images.csv`` (every score), ``expect.csv``, ``explain.csv`` and ``report.html``.
 
         Args:
-            folder, report, overwrite: As for :meth:`~clipiqa_pyiqa.comparison.results.Comparison.save`.
+            folder, overwrite: As for :meth:`~clipiqa_pyiqa.comparison.results.Comparison.save`.
 
         Raises:
             OutputError: A file cannot be written, or exists.
@@ -83,16 +83,14 @@ class MethodTable(MethodScores):
             for name, frame in {"expect.csv": self.expected, "explain.csv": self.explained}.items():
                 if frame is not None:
                     write_text(folder / name, csv_table(frame))
-            if report:
-                write_text(folder / "report.html", report_page(self, _tables(self), self.describe().splitlines()))
+            write_text(folder / "report.html", report_page(self, _tables(self), self.describe().splitlines()))
 
 
 def _tables(found: MethodScores) -> list[Table]:
     pictures = sum(map(len, found.pictures.test_sets.values()))
     title = f"{counted(len(found.methods), 'method')} on {counted(pictures, 'image')}"
     keys = [(test_set, label) for test_set in found.test_sets for label in found.labels]
-    means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
-    tables = [_table(found, title, keys, found.methods, _mean, [means, *found.notes], _reasons(found))]
+    tables = [_table(found, title, keys, found.methods, _mean, [_MEANS, *found.notes], _reasons(found))]
     differs = found.cells["difference"].notna().groupby(level=["test_set", "metric"]).any()
     if differs.any():
         others = [method for method in found.methods if method != found.baseline]
@@ -120,7 +118,7 @@ def _table(
 
 def _mean(found: MethodScores, label: str, value: pandas.Series) -> Cell:
     digits = found.digits(label)
-    detail = "" if math.isnan(value["sd"]) or not found.sd else f"± {number(value['sd'], digits)}"
+    detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
     return Cell(shown(value["mean"], digits), detail, value["mean"], _RANKS[value["rank"]])
 
 
@@ -130,9 +128,8 @@ def _difference(found: MethodScores, label: str, value: pandas.Series) -> Cell:
         return Cell("–")
     detail = ""
     if not math.isnan(value["p"]):
-        is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n images
         interval = f"[{number(value['low'], digits)}, {number(value['high'], digits)}]"
-        detail = f"{interval} {p_value(value['p Holm'], is_lowest)}"
+        detail = f"{interval} {p_value(value['p Holm'])}"
     is_better = (apart < 0) == found.lower_better(label)
     mark: Mark = ("gain" if is_better else "loss") if value["significant"] else ""
     return Cell(signed(apart, digits), detail, apart, mark)
@@ -158,7 +155,7 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
         columns,
         tuple(rows),
         left_out=after,
-        before=(text, "Numbers of single images are averaged first."),
+        before=(text,),
     )
 
 
@@ -176,7 +173,7 @@ def _reasons(found: MethodScores) -> dict[str, str]:
 
 def _describe(found: MethodScores, label: str) -> str:
     provenance = found.columns[label].provenance
-    words = in_words(provenance)
+    words = as_texts(provenance)
     view = "" if label in found.sets else words.pop("seen", "whole images")
     if "scores" in provenance:
         (record, *_) = provenance["scores"].values()

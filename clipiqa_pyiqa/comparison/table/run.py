@@ -61,7 +61,6 @@ def table(
     overwrite: bool = False,
     trust_weights: bool = False,
     strict: bool = False,
-    sd: bool = True,
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> MethodTable:
@@ -76,7 +75,7 @@ def table(
         baseline: Method to compare other methods with; by default the first.
         protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
         values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
-        crop_border: Pixels cut off each side before full-reference metrics; by default the protocol's number, or 0.
+        crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
         expect: Published numbers; see :func:`~.published.read_expected`.
         explain: Try changes that may explain differences from published numbers.
         lock: Lock file to write, with everything that the numbers depend on.
@@ -86,7 +85,6 @@ def table(
         out: Folder for scores; None stores nothing.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
         overwrite: Delete the scores in ``out`` first.
-        sd: Show standard deviations beside the means.
         seed, trust_weights, strict, progress, settings: As for ``compare``.
 
     Returns:
@@ -115,9 +113,11 @@ def table(
     needing = [each.spec.label for each in wanted if each.needs_reference]
     if needing and reference is None:
         raise CompareError(f"{', '.join(needing)} needs reference images: name their folder in `reference`.")
-    first = baseline or next(iter(folders))
-    if first not in folders:
-        raise CompareError(f"the baseline {first!r} is not one of the methods: choose one of {', '.join(folders)}.")
+    baseline_name = baseline or next(iter(folders))
+    if baseline_name not in folders:
+        raise CompareError(
+            f"the baseline {baseline_name!r} is not one of the methods: choose one of {', '.join(folders)}."
+        )
     if unknown := [name for name in inputs if name not in chosen.values]:
         raise CompareError(f"the protocol's formula has no value {unknown[0]!r}.")
     check_weights([each.spec for each in wanted], trust_weights)
@@ -134,10 +134,10 @@ def table(
     folder = None
     if out is not None:
         folder = check_result_folder(out, WRITTEN, pictures.inputs, overwrite=overwrite, resume=resume)
-    published = None if expect is None else read_expected(expect, pictures)
+    published = None if expect is None else read_expected(expect)
     with contextlib.nullcontext() if folder is None else hold_lock(folder):
         store = open_store(folder and folder / "parts" / "methods", overwrite)
-        score = partial(score_pictures, pictures, first, store, options, report, chosen.unequal)
+        score = partial(score_pictures, pictures, baseline_name, store, options, report, chosen.unequal)
         found = score(wanted, strict=strict)
         if chosen.per_picture:
             rows = found.scores[found.of_images].to_dict("records")
@@ -149,7 +149,7 @@ def table(
             *found.notes,
         ]
         known = {**run_settings(options), **(settings or {})}
-        found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes, sd=sd)
+        found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes)
         if published is not None:
             found = with_published(found, published)
         if explain:

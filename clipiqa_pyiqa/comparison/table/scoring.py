@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas
-from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
 
 from ...errors import ImageError
 from ...files.names import printable
@@ -30,26 +28,25 @@ from ...scoring.metrics import BuiltMetric, MetricSet, build_or_explain, describ
 from ...scoring.stored import Progress, ScoreStore, StoredScore, key_of, score_missing
 from ..compare import stored_scores
 from ..data_set_results import MetricResult
-from .matching import Pictures
+from .matching import MethodImages
 from .results import MethodTable
 from .table_metrics import TableMetric
-from .views import fit_sizes, has_alpha, with_view
+from .views import fit_sizes, with_view
 
 _REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' images
 
 
 def score_pictures(
-    pictures: Pictures,
+    pictures: MethodImages,
     baseline: str,
     store: ScoreStore,
     options: Options,
     progress: Progress,
     unequal: str,
     metrics: Sequence[TableMetric],
-    drop_alpha: bool = False,
     strict: bool = False,
 ) -> MethodTable:
-    """Return the scores of every image and set; ``drop_alpha`` ignores transparency."""
+    """Return the scores of every image and set."""
     specs, built, seeing = [each.spec for each in metrics], {}, {}
     for each in metrics:
         metric = each.built or build_or_explain(each.spec, options.device, options.seed, strict)
@@ -62,7 +59,7 @@ def score_pictures(
         for method, path in pictures.files.loc[name].items()
     ]
     reads_references = bool(pictures.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
-    reader = _Reader(pictures.references if reads_references else {}, unequal, drop_alpha)
+    reader = _Reader(pictures.references if reads_references else {}, unequal)
     items = [_Item(row["path"], row["image"], reader) for row in rows]
     of_images = MetricSet([metric for metric in ready if not metric.spec.of_sets])
     keys, unread = score_missing("methods", items, of_images, store, options, progress)
@@ -89,10 +86,9 @@ def score_pictures(
 class _Reader:
     """Reads images with their references, of which the last ones are kept for the other methods' images."""
 
-    def __init__(self, references: Mapping[str, str], unequal: str, drop_alpha: bool) -> None:
-        self.references, self.unequal, self.drop_alpha = references, unequal, drop_alpha
-        self.reference = functools.lru_cache(_REFERENCES_KEPT)(lambda name: _read(references[name], drop_alpha))
-        self.how = hashlib.sha256(json.dumps([unequal, drop_alpha]).encode()).hexdigest()[:8]
+    def __init__(self, references: Mapping[str, str], unequal: str) -> None:
+        self.references, self.unequal = references, unequal
+        self.reference = functools.lru_cache(_REFERENCES_KEPT)(lambda name: _read(references[name]))
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ class _Item:
 
     @property
     def name(self) -> str:
-        return printable(" ".join([self.reader.how, *map(os.path.abspath, reversed(self.files))]))
+        return printable(" ".join([self.reader.unequal or "whole", *map(os.path.abspath, reversed(self.files))]))
 
     def stamp(self) -> str | None:
         stamps = [FileSource(file).stamp() for file in self.files]
@@ -118,7 +114,7 @@ class _Item:
 
     def load(self) -> ImageRecord:
         reader = self.reader
-        pixels = _read(self.path, reader.drop_alpha)
+        pixels = _read(self.path)
         if self.image not in reader.references:
             return ImageRecord.of(self.path, pixels)
         try:
@@ -132,12 +128,8 @@ class _Item:
         return ImageRecord.of(self.path, pixels, reference=theirs)
 
 
-def _read(path: str, drop_alpha: bool) -> Tensor:
-    pixels = read_image(path, min_side=1).pixels
-    if drop_alpha and has_alpha(path):
-        with Image.open(path) as image:
-            pixels = pil_to_tensor(ImageOps.exif_transpose(image).convert("RGB"))
-    return pixels
+def _read(path: str) -> Tensor:
+    return read_image(path, min_side=1).pixels
 
 
 def _sets(images: pandas.DataFrame, references: Mapping[str, str]) -> pandas.DataFrame:

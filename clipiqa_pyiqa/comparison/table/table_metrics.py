@@ -68,7 +68,6 @@ def parse_table_metrics(
 
 
 def parse_names(given: Any) -> list[MetricSpec]:
-    """Return metrics by the names of pyiqa and of this package, in any case."""
     known = {name.lower(): name for name in (*_OURS, *pyiqa_configs())}
     found = parse_specifications(given, "metric")
     names = [known.get(each.target.lower(), each.target) if isinstance(each.target, str) else "" for each in found]

@@ -17,7 +17,7 @@ from ...stats.bootstrap import holm
 from ...stats.paired_means import mean_difference
 from ..data_set_results import MetricResult
 from ..differences import SIGNIFICANT
-from .matching import Pictures
+from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
 
 _ORDER = ["test_set", "method", "metric", "better", "n", "mean", "sd", "rank", "difference", "low", "high", "p"]
@@ -38,14 +38,13 @@ class MethodScores:
         expected: Published and computed numbers, or None.
         explained: Result of :func:`~.published.explain`, or None.
         changed: Result of :func:`~.lock.compare_locks`; None without a lock.
-        sd: Whether tables show standard deviations.
     """
 
     scores: pandas.DataFrame
     sets: pandas.DataFrame
     columns: dict[str, MetricResult]
     built: Mapping[str, BuiltMetric | str]
-    pictures: Pictures
+    pictures: MethodImages
     baseline: str
     protocol: Protocol = NO_PROTOCOL
     inputs: Mapping[str, float] = field(default_factory=dict)
@@ -54,7 +53,6 @@ class MethodScores:
     expected: pandas.DataFrame | None = None
     explained: pandas.DataFrame | None = None
     changed: pandas.DataFrame | None = None
-    sd: bool = True
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -62,22 +60,18 @@ class MethodScores:
 
     @property
     def test_sets(self) -> tuple[str, ...]:
-        """The test sets; ``('',)`` if there is only one."""
         return tuple(self.pictures.test_sets)
 
     @property
     def labels(self) -> list[str]:
-        """The metrics and the protocol's score."""
         return list(dict.fromkeys([*self.columns, *filter(None, [self.protocol.score])]))
 
     @property
     def of_images(self) -> list[str]:
-        """The metrics that score single images."""
         return [label for label in self.columns if label in self.scores]
 
     @property
     def complete(self) -> bool:
-        """Whether every metric scored every image, without an error or a note."""
         lost = self.scores[self.of_images].isna().any(axis=None)
         return not lost and not any(metric.error or metric.note for metric in self.columns.values())
 
@@ -103,7 +97,6 @@ class MethodScores:
 
     @cached_property
     def cells(self) -> pandas.DataFrame:
-        """The rows of :meth:`frame`, with test set, metric and method as their index."""
         rows = []
         for test_set in self.test_sets:
             found = {label: self._summaries(test_set, label) for label in self.columns}
@@ -151,15 +144,6 @@ class MethodScores:
         p Holm, significant.
         """
         return self.cells.reset_index()[[*_ORDER, "p Holm", "significant"]]
-
-    def spread(self) -> pandas.Series:
-        """Return how much the methods differ on each image, the largest first; the index is test_set, image.
-
-        For each metric: highest minus lowest score, in standard deviations of the test set; then the mean over metrics.
-        """
-        scores = self.scores.set_index(["test_set", "image"])[self.of_images]
-        pictures = (scores / scores.groupby("test_set").transform("std", ddof=0)).groupby(level=[0, 1], sort=False)
-        return (pictures.max() - pictures.min()).mean(axis=1).sort_values(ascending=False, kind="stable")
 
     @cached_property
     def _largest(self) -> pandas.Series:

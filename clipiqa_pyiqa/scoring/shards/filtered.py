@@ -42,9 +42,9 @@ class FilteredSet:
         shards: Number of new shards.
         kept: Number of images in them.
         images: Number of all images.
-        unscored: Number of images that are left out, because they have no score.
+        unscored: Number of images left out for lack of a score.
         problems: Shard -> why its images are not copied.
-        together: Kept sample of a tar archive -> the number of its images, where it has several.
+        together: Kept sample with several images -> their number.
         notes: Sentences about results that are missing or left out.
     """
 
@@ -92,13 +92,13 @@ def filter_shards(
     Args:
         results: The folder of :func:`~clipiqa_pyiqa.score_sources`.
         into: The folder of the new shards.
-        worst, best: The number of images to keep, or a share such as ``'10%'``.
+        worst, best: How many images to keep, or a share such as ``'10%'``.
         above, below: Keep images at least as good as this score, or worse; or all but the worst share, or this share.
         drop_worst: ``'10%'`` leaves out the worst tenth.
-        column: The column to compare; None means the first score.
+        column: Column to compare; None means the first score.
         lower_better: Whether low values are good; None means as the results or the column's name says.
-        partial: Use what is there, although shards of the run have no result yet.
-        progress: Called after each result with two numbers: the results done, and all results.
+        partial: Accept a run that has not scored all shards.
+        progress: Called with the numbers of results done and of all results.
 
     Raises:
         CLIPIQAError: No condition is given, a column or results are missing, or ``into`` holds files or lies in
@@ -162,7 +162,6 @@ def filter_shards(
 
 
 def _named_values(result: ShardResult, column: str) -> pyarrow.Table:
-    """Return a result's columns ``path`` and ``value``; a missing value is NaN."""
     import pyarrow
 
     if column not in (known := result.schema.names):
@@ -176,7 +175,7 @@ def _named_values(result: ShardResult, column: str) -> pyarrow.Table:
 
 
 def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], str]:
-    """Copy the samples of the kept images into a new archive; return the names of copied members, and a problem."""
+    """Copy the kept images' samples into a new archive; return the copied members and a problem."""
     keys, written, why = {split_key(split_name(name)[1])[0] for name in kept}, set[str](), ""
     named = split_name(kept[0])[0]  # in results, the shard may have a relative path
     mode: Any = "w|" + {".gz": "gz", ".tgz": "gz", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix, "")

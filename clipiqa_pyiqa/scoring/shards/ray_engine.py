@@ -30,7 +30,7 @@ class RayEngine:
         actors: The number of processes; None means as many as fit.
         cpus_per_actor: CPUs, and threads, of each process.
         gpus_per_actor: GPUs of each process; None means 1 if the cluster has GPUs.
-        retries: How often a shard starts again after its process is lost.
+        retries: How often a shard restarts after its process is lost.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class RayEngine:
 
 
 def _score(held: dict[str, Work], shared: list[Any], shard: Shard, gpu: bool) -> Any:
-    """Return rows and the device's name, or an unreadable shard's error; ``held`` keeps the work for later shards."""
+    """Return rows and device, or an unreadable shard's error; ``held`` keeps the work."""
     if not held:
         import ray
 

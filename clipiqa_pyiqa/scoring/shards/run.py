@@ -57,7 +57,7 @@ class Job:
         path: The file of its result.
         stamp: The shard's stamp when its turn came.
         problem: Why there is no result.
-        state: What was done with the shard, as in :attr:`.summary.ShardedResult.states`.
+        state: What was done, as in :attr:`.summary.ShardedResult.states`.
     """
 
     shard: Shard
@@ -96,7 +96,7 @@ class Job:
         return lock
 
     def _is_done(self) -> bool:
-        """Return whether the result is that of the shard as it is now; if the shard is gone, its result stays."""
+        """Return whether the result is of the shard as it is; a vanished shard keeps its result."""
         try:
             found = read_shard_result(self.path)
         except ResultsError:  # missing or damaged
@@ -133,7 +133,7 @@ def score_sources(
 ) -> ShardedResult:
     """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
 
-    The same call continues an interrupted run, and scores shards again that have changed. An image that cannot be
+    The same call continues an interrupted run, and scores changed shards again. An image that cannot be
     scored gets a row with an ``error``. A shard that cannot be read gets no result; the next call tries again.
 
     Args:
@@ -142,13 +142,13 @@ def score_sources(
         prompts: Questions as for :func:`~clipiqa_pyiqa.score_paths`.
         out: The folder of results, on disk or in a store.
         part: ``'3/8'`` scores the third of eight parts, ``'slurm'`` the part of a SLURM array's task.
-        keep: Columns to add: columns of Parquet files, keys of ``.json`` sidecars, or suffixes of other sidecars.
+        keep: Columns to add: of Parquet files, keys of ``.json`` sidecars, suffixes of other sidecars.
         image_column: The image column of Parquet files; None finds the column.
         embeddings: Score stored features: ``.npy``, or lists in Parquet files.
         engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None means this process.
         overwrite: Score finished shards again.
         trust_weights, strict: As for :func:`~clipiqa_pyiqa.score_paths`.
-        progress: Called with the numbers of scored images, finished shards, and all shards of this part.
+        progress: Called with the numbers of scored images, finished shards and all shards.
         options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
     Returns:
@@ -265,7 +265,7 @@ def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int
 def _check_tables(shards: Sequence[Shard]) -> None:
     """Raise ``CLIPIQAError`` if a Parquet file lacks a column, or if files disagree on a kept column's type.
 
-    In a store, only some files are opened, because each needs a few requests.
+    In a store, only some files are opened.
     """
     import pyarrow
 
@@ -292,7 +292,6 @@ def _schema_of(shard: ParquetShard) -> pyarrow.Schema | None:
 
 
 def _note_stamps(out: str, header: Header, jobs: Sequence[Job]) -> None:
-    """Write the shards' stamps into ``run.json``, unless another process does so at this moment."""
     stamps = {job.path: job.stamp for job in jobs if job.stamp != MISSING}
     with contextlib.suppress(LockedError), contextlib.ExitStack() as lock:
         if not is_remote(out):
@@ -306,7 +305,6 @@ def _note_stamps(out: str, header: Header, jobs: Sequence[Job]) -> None:
 
 
 def result_names(shards: Sequence[Shard]) -> list[str]:
-    """Return the shards' paths in the folder that all shards share, without suffix."""
     names = [_full_path(shard) for shard in shards]
     folders = [posixpath.dirname(name) for name in names if name.startswith("/")]
     common = len(posixpath.commonpath(folders).rstrip("/")) + 1 if folders else 0
@@ -317,7 +315,6 @@ def result_names(shards: Sequence[Shard]) -> list[str]:
 
 
 def _full_path(shard: Shard) -> str:
-    """Return a file's absolute path with ``/``; an address becomes ``/SCHEME/PATH``."""
     if isinstance(shard, FilesShard) or not hasattr(shard, "kind"):
         return shard.name
     if is_remote(shard.name):
@@ -326,7 +323,6 @@ def _full_path(shard: Shard) -> str:
 
 
 def score_shard(work: Work, shard: Shard, report: Report = lambda images, shards: None) -> Rows:
-    """Return a shard's rows, with the values that ``--keep`` copies. Raises ``ShardError``."""
     if isinstance(shard, EmbeddingsShard):
         found = _feature_rows(work, shard)
     else:

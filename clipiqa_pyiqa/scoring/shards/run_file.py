@@ -19,7 +19,7 @@ class Run:
     """The shards and the way of scoring that a folder of results is for.
 
     Attributes:
-        shards: Path of a result in the folder -> the shard, and its stamp, which is None until the shard's turn.
+        shards: Path of a result -> the shard, and its stamp (None until its turn).
     """
 
     header: Header

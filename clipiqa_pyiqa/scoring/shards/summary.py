@@ -80,7 +80,7 @@ class ShardResult:
     """The metadata of a shard's result.
 
     Attributes:
-        shard: Full path or address; for loose files, their name and a hash of all names.
+        shard: Full path or address; for loose files, a name and a hash.
         stamp: The shard's stamp when it was scored.
         kind: The kind of shard.
     """
@@ -99,11 +99,11 @@ class ShardedResult:
     """A summary of results by shard.
 
     Attributes:
-        results: The results of the run that the folder is for, as its ``run.json`` says.
+        results: Results of the run in ``run.json``.
         missing: Shard without a valid result -> the reason.
         left_out: Other Parquet files in the folder.
         unread: Shard or path that this run could not read -> the reason.
-        states: What this run did with its shards, such as ``'kept'`` or ``'changed'`` -> their number.
+        states: State of this run's shards, such as ``'kept'`` -> their number.
         skipped: Suffix -> number of photos in unreadable formats.
     """
 
@@ -122,7 +122,6 @@ class ShardedResult:
 
     @property
     def of(self) -> int:
-        """Return the number of all shards."""
         return len(self.results) + len(self.missing)
 
     @property
@@ -166,7 +165,6 @@ class ShardedResult:
         return [*clauses, *([] if self.states else self.notes()), *filter(None, [skipped_note(self.skipped)])]
 
     def notes(self) -> list[str]:
-        """Return sentences about results that are missing, and about files that are left out."""
         notes = []
         if self.missing:
             shards = counted(len(self.missing), "shard")
@@ -219,7 +217,6 @@ def read_shard_result(path: str) -> ShardResult:
 
 
 def read_table(path: str, columns: Sequence[str] | None = None) -> pyarrow.Table:
-    """Return the rows of a scored shard's file. Raises ``ShardError`` if it is damaged."""
     with opened_table(path, page_checksum_verification=True) as table:
         return table.read(columns=columns)
 
@@ -244,7 +241,6 @@ def _array(values: list[Any]) -> pyarrow.Array:
 
 
 def results_in(folder: str) -> set[str]:
-    """Return the paths of Parquet files in a folder, with ``/``."""
     files = (file for file in files_below(folder, []) if file.endswith(".parquet"))
     return {file[len(folder) :].replace(os.sep, "/").lstrip("/") for file in files}
 
@@ -299,7 +295,7 @@ def merge_shards(
         out: The folder, on disk or in a store.
         path: A csv, jsonl or parquet file; None means ``OUT.parquet`` beside the folder on disk.
         overwrite: Replace an existing file.
-        partial: Merge what is there, although shards of the run have no result yet.
+        partial: Accept a run that has not scored all shards.
 
     Returns:
         A summary of the file.

@@ -1,0 +1,144 @@
+"""An alarm for training that games the metric: the optimised score rises while images do not get better."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyiqa
+import torch
+from torch import Tensor
+
+from .errors import CLIPIQAError
+from .loss import CLIPIQALoss
+from .metric import CLIPIQA
+from .prompts.pairs import NAMED_PAIRS
+from .stats.paired_means import mean_difference
+
+PROMPTS = ("quality", "sharpness", "noisiness")
+LEVEL = 0.05  # chance of a false alarm in all looks together
+
+
+@dataclass(frozen=True)
+class Look:
+    """What :class:`GamingAlarm` found.
+
+    Attributes:
+        numbers: Means over the images, for a logger.
+        sentence: The alarm, or empty.
+    """
+
+    numbers: dict[str, float]
+    sentence: str = ""
+
+
+class GamingAlarm:
+    """Alarm that compares outputs of a network in training with the outputs at its first call.
+
+    It goes off if the optimised loss got better and one of these holds: most outputs have a lower loss than any clean
+    photo; PSNR to the references fell by more than ``allow_db``; more judges got worse than better while PSNR did
+    not rise. Judges are not in the loss: other prompts, the worst place of each image, metrics of pyiqa. Changes
+    are paired tests over images: in all looks together, chance shows a change with a probability of 5 %. Pass 16
+    images or more.
+
+    Args:
+        criterion: the loss in training.
+        clean: clean photos ``(M, 3, H, W)`` of any scenes, in the criterion's ``input_range``; default the references.
+        judges: no-reference metrics of pyiqa; PIQE needs no file, NIQE is downloaded.
+        allow_db: PSNR in dB that may be lost, as perceptual losses do.
+
+    Example:
+        >>> criterion = CLIPIQALoss(backbone="mini")
+        >>> alarm, held_out = GamingAlarm(criterion), torch.rand(16, 3, 64, 64)
+        >>> alarm(held_out).sentence, alarm(held_out).sentence  # before training, and later
+        ('', '')
+    """
+
+    def __init__(
+        self,
+        criterion: CLIPIQALoss,
+        clean: Tensor | None = None,
+        *,
+        judges: Sequence[str] = ("piqe",),
+        allow_db: float = 0.5,
+    ):
+        self._criterion = copy.copy(criterion)  # a shallow copy: the network is shared
+        self._criterion.loss_weight, self._criterion.reduction = 1.0, "none"
+        self.allow_db, self.clean, self._looks = allow_db, clean, 0
+        self._judges = {name: pyiqa.create_metric(name, device="cpu") for name in judges}
+        self._lower_better = {name for name, judge in self._judges.items() if judge.lower_better}
+        self._first: tuple[Tensor, dict[str, Tensor]] | None = None
+
+    @torch.no_grad()
+    def __call__(self, outputs: Tensor, references: Tensor | None = None) -> Look:
+        """Return numbers for a logger, and the alarm.
+
+        Args:
+            outputs: ``(N, 3, H, W)`` in the criterion's ``input_range``, always for the same inputs; at the first call,
+                those of the network before the loss is used.
+            references: clean images of the same shape, if there are any.
+
+        Raises:
+            CLIPIQAError: the images differ in number or shape from those of the first call.
+        """
+        now = self._scores(outputs, references)
+        start, first = self._first = self._first or (outputs.clone(), now)
+        if start.shape != outputs.shape or first.keys() != now.keys():
+            raise CLIPIQAError(
+                f"outputs must be for the images of the first call, of shape {tuple(start.shape)}, and references must "
+                f"be given in all calls or in none; got {tuple(outputs.shape)}."
+            )
+        numbers = {name: values.mean().item() for name, values in now.items()}
+        numbers["psnr to start"] = self._psnr(outputs, start).mean().item()
+        clean = references if self.clean is None else self.clean
+        if clean is not None:
+            numbers["above clean"] = (now["loss"] < self._criterion(clean).cpu().min()).double().mean().item()
+        self._looks += 1
+        return Look(numbers, self._sentence(first, now, numbers.get("above clean", 0)))
+
+    def _sentence(self, first: dict[str, Tensor], now: dict[str, Tensor], above_clean: float) -> str:
+        level = LEVEL / (self._looks * (self._looks + 1))  # of this look; of all looks together: LEVEL
+        gain = mean_difference(first["loss"], now["loss"])
+        if not (gain.value > 0 and gain.p < level):
+            return ""
+        names = [name for name in now if name not in ("loss", "psnr")]
+        better, worse = list[str](), list[str]()
+        for name in names:
+            change = mean_difference(now[name], first[name])
+            if change.p * len(names) < level:
+                (worse if (change.value > 0) == (name in self._lower_better) else better).append(name)
+        reasons = [f"{', '.join(worse)} got worse"] if len(worse) > len(better) else []
+        if "psnr" in now:
+            change, fall = (mean_difference(now["psnr"] + allowed, first["psnr"]) for allowed in (0, self.allow_db))
+            if change.value > 0 and change.p < level:
+                reasons = []
+            if fall.value < 0 and fall.p < level:
+                reasons.append(f"PSNR fell by {-change.value:.2f} dB")
+        if above_clean > 0.5:
+            reasons.append(f"{above_clean:.0%} of the outputs are better than every clean photo")
+        if not reasons:
+            return ""
+        why = " and ".join(reasons)
+        return f"The optimised loss fell by {gain.value:.3g}, but {why}: lower its weight, or stop earlier."
+
+    def _scores(self, outputs: Tensor, references: Tensor | None) -> dict[str, Tensor]:
+        low, high = self._criterion.input_range
+        x, metric = ((outputs - low) / (high - low)).clamp(0, 1), self._criterion.metric
+        found = {"loss": self._criterion(outputs)}
+        if isinstance(metric, CLIPIQA):
+            own = {pair.positive for pair in metric.prompts}
+            others = [name for name in PROMPTS if NAMED_PAIRS[name].positive not in own]
+            found |= dict(zip(others, metric(x, others, None).unbind(1), strict=True))
+            if metric.pos_embedding != "fixed":
+                places = metric.score_map(x, None if metric.head is None else list(metric.prompts))
+                found["worst place"] = places.mean(1).flatten(1).amin(1)
+        found |= {name: judge(x.float().cpu()).flatten() for name, judge in self._judges.items()}
+        if references is not None:
+            found["psnr"] = self._psnr(outputs, references)
+        return {name: values.double().cpu() for name, values in found.items()}
+
+    def _psnr(self, x: Tensor, y: Tensor) -> Tensor:
+        low, high = self._criterion.input_range
+        error = (x.double() - y.double()).square().flatten(1).mean(1) / (high - low) ** 2
+        return -10 * error.clamp(min=1e-10).log10()  # at most 100 dB

@@ -1,0 +1,62 @@
+"""The alarm for gaming: what raises it, and what does not. (How often it is right: tests/measure/gaming.py.)"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from photos import photos
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms.functional import pil_to_tensor
+
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss, GamingAlarm
+
+
+@pytest.fixture(scope="module")
+def clean() -> Tensor:
+    """Sixteen squares of photos."""
+    found = [pil_to_tensor(photo)[:, :96, :128].unfold(1, 48, 48).unfold(2, 64, 64) for photo in photos().values()]
+    squares = torch.cat([each.permute(1, 2, 0, 3, 4).flatten(0, 1) for each in found]) / 255
+    return squares.repeat(16, 1, 1, 1)[:16] + torch.arange(16).view(-1, 1, 1, 1) / 1e4
+
+
+@pytest.fixture(scope="module")
+def criterion(metric: CLIPIQA) -> CLIPIQALoss:
+    return CLIPIQALoss(metric=metric, loss_weight=0.01)
+
+
+def climbed(x: Tensor, criterion: CLIPIQALoss, steps: int = 25) -> Tensor:
+    """Pixels after steps along the gradient of the loss."""
+    for _ in range(steps):
+        x = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(criterion(x), x)
+        x = (x - 0.2 * F.normalize(gradient.flatten(1), dim=1).view_as(x)).clamp(0, 1)
+    return x.detach()
+
+
+@pytest.mark.parametrize("with_references", [True, False])
+def test_pixels_that_follow_the_gradient_are_called(clean, criterion, with_references):
+    blurred = F.avg_pool2d(clean, 3, stride=1, padding=1)
+    alarm = GamingAlarm(criterion, None if with_references else clean)
+    references = clean if with_references else None
+    assert alarm(blurred, references).sentence == ""
+    found = alarm(climbed(blurred, criterion), references)
+    assert "of the outputs are better than every clean photo" in found.sentence
+    assert found.numbers["above clean"] > 0.5 and ("psnr" in found.numbers) is with_references
+
+
+def test_a_restoration_is_not_called(clean, criterion):
+    noisy = (clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    alarm = GamingAlarm(criterion)
+    alarm(noisy, clean)
+    for share in (0.5, 0.1):
+        found = alarm(clean + share * (noisy - clean), clean)
+        assert found.sentence == "" and found.numbers["psnr"] > 20
+    assert criterion.loss_weight == 0.01 and criterion.reduction == "mean"  # the loss itself is unchanged
+
+
+def test_other_images_than_at_first_are_refused(clean, criterion):
+    alarm = GamingAlarm(criterion, judges=())
+    alarm(clean)
+    with pytest.raises(CLIPIQAError, match="outputs must be for the images of the first call"):
+        alarm(clean[:8])
