@@ -29,8 +29,9 @@ _ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch 
 def _can_pack() -> bool:
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
         return False
-    names = "_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight", "_get_mkldnn_serialized_md"
-    return hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight") and all(hasattr(_ops, name) for name in names)
+    names = "_convolution_pointwise", "_convolution_pointwise_", "_linear_pointwise", "_reorder_linear_weight"
+    has_names = all(hasattr(_ops, name) for name in (*names, "_get_mkldnn_serialized_md"))
+    return has_names and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
 
 
 class _Packed(NamedTuple):
@@ -62,8 +63,10 @@ class Convolution:
                 weight = self._plain = self._unpacked().contiguous(memory_format=torch.channels_last)
         return weight
 
-    def convolve(self, x: Tensor, padding: tuple[int, int], plain: bool = False) -> Tensor:
+    def convolve(self, x: Tensor, padding: tuple[int, int], plain: bool = False, onto: Tensor | None = None) -> Tensor:
         """Return the activated output for ``(N, C, H, W)``; ``plain`` if the caller computes the gradient.
+
+        With ``onto``, the output is added to it in place, and the sum passes a ReLU.
 
         Operations on packed weights have no derivative, and trace badly.
         """
@@ -72,14 +75,18 @@ class Convolution:
         if needs_gradient or not is_fp32 or is_traced() or not _can_pack():
             dilation = idle_dilation(x, self.kernel)
             y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
-            return activate(y, self.activation)
+            return activate(y, self.activation) if onto is None else onto.add_(y).relu_()
         fused = _FUSED[self.activation]
-        if self.kernel == 1:
+        if self.kernel == 1 and onto is None:
             rows = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
             y = _ops._linear_pointwise.default(rows, self._weight_for(None), self.bias, *fused)
             return y.permute(0, 3, 1, 2)
         geometry = padding, (self.stride, self.stride), (1, 1), self.groups
         weight = self._weight_for((*geometry, x.shape))
+        if onto is not None:
+            return _ops._convolution_pointwise_.binary(
+                onto, x, weight, self.bias, *geometry, "add", 1.0, *_FUSED["relu"]
+            )
         return _ops._convolution_pointwise.default(x, weight, self.bias, *geometry, *fused)
 
     def _weight_for(self, geometry: Any) -> Tensor:

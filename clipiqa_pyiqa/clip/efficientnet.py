@@ -178,6 +178,8 @@ class InvertedBottleneck:
 
 def crop(x: Tensor, start: int, stop: int | None, left: int = 0) -> Tensor:
     """Return ``x[:, :, start:stop, left:]``, with a gradient in the memory format of ``x``."""
-    if not x.requires_grad or is_traced() or (start, stop, left) == (0, None, 0):
+    if (start, stop, left) == (0, None, 0):
+        return x
+    if not x.requires_grad or is_traced():
         return x[:, :, start:stop, left:]
     return F.pad(x, (-left, 0, -start, 0 if stop is None else stop - x.shape[2]))

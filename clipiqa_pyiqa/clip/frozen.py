@@ -32,8 +32,8 @@ class FrozenConv(Convolution):
         super().__init__(weight, tensors.rounded(beta - mean * scale), stride, activation=activation)
         self.padding = self.kernel // 2 if stride < self.kernel else 0
 
-    def __call__(self, x: Tensor, pad_rows: bool = True, plain: bool = False) -> Tensor:
-        return self.convolve(x, (self.padding if pad_rows else 0, self.padding), plain)
+    def __call__(self, x: Tensor, pad_rows: bool = True, plain: bool = False, onto: Tensor | None = None) -> Tensor:
+        return self.convolve(x, (self.padding if pad_rows else 0, self.padding), plain, onto)
 
     def pull_back(self, grad: Tensor, size: tuple[int, int]) -> Tensor:
         surplus = [

@@ -224,12 +224,12 @@ class Bottleneck:
                 y = self.spatial(reduced, False, plain)
             if tape is not None:
                 signs[1].append(pack_signs(y))
-            y = self.expand(avg_pool(y, self.stride), plain=plain)
-            identity = x[:, :, first:last]
+            y, identity = avg_pool(y, self.stride), x[:, :, first:last]
             if self.shortcut is None:
-                y = identity.add_(y).relu_()
+                y = self.expand(y, plain=plain, onto=identity)
             else:
-                y = y.add_(self.shortcut(avg_pool(identity, self.stride), plain=plain)).relu_()
+                y = self.expand(y, plain=plain)
+                y = self.shortcut(avg_pool(identity, self.stride), plain=plain, onto=y)
                 out.append(y)
             if tape is not None:
                 signs[2].append(pack_signs(y))

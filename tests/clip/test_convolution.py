@@ -70,6 +70,17 @@ def test_the_packed_way_equals_the_plain_way_at_any_size_of_map(sizes: tuple[Any
     assert torch.equal(conv.weight, weight)  # the plain weight came back to the last bit
 
 
+@pytest.mark.parametrize("side", [1, 7, 33])
+def test_an_output_added_onto_a_map_equals_the_plain_way_and_overwrites_the_map(side: int) -> None:
+    conv, _ = layer(32, 48, 1, 1, 1, "none")
+    x, onto = (torch.randn(2, c, side, side + 1).contiguous(memory_format=torch.channels_last) for c in (32, 48))
+    with torch.no_grad():
+        expected = (conv.convolve(x, (0, 0), plain=True) + onto).relu()
+        found = conv.convolve(x, (0, 0), onto=onto)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+    assert torch.equal(found, onto)
+
+
 @needs_onednn
 def test_weights_are_packed_once(fresh: Callable[[], CLIPIQA]) -> None:
     metric = fresh()
