@@ -146,7 +146,7 @@ def test_weights_are_downloaded_from_the_publisher(
 @pytest.mark.parametrize(
     ("response", "reason"),
     [
-        (Response(b"x" * 1000, cut_at=500), "its SHA-256 is .*, not .*: the file was not kept"),
+        (Response(b"x" * 1000, cut_at=500), "the download broke off 500 bytes before its end"),
         (Response(b"x" * 1000), "its SHA-256 is .*, not .*: the file was not kept"),
         (Response(b"gone", status=404), "404"),
         (None, "refused"),
