@@ -89,12 +89,19 @@ def difference_table(data: DataSetResult) -> Table | None:
     columns = {
         "metrics": [Cell(f"{pair.first} − {pair.second}") for pair in pairs],
         "SROCC difference": [Cell(signed(p.srocc.value), _in_brackets(p.srocc), p.srocc.value) for p in pairs],
-        "p": [Cell(p_value(p.p_holm), value=p.p_holm, mark="gain" if p.significant else "") for p in pairs],
+        "p": [
+            Cell(
+                p_value(p.p_holm, p.srocc.p <= 2 / (p.resamples + 1)),
+                value=p.p_holm,
+                mark="gain" if p.significant else "",
+            )
+            for p in pairs
+        ],
     }
     reading = (
         "Each difference is the first metric's SROCC minus the second metric's SROCC, on the images that both metrics "
         f"scored. Its p-value is from a paired bootstrap ({pairs[0].resamples:,} resamples), corrected by Holm's rule "
-        f"for {counted(len(pairs), 'pair')}. Marked "
+        f"for {counted(len(pairs), 'pair')}; “p ≤” means that p cannot be lower with so many resamples. Marked "
         f"differences (p < {SIGNIFICANT}) are larger than chance explains."
     )
     return _table(f"{data.name}: differences in SROCC", columns, before=(reading,))

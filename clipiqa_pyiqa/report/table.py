@@ -105,8 +105,9 @@ def signed(value: float, digits: int = 3) -> str:
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
-def p_value(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+def p_value(p: float, at_floor: bool = False) -> str:
+    """Return a p-value as text, with ≤ if it is the lowest p-value that the test can give."""
+    return "p < 0.001" if p < 0.001 else f"p {'≤' if at_floor else '='} {p:.3f}"
 
 
 def console_table(table: Table) -> str:

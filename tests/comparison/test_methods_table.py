@@ -107,7 +107,7 @@ def test_gains_and_losses_look_different_and_a_floor_is_a_bound(tmp_path: Path) 
     found.save(tmp_path / "out")
     said, latex, page = ((tmp_path / "out" / name).read_text() for name in ("table.md", "table.tex", "report.html"))
     assert "**106.00**" in said and "<ins>104.50</ins>" in said and r"\underline{104.50}" in latex
-    assert "**+1.50** \\[" in said and "| -1.50 ▼ \\[" in said and "\\] p = 0.004 |" in said  # 2 × 2 / 2^10
+    assert "**+1.50** \\[" in said and "| -1.50 ▼ \\[" in said and "\\] p ≤ 0.004 |" in said  # 2 × 2 / 2^10
     assert r"\textbf{+1.50}" in latex and r"\textcolor{orange!70!black}{$-$1.50" in latex
     assert ">−1.50 ▼</span>" in page and ">+1.50</b>" in page
 

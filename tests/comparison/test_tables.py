@@ -124,6 +124,14 @@ def close() -> DataSetResult:
 
 
 class TestDifferences:
+    def test_the_lowest_p_of_the_resamples_is_marked(self, close: DataSetResult) -> None:
+        table = named(Comparison((close,)), "close: differences in SROCC")
+        p = Comparison((close,)).differences()["p"]
+        lowest = p == p.min()
+        for row, is_lowest in zip(table.rows, lowest, strict=True):
+            assert row[2].text.startswith("p =") != is_lowest
+        assert any(lowest) and "2,400 resamples" in table.before[0]
+
     def test_every_two_on_the_images_that_both_have(self, close: DataSetResult) -> None:
         frame = Comparison((close,)).differences().set_index(["first", "second"])
         assert list(frame.index) == [

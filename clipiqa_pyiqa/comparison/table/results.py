@@ -28,7 +28,7 @@ _MEANS = (
 )
 _DIFFERENCES = (
     "Differences are image by image, with a 95 % interval (Student's t, widened for skewed differences) and p "
-    "corrected by Holm's rule for all differences. Where p < "
+    "corrected by Holm's rule for all differences; “p ≤” means that p cannot be lower with so few images. Where p < "
     f"{SIGNIFICANT}, bold marks an improvement and ▼ a decline. Fewer than {FEWEST} images cannot show a difference; "
     f"with fewer than {FEW}, skewed differences are less certain."
 )
@@ -128,8 +128,9 @@ def _difference(found: MethodScores, label: str, value: pandas.Series) -> Cell:
         return Cell("–")
     detail = ""
     if not math.isnan(value["p"]):
+        is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n images
         interval = f"[{number(value['low'], digits)}, {number(value['high'], digits)}]"
-        detail = f"{interval} {p_value(value['p Holm'])}"
+        detail = f"{interval} {p_value(value['p Holm'], is_lowest)}"
     is_better = (apart < 0) == found.lower_better(label)
     mark: Mark = ("gain" if is_better else "loss") if value["significant"] else ""
     return Cell(signed(apart, digits), detail, apart, mark)
