@@ -34,6 +34,7 @@ class Methods:
         seed: seed of random metrics
         trust_weights: load files and URLs that could run code
         strict: stop early if a metric cannot be built
+        sd: print standard deviations beside the means
     """
 
     methods: list[str] | None = None
@@ -50,6 +51,7 @@ class Methods:
     seed: int = 0
     trust_weights: bool = False
     strict: bool = False
+    sd: bool = True
 
 
 def run(

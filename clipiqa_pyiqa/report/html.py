@@ -8,6 +8,7 @@ import io
 import math
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -15,8 +16,13 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ..errors import ImageError
 from ..files.names import one_line
+from .contact_sheet import thumbnail
 from .plotting import svg
+
+_THUMBNAIL = 400  # pixels
+_JPEG_QUALITY = 80
 
 
 def render(package: str, template: str, **values: Any) -> str:
@@ -37,8 +43,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: one_line(value) if type(value) is str else value,
     )
-    environment.globals["isnan"] = math.isnan
+    environment.globals |= {"image": image, "plot": plot, "isnan": math.isnan}
     environment.filters["minus"] = lambda text: text.replace("-", "−")
+    environment.filters["file_name"] = lambda path: Path(path).name
     return environment
 
 
@@ -57,6 +64,15 @@ def plot(figure: Figure, description: str) -> Markup:
     label = escape(one_line(description))
     drawing = svg(figure).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     return Markup(f'<figure class="card plot">{drawing}</figure>')
+
+
+def image(path: str, apply_exif: bool = True, side: int = _THUMBNAIL) -> Markup:
+    """Return HTML that shows an image file as a small JPEG; for an unreadable file, HTML that says so."""
+    try:
+        picture = thumbnail(path, side, apply_exif)
+    except ImageError:
+        return Markup('<span class="soft">cannot be read</span>')
+    return embedded(picture, Path(path).name, format="JPEG", quality=_JPEG_QUALITY, optimize=True)
 
 
 def embedded(picture: Image.Image, description: str, *, format: str = "PNG", **options: Any) -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import pickle
 import struct
 import zipfile
@@ -14,10 +15,14 @@ from typing import Any, NamedTuple
 
 import torch
 
+_INFLATION = 8  # limit of declared bytes per byte of the file; torch does not compress tensors
+_MODULES = 5_000  # limit of modules (RN50x64: about 1,000); a shared module counts once for each name
+
 
 def check_archive(path: Path) -> None:
-    """Raise ``ValueError`` if a CRC (checksum) of a zip archive is wrong."""
+    """Raise ``ValueError`` if a zip archive declares too many bytes or a CRC (checksum) is wrong."""
     with zipfile.ZipFile(path) as archive:
+        _check_declared(archive, path)
         if (damaged := archive.testzip()) is not None:
             raise ValueError(f"the checksum of its member {damaged} is wrong")
 
@@ -30,14 +35,18 @@ def is_torchscript(path: Path) -> bool:
 def read_torchscript(path: Path) -> dict[str, LazyTensor]:
     """Return the tensors of an archive by dotted names; damage may raise any exception."""
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        _check_declared(archive, path)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         description = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
         with archive.open(description) as pickled:
             root = _Unpickler(pickled, archive, description.removesuffix(".pkl"), mapped).load()
     tensors: dict[str, LazyTensor] = {}
-    waiting = [("", root)]
+    waiting, seen = [("", root)], 0
     while waiting:
         prefix, module = waiting.pop()
+        seen += 1
+        if seen > _MODULES:  # a small file may hold very many names, if modules share parts
+            raise ValueError(f"it has more than {_MODULES:,} modules")
         for name, value in module.attributes.items():
             if isinstance(value, LazyTensor):
                 tensors[prefix + name] = value
@@ -111,3 +120,9 @@ class _Unpickler(pickle.Unpickler):
             raise ValueError(f"unknown storage type: {dtype!r}")
         # The bytes follow the member's local header: 30 bytes, then its name and an extra field of these two lengths.
         return self._mapped, member.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26)), member, dtype
+
+
+def _check_declared(archive: zipfile.ZipFile, path: Path) -> None:
+    declared = sum(member.file_size for member in archive.infolist())
+    if declared > _INFLATION * (os.path.getsize(path) + 2**17):
+        raise ValueError(f"its members declare {declared:,} bytes when unpacked, too many for a file of its size")

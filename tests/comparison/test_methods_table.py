@@ -19,6 +19,7 @@ from clipiqa_pyiqa.comparison.table.matching import match_pictures
 from clipiqa_pyiqa.comparison.table.run import table
 from clipiqa_pyiqa.comparison.table.table_metrics import channel, parse_names
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.report.crops import differing_crops
 
 PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 CPU: Any = {"device": "cpu", "workers": 1}
@@ -198,6 +199,17 @@ def test_bad_input(results: Path, methods: list[str], options: dict[str, Any], m
         table(given, **{"metrics": {"n": Mean()}, **options}, **CPU)
 
 
+def test_crops_show_the_place_where_pictures_differ(tmp_path: Path) -> None:
+    same = np.full((90, 120, 3), 128, np.uint8)
+    other = same.copy()
+    other[60:80, 80:100] = 200
+    for name, values in {"a": same, "b": other, "small": same[:40]}.items():
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    found = differing_crops([str(tmp_path / f"{name}.png") for name in ("a", "b", "small", "broken")], 30)
+    assert found[0].size == (30, 30) and found[1].getextrema()[0] == (128, 200) and found[2:] == [None, None]
+
+
 def test_the_command_writes_what_it_prints(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["table", "--methods", f"strong={results}/strong", f"mild={results}/mild", "--reference"]
     command += [f"{results}/gt", "-m", "psnr-y", "mini=clipiqa:backbone=mini", "--device", "cpu", "--quiet"]
@@ -206,7 +218,7 @@ def test_the_command_writes_what_it_prints(results: Path, tmp_path: Path, capsys
     assert said == (tmp_path / "out/table.md").read_text() and "one prompt pair (most restoration papers" in said
     assert "| method | Set2 psnr-y ↑ | Set2 mini ↑ | Set3 psnr-y ↑ | Set3 mini ↑ |" in said
     page = (tmp_path / "out/report.html").read_text()
-    assert "Differences from strong" in page
+    assert page.count("<img ") == 5 * (1 + 3)  # whole and three crops of each picture
     assert r"\multicolumn{2}{c}{Set3}" in (tmp_path / "out/table.tex").read_text()
     assert main([*command, "--out", str(tmp_path / "out")]) == 2
     assert "holds the scores of an earlier run" in capsys.readouterr().err

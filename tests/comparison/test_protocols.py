@@ -330,6 +330,18 @@ class TestExpect:
         page = (tmp_path / "out/report.html").read_text()
         assert "Beside published numbers" in page and "tried, none explains it" in page
 
+    def test_published_numbers_of_images_are_averaged(self, small: Path, tmp_path: Path) -> None:
+        scores = compare(small, "psnr").scores
+        rows = [f"{name}.png,{'ab' * 32},{psnr:.5f}" for name, psnr in zip(scores.image, scores.psnr, strict=True)]
+        paper = tmp_path / "paper.csv"
+        paper.write_text("\n".join(["image,sha256,psnr", "other.png,ff,1.00000", *rows]))
+        found = compare(small, "psnr", expect=paper)
+        assert found.agrees and found.expected is not None and len(found.expected) == 1
+        assert "Numbers of single images are averaged" in found.table()
+        paper.write_text("\n".join(["image,psnr", *(row.replace("ab" * 32 + ",", "") for row in rows[1:])]))
+        with pytest.raises(CLIPIQAError, match="no published numbers of"):
+            compare(small, "psnr", expect=paper)
+
     def test_a_gap_that_is_usual_between_machines_is_told_from_others(self, small: Path, stand_ins: None) -> None:
         niqe = compare(small, "niqe").mean("", "niqe", "ours")
         for gap, mark in ((0.0, "✓"), (0.01, "≈"), (0.03, "✗")):
@@ -362,7 +374,8 @@ class TestLock:
         changed = later.changed.set_index("what")
         assert changed.at["versions torch", "was"] == "1.0"
         assert {"pictures ours 1", "means psnr ours"} <= {*changed.index} and "scores psnr ours 2" not in changed.index
-        assert {"scores psnr ours 1", "scores clipiqa ours 2"} <= {*changed.index}
+        assert changed.at["scores psnr ours 1", "why"] == "pictures ours 1 changed"
+        assert changed.at["scores clipiqa ours 2", "why"] == "versions torch changed"
         for change, message in (
             ({"schema": 2}, "schema 2; this version reads schema 1"),
             ({"asked": {}}, "is damaged"),

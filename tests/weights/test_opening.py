@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -172,6 +173,29 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, tensors: Tensor
     assert checkpoint["logit_scale"] > 0
     with pytest.raises(WeightsError, match="NaN"):
         checkpoint["visual.ln.weight"]
+
+
+def write_bomb(path: Path, kind: str) -> None:
+    members: dict[str, bytes] = {"x/data.pkl": b"", "x/constants.pkl": b""}
+    if kind.startswith("inflated"):
+        members = {"x/data.pkl": bytes(64 << 20), f"x/{'constants.pkl' if 'archive' in kind else 'version'}": b"3\n"}
+    else:  # 65,536 modules by their names, or a trillion, deeper: each level has the level before as a and as b
+        tree = b"\x80\x02c__torch__\nM\n)\x81}b"
+        for level in range(int(kind)):
+            memo = struct.pack("<I", level)
+            tree += b"r" + memo + b"0" + b"c__torch__\nM\n)\x81}("
+            tree += b"X\x01\x00\x00\x00aj" + memo + b"X\x01\x00\x00\x00bj" + memo + b"ub"
+        members["x/data.pkl"] = tree + b"."
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("kind", ["inflated archive", "inflated state dict", "16", "40"])
+def test_archives_that_declare_too_large_a_size_are_refused(tmp_path: Path, kind: str) -> None:
+    write_bomb(tmp_path / "x.pt", kind)
+    with pytest.raises(WeightsError):
+        open_checkpoint(tmp_path / "x.pt")
 
 
 # Architecture

@@ -14,6 +14,8 @@ import pandas
 
 from ...datasets.specification import CompareError
 from ...errors import counted, nearest
+from ...sources.naming import few
+from .matching import Pictures
 from .table_metrics import TableMetric, parse_names
 from .values import MethodScores
 from .views import View
@@ -42,15 +44,18 @@ _WEIGHTS = ("backbone", "clip_weights", "pretrained_model_path")  # options that
 _COLUMNS = ["test_set", "method", "metric", "change", "value", "units", "verdict", "reason"]
 
 
-def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pandas.DataFrame:
+def read_expected(
+    given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], pictures: Pictures
+) -> pandas.DataFrame:
     """Return published numbers as texts: columns ``test_set``, ``method``, ``metric``, ``published``.
 
     Args:
-        given: CSV files (a row per method; a column per metric, optionally ``test_set``), and texts such as
-            ``'ours: psnr=27.92 ssim=0.7835'``.
+        given: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
+            ``test_set``), and texts such as ``'ours: psnr=27.92 ssim=0.7835'``.
+        pictures: The images over which numbers of images are averaged.
 
     Raises:
-        CompareError: A file cannot be read, or a value is not a number.
+        CompareError: A file cannot be read, lacks an image, or a value is not a number.
     """
     tables = []
     for each in [given] if isinstance(given, str | os.PathLike) else given:
@@ -58,6 +63,8 @@ def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str
         row = dict(pair.split("=", 1) for pair in line[2].split()) if line else {}
         rows = pandas.DataFrame([{"method": line[1], **row}]) if line else _read_csv(Path(each).expanduser())
         rows = rows.apply(lambda column: column.str.strip())
+        if "image" in rows:
+            rows = _means(rows, pictures)
         rows["test_set"] = rows.get("test_set", "")
         cells = rows.set_index(["test_set", "method"]).rename_axis("metric", axis="columns")
         tables.append(cells.stack(future_stack=True).astype(str).rename("published").reset_index())
@@ -107,7 +114,22 @@ def _read_csv(path: Path) -> pandas.DataFrame:
             "'METHOD: LABEL=NUMBER …'."
         ) from error
     rows.columns = rows.columns.str.strip()
-    return rows if "method" in rows else rows.rename(columns={rows.columns[0]: "method"})
+    return rows if {"method", "image"} & {*rows} else rows.rename(columns={rows.columns[0]: "method"})
+
+
+def _means(rows: pandas.DataFrame, pictures: Pictures) -> pandas.DataFrame:
+    """Return the means of the numbers of images, over the images of the table."""
+    images, only_method = pictures.files.index, "".join(pictures.files)
+    rows.index = rows.pop("image").map(lambda name: os.path.splitext(name)[0])
+    if lacking := [name for name in images if name not in rows.index]:
+        raise CompareError(f"there are no published numbers of {few(lacking)}: leave these images out of the table.")
+
+    def mean(column: pandas.Series) -> str:  # 'nan' for a column of hashes
+        numbers, digits = pandas.to_numeric(column, errors="coerce"), column.str.partition(".")[2].str.len().max()
+        return f"{numbers.mean(skipna=False):.{digits}f}"
+
+    rows = rows.loc[images].assign(method=rows.get("method", only_method))
+    return rows.groupby("method", sort=False).agg(mean).reset_index()
 
 
 def explain(

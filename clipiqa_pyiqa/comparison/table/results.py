@@ -23,7 +23,7 @@ from .values import MethodScores, shown
 
 _MARKS = "* best of its column, ° second best; in the differences, * marks an improvement and ▼ a decline"
 _MEANS = (
-    "Mean ± standard deviation over the images of a test set; an image on which a metric failed is left out of "
+    "{} over the images of a test set; an image on which a metric failed is left out of "
     "every method. The best is bold, the second best underlined; ↑ higher and ↓ lower is better."
 )
 _DIFFERENCES = (
@@ -90,7 +90,8 @@ def _tables(found: MethodScores) -> list[Table]:
     pictures = sum(map(len, found.pictures.test_sets.values()))
     title = f"{counted(len(found.methods), 'method')} on {counted(pictures, 'image')}"
     keys = [(test_set, label) for test_set in found.test_sets for label in found.labels]
-    tables = [_table(found, title, keys, found.methods, _mean, [_MEANS, *found.notes], _reasons(found))]
+    means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
+    tables = [_table(found, title, keys, found.methods, _mean, [means, *found.notes], _reasons(found))]
     differs = found.cells["difference"].notna().groupby(level=["test_set", "metric"]).any()
     if differs.any():
         others = [method for method in found.methods if method != found.baseline]
@@ -118,7 +119,7 @@ def _table(
 
 def _mean(found: MethodScores, label: str, value: pandas.Series) -> Cell:
     digits = found.digits(label)
-    detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
+    detail = "" if math.isnan(value["sd"]) or not found.sd else f"± {number(value['sd'], digits)}"
     return Cell(shown(value["mean"], digits), detail, value["mean"], _RANKS[value["rank"]])
 
 
@@ -156,7 +157,7 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
         columns,
         tuple(rows),
         left_out=after,
-        before=(text,),
+        before=(text, "Numbers of single images are averaged first."),
     )
 
 

@@ -61,6 +61,7 @@ def table(
     overwrite: bool = False,
     trust_weights: bool = False,
     strict: bool = False,
+    sd: bool = True,
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> MethodTable:
@@ -85,6 +86,7 @@ def table(
         out: Folder for scores; None stores nothing.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
         overwrite: Delete the scores in ``out`` first.
+        sd: Show standard deviations beside the means.
         seed, trust_weights, strict, progress, settings: As for ``compare``.
 
     Returns:
@@ -134,7 +136,7 @@ def table(
     folder = None
     if out is not None:
         folder = check_result_folder(out, WRITTEN, pictures.inputs, overwrite=overwrite, resume=resume)
-    published = None if expect is None else read_expected(expect)
+    published = None if expect is None else read_expected(expect, pictures)
     with contextlib.nullcontext() if folder is None else hold_lock(folder):
         store = open_store(folder and folder / "parts" / "methods", overwrite)
         score = partial(score_pictures, pictures, baseline_name, store, options, report, chosen.unequal)
@@ -149,7 +151,7 @@ def table(
             *found.notes,
         ]
         known = {**run_settings(options), **(settings or {})}
-        found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes)
+        found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes, sd=sd)
         if published is not None:
             found = with_published(found, published)
         if explain:

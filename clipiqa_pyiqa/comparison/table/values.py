@@ -38,6 +38,7 @@ class MethodScores:
         expected: Published and computed numbers, or None.
         explained: Result of :func:`~.published.explain`, or None.
         changed: Result of :func:`~.lock.compare_locks`; None without a lock.
+        sd: Whether tables show standard deviations.
     """
 
     scores: pandas.DataFrame
@@ -53,6 +54,7 @@ class MethodScores:
     expected: pandas.DataFrame | None = None
     explained: pandas.DataFrame | None = None
     changed: pandas.DataFrame | None = None
+    sd: bool = True
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -144,6 +146,15 @@ class MethodScores:
         p Holm, significant.
         """
         return self.cells.reset_index()[[*_ORDER, "p Holm", "significant"]]
+
+    def spread(self) -> pandas.Series:
+        """Return how much the methods differ on each image, the largest first; the index is test_set, image.
+
+        For each metric: highest minus lowest score, in standard deviations of the test set; then the mean over metrics.
+        """
+        scores = self.scores.set_index(["test_set", "image"])[self.of_images]
+        pictures = (scores / scores.groupby("test_set").transform("std", ddof=0)).groupby(level=[0, 1], sort=False)
+        return (pictures.max() - pictures.min()).mean(axis=1).sort_values(ascending=False, kind="stable")
 
     @cached_property
     def _largest(self) -> pandas.Series:
