@@ -6,11 +6,11 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyiqa
 import torch
 from torch import Tensor
 
-from .errors import CLIPIQAError
+from .errors import CLIPIQAError, import_pyiqa
+from .errors.arguments import checked
 from .loss import CLIPIQALoss
 from .metric import CLIPIQA
 from .prompts.pairs import NAMED_PAIRS
@@ -55,6 +55,7 @@ class GamingAlarm:
         ('', '')
     """
 
+    @checked
     def __init__(
         self,
         criterion: CLIPIQALoss,
@@ -66,7 +67,7 @@ class GamingAlarm:
         self._criterion = copy.copy(criterion)  # a shallow copy: the network is shared
         self._criterion.loss_weight, self._criterion.reduction = 1.0, "none"
         self.allow_db, self.clean, self._looks = allow_db, clean, 0
-        self._judges = {name: pyiqa.create_metric(name, device="cpu") for name in judges}
+        self._judges = {name: import_pyiqa().create_metric(name, device="cpu") for name in judges}
         self._lower_better = {name for name, judge in self._judges.items() if judge.lower_better}
         self._first: tuple[Tensor, dict[str, Tensor]] | None = None
 

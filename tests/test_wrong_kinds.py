@@ -64,6 +64,7 @@ def test_wrong_kind(name: str, wrong: str, tmp_path: Path, monkeypatch: pytest.M
         if its.default is its.empty and its.kind is not its.VAR_KEYWORD:
             given[parameter] = RIGHT.get(parameter, "mini")
     given |= {"metric": mini()} if "metric" in given else {}
+    given |= {"criterion": clipiqa_pyiqa.CLIPIQALoss(backbone="mini")} if "criterion" in given else {}
     with pytest.raises((ValueError, TypeError), match=MESSAGES.get(wrong, wrong.removesuffix("s"))):
         function(**given | {wrong: WRONG})
 

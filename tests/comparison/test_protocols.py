@@ -310,6 +310,37 @@ class TestExpect:
         found = compare(small, f"m={asked}", expect=f"ours: m={number:.6f}", explain=True)
         assert fits(found) == [change] and f"tried, {change} explains it; " in found.table() and not found.agrees
 
+    def test_a_change_sees_pictures_of_the_protocols_size_and_may_lack_its_weights(
+        self, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def make(name: str, **options: Any) -> Callable[..., Any]:
+            if name == "niqe_matlab":
+                raise OSError("no weights")
+            return create(name, **options)
+
+        monkeypatch.setattr(pyiqa, "create_metric", make)
+        (tmp_path / "ours").mkdir()
+        Image.open(small / "set/ours/0.png").resize((240, 108)).save(tmp_path / "ours/0.png")
+        given = {"protocol": tmp_path / "own.yml", "reference": small / "set/gt", "skip_missing": True, "strict": True}
+        text = GOOD.replace("m: psnr", "m: niqe, p: psnr") + "unequal: cut\n"
+        given["protocol"].write_text(text + "view: {crop: 4}\n")
+        number = compare(tmp_path, **given).mean("", "m", "ours")
+        given["protocol"].write_text(text)
+        found = compare(tmp_path, expect=f"ours: m={number:.6f}", explain=True, **given)
+        assert fits(found) == ["a border of 4 px left out"]
+
+    def test_dropped_alpha_is_found(self, small: Path, tmp_path: Path) -> None:
+        (tmp_path / "ours").mkdir()
+        for path in (small / "set/ours").iterdir():
+            picture = Image.open(path)
+            picture.putalpha(Image.linear_gradient("L").resize((232, 112)))
+            picture.save(tmp_path / "ours" / path.name)
+        opaque = compare(small / "set", "psnr").mean("", "psnr", "ours")
+        expect = f"ours: psnr={opaque:.5f}"
+        assert fits(compare(tmp_path, "psnr", reference=small / "set/gt", expect=expect, explain=True)) == [
+            "alpha dropped"
+        ]
+
     def test_exit_codes_files_and_page(self, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         command = ["table", "--methods", f"ours={small}/ours", "--reference", f"{small}/gt", "-m", "psnr", "ssim"]
         command += ["--one-set", "--device", "cpu", "-q", "--out", str(tmp_path / "out")]

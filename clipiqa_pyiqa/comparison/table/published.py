@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import pandas
+import torch
 
 from ...datasets.specification import CompareError
 from ...errors import counted, nearest
 from ...sources.naming import few
-from .matching import Pictures
+from .matching import MethodImages
 from .table_metrics import TableMetric, parse_names
 from .values import MethodScores
-from .views import View
+from .views import WHOLE, View, has_alpha, sides
 
 Scores = TypeVar("Scores", bound=MethodScores)
 _NOTHING = ("", "-", "–", "—", "n/a", "nan")
@@ -45,7 +46,7 @@ _COLUMNS = ["test_set", "method", "metric", "change", "value", "units", "verdict
 
 
 def read_expected(
-    given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], pictures: Pictures
+    given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], pictures: MethodImages
 ) -> pandas.DataFrame:
     """Return published numbers as texts: columns ``test_set``, ``method``, ``metric``, ``published``.
 
@@ -117,7 +118,7 @@ def _read_csv(path: Path) -> pandas.DataFrame:
     return rows if {"method", "image"} & {*rows} else rows.rename(columns={rows.columns[0]: "method"})
 
 
-def _means(rows: pandas.DataFrame, pictures: Pictures) -> pandas.DataFrame:
+def _means(rows: pandas.DataFrame, pictures: MethodImages) -> pandas.DataFrame:
     """Return the means of the numbers of images, over the images of the table."""
     images, only_method = pictures.files.index, "".join(pictures.files)
     rows.index = rows.pop("image").map(lambda name: os.path.splitext(name)[0])
@@ -133,13 +134,13 @@ def _means(rows: pandas.DataFrame, pictures: Pictures) -> pandas.DataFrame:
 
 
 def explain(
-    found: MethodScores, metrics: Sequence[TableMetric], score: Callable[[Sequence[TableMetric]], MethodScores]
+    found: MethodScores, metrics: Sequence[TableMetric], score: Callable[[Sequence[TableMetric], bool], MethodScores]
 ) -> pandas.DataFrame:
     """Return a trial of every change to the metrics whose published numbers differ.
 
     Args:
         found: Scores with published numbers.
-        score: Function that scores the images with given metrics.
+        score: Function that scores the images with given metrics; True drops alpha (transparency).
 
     Returns:
         Columns ``test_set``, ``method``, ``metric``, ``change``, ``value``, ``units`` (above the published number),
@@ -147,6 +148,8 @@ def explain(
     """
     assert found.expected is not None
     wrong = found.expected[~found.expected["agrees"]]
+    is_transparent = any(map(has_alpha, found.pictures.inputs))
+    sizes = sides(found.pictures.inputs)
     trials = [wrong.iloc[:0].assign(change="", value=math.nan, reason="")]
     for metric in metrics:
         label = metric.spec.label
@@ -154,12 +157,14 @@ def explain(
         if cells.empty or metric.spec.of_sets:
             continue
         metric = replace(metric, built=found.built[label])
-        asked = {name: replace(m, spec=replace(m.spec, label=f"{label} ({name})")) for name, m in _changes(metric)}
-        other = score([*asked.values()])  # reads each image once for all changes
-        for change, each in asked.items():
-            means = [other.mean(cell.test_set, each.spec.label, cell.method) for cell in cells.itertuples()]
-            reason = other.columns[each.spec.label].error
-            trials.append(cells.assign(change=change, value=means, reason=reason))
+        no_alpha = metric if is_transparent else replace(metric, built="no image has transparency")
+        for drop_alpha, changes in ((False, _changes(metric, sizes)), (True, [("alpha dropped", no_alpha)])):
+            asked = {name: replace(m, spec=replace(m.spec, label=f"{label} ({name})")) for name, m in changes}
+            other = score([*asked.values()], drop_alpha)  # reads each image once for all changes
+            for change, each in asked.items():
+                means = [other.mean(cell.test_set, each.spec.label, cell.method) for cell in cells.itertuples()]
+                reason = other.columns[each.spec.label].error
+                trials.append(cells.assign(change=change, value=means, reason=reason))
     tried = add_units(pandas.concat(trials), "value")
     tried["verdict"] = tried["agrees"].map({True: "fits", False: "refuted"}).mask(tried["value"].isna(), "not tried")
     return tried[_COLUMNS]
@@ -177,7 +182,7 @@ def summarize(explained: pandas.DataFrame) -> list[str]:
     return lines
 
 
-def _changes(metric: TableMetric) -> Iterator[tuple[str, TableMetric]]:
+def _changes(metric: TableMetric, sizes: set[int]) -> Iterator[tuple[str, TableMetric]]:
     spec, view = metric.spec, metric.view
     kept = {key: value for key, value in spec.options.items() if key in _WEIGHTS}
     for variants in map(parse_names, _VARIANTS):
@@ -190,4 +195,8 @@ def _changes(metric: TableMetric) -> Iterator[tuple[str, TableMetric]]:
         views += [View(square=512), View(center=224), View(center=512)]
     for each in views:
         if each != view:
-            yield each.words, replace(metric, view=each)
+            is_same = sizes in ({each.square}, {each.center})  # a CLIP's scores depend on the batch in the last digits
+            same = View(center=512) if getattr(metric.built, "net", None) else WHOLE
+            yield each.words, replace(metric, view=same if is_same else each)
+    half = replace(metric, view=replace(view, autocast=True))
+    yield "fp16 (autocast)", half if torch.cuda.is_available() else replace(metric, built="there is no CUDA here")

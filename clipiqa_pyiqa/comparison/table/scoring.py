@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas
+from PIL import Image, ImageOps
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from ...errors import ImageError
 from ...files.names import printable
@@ -31,7 +33,7 @@ from ..data_set_results import MetricResult
 from .matching import MethodImages
 from .results import MethodTable
 from .table_metrics import TableMetric
-from .views import fit_sizes, with_view
+from .views import fit_sizes, has_alpha, with_view
 
 _REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' images
 
@@ -44,9 +46,10 @@ def score_pictures(
     progress: Progress,
     unequal: str,
     metrics: Sequence[TableMetric],
+    drop_alpha: bool = False,
     strict: bool = False,
 ) -> MethodTable:
-    """Return the scores of every image and set."""
+    """Return the scores of every image and set; ``drop_alpha`` ignores transparency."""
     specs, built, seeing = [each.spec for each in metrics], {}, {}
     for each in metrics:
         metric = each.built or build_or_explain(each.spec, options.device, options.seed, strict)
@@ -59,7 +62,7 @@ def score_pictures(
         for method, path in pictures.files.loc[name].items()
     ]
     reads_references = bool(pictures.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
-    reader = _Reader(pictures.references if reads_references else {}, unequal)
+    reader = _Reader(pictures.references if reads_references else {}, unequal, drop_alpha)
     items = [_Item(row["path"], row["image"], reader) for row in rows]
     of_images = MetricSet([metric for metric in ready if not metric.spec.of_sets])
     keys, unread = score_missing("methods", items, of_images, store, options, progress)
@@ -86,9 +89,10 @@ def score_pictures(
 class _Reader:
     """Reads images with their references, of which the last ones are kept for the other methods' images."""
 
-    def __init__(self, references: Mapping[str, str], unequal: str) -> None:
-        self.references, self.unequal = references, unequal
-        self.reference = functools.lru_cache(_REFERENCES_KEPT)(lambda name: _read(references[name]))
+    def __init__(self, references: Mapping[str, str], unequal: str, drop_alpha: bool) -> None:
+        self.references, self.unequal, self.drop_alpha = references, unequal, drop_alpha
+        self.reference = functools.lru_cache(_REFERENCES_KEPT)(lambda name: _read(references[name], drop_alpha))
+        self.how = hashlib.sha256(json.dumps([unequal, drop_alpha]).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ class _Item:
 
     @property
     def name(self) -> str:
-        return printable(" ".join([self.reader.unequal or "whole", *map(os.path.abspath, reversed(self.files))]))
+        return printable(" ".join([self.reader.how, *map(os.path.abspath, reversed(self.files))]))
 
     def stamp(self) -> str | None:
         stamps = [FileSource(file).stamp() for file in self.files]
@@ -114,7 +118,7 @@ class _Item:
 
     def load(self) -> ImageRecord:
         reader = self.reader
-        pixels = _read(self.path)
+        pixels = _read(self.path, reader.drop_alpha)
         if self.image not in reader.references:
             return ImageRecord.of(self.path, pixels)
         try:
@@ -128,8 +132,12 @@ class _Item:
         return ImageRecord.of(self.path, pixels, reference=theirs)
 
 
-def _read(path: str) -> Tensor:
-    return read_image(path, min_side=1).pixels
+def _read(path: str, drop_alpha: bool) -> Tensor:
+    pixels = read_image(path, min_side=1).pixels
+    if drop_alpha and has_alpha(path):
+        with Image.open(path) as image:
+            pixels = pil_to_tensor(ImageOps.exif_transpose(image).convert("RGB"))
+    return pixels
 
 
 def _sets(images: pandas.DataFrame, references: Mapping[str, str]) -> pandas.DataFrame:

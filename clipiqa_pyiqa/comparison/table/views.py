@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import InterpolationMode, center_crop, pil_to_tensor, resize, to_pil_image
 
@@ -88,3 +91,18 @@ def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tenso
     if unequal == "reference":
         return pil_to_tensor(resize(to_pil_image(x), list(reference.shape[1:]))), reference
     return x, reference
+
+
+def sides(paths: Iterable[str]) -> set[int]:
+    """Return all widths and heights of the images that can be read."""
+    found = set[int]()
+    for path in paths:
+        with contextlib.suppress(OSError), Image.open(path) as image:
+            found.update(image.size)
+    return found
+
+
+def has_alpha(path: str) -> bool:
+    with contextlib.suppress(OSError), Image.open(path) as image:
+        return image.has_transparency_data
+    return False
