@@ -61,14 +61,28 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas.DataFrame:
-    """Return a table of differences: ``what``, ``was``, ``now``, and ``judged``, which is False for the machine."""
+    """Return a table of differences: ``what``, ``was``, ``now``, ``why`` a score may have changed, and ``judged``.
+
+    Differences of the machine are not judged.
+    """
     was, now = (dict(_entries({part: lock.get(part) for part in _COMPARED})) for lock in (before, after))
+    changed = {key: "" for key in {**was, **now} if not _agree(key[0], was.get(key), now.get(key))}
+    software: list[tuple[str, ...]] = [key for key in changed if key[0] in ("versions", "metrics", "weights")]
+    for kind, label, *cell in changed:
+        if kind == "scores":
+            method, picture = cell
+            causes: list[tuple[str, ...]] = [
+                key for who in (method, _REFERENCE) if (key := ("pictures", who, picture)) in changed
+            ]
+            causes = causes or [key for key in software if key[0] != "versions" and key[1] == label]
+            causes = causes or [key for key in software if key[0] == "versions"]
+            why = ", ".join(f"{' '.join(key)} changed" for key in causes)
+            changed[kind, label, method, picture] = why or "another machine, device or number of threads"
     rows = [
-        (" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), key not in _MACHINE)
-        for key in {**was, **now}
-        if not _agree(key[0], was.get(key), now.get(key))
+        (" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), why, key not in _MACHINE)
+        for key, why in changed.items()
     ]
-    return pandas.DataFrame(rows, columns=["what", "was", "now", "judged"])
+    return pandas.DataFrame(rows, columns=["what", "was", "now", "why", "judged"])
 
 
 def _agree(part: str, was: str | None, now: str | None) -> bool:
