@@ -1,11 +1,12 @@
 """How fast our metric is beside pyiqa's own class on the same seeded weights; run as a script, as no test.
 
-    python tests/measure/speed.py [--rounds 5] [--precision bf16]
+    python tests/measure/speed.py [--rounds 5] [--precision bf16] [--device cuda]
 
 The two take turns, so that other work on the machine disturbs both alike; printed are the median seconds of each, and
 the median and the range of the rounds' ratios ours / pyiqa's. Peak memory is what a fresh process needs beyond the
-loaded network (Linux). Both sides ask pyiqa's five pairs. pyiqa has no map and no mini: a map is compared with its
-score, mini with its RN50. Its class needs openai's ``clip``, and so setuptools before 82. Compare on an idle machine.
+loaded network (Linux; none for CUDA). Both sides ask pyiqa's five pairs. pyiqa has no map and no mini: a map is
+compared with its score, mini with its RN50. Its class needs openai's ``clip``, and so setuptools before 82. Compare on
+an idle machine.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def do(net: Any, work: str, x: torch.Tensor) -> None:
     else:
         with torch.no_grad():
             net.score_map(x) if work == "map" and hasattr(net, "score_map") else net(x)
+    if x.is_cuda:
+        torch.cuda.synchronize()  # times are of finished work
 
 
 def memory(work: str, shape: tuple[int, ...], threads: int, *network: Any) -> float:
@@ -71,20 +74,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", default="fp32", help="of ours; pyiqa's is fp32")
+    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     threads = torch.get_num_threads()
-    print(f"torch {torch.__version__}, {threads} threads, {args.precision}, {args.rounds} rounds\n")
+    print(f"torch {torch.__version__}, {threads} threads, {args.device}, {args.precision}, {args.rounds} rounds\n")
     print("| work | ours, s | pyiqa's, s | ratio | range | ours, MB | pyiqa's, MB |\n" + "|---" * 7 + "|")
     with tempfile.TemporaryDirectory() as folder:
         for backbone, works in ROWS.items():
             weights = save_seeded(Path(folder), "RN50" if backbone == "mini" else backbone)
             networks = {side: (side, backbone, weights, args.precision) for side in SIDES}
-            nets = {side: built(*network) for side, network in networks.items()}
+            nets = {side: built(*network).to(args.device) for side, network in networks.items()}
             for work, shape in ((work, shape) for work, shapes in works.items() for shape in shapes):
-                x = images(*shape)
+                x = images(*shape).to(args.device)
                 taken = in_turns({side: partial(do, net, work, x) for side, net in nets.items()}, args.rounds)
                 seconds = " | ".join(f"{statistics.median(taken[side]):.3f}" for side in SIDES)
-                peaks = " | ".join(f"{alone(memory, work, shape, threads, *networks[side]):.0f}" for side in SIDES)
+                peaks = "– | –"
+                if args.device == "cpu":
+                    peaks = " | ".join(f"{alone(memory, work, shape, threads, *networks[side]):.0f}" for side in SIDES)
                 row = f"{backbone} {work} {'×'.join(map(str, shape))}"
                 print(f"| {row} | {seconds} | {ratio(taken['ours'], taken[SIDES[1]])} | {peaks} |", flush=True)
 
