@@ -126,6 +126,7 @@ setup(
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.4"),
             *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),
             *("scikit-image", "PyWavelets"),  # the methods' table and its example
+            *("aiohttp", "requests"),  # images on a web server
         ],
     },
     entry_points={
