@@ -14,9 +14,8 @@ REPOSITORY = "me/lake"
 
 
 @contextmanager
-def cloud(files: Mapping[str, bytes]) -> Iterator[str]:
-    """The address of a server that has these files in a data set."""
-    handler = type("Handler", (_Handler,), {"files": dict(files)})
+def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server on the loopback."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
@@ -24,6 +23,13 @@ def cloud(files: Mapping[str, bytes]) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def cloud(files: Mapping[str, bytes]) -> Iterator[str]:
+    """The address of a server that has these files in a data set."""
+    with serving(type("Handler", (_Handler,), {"files": dict(files)})) as address:
+        yield address
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

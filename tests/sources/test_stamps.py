@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import http.server
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cloud_standin import serving
 from shard_makers import picture, samples, save_tar
 
 from clipiqa_pyiqa.images.source import MISSING, FileSource, stamp_of
@@ -34,13 +34,8 @@ def server(headers: dict[str, str]) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    found = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{found.server_address[1]}"
-    finally:
-        found.shutdown()
-        found.server_close()
+    with serving(Handler) as address:
+        yield address
 
 
 def test_a_file_has_another_stamp_after_it_was_replaced(tmp_path: Path) -> None:
