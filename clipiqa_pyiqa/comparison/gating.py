@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
@@ -242,13 +243,11 @@ def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
     from ..images.flags import has_band
     from ..images.reader import read_image
 
-    def is_cut(path: str) -> bool:
-        return has_band(read_image(path, min_side=1, damaged="keep").pixels)
-
+    read = partial(read_image, min_side=1, damaged="keep")
     found = {}
-    for (row, was, _), is_now in prefetch(lambda item: is_cut(item[2]), paths.itertuples()):
+    for (row, was, _), image in prefetch(lambda item: read(item[2]), paths.itertuples()):
         with contextlib.suppress(ImageError):
-            if is_now is True and not is_cut(was):
+            if not isinstance(image, ImageError) and has_band(image.pixels) and not has_band(read(was).pixels):
                 found[row] = "cut"
     return found
 
@@ -312,7 +311,7 @@ def _pair_rows(
             f"the runs do not have the same inputs: {'; '.join(left_out)}; complete the runs, or leave these rows out "
             "(skip_missing)."
         )
-    columns = {}
+    columns: dict[str, pandas.Series] = {}
     for name in names:
         base, new = both["base", name], both["new", name]
         columns |= {f"{name} base": base, f"{name} new": new, f"{name} difference": new - base}

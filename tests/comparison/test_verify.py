@@ -61,7 +61,7 @@ def pictures(tmp_path: Path) -> Path:
 )
 def test_verdicts(pictures: Path, standin: Standin, verdicts: list[str], code: int) -> None:
     found = verify(standin, [pictures])
-    assert [check.verdict for check in found.checks] == verdicts and found.exit_code == code
+    assert found.verdicts == verdicts and found.exit_code == code
 
 
 @pytest.mark.parametrize(("tag", "code", "verdict"), [("openai", 1, "FAIL"), ("file", 2, "differs")])
