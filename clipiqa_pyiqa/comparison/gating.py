@@ -75,11 +75,6 @@ class Gate:
         is_low = self.columns.loc[column, "lower_better"]
         return self.rows[f"{column} difference"].dropna().sort_values(ascending=not is_low, kind="stable").head(count)
 
-    def as_dict(self) -> dict[str, Any]:
-        columns = [{**asdict(q), "verdict": q.verdict, "worst": self.worst(q.name).to_dict()} for q in self.pairs]
-        names = ("verdict", "passed", "base", "new", "left_out", "flagged")
-        return {**{name: getattr(self, name) for name in names}, "columns": columns}
-
     def junit(self) -> bytes:
         """Return a JUnit XML file with a test case per column, and one for newly flagged images if there are any."""
         cases = [(q.name, q.verdict, q.line, self.worst(q.name).map("{:+.4f}".format)) for q in self.pairs]
@@ -105,7 +100,10 @@ class Gate:
             OutputError: A file cannot be written, or exists and ``overwrite`` is not set.
         """
         folder = check_folder(folder, WRITTEN, overwrite=overwrite, inputs=(self.base, self.new))
-        write_text(folder / "gate.json", json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n")
+        columns = [{**asdict(q), "verdict": q.verdict, "worst": self.worst(q.name).to_dict()} for q in self.pairs]
+        names = ("verdict", "passed", "base", "new", "left_out", "flagged")
+        summary = {**{name: getattr(self, name) for name in names}, "columns": columns}
+        write_text(folder / "gate.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         write_bytes(folder / "gate.xml", self.junit())
         write_text(folder / "rows.csv", self.rows.rename(index=_as_text, columns=_as_text).to_csv())
 
