@@ -157,7 +157,7 @@ def compare(
 def _without_training_photos(
     data: DataSet, items: list[_Item], metrics: Sequence[BuiltMetric], leave_out: bool
 ) -> tuple[DataSet, list[_Item]]:
-    """Return the data set with notes on photos that metrics were trained on, and the images to score."""
+    """Return the data set, with notes on metrics' training photos, and the images to score."""
     notes = [data.note]
     nets = {metric.spec.label: metric.net for metric in metrics if metric.net is not None}
     has_mini = any(net.clip.weights.backbone == "mini" for net in nets.values())

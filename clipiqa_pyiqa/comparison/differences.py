@@ -17,15 +17,11 @@ _GOOD_PER_PAIR, _MOST = 400, 10_000
 
 
 def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, seed: int) -> pandas.DataFrame:
-    """Return a row per pair of metrics: the first one's SROCC minus the second one's, on images that both scored.
+    """Return a row per pair of metrics, with the first SROCC minus the second on the images that both scored.
 
     Args:
         scores, mos: Scores and opinion scores; high is good.
         bootstrap: Least number of resamples (many pairs get more); 0 gives no intervals.
-
-    Returns:
-        Columns ``first``, ``second``, ``n``, ``SROCC difference``, ``low``, ``high``, ``p``, ``p Holm`` (corrected for
-        all pairs), ``significant`` and ``resamples``.
     """
     pairs = list(itertools.combinations(scores, 2))
     needed = max(_ENOUGH_PER_PAIR * len(pairs), min(_GOOD_PER_PAIR * len(pairs), _MOST))

@@ -76,7 +76,7 @@ class Gate:
         return self.rows[f"{column} difference"].dropna().sort_values(ascending=not is_low, kind="stable").head(count)
 
     def junit(self) -> bytes:
-        """Return a JUnit XML file with a test case per column, and one for newly flagged images if there are any."""
+        """Return JUnit XML with a test case per column, and one for newly flagged images if there are any."""
         cases = [(q.name, q.verdict, q.line, self.worst(q.name).map("{:+.4f}".format)) for q in self.pairs]
         if self.flagged:
             flags = pandas.Series(self.flagged)

@@ -63,7 +63,6 @@ def overview_table(results: Sequence[DataSetResult]) -> Table | None:
 
 
 def tables_of(data: DataSetResult) -> list[Table]:
-    """Return a data set's tables: all metrics, their agreement and differences, and published values."""
     tables = (_metrics(data), _agreement(data), _differences(data), _published(data))
     return [table for table in tables if table is not None]
 
@@ -139,7 +138,6 @@ def _published(data: DataSetResult) -> Table | None:
 
 
 def provenances(results: Sequence[DataSetResult]) -> dict[str, Mapping[str, str]]:
-    """Return label -> everything that the metric's scores depend on, as texts."""
     # the first data set with the label wins
     metrics = {label: metric for data in reversed(results) for label, metric in data.metrics.items()}
     return {label: as_texts(metrics[label].provenance) for data in results for label in data.metrics}

@@ -79,7 +79,6 @@ class ColumnPair:
 
     @property
     def line(self) -> str:
-        """The verdict with its numbers and reason, as a command prints it."""
         interval = f"{self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
         means = f"{self.base:.4f} to {self.new:.4f}, n = {self.n}"
         return f"{self.name}: {self.verdict}: {interval}, {means}{self._because}, {self.direction}"
@@ -107,14 +106,7 @@ def judge(
     margins: Mapping[str, float],
     runs: Sequence[AnyScores],
 ) -> tuple[ColumnPair, ...]:
-    """Return each column's verdict.
-
-    Args:
-        rows: Both runs' scores, ``NAME base`` and ``NAME new``.
-        directions: Column -> its direction.
-        margins: Column -> largest loss that is allowed.
-        runs: Both runs, which know the range and precision of their scores.
-    """
+    """Return a verdict per column; ``rows`` has ``NAME base`` and ``NAME new``, ``margins`` the allowed losses."""
     corrected = [name for name in directions if name not in margins]
     count = max(1, len(corrected))
     pairs = {}

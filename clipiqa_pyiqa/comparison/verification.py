@@ -65,7 +65,7 @@ class Verification:
 
     @property
     def verdicts(self) -> list[str]:
-        """``'ok'`` for each check that agrees; a difference is ``'FAIL'`` if ``binding``, else ``'differs'``."""
+        """Per check ``'ok'``, or for a difference ``'FAIL'`` if ``binding``, else ``'differs'``."""
         return ["ok" if check.agrees else "FAIL" if self.binding else "differs" for check in self.checks]
 
     @property
