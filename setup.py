@@ -75,7 +75,6 @@ setup(
             "data/*",
             "data/photos/*",
             "datasets/*.csv",
-            "report/report.*",
             "report/templates/*",
             "comparison/templates/*",
             "maps/templates/*",

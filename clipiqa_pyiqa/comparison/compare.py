@@ -30,7 +30,7 @@ from ..images.source import FileSource
 from ..metric import choice, find_device
 from ..scoring.engine import Options
 from ..scoring.metrics import BuiltMetric, MetricSet, MetricSpec, build_or_explain, check_weights, parse_metrics
-from ..scoring.stored import Progress, ScoreStore, StoredScore, open_store, score_missing
+from ..scoring.stored import Progress, ScoreStore, open_store, score_missing
 from .data_set_results import DataSetResult, MetricResult
 from .results import Comparison, check_results
 
@@ -120,21 +120,16 @@ def compare(
     with contextlib.nullcontext() if folder is None else locked(folder):
         built = {spec.label: build_or_explain(spec, where, seed, strict) for spec in specs}
         ready = [metric for metric in built.values() if isinstance(metric, BuiltMetric)]
-        has_mini = any(metric.net is not None and metric.net.clip.weights.backbone == "mini" for metric in ready)
         results = []
         for data in sets:
             parts = folder and folder / "parts" / f"{file_name(data.name)}-{data.identity}"
             store = open_store(parts, overwrite)
-            if has_mini and data.mos is not None:
-                data = _mark_mini_photos(data, without_mini_photos)
-            for metric in ready if data.mos is not None else ():
-                if learned := count_learned_from(metric.net, data.paths):
-                    warning = f"{metric.spec.label} was trained on {learned:,} of these {len(data.paths):,} images"
-                    data = replace(data, note=f"{data.note}; {warning}: its agreement with them says little")
             items = [_Item(data, index) for index in range(len(data.paths))]
+            if data.mos is not None:
+                data, items = _without_training_photos(data, items, ready, without_mini_photos)
             keys, skipped = score_missing(data.name, items, MetricSet(ready), store, options, report)
-            opinion = None if data.mos is None else pandas.Series(data.mos, data.paths, float, "mos").drop([*skipped])
-            paths = pandas.Index([path for path in data.paths if path not in skipped], name="path")
+            paths = pandas.Index([item.name for item in items if item.name not in skipped], name="path")
+            opinion = None if data.mos is None else pandas.Series(data.mos, data.paths, float, "mos").loc[paths]
             scores, known = stored_scores(specs, built, store, [keys[path] for path in paths])
             result = DataSetResult(
                 data.name,
@@ -159,26 +154,30 @@ def compare(
     return Comparison(tuple(results), about_run)
 
 
-def _mark_mini_photos(data: DataSet, leave_out: bool) -> DataSet:
-    seen = seen_by_mini(data.paths)
-    if not any(seen):
-        return data
-    if not leave_out:
-        return replace(data, note=f"{data.note}; {seen_warning(sum(seen), len(seen))}")
-    rows = [index for index, was_seen in enumerate(seen) if not was_seen]
-    if not rows:
-        raise CompareError(
-            f"mini was trained on all images of data set {data.name!r}: use other photos, or unset without_mini_photos."
-        )
-    return replace(
-        data,
-        paths=tuple(data.paths[index] for index in rows),
-        mos=data.mos and tuple(data.mos[index] for index in rows),
-        groups=tuple(data.groups[index] for index in rows if data.groups),
-        load=lambda index: data.load(rows[index]),
-        note=f"{data.note}; left out: {counted(sum(seen), 'image')} that mini was trained on",
-        published_as="",
-    )
+def _without_training_photos(
+    data: DataSet, items: list[_Item], metrics: Sequence[BuiltMetric], leave_out: bool
+) -> tuple[DataSet, list[_Item]]:
+    """Return the data set, with notes on metrics' training photos, and the images to score."""
+    notes = [data.note]
+    nets = {metric.spec.label: metric.net for metric in metrics if metric.net is not None}
+    has_mini = any(net.clip.weights.backbone == "mini" for net in nets.values())
+    seen = seen_by_mini(data.paths) if has_mini else []
+    if any(seen) and leave_out:
+        items = [item for item, was_seen in zip(items, seen, strict=True) if not was_seen]
+        if not items:
+            raise CompareError(
+                f"mini was trained on all images of data set {data.name!r}: use other photos, or unset "
+                "without_mini_photos."
+            )
+        notes.append(f"left out: {counted(sum(seen), 'image')} that mini was trained on")
+        data = replace(data, published_as="")
+    elif any(seen):
+        notes.append(seen_warning(sum(seen), len(seen)))
+    for label, net in nets.items():
+        if learned := count_learned_from(net, [item.name for item in items]):
+            warning = f"{label} was trained on {learned:,} of these {counted(len(items), 'image')}"
+            notes.append(f"{warning}: its agreement with them says little")
+    return replace(data, note="; ".join(notes)), items
 
 
 def stored_scores(
@@ -188,35 +187,30 @@ def stored_scores(
     scores, results = {}, {}
     for spec in specs:
         metric = built[spec.label]
-        entries = store.entries.get(metric.key, {}) if isinstance(metric, BuiltMetric) else {}
-        entries = {key: entries[key] for key in keys if key in entries}
+        error, about = (metric, None) if isinstance(metric, str) else ("", metric)
+        known = {} if about is None else store.entries.get(about.key, {})
+        entries = {key: known[key] for key in keys if key in known}
         scores[spec.label] = [entries[key].score if key in entries else None for key in keys]
-        results[spec.label] = _metric_result(spec, metric, entries, len(keys))
+        times = [entry.seconds for entry in entries.values() if not entry.error]
+        failures = [(key, entry.error) for key, entry in entries.items() if entry.error]
+        note = ""
+        if failures:
+            key, reason = failures[0]
+            total = counted(len(keys), "set" if spec.of_sets else "image")
+            note = f"no score for {len(failures)} of {total}, such as {Path(key).name}: {reason}."
+        if not (keys or error):
+            error = "no image could be read."
+        results[spec.label] = MetricResult(
+            spec.label,
+            lower_better=spec.lower_better,
+            score_range=spec.score_range,
+            provenance=spec.provenance if about is None else about.provenance,
+            seconds_per_image=statistics.median(times) if times else math.nan,
+            error=error or ("" if times else note),
+            published_as="" if about is None else about.published_as,
+            note=note if times else "",
+        )
     return pandas.DataFrame(scores, keys, dtype=float), results
-
-
-def _metric_result(
-    spec: MetricSpec, metric: BuiltMetric | str, entries: Mapping[str, StoredScore], images: int
-) -> MetricResult:
-    failures = {path: entry.error for path, entry in entries.items() if entry.error}
-    times = [entry.seconds for entry in entries.values() if not entry.error]
-    error, note = metric if isinstance(metric, str) else "", ""
-    if failures:
-        key, reason = next(iter(failures.items()))
-        total = counted(images, "set" if spec.of_sets else "image")
-        note = f"no score for {len(failures)} of {total}, such as {Path(key).name}: {reason}."
-        if not times:
-            error, note = note, ""
-    return MetricResult(
-        spec.label,
-        lower_better=spec.lower_better,
-        score_range=spec.score_range,
-        provenance=spec.provenance if isinstance(metric, str) else metric.provenance,
-        seconds_per_image=statistics.median(times) if times else math.nan,
-        error=error or ("" if images else "no image could be read."),
-        published_as="" if isinstance(metric, str) else metric.published_as,
-        note=note,
-    )
 
 
 def run_settings(options: Options) -> dict[str, str]:

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 import pandas
 
-from ..datasets.published_correlations import PublishedCorrelations, find_published
+from ..datasets.published_correlations import find_published
 from ..files.names import file_name
 from ..files.writing import check_folder, replacing
 from ..stats.bootstrap import Estimate
 from ..stats.correlation import correlations, srocc_within, undefined
-from .differences import MetricPair, metric_pairs
+from .differences import metric_pairs
 
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 FITTED = ("PLCC fitted", "RMSE fitted")
@@ -94,7 +94,7 @@ class DataSetResult:
         scores = self.scores[label].dropna()
         if reason := self.metrics[label].error or undefined(scores, self.mos.loc[scores.index]):
             return dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
-        oriented, mos = -scores if self.metrics[label].lower_better else scores, self.oriented_mos.loc[scores.index]
+        oriented, mos = self.oriented_scores.loc[scores.index, label], self.oriented_mos.loc[scores.index]
         fit = self.fit_parameters if self.plcc_fit else 0
         found = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=fit)
         if self.groups:
@@ -103,16 +103,35 @@ class DataSetResult:
         return found
 
     @cached_property
-    def pairs(self) -> list[MetricPair]:
-        """Pairs of metrics with an SROCC (Spearman's rank correlation); empty without opinion scores."""
-        if self.oriented_mos is None:
-            return []
+    def pairs(self) -> pandas.DataFrame:
+        """The result of :func:`~.differences.metric_pairs`; empty without opinion scores."""
+        mos = pandas.Series(dtype=float) if self.oriented_mos is None else self.oriented_mos
         defined = [label for label, found in self.estimates.items() if not found["SROCC"].reason]
-        return metric_pairs(self.oriented_scores[defined], self.oriented_mos, self.bootstrap, self.seed)
+        return metric_pairs(self.oriented_scores[defined], mos, self.bootstrap, self.seed)
+
+    @cached_property
+    def frame(self) -> pandas.DataFrame:
+        """A row per metric; see :meth:`~.results.Comparison.frame`."""
+        rows = []
+        for label, metric in self.metrics.items():
+            row: dict[str, Any] = {"data_set": self.name, "metric": label, "n": int(self.scores[label].count())}
+            row |= {"direction": metric.direction, "range": metric.score_range}
+            undefined = dict.fromkeys(self.statistics, Estimate(math.nan))
+            for name, estimate in self.estimates.get(label, undefined).items():
+                row |= {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
+            row["seconds per image"] = metric.seconds_per_image
+            published = None
+            if self.mos is not None:  # published on exactly these images
+                published = find_published(metric.published_as, self.published_as, self.prefer)
+            for name in CORRELATIONS:
+                value = published[name] if published else math.nan
+                row |= {f"published {name}": value, f"{name} difference": row[name] - value}
+            rows.append({**row, "source": published.source if published else "", "note": self.reason(label)})
+        return pandas.DataFrame(rows)
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        return CORRELATIONS + FITTED * self.plcc_fit + (WITHIN,) * bool(self.groups)
+        return (*CORRELATIONS, *(FITTED if self.plcc_fit else ()), *([WITHIN] if self.groups else ()))
 
     @property
     def scored(self) -> list[str]:
@@ -125,12 +144,6 @@ class DataSetResult:
     @property
     def oriented_scores(self) -> pandas.DataFrame:
         return self.scores[list(self.metrics)] * [-1.0 if m.lower_better else 1.0 for m in self.metrics.values()]
-
-    def published(self, label: str) -> PublishedCorrelations | None:
-        """Return the published correlations of this metric on exactly these images."""
-        if self.mos is None:
-            return None
-        return find_published(self.metrics[label].published_as, self.published_as, self.prefer)
 
     def reason(self, label: str) -> str:
         metric = self.metrics[label]

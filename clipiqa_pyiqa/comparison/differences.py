@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 
 import pandas
 
-from ..stats.bootstrap import Difference, holm, paired_differences
+from ..stats.bootstrap import holm, paired_differences
 from ..stats.correlation import srocc_with, undefined
 
 SIGNIFICANT = 0.05  # a difference with a lower corrected p-value is significant
@@ -17,30 +16,8 @@ _ENOUGH_PER_PAIR = 80
 _GOOD_PER_PAIR, _MOST = 400, 10_000
 
 
-@dataclass(frozen=True)
-class MetricPair:
-    """Two metrics on the ``n`` images that both metrics scored.
-
-    Attributes:
-        srocc: SROCC of ``first`` minus SROCC of ``second``.
-        p_holm: p-value, corrected by Holm's rule for all pairs.
-        resamples: Number of resamples for the difference.
-    """
-
-    first: str
-    second: str
-    n: int
-    srocc: Difference
-    p_holm: float
-    resamples: int
-
-    @property
-    def significant(self) -> bool:
-        return self.p_holm < SIGNIFICANT
-
-
-def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, seed: int) -> list[MetricPair]:
-    """Return a comparison of SROCC for every pair of metrics.
+def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, seed: int) -> pandas.DataFrame:
+    """Return a row per pair of metrics, with the first SROCC minus the second on the images that both scored.
 
     Args:
         scores, mos: Scores and opinion scores; high is good.
@@ -51,14 +28,16 @@ def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, s
     resamples = max(bootstrap, needed) if bootstrap else 0
     complete = list(scores.dropna(axis=1))  # these metrics use the same resamples
     groups = [complete, *(list(pair) for pair in pairs if not {*pair} <= {*complete})]
-    found: dict[tuple[str, str], tuple[int, Difference]] = {}
+    found = {}
     for group in groups:
         shared = scores[group].dropna()
-        opinion = mos.loc[shared.index]
+        opinion = mos.reindex(shared.index)
         if len(group) < 2 or any(undefined(shared[label], opinion) for label in group):
             continue
         apart = paired_differences(shared.to_numpy().T, srocc_with(opinion), bootstrap=resamples, seed=seed)
-        found |= {(group[i], group[j]): (len(shared), difference) for (i, j), difference in apart.items()}
-    defined = [pair for pair in pairs if pair in found]
-    p_holm = holm([found[pair][1].p for pair in defined])
-    return [MetricPair(*pair, *found[pair], float(p), resamples) for pair, p in zip(defined, p_holm, strict=True)]
+        for (i, j), each in apart.items():
+            found[group[i], group[j]] = (len(shared), each.value, each.low, each.high, each.p)
+    heads = ["first", "second", "n", "SROCC difference", "low", "high", "p"]
+    frame = pandas.DataFrame([(*pair, *found[pair]) for pair in pairs if pair in found], columns=heads)
+    frame["p Holm"] = holm(frame["p"])
+    return frame.assign(significant=frame["p Holm"] < SIGNIFICANT, resamples=resamples)

@@ -6,9 +6,8 @@ import contextlib
 import json
 import math
 import os
-import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from xml.etree import ElementTree
 
 import pandas
 
-from ..errors import CLIPIQAError, ImageError, counted, nearest
+from ..errors import ImageError, counted, nearest
 from ..errors.arguments import checked
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
@@ -25,99 +24,14 @@ from ..scoring.directions import Direction, find_direction
 from ..scoring.scale import alike, differences
 from ..scoring.score_files import AnyScores, matching_names, read_any_scores
 from ..sources.naming import few
-from ..stats.bootstrap import Difference, holm
-from ..stats.paired_means import FEW, LEVEL, mean_difference, noticed
+from .verdicts import FAILED, ColumnPair, GateError, judge
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..scoring.score import ScoringOptions
 
-_SHOWN = (
-    *("verdict", "lower_better", "n", "base", "new", "difference", "low", "high", "p", "p_holm", "margin", "noticed"),
-    "rounding",
-)
 WRITTEN = ("gate.json", "gate.xml", "rows.csv")
-_ROUNDING = {"fp32": 1e-5, "bf16": 2e-3, "fp16": 3e-4}
-"""Share of a closed range by which other threads or processors may change a mean.
-
-Measured with mini on 48 photos, as the change of a mean from two threads and AVX-512 to one thread and AVX2: 3e-8 in
-fp32, 1e-3 in bf16. fp16 was not measured on a GPU; it has three bits more than bf16.
-"""
-
-
-class GateError(CLIPIQAError):
-    """Two runs that cannot be compared."""
-
-
-@dataclass(frozen=True)
-class ColumnPair:
-    """One column, compared in both runs.
-
-    Attributes:
-        direction: Whether low or high scores are good, and how this is known.
-        n, base, new: Number of rows with scores in both runs, and each run's mean.
-        difference: New minus base, with 95 % interval and p-value.
-        rounding: Largest mean difference that other threads or another processor may cause.
-        noticed: Loss that four of five such runs find.
-        margin: Largest loss that is allowed; None: any that may be chance.
-        p_holm: p-value, corrected by Holm's rule for all columns without a margin.
-    """
-
-    name: str
-    direction: Direction
-    n: int
-    base: float
-    new: float
-    difference: Difference
-    rounding: float
-    noticed: float
-    margin: float | None = None
-    p_holm: float = math.nan
-
-    @property
-    def gain(self) -> tuple[float, float]:
-        """The interval of the difference, where a gain is positive."""
-        low, high = self.difference.low, self.difference.high
-        return (-high, -low) if self.direction.lower_better else (low, high)
-
-    @property
-    def verdict(self) -> str:
-        """``'worse'``, ``'better'`` or ``'no change'``; with a margin ``'pass'``, ``'worse'`` or ``'unclear'``.
-
-        A column passes if its interval excludes a loss of ``margin``, and is worse if it lies beyond. Without
-        a margin, a change is more than rounding, its interval excludes 0, and its corrected p-value is below 0.05.
-        """
-        low, high = self.gain
-        if self.margin is not None:
-            if self.n < FEW or low <= -self.margin <= high:
-                return "unclear"
-            return "pass" if low > -self.margin else "worse"
-        if abs(self.difference.value) <= self.rounding or low <= 0 <= high or self.p_holm >= LEVEL:
-            return "no change"
-        return "better" if low > 0 else "worse"
-
-    @property
-    def line(self) -> str:
-        apart = self.difference
-        means = f"{apart.value:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}], {self.base:.4f} to {self.new:.4f}"
-        return f"{self.name}: {self.verdict}: {means}, n = {self.n}{self._because}, {self.direction}"
-
-    @property
-    def _because(self) -> str:
-        (low, high), is_few = self.gain, self.n < FEW
-        if self.margin is not None:
-            if is_few:
-                return f", fewer than {FEW} rows"
-            if self.verdict == "unclear":
-                return f", a loss of {self.margin:g} is not excluded"
-            return f", a loss beyond chance, but below {self.margin:g}" if high < 0 and self.verdict == "pass" else ""
-        text = f" (a loss of {self.noticed:.2g} would have shown four times in five)"
-        if 0 < abs(self.difference.value) <= self.rounding:
-            text += f", a difference within rounding ({self.rounding:.0e})"
-        elif self.verdict == "no change" and not low <= 0 <= high:
-            text += f", p = {self.difference.p:.2g} alone, {self.p_holm:.2g} among all columns"
-        return f"{text}, less certain with fewer than {FEW} rows" if is_few else text
 
 
 @dataclass(frozen=True)
@@ -141,8 +55,10 @@ class Gate:
     @property
     def verdict(self) -> Literal["pass", "worse", "unclear"]:
         """``'worse'`` if a column got worse or an image is newly flagged, else ``'unclear'`` if a column is unclear."""
-        found = {pair.verdict for pair in self.pairs} | ({"worse"} if self.flagged else set())
-        return "worse" if "worse" in found else "unclear" if "unclear" in found else "pass"
+        found = {pair.verdict for pair in self.pairs}
+        if self.flagged or "worse" in found:
+            return "worse"
+        return "unclear" if "unclear" in found else "pass"
 
     @property
     def passed(self) -> bool:
@@ -151,40 +67,31 @@ class Gate:
     @property
     def columns(self) -> pandas.DataFrame:
         """A row per column: verdict, direction, means, difference with interval and p-values, margin."""
-        parts = [{**asdict(q.direction), **asdict(q.difference), **vars(q), "verdict": q.verdict} for q in self.pairs]
-        frame = pandas.DataFrame(parts).rename(columns={"name": "column"}).set_index("column")
-        return frame.assign(difference=frame["value"])[list(_SHOWN)]
+        records = [{"verdict": q.verdict, "lower_better": q.direction.lower_better, **vars(q)} for q in self.pairs]
+        return pandas.DataFrame(records).set_index("name").rename_axis("column").drop(columns="direction")
 
     def worst(self, column: str, count: int = 10) -> pandas.Series:
         """Return the rows with the largest loss: row name -> new minus base."""
-        found = next(pair for pair in self.pairs if pair.name == column)
-        apart = self.rows[f"{column} difference"].dropna()
-        return apart.sort_values(ascending=not found.direction.lower_better, kind="stable").head(count)
-
-    def as_dict(self) -> dict[str, Any]:
-        columns = [{**asdict(q), "verdict": q.verdict, "worst": self.worst(q.name).to_dict()} for q in self.pairs]
-        names = ("verdict", "passed", "base", "new", "left_out", "flagged")
-        return {**{name: getattr(self, name) for name in names}, "columns": columns}
+        is_low = self.columns.loc[column, "lower_better"]
+        return self.rows[f"{column} difference"].dropna().sort_values(ascending=not is_low, kind="stable").head(count)
 
     def junit(self) -> bytes:
-        """Return a JUnit XML file with a test case per column, and one for newly flagged images if there are any."""
-        cases = []
-        for pair in self.pairs:
-            rows = [f"{name}: {apart:+.4f}" for name, apart in self.worst(pair.name).items()]
-            cases.append((pair.name, pair.verdict, pair.line, ["the rows that lost most:", *rows]))
+        """Return JUnit XML with a test case per column, and one for newly flagged images if there are any."""
+        cases = [(q.name, q.verdict, q.line, self.worst(q.name).map("{:+.4f}".format)) for q in self.pairs]
         if self.flagged:
-            rows = [f"{name}: {flag}" for name, flag in self.flagged.items()]
-            cases.append(("flag", "worse", f"{counted(len(rows), 'image')} newly flagged", rows))
-        failed = [case for case in cases if case[1] in ("worse", "unclear")]
-        counts = {"tests": str(len(cases)), "failures": str(len(failed))}
-        suites = ElementTree.Element("testsuites", {"name": "clipiqa gate", **counts})
-        suite = ElementTree.SubElement(suites, "testsuite", {"name": f"{self.base} → {self.new}", **counts})
+            flags = pandas.Series(self.flagged)
+            cases.append(("flag", "worse", f"{counted(len(flags), 'image')} newly flagged", flags))
+        suite = ElementTree.Element("testsuite", name=f"{self.base} → {self.new}")
         for name, verdict, message, rows in cases:
-            case = ElementTree.SubElement(suite, "testcase", {"classname": "clipiqa.gate", "name": one_line(name)})
-            if verdict in ("worse", "unclear"):
-                failure = ElementTree.SubElement(case, "failure", {"type": verdict, "message": one_line(message)})
-                failure.text = "\n".join(map(one_line, rows))
-        return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites) + b"\n"
+            case = ElementTree.SubElement(suite, "testcase", classname="clipiqa.gate", name=one_line(name))
+            if verdict in FAILED:
+                failure = ElementTree.SubElement(case, "failure", type=verdict, message=one_line(message))
+                failure.text = "\n".join(one_line(f"{row}: {text}") for row, text in rows.items())
+        counts = {"tests": str(len(suite)), "failures": str(len(suite.findall("testcase/failure")))}
+        suite.attrib.update(counts)
+        suites = ElementTree.Element("testsuites", counts, name="clipiqa gate")
+        suites.append(suite)
+        return ElementTree.tostring(suites, "UTF-8")
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row).
@@ -193,7 +100,10 @@ class Gate:
             OutputError: A file cannot be written, or exists and ``overwrite`` is not set.
         """
         folder = check_folder(folder, WRITTEN, overwrite=overwrite, inputs=(self.base, self.new))
-        write_text(folder / "gate.json", json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n")
+        columns = [{**asdict(q), "verdict": q.verdict, "worst": self.worst(q.name).to_dict()} for q in self.pairs]
+        names = ("verdict", "passed", "base", "new", "left_out", "flagged")
+        summary = {**{name: getattr(self, name) for name in names}, "columns": columns}
+        write_text(folder / "gate.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         write_bytes(folder / "gate.xml", self.junit())
         write_text(folder / "rows.csv", self.rows.rename(index=_as_text, columns=_as_text).to_csv())
 
@@ -207,8 +117,8 @@ def gate(
     key: str | None = None,
     metrics: Any = None,
     margin: float | Mapping[str, float] | None = None,
-    lower_better: Iterable[str] | bool = (),
-    higher_better: Iterable[str] | bool = (),
+    lower_better: Collection[str] = (),
+    higher_better: Collection[str] = (),
     skip_missing: bool = False,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -227,8 +137,8 @@ def gate(
             runs, the number before the first hyphen of each file's name.
         metrics: Metric that scores folders of images, as for :func:`~clipiqa_pyiqa.score_paths`.
         margin: Largest loss that is allowed, in the column's units: for all columns, or for each one by name.
-        lower_better: Columns in which low is good, or True for all; by default the file or the column's name decides.
-        higher_better: Columns in which high is good, or True for all.
+        lower_better: Columns in which low is good; by default the file or the column's name decides.
+        higher_better: Columns in which high is good.
         skip_missing: Leave out rows that lack a finite score in one run; otherwise raise.
         out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
         resume: Continue with the scores in ``out``.
@@ -237,7 +147,7 @@ def gate(
         options: Options of scoring, as in :class:`~clipiqa_pyiqa.scoring.score.ScoringOptions`.
 
     Returns:
-        The verdicts; see :attr:`ColumnPair.verdict`.
+        The verdicts; see :attr:`~.verdicts.ColumnPair.verdict`.
 
     Raises:
         GateError: The runs share no columns or too few rows, or were scored in different ways.
@@ -246,51 +156,45 @@ def gate(
     given = {"base": os.fspath(base), "new": os.fspath(new)}
     if metrics is not None and not any(map(os.path.isdir, given.values())):
         raise GateError("`metrics` score folders of images, but both runs are score files: leave out `metrics`.")
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         if out is not None:
             folder = check_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=given.values())
-        kept = {"resume": resume, "overwrite": overwrite, **options}
-        files = [_scored(path, folder / f"{name}.parquet", metrics, progress, kept) for name, path in given.items()]
-        runs = [read_any_scores(file, columns=columns, key=key, option="key") for file in files]
-    runs = [replace(run, file=path) for run, path in zip(runs, given.values(), strict=True)]
+        runs = []
+        for side, path in given.items():
+            file: str | Path = path
+            if _has_images(path):
+                file = folder / f"{side}.parquet"
+                _score(path, file, metrics, progress, {"resume": resume, "overwrite": overwrite, **options})
+            runs.append(replace(read_any_scores(file, columns=columns, key=key, option="key"), file=path))
     names = _shared_columns(runs, columns)
     _check_alike(runs, names)
     directions = _directions(runs, names, lower_better, higher_better)
     margins = _margins(names, margin)
     rows, left_out, paths = _pair_rows(runs, names, key is not None, skip_missing)
-    unmargined = len(names) - len(margins)
-    found = [_pair_column(name, rows, directions[name], margins.get(name), unmargined, runs) for name in names]
-    corrected = iter(holm([pair.difference.p for pair in found if pair.margin is None]))
-    pairs = tuple(replace(pair, p_holm=float(next(corrected))) if pair.margin is None else pair for pair in found)
-    flagged = _newly_flagged(runs, paths)
-    if _has_images(new):
-        flagged |= _newly_cut(paths[~paths.index.isin(flagged)])
+    pairs = judge(rows, directions, margins, runs)
+    flags = [[run.flags.get(path, "") for path in paths[side]] for side, run in zip(given, runs, strict=True)]
+    flagged = {row: now for row, was, now in zip(paths.index, *flags, strict=True) if now and not was}
+    if _has_images(given["new"]):
+        flagged |= _newly_cut(paths.drop(index=list(flagged)))
     gated = Gate(pairs, rows, given["base"], given["new"], tuple(left_out), flagged)
     if out is not None:
         gated.save(out, overwrite=overwrite or resume)
     return gated
 
 
-def _has_images(path: str | os.PathLike[str]) -> bool:
+def _has_images(path: str) -> bool:
     return os.path.isdir(path) and not os.path.exists(os.path.join(path, "run.json"))
 
 
-def _scored(
+def _score(
     path: str,
     target: Path,
     metrics: Any,
     progress: Callable[[str, int, int | None], object] | None,
-    options: dict[str, Any],
-) -> str | Path:
-    """Return the score file of a run; the scores of a folder are written to ``target``."""
-    if not os.path.isdir(path):
-        return path
-    if not _has_images(path):
-        from ..scoring.shards.summary import merge_shards
-
-        merge_shards(path, target, overwrite=options["overwrite"] or options["resume"])
-        return target
+    options: Mapping[str, Any],
+) -> None:
+    """Write the scores of a folder's images to ``target``."""
     if metrics is None:
         raise GateError(f"{path!r} is a folder of images: name the metrics that score them (`metrics`).")
     from ..scoring.score import score_paths  # loads torch
@@ -300,23 +204,35 @@ def _scored(
     for done, _ in enumerate(run, run.kept + 1):
         if progress is not None:
             progress(target.stem, done, total)
-    return target
+
+
+def _check_compared(option: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise GateError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
 
 
 def _margins(names: Sequence[str], margin: float | Mapping[str, float] | None) -> dict[str, float]:
-    given = margin if isinstance(margin, Mapping) else {} if margin is None else dict.fromkeys(names, margin)
-    for name, loss in given.items():
-        if name not in names:
-            raise GateError(f"`margin` names {name!r}, which is not compared: {nearest(name, names)}")
+    if margin is None:
+        return {}
+    margins = dict(margin) if isinstance(margin, Mapping) else dict.fromkeys(names, margin)
+    for name, loss in margins.items():
+        _check_compared("margin", name, names)
         if not 0 < loss < math.inf:
             raise GateError(f"`margin` must be above 0, in the column's units; got {loss!r}.")
-    return dict(given)
+    return margins
 
 
-def _newly_flagged(runs: Sequence[AnyScores], paths: pandas.DataFrame) -> dict[str, str]:
-    base, new = runs
-    pairs = paths.itertuples()
-    return {row: new.flags[now] for row, was, now in pairs if now in new.flags and was not in base.flags}
+def _directions(
+    runs: Sequence[AnyScores], names: Sequence[str], low: Collection[str], high: Collection[str]
+) -> dict[str, Direction]:
+    for name in low:
+        _check_compared("lower_better", name, names)
+        if name in high:
+            raise GateError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
+    for name in high:
+        _check_compared("higher_better", name, names)
+    given = {**dict.fromkeys(low, True), **dict.fromkeys(high, False)}
+    return {name: find_direction(runs, name, given.get(name)) for name in names}
 
 
 def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
@@ -337,7 +253,7 @@ def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
 def _shared_columns(runs: Sequence[AnyScores], columns: Sequence[str] | None) -> list[str]:
     base, new = (run.columns for run in runs)
     shared = [name for name in base if name in new]
-    others = dict.fromkeys(name for name in (*base, *new) if name not in shared)
+    others = [name for name in dict.fromkeys([*base, *new]) if name not in shared]
     if not shared or (others and columns is None):
         raise GateError(
             f"only one of the runs has {few(others)}: score both runs with the same questions, or name columns that "
@@ -361,20 +277,6 @@ def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
         raise GateError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
 
 
-def _directions(
-    runs: Sequence[AnyScores], names: Sequence[str], low: Iterable[str] | bool, high: Iterable[str] | bool
-) -> dict[str, Direction]:
-    given: dict[str, bool] = {}
-    for option, columns in (("lower_better", low), ("higher_better", high)):
-        for name in (names if columns else ()) if isinstance(columns, bool) else columns:
-            if name not in names:
-                raise GateError(f"{option} names {name!r}, which is not compared: {nearest(name, names)}")
-            if name in given:
-                raise GateError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
-            given[name] = option == "lower_better"
-    return {name: find_direction(runs, name, given.get(name)) for name in names}
-
-
 def _pair_rows(
     runs: Sequence[AnyScores], names: Sequence[str], has_key: bool, skip_missing: bool
 ) -> tuple[pandas.DataFrame, list[str], pandas.DataFrame]:
@@ -382,82 +284,43 @@ def _pair_rows(
     indices = [list(map(str, run.frame.index)) for run in runs]
     if not has_key:
         indices = matching_names(*indices)
-        if not set.intersection(*map(set, indices)):
-            indices = _by_number(indices)
-    frames = [run.frame.set_axis(index)[names] for run, index in zip(runs, indices, strict=True)]
-    for run, frame in zip(runs, frames, strict=True):
-        if frame.index.has_duplicates:
-            twice = frame.index[frame.index.duplicated()][0]
+        if set(indices[0]).isdisjoint(indices[1]):
+            indices = _numbers(indices)
+    frames, names_of_images = {}, {}
+    for side, run, index in zip(("base", "new"), runs, indices, strict=True):
+        frames[side] = run.frame[names].set_axis(index).replace([math.inf, -math.inf], math.nan)
+        names_of_images[side] = pandas.Series(run.frame.index, index)
+        if len({*index}) < len(index):
+            twice = next(name for name in index if index.count(name) > 1)
             raise GateError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
-    base, new = (frame.replace([math.inf, -math.inf], math.nan) for frame in frames)
-    shared = base.index.intersection(new.index, sort=False)
-    if not len(shared):
+    both, paths = pandas.concat(frames, axis=1), pandas.concat(names_of_images, axis=1).dropna()
+    if paths.empty:
         raise GateError(
-            f"the runs share no row ({few(list(base.index[:3]))} against {few(list(new.index[:3]))}): rows are "
+            f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}): rows are "
             "paired by their path below each run's common folder, or by a key column (`key`)."
         )
-    union = base.index.union(new.index, sort=False)
-    has_score = [frame.reindex(union).notna() for frame in (base, new)]
-    lacking = [(other & ~own).any(axis=1) for own, other in (has_score, has_score[::-1])]
-    named = [(run.file, union[rows]) for run, rows in zip(runs, lacking, strict=True)]
-    left_out = [f"{file!r} has no finite score of {few(map(str, rows))}" for file, rows in named if len(rows)]
+    left_out = []
+    for run, own, other in zip(runs, ("base", "new"), ("new", "base"), strict=True):
+        lacking = (both[own].isna() & both[other].notna()).any(axis=1)
+        if lacking.any():
+            left_out.append(f"{run.file!r} has no finite score of {few(both.index[lacking])}")
     if left_out and not skip_missing:
         raise GateError(
             f"the runs do not have the same inputs: {'; '.join(left_out)}; complete the runs, or leave these rows out "
             "(skip_missing)."
         )
-    paired: dict[str, pandas.Series] = {}
-    for name in base:
-        was, now = base.loc[shared, name], new.loc[shared, name]
-        paired |= {f"{name} base": was, f"{name} new": now, f"{name} difference": now - was}
-    paths = {
-        side: pandas.Series(run.frame.index, index)[shared]
-        for side, run, index in zip(("base", "new"), runs, indices, strict=True)
-    }
-    return pandas.DataFrame(paired, index=shared.rename("row")), left_out, pandas.DataFrame(paths)
+    columns: dict[str, pandas.Series] = {}
+    for name in names:
+        base, new = both["base", name], both["new", name]
+        columns |= {f"{name} base": base, f"{name} new": new, f"{name} difference": new - base}
+    return pandas.DataFrame(columns, paths.index.rename("row")), left_out, paths
 
 
-def _by_number(names: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return the numbers before files' first hyphens (``12-b7e0.png``), if they tell rows apart."""
-    found = [[re.match(r"\d+(?=-)", os.path.basename(name)) for name in run] for run in names]
-    numbers = [[match[0] if match else "" for match in run] for run in found]
-    return numbers if all("" not in run and len({*run}) == len(run) for run in numbers) else list(map(list, names))
-
-
-def _pair_column(
-    name: str,
-    rows: pandas.DataFrame,
-    direction: Direction,
-    margin: float | None,
-    columns: int,
-    runs: Sequence[AnyScores],
-) -> ColumnPair:
-    before, after = rows[[f"{name} base", f"{name} new"]].dropna().to_numpy(float).T
-    fewest = 2 if margin is not None else math.floor(math.log2(columns / LEVEL)) + 2
-    if len(before) < fewest:
-        raise GateError(
-            f"{name!r} has finite scores of {counted(len(before), 'row')} in both runs, but {fewest} or more are "
-            f"needed for {counted(columns, 'column')}: with fewer rows, all differences may have the same sign by "
-            "chance."
-        )
-    apart = mean_difference(after, before)
-    if math.isnan(apart.p):
-        raise GateError(f"{name!r} has no interval: its scores are too large.")
-    rounding = _rounding(name, runs, max(abs(before).max(), abs(after).max()))
-    loss = max(rounding, noticed(after - before, LEVEL / max(1, columns)))
-    return ColumnPair(
-        name, direction, len(before), float(before.mean()), float(after.mean()), apart, rounding, loss, margin
-    )
-
-
-def _rounding(name: str, runs: Sequence[AnyScores], largest: float) -> float:
-    for run in runs:
-        if name in run.scales:
-            low, high = run.scales[name].low, run.scales[name].high
-            if low is not None and high is not None:
-                record = {**run.provenance, **run.provenance.get("scores", {}).get(name, {})}
-                return (high - low) * _ROUNDING[record.get("precision", "fp32")]
-    return float(largest) * 1e-6
+def _numbers(runs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the numbers before files' first hyphens (``12-b7e0.png``), if they tell rows apart; else the names."""
+    found = [[os.path.basename(name).partition("-")[0] for name in names] for names in runs]
+    is_sure = all(len({*numbers}) == len(numbers) and all(map(str.isdecimal, numbers)) for numbers in found)
+    return found if is_sure else list(map(list, runs))
 
 
 def _as_text(cell: str) -> str:

@@ -35,7 +35,8 @@ def tables_as_text(
     if format == "markdown":
         blocks = [*map(markdown_table, tables), markdown_list(reading)]
         blocks += ["## Which metrics exactly", markdown_list(metrics)]
-        blocks += ["## Settings", markdown_list(run)] * bool(run)
+        if run:
+            blocks += ["## Settings", markdown_list(run)]
     else:
         head = "\n".join(f"# {one_line(line)}" for line in [*reading, *metrics, marks] if line)
         blocks = [head, *map(console_table, tables)]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas
 
@@ -15,8 +13,7 @@ from ..files.locking import locked
 from ..files.names import file_name
 from ..files.writing import write_text
 from ..report.table import csv_table
-from ..stats.bootstrap import Estimate
-from .data_set_results import CORRELATIONS, DataSetResult
+from .data_set_results import DataSetResult
 from .outputs import check_result_folder, tables_as_text
 from .page import report_page
 from .summary import build_tables, legend, metric_lines
@@ -46,18 +43,13 @@ class Comparison:
         Columns: data_set, metric, n, direction, range; SROCC, SROCC low, SROCC high (likewise each statistic); seconds
         per image; published SROCC, SROCC difference (ours minus published, likewise each statistic); source; note.
         """
-        return pandas.DataFrame([_row(data, label) for data in self.data_sets for label in data.metrics])
+        return pandas.concat([data.frame for data in self.data_sets], ignore_index=True)
 
     def differences(self) -> pandas.DataFrame:
         """Return a row per data set and pair of metrics, with the first SROCC minus the second, and p-values."""
-        heads = ("data_set", "first", "second", "n", "SROCC difference", "low", "high", "p", "p Holm", "significant")
-        rows = []
-        for data in self.data_sets:
-            for pair in data.pairs:
-                apart = pair.srocc
-                numbers = (pair.n, apart.value, apart.low, apart.high, apart.p, pair.p_holm, pair.significant)
-                rows.append((data.name, pair.first, pair.second, *numbers))
-        return pandas.DataFrame(rows, columns=list(heads))
+        found = [data for data in self.data_sets if len(data.pairs)] or self.data_sets
+        pairs = pandas.concat({data.name: data.pairs for data in found}, names=["data_set", "pair"])
+        return pairs.reset_index("data_set").reset_index(drop=True)
 
     def table(self, format: str = "table") -> str:
         """Return all tables as text.
@@ -109,23 +101,3 @@ def check_results(
         raise CompareError("the names of two data sets differ only in punctuation: give one of them another label.")
     names = [*_FILES, "differences.csv", "report.html", *scores]
     return check_result_folder(folder, names, inputs, overwrite=overwrite, resume=resume)
-
-
-def _row(data: DataSetResult, label: str) -> dict[str, Any]:
-    metric, published = data.metrics[label], data.published(label)
-    row: dict[str, Any] = {
-        "data_set": data.name,
-        "metric": label,
-        "n": int(data.scores[label].notna().sum()),
-        "direction": metric.direction,
-        "range": metric.score_range,
-    }
-    undefined = dict.fromkeys(data.statistics, Estimate(math.nan))
-    for name, estimate in data.estimates.get(label, undefined).items():
-        row |= {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
-    row["seconds per image"] = metric.seconds_per_image
-    for name in CORRELATIONS:
-        value = published[name] if published else math.nan
-        row |= {f"published {name}": value, f"{name} difference": row[name] - value}
-    row["source"] = published.source if published else ""
-    return {**row, "note": data.reason(label)}

@@ -11,6 +11,7 @@ from ..errors import counted
 from ..prompts.provenance import as_texts
 from ..report.table import Cell, Column, Table, number, p_value, signed
 from ..stats.bootstrap import Estimate
+from ..stats.correlation import MIN_IMAGES
 from .data_set_results import CORRELATIONS, DataSetResult
 from .differences import SIGNIFICANT
 from .outputs import key_lines
@@ -30,6 +31,7 @@ _PUBLISHED = (
     "Published values are shown only for the source's metric and images. Beside a published value is our value minus "
     "the published value."
 )
+_BETWEEN = "How far two metrics put the images in the same order; scores of lower-better metrics are negated first."
 
 
 def legend(results: Sequence[DataSetResult]) -> list[str]:
@@ -45,10 +47,8 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
-    tables = [overview_table(results)]
-    for data in results:
-        tables += [data_set_table(data), difference_table(data), published_table(data)]
-    return [table for table in tables if table is not None]
+    overview = overview_table(results)
+    return [*([overview] if overview else []), *(table for data in results for table in tables_of(data))]
 
 
 def overview_table(results: Sequence[DataSetResult]) -> Table | None:
@@ -62,71 +62,85 @@ def overview_table(results: Sequence[DataSetResult]) -> Table | None:
     return _table("All data sets: SROCC and PLCC", columns)
 
 
-def data_set_table(data: DataSetResult) -> Table:
-    columns, metrics = _first_columns(data), data.metrics.values()
-    before = [data.note] * bool(data.note)
+def tables_of(data: DataSetResult) -> list[Table]:
+    tables = (_metrics(data), _agreement(data), _differences(data), _published(data))
+    return [table for table in tables if table is not None]
+
+
+def _metrics(data: DataSetResult) -> Table:
+    columns, frame = _first_columns(data), data.frame
+    before = [data.note] if data.note else []
     if data.mos is None:
         before.append("There are no opinion scores here, so no correlations.")
         for head, quantile in (("lowest", 0.0), ("median", 0.5), ("highest", 1.0)):
             values = data.scores[list(data.metrics)].quantile(quantile)
             columns[head] = [_cell(f"{value:.4g}", value) for value in values]
     else:
-        before += ["The opinion scores are DMOS: lower is better."] * data.mos_lower_better
+        if data.mos_lower_better:
+            before.append("The opinion scores are DMOS: lower is better.")
         columns |= {statistic: _estimates(data, statistic) for statistic in data.statistics}
-    columns["n"] = [Cell(str(n), value=n) for n in data.scores[list(data.metrics)].notna().sum()]
-    columns["range"] = [Cell(metric.score_range.replace(", ", " to ") or "–") for metric in metrics]
-    times = [1000 * metric.seconds_per_image for metric in metrics]
-    columns["ms/image"] = [_cell(f"{time:.1f}", time) for time in times]
+    columns["n"] = [Cell(str(n), value=n) for n in frame["n"]]
+    columns["range"] = [Cell(text.replace(", ", " to ") or "–") for text in frame["range"]]
+    columns["ms/image"] = [_cell(f"{time:.1f}", time) for time in 1000 * frame["seconds per image"]]
     reasons = {label: reason for label in data.metrics if (reason := data.reason(label))}
-    left_out = tuple(skipped_lines(data.skipped))
-    return _table(data.name, columns, before=tuple(before), reasons=reasons, left_out=left_out)
+    left_out = []
+    if data.skipped:
+        left_out = [f"{counted(len(data.skipped), 'image')} left out of all metrics:"]
+        left_out += [f"  {why if path in why else f'{path}: {why}'}" for path, why in data.skipped.items()][:_LISTED]
+        if len(data.skipped) > _LISTED:
+            left_out.append(f"  … and {len(data.skipped) - _LISTED} more")
+    return _table(data.name, columns, before=tuple(before), reasons=reasons, left_out=tuple(left_out))
 
 
-def difference_table(data: DataSetResult) -> Table | None:
-    pairs = data.pairs if data.bootstrap else []
-    if not pairs:
+def _agreement(data: DataSetResult) -> Table | None:
+    labels = data.scored
+    if len(labels) < 2:
         return None
-    columns = {
-        "metrics": [Cell(f"{pair.first} − {pair.second}") for pair in pairs],
-        "SROCC difference": [Cell(signed(p.srocc.value), _in_brackets(p.srocc), p.srocc.value) for p in pairs],
-        "p": [
-            Cell(
-                p_value(p.p_holm, p.srocc.p <= 2 / (p.resamples + 1)),
-                value=p.p_holm,
-                mark="gain" if p.significant else "",
-            )
-            for p in pairs
-        ],
-    }
+    values = data.oriented_scores[labels].corr("spearman", MIN_IMAGES).to_numpy()
+    rows = [(Cell(label), *(_cell(number(r, 2), r) for r in row)) for label, row in zip(labels, values, strict=True)]
+    columns = tuple(map(Column, ("metric", *labels)))
+    return Table(f"{data.name}: SROCC between metrics", columns, tuple(rows), before=(_BETWEEN,), is_heat_map=True)
+
+
+def _differences(data: DataSetResult) -> Table | None:
+    pairs = data.pairs
+    if not data.bootstrap or pairs.empty:
+        return None
+    resamples = pairs["resamples"][0]
+    columns: dict[str, list[Cell]] = {"metrics": [], "SROCC difference": [], "p": []}
+    for pair in pairs.to_dict("records"):
+        apart, p = pair["SROCC difference"], pair["p Holm"]
+        columns["metrics"].append(Cell(f"{pair['first']} − {pair['second']}"))
+        columns["SROCC difference"].append(Cell(signed(apart), _in_brackets(pair["low"], pair["high"]), apart))
+        text = p_value(p, at_floor=pair["p"] <= 2 / (resamples + 1))
+        columns["p"].append(Cell(text, value=p, mark="gain" if pair["significant"] else ""))
     reading = (
         "Each difference is the first metric's SROCC minus the second metric's SROCC, on the images that both metrics "
-        f"scored. Its p-value is from a paired bootstrap ({pairs[0].resamples:,} resamples), corrected by Holm's rule "
+        f"scored. Its p-value is from a paired bootstrap ({resamples:,} resamples), corrected by Holm's rule "
         f"for {counted(len(pairs), 'pair')}; “p ≤” means that p cannot be lower with so many resamples. Marked "
         f"differences (p < {SIGNIFICANT}) are larger than chance explains."
     )
     return _table(f"{data.name}: differences in SROCC", columns, before=(reading,))
 
 
-def published_table(data: DataSetResult) -> Table | None:
-    known = {label: value for label in data.scored if (value := data.published(label))}
-    if not known:
+def _published(data: DataSetResult) -> Table | None:
+    known = data.frame[(data.frame["source"] != "") & (data.frame["n"] > 0)]
+    if known.empty:
         return None
-    columns = {"metric": list(map(Cell, known)), "source": [Cell(value.source) for value in known.values()]}
+    columns = {"metric": list(map(Cell, known["metric"])), "source": list(map(Cell, known["source"]))}
     for statistic in CORRELATIONS:
-        cells = []
-        for label, value in known.items():
-            apart = data.estimates[label][statistic].value - value[statistic]
-            cells.append(_cell(number(value[statistic]), value[statistic], "" if math.isnan(apart) else signed(apart)))
-        columns[f"{statistic} published"] = cells
+        values, gaps = known[f"published {statistic}"], known[f"{statistic} difference"]
+        columns[f"{statistic} published"] = [
+            _cell(number(value), value, "" if math.isnan(gap) else signed(gap))
+            for value, gap in zip(values, gaps, strict=True)
+        ]
     return _table(f"{data.name}: beside published values", columns, before=(_PUBLISHED,))
 
 
 def provenances(results: Sequence[DataSetResult]) -> dict[str, Mapping[str, str]]:
-    found: dict[str, Mapping[str, str]] = {}
-    for data in results:
-        for label, metric in data.metrics.items():
-            found.setdefault(label, as_texts(metric.provenance))
-    return found
+    # the first data set with the label wins
+    metrics = {label: metric for data in reversed(results) for label, metric in data.metrics.items()}
+    return {label: as_texts(metrics[label].provenance) for data in results for label in data.metrics}
 
 
 def metric_lines(results: Sequence[DataSetResult]) -> list[str]:
@@ -134,17 +148,8 @@ def metric_lines(results: Sequence[DataSetResult]) -> list[str]:
     return [f"{label} = {', '.join(key_lines(provenance)) or 'unknown'}" for label, provenance in known.items()]
 
 
-def skipped_lines(skipped: Mapping[str, str]) -> list[str]:
-    if not skipped:
-        return []
-    lines = [why if path in why else f"{path}: {why}" for path, why in list(skipped.items())[:_LISTED]]
-    lines += [f"… and {len(skipped) - _LISTED} more"] * (len(skipped) > _LISTED)
-    return [f"{counted(len(skipped), 'image')} left out of all metrics:", *(f"  {line}" for line in lines)]
-
-
 def _first_columns(data: DataSetResult) -> dict[str, list[Cell]]:
-    metrics = data.metrics.values()
-    return {"metric": [Cell(metric.label) for metric in metrics], "better": [Cell(each.direction) for each in metrics]}
+    return {"metric": list(map(Cell, data.frame["metric"])), "better": list(map(Cell, data.frame["direction"]))}
 
 
 def _estimates(data: DataSetResult, statistic: str) -> list[Cell]:
@@ -154,12 +159,12 @@ def _estimates(data: DataSetResult, statistic: str) -> list[Cell]:
     numbers = [estimate for estimate in found if not math.isnan(estimate.value)]
     best = max(numbers, key=lambda estimate: sign * estimate.value, default=Estimate(math.nan))
     is_sure = len(numbers) > 1 and best.value > 0 and not best.caveat
-    cells = [_cell(number(estimate.value), estimate.value, _in_brackets(estimate)) for estimate in found]
+    cells = [_cell(number(each.value), each.value, _in_brackets(each.low, each.high)) for each in found]
     return [replace(cell, mark="best") if is_sure and cell.value == best.value else cell for cell in cells]
 
 
-def _in_brackets(estimate: Estimate) -> str:
-    return "" if math.isnan(estimate.low) else f"[{number(estimate.low)}, {number(estimate.high)}]"
+def _in_brackets(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f"[{number(low)}, {number(high)}]"
 
 
 def _cell(text: str, value: float, detail: str = "") -> Cell:

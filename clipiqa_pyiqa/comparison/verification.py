@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Literal
 
 import torch
 
@@ -27,7 +26,6 @@ PICTURES = {"i01.bmp": 0.89160156, "i01_01_5.bmp": 0.45898438}
 NOISE = {"quality": (0.8894, 0.8902), "brightness": (0.5507, 0.5208)}
 """Question -> published scores of torchmetrics' two noise images."""
 _OSEDIFF_FILE = Path(__file__).parents[1] / "data" / "osediff_drealsr.csv"
-_OSEDIFF_DISTANCES = {"median": 0.002, "largest": 0.02}  # largest accepted values
 # Four printed digits are exact to 5e-5. The tolerance is ten times larger, because fp32 rounds more on pixels that are
 # 255 times too large.
 _FP16, _FOUR_DIGITS = 0.01, 5e-4
@@ -39,7 +37,6 @@ class Check:
 
     Attributes:
         tolerance: Largest accepted difference.
-        binding: Whether the published number is for these weights.
     """
 
     subject: str
@@ -48,35 +45,40 @@ class Check:
     tolerance: float
     source: str
     got: float
-    binding: bool = True
 
     @property
-    def verdict(self) -> Literal["ok", "FAIL", "differs"]:
-        """The verdict; a difference is ``'FAIL'`` if ``binding``, else ``'differs'``."""
-        if abs(self.got - self.expected) <= self.tolerance:
-            return "ok"
-        return "FAIL" if self.binding else "differs"
+    def agrees(self) -> bool:
+        return abs(self.got - self.expected) <= self.tolerance
 
 
 @dataclass(frozen=True)
 class Verification:
-    """Published numbers beside measured numbers."""
+    """Published numbers beside measured numbers.
+
+    Attributes:
+        binding: Whether the published numbers are for these weights.
+    """
 
     checks: tuple[Check, ...]
     heading: str
+    binding: bool
+
+    @property
+    def verdicts(self) -> list[str]:
+        """Per check ``'ok'``, or for a difference ``'FAIL'`` if ``binding``, else ``'differs'``."""
+        return ["ok" if check.agrees else "FAIL" if self.binding else "differs" for check in self.checks]
 
     @property
     def exit_code(self) -> int:
         """0 if all numbers agree, 1 if one differs; 2 instead of 1 if the weights are not OpenAI's RN50."""
-        verdicts = {check.verdict for check in self.checks}
-        return 1 if "FAIL" in verdicts else 2 if "differs" in verdicts else 0
+        return 0 if all(check.agrees for check in self.checks) else 1 if self.binding else 2
 
     def __str__(self) -> str:
         heads = ("input", "prompts", "expected", "got", "difference", "tolerance", "verdict", "source")
         rows = []
-        for check in self.checks:
+        for check, verdict in zip(self.checks, self.verdicts, strict=True):
             numbers = (f"{check.expected:.4f}", f"{check.got:.4f}", f"{check.got - check.expected:+.4f}")
-            texts = (check.subject, check.prompts, *numbers, f"{check.tolerance:g}", check.verdict, check.source)
+            texts = (check.subject, check.prompts, *numbers, f"{check.tolerance:g}", verdict, check.source)
             rows.append(tuple(map(Cell, texts)))
         title = f"Published, and measured here with {self.heading}"
         return console_table(Table(title, tuple(map(Column, heads)), tuple(rows)))
@@ -97,7 +99,6 @@ def verify(
         raise ImageError(f"images: {found.problem}.")
     net = net_of(metric)
     weights = net.clip.weights
-    binding = weights.backbone == "RN50" and weights.tag == OPENAI
 
     def score(x: torch.Tensor, prompts: str) -> float:
         with torch.no_grad():  # without a check of the range, since torchmetrics' noise has pixels from 0 to 254
@@ -107,31 +108,32 @@ def verify(
     checks = []
     for path in files:
         if (expected := PICTURES.get(path.name.lower())) is not None:
-            checks.append(Check(path.name, "quality", expected, _FP16, PIQ, score(_read(path), "quality"), binding))
-    checks += check_osediff(lambda x: score(x, "pyiqa"), files, binding)
+            checks.append(Check(path.name, "quality", expected, _FP16, PIQ, score(_read(path), "quality")))
+    checks += check_osediff(lambda x: score(x, "pyiqa"), files)
     if images and not checks:
         raise ImageError("images must hold I01.BMP, i01_01_5.bmp or OSEDiff's results; none of them is there.")
     noise = torch.randint(255, (2, 3, 224, 224), generator=torch.Generator().manual_seed(42)).float()
     for question, published in NOISE.items():
         for number, expected in enumerate(published):
             got = score(noise[number, None], question)
-            subject = f"noise {number + 1} of 2"
-            checks.append(Check(subject, question, expected, _FOUR_DIGITS, TORCHMETRICS, got, binding))
+            checks.append(Check(f"noise {number + 1} of 2", question, expected, _FOUR_DIGITS, TORCHMETRICS, got))
     heading = f"{weights.backbone}, {weights.short}, from {weights.source}: {weights.path}"
-    return Verification(tuple(checks), heading)
+    return Verification(tuple(checks), heading, weights.backbone == "RN50" and weights.tag == OPENAI)
 
 
-def check_osediff(score: Callable[[torch.Tensor], float], files: Iterable[Path], binding: bool = True) -> list[Check]:
+def check_osediff(score: Callable[[torch.Tensor], float], files: Iterable[Path]) -> list[Check]:
     """Return checks of OSEDiff's published scores; the function ``score`` must use five prompt pairs."""
     with _OSEDIFF_FILE.open(encoding="utf-8", newline="") as file:
         published = {row["sha256"]: float(row["clipiqa"]) for row in csv.DictReader(file)}
-    found = {hash_file(path): path for path in files if path.suffix.lower() == ".png"}
-    apart = [abs(score(_read(path)) - published[sha256]) for sha256, path in found.items() if sha256 in published]
-    checks = []
-    for name, got in {"median": median(apart), "largest": max(apart)}.items() if apart else ():
-        subject = f"{name} distance of {len(apart)} images of OSEDiff"
-        checks.append(Check(subject, "pyiqa", 0.0, _OSEDIFF_DISTANCES[name], OSEDIFF, got, binding))
-    return checks
+    hashes = {hash_file(path): path for path in files if path.suffix.lower() == ".png"}
+    apart = [abs(score(_read(path)) - published[sha256]) for sha256, path in hashes.items() if sha256 in published]
+    if not apart:
+        return []
+    subject = f"distance of {len(apart)} images of OSEDiff"
+    return [
+        Check(f"median {subject}", "pyiqa", 0.0, 0.002, OSEDIFF, median(apart)),
+        Check(f"largest {subject}", "pyiqa", 0.0, 0.02, OSEDIFF, max(apart)),
+    ]
 
 
 def _read(path: Path) -> torch.Tensor:

@@ -39,16 +39,17 @@ def contact_sheet(
     """
     gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
     tiles = [_tile(image, side, size, apply_exif) for image in images]
-    texts = [_text(caption.split("\n") if caption else [], side, size) for caption in captions]
-    high, below = (max(part.height for part in parts) for parts in (tiles, texts))
-    high = max(high, height)
-    row = gap + high + (gap // 2 if below else 0) + below
-    sheet = _paper(gap + columns * (side + gap), row * math.ceil(len(images) / columns) + gap)
-    for number, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
-        left, top = gap + number % columns * (side + gap), gap + number // columns * row
-        sheet.paste(FAINT, (left, top, left + side, top + high))
-        sheet.paste(tile, (left + (side - tile.width) // 2, top + (high - tile.height) // 2))
-        sheet.paste(text, (left, top + high + gap // 2))
+    high = max(height, *(tile.height for tile in tiles))
+    cells = []
+    for tile, caption in zip(tiles, captions, strict=True):
+        field = Image.new("RGB", (side, high), FAINT)
+        field.paste(tile, ((side - tile.width) // 2, (high - tile.height) // 2))
+        below = [_paper(1, gap // 2), _text(caption.split("\n"), side, size)] if caption else []
+        cells.append(_stacked([field, *below]))
+    row = gap + max(cell.height for cell in cells)
+    sheet = _paper(gap + columns * (side + gap), row * math.ceil(len(cells) / columns) + gap)
+    for number, cell in enumerate(cells):
+        sheet.paste(cell, (gap + number % columns * (side + gap), gap + number // columns * row))
     return sheet
 
 

@@ -7,11 +7,10 @@ import hashlib
 import io
 import math
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from PIL import Image
@@ -27,16 +26,17 @@ _JPEG_QUALITY = 80
 
 def render(package: str, template: str, **values: Any) -> str:
     """Return a page from a package's ``templates``, with its style sheets and scripts, the only ones that may run."""
-    style, script = (_joined(package, kind) for kind in (".css", ".js"))
+    environment = _environment(package)
+    style, script = (_joined(environment, suffix) for suffix in ("css", "js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = {"style": Markup(style), "script": Markup(script), "script_sha256": digest}
-    return _environment().get_template(f"{package}/{template}").render(**page, **values)
+    return environment.get_template(template).render(**page, **values)
 
 
 @cache
-def _environment() -> Environment:
+def _environment(package: str) -> Environment:
     environment = Environment(
-        loader=FunctionLoader(_source),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader(__package__)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -49,15 +49,10 @@ def _environment() -> Environment:
     return environment
 
 
-def _source(name: str) -> str:
-    package, _, file = name.rpartition("/")
-    return (resources.files(package or __package__) / "templates" / file).read_text(encoding="utf-8")
-
-
-def _joined(package: str, suffix: str) -> str:
-    beside = sorted(resources.files(package).joinpath("templates").iterdir(), key=lambda part: part.name)
-    parts = [resources.files(__package__).joinpath(f"report{suffix}"), *beside]
-    return "\n".join(part.read_text(encoding="utf-8").strip() for part in parts if part.name.endswith(suffix))
+def _joined(environment: Environment, suffix: str) -> str:
+    assert environment.loader is not None
+    names = sorted(environment.list_templates([suffix]), key=lambda name: not name.startswith("report."))  # ours first
+    return "\n".join(environment.loader.get_source(environment, name)[0].strip() for name in names)
 
 
 def plot(figure: Figure, description: str) -> Markup:

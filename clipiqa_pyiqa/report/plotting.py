@@ -8,7 +8,6 @@ import textwrap
 from typing import Any
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator
@@ -26,11 +25,6 @@ COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", 
 """Colours for up to eight things in one picture; a colour-blind reader can tell the first two colours apart."""
 WORDS: dict[str, Any] = {"parse_math": False}
 """Options for labels and file names, which matplotlib must not read as mathematics."""
-
-
-def subplots(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
 
 
 def captioned(figure: Figure, text: str) -> Figure:

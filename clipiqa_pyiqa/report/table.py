@@ -69,6 +69,7 @@ class Table:
         reasons: Name of a row or column -> why cells are empty, or a remark.
         left_out: Lines about inputs without results.
         reading: Sentences that explain the numbers, for LaTeX.
+        is_heat_map: Whether a page colours the cells; the numbers are between -1 and 1.
     """
 
     title: str
@@ -78,6 +79,7 @@ class Table:
     reasons: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     reading: tuple[str, ...] = ()
+    is_heat_map: bool = False
 
     @property
     def heads(self) -> tuple[str, ...]:

@@ -117,10 +117,10 @@ def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, s
     """Return the SROCC of each column of scores ``(N, P)``, with intervals."""
     columns = np.asarray(scores, np.float64).T
     reasons = [undefined(column, mos) for column in columns]
-    _, drawn = resampled(columns.shape[1], srocc_with(mos)(columns), bootstrap, seed)
+    whole, drawn = resampled(columns.shape[1], srocc_with(mos)(columns), bootstrap, seed)
     return [
-        Estimate(math.nan, reason=reason) if reason else Estimate(srocc(column, mos), *interval(row))
-        for column, row, reason in zip(columns, drawn, reasons, strict=True)
+        Estimate(math.nan, reason=reason) if reason else Estimate(float(value), *interval(row))
+        for value, row, reason in zip(whole, drawn, reasons, strict=True)
     ]
 
 

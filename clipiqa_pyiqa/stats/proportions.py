@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .bootstrap import Estimate, interval, resamples
+from .bootstrap import Estimate, interval, resampled
 
 
 def share(right: int, count: int) -> Estimate:
@@ -28,11 +28,10 @@ def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_0
     rights, counts = np.asarray(right, np.float64), np.asarray(count, np.float64)
     if counts.sum() == 0:
         return Estimate(math.nan, reason="there are no cases")
-    groups, value = int(np.count_nonzero(counts)), float(rights.sum() / counts.sum())
+    groups = int(np.count_nonzero(counts))
+    with np.errstate(invalid="ignore"):  # a resample of groups without cases has no share
+        whole, drawn = resampled(len(counts), lambda n: (n @ rights / (n @ counts))[None], bootstrap, seed)
+    value = float(whole[0])
     if groups == 1:
         return Estimate(value)
-    if value in (0, 1):
-        return share(int(value) * groups, groups)
-    with np.errstate(invalid="ignore"):  # a resample of groups without cases has no share
-        shares = [drawn @ rights / (drawn @ counts) for drawn in resamples(len(counts), bootstrap, seed)]
-    return Estimate(value, *interval(np.concatenate(shares)))
+    return share(int(value) * groups, groups) if value in (0, 1) else Estimate(value, *interval(drawn[0]))

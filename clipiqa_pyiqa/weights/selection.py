@@ -146,7 +146,7 @@ def find_file(file: PublishedFile) -> Copy:
     way_out = "name a file of your own instead"
     if file.backbone:
         way_out = (
-            "to try clipiqa, use backbone='mini', the small CLIP in this package, or name a file by clip_weights=PATH"
+            "to try clipiqa, use backbone=mini, the small CLIP in this package, or name a file by clip_weights=PATH"
         )
     raise WeightsError(
         f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): {way_out}.\n"

@@ -36,33 +36,33 @@ def scores() -> np.ndarray:
     return np.random.default_rng(0).uniform(0.3, 0.7, 40)
 
 
-class TestVerdict:
-    def test_worse_better_and_no_change(self, tmp_path: Path, scores: np.ndarray) -> None:
-        noise = np.random.default_rng(1).normal(0, 0.01, 40)
-        base = run(tmp_path / "base.csv", scores, "a/v1", same=scores, up=scores, niqe=scores)
-        changed = {"same": scores + noise / 100, "up": scores + 0.1, "niqe": scores + 0.1}
-        new = run(tmp_path / "new.jsonl", scores - 0.03 + noise, "/b/v2", **changed)
-        found = gate(base, new)
-        assert [q.verdict for q in found.pairs] == ["worse", "no change", "better", "worse"]  # pyiqa knows niqe
-        worse = found.pairs[0]
-        assert not found.passed and worse.difference.value == pytest.approx(np.mean(noise) - 0.03)
-        assert worse.difference.low < worse.difference.value < worse.difference.high < 0 and worse.n == 40
-        assert found.worst("quality", 1).index[0] == f"{np.argmin(noise) // 10}/{np.argmin(noise)}"
-        found = gate(base, new, lower_better=["up"], higher_better=["niqe"])
-        assert [q.verdict for q in found.pairs] == ["worse", "no change", "worse", "better"]
+def test_columns_are_worse_better_or_without_change(tmp_path: Path, scores: np.ndarray) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.01, 40)
+    base = run(tmp_path / "base.csv", scores, "a/v1", same=scores, up=scores, niqe=scores)
+    changed = {"same": scores + noise / 100, "up": scores + 0.1, "niqe": scores + 0.1}
+    new = run(tmp_path / "new.jsonl", scores - 0.03 + noise, "/b/v2", **changed)
+    found = gate(base, new)
+    assert list(found.columns["verdict"]) == ["worse", "no change", "better", "worse"]  # pyiqa knows niqe
+    worse = found.pairs[0]
+    assert not found.passed and worse.difference == pytest.approx(np.mean(noise) - 0.03) and worse.n == 40
+    assert worse.low < worse.difference < worse.high < 0
+    assert found.worst("quality", 1).index[0] == f"{np.argmin(noise) // 10}/{np.argmin(noise)}"
+    found = gate(base, new, lower_better=["up"], higher_better=["niqe"])
+    assert list(found.columns["verdict"]) == ["worse", "no change", "worse", "better"]
 
-    def test_by_a_key_and_without_common_folders(self, tmp_path: Path, scores: np.ndarray) -> None:
-        prompts = [f"prompt {n}" for n in range(40)]
-        base = run(tmp_path / "a.csv", scores, "x", prompt=prompts)
-        order = np.random.default_rng(2).permutation(40)
-        new = pandas.read_csv(base).iloc[order].assign(**{"Image Name": [f"other{n}" for n in range(40)]})
-        new.to_csv(tmp_path / "b.csv", index=False)
-        found = gate(base, tmp_path / "b.csv", key="prompt")
-        assert found.pairs[0].difference.value == 0 and found.passed and list(found.rows.index) == prompts
 
-    def test_names(self) -> None:
-        assert matching_names(["/a/b/1.png", "/a/c/2.png"], ["b/1.jpg", "c/2.jpg"]) == [["b/1", "c/2"]] * 2
-        assert matching_names(["1.png", "1.jpg"], ["b/1.png"])[0] == ["1.png", "1.jpg"]  # told apart by the suffix
+def test_rows_match_by_a_key_column(tmp_path: Path, scores: np.ndarray) -> None:
+    prompts = [f"prompt {n}" for n in range(40)]
+    base = run(tmp_path / "a.csv", scores, prompt=prompts)
+    new = pandas.read_csv(base).sample(frac=1, random_state=2)
+    new.assign(**{"Image Name": [f"other{n}" for n in range(40)]}).to_csv(tmp_path / "b.csv", index=False)
+    found = gate(base, tmp_path / "b.csv", key="prompt")
+    assert found.pairs[0].difference == 0 and found.passed and list(found.rows.index) == prompts
+
+
+def test_names_match_below_common_folders_without_suffix_if_that_tells_them_apart() -> None:
+    assert matching_names(["/a/b/1.png", "/a/c/2.png"], ["b/1.jpg", "c/2.jpg"]) == [["b/1", "c/2"]] * 2
+    assert matching_names(["1.png", "1.jpg"], ["b/1.png"])[0] == ["1.png", "1.jpg"]
 
 
 def test_infinite_and_missing_scores_are_refused_or_left_out(tmp_path: Path, scores: np.ndarray, capsys: Any) -> None:
@@ -90,88 +90,66 @@ def test_no_cell_of_the_rows_is_a_formula(tmp_path: Path, scores: np.ndarray) ->
     assert list(cells["row"]) == [f"'{name}" for name in names] and cells.columns[1] == "'=1+1 base"
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("ours")
+def test_a_blurred_release_fails_with_files_for_ci(tmp_path: Path, capsys: Any) -> None:
     picture = Image.open(BUNDLED / "canyon-wren.jpg").convert("RGB")
-    for version, radius in (("v1", 0), ("v2", 3)):
-        (root / version).mkdir()
+    for version, radius, suffix in (("v1", 0, "bmp"), ("v2", 3, "png")):
+        (tmp_path / version).mkdir()
         for number in range(6):
             crop = picture.crop((20 * number, 0, 20 * number + 64, 64)).filter(ImageFilter.GaussianBlur(radius))
-            crop.save(root / f"{version}/{number}.{'png' if radius else 'bmp'}")
-    found = {}
-    for name, version, more in (
-        ("base", "v1", []), ("new", "v2", []),
-        ("other", "v2", ["--max-side", "48", "--template", "A photo of {}."]),
-    ):  # fmt: skip
-        found[name] = root / f"{name}.parquet"
-        command = ["score", str(root / version), "--backbone", "mini", "--prompts", "sharpness", "--device", "cpu"]
-        assert main([*command, "--out", str(found[name]), "--quiet", *more]) == 0
-    return found
-
-
-def test_a_blurred_release_fails(files: dict[str, Path], tmp_path: Path, capsys: Any) -> None:
-    command = ["gate", str(files["base"]), str(files["new"]), "--out", str(tmp_path / "gate")]
+            crop.save(tmp_path / f"{version}/{number}.{suffix}")
+        command = ["score", str(tmp_path / version), "--backbone", "mini", "--prompts", "sharpness", "--device", "cpu"]
+        assert main([*command, "--out", str(tmp_path / f"{version}.parquet"), "--quiet"]) == 0
+    base, new = (str(tmp_path / f"{version}.parquet") for version in ("v1", "v2"))
+    command = ["gate", base, new, "--out", str(tmp_path / "gate")]
     assert main(command) == 1
     said = capsys.readouterr().out
     assert re.match(
-        r"sharpness: worse: -0\.\d{4} \[-.*\], 0.* to 0.*, n = 6 .*higher.*\(as base\.parquet says\)\n$", said
+        r"sharpness: worse: -0\.\d{4} \[-.*\], 0.* to 0.*, n = 6 .*higher.*\(as v1\.parquet says\)\n$", said
     )
     written = json.loads((tmp_path / "gate/gate.json").read_text())
     assert written["columns"][0]["verdict"] == "worse" and not written["passed"]
     suites = ElementTree.parse(tmp_path / "gate/gate.xml").getroot()
     assert suites.get("failures") == "1" and suites.find("testsuite/testcase/failure") is not None
     assert len(pandas.read_csv(tmp_path / "gate/rows.csv")) == 6
-    assert main(command) == 2 and "exists already" in capsys.readouterr().err
-    assert main([*command, "--overwrite"]) == 1
-    assert main(["gate", str(files["base"]), str(files["base"])]) == 0
+    assert main(command) == 2 and main([*command, "--overwrite"]) == 1
+    assert main(["gate", base, base]) == 0
 
 
-def test_runs_of_different_metrics(files: dict[str, Path]) -> None:
-    with pytest.raises(
-        CLIPIQAError, match=r"max_side is none in '.*base\.parquet' and 48 in '.*other\.parquet'"
-    ) as said:
-        gate(files["base"], files["other"])
-    assert re.search("'sharpness' questions is .*Sharp photo.* in .* and .*A photo of", str(said.value))
+@pytest.mark.parametrize(
+    ("change", "options", "noun"),
+    [
+        (lambda f: f.assign(**{"Image Name": [f"q{n}" for n in range(40)]}), {}, "row"),
+        (lambda f: f.rename(columns={"quality": "other"}), {}, "none"),
+        (lambda f: f.assign(extra=1.0), {}, "'extra'"),
+        (lambda f: f.head(39), {}, "'3/39'"),
+        (lambda f: f.head(5), {"skip_missing": True}, "5 rows"),
+        (lambda f: pandas.concat([f, f.head(1)]), {}, "'0/0'"),
+        (lambda f: f, {"columns": ["qualty"]}, "'quality'"),
+        (lambda f: f, {"key": "nokey"}, "`key`"),
+        (lambda f: f, {"lower_better": ["x"]}, "lower_better"),
+        (lambda f: f, {"margin": 0.0}, "margin"),
+        (lambda f: f, {"margin": {"x": 0.1}}, "'x'"),
+        (lambda f: f, {"metrics": object()}, "metrics"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_refused(
+    tmp_path: Path, scores: np.ndarray, change: Any, options: Any, noun: str
+) -> None:
+    base = run(tmp_path / "a.csv", scores)
+    change(pandas.read_csv(base)).to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(CLIPIQAError, match=noun):
+        gate(base, tmp_path / "b.csv", **options)
 
 
-class TestBadInput:
-    @pytest.mark.parametrize(
-        ("change", "options", "message"),
-        [
-            (lambda f: f.assign(**{"Image Name": [f"q{n}" for n in range(40)]}), {}, "share no row"),
-            (lambda f: f.rename(columns={"quality": "other"}), {}, "there are none"),
-            (lambda f: f.assign(extra=1.0), {}, "only one of the runs has 'extra'.*name columns"),
-            (lambda f: f.head(39), {}, r"b\.csv' has no finite score of '3/39'.*\(skip_missing\)"),
-            (lambda f: f.head(5), {"skip_missing": True}, "scores of 5 rows in both runs, but 6 or more"),
-            (lambda f: pandas.concat([f, f.head(1)]), {}, r"two rows for '0/0"),
-            (lambda f: f, {"columns": ["qualty"]}, "no numbers called 'qualty': did you mean 'quality'"),
-            (lambda f: f, {"key": "nokey"}, "no column called 'nokey'.*with `key`"),
-            (lambda f: f, {"lower_better": ["x"]}, "lower_better names 'x'"),
-            (lambda f: f, {"margin": 0.0}, "`margin` must be above 0"),
-            (lambda f: f, {"margin": {"x": 0.1}}, "`margin` names 'x'"),
-            (lambda f: f, {"metrics": object()}, "both runs are score files"),
-        ],
-    )
-    def test_one_sentence(self, tmp_path: Path, scores: np.ndarray, change: Any, options: Any, message: str) -> None:
-        base = run(tmp_path / "a.csv", scores)
-        change(pandas.read_csv(base)).to_csv(tmp_path / "b.csv", index=False)
-        with pytest.raises(CLIPIQAError, match=message):
-            gate(base, tmp_path / "b.csv", **options)
-
-    @pytest.mark.parametrize(
-        ("name", "content", "message"),
-        [
-            ("none.csv", None, "cannot be read as csv: No such file"),
-            ("a.txt", "x", "names no known format"),
-            ("a.csv", "a,b\n1,2\n", "no column of paths"),
-            ("a.csv", "image,b\nx,y\n", "no column of numbers: its columns are image, b"),
-            ("a.jsonl", "{", "cannot be read as jsonl"),
-            ("a.parquet", "no parquet", "cannot be read as parquet"),
-        ],
-    )
-    def test_files(self, tmp_path: Path, name: str, content: str | None, message: str) -> None:
-        if content is not None:
-            (tmp_path / name).write_text(content)
-        with pytest.raises(CLIPIQAError, match=message):
-            read_any_scores(tmp_path / name)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *(("none.csv", None), ("a.txt", "x"), ("a.csv", "a,b\n1,2\n"), ("a.csv", "image,b\nx,y\n")),
+        *(("a.jsonl", "{"), ("a.parquet", "no parquet")),
+    ],
+)
+def test_files_without_scores_are_refused(tmp_path: Path, name: str, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(CLIPIQAError, match=name):
+        read_any_scores(tmp_path / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -60,19 +61,6 @@ def test_a_closed_range_has_a_larger_rounding(tmp_path: Path) -> None:
     assert [gate(files[0], file).verdict for file in files] == ["pass", "pass", "worse"]
 
 
-def test_the_same_photos_with_one_and_two_threads_pass(made: Make) -> None:
-    import torch
-
-    before, found = torch.get_num_threads(), []
-    photos = [Image.open(BUNDLED / "canyon-wren.jpg").crop((n, n, n + 200, n + 160)) for n in range(0, 60, 6)]
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        x = torch.stack([torch.from_numpy(np.array(photo)).permute(2, 0, 1) / 255 for photo in photos])
-        found.append(CLIPIQA(backbone="mini")(x).flatten().double().numpy())
-    torch.set_num_threads(before)
-    assert made({"q": found[1] - found[0]}).verdict == "pass"
-
-
 def test_only_a_corrected_p_makes_a_column_worse(made: Make) -> None:
     alone = normal(-0.0035)  # p = 0.03
     assert made({"a": alone}).verdict == "worse"
@@ -85,7 +73,7 @@ def test_only_a_corrected_p_makes_a_column_worse(made: Make) -> None:
 def test_rows_that_can_show_no_loss_are_refused(made: Make, columns: int, rows: int) -> None:
     lost = {f"c{n}": normal(-0.1, rows, n) for n in range(columns)}
     assert made(lost).verdict == "worse"
-    with pytest.raises(CLIPIQAError, match=f"{rows} or more are needed for {columns} column"):
+    with pytest.raises(CLIPIQAError, match=f"{rows} or more"):
         made({name: apart[1:] for name, apart in lost.items()})
 
 
@@ -119,38 +107,29 @@ def test_margins_by_name_and_in_the_command(made: Make, tmp_path: Path, capsys: 
         assert main([*command, *wrong]) == 2 and "margin must be" in capsys.readouterr().err
 
 
-def test_a_loss_that_would_show_four_times_in_five_does(made: Make) -> None:
-    loss = made({"q": normal(0)}).pairs[0].noticed
-    draw = np.random.default_rng(0)
-    worse = [made({"q": draw.normal(-loss, 0.01, 40)}).verdict == "worse" for _ in range(150)]
-    assert 0.7 < np.mean(worse) < 0.9  # three deviations of a share of 0.8 in 150
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """tests/measure/gate.py"""
+    folder = Path(__file__).parents[1] / "measure"
+    monkeypatch.syspath_prepend(str(folder))
+    return runpy.run_path(str(folder / "gate.py"))
 
 
 @pytest.mark.parametrize("shape", ["normal", "heavy tails, t(3)"])
-def test_six_columns_without_change_are_rarely_worse(shape: str, measured: Any) -> None:
-    assert measured.false_alarms(shape, 20, 6, runs=300) < 0.05  # uncorrected: 0.13
-    assert measured.passed(shape, 20, runs=300) < 0.05
+def test_six_columns_without_change_are_rarely_worse(shape: str, simulated: dict[str, Any]) -> None:
+    assert simulated["false_alarms"](shape, 20, 6, runs=300) < 0.05  # uncorrected: 0.13
+    assert simulated["passed"](shape, 20, runs=300) < 0.05
 
 
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """tests/measure/gate.py"""
-    import importlib.util
-
-    folder = Path(__file__).parents[1] / "measure"
-    monkeypatch.syspath_prepend(str(folder))
-    spec = importlib.util.spec_from_file_location("measure_gate", folder / "gate.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_a_loss_that_would_show_four_times_in_five_does(simulated: dict[str, Any]) -> None:
+    assert 0.7 < simulated["power"]("normal", 200, 1, runs=150) < 0.9  # three deviations of a share of 0.8
 
 
 def test_columns_and_rows_are_frames(made: Make) -> None:
     found = made({"a": normal(-0.1), "b": normal(0, seed=1)})
-    assert list(found.columns.index) == ["a", "b"] and list(found.columns["verdict"]) == ["worse", "no change"]
+    assert dict(found.columns["verdict"]) == {"a": "worse", "b": "no change"}
     assert {"n", "base", "new", "difference", "low", "high", "p", "p_holm", "margin"} <= {*found.columns}
-    assert len(found.rows) == 40 and found.rows["a difference"].mean() == pytest.approx(-0.1)
+    assert found.rows["a difference"].mean() == pytest.approx(-0.1)
 
 
 @pytest.fixture
@@ -190,7 +169,8 @@ def test_newly_flagged_and_cut_images_fail_the_gate(folders: Path) -> None:
     metric = CLIPIQA(backbone="mini")
     found = gate(folders / "base", folders / "new", metrics=metric, margin=0.9, device="cpu", out=folders / "gate")
     assert found.flagged == {"3": "noise", "7": "cut"} and list(found.columns["verdict"]) == ["pass"]
-    assert found.verdict == "worse" and json.loads((folders / "gate/gate.json").read_text())["flagged"] == found.flagged
+    written = json.loads((folders / "gate/gate.json").read_text(), parse_constant=pytest.fail)  # no NaN
+    assert found.verdict == "worse" and written["flagged"] == found.flagged
     suites = ElementTree.parse(folders / "gate/gate.xml").getroot()
     assert suites.get("tests") == "2" and suites.find("testsuite/testcase/failure").text == "3: noise\n7: cut"
     again = gate(folders / "gate/base.parquet", folders / "gate/new.parquet", margin=0.9)

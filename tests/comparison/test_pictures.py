@@ -12,8 +12,8 @@ import pandas
 import pytest
 from PIL import Image
 
-from clipiqa_pyiqa.comparison import pictures
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.page import scatter
 from clipiqa_pyiqa.report import plotting
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, contact_sheet, thumbnail
 from clipiqa_pyiqa.stats.logistic import fit_logistic
@@ -38,18 +38,18 @@ def large() -> DataSetResult:
 
 class TestScatter:
     def test_few_images_are_points_where_score_and_opinion_say(self, graded: DataSetResult) -> None:
-        (axes,) = pictures.scatter(graded, "niqe").axes
+        (axes,) = scatter(graded, "niqe").axes
         (points,) = axes.collections
         assert graded.mos is not None
         expected = np.stack([graded.scores["niqe"], graded.mos], axis=1)
         np.testing.assert_array_equal(np.asarray(points.get_offsets()), expected)
         assert axes.get_xlabel() == "niqe score, lower is better"
         assert axes.get_ylabel() == "MOS, higher is better"
-        title = pictures.scatter(graded, "flat").axes[0].get_title(loc="left")
+        title = scatter(graded, "flat").axes[0].get_title(loc="left")
         assert title == f"flat\nno correlation: {fake_comparison.CONSTANT}"
 
     def test_many_images_are_pixels_and_the_curve_is_the_logistic_fit(self, large: DataSetResult) -> None:
-        axes = pictures.scatter(large, "same").axes[0]
+        axes = scatter(large, "same").axes[0]
         (points,), (line,) = axes.collections, axes.lines
         assert points.get_rasterized() and len(np.asarray(points.get_offsets())) == 1000
         across, up = (np.asarray(values, float) for values in line.get_data())
@@ -58,7 +58,7 @@ class TestScatter:
 
     def test_svg_is_a_small_element_in_the_pages_colour_with_its_text_as_text(self, large: DataSetResult) -> None:
         with matplotlib.rc_context({"text.color": "red", "text.usetex": True}):  # the user's state
-            said = plotting.svg(pictures.scatter(large, "a$b_c$"))
+            said = plotting.svg(scatter(large, "a$b_c$"))
         words = "".join(ElementTree.fromstring(said).itertext())
         assert "a$b_c$ score, lower is better" in words and "MOS, higher is better" in words
         assert "currentColor" in said and plotting.INK not in said and "red" not in said and "#ff0000" not in said

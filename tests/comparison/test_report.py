@@ -40,7 +40,9 @@ class Page(HTMLParser):
             self._open.append(len(self.elements) - 1)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {key: value or "" for key, value in attrs}, []))
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.elements[self._open.pop()][0] == tag
@@ -67,24 +69,32 @@ def page(source: str) -> Page:
     return Page(source)
 
 
-class TestContent:
-    def test_cells_are_the_tables(self, page: Page, comparison: Comparison) -> None:
-        words = "".join(page.text(lambda tag, _: tag == "main")).replace("−", "-")
-        for cell in (cell for table in build_tables(comparison.data_sets) for row in table.rows for cell in row):
-            assert cell.text.replace("−", "-") in words and cell.detail.replace("−", "-") in words
+def test_cells_are_the_tables(page: Page, comparison: Comparison) -> None:
+    words = "".join(page.text(lambda tag, _: tag == "main")).replace("−", "-")
+    for cell in (cell for table in build_tables(comparison.data_sets) for row in table.rows for cell in row):
+        assert cell.text.replace("−", "-") in words and cell.detail.replace("−", "-") in words
 
-    def test_says_how_to_read_it_and_what_it_is_of(self, page: Page) -> None:
-        (reading,) = page.of_class("reading")
-        assert "A positive correlation is good" in reading and "95 % bootstrap interval" in reading
-        terms = page.text(lambda tag, _: tag in ("dt", "dd"))
-        pairs = dict(zip(terms[::2], terms[1::2], strict=True))
-        assert pairs["metric"] == "CLIP-IQA <RN50>" and pairs["weights"] == "seeded"
-        assert pairs["command"] == "clipiqa compare -m <x>"
 
-    def test_a_picture_of_everything_with_words_for_it(self, page: Page) -> None:
-        said = [attributes.get("aria-label") for tag, attributes, _ in page.elements if tag == "svg"]
-        expected = [(label, name) for name in ("graded", "dmos_<b>&%") for label in ("sharp", "niqe", "flat")]
-        assert said == [f"Scores against opinion: {label} on {name}" for label, name in expected]
+def test_says_how_to_read_it_and_what_it_is_of(page: Page) -> None:
+    (reading,) = page.of_class("reading")
+    assert "A positive correlation is good" in reading and "95 % bootstrap interval" in reading
+    terms = page.text(lambda tag, _: tag in ("dt", "dd"))
+    pairs = dict(zip(terms[::2], terms[1::2], strict=True))
+    assert pairs["weights"] == "seeded" and pairs["command"] == "clipiqa compare -m <x>"
+
+
+def test_pictures_have_words(page: Page) -> None:
+    said = [attributes.get("aria-label") for tag, attributes, _ in page.elements if tag == "svg"]
+    expected = [(label, name) for name in ("graded", "dmos_<b>&%") for label in ("sharp", "niqe", "flat")]
+    assert said == [f"Scores against opinion: {label} on {name}" for label, name in expected]
+
+
+def test_correlations_between_metrics_are_a_heat_map_in_the_pages_colours(page: Page) -> None:
+    cells = [attributes for tag, attributes, _ in page.elements if tag == "td" and "style" in attributes]
+    for attributes in cells:
+        colour = "blue" if float(attributes["data-value"]) > 0 else "orange"
+        assert attributes["style"].startswith(f"background: color-mix(in srgb, var(--{colour})")
+    assert len(cells) == 2 * 2 * 2  # of two data sets; the third metric is constant
 
 
 def test_asks_nothing_of_the_network_and_allows_only_our_script(source: str, page: Page) -> None:

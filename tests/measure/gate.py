@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from levels import DIFFERENCES, RUNS
 
-from clipiqa_pyiqa.comparison.gating import ColumnPair
+from clipiqa_pyiqa.comparison.verdicts import ColumnPair
 from clipiqa_pyiqa.scoring.directions import Direction
 from clipiqa_pyiqa.stats.bootstrap import holm
 from clipiqa_pyiqa.stats.paired_means import LEVEL, mean_difference, noticed
@@ -26,7 +26,7 @@ def judged(apart: np.ndarray, margin: float | None = None) -> list[str]:
     corrected = holm([each.p for each in found])
     common = {"n": apart.shape[1], "base": 0.0, "new": 0.0, "rounding": 0.0, "noticed": 0.0, "margin": margin}
     return [
-        ColumnPair(name="", direction=UP, difference=each, p_holm=p, **common).verdict
+        ColumnPair("", UP, difference=each.value, low=each.low, high=each.high, p=each.p, p_holm=p, **common).verdict
         for each, p in zip(found, corrected, strict=True)
     ]
 

@@ -11,7 +11,8 @@ import pandas
 import pytest
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison.gating import GateError, gate
+from clipiqa_pyiqa.comparison.gating import gate
+from clipiqa_pyiqa.comparison.verdicts import GateError
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.ranking.picking import Photos, pick
 from clipiqa_pyiqa.scoring.directions import find_direction
@@ -79,7 +80,7 @@ def test_neither_names_nor_words_of_a_prompt_decide(tmp_path: Path, name: str) -
     found = find_direction([read_any_scores(base)], name, True)
     assert found.lower_better and str(found) == "lower is better (as the option says, unlike a.csv)"
     with pytest.raises(GateError, match=f"both name '{name}'"):
-        gate(base, new, lower_better=[name], higher_better=True)
+        gate(base, new, lower_better=[name], higher_better=[name])
 
 
 def test_where_the_direction_is_lost_it_is_asked_for(tmp_path: Path, capsys: Any) -> None:

@@ -40,8 +40,6 @@ class TestValues:
         x, y = scores_with_ties(5)
         groups = ["a"] * 20 + ["b"] * 30 + ["c"] * 8 + ["alone"] * 2
         each = [stats.spearmanr(x[part], y[part]).statistic for part in (slice(20), slice(20, 50), slice(50, 58))]
-        found = srocc_within(x, y + 100 * (np.arange(60) > 30), groups, bootstrap=0)
-        assert math.isnan(found.low) and found.value != pytest.approx(np.mean(each))  # opinions were changed
         found = srocc_within(x, y, groups)
         assert found.value == pytest.approx(np.mean(each), abs=1e-12)
         means = np.mean(np.random.default_rng(0).choice(each, (20_000, 3)), axis=1)
@@ -76,27 +74,21 @@ class TestUndefined:
             srocc([1, 2, 3], [1, 2])
 
 
-class TestBootstrap:
-    def slow(self, statistic: Callable[..., object], count: int = 200, images: int = 60) -> tuple[float, float]:
-        """The same resamples, each correlated by scipy."""
-        x, y = scores_with_ties(count=images)
-        values = [
-            statistic(np.repeat(x, counts.astype(int)), np.repeat(y, counts.astype(int)))[0]  # type: ignore[index]
-            for chunk in resamples(len(x), count, seed=3)
-            for counts in chunk
-        ]
-        return tuple(np.percentile(values, (2.5, 97.5)))
-
-    @pytest.mark.parametrize(
-        ("name", "statistic"), [("SROCC", stats.spearmanr), ("PLCC", stats.pearsonr), ("KRCC", stats.kendalltau)]
-    )
-    def test_intervals_equal_scipys_on_each_resample(self, name: str, statistic: Callable[..., object]) -> None:
-        estimate = correlations(*scores_with_ties(), bootstrap=200, seed=3)[name]
-        assert (estimate.low, estimate.high) == pytest.approx(self.slow(statistic), abs=1e-9)
-
-    def test_krcc_of_many_images_equals_scipy_on_each_resample(self) -> None:
-        estimate = correlations(*scores_with_ties(count=2100), bootstrap=3, seed=3)["KRCC"]
-        assert (estimate.low, estimate.high) == pytest.approx(self.slow(stats.kendalltau, 3, 2100), abs=1e-9)
+@pytest.mark.parametrize(
+    ("name", "statistic", "images", "count"),
+    [
+        *(("SROCC", stats.spearmanr, 60, 200), ("PLCC", stats.pearsonr, 60, 200), ("KRCC", stats.kendalltau, 60, 200)),
+        ("KRCC", stats.kendalltau, 2100, 3),  # computed in another way
+    ],
+)
+def test_intervals_equal_scipys_on_each_resample(
+    name: str, statistic: Callable[..., Any], images: int, count: int
+) -> None:
+    x, y = scores_with_ties(count=images)
+    drawn = np.concatenate(list(resamples(images, count, seed=3))).astype(int)
+    values = [statistic(np.repeat(x, counts), np.repeat(y, counts))[0] for counts in drawn]
+    estimate = correlations(x, y, bootstrap=count, seed=3)[name]
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.percentile(values, (2.5, 97.5))), abs=1e-9)
 
 
 class TestLogistic:
@@ -170,5 +162,5 @@ class TestLogistic:
         ("x", "said"), [([0.3] * 50, "scores that differ"), ([*range(49), math.nan], "finite"), ([], "more images")]
     )
     def test_scores_without_a_curve_are_refused(self, x: list[float], said: str) -> None:
-        with pytest.raises(ValueError, match=said):  # the mean of 50 times 0.3 is not 0.3
+        with pytest.raises(ValueError, match=said):
             fit_logistic(x, np.arange(len(x)))

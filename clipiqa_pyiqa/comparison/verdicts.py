@@ -1,0 +1,151 @@
+"""Verdicts of ``gate``: whether a column of scores is worse in a second run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas
+
+from ..errors import CLIPIQAError, counted
+from ..scoring.directions import Direction
+from ..scoring.score_files import AnyScores
+from ..stats.bootstrap import holm
+from ..stats.paired_means import FEW, LEVEL, mean_difference, noticed
+
+FAILED = ("worse", "unclear")
+_ROUNDING = {"fp32": 1e-5, "bf16": 2e-3, "fp16": 3e-4}
+"""Share of a closed range by which other threads or processors may change a mean.
+
+Measured with mini on 48 photos, as the change of a mean from two threads and AVX-512 to one thread and AVX2: 3e-8 in
+fp32, 1e-3 in bf16. fp16 was not measured on a GPU; it has three bits more than bf16.
+"""
+
+
+class GateError(CLIPIQAError):
+    """Two runs that cannot be compared."""
+
+
+@dataclass(frozen=True)
+class ColumnPair:
+    """One column, compared in both runs.
+
+    Attributes:
+        direction: Whether low or high scores are good, and how this is known.
+        n, base, new: Number of rows with scores in both runs, and each run's mean.
+        difference, low, high, p: New minus base, with its 95 % interval and p-value.
+        rounding: Largest mean difference that other threads or another processor may cause.
+        noticed: Loss that four of five such runs find.
+        margin: Largest loss that is allowed; None: any that may be chance.
+        p_holm: p-value, corrected by Holm's rule for all columns without a margin; None with a margin.
+    """
+
+    name: str
+    direction: Direction
+    n: int
+    base: float
+    new: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    rounding: float
+    noticed: float
+    margin: float | None = None
+    p_holm: float | None = None
+
+    @property
+    def gain(self) -> tuple[float, float]:
+        """The interval of the difference, where a gain is positive."""
+        return (-self.high, -self.low) if self.direction.lower_better else (self.low, self.high)
+
+    @property
+    def verdict(self) -> str:
+        """``'worse'``, ``'better'`` or ``'no change'``; with a margin ``'pass'``, ``'worse'`` or ``'unclear'``.
+
+        A column passes if its interval excludes a loss of ``margin``, and is worse if it lies beyond. Without
+        a margin, a change is more than rounding, its interval excludes 0, and its corrected p-value is below 0.05.
+        """
+        low, high = self.gain
+        if self.margin is not None:
+            if self.n < FEW or low <= -self.margin <= high:
+                return "unclear"
+            return "pass" if low > -self.margin else "worse"
+        p = self.p if self.p_holm is None else self.p_holm
+        if abs(self.difference) <= self.rounding or low <= 0 <= high or p >= LEVEL:
+            return "no change"
+        return "better" if low > 0 else "worse"
+
+    @property
+    def line(self) -> str:
+        interval = f"{self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+        means = f"{self.base:.4f} to {self.new:.4f}, n = {self.n}"
+        return f"{self.name}: {self.verdict}: {interval}, {means}{self._because}, {self.direction}"
+
+    @property
+    def _because(self) -> str:
+        low, high = self.gain
+        if self.margin is not None:
+            if self.n < FEW:
+                return f", fewer than {FEW} rows"
+            if self.verdict == "unclear":
+                return f", a loss of {self.margin:g} is not excluded"
+            return f", a loss beyond chance, but below {self.margin:g}" if -self.margin < low and high < 0 else ""
+        text = f" (a loss of {self.noticed:.2g} would have shown four times in five)"
+        if 0 < abs(self.difference) <= self.rounding:
+            text += f", a difference within rounding ({self.rounding:.0e})"
+        elif self.verdict == "no change" and not low <= 0 <= high:
+            text += f", p = {self.p:.2g} alone, {self.p_holm:.2g} among all columns"
+        return text if self.n >= FEW else f"{text}, less certain with fewer than {FEW} rows"
+
+
+def judge(
+    rows: pandas.DataFrame,
+    directions: Mapping[str, Direction],
+    margins: Mapping[str, float],
+    runs: Sequence[AnyScores],
+) -> tuple[ColumnPair, ...]:
+    """Return a verdict per column; ``rows`` has ``NAME base`` and ``NAME new``, ``margins`` the allowed losses."""
+    corrected = [name for name in directions if name not in margins]
+    count = max(1, len(corrected))
+    pairs = {}
+    for name, direction in directions.items():
+        base, new = rows[[f"{name} base", f"{name} new"]].dropna().to_numpy(float).T
+        fewest = 2 if name in margins else math.floor(math.log2(count / LEVEL)) + 2
+        if len(base) < fewest:
+            raise GateError(
+                f"{name!r} has finite scores of {counted(len(base), 'row')} in both runs, but {fewest} or more are "
+                f"needed for {counted(count, 'column')}: with fewer rows, all differences may have the same "
+                "sign by chance."
+            )
+        apart = mean_difference(new, base)
+        if math.isnan(apart.p):
+            raise GateError(f"{name!r} has no interval: its scores are too large.")
+        rounding = _rounding(name, runs, max(abs(base).max(), abs(new).max()))
+        pairs[name] = ColumnPair(
+            name,
+            direction,
+            n=len(base),
+            base=float(base.mean()),
+            new=float(new.mean()),
+            difference=apart.value,
+            low=apart.low,
+            high=apart.high,
+            p=apart.p,
+            rounding=rounding,
+            noticed=max(rounding, noticed(new - base, LEVEL / count)),
+            margin=margins.get(name),
+        )
+    for name, p in zip(corrected, holm([pairs[name].p for name in corrected]), strict=True):
+        pairs[name] = replace(pairs[name], p_holm=float(p))
+    return tuple(pairs.values())
+
+
+def _rounding(name: str, runs: Sequence[AnyScores], largest: float) -> float:
+    for run in runs:
+        scale = run.scales.get(name)
+        if scale is not None and scale.low is not None and scale.high is not None:
+            record = {**run.provenance, **run.provenance.get("scores", {}).get(name, {})}
+            return (scale.high - scale.low) * _ROUNDING[record.get("precision", "fp32")]
+    return float(largest) * 1e-6
