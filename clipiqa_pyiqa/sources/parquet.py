@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import CLIPIQAError, Kind
 from ..images.source import ImageSource, NoImage, reason
-from .members import Entry, ShardError
+from .members import ShardError, ShardImage
 from .stores import StampedFile, opened
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class ParquetShard(StampedFile):
 
 def cell_source(name: str, cell: Any, kept: Mapping[str, Any] | None = None) -> ImageSource:
     data = cell.get("bytes") if isinstance(cell, dict) else cell
-    return (
-        NoImage(name, "is a row without an image", kept=kept or {}) if data is None else Entry(name, bytes(data), kept)
-    )
+    if data is None:
+        return NoImage(name, "is a row without an image", kept=kept or {})
+    return ShardImage(name, bytes(data), kept)
 
 
 @contextmanager

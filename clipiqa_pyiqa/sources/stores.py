@@ -37,7 +37,7 @@ def store(name: str) -> tuple[Any, str]:
 
 
 @contextlib.contextmanager
-def explained(name: str) -> Iterator[None]:
+def as_shard_error(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # stores raise almost anything
@@ -55,7 +55,7 @@ def store_error(name: str, error: BaseException) -> ShardError:
 
 
 def opened(name: str) -> IO[bytes]:
-    with explained(name):
+    with as_shard_error(name):
         if not is_remote(name):
             return open(name, "rb")
         fs, path = store(name)
@@ -64,7 +64,7 @@ def opened(name: str) -> IO[bytes]:
 
 def write_whole(name: str, data: bytes) -> None:
     if is_remote(name):
-        with explained(name):
+        with as_shard_error(name):
             fs, path = store(name)
             fs.pipe_file(path, data)
     else:
@@ -83,7 +83,7 @@ class StoreSource:
     def stamp(self) -> str | None:
         """Return size and checksum or time, from a listing or one request: see :func:`stamp_of`."""
         try:
-            with explained(self.name):
+            with as_shard_error(self.name):
                 fs, path = store(self.name)
                 info = fs.info(path)
         except ShardError as error:
@@ -93,7 +93,7 @@ class StoreSource:
 
     def read(self) -> bytes:
         try:
-            with explained(self.name):
+            with as_shard_error(self.name):
                 fs, path = store(self.name)
                 data = fs.cat_file(path)
         except ShardError as error:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from ..errors import Kind, counted
 from ..images.formats import image_suffixes
 from ..images.source import ImageSource, NoImage, reason
-from .members import MOST_BYTES, Entry, ShardError
+from .members import MOST_BYTES, ShardError, ShardImage
 from .stores import StampedFile, opened
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -36,11 +36,11 @@ class TarShard(StampedFile):
         """Yield the images in order. Raises ``ShardError``."""
         readable, kept = image_suffixes(), ("json", *self.keep)
 
-        def is_wanted(member: Member) -> bool:
+        def is_wanted(member: TarMember) -> bool:
             return member.type in readable or (bool(self.keep) and member.suffix in kept)
 
         for key, sample in itertools.groupby(members(self.name, is_wanted), lambda each: getattr(each, "key", None)):
-            images: list[Entry | NoImage] = []
+            images: list[ShardImage | NoImage] = []
             sidecars: dict[str, bytes] = {}
             for member in sample:
                 if isinstance(member, NoImage):
@@ -63,7 +63,7 @@ class TarShard(StampedFile):
         return {name: known.get(name) for name in self.keep}
 
 
-class Member:
+class TarMember:
     """A member of an archive; ``data`` is read later, if wanted."""
 
     def __init__(self, info: tarfile.TarInfo) -> None:
@@ -75,7 +75,7 @@ class Member:
     def is_outside(self) -> bool:
         return self.name.startswith("/") or ".." in self.name.split("/")
 
-    def image(self, name: str) -> Entry | NoImage:
+    def image(self, name: str) -> ShardImage | NoImage:
         if self.is_outside:
             return NoImage(name, "is not scored: its name points outside of its archive", Kind.OUTSIDE)
         if not self.info.isreg():
@@ -83,7 +83,7 @@ class Member:
         if self.info.size > MOST_BYTES:
             why = f"claims {self.info.size:,} bytes, more than the {MOST_BYTES:,} that an image may have"
             return NoImage(name, why, Kind.TOO_LARGE)
-        return Entry(name, self.data)
+        return ShardImage(name, self.data)
 
 
 def split_key(member: str) -> tuple[str, str]:
@@ -93,7 +93,7 @@ def split_key(member: str) -> tuple[str, str]:
     return posixpath.join(folder, stem), suffix
 
 
-def members(name: str, is_wanted: Callable[[Member], bool]) -> Iterator[Member | NoImage]:
+def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMember | NoImage]:
     """Yield an archive's members (wanted members with data), and a ``NoImage`` for a damaged part.
 
     Raises ``ShardError``.
@@ -121,7 +121,7 @@ def members(name: str, is_wanted: Callable[[Member], bool]) -> Iterator[Member |
             with tarfile.open(fileobj=file, mode="r|*", tarinfo=Header, ignore_zeros=True, bufsize=1 << 20) as archive:
                 while (info := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined]  # the list would grow with the archive
-                    count, member = count + 1, Member(info)
+                    count, member = count + 1, TarMember(info)
                     if info.isreg() and info.size <= MOST_BYTES and is_wanted(member):
                         member.data = archive.extractfile(info).read()  # type: ignore[union-attr]
                         if len(member.data) != info.size:

@@ -23,7 +23,7 @@ from clipiqa_pyiqa.images.source import ImageSource
 from clipiqa_pyiqa.scoring.shards import filtered
 from clipiqa_pyiqa.scoring.shards.summary import Counts, ShardedResult, sample_of
 from clipiqa_pyiqa.sources import tar
-from clipiqa_pyiqa.sources.members import Entry
+from clipiqa_pyiqa.sources.members import ShardImage
 
 QUESTIONS = {"prompts": ["sharpness"]}
 
@@ -82,7 +82,7 @@ class TestStamps:
             name = "own"
 
             def entries(self) -> list[ImageSource]:
-                return [Entry("own::0", picture(9))]
+                return [ShardImage("own::0", picture(9))]
 
         states = [score(Own(), out).states for _ in range(2)]
         assert states == [{"new": 1}, {"scored again": 1}]
@@ -137,14 +137,14 @@ class TestTheRun:
             logging.getLogger("clipiqa_pyiqa").warning("scored") or Brightness.encode_image(metric, x)
         )  # type: ignore
         done = score(lake, out, metric)
-        assert (done.shards, done.of, done.counts.images) == ((3, 3, 6) if place else (2, 2, 4))
+        assert (done.shards, done.shard_count, done.counts.images) == ((3, 3, 6) if place else (2, 2, 4))
         assert done.left_out == ["1.parquet"] and merged(out).path.is_unique and len(merged(out)) == done.counts.images
         lines = [record.getMessage() for record in caplog.records]
         assert "left out" in lines[0] and "1.parquet" in lines[0] and lines.count("scored") == (2 if place else 0)
 
     def test_runs_of_fewer_shards_lose_no_results(self, lake: Path, out: Path) -> None:
         score([lake / "0.tar", lake / "1.tar"], out)
-        assert score([lake / "1.tar"], out).of == 1
+        assert score([lake / "1.tar"], out).shard_count == 1
         assert score([lake / "0.tar", lake / "1.tar"], out).states == {"kept": 2}
 
     @pytest.mark.parametrize("change", [QUESTIONS, {"keep": ["n"]}])

@@ -20,7 +20,7 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.source import ImageSource
 from clipiqa_pyiqa.ray import RayEngine, Scorer
 from clipiqa_pyiqa.scoring.shards.ray_engine import connected
-from clipiqa_pyiqa.sources.members import Entry
+from clipiqa_pyiqa.sources.members import ShardImage
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +82,7 @@ class Deadly:
     name = "deadly"
 
     def entries(self) -> Iterator[ImageSource]:
-        yield Entry("deadly::0", picture(1))
+        yield ShardImage("deadly::0", picture(1))
         time.sleep(0.2)
         os._exit(1)
 

@@ -78,7 +78,7 @@ class TestResults:
         assert table.attrs["shard"] == f"{lake}/a/000.tar" and table.attrs["metric"] == "brightness"
         header, rows = read_results(tmp_path / "out/a/000.parquet")
         assert header.columns == ("quality", "sharpness") and len(rows) == 3
-        assert (done.shards, done.of, done.counts.images, done.counts.failed) == (3, 3, 7, 0) and done.is_whole
+        assert (done.shards, done.shard_count, done.counts.images, done.counts.failed) == (3, 3, 7, 0) and done.is_whole
         assert done.quantiles([0.5]).iloc[0, 0] == 0.4
 
     @pytest.mark.parametrize("noise", ["", "is truncated: out of memory, not finite"])
@@ -149,7 +149,7 @@ class TestResuming:
         if content is not None:
             (lake / "a/002.tar").write_bytes(content)
         done = score(f"{lake}/a/{{000..002}}.tar", tmp_path / "out")
-        assert (done.shards, done.of, done.is_whole) == (2, 3, False)
+        assert (done.shards, done.shard_count, done.is_whole) == (2, 3, False)
         why = "does not exist" if content is None else "is not a tar archive"
         assert why in done.unread[f"{lake}/a/002.tar"] and not (tmp_path / "out/002.parquet").exists()
         save_tar(lake / "a/002.tar", samples([1]))

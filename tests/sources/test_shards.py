@@ -24,7 +24,7 @@ from clipiqa_pyiqa.sources import finding
 from clipiqa_pyiqa.sources.embeddings import EmbeddingsShard
 from clipiqa_pyiqa.sources.finding import expanded, find_shards
 from clipiqa_pyiqa.sources.inputs import find_inputs, read_ahead, sources_of
-from clipiqa_pyiqa.sources.members import Entry, ShardError
+from clipiqa_pyiqa.sources.members import ShardError, ShardImage
 from clipiqa_pyiqa.sources.parquet import ParquetShard
 from clipiqa_pyiqa.sources.tar import TarShard
 
@@ -119,7 +119,7 @@ class TestFinding:
 
     def test_loose_files_are_numbered(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(finding, "LOOSE", 10)
-        shards = find_shards([Entry(f"{n}.png", b"x") for n in range(11)]).shards()
+        shards = find_shards([ShardImage(f"{n}.png", b"x") for n in range(11)]).shards()
         assert [(shard.name, len(list(shard.entries()))) for shard in shards] == [
             ("files-00000", 10),
             ("files-00001", 1),
@@ -232,7 +232,7 @@ class _Own:
     def entries(self) -> Iterator[ImageSource]:
         for number in range(50):
             self.made += 1
-            yield Entry(f"own::{number}", bytes(1000))
+            yield ShardImage(f"own::{number}", bytes(1000))
 
 
 def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:

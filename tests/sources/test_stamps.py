@@ -16,7 +16,7 @@ from shard_makers import picture, samples, save_tar
 from clipiqa_pyiqa.images.source import MISSING, FileSource, stamp_of
 from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.sources.inputs import sources_of
-from clipiqa_pyiqa.sources.members import Entry, FilesShard
+from clipiqa_pyiqa.sources.members import FilesShard, ShardImage
 from clipiqa_pyiqa.sources.stores import source_at
 
 
@@ -53,7 +53,7 @@ def test_a_file_has_another_stamp_after_it_was_replaced(tmp_path: Path) -> None:
 
 def test_what_is_in_memory_has_no_stamp(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"one")
-    entry = Entry("b.png", b"x")
+    entry = ShardImage("b.png", b"x")
     assert stamp_of(entry) is None
     assert stamp_of(FilesShard(0, [FileSource(str(tmp_path / "a.png")), entry])) is None
 

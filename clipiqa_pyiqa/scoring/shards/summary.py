@@ -121,7 +121,7 @@ class ShardedResult:
         return len(self.results)
 
     @property
-    def of(self) -> int:
+    def shard_count(self) -> int:
         return len(self.results) + len(self.missing)
 
     @property
@@ -152,7 +152,7 @@ class ShardedResult:
         counts = self.counts
         kinds = ", ".join(f"{count} {kind}" for kind, count in counts.failures.most_common())
         clauses = [
-            f"{self.shards} of {counted(self.of, 'shard')}, {counted(counts.images, 'image')}: "
+            f"{self.shards} of {counted(self.shard_count, 'shard')}, {counted(counts.images, 'image')}: "
             f"{counts.scored:,} scored, {counts.failed:,} failed{f' ({kinds})' if kinds else ''}"
         ]
         if self.states:
