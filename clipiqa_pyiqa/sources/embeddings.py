@@ -10,8 +10,8 @@ import numpy as np
 
 from ..errors import Kind
 from ..images.source import ImageSource, reason
-from .members import ShardError
 from .parquet import check_columns, opened_table
+from .shards import ShardError
 from .stores import StampedFile, is_remote, opened
 
 if TYPE_CHECKING:

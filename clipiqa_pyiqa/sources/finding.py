@@ -16,7 +16,7 @@ from ..images.formats import image_suffixes, unreadable_suffixes
 from ..images.source import FileSource, ImageSource, NoImage
 from . import embeddings, parquet, tar
 from .folders import files_below, suffix_of
-from .members import LOOSE, FilesShard, Shard
+from .shards import LOOSE, FilesShard, Shard
 from .stores import address_of, as_shard_error, is_remote, source_at, store
 
 Item = ImageSource | Shard

@@ -13,7 +13,7 @@ from ..errors.arguments import checked
 from ..images.memory import Room
 from ..images.source import FileSource, ImageSource, NoImage, stamp_of
 from .finding import Found, each_of, find_shards
-from .members import Shard, ShardError, ShardImage
+from .shards import Shard, ShardError, ShardImage
 from .stores import store_error
 
 AHEAD_BYTES = 64 << 20

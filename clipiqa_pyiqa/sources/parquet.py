@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import CLIPIQAError, Kind
 from ..images.source import ImageSource, NoImage, reason
-from .members import ShardError, ShardImage
+from .shards import ShardError, ShardImage
 from .stores import StampedFile, opened
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import IO, Any
 from ..errors import ImageError, Kind
 from ..files.writing import write_bytes
 from ..images.source import MISSING, FileSource, ImageSource, reason, stamp_of
-from .members import ShardError
+from .shards import ShardError
 
 _BLOCK = 8 << 20  # bytes read from a store at once
 # What stores call a file's checksum or time, the checksum first. fsspec's ukey() hashes only the address for http.

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from ..errors import Kind, counted
 from ..images.formats import image_suffixes
 from ..images.source import ImageSource, NoImage, reason
-from .members import MOST_BYTES, ShardError, ShardImage
+from .shards import MOST_BYTES, ShardError, ShardImage
 from .stores import StampedFile, opened
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

@@ -23,7 +23,7 @@ from clipiqa_pyiqa.images.source import ImageSource
 from clipiqa_pyiqa.scoring.shards import filtered
 from clipiqa_pyiqa.scoring.shards.summary import Counts, ShardedResult, sample_of
 from clipiqa_pyiqa.sources import tar
-from clipiqa_pyiqa.sources.members import ShardImage
+from clipiqa_pyiqa.sources.shards import ShardImage
 
 QUESTIONS = {"prompts": ["sharpness"]}
 

@@ -20,7 +20,7 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.source import ImageSource
 from clipiqa_pyiqa.ray import RayEngine, Scorer
 from clipiqa_pyiqa.scoring.shards.ray_engine import connected
-from clipiqa_pyiqa.sources.members import ShardImage
+from clipiqa_pyiqa.sources.shards import ShardImage
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 from clipiqa_pyiqa.scoring.shards.run import part_of, result_names
 from clipiqa_pyiqa.sources.inputs import sources_of
-from clipiqa_pyiqa.sources.members import FilesShard
+from clipiqa_pyiqa.sources.shards import FilesShard
 from clipiqa_pyiqa.sources.tar import TarShard
 
 LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}

@@ -24,8 +24,8 @@ from clipiqa_pyiqa.sources import finding
 from clipiqa_pyiqa.sources.embeddings import EmbeddingsShard
 from clipiqa_pyiqa.sources.finding import expanded, find_shards
 from clipiqa_pyiqa.sources.inputs import find_inputs, read_ahead, sources_of
-from clipiqa_pyiqa.sources.members import ShardError, ShardImage
 from clipiqa_pyiqa.sources.parquet import ParquetShard
+from clipiqa_pyiqa.sources.shards import ShardError, ShardImage
 from clipiqa_pyiqa.sources.tar import TarShard
 
 

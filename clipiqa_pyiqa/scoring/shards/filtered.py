@@ -18,9 +18,9 @@ from ...errors.arguments import checked
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
 from ...images.source import NoImage
-from ...sources.members import MOST_BYTES, ShardError
 from ...sources.parquet import opened_table
 from ...sources.recorded import split_name
+from ...sources.shards import MOST_BYTES, ShardError
 from ...sources.stores import address_of
 from ...sources.tar import members, split_key
 from ..cuts import CUTS, choose

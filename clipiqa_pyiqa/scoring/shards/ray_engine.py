@@ -15,7 +15,7 @@ import torch
 from ...errors import CLIPIQAError, counted
 from ...images.memory import keep_memory
 from ...images.source import reason
-from ...sources.members import Shard, ShardError
+from ...sources.shards import Shard, ShardError
 from ..rows import Header
 from ..score import Work, device_name
 from .run import Job, Report, score_shard

@@ -29,8 +29,8 @@ from ...images.source import MISSING, NoImage, reason, stamp_of
 from ...sources.embeddings import EmbeddingsShard
 from ...sources.finding import Found, find_shards
 from ...sources.inputs import read_ahead
-from ...sources.members import FilesShard, Shard, ShardError
 from ...sources.parquet import ParquetShard, check_columns, image_column, opened_table
+from ...sources.shards import FilesShard, Shard, ShardError
 from ...sources.stores import address_of, is_remote, joined
 from ..engine import ask, rounded
 from ..metrics import MetricSet
@@ -138,7 +138,7 @@ def score_sources(
 
     Args:
         metric: As for :func:`~clipiqa_pyiqa.score_paths`.
-        sources: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or :class:`~.members.Shard` objects.
+        sources: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or :class:`~clipiqa_pyiqa.sources.shards.Shard` objects.
         prompts: Questions as for :func:`~clipiqa_pyiqa.score_paths`.
         out: The folder of results, on disk or in a store.
         part: ``'3/8'`` scores the third of eight parts, ``'slurm'`` the part of a SLURM array's task.

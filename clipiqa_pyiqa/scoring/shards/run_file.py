@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from ...errors import Kind
-from ...sources.members import ShardError
+from ...sources.shards import ShardError
 from ...sources.stores import joined, opened, write_whole
 from ..rows import Header, ResultsError
 from ..scale import scale_text
