@@ -34,8 +34,8 @@ from clipiqa_pyiqa.learning.fitting import fit
 from clipiqa_pyiqa.learning.words import read_words
 from clipiqa_pyiqa.metric import CLIPIQA
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
+from clipiqa_pyiqa.scoring.shards.results import read_shard_result, read_table
 from clipiqa_pyiqa.scoring.shards.run import score_sources
-from clipiqa_pyiqa.scoring.shards.summary import read_shard_result, read_table
 from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.weights.published import MINI_FILE
@@ -181,7 +181,7 @@ def test_damaged_results_of_shards_are_refused(tmp_path: Path, times: int) -> No
 
     def read(path: Path) -> object:
         said = read_shard_result(str(path))
-        return said.counts, said.header, said.shard, read_table(str(path)).to_pydict()
+        return said.failures, said.header, said.shard, read_table(str(path)).to_pydict()
 
     assert trials(path, read, 60 * times, whole=read(path))["refused"]
 

@@ -28,7 +28,8 @@ from ..directions import find_direction
 from ..rows import ResultsError
 from ..scale import scales_of
 from ..score_files import AnyScores
-from .summary import ShardResult, read_table, summary_of
+from .results import ShardResult, read_table
+from .summary import summary_of
 
 if TYPE_CHECKING:
     import pyarrow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ...errors import Kind
 from ...sources.shards import ShardError
@@ -23,7 +23,7 @@ class Run:
     """
 
     header: Header
-    shards: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    shards: dict[str, tuple[str, str | None]]
 
     def save(self, folder: str) -> None:
         """Write ``run.json`` whole: of several runs that write at once, one leaves its file."""
@@ -47,7 +47,7 @@ def read_run(folder: str) -> Run | None:
         ) from error
 
 
-def made(header: Header) -> str:
+def way_of_scoring(header: Header) -> str:
     """Return a text that is equal for results that belong together: equal scales and kept columns."""
     record = header.provenance
     return json.dumps([scale_text(record), record.get("keep"), record.get("image_column")])
