@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,11 @@ from .stores import address_of, as_shard_error, is_remote, source_at, store
 
 Item = ImageSource | Shard
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
-_SHARDS = (*tar.SUFFIXES, *parquet.SUFFIXES, *embeddings.SUFFIXES)
+_SHARDS: dict[tuple[str, ...], Callable[..., Shard]] = {
+    tar.SUFFIXES: tar.TarShard,
+    parquet.SUFFIXES: parquet.ParquetShard,
+    embeddings.SUFFIXES: embeddings.EmbeddingsShard,
+}
 MOST = 1_000_000  # names that one pattern may have
 
 
@@ -127,14 +131,12 @@ class Found:
         return found
 
     def _item(self, name: str) -> Item:
-        lower = name.lower()
         if self.features:
             return embeddings.EmbeddingsShard(name, self.keep, self.image_column)
-        if lower.endswith(tar.SUFFIXES):
-            return tar.TarShard(name, self.keep)
-        if lower.endswith(parquet.SUFFIXES):
-            return parquet.ParquetShard(name, self.keep, self.image_column)
-        return embeddings.EmbeddingsShard(name) if lower.endswith(embeddings.SUFFIXES) else source_at(name)
+        for suffixes, shard in _SHARDS.items():
+            if name.lower().endswith(suffixes):
+                return shard(name, self.keep, self.image_column)
+        return source_at(name)
 
 
 def _is_web(name: str) -> bool:
@@ -142,7 +144,7 @@ def _is_web(name: str) -> bool:
 
 
 def _is_shard(name: str) -> bool:
-    return name.lower().endswith(_SHARDS)
+    return any(name.lower().endswith(suffixes) for suffixes in _SHARDS)
 
 
 def find_shards(

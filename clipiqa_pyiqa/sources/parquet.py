@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, Kind
 from ..images.source import ImageSource, NoImage, reason
 from .shards import ShardError, ShardImage
-from .stores import StampedFile, opened
+from .stores import ShardFile, opened
 
 if TYPE_CHECKING:
     import pyarrow
@@ -20,12 +19,8 @@ _ROWS = 64  # rows read at a time
 _USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data")
 
 
-@dataclass
-class ParquetShard(StampedFile):
-    name: str
-    keep: Sequence[str] = ()
-    image_column: str | None = None
-    kind: ClassVar[str] = "parquet"
+class ParquetShard(ShardFile):
+    kind = "parquet"
 
     def entries(self, rows: Container[int] | None = None) -> Iterator[ImageSource]:
         """Yield the images in order; ``rows`` are numbers of rows to read. Raises ``ShardError``."""

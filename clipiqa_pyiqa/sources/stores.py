@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -107,10 +108,13 @@ def source_at(name: str) -> ImageSource:
     return StoreSource(name) if is_remote(name) else FileSource(name)
 
 
-class StampedFile:
-    """A file, or a file in a store, whose name and stamp are those of a shard."""
+@dataclass
+class ShardFile:
+    """A shard that is one file, on disk or in a store; ``keep`` names values to keep beside the scores."""
 
     name: str
+    keep: Sequence[str] = ()
+    image_column: str | None = None
 
     def stamp(self) -> str | None:
         return stamp_of(source_at(self.name))

@@ -9,28 +9,24 @@ import lzma
 import posixpath
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from ..errors import Kind, counted
 from ..images.formats import image_suffixes
 from ..images.source import ImageSource, NoImage, reason
 from .shards import MOST_BYTES, ShardError, ShardImage
-from .stores import StampedFile, opened
+from .stores import ShardFile, opened
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # tarfile raises a TypeError for an incomplete gzip header.
 _DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 
 
-@dataclass
-class TarShard(StampedFile):
-    """A tar archive; ``keep`` names values for rows: keys of ``.json`` sidecars, suffixes of others, ``key``."""
+class TarShard(ShardFile):
+    """A tar archive; ``keep`` names keys of ``.json`` sidecars, suffixes of other sidecars, or ``key``."""
 
-    name: str
-    keep: Sequence[str] = ()
-    kind: ClassVar[str] = "tar"
+    kind = "tar"
 
     def entries(self) -> Iterator[ImageSource]:
         """Yield the images in order. Raises ``ShardError``."""
