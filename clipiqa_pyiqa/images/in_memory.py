@@ -32,7 +32,7 @@ def memory_images(images: Any) -> Iterator[ImageSource]:
     if (
         isinstance(images, str | Mapping | _FILE)
         or not hasattr(images, "__iter__")
-        or getattr(images, "ndim", 0) in (2, 3)
+        or getattr(images, "ndim", 1) in (0, 2, 3)
     ):
         images = [images]
     for number, image in enumerate(images):
