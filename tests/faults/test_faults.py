@@ -38,14 +38,14 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.scoring.result_files import Output, format_of, open_results
 from clipiqa_pyiqa.scoring.rows import Header, Row
 path, count, limit, pause = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-names = [f"{n}.jpg" for n in range(count)]
 said = open(sys.argv[5], "ab", buffering=0)
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
     header = Header(("quality", "sharpness"), {"metric": "clipiqa", "weights": "openai afeb0e10"})
     with open_results(Output(path, format_of(path), resume=True), header) as writer:
-        for n, name in enumerate(names):
+        for n in range(count):
+            name = f"{n}.jpg"
             if name not in writer.done:
                 time.sleep(pause)
                 writer.write(Row(name, (n / count, 0.5), 9, 9, 9, 9, 1))
@@ -61,24 +61,11 @@ def start(forked: Forked, path: Path, count: int, limit: int = 0, pause: float =
     return forked.start(arguments, path.parent, code=RUN, out="", err="../err")
 
 
-def kept(path: Path) -> set[str]:
-    found = next(file for file in (path.with_name(path.name + ".part.jsonl"), path) if file.exists())
-    return {row.path for row in read_results(found)[1]}
-
-
-def acknowledged(path: Path) -> set[str]:
+def check_that_all_said_is_kept(path: Path) -> None:
     said = path.with_name("acknowledged")
-    return set(said.read_text().splitlines()) if said.exists() else set()
-
-
-def check_whole(path: Path, count: int) -> None:
-    """All rows once, with their scores, and nothing left beside but what belongs there."""
-    rows = read_results(path)[1]
-    assert sorted((row.path, row.scores) for row in rows) == sorted(
-        (f"{n}.jpg", (n / count, 0.5)) for n in range(count)
-    )
-    left = {file.name for file in path.parent.iterdir()} - {path.name, f"{path.name}.provenance.json", "acknowledged"}
-    assert all(".partial." in name for name in left), left  # new files, of results or journal, that a kill broke off
+    if said.exists() and (names := said.read_text().splitlines()):
+        found = next(file for file in (path.with_name(path.name + ".part.jsonl"), path) if file.exists())
+        assert {*names} <= {row.path for row in read_results(found)[1]}
 
 
 @pytest.fixture
@@ -88,9 +75,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def finish(forked: Forked, path: Path, count: int) -> None:
+    """Run to the end: all rows once, with their scores, and nothing left beside but what belongs there."""
     job = start(forked, path, count)
     assert job.wait() == 0, job.err
-    check_whole(path, count)
+    rows = {row.path: row.scores for row in read_results(path)[1]}
+    assert rows == {f"{n}.jpg": (n / count, 0.5) for n in range(count)}
+    left = {file.name for file in path.parent.iterdir()} - {path.name, f"{path.name}.provenance.json", "acknowledged"}
+    assert all(".partial." in name for name in left), left  # new files, of results or journal, that a kill broke off
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -104,7 +95,7 @@ def test_a_killed_run_loses_and_repeats_no_score(forked: Forked, folder: Path, s
         time.sleep(seconds)
         job.kill(signal.SIGKILL)
         codes.append(job.wait())
-        assert not acknowledged(path) or acknowledged(path) <= kept(path)
+        check_that_all_said_is_kept(path)
 
     kill_after()
     finish(forked, path, count)
@@ -121,7 +112,7 @@ def test_a_full_disk_loses_no_finished_row(forked: Forked, folder: Path, suffix:
         job = start(forked, path, count, limit=limit)
         codes.append(job.wait())
         assert not job.code or (job.code == 2 and "File too large" in job.err and job.err.count("\n") == 1), job.err
-        assert not acknowledged(path) or acknowledged(path) <= kept(path)
+        check_that_all_said_is_kept(path)
 
     write_at_most()
     finish(forked, path, count)

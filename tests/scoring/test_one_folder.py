@@ -272,14 +272,6 @@ class TestCommand:
         said = f"--keep names 'captoin', but no sample of '{lake}/0.tar' (and 2 more like it) has it"
         assert said in capfd.readouterr().err
 
-    def test_parts_are_merged_and_filtered_when_asked(self, lake: Path, out: Path, tmp_path: Path, capfd: Any) -> None:
-        assert self.run("score", lake, "--part", "1/3", "--out", out, "--device", "cpu") == 0
-        merge = ["score", "--merge", out, "--out", tmp_path / "all.csv"]
-        rank = ["rank", out, "--above", "0", "--write-shards", tmp_path / "kept"]
-        assert self.run(*merge) == self.run(*rank) == 2
-        assert capfd.readouterr().err.count("2 of 3 shards have no valid result") == 2
-        assert self.run(*merge, "--partial") == self.run(*rank, "--partial") == 0
-
     def test_a_shard_without_images_is_named(self, tmp_path: Path, out: Path, capfd: Any) -> None:
         shard = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
         assert self.run("score", shard, "--out", out, "--device", "cpu") == 0
