@@ -13,16 +13,15 @@ import numpy as np
 import pandas
 import pytest
 from forked import Forked
-from shard_makers import picture, samples, save_parquet, save_tar
+from shard_makers import picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 
-from clipiqa_pyiqa import filter_shards, merge_shards, score_sources
+from clipiqa_pyiqa import filter_shards, merge_shards
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.source import ImageSource
 from clipiqa_pyiqa.scoring.shards import filtered
-from clipiqa_pyiqa.scoring.shards.summary import ShardedResult
 from clipiqa_pyiqa.sources import tar
 from clipiqa_pyiqa.sources.shards import ShardImage
 
@@ -40,10 +39,6 @@ def lake(tmp_path: Path) -> Path:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
-
-
-def score(sources: Any, out: Path, metric: Any = None, **options: Any) -> ShardedResult:
-    return score_sources(metric or Brightness(), sources, out=out, device="cpu", workers=1, **options)
 
 
 def score_part(folder: Path, part: str) -> None:

@@ -12,10 +12,9 @@ from typing import Any
 import pandas
 import pytest
 import torch
-from shard_makers import picture, samples, save_parquet, save_tar
+from shard_makers import picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 
-from clipiqa_pyiqa import score_sources
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.source import ImageSource
 from clipiqa_pyiqa.ray import RayEngine
@@ -41,10 +40,6 @@ def ray() -> Iterator[Any]:
 
 def engine(**options: Any) -> RayEngine:
     return RayEngine(1, cpus_per_actor=0.5, **options)
-
-
-def score(sources: Any, out: Path, metric: Any = None, **options: Any) -> Any:
-    return score_sources(metric or Brightness(), sources, out=out, device="cpu", workers=1, **options)
 
 
 def test_rows_equal_the_local_engines_to_the_last_bit(ray: Any, tmp_path: Path) -> None:
