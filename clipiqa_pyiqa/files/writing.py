@@ -81,7 +81,7 @@ def check_output(
 @checked
 def check_folder(
     folder: str | os.PathLike[str],
-    names: Iterable[str],
+    names: Iterable[str] = (),
     *,
     overwrite: bool = False,
     inputs: Iterable[str | os.PathLike[str]] = (),

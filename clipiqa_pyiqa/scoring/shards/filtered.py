@@ -120,7 +120,7 @@ def filter_shards(
         raise ResultsError(
             f"{str(into)!r} lies in the folder of the results: name a folder outside of {str(results)!r}."
         )
-    check_folder(into, [])
+    check_folder(into)
     if not found:
         raise ResultsError(f"{str(results)!r} holds no results yet: score its shards first.")
     if any(target.iterdir()):

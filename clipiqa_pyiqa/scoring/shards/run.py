@@ -98,7 +98,7 @@ def score_sources(
         }
     folder = address_of(out)
     if not is_remote(folder):
-        folder = str(check_folder(folder, []))
+        folder = str(check_folder(folder))
     header = Header(header.columns, provenance)
     jobs = plan(found.shards(), folder, header, part_of(part), overwrite)
     try:
