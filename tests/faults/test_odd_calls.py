@@ -24,7 +24,6 @@ from time_limit import time_limit
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.maps.places import quality_map
 from clipiqa_pyiqa.prompts.pairs import parse_columns
 from clipiqa_pyiqa.reward import CLIPIQAReward
 
@@ -87,7 +86,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
     good = folder / "good.png"
     plain, loss, reward = CLIPIQA(backbone="mini"), CLIPIQALoss(backbone="mini"), CLIPIQAReward(backbone="mini")
     x = torch.rand(1, 3, SIDE, SIDE)
-    features, places = plain.encode_image(x), plain.encode_map(x)
+    features = plain.encode_image(x)
     own = {"prompts": None, "aggregate": "mean"}
     mini = {"backbone": "mini"}
     scoring = {
@@ -109,8 +108,6 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
         "encode_map": (plain.encode_map, {"x": x}),
         "score_map": (plain.score_map, {"x": x, "prompts": None}),
         "score": (plain.score, {"features": features, **own}),
-        "score places": (plain.score, {"features": places, **own}),
-        "encode_prompts": (plain.encode_prompts, {"prompts": None, "dtype": torch.float32}),
         "load_prompts": (CLIPIQA("clipiqa+", pretrained=False, **mini).load_prompts, {"path": good}),
         "CLIPIQALoss": (
             lambda **given: CLIPIQALoss(**mini, **given),
@@ -123,10 +120,6 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
         "CLIPIQALoss()": (loss, {"pred": x}),
         "CLIPIQAReward": (lambda **given: CLIPIQAReward(**mini, **given), {"prompts": None, "batch_size": 2}),
         "CLIPIQAReward()": (lambda images: reward(images), {"images": x}),
-        "quality_map": (
-            lambda x, **given: quality_map(plain, x, **given),
-            {"x": x, "prompts": None, "smooth": True, "upsample": True},
-        ),
         "parse_columns": (parse_columns, {"prompts": None, "template": None}),
         "read_image": (
             read_image,
