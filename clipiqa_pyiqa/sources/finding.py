@@ -158,9 +158,8 @@ def find_shards(
 ) -> Found:
     """Return the images and shards that paths name.
 
-    ``.tar`` (also compressed) and ``.parquet`` files are shards. A folder means its images and archives, or else
-    its Parquet files. A path may be a glob, a brace pattern (``{000..099}``, ``{a,b}``) or ``-``, names on standard
-    input.
+    A folder means its images and archives, or else its Parquet files. A path may be a glob, a brace pattern
+    (``{000..099}``, ``{a,b}``) or ``-``, names on standard input.
 
     Args:
         given: A path, an address, a source of images, a shard, or several of these.
@@ -168,7 +167,7 @@ def find_shards(
         keep: Columns and sidecars to keep beside the scores.
         image_column: The image column of Parquet files; None finds the column.
         features: Find stored features instead of images.
-        archives: Find the archives beside images in folders, too.
+        archives: Also find archives beside images.
 
     Raises:
         ShardError: A store cannot be used.

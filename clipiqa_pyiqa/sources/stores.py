@@ -110,7 +110,7 @@ def source_at(name: str) -> ImageSource:
 
 @dataclass
 class ShardFile:
-    """A shard that is one file, on disk or in a store; ``keep`` names values to keep beside the scores."""
+    """A shard that is one file, on disk or in a store; ``keep`` names values for rows."""
 
     name: str
     keep: Sequence[str] = ()

@@ -45,7 +45,6 @@ class FilteredSet:
     Attributes:
         shards: Number of new shards.
         kept: Number of images in them.
-        images: Number of all images.
         unscored: Number of images left out for lack of a score.
         problems: Shard -> why its images are not copied.
         together: Kept sample with several images -> their number.
@@ -167,7 +166,7 @@ def _named_values(result: ShardResult, column: str) -> pyarrow.Table:
 
 
 def _copied(result: ShardResult, folder: Path, kept: Sequence[str]) -> tuple[set[str], str]:
-    """Copy kept images into a new shard; return the names that were copied, and why kept images are missing."""
+    """Copy images; return the names of the copied, and why others are missing."""
     if not kept:
         return set(), ""
     copy = {"tar": _copy_tar, "parquet": _copy_rows}.get(result.kind)
@@ -184,7 +183,7 @@ def _copied(result: ShardResult, folder: Path, kept: Sequence[str]) -> tuple[set
 
 
 def sample_of(name: str) -> str:
-    """Return the key of an image's sample in a tar archive."""
+    """Return the key of an image's sample."""
     return split_key(split_name(name)[1])[0]
 
 

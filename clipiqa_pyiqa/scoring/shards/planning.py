@@ -1,4 +1,4 @@
-"""The plan of a run: its part of the shards, the files of their results, and what must be true before it scores."""
+"""The plan of a run: its part of the shards, and the files of their results."""
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ class Job:
         stamp: The shard's stamp when its turn came.
         problem: Why there is no result.
         state: What was done, as in :attr:`.summary.ShardedResult.states`.
-        lock: The lock on the result.
     """
 
     shard: Shard
@@ -64,7 +63,7 @@ class Job:
         return name if is_remote(name) else os.path.abspath(name)
 
     def begin(self) -> bool:
-        """Lock the result; return False if the shard has a result, or if another run scores it."""
+        """Lock the result; return False if there is nothing to do."""
         self.stamp = stamp_of(self.shard)
         if self._is_done():
             return False
@@ -161,7 +160,7 @@ def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int
 
 
 def note_stamps(out: str, header: Header, jobs: Sequence[Job]) -> None:
-    """Write the stamps of shards whose turn came into ``run.json``."""
+    """Write the stamps of finished jobs into ``run.json``."""
     stamps = {job.path: job.stamp for job in jobs if job.stamp != MISSING}
     with contextlib.suppress(LockedError), contextlib.ExitStack() as lock:
         if not is_remote(out):
@@ -175,10 +174,7 @@ def note_stamps(out: str, header: Header, jobs: Sequence[Job]) -> None:
 
 
 def _check_tables(shards: Sequence[Shard]) -> None:
-    """Raise ``CLIPIQAError`` if a Parquet file lacks a column, or if files disagree on a kept column's type.
-
-    In a store, only some files are opened.
-    """
+    """Raise ``CLIPIQAError`` if a Parquet file lacks a column, or if files differ in a kept column's type."""
     import pyarrow
 
     tables = [shard for shard in shards if isinstance(shard, ParquetShard)]
@@ -191,13 +187,13 @@ def _check_tables(shards: Sequence[Shard]) -> None:
 
 
 def _kept_schema(shard: ParquetShard) -> pyarrow.Schema:
-    """Return the kept columns of one type; none of a file that cannot be opened, as its turn will say why."""
+    """Return the kept columns that are not nested."""
     import pyarrow
 
     try:
         with opened_table(shard.name) as table:
             schema = table.schema_arrow
-    except ShardError:
+    except ShardError:  # its turn will say what is wrong
         return pyarrow.schema([])
     image_column(shard.name, schema, shard.image_column)
     check_columns(shard.name, schema, shard.keep)
@@ -205,7 +201,7 @@ def _kept_schema(shard: ParquetShard) -> pyarrow.Schema:
 
 
 def result_names(shards: Sequence[Shard]) -> list[str]:
-    """Return the shards' paths below their common folder, without suffixes where the names still differ."""
+    """Return paths below the common folder; suffixes stay where names would be equal."""
     names = [_full_path(shard) for shard in shards]
     folders = [posixpath.dirname(name) for name in names if name.startswith("/")]
     common = posixpath.commonpath(folders).rstrip("/") if folders else ""

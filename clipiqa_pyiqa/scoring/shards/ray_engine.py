@@ -59,7 +59,7 @@ class RayEngine:
         under_way: dict[Any, tuple[Any, Job]] = {}  # reference -> actor, job
 
         def finish() -> tuple[Any, tuple[Job, list[Row]]]:
-            """Wait for a shard; return an actor for the next shard, and the job with its rows or its problem."""
+            """Wait for a shard; return an actor for the next shard, and the job with its rows."""
             reference = ray.wait(list(under_way))[0][0]
             (actor, job), rows = under_way.pop(reference), list[Row]()
             try:
@@ -92,7 +92,7 @@ class RayEngine:
                 ray.kill(actor)
 
     def _room(self, resources: Mapping[str, float]) -> tuple[int, float]:
-        """Return the numbers of actors, and of GPUs per actor. Raises ``CLIPIQAError``."""
+        """Return the numbers of actors, and of GPUs per actor."""
         all_cpus, all_gpus, cpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0), self.cpus_per_actor
         gpus = float(all_gpus > 0) if self.gpus_per_actor is None else self.gpus_per_actor
         fits = int(min(all_cpus / max(cpus, 0.01), all_gpus / gpus if gpus else math.inf))
@@ -105,7 +105,7 @@ class RayEngine:
 
 
 def _score(held: dict[str, Work], shared: list[Any], shard: Shard, gpu: bool) -> tuple[list[Row], str | None, str]:
-    """Return a shard's rows, why it cannot be read, and the device; ``held`` keeps the work."""
+    """Return rows, a problem, and the device; ``held`` keeps the work."""
     if not held:
         import ray
 

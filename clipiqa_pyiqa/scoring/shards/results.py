@@ -1,4 +1,4 @@
-"""The result of one shard: a Parquet file with a row per image, and with counts in its metadata."""
+"""The result of one shard: a Parquet file with a row per image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ class ShardResult:
         shard: Full path or address; for loose files, a name and a hash.
         stamp: The shard's stamp when it was scored.
         kind: The kind of shard.
-        images: Number of rows.
         failures: Kind of failure -> number of images.
     """
 
@@ -87,7 +86,6 @@ def read_table(path: str, columns: Sequence[str] | None = None) -> pyarrow.Table
 
 
 def results_in(folder: str) -> set[str]:
-    """Return the paths of all Parquet files in a folder, relative to it."""
     files = (file for file in files_below(folder, []) if file.endswith(".parquet"))
     return {file.removeprefix(folder).replace(os.sep, "/").lstrip("/") for file in files}
 

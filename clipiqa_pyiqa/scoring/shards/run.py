@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 
 Outcomes = Generator[tuple[Job, Iterable[Row]], None, None]
 Engine = Callable[[Work, Iterator[Job]], Outcomes]
-"""A function that takes one job after the other, and yields each with its rows.
-
-Of a shard that cannot be scored, it sets the job's problem, or the iteration over the rows raises ``ShardError``.
-"""
+"""A function that yields each job with its rows; a shard's failure is in its ``problem``, or a ``ShardError``."""
 
 
 @checked

@@ -1,4 +1,4 @@
-"""A summary of a folder of results by shard, and one merged file of them."""
+"""Summary of a folder of results by shard, and one merged file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of images; ``failures`` counts failed images by kind."""
+    """Numbers of images."""
 
     images: int
     failures: Counter[str]
@@ -94,7 +94,7 @@ class ShardedResult:
         return found
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pyarrow.Table]:
-        """Yield the rows of each result; ``columns`` None means all columns."""
+        """Yield the rows of each result."""
         return (read_table(result.path, columns) for result in self.results)
 
     def quantiles(self, at: Sequence[float] = QUANTILES) -> pandas.DataFrame:
@@ -211,7 +211,7 @@ def merge_shards(
 
 
 def _with_schema(table: pyarrow.Table, schema: pyarrow.Schema) -> pyarrow.Table:
-    """Return a table with all columns of a schema; missing cells are null."""
     import pyarrow
 
-    return pyarrow.concat_tables([schema.empty_table(), table], promote_options="permissive")
+    whole = [schema.empty_table(), table]
+    return pyarrow.concat_tables(whole, promote_options="permissive")  # missing cells are null
