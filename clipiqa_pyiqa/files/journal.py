@@ -85,7 +85,7 @@ class JournalFolder(Generic[Stored]):
 
     Args:
         folder: The folder; None keeps rows in memory only.
-        make: The dataclass of the rows, with an ``error``; a row without error replaces a row with an error.
+        make: Dataclass of the rows; a row without ``error`` replaces a row with one.
     """
 
     def __init__(self, folder: Path | None, make: Callable[..., Stored]) -> None:
@@ -112,7 +112,6 @@ class JournalFolder(Generic[Stored]):
             self._journal.append({"group": group, "name": name, **vars(entry)})
 
     def close(self) -> None:
-        """Close this process's journal."""
         if self._journal is not None:
             self._journal.close()
         self._journal = None

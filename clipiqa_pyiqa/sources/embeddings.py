@@ -23,7 +23,7 @@ _ROWS = 4096  # rows read at a time
 
 
 class EmbeddingsShard(ShardFile):
-    """A file of features; ``keep`` names columns of a Parquet file, and ``image_column`` its column of features."""
+    """A file of features; ``image_column`` is the column of a Parquet file that holds them."""
 
     kind = "embeddings"
 

@@ -24,7 +24,7 @@ _DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 
 
 class TarShard(ShardFile):
-    """A tar archive; ``keep`` names keys of ``.json`` sidecars, suffixes of other sidecars, or ``key``."""
+    """A tar archive; ``keep``: keys of ``.json`` sidecars, suffixes of others, or ``key``."""
 
     kind = "tar"
 
@@ -90,10 +90,7 @@ def split_key(member: str) -> tuple[str, str]:
 
 
 def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMember | NoImage]:
-    """Yield an archive's members (wanted members with data), and a ``NoImage`` for a damaged part.
-
-    Raises ``ShardError``.
-    """
+    """Yield members (wanted ones with data), and a ``NoImage`` for a damaged part. Raises ``ShardError``."""
     count, is_at_end, why = 0, False, "its end is missing"
 
     class Header(tarfile.TarInfo):

@@ -97,7 +97,7 @@ class Job:
 
 
 def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """Return I and N of a text ``I/N``; ``slurm`` means the task of a SLURM array, and None all shards."""
+    """Return I and N of ``I/N``, of a SLURM task for ``slurm``, or 1 and 1 for None."""
     if text is None:
         if "SLURM_ARRAY_TASK_ID" in environment:
             logger.warning("every task of this SLURM array scores all shards: pass part='slurm' to share them.")

@@ -26,7 +26,7 @@ class Run:
     shards: dict[str, tuple[str, str | None]]
 
     def save(self, folder: str) -> None:
-        """Write ``run.json`` whole: of several runs that write at once, one leaves its file."""
+        """Write ``run.json`` whole; of several runs, one leaves its file."""
         record = {"columns": self.header.columns, "provenance": dict(self.header.provenance), "shards": self.shards}
         write_whole(joined(folder, RUN), json.dumps(record, indent=1).encode())
 

@@ -98,7 +98,7 @@ class ShardedResult:
         return (read_table(result.path, columns) for result in self.results)
 
     def quantiles(self, at: Sequence[float] = QUANTILES) -> pandas.DataFrame:
-        """Return quantiles, one row per score column; reads all scores."""
+        """Return quantiles, one row per score column."""
         import pandas
 
         columns = list(self.header.columns)
@@ -141,7 +141,7 @@ def left_out_note(files: Collection[str]) -> str:
 
 
 def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
-    """Return a summary of a folder's results. Raises ``ResultsError`` if shards have no result, unless ``partial``."""
+    """Return a folder's summary. Raises ``ResultsError`` if shards have no result, unless ``partial``."""
     folder = address_of(out)
     run = read_run(folder)
     if run is None:
