@@ -203,7 +203,7 @@ def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], st
                 new.addfile(member.info, io.BytesIO(member.data))
                 written.add(f"{named}::{printable(member.name)}")
         if written.isdisjoint(kept):
-            raise ShardError(f"no kept image of {shard!r}: {why or _CHANGED}")
+            raise ShardError(f"the kept images of {shard!r}: {why or _CHANGED}")
     return written, why
 
 

@@ -137,7 +137,7 @@ class ShardedResult:
 
 
 def left_out_note(files: Collection[str]) -> str:
-    return f"left out, as they belong to no shard of this run: {first_of(map(repr, sorted(files)))}"
+    return f"results that belong to no shard of this run are left out: {first_of(map(repr, sorted(files)))}"
 
 
 def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
