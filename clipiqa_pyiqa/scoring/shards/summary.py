@@ -103,7 +103,7 @@ class ShardedResult:
 
         columns = list(self.header.columns)
         frames = [pandas.DataFrame(columns=columns, dtype=float), *(each.to_pandas() for each in self.tables(columns))]
-        found = pandas.concat(frames).quantile(list(at), interpolation="lower").T
+        found = pandas.concat(frames).quantile(list(at)).T
         return found.set_axis([f"{100 * level:g} %" for level in at], axis=1)
 
     def sentences(self) -> list[str]:
