@@ -20,7 +20,7 @@ def test_hostile_yaml_is_refused_at_once(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as raised:
         parse_yaml(text, "the file")
     assert len(str(raised.value)) < 400 and "\n" not in str(raised.value)
-    assert time.monotonic() - start < 5  # at once, on however slow a machine: unbounded, it would take for ever
+    assert time.monotonic() - start < 60  # at once, on however slow a machine: unbounded, it would take for ever
 
 
 def test_ordinary_yaml_is_read_as_written() -> None:
