@@ -11,7 +11,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .writing import as_output_error, replacing
 
@@ -77,50 +77,41 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str
     return [(name, was.get(name), is_now.get(name)) for name in names if was.get(name) != is_now.get(name)]
 
 
-class StoredRow(Protocol):
-    """A dataclass with an ``error``; an empty ``error`` marks a finished row."""
-
-    @property
-    def error(self) -> str: ...
+Stored = TypeVar("Stored", bound=Any)
 
 
-E = TypeVar("E", bound=StoredRow)
-
-
-class JournalFolder(Generic[E]):
+class JournalFolder(Generic[Stored]):
     """A folder of journals, whose rows have a group and a name; each process writes its own journal.
 
     Args:
         folder: The folder; None keeps rows in memory only.
-        make: The dataclass of the rows; a row without ``error`` replaces a row with ``error``.
-        process: The beginning of this process's file names.
+        make: Dataclass of the rows; a row without ``error`` replaces a row with one.
     """
 
-    def __init__(self, folder: Path | None, make: Callable[..., E], process: str = "rank0") -> None:
-        self.folder, self._make, self._process = folder, make, process
-        self.entries: dict[str, dict[str, E]] = {}
+    def __init__(self, folder: Path | None, make: Callable[..., Stored]) -> None:
+        self.folder, self._make = folder, make
+        self.entries: dict[str, dict[str, Stored]] = {}
         self.damaged: dict[str, None] = {}
         self._journal: Journal | None = None
 
-    def get(self, group: str, name: str) -> E | None:
+    def get(self, group: str, name: str) -> Stored | None:
         return self.entries.get(group, {}).get(name)
 
     def is_done(self, group: str, name: str) -> bool:
         entry = self.get(group, name)
         return entry is not None and not entry.error
 
-    def add(self, group: str, name: str, entry: E) -> None:
+    def add(self, group: str, name: str, entry: Stored) -> None:
         """Add a row, and write it to the disk. Raises ``OutputError`` if the disk is full."""
         self._keep(group, name, entry)
         if self.folder is not None:
             if self._journal is None:
                 with as_output_error(self.folder):
                     self.folder.mkdir(parents=True, exist_ok=True)
-                self._journal = Journal.create(self.folder / f"{self._process}-{uuid.uuid4().hex}.jsonl")
+                self._journal = Journal.create(self.folder / f"{uuid.uuid4().hex}.jsonl")
             self._journal.append({"group": group, "name": name, **vars(entry)})
 
     def close(self) -> None:
-        """Close this process's journal."""
         if self._journal is not None:
             self._journal.close()
         self._journal = None
@@ -139,7 +130,7 @@ class JournalFolder(Generic[E]):
         for file in self._files():
             file.unlink()
 
-    def _keep(self, group: str, name: str, entry: E) -> None:
+    def _keep(self, group: str, name: str, entry: Stored) -> None:
         known = self.entries.setdefault(group, {})
         if not entry.error or name not in known or known[name].error:
             known[name] = entry

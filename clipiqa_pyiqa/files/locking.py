@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import OutputError
-from .writing import resolved
+from .writing import as_output_error, resolved
 
 try:
     import fcntl
@@ -32,13 +32,8 @@ class LockedError(OutputError):
 def locked(output: str | os.PathLike[str]) -> Iterator[None]:
     """Lock a file or an existing folder in this context. Raises ``LockedError`` if another run holds the lock."""
     path = lock_file(output)
-    try:
+    with as_output_error(output, path):
         file = _acquired(path, output)
-    except LockedError:
-        raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"cannot write the lock {str(path)!r} of {str(output)!r}: {reason}.") from error
     with file:
         try:
             yield

@@ -14,9 +14,9 @@ def printable(path: str) -> str:
     return path if path.isascii() else "".join(_escaped(c) if 0xD800 <= ord(c) < 0xE000 else c for c in path)
 
 
-def one_line(text: str) -> str:
-    r"""Return text on one line; control characters are escaped, as ``\x1b``."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+def one_line(text: str, allowed: str = "") -> str:
+    r"""Return text whose control characters, except ``allowed`` ones, are escaped, as ``\x1b``."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in allowed else _escaped(c) for c in text)
 
 
 def plain_lines(text: str, longest: int = 1000) -> str:
@@ -29,7 +29,7 @@ def harmless(text: str) -> str:
     """Return a text for a terminal; control characters are escaped, except line breaks and tabs."""
     if not text.strip("\x1b[A"):  # tqdm moves to the line above with these characters
         return text
-    return "".join(c if c.isprintable() or c in "\n\r\t" else _escaped(c) for c in text)
+    return one_line(text, "\n\r\t")
 
 
 def _escaped(c: str) -> str:

@@ -67,7 +67,7 @@ def check_output(
     if not target.parent.is_dir():
         raise OutputError(f"cannot write to {os.fspath(path)!r}: there is no folder {str(target.parent)!r}.")
     exists = target.exists()
-    if not all(os.access(each, os.W_OK) for each in [target.parent, *[target] * exists]):
+    if not os.access(target.parent, os.W_OK) or (exists and not os.access(target, os.W_OK)):
         raise OutputError(f"cannot write to {os.fspath(path)!r}: permission denied.")
     if exists and any(_is_same(target, each) for each in inputs):
         raise OutputError(f"{os.fspath(path)!r} is one of the inputs and is not replaced: name another output.")
@@ -81,7 +81,7 @@ def check_output(
 @checked
 def check_folder(
     folder: str | os.PathLike[str],
-    names: Iterable[str],
+    names: Iterable[str] = (),
     *,
     overwrite: bool = False,
     inputs: Iterable[str | os.PathLike[str]] = (),

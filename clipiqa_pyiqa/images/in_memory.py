@@ -32,7 +32,7 @@ def memory_images(images: Any) -> Iterator[ImageSource]:
     if (
         isinstance(images, str | Mapping | _FILE)
         or not hasattr(images, "__iter__")
-        or getattr(images, "ndim", 0) in (2, 3)
+        or getattr(images, "ndim", 1) in (0, 2, 3)
     ):
         images = [images]
     for number, image in enumerate(images):
@@ -119,10 +119,11 @@ class _Pixels(_Bytes):
 
     def _samples(self) -> Tensor:
         image, name = self.image, self.name
-        if isinstance(image, Tensor):
+        if isinstance(image, Tensor) and image.layout == torch.strided and not (image.is_quantized or image.is_meta):
             samples = image.detach()
         else:
-            array = np.asarray(image if hasattr(image, "__array__") else None)
+            is_array = hasattr(image, "__array__") and not isinstance(image, Tensor)
+            array = np.asarray(image if is_array else None)
             if array.dtype.kind not in "biuf":
                 raise ImageError(
                     f"is no image: it is {shown(image)}, not a path, bytes, a PIL image, an array (H, W, 3), a tensor "

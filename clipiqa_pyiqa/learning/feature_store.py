@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import os
-import socket
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +72,7 @@ class FeatureStore:
             contents = hashes_of([os.fspath(path) for path in paths])
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
-        store = JournalFolder(self.folder, Feature, f"{socket.gethostname()}-{os.getpid()}")
+        store = JournalFolder(self.folder, Feature)
         store.load(set(contents).__contains__)
         missing: dict[str, tuple[str, dict[View, None]]] = {}  # by content hash: equal files are encoded once
         for path, content, wanted in zip(paths, contents, views, strict=True):

@@ -24,7 +24,7 @@ from ..metric import find_device
 from ..prompts.pairs import PromptPair, Prompts
 from ..sources.finding import find_shards
 from ..sources.inputs import sources_of
-from ..sources.members import Shard
+from ..sources.shards import Shard
 from .engine import Item, Options, Task, plan, score_items
 from .metrics import MetricSet, metric_set
 from .result_files import Earlier, FileWriter, Output, ResultWriter, format_of, open_results

@@ -124,12 +124,12 @@ def read_any_scores(
 
 def _rows(path: Path, partial: bool) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     if path.is_dir():
-        from .shards.summary import read_table, summary_of
+        from .shards.summary import summary_of
 
         found = summary_of(path, partial=partial)
         for line in found.notes():
             logger.warning("%s.", line)
-        return [row for each in found.results for row in read_table(each.path).to_pylist()], found.header.provenance
+        return [row for table in found.tables() for row in table.to_pylist()], found.header.provenance
     try:
         head, rows, damage = read_rows_of(path, format_of(path))
         if damage or not rows:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import Kind
 from ..images.source import ImageSource, reason
-from .members import ShardError
 from .parquet import check_columns, opened_table
-from .stores import StampedFile, is_remote, opened
+from .shards import ShardError
+from .stores import ShardFile, is_remote, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,14 +22,10 @@ SUFFIXES = (".npy",)
 _ROWS = 4096  # rows read at a time
 
 
-@dataclass
-class EmbeddingsShard(StampedFile):
-    """A file of features; ``keep`` names the columns of a Parquet file to keep."""
+class EmbeddingsShard(ShardFile):
+    """A file of features; ``image_column`` is the column of a Parquet file that holds them."""
 
-    name: str
-    keep: Sequence[str] = ()
-    column: str | None = None
-    kind: ClassVar[str] = "embeddings"
+    kind = "embeddings"
 
     def entries(self) -> Iterator[ImageSource]:
         raise ShardError(f"{self.name!r} holds features, not images: set `embeddings` to score features.")
@@ -63,7 +58,7 @@ class EmbeddingsShard(StampedFile):
             schema = table.schema_arrow
             check_columns(self.name, schema, self.keep)
             lists = [each.name for each in schema if "list<" in str(each.type)]
-            found = [self.column] if self.column else lists
+            found = [self.image_column] if self.image_column else lists
             if len(found) != 1 or found[0] not in lists:
                 raise ShardError(
                     f"{self.name!r} must have one column of lists, or image_column must name one; "

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +16,16 @@ from ..images.formats import image_suffixes, unreadable_suffixes
 from ..images.source import FileSource, ImageSource, NoImage
 from . import embeddings, parquet, tar
 from .folders import files_below, suffix_of
-from .members import LOOSE, FilesShard, Shard
-from .stores import address_of, explained, is_remote, source_at, store
+from .shards import LOOSE, FilesShard, Shard
+from .stores import address_of, as_shard_error, is_remote, source_at, store
 
 Item = ImageSource | Shard
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
-_SHARDS = (*tar.SUFFIXES, *parquet.SUFFIXES, *embeddings.SUFFIXES)
+_SHARDS: dict[tuple[str, ...], Callable[..., Shard]] = {
+    tar.SUFFIXES: tar.TarShard,
+    parquet.SUFFIXES: parquet.ParquetShard,
+    embeddings.SUFFIXES: embeddings.EmbeddingsShard,
+}
 MOST = 1_000_000  # names that one pattern may have
 
 
@@ -87,7 +91,7 @@ class Found:
             if matches:
                 return
         elif is_remote(name):
-            with explained(name):
+            with as_shard_error(name):
                 store(name)  # raises if the store's package is missing
             is_file = _is_web(name) or suffix_of(name) in image_suffixes() or _is_shard(name)
             files = [name] if is_file else self._files_in(name)  # a missing file is noticed when it is read
@@ -127,14 +131,12 @@ class Found:
         return found
 
     def _item(self, name: str) -> Item:
-        lower = name.lower()
         if self.features:
             return embeddings.EmbeddingsShard(name, self.keep, self.image_column)
-        if lower.endswith(tar.SUFFIXES):
-            return tar.TarShard(name, self.keep)
-        if lower.endswith(parquet.SUFFIXES):
-            return parquet.ParquetShard(name, self.keep, self.image_column)
-        return embeddings.EmbeddingsShard(name) if lower.endswith(embeddings.SUFFIXES) else source_at(name)
+        for suffixes, shard in _SHARDS.items():
+            if name.lower().endswith(suffixes):
+                return shard(name, self.keep, self.image_column)
+        return source_at(name)
 
 
 def _is_web(name: str) -> bool:
@@ -142,7 +144,7 @@ def _is_web(name: str) -> bool:
 
 
 def _is_shard(name: str) -> bool:
-    return name.lower().endswith(_SHARDS)
+    return any(name.lower().endswith(suffixes) for suffixes in _SHARDS)
 
 
 def find_shards(
@@ -156,9 +158,8 @@ def find_shards(
 ) -> Found:
     """Return the images and shards that paths name.
 
-    ``.tar`` (also compressed) and ``.parquet`` files are shards. A folder means its images and archives, or else
-    its Parquet files. A path may be a glob, a brace pattern (``{000..099}``, ``{a,b}``) or ``-``, names on standard
-    input.
+    A folder means its images and archives, or else its Parquet files. A path may be a glob, a brace pattern
+    (``{000..099}``, ``{a,b}``) or ``-``, names on standard input.
 
     Args:
         given: A path, an address, a source of images, a shard, or several of these.
@@ -166,7 +167,7 @@ def find_shards(
         keep: Columns and sidecars to keep beside the scores.
         image_column: The image column of Parquet files; None finds the column.
         features: Find stored features instead of images.
-        archives: Find the archives beside images in folders, too.
+        archives: Also find archives beside images.
 
     Raises:
         ShardError: A store cannot be used.
@@ -196,7 +197,7 @@ def each_of(given: Any) -> Iterable[Any]:
 def _matches(name: str) -> list[str]:
     if not is_remote(name):
         return sorted(glob.glob(name, recursive=True))
-    with explained(name):
+    with as_shard_error(name):
         fs, path = store(name)
         return [fs.unstrip_protocol(match) for match in sorted(fs.glob(path))]
 

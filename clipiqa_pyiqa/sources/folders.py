@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ..errors import ImageError, Kind
 from ..images.formats import image_suffixes
 from ..images.source import reason
-from .stores import explained, is_remote, store
+from .stores import as_shard_error, is_remote, store
 
 
 def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | None = None) -> list[str]:
@@ -20,35 +20,32 @@ def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | N
     """
     found = list[str]()
     if isinstance(folder, str) and is_remote(folder):
-        with explained(folder), contextlib.suppress(FileNotFoundError):
+        with as_shard_error(folder), contextlib.suppress(FileNotFoundError):
             fs, path = store(folder)
             below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
             found = [folder.rstrip("/") + file for file in below if "/." not in file]
         return found
-    folders, linked, seen = [os.fspath(folder)], list[str](), set[tuple[int, int]]()
-    while folders or linked:
-        parent = folders.pop() if folders else linked.pop(0)
-        try:
+
+    def refuse(error: OSError) -> None:
+        name = os.fsdecode(error.filename)
+        problem = ImageError(f"is a folder that cannot be read: {reason(error)}", Kind.UNREADABLE, name)
+        if unreadable is None:
+            raise problem from error
+        unreadable.append(problem)
+
+    linked, seen = [os.fspath(folder)], set[tuple[int, int]]()
+    while linked:
+        for parent, folders, files in os.walk(linked.pop(0), onerror=refuse):
             status = os.stat(parent)
             if (identity := (status.st_dev, status.st_ino)) in seen:
+                folders.clear()
                 continue
             seen.add(identity)
-            with os.scandir(parent) as entries:
-                inside = sorted(
-                    (entry.name, entry.path, entry.is_symlink(), entry.is_dir(follow_symlinks=False))
-                    for entry in entries
-                    if entry.name[0] != "."
-                )
-        except OSError as error:
-            problem = ImageError(f"is a folder that cannot be read: {reason(error)}", Kind.UNREADABLE, parent)
-            if unreadable is None:
-                raise problem from error
-            unreadable.append(problem)
-            continue
-        below = list[str]()
-        for _, path, is_link, is_folder in inside:
-            (linked if is_link and os.path.isdir(path) else below if is_folder else found).append(path)
-        folders += reversed(below)
+            found += [os.path.join(parent, file) for file in sorted(files) if file[0] != "."]
+            shown = sorted(name for name in folders if name[0] != ".")
+            links = [path for name in shown if os.path.islink(path := os.path.join(parent, name))]
+            linked += links
+            folders[:] = [name for name in shown if os.path.join(parent, name) not in links]
     return found
 
 

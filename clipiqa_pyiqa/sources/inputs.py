@@ -13,7 +13,7 @@ from ..errors.arguments import checked
 from ..images.memory import Room
 from ..images.source import FileSource, ImageSource, NoImage, stamp_of
 from .finding import Found, each_of, find_shards
-from .members import Entry, Shard, ShardError
+from .shards import Shard, ShardError, ShardImage
 from .stores import store_error
 
 AHEAD_BYTES = 64 << 20
@@ -74,7 +74,7 @@ def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSo
         try:
             stamp = stamp_of(shard)
             for source in shard.entries():
-                if isinstance(source, Entry):
+                if isinstance(source, ShardImage):
                     source.shard_stamp = stamp
                 if not room.take(_size(source)):
                     break

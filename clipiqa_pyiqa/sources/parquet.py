@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, Kind
 from ..images.source import ImageSource, NoImage, reason
-from .members import Entry, ShardError
-from .stores import StampedFile, opened
+from .shards import ShardError, ShardImage
+from .stores import ShardFile, opened
 
 if TYPE_CHECKING:
     import pyarrow
@@ -20,12 +19,8 @@ _ROWS = 64  # rows read at a time
 _USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data")
 
 
-@dataclass
-class ParquetShard(StampedFile):
-    name: str
-    keep: Sequence[str] = ()
-    image_column: str | None = None
-    kind: ClassVar[str] = "parquet"
+class ParquetShard(ShardFile):
+    kind = "parquet"
 
     def entries(self, rows: Container[int] | None = None) -> Iterator[ImageSource]:
         """Yield the images in order; ``rows`` are numbers of rows to read. Raises ``ShardError``."""
@@ -50,9 +45,9 @@ class ParquetShard(StampedFile):
 
 def cell_source(name: str, cell: Any, kept: Mapping[str, Any] | None = None) -> ImageSource:
     data = cell.get("bytes") if isinstance(cell, dict) else cell
-    return (
-        NoImage(name, "is a row without an image", kept=kept or {}) if data is None else Entry(name, bytes(data), kept)
-    )
+    if data is None:
+        return NoImage(name, "is a row without an image", kept=kept or {})
+    return ShardImage(name, bytes(data), kept)
 
 
 @contextmanager

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import ImageError, Kind
 from ..files.writing import write_bytes
 from ..images.source import MISSING, FileSource, ImageSource, reason, stamp_of
-from .members import ShardError
+from .shards import ShardError
 
 _BLOCK = 8 << 20  # bytes read from a store at once
 # What stores call a file's checksum or time, the checksum first. fsspec's ukey() hashes only the address for http.
@@ -37,7 +38,7 @@ def store(name: str) -> tuple[Any, str]:
 
 
 @contextlib.contextmanager
-def explained(name: str) -> Iterator[None]:
+def as_shard_error(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # stores raise almost anything
@@ -55,7 +56,7 @@ def store_error(name: str, error: BaseException) -> ShardError:
 
 
 def opened(name: str) -> IO[bytes]:
-    with explained(name):
+    with as_shard_error(name):
         if not is_remote(name):
             return open(name, "rb")
         fs, path = store(name)
@@ -64,7 +65,7 @@ def opened(name: str) -> IO[bytes]:
 
 def write_whole(name: str, data: bytes) -> None:
     if is_remote(name):
-        with explained(name):
+        with as_shard_error(name):
             fs, path = store(name)
             fs.pipe_file(path, data)
     else:
@@ -83,7 +84,7 @@ class StoreSource:
     def stamp(self) -> str | None:
         """Return size and checksum or time, from a listing or one request: see :func:`stamp_of`."""
         try:
-            with explained(self.name):
+            with as_shard_error(self.name):
                 fs, path = store(self.name)
                 info = fs.info(path)
         except ShardError as error:
@@ -93,7 +94,7 @@ class StoreSource:
 
     def read(self) -> bytes:
         try:
-            with explained(self.name):
+            with as_shard_error(self.name):
                 fs, path = store(self.name)
                 data = fs.cat_file(path)
         except ShardError as error:
@@ -107,10 +108,13 @@ def source_at(name: str) -> ImageSource:
     return StoreSource(name) if is_remote(name) else FileSource(name)
 
 
-class StampedFile:
-    """A file, or a file in a store, whose name and stamp are those of a shard."""
+@dataclass
+class ShardFile:
+    """A shard that is one file, on disk or in a store; ``keep`` names values for rows."""
 
     name: str
+    keep: Sequence[str] = ()
+    image_column: str | None = None
 
     def stamp(self) -> str | None:
         return stamp_of(source_at(self.name))

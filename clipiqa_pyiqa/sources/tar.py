@@ -9,38 +9,34 @@ import lzma
 import posixpath
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from ..errors import Kind, counted
 from ..images.formats import image_suffixes
 from ..images.source import ImageSource, NoImage, reason
-from .members import MOST_BYTES, Entry, ShardError
-from .stores import StampedFile, opened
+from .shards import MOST_BYTES, ShardError, ShardImage
+from .stores import ShardFile, opened
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # tarfile raises a TypeError for an incomplete gzip header.
 _DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 
 
-@dataclass
-class TarShard(StampedFile):
-    """A tar archive; ``keep`` names values for rows: keys of ``.json`` sidecars, suffixes of others, ``key``."""
+class TarShard(ShardFile):
+    """A tar archive; ``keep``: keys of ``.json`` sidecars, suffixes of others, or ``key``."""
 
-    name: str
-    keep: Sequence[str] = ()
-    kind: ClassVar[str] = "tar"
+    kind = "tar"
 
     def entries(self) -> Iterator[ImageSource]:
         """Yield the images in order. Raises ``ShardError``."""
         readable, kept = image_suffixes(), ("json", *self.keep)
 
-        def is_wanted(member: Member) -> bool:
+        def is_wanted(member: TarMember) -> bool:
             return member.type in readable or (bool(self.keep) and member.suffix in kept)
 
         for key, sample in itertools.groupby(members(self.name, is_wanted), lambda each: getattr(each, "key", None)):
-            images: list[Entry | NoImage] = []
+            images: list[ShardImage | NoImage] = []
             sidecars: dict[str, bytes] = {}
             for member in sample:
                 if isinstance(member, NoImage):
@@ -63,7 +59,7 @@ class TarShard(StampedFile):
         return {name: known.get(name) for name in self.keep}
 
 
-class Member:
+class TarMember:
     """A member of an archive; ``data`` is read later, if wanted."""
 
     def __init__(self, info: tarfile.TarInfo) -> None:
@@ -75,7 +71,7 @@ class Member:
     def is_outside(self) -> bool:
         return self.name.startswith("/") or ".." in self.name.split("/")
 
-    def image(self, name: str) -> Entry | NoImage:
+    def image(self, name: str) -> ShardImage | NoImage:
         if self.is_outside:
             return NoImage(name, "is not scored: its name points outside of its archive", Kind.OUTSIDE)
         if not self.info.isreg():
@@ -83,7 +79,7 @@ class Member:
         if self.info.size > MOST_BYTES:
             why = f"claims {self.info.size:,} bytes, more than the {MOST_BYTES:,} that an image may have"
             return NoImage(name, why, Kind.TOO_LARGE)
-        return Entry(name, self.data)
+        return ShardImage(name, self.data)
 
 
 def split_key(member: str) -> tuple[str, str]:
@@ -93,11 +89,8 @@ def split_key(member: str) -> tuple[str, str]:
     return posixpath.join(folder, stem), suffix
 
 
-def members(name: str, is_wanted: Callable[[Member], bool]) -> Iterator[Member | NoImage]:
-    """Yield an archive's members (wanted members with data), and a ``NoImage`` for a damaged part.
-
-    Raises ``ShardError``.
-    """
+def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMember | NoImage]:
+    """Yield members (wanted ones with data), and a ``NoImage`` for a damaged part. Raises ``ShardError``."""
     count, is_at_end, why = 0, False, "its end is missing"
 
     class Header(tarfile.TarInfo):
@@ -121,7 +114,7 @@ def members(name: str, is_wanted: Callable[[Member], bool]) -> Iterator[Member |
             with tarfile.open(fileobj=file, mode="r|*", tarinfo=Header, ignore_zeros=True, bufsize=1 << 20) as archive:
                 while (info := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined]  # the list would grow with the archive
-                    count, member = count + 1, Member(info)
+                    count, member = count + 1, TarMember(info)
                     if info.isreg() and info.size <= MOST_BYTES and is_wanted(member):
                         member.data = archive.extractfile(info).read()  # type: ignore[union-attr]
                         if len(member.data) != info.size:

@@ -16,15 +16,15 @@ import resource
 import shutil
 import socket
 import stat
-import traceback
-from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from test_damaged_files import budget
 from test_hostile_text import UNSAFE
 from time_limit import time_limit
 
@@ -139,103 +139,84 @@ def refuses(action: argparse.Action, value: str) -> bool:
         return True
 
 
-class Trials:
-    """Command lines in one folder, one after the other."""
-
-    def __init__(self, world: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        self.world, self.capfd, self.before = world, capfd, contents(world)
-        self.outcomes: Counter[int | None] = Counter()
-        self.wrong: dict[str, list[str]] = {}
-
-    def attempt(self, argv: list[str], nonsense: bool = False, may: Collection[str] = ()) -> int | None:
-        """Run one; ``may`` are files that it was asked to replace."""
-        (self.world / "new").mkdir(exist_ok=True)
-        crash, code = "", None
-        try:
-            with time_limit(600):
-                code = main(argv)
-        except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else None
-        except BaseException:
-            crash = traceback.format_exc()[-600:]
-        finally:
-            limit_memory(None)
-            os.chdir(self.world)
-        out, err = self.capfd.readouterr()
-        after = contents(self.world)
-        changed = [path for path, data in self.before.items() if after.get(path, 0) != data and path not in may]
-        wrong = {
-            crash or f"exit code {code}": code not in (0, 1, 2),
-            "a traceback was printed": "Traceback" in err,
-            "it took all memory that it may take": "the memory does not suffice" in err,
-            "unsafe text reached the terminal": UNSAFE.search((out + err).replace("\r\x1b", "").replace("\r", "")),
-            "nothing is said": code and not err + out,
-            "0 for nonsense": nonsense and code == 0,
-            "a long message": max(map(len, err.splitlines()), default=0) > 1500,
-            f"changed: {changed}": changed,
-        }
-        self.wrong |= {f"{argv[0]}: {what}": argv for what, found in wrong.items() if found}
-        for path in sorted(after.keys() - self.before.keys(), reverse=True):
-            place = self.world / path
-            with contextlib.suppress(OSError):
-                shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
-        for path in (path for path, data in self.before.items() if data is not None and after.get(path) != data):
-            (self.world / path).write_bytes(self.before[path] or b"")
-        self.outcomes[code] += 1
-        return code
-
-    def end(self, what: str) -> None:
-        print(f"\n{what}: {self.outcomes.total()} command lines, {dict(self.outcomes)}, {len(self.wrong)} wrong")
-        assert not self.wrong, "\n".join(f"{said}\n    {argv!r:.600}" for said, argv in sorted(self.wrong.items()))
-
-
 @pytest.fixture
-def trials(world: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Trials]:
+def attempt(world: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A function that runs a command line in the folder, and undoes what it did."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(world / "new/cache"))
     monkeypatch.setenv("HOME", str(world / "new/home"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"):  # nothing is asked of anybody
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    most = used + MOST_BYTES if before[1] == resource.RLIM_INFINITY else min(used + MOST_BYTES, before[1])
-    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
-    yield Trials(world, capfd)
-    resource.setrlimit(resource.RLIMIT_AS, before)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    most = used + MOST_BYTES if limits[1] == resource.RLIM_INFINITY else min(used + MOST_BYTES, limits[1])
+    resource.setrlimit(resource.RLIMIT_AS, (most, limits[1]))
+    before = contents(world)
+
+    def run(argv: list[str], nonsense: bool = False, may: Collection[str] = ()) -> None:
+        """Run one; ``may`` are files that it was asked to replace."""
+        (world / "new").mkdir(exist_ok=True)
+        try:
+            with time_limit(600):
+                code = main(argv)
+        except SystemExit as error:
+            code = error.code  # type: ignore[assignment]
+        finally:
+            limit_memory(None)
+            os.chdir(world)
+        out, err = capfd.readouterr()
+        after = contents(world)
+        for path in sorted(after.keys() - before.keys(), reverse=True):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+        changed = [path for path, data in before.items() if after.get(path, 0) != data]
+        for path in changed:
+            (world / path).write_bytes(before[path] or b"")
+        assert code in (0, 1, 2) and "Traceback" not in err and not (nonsense and code == 0), (code, err)
+        assert code == 0 or err + out, "nothing is said"
+        assert "the memory does not suffice" not in err and max(map(len, err.splitlines()), default=0) <= 1500
+        assert not UNSAFE.search((out + err).replace("\r\x1b", "").replace("\r", ""))
+        assert set(changed) <= set(may)
+
+    yield run
+    resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
-def test_odd_values_end_with_an_exit_code_and_a_sentence(trials: Trials, metric: object, times: int) -> None:
+def test_odd_values_end_with_an_exit_code_and_a_sentence(attempt: Any, metric: object, times: int) -> None:
     known = options()
     commands = [command for command in known if times > 1 or command not in SLOW]
 
-    @settings(max_examples=25 if times == 1 else 150 * times, deadline=None, database=None, phases=[Phase.generate])
+    @budget(25 if times == 1 else 150 * times)
     @given(st.sampled_from(commands), st.randoms(use_true_random=False))
-    def attempt(command: str, generator: random.Random) -> None:
+    def try_values(command: str, generator: random.Random) -> None:
         argv, nonsense = [*GOOD[command]], False
         for action in generator.sample(known[command], generator.choice((1, 1, 1, 2))):
             words, value = odd(action, generator)
             nonsense |= refuses(action, value)
             argv = [*argv, *words] if action.option_strings else [*words, *argv[1:]]
-        trials.attempt([*command.split(), *argv], nonsense)
+        attempt([*command.split(), *argv], nonsense)
 
-    attempt()
-    trials.end("odd values")
+    try_values()
 
 
-def test_odd_outputs_replace_no_input(trials: Trials, metric: object, times: int) -> None:
+def test_odd_outputs_replace_no_input(attempt: Any, metric: object, times: int) -> None:
     """``--out`` of every command at what is there already: inputs stay, and files of others unless told otherwise."""
-    generator = random.Random(12)
-    for command, actions in options().items():
-        if times == 1 and command in SLOW:
-            continue
+    outputs = [
+        (command, (action.option_strings or ("",))[-1], {flag for each in actions for flag in each.option_strings})
+        for command, actions in options().items()
+        for action in actions
+        if action.dest in OUTPUTS and (times > 1 or command not in SLOW)
+    ]
+
+    @budget(len(outputs) * (1 if times == 1 else len(PLACES)))
+    @given(st.sampled_from(outputs), st.sampled_from(PLACES), st.sampled_from(["", "--overwrite", "--resume"]))
+    def try_places(output: tuple[str, str, set[str]], place: str, flag: str) -> None:
+        command, out, flags = output
+        given = [*GOOD[command], *([flag] if flag in flags else [])]
+        given = [*given, out, place] if out else [place, *given[1:]]
+        given += ["--best", "2"] if out.endswith("-to") else []
         named = {word.rpartition("=")[2] for word in GOOD[command]}
-        inputs = {file for file in FILES if {file, file.split("/")[0]} & named}
-        flags = {flag for action in actions for flag in action.option_strings}
-        for out in [(a.option_strings or ("",))[-1] for a in actions if a.dest in OUTPUTS]:
-            for place in PLACES if times > 1 else generator.sample(PLACES, 1):
-                more = generator.choice([[], *([flag] for flag in ("--overwrite", "--resume") if flag in flags)])
-                given = [*GOOD[command], *more]
-                given = [*given, out, place] if out else [place, *given[1:]]
-                given += ["--best", "2"] if out.endswith("-to") else []
-                trials.attempt([*command.split(), *given], may=set(FILES) - inputs if more == ["--overwrite"] else ())
-    trials.end("odd outputs")
+        others = {file for file in FILES if not {file, file.split("/")[0]} & named}
+        attempt([*command.split(), *given], may=others if "--overwrite" in given else ())
+
+    try_places()

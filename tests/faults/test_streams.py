@@ -37,14 +37,7 @@ STANDIN = {"STANDIN": "1"}
 
 
 @pytest.mark.parametrize(
-    "streams",
-    [
-        {"err": "left", "out": "left"},
-        {"err": "full"},
-        {"out": "full"},
-        {"err": "closed"},
-    ],
-    ids=str,
+    "streams", [{"err": "left", "out": "left"}, {"err": "full"}, {"out": "full"}, {"err": "closed"}], ids=str
 )
 def test_files_are_finished_though_the_output_is_closed(
     forked: Forked, photos: Path, tmp_path: Path, streams: dict[str, str]
@@ -71,13 +64,6 @@ def test_text_that_cannot_be_written_is_a_failure(
         job = forked.run(arguments, tmp_path, out=out, variables=STANDIN)
         assert job.code == code and said in job.err, (arguments, job.err)
         assert "Traceback" not in job.err and "Exception ignored" not in job.err
-
-
-def test_a_table_that_cannot_be_printed_is_a_failure(forked: Forked, photos: Path, tmp_path: Path) -> None:
-    asked = ["rank", photos / "0.png", photos / "1.png", "--out", "r", "-q"]
-    job = forked.run(asked, tmp_path, out="full", variables=STANDIN)
-    assert job.code == 2 and "cannot write to standard output" in job.err
-    assert (tmp_path / "r/summary.json").exists()
 
 
 def wait_for(there: Path, job: Job) -> None:

@@ -79,16 +79,15 @@ class TestCheckOutput:
         with pytest.raises(OutputError, match="inputs"):
             check_output(out, overwrite=True, inputs=[tmp_path / "gone", photo])
 
-    def test_outputs_that_cannot_be_written_are_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        ("name", "named"), [("", "folder"), ("nowhere/a", "nowhere"), ("file/a", "file'"), ("a\0b", "null byte")]
+    )
+    def test_outputs_that_cannot_be_written_are_refused(self, tmp_path: Path, name: str, named: str) -> None:
         (tmp_path / "file").touch()
-        for path, said in {
-            tmp_path: "which is a folder: name a file",
-            tmp_path / "nowhere/a": "there is no folder '.*nowhere'",
-            tmp_path / "file/a": "there is no folder '.*file'",
-            "a\0b": "embedded null byte",
-        }.items():
-            with pytest.raises(CLIPIQAError, match=f"(?i){said}"):
-                check_output(path)
+        with pytest.raises(CLIPIQAError, match=named):
+            check_output(f"{tmp_path}/{name}")
+
+    def test_an_output_without_permission_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "access", lambda *_: False)  # as root, everything can be written
         with pytest.raises(OutputError, match="permission"):
             check_output(tmp_path / "new")
@@ -99,14 +98,12 @@ class TestCheckFolder:
         folder = check_folder(tmp_path / "a/b", ["x.csv", "x.png"])
         assert folder.is_dir()
         (folder / "x.png").write_text("input")
-        with pytest.raises(OutputError, match="exists"):
-            check_folder(folder, ["x.csv", "x.png"])
-        with pytest.raises(OutputError, match="inputs"):
-            check_folder(folder, ["x.csv", "x.png"], overwrite=True, inputs=[folder / "x.png"])
+        for options, named in (({}, "exists"), ({"overwrite": True, "inputs": [folder / "x.png"]}, "inputs")):
+            with pytest.raises(OutputError, match=named):
+                check_folder(folder, ["x.csv", "x.png"], **options)  # type: ignore[arg-type]
 
-    def test_a_missing_folder_is_named(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("name", ["file", "file/b"])
+    def test_a_folder_that_cannot_be_made_is_refused(self, tmp_path: Path, name: str) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(OutputError, match="folder"):
-            check_folder(tmp_path / "file", [])
-        with pytest.raises(OutputError, match="directory"):
-            check_folder(tmp_path / "file/b", [])
+        with pytest.raises(OutputError):
+            check_folder(tmp_path / name, [])

@@ -12,6 +12,10 @@ from typing import Any
 import pyarrow
 from PIL import Image
 from pyarrow import parquet
+from standin import Brightness
+
+from clipiqa_pyiqa import score_sources
+from clipiqa_pyiqa.scoring.shards.summary import ShardedResult
 
 
 def picture(grey: int, size: tuple[int, int] = (40, 40), format: str = "PNG") -> bytes:
@@ -51,6 +55,11 @@ def save_parquet(path: Path, columns: dict[str, Any], schema: Any = None) -> Pat
     path.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pyarrow.table(columns, schema=schema), path, row_group_size=2)
     return path
+
+
+def score(sources: Any, out: Path | str, metric: Any = None, **options: Any) -> ShardedResult:
+    """Score shards by their brightness."""
+    return score_sources(metric or Brightness(), sources, out=out, device="cpu", workers=1, **options)
 
 
 def header_at(path: Path, member: str) -> int:

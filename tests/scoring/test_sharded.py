@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,21 +14,21 @@ import pyarrow
 import pytest
 import torch
 from pyarrow import parquet
-from shard_makers import picture, samples, save_parquet, save_tar
+from shard_makers import picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA, filter_shards, merge_shards, score_sources
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
-from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.locking import locked
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.source import FileSource
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
-from clipiqa_pyiqa.scoring.shards.run import part_of, result_names
+from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
 from clipiqa_pyiqa.sources.inputs import sources_of
-from clipiqa_pyiqa.sources.members import FilesShard
+from clipiqa_pyiqa.sources.shards import FilesShard
 from clipiqa_pyiqa.sources.tar import TarShard
 
 LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}
@@ -41,10 +40,6 @@ def lake(tmp_path: Path) -> Path:
     for name, greys in LEVELS.items():
         save_tar(tmp_path / f"lake/{name}.tar", samples(greys))
     return tmp_path / "lake"
-
-
-def score(sources: Any, out: Path | str, **options: Any) -> Any:
-    return score_sources(Brightness(), sources, out=out, device="cpu", workers=2, **options)
 
 
 def frame(out: Path) -> pandas.DataFrame:
@@ -78,21 +73,10 @@ class TestResults:
         assert table.attrs["shard"] == f"{lake}/a/000.tar" and table.attrs["metric"] == "brightness"
         header, rows = read_results(tmp_path / "out/a/000.parquet")
         assert header.columns == ("quality", "sharpness") and len(rows) == 3
-        assert (done.shards, done.of, done.counts.images, done.counts.failed) == (3, 3, 7, 0) and done.is_whole
+        assert (done.shards, done.shard_count, done.counts.images, done.counts.failed) == (3, 3, 7, 0) and done.is_whole
         assert done.quantiles([0.5]).iloc[0, 0] == 0.4
 
-    @pytest.mark.parametrize("noise", ["", "is truncated: out of memory, not finite"])
-    def test_a_row_per_image_and_kinds_of_failure_are_no_words(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise: str
-    ) -> None:
-        """Neither a name that reads like a reason nor messages that say something else change what is counted."""
-
-        def __init__(self: CLIPIQAError, reason: str = "", kind: Kind = Kind.OTHER, name: str = "") -> None:
-            ValueError.__init__(self, noise)
-            self.reason, self.kind, self.name = noise, kind, name
-
-        if noise:
-            monkeypatch.setattr(CLIPIQAError, "__init__", __init__)
+    def test_every_image_has_a_row_and_failures_are_counted_by_kind(self, tmp_path: Path) -> None:
         members = {"memory/nan.png": picture(0), "undamaged/empty.png": b"", "not finite/0.png": b"x"}
         members |= {
             "ok.png": picture(9),
@@ -149,7 +133,7 @@ class TestResuming:
         if content is not None:
             (lake / "a/002.tar").write_bytes(content)
         done = score(f"{lake}/a/{{000..002}}.tar", tmp_path / "out")
-        assert (done.shards, done.of, done.is_whole) == (2, 3, False)
+        assert (done.shards, done.shard_count, done.is_whole) == (2, 3, False)
         why = "does not exist" if content is None else "is not a tar archive"
         assert why in done.unread[f"{lake}/a/002.tar"] and not (tmp_path / "out/002.parquet").exists()
         save_tar(lake / "a/002.tar", samples([1]))
@@ -160,30 +144,19 @@ class TestResuming:
         (tmp_path / "photos/a.png").write_bytes(picture(51))
         score(tmp_path / "photos", tmp_path / "out")
         (tmp_path / "photos/b.png").write_bytes(picture(51))
-        with pytest.raises(CLIPIQAError, match=r"holds the result of 'files-00000 .*' with other images"):
+        with pytest.raises(CLIPIQAError, match="files-00000"):
             score(tmp_path / "photos", tmp_path / "out")
         score(tmp_path / "photos", tmp_path / "out", overwrite=True)
         assert len(frame(tmp_path / "out")) == 2
 
-    def test_a_result_of_another_shard_is_not_replaced_unasked(self, lake: Path, tmp_path: Path) -> None:
-        score(f"{lake}/a/000.tar", tmp_path / "one")
-        with pytest.raises(CLIPIQAError, match=r"000.parquet' holds the result of '.*a/000.tar' with other images"):
-            score(f"{lake}/b/000.tar", tmp_path / "one")
-
-    def test_a_result_of_another_metric_is_refused(self, lake: Path, tmp_path: Path, monkeypatch: Any) -> None:
-        score(f"{lake}/a/*.tar", tmp_path / "out")
-        monkeypatch.setenv("STANDIN_PRECISION", "fp16")
-        with pytest.raises(CLIPIQAError, match="another metric or in another way: precision was fp32 and is now fp16"):
-            score(f"{lake}/a/*.tar", tmp_path / "out")
-
-    def test_what_is_not_ours_is_not_replaced(self, lake: Path, tmp_path: Path) -> None:
+    def test_a_file_of_another_program_is_never_replaced(self, lake: Path, tmp_path: Path) -> None:
         save_parquet(tmp_path / "out/000.parquet", {"mine": [1]})
         for overwrite in (False, True):
-            with pytest.raises(CLIPIQAError, match="is not the result of a shard that clipiqa score wrote"):
+            with pytest.raises(CLIPIQAError, match=r"000\.parquet"):
                 score(f"{lake}/a/000.tar", tmp_path / "out", overwrite=overwrite)
         assert parquet.read_table(tmp_path / "out/000.parquet").column_names == ["mine"]
 
-    def test_a_shard_that_another_run_has_is_left_to_it(self, lake: Path, tmp_path: Path) -> None:
+    def test_a_shard_that_another_run_scores_is_left_to_it(self, lake: Path, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
         with locked(tmp_path / "out/000.parquet"):
             done = score(f"{lake}/a/*.tar", tmp_path / "out")
@@ -201,49 +174,41 @@ def test_results_in_a_store(lake: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.glob("kept/*/*.tar")) == ["000.tar", "001.tar"]
 
 
-def test_a_column_to_keep_that_is_missing_is_refused_before_anything_is_scored(tmp_path: Path) -> None:
-    for name in "ab":
-        save_parquet(tmp_path / f"{name}.parquet", {"image": [picture(9)], "id": [1]})
-    with pytest.raises(CLIPIQAError, match="has no column 'x' to keep: its columns are image, id"):
-        score(f"{tmp_path}/*.parquet", tmp_path / "out", keep=["x"])
-    assert not list((tmp_path / "out").glob("*.parquet"))
-
-
 class TestParts:
-    def test_every_shard_once(self, lake: Path, tmp_path: Path) -> None:
+    def test_parts_score_every_image_once(self, lake: Path, tmp_path: Path) -> None:
         for part in ("1/2", "2/2"):
             done = score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", part=part)
-        assert done.is_whole and sorted(frame(tmp_path / "out").groupby("path").size()) == [1] * 7
+        assert done.is_whole and frame(tmp_path / "out").path.is_unique and done.counts.images == 7
 
-    def test_slurm(self) -> None:
+    def test_a_task_of_a_slurm_array_has_its_part(self) -> None:
         assert part_of("slurm", slurm(7, 5, 7, 3)) == (3, 3) and part_of("1/2", slurm(7, 5, 7, 3)) == (1, 2)
         steps = [part_of("slurm", slurm(task, 1, 9, 5, step=2)) for task in range(1, 10, 2)]  # --array=1-10:2
         assert steps == [(number, 5) for number in range(1, 6)]
 
-    def test_a_slurm_array_with_gaps_has_no_parts(self) -> None:
-        with pytest.raises(CLIPIQAError, match=r"gaps \(3 tasks from 0 to 5\): .* such as --part 1/3"):
-            part_of("slurm", slurm(2, 0, 5, 3))
-
-    @pytest.mark.parametrize("environment", [{}, {"SLURM_ARRAY_TASK_ID": "7"}])
-    def test_a_task_outside_of_an_array_has_no_part(self, environment: dict[str, str]) -> None:
-        with pytest.raises(CLIPIQAError, match="needs a task of a SLURM array"):
+    @pytest.mark.parametrize(
+        ("environment", "named"),
+        [({}, "sbatch"), ({"SLURM_ARRAY_TASK_ID": "7"}, "sbatch"), (slurm(2, 0, 5, 3), "part='I/3'")],
+        ids=["no task", "no array", "gaps"],
+    )
+    def test_a_task_without_a_regular_array_has_no_part(self, environment: dict[str, str], named: str) -> None:
+        with pytest.raises(CLIPIQAError, match=named):
             part_of("slurm", environment)
 
-    def test_without_part_a_task_scores_all_shards_and_says_so(self, caplog: pytest.LogCaptureFixture) -> None:
-        assert part_of(None, {"SLURM_ARRAY_TASK_ID": "7"}) == (1, 1)
-        assert "it scores all shards: set `part` to slurm" in caplog.text
-        caplog.clear()
-        assert part_of(None, {}) == (1, 1) and not caplog.text
+    @pytest.mark.parametrize(("environment", "is_said"), [({"SLURM_ARRAY_TASK_ID": "7"}, True), ({}, False)])
+    def test_without_part_a_slurm_task_scores_all_shards_and_says_so(
+        self, environment: dict[str, str], is_said: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert part_of(None, environment) == (1, 1) and ("part='slurm'" in caplog.text) == is_said
 
     @pytest.mark.parametrize("text", ["3", "0/2", "3/2", "a/b", ""])
-    def test_no_part(self, text: str) -> None:
-        with pytest.raises(CLIPIQAError, match="part must be I/N"):
+    def test_a_part_that_is_not_i_of_n_is_refused(self, text: str) -> None:
+        with pytest.raises(CLIPIQAError):
             part_of(text)
 
 
 class TestMerging:
     @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
-    def test_one_file(self, lake: Path, tmp_path: Path, suffix: str) -> None:
+    def test_all_results_are_merged_into_one_file(self, lake: Path, tmp_path: Path, suffix: str) -> None:
         save_tar(lake / "c.tar", {"0.png": picture(51), "0.json": b'{"n": 0.5}'})
         score([f"{lake}/{{a,b}}/*.tar", lake / "c.tar"], tmp_path / "out", keep=["n", "caption"])
         merge_shards(tmp_path / "out", tmp_path / f"all{suffix}")
@@ -253,24 +218,27 @@ class TestMerging:
         if suffix == ".parquet":
             assert len(read_results(tmp_path / "all.parquet")[1]) == 8
 
-    def test_what_cannot_be_merged(self, lake: Path, tmp_path: Path) -> None:
+    def test_only_a_folder_of_results_is_merged(self, lake: Path, tmp_path: Path) -> None:
         for folder in (tmp_path / "none", lake):
-            with pytest.raises(CLIPIQAError, match="holds no results by shard"):
+            with pytest.raises(CLIPIQAError, match="no results"):
                 merge_shards(folder)
+
+    def test_the_merged_file_lies_outside_and_replaces_no_file(self, lake: Path, tmp_path: Path) -> None:
         score(f"{lake}/a/*.tar", tmp_path / "out")
-        with pytest.raises(CLIPIQAError, match="lies in the folder of the results"):
-            merge_shards(tmp_path / "out", tmp_path / "out/all.parquet")
         merge_shards(tmp_path / "out")
-        with pytest.raises(CLIPIQAError, match="exists already"):
-            merge_shards(tmp_path / "out")
+        for path, named in ((tmp_path / "out/all.parquet", "lies in"), (None, "exists")):
+            with pytest.raises(CLIPIQAError, match=named):
+                merge_shards(tmp_path / "out", path)
+
+    def test_shards_whose_kept_columns_differ_in_type_are_not_merged(self, lake: Path, tmp_path: Path) -> None:
         save_tar(lake / "a/002.tar", {"0.png": picture(51), "0.json": b'{"n": "x"}'})
         score(f"{lake}/a/*.tar", tmp_path / "kept", keep=["n"])
-        with pytest.raises(CLIPIQAError, match=r"the shards' columns hold different types: .*\bn\b"):
+        with pytest.raises(CLIPIQAError, match=r"\bn\b"):
             merge_shards(tmp_path / "kept")
 
 
 class TestFiltering:
-    def test_members_byte_for_byte_with_their_sidecars(self, lake: Path, tmp_path: Path) -> None:
+    def test_samples_are_copied_byte_for_byte_with_their_sidecars(self, lake: Path, tmp_path: Path) -> None:
         score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out")
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0.39, below=0.9)
         assert (done.kept, done.images, done.shards) == (3, 7, 2)
@@ -281,10 +249,10 @@ class TestFiltering:
                 for member in members:
                     content = [archive.extractfile(member.name).read() for archive in (old, new)]  # type: ignore[union-attr]
                     assert content[0] == content[1]
-        with pytest.raises(CLIPIQAError, match="kept' holds files: name an empty folder"):
+        with pytest.raises(CLIPIQAError, match="kept"):
             filter_shards(tmp_path / "out", tmp_path / "kept", above=0.5)
 
-    def test_rows_of_parquet_and_any_column(self, tmp_path: Path) -> None:
+    def test_rows_of_parquet_are_copied_by_any_column(self, tmp_path: Path) -> None:
         schema = pyarrow.schema({"image": pyarrow.binary(), "id": pyarrow.int8()}, metadata={"huggingface": "{}"})
         save_parquet(
             tmp_path / "t.parquet", {"image": [picture(n * 50) for n in range(5)], "id": list(range(5))}, schema
@@ -297,47 +265,41 @@ class TestFiltering:
         )
         assert table.schema.metadata[b"huggingface"] == b"{}" and table["image"][0].as_py() == picture(150)
 
-    @pytest.mark.parametrize(
-        ("asked", "kept"),
-        [
-            ({"above": "50%"}, slice(3, 7)),
-            ({"below": "50%"}, slice(0, 3)),
-            ({"drop_worst": "20%"}, slice(1, 7)),
-            ({"worst": 2}, slice(0, 2)),
-            ({"best": "30%"}, slice(5, 7)),
-            ({"worst": 1, "best": 1}, slice(0, 7, 6)),
-        ],
-    )
     @pytest.mark.parametrize("lower_better", [False, True])
     def test_shares_go_by_the_direction_and_are_rounded_down(
-        self, lake: Path, tmp_path: Path, asked: dict[str, Any], kept: slice, lower_better: bool
+        self, lake: Path, tmp_path: Path, lower_better: bool
     ) -> None:
         metric = Brightness()
         metric.lower_better = lower_better  # type: ignore[attr-defined]
-        score_sources(metric, f"{lake}/{{a,b}}/*.tar", out=tmp_path / "out", device="cpu")
-        done = filter_shards(tmp_path / "out", tmp_path / "kept", **asked)
-        levels = [0, 10, 51, 102, 153, 204, 255]  # the worst first
-        wanted = sorted((levels[::-1] if lower_better else levels)[kept])
-        assert sorted(int(read_image(image).pixels.max()) for image in sources_of(tmp_path / "kept")) == wanted
-        assert done.kept == len(wanted)
+        score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", metric)
+        done = filter_shards(tmp_path / "out", tmp_path / "kept", best="30%", below="80%")
+        kept = sorted(int(read_image(image).pixels.max()) for image in sources_of(tmp_path / "kept"))
+        assert kept == ([51, 102] if lower_better else [102, 153]) and done.kept == 2
 
-    def test_bad_input(self, lake: Path, tmp_path: Path) -> None:
-        for asked in ({"above": "x"}, {"above": "110%"}, {"drop_worst": 0.1}, {"worst": -1}):
-            score(f"{lake}/a/000.tar", tmp_path / "first")
-            with pytest.raises(CLIPIQAError, match=r"must be an? "):
-                filter_shards(tmp_path / "first", tmp_path / "kept", **asked)
-        score([f"{lake}/a/000.tar", f"{lake}/a/001.tar"], tmp_path / "out")
-        wrong: tuple[tuple[dict[str, Any], str], ...] = (
-            ({}, "nothing says which images to keep"),
-            ({"above": 0, "column": "x"}, r"no column 'x' .*: its columns are path, quality"),
-            ({"above": 0, "column": "path"}, "must hold numbers; it holds string"),
-        )
-        for asked, message in wrong:
-            with pytest.raises(CLIPIQAError, match=message):
-                filter_shards(tmp_path / "out", tmp_path / "kept", **asked)
+    @pytest.mark.parametrize(
+        ("asked", "named"),
+        [
+            ({"above": "x"}, "above"),
+            ({"above": "110%"}, "above"),
+            ({"drop_worst": 0.1}, "drop_worst"),
+            ({"worst": -1}, "worst"),
+            ({}, "which images"),
+            ({"above": 0, "column": "x"}, "'x'"),
+            ({"above": 0, "column": "path"}, "string"),
+        ],
+    )
+    def test_conditions_that_cannot_be_met_are_refused(
+        self, lake: Path, tmp_path: Path, asked: dict[str, Any], named: str
+    ) -> None:
+        score(f"{lake}/a/000.tar", tmp_path / "out")
+        with pytest.raises(CLIPIQAError, match=named):
+            filter_shards(tmp_path / "out", tmp_path / "kept", **asked)
+
+    def test_a_shard_that_is_gone_is_named_and_the_others_are_copied(self, lake: Path, tmp_path: Path) -> None:
+        score(f"{lake}/a/*.tar", tmp_path / "out")
         (lake / "a/000.tar").unlink()
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0)
-        assert done.shards == 1 and done.problems == {f"{lake}/a/000.tar": f"'{lake}/a/000.tar' does not exist."}
+        assert done.shards == 1 and list(done.problems) == [f"{lake}/a/000.tar"]
 
     def test_of_equal_images_as_many_as_asked_in_order_of_name(self, tmp_path: Path) -> None:
         save_tar(tmp_path / "s.tar", {f"{n}.png": picture(51) for n in range(9, -1, -1)})
@@ -361,9 +323,7 @@ class TestFiltering:
         (tmp_path / "a.png").write_bytes(picture(51))
         score(tmp_path / "a.png", tmp_path / "out")
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0)
-        assert [re.sub(r" \(\w+\)", "", why) for why in done.problems.values()] == [
-            "1 kept image of 'files-00000', which is not a shard of images"
-        ]
+        assert done.kept == 0 and [name.split()[0] for name in done.problems] == ["files-00000"]
 
 
 def test_scores_of_stored_features(compact: Path, tmp_path: Path) -> None:
@@ -396,27 +356,21 @@ class TestCommand:
         return run
 
     def test_score_merge_and_rank(self, clipiqa: Any, lake: Path, tmp_path: Path) -> None:
-        ran = clipiqa(
-            "score", f"{lake}/{{a,b}}/{{000..001}}.tar", "--keep", "n", "--out", tmp_path / "out", "--device", "cpu"
-        )
-        assert ran.code == 1 and "no result: '" in ran.err and "b/001.tar' does not exist" in ran.err
-        ran = clipiqa("score", f"{lake}/{{a,b}}/*.tar", "--keep", "n", "--out", tmp_path / "out", "--device", "cpu")
-        assert ran.code == 0 and "7 images: 7 scored, 0 failed" in ran.err
-        assert "50 %" in ran.err
-        ran = clipiqa("score", "--merge", tmp_path / "out", "--out", tmp_path / "all.csv")
-        assert ran.code in (0, 1) and len(pandas.read_csv(tmp_path / "all.csv")) == 7
-        ran = clipiqa("rank", tmp_path / "out", "--above", "50%", "--write-shards", tmp_path / "some")
-        assert ran.code == 0 and "4 of 7 images kept" in ran.err
-        ran = clipiqa("rank", tmp_path / "out", "--above", "0.5", "--write-shards", tmp_path / "kept")
-        assert ran.code == 0 and "3 of 7 images kept, in 2 new shards" in ran.err
-        ran = clipiqa("rank", tmp_path / "out", "--best", "2", "--lower-better", "--write-shards", tmp_path / "dark")
+        out = tmp_path / "out"
+        ran = clipiqa("score", f"{lake}/{{a,b}}/{{000..001}}.tar", "--keep", "n", "--out", out, "--device", "cpu")
+        assert ran.code == 1 and "b/001.tar' does not exist" in ran.err
+        ran = clipiqa("score", f"{lake}/{{a,b}}/*.tar", "--keep", "n", "--out", out, "--device", "cpu")
+        assert ran.code == 0 and "7 images: 7 scored, 0 failed" in ran.err and "50 %" in ran.err
+        assert clipiqa("score", "--merge", out, "--out", tmp_path / "all.csv").code == 0
+        assert len(pandas.read_csv(tmp_path / "all.csv")) == 7
+        ran = clipiqa("rank", out, "--best", "2", "--lower-better", "--write-shards", tmp_path / "dark")
         dark = sorted(int(read_image(image).pixels.max()) for image in sources_of(tmp_path / "dark"))
-        assert ran.code == 0 and dark == [0, 10]
+        assert ran.code == 0 and "2 of 7 images kept, in 2 new shards" in ran.err and dark == [0, 10]
 
     @pytest.mark.parametrize(
         "more", ["--copy-to x", "--paths", "--page x", "--columns path quality", "--count 3", "--out x", "--stars"]
     )
-    def test_what_new_shards_leave_no_room_for_is_refused(
+    def test_options_that_do_not_go_with_new_shards_are_refused(
         self, clipiqa: Any, lake: Path, tmp_path: Path, more: str
     ) -> None:
         score(f"{lake}/a/000.tar", tmp_path / "out")
@@ -439,27 +393,23 @@ class TestCommand:
         assert clipiqa("score", f"{lake}/a/000.tar", "--device", "cpu").out.count("000.tar::") == 3
 
     @pytest.mark.parametrize(
-        ("arguments", "message"),
+        ("arguments", "named"),
         [
-            (
-                ["none/{0..9}.tar", "--out", "out"],
-                r"'none/0.tar' does not exist \(and 9 more like it\): there is nothing",
-            ),
-            (["a.tar", "--keep", "x", "--out", "s.csv"], "need results by shard: name a folder"),
-            (["a.tar", "--part", "9/8", "--out", "out"], "must be I/N with I from 1 to N, .*; got 9/8"),
-            (["a.tar", "--merge", "out"], "merge joins results and scores no images"),
-            (["x.npy", "--embeddings", "--out", "out"], "this metric needs more"),
+            (["none/{0..9}.tar", "--out", "out"], "'none/0.tar' does not exist (and 9 more like it)"),
+            (["a.tar", "--keep", "x", "--out", "s.csv"], "--keep"),
+            (["a.tar", "--part", "9/8", "--out", "out"], "--part must be I/N"),
+            (["a.tar", "--merge", "out"], "--merge"),
+            (["x.npy", "--embeddings", "--out", "out"], "embeddings"),
         ],
     )
-    def test_bad_input(
-        self, clipiqa: Any, tmp_path: Path, monkeypatch: Any, arguments: list[str], message: str
+    def test_bad_options_are_refused_in_one_sentence(
+        self, clipiqa: Any, tmp_path: Path, monkeypatch: Any, arguments: list[str], named: str
     ) -> None:
         monkeypatch.chdir(tmp_path)
         save_tar(tmp_path / "a.tar", samples([1]))
         np.save(tmp_path / "x.npy", np.zeros((1, 4), np.float32))
         ran = clipiqa("score", *arguments, "--device", "cpu")
-        assert ran.code == 2 and ran.err.count("error: ") == 1
-        assert re.search(message, ran.err), ran.err
+        assert ran.code == 2 and ran.err.count("error: ") == 1 and named in ran.err
 
 
 def test_names_of_results_do_not_meet() -> None:

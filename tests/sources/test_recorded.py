@@ -15,7 +15,7 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
-def test_members_rows_and_files(tmp_path: Path, suffix: str) -> None:
+def test_members_rows_and_files_are_read_by_their_names(tmp_path: Path, suffix: str) -> None:
     mode = "w" if suffix == "tar" else "w:gz"
     tar = save_tar(tmp_path / f"0.{suffix}", samples([10, 20, 30]), mode)
     table = save_parquet(tmp_path / "t.parquet", {"image": [picture(40), picture(50), picture(60)]})
@@ -26,9 +26,9 @@ def test_members_rows_and_files(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("shard", ["0.tar", "gone.tar", "gone.parquet", "t.parquet"])
-def test_what_is_gone_says_so(tmp_path: Path, shard: str) -> None:
+def test_an_image_that_is_gone_is_named(tmp_path: Path, shard: str) -> None:
     save_tar(tmp_path / "0.tar", samples([10]))
     save_parquet(tmp_path / "t.parquet", {"image": [picture(40)]})
     (source,) = images_named([f"{tmp_path}/{shard}::9"])
-    with pytest.raises(ImageError, match=r"is not in its shard|cannot be read from its shard: does not exist"):
+    with pytest.raises(ImageError, match="its shard"):
         source.read()

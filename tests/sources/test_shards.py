@@ -24,8 +24,8 @@ from clipiqa_pyiqa.sources import finding
 from clipiqa_pyiqa.sources.embeddings import EmbeddingsShard
 from clipiqa_pyiqa.sources.finding import expanded, find_shards
 from clipiqa_pyiqa.sources.inputs import find_inputs, read_ahead, sources_of
-from clipiqa_pyiqa.sources.members import Entry, ShardError
 from clipiqa_pyiqa.sources.parquet import ParquetShard
+from clipiqa_pyiqa.sources.shards import ShardError, ShardImage
 from clipiqa_pyiqa.sources.tar import TarShard
 
 
@@ -45,12 +45,14 @@ def names(sources: Any) -> list[str]:
         ("{1.." + "9" * 5000 + "}", ["{1.." + "9" * 5000 + "}"]),  # a name like any other
     ],
 )
-def test_braces(pattern: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_brace_pattern_stands_for_names(pattern: str, expected: list[str]) -> None:
     assert expanded(pattern) == expected
-    monkeypatch.setattr(finding, "MOST", 100)
-    for large in ("{0..999999999}.tar", "{0..9}{0..9}{0..9}", "{9..0}" * 40):
-        with pytest.raises(ImageError, match="at most 100 names"):
-            expanded(large)
+
+
+@pytest.mark.parametrize("pattern", ["{0..999999999}.tar", "{0..9}" * 7, "{9..0}" * 40])
+def test_a_brace_pattern_of_more_than_a_million_names_is_refused(pattern: str) -> None:
+    with pytest.raises(ImageError):
+        expanded(pattern)
 
 
 class TestFinding:
@@ -64,7 +66,7 @@ class TestFinding:
             (tmp_path / "photos" / name).write_bytes(picture(30))
         return tmp_path
 
-    def test_everything_mixed_each_once_in_the_order_given(self, lake: Path) -> None:
+    def test_mixed_sources_are_found_once_in_the_order_given(self, lake: Path) -> None:
         given = [f"{lake}/photos", f"{lake}/shards/{{000..001}}.tar", f"{lake}/table.parquet", f"{lake}/shards"]
         found = find_shards([*given, f"file://{lake}/shards/*.tar"])
         assert names(found.items) == ["a.png", "000.tar", "001.tar", "table.parquet", "003.tar"]
@@ -102,12 +104,17 @@ class TestFinding:
         path = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
         assert [getattr(source, "problem", "") for source in sources_of(path)] == [f"'{path}' holds no images"]
 
-    def test_what_is_missing(self, lake: Path) -> None:
-        assert find_shards(f"{lake}/none/*.tar").problem == f"'{lake}/none/*.tar' matches nothing"
-        found = find_shards(f"{lake}/none/{{0..2}}.png")
-        assert found.is_empty and found.problem == f"'{lake}/none/0.png' does not exist (and 2 more like it)"
-        found = find_shards(f"{lake}/shards/{{000..003}}.tar")
-        assert len(found.shards()) == 4 and found.problem == f"'{lake}/shards/002.tar' does not exist"
+    @pytest.mark.parametrize(
+        ("name", "count", "why"),
+        [
+            ("none/*.tar", 0, "none/*.tar' matches nothing"),
+            ("none/{0..2}.png", 0, "none/0.png' does not exist (and 2 more like it)"),
+            ("shards/{000..003}.tar", 4, "shards/002.tar' does not exist"),
+        ],
+    )
+    def test_missing_sources_are_named(self, lake: Path, name: str, count: int, why: str) -> None:
+        found = find_shards(f"{lake}/{name}")
+        assert found.problem == f"'{lake}/{why}" and len(found.shards()) == count and found.is_empty == (not count)
 
     def test_a_list_on_standard_input(self, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read, write = os.pipe()
@@ -119,7 +126,7 @@ class TestFinding:
 
     def test_loose_files_are_numbered(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(finding, "LOOSE", 10)
-        shards = find_shards([Entry(f"{n}.png", b"x") for n in range(11)]).shards()
+        shards = find_shards([ShardImage(f"{n}.png", b"x") for n in range(11)]).shards()
         assert [(shard.name, len(list(shard.entries()))) for shard in shards] == [
             ("files-00000", 10),
             ("files-00001", 1),
@@ -128,7 +135,7 @@ class TestFinding:
 
 class TestTar:
     @pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.bz2", "tar.xz"])
-    def test_members_keys_and_sidecars(self, tmp_path: Path, suffix: str) -> None:
+    def test_members_have_names_and_kept_values(self, tmp_path: Path, suffix: str) -> None:
         members = {**samples([10, 20]), "a/.hidden.png": picture(2), "a/" + "ü" * 150 + ".PNG": picture(1)}
         path = save_tar(tmp_path / f"0.{suffix}", members, "w" + suffix[3:].replace(".", ":"))
         found = list(TarShard(str(path), ["caption", "txt", "key", "tags", "gone"]).entries())
@@ -137,13 +144,13 @@ class TestTar:
         assert greys(found) == [10, 20, 1]
 
     @pytest.mark.parametrize("cut", range(1, 10, 2))
-    def test_truncated_wherever_it_is_cut(self, tmp_path: Path, cut: int) -> None:
+    def test_members_before_a_cut_are_read_and_the_cut_is_named(self, tmp_path: Path, cut: int) -> None:
         path = save_tar(tmp_path / "0.tar", samples([10, 20, 30]))
         end = header_at(path, "0002.txt") + 1024
         path.write_bytes(path.read_bytes()[: end * cut // 10])
         *whole, last = TarShard(str(path)).entries()
         assert greys(whole) == [10, 20, 30][: len(whole)] and len(whole) >= cut // 4
-        with pytest.raises(ImageError, match=r"0\.tar' is truncated.*was read"):
+        with pytest.raises(ImageError, match="truncated"):
             last.read()
 
     @pytest.mark.parametrize("spoilt", [b"\xff" * 512, b"\0" * 512, b"JFIF" * 128])
@@ -154,73 +161,86 @@ class TestTar:
         path.write_bytes(data)
         first, lost = TarShard(str(path)).entries()
         assert greys([first]) == [10]
-        with pytest.raises(ImageError, match=r"damaged \(a wrong header at byte [0-9]+\); the part before"):
+        with pytest.raises(ImageError, match="wrong header"):
             lost.read()
 
-    def test_members_outside_and_links_are_not_scored(self, tmp_path: Path) -> None:
-        members = {"../x.png": picture(1), "/etc/y.png": picture(2), "a/../../z.png": picture(3), "w.png": picture(4)}
-        path = save_tar(tmp_path / "0.tar", {**members, "link.png": None})
-        *outside, inside, link = TarShard(str(path)).entries()
-        for entry in outside:
-            with pytest.raises(ImageError, match="its name points outside of its archive"):
-                entry.read()
-        assert greys([inside]) == [4]
-        with pytest.raises(ImageError, match="is a link or a device"):
-            link.read()
+    @pytest.mark.parametrize("name", ["../x.png", "/etc/y.png", "a/../../z.png", "link.png"])
+    def test_members_outside_and_links_are_not_scored(self, tmp_path: Path, name: str) -> None:
+        content = None if name == "link.png" else picture(1)
+        (member,) = TarShard(str(save_tar(tmp_path / "0.tar", {name: content}))).entries()
+        with pytest.raises(ImageError):
+            member.read()
 
     @pytest.mark.parametrize("content", [b"", b"no archive at all" * 100, picture(1), b"\x1f\x8b\x08"])
-    def test_no_archive(self, tmp_path: Path, content: bytes) -> None:
+    def test_a_file_that_is_no_archive_is_refused(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "0.tar"
         path.write_bytes(content)
-        with pytest.raises(ShardError, match="is not a tar archive"):
+        with pytest.raises(ShardError):
             list(TarShard(str(path)).entries())
-        assert list(TarShard(str(save_tar(path, {"a.txt": b"x"}))).entries()) == []
 
 
 class TestParquet:
-    def test_bytes_and_structs(self, tmp_path: Path) -> None:
-        columns = {"id": [1, 2, 3], "w": [0.5] * 3, "jpg": [picture(10), picture(20), None]}
-        plain = save_parquet(tmp_path / "plain.parquet", columns)
-        structs = [{"bytes": picture(10), "path": "x.png"}, {"bytes": picture(20), "path": None}, None]
-        huggingface = save_parquet(tmp_path / "hf.parquet", {"label": [0, 1, 2], "image": structs})
-        for path in (plain, huggingface):
-            first, second, last = ParquetShard(str(path), ["id", "w"] if path is plain else ()).entries()
-            assert greys([first, second]) == [10, 20] and last.name == f"{path}::2"
-            assert first.kept == ({"id": 1, "w": 0.5} if path is plain else {})
-            with pytest.raises(ImageError, match="without an image"):
-                last.read()
+    @pytest.mark.parametrize(
+        ("columns", "kept"),
+        [
+            ({"id": [1, 2], "jpg": [picture(10), None]}, {"id": 1}),
+            ({"image": [{"bytes": picture(10), "path": "x.png"}, None]}, {}),
+        ],
+        ids=["bytes", "Hugging Face's"],
+    )
+    def test_images_are_bytes_or_structs(self, tmp_path: Path, columns: dict[str, Any], kept: dict[str, Any]) -> None:
+        path = save_parquet(tmp_path / "x.parquet", columns)
+        first, last = ParquetShard(str(path), list(kept)).entries()
+        assert greys([first]) == [10] and first.kept == kept and last.name == f"{path}::1"
+        with pytest.raises(ImageError):
+            last.read()
 
-    def test_which_column(self, tmp_path: Path) -> None:
-        path = str(save_parquet(tmp_path / "x.parquet", {"hash": [b"1"], "image": [picture(9)], "foo": [picture(8)]}))
-        assert greys(ParquetShard(path).entries()) == [9] and greys(ParquetShard(path, (), "foo").entries()) == [8]
-        for columns, given, message in (
-            ({"one": [b"1"], "two": [b"2"]}, ((), None), "must have one column of images .*; its columns are one, two"),
-            ({"id": [1], "caption": ["a"]}, ((), None), "must have one column of images .* are id, caption"),
-            ({"id": [1], "caption": ["a"]}, ((), "id"), "no column 'id' of images: its columns are id, caption"),
-            ({"img": [picture(1)]}, (["x"], None), "no column 'x' to keep: its columns are img"),
-        ):
-            save_parquet(Path(path), columns)
-            with pytest.raises(ShardError, match=message):
-                list(ParquetShard(path, *given).entries())
+    @pytest.mark.parametrize(("given", "grey"), [(None, 9), ("foo", 8)])
+    def test_the_image_column_is_found_or_given(self, tmp_path: Path, given: str | None, grey: int) -> None:
+        path = save_parquet(tmp_path / "x.parquet", {"hash": [b"1"], "image": [picture(9)], "foo": [picture(8)]})
+        assert greys(ParquetShard(str(path), (), given).entries()) == [grey]
 
-    def test_no_parquet_file(self, tmp_path: Path) -> None:
-        (tmp_path / "x.parquet").write_bytes(b"PAR1 but no more")
-        with pytest.raises(ShardError, match="is not a Parquet file, or it is damaged"):
-            list(ParquetShard(str(tmp_path / "x.parquet")).entries())
+    @pytest.mark.parametrize(
+        ("columns", "given", "named"),
+        [
+            ({"one": [b"1"], "two": [b"2"]}, ((), None), "one, two"),
+            ({"id": [1], "caption": ["a"]}, ((), None), "id, caption"),
+            ({"id": [1], "caption": ["a"]}, ((), "id"), "'id'"),
+            ({"img": [picture(1)]}, (["x"], None), "'x'"),
+        ],
+    )
+    def test_columns_that_are_not_there_are_refused(
+        self, tmp_path: Path, columns: dict[str, Any], given: tuple[Any, Any], named: str
+    ) -> None:
+        path = save_parquet(tmp_path / "x.parquet", columns)
+        with pytest.raises(ShardError, match=named):
+            list(ParquetShard(str(path), *given).entries())
 
 
-def test_embeddings_that_do_not_fit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("width", "keep", "content", "named"),
+    [
+        (8, ["x"], None, "x cannot be kept"),
+        (9, [], None, "9 floats"),
+        (8, [], b"nothing", "not a file of features"),
+        (8, [], slice(-9), "not a file of features"),
+    ],
+)
+def test_features_that_do_not_fit_are_refused(
+    tmp_path: Path, width: int, keep: list[str], content: bytes | slice | None, named: str
+) -> None:
     path = tmp_path / "x.npy"
     np.save(path, np.zeros((5, 8), np.float32))
-    with pytest.raises(ShardError, match="embeddings"):
-        list(find_shards(str(path)).items[0].entries())
-    for given, message in (((8, "RN50", ["x"]), "has no columns, so x cannot be kept"), ((9, "RN50"), "has 9 floats")):
-        with pytest.raises(ShardError, match=message):
-            list(EmbeddingsShard(str(path), *given[2:]).blocks(*given[:2]))
-    for content in (path.read_bytes()[:-9], b"nothing"):
-        path.write_bytes(content)
-        with pytest.raises(ShardError, match="is not a file of features, or it is damaged"):
-            list(EmbeddingsShard(str(path)).blocks(8, "RN50"))
+    if content is not None:
+        path.write_bytes(path.read_bytes()[content] if isinstance(content, slice) else content)
+    with pytest.raises(ShardError, match=named):
+        list(EmbeddingsShard(str(path), keep).blocks(width, "RN50"))
+
+
+def test_features_are_no_images(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((5, 8), np.float32))
+    with pytest.raises(ShardError):
+        list(find_shards(str(tmp_path / "x.npy")).items[0].entries())
 
 
 class _Own:
@@ -232,13 +252,12 @@ class _Own:
     def entries(self) -> Iterator[ImageSource]:
         for number in range(50):
             self.made += 1
-            yield Entry(f"own::{number}", bytes(1000))
+            yield ShardImage(f"own::{number}", bytes(1000))
 
 
-def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clipiqa_pyiqa.sources.inputs._LEAST", 1)
+def test_reading_ahead_is_bounded_in_bytes_and_ends() -> None:
     shard, before = _Own(), set(threading.enumerate())
-    ahead = read_ahead(shard, most_bytes=5000)
+    ahead = read_ahead(shard, most_bytes=5 << 14)  # a small image counts as 16 KiB
     next(ahead)
     time.sleep(0.1)
     assert shard.made <= 8
@@ -250,17 +269,16 @@ def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch: pytest.MonkeyPa
 class TestStores:
     def test_a_missing_package_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "gcsfs", None)
-        with pytest.raises(ShardError, match=r"'gs://b/x.tar' cannot be read: Please install gcsfs"):
-            find_shards("gs://b/x.tar")
-        with pytest.raises(ShardError, match="Protocol not known"):
-            find_shards("nosuch://b/x.tar")
+        for address, named in (("gs://b/x.tar", "gcsfs"), ("nosuch://b/x.tar", "Protocol")):
+            with pytest.raises(ShardError, match=named):
+                find_shards(address)
 
-    def test_a_store_that_refuses(self) -> None:
+    def test_a_refused_connection_is_an_error_of_the_shard(self) -> None:
         pytest.importorskip("aiohttp")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             address = f"http://127.0.0.1:{free.getsockname()[1]}/x.tar"
-        with pytest.raises(ShardError, match=r"x\.tar' cannot be read: "):
+        with pytest.raises(ShardError):
             list(find_shards(address).items[0].entries())
 
 

@@ -18,9 +18,9 @@ from ...errors.arguments import checked
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
 from ...images.source import NoImage
-from ...sources.members import MOST_BYTES, ShardError
 from ...sources.parquet import opened_table
 from ...sources.recorded import split_name
+from ...sources.shards import MOST_BYTES, ShardError
 from ...sources.stores import address_of
 from ...sources.tar import members, split_key
 from ..cuts import CUTS, choose
@@ -28,10 +28,14 @@ from ..directions import find_direction
 from ..rows import ResultsError
 from ..scale import scales_of
 from ..score_files import AnyScores
-from .summary import ShardResult, read_table, summary_of
+from .results import ShardResult, read_table
+from .summary import summary_of
 
 if TYPE_CHECKING:
     import pyarrow
+
+
+_CHANGED = "it has changed since it was scored"
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,6 @@ class FilteredSet:
     Attributes:
         shards: Number of new shards.
         kept: Number of images in them.
-        images: Number of all images.
         unscored: Number of images left out for lack of a score.
         problems: Shard -> why its images are not copied.
         together: Kept sample with several images -> their number.
@@ -105,7 +108,7 @@ def filter_shards(
             ``results``.
     """
     import pandas
-    import pyarrow.compute
+    import pyarrow
 
     cuts = {"worst": worst, "best": best, "above": above, "below": below, "drop_worst": drop_worst}
     if not any(cut is not None for cut in cuts.values()):
@@ -116,7 +119,7 @@ def filter_shards(
         raise ResultsError(
             f"{str(into)!r} lies in the folder of the results: name a folder outside of {str(results)!r}."
         )
-    check_folder(into, [])
+    check_folder(into)
     if not found:
         raise ResultsError(f"{str(results)!r} holds no results yet: score its shards first.")
     if any(target.iterdir()):
@@ -128,37 +131,25 @@ def filter_shards(
     direction = find_direction(runs, column, lower_better)
     is_chosen = np.zeros(len(whole), bool)
     is_chosen[np.concatenate(choose(whole["path"], whole["value"], direction.lower_better, cuts))] = True
-    total, problems, together, first = Counter[str](images=len(whole)), dict[str, str](), Counter[str](), 0
-    for number, (result, table) in enumerate(zip(found, tables, strict=True), 1):
-        kept = table["path"].filter(is_chosen[first : first + len(table)]).to_pylist()
-        first += len(table)
-        written, why = set[str](), ""
-        try:
-            if result.kind not in ("tar", "parquet"):
-                raise ShardError(
-                    f"{counted(len(kept), 'kept image')} of {result.shard!r}, which is not a shard of images"
-                )
-            folder = (target / result.path.removeprefix(source).lstrip("/")).parent
-            if kept:
-                folder.mkdir(parents=True, exist_ok=True)
-                copy = _copy_tar if result.kind == "tar" else _copy_rows
-                written, why = copy(result.shard, folder / Path(result.shard).name, kept)
-            if why or not written.issuperset(kept):
-                lost = f"{counted(len(set(kept) - written), 'kept image')} of {result.shard!r}"
-                problems[result.shard] = f"{lost}: {why or 'it has changed since it was scored'}"
-        except ShardError as error:
-            problems[result.shard] = str(error)
-        names = [name for name in table["path"].to_pylist() if name in written]
-        total += Counter(shards=bool(names), kept=len(names))
-        missing = table["path"].filter(pyarrow.compute.is_nan(table["value"])).to_pylist()
-        total["unscored"] += len(set(missing) - written)
-        if result.kind == "tar":
-            together.update(f"{result.shard}::{split_key(split_name(name)[1])[0]}" for name in names)
+    parts = np.split(is_chosen, np.cumsum([len(table) for table in tables])[:-1])
+    shards, kept, unscored, problems, samples = 0, 0, 0, dict[str, str](), Counter[str]()
+    for number, (result, table, part) in enumerate(zip(found, tables, parts, strict=True), 1):
+        folder = (target / result.path.removeprefix(source).lstrip("/")).parent
+        written, problem = _copied(result, folder, table["path"].filter(part).to_pylist())
+        if problem:
+            problems[result.shard] = problem
+        shards += bool(written)
+        for name, value in zip(table["path"].to_pylist(), table["value"].to_pylist(), strict=True):
+            if name in written:
+                kept += 1
+                if result.kind == "tar":
+                    samples[f"{result.shard}::{sample_of(name)}"] += 1
+            elif math.isnan(value):
+                unscored += 1
         if progress is not None:
             progress(number, len(found))
-    several = {sample: count for sample, count in together.items() if count > 1}
-    notes = summary.notes()
-    return FilteredSet(total["shards"], total["kept"], total["images"], total["unscored"], problems, several, notes)
+    together = {sample: count for sample, count in samples.items() if count > 1}
+    return FilteredSet(shards, kept, len(whole), unscored, problems, together, summary.notes())
 
 
 def _named_values(result: ShardResult, column: str) -> pyarrow.Table:
@@ -174,9 +165,30 @@ def _named_values(result: ShardResult, column: str) -> pyarrow.Table:
     return pyarrow.table({"path": table["path"], "value": values})
 
 
+def _copied(result: ShardResult, folder: Path, kept: Sequence[str]) -> tuple[set[str], str]:
+    """Copy images; return the names of the copied, and why others are missing."""
+    if not kept:
+        return set(), ""
+    copy = {"tar": _copy_tar, "parquet": _copy_rows}.get(result.kind)
+    if copy is None:
+        return set(), f"{counted(len(kept), 'kept image')} of {result.shard!r}, which is not a shard of images"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        written, why = copy(result.shard, folder / Path(result.shard).name, kept)
+    except ShardError as error:
+        return set(), str(error)
+    lost = len(set(kept) - written)
+    problem = f"{counted(lost, 'kept image')} of {result.shard!r}: {why or _CHANGED}" if lost or why else ""
+    return written, problem
+
+
+def sample_of(name: str) -> str:
+    """Return the key of an image's sample."""
+    return split_key(split_name(name)[1])[0]
+
+
 def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], str]:
-    """Copy the kept images' samples into a new archive; return the copied members and a problem."""
-    keys, written, why = {split_key(split_name(name)[1])[0] for name in kept}, set[str](), ""
+    keys, written, why = set(map(sample_of, kept)), set[str](), ""
     named = split_name(kept[0])[0]  # in results, the shard may have a relative path
     mode: Any = "w|" + {".gz": "gz", ".tgz": "gz", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix, "")
     with replacing(path) as partial, tarfile.open(str(partial), mode, format=tarfile.PAX_FORMAT) as new:
@@ -191,15 +203,15 @@ def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], st
                 new.addfile(member.info, io.BytesIO(member.data))
                 written.add(f"{named}::{printable(member.name)}")
         if written.isdisjoint(kept):
-            raise ShardError(f"no kept image of {shard!r}: {why or 'it has changed since it was scored'}")
+            raise ShardError(f"the kept images of {shard!r}: {why or _CHANGED}")
     return written, why
 
 
 def _copy_rows(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], str]:
     from pyarrow import parquet
 
-    numbers = np.array(sorted(int(split_name(name)[1]) for name in kept))
-    first = 0
+    rows = {name: int(split_name(name)[1]) for name in kept}
+    numbers, first = np.array(sorted(rows.values())), 0
     with (
         opened_table(shard) as table,
         replacing(path) as partial,
@@ -210,4 +222,4 @@ def _copy_rows(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], s
             if len(here):
                 new.write_batch(batch.take(here))
             first += len(batch)
-    return {name for name in kept if int(split_name(name)[1]) < first}, ""
+    return {name for name, row in rows.items() if row < first}, ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -15,12 +15,14 @@ import torch
 from ...errors import CLIPIQAError, counted
 from ...images.memory import keep_memory
 from ...images.source import reason
-from ...sources.members import Shard, ShardError
-from ..rows import Header
+from ...sources.shards import Shard, ShardError
+from ..rows import Header, Row
 from ..score import Work, device_name
-from .run import Job, Report, score_shard
+from .planning import Job
+from .run import Outcomes, score_shard
 
 
+@dataclass(frozen=True)
 class RayEngine:
     """An ``engine`` of :func:`clipiqa_pyiqa.score_sources` that scores shards on a Ray cluster.
 
@@ -33,23 +35,19 @@ class RayEngine:
         retries: How often a shard restarts after its process is lost.
     """
 
-    def __init__(
-        self,
-        actors: int | None = None,
-        *,
-        cpus_per_actor: float = 1.0,
-        gpus_per_actor: float | None = None,
-        retries: int = 3,
-    ) -> None:
-        self._size = actors, cpus_per_actor, gpus_per_actor
-        self._retries = retries
+    actors: int | None = None
+    _: KW_ONLY
+    cpus_per_actor: float = 1.0
+    gpus_per_actor: float | None = None
+    retries: int = 3
 
-    def __call__(self, work: Work, jobs: Sequence[Job], report: Report) -> None:
+    def __call__(self, work: Work, jobs: Iterator[Job]) -> Outcomes:
         ray = connected()
-        most, cpus, gpus = _room(ray, *self._size)
+        most, gpus = self._room(ray.cluster_resources())
         # PASSIVE: a thread that waits uses no CPU time, which other threads on a busy machine need
         policy = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
-        options = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": self._retries}
+        options = {"num_cpus": self.cpus_per_actor, "num_gpus": gpus}
+        options |= {"max_restarts": -1, "max_task_retries": self.retries}
 
         # An actor loads modules with its first shard: Ray would restart an actor that dies earlier without end.
         class Actor:
@@ -58,49 +56,56 @@ class RayEngine:
 
         start = ray.remote(**options, runtime_env={"env_vars": policy})(Actor).remote
         shared = [ray.put(work)]  # in a list: Ray would load a bare argument again for each shard
-        under_way: dict[Any, tuple[Any, Job, contextlib.ExitStack]] = {}  # reference -> actor, job, lock of the result
+        under_way: dict[Any, tuple[Any, Job]] = {}  # reference -> actor, job
 
-        def finish() -> Any:
-            """Wait for a shard, save its rows or note its problem, and return an actor for the next shard."""
+        def finish() -> tuple[Any, tuple[Job, list[Row]]]:
+            """Wait for a shard; return an actor for the next shard, and the job with its rows."""
             reference = ray.wait(list(under_way))[0][0]
-            actor, job, lock = under_way.pop(reference)
-            with lock:
-                try:
-                    found = ray.get(reference)
-                except ray.exceptions.RayTaskError as error:
-                    found = f"{job.shard.name!r} cannot be scored: {_in_short(error)}."
-                except ray.exceptions.RayError as error:
-                    attempts = f"{counted(1 + self._retries, 'attempt')}: its process was lost each time"
-                    found = f"{job.shard.name!r} was given up after {attempts} ({type(error).__name__})."
-                    ray.kill(actor)  # the next shard would fail if this actor is still restarting
-                    actor = start()
-                if isinstance(found, str):
-                    job.problem, count = found, 0
-                else:
-                    (rows, device), count = found, len(found[0])
-                    job.header = Header(job.header.columns, {**job.header.provenance, "device": device})
-                    job.save(rows)
-                report(count, 1)
-            return actor
+            (actor, job), rows = under_way.pop(reference), list[Row]()
+            try:
+                rows, job.problem, device = ray.get(reference)
+                job.header = Header(job.header.columns, {**job.header.provenance, "device": device})
+            except ray.exceptions.RayTaskError as error:
+                cause = getattr(error, "cause", None) or error
+                why = f"{type(cause).__name__}: {reason(cause)[:200]}"
+                job.problem = f"{job.shard.name!r} cannot be scored: {why}."
+            except ray.exceptions.RayError as error:
+                attempts = f"{counted(1 + self.retries, 'attempt')}: its process was lost each time"
+                job.problem = f"{job.shard.name!r} was given up after {attempts} ({type(error).__name__})."
+                ray.kill(actor)  # the next shard would fail if this actor is still restarting
+                actor = start()
+            return actor, (job, rows)
 
         try:
             for job in jobs:
-                if (lock := job.begin()) is None:
-                    report(0, 1)
-                else:
-                    actor = finish() if len(under_way) == most else start()
-                    under_way[actor.score.remote(_score, shared, job.shard, gpus > 0)] = actor, job, lock
+                actor, outcome = finish() if len(under_way) == most else (start(), None)
+                under_way[actor.score.remote(_score, shared, job.shard, gpus > 0)] = actor, job
+                if outcome is not None:
+                    yield outcome
             while under_way:
-                ray.kill(finish())  # frees its CPUs and GPUs for an actor that waits for them
+                actor, outcome = finish()
+                ray.kill(actor)  # frees its CPUs and GPUs for an actor that waits for them
+                yield outcome
         finally:
-            for reference, (actor, _, lock) in under_way.items():
+            for reference, (actor, _) in under_way.items():
                 ray.cancel(reference)  # otherwise Ray would print that it tries the shard again
                 ray.kill(actor)
-                lock.close()
+
+    def _room(self, resources: Mapping[str, float]) -> tuple[int, float]:
+        """Return the numbers of actors, and of GPUs per actor."""
+        all_cpus, all_gpus, cpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0), self.cpus_per_actor
+        gpus = float(all_gpus > 0) if self.gpus_per_actor is None else self.gpus_per_actor
+        fits = int(min(all_cpus / max(cpus, 0.01), all_gpus / gpus if gpus else math.inf))
+        if fits < (self.actors or 1):
+            raise CLIPIQAError(
+                f"{counted(self.actors or 1, 'actor')} of {cpus:g} CPUs and {gpus:g} GPUs do not fit into the "
+                f"cluster's {all_cpus:g} CPUs and {all_gpus:g} GPUs: reduce `actors`, cpus_per_actor or gpus_per_actor."
+            )
+        return self.actors or fits, gpus
 
 
-def _score(held: dict[str, Work], shared: list[Any], shard: Shard, gpu: bool) -> Any:
-    """Return rows and device, or an unreadable shard's error; ``held`` keeps the work."""
+def _score(held: dict[str, Work], shared: list[Any], shard: Shard, gpu: bool) -> tuple[list[Row], str | None, str]:
+    """Return rows, a problem, and the device; ``held`` keeps the work."""
     if not held:
         import ray
 
@@ -110,9 +115,9 @@ def _score(held: dict[str, Work], shared: list[Any], shard: Shard, gpu: bool) ->
         held["work"] = work.on(device)
     work = held["work"]
     try:
-        return score_shard(work, shard), device_name(work.device)
+        return list(score_shard(work, shard)), None, device_name(work.device)
     except ShardError as error:
-        return str(error)
+        return [], str(error), device_name(work.device)
 
 
 def connected() -> Any:
@@ -137,21 +142,3 @@ def connected() -> Any:
             f"there is no Ray cluster at {address!r}: start one (ray start --head), or correct or unset RAY_ADDRESS."
         ) from error
     return ray
-
-
-def _room(ray: Any, actors: int | None, cpus: float, gpus: float | None) -> tuple[int, float, float]:
-    resources = ray.cluster_resources()
-    all_cpus, all_gpus = float(resources.get("CPU", 0)), float(resources.get("GPU", 0))
-    gpus = float(all_gpus > 0) if gpus is None else gpus
-    fits = int(min(all_cpus / max(cpus, 0.01), all_gpus / gpus if gpus else math.inf))
-    if fits < (actors or 1):
-        raise CLIPIQAError(
-            f"{counted(actors or 1, 'actor')} of {cpus:g} CPUs and {gpus:g} GPUs do not fit into the cluster's "
-            f"{all_cpus:g} CPUs and {all_gpus:g} GPUs: reduce `actors`, cpus_per_actor or gpus_per_actor."
-        )
-    return actors or fits, cpus, gpus
-
-
-def _in_short(error: Exception) -> str:
-    cause = getattr(error, "cause", None) or error
-    return f"{type(cause).__name__}: {reason(cause)[:200]}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ...errors import Kind
-from ...sources.members import ShardError
+from ...sources.shards import ShardError
 from ...sources.stores import joined, opened, write_whole
 from ..rows import Header, ResultsError
 from ..scale import scale_text
@@ -23,10 +23,10 @@ class Run:
     """
 
     header: Header
-    shards: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    shards: dict[str, tuple[str, str | None]]
 
     def save(self, folder: str) -> None:
-        """Write ``run.json`` whole: of several runs that write at once, one leaves its file."""
+        """Write ``run.json`` whole; of several runs, one leaves its file."""
         record = {"columns": self.header.columns, "provenance": dict(self.header.provenance), "shards": self.shards}
         write_whole(joined(folder, RUN), json.dumps(record, indent=1).encode())
 
@@ -47,7 +47,7 @@ def read_run(folder: str) -> Run | None:
         ) from error
 
 
-def made(header: Header) -> str:
+def way_of_scoring(header: Header) -> str:
     """Return a text that is equal for results that belong together: equal scales and kept columns."""
     record = header.provenance
     return json.dumps([scale_text(record), record.get("keep"), record.get("image_column")])

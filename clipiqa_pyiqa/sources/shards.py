@@ -31,7 +31,7 @@ class Shard(Protocol):
         """Yield the images in order. Raises ``ShardError``."""
 
 
-class Entry:
+class ShardImage:
     """An image in a shard: bytes that can be read once, and kept columns."""
 
     shard_stamp: str | None = None

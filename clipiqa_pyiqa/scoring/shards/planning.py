@@ -1,0 +1,219 @@
+"""The plan of a run: its part of the shards, and the files of their results."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ...errors import CLIPIQAError
+from ...files.locking import LockedError, locked
+from ...files.names import printable
+from ...images.source import MISSING, reason, stamp_of
+from ...sources.parquet import ParquetShard, check_columns, image_column, opened_table
+from ...sources.shards import FilesShard, Shard, ShardError
+from ...sources.stores import is_remote, joined
+from ..rows import Header, ResultsError, Row, header_changes
+from .results import read_shard_result, results_in, save_shard
+from .run_file import RUN, Run, read_run, way_of_scoring
+from .summary import left_out_note
+
+if TYPE_CHECKING:
+    import pyarrow
+
+logger = logging.getLogger("clipiqa_pyiqa")
+_OPENED = 100  # Parquet files in a store that are opened before the first image
+
+
+@dataclass
+class Job:
+    """A shard to score.
+
+    Attributes:
+        path: The file of its result.
+        stamp: The shard's stamp when its turn came.
+        problem: Why there is no result.
+        state: What was done, as in :attr:`.summary.ShardedResult.states`.
+    """
+
+    shard: Shard
+    path: str
+    header: Header
+    overwrite: bool = False
+    stamp: str | None = None
+    problem: str | None = None
+    state: str = "new"
+    lock: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    @property
+    def identity(self) -> str:
+        """Return the shard's full path or URL; for loose files, their name and a hash of all names."""
+        name = printable(self.shard.name)
+        if isinstance(self.shard, FilesShard):
+            names = "\0".join(printable(source.name) for source in self.shard.sources)
+            return f"{name} ({hashlib.sha256(names.encode()).hexdigest()[:8]})"
+        return name if is_remote(name) else os.path.abspath(name)
+
+    def begin(self) -> bool:
+        """Lock the result; return False if there is nothing to do."""
+        self.stamp = stamp_of(self.shard)
+        if self._is_done():
+            return False
+        if is_remote(self.path):
+            return True
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        try:
+            self.lock.enter_context(locked(self.path))
+        except LockedError:
+            self.state = "being scored by another run"
+            return False
+        return not self._is_done()  # another run may have scored it in the meantime
+
+    def _is_done(self) -> bool:
+        """Return whether the result is of the shard as it is; a vanished shard keeps its result."""
+        try:
+            found = read_shard_result(self.path)
+        except ResultsError:  # missing or damaged
+            return False
+        is_same = not self.overwrite and found.shard == self.identity
+        is_same = is_same and way_of_scoring(found.header) == way_of_scoring(self.header)
+        if is_same and found.stamp is not None and self.stamp in (found.stamp, MISSING):
+            self.state = "kept"
+        else:
+            self.state = "changed" if is_same and self.stamp is not None else "scored again"
+        return self.state == "kept"
+
+    def save(self, rows: Sequence[Row]) -> None:
+        kind = getattr(self.shard, "kind", "own")
+        save_shard(self.path, rows, self.header, shard=self.identity, stamp=self.stamp, kind=kind)
+
+
+def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
+    """Return I and N of ``I/N``, of a SLURM task for ``slurm``, or 1 and 1 for None."""
+    if text is None:
+        if "SLURM_ARRAY_TASK_ID" in environment:
+            logger.warning("every task of this SLURM array scores all shards: pass part='slurm' to share them.")
+        return 1, 1
+    found = re.fullmatch(r"(\d+)/(\d+)", _part_of_task(environment) if text == "slurm" else text)
+    number, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise CLIPIQAError(
+            f"part must be I/N with I from 1 to N, such as 3/8 for the third of eight, or slurm; got {text}."
+        )
+    return number, count
+
+
+def _part_of_task(environment: Mapping[str, str]) -> str:
+    numbers = [environment.get(f"SLURM_ARRAY_TASK_{name}", "") for name in ("ID", "MIN", "MAX", "STEP", "COUNT")]
+    if not all(map(str.isdecimal, numbers)):
+        raise CLIPIQAError(
+            "part='slurm' needs a task of a SLURM array, such as sbatch --array=1-8; or pass part='I/N'."
+        )
+    task, first, last, step, count = map(int, numbers)
+    if first + (count - 1) * step != last:
+        raise CLIPIQAError(
+            f"the numbers of this SLURM array have gaps ({count} tasks from {first} to {last}): pass part='I/{count}' "
+            f"in each task, with I from 1 to {count}."
+        )
+    return f"{(task - first) // step + 1}/{count}"
+
+
+def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int], overwrite: bool) -> list[Job]:
+    """Write ``run.json``, and return the jobs of a part. Raises ``CLIPIQAError`` before any result is replaced."""
+    names = [f"{printable(name)}.parquet" for name in result_names(shards)]
+    jobs = {name: Job(shard, joined(out, name), header, overwrite) for name, shard in zip(names, shards, strict=True)}
+    mine = dict.fromkeys(names[part[0] - 1 :: part[1]])
+    before, there = read_run(out), results_in(out)
+    known = before.shards.copy() if before else {}
+    headers = {joined(out, RUN): before.header} if before else {}
+    for name in jobs.keys() & there - known.keys():
+        result = read_shard_result(jobs[name].path)  # raises if the file is not ours
+        known[name], headers[result.path] = (result.shard, None), result.header
+    for path, earlier in headers.items() if not overwrite else ():
+        if way_of_scoring(earlier) != way_of_scoring(header):
+            changes = header_changes(earlier, header)
+            raise ResultsError(
+                f"{path!r} was made with another metric or in another way: {changes}; use the earlier options, another "
+                "output folder, or `overwrite`."
+            )
+    for name in jobs.keys() & there if not overwrite else ():
+        if known[name][0] != jobs[name].identity:
+            raise ResultsError(
+                f"{jobs[name].path!r} holds the result of {known[name][0]!r} with other images or under another name "
+                "than this run's: name all shards and files in every run, because the names of results depend on their "
+                "common folder; or use another output folder, or `overwrite` if only the files have changed."
+            )
+    _check_tables([jobs[name].shard for name in mine if overwrite or name not in there])
+    if left_out := there - jobs.keys():
+        logger.warning("%s.", left_out_note(left_out))
+    stamps = {name: stamp for name, (_, stamp) in known.items() if name not in mine}
+    Run(header, {name: (job.identity, stamps.get(name)) for name, job in jobs.items()}).save(out)
+    return [jobs[name] for name in mine]
+
+
+def note_stamps(out: str, header: Header, jobs: Sequence[Job]) -> None:
+    """Write the stamps of finished jobs into ``run.json``."""
+    stamps = {job.path: job.stamp for job in jobs if job.stamp != MISSING}
+    with contextlib.suppress(LockedError), contextlib.ExitStack() as lock:
+        if not is_remote(out):
+            lock.enter_context(locked(joined(out, RUN)))
+        run = read_run(out)
+        if run is not None and way_of_scoring(run.header) == way_of_scoring(header):
+            shards = {
+                name: (shard, stamps.get(joined(out, name)) or stamp) for name, (shard, stamp) in run.shards.items()
+            }
+            Run(run.header, shards).save(out)
+
+
+def _check_tables(shards: Sequence[Shard]) -> None:
+    """Raise ``CLIPIQAError`` if a Parquet file lacks a column, or if files differ in a kept column's type."""
+    import pyarrow
+
+    tables = [shard for shard in shards if isinstance(shard, ParquetShard)]
+    tables = [shard for number, shard in enumerate(tables) if number < _OPENED or not is_remote(shard.name)]
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            pyarrow.unify_schemas([pyarrow.schema([]), *pool.map(_kept_schema, tables)], promote_options="permissive")
+    except pyarrow.ArrowException as error:
+        raise ShardError(f"the columns to keep hold different types: {reason(error)}.") from error
+
+
+def _kept_schema(shard: ParquetShard) -> pyarrow.Schema:
+    """Return the kept columns that are not nested."""
+    import pyarrow
+
+    try:
+        with opened_table(shard.name) as table:
+            schema = table.schema_arrow
+    except ShardError:  # its turn will say what is wrong
+        return pyarrow.schema([])
+    image_column(shard.name, schema, shard.image_column)
+    check_columns(shard.name, schema, shard.keep)
+    return pyarrow.schema(each for each in schema if each.name in shard.keep and not pyarrow.types.is_nested(each.type))
+
+
+def result_names(shards: Sequence[Shard]) -> list[str]:
+    """Return paths below the common folder; suffixes stay where names would be equal."""
+    names = [_full_path(shard) for shard in shards]
+    folders = [posixpath.dirname(name) for name in names if name.startswith("/")]
+    common = posixpath.commonpath(folders).rstrip("/") if folders else ""
+    names = [name.removeprefix(f"{common}/") for name in names]
+    short = [re.sub(r"(?<=[^/])(\.tar\.\w+|\.[^./]*)$", "", name) for name in names]
+    count = Counter(name.lower() for name in short)  # some file systems treat A and a as the same name
+    return [stem if count[stem.lower()] == 1 else name for stem, name in zip(short, names, strict=True)]
+
+
+def _full_path(shard: Shard) -> str:
+    if isinstance(shard, FilesShard) or not hasattr(shard, "kind"):
+        return shard.name
+    if is_remote(shard.name):
+        return posixpath.normpath("/" + shard.name.replace("://", "/"))
+    return posixpath.join("/", os.path.abspath(shard.name).replace(os.sep, "/"))
