@@ -15,7 +15,7 @@ from typing import Any
 from ...datasets.specification import CompareError, check_kinds
 from ...errors import nearest
 from ...files.yaml import check_keys, read_mapping, shipped
-from .views import View
+from .preprocessing import Preprocess
 
 _LONGEST = 500  # most characters of a formula
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
@@ -53,7 +53,7 @@ class Protocol:
         source: ``repository``, ``commit``, ``files``, ``pyiqa``'s version, ``licence``, ``said`` (in a discussion).
         metrics: Label -> metric, as written after ``-m``.
         not_computed: Label -> why pyiqa cannot compute the metric.
-        view, views: View for all metrics; label -> changes to this view.
+        view, views: Fields of ``Preprocess`` for all metrics; label -> changes of these fields.
         removed: Text to remove from names of the methods' images.
         average: ``'images'``, ``'sequences'``, or sub-folder -> weight.
         score, formula: Name and formula of a combined score.
@@ -82,8 +82,8 @@ class Protocol:
     def sha256(self) -> str:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
-    def view_of(self, label: str) -> View:
-        return View(**{**self.view, **self.views.get(label, {})})
+    def preprocess_of(self, label: str) -> Preprocess:
+        return Preprocess(**{**self.view, **self.views.get(label, {})})
 
     def combine(self, scores: Mapping[str, float], values: Mapping[str, float]) -> float:
         """Return the formula's value; NaN if a part is missing."""
@@ -133,7 +133,7 @@ def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
     ):
         if unknown := [each for each in given if each not in known]:
             raise CompareError(f"{what} of {where} has {unknown[0]!r}: {nearest(unknown[0], known)}")
-    kinds = {key: (type(value),) for key, value in vars(View()).items()}
+    kinds = {key: (type(value),) for key, value in vars(Preprocess()).items()}
     for view in (protocol.view, *protocol.views.values()):
         if not isinstance(view, dict):
             raise CompareError(f"a view of {where} must map {', '.join(kinds)} to pixels; got {view!r:.80}.")

@@ -19,7 +19,7 @@ from ...sources.naming import few
 from .matching import MethodImages
 from .table_metrics import TableMetric, parse_names
 from .values import MethodScores
-from .views import WHOLE, View, has_alpha, sides
+from .preprocessing import WHOLE, Preprocess, has_alpha, sides
 
 Scores = TypeVar("Scores", bound=MethodScores)
 _NOTHING = ("", "-", "–", "—", "n/a", "nan")
@@ -183,20 +183,20 @@ def summarize(explained: pandas.DataFrame) -> list[str]:
 
 
 def _changes(metric: TableMetric, sizes: set[int]) -> Iterator[tuple[str, TableMetric]]:
-    spec, view = metric.spec, metric.view
+    spec, usual = metric.spec, metric.preprocess
     kept = {key: value for key, value in spec.options.items() if key in _WEIGHTS}
     for variants in map(parse_names, _VARIANTS):
         for variant in variants if any(spec.name == each.name for each in variants) else ():
             options = {**(kept if variant.name == spec.name else {}), **variant.options}
             if (variant.name, options) != (spec.name, dict(spec.options)):
-                yield variant.label, TableMetric(replace(variant, options=options), view)
-    views = [replace(view, crop=crop) for crop in (0, 4)]
+                yield variant.label, TableMetric(replace(variant, options=options), usual)
+    others = [replace(usual, crop=crop) for crop in (0, 4)]
     if spec.mode == "NR":
-        views += [View(square=512), View(center=224), View(center=512)]
-    for each in views:
-        if each != view:
+        others += [Preprocess(square=512), Preprocess(center=224), Preprocess(center=512)]
+    for each in others:
+        if each != usual:
             is_same = sizes in ({each.square}, {each.center})  # a CLIP's scores depend on the batch in the last digits
-            same = View(center=512) if getattr(metric.built, "net", None) else WHOLE
-            yield each.words, replace(metric, view=same if is_same else each)
-    half = replace(metric, view=replace(view, autocast=True))
+            same = Preprocess(center=512) if getattr(metric.built, "net", None) else WHOLE
+            yield each.words, replace(metric, preprocess=same if is_same else each)
+    half = replace(metric, preprocess=replace(usual, autocast=True))
     yield "fp16 (autocast)", half if torch.cuda.is_available() else replace(metric, built="there is no CUDA here")

@@ -176,7 +176,7 @@ def _reasons(found: MethodScores) -> dict[str, str]:
 def _describe(found: MethodScores, label: str) -> str:
     provenance = found.columns[label].provenance
     words = as_texts(provenance)
-    view = "" if label in found.sets else words.pop("seen", "whole images")
+    seen = "" if label in found.sets else words.pop("seen", "whole images")
     if "scores" in provenance:
         (record, *_) = provenance["scores"].values()
         pairs = len(record.get("questions", ()))
@@ -188,5 +188,5 @@ def _describe(found: MethodScores, label: str) -> str:
         options = [f"{key} {value}" for key, value in words.items() if key not in ("metric", "pyiqa", "precision")]
         name = words.get("metric", label)
         parts = [f"pyiqa {words['pyiqa']} {name}" if "pyiqa" in words else name, *options]
-    parts += [channel(words), view, words.get("precision", "fp32")]
+    parts += [channel(words), seen, words.get("precision", "fp32")]
     return f"{label}: {', '.join(filter(None, parts))}."

@@ -33,7 +33,7 @@ from ..data_set_results import MetricResult
 from .matching import MethodImages
 from .results import MethodTable
 from .table_metrics import TableMetric
-from .views import fit_sizes, has_alpha, with_view
+from .preprocessing import fit_sizes, has_alpha, with_preprocessing
 
 _REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' images
 
@@ -53,7 +53,7 @@ def score_pictures(
     specs, built, seeing = [each.spec for each in metrics], {}, {}
     for each in metrics:
         metric = each.built or build_or_explain(each.spec, options.device, options.seed, strict)
-        built[each.spec.label], seeing[each.spec.label] = metric, with_view(metric, each.view, options.device)
+        built[each.spec.label], seeing[each.spec.label] = metric, with_preprocessing(metric, each.preprocess, options.device)
     ready = [metric for metric in seeing.values() if isinstance(metric, BuiltMetric)]
     rows = [
         {"test_set": test_set, "image": name, "method": method, "path": path}

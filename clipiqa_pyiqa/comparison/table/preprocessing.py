@@ -1,4 +1,4 @@
-"""The view of an image that a metric gets."""
+"""What is done to an image before a metric gets it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...scoring.metrics import BuiltMetric
 
 
 @dataclass(frozen=True)
-class View:
+class Preprocess:
     """Changes to an image before a metric sees it, in this order; 0 makes no change.
 
     Attributes:
@@ -45,7 +45,7 @@ class View:
         return ", ".join(text for text, pixels in words.items() if pixels) or "whole images"
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the view of images ``(N, 3, H, W)`` in [0, 1]."""
+        """Return changed images, from images ``(N, 3, H, W)`` in [0, 1]."""
         height, width = x.shape[-2:]
         if min(height, width) <= 2 * self.crop:
             raise ImageError(f"no pixel is left of {width}×{height} px without a border of {self.crop} px")
@@ -62,21 +62,21 @@ class View:
         return x.contiguous()
 
 
-WHOLE = View()
+WHOLE = Preprocess()
 
 
-def with_view(metric: BuiltMetric | str, view: View, device: torch.device) -> BuiltMetric | str:
-    """Return a metric that scores views of images; metrics of whole sets stay unchanged."""
-    if isinstance(metric, str) or metric.spec.of_sets or view == WHOLE:
+def with_preprocessing(metric: BuiltMetric | str, preprocess: Preprocess, device: torch.device) -> BuiltMetric | str:
+    """Return a metric that scores preprocessed images; metrics of whole sets stay unchanged."""
+    if isinstance(metric, str) or metric.spec.of_sets or preprocess == WHOLE:
         return metric
-    score, is_half = metric.score, view.autocast and device.type == "cuda"
+    score, is_half = metric.score, preprocess.autocast and device.type == "cuda"
 
     def scored(*images: Tensor) -> Any:
         with torch.autocast(device.type, torch.float16, enabled=is_half):
-            return score(*map(view, images))
+            return score(*map(preprocess, images))
 
-    provenance = {**metric.provenance, "seen": view.words}
-    if view.autocast:
+    provenance = {**metric.provenance, "seen": preprocess.words}
+    if preprocess.autocast:
         provenance["precision"] = "fp16 (autocast)" if is_half else "fp32 (in the source fp16, by autocast on CUDA)"
     return replace(metric, score=scored, net=None, provenance=provenance)
 
