@@ -30,7 +30,7 @@ _ROUNDING = 1e-5
 
 
 def make_lock(found: MethodScores, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    files = {**({_REFERENCE: found.pictures.references} if found.pictures.references else {}), **found.pictures.files}
+    files = {**({_REFERENCE: found.images.references} if found.images.references else {}), **found.images.files}
     methods = found.scores.set_index("image").groupby("method", sort=False)
     means = {" ".join(filter(None, key)): mean for key, mean in found.cells["mean"].items()}
     return {

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pandas
 
@@ -22,17 +21,17 @@ class MethodImages:
 
     Attributes:
         files: A row per image, a column per method.
+        test_sets: Image -> test set; a single test set is called ``''``.
         references: Image -> reference.
-        test_sets: Test set -> images; a single test set is called ``''``.
         left_out: Sentences on images that are left out.
-        weights: Image -> weight in means; empty if equal.
+        weights: Image -> weight in means; None if equal.
     """
 
     files: pandas.DataFrame
+    test_sets: pandas.Series
     references: Mapping[str, str]
-    test_sets: Mapping[str, tuple[str, ...]]
     left_out: tuple[str, ...] = ()
-    weights: Mapping[str, float] = field(default_factory=dict)
+    weights: pandas.Series | None = None
 
     @property
     def inputs(self) -> list[str]:
@@ -53,7 +52,7 @@ def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
     return methods
 
 
-def match_pictures(
+def match_images(
     methods: Mapping[str, str],
     reference: Place | None = None,
     *,
@@ -83,13 +82,14 @@ def match_pictures(
     left_out = [f"{line}: left out of all methods" for line in lines]
     if extra := [name for name in references if name not in files.index]:
         left_out.append(f"no method has {few(extra)}, which the reference has")
-    folders = {name: name.partition("/")[0] if "/" in name else "" for name in shared.index}
+    folders = pandas.Series([name.partition("/")[0] if "/" in name else "" for name in shared.index], shared.index)
+    is_split = by_folder and average == "images" and all(folders)
     return MethodImages(
         shared[list(methods)],
+        folders if is_split else pandas.Series("", shared.index),
         {name: references[name] for name in shared.index} if references else {},
-        _test_sets(folders, by_folder and average == "images"),
         tuple(left_out),
-        {} if average == "images" else _weights(folders, average),
+        None if average == "images" else _weights(folders, average),
     )
 
 
@@ -100,15 +100,9 @@ def _without(removed: str, found: Mapping[str, str]) -> dict[str, str]:
     return names
 
 
-def _test_sets(folders: Mapping[str, str], by_folder: bool) -> dict[str, tuple[str, ...]]:
-    if not by_folder or "" in folders.values():
-        return {"": tuple(folders)}
-    return {each: tuple(name for name in folders if folders[name] == each) for each in dict.fromkeys(folders.values())}
-
-
-def _weights(folders: Mapping[str, str], average: str | Mapping[str, float]) -> dict[str, float]:
-    counts = Counter(folders.values())
-    weights = dict.fromkeys(counts, 1.0) if isinstance(average, str) else average
-    if unknown := [folder for folder in counts if folder not in weights]:
+def _weights(folders: pandas.Series, average: str | Mapping[str, float]) -> pandas.Series:
+    """Return image -> weight; the images of a folder share its weight."""
+    weights = dict.fromkeys(folders, 1.0) if isinstance(average, str) else average
+    if unknown := [folder for folder in folders if folder not in weights]:
         raise CompareError(f"the sub-folder {unknown[0]!r} has no weight: rename it to one of {', '.join(weights)}.")
-    return {name: weights[folder] / counts[folder] for name, folder in folders.items()}
+    return folders.map(weights) / folders.map(folders.value_counts())

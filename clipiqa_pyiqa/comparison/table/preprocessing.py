@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,7 +81,10 @@ def with_preprocessing(metric: BuiltMetric | str, preprocess: Preprocess, device
 
 
 def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tensor]:
-    """Return an image and its reference, ``(3, H, W)`` uint8, in one size; ``'resize'`` gives floats in [0, 1]."""
+    """Return an image and its reference, ``(3, H, W)`` uint8, in one size; ``'resize'`` gives floats in [0, 1].
+
+    Raises ``ImageError`` if the sizes stay different.
+    """
     size = [min(sides) for sides in zip(x.shape[1:], reference.shape[1:], strict=True)]
     if unequal == "cut":
         return x[:, : size[0], : size[1]], reference[:, : size[0], : size[1]]
@@ -90,16 +92,10 @@ def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tenso
         return resize(x / 255, size), resize(reference / 255, size)
     if unequal == "reference":
         return pil_to_tensor(resize(to_pil_image(x), list(reference.shape[1:]))), reference
+    if x.shape != reference.shape:
+        sizes = [f"{width}×{height} px" for _, height, width in (x.shape, reference.shape)]
+        raise ImageError(f"it is {sizes[0]}, but its reference is {sizes[1]}: both must have the same size")
     return x, reference
-
-
-def sides(paths: Iterable[str]) -> set[int]:
-    """Return all widths and heights of the images that can be read."""
-    found = set[int]()
-    for path in paths:
-        with contextlib.suppress(OSError), Image.open(path) as image:
-            found.update(image.size)
-    return found
 
 
 def has_alpha(path: str) -> bool:

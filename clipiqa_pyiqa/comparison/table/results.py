@@ -75,7 +75,7 @@ class MethodTable(MethodScores):
         Raises:
             OutputError: A file cannot be written, or exists.
         """
-        folder = check_result_folder(folder, WRITTEN, self.pictures.inputs, overwrite=overwrite, resume=not overwrite)
+        folder = check_result_folder(folder, WRITTEN, self.images.inputs, overwrite=overwrite, resume=not overwrite)
         with locked(folder):
             for name, format in _FILES.items():
                 write_text(folder / name, self.table(format))
@@ -87,8 +87,8 @@ class MethodTable(MethodScores):
 
 
 def _tables(found: MethodScores) -> list[Table]:
-    pictures = sum(map(len, found.pictures.test_sets.values()))
-    title = f"{counted(len(found.methods), 'method')} on {counted(pictures, 'image')}"
+    count = len(found.images.files)
+    title = f"{counted(len(found.methods), 'method')} on {counted(count, 'image')}"
     keys = [(test_set, label) for test_set in found.test_sets for label in found.labels]
     means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
     tables = [_table(found, title, keys, found.methods, _mean, [means, *found.notes], _reasons(found))]

@@ -31,15 +31,15 @@ from ...scoring.stored import Progress, ScoreStore, StoredScore, key_of, score_m
 from ..compare import stored_scores
 from ..data_set_results import MetricResult
 from .matching import MethodImages
+from .preprocessing import fit_sizes, has_alpha, with_preprocessing
 from .results import MethodTable
 from .table_metrics import TableMetric
-from .preprocessing import fit_sizes, has_alpha, with_preprocessing
 
 _REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' images
 
 
-def score_pictures(
-    pictures: MethodImages,
+def score_images(
+    matched: MethodImages,
     baseline: str,
     store: ScoreStore,
     options: Options,
@@ -53,21 +53,18 @@ def score_pictures(
     specs, built, seeing = [each.spec for each in metrics], {}, {}
     for each in metrics:
         metric = each.built or build_or_explain(each.spec, options.device, options.seed, strict)
-        built[each.spec.label], seeing[each.spec.label] = metric, with_preprocessing(metric, each.preprocess, options.device)
+        built[each.spec.label] = metric
+        seeing[each.spec.label] = with_preprocessing(metric, each.preprocess, options.device)
     ready = [metric for metric in seeing.values() if isinstance(metric, BuiltMetric)]
-    rows = [
-        {"test_set": test_set, "image": name, "method": method, "path": path}
-        for test_set, names in pictures.test_sets.items()
-        for name in names
-        for method, path in pictures.files.loc[name].items()
-    ]
-    reads_references = bool(pictures.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
-    reader = _Reader(pictures.references if reads_references else {}, unequal, drop_alpha)
-    items = [_Item(row["path"], row["image"], reader) for row in rows]
+    reads_references = bool(matched.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
+    reader = _Reader(matched.references if reads_references else {}, unequal, drop_alpha)
+    images = matched.files.rename_axis("image").stack().rename_axis(["image", "method"]).rename("path").reset_index()
+    images.insert(0, "test_set", images["image"].map(matched.test_sets))
+    items = [_Item(row.path, row.image, reader) for row in images.itertuples()]
     of_images = MetricSet([metric for metric in ready if not metric.spec.of_sets])
     keys, unread = score_missing("methods", items, of_images, store, options, progress)
-    images = pandas.DataFrame(rows, [keys[item.name] for item in items])
-    sets = _sets(images, pictures.references) if any(spec.of_sets for spec in specs) else images.iloc[:0]
+    images.index = pandas.Index([keys[item.name] for item in items])
+    sets = _sets(images, matched.references) if any(spec.of_sets for spec in specs) else images.iloc[:0]
     with kept_random_state():
         for metric in ready:
             for key, row in sets.iterrows() if metric.spec.of_sets else ():
@@ -83,7 +80,7 @@ def score_pictures(
         results |= found
     columns = {spec.label: results[spec.label] for spec in specs}
     notes = [f"Left out of all methods: {reason}" for reason in unread.values()]
-    return MethodTable(frames[0], frames[1], columns, built, pictures, baseline, notes=notes)
+    return MethodTable(frames[0], frames[1], columns, built, matched, baseline, notes=notes)
 
 
 class _Reader:
@@ -92,7 +89,7 @@ class _Reader:
     def __init__(self, references: Mapping[str, str], unequal: str, drop_alpha: bool) -> None:
         self.references, self.unequal, self.drop_alpha = references, unequal, drop_alpha
         self.reference = functools.lru_cache(_REFERENCES_KEPT)(lambda name: _read(references[name], drop_alpha))
-        self.how = hashlib.sha256(json.dumps([unequal, drop_alpha]).encode()).hexdigest()[:8]
+        self.how = f"{unequal or 'refused'}, {'opaque' if drop_alpha else 'with alpha'}"
 
 
 @dataclass(frozen=True)
@@ -117,19 +114,14 @@ class _Item:
         return None if None in stamps else ",".join(map(str, stamps))
 
     def load(self) -> ImageRecord:
-        reader = self.reader
-        pixels = _read(self.path, reader.drop_alpha)
+        pixels, reader = _read(self.path, self.reader.drop_alpha), self.reader
         if self.image not in reader.references:
             return ImageRecord.of(self.path, pixels)
         try:
-            pixels, theirs = fit_sizes(pixels, reader.reference(self.image), reader.unequal)
+            pixels, reference = fit_sizes(pixels, reader.reference(self.image), reader.unequal)
         except ImageError as error:
             return ImageRecord.of(self.path, pixels, reference=str(error))
-        if theirs.shape != pixels.shape:
-            sizes = [f"{found.shape[2]}×{found.shape[1]}" for found in (pixels, theirs)]
-            why = f"it is {sizes[0]} px, but its reference is {sizes[1]} px: both must have the same size"
-            return ImageRecord.of(self.path, pixels, reference=why)
-        return ImageRecord.of(self.path, pixels, reference=theirs)
+        return ImageRecord.of(self.path, pixels, reference=reference)
 
 
 def _read(path: str, drop_alpha: bool) -> Tensor:

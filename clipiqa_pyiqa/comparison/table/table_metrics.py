@@ -10,8 +10,8 @@ from typing import Any
 from ...datasets.specification import CompareError, parse_specifications
 from ...scoring.directions import pyiqa_configs
 from ...scoring.metrics import BuiltMetric, MetricSpec, parse_metrics
-from .protocols import NO_PROTOCOL, Protocol
 from .preprocessing import WHOLE, Preprocess
+from .protocols import NO_PROTOCOL, Protocol
 
 _OURS: dict[str, tuple[str, dict[str, Any]]] = {  # our name -> pyiqa's, and its options
     "psnr-y": ("psnry", {"color_space": "ycbcr"}),
@@ -27,7 +27,7 @@ _Y = {  # of pyiqa's colour spaces
 
 @dataclass(frozen=True)
 class TableMetric:
-    """A metric and how its images are preprocessed; ``built`` is the metric without the preprocessing, if it is built."""
+    """A metric and how its images are preprocessed; ``built`` is the metric itself, if it is built."""
 
     spec: MetricSpec
     preprocess: Preprocess = WHOLE
@@ -61,7 +61,10 @@ def parse_table_metrics(
         found.append(spec)
     metrics = [TableMetric(each, protocol.preprocess_of(each.label)) for each in (*found, *added.values())]
     if crop_border is not None:
-        cropped = [replace(m, preprocess=replace(m.preprocess, crop=crop_border)) if m.spec.mode == "FR" else m for m in metrics]
+        cropped = [
+            replace(m, preprocess=replace(m.preprocess, crop=crop_border)) if m.spec.mode == "FR" else m
+            for m in metrics
+        ]
         changed += ["the border that is left out"] * (cropped != metrics)
         metrics = cropped
     return metrics, changed
