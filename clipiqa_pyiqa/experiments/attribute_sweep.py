@@ -30,6 +30,7 @@ from ..scoring.score import Work, known_by, started
 from ..stats.correlation import MIN_IMAGES, srocc
 from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, rows_of, saved
 from .picture_changes import CHANGES, Change, read_scaled
+from .scores import because
 
 if TYPE_CHECKING:
     import pandas
@@ -82,14 +83,9 @@ class Sweep(ExperimentResult):
 
     def spearman(self) -> pandas.DataFrame:
         """Return Spearman's correlation of score with step per image, scale and change; NaN for constant scores."""
-        import pandas
-
-        rows = []
         frame = self.frame.assign(path=self.frame["path"].map(printable))
-        for (path, scale, change), steps in frame.groupby(["path", "scale", "change"], sort=False):
-            found = {question: srocc(steps["step"], steps[question]) for question in self.questions}
-            rows.append({"path": path, "scale": scale, "change": change, **found})
-        return pandas.DataFrame(rows)
+        versions = frame.groupby(["path", "scale", "change"], sort=False)[["step", *self.questions]]
+        return versions.apply(lambda rows: rows[list(self.questions)].apply(srocc, y=rows["step"])).reset_index()
 
     def summary(self) -> pandas.DataFrame:
         """Return one row per change and scale, with the scores of the question that has the change's name.
@@ -101,13 +97,14 @@ class Sweep(ExperimentResult):
 
         spearman = self.spearman()
         rows = []
-        for change, steps in self.frame.groupby("change", sort=False):
-            for scale, scores in steps.groupby("scale", sort=False):
-                found = spearman[(spearman["change"] == change) & (spearman["scale"] == scale)][change]
-                means = scores.groupby("step")[change].mean()
-                row = {"change": change, "scale": scale, "images": found.count(), "constant": found.isna().sum()}
-                row |= {"mean Spearman": found.mean(), "spread": found.std(), "lowest": found.min()}
-                rows.append(row | {"first step": means.iloc[0], "last step": means.iloc[-1]})
+        for change, scale in itertools.product(self.frame["change"].unique(), self.frame["scale"].unique()):
+            scores, correlations = (
+                frame.loc[(frame["change"] == change) & (frame["scale"] == scale)] for frame in (self.frame, spearman)
+            )
+            found, means = correlations[change], scores.groupby("step")[change].mean()
+            row = {"change": change, "scale": scale, "images": found.count(), "constant": found.isna().sum()}
+            row |= {"mean Spearman": found.mean(), "spread": found.std(), "lowest": found.min()}
+            rows.append(row | {"first step": means.iloc[0], "last step": means.iloc[-1]})
         return pandas.DataFrame(rows)
 
     def contents(self) -> dict[str, Any]:
@@ -191,9 +188,7 @@ def sweep(
         for step, amount in enumerate(CHANGES[name].amounts(steps))
     ]
     versions = {version.name: version for version in planned}
-    output, report, limits = prepare(
-        options, ("sweep.csv", "spearman.csv", "sweep.png", "summary.json"), files, len(versions)
-    )
+    output, report, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png"), files, len(versions))
     work = Work(metric, columns, **limits)
     made_by = {**work.header.provenance, "noise_seed": seed}
     header = Header(tuple(columns), made_by)
@@ -208,7 +203,7 @@ def sweep(
         if row.kind is not None:
             failed.setdefault(versions[name].path, row.error)
     if len(failed) == len(files):
-        raise ImageError(f"none of {counted(len(files), 'image')} could be scored: {failed[files[0]]}")
+        raise ImageError("none of the images could be scored" + because(failed))
     scored = [version for version in planned if version.path not in failed]
     table = []
     for each in scored:

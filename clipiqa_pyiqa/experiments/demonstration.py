@@ -82,9 +82,8 @@ def demo(progress: Callable[[int, int], object] = lambda done, total: None) -> D
     Args:
         progress: Called after each picture with two numbers: the scored pictures, and all pictures.
     """
-    import torch
-
     from ..metric import CLIPIQA
+    from ..scoring.in_memory import score_images
 
     images: dict[tuple[str, str], Image.Image] = {}
     for path in sorted(PHOTOS.glob("*.jpg")):
@@ -93,9 +92,7 @@ def demo(progress: Callable[[int, int], object] = lambda done, total: None) -> D
     metric = CLIPIQA(backbone="mini", prompts=list(ATTRIBUTES), aggregate=None)
     rows = []
     for number, picture in enumerate(images.values(), 1):
-        x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
-        with torch.inference_mode():
-            rows.append(metric(x)[0].tolist())
+        rows.append(score_images(metric, picture, device="cpu"))
         progress(number, len(images))
     index = pd.MultiIndex.from_tuples(images, names=["photo", "version"])
-    return Demonstration(images, pd.DataFrame(rows, index=index, columns=ATTRIBUTES))
+    return Demonstration(images, pd.concat(rows)[list(ATTRIBUTES)].set_axis(index))

@@ -27,6 +27,7 @@ from ..scoring.result_files import Output, read_results
 from ..scoring.rows import Row, frame_csv, printable
 from ..scoring.score import ScoringOptions, ScoringRun, score_paths
 from ..sources.inputs import find_inputs
+from ..stats.bootstrap import Estimate
 from .scores import ImageScores, because
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ class ExperimentResult(ImageScores, ABC):
     """Result of an experiment.
 
     Attributes:
-        intervals: Column of the summary -> columns of its 95 % interval.
+        intervals: Columns of the summary with a 95 % interval, in columns of the same name with ``low`` and ``high``.
     """
 
-    intervals: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    intervals: ClassVar[Sequence[str]] = ()
 
     @abstractmethod
     def summary(self) -> pandas.DataFrame:
@@ -117,6 +118,11 @@ class ExperimentResult(ImageScores, ABC):
 
 
 Result = TypeVar("Result", bound=ExperimentResult)
+
+
+def with_interval(name: str, estimate: Estimate) -> dict[str, float]:
+    """Return the columns of an estimate and its interval; see ``ExperimentResult.intervals``."""
+    return {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
 
 
 def score_files(
@@ -172,7 +178,7 @@ def prepare(
         return None, report, scoring
     folder = Path(out).expanduser()
     output = Output(check_folder(folder, ()) / "scores.csv", "csv", resume, overwrite)
-    written = {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
+    written = {"summary.json"} | {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
     is_resumed = resume and output.earlier() is not None
     check_folder(folder, sorted(written), overwrite=overwrite or is_resumed, inputs=inputs)
     return output, report, scoring

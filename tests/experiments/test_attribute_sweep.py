@@ -84,7 +84,7 @@ class TestSweep:
         corrupt = save_corrupt(tmp_path / "half.png")
         found = sweep(Brightness(), [corrupt, *grey_steps], scales=(1,), steps=3)
         assert list(found.failed) == [str(corrupt)] and found.frame["path"].nunique() == 2
-        with pytest.raises(ImageError, match="none of 1 image could be scored"):
+        with pytest.raises(ImageError, match="none of the images could be scored"):
             sweep(Brightness(), [corrupt], steps=3)
 
     @pytest.mark.parametrize(

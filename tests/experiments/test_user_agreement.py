@@ -39,7 +39,7 @@ class TestAgreement:
         assert row["majority accuracy"] == pytest.approx(2 / 3)
         assert row["vote accuracy"] == pytest.approx((4 + 5 + 2 + 2) / 19)
         assert row["ceiling"] == pytest.approx((4 + 5 + 3 + 2) / 19)
-        assert row["vote low"] < row["vote accuracy"] < row["vote high"]
+        assert row["vote accuracy low"] < row["vote accuracy"] < row["vote accuracy high"]
 
     def test_a_corrupt_image_takes_its_pairs_along(self, folder: Path) -> None:
         save_corrupt(folder / "b.png")

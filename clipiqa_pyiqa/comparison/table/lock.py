@@ -19,18 +19,18 @@ from ...datasets.specification import CompareError
 from ...files.hashes import hash_file
 from ...scoring.metrics import BuiltMetric
 from ..compare import versions
+from .matching import REFERENCE
 from .values import MethodScores
 
 SCHEMA = 1
 _COMPARED = ("versions", "metrics", "weights", "pictures", "scores", "means")
 _MACHINE = {("versions", name) for name in ("platform", "cpu", "cuda")}
-_REFERENCE = "the reference"
 _ROUNDING = 1e-5
 """Largest difference of numbers that agree: relative above 1, absolute below. Threads and processors cause less."""
 
 
 def make_lock(found: MethodScores, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    files = {**({_REFERENCE: found.images.references} if found.images.references else {}), **found.images.files}
+    files = {**({REFERENCE: found.images.references} if found.images.references else {}), **found.images.files}
     methods = found.scores.set_index("image").groupby("method", sort=False)
     means = {" ".join(filter(None, key)): mean for key, mean in found.cells["mean"].items()}
     return {
@@ -72,7 +72,7 @@ def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas
         if kind == "scores":
             method, picture = cell
             causes: list[tuple[str, ...]] = [
-                key for who in (method, _REFERENCE) if (key := ("pictures", who, picture)) in changed
+                key for who in (method, REFERENCE) if (key := ("pictures", who, picture)) in changed
             ]
             causes = causes or [key for key in software if key[0] != "versions" and key[1] == label]
             causes = causes or [key for key in software if key[0] == "versions"]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pandas
 
 from ...datasets.specification import CompareError
-from ...errors import counted
-from ...sources.naming import few, named_images
+from ...sources.naming import few, in_all_folders, named_images
 
 Place = str | os.PathLike[str]
+REFERENCE = "the reference"
 
 
 @dataclass(frozen=True)
@@ -62,33 +62,22 @@ def match_images(
     average: str | Mapping[str, float] = "images",
 ) -> MethodImages:
     """Return the images of several methods, matched by name; options as in ``table`` and ``Protocol``."""
-    named = {method: pandas.Series(_without(removed, named_images(place))) for method, place in methods.items()}
-    files = pandas.concat(named, axis=1, sort=False)  # a row per image that any method has
-    references = {} if reference is None else named_images(os.path.expanduser(os.fspath(reference)))
-    everywhere = files.assign(**{"the reference": pandas.Series(references)}) if reference is not None else files
-    shared = everywhere.dropna()
-    if shared.empty:
-        examples = "; ".join(f"{who} has {few(paths.dropna().index[:3])}" for who, paths in everywhere.items())
-        raise CompareError(
-            f"no image is in all folders ({examples}): give folders whose files have the same names, or patterns "
-            "such as 'out/*_ours.png', which pair images by the text that * matches."
-        )
-    lines = [f"{who} lacks {few(files.index[paths.isna()])}" for who, paths in everywhere.items() if paths.hasnans]
-    if lines and not skip_missing:
-        raise CompareError(
-            f"{len(files) - len(shared)} of {counted(len(files), 'image')} are not in all folders ({'; '.join(lines)}"
-            "): complete the folders, or leave these images out (skip_missing)."
-        )
-    left_out = [f"{line}: left out of all methods" for line in lines]
-    if extra := [name for name in references if name not in files.index]:
-        left_out.append(f"no method has {few(extra)}, which the reference has")
+    named = {method: _without(removed, named_images(place)) for method, place in methods.items()}
+    left_out, references = [], {}
+    if reference is not None:
+        names = {name for each in named.values() for name in each}
+        references = named_images(os.path.expanduser(os.fspath(reference)))
+        if extra := [name for name in references if name not in names]:
+            left_out = [f"no method has {few(extra)}, which the reference has"]
+        named[REFERENCE] = {name: path for name, path in references.items() if name in names}
+    shared, lacking = in_all_folders(named, skip_missing)
     folders = pandas.Series([name.partition("/")[0] if "/" in name else "" for name in shared.index], shared.index)
     is_split = by_folder and average == "images" and all(folders)
     return MethodImages(
         shared[list(methods)],
         folders if is_split else pandas.Series("", shared.index),
-        {name: references[name] for name in shared.index} if references else {},
-        tuple(left_out),
+        dict(shared[REFERENCE]) if REFERENCE in shared else {},
+        (*(f"{who} lacks {few(names)}: left out of all methods" for who, names in lacking.items()), *left_out),
         None if average == "images" else _weights(folders, average),
     )
 

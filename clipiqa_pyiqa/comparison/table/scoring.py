@@ -58,7 +58,7 @@ def score_images(
     ready = [metric for metric in seeing.values() if isinstance(metric, BuiltMetric)]
     reads_references = bool(matched.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
     reader = _Reader(matched.references if reads_references else {}, unequal, drop_alpha)
-    images = matched.files.rename_axis("image").stack().rename_axis(["image", "method"]).rename("path").reset_index()
+    images = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
     images.insert(0, "test_set", images["image"].map(matched.test_sets))
     items = [_Item(row.path, row.image, reader) for row in images.itertuples()]
     of_images = MetricSet([metric for metric in ready if not metric.spec.of_sets])
