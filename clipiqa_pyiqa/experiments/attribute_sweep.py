@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import matplotlib
 import numpy as np
+import pandas
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,7 +34,6 @@ from .picture_changes import CHANGES, Change, read_scaled
 from .scores import because
 
 if TYPE_CHECKING:
-    import pandas
     from typing_extensions import Unpack
 
 _MOST_SCALE = 8
@@ -93,8 +93,6 @@ class Sweep(ExperimentResult):
         ``images`` counts images with changing scores, ``constant`` images with constant scores; ``spread`` is the
         standard deviation of Spearman's correlation.
         """
-        import pandas
-
         spearman = self.spearman()
         rows = []
         for change, scale in itertools.product(self.frame["change"].unique(), self.frame["scale"].unique()):
@@ -163,8 +161,6 @@ def sweep(
     Raises:
         CLIPIQAError: An argument, a prompt or an image cannot be used.
     """
-    import pandas
-
     names = list(dict.fromkeys([changes] if isinstance(changes, str) else changes))
     for name in names:
         if name not in CHANGES:

@@ -7,19 +7,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from PIL import Image
 
 from ..errors.arguments import checked
 from ..files.writing import replacing
+from ..metric import CLIPIQA
 from ..report.plotting import SOFT, captioned
+from ..scoring.in_memory import score_images
 from .picture_changes import CHANGES
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PHOTOS = Path(__file__).parents[1] / "data/photos"
 ATTRIBUTES = ("quality", "sharpness", "noisiness", "contrast", "colorfulness", "brightness")
@@ -58,8 +57,6 @@ class Demonstration:
 
     def figure(self) -> Figure:
         """Return a figure of each photo's versions, with their quality."""
-        from matplotlib.figure import Figure
-
         photos = len(self.images) // len(VERSIONS)
         figure = Figure(figsize=(2.5 * len(VERSIONS), 2.7 * photos), layout="constrained")
         panels = figure.subplots(photos, len(VERSIONS)).ravel()
@@ -82,9 +79,6 @@ def demo(progress: Callable[[int, int], object] = lambda done, total: None) -> D
     Args:
         progress: Called after each picture with two numbers: the scored pictures, and all pictures.
     """
-    from ..metric import CLIPIQA
-    from ..scoring.in_memory import score_images
-
     images: dict[tuple[str, str], Image.Image] = {}
     for path in sorted(PHOTOS.glob("*.jpg")):
         photo = Image.open(path).convert("RGB")

@@ -11,7 +11,9 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
+
+import pandas
 
 from ..errors import CLIPIQAError, ImageError
 from ..errors.arguments import checked
@@ -22,16 +24,14 @@ from ..images.formats import skipped_note
 from ..images.source import FileSource
 from ..metric import net_of
 from ..prompts.pairs import PromptPair
-from ..report.plotting import plain_texts
+from ..report.contact_sheet import footed
+from ..report.plotting import captioned, plain_texts
 from ..scoring.result_files import Output, read_results
 from ..scoring.rows import Row, frame_csv, printable
 from ..scoring.score import ScoringOptions, ScoringRun, score_paths
 from ..sources.inputs import find_inputs
 from ..stats.bootstrap import Estimate
 from .scores import ImageScores, because
-
-if TYPE_CHECKING:
-    import pandas
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -92,9 +92,6 @@ class ExperimentResult(ImageScores, ABC):
         Raises:
             CLIPIQAError: The folder cannot be written.
         """
-        from ..report.contact_sheet import footed
-        from ..report.plotting import captioned
-
         place, provenance = check_folder(folder, ()), dict(self.provenance)
         caption = "CLIP-IQA, {backbone}, {weights}".format(**provenance) if "weights" in provenance else ""
         table = self.summary().astype(object)
@@ -134,8 +131,6 @@ def score_files(
     inputs: Iterable[str] = (),
 ) -> ImageScores:
     """Return the scores of image files; ``names`` and ``inputs`` are as for :func:`prepare`."""
-    import pandas
-
     output, report, scoring = prepare(options, names, [*files, *inputs], len(files))
     run = score_paths(net_of(metric), map(FileSource, files), columns, out=output, **scoring)
     found = rows_of(run, output, report)

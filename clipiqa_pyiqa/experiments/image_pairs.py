@@ -8,12 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import matplotlib
+import pandas
+from matplotlib.figure import Figure
 from PIL import Image
 
 from ..errors import counted
 from ..errors.arguments import checked
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, fitted, headed
+from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
 from ..sources.naming import PairingError, in_all_folders, named_images
 from ..stats.bootstrap import Estimate
 from ..stats.proportions import share
@@ -21,8 +25,6 @@ from .experiment import ExperimentResult, RunOptions, file_names, saved, score_f
 from .scores import because, exif_applied
 
 if TYPE_CHECKING:
-    import pandas
-    from matplotlib.figure import Figure
     from typing_extensions import Unpack
 
 
@@ -49,8 +51,6 @@ class PairScores(ExperimentResult):
         ``right`` counts the pairs whose high-quality image scores higher. The share has Wilson's 95 % interval, and the
         mean difference has Student's. ``p`` is the p-value of Wilcoxon's two-sided signed-rank test.
         """
-        import pandas
-
         return pandas.DataFrame(map(self._summary, self.questions))
 
     def _summary(self, question: str) -> dict[str, object]:
@@ -100,24 +100,19 @@ class PairScores(ExperimentResult):
         sheet = contact_sheet(images, captions, columns=4, apply_exif=exif_applied(self.provenance))
         return headed({f"{question}: {counted(len(worst), 'pair')} in the wrong order, the worst first": sheet})
 
+    @matplotlib.rc_context(STYLE)
     def figure(self) -> Figure:
         """Return a figure with one panel per question: each pair's high-quality score against its low-quality score."""
-        import matplotlib
-        from matplotlib.figure import Figure
-
-        from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
-
-        with matplotlib.rc_context(STYLE):
-            figure = Figure(figsize=(3.4 * len(self.questions), 3.9), layout="constrained")
-            panels = figure.subplots(1, len(self.questions), squeeze=False)[0]
-            for axes, (_, row) in zip(panels, self.summary().iterrows(), strict=True):
-                low, high = (self.frame[f"{row['question']} {version}"] for version in _SIDES)
-                for chosen, colour, marker in ((high > low, BLUE, "o"), (high <= low, ORANGE, "X")):
-                    axes.scatter(low[chosen], high[chosen], 24, colour, marker=marker, alpha=0.65, linewidths=0)
-                axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, zorder=0)
-                axes.set(xlabel="score of the low-quality image", ylabel="score of the high-quality image")
-                order = f"{row['right']} of {row['pairs']} in the right order ({100 * row['share right']:.0f} %)"
-                axes.set_title(f"{fitted(row['question'], 185, 10)}\n{order}", **WORDS)
+        figure = Figure(figsize=(3.4 * len(self.questions), 3.9), layout="constrained")
+        panels = figure.subplots(1, len(self.questions), squeeze=False)[0]
+        for axes, row in zip(panels, self.summary().to_dict("records"), strict=True):
+            low, high = (self.frame[f"{row['question']} {version}"] for version in _SIDES)
+            for chosen, colour, marker in ((high > low, BLUE, "o"), (high <= low, ORANGE, "X")):
+                axes.scatter(low[chosen], high[chosen], 24, colour, marker=marker, alpha=0.65, linewidths=0)
+            axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, zorder=0)
+            axes.set(xlabel="score of the low-quality image", ylabel="score of the high-quality image")
+            order = f"{row['right']} of {row['pairs']} in the right order ({100 * row['share right']:.0f} %)"
+            axes.set_title(f"{fitted(row['question'], 185, 10)}\n{order}", **WORDS)
         return figure
 
 

@@ -6,19 +6,21 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import matplotlib
 import numpy as np
+import pandas
+from matplotlib.figure import Figure
 
 from ..datasets.votes import Votes, read_votes
 from ..errors import ImageError, counted
 from ..errors.arguments import checked
 from ..report.contact_sheet import wrapped
+from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS, subplots
 from ..stats.proportions import clustered_share, share
 from .experiment import ExperimentResult, RunOptions, saved, score_files, with_interval
 from .scores import because
 
 if TYPE_CHECKING:
-    import pandas
-    from matplotlib.figure import Figure
     from typing_extensions import Unpack
 
 
@@ -48,8 +50,6 @@ class Agreement(ExperimentResult):
         ``vote accuracy`` is the share of votes that agree with the metric (interval from resampled pairs). ``ceiling``
         is the highest possible vote accuracy.
         """
-        import pandas
-
         groups = dict(iter(self.frame.groupby("attribute", sort=False)))
         groups |= {"all": self.frame} if len(groups) > 1 else {}
         return pandas.DataFrame([self._summary(str(name), group) for name, group in groups.items()])
@@ -80,27 +80,21 @@ class Agreement(ExperimentResult):
         ]
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
+    @matplotlib.rc_context(STYLE)
     def figure(self) -> Figure:
-        import matplotlib
-        from matplotlib.figure import Figure
-
-        from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
-
         summary = self.summary()
+        figure, axes = subplots(max(4.5, 1.0 * len(summary) + 1.6), 3.6)
         places = np.arange(len(summary), dtype=float)
-        with matplotlib.rc_context(STYLE):
-            figure = Figure(figsize=(max(4.5, 1.0 * len(summary) + 1.6), 3.6), layout="constrained")
-            axes = figure.subplots()
-            labels = (("majority of each pair", -0.2, BLUE), ("single votes", 0.2, ORANGE))
-            for name, (label, shift, colour) in zip(self.intervals, labels, strict=True):
-                bars = places + shift
-                axes.bar(bars, summary[name], 0.38, color=colour, alpha=0.6, label=label)
-                axes.vlines(bars, summary[f"{name} low"], summary[f"{name} high"], color=INK, linewidth=1.4)
-            axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
-            axes.set_xticks(places, [wrapped(name, 14) for name in summary["attribute"]], **WORDS)
-            axes.set_ylim(0, 1.02)
-            axes.set_ylabel("share that agrees with the metric\n(lines: 95 % intervals)")
-            figure.legend(loc="outside upper left", ncols=3, fontsize=8, frameon=False)
+        kinds = (("majority of each pair", -0.2, BLUE), ("single votes", 0.2, ORANGE))
+        for name, (label, shift, colour) in zip(self.intervals, kinds, strict=True):
+            bars = places + shift
+            axes.bar(bars, summary[name], 0.38, color=colour, alpha=0.6, label=label)
+            axes.vlines(bars, summary[f"{name} low"], summary[f"{name} high"], color=INK, linewidth=1.4)
+        axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
+        axes.set_xticks(places, [wrapped(name, 14) for name in summary["attribute"]], **WORDS)
+        axes.set_ylim(0, 1.02)
+        axes.set_ylabel("share that agrees with the metric\n(lines: 95 % intervals)")
+        figure.legend(loc="outside upper left", ncols=3, fontsize=8, frameon=False)
         return figure
 
 

@@ -66,21 +66,24 @@ def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas
     Differences of the machine are not judged.
     """
     was, now = (dict(_entries({part: lock.get(part) for part in _COMPARED})) for lock in (before, after))
-    changed = {key: "" for key in {**was, **now} if not _agree(key[0], was.get(key), now.get(key))}
-    software: list[tuple[str, ...]] = [key for key in changed if key[0] in ("versions", "metrics", "weights")]
-    for kind, label, *cell in changed:
-        if kind == "scores":
-            method, picture = cell
-            causes: list[tuple[str, ...]] = [
-                key for who in (method, REFERENCE) if (key := ("pictures", who, picture)) in changed
-            ]
-            causes = causes or [key for key in software if key[0] != "versions" and key[1] == label]
-            causes = causes or [key for key in software if key[0] == "versions"]
-            why = ", ".join(f"{' '.join(key)} changed" for key in causes)
-            changed[kind, label, method, picture] = why or "another machine, device or number of threads"
+    changed = dict.fromkeys(key for key in {**was, **now} if not _agree(key[0], was.get(key), now.get(key)))
+    software = [key for key in changed if key[0] in ("versions", "metrics", "weights")]
+
+    def reason(kind: str, label: str, *cell: str) -> str:
+        if kind != "scores":
+            return ""
+        method, image = cell
+        causes = (
+            [key for who in (method, REFERENCE) if (key := ("pictures", who, image)) in changed],
+            [key for key in software if key[0] != "versions" and key[1] == label],
+            [key for key in software if key[0] == "versions"],
+        )
+        found = [f"{' '.join(key)} changed" for key in next(filter(None, causes), [])]
+        return ", ".join(found) or "another machine, device or number of threads"
+
     rows = [
-        (" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), why, key not in _MACHINE)
-        for key, why in changed.items()
+        (" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), reason(*key), key not in _MACHINE)
+        for key in changed
     ]
     return pandas.DataFrame(rows, columns=["what", "was", "now", "why", "judged"])
 

@@ -22,7 +22,6 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
     **{ast.Pow: math.pow, ast.USub: operator.neg, ast.UAdd: operator.pos},
 }
-_FUNCTIONS: dict[str, Callable[..., float]] = {"min": min, "max": max}
 CERTAINTY = {
     "code": "read in the source's code",
     "author": "as far as its author said",
@@ -34,11 +33,6 @@ UNEQUAL = {
     "cut": "both cut at the bottom and the right to the smaller height and width",
     "resize": "both resized to the smaller height and width, bilinearly with antialiasing",
     "reference": "resized to the reference's size, by PIL's bilinear filter",
-}
-_KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("title", "certainty", "unequal", "removed", "score", "formula"), (str,)),
-    **dict.fromkeys(("source", "metrics", "not_computed", "values", "view", "views"), (dict,)),
-    **{"average": (str, dict), "per_picture": (bool,), "notes": (list,)},
 }
 _SOURCE = ("repository", "commit", "files", "pyiqa", "licence", "said")
 _AVERAGES = ("images", "sequences")
@@ -103,6 +97,8 @@ class Protocol:
 
 
 NO_PROTOCOL = Protocol("", "", "code", {}, {})
+_KINDS: dict[str, tuple[type, ...]] = {key: (type(value),) for key, value in vars(NO_PROTOCOL).items() if key != "name"}
+_KINDS["average"] = (str, dict)
 
 
 def read_protocol(name: str | Path) -> Protocol:
@@ -120,9 +116,8 @@ def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
     check_kinds(values, _KINDS, where)
     if lacking := [key for key in ("title", "certainty", "source", "metrics") if key not in values]:
         raise CompareError(f"{where} needs the key {lacking[0]!r}.")
-    texts = {key: values[key] for key in ("source", "metrics", "not_computed", "values") if key in values}
-    for key, pairs in texts.items():
-        values[key] = {str(label): str(text) for label, text in pairs.items()}
+    for key in ("source", "metrics", "not_computed", "values"):
+        values[key] = {str(label): str(text) for label, text in values.get(key, {}).items()}
     protocol = Protocol(name, **values)
     for what, given, known in (
         ("certainty", [protocol.certainty], CERTAINTY),
@@ -172,5 +167,6 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
             return float(_OPERATORS[type(op)](_value(operand, values)))
         case ast.Call(func=ast.Name(id="min" | "max" as name), args=[_, *_] as given, keywords=[]):
-            return _FUNCTIONS[name](_value(each, values) for each in given)
+            numbers = [_value(each, values) for each in given]
+            return min(numbers) if name == "min" else max(numbers)
     raise SyntaxError(f"{ast.unparse(node)!r:.80} is not arithmetic")

@@ -66,9 +66,8 @@ def read_expected(
         rows = rows.apply(lambda column: column.str.strip())
         if "image" in rows:
             rows = _means(rows, images)
-        rows["test_set"] = rows.get("test_set", "")
-        cells = rows.set_index(["test_set", "method"]).rename_axis("metric", axis="columns")
-        tables.append(cells.stack(future_stack=True).astype(str).rename("published").reset_index())
+        rows = rows.assign(test_set=rows.get("test_set", ""))
+        tables.append(rows.melt(["test_set", "method"], var_name="metric", value_name="published"))
     found = pandas.concat(tables, ignore_index=True)
     found = found[~found["published"].str.lower().isin(_NOTHING)]
     for each in found[~found["published"].str.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
@@ -91,8 +90,10 @@ def with_published(found: Scores, published: pandas.DataFrame) -> Scores:
         first, hint = next(iter(unknown.items()), ("method ''", ""))
         raise CompareError(f"no published number matches the table: {first}: {hint}")
     expected["computed"] = [found.mean(row.test_set, row.metric, row.method) for row in expected.itertuples()]
-    lost = [f"Published, but not in this table: {', '.join(unknown)}."] * bool(unknown)
-    return replace(found, expected=add_units(expected, "computed"), notes=[*found.notes, *lost])
+    notes = list(found.notes)
+    if unknown:
+        notes.append(f"Published, but not in this table: {', '.join(unknown)}.")
+    return replace(found, expected=add_units(expected, "computed"), notes=notes)
 
 
 def add_units(found: pandas.DataFrame, column: str) -> pandas.DataFrame:

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -57,10 +57,14 @@ def score_images(
         seeing[each.spec.label] = with_preprocessing(metric, each.preprocess, options.device)
     ready = [metric for metric in seeing.values() if isinstance(metric, BuiltMetric)]
     reads_references = bool(matched.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
-    reader = _Reader(matched.references if reads_references else {}, unequal, drop_alpha)
+    references = matched.references if reads_references else {}
+    read_reference = functools.lru_cache(_REFERENCES_KEPT)(_read)
     images = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
     images.insert(0, "test_set", images["image"].map(matched.test_sets))
-    items = [_Item(row.path, row.image, reader) for row in images.itertuples()]
+    items = [
+        _Item(row.path, references.get(row.image, ""), unequal, drop_alpha, read_reference)
+        for row in images.itertuples()
+    ]
     of_images = MetricSet([metric for metric in ready if not metric.spec.of_sets])
     keys, unread = score_missing("methods", items, of_images, store, options, progress)
     images.index = pandas.Index([keys[item.name] for item in items])
@@ -83,42 +87,37 @@ def score_images(
     return MethodTable(frames[0], frames[1], columns, built, matched, baseline, notes=notes)
 
 
-class _Reader:
-    """Reads images with their references, of which the last ones are kept for the other methods' images."""
-
-    def __init__(self, references: Mapping[str, str], unequal: str, drop_alpha: bool) -> None:
-        self.references, self.unequal, self.drop_alpha = references, unequal, drop_alpha
-        self.reference = functools.lru_cache(_REFERENCES_KEPT)(lambda name: _read(references[name], drop_alpha))
-        self.how = f"{unequal or 'refused'}, {'opaque' if drop_alpha else 'with alpha'}"
-
-
 @dataclass(frozen=True)
 class _Item:
-    """An image of a method; its name tells how it is read, too."""
+    """An image of a method, with its reference if a metric needs one; the name tells how both are read, too."""
 
     path: str
-    image: str
-    reader: _Reader
+    reference: str
+    unequal: str
+    drop_alpha: bool
+    read_reference: Callable[[str, bool], Tensor]
     kept: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def files(self) -> list[str]:
-        return [self.path, *filter(None, [self.reader.references.get(self.image)])]
+        return [self.reference, self.path] if self.reference else [self.path]
 
     @property
     def name(self) -> str:
-        return printable(" ".join([self.reader.how, *map(os.path.abspath, reversed(self.files))]))
+        how = f"{self.unequal or 'refused'}, {'opaque' if self.drop_alpha else 'with alpha'}:"
+        return printable(" ".join([how, *map(os.path.abspath, self.files)]))
 
     def stamp(self) -> str | None:
         stamps = [FileSource(file).stamp() for file in self.files]
         return None if None in stamps else ",".join(map(str, stamps))
 
     def load(self) -> ImageRecord:
-        pixels, reader = _read(self.path, self.reader.drop_alpha), self.reader
-        if self.image not in reader.references:
+        pixels = _read(self.path, self.drop_alpha)
+        if not self.reference:
             return ImageRecord.of(self.path, pixels)
         try:
-            pixels, reference = fit_sizes(pixels, reader.reference(self.image), reader.unequal)
+            reference = self.read_reference(self.reference, self.drop_alpha)
+            pixels, reference = fit_sizes(pixels, reference, self.unequal)
         except ImageError as error:
             return ImageRecord.of(self.path, pixels, reference=str(error))
         return ImageRecord.of(self.path, pixels, reference=reference)
