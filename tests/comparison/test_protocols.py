@@ -5,19 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas
 import pyiqa
 import pytest
 import torch
 from at_hand import SHARED_FOLDER
 from PIL import Image, ImageFilter
 from torch import Tensor
-from torchvision.transforms.functional import resize
+from torchvision.transforms.functional import resize, to_pil_image, to_tensor
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.table.protocols import evaluate, read_protocol
@@ -41,15 +42,14 @@ class StandIn:
         seed = zlib.crc32(json.dumps([name, options], sort_keys=True).encode())
         self.weights = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
 
-    def __call__(self, x: Any, reference: Any = None, **verbose: bool) -> Any:
-        if isinstance(x, str):  # folders, as FID has them
-            pairs = zip(sorted(Path(x).iterdir()), sorted(Path(reference).iterdir()), strict=True)
-            return sum(float(self(tensor(ours), tensor(theirs))) for ours, theirs in pairs)
+    def __call__(self, x: Tensor, reference: Tensor | None = None) -> Tensor:
         seen = torch.nn.functional.conv2d(x, self.weights, stride=3).mean()
         return (seen if reference is None else seen - 0.7 * torch.tanh(self(reference))).view(1, 1) / 100
 
 
 def create(name: str, device: Any = None, **options: Any) -> Callable[..., Any]:
+    if name == "fid":
+        raise OSError("no weights")
     real = name.startswith(("psnr", "ssim")) or options.get("backbone") == "mini"
     return CREATE(name, device=device, **options) if real else StandIn(name, options)
 
@@ -82,10 +82,13 @@ def compare(pictures: Path, metrics: Any = None, **options: Any) -> MethodTable:
     return table({"ours": pictures / "ours"}, metrics, **given)
 
 
-def tensor(path: Path, side: int = 0) -> Tensor:
-    image = Image.open(path).convert("RGB")
-    image = image.resize((side, side)) if side else image
-    return torch.from_numpy(np.asarray(image).transpose(2, 0, 1)[None].astype(np.float32) / 255)
+def tensor(path: Path) -> Tensor:
+    return to_tensor(Image.open(path).convert("RGB"))[None]
+
+
+def save_resized(source: Path, path: Path) -> None:
+    path.parent.mkdir()
+    Image.open(source).resize((240, 108)).save(path)
 
 
 @pytest.mark.parametrize("name", sorted(shipped(protocols=True)))
@@ -146,45 +149,53 @@ def test_a_metric_sees_the_part_of_an_image_that_the_protocol_says(
 
 
 @pytest.mark.usefixtures("stand_ins")
-def test_means_are_weighted_as_the_protocol_says(small: Path) -> None:
-    for name, share in (
-        ("ntire-faces", 100 / 150),
-        ("stablevsr", 1 / 2),
-    ):  # of the first folder, 4 of 6 images
-        found = compare(small, protocol=name)
-        scores = found.scores["musiq"]
-        expected = share * scores[:4].mean() + (1 - share) * scores[4:].mean()
-        assert found.mean("", "musiq", "ours") == pytest.approx(expected, abs=1e-9)
-    assert "fp32 (in the source fp16, by autocast on CUDA)" in compare(small, protocol="sinsr").table()
-    faces = compare(small, protocol="ntire-faces")  # its FID is not computed here
-    assert math.isnan(faces.mean("", "faces score", "ours"))
-    assert all(
-        f"{label}: not computed here: {why}" in faces.table() for label, why in faces.protocol.not_computed.items()
-    )
+@pytest.mark.parametrize(("name", "share"), [("ntire-faces", 100 / 150), ("stablevsr", 1 / 2)])
+def test_means_are_weighted_as_the_protocol_says(name: str, share: float, small: Path) -> None:
+    """``share`` is the weight of the first folder, which has 4 of the 6 images."""
+    found = compare(small, protocol=name)
+    scores = found.scores["musiq"]
+    expected = share * scores[:4].mean() + (1 - share) * scores[4:].mean()
+    assert found.mean("", "musiq", "ours") == pytest.approx(expected, abs=1e-9)
+    for label, why in found.protocol.not_computed.items():
+        assert f"{label}: not computed here: {why}" in found.table()
 
 
 @pytest.mark.usefixtures("stand_ins")
-@pytest.mark.parametrize("name", ["ntire", "invsr", "raim-hdr", "osediff"])
+def test_a_score_with_a_missing_part_is_missing_and_half_precision_is_named(small: Path) -> None:
+    assert math.isnan(compare(small, protocol="ntire-faces").mean("", "faces score", "ours"))  # fid is not computed
+    assert "fp32 (in the source fp16, by autocast on CUDA)" in compare(small, protocol="sinsr").table()
+
+
+def shrunk(x: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
+    return resize(x, [108, 232]), resize(gt, [108, 232])
+
+
+def as_reference(x: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
+    picture = to_pil_image(x[0]).resize((232, 112), Image.Resampling.BILINEAR)
+    return to_tensor(picture)[None], gt
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize(
+    ("name", "fitted"),
+    [
+        ("ntire", shrunk),
+        ("invsr", lambda x, gt: (x[..., :232], gt[..., :108, :])),
+        ("raim-hdr", as_reference),
+        ("osediff", None),  # its script does not say
+    ],
+)
 def test_pictures_of_unequal_sizes_are_treated_as_the_source_treats_them(
-    name: str, small: Path, tmp_path: Path
+    name: str, fitted: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None, small: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "ours").mkdir()
-    picture = Image.open(small / "set/ours/0.png").resize((240, 108))
-    picture.save(tmp_path / "ours/0.png")
-    x, gt = tensor(tmp_path / "ours/0.png"), tensor(small / "set/gt/0.png")
-    if name == "ntire":
-        x, gt = resize(x, [108, 232]), resize(gt, [108, 232])
-    elif name == "invsr":
-        x, gt = x[..., :232], gt[..., :108, :]
-    else:
-        scaled = picture.resize((232, 112), Image.Resampling.BILINEAR)
-        x = torch.from_numpy(np.asarray(scaled).transpose(2, 0, 1)[None] / np.float32(255))
+    save_resized(small / "set/ours/0.png", tmp_path / "ours/0.png")
     found = compare(tmp_path, protocol=name, reference=small / "set/gt", skip_missing=True)
     value = found.mean("", "lpips", "ours")
-    if name == "osediff":  # its script does not say
+    if fitted is None:
         assert math.isnan(value) and "it is 240×108 px, but its reference is 232×112 px" in found.table()
     else:
-        assert value == pytest.approx(float(create("lpips")(x, gt)), abs=1e-6)
+        images = fitted(tensor(tmp_path / "ours/0.png"), tensor(small / "set/gt/0.png"))
+        assert value == pytest.approx(float(create("lpips")(*images)), abs=1e-6)
 
 
 @pytest.mark.skipif(not OSEDIFF.is_dir(), reason="needs OSEDiff's twelve results beside this repository")
@@ -319,8 +330,7 @@ class TestExpect:
             return create(name, **options)
 
         monkeypatch.setattr(pyiqa, "create_metric", make)
-        (tmp_path / "ours").mkdir()
-        Image.open(small / "set/ours/0.png").resize((240, 108)).save(tmp_path / "ours/0.png")
+        save_resized(small / "set/ours/0.png", tmp_path / "ours/0.png")
         given = {"protocol": tmp_path / "own.yml", "reference": small / "set/gt", "skip_missing": True, "strict": True}
         text = GOOD.replace("m: psnr", "m: niqe, p: psnr") + "unequal: cut\n"
         given["protocol"].write_text(text + "view: {crop: 4}\n")
@@ -343,21 +353,17 @@ class TestExpect:
 
     def test_exit_codes_files_and_page(self, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         command = ["table", "--methods", f"ours={small}/ours", "--reference", f"{small}/gt", "-m", "psnr", "ssim"]
-        command += ["--one-set", "--device", "cpu", "-q", "--out", str(tmp_path / "out")]
+        command += ["--one-set", "--device", "cpu", "-q", "--out", str(tmp_path / "out"), "--resume", "--expect"]
         found = compare(small, ["psnr", "ssim"])
         psnr, ssim = (found.mean("", label, "ours") for label in ("psnr", "ssim"))
         (tmp_path / "paper.csv").write_text(f"Method,PSNR,ssim,other\nOurs,{psnr:.2f},{ssim:.3f},1\nTheirs,1,-,\n")
-        assert main([*command, "--expect", str(tmp_path / "paper.csv")]) == 0
+        assert main([*command, str(tmp_path / "paper.csv")]) == 0
         said = capsys.readouterr().out
-        assert "2 of 2 published numbers agree" in said and f"{psnr:.2f}" in said
-        assert "Published, but not in this table: method 'Theirs', metric 'other'" in said
-        (tmp_path / "names.csv").write_text("method\nours\n")
-        assert main([*command, "--resume", "--expect", str(tmp_path / "names.csv")]) == 2
-        assert "no published number matches the table" in capsys.readouterr().err
-        assert main([*command, "--resume", "--expect", f"ours: psnr={psnr:.2f} ssim={ssim + 1:.3f}", "--explain"]) == 1
-        rows = list(csv.DictReader((tmp_path / "out/expect.csv").open()))
-        assert [row["agrees"] for row in rows] == ["True", "False"] and abs(float(rows[1]["units"]) + 1000) < 1
-        assert {row["metric"] for row in csv.DictReader((tmp_path / "out/explain.csv").open())} == {"ssim"}
+        assert "2 of 2 published numbers agree" in said and "method 'Theirs', metric 'other'" in said
+        assert main([*command, f"ours: psnr={psnr:.2f} ssim={ssim + 1:.3f}", "--explain"]) == 1
+        expected, explained = (pandas.read_csv(tmp_path / "out" / name) for name in ("expect.csv", "explain.csv"))
+        assert expected["agrees"].tolist() == [True, False] and abs(expected["units"][1] + 1000) < 1
+        assert set(explained["metric"]) == {"ssim"}
         page = (tmp_path / "out/report.html").read_text()
         assert "Beside published numbers" in page and "tried, none explains it" in page
 
@@ -380,41 +386,47 @@ class TestExpect:
 
 
 class TestLock:
-    def test_round_trip_and_what_changed(self, small: Path, tmp_path: Path) -> None:
-        for path in small.glob("set/*/*.png"):
-            (tmp_path / path.parent.name).mkdir(exist_ok=True)
-            Image.open(path).crop((0, 0, 64, 64)).save(tmp_path / path.parent.name / path.name)
-        lock = tmp_path / "table.lock.json"
-        compare(tmp_path, "clipiqa=clipiqa:backbone=mini", protocol="basicsr", lock=lock)
-        again = compare(tmp_path, locked=lock)
+    @pytest.fixture
+    def lock(self, small: Path, tmp_path: Path) -> Path:
+        """The lock of a table, beside its pictures."""
+        shutil.copytree(small / "set", tmp_path, dirs_exist_ok=True)
+        path = tmp_path / "table.lock.json"
+        compare(tmp_path, "clipiqa=clipiqa:backbone=mini", protocol="basicsr", lock=path)
+        return path
+
+    def test_the_same_images_on_another_machine_agree(self, lock: Path) -> None:
+        again = compare(lock.parent, locked=lock)
         assert again.changed is not None and again.changed.empty and again.agrees
         assert again.labels == ["psnr", "clipiqa"]
         kept = json.loads(lock.read_text())
-        cpu, kept["versions"]["cpu"] = kept["versions"]["cpu"], "another"
+        kept["versions"]["cpu"] = "another"
         kept["scores"]["clipiqa"]["ours"]["2"] += 1e-7
         kept["means"]["psnr ours"] *= 1 + 9e-6
         lock.write_text(json.dumps(kept))
-        elsewhere = compare(tmp_path, locked=lock)
+        elsewhere = compare(lock.parent, locked=lock)
         assert elsewhere.agrees and elsewhere.changed is not None and [*elsewhere.changed["what"]] == ["versions cpu"]
-        Image.new("RGB", (64, 64), "gray").save(tmp_path / "ours/1.png")
-        kept["versions"] |= {"torch": "1.0", "cpu": cpu}
+
+    def test_what_changed_and_why_is_named(self, lock: Path) -> None:
+        kept = json.loads(lock.read_text())
+        Image.new("RGB", (232, 112), "gray").save(lock.parent / "ours/1.png")
+        kept["versions"]["torch"] = "1.0"
         kept["scores"]["clipiqa"]["ours"]["2"] = 0.25
         lock.write_text(json.dumps(kept))
-        later = compare(tmp_path, locked=lock)
+        later = compare(lock.parent, locked=lock)
         assert later.changed is not None and not later.agrees
         changed = later.changed.set_index("what")
         assert changed.at["versions torch", "was"] == "1.0"
         assert {"pictures ours 1", "means psnr ours"} <= {*changed.index} and "scores psnr ours 2" not in changed.index
         assert changed.at["scores psnr ours 1", "why"] == "pictures ours 1 changed"
         assert changed.at["scores clipiqa ours 2", "why"] == "versions torch changed"
-        for change, message in (
-            ({"schema": 2}, "schema 2; this version reads schema 1"),
-            ({"asked": {}}, "is damaged"),
-            ({"scores": None}, "is damaged"),
-        ):
-            lock.write_text(json.dumps(kept | change))
-            with pytest.raises(CLIPIQAError, match=message):
-                compare(tmp_path, locked=lock)
+
+    @pytest.mark.parametrize(
+        ("change", "message"), [({"schema": 2}, "schema"), ({"asked": {}}, "damaged"), ({"scores": None}, "damaged")]
+    )
+    def test_a_damaged_lock_is_refused(self, change: dict[str, Any], message: str, lock: Path) -> None:
+        lock.write_text(json.dumps(json.loads(lock.read_text()) | change))
+        with pytest.raises(CLIPIQAError, match=message):
+            compare(lock.parent, locked=lock)
 
 
 @pytest.mark.parametrize(

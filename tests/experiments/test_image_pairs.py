@@ -58,30 +58,24 @@ def joined(low: np.ndarray, high: np.ndarray) -> PairScores:
     return PairScores(frame, ("quality",), {}, {}, {}, 100)
 
 
-class TestStatistics:
-    @pytest.fixture
-    def versions(self) -> tuple[np.ndarray, np.ndarray]:
-        generator = np.random.default_rng(1)
-        low, high = generator.random(30), generator.random(30) + 0.2
-        high[3] = low[3]
-        return low, high
+def test_statistics_equal_scipys() -> None:
+    low, high = np.random.default_rng(1).random((2, 30))
+    high += 0.2
+    high[3] = low[3]
+    found = joined(low, high)
+    row = found.summary().iloc[0]
+    assert row["right"] == np.count_nonzero(high > low) and row["equal"] == 1 and row["pairs"] == 30
+    assert row["mean difference"] == pytest.approx(high.mean() - low.mean())
+    interval = stats.ttest_rel(high, low).confidence_interval(0.95)
+    assert row[["mean difference low", "mean difference high"]].tolist() == pytest.approx([*interval])
+    assert row["p"] == pytest.approx(stats.wilcoxon(high, low).pvalue)
+    worst = found.failures("quality")["quality difference"]
+    assert worst.is_monotonic_increasing and (worst <= 0).all() and len(worst) == 30 - row["right"]
 
-    def test_equal_scipys(self, versions: tuple[np.ndarray, np.ndarray]) -> None:
-        low, high = versions
-        found = joined(low, high)
-        row = found.summary().iloc[0]
-        assert row["right"] == np.count_nonzero(high > low) and row["equal"] == 1 and row["pairs"] == 30
-        assert row["mean difference"] == pytest.approx(high.mean() - low.mean())
-        interval = stats.ttest_rel(high, low).confidence_interval(0.95)
-        assert (row["mean difference low"], row["mean difference high"]) == pytest.approx((interval.low, interval.high))
-        assert row["p"] == pytest.approx(stats.wilcoxon(high, low).pvalue)
-        worst = found.failures("quality")["quality difference"]
-        assert worst.is_monotonic_increasing and (worst <= 0).all() and len(worst) == 30 - row["right"]
 
-    def test_one_pair_and_equal_scores_have_no_test_and_no_interval(self) -> None:
-        found = joined(np.array([0.5]), np.array([0.5]))
-        row = found.summary().iloc[0]
-        assert (row["right"], row["equal"]) == (0, 1) and np.isnan(row["p"]) and np.isnan(row["mean difference low"])
+def test_one_pair_and_equal_scores_have_no_test_and_no_interval() -> None:
+    row = joined(np.array([0.5]), np.array([0.5])).summary().iloc[0]
+    assert (row["right"], row["equal"]) == (0, 1) and np.isnan(row["p"]) and np.isnan(row["mean difference low"])
 
 
 def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_path: Path) -> None:
@@ -111,11 +105,8 @@ def test_a_blurred_folder_loses(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (out / "pairs.png").exists() and not list(out.glob("failures*"))  # none left of the earlier run
 
 
-def test_unpaired_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, level in (("low/1.png", 9), ("high/1.png", 99), ("high/2.png", 99)):
-        save_grey(tmp_path / name, level)
-    args = ["pairs", str(tmp_path / "low"), str(tmp_path / "high"), "--backbone", "mini", "-p", "brightness"]
-    assert main(args) == 2
-    assert "low lacks '2'" in capsys.readouterr().err
-    assert main([*args, "--skip-missing"]) == 0
-    assert "1 image left out, without a partner" in capsys.readouterr().err
+def test_images_without_a_partner_are_left_out_when_asked(tmp_path: Path) -> None:
+    for name in ("low/1.png", "high/1.png", "high/2.png"):
+        save_grey(tmp_path / name, 9)
+    found = pairs(Brightness(), tmp_path / "low", tmp_path / "high", skip_missing=True)
+    assert found.missing == {"low": ["2"]} and found.notes() == ["1 image left out, without a partner"]
