@@ -76,18 +76,13 @@ def in_all_folders(
     )
     files.index = pandas.Index(names, dtype=object)  # pandas' own text type refuses names that are not UTF-8
     whole = files.dropna()
-    hint = "or give patterns such as 'out/*_ours.png', which pair images by the text that * matches"
-    if whole.empty:
-        examples = "; ".join(f"{who} has {few(list(each)[:3]) or 'none of them'}" for who, each in named.items())
-        raise PairingError(
-            f"no image is in all folders ({examples}): give folders whose files have the same names, {hint}."
-        )
     lacking = {who: list(files.index[paths.isna()]) for who, paths in files.items() if paths.hasnans}
-    if lacking and not skip_missing:
+    if whole.empty or (lacking and not skip_missing):
         raise PairingError(
             f"{len(files) - len(whole)} of {counted(len(files), 'image')} are not in all folders "
             f"({'; '.join(f'{who} lacks {few(each)}' for who, each in lacking.items())}): complete the folders, leave "
-            f"these images out (skip_missing), {hint}."
+            "these images out (skip_missing), or give patterns such as 'out/*_ours.png', which pair images by the text "
+            "that * matches."
         )
     return whole, lacking
 

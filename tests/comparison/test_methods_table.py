@@ -172,7 +172,7 @@ def test_pictures_match_by_name_or_pattern(results: Path, tmp_path: Path) -> Non
     ("methods", "options", "message"),
     [
         (["a={root}/mild", "a={root}/strong"], {}, "two methods"),
-        (["a={root}/mild/Set3", "b={root}/gt"], {}, "no image"),
+        (["a={root}/mild/Set3", "b={root}/gt"], {}, "all folders"),
         (["a={root}/mild"], {"metrics": "psnr-y"}, "reference"),
         (["a={root}/mild"], {"baseline": "c"}, "baseline"),
         (["a={root}/mild"], {"values": {"speed": 1.0}}, "'speed'"),

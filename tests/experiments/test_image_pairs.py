@@ -39,7 +39,7 @@ class TestMatching:
         [
             ("low", "gone", "'gone' is no folder"),
             ("low", "more", r"2 of 3 images are not in all folders \(low lacks '3'; high lacks '2'\)"),
-            ("low", "other", "no image is in all folders"),
+            ("low", "other", "3 of 3 images are not in all folders"),
             ("twins", "low", r"'twins/1.jpg' and 'twins/1.png' have the same name, '1'"),
         ],
     )

@@ -81,7 +81,7 @@ def with_published(found: Scores, published: pandas.DataFrame) -> Scores:
     expected, unknown = published.copy(), dict[str, str]()
     for what, known in names.items():
         lower = {name.lower(): name for name in known}
-        if what == "test_set" and len(known) == 1:
+        if len(known) == 1:
             lower[""] = known[0]
         expected[what] = published[what].str.lower().map(lower)
         unknown |= {f"{what} {name!r}": nearest(name, known) for name in published[what][expected[what].isna()]}
@@ -121,7 +121,7 @@ def _read_csv(path: Path) -> pandas.DataFrame:
 
 def _means(rows: pandas.DataFrame, images: MethodImages) -> pandas.DataFrame:
     """Return the means of the numbers of images, over the images of the table."""
-    names, only_method = images.files.index, "".join(images.files)
+    names = images.files.index
     rows.index = rows.pop("image").map(lambda name: os.path.splitext(name)[0])
     if lacking := [name for name in names if name not in rows.index]:
         raise CompareError(f"there are no published numbers of {few(lacking)}: leave these images out of the table.")
@@ -130,7 +130,7 @@ def _means(rows: pandas.DataFrame, images: MethodImages) -> pandas.DataFrame:
         numbers, digits = pandas.to_numeric(column, errors="coerce"), column.str.partition(".")[2].str.len().max()
         return f"{numbers.mean(skipna=False):.{digits}f}"
 
-    rows = rows.loc[names].assign(method=rows.get("method", only_method))
+    rows = rows.loc[names].assign(method=rows.get("method", ""))
     return rows.groupby("method", sort=False).agg(mean).reset_index()
 
 

@@ -87,9 +87,6 @@ class MethodScores:
         """Return a method's mean score, or its value for a whole set."""
         return float(self.cells.at[(test_set, label, method), "mean"])
 
-    def lower_better(self, label: str) -> bool:
-        return label in self.columns and self.columns[label].lower_better
-
     @cached_property
     def cells(self) -> pandas.DataFrame:
         """The columns of :meth:`frame`, by test set, metric and method."""
@@ -100,12 +97,12 @@ class MethodScores:
         if (score := self.protocol.score) and score not in self.columns:
             for (test_set, method), means in frame["mean"].unstack("metric").iterrows():
                 frame.at[(test_set, score, method), "mean"] = self.protocol.combine(means, self.inputs)
-        is_lower = index.get_level_values("metric").map(self.lower_better)
-        groups = frame["mean"].where(is_lower, -frame["mean"]).groupby(level=keys[:2])
+        better = index.get_level_values("metric").map({label: each.direction for label, each in self.columns.items()})
+        groups = frame["mean"].where(better == "lower", -frame["mean"]).groupby(level=keys[:2])
         ranks = groups.rank("dense").where(groups.transform("nunique") > 1)
         p = frame["p"].dropna()
         return frame.assign(
-            better=np.where(is_lower, "lower", "higher"),
+            better=better.fillna("higher"),
             n=frame["n"].fillna(0).astype(int),
             rank=ranks.where(ranks <= 2, 0).astype(int),
             **{"p Holm": pandas.Series(holm(p), p.index)},
