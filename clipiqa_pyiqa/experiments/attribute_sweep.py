@@ -16,12 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..errors import CLIPIQAError, ImageError, counted, nearest, shown
+from ..errors import CLIPIQAError, ImageError, counted, shown
 from ..errors.arguments import checked
 from ..images.memory import set_aside
 from ..images.reader import ImageRecord
 from ..images.source import FileSource
-from ..metric import net_of, scoring_bytes
+from ..metric import choice, net_of, scoring_bytes
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..report.plotting import COLOURS, STYLE
 from ..scoring.engine import Task, plan, score_items
@@ -161,11 +161,9 @@ def sweep(
     Raises:
         CLIPIQAError: An argument, a prompt or an image cannot be used.
     """
-    names = list(dict.fromkeys([changes] if isinstance(changes, str) else changes))
-    for name in names:
-        if name not in CHANGES:
-            raise CLIPIQAError(f"unknown change {name!r}: {nearest(name, CHANGES)}")
-    if not names:
+    names = [changes] if isinstance(changes, str) else changes
+    chosen = {name: choice("changes", name, CHANGES) for name in names}
+    if not chosen:
         raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
     if steps < MIN_IMAGES:
         raise CLIPIQAError(f"steps must be at least {MIN_IMAGES}; got {steps}.")
@@ -176,12 +174,12 @@ def sweep(
         if sample > len(files):
             raise CLIPIQAError(f"sample must be at most the {counted(len(files), 'image')} given; got {sample}.")
         files = sorted(random.Random(seed).sample(sorted(files), sample))
-    columns = parse_columns(names, template)
+    columns = parse_columns(list(chosen), template)
     columns = Columns(columns if prompts is None else columns | parse_columns(prompts, template))
     planned = [
-        _Version(path, scale, CHANGES[name], step, amount, seed)
-        for path, scale, name in itertools.product(files, dict.fromkeys(scales), names)
-        for step, amount in enumerate(CHANGES[name].amounts(steps))
+        _Version(path, scale, change, step, amount, seed)
+        for path, scale, change in itertools.product(files, dict.fromkeys(scales), chosen.values())
+        for step, amount in enumerate(change.amounts(steps))
     ]
     versions = {version.name: version for version in planned}
     output, report, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png"), files, len(versions))
@@ -193,22 +191,29 @@ def sweep(
     tasks = plan(versions.values(), work.metrics, work.options, known_by(writer), apart=_of_one_picture)
     pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), work.device), options)
     found = rows_of(started(header, score_items(pictures, work.metrics, work.options), writer), output, report)
-    rows = {name: found[printable(name)] for name in versions}
+    rows = [(version, found[printable(version.name)]) for version in planned]
     failed: dict[str, str] = {}
-    for name, row in rows.items():
-        if row.kind is not None:
-            failed.setdefault(versions[name].path, row.error)
+    for version, row in rows:
+        if row.scores is None:
+            failed.setdefault(version.path, row.error)
     if len(failed) == len(files):
         raise ImageError("none of the images could be scored" + because(failed))
-    scored = [version for version in planned if version.path not in failed]
-    table = []
-    for each in scored:
-        row = rows[each.name]
-        size = row.scored_width, row.scored_height
-        table.append((each.scale, *size, each.change.question, each.step, each.amount, *(row.scores or ())))
+    scored = [(version, row) for version, row in rows if version.path not in failed]
+    table = [
+        (
+            each.scale,
+            row.scored_width,
+            row.scored_height,
+            each.change.question,
+            each.step,
+            each.amount,
+            *(row.scores or ()),
+        )
+        for each, row in scored
+    ]
     frame = pandas.DataFrame(table, columns=["scale", "width", "height", "change", "step", "amount", *columns])
     # pandas' own text type refuses names that are not UTF-8
-    frame.insert(0, "path", pandas.Series([version.path for version in scored], dtype=object))
+    frame.insert(0, "path", pandas.Series([version.path for version, _ in scored], dtype=object))
     return saved(Sweep(frame, tuple(columns), failed, made_by), options)
 
 

@@ -22,7 +22,7 @@ from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text
 from ..images.formats import skipped_note
 from ..images.source import FileSource
-from ..metric import net_of
+from ..metric import choice, net_of
 from ..prompts.pairs import PromptPair
 from ..report.contact_sheet import footed
 from ..report.plotting import captioned, plain_texts
@@ -158,8 +158,7 @@ def prepare(
     """
     scoring: dict[str, Any] = {**_STORAGE, **options}
     out, resume, overwrite, pictures, progress = map(scoring.pop, _STORAGE)
-    if pictures not in PICTURES:
-        raise CLIPIQAError(f"pictures must be one of {', '.join(PICTURES)}; got {pictures!r}.")
+    choice("pictures", pictures, {kind: kind for kind in PICTURES})
     if resume and (overwrite or out is None):
         raise CLIPIQAError(
             "`resume` needs `out` and excludes `overwrite`: name the folder in `out`, and leave out `overwrite`."

@@ -18,9 +18,10 @@ import torch
 from at_hand import SHARED_FOLDER
 from PIL import Image, ImageFilter
 from torch import Tensor
-from torchvision.transforms.functional import resize, to_pil_image, to_tensor
+from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.comparison.table.preprocessing import fit_sizes
 from clipiqa_pyiqa.comparison.table.protocols import evaluate, read_protocol
 from clipiqa_pyiqa.comparison.table.results import MethodTable
 from clipiqa_pyiqa.comparison.table.run import table
@@ -59,12 +60,14 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyiqa, "create_metric", create)
 
 
-def make_pictures(root: Path, width: int, height: int, start: int = 0) -> Path:
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six pictures in two folders, as ``ours`` made them and as they are; ``set`` has them in one folder."""
+    root = tmp_path_factory.mktemp("small")
     photo = Image.open(PHOTO).convert("RGB").resize((900, 600))
     for number in range(6):
-        left, top = start + 50 * number, start + 60 * number
-        crop = photo.crop((left, top, left + width, top + height))
+        left, top = 180 + 50 * number, 180 + 60 * number
+        crop = photo.crop((left, top, left + 232, top + 112))
         for method, radius in {"gt": 0.0, "ours": 1.0}.items():
             for folder in (f"{method}/{'CelebA' if number < 4 else 'CelebChild'}", f"set/{method}"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
@@ -72,18 +75,9 @@ def make_pictures(root: Path, width: int, height: int, start: int = 0) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("small"), 232, 112, 180)
-
-
 def compare(pictures: Path, metrics: Any = None, **options: Any) -> MethodTable:
     given = {"reference": pictures / "gt", "by_folder": False, "device": "cpu", "workers": 1, **options}
     return table({"ours": pictures / "ours"}, metrics, **given)
-
-
-def tensor(path: Path) -> Tensor:
-    return to_tensor(Image.open(path).convert("RGB"))[None]
 
 
 def save_resized(source: Path, path: Path) -> None:
@@ -126,7 +120,6 @@ def test_a_final_score_is_computed_as_the_source_does(name: str, scores: dict[st
     assert read_protocol(name).combine(scores, {}) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize(
     ("name", "label", "seen"),
     [
@@ -137,15 +130,10 @@ def test_a_final_score_is_computed_as_the_source_does(name: str, scores: dict[st
     ],
 )
 def test_a_metric_sees_the_part_of_an_image_that_the_protocol_says(
-    name: str, label: str, seen: Callable[[Tensor], Tensor], small: Path, tmp_path: Path
+    name: str, label: str, seen: Callable[[Tensor], Tensor]
 ) -> None:
-    pictures = make_pictures(tmp_path, 576, 112) if name == "vbench" else small  # vbench shrinks those above 512 px
-    found = compare(pictures, protocol=name)
-    spec = next(each.spec for each in parse_table_metrics(None, read_protocol(name))[0] if each.spec.label == label)
-    metric, row = create(spec.name, **spec.options), found.scores.iloc[0]
-    there = pictures / "gt" / Path(row.path).relative_to(pictures / "ours")
-    images = [seen(tensor(path)) for path in (Path(row.path), there)]
-    assert row[label] == pytest.approx(float(metric(*images[: 1 + (spec.mode == "FR")])), abs=1e-6)
+    x = torch.rand(1, 3, 112, 576)
+    torch.testing.assert_close(read_protocol(name).preprocess_of(label)(x), seen(x))
 
 
 @pytest.mark.usefixtures("stand_ins")
@@ -166,36 +154,26 @@ def test_a_score_with_a_missing_part_is_missing_and_half_precision_is_named(smal
     assert "fp32 (in the source fp16, by autocast on CUDA)" in compare(small, protocol="sinsr").table()
 
 
-def shrunk(x: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
-    return resize(x, [108, 232]), resize(gt, [108, 232])
-
-
-def as_reference(x: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
-    picture = to_pil_image(x[0]).resize((232, 112), Image.Resampling.BILINEAR)
-    return to_tensor(picture)[None], gt
-
-
-@pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize(
     ("name", "fitted"),
     [
-        ("ntire", shrunk),
-        ("invsr", lambda x, gt: (x[..., :232], gt[..., :108, :])),
-        ("raim-hdr", as_reference),
-        ("osediff", None),  # its script does not say
+        ("ntire", lambda x, gt: (resize(x / 255, [108, 232]), resize(gt / 255, [108, 232]))),
+        ("invsr", lambda x, gt: (x[..., :232], gt[:, :108])),
+        ("raim-hdr", lambda x, gt: (pil_to_tensor(to_pil_image(x).resize((232, 112), Image.Resampling.BILINEAR)), gt)),
     ],
 )
 def test_pictures_of_unequal_sizes_are_treated_as_the_source_treats_them(
-    name: str, fitted: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None, small: Path, tmp_path: Path
+    name: str, fitted: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 ) -> None:
+    x, gt = (torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in ((108, 240), (112, 232)))
+    for ours, theirs in zip(fit_sizes(x, gt, read_protocol(name).unequal), fitted(x, gt), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_pictures_of_unequal_sizes_have_no_score_if_the_source_does_not_say_more(small: Path, tmp_path: Path) -> None:
     save_resized(small / "set/ours/0.png", tmp_path / "ours/0.png")
-    found = compare(tmp_path, protocol=name, reference=small / "set/gt", skip_missing=True)
-    value = found.mean("", "lpips", "ours")
-    if fitted is None:
-        assert math.isnan(value) and "it is 240×108 px, but its reference is 232×112 px" in found.table()
-    else:
-        images = fitted(tensor(tmp_path / "ours/0.png"), tensor(small / "set/gt/0.png"))
-        assert value == pytest.approx(float(create("lpips")(*images)), abs=1e-6)
+    found = compare(tmp_path, "psnr", reference=small / "set/gt", skip_missing=True)
+    assert "it is 240×108 px, but its reference is 232×112 px" in found.columns["psnr"].error
 
 
 @pytest.mark.skipif(not OSEDIFF.is_dir(), reason="needs OSEDiff's twelve results beside this repository")
@@ -386,13 +364,17 @@ class TestExpect:
 
 
 class TestLock:
+    @pytest.fixture(scope="class")
+    def locked(self, small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """Three pictures of each method, and the lock of their table."""
+        folder = tmp_path_factory.mktemp("locked") / "table"
+        shutil.copytree(small / "set", folder, ignore=shutil.ignore_patterns("[3-5].png"))
+        compare(folder, "clipiqa=clipiqa:backbone=mini", protocol="basicsr", lock=folder / "table.lock.json")
+        return folder
+
     @pytest.fixture
-    def lock(self, small: Path, tmp_path: Path) -> Path:
-        """The lock of a table, beside its pictures."""
-        shutil.copytree(small / "set", tmp_path, dirs_exist_ok=True)
-        path = tmp_path / "table.lock.json"
-        compare(tmp_path, "clipiqa=clipiqa:backbone=mini", protocol="basicsr", lock=path)
-        return path
+    def lock(self, locked: Path, tmp_path: Path) -> Path:
+        return shutil.copytree(locked, tmp_path / "table") / "table.lock.json"
 
     def test_the_same_images_on_another_machine_agree(self, lock: Path) -> None:
         again = compare(lock.parent, locked=lock)

@@ -1,4 +1,4 @@
-"""docs/reproduce.md: its commands can be parsed, its Python runs, and every experiment of the paper is in its table."""
+"""docs/reproduce.md: its commands can be parsed, and every experiment of the paper is in its table."""
 
 from __future__ import annotations
 
@@ -41,20 +41,3 @@ def test_its_commands_are_understood(line: str) -> None:
         assert f"clipiqa {name} -c {config}" in text and "out" in options
         parse_columns(options.get("prompts", ["quality"]))
     parse_columns(list(getattr(args, "prompts", None) or ["quality"]))
-
-
-def test_there_are_commands() -> None:
-    assert len(COMMAND_LINES) >= 13
-
-
-def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests/data").symlink_to(ROOT / "tests/data")
-    monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
-    exec(compile(code, "docs/reproduce.md", "exec"), {})
-    printed = capsys.readouterr().out
-    assert re.search(r"^change +contrast$", printed, re.M)
-    assert all(
-        (tmp_path / name).stat().st_size for name in ("rank/rank-contrast.png", "radar/radar.svg", "sweep/sweep.png")
-    )

@@ -30,7 +30,9 @@ _ROUNDING = 1e-5
 
 
 def make_lock(found: MethodScores, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    files = {**({REFERENCE: found.images.references} if found.images.references else {}), **found.images.files}
+    files: dict[Any, Any] = dict(found.images.files)
+    if found.images.references:
+        files[REFERENCE] = found.images.references
     methods = found.scores.set_index("image").groupby("method", sort=False)
     means = {" ".join(filter(None, key)): mean for key, mean in found.cells["mean"].items()}
     return {

@@ -10,6 +10,7 @@ import pandas
 
 from ...datasets.specification import CompareError
 from ...sources.naming import few, in_all_folders, named_images
+from .protocols import NO_PROTOCOL, Protocol
 
 Place = str | os.PathLike[str]
 REFERENCE = "the reference"
@@ -55,14 +56,13 @@ def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
 def match_images(
     methods: Mapping[str, str],
     reference: Place | None = None,
+    protocol: Protocol = NO_PROTOCOL,
     *,
     skip_missing: bool = False,
     by_folder: bool = True,
-    removed: str = "",
-    average: str | Mapping[str, float] = "images",
 ) -> MethodImages:
     """Return the images of several methods, matched by name; options as in ``table`` and ``Protocol``."""
-    named = {method: _without(removed, named_images(place)) for method, place in methods.items()}
+    named = {method: _without(protocol.removed, named_images(place)) for method, place in methods.items()}
     left_out, references = [], {}
     if reference is not None:
         names = {name for each in named.values() for name in each}
@@ -72,13 +72,14 @@ def match_images(
         named[REFERENCE] = {name: path for name, path in references.items() if name in names}
     shared, lacking = in_all_folders(named, skip_missing)
     folders = pandas.Series([name.partition("/")[0] if "/" in name else "" for name in shared.index], shared.index)
-    is_split = by_folder and average == "images" and all(folders)
+    is_equal = protocol.average == "images"
+    is_split = by_folder and is_equal and all(folders)
     return MethodImages(
         shared[list(methods)],
         folders if is_split else pandas.Series("", shared.index),
         dict(shared[REFERENCE]) if REFERENCE in shared else {},
         (*(f"{who} lacks {few(names)}: left out of all methods" for who, names in lacking.items()), *left_out),
-        None if average == "images" else _weights(folders, average),
+        None if is_equal else _weights(folders, protocol.average),
     )
 
 

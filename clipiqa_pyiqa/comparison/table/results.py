@@ -116,8 +116,9 @@ def _table(
     rows = {method: [Cell(method)] for method in cells.index.unique("method")}
     for (test_set, label), values in cells.groupby(level=["test_set", "metric"], sort=False):
         columns.append(Column(label, values["better"].iloc[0], test_set))
+        digits = found.digits(label)
         for (_, _, method), value in values.iterrows():
-            rows[method].append(cell(value, found.digits(label)))
+            rows[method].append(cell(value, digits))
     return Table(title, tuple(columns), tuple(map(tuple, rows.values())), reasons=reasons or {}, reading=tuple(reading))
 
 

@@ -125,14 +125,7 @@ def table(
     check_weights([each.spec for each in wanted], trust_weights)
     report = progress or (lambda *_: None)
     options = Options(find_device(device), batch_size, workers or default_workers(), seed)
-    images = match_images(
-        folders,
-        reference,
-        skip_missing=skip_missing,
-        by_folder=by_folder,
-        removed=chosen.removed,
-        average=chosen.average,
-    )
+    images = match_images(folders, reference, chosen, skip_missing=skip_missing, by_folder=by_folder)
     folder = None
     if out is not None:
         folder = check_result_folder(out, WRITTEN, images.inputs, overwrite=overwrite, resume=resume)

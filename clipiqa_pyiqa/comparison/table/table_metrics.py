@@ -65,7 +65,8 @@ def parse_table_metrics(
             replace(m, preprocess=replace(m.preprocess, crop=crop_border)) if m.spec.mode == "FR" else m
             for m in metrics
         ]
-        changed += ["the border that is left out"] * (cropped != metrics)
+        if cropped != metrics:
+            changed.append("the border that is left out")
         metrics = cropped
     return metrics, changed
 

@@ -96,17 +96,17 @@ class MethodScores:
         frame = pandas.concat(found, names=keys).reindex(index, columns=_NUMBERS)
         if (score := self.protocol.score) and score not in self.columns:
             for (test_set, method), means in frame["mean"].unstack("metric").iterrows():
-                frame.at[(test_set, score, method), "mean"] = self.protocol.combine(means, self.inputs)
+                frame.at[(test_set, score, method), "mean"] = self.protocol.combine(means.to_dict(), self.inputs)
         better = index.get_level_values("metric").map({label: each.direction for label, each in self.columns.items()})
         groups = frame["mean"].where(better == "lower", -frame["mean"]).groupby(level=keys[:2])
         ranks = groups.rank("dense").where(groups.transform("nunique") > 1)
         p = frame["p"].dropna()
+        frame["p Holm"] = pandas.Series(holm(p), p.index)
         return frame.assign(
             better=better.fillna("higher"),
             n=frame["n"].fillna(0).astype(int),
             rank=ranks.where(ranks <= 2, 0).astype(int),
-            **{"p Holm": pandas.Series(holm(p), p.index)},
-            significant=lambda cells: cells["p Holm"] < SIGNIFICANT,
+            significant=frame["p Holm"] < SIGNIFICANT,
         )
 
     def _summary(self, test_set: str, label: str) -> pandas.DataFrame:
@@ -146,13 +146,9 @@ class MethodScores:
         images = (scores / scores.groupby("test_set").transform("std", ddof=0)).groupby(level=[0, 1], sort=False)
         return (images.max() - images.min()).mean(axis=1).sort_values(ascending=False, kind="stable")
 
-    @cached_property
-    def _largest(self) -> pandas.Series:
-        return self.cells["mean"].abs().groupby(level="metric").max()
-
     def digits(self, label: str) -> int:
         """Return the decimals of means: two if a mean is at least 10, otherwise four."""
-        return 2 if self._largest[label] >= 10 else 4
+        return 2 if self.cells["mean"].xs(label, level="metric").abs().max() >= 10 else 4
 
 
 def shown(value: float, digits: int) -> str:
