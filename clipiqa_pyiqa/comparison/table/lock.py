@@ -75,7 +75,7 @@ def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas
         if kind != "scores":
             return ""
         method, image = cell
-        causes = (
+        causes: tuple[list[tuple[str, ...]], ...] = (
             [key for who in (method, REFERENCE) if (key := ("pictures", who, image)) in changed],
             [key for key in software if key[0] != "versions" and key[1] == label],
             [key for key in software if key[0] == "versions"],
