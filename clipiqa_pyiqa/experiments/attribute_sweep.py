@@ -182,7 +182,7 @@ def sweep(
         for step, amount in enumerate(change.amounts(steps))
     ]
     versions = {version.name: version for version in planned}
-    output, report, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png"), files, len(versions))
+    output, progress, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png"), files)
     work = Work(metric, columns, **limits)
     made_by = {**work.header.provenance, "noise_seed": seed}
     header = Header(tuple(columns), made_by)
@@ -190,7 +190,8 @@ def sweep(
     # versions of an image share batches, in which equal pictures get equal scores
     tasks = plan(versions.values(), work.metrics, work.options, known_by(writer), apart=_of_one_picture)
     pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), work.device), options)
-    found = rows_of(started(header, score_items(pictures, work.metrics, work.options), writer), output, report)
+    run = started(header, score_items(pictures, work.metrics, work.options), writer)
+    found = rows_of(run, output, progress, len(versions))
     rows = [(version, found[printable(version.name)]) for version in planned]
     failed: dict[str, str] = {}
     for version, row in rows:

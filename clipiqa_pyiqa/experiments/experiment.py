@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import os
@@ -131,9 +130,9 @@ def score_files(
     inputs: Iterable[str] = (),
 ) -> ImageScores:
     """Return the scores of image files; ``names`` and ``inputs`` are as for :func:`prepare`."""
-    output, report, scoring = prepare(options, names, [*files, *inputs], len(files))
+    output, progress, scoring = prepare(options, names, [*files, *inputs])
     run = score_paths(net_of(metric), map(FileSource, files), columns, out=output, **scoring)
-    found = rows_of(run, output, report)
+    found = rows_of(run, output, progress, len(files))
     rows = {path: found[printable(path)] for path in files}
     scores = {path: row.scores for path, row in rows.items() if row.scores is not None}
     failed = {path: row.error for path, row in rows.items() if row.scores is None}
@@ -146,15 +145,14 @@ def score_files(
 
 
 def prepare(
-    options: RunOptions, names: Iterable[str], inputs: Iterable[str], total: int
-) -> tuple[Output | None, Callable[[], None], dict[str, Any]]:
-    """Create the output folder; return the file of scores, the progress of each score, and the scoring options.
+    options: RunOptions, names: Iterable[str], inputs: Iterable[str]
+) -> tuple[Output | None, Callable[[int, int], object], dict[str, Any]]:
+    """Create the output folder; return the file of scores, the function for progress, and the scoring options.
 
     Args:
         options: The experiment's options.
         names: Further files in the folder.
         inputs: Files that are never replaced.
-        total: Number of scores.
     """
     scoring: dict[str, Any] = {**_STORAGE, **options}
     out, resume, overwrite, pictures, progress = map(scoring.pop, _STORAGE)
@@ -163,26 +161,23 @@ def prepare(
         raise CLIPIQAError(
             "`resume` needs `out` and excludes `overwrite`: name the folder in `out`, and leave out `overwrite`."
         )
-    count = itertools.count(1)
-
-    def report() -> None:
-        progress(next(count), total)
-
     if out is None:
-        return None, report, scoring
+        return None, progress, scoring
     folder = Path(out).expanduser()
     output = Output(check_folder(folder, ()) / "scores.csv", "csv", resume, overwrite)
     written = {"summary.json"} | {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
     is_resumed = resume and output.earlier() is not None
     check_folder(folder, sorted(written), overwrite=overwrite or is_resumed, inputs=inputs)
-    return output, report, scoring
+    return output, progress, scoring
 
 
-def rows_of(run: ScoringRun, output: Output | None, report: Callable[[], None]) -> dict[str, Row]:
+def rows_of(
+    run: ScoringRun, output: Output | None, progress: Callable[[int, int], object], total: int
+) -> dict[str, Row]:
     """Return a run's rows and those that it keeps: name -> row."""
     rows = dict[str, Row]()
-    for row in run:
-        report()
+    for done, row in enumerate(run, 1):
+        progress(done, total)
         rows[row.path] = row
     return rows if output is None else {row.path: row for row in read_results(output.path)[1]}
 
