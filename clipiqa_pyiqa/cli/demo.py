@@ -11,7 +11,7 @@ from .options.model import start
 from .options.terminal import Bar
 
 EXPLANATION = """\
-Scores are between 0 and 1; a high score is good (noisiness: high = clean).
+Scores are between 0 and 1; a high score is good.
 
 The scores come from the small CLIP in the package (--backbone mini). This CLIP was trained on ImageNet, 4,023 photos
 with human scores (BIQ2021) and photos degraded by known amounts. The paper's CLIP-IQA downloads its CLIP, RN50 (about
@@ -38,7 +38,8 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
 
     with Bar(unit="picture") as bar:
         found = demo(progress=bar.show)
-    print(f"{frame_as_text(found.scores.reset_index(), {})}\n\n{EXPLANATION}", end="")
+    scores = found.scores.rename(columns={"noisiness": "noisiness (high = clean)"}).reset_index()
+    print(f"{frame_as_text(scores)}\n\n{EXPLANATION}", end="")
     found.save(out)
     print(f"\nPicture: {one_line(str(out.resolve()))}")
     return 0

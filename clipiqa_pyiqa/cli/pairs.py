@@ -5,7 +5,7 @@ from __future__ import annotations
 from .options.experiment import AskingRun
 
 
-def run(low: str, high: str, run: AskingRun, *, skip_unpaired: bool = False, count: int = 10) -> int:
+def run(low: str, high: str, run: AskingRun, *, skip_missing: bool = False, count: int = 10) -> int:
     """Test whether the better of two versions of an image scores higher (paper's Fig. 5).
 
     Two images form a pair if their paths in the folders are equal without suffix, or if the wildcards of quoted
@@ -20,9 +20,9 @@ def run(low: str, high: str, run: AskingRun, *, skip_unpaired: bool = False, cou
     Args:
         low (LOW): folder or quoted pattern of the low-quality images
         high (HIGH): folder or quoted pattern of the high-quality images
-        skip_unpaired: leave out images without a partner
+        skip_missing: leave out images without a partner
         count: failures to show
     """
     from ..experiments.image_pairs import pairs
 
-    return run.report(pairs, low, high, run.parsed(), skip_unpaired=skip_unpaired, count=count)
+    return run.report(pairs, low, high, run.parsed(), skip_missing=skip_missing, count=count)

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import matplotlib
 import numpy as np
+import pandas
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..errors import CLIPIQAError, ImageError, counted, nearest, shown
+from ..errors import CLIPIQAError, ImageError, counted, shown
 from ..errors.arguments import checked
 from ..images.memory import set_aside
 from ..images.reader import ImageRecord
 from ..images.source import FileSource
-from ..metric import net_of, scoring_bytes
+from ..metric import choice, net_of, scoring_bytes
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..report.plotting import COLOURS, STYLE
 from ..scoring.engine import Task, plan, score_items
@@ -30,9 +31,9 @@ from ..scoring.score import Work, known_by, started
 from ..stats.correlation import MIN_IMAGES, srocc
 from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, rows_of, saved
 from .picture_changes import CHANGES, Change, read_scaled
+from .scores import because
 
 if TYPE_CHECKING:
-    import pandas
     from typing_extensions import Unpack
 
 _MOST_SCALE = 8
@@ -82,14 +83,9 @@ class Sweep(ExperimentResult):
 
     def spearman(self) -> pandas.DataFrame:
         """Return Spearman's correlation of score with step per image, scale and change; NaN for constant scores."""
-        import pandas
-
-        rows = []
         frame = self.frame.assign(path=self.frame["path"].map(printable))
-        for (path, scale, change), steps in frame.groupby(["path", "scale", "change"], sort=False):
-            found = {question: srocc(steps["step"], steps[question]) for question in self.questions}
-            rows.append({"path": path, "scale": scale, "change": change, **found})
-        return pandas.DataFrame(rows)
+        versions = frame.groupby(["path", "scale", "change"], sort=False)[["step", *self.questions]]
+        return versions.apply(lambda rows: rows[list(self.questions)].apply(srocc, y=rows["step"])).reset_index()
 
     def summary(self) -> pandas.DataFrame:
         """Return one row per change and scale, with the scores of the question that has the change's name.
@@ -97,17 +93,16 @@ class Sweep(ExperimentResult):
         ``images`` counts images with changing scores, ``constant`` images with constant scores; ``spread`` is the
         standard deviation of Spearman's correlation.
         """
-        import pandas
-
         spearman = self.spearman()
         rows = []
-        for change, steps in self.frame.groupby("change", sort=False):
-            for scale, scores in steps.groupby("scale", sort=False):
-                found = spearman[(spearman["change"] == change) & (spearman["scale"] == scale)][change]
-                means = scores.groupby("step")[change].mean()
-                row = {"change": change, "scale": scale, "images": found.count(), "constant": found.isna().sum()}
-                row |= {"mean Spearman": found.mean(), "spread": found.std(), "lowest": found.min()}
-                rows.append(row | {"first step": means.iloc[0], "last step": means.iloc[-1]})
+        for change, scale in itertools.product(self.frame["change"].unique(), self.frame["scale"].unique()):
+            scores, correlations = (
+                frame.loc[(frame["change"] == change) & (frame["scale"] == scale)] for frame in (self.frame, spearman)
+            )
+            found, means = correlations[change], scores.groupby("step")[change].mean()
+            row = {"change": change, "scale": scale, "images": found.count(), "constant": found.isna().sum()}
+            row |= {"mean Spearman": found.mean(), "spread": found.std(), "lowest": found.min()}
+            rows.append(row | {"first step": means.iloc[0], "last step": means.iloc[-1]})
         return pandas.DataFrame(rows)
 
     def contents(self) -> dict[str, Any]:
@@ -166,13 +161,9 @@ def sweep(
     Raises:
         CLIPIQAError: An argument, a prompt or an image cannot be used.
     """
-    import pandas
-
-    names = list(dict.fromkeys([changes] if isinstance(changes, str) else changes))
-    for name in names:
-        if name not in CHANGES:
-            raise CLIPIQAError(f"unknown change {name!r}: {nearest(name, CHANGES)}")
-    if not names:
+    names = [changes] if isinstance(changes, str) else changes
+    chosen = {name: choice("changes", name, CHANGES) for name in names}
+    if not chosen:
         raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
     if steps < MIN_IMAGES:
         raise CLIPIQAError(f"steps must be at least {MIN_IMAGES}; got {steps}.")
@@ -183,17 +174,15 @@ def sweep(
         if sample > len(files):
             raise CLIPIQAError(f"sample must be at most the {counted(len(files), 'image')} given; got {sample}.")
         files = sorted(random.Random(seed).sample(sorted(files), sample))
-    columns = parse_columns(names, template)
+    columns = parse_columns(list(chosen), template)
     columns = Columns(columns if prompts is None else columns | parse_columns(prompts, template))
     planned = [
-        _Version(path, scale, CHANGES[name], step, amount, seed)
-        for path, scale, name in itertools.product(files, dict.fromkeys(scales), names)
-        for step, amount in enumerate(CHANGES[name].amounts(steps))
+        _Version(path, scale, change, step, amount, seed)
+        for path, scale, change in itertools.product(files, dict.fromkeys(scales), chosen.values())
+        for step, amount in enumerate(change.amounts(steps))
     ]
     versions = {version.name: version for version in planned}
-    output, report, limits = prepare(
-        options, ("sweep.csv", "spearman.csv", "sweep.png", "summary.json"), files, len(versions)
-    )
+    output, progress, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png"), files)
     work = Work(metric, columns, **limits)
     made_by = {**work.header.provenance, "noise_seed": seed}
     header = Header(tuple(columns), made_by)
@@ -201,23 +190,31 @@ def sweep(
     # versions of an image share batches, in which equal pictures get equal scores
     tasks = plan(versions.values(), work.metrics, work.options, known_by(writer), apart=_of_one_picture)
     pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), work.device), options)
-    found = rows_of(started(header, score_items(pictures, work.metrics, work.options), writer), output, report)
-    rows = {name: found[printable(name)] for name in versions}
+    run = started(header, score_items(pictures, work.metrics, work.options), writer)
+    found = rows_of(run, output, progress, len(versions))
+    rows = [(version, found[printable(version.name)]) for version in planned]
     failed: dict[str, str] = {}
-    for name, row in rows.items():
-        if row.kind is not None:
-            failed.setdefault(versions[name].path, row.error)
+    for version, row in rows:
+        if row.scores is None:
+            failed.setdefault(version.path, row.error)
     if len(failed) == len(files):
-        raise ImageError(f"none of {counted(len(files), 'image')} could be scored: {failed[files[0]]}")
-    scored = [version for version in planned if version.path not in failed]
-    table = []
-    for each in scored:
-        row = rows[each.name]
-        size = row.scored_width, row.scored_height
-        table.append((each.scale, *size, each.change.question, each.step, each.amount, *(row.scores or ())))
+        raise ImageError("none of the images could be scored" + because(failed))
+    scored = [(version, row) for version, row in rows if version.path not in failed]
+    table = [
+        (
+            each.scale,
+            row.scored_width,
+            row.scored_height,
+            each.change.question,
+            each.step,
+            each.amount,
+            *(row.scores or ()),
+        )
+        for each, row in scored
+    ]
     frame = pandas.DataFrame(table, columns=["scale", "width", "height", "change", "step", "amount", *columns])
     # pandas' own text type refuses names that are not UTF-8
-    frame.insert(0, "path", pandas.Series([version.path for version in scored], dtype=object))
+    frame.insert(0, "path", pandas.Series([version.path for version, _ in scored], dtype=object))
     return saved(Sweep(frame, tuple(columns), failed, made_by), options)
 
 

@@ -7,41 +7,34 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from PIL import Image
 
 from ..errors.arguments import checked
 from ..files.writing import replacing
+from ..metric import CLIPIQA
 from ..report.plotting import SOFT, captioned
+from ..scoring.in_memory import score_images
 from .picture_changes import CHANGES
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PHOTOS = Path(__file__).parents[1] / "data/photos"
 ATTRIBUTES = ("quality", "sharpness", "noisiness", "contrast", "colorfulness", "brightness")
 
 
-def _changed(question: str, amount: float) -> Callable[[Image.Image], Image.Image]:
-    return lambda photo: CHANGES[question].apply(photo, amount, 0)
-
-
-def _compressed(photo: Image.Image) -> Image.Image:
-    file = io.BytesIO()
-    photo.save(file, "JPEG", quality=8)
-    return Image.open(file).convert("RGB")
-
-
-VERSIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "as it is": lambda photo: photo,
-    "blurred": _changed("sharpness", 3.0),
-    "noisy": _changed("noisiness", 25.0),
-    "JPEG quality 8": _compressed,
-    "low contrast": _changed("contrast", 0.3),
-}
+def versions_of(photo: Image.Image) -> dict[str, Image.Image]:
+    """Return the photo as it is, and degraded versions."""
+    compressed = io.BytesIO()
+    photo.save(compressed, "JPEG", quality=8)
+    return {
+        "as it is": photo,
+        "blurred": CHANGES["sharpness"].apply(photo, 3.0, 0),
+        "noisy": CHANGES["noisiness"].apply(photo, 25.0, 0),
+        "JPEG quality 8": Image.open(compressed).convert("RGB"),
+        "low contrast": CHANGES["contrast"].apply(photo, 0.3, 0),
+    }
 
 
 @dataclass(frozen=True)
@@ -58,11 +51,9 @@ class Demonstration:
 
     def figure(self) -> Figure:
         """Return a figure of each photo's versions, with their quality."""
-        from matplotlib.figure import Figure
-
-        photos = len(self.images) // len(VERSIONS)
-        figure = Figure(figsize=(2.5 * len(VERSIONS), 2.7 * photos), layout="constrained")
-        panels = figure.subplots(photos, len(VERSIONS)).ravel()
+        photos, versions = self.scores.index.levshape
+        figure = Figure(figsize=(2.5 * versions, 2.7 * photos), layout="constrained")
+        panels = figure.subplots(photos, versions).ravel()
         for axes, (key, picture), quality in zip(panels, self.images.items(), self.scores["quality"], strict=True):
             axes.imshow(np.asarray(picture))
             axes.set_title(f"{key[1]}\nquality {quality:.2f}", fontsize=9, color=SOFT)
@@ -82,20 +73,14 @@ def demo(progress: Callable[[int, int], object] = lambda done, total: None) -> D
     Args:
         progress: Called after each picture with two numbers: the scored pictures, and all pictures.
     """
-    import torch
-
-    from ..metric import CLIPIQA
-
     images: dict[tuple[str, str], Image.Image] = {}
     for path in sorted(PHOTOS.glob("*.jpg")):
         photo = Image.open(path).convert("RGB")
-        images |= {(path.stem.replace("-", " "), version): change(photo) for version, change in VERSIONS.items()}
+        images |= {(path.stem.replace("-", " "), version): image for version, image in versions_of(photo).items()}
     metric = CLIPIQA(backbone="mini", prompts=list(ATTRIBUTES), aggregate=None)
     rows = []
     for number, picture in enumerate(images.values(), 1):
-        x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
-        with torch.inference_mode():
-            rows.append(metric(x)[0].tolist())
+        rows.append(score_images(metric, picture, device="cpu"))
         progress(number, len(images))
     index = pd.MultiIndex.from_tuples(images, names=["photo", "version"])
-    return Demonstration(images, pd.DataFrame(rows, index=index, columns=ATTRIBUTES))
+    return Demonstration(images, pd.concat(rows)[list(ATTRIBUTES)].set_axis(index))

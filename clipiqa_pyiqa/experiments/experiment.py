@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import os
@@ -11,7 +10,9 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
+
+import pandas
 
 from ..errors import CLIPIQAError, ImageError
 from ..errors.arguments import checked
@@ -20,17 +21,16 @@ from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text
 from ..images.formats import skipped_note
 from ..images.source import FileSource
-from ..metric import net_of
+from ..metric import choice, net_of
 from ..prompts.pairs import PromptPair
-from ..report.plotting import plain_texts
+from ..report.contact_sheet import footed
+from ..report.plotting import captioned, plain_texts
 from ..scoring.result_files import Output, read_results
 from ..scoring.rows import Row, frame_csv, printable
 from ..scoring.score import ScoringOptions, ScoringRun, score_paths
 from ..sources.inputs import find_inputs
+from ..stats.bootstrap import Estimate
 from .scores import ImageScores, because
-
-if TYPE_CHECKING:
-    import pandas
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -66,10 +66,10 @@ class ExperimentResult(ImageScores, ABC):
     """Result of an experiment.
 
     Attributes:
-        intervals: Column of the summary -> columns of its 95 % interval.
+        intervals: Columns of the summary with a 95 % interval, in columns of the same name with ``low`` and ``high``.
     """
 
-    intervals: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    intervals: ClassVar[Sequence[str]] = ()
 
     @abstractmethod
     def summary(self) -> pandas.DataFrame:
@@ -91,9 +91,6 @@ class ExperimentResult(ImageScores, ABC):
         Raises:
             CLIPIQAError: The folder cannot be written.
         """
-        from ..report.contact_sheet import footed
-        from ..report.plotting import captioned
-
         place, provenance = check_folder(folder, ()), dict(self.provenance)
         caption = "CLIP-IQA, {backbone}, {weights}".format(**provenance) if "weights" in provenance else ""
         table = self.summary().astype(object)
@@ -119,6 +116,11 @@ class ExperimentResult(ImageScores, ABC):
 Result = TypeVar("Result", bound=ExperimentResult)
 
 
+def with_interval(name: str, estimate: Estimate) -> dict[str, float]:
+    """Return the columns of an estimate and its interval; see ``ExperimentResult.intervals``."""
+    return {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
+
+
 def score_files(
     metric: Any,
     files: Sequence[str],
@@ -128,11 +130,9 @@ def score_files(
     inputs: Iterable[str] = (),
 ) -> ImageScores:
     """Return the scores of image files; ``names`` and ``inputs`` are as for :func:`prepare`."""
-    import pandas
-
-    output, report, scoring = prepare(options, names, [*files, *inputs], len(files))
+    output, progress, scoring = prepare(options, names, [*files, *inputs])
     run = score_paths(net_of(metric), map(FileSource, files), columns, out=output, **scoring)
-    found = rows_of(run, output, report)
+    found = rows_of(run, output, progress, len(files))
     rows = {path: found[printable(path)] for path in files}
     scores = {path: row.scores for path, row in rows.items() if row.scores is not None}
     failed = {path: row.error for path, row in rows.items() if row.scores is None}
@@ -145,44 +145,39 @@ def score_files(
 
 
 def prepare(
-    options: RunOptions, names: Iterable[str], inputs: Iterable[str], total: int
-) -> tuple[Output | None, Callable[[], None], dict[str, Any]]:
-    """Create the output folder; return the file of scores, the progress of each score, and the scoring options.
+    options: RunOptions, names: Iterable[str], inputs: Iterable[str]
+) -> tuple[Output | None, Callable[[int, int], object], dict[str, Any]]:
+    """Create the output folder; return the file of scores, the function for progress, and the scoring options.
 
     Args:
         options: The experiment's options.
         names: Further files in the folder.
         inputs: Files that are never replaced.
-        total: Number of scores.
     """
     scoring: dict[str, Any] = {**_STORAGE, **options}
     out, resume, overwrite, pictures, progress = map(scoring.pop, _STORAGE)
-    if pictures not in PICTURES:
-        raise CLIPIQAError(f"pictures must be one of {', '.join(PICTURES)}; got {pictures!r}.")
+    choice("pictures", pictures, {kind: kind for kind in PICTURES})
     if resume and (overwrite or out is None):
         raise CLIPIQAError(
             "`resume` needs `out` and excludes `overwrite`: name the folder in `out`, and leave out `overwrite`."
         )
-    count = itertools.count(1)
-
-    def report() -> None:
-        progress(next(count), total)
-
     if out is None:
-        return None, report, scoring
+        return None, progress, scoring
     folder = Path(out).expanduser()
     output = Output(check_folder(folder, ()) / "scores.csv", "csv", resume, overwrite)
-    written = {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
+    written = {"summary.json"} | {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
     is_resumed = resume and output.earlier() is not None
     check_folder(folder, sorted(written), overwrite=overwrite or is_resumed, inputs=inputs)
-    return output, report, scoring
+    return output, progress, scoring
 
 
-def rows_of(run: ScoringRun, output: Output | None, report: Callable[[], None]) -> dict[str, Row]:
+def rows_of(
+    run: ScoringRun, output: Output | None, progress: Callable[[int, int], object], total: int
+) -> dict[str, Row]:
     """Return a run's rows and those that it keeps: name -> row."""
     rows = dict[str, Row]()
-    for row in run:
-        report()
+    for done, row in enumerate(run, 1):
+        progress(done, total)
         rows[row.path] = row
     return rows if output is None else {row.path: row for row in read_results(output.path)[1]}
 

@@ -6,24 +6,25 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
+import matplotlib
+import pandas
+from matplotlib.figure import Figure
 from PIL import Image
 
 from ..errors import counted
 from ..errors.arguments import checked
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, fitted, headed
-from ..sources.naming import PairingError, few, named_images
+from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
+from ..sources.naming import PairingError, in_all_folders, named_images
+from ..stats.bootstrap import Estimate
 from ..stats.proportions import share
-from .experiment import ExperimentResult, RunOptions, file_names, saved, score_files
+from .experiment import ExperimentResult, RunOptions, file_names, saved, score_files, with_interval
 from .scores import because, exif_applied
 
 if TYPE_CHECKING:
-    import pandas
-    from matplotlib.figure import Figure
     from typing_extensions import Unpack
 
 
@@ -37,15 +38,12 @@ class PairScores(ExperimentResult):
     Attributes:
         frame: Index ``name``; columns ``low`` and ``high`` (files), then per question ``<question> low``, ``<question>
             high`` and ``<question> difference`` (high minus low).
-        unpaired: ``only_low`` and ``only_high``: names of images without a partner.
+        missing: ``low`` or ``high`` -> names of images that this side lacks.
     """
 
-    unpaired: Mapping[str, list[str]]
+    missing: Mapping[str, list[str]]
     count: int = 10
-    intervals: ClassVar = {
-        "share right": ("share low", "share high"),
-        "mean difference": ("difference low", "difference high"),
-    }
+    intervals: ClassVar = ("share right", "mean difference")
 
     def summary(self) -> pandas.DataFrame:
         """Return one row per question.
@@ -53,31 +51,24 @@ class PairScores(ExperimentResult):
         ``right`` counts the pairs whose high-quality image scores higher. The share has Wilson's 95 % interval, and the
         mean difference has Student's. ``p`` is the p-value of Wilcoxon's two-sided signed-rank test.
         """
-        import pandas
-
         return pandas.DataFrame(map(self._summary, self.questions))
 
     def _summary(self, question: str) -> dict[str, object]:
         from scipy.stats import t, wilcoxon
 
-        differences = self.frame[f"{question} difference"].to_numpy()
-        n, right = len(differences), int((differences > 0).sum())
-        right_share, mean = share(right, n), float(differences.mean())
-        reach = float(t.ppf(0.975, n - 1) * differences.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+        low, high, differences = (self.frame[f"{question} {column}"] for column in (*_SIDES, "difference"))
+        pairs, right, mean = len(differences), int((differences > 0).sum()), float(differences.mean())
+        reach = float(t.ppf(0.975, pairs - 1) * differences.sem())
         return {
             "question": question,
-            "pairs": n,
+            "pairs": pairs,
             "right": right,
             "equal": int((differences == 0).sum()),
-            "share right": right_share.value,
-            "share low": right_share.low,
-            "share high": right_share.high,
-            "mean low": self.frame[f"{question} low"].mean(),
-            "mean high": self.frame[f"{question} high"].mean(),
-            "mean difference": mean,
-            "difference low": mean - reach,
-            "difference high": mean + reach,
-            "p": float(wilcoxon(differences).pvalue) if np.any(differences) else math.nan,
+            **with_interval("share right", share(right, pairs)),
+            "mean low": low.mean(),
+            "mean high": high.mean(),
+            **with_interval("mean difference", Estimate(mean, mean - reach, mean + reach)),
+            "p": float(wilcoxon(differences).pvalue) if differences.any() else math.nan,
         }
 
     def contents(self) -> dict[str, Any]:
@@ -85,11 +76,11 @@ class PairScores(ExperimentResult):
         return {"pairs.csv": self.frame, "pairs.png": self.figure(), **sheets}
 
     def details(self) -> dict[str, Any]:
-        return {"unpaired": dict(self.unpaired)}
+        return {"missing": dict(self.missing)}
 
     def notes(self) -> list[str]:
-        unpaired = sum(map(len, self.unpaired.values()))
-        return [f"{counted(unpaired, 'image')} left out, without a partner"] if unpaired else []
+        alone = sum(map(len, self.missing.values()))
+        return [f"{counted(alone, 'image')} left out, without a partner"] if alone else []
 
     def failures(self, question: str) -> pandas.DataFrame:
         """Return the ``count`` worst pairs with wrong order or equal scores."""
@@ -100,7 +91,7 @@ class PairScores(ExperimentResult):
         worst = self.failures(question)
         if worst.empty:
             return None
-        images = [Path(row[version]) for _, row in worst.iterrows() for version in _SIDES]
+        images = worst[list(_SIDES)].to_numpy().ravel()
         captions = [
             f"{name}\n{version}: {row[f'{question} {version}']:.4f}"
             for name, row in worst.iterrows()
@@ -109,24 +100,19 @@ class PairScores(ExperimentResult):
         sheet = contact_sheet(images, captions, columns=4, apply_exif=exif_applied(self.provenance))
         return headed({f"{question}: {counted(len(worst), 'pair')} in the wrong order, the worst first": sheet})
 
+    @matplotlib.rc_context(STYLE)
     def figure(self) -> Figure:
         """Return a figure with one panel per question: each pair's high-quality score against its low-quality score."""
-        import matplotlib
-        from matplotlib.figure import Figure
-
-        from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
-
-        with matplotlib.rc_context(STYLE):
-            figure = Figure(figsize=(3.4 * len(self.questions), 3.9), layout="constrained")
-            panels = figure.subplots(1, len(self.questions), squeeze=False)[0]
-            for axes, (_, row) in zip(panels, self.summary().iterrows(), strict=True):
-                low, high = (self.frame[f"{row['question']} {version}"].to_numpy() for version in _SIDES)
-                for chosen, colour, marker in ((high > low, BLUE, "o"), (high <= low, ORANGE, "X")):
-                    axes.scatter(low[chosen], high[chosen], 24, colour, marker=marker, alpha=0.65, linewidths=0)
-                axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, zorder=0)
-                axes.set(xlabel="score of the low-quality image", ylabel="score of the high-quality image")
-                order = f"{row['right']} of {row['pairs']} in the right order ({100 * row['share right']:.0f} %)"
-                axes.set_title(f"{fitted(row['question'], 185, 10)}\n{order}", **WORDS)
+        figure = Figure(figsize=(3.4 * len(self.questions), 3.9), layout="constrained")
+        panels = figure.subplots(1, len(self.questions), squeeze=False)[0]
+        for axes, row in zip(panels, self.summary().to_dict("records"), strict=True):
+            low, high = (self.frame[f"{row['question']} {version}"] for version in _SIDES)
+            for chosen, colour, marker in ((high > low, BLUE, "o"), (high <= low, ORANGE, "X")):
+                axes.scatter(low[chosen], high[chosen], 24, colour, marker=marker, alpha=0.65, linewidths=0)
+            axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, zorder=0)
+            axes.set(xlabel="score of the low-quality image", ylabel="score of the high-quality image")
+            order = f"{row['right']} of {row['pairs']} in the right order ({100 * row['share right']:.0f} %)"
+            axes.set_title(f"{fitted(row['question'], 185, 10)}\n{order}", **WORDS)
         return figure
 
 
@@ -138,7 +124,7 @@ def pairs(
     prompts: Prompts = "quality",
     *,
     template: str | None = None,
-    skip_unpaired: bool = False,
+    skip_missing: bool = False,
     count: int = 10,
     **options: Unpack[RunOptions],
 ) -> PairScores:
@@ -146,57 +132,29 @@ def pairs(
 
     Args:
         metric, prompts, template, options: As for :func:`~.ranking.rank`.
-        low: Folder or pattern of the low-quality images; see :func:`match_pairs`.
+        low: Folder or pattern of the low-quality images; see :func:`~clipiqa_pyiqa.sources.naming.named_images`.
         high: Folder or pattern of the high-quality images.
-        skip_unpaired: Leave out images without a partner.
+        skip_missing: Leave out images without a partner.
         count: Number of failures to show.
 
     Raises:
         CLIPIQAError: An argument, a prompt or an image cannot be used.
     """
-    import pandas
-
-    files, unpaired = match_pairs(low, high, skip_unpaired=skip_unpaired)
+    named = {"low": named_images(os.fspath(low)), "high": named_images(os.fspath(high))}
+    frame, missing = in_all_folders(named, skip_missing)
     columns = parse_columns(prompts, template)
-    paths = list(dict.fromkeys(path for pair in files.values() for path in pair))
-    names = ["pairs.csv", "pairs.png", "summary.json", *_sheets(columns).values()]
+    paths = list(dict.fromkeys(frame.to_numpy().ravel()))
+    names = ["pairs.csv", "pairs.png", *_sheets(columns).values()]
     scores = score_files(metric, paths, columns, names, options)
-    whole = {name: pair for name, pair in files.items() if scores.failed.keys().isdisjoint(pair)}
-    if not whole:
+    frame = frame[~frame.isin(list(scores.failed)).any(axis=1)].rename_axis("name")
+    if frame.empty:
         raise PairingError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))
-    index = pandas.Index(whole, name="name", dtype=object)  # pandas' own text type refuses names that are not UTF-8
-    frame = pandas.DataFrame(list(whole.values()), index, _SIDES, dtype=object)
     for question in scores.questions:
         for version in _SIDES:
-            chosen = pandas.Index(frame[version], dtype=object)
-            frame[f"{question} {version}"] = scores.frame.loc[chosen, question].to_numpy()
+            frame[f"{question} {version}"] = frame[version].map(scores.frame[question].get)
         frame[f"{question} difference"] = frame[f"{question} high"] - frame[f"{question} low"]
-    found = PairScores(frame, scores.questions, scores.failed, scores.provenance, unpaired, count)
+    found = PairScores(frame, scores.questions, scores.failed, scores.provenance, missing, count)
     return saved(found, options)
-
-
-def match_pairs(
-    low: str | os.PathLike[str], high: str | os.PathLike[str], *, skip_unpaired: bool = False
-) -> tuple[dict[str, tuple[str, str]], dict[str, list[str]]]:
-    """Return name -> pair of images with this name in both folders, and the names without a partner.
-
-    A name is the path in the folder, without suffix. With patterns such as ``'PolyU/*_Real.JPG'`` and
-    ``'PolyU/*_mean.JPG'``, a name is the text that the wildcards match.
-    """
-    lows, highs = named_images(os.fspath(low)), named_images(os.fspath(high))
-    files = {name: (lows[name], highs[name]) for name in lows if name in highs}
-    unpaired = {
-        f"only_{side}": [name for name in names if name not in files]
-        for side, names in zip(_SIDES, (lows, highs), strict=True)
-    }
-    lone = sum(map(len, unpaired.values()))
-    if not files or (lone and not skip_unpaired):
-        sides = [f"{side.replace('_', ' ')} has {few(names)}" for side, names in unpaired.items() if names]
-        raise PairingError(
-            f"{counted(lone, 'image')} without a partner ({'; '.join(sides)}): complete the folders, set skip_unpaired "
-            "to leave them out, or give patterns such as 'low/*_noisy.png' and 'high/*_clean.png' where names differ."
-        )
-    return files, unpaired
 
 
 def _sheets(questions: Iterable[str]) -> dict[str, str]:

@@ -63,5 +63,5 @@ def radar(
     columns = parse_columns(prompts, template) if prompts else {}
     if len(columns) < 3:
         raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(columns) or 'none'}.")
-    scores = score_files(metric, files, columns, ["radar.png", "summary.json"], options)
+    scores = score_files(metric, files, columns, ["radar.png"], options)
     return saved(RadarCharts(**vars(scores)), options)

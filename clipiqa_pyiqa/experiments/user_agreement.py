@@ -6,19 +6,21 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import matplotlib
 import numpy as np
+import pandas
+from matplotlib.figure import Figure
 
 from ..datasets.votes import Votes, read_votes
 from ..errors import ImageError, counted
 from ..errors.arguments import checked
 from ..report.contact_sheet import wrapped
+from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS, subplots
 from ..stats.proportions import clustered_share, share
-from .experiment import ExperimentResult, RunOptions, saved, score_files
+from .experiment import ExperimentResult, RunOptions, saved, score_files, with_interval
 from .scores import because
 
 if TYPE_CHECKING:
-    import pandas
-    from matplotlib.figure import Figure
     from typing_extensions import Unpack
 
 
@@ -39,10 +41,7 @@ class Agreement(ExperimentResult):
 
     votes: Votes
     seed: int = 0
-    intervals: ClassVar = {
-        "majority accuracy": ("majority low", "majority high"),
-        "vote accuracy": ("vote low", "vote high"),
-    }
+    intervals: ClassVar = ("majority accuracy", "vote accuracy")
 
     def summary(self) -> pandas.DataFrame:
         """Return one row per attribute and, if there are several attributes, one row for all.
@@ -51,28 +50,19 @@ class Agreement(ExperimentResult):
         ``vote accuracy`` is the share of votes that agree with the metric (interval from resampled pairs). ``ceiling``
         is the highest possible vote accuracy.
         """
-        import pandas
-
         groups = dict(iter(self.frame.groupby("attribute", sort=False)))
         groups |= {"all": self.frame} if len(groups) > 1 else {}
         return pandas.DataFrame([self._summary(str(name), group) for name, group in groups.items()])
 
     def _summary(self, attribute: str, frame: pandas.DataFrame) -> dict[str, object]:
-        decided = frame[frame["majority"] != ""]
-        majority = share(int(decided["right"].astype(bool).sum()), len(decided))
-        votes = frame["votes"].sum()
-        single = clustered_share(frame["votes_right"], frame["votes"], seed=self.seed)
+        decided, votes = frame[frame["majority"] != ""], frame["votes"].sum()
         return {
             "attribute": attribute,
             "pairs": len(decided),
             "tied": len(frame) - len(decided),
-            "majority accuracy": majority.value,
-            "majority low": majority.low,
-            "majority high": majority.high,
+            **with_interval("majority accuracy", share(int(decided["right"].astype(bool).sum()), len(decided))),
             "votes": votes,
-            "vote accuracy": single.value,
-            "vote low": single.low,
-            "vote high": single.high,
+            **with_interval("vote accuracy", clustered_share(frame["votes_right"], frame["votes"], seed=self.seed)),
             "ceiling": frame[["votes_first", "votes_second"]].max(axis=1).sum() / votes if votes else np.nan,
         }
 
@@ -90,28 +80,21 @@ class Agreement(ExperimentResult):
         ]
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
+    @matplotlib.rc_context(STYLE)
     def figure(self) -> Figure:
-        import matplotlib
-        from matplotlib.figure import Figure
-
-        from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
-
         summary = self.summary()
+        figure, axes = subplots(max(4.5, 1.0 * len(summary) + 1.6), 3.6)
         places = np.arange(len(summary), dtype=float)
-        labels = [wrapped(name, 14) for name in summary["attribute"]]
-        with matplotlib.rc_context(STYLE):
-            figure = Figure(figsize=(max(4.5, 1.0 * len(summary) + 1.6), 3.6), layout="constrained")
-            axes = figure.subplots()
-            kinds = (("majority", "majority of each pair", -0.2, BLUE), ("vote", "single votes", 0.2, ORANGE))
-            for kind, label, shift, colour in kinds:
-                bars = places + shift
-                axes.bar(bars, summary[f"{kind} accuracy"], 0.38, color=colour, alpha=0.6, label=label)
-                axes.vlines(bars, summary[f"{kind} low"], summary[f"{kind} high"], color=INK, linewidth=1.4)
-            axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
-            axes.set_xticks(places, labels, **WORDS)
-            axes.set_ylim(0, 1.02)
-            axes.set_ylabel("share that agrees with the metric\n(lines: 95 % intervals)")
-            figure.legend(loc="outside upper left", ncols=3, fontsize=8, frameon=False)
+        kinds = (("majority of each pair", -0.2, BLUE), ("single votes", 0.2, ORANGE))
+        for name, (label, shift, colour) in zip(self.intervals, kinds, strict=True):
+            bars = places + shift
+            axes.bar(bars, summary[name], 0.38, color=colour, alpha=0.6, label=label)
+            axes.vlines(bars, summary[f"{name} low"], summary[f"{name} high"], color=INK, linewidth=1.4)
+        axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
+        axes.set_xticks(places, [wrapped(name, 14) for name in summary["attribute"]], **WORDS)
+        axes.set_ylim(0, 1.02)
+        axes.set_ylabel("share that agrees with the metric\n(lines: 95 % intervals)")
+        figure.legend(loc="outside upper left", ncols=3, fontsize=8, frameon=False)
         return figure
 
 
@@ -143,8 +126,7 @@ def agreement(
         inputs = [os.fspath(votes)]
         votes = read_votes(votes, root=root, attribute=attribute, template=template, skip_missing=skip_missing)
     files = list(dict.fromkeys(votes.frame[list(_SIDES)].to_numpy().ravel()))
-    names = ("agreement.csv", "agreement.png", "summary.json")
-    scores = score_files(metric, files, votes.columns, names, options, inputs)
+    scores = score_files(metric, files, votes.columns, ["agreement.csv", "agreement.png"], options, inputs)
     frame = votes.frame[~votes.frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)
     if frame.empty:
         raise ImageError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))

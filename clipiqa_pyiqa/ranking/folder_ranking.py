@@ -79,7 +79,7 @@ def rank(
     """
     files = find_images(paths, options.get("out"))
     columns = parse_columns(prompts, template)
-    scores = score_files(metric, files, columns, ["ranking.csv", "summary.json", *_sheets(columns).values()], options)
+    scores = score_files(metric, files, columns, ["ranking.csv", *_sheets(columns).values()], options)
     return saved(Ranking(**vars(scores), count=count), options)
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, counted
 from .folders import images_in
+
+if TYPE_CHECKING:
+    import pandas
 
 _SHOWN = 5  # the most names in a message
 
@@ -47,6 +51,40 @@ def named_images(place: str) -> dict[str, str]:
             raise PairingError(f"{names[name]!r} and {path!r} have the same name, {name!r}: leave one of them out.")
         names[name] = path
     return names
+
+
+def in_all_folders(
+    named: Mapping[str, Mapping[str, str]], skip_missing: bool = False
+) -> tuple[pandas.DataFrame, dict[str, list[str]]]:
+    """Return the images that all folders have, and those that a folder lacks.
+
+    Args:
+        named: Folder -> the result of :func:`named_images`.
+        skip_missing: Leave out images that a folder lacks; otherwise raise.
+
+    Returns:
+        A frame with a row per image and a column per folder; and folder -> images that it lacks.
+
+    Raises:
+        PairingError: No image is in all folders, or a folder lacks an image.
+    """
+    import pandas
+
+    names = list(dict.fromkeys(name for each in named.values() for name in each))
+    files = pandas.DataFrame(
+        {who: pandas.Series(list(map(each.get, names)), dtype=object) for who, each in named.items()}
+    )
+    files.index = pandas.Index(names, dtype=object)  # pandas' own text type refuses names that are not UTF-8
+    whole = files.dropna()
+    lacking = {who: list(files.index[paths.isna()]) for who, paths in files.items() if paths.hasnans}
+    if whole.empty or (lacking and not skip_missing):
+        raise PairingError(
+            f"{len(files) - len(whole)} of {counted(len(files), 'image')} are not in all folders "
+            f"({'; '.join(f'{who} lacks {few(each)}' for who, each in lacking.items())}): complete the folders, leave "
+            "these images out (skip_missing), or give patterns such as 'out/*_ours.png', which pair images by the text "
+            "that * matches."
+        )
+    return whole, lacking
 
 
 def _wildcards(pattern: re.Pattern[str], path: str) -> str:

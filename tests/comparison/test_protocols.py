@@ -5,21 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas
 import pyiqa
 import pytest
 import torch
 from at_hand import SHARED_FOLDER
 from PIL import Image, ImageFilter
 from torch import Tensor
-from torchvision.transforms.functional import resize
+from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.comparison.table.preprocessing import fit_sizes
 from clipiqa_pyiqa.comparison.table.protocols import evaluate, read_protocol
 from clipiqa_pyiqa.comparison.table.results import MethodTable
 from clipiqa_pyiqa.comparison.table.run import table
@@ -34,24 +36,23 @@ OSEDIFF, NIQE = SHARED / "osediff", SHARED / "weights/niqe_modelparameters.mat"
 CREATE = pyiqa.create_metric
 
 
-class StandIn:
+def stand_in(name: str, options: dict[str, Any]) -> Callable[..., Tensor]:
     """A metric in place of one whose weights are not here: another number for other pixels, names or options."""
+    seed = zlib.crc32(json.dumps([name, options], sort_keys=True).encode())
+    weights = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
 
-    def __init__(self, name: str, options: dict[str, Any]) -> None:
-        seed = zlib.crc32(json.dumps([name, options], sort_keys=True).encode())
-        self.weights = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+    def score(x: Tensor, reference: Tensor | None = None) -> Tensor:
+        seen = torch.nn.functional.conv2d(x, weights, stride=3).mean().view(1, 1) / 100
+        return seen if reference is None else seen - torch.tanh(score(reference))
 
-    def __call__(self, x: Any, reference: Any = None, **verbose: bool) -> Any:
-        if isinstance(x, str):  # folders, as FID has them
-            pairs = zip(sorted(Path(x).iterdir()), sorted(Path(reference).iterdir()), strict=True)
-            return sum(float(self(tensor(ours), tensor(theirs))) for ours, theirs in pairs)
-        seen = torch.nn.functional.conv2d(x, self.weights, stride=3).mean()
-        return (seen if reference is None else seen - 0.7 * torch.tanh(self(reference))).view(1, 1) / 100
+    return score
 
 
 def create(name: str, device: Any = None, **options: Any) -> Callable[..., Any]:
+    if name == "fid":
+        raise OSError("no weights")
     real = name.startswith(("psnr", "ssim")) or options.get("backbone") == "mini"
-    return CREATE(name, device=device, **options) if real else StandIn(name, options)
+    return CREATE(name, device=device, **options) if real else stand_in(name, options)
 
 
 @pytest.fixture
@@ -59,12 +60,14 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyiqa, "create_metric", create)
 
 
-def make_pictures(root: Path, width: int, height: int, start: int = 0) -> Path:
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six pictures in two folders, as ``ours`` made them and as they are; ``set`` has them in one folder."""
+    root = tmp_path_factory.mktemp("small")
     photo = Image.open(PHOTO).convert("RGB").resize((900, 600))
     for number in range(6):
-        left, top = start + 50 * number, start + 60 * number
-        crop = photo.crop((left, top, left + width, top + height))
+        left, top = 180 + 50 * number, 180 + 60 * number
+        crop = photo.crop((left, top, left + 232, top + 112))
         for method, radius in {"gt": 0.0, "ours": 1.0}.items():
             for folder in (f"{method}/{'CelebA' if number < 4 else 'CelebChild'}", f"set/{method}"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
@@ -72,20 +75,14 @@ def make_pictures(root: Path, width: int, height: int, start: int = 0) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("small"), 232, 112, 180)
-
-
 def compare(pictures: Path, metrics: Any = None, **options: Any) -> MethodTable:
     given = {"reference": pictures / "gt", "by_folder": False, "device": "cpu", "workers": 1, **options}
     return table({"ours": pictures / "ours"}, metrics, **given)
 
 
-def tensor(path: Path, side: int = 0) -> Tensor:
-    image = Image.open(path).convert("RGB")
-    image = image.resize((side, side)) if side else image
-    return torch.from_numpy(np.asarray(image).transpose(2, 0, 1)[None].astype(np.float32) / 255)
+def save_resized(source: Path, path: Path) -> None:
+    path.parent.mkdir()
+    Image.open(source).resize((240, 108)).save(path)
 
 
 @pytest.mark.parametrize("name", sorted(shipped(protocols=True)))
@@ -123,7 +120,6 @@ def test_a_final_score_is_computed_as_the_source_does(name: str, scores: dict[st
     assert read_protocol(name).combine(scores, {}) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize(
     ("name", "label", "seen"),
     [
@@ -134,57 +130,50 @@ def test_a_final_score_is_computed_as_the_source_does(name: str, scores: dict[st
     ],
 )
 def test_a_metric_sees_the_part_of_an_image_that_the_protocol_says(
-    name: str, label: str, seen: Callable[[Tensor], Tensor], small: Path, tmp_path: Path
+    name: str, label: str, seen: Callable[[Tensor], Tensor]
 ) -> None:
-    pictures = make_pictures(tmp_path, 576, 112) if name == "vbench" else small  # vbench shrinks those above 512 px
-    found = compare(pictures, protocol=name)
-    spec = next(each.spec for each in parse_table_metrics(None, read_protocol(name))[0] if each.spec.label == label)
-    metric, row = create(spec.name, **spec.options), found.scores.iloc[0]
-    there = pictures / "gt" / Path(row.path).relative_to(pictures / "ours")
-    images = [seen(tensor(path)) for path in (Path(row.path), there)]
-    assert row[label] == pytest.approx(float(metric(*images[: 1 + (spec.mode == "FR")])), abs=1e-6)
+    x = torch.rand(1, 3, 112, 576)
+    torch.testing.assert_close(read_protocol(name).preprocess_of(label)(x), seen(x))
 
 
 @pytest.mark.usefixtures("stand_ins")
-def test_means_are_weighted_as_the_protocol_says(small: Path) -> None:
-    for name, share in (
-        ("ntire-faces", 100 / 150),
-        ("stablevsr", 1 / 2),
-    ):  # of the first folder, 4 of 6 images
-        found = compare(small, protocol=name)
-        scores = found.scores["musiq"]
-        expected = share * scores[:4].mean() + (1 - share) * scores[4:].mean()
-        assert found.mean("", "musiq", "ours") == pytest.approx(expected, abs=1e-9)
+@pytest.mark.parametrize(("name", "share"), [("ntire-faces", 100 / 150), ("stablevsr", 1 / 2)])
+def test_means_are_weighted_as_the_protocol_says(name: str, share: float, small: Path) -> None:
+    """``share`` is the weight of the first folder, which has 4 of the 6 images."""
+    found = compare(small, protocol=name)
+    scores = found.scores["musiq"]
+    expected = share * scores[:4].mean() + (1 - share) * scores[4:].mean()
+    assert found.mean("", "musiq", "ours") == pytest.approx(expected, abs=1e-9)
+    for label, why in found.protocol.not_computed.items():
+        assert f"{label}: not computed here: {why}" in found.table()
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_score_with_a_missing_part_is_missing_and_half_precision_is_named(small: Path) -> None:
+    assert math.isnan(compare(small, protocol="ntire-faces").mean("", "faces score", "ours"))  # fid is not computed
     assert "fp32 (in the source fp16, by autocast on CUDA)" in compare(small, protocol="sinsr").table()
-    faces = compare(small, protocol="ntire-faces")  # its FID is not computed here
-    assert math.isnan(faces.mean("", "faces score", "ours"))
-    assert all(
-        f"{label}: not computed here: {why}" in faces.table() for label, why in faces.protocol.not_computed.items()
-    )
 
 
-@pytest.mark.usefixtures("stand_ins")
-@pytest.mark.parametrize("name", ["ntire", "invsr", "raim-hdr", "osediff"])
+@pytest.mark.parametrize(
+    ("name", "fitted"),
+    [
+        ("ntire", lambda x, gt: (resize(x / 255, [108, 232]), resize(gt / 255, [108, 232]))),
+        ("invsr", lambda x, gt: (x[..., :232], gt[:, :108])),
+        ("raim-hdr", lambda x, gt: (pil_to_tensor(to_pil_image(x).resize((232, 112), Image.Resampling.BILINEAR)), gt)),
+    ],
+)
 def test_pictures_of_unequal_sizes_are_treated_as_the_source_treats_them(
-    name: str, small: Path, tmp_path: Path
+    name: str, fitted: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 ) -> None:
-    (tmp_path / "ours").mkdir()
-    picture = Image.open(small / "set/ours/0.png").resize((240, 108))
-    picture.save(tmp_path / "ours/0.png")
-    x, gt = tensor(tmp_path / "ours/0.png"), tensor(small / "set/gt/0.png")
-    if name == "ntire":
-        x, gt = resize(x, [108, 232]), resize(gt, [108, 232])
-    elif name == "invsr":
-        x, gt = x[..., :232], gt[..., :108, :]
-    else:
-        scaled = picture.resize((232, 112), Image.Resampling.BILINEAR)
-        x = torch.from_numpy(np.asarray(scaled).transpose(2, 0, 1)[None] / np.float32(255))
-    found = compare(tmp_path, protocol=name, reference=small / "set/gt", skip_missing=True)
-    value = found.mean("", "lpips", "ours")
-    if name == "osediff":  # its script does not say
-        assert math.isnan(value) and "it is 240×108 px, but its reference is 232×112 px" in found.table()
-    else:
-        assert value == pytest.approx(float(create("lpips")(x, gt)), abs=1e-6)
+    x, gt = (torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in ((108, 240), (112, 232)))
+    for ours, theirs in zip(fit_sizes(x, gt, read_protocol(name).unequal), fitted(x, gt), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_pictures_of_unequal_sizes_have_no_score_if_the_source_does_not_say_more(small: Path, tmp_path: Path) -> None:
+    save_resized(small / "set/ours/0.png", tmp_path / "ours/0.png")
+    found = compare(tmp_path, "psnr", reference=small / "set/gt", skip_missing=True)
+    assert "it is 240×108 px, but its reference is 232×112 px" in found.columns["psnr"].error
 
 
 @pytest.mark.skipif(not OSEDIFF.is_dir(), reason="needs OSEDiff's twelve results beside this repository")
@@ -319,8 +308,7 @@ class TestExpect:
             return create(name, **options)
 
         monkeypatch.setattr(pyiqa, "create_metric", make)
-        (tmp_path / "ours").mkdir()
-        Image.open(small / "set/ours/0.png").resize((240, 108)).save(tmp_path / "ours/0.png")
+        save_resized(small / "set/ours/0.png", tmp_path / "ours/0.png")
         given = {"protocol": tmp_path / "own.yml", "reference": small / "set/gt", "skip_missing": True, "strict": True}
         text = GOOD.replace("m: psnr", "m: niqe, p: psnr") + "unequal: cut\n"
         given["protocol"].write_text(text + "view: {crop: 4}\n")
@@ -336,28 +324,22 @@ class TestExpect:
             picture.putalpha(Image.linear_gradient("L").resize((232, 112)))
             picture.save(tmp_path / "ours" / path.name)
         opaque = compare(small / "set", "psnr").mean("", "psnr", "ours")
-        expect = f"ours: psnr={opaque:.5f}"
-        assert fits(compare(tmp_path, "psnr", reference=small / "set/gt", expect=expect, explain=True)) == [
-            "alpha dropped"
-        ]
+        found = compare(tmp_path, "psnr", reference=small / "set/gt", expect=f"ours: psnr={opaque:.5f}", explain=True)
+        assert fits(found) == ["alpha dropped"]
 
     def test_exit_codes_files_and_page(self, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         command = ["table", "--methods", f"ours={small}/ours", "--reference", f"{small}/gt", "-m", "psnr", "ssim"]
-        command += ["--one-set", "--device", "cpu", "-q", "--out", str(tmp_path / "out")]
+        command += ["--one-set", "--device", "cpu", "-q", "--out", str(tmp_path / "out"), "--resume", "--expect"]
         found = compare(small, ["psnr", "ssim"])
         psnr, ssim = (found.mean("", label, "ours") for label in ("psnr", "ssim"))
         (tmp_path / "paper.csv").write_text(f"Method,PSNR,ssim,other\nOurs,{psnr:.2f},{ssim:.3f},1\nTheirs,1,-,\n")
-        assert main([*command, "--expect", str(tmp_path / "paper.csv")]) == 0
+        assert main([*command, str(tmp_path / "paper.csv")]) == 0
         said = capsys.readouterr().out
-        assert "2 of 2 published numbers agree" in said and f"{psnr:.2f}" in said
-        assert "Published, but not in this table: method 'Theirs', metric 'other'" in said
-        (tmp_path / "names.csv").write_text("method\nours\n")
-        assert main([*command, "--resume", "--expect", str(tmp_path / "names.csv")]) == 2
-        assert "no published number matches the table" in capsys.readouterr().err
-        assert main([*command, "--resume", "--expect", f"ours: psnr={psnr:.2f} ssim={ssim + 1:.3f}", "--explain"]) == 1
-        rows = list(csv.DictReader((tmp_path / "out/expect.csv").open()))
-        assert [row["agrees"] for row in rows] == ["True", "False"] and abs(float(rows[1]["units"]) + 1000) < 1
-        assert {row["metric"] for row in csv.DictReader((tmp_path / "out/explain.csv").open())} == {"ssim"}
+        assert "2 of 2 published numbers agree" in said and "method 'Theirs', metric 'other'" in said
+        assert main([*command, f"ours: psnr={psnr:.2f} ssim={ssim + 1:.3f}", "--explain"]) == 1
+        expected, explained = (pandas.read_csv(tmp_path / "out" / name) for name in ("expect.csv", "explain.csv"))
+        assert expected["agrees"].tolist() == [True, False] and abs(expected["units"][1] + 1000) < 1
+        assert set(explained["metric"]) == {"ssim"}
         page = (tmp_path / "out/report.html").read_text()
         assert "Beside published numbers" in page and "tried, none explains it" in page
 
@@ -379,42 +361,53 @@ class TestExpect:
             assert mark in compare(small, "niqe", expect=f"ours: niqe={niqe + gap:.4f}").table().splitlines()[-1]
 
 
+@pytest.fixture(scope="module")
+def locked(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pictures of each method, and the lock of their table."""
+    folder = tmp_path_factory.mktemp("locked") / "table"
+    shutil.copytree(small / "set", folder, ignore=shutil.ignore_patterns("[3-5].png"))
+    compare(folder, "clipiqa=clipiqa:backbone=mini", protocol="basicsr", lock=folder / "table.lock.json")
+    return folder
+
+
 class TestLock:
-    def test_round_trip_and_what_changed(self, small: Path, tmp_path: Path) -> None:
-        for path in small.glob("set/*/*.png"):
-            (tmp_path / path.parent.name).mkdir(exist_ok=True)
-            Image.open(path).crop((0, 0, 64, 64)).save(tmp_path / path.parent.name / path.name)
-        lock = tmp_path / "table.lock.json"
-        compare(tmp_path, "clipiqa=clipiqa:backbone=mini", protocol="basicsr", lock=lock)
-        again = compare(tmp_path, locked=lock)
+    @pytest.fixture
+    def lock(self, locked: Path, tmp_path: Path) -> Path:
+        return shutil.copytree(locked, tmp_path / "table") / "table.lock.json"
+
+    def test_the_same_images_on_another_machine_agree(self, lock: Path) -> None:
+        again = compare(lock.parent, locked=lock)
         assert again.changed is not None and again.changed.empty and again.agrees
         assert again.labels == ["psnr", "clipiqa"]
         kept = json.loads(lock.read_text())
-        cpu, kept["versions"]["cpu"] = kept["versions"]["cpu"], "another"
+        kept["versions"]["cpu"] = "another"
         kept["scores"]["clipiqa"]["ours"]["2"] += 1e-7
         kept["means"]["psnr ours"] *= 1 + 9e-6
         lock.write_text(json.dumps(kept))
-        elsewhere = compare(tmp_path, locked=lock)
+        elsewhere = compare(lock.parent, locked=lock)
         assert elsewhere.agrees and elsewhere.changed is not None and [*elsewhere.changed["what"]] == ["versions cpu"]
-        Image.new("RGB", (64, 64), "gray").save(tmp_path / "ours/1.png")
-        kept["versions"] |= {"torch": "1.0", "cpu": cpu}
+
+    def test_what_changed_and_why_is_named(self, lock: Path) -> None:
+        kept = json.loads(lock.read_text())
+        Image.new("RGB", (232, 112), "gray").save(lock.parent / "ours/1.png")
+        kept["versions"]["torch"] = "1.0"
         kept["scores"]["clipiqa"]["ours"]["2"] = 0.25
         lock.write_text(json.dumps(kept))
-        later = compare(tmp_path, locked=lock)
+        later = compare(lock.parent, locked=lock)
         assert later.changed is not None and not later.agrees
         changed = later.changed.set_index("what")
         assert changed.at["versions torch", "was"] == "1.0"
         assert {"pictures ours 1", "means psnr ours"} <= {*changed.index} and "scores psnr ours 2" not in changed.index
         assert changed.at["scores psnr ours 1", "why"] == "pictures ours 1 changed"
         assert changed.at["scores clipiqa ours 2", "why"] == "versions torch changed"
-        for change, message in (
-            ({"schema": 2}, "schema 2; this version reads schema 1"),
-            ({"asked": {}}, "is damaged"),
-            ({"scores": None}, "is damaged"),
-        ):
-            lock.write_text(json.dumps(kept | change))
-            with pytest.raises(CLIPIQAError, match=message):
-                compare(tmp_path, locked=lock)
+
+    @pytest.mark.parametrize(
+        ("change", "message"), [({"schema": 2}, "schema"), ({"asked": {}}, "damaged"), ({"scores": None}, "damaged")]
+    )
+    def test_a_damaged_lock_is_refused(self, change: dict[str, Any], message: str, lock: Path) -> None:
+        lock.write_text(json.dumps(json.loads(lock.read_text()) | change))
+        with pytest.raises(CLIPIQAError, match=message):
+            compare(lock.parent, locked=lock)
 
 
 @pytest.mark.parametrize(

@@ -84,46 +84,41 @@ class TestSweep:
         corrupt = save_corrupt(tmp_path / "half.png")
         found = sweep(Brightness(), [corrupt, *grey_steps], scales=(1,), steps=3)
         assert list(found.failed) == [str(corrupt)] and found.frame["path"].nunique() == 2
-        with pytest.raises(ImageError, match="none of 1 image could be scored"):
+        with pytest.raises(ImageError, match="none of the images could be scored"):
             sweep(Brightness(), [corrupt], steps=3)
 
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"changes": ["brightnes"]}, "unknown change 'brightnes': did you mean 'brightness'"),
-            ({"changes": []}, "changes must name at least one of"),
-            ({"steps": 2}, "steps must be at least 3; got 2"),
-            ({"scales": (1, 0)}, r"scales must be positive factors"),
+            ({"changes": ["brightnes"]}, "'brightness'"),
+            ({"changes": []}, "changes"),
+            ({"steps": 2}, "steps"),
+            ({"scales": (1, 0)}, "scales"),
+            ({"sample": 3}, "sample"),
         ],
     )
     def test_bad_options(self, options: dict, message: str, grey_steps: list[Path]) -> None:
         with pytest.raises(CLIPIQAError, match=message):
             sweep(Brightness(), grey_steps, **options)
 
-    def test_the_curves(self, grey_steps: list[Path]) -> None:
-        found = sweep(Brightness(), grey_steps, changes=["brightness", "contrast"], scales=(1, 0.9), steps=3)
-        brightness, _ = found.curves().axes
-        rows = found.frame[found.frame["change"] == "brightness"]
-        for line, scale in zip(brightness.lines, (1, 0.9), strict=True):
-            mean = rows[rows["scale"] == scale].groupby("step")["brightness"].mean()
-            np.testing.assert_allclose(line.get_ydata(), mean)
-
-
-class TestCommand:
-    def test_mini_follows_every_attribute(self, capsys: pytest.CaptureFixture[str]) -> None:
-        args = ["sweep", *map(str, PHOTOS), "--backbone", "mini", "--max-side", "128", "--scales", "1", "--steps", "4"]
-        assert main(args) == 0
-        table = capsys.readouterr().out.splitlines()
-        assert [line.split()[0] for line in table[1:]] == list(CHANGES)
-        assert all(float(line.split()[4]) >= 0.8 for line in table[1:])
-
-    def test_a_seeded_sample(self, tmp_path: Path) -> None:
+    def test_a_sample_is_drawn_by_its_seed(self, tmp_path: Path) -> None:
         for level in range(40, 50):
             save_grey(tmp_path / f"{level}.png", level)
-        options = {"changes": "brightness", "steps": 3, "scales": [1], "sample": 3}
         first, again, other = (
-            set(sweep(Brightness(), tmp_path, seed=seed, **options).frame["path"]) for seed in (0, 0, 1)
+            sweep(Brightness(), tmp_path, seed=seed, sample=3, changes="brightness", steps=3, scales=[1]).frame["path"]
+            for seed in (0, 0, 1)
         )
-        assert first == again != other and len(first) == 3
-        with pytest.raises(CLIPIQAError, match="sample must be at most the 10 images given; got 11"):
-            sweep(Brightness(), tmp_path, **{**options, "sample": 11})
+        assert first.nunique() == 3 and first.equals(again) and not first.equals(other)
+
+    def test_a_curve_is_the_mean_of_the_images(self, grey_steps: list[Path]) -> None:
+        found = sweep(Brightness(), grey_steps, changes="brightness", scales=(1,), steps=3)
+        (line,) = found.curves().axes[0].lines
+        np.testing.assert_allclose(line.get_ydata(), found.frame.groupby("step")["brightness"].mean())
+
+
+def test_mini_follows_every_attribute(capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["sweep", *map(str, PHOTOS), "--backbone", "mini", "--max-side", "128", "--scales", "1", "--steps", "4"]
+    assert main(args) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table[1:]] == list(CHANGES)
+    assert all(float(line.split()[4]) >= 0.8 for line in table[1:])

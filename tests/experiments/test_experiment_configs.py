@@ -43,10 +43,6 @@ def test_the_command_that_a_file_names_has_its_options(path: Path, told: Any) ->
         assert getattr(args, name) == (Path(value) if name == "out" else value)
 
 
-def test_there_are_configs() -> None:
-    assert {path.stem.partition("_")[0] for path in CONFIGS} == {f"fig{number}" for number in (1, 3, 4, 5, 6, 7, 8)}
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "options.yml"

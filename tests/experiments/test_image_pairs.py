@@ -12,16 +12,18 @@ from scipy import stats
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.experiments.image_pairs import PairingError, PairScores, match_pairs, pairs
+from clipiqa_pyiqa.experiments.image_pairs import PairScores, pairs
+from clipiqa_pyiqa.sources.naming import PairingError
 
 
 class TestMatching:
     def test_by_path_within_the_folder_without_suffix(self, tmp_path: Path) -> None:
         for name in ("low/1.png", "low/night/2.jpg", "high/1.jpg", "high/night/2.png"):
             save_grey(tmp_path / name, 9)
-        files = match_pairs(tmp_path / "low", tmp_path / "high")[0]
-        assert set(files) == {"1", "night/2"}
-        assert files["night/2"] == (str(tmp_path / "low/night/2.jpg"), str(tmp_path / "high/night/2.png"))
+        frame = pairs(Brightness(), tmp_path / "low", tmp_path / "high").frame
+        assert frame.loc["night/2", ["low", "high"]].tolist() == [
+            str(tmp_path / name) for name in ("low/night/2.jpg", "high/night/2.png")
+        ]
 
     @pytest.mark.parametrize(
         ("low", "high", "name"),
@@ -30,33 +32,25 @@ class TestMatching:
     def test_by_wildcards(self, tmp_path: Path, low: str, high: str, name: str) -> None:
         for path in ("Canon_1_real.JPG", "Canon_1_mean.JPG", "scene1/blur/blur_3.png", "scene1/gt/gt_3.png"):
             save_grey(tmp_path / path, 9)
-        files, _ = match_pairs(f"{tmp_path}/{low}", f"{tmp_path}/{high}")
-        assert list(files) == [name]
-
-    def test_images_without_a_partner_are_named_or_left_out(self, tmp_path: Path) -> None:
-        for name in ("low/1.png", "low/2.png", "high/1.png", "high/3.png"):
-            save_grey(tmp_path / name, 9)
-        with pytest.raises(PairingError, match=r"2 images without a partner \(only low has '2'; only high has '3'\)"):
-            match_pairs(tmp_path / "low", tmp_path / "high")
-        files, unpaired = match_pairs(tmp_path / "low", tmp_path / "high", skip_unpaired=True)
-        assert list(files) == ["1"] and unpaired == {"only_low": ["2"], "only_high": ["3"]}
+        assert list(pairs(Brightness(), f"{tmp_path}/{low}", f"{tmp_path}/{high}").frame.index) == [name]
 
     @pytest.mark.parametrize(
         ("low", "high", "message"),
         [
-            ("low", "gone", r"'gone' is no folder: name a folder, or a quoted pattern"),
-            ("low", "other", r"3 images without a partner \(only low has '1', '2'; only high has 'a'\)"),
+            ("low", "gone", "'gone' is no folder"),
+            ("low", "more", r"2 of 3 images are not in all folders \(low lacks '3'; high lacks '2'\)"),
+            ("low", "other", "3 of 3 images are not in all folders"),
             ("twins", "low", r"'twins/1.jpg' and 'twins/1.png' have the same name, '1'"),
         ],
     )
-    def test_what_does_not_pair_up(
+    def test_images_that_do_not_pair_up_are_named(
         self, low: str, high: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        for name in ("low/1.png", "low/2.png", "other/a.png", "twins/1.png", "twins/1.jpg"):
+        for name in ("low/1.png", "low/2.png", "more/1.png", "more/3.png", "other/a.png", "twins/1.png", "twins/1.jpg"):
             save_grey(tmp_path / name, 9)
         with pytest.raises(PairingError, match=message):
-            match_pairs(low, high)
+            pairs(Brightness(), low, high)
 
 
 def joined(low: np.ndarray, high: np.ndarray) -> PairScores:
@@ -64,30 +58,24 @@ def joined(low: np.ndarray, high: np.ndarray) -> PairScores:
     return PairScores(frame, ("quality",), {}, {}, {}, 100)
 
 
-class TestStatistics:
-    @pytest.fixture
-    def versions(self) -> tuple[np.ndarray, np.ndarray]:
-        generator = np.random.default_rng(1)
-        low, high = generator.random(30), generator.random(30) + 0.2
-        high[3] = low[3]
-        return low, high
+def test_statistics_equal_scipys() -> None:
+    low, high = np.random.default_rng(1).random((2, 30))
+    high += 0.2
+    high[3] = low[3]
+    found = joined(low, high)
+    row = found.summary().iloc[0]
+    assert row["right"] == np.count_nonzero(high > low) and row["equal"] == 1 and row["pairs"] == 30
+    assert row["mean difference"] == pytest.approx(high.mean() - low.mean())
+    interval = stats.ttest_rel(high, low).confidence_interval(0.95)
+    assert row[["mean difference low", "mean difference high"]].tolist() == pytest.approx([*interval])
+    assert row["p"] == pytest.approx(stats.wilcoxon(high, low).pvalue)
+    worst = found.failures("quality")["quality difference"]
+    assert worst.is_monotonic_increasing and (worst <= 0).all() and len(worst) == 30 - row["right"]
 
-    def test_equal_scipys(self, versions: tuple[np.ndarray, np.ndarray]) -> None:
-        low, high = versions
-        found = joined(low, high)
-        row = found.summary().iloc[0]
-        assert row["right"] == np.count_nonzero(high > low) and row["equal"] == 1 and row["pairs"] == 30
-        assert row["mean difference"] == pytest.approx(high.mean() - low.mean())
-        interval = stats.ttest_rel(high, low).confidence_interval(0.95)
-        assert (row["difference low"], row["difference high"]) == pytest.approx((interval.low, interval.high))
-        assert row["p"] == pytest.approx(stats.wilcoxon(high, low).pvalue)
-        worst = found.failures("quality")["quality difference"]
-        assert worst.is_monotonic_increasing and (worst <= 0).all() and len(worst) == 30 - row["right"]
 
-    def test_one_pair_and_equal_scores_have_no_test_and_no_interval(self) -> None:
-        found = joined(np.array([0.5]), np.array([0.5]))
-        row = found.summary().iloc[0]
-        assert (row["right"], row["equal"]) == (0, 1) and np.isnan(row["p"]) and np.isnan(row["difference low"])
+def test_one_pair_and_equal_scores_have_no_test_and_no_interval() -> None:
+    row = joined(np.array([0.5]), np.array([0.5])).summary().iloc[0]
+    assert (row["right"], row["equal"]) == (0, 1) and np.isnan(row["p"]) and np.isnan(row["mean difference low"])
 
 
 def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_path: Path) -> None:
@@ -117,11 +105,8 @@ def test_a_blurred_folder_loses(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (out / "pairs.png").exists() and not list(out.glob("failures*"))  # none left of the earlier run
 
 
-def test_unpaired_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, level in (("low/1.png", 9), ("high/1.png", 99), ("high/2.png", 99)):
-        save_grey(tmp_path / name, level)
-    args = ["pairs", str(tmp_path / "low"), str(tmp_path / "high"), "--backbone", "mini", "-p", "brightness"]
-    assert main(args) == 2
-    assert "1 image without a partner (only high has '2')" in capsys.readouterr().err
-    assert main([*args, "--skip-unpaired"]) == 0
-    assert "1 image left out, without a partner" in capsys.readouterr().err
+def test_images_without_a_partner_are_left_out_when_asked(tmp_path: Path) -> None:
+    for name in ("low/1.png", "high/1.png", "high/2.png"):
+        save_grey(tmp_path / name, 9)
+    found = pairs(Brightness(), tmp_path / "low", tmp_path / "high", skip_missing=True)
+    assert found.missing == {"low": ["2"]} and found.notes() == ["1 image left out, without a partner"]

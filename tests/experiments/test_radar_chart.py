@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 from photos import PHOTOS, save_corrupt, save_grey
 from PIL import Image
+from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.experiments.radar_chart import radar
 from clipiqa_pyiqa.experiments.radar_drawing import FEEL, LOOK, charts_of, radar_figure
 from clipiqa_pyiqa.experiments.scores import ImageScores
 
@@ -39,6 +41,12 @@ class TestCharts:
                 assert values[-1] == values[0] and math.isclose(angles[1], 2 * math.pi / 6)
 
 
+def test_images_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    paths = [save_grey(tmp_path / folder / "a.png", 20) for folder in ("x", "y")]
+    found = radar(Brightness(), paths, ["happy", "new", "scary"])
+    assert list(found.summary()) == ["question", "x/a.png", "y/a.png"]
+
+
 class TestCommand:
     def test_a_folder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         out, corrupt = tmp_path / "out", save_corrupt(tmp_path / "half.png")
@@ -49,11 +57,6 @@ class TestCommand:
         assert "left out" in printed.err and "half.png" in printed.err
         with Image.open(out / "radar.png") as picture:
             assert picture.width > 800
-
-    def test_images_of_one_name_are_told_apart(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        paths = [str(save_grey(tmp_path / folder / "a.png", level)) for folder, level in (("x", 20), ("y", 220))]
-        assert main(["radar", *paths, "--backbone", "mini"]) == 0
-        assert capsys.readouterr().out.splitlines()[0].split() == ["question", "x/a.png", "y/a.png"]
 
     @pytest.mark.parametrize(
         ("more", "message"),

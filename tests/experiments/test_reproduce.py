@@ -1,4 +1,4 @@
-"""docs/reproduce.md: its commands can be parsed, its Python runs, and every experiment of the paper is in its table."""
+"""docs/reproduce.md: its commands can be parsed, and every experiment of the paper is in its table."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 
-from clipiqa_pyiqa.cli import COMMANDS, function_of
+from clipiqa_pyiqa.cli import function_of
 from clipiqa_pyiqa.cli.options.parser import Parser
 from clipiqa_pyiqa.files.yaml import shipped
-from clipiqa_pyiqa.prompts.pairs import parse_columns
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reproduce.md").read_text(encoding="utf-8")
@@ -27,34 +25,10 @@ def test_every_experiment_is_there() -> None:
 
 
 @pytest.mark.parametrize("line", COMMAND_LINES)
-def test_its_commands_are_understood(line: str) -> None:
+def test_its_commands_are_understood_and_their_files_exist(line: str) -> None:
     _, name, *words = shlex.split(line)
-    assert name in COMMANDS
     parser = Parser()
     parser.declare(function_of(name))
     args = parser.parse_args(words)
-    if config := getattr(args, "config", None):
-        assert config in shipped()
-    for config in getattr(args, "config_file", None) or ():
-        text = shipped()[config].read_text(encoding="utf-8")
-        options = yaml.safe_load(text)
-        assert f"clipiqa {name} -c {config}" in text and "out" in options
-        parse_columns(options.get("prompts", ["quality"]))
-    parse_columns(list(getattr(args, "prompts", None) or ["quality"]))
-
-
-def test_there_are_commands() -> None:
-    assert len(COMMAND_LINES) >= 13
-
-
-def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests/data").symlink_to(ROOT / "tests/data")
-    monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
-    exec(compile(code, "docs/reproduce.md", "exec"), {})
-    printed = capsys.readouterr().out
-    assert re.search(r"^change +contrast$", printed, re.M)
-    assert all(
-        (tmp_path / name).stat().st_size for name in ("rank/rank-contrast.png", "radar/radar.svg", "sweep/sweep.png")
-    )
+    configs = [args.config] if name == "compare" else args.config_file
+    assert configs and shipped().keys() >= {*configs}

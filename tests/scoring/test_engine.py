@@ -240,13 +240,19 @@ def test_a_full_disk_while_rows_are_copied_ends_the_command_and_is_no_damage(tmp
         ["compare", "-m", MINI, "-d", "."],
         ["table", "--methods", "a=.", "b=.", "-m", "entropy"],
         ["demo"],
+        ["sweep", "a.png", "-b", "mini", "--changes", "contrast", "--steps", "3", "--scales", "1"],
+        ["pairs", ".", ".", "-b", "mini"],
+        ["radar", "a.png", "-b", "mini"],
+        ["agreement", "votes.csv", "-b", "mini"],
     ],
     ids=lambda command: command[0],
 )
 def test_threads_of_every_command_that_scores_sleep_while_they_wait(command: list[str], tmp_path: Path) -> None:
     import os
 
-    Image.effect_noise((64, 64), 50).convert("RGB").save(tmp_path / "a.png")
+    for name in ("a.png", "b.png"):
+        Image.effect_noise((64, 64), 50).convert("RGB").save(tmp_path / name)
+    (tmp_path / "votes.csv").write_text("attribute,first,second,choice\nquality,a.png,b.png,first\n")
     variables: dict[str, Any] = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
     code = "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"
     ran = subprocess.run(

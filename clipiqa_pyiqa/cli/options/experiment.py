@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,13 +62,13 @@ class AskingRun(Run, Questions):
     """Options of the experiments that ask questions."""
 
 
-def frame_as_text(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
+def frame_as_text(frame: pandas.DataFrame, intervals: Iterable[str] = ()) -> str:
     def text(value: Any) -> str:
         if not isinstance(value, float):
             return str(value)
         return "–" if value != value else f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
 
     frame = frame.map(text)
-    for name, (low, high) in intervals.items():
-        frame[name] += " [" + frame.pop(low) + ", " + frame.pop(high) + "]"
+    for name in intervals:
+        frame[name] += " [" + frame.pop(f"{name} low") + ", " + frame.pop(f"{name} high") + "]"
     return "\n".join(aligned([list(frame), *frame.to_numpy().tolist()]))

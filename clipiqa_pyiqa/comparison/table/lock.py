@@ -19,18 +19,20 @@ from ...datasets.specification import CompareError
 from ...files.hashes import hash_file
 from ...scoring.metrics import BuiltMetric
 from ..compare import versions
+from .matching import REFERENCE
 from .values import MethodScores
 
 SCHEMA = 1
 _COMPARED = ("versions", "metrics", "weights", "pictures", "scores", "means")
 _MACHINE = {("versions", name) for name in ("platform", "cpu", "cuda")}
-_REFERENCE = "the reference"
 _ROUNDING = 1e-5
 """Largest difference of numbers that agree: relative above 1, absolute below. Threads and processors cause less."""
 
 
 def make_lock(found: MethodScores, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    files = {**({_REFERENCE: found.pictures.references} if found.pictures.references else {}), **found.pictures.files}
+    files: dict[Any, Any] = dict(found.images.files)
+    if found.images.references:
+        files[REFERENCE] = found.images.references
     methods = found.scores.set_index("image").groupby("method", sort=False)
     means = {" ".join(filter(None, key)): mean for key, mean in found.cells["mean"].items()}
     return {
@@ -66,21 +68,24 @@ def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas
     Differences of the machine are not judged.
     """
     was, now = (dict(_entries({part: lock.get(part) for part in _COMPARED})) for lock in (before, after))
-    changed = {key: "" for key in {**was, **now} if not _agree(key[0], was.get(key), now.get(key))}
-    software: list[tuple[str, ...]] = [key for key in changed if key[0] in ("versions", "metrics", "weights")]
-    for kind, label, *cell in changed:
-        if kind == "scores":
-            method, picture = cell
-            causes: list[tuple[str, ...]] = [
-                key for who in (method, _REFERENCE) if (key := ("pictures", who, picture)) in changed
-            ]
-            causes = causes or [key for key in software if key[0] != "versions" and key[1] == label]
-            causes = causes or [key for key in software if key[0] == "versions"]
-            why = ", ".join(f"{' '.join(key)} changed" for key in causes)
-            changed[kind, label, method, picture] = why or "another machine, device or number of threads"
+    changed = dict.fromkeys(key for key in {**was, **now} if not _agree(key[0], was.get(key), now.get(key)))
+    software = [key for key in changed if key[0] in ("versions", "metrics", "weights")]
+
+    def reason(kind: str, label: str, *cell: str) -> str:
+        if kind != "scores":
+            return ""
+        method, image = cell
+        causes: tuple[list[tuple[str, ...]], ...] = (
+            [key for who in (method, REFERENCE) if (key := ("pictures", who, image)) in changed],
+            [key for key in software if key[0] != "versions" and key[1] == label],
+            [key for key in software if key[0] == "versions"],
+        )
+        found = [f"{' '.join(key)} changed" for key in next(filter(None, causes), [])]
+        return ", ".join(found) or "another machine, device or number of threads"
+
     rows = [
-        (" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), why, key not in _MACHINE)
-        for key, why in changed.items()
+        (" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), reason(*key), key not in _MACHINE)
+        for key in changed
     ]
     return pandas.DataFrame(rows, columns=["what", "was", "now", "why", "judged"])
 

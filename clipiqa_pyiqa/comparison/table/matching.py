@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pandas
 
 from ...datasets.specification import CompareError
-from ...errors import counted
-from ...sources.naming import few, named_images
+from ...sources.naming import few, in_all_folders, named_images
+from .protocols import NO_PROTOCOL, Protocol
 
 Place = str | os.PathLike[str]
+REFERENCE = "the reference"
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,17 @@ class MethodImages:
 
     Attributes:
         files: A row per image, a column per method.
+        test_sets: Image -> test set; a single test set is called ``''``.
         references: Image -> reference.
-        test_sets: Test set -> images; a single test set is called ``''``.
         left_out: Sentences on images that are left out.
-        weights: Image -> weight in means; empty if equal.
+        weights: Image -> weight in means; None if equal.
     """
 
     files: pandas.DataFrame
+    test_sets: pandas.Series
     references: Mapping[str, str]
-    test_sets: Mapping[str, tuple[str, ...]]
     left_out: tuple[str, ...] = ()
-    weights: Mapping[str, float] = field(default_factory=dict)
+    weights: pandas.Series | None = None
 
     @property
     def inputs(self) -> list[str]:
@@ -53,43 +53,33 @@ def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
     return methods
 
 
-def match_pictures(
+def match_images(
     methods: Mapping[str, str],
     reference: Place | None = None,
+    protocol: Protocol = NO_PROTOCOL,
     *,
     skip_missing: bool = False,
     by_folder: bool = True,
-    removed: str = "",
-    average: str | Mapping[str, float] = "images",
 ) -> MethodImages:
     """Return the images of several methods, matched by name; options as in ``table`` and ``Protocol``."""
-    named = {method: pandas.Series(_without(removed, named_images(place))) for method, place in methods.items()}
-    files = pandas.concat(named, axis=1, sort=False)  # a row per image that any method has
-    references = {} if reference is None else named_images(os.path.expanduser(os.fspath(reference)))
-    everywhere = files.assign(**{"the reference": pandas.Series(references)}) if reference is not None else files
-    shared = everywhere.dropna()
-    if shared.empty:
-        examples = "; ".join(f"{who} has {few(paths.dropna().index[:3])}" for who, paths in everywhere.items())
-        raise CompareError(
-            f"no image is in all folders ({examples}): give folders whose files have the same names, or patterns "
-            "such as 'out/*_ours.png', which pair images by the text that * matches."
-        )
-    lines = [f"{who} lacks {few(files.index[paths.isna()])}" for who, paths in everywhere.items() if paths.hasnans]
-    if lines and not skip_missing:
-        raise CompareError(
-            f"{len(files) - len(shared)} of {counted(len(files), 'image')} are not in all folders ({'; '.join(lines)}"
-            "): complete the folders, or leave these images out (skip_missing)."
-        )
-    left_out = [f"{line}: left out of all methods" for line in lines]
-    if extra := [name for name in references if name not in files.index]:
-        left_out.append(f"no method has {few(extra)}, which the reference has")
-    folders = {name: name.partition("/")[0] if "/" in name else "" for name in shared.index}
+    named = {method: _without(protocol.removed, named_images(place)) for method, place in methods.items()}
+    left_out, references = [], {}
+    if reference is not None:
+        names = {name for each in named.values() for name in each}
+        references = named_images(os.path.expanduser(os.fspath(reference)))
+        if extra := [name for name in references if name not in names]:
+            left_out = [f"no method has {few(extra)}, which the reference has"]
+        named[REFERENCE] = {name: path for name, path in references.items() if name in names}
+    shared, lacking = in_all_folders(named, skip_missing)
+    folders = pandas.Series([name.partition("/")[0] if "/" in name else "" for name in shared.index], shared.index)
+    is_equal = protocol.average == "images"
+    is_split = by_folder and is_equal and all(folders)
     return MethodImages(
         shared[list(methods)],
-        {name: references[name] for name in shared.index} if references else {},
-        _test_sets(folders, by_folder and average == "images"),
-        tuple(left_out),
-        {} if average == "images" else _weights(folders, average),
+        folders if is_split else pandas.Series("", shared.index),
+        dict(shared[REFERENCE]) if REFERENCE in shared else {},
+        (*(f"{who} lacks {few(names)}: left out of all methods" for who, names in lacking.items()), *left_out),
+        None if is_equal else _weights(folders, protocol.average),
     )
 
 
@@ -100,15 +90,9 @@ def _without(removed: str, found: Mapping[str, str]) -> dict[str, str]:
     return names
 
 
-def _test_sets(folders: Mapping[str, str], by_folder: bool) -> dict[str, tuple[str, ...]]:
-    if not by_folder or "" in folders.values():
-        return {"": tuple(folders)}
-    return {each: tuple(name for name in folders if folders[name] == each) for each in dict.fromkeys(folders.values())}
-
-
-def _weights(folders: Mapping[str, str], average: str | Mapping[str, float]) -> dict[str, float]:
-    counts = Counter(folders.values())
-    weights = dict.fromkeys(counts, 1.0) if isinstance(average, str) else average
-    if unknown := [folder for folder in counts if folder not in weights]:
+def _weights(folders: pandas.Series, average: str | Mapping[str, float]) -> pandas.Series:
+    """Return image -> weight; the images of a folder share its weight."""
+    weights = dict.fromkeys(folders, 1.0) if isinstance(average, str) else average
+    if unknown := [folder for folder in folders if folder not in weights]:
         raise CompareError(f"the sub-folder {unknown[0]!r} has no weight: rename it to one of {', '.join(weights)}.")
-    return {name: weights[folder] / counts[folder] for name, folder in folders.items()}
+    return folders.map(weights) / folders.map(folders.value_counts())

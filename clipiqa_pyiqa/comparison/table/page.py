@@ -28,7 +28,7 @@ def report_page(found: MethodScores, tables: Sequence[Table], exactly: Iterable[
 
 def _picture(found: MethodScores, test_set: str, name: str) -> dict[str, Any]:
     rows = found.scores[(found.scores["test_set"] == test_set) & (found.scores["image"] == name)].set_index("method")
-    files = {"reference": found.pictures.references.get(name), **rows["path"]}
+    files = {"reference": found.images.references.get(name), **rows["path"]}
     files = {who: path for who, path in files.items() if path}
     versions = []
     for who, crop in zip(files, differing_crops(list(files.values())), strict=True):

@@ -15,14 +15,13 @@ from typing import Any
 from ...datasets.specification import CompareError, check_kinds
 from ...errors import nearest
 from ...files.yaml import check_keys, read_mapping, shipped
-from .views import View
+from .preprocessing import Preprocess
 
 _LONGEST = 500  # most characters of a formula
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
     **{ast.Pow: math.pow, ast.USub: operator.neg, ast.UAdd: operator.pos},
 }
-_FUNCTIONS: dict[str, Callable[..., float]] = {"min": min, "max": max}
 CERTAINTY = {
     "code": "read in the source's code",
     "author": "as far as its author said",
@@ -34,11 +33,6 @@ UNEQUAL = {
     "cut": "both cut at the bottom and the right to the smaller height and width",
     "resize": "both resized to the smaller height and width, bilinearly with antialiasing",
     "reference": "resized to the reference's size, by PIL's bilinear filter",
-}
-_KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("title", "certainty", "unequal", "removed", "score", "formula"), (str,)),
-    **dict.fromkeys(("source", "metrics", "not_computed", "values", "view", "views"), (dict,)),
-    **{"average": (str, dict), "per_picture": (bool,), "notes": (list,)},
 }
 _SOURCE = ("repository", "commit", "files", "pyiqa", "licence", "said")
 _AVERAGES = ("images", "sequences")
@@ -53,7 +47,7 @@ class Protocol:
         source: ``repository``, ``commit``, ``files``, ``pyiqa``'s version, ``licence``, ``said`` (in a discussion).
         metrics: Label -> metric, as written after ``-m``.
         not_computed: Label -> why pyiqa cannot compute the metric.
-        view, views: View for all metrics; label -> changes to this view.
+        view, views: Fields of ``Preprocess`` for all metrics; label -> changes of these fields.
         removed: Text to remove from names of the methods' images.
         average: ``'images'``, ``'sequences'``, or sub-folder -> weight.
         score, formula: Name and formula of a combined score.
@@ -82,8 +76,8 @@ class Protocol:
     def sha256(self) -> str:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
-    def view_of(self, label: str) -> View:
-        return View(**{**self.view, **self.views.get(label, {})})
+    def preprocess_of(self, label: str) -> Preprocess:
+        return Preprocess(**{**self.view, **self.views.get(label, {})})
 
     def combine(self, scores: Mapping[str, float], values: Mapping[str, float]) -> float:
         """Return the formula's value; NaN if a part is missing."""
@@ -103,6 +97,8 @@ class Protocol:
 
 
 NO_PROTOCOL = Protocol("", "", "code", {}, {})
+_KINDS: dict[str, tuple[type, ...]] = {key: (type(value),) for key, value in vars(NO_PROTOCOL).items() if key != "name"}
+_KINDS["average"] = (str, dict)
 
 
 def read_protocol(name: str | Path) -> Protocol:
@@ -120,9 +116,8 @@ def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
     check_kinds(values, _KINDS, where)
     if lacking := [key for key in ("title", "certainty", "source", "metrics") if key not in values]:
         raise CompareError(f"{where} needs the key {lacking[0]!r}.")
-    texts = {key: values[key] for key in ("source", "metrics", "not_computed", "values") if key in values}
-    for key, pairs in texts.items():
-        values[key] = {str(label): str(text) for label, text in pairs.items()}
+    for key in ("source", "metrics", "not_computed", "values"):
+        values[key] = {str(label): str(text) for label, text in values.get(key, {}).items()}
     protocol = Protocol(name, **values)
     for what, given, known in (
         ("certainty", [protocol.certainty], CERTAINTY),
@@ -133,7 +128,7 @@ def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
     ):
         if unknown := [each for each in given if each not in known]:
             raise CompareError(f"{what} of {where} has {unknown[0]!r}: {nearest(unknown[0], known)}")
-    kinds = {key: (type(value),) for key, value in vars(View()).items()}
+    kinds = {key: (type(value),) for key, value in vars(Preprocess()).items()}
     for view in (protocol.view, *protocol.views.values()):
         if not isinstance(view, dict):
             raise CompareError(f"a view of {where} must map {', '.join(kinds)} to pixels; got {view!r:.80}.")
@@ -172,5 +167,6 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
             return float(_OPERATORS[type(op)](_value(operand, values)))
         case ast.Call(func=ast.Name(id="min" | "max" as name), args=[_, *_] as given, keywords=[]):
-            return _FUNCTIONS[name](_value(each, values) for each in given)
+            numbers = [_value(each, values) for each in given]
+            return min(numbers) if name == "min" else max(numbers)
     raise SyntaxError(f"{ast.unparse(node)!r:.80} is not arithmetic")

@@ -17,9 +17,9 @@ from ...datasets.specification import CompareError
 from ...errors import counted, nearest
 from ...sources.naming import few
 from .matching import MethodImages
+from .preprocessing import Preprocess, has_alpha
 from .table_metrics import TableMetric, parse_names
 from .values import MethodScores
-from .views import WHOLE, View, has_alpha, sides
 
 Scores = TypeVar("Scores", bound=MethodScores)
 _NOTHING = ("", "-", "–", "—", "n/a", "nan")
@@ -46,14 +46,14 @@ _COLUMNS = ["test_set", "method", "metric", "change", "value", "units", "verdict
 
 
 def read_expected(
-    given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], pictures: MethodImages
+    given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], images: MethodImages
 ) -> pandas.DataFrame:
     """Return published numbers as texts: columns ``test_set``, ``method``, ``metric``, ``published``.
 
     Args:
         given: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
             ``test_set``), and texts such as ``'ours: psnr=27.92 ssim=0.7835'``.
-        pictures: The images over which numbers of images are averaged.
+        images: The images over which numbers of images are averaged.
 
     Raises:
         CompareError: A file cannot be read, lacks an image, or a value is not a number.
@@ -65,10 +65,9 @@ def read_expected(
         rows = pandas.DataFrame([{"method": line[1], **row}]) if line else _read_csv(Path(each).expanduser())
         rows = rows.apply(lambda column: column.str.strip())
         if "image" in rows:
-            rows = _means(rows, pictures)
-        rows["test_set"] = rows.get("test_set", "")
-        cells = rows.set_index(["test_set", "method"]).rename_axis("metric", axis="columns")
-        tables.append(cells.stack(future_stack=True).astype(str).rename("published").reset_index())
+            rows = _means(rows, images)
+        rows = rows.assign(test_set=rows.get("test_set", ""))
+        tables.append(rows.melt(["test_set", "method"], var_name="metric", value_name="published"))
     found = pandas.concat(tables, ignore_index=True)
     found = found[~found["published"].str.lower().isin(_NOTHING)]
     for each in found[~found["published"].str.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
@@ -82,7 +81,7 @@ def with_published(found: Scores, published: pandas.DataFrame) -> Scores:
     expected, unknown = published.copy(), dict[str, str]()
     for what, known in names.items():
         lower = {name.lower(): name for name in known}
-        if what == "test_set" and len(known) == 1:
+        if len(known) == 1:
             lower[""] = known[0]
         expected[what] = published[what].str.lower().map(lower)
         unknown |= {f"{what} {name!r}": nearest(name, known) for name in published[what][expected[what].isna()]}
@@ -91,8 +90,10 @@ def with_published(found: Scores, published: pandas.DataFrame) -> Scores:
         first, hint = next(iter(unknown.items()), ("method ''", ""))
         raise CompareError(f"no published number matches the table: {first}: {hint}")
     expected["computed"] = [found.mean(row.test_set, row.metric, row.method) for row in expected.itertuples()]
-    lost = [f"Published, but not in this table: {', '.join(unknown)}."] * bool(unknown)
-    return replace(found, expected=add_units(expected, "computed"), notes=[*found.notes, *lost])
+    notes = list(found.notes)
+    if unknown:
+        notes.append(f"Published, but not in this table: {', '.join(unknown)}.")
+    return replace(found, expected=add_units(expected, "computed"), notes=notes)
 
 
 def add_units(found: pandas.DataFrame, column: str) -> pandas.DataFrame:
@@ -118,18 +119,18 @@ def _read_csv(path: Path) -> pandas.DataFrame:
     return rows if {"method", "image"} & {*rows} else rows.rename(columns={rows.columns[0]: "method"})
 
 
-def _means(rows: pandas.DataFrame, pictures: MethodImages) -> pandas.DataFrame:
+def _means(rows: pandas.DataFrame, images: MethodImages) -> pandas.DataFrame:
     """Return the means of the numbers of images, over the images of the table."""
-    images, only_method = pictures.files.index, "".join(pictures.files)
+    names = images.files.index
     rows.index = rows.pop("image").map(lambda name: os.path.splitext(name)[0])
-    if lacking := [name for name in images if name not in rows.index]:
+    if lacking := [name for name in names if name not in rows.index]:
         raise CompareError(f"there are no published numbers of {few(lacking)}: leave these images out of the table.")
 
     def mean(column: pandas.Series) -> str:  # 'nan' for a column of hashes
         numbers, digits = pandas.to_numeric(column, errors="coerce"), column.str.partition(".")[2].str.len().max()
         return f"{numbers.mean(skipna=False):.{digits}f}"
 
-    rows = rows.loc[images].assign(method=rows.get("method", only_method))
+    rows = rows.loc[names].assign(method=rows.get("method", ""))
     return rows.groupby("method", sort=False).agg(mean).reset_index()
 
 
@@ -148,8 +149,7 @@ def explain(
     """
     assert found.expected is not None
     wrong = found.expected[~found.expected["agrees"]]
-    is_transparent = any(map(has_alpha, found.pictures.inputs))
-    sizes = sides(found.pictures.inputs)
+    is_transparent = any(map(has_alpha, found.images.inputs))
     trials = [wrong.iloc[:0].assign(change="", value=math.nan, reason="")]
     for metric in metrics:
         label = metric.spec.label
@@ -158,7 +158,7 @@ def explain(
             continue
         metric = replace(metric, built=found.built[label])
         no_alpha = metric if is_transparent else replace(metric, built="no image has transparency")
-        for drop_alpha, changes in ((False, _changes(metric, sizes)), (True, [("alpha dropped", no_alpha)])):
+        for drop_alpha, changes in ((False, _changes(metric)), (True, [("alpha dropped", no_alpha)])):
             asked = {name: replace(m, spec=replace(m.spec, label=f"{label} ({name})")) for name, m in changes}
             other = score([*asked.values()], drop_alpha)  # reads each image once for all changes
             for change, each in asked.items():
@@ -182,21 +182,19 @@ def summarize(explained: pandas.DataFrame) -> list[str]:
     return lines
 
 
-def _changes(metric: TableMetric, sizes: set[int]) -> Iterator[tuple[str, TableMetric]]:
-    spec, view = metric.spec, metric.view
+def _changes(metric: TableMetric) -> Iterator[tuple[str, TableMetric]]:
+    spec, usual = metric.spec, metric.preprocess
     kept = {key: value for key, value in spec.options.items() if key in _WEIGHTS}
     for variants in map(parse_names, _VARIANTS):
         for variant in variants if any(spec.name == each.name for each in variants) else ():
             options = {**(kept if variant.name == spec.name else {}), **variant.options}
             if (variant.name, options) != (spec.name, dict(spec.options)):
-                yield variant.label, TableMetric(replace(variant, options=options), view)
-    views = [replace(view, crop=crop) for crop in (0, 4)]
+                yield variant.label, TableMetric(replace(variant, options=options), usual)
+    others = [replace(usual, crop=crop) for crop in (0, 4)]
     if spec.mode == "NR":
-        views += [View(square=512), View(center=224), View(center=512)]
-    for each in views:
-        if each != view:
-            is_same = sizes in ({each.square}, {each.center})  # a CLIP's scores depend on the batch in the last digits
-            same = View(center=512) if getattr(metric.built, "net", None) else WHOLE
-            yield each.words, replace(metric, view=same if is_same else each)
-    half = replace(metric, view=replace(view, autocast=True))
+        others += [Preprocess(square=512), Preprocess(center=224), Preprocess(center=512)]
+    for each in others:
+        if each != usual:
+            yield each.words, replace(metric, preprocess=each)
+    half = replace(metric, preprocess=replace(usual, autocast=True))
     yield "fp16 (autocast)", half if torch.cuda.is_available() else replace(metric, built="there is no CUDA here")

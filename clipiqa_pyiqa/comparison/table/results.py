@@ -75,7 +75,7 @@ class MethodTable(MethodScores):
         Raises:
             OutputError: A file cannot be written, or exists.
         """
-        folder = check_result_folder(folder, WRITTEN, self.pictures.inputs, overwrite=overwrite, resume=not overwrite)
+        folder = check_result_folder(folder, WRITTEN, self.images.inputs, overwrite=overwrite, resume=not overwrite)
         with locked(folder):
             for name, format in _FILES.items():
                 write_text(folder / name, self.table(format))
@@ -87,17 +87,18 @@ class MethodTable(MethodScores):
 
 
 def _tables(found: MethodScores) -> list[Table]:
-    pictures = sum(map(len, found.pictures.test_sets.values()))
-    title = f"{counted(len(found.methods), 'method')} on {counted(pictures, 'image')}"
-    keys = [(test_set, label) for test_set in found.test_sets for label in found.labels]
     means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
-    tables = [_table(found, title, keys, found.methods, _mean, [means, *found.notes], _reasons(found))]
-    differs = found.cells["difference"].notna().groupby(level=["test_set", "metric"]).any()
-    if differs.any():
-        others = [method for method in found.methods if method != found.baseline]
-        title = f"Differences from {found.baseline}, on the same images"
-        keys = [key for key in keys if differs[key]]
-        tables.append(_table(found, title, keys, others, _difference, [_DIFFERENCES]))
+    cells = found.cells if found.sd else found.cells.assign(sd=math.nan)
+    title = f"{counted(len(found.methods), 'method')} on {counted(len(found.images.files), 'image')}"
+    tables = [_table(found, title, cells, _mean, [means, *found.notes], _reasons(found))]
+    is_compared = cells["difference"].groupby(level=["test_set", "metric"]).transform("count") > 0
+    compared = cells[is_compared].drop(found.baseline, level="method")
+    if len(compared):
+        tables.append(
+            _table(
+                found, f"Differences from {found.baseline}, on the same images", compared, _difference, [_DIFFERENCES]
+            )
+        )
     if found.expected is not None:
         tables.append(_published(found.expected, found.explained))
     return tables
@@ -106,25 +107,28 @@ def _tables(found: MethodScores) -> list[Table]:
 def _table(
     found: MethodScores,
     title: str,
-    keys: Sequence[tuple[str, str]],
-    methods: Sequence[str],
-    cell: Callable[[MethodScores, str, pandas.Series], Cell],
+    cells: pandas.DataFrame,
+    cell: Callable[[pandas.Series, int], Cell],
     reading: Sequence[str],
     reasons: Mapping[str, str] | None = None,
 ) -> Table:
-    columns = [Column(label, "lower" if found.lower_better(label) else "higher", s) for s, label in keys]
-    rows = [(Cell(m), *(cell(found, label, found.cells.loc[(s, label, m)]) for s, label in keys)) for m in methods]
-    return Table(title, (Column("method"), *columns), tuple(rows), reasons=reasons or {}, reading=tuple(reading))
+    columns = [Column("method")]
+    rows = {method: [Cell(method)] for method in cells.index.unique("method")}
+    for (test_set, label), values in cells.groupby(level=["test_set", "metric"], sort=False):
+        columns.append(Column(label, values["better"].iloc[0], test_set))
+        digits = found.digits(label)
+        for (_, _, method), value in values.iterrows():
+            rows[method].append(cell(value, digits))
+    return Table(title, tuple(columns), tuple(map(tuple, rows.values())), reasons=reasons or {}, reading=tuple(reading))
 
 
-def _mean(found: MethodScores, label: str, value: pandas.Series) -> Cell:
-    digits = found.digits(label)
-    detail = "" if math.isnan(value["sd"]) or not found.sd else f"± {number(value['sd'], digits)}"
+def _mean(value: pandas.Series, digits: int) -> Cell:
+    detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
     return Cell(shown(value["mean"], digits), detail, value["mean"], _RANKS[value["rank"]])
 
 
-def _difference(found: MethodScores, label: str, value: pandas.Series) -> Cell:
-    apart, digits = value["difference"], found.digits(label)
+def _difference(value: pandas.Series, digits: int) -> Cell:
+    apart = value["difference"]
     if math.isnan(apart):
         return Cell("–")
     detail = ""
@@ -132,39 +136,34 @@ def _difference(found: MethodScores, label: str, value: pandas.Series) -> Cell:
         is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n images
         interval = f"[{number(value['low'], digits)}, {number(value['high'], digits)}]"
         detail = f"{interval} {p_value(value['p Holm'], is_lowest)}"
-    is_better = (apart < 0) == found.lower_better(label)
+    is_better = (apart < 0) == (value["better"] == "lower")
     mark: Mark = ("gain" if is_better else "loss") if value["significant"] else ""
     return Cell(signed(apart, digits), detail, apart, mark)
 
 
 def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -> Table:
-    heads = ("method", "metric", "published", "computed", "units")
     rows = []
     for row in expected.itertuples():
         gap = abs(row.computed - float(row.published))
         mark = "✓" if row.agrees else "≈" if gap <= _BETWEEN_MACHINES.get(row.metric.lower(), 0) else "✗"
         computed = f"{shown(row.computed, len(row.published.partition('.')[2]))} {mark}"
-        texts = (row.metric, row.published, computed, shown(row.units, 1))
-        rows.append((Cell(f"{row.test_set} {row.method}".strip()), *map(Cell, texts)))
-    count = f"{expected['agrees'].sum()} of {len(expected)} published numbers"
-    text = (
-        f"{count} agree within one unit of the last digit (✓). ≈ is a gap that is known between machines (niqe: 0.02)."
+        method = f"{row.test_set} {row.method}".strip()
+        rows.append(tuple(map(Cell, (method, row.metric, row.published, computed, shown(row.units, 1)))))
+    before = (
+        f"{expected['agrees'].sum()} of {len(expected)} published numbers agree within one unit of the last digit (✓). "
+        "≈ is a gap that is known between machines (niqe: 0.02).",
+        "Numbers of single images are averaged first.",
     )
+    heads = tuple(map(Column, ("method", "metric", "published", "computed", "units")))
     after = () if explained is None else tuple(summarize(explained))
-    columns = tuple(map(Column, heads))
-    return Table(
-        "Beside published numbers",
-        columns,
-        tuple(rows),
-        left_out=after,
-        before=(text, "Numbers of single images are averaged first."),
-    )
+    return Table("Beside published numbers", heads, tuple(rows), left_out=after, before=before)
 
 
 def _reasons(found: MethodScores) -> dict[str, str]:
     protocol, columns = found.protocol, found.columns
-    absent = {label: why for label, why in protocol.not_computed.items() if label not in columns}
-    reasons = {label: f"not computed here: {why}" for label, why in absent.items()}
+    reasons = {
+        label: f"not computed here: {why}" for label, why in protocol.not_computed.items() if label not in columns
+    }
     for label, metric in columns.items():
         if why := "; ".join(filter(None, (metric.error, metric.note))):
             reasons[label] = why
@@ -176,7 +175,7 @@ def _reasons(found: MethodScores) -> dict[str, str]:
 def _describe(found: MethodScores, label: str) -> str:
     provenance = found.columns[label].provenance
     words = as_texts(provenance)
-    view = "" if label in found.sets else words.pop("seen", "whole images")
+    seen = "" if label in found.sets else words.pop("seen", "whole images")
     if "scores" in provenance:
         (record, *_) = provenance["scores"].values()
         pairs = len(record.get("questions", ()))
@@ -188,5 +187,5 @@ def _describe(found: MethodScores, label: str) -> str:
         options = [f"{key} {value}" for key, value in words.items() if key not in ("metric", "pyiqa", "precision")]
         name = words.get("metric", label)
         parts = [f"pyiqa {words['pyiqa']} {name}" if "pyiqa" in words else name, *options]
-    parts += [channel(words), view, words.get("precision", "fp32")]
+    parts += [channel(words), seen, words.get("precision", "fp32")]
     return f"{label}: {', '.join(filter(None, parts))}."

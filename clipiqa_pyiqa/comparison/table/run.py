@@ -25,12 +25,12 @@ from ..compare import run_settings
 from ..data_set_results import MetricResult
 from ..outputs import check_result_folder
 from .lock import compare_locks, make_lock, read_lock
-from .matching import Place, match_pictures, parse_methods
+from .matching import Place, match_images, parse_methods
 from .protocols import CERTAINTY, FORMULA_OF, NO_PROTOCOL, UNEQUAL, Protocol, make_protocol, read_protocol
 from .published import explain as try_changes
 from .published import read_expected, with_published
 from .results import WRITTEN, MethodTable
-from .scoring import score_pictures
+from .scoring import score_images
 from .table_metrics import parse_table_metrics
 
 _LOCKED = ("metrics", "crop_border", "values", "seed", "by_folder")  # arguments that a lock stores
@@ -125,21 +125,14 @@ def table(
     check_weights([each.spec for each in wanted], trust_weights)
     report = progress or (lambda *_: None)
     options = Options(find_device(device), batch_size, workers or default_workers(), seed)
-    pictures = match_pictures(
-        folders,
-        reference,
-        skip_missing=skip_missing,
-        by_folder=by_folder,
-        removed=chosen.removed,
-        average=chosen.average,
-    )
+    images = match_images(folders, reference, chosen, skip_missing=skip_missing, by_folder=by_folder)
     folder = None
     if out is not None:
-        folder = check_result_folder(out, WRITTEN, pictures.inputs, overwrite=overwrite, resume=resume)
-    published = None if expect is None else read_expected(expect, pictures)
+        folder = check_result_folder(out, WRITTEN, images.inputs, overwrite=overwrite, resume=resume)
+    published = None if expect is None else read_expected(expect, images)
     with contextlib.nullcontext() if folder is None else hold_lock(folder):
         store = open_store(folder and folder / "parts" / "methods", overwrite)
-        score = partial(score_pictures, pictures, baseline_name, store, options, report, chosen.unequal)
+        score = partial(score_images, images, baseline_name, store, options, report, chosen.unequal)
         found = score(wanted, strict=strict)
         if chosen.per_picture:
             rows = found.scores[found.of_images].to_dict("records")
@@ -147,7 +140,7 @@ def table(
             found.columns[chosen.score] = MetricResult(chosen.score)
         notes = [
             *(_notes(chosen, changed) if chosen.name else ()),
-            *(f"{line}." for line in pictures.left_out),
+            *(f"{line}." for line in images.left_out),
             *found.notes,
         ]
         known = {**run_settings(options), **(settings or {})}

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,15 +31,15 @@ from ...scoring.stored import Progress, ScoreStore, StoredScore, key_of, score_m
 from ..compare import stored_scores
 from ..data_set_results import MetricResult
 from .matching import MethodImages
+from .preprocessing import fit_sizes, has_alpha, with_preprocessing
 from .results import MethodTable
 from .table_metrics import TableMetric
-from .views import fit_sizes, has_alpha, with_view
 
 _REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' images
 
 
-def score_pictures(
-    pictures: MethodImages,
+def score_images(
+    matched: MethodImages,
     baseline: str,
     store: ScoreStore,
     options: Options,
@@ -53,21 +53,22 @@ def score_pictures(
     specs, built, seeing = [each.spec for each in metrics], {}, {}
     for each in metrics:
         metric = each.built or build_or_explain(each.spec, options.device, options.seed, strict)
-        built[each.spec.label], seeing[each.spec.label] = metric, with_view(metric, each.view, options.device)
+        built[each.spec.label] = metric
+        seeing[each.spec.label] = with_preprocessing(metric, each.preprocess, options.device)
     ready = [metric for metric in seeing.values() if isinstance(metric, BuiltMetric)]
-    rows = [
-        {"test_set": test_set, "image": name, "method": method, "path": path}
-        for test_set, names in pictures.test_sets.items()
-        for name in names
-        for method, path in pictures.files.loc[name].items()
+    reads_references = bool(matched.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
+    references = matched.references if reads_references else {}
+    read_reference = functools.lru_cache(_REFERENCES_KEPT)(_read)
+    images = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
+    images.insert(0, "test_set", images["image"].map(matched.test_sets))
+    items = [
+        _Item(row.path, references.get(row.image, ""), unequal, drop_alpha, read_reference)
+        for row in images.itertuples()
     ]
-    reads_references = bool(pictures.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
-    reader = _Reader(pictures.references if reads_references else {}, unequal, drop_alpha)
-    items = [_Item(row["path"], row["image"], reader) for row in rows]
     of_images = MetricSet([metric for metric in ready if not metric.spec.of_sets])
     keys, unread = score_missing("methods", items, of_images, store, options, progress)
-    images = pandas.DataFrame(rows, [keys[item.name] for item in items])
-    sets = _sets(images, pictures.references) if any(spec.of_sets for spec in specs) else images.iloc[:0]
+    images.index = pandas.Index([keys[item.name] for item in items])
+    sets = _sets(images, matched.references) if any(spec.of_sets for spec in specs) else images.iloc[:0]
     with kept_random_state():
         for metric in ready:
             for key, row in sets.iterrows() if metric.spec.of_sets else ():
@@ -83,53 +84,43 @@ def score_pictures(
         results |= found
     columns = {spec.label: results[spec.label] for spec in specs}
     notes = [f"Left out of all methods: {reason}" for reason in unread.values()]
-    return MethodTable(frames[0], frames[1], columns, built, pictures, baseline, notes=notes)
-
-
-class _Reader:
-    """Reads images with their references, of which the last ones are kept for the other methods' images."""
-
-    def __init__(self, references: Mapping[str, str], unequal: str, drop_alpha: bool) -> None:
-        self.references, self.unequal, self.drop_alpha = references, unequal, drop_alpha
-        self.reference = functools.lru_cache(_REFERENCES_KEPT)(lambda name: _read(references[name], drop_alpha))
-        self.how = hashlib.sha256(json.dumps([unequal, drop_alpha]).encode()).hexdigest()[:8]
+    return MethodTable(frames[0], frames[1], columns, built, matched, baseline, notes=notes)
 
 
 @dataclass(frozen=True)
 class _Item:
-    """An image of a method; its name tells how it is read, too."""
+    """An image of a method, with its reference if a metric needs one; the name tells how both are read, too."""
 
     path: str
-    image: str
-    reader: _Reader
+    reference: str
+    unequal: str
+    drop_alpha: bool
+    read_reference: Callable[[str, bool], Tensor]
     kept: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def files(self) -> list[str]:
-        return [self.path, *filter(None, [self.reader.references.get(self.image)])]
+        return [self.reference, self.path] if self.reference else [self.path]
 
     @property
     def name(self) -> str:
-        return printable(" ".join([self.reader.how, *map(os.path.abspath, reversed(self.files))]))
+        how = f"{self.unequal or 'refused'}, {'opaque' if self.drop_alpha else 'with alpha'}:"
+        return printable(" ".join([how, *map(os.path.abspath, self.files)]))
 
     def stamp(self) -> str | None:
         stamps = [FileSource(file).stamp() for file in self.files]
         return None if None in stamps else ",".join(map(str, stamps))
 
     def load(self) -> ImageRecord:
-        reader = self.reader
-        pixels = _read(self.path, reader.drop_alpha)
-        if self.image not in reader.references:
+        pixels = _read(self.path, self.drop_alpha)
+        if not self.reference:
             return ImageRecord.of(self.path, pixels)
         try:
-            pixels, theirs = fit_sizes(pixels, reader.reference(self.image), reader.unequal)
+            reference = self.read_reference(self.reference, self.drop_alpha)
+            pixels, reference = fit_sizes(pixels, reference, self.unequal)
         except ImageError as error:
             return ImageRecord.of(self.path, pixels, reference=str(error))
-        if theirs.shape != pixels.shape:
-            sizes = [f"{found.shape[2]}×{found.shape[1]}" for found in (pixels, theirs)]
-            why = f"it is {sizes[0]} px, but its reference is {sizes[1]} px: both must have the same size"
-            return ImageRecord.of(self.path, pixels, reference=why)
-        return ImageRecord.of(self.path, pixels, reference=theirs)
+        return ImageRecord.of(self.path, pixels, reference=reference)
 
 
 def _read(path: str, drop_alpha: bool) -> Tensor:

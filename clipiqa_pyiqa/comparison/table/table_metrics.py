@@ -10,8 +10,8 @@ from typing import Any
 from ...datasets.specification import CompareError, parse_specifications
 from ...scoring.directions import pyiqa_configs
 from ...scoring.metrics import BuiltMetric, MetricSpec, parse_metrics
+from .preprocessing import WHOLE, Preprocess
 from .protocols import NO_PROTOCOL, Protocol
-from .views import WHOLE, View
 
 _OURS: dict[str, tuple[str, dict[str, Any]]] = {  # our name -> pyiqa's, and its options
     "psnr-y": ("psnry", {"color_space": "ycbcr"}),
@@ -27,10 +27,10 @@ _Y = {  # of pyiqa's colour spaces
 
 @dataclass(frozen=True)
 class TableMetric:
-    """A metric and the view of images that it gets; ``built`` is the metric without the view, if it is built."""
+    """A metric and how its images are preprocessed; ``built`` is the metric itself, if it is built."""
 
     spec: MetricSpec
-    view: View = WHOLE
+    preprocess: Preprocess = WHOLE
     built: BuiltMetric | str = ""
 
     @property
@@ -59,10 +59,14 @@ def parse_table_metrics(
             changed.append(spec.label)
             spec = replace(replacement, label=spec.label)
         found.append(spec)
-    metrics = [TableMetric(each, protocol.view_of(each.label)) for each in (*found, *added.values())]
+    metrics = [TableMetric(each, protocol.preprocess_of(each.label)) for each in (*found, *added.values())]
     if crop_border is not None:
-        cropped = [replace(m, view=replace(m.view, crop=crop_border)) if m.spec.mode == "FR" else m for m in metrics]
-        changed += ["the border that is left out"] * (cropped != metrics)
+        cropped = [
+            replace(m, preprocess=replace(m.preprocess, crop=crop_border)) if m.spec.mode == "FR" else m
+            for m in metrics
+        ]
+        if cropped != metrics:
+            changed.append("the border that is left out")
         metrics = cropped
     return metrics, changed
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas
@@ -20,7 +20,7 @@ from ..differences import SIGNIFICANT
 from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
 
-_ORDER = ["test_set", "method", "metric", "better", "n", "mean", "sd", "rank", "difference", "low", "high", "p"]
+_NUMBERS = ["n", "mean", "sd", "difference", "low", "high", "p"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class MethodScores:
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
         columns: Label -> result of the metric, in order.
         built: Label -> metric, or why it cannot be built.
-        pictures: Files of the methods, matched by image.
+        images: Files of the methods, matched by image.
         inputs: Numbers given for the protocol's formula.
         notes: Sentences on the numbers.
         expected: Published and computed numbers, or None.
@@ -45,7 +45,7 @@ class MethodScores:
     sets: pandas.DataFrame
     columns: dict[str, MetricResult]
     built: Mapping[str, BuiltMetric | str]
-    pictures: MethodImages
+    images: MethodImages
     baseline: str
     protocol: Protocol = NO_PROTOCOL
     inputs: Mapping[str, float] = field(default_factory=dict)
@@ -58,11 +58,11 @@ class MethodScores:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        return tuple(self.pictures.files)
+        return tuple(self.images.files)
 
     @property
     def test_sets(self) -> tuple[str, ...]:
-        return tuple(self.pictures.test_sets)
+        return tuple(self.images.test_sets.unique())
 
     @property
     def labels(self) -> list[str]:
@@ -87,55 +87,44 @@ class MethodScores:
         """Return a method's mean score, or its value for a whole set."""
         return float(self.cells.at[(test_set, label, method), "mean"])
 
-    def lower_better(self, label: str) -> bool:
-        return label in self.columns and self.columns[label].lower_better
-
-    def pictures_scored(self, test_set: str, label: str) -> pandas.DataFrame:
-        """Return a metric's scores (a column per method) of the images that have scores for every method."""
-        rows = self.scores[self.scores["test_set"] == test_set]
-        wide = rows.pivot(index="image", columns="method", values=label)
-        wide = wide.reindex(index=list(self.pictures.test_sets[test_set]), columns=list(self.methods))
-        return wide.dropna(axis=1, how="all").dropna()
-
     @cached_property
     def cells(self) -> pandas.DataFrame:
-        rows = []
-        for test_set in self.test_sets:
-            found = {label: self._summaries(test_set, label) for label in self.columns}
-            score = self.protocol.score
-            if score and score not in self.columns:
-                means = {m: {n: cells[m].get("mean", math.nan) for n, cells in found.items()} for m in self.methods}
-                found[score] = {m: {"mean": self.protocol.combine(means[m], self.inputs)} for m in self.methods}
-            for label, cells in found.items():
-                better = "lower" if self.lower_better(label) else "higher"
-                names = {"test_set": test_set, "metric": label, "better": better}
-                rows += [{**names, "method": method, "n": 0, **cell} for method, cell in cells.items()]
-        frame = pandas.DataFrame(rows, columns=_ORDER).astype(dict.fromkeys(_ORDER[5:], float))
-        signed = frame["mean"].where(frame["better"] == "lower", -frame["mean"])
-        groups = signed.groupby([frame["test_set"], frame["metric"]], sort=False)
-        ranks = groups.rank("dense")
-        frame["rank"] = ranks.where((ranks <= 2) & (groups.transform("nunique") > 1), 0).astype(int)
-        frame["p Holm"] = pandas.Series(holm(frame["p"].dropna()), frame["p"].dropna().index, float)
-        frame["significant"] = frame["p Holm"] < SIGNIFICANT
-        return frame.set_index(["test_set", "metric", "method"])
+        """The columns of :meth:`frame`, by test set, metric and method."""
+        keys = ["test_set", "metric", "method"]
+        index = pandas.MultiIndex.from_product([self.test_sets, self.labels, self.methods], names=keys)
+        found = {key: self._summary(*key) for key in itertools.product(self.test_sets, self.columns)}
+        frame = pandas.concat(found, names=keys).reindex(index, columns=_NUMBERS)
+        if (score := self.protocol.score) and score not in self.columns:
+            for (test_set, method), means in frame["mean"].unstack("metric").iterrows():
+                frame.at[(test_set, score, method), "mean"] = self.protocol.combine(means.to_dict(), self.inputs)
+        better = index.get_level_values("metric").map({label: each.direction for label, each in self.columns.items()})
+        groups = frame["mean"].where(better == "lower", -frame["mean"]).groupby(level=keys[:2])
+        ranks = groups.rank("dense").where(groups.transform("nunique") > 1)
+        p = frame["p"].dropna()
+        frame["p Holm"] = pandas.Series(holm(p), p.index)
+        return frame.assign(
+            better=better.fillna("higher"),
+            n=frame["n"].fillna(0).astype(int),
+            rank=ranks.where(ranks <= 2, 0).astype(int),
+            significant=frame["p Holm"] < SIGNIFICANT,
+        )
 
-    def _summaries(self, test_set: str, label: str) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {method: {} for method in self.methods}
+    def _summary(self, test_set: str, label: str) -> pandas.DataFrame:
+        """Return a row per method, of the images that have scores for every method; columns of ``_NUMBERS``."""
+        scores = self.sets if label in self.sets else self.scores
+        rows = scores[scores["test_set"] == test_set]
         if label in self.sets:
-            rows = self.sets[self.sets["test_set"] == test_set]
-            return found | {m: {"mean": float(v)} for m, v in zip(rows["method"], rows[label], strict=True)}
-        wide = self.pictures_scored(test_set, label)
+            return rows.set_index("method")[[label]].set_axis(["mean"], axis="columns")
+        wide = rows.pivot(index="image", columns="method", values=label).dropna(axis=1, how="all").dropna()
         if wide.empty:
-            return found
-        weights = [self.pictures.weights.get(name, 1.0) for name in wide.index]
-        is_even = len(set(weights)) == 1
-        for method, values in wide.items():
-            mean = values.mean() if is_even else np.average(values, weights=weights)
-            found[str(method)] = {"n": len(wide), "mean": float(mean), "sd": float(values.std(ddof=1))}
-            if is_even and method != self.baseline and self.baseline in wide:
-                apart = mean_difference(values, wide[self.baseline])
-                numbers = {"difference": apart.value, "low": apart.low, "high": apart.high, "p": apart.p}
-                found[str(method)] |= numbers
+            return pandas.DataFrame()
+        weights = self.images.weights
+        means = np.average(wide, axis=0, weights=None if weights is None else weights[wide.index])
+        found = pandas.DataFrame({"n": len(wide), "mean": means, "sd": wide.std()})
+        if weights is None and self.baseline in wide:
+            for method in wide.columns.drop(self.baseline):
+                apart = mean_difference(wide[method], wide[self.baseline])
+                found.loc[method, ["difference", "low", "high", "p"]] = apart.value, apart.low, apart.high, apart.p
         return found
 
     def frame(self) -> pandas.DataFrame:
@@ -145,7 +134,8 @@ class MethodScores:
         sd, rank (1, 2, otherwise 0). Columns for the paired difference from the baseline: difference, low, high, p,
         p Holm, significant.
         """
-        return self.cells.reset_index()[[*_ORDER, "p Holm", "significant"]]
+        names = ["test_set", "method", "metric", "better", "n", "mean", "sd", "rank", *_NUMBERS[3:], "p Holm"]
+        return self.cells.reset_index()[[*names, "significant"]]
 
     def spread(self) -> pandas.Series:
         """Return how much the methods differ on each image, the largest first; the index is test_set, image.
@@ -153,16 +143,12 @@ class MethodScores:
         For each metric: highest minus lowest score, in standard deviations of the test set; then the mean over metrics.
         """
         scores = self.scores.set_index(["test_set", "image"])[self.of_images]
-        pictures = (scores / scores.groupby("test_set").transform("std", ddof=0)).groupby(level=[0, 1], sort=False)
-        return (pictures.max() - pictures.min()).mean(axis=1).sort_values(ascending=False, kind="stable")
-
-    @cached_property
-    def _largest(self) -> pandas.Series:
-        return self.cells["mean"].abs().groupby(level="metric").max()
+        images = (scores / scores.groupby("test_set").transform("std", ddof=0)).groupby(level=[0, 1], sort=False)
+        return (images.max() - images.min()).mean(axis=1).sort_values(ascending=False, kind="stable")
 
     def digits(self, label: str) -> int:
         """Return the decimals of means: two if a mean is at least 10, otherwise four."""
-        return 2 if self._largest[label] >= 10 else 4
+        return 2 if self.cells["mean"].xs(label, level="metric").abs().max() >= 10 else 4
 
 
 def shown(value: float, digits: int) -> str:

@@ -1,9 +1,8 @@
-"""The view of an image that a metric gets."""
+"""What is done to an image before a metric gets it."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from ...scoring.metrics import BuiltMetric
 
 
 @dataclass(frozen=True)
-class View:
+class Preprocess:
     """Changes to an image before a metric sees it, in this order; 0 makes no change.
 
     Attributes:
@@ -45,7 +44,7 @@ class View:
         return ", ".join(text for text, pixels in words.items() if pixels) or "whole images"
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the view of images ``(N, 3, H, W)`` in [0, 1]."""
+        """Return changed images, from images ``(N, 3, H, W)`` in [0, 1]."""
         height, width = x.shape[-2:]
         if min(height, width) <= 2 * self.crop:
             raise ImageError(f"no pixel is left of {width}×{height} px without a border of {self.crop} px")
@@ -62,27 +61,30 @@ class View:
         return x.contiguous()
 
 
-WHOLE = View()
+WHOLE = Preprocess()
 
 
-def with_view(metric: BuiltMetric | str, view: View, device: torch.device) -> BuiltMetric | str:
-    """Return a metric that scores views of images; metrics of whole sets stay unchanged."""
-    if isinstance(metric, str) or metric.spec.of_sets or view == WHOLE:
+def with_preprocessing(metric: BuiltMetric | str, preprocess: Preprocess, device: torch.device) -> BuiltMetric | str:
+    """Return a metric that scores preprocessed images; metrics of whole sets stay unchanged."""
+    if isinstance(metric, str) or metric.spec.of_sets or preprocess == WHOLE:
         return metric
-    score, is_half = metric.score, view.autocast and device.type == "cuda"
+    score, is_half = metric.score, preprocess.autocast and device.type == "cuda"
 
     def scored(*images: Tensor) -> Any:
         with torch.autocast(device.type, torch.float16, enabled=is_half):
-            return score(*map(view, images))
+            return score(*map(preprocess, images))
 
-    provenance = {**metric.provenance, "seen": view.words}
-    if view.autocast:
+    provenance = {**metric.provenance, "seen": preprocess.words}
+    if preprocess.autocast:
         provenance["precision"] = "fp16 (autocast)" if is_half else "fp32 (in the source fp16, by autocast on CUDA)"
     return replace(metric, score=scored, net=None, provenance=provenance)
 
 
 def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tensor]:
-    """Return an image and its reference, ``(3, H, W)`` uint8, in one size; ``'resize'`` gives floats in [0, 1]."""
+    """Return an image and its reference, ``(3, H, W)`` uint8, in one size; ``'resize'`` gives floats in [0, 1].
+
+    Raises ``ImageError`` if the sizes stay different.
+    """
     size = [min(sides) for sides in zip(x.shape[1:], reference.shape[1:], strict=True)]
     if unequal == "cut":
         return x[:, : size[0], : size[1]], reference[:, : size[0], : size[1]]
@@ -90,16 +92,10 @@ def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tenso
         return resize(x / 255, size), resize(reference / 255, size)
     if unequal == "reference":
         return pil_to_tensor(resize(to_pil_image(x), list(reference.shape[1:]))), reference
+    if x.shape != reference.shape:
+        sizes = [f"{width}×{height} px" for _, height, width in (x.shape, reference.shape)]
+        raise ImageError(f"it is {sizes[0]}, but its reference is {sizes[1]}: both must have the same size")
     return x, reference
-
-
-def sides(paths: Iterable[str]) -> set[int]:
-    """Return all widths and heights of the images that can be read."""
-    found = set[int]()
-    for path in paths:
-        with contextlib.suppress(OSError), Image.open(path) as image:
-            found.update(image.size)
-    return found
 
 
 def has_alpha(path: str) -> bool:
