@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from photos import save_grey
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa.cli import function_of, main, parsers
 from clipiqa_pyiqa.cli.options import terminal
 
+pytest_plugins = ["weights_fakes"]
 PACKAGE = Path(clipiqa_pyiqa.__file__).parent
 PYTHON_ONLY = ("ray.py", "torchmetrics.py", "plugin.py", "loss.py", "reward.py")  # no command calls these modules
 AS_OPTION = r"(?:pass|set|leave out) {name}(?:[.,;:]| to | or |$)|\({name}\)"
@@ -77,6 +79,21 @@ def test_commands_print_their_own_flags(tmp_path: Path, capsys: pytest.CaptureFi
     ):
         assert main(["score", "x.png", *given]) == 2
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["compare", "-d", "photos", "-m"], ["table", "--methods", "a=photos", "-m"], ["score", "photos", "-m"]]
+)
+@pytest.mark.usefixtures("home")
+def test_a_metric_without_weights_is_named_with_its_options(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_grey(tmp_path / "photos/a.png", 9)
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, "clipiqa"]) > 0
+    said = "".join(capsys.readouterr())
+    assert "use clipiqa:backbone=mini, the small CLIP in this package, or name a file by clipiqa:clip_weights=" in said
+    assert "backbone='" not in said and "--backbone" not in said
 
 
 @pytest.mark.parametrize(
