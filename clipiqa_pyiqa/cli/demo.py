@@ -6,9 +6,8 @@ from pathlib import Path
 
 from ..errors import OptionError
 from ..errors.arguments import Machine
-from .options.experiment import frame_as_text
 from .options.model import start
-from .options.terminal import Bar
+from .options.terminal import Bar, frame_as_text
 
 EXPLANATION = """\
 Scores are between 0 and 1; a high score is good (noisiness: high = clean).
@@ -38,7 +37,7 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
 
     with Bar(unit="picture") as bar:
         found = demo(progress=bar.show)
-    print(f"{frame_as_text(found.scores.reset_index(), {})}\n\n{EXPLANATION}", end="")
+    print(f"{frame_as_text(found.scores.reset_index())}\n\n{EXPLANATION}", end="")
     found.save(out)
     print(f"\nPicture: {one_line(str(out.resolve()))}")
     return 0
