@@ -1,4 +1,4 @@
-"""What goes along with a photo, and what does not; moves that fail half-way; links and odd names."""
+"""What goes along with a photo, and what does not; links and odd names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from photos import save_grey
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.names import free_name
 from clipiqa_pyiqa.ranking.transfers import transfer, undo
 
@@ -99,20 +98,6 @@ def test_a_name_that_is_no_text_is_moved_with_the_others(tmp_path: Path) -> None
     assert main(["score", str(tmp_path), "-b", "mini", "-q", "--out", str(tmp_path / "s.csv")]) == 0
     assert main(["rank", str(tmp_path / "s.csv"), "--worst", "2", "--move-to", str(tmp_path / "out")]) == 0
     assert not os.path.exists(odd) and len(names(tmp_path / "out")) == 2
-
-
-def test_a_source_that_cannot_be_emptied_leaves_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = save_grey(tmp_path / "a.png", 9)
-    unlink = os.unlink
-
-    def refused(*_: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr("os.rename", refused)
-    monkeypatch.setattr("os.unlink", lambda path: refused() if str(path) == str(source) else unlink(path))
-    with pytest.raises(CLIPIQAError, match="0 are there"):
-        transfer([str(source)], tmp_path / "out", "move")
-    assert source.is_file() and not names(tmp_path / "out")
 
 
 def test_raw_and_heic_that_cannot_be_read_are_counted(camera: Path, capsys: Any) -> None:

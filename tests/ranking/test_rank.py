@@ -39,15 +39,9 @@ class TestScores:
         np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
         np.testing.assert_allclose(scores.frame.iloc[:, 1], scores.frame["happy"] / 2, atol=1e-6)
 
-    @pytest.mark.parametrize(
-        ("metric", "message"),
-        [
-            (lambda: torch.nn.Linear(1, 1), "metric must be a CLIP-IQA metric; got a Linear"),
-            ("clipiqa", "metric must be a CLIP-IQA metric; got a str"),
-        ],
-    )
-    def test_another_metric_answers_no_questions(self, metric: Any, message: str, greys: list[Path]) -> None:
-        with pytest.raises(CLIPIQAError, match=message):
+    @pytest.mark.parametrize("metric", [lambda: torch.nn.Linear(1, 1), "clipiqa"])
+    def test_another_metric_answers_no_questions(self, metric: Any, greys: list[Path]) -> None:
+        with pytest.raises(CLIPIQAError):
             rank(metric, greys)
 
 
@@ -118,18 +112,8 @@ class TestCommand:
         exposures = save_exposures(tmp_path / "photos")
         save_corrupt(tmp_path / "photos/half.png")
         out = tmp_path / "deep/out"
-        args = [
-            "rank",
-            str(tmp_path / "photos"),
-            "--backbone",
-            "mini",
-            "-p",
-            "brightness",
-            "quality",
-            "--out",
-            str(out),
-        ]
-        assert main([*args, "--quiet", "--count", "2"]) == 1
+        asked = ["-b", "mini", "-p", "brightness", "quality", "--out", str(out), "--quiet", "--count", "2"]
+        assert main(["rank", str(tmp_path / "photos"), *asked]) == 1
         printed = capsys.readouterr()
         assert "left out" in printed.err and "half.png" in printed.err
         order = pd.read_csv(out / "ranking.csv", index_col="path")
