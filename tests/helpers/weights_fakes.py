@@ -74,7 +74,7 @@ def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that counts as the hub's ViT-B/32, under a name that stands for open_clip_model.safetensors."""
     file = save_state_dict(tmp_path / "first.bin", VIT)
     monkeypatch.setitem(published.PINNED, TIMM, (REVISION, sha256(file)))
-    monkeypatch.setattr(published, "_HUB_NAMES", (file.name, BIN))
+    monkeypatch.setattr(published, "HUB_NAMES", (file.name, BIN))
     return file
 
 
