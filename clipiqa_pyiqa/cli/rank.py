@@ -147,7 +147,7 @@ def run(
         return 1 if problems else 0
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
-    cuts, folders = picked.cuts(), picked.folders()
+    cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
     if picked.write_shards is not None:
         shown = (order.columns, order.root, rated.stars, count, page, run.out, run.prompts)
         taken = (picked.paths, picked.null, picked.only_photos, folders, selected)
@@ -185,7 +185,7 @@ def run(
         code = run.conclude(ranking)
         scales = scales_of(ranking.provenance)
         scores = AnyScores("", ranking.frame, ranking.provenance, ranking.failed, scales=scales, ours=True)
-    photos = Photos(scores, order.by or scores.columns[0], order.direction, order.root)
+    photos = Photos(scores, order.by or scores.columns[0], direction, order.root)
     if page is not None:
         from ..ranking.page import write_browser
 

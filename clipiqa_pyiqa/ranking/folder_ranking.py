@@ -36,8 +36,8 @@ class Ranking(ExperimentResult):
         tables = []
         for question in self.questions:
             for chosen in best_and_worst(self, question, self.count):
-                found = chosen.sort_values("rank", kind="stable").reset_index()
-                paths = found["path"].map(printable)
+                found = chosen.sort_values("rank", kind="stable")
+                paths = list(map(printable, found.index))
                 tables.append(found[["rank"]].assign(question=question, score=found[question], path=paths))
         return pandas.concat(tables, ignore_index=True)[["question", "rank", "score", "path"]]
 
