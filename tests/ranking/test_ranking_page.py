@@ -30,7 +30,7 @@ def refused(*_: object) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path) -> Path:
     """Six grey photos in two folders, two of one name, and their scores as another tool might write them."""
     names = ["a/0.png", "a/1.png", "a/2.png", "b/1.png", "b/4.png", "b/5 ü.png"]
     for number, name in enumerate(names):
@@ -45,7 +45,7 @@ def photos(folder: Path, by: str = "MOS", **options: Any) -> Photos:
 
 
 class TestPick:
-    def test_command_prints_paths_and_nothing_else(self, folder: Path, capfdbinary: Any) -> None:
+    def test_command_prints_paths_and_nothing_else(self, folder, capfdbinary):
         command = ["rank", str(folder / "scores.csv"), "--root", str(folder / "photos"), "--worst", "2", "--paths"]
         assert main(command) == 0
         expected = [str(folder / "photos" / name) for name in ("a/1.png", "b/4.png")]
@@ -54,7 +54,7 @@ class TestPick:
         named = [str(folder / "photos" / name) for name in ("a/1.png", "b/5 ü.png")]
         assert capfdbinary.readouterr().out == b"".join(os.fsencode(name) + b"\0" for name in named)
 
-    def test_a_table_of_picked_photos_is_printed(self, folder: Path, capsys: Any) -> None:
+    def test_a_table_of_picked_photos_is_printed(self, folder, capsys):
         assert main(["rank", str(folder / "scores.csv"), "--below", "0.3"]) == 0
         assert capsys.readouterr().out == "   MOS  path\n0.1000  a/1.png\n0.2000  b/4.png\n"
         assert main(["rank", str(folder / "scores.csv"), "--by", "niqe", "--below", "20%"]) == 0  # the worst fifth
@@ -62,7 +62,7 @@ class TestPick:
 
 
 class TestTransfer:
-    def test_photos_of_a_taken_name_get_numbers_and_come_back(self, folder: Path) -> None:
+    def test_photos_of_a_taken_name_get_numbers_and_come_back(self, folder):
         sources = [folder / "photos/a/1.png", folder / "photos/b/1.png"]
         before = [path.read_bytes() for path in sources]
         (target := folder / "bad").mkdir()
@@ -74,7 +74,7 @@ class TestTransfer:
         assert [path.read_bytes() for path in sources] == before
         assert [path.name for path in target.iterdir()] == ["1.png"]
 
-    def test_undo_keeps_what_has_changed(self, folder: Path) -> None:
+    def test_undo_keeps_what_has_changed(self, folder):
         source = folder / "photos/a/1.png"
         (place,), moved = transfer([str(source)], folder / "moved", "move")
         source.write_bytes(b"another")
@@ -86,9 +86,7 @@ class TestTransfer:
         assert "not the same" in undo(copies)[1][0] and Path(copied).read_bytes() == b"edited"
 
     @pytest.mark.parametrize("action", ["copy", "move"])
-    def test_a_full_disk_in_the_middle_tears_no_photo(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch, action: str
-    ) -> None:
+    def test_a_full_disk_in_the_middle_tears_no_photo(self, folder, monkeypatch, action):
         """The list knows what was taken before, and no torn copy is left."""
         first, second = (folder / f"photos/a/{name}.png" for name in "01")
 
@@ -105,9 +103,7 @@ class TestTransfer:
         lists = sorted((folder / "taken").glob("clipiqa-undo-*.jsonl"))
         assert sorted(undo(each) for each in lists) == [(0, []), (1, [])] and first.is_file()
 
-    def test_a_move_to_another_file_system_goes_and_comes_back(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_move_to_another_file_system_goes_and_comes_back(self, folder, monkeypatch):
         source = folder / "photos/a/1.png"
         content = source.read_bytes()
         monkeypatch.setattr("os.rename", refused)
@@ -115,7 +111,7 @@ class TestTransfer:
         assert Path(place).read_bytes() == content and not source.exists()
         assert undo(undo_list) == (1, []) and source.read_bytes() == content and not Path(place).exists()
 
-    def test_a_source_that_cannot_be_emptied_leaves_no_copy(self, folder: Path, monkeypatch: Any) -> None:
+    def test_a_source_that_cannot_be_emptied_leaves_no_copy(self, folder, monkeypatch):
         source, unlink = folder / "photos/a/1.png", os.unlink
         monkeypatch.setattr("os.rename", refused)
         monkeypatch.setattr("os.unlink", lambda path: refused() if str(path) == str(source) else unlink(path))
@@ -123,7 +119,7 @@ class TestTransfer:
             transfer([str(source)], folder / "out", "move")
         assert source.is_file() and not list((folder / "out").glob("*.png"))
 
-    def test_the_command_moves_names_its_undo_list_and_moves_back(self, folder: Path, capsys: Any) -> None:
+    def test_the_command_moves_names_its_undo_list_and_moves_back(self, folder, capsys):
         command = ["rank", str(folder / "scores.csv"), "--root", str(folder / "photos"), "--below", "0.3"]
         assert main([*command, "--move-to", str(folder / "bad")]) == 0
         said = capsys.readouterr()
@@ -135,7 +131,7 @@ class TestTransfer:
 
 
 @pytest.fixture
-def shards(tmp_path: Path) -> list[str]:
+def shards(tmp_path) -> list[str]:
     """The names that results give to an image in a tar archive and to a row of a table."""
     for number in range(2):
         save_grey(tmp_path / f"{number}.png", 40 + 80 * number)
@@ -148,7 +144,7 @@ def shards(tmp_path: Path) -> list[str]:
 
 
 class TestShards:
-    def test_copies_have_the_members_names(self, shards: list[str], tmp_path: Path) -> None:
+    def test_copies_have_the_members_names(self, shards, tmp_path):
         done, undo_list = transfer(shards, tmp_path / "out", "copy")
         assert [Path(path).name for path in done] == ["1.png", "t-0.png"]
         assert Path(done[0]).read_bytes() == (tmp_path / "1.png").read_bytes()
@@ -159,7 +155,7 @@ class TestShards:
         with pytest.raises(CLIPIQAError, match=r"gone\.tar::1\.png' does not exist: nothing was done"):
             transfer([f"{tmp_path}/gone.tar::1.png"], tmp_path / "out", "copy")
 
-    def test_a_page_shows_images_in_shards(self, shards: list[str], tmp_path: Path) -> None:
+    def test_a_page_shows_images_in_shards(self, shards, tmp_path):
         pandas.DataFrame({"path": [*shards, "gone.tar::2.png"], "quality": [0.5, 0.7, 0.1]}).to_csv(
             tmp_path / "scores.csv", index=False
         )
@@ -171,7 +167,7 @@ class TestShards:
 
 
 class TestPage:
-    def test_the_page_holds_everything_and_thumbnails_are_made_once(self, folder: Path) -> None:
+    def test_the_page_holds_everything_and_thumbnails_are_made_once(self, folder):
         save_corrupt(folder / "photos/b/4.png")
         page = write_browser(photos(folder), folder / "page")
         data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.S)[1])  # type: ignore[index]
@@ -185,7 +181,7 @@ class TestPage:
         write_browser(photos(folder), folder / "page")  # its own page is replaced
         assert small.stat().st_mtime_ns == before
 
-    def test_markup_in_names_is_text(self, tmp_path: Path) -> None:
+    def test_markup_in_names_is_text(self, tmp_path):
         name = "<script>alert(1)<!--.png"
         save_grey(tmp_path / name, 9)
         (tmp_path / "s.csv").write_text(f'image,"</script><b>"\n{name},0.5\n')
@@ -193,7 +189,7 @@ class TestPage:
         page = write_browser(known, tmp_path / "page").read_text()
         assert page.count("<script") == 2 and "<b>alert" not in page and "&lt;/script&gt;" in page
 
-    def test_photos_that_moved_are_found_below_root_and_a_foreign_page_stays(self, folder: Path, capsys: Any) -> None:
+    def test_photos_that_moved_are_found_below_root_and_a_foreign_page_stays(self, folder, capsys):
         command = ["rank", str(folder / "scores.csv"), "--page", str(folder / "page"), "--quiet"]
         assert main(command) == 2
         assert "none of 6 photos exists, such as 'a/0.png'" in capsys.readouterr().err
@@ -204,22 +200,22 @@ class TestPage:
 
 class TestOnAPhone:
     @pytest.fixture
-    def page(self, browser: Any, folder: Path) -> Any:
+    def page(self, browser, folder) -> Any:
         page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
         page.goto(write_browser(photos(folder), folder / "page").as_uri())
         page.locator(".cell").first.wait_for()
         return page
 
-    def test_photos_are_in_order_and_those_without_a_score_last(self, page: Any) -> None:
+    def test_photos_are_in_order_and_those_without_a_score_last(self, page):
         assert "6 of 6 photos" in page.content()
         shown = page.locator(".cell label b").all_inner_texts()
         assert shown == ["0.1000", "0.2000", "0.4000", "0.6000", "0.8000", "–"]
 
-    def test_the_head_leaves_room(self, page: Any) -> None:
+    def test_the_head_leaves_room(self, page):
         page.locator(".cell input").first.check()
         assert page.locator("header").bounding_box()["height"] < 844 / 4
 
-    def test_buttons_and_swipes_lead_from_photo_to_photo(self, page: Any) -> None:
+    def test_buttons_and_swipes_lead_from_photo_to_photo(self, page):
         page.locator(".open").first.click()
         page.locator("#pick").click()
         page.locator("#after").click()
@@ -238,7 +234,7 @@ class TestOnAPhone:
         page.locator("#before").click()
         assert title.inner_text() == "a/1.png" and page.locator("#pick").inner_text() == "selected"
 
-    def test_the_command_moves_what_is_selected(self, page: Any, folder: Path, monkeypatch: Any) -> None:
+    def test_the_command_moves_what_is_selected(self, page, folder, monkeypatch):
         for number in (0, 3):  # a/1.png and b/5 ü.png
             page.locator(".cell input").nth(number).check()
         page.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }")
@@ -262,7 +258,7 @@ class TestOnAPhone:
         (["--undo", "{root}/none.jsonl"], "cannot be read"),
     ],
 )
-def test_bad_usage_is_refused(folder: Path, options: list[str], message: str, capsys: Any) -> None:
+def test_bad_usage_is_refused(folder, options, message, capsys):
     given = [text.format(scores=folder / "scores.csv", root=folder) for text in options]
     assert main(["rank", *given]) == 2
     assert re.search(message, capsys.readouterr().err)

@@ -30,7 +30,7 @@ if not (WEB / "node_modules").is_dir():
 
 
 @pytest.fixture(scope="module")
-def address(browser_page: ModuleType, exported_mini: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(browser_page, exported_mini, tmp_path_factory) -> Iterator[str]:
     """The built page, served from this machine."""
     folder = tmp_path_factory.mktemp("site")
     assert browser_page.build(folder / "score", exported_mini)
@@ -45,7 +45,7 @@ def address(browser_page: ModuleType, exported_mini: Any, tmp_path_factory: pyte
 
 
 @pytest.fixture(scope="module")
-def page(browser: Any, address: str) -> Any:
+def page(browser, address) -> Any:
     """One page for all tests, at a phone's width, with everything that it asked for and complained about."""
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
     page.set_default_timeout(120_000)

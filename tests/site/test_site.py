@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from forked import Forked
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "docs/site/web/node_modules/axe-core/axe.min.js"
@@ -18,7 +16,7 @@ pytest.importorskip("myst_parser", reason="clipiqa-pyiqa[docs] is not installed"
 
 
 @pytest.fixture(scope="module")
-def site(once: Callable[..., Path], forked: Forked) -> Path:
+def site(once, forked) -> Path:
     """The site without what takes long: its pictures and the page that scores, which have tests of their own."""
     build = ROOT / "docs/site/build.py"
 
@@ -32,7 +30,7 @@ def site(once: Callable[..., Path], forked: Forked) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(browser: Any) -> Any:
+def page(browser) -> Any:
     return browser.new_page(viewport={"width": 390, "height": 844})
 
 
