@@ -12,6 +12,7 @@ import pandas
 import pyiqa
 import pytest
 import torch
+from forked import Forked
 from PIL import Image
 from shard_makers import picture, save_parquet
 from standin import Brightness
@@ -199,13 +200,10 @@ class TestSeveral:
         assert "lower is better" in capsys.readouterr().out
         assert main(["score", str(photos), "--embeddings", "-m", "piqe", "--out", str(tmp_path / "e/")]) == 2
 
-    def test_clip_metrics_alone_do_not_import_pyiqa(self, photos: Path) -> None:
-        code = (
-            "import sys; from clipiqa_pyiqa import score_paths\n"
-            f"print(len(list(score_paths([{MINI!r}], {str(photos)!r}))), 'pyiqa' in sys.modules)"
-        )
-        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert ran.stdout == "20 False\n"
+    def test_clip_metrics_alone_do_not_import_pyiqa(self, photos: Path, tmp_path: Path, forked_bare: Forked) -> None:
+        code = f"import sys; from clipiqa_pyiqa import score_paths; rows = [*score_paths([{MINI!r}], {str(photos)!r})]"
+        ran = forked_bare.run([], tmp_path, code=f"{code}\nprint(len(rows), 'pyiqa' in sys.modules)")
+        assert ran.out == "20 False\n", ran.err
 
 
 def test_a_zero_row_of_stored_features_is_one_failed_image(tmp_path: Path) -> None:
