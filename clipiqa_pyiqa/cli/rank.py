@@ -178,7 +178,7 @@ def run(
         scores = read_any_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
-    elif is_table:
+    elif is_table and order.by is None and direction is None:
         return run.report(rank, sources, run.parsed(), count=count or 10)
     else:
         ranking = run.result(rank, sources, run.parsed())

@@ -187,7 +187,7 @@ def test_pictures_match_by_name_or_pattern(results: Path, tmp_path: Path) -> Non
         (["a={root}/mild", "a={root}/strong"], {}, "two methods are called 'a'"),
         (["a={root}/nowhere"], {}, "is no folder"),
         (["a={root}/mild/Set3", "b={root}/gt"], {}, "no image is in all folders"),
-        (["a={root}/mild"], {"metrics": "psnr-y"}, "psnr-y needs reference images"),
+        (["a={root}/mild"], {"metrics": "psnr-y"}, "psnr-y"),
         (["a={root}/mild"], {"baseline": "c"}, "the baseline 'c' is not one of the methods: choose one of a"),
         (["a={root}/mild"], {"protocol": "ntre"}, "unknown protocol 'ntre': did you mean 'ntire'"),
         (["a={root}/mild"], {"values": {"speed": 1.0}}, "the protocol's formula has no value 'speed'"),

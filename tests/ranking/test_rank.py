@@ -146,3 +146,9 @@ class TestCommand:
         assert main(["rank", *(word.format(photo=photo, votes=votes) for word in more)]) == 2
         said = capsys.readouterr().err
         assert message in said and len(said.strip().splitlines()) == 1
+
+    def test_a_column_and_a_direction_order_photos_that_are_scored_first(self, greys, capsys):
+        asked = ["rank", str(greys[0].parent), "-b", "mini", "-p", "quality", "brightness", "--by", "brightness"]
+        assert main([*asked, "--count", "1", "--lower-better"]) == 0
+        head, worst, best = capsys.readouterr().out.splitlines()
+        assert head.split() == ["brightness", "path"] and worst.endswith("2.png") and best.endswith("1.png")
