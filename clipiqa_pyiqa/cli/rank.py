@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, counted
 from .options.experiment import AskingRun
@@ -77,7 +77,7 @@ class PickOptions:
     write_shards: Path | None = None
     partial: bool = False
 
-    def cuts(self) -> dict[str, str]:
+    def cuts(self) -> dict[str, Any]:
         from ..scoring.cuts import CUTS
 
         return {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
@@ -108,7 +108,7 @@ def run(
     rated: StarOptions,
     sources: Sequence[str] = (),
     *,
-    count: int | None = None,
+    count: int = 10,
     undo: Path | None = None,
     page: Path | None = None,
     selected: bool = False,
@@ -133,7 +133,7 @@ def run(
 
     Args:
         sources (PATH): folders, images, quoted globs; or a score file, or a folder of results by shard
-        count: number of best images to show, and of worst images; default: 10
+        count: number of best images to show, and of worst images
         undo (LIST): undo what wrote the file LIST
         page (DIR): folder for browse.html, a page of all photos
         selected: pick the photos PATH themselves, without scoring them
@@ -149,7 +149,7 @@ def run(
         raise OptionError("no PATH given: name a folder of images, or a score file.")
     cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
     if picked.write_shards is not None:
-        shown = (order.columns, order.root, rated.stars, count, page, run.out, run.prompts)
+        shown = (order.columns, order.root, rated.stars, count != 10, page, run.out, run.prompts)
         taken = (picked.paths, picked.null, picked.only_photos, folders, selected)
         if any((*shown, *taken)):
             raise OptionError(
@@ -169,7 +169,7 @@ def run(
     from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
 
-    code, ends = 0, cuts or {"worst": count or 10, "best": count or 10}
+    code = 0
     is_table = not cuts and page is None and not rated.stars
     if len(sources) == 1 and is_score_file(sources[0]):
         if run.prompts or run.out is not None:
@@ -179,9 +179,9 @@ def run(
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     elif is_table and order.by is None and direction is None:
-        return run.report(rank, sources, run.parsed(), count=count or 10)
+        return run.report(rank, sources, run.parsed(), count=count)
     else:
-        ranking = run.result(rank, sources, run.parsed())
+        ranking = run.result(rank, sources, run.parsed(), count=count)
         code = run.conclude(ranking)
         scales = scales_of(ranking.provenance)
         scores = AnyScores("", ranking.frame, ranking.provenance, ranking.failed, scales=scales, ours=True)
@@ -195,7 +195,7 @@ def run(
         note(f"the page is {written}")
     if rated.stars:
         code = max(code, _give_stars(photos, rated.star_shares, run.overwrite))
-    worst, best = photos.ends(**ends)
+    worst, best = photos.ends(**(cuts or {"worst": count, "best": count}))
     if picked.paths or folders:
         chosen = {"worst": worst.index, "best": best.index}
         if not chosen.keys() <= cuts.keys():

@@ -1,8 +1,8 @@
 """What docs/loss.md gives for other trainers, in those trainers' calls. (That all other blocks run: test_blocks.py.)
 
 BasicSR is the real one where it is installed. The others are small copies of their calls, made from their source:
-neosr 31c7022 neosr/models/image.py:573, traiNNer-redux 6862931 traiNNer/models/sr_model.py:646, KAIR fc1732f
-models/model_gan.py:218, flow_grpo ac4c86e flow_grpo/rewards.py:361, Flow-Factory a0b2bc5 rewards/loader.py:61.
+neosr 31c7022 neosr/models/image.py:573, traiNNer-redux 6862931 traiNNer/models/sr_model.py:646,
+flow_grpo ac4c86e flow_grpo/rewards.py:361, Flow-Factory a0b2bc5 rewards/loader.py:61.
 """
 
 from __future__ import annotations
@@ -158,12 +158,6 @@ def test_trainner_redux_multiplies_by_the_weight_itself(monkeypatch):
     picture = np.random.default_rng(0).integers(256, size=(40, 48, 3), dtype=np.uint8)  # RGB: to_bgr=False
     score = names.METRIC_REGISTRY["calculate_clipiqa"](img=picture, img2=picture, device=torch.device("cpu"))
     assert score == pytest.approx(score_of(picture), abs=1e-6)
-
-
-def test_kair_multiplies_by_the_weight_itself():
-    assert "`model.F_lossfn = CLIPIQALoss()`" in PAGE
-    output, truth = outputs()
-    check_weight(0.1 * CLIPIQALoss()(output, truth), output)
 
 
 def test_flow_grpo_calls_a_factory_and_weighs_its_scores(monkeypatch):
