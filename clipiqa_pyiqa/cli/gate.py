@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import OptionError
 from ..errors.arguments import SharedOptions
 from .options.model import OutputOptions, start
-from .options.terminal import Bar, numbers_by_name, stored, tell
+from .options.terminal import Bar, in_shell, numbers_by_name, stored, tell
 
 
 def run(
@@ -72,7 +72,7 @@ def run(
         )
     for pair in found.pairs:
         if not kept.quiet or pair.verdict in ("worse", "unclear"):
-            print(one_line(pair.line))
+            print(in_shell(one_line(pair.line)))
     for row, flag in found.flagged.items():
         print(one_line(f"{row}: {flag} in the new run only"))
     for line in found.left_out:
