@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import logging
 import os
 import pickle
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +18,11 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 import pytest
+import seeded_compact
 from at_hand import SHARED_FOLDER
 from filelock import FileLock
 from forked import Forked
 from seeded import save_seeded, set_depth
-from seeded_compact import save_compact
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,15 +49,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def times(request: pytest.FixtureRequest) -> int:
     """How many times the trials of the short form tests of faults make."""
     return 20 if request.config.getoption("long") else 1
-
-
-@pytest.fixture(autouse=True)
-def own_log_level() -> Iterator[None]:
-    """A command sets how much is said for its process; the next test starts as a fresh process would."""
-    logger = logging.getLogger("clipiqa_pyiqa")
-    level = logger.level
-    yield
-    logger.setLevel(level)
 
 
 Once = Callable[[str, Callable[[Path], object]], Path]
@@ -114,7 +105,32 @@ def full_rn50(once: Once) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def compact(once: Once) -> Path:
     """A seeded checkpoint in the compact format, mini's."""
-    return once("compact", lambda folder: save_compact(folder / "mini.safetensors")) / "mini.safetensors"
+    return once("compact", lambda folder: seeded_compact.save_compact(folder / "mini.safetensors")) / "mini.safetensors"
+
+
+@pytest.fixture(scope="session")
+def small_compact(once: Once) -> Path:
+    """A compact checkpoint with two blocks, which is quick to compile and to export."""
+
+    def fill(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(seeded_compact, "STAGES", ((1, 3, 1, 1, 16), (1, 5, 2, 6, 320)))
+            seeded_compact.save_compact(folder / "mini.safetensors")
+
+    return once("small", fill) / "mini.safetensors"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "clipiqa_pyiqa"
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory) -> Path:
     """A copy of what a wheel is built from, since a build writes beside its sources."""
     source = tmp_path_factory.mktemp("wheel") / "source"
     source.mkdir()
@@ -33,7 +33,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(source: Path) -> zipfile.ZipFile:
+def wheel(source) -> zipfile.ZipFile:
     """The wheel that `pip install .` would install."""
     folder = source.parent
     command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "-w", str(folder)]
@@ -54,7 +54,7 @@ def requirements(wheel: zipfile.ZipFile) -> list[str]:
     return [line.replace(" ", "") for line in metadata.get_all("Requires-Dist", []) if "extra" not in line]
 
 
-def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+def test_wheel_holds_the_package_and_nothing_else(wheel):
     shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
     files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     assert {path.relative_to(ROOT).as_posix() for path in files} <= shipped  # code, weights, photos, styles
@@ -63,14 +63,14 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     assert "MIT License" in read(wheel, "LICENSE")
 
 
-def test_configurations_are_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+def test_configurations_are_in_the_wheel(wheel):
     """docs/reproduce.md names them, for `clipiqa compare -c table1` and the like."""
     shipped = {name.removeprefix("clipiqa_pyiqa/configs/") for name in wheel.namelist() if name.endswith(".yml")}
     assert shipped == {path.relative_to(ROOT / "configs").as_posix() for path in ROOT.glob("configs/*/*.yml")}
     assert len(shipped) > 10
 
 
-def test_version_and_entry_points(wheel: zipfile.ZipFile) -> None:
+def test_version_and_entry_points(wheel):
     assert f"\nVersion: {clipiqa_pyiqa.__version__}\n" in read(wheel, ".dist-info/METADATA")
     assert f"## [{clipiqa_pyiqa.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
     text = read(wheel, ".dist-info/entry_points.txt")
@@ -78,7 +78,7 @@ def test_version_and_entry_points(wheel: zipfile.ZipFile) -> None:
     assert "[pyiqa.archs]\nclipiqa = clipiqa_pyiqa.plugin:register\n" in text
 
 
-def test_requirements_are_ranges_that_the_oldest_run_installs(wheel: zipfile.ZipFile) -> None:
+def test_requirements_are_ranges_that_the_oldest_run_installs(wheel):
     """`.ci/oldest` reads the lower bounds from setup.py with a regular expression: it must see every one."""
     assert "pyiqa>=0.1.16" in requirements(wheel)
     pattern = re.compile(r'^ *"([A-Za-z0-9_]+>=[0-9.]+)",', re.MULTILINE)
@@ -86,7 +86,7 @@ def test_requirements_are_ranges_that_the_oldest_run_installs(wheel: zipfile.Zip
     assert sorted(seen) == sorted(requirements(wheel))
 
 
-def test_requirements_are_what_the_package_imports(wheel: zipfile.ZipFile) -> None:
+def test_requirements_are_what_the_package_imports(wheel):
     distributions = {"PIL": "Pillow", "open_clip": "open_clip_torch", "yaml": "PyYAML"}
     imported = {distributions.get(name, name) for name in imported_modules() if name not in sys.stdlib_module_names}
     extras = {"torchmetrics", "ray", "pillow_heif", "onnx", "onnxruntime"}

@@ -75,13 +75,14 @@ print(score.item())
         ["rank", "rated", "--out", "rank", *MINI],
         ["fit", "scores.csv", "--method", "affine", "--out", "head.safetensors", "--features", "store", *MINI],
         ["gate", "scores.csv", "scores.csv", "--key", "path"],
-        ["export", "mini.onnx", "--backbone", "mini"],
+        ["export", "mini.onnx", "--backbone", "mini", "--quick-gelu", "--clip-weights"],
     ],
     ids=lambda command: " ".join(command[:4]),
 )
-def test_a_command_works(forked_bare: Any, folder: Path, command: list[str]) -> None:
+def test_a_command_works(forked_bare: Any, folder: Path, small_compact: Path, command: list[str]) -> None:
     if command[0] == "export":
         pytest.importorskip("onnxruntime")
+        command = [*command, str(small_compact)]
     job = forked_bare.run(command, folder, code=COMMAND)
     assert job.code == 0, job.err
     if "out.csv" in command:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import OptionError
 from ..errors.arguments import Machine
-from .options.model import OutputOptions, start
-from .options.terminal import Bar, stored
+from .options.model import MetricOptions, OutputOptions, start
+from .options.terminal import Bar, command_line, stored
 
 
 @dataclass(frozen=True)
-class CompareOptions:
+class CompareOptions(MetricOptions):
     """Comparison.
 
     Args:
-        metrics (-m METRIC): metrics; see below
         data (-d DATA): data sets; see below
         data_root (DIR): folder of pyiqa's data sets; default: ./datasets
         plcc_fit: also compute PLCC (Pearson's correlation) and RMSE after a logistic fit
@@ -32,7 +29,6 @@ class CompareOptions:
         batch_size: images of equal size that are scored together; default: 8
     """
 
-    metrics: list[str] | None = None
     data: list[str] | None = None
     data_root: str | None = None
     plcc_fit: bool = False
@@ -51,8 +47,6 @@ def run(
     comparing: CompareOptions,
     *,
     config: str | None = None,
-    trust_weights: bool = False,
-    strict: bool = False,
     format: Literal["table", "csv", "markdown", "latex"] = "table",
     report: bool = True,
 ) -> int:
@@ -70,8 +64,6 @@ def run(
 
     Args:
         config (-c FILE): a YAML file, or the paper's table1, table2 or table5; the command line wins
-        trust_weights: load files and URLs that could run code
-        strict: stop early if a metric cannot be built
         format: format of the printed table
         report: write an HTML page into --out
     """
@@ -94,9 +86,7 @@ def run(
             data,
             **options,
             progress=bar.show,
-            trust_weights=trust_weights,
-            strict=strict,
-            settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
+            settings=command_line(),
         )
         if out:
             comparison.save(out, report=report)  # before the table: a program that reads the table may end early

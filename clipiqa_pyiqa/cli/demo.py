@@ -6,9 +6,8 @@ from pathlib import Path
 
 from ..errors import OptionError
 from ..errors.arguments import Machine
-from .options.experiment import frame_as_text
 from .options.model import start
-from .options.terminal import Bar
+from .options.terminal import Bar, frame_as_text
 
 EXPLANATION = """\
 Scores are between 0 and 1; a high score is good.

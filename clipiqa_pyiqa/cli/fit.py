@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import OptionError, counted
 from .options.model import Model, start
 from .options.scored_images import OpinionOptions, Store, creation
-from .options.terminal import aligned
+from .options.terminal import frame_as_text
 
 
 def run(
@@ -60,8 +60,9 @@ def run(
         check_output(splits_out, overwrite=overwrite, inputs=[scores])
     device = start(store)
     import numpy as np
+    import pandas
 
-    from ..learning.fitting import FitAgreement, fit
+    from ..learning.fitting import fit
     from ..metric import CLIPIQA
 
     # cross-validation needs no split
@@ -83,16 +84,16 @@ def run(
     if splits_out is not None:
         result.save_splits(splits_out)
     print(f"{table.name}: fitted to {result.head.metadata['rated_photos']} rated photos, on {fit_on}")
-    found = {"zero-shot": result.before["train"]}
-    found |= {f"cross-validation, {name}": agreement for name, agreement in result.cross_validation.items()}
+    rows = [("zero-shot", *result.before["train"])]
+    rows += [(f"cross-validation, {name}", *agreement) for name, agreement in result.cross_validation.items()]
     for split, agreement in result.held_out.items():
         images = counted(len(result.table.rows(split)), f"{split} image")
-        found |= {f"{images}, zero-shot": result.before[split], images: agreement}
+        rows += [(f"{images}, zero-shot", *result.before[split]), (images, *agreement)]
     for name, reduced in (("median", np.median), ("lowest", np.min), ("highest", np.max)):
         if result.splits:
-            found[f"{splits} random splits of 80 and 20 %, {name}"] = FitAgreement(*reduced(result.splits, axis=0))
-    rows = [(name, *(f"{number:.4f}" for number in agreement)) for name, agreement in found.items()]
-    print("\n".join(aligned([("", "SROCC", "PLCC", "RMSE (scores from 0 to 1)"), *rows])))
-    print(f"{result.head.method} is chosen" + ": ridge must be clearly better than affine" * (method == "auto"))
+            rows.append((f"{splits} random splits of 80 and 20 %, {name}", *reduced(result.splits, axis=0)))
+    print(frame_as_text(pandas.DataFrame(rows, columns=["", "SROCC", "PLCC", "RMSE (scores from 0 to 1)"])))
+    why = ": ridge must be clearly better than affine" if method == "auto" else ""
+    print(f"{result.head.method} is chosen{why}")
     print(f"load it with:\n{creation('clipiqa+', model.given(), pretrained_model_path=str(out.resolve()))}")
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import OptionError
 from ..errors.arguments import SharedOptions
 from .options.model import OutputOptions, start
-from .options.terminal import Bar, stored, tell
+from .options.terminal import Bar, in_shell, numbers_by_name, stored, tell
 
 
 def run(
@@ -72,7 +72,7 @@ def run(
         )
     for pair in found.pairs:
         if not kept.quiet or pair.verdict in ("worse", "unclear"):
-            print(one_line(pair.line))
+            print(in_shell(one_line(pair.line)))
     for row, flag in found.flagged.items():
         print(one_line(f"{row}: {flag} in the new run only"))
     for line in found.left_out:
@@ -81,10 +81,7 @@ def run(
 
 
 def _margin(texts: Sequence[str]) -> float | dict[str, float] | None:
-    try:
-        found = {name: float(loss) for name, _, loss in (text.rpartition("=") for text in texts)}
-    except ValueError:
-        raise OptionError(f"`margin` must be D or NAME=D, where D is a number; got {' '.join(texts)!r}.") from None
+    found = numbers_by_name("margin", texts)
     if "" in found and len(found) > 1:
-        raise OptionError("`margin` must be one number, or NAME=D for each column; got both.")
+        raise OptionError("`margin` must be one number, or NAME=NUMBER for each column; got both.")
     return found.get("", found or None)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..errors.arguments import Images
 from .options.model import LearnedQuestions, Model, start
-from .options.terminal import Bar, aligned, note, tell
+from .options.terminal import Bar, frame_as_text, note, tell
 
 
 def run(
@@ -44,6 +44,8 @@ def run(
     """
     columns = questions.columns()
     device = start(images)
+    import pandas
+
     from ..maps.photos import draw_maps
 
     with Bar(unit="photo") as bar:
@@ -61,13 +63,14 @@ def run(
             device=device,
             **images.keywords(),
         )
-    rows = [("photo", "question", "score", "worst place", "10th percentile", "below 0.5")]
-    for one in found.maps:
-        for question, score, numbers in zip(one.questions, one.score, one.statistics, strict=True):
-            worst, tenth, share = map("{:.4f}".format, numbers)
-            rows.append((one.path, question.name, f"{score:.4f}", worst, tenth, share))
-    if found.maps:
-        print("\n".join(aligned(rows)))
+    rows = [
+        (one.path, question.name, float(score), *map(float, numbers))
+        for one in found.maps
+        for question, score, numbers in zip(one.questions, one.score, one.statistics, strict=True)
+    ]
+    if rows:
+        names = ("photo", "question", "score", "worst place", "10th percentile", "below 0.5")
+        print(frame_as_text(pandas.DataFrame(rows, columns=names)))
     for reason in found.failed.values():
         tell(reason)
     if out is not None and found.maps:

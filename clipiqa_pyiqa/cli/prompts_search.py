@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import counted
 from .options.model import Model, start
 from .options.scored_images import OpinionOptions, Store, creation
-from .options.terminal import aligned
+from .options.terminal import frame_as_text
 
 
 def run(
@@ -52,6 +52,8 @@ def run(
     if out is not None:
         check_output(out, overwrite=overwrite, inputs=[path for path in (scores, candidates) if path is not None])
     device = start(store)
+    import pandas
+
     from ..learning.word_search import search_prompts
     from ..metric import CLIPIQA
 
@@ -77,13 +79,22 @@ def run(
         print(f"left out: {counted(findings.unknown, 'pair')} with words that {model.backbone or 'RN50'} never saw")
     named = {str(rank): found for rank, found in enumerate(findings.ranked[:top], start=1)}
     named |= {"paper": findings.paper, "ensemble": findings.ensemble}
-    rows = [("", "positive", "negative", "SROCC chosen by", "SROCC held out", "95 % interval", "PLCC held out")]
+    rows = []
     for name, found in named.items():
-        pair, estimate = found.pairs[0], found.srocc
+        pair, srocc = found.pairs[0], found.srocc
         texts = (pair.positive, pair.negative) if name != "ensemble" else (f"mean of {len(found.pairs)}", "")
-        numbers = f"{found.chosen_by:.4f}", f"{estimate.value:.4f}", f"[{estimate.low:.4f}, {estimate.high:.4f}]"
-        rows.append((name, *texts, *numbers, f"{found.plcc:.4f}"))
-    print("\n".join(aligned(rows)))
+        rows.append((name, *texts, found.chosen_by, srocc.value, srocc.low, srocc.high, found.plcc))
+    columns = [
+        "",
+        "positive",
+        "negative",
+        "SROCC chosen by",
+        "SROCC held out",
+        "SROCC held out low",
+        "SROCC held out high",
+        "PLCC held out",
+    ]
+    print(frame_as_text(pandas.DataFrame(rows, columns=columns), ["SROCC held out"]))
     for name, found in {"best pair": findings.ranked[0], "ensemble": findings.ensemble}.items():
         prompts = [(each.positive, each.negative) for each in found.pairs]
         print(f"The {name}:\n  {creation('clipiqa', model.given(), prompts=prompts)}")

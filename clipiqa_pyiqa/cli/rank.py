@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,8 @@ class PickOptions:
 
     def folders(self) -> dict[str, Path]:
         """Return ``copy``, ``move`` or ``link`` -> folder."""
-        return {name: into for name in ("copy", "move", "link") if (into := getattr(self, f"{name}_to")) is not None}
+        folders = {"copy": self.copy_to, "move": self.move_to, "link": self.link_to}
+        return {action: folder for action, folder in folders.items() if folder is not None}
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def run(
     rated: StarOptions,
     sources: Sequence[str] = (),
     *,
-    count: int | None = None,
+    count: int = 10,
     undo: Path | None = None,
     page: Path | None = None,
     selected: bool = False,
@@ -132,7 +133,7 @@ def run(
 
     Args:
         sources (PATH): folders, images, quoted globs; or a score file, or a folder of results by shard
-        count: number of best images to show, and of worst images; default: 10
+        count: number of best images to show, and of worst images
         undo (LIST): undo what wrote the file LIST
         page (DIR): folder for browse.html, a page of all photos
         selected: pick the photos PATH themselves, without scoring them
@@ -148,10 +149,9 @@ def run(
         raise OptionError("no PATH given: name a folder of images, or a score file.")
     cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
     if picked.write_shards is not None:
-        shown = replace(order, by=None, lower_better=False, higher_better=False) != OrderOptions()
-        unused: dict[str, Any] = {**dict.fromkeys([*cuts, "write_shards"]), "partial": False}
-        taken = replace(picked, **unused) != PickOptions()
-        if shown or taken or any((rated.stars, count, page, selected, run.out, run.prompts)):
+        shown = (order.columns, order.root, rated.stars, count != 10, page, run.out, run.prompts)
+        taken = (picked.paths, picked.null, picked.only_photos, folders, selected)
+        if any((*shown, *taken)):
             raise OptionError(
                 "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
                 "other options out, or give them in a second call."
@@ -164,14 +164,13 @@ def run(
 
         _take({"": list(map(on_disk, sources))}, picked)
         return 0
-    import pandas
-
     from ..ranking.folder_ranking import rank
     from ..ranking.picking import Photos
     from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
 
-    ranking = None
+    code = 0
+    is_table = not cuts and page is None and not rated.stars
     if len(sources) == 1 and is_score_file(sources[0]):
         if run.prompts or run.out is not None:
             raise OptionError("--prompts and --out need images, but a score file holds scores: leave them out.")
@@ -179,10 +178,11 @@ def run(
         scores = read_any_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
-    elif not cuts and page is None and not rated.stars:
-        return run.report(rank, sources, run.parsed(), count=count or 10)
+    elif is_table and order.by is None and direction is None:
+        return run.report(rank, sources, run.parsed(), count=count)
     else:
-        ranking = run.result(rank, sources, run.parsed(), count=count or 10)
+        ranking = run.result(rank, sources, run.parsed(), count=count)
+        code = run.conclude(ranking)
         scales = scales_of(ranking.provenance)
         scores = AnyScores("", ranking.frame, ranking.provenance, ranking.failed, scales=scales, ours=True)
     photos = Photos(scores, order.by or scores.columns[0], direction, order.root)
@@ -193,20 +193,20 @@ def run(
         with Bar(unit="photo") as bar:
             written = write_browser(photos, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show)
         note(f"the page is {written}")
-    code = _give_stars(photos, rated.star_shares, run.overwrite) if rated.stars else 0
-    worst, best = photos.ends(**(cuts or {"worst": count or 10, "best": count or 10}))
-    both = pandas.concat([worst, best])
+    if rated.stars:
+        code = max(code, _give_stars(photos, rated.star_shares, run.overwrite))
+    worst, best = photos.ends(**(cuts or {"worst": count, "best": count}))
     if picked.paths or folders:
-        ends: dict[str, pandas.Series] = (
-            {"worst": worst, "best": best} if {"worst", "best"} <= cuts.keys() else {"": both}
-        )
-        _take({end: [photos.path(str(name)) for name in chosen.index] for end, chosen in ends.items()}, picked)
-    elif cuts or (page is None and not rated.stars):
+        chosen = {"worst": worst.index, "best": best.index}
+        if not chosen.keys() <= cuts.keys():
+            chosen = {"": [*worst.index, *best.index]}
+        _take({part: list(map(photos.path, names)) for part, names in chosen.items()}, picked)
+    elif cuts or is_table:
         note(f"{photos.by}: {photos.direction}")
         flags = scores.flags
-        rows = [(f"{score:.4f}", str(name), flags.get(str(name), "")) for name, score in both.items()]
+        rows = [(f"{score:.4f}", name, flags.get(name, "")) for name, score in (*worst.items(), *best.items())]
         print("\n".join(aligned([(photos.by, "path", ""), *rows])))
-    return max(code, 0 if ranking is None else run.conclude(ranking))
+    return code
 
 
 def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
@@ -233,7 +233,7 @@ def _give_stars(photos: Photos, shares: str, overwrite: bool) -> int:
         numbers = []
     found = give_stars(photos, numbers, overwrite=overwrite)
     undoing = f"; --undo {str(found.undo_list)!r} takes them away" if found.given else ""
-    tell(f"{counted(len(found.given), 'photo')} given stars, {found.kept:,} left with theirs{undoing}")
+    tell(f"{counted(found.given, 'photo')} given stars, {found.kept:,} left with theirs{undoing}")
     for problem in found.problems:
         tell(problem)
     return 1 if found.problems else 0

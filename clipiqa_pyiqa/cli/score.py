@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions
 from ..scoring.result_files import Output, ResultWriter, format_of
-from .options.experiment import frame_as_text
-from .options.model import LearnedQuestions, Model, OutputOptions, start
-from .options.terminal import Bar, note, on_interrupt, stored, tell
+from .options.model import LearnedQuestions, MetricOptions, Model, OutputOptions, start
+from .options.terminal import Bar, frame_as_text, note, on_interrupt, stored, tell
 
 if TYPE_CHECKING:
     from ..scoring.score import ScoringRun
@@ -63,11 +62,9 @@ def run(
     shards: Shards,
     cluster: Cluster,
     kept: OutputOptions,
+    chosen: MetricOptions,
     paths: Sequence[str] = (),
     *,
-    metrics: list[str] | None = None,
-    trust_weights: bool = False,
-    strict: bool = False,
     null: bool = False,
     format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
     merge: Path | None = None,
@@ -87,9 +84,6 @@ def run(
 
     Args:
         paths (PATH): file, folder, quoted glob or pattern of shards, Parquet file, s3://…, or - for a list on stdin
-        metrics (-m METRIC): pyiqa's metrics that score single images: [COLUMN=]NAME[:KEY=VALUE,…]
-        trust_weights: with --metrics: load files and URLs that could run code
-        strict: with --metrics: stop early if a metric cannot be built
         null (-0): file names on stdin end with a NUL byte
         format: output format; default: the suffix of --out, or a table
         merge (DIR): join the results by shard in this folder into the file --out
@@ -102,12 +96,12 @@ def run(
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     kept.check()
-    if metrics and (questions != LearnedQuestions() or model.given()):
+    if chosen.metrics and (questions != LearnedQuestions() or model.given()):
         raise OptionError(
             "metrics have options of their own, such as clipiqa:prompts=sharpness: leave out the options of the "
             "model and of the questions."
         )
-    columns = None if metrics else questions.columns()
+    columns = None if chosen.metrics else questions.columns()
     by_shard = format is None and _is_folder(kept.out)
     if not by_shard and replace(shards, image_column=None) != Shards():
         raise OptionError("--keep, --embeddings, --part and --engine need results by shard: name a folder, --out DIR/.")
@@ -129,9 +123,9 @@ def run(
     from ..scoring.score import score_paths
     from ..scoring.shards.run import score_sources
 
-    metric: Any = metrics or questions.metric(model, device)
+    metric: Any = chosen.metrics or questions.metric(model, device)
     options: dict[str, Any] = {"device": device, **images.keywords()}
-    options |= {"trust_weights": trust_weights, "strict": strict}
+    options |= {"trust_weights": chosen.trust_weights, "strict": chosen.strict}
     again = "the same command continues with the shards that have no result"
     with on_interrupt(again) if by_shard else stored(kept.out), Bar("shard" if by_shard else "image") as bar:
         if kept.out and by_shard:
@@ -199,4 +193,4 @@ def _report(found: ShardedResult) -> None:
     for sentence in found.sentences():
         (tell if found.unread or found.absent or found.notes() else note)(sentence)
     if found.counts.scored:
-        note("\n" + frame_as_text(found.quantiles().reset_index(names=""), {}))
+        note("\n" + frame_as_text(found.quantiles().reset_index(names="")))

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import OptionError
 from ..errors.arguments import Batches
-from .options.model import OutputOptions, start
-from .options.terminal import Bar, stored, tell
+from .options.model import MetricOptions, OutputOptions, start
+from .options.terminal import Bar, command_line, numbers_by_name, stored, tell
 
 
 @dataclass(frozen=True)
-class Methods:
+class Methods(MetricOptions):
     """Table.
 
     Args:
         methods (NAME=FOLDER): methods; see below
-        metrics (-m METRIC): metrics; see below
         reference (FOLDER): reference images, for psnr-y, lpips, fid, …
         baseline: method to compare with; default: the first
         protocol: use a paper's metrics and settings; see `clipiqa protocols`
@@ -32,13 +29,10 @@ class Methods:
         locked (FILE): compute the numbers of a --lock file again
         skip_missing: leave out images that are not in every folder
         seed: seed of random metrics
-        trust_weights: load files and URLs that could run code
-        strict: stop early if a metric cannot be built
         sd: print standard deviations beside the means
     """
 
     methods: list[str] | None = None
-    metrics: list[str] | None = None
     reference: str | None = None
     baseline: str | None = None
     protocol: str | None = None
@@ -49,8 +43,6 @@ class Methods:
     locked: str | None = None
     skip_missing: bool = False
     seed: int = 0
-    trust_weights: bool = False
-    strict: bool = False
     sd: bool = True
 
 
@@ -91,26 +83,19 @@ def run(
     with stored(kept.out), Bar() as bar:
         found = table(
             **vars(methods),
-            values=_numbers(value),
+            values=numbers_by_name("value", value),
             by_folder=not one_set,
             device=device,
             batch_size=batches.batch_size,
             workers=batches.workers,
             progress=bar.show,
-            settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
+            settings=command_line(),
             **kept.storage(),
         )
         if kept.out:
             found.save(kept.out)  # before the table: a program that reads the table may end early
         print(found.describe(format) if describe else found.table(format), end="")
     for row in [] if found.changed is None else found.changed.itertuples():
-        tell(f"{row.what}: {row.was} in the lock, {row.now} here" + f" ({row.why})" * bool(row.why))
+        why = f" ({row.why})" if row.why else ""
+        tell(f"{row.what}: {row.was} in the lock, {row.now} here{why}")
     return 0 if found.complete and found.agrees else 1
-
-
-def _numbers(texts: Sequence[str]) -> dict[str, float]:
-    try:
-        pairs = [text.split("=") for text in texts]
-        return {name.strip(): float(number) for name, number in pairs}
-    except ValueError:
-        raise OptionError(f"value must be NAME=NUMBER; got {' '.join(texts)!r}.") from None

@@ -157,10 +157,10 @@ class InvertedBottleneck:
             places = x.shape[3] // stride if self.expand is None else x.shape[3] * stride  # in a row of the widest map
             row_bytes = places * self.spatial.out_channels * x.element_size()
             bands = [(start, stop if stop < rows else None) for start, stop in cut(x, rows, row_bytes)]
-        outputs = [recomputed(self._rows, x, start, stop) for start, stop in bands]
+        outputs = [recomputed(self.band, x, start, stop) for start, stop in bands]
         return torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0]
 
-    def _rows(self, x: Tensor, start: int, stop: int | None) -> Tensor:
+    def band(self, x: Tensor, start: int, stop: int | None) -> Tensor:
         spatial = self.spatial
         first = max(start - spatial.before, 0)
         skip = start - first + spatial.surplus

@@ -81,7 +81,7 @@ def read_scores(
         split = find_column(path, header, columns[2], ("split",), "split")
     groups = None
     if group is not None or {*map(_plain, header)} & {*map(_plain, GROUP_COLUMNS)}:
-        groups = find_column(path, header, group, GROUP_COLUMNS, "group", option="group or within")
+        groups = find_column(path, header, group, GROUP_COLUMNS, "group", option="group` or `within")
     folder = Path(root).expanduser() if root is not None else path.parent
     found = []
     for line, row in rows:

@@ -20,7 +20,7 @@ BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos
 
 
 def seen_by_mini(paths: Sequence[str | Path]) -> list[bool]:
-    return [digest in _known() for digest in _digests(paths)]
+    return [digest in digests_of_mini() for digest in _digests(paths)]
 
 
 def written_digests(paths: Sequence[str | Path]) -> str:
@@ -66,7 +66,7 @@ def _digests(paths: Sequence[str | Path]) -> list[bytes]:
 
 
 @cache
-def _known() -> frozenset[bytes]:
+def digests_of_mini() -> frozenset[bytes]:
     return _split(LIST.read_bytes())
 
 

@@ -96,7 +96,7 @@ def read_score_table(
     if not low <= min(scores) < max(scores) <= high:
         raise TableError(
             f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "
-            f"{low:g} to {high:g} (score_range)."
+            f"{low:g} to {high:g}."
         )
     groups = [row.group for row in rows if row.group is not None]
     splits = [row.split for row in rows if row.split is not None]

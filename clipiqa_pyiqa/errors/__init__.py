@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -91,7 +90,7 @@ def first_of(messages: Iterable[str]) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -100,8 +99,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     known = list(known)
     lower = {entry.lower(): entry for entry in known}
-    close = partial(difflib.get_close_matches, name.lower(), lower)
-    found = [lower[entry] for entry in close(n=1, cutoff=0.92) or close(n=3, cutoff=0.5)]
+    found = [lower[entry] for entry in difflib.get_close_matches(name.lower(), lower)]
     return f"did you mean {' or '.join(map(repr, found))}?" if found else f"known names are {', '.join(known)}."
 
 

@@ -20,17 +20,30 @@ from typing import Any, Literal, TypeVar, cast
 from . import OptionError, shown
 
 BOUNDS = {  # parameter or option -> smallest and largest allowed value
-    **{"batch_size": (1, 65_536), "workers": (1, 256), "actors": (1, 4096), "threads": (1, 256)},
-    **{"seed": (0, (1 << 32) - 1), "bootstrap": (0, 1_000_000), "count": (1, 500), "crop_border": (0, 4096)},
-    **{"epochs": (1, 1_000_000), "crop": (0, 2048), "crops": (1, 1000)},
+    "batch_size": (1, 65_536),
+    "workers": (1, 256),
+    "actors": (1, 4096),
+    "threads": (1, 256),
+    "seed": (0, (1 << 32) - 1),
+    "bootstrap": (0, 1_000_000),
+    "count": (1, 500),
+    "crop_border": (0, 4096),
+    "epochs": (1, 1_000_000),
+    "crop": (0, 2048),
+    "crops": (1, 1000),
 }
 Function = TypeVar("Function", bound=Callable[..., Any])
 _NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # NumPy's numbers are accepted too
 _LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection)
 _WORDS: dict[Any, str] = {
-    **{numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None", bool: "True or False"},
-    **{Path: "a path", os.PathLike: "a path", collections.abc.Mapping: "a dict", **dict.fromkeys(_LISTS, "a list")},
-}
+    numbers.Integral: "an int",
+    numbers.Real: "a finite number",
+    type(None): "None",
+    bool: "True or False",
+    Path: "a path",
+    os.PathLike: "a path",
+    collections.abc.Mapping: "a dict",
+} | dict.fromkeys(_LISTS, "a list")
 
 
 # The options that public functions and commands share: names, kinds, defaults and documentation.
@@ -216,4 +229,4 @@ def _alternatives(hint: Any) -> Iterator[Any]:
 
 def _words(hint: Any) -> str:
     name = getattr(hint, "__name__", str(hint))
-    return _WORDS.get(hint) or f"a{'n' * (name[0] in 'AEIOU')} {name}"
+    return _WORDS.get(hint) or (f"an {name}" if name[0] in "AEIOU" else f"a {name}")

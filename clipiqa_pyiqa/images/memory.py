@@ -28,11 +28,11 @@ _thread = threading.local()
 
 
 def memory_limit() -> int:
-    return _limit[0] if _limit else _half_of_memory()
+    return _limit[0] if _limit else half_of_memory()
 
 
 @functools.cache
-def _half_of_memory() -> int:
+def half_of_memory() -> int:
     sizes = [_UNKNOWN]
     with contextlib.suppress(AttributeError, ValueError, OSError):
         sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]

@@ -33,13 +33,13 @@ class Ranking(ExperimentResult):
         """Return the best and the worst images, with columns question, rank, score and path."""
         import pandas
 
-        rows: list[dict[str, Any]] = []
+        tables = []
         for question in self.questions:
             for chosen in best_and_worst(self, question, self.count):
-                for path, row in chosen.sort_values("rank", kind="stable").iterrows():
-                    known = {"question": question, "rank": int(row["rank"]), "score": row[question]}
-                    rows.append({**known, "path": printable(path)})
-        return pandas.DataFrame(rows)
+                found = chosen.sort_values("rank", kind="stable")
+                paths = list(map(printable, found.index))
+                tables.append(found[["rank"]].assign(question=question, score=found[question], path=paths))
+        return pandas.concat(tables, ignore_index=True)[["question", "rank", "score", "path"]]
 
     def contents(self) -> dict[str, Any]:
         sheets = {name: rank_sheet(self, question, self.count) for question, name in _sheets(self.questions).items()}

@@ -16,8 +16,8 @@ from ..prompts.provenance import metric_line
 from ..report.html import render
 from ..scoring.directions import find_direction
 from ..scoring.score_files import ScoresError
-from .picking import Photos, PickError
-from .thumbnails import file_of, thumbnails
+from .picking import Photos, PickError, file_of, is_local
+from .thumbnails import thumbnails
 
 PAGE, THUMBNAILS = "browse.html", "thumbnails"
 _MARK = '<meta name="generator" content="clipiqa rank">'
@@ -87,7 +87,7 @@ def _plain(value: float) -> float | None:
 
 def _link(path: str, folder: Path, small: str) -> str:
     """Return the relative link from the page to the photo, or to its thumbnail if the photo is not a file."""
-    if file_of(path) != path or "://" in path:  # the photo is in a shard, missing, or in a store
+    if not is_local(path):
         return f"{THUMBNAILS}/{small}"
     relative = os.path.relpath(os.path.realpath(path), folder)
     return quote(os.fsencode(relative.replace(os.sep, "/")))

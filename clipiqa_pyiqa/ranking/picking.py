@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from ..files.names import printable
 from ..scoring.cuts import choose
 from ..scoring.directions import Direction, find_direction
 from ..scoring.score_files import AnyScores
+from ..sources.recorded import split_name
 
 if TYPE_CHECKING:
     import pandas
@@ -30,7 +32,6 @@ class Photos:
         by: The column that orders the photos.
         lower_better: Whether a low value is good; None: as the file or the name says.
         root: Where relative paths start; None: the current folder.
-        direction: Whether low or high values are good.
 
     Raises:
         PickError: There is no column ``by``.
@@ -40,13 +41,15 @@ class Photos:
     by: str
     lower_better: bool | None = None
     root: Path | None = None
-    direction: Direction = field(init=False)
 
     def __post_init__(self) -> None:
         if self.by not in self.scores.columns:
             raise PickError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.columns)}")
-        direction = find_direction([self.scores], self.by, self.lower_better)
-        object.__setattr__(self, "direction", direction)
+
+    @cached_property
+    def direction(self) -> Direction:
+        """Return whether low or high values are good."""
+        return find_direction([self.scores], self.by, self.lower_better)
 
     def ends(self, **cuts: Any) -> tuple[pandas.Series, pandas.Series]:
         """Return the worst and the best photos, each with its score: see :func:`~clipiqa_pyiqa.scoring.cuts.choose`."""
@@ -67,13 +70,12 @@ def on_disk(path: str) -> str:
     return raw if os.path.lexists(raw) else path
 
 
-def pick(photos: Photos, **cuts: Any) -> pandas.Series:
-    """Return picked photo -> score: first the worst photos (the worst first), then the best (the best first).
+def file_of(path: str) -> str:
+    """Return the file or shard of a photo; empty if the file does not exist."""
+    file = split_name(path)[0] or path
+    return file if "://" in file or os.path.isfile(file) else ""
 
-    Args:
-        photos: All photos.
-        cuts: Conditions, as in :func:`~clipiqa_pyiqa.scoring.cuts.choose`.
-    """
-    import pandas
 
-    return pandas.concat(photos.ends(**cuts))
+def is_local(path: str) -> bool:
+    """Return whether a photo is a file on this machine, not in a shard, missing, or in a store."""
+    return file_of(path) == path and "://" not in path

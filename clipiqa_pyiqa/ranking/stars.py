@@ -14,8 +14,7 @@ import numpy as np
 from ..datasets.ratings import sidecars, stars_of
 from ..files.writing import write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
-from .picking import Photos, PickError
-from .thumbnails import file_of
+from .picking import Photos, PickError, is_local
 from .transfers import undoable
 
 SHARES = (10, 20, 40, 20, 10)
@@ -26,13 +25,13 @@ class Stars:
     """What :func:`give_stars` did.
 
     Attributes:
-        given: Photo -> its new stars.
+        given: Number of photos with new stars.
         kept: Number of photos whose stars stayed.
         problems: A sentence for each photo that cannot get stars.
         undo_list: The file for :func:`~.transfers.undo`.
     """
 
-    given: Mapping[str, int]
+    given: int
     kept: int
     problems: Sequence[str]
     undo_list: Path
@@ -54,12 +53,12 @@ def give_stars(photos: Photos, shares: Sequence[float] = SHARES, *, overwrite: b
     if len(shares) != 5 or not (min(shares) >= 0 and abs(sum(shares) - 100) < 1e-6):
         raise PickError(f"star_shares must be five shares with a sum of 100; got {','.join(map(str, shares))}.")
     paths = [os.path.abspath(photos.path(str(name))) for name in photos.ends()[0].index]
-    if missing := [path for path in paths if file_of(path) != path]:
+    if missing := [path for path in paths if not is_local(path)]:
         raise PickError(f"{missing[0]!r} is not a file in a folder: nothing was done; if it has moved, pass `root`.")
     middles = (np.arange(len(paths)) + 0.5) * 100 / len(paths)  # in percent, from the worst photo
     stars = dict(zip(paths, 1 + np.searchsorted(np.cumsum(shares)[:4], middles), strict=True))
     beside = sidecars(paths)
-    given, problems, kept = dict[str, int](), list[str](), 0
+    given, kept, problems = 0, 0, list[str]()
     with undoable(Path(os.path.commonpath(list(map(os.path.dirname, paths))))) as (undo_list, note):
         for path in paths:
             place = beside.get(path, f"{path}.xmp")
@@ -69,15 +68,16 @@ def give_stars(photos: Photos, shares: Sequence[float] = SHARES, *, overwrite: b
                 if stars_of(path, rating) and not overwrite:
                     kept += 1
                     continue
-                after = rating.changed(before, str(stars[path]))
+                text = str(stars[path])
+                after = rating.changed(before, text)
                 write_bytes(place, after)
             except XMPError as error:
                 problems.append(f"{place!r} {error.reason}: it is left alone.")
                 continue
             step = {"action": "rating", "from": path, "to": place, "sha256": hashlib.sha256(after).hexdigest()}
             old = before.decode() if path in beside else None
-            note({**step, "rating": rating.text, "stars": str(stars[path]), "old": old})
-            given[path] = int(stars[path])
+            note({**step, "rating": rating.text, "stars": text, "old": old})
+            given += 1
     if not given:
         undo_list.unlink()
     return Stars(given, kept, problems, undo_list)

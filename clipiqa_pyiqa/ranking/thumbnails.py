@@ -16,7 +16,8 @@ from ..images.batches import prefetch
 from ..images.reader import ImageRecord, read_image
 from ..images.source import ImageSource
 from ..report.contact_sheet import thumbnail
-from ..sources.recorded import images_named, split_name
+from ..sources.recorded import images_named
+from .picking import file_of
 
 SIDE = 220  # pixels
 _QUALITY = 72
@@ -57,12 +58,6 @@ def thumbnails(
                 names[source.name] = ""
             progress(number, len(names))
     return [names[path] for path in paths]
-
-
-def file_of(path: str) -> str:
-    """Return the file or shard of a photo; empty if the file does not exist."""
-    file = split_name(path)[0] or path
-    return file if "://" in file or os.path.isfile(file) else ""
 
 
 def _name(path: str) -> str:

@@ -23,8 +23,7 @@ from ..files.names import free_name
 from ..files.writing import check_folder, write_bytes
 from ..images.formats import image_suffixes, raw_suffixes
 from ..sources.recorded import images_named, split_name
-from .picking import PickError
-from .thumbnails import file_of
+from .picking import PickError, file_of, is_local
 
 ACTIONS = ("copy", "move", "link")
 
@@ -60,21 +59,19 @@ def transfer(
     if missing := [path for path in inner if not file_of(path)]:
         problem = first_of(f"{path!r} does not exist" for path in missing)
         raise PickError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
-    if action != "copy" and (inside := [path for path in inner if not _is_local(path)]):
+    if action != "copy" and (inside := [path for path in inner if not is_local(path)]):
         raise PickError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
-    target, taken, done = check_folder(folder, ()), dict[str, dict[str, int]](), list[str]()
+    target, done = check_folder(folder, ()), list[str]()
     with undoable(target) as (undo_list, note):
         try:
+            places = {into: check_folder(target / into, ()) for into in dict.fromkeys(inner.values())}
+            taken = {into: _stems(place) for into, place in places.items()}
             for into, sources in _families(inner, only_photos):
-                place = target / into
-                if into not in taken:
-                    check_folder(place, ())
-                    taken[into] = {os.path.splitext(name)[0]: 1 for name in listing(str(place))}
                 stem = free = ""
                 for source, name, content in _steps(sources, action):
                     stem = stem or os.path.splitext(name)[0]
                     free = free or free_name(stem, taken[into])
-                    new = str(place / (free + name[len(stem) :]))
+                    new = str(places[into] / (free + name[len(stem) :]))
                     note({"action": action, "from": source, "to": new, **_taken(source, new, action, content)})
                     done.append(new)
         except (CLIPIQAError, OSError) as error:
@@ -90,10 +87,14 @@ def transfer(
 def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Mapping[str, Any]], None]]]:
     """Lock a folder; yield a new file for :func:`undo` in it, and a function that adds a step to the file."""
     with locked(folder):
-        names = {os.path.splitext(name)[0]: 1 for name in listing(str(folder))}
-        undo_list = folder / (free_name(f"clipiqa-undo-{time.strftime('%Y%m%d-%H%M%S')}", names) + ".jsonl")
+        name = free_name(f"clipiqa-undo-{time.strftime('%Y%m%d-%H%M%S')}", _stems(folder))
+        undo_list = folder / f"{name}.jsonl"
         with open(undo_list, "x", encoding="utf-8") as lines:
             yield undo_list, lambda step: print(json.dumps(step), file=lines, flush=True)
+
+
+def _stems(folder: Path) -> dict[str, int]:
+    return {os.path.splitext(name)[0]: 1 for name in listing(str(folder))}
 
 
 def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
@@ -139,7 +140,7 @@ def _put_back(step: Mapping[str, Any]) -> str:
         if os.path.lexists(source):
             return f"stays, because another file is at {source!r}"
         os.makedirs(os.path.dirname(source), exist_ok=True)
-        _move(place, source, step.get("link"))
+        _move(place, source)
         return ""
     if action == "link":
         is_same = os.path.islink(place) and os.readlink(place) == source
@@ -155,7 +156,7 @@ def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str
     families: dict[tuple[str, str, str], list[str]] = {}
     for path, into in inner.items():
         folder, name = os.path.split(path)
-        place = (folder, os.path.splitext(name.lower())[0]) if _is_local(path) else (path, "")
+        place = (folder, os.path.splitext(name.lower())[0]) if is_local(path) else (path, "")
         families.setdefault((into, *place), []).append(path)
     here: dict[str, dict[str, str]] = {}
     readable, raw = image_suffixes(), raw_suffixes()
@@ -174,12 +175,8 @@ def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str
         yield into, photos
 
 
-def _is_local(path: str) -> bool:
-    return file_of(path) == path and "://" not in path
-
-
 def _steps(sources: list[str], action: str) -> Iterator[tuple[str, str, bytes | None]]:
-    if action != "copy" or _is_local(sources[0]):
+    if action != "copy" or is_local(sources[0]):
         for source in sources:
             yield source, os.path.basename(source), Path(source).read_bytes() if action == "copy" else None
         return
@@ -200,28 +197,23 @@ def _taken(source: str, place: str, action: str, content: bytes | None) -> dict[
         return {"sha256": hashlib.sha256(content).hexdigest()}
     if action == "link":
         os.symlink(source, place)
-        return {}
-    link = os.readlink(source) if os.path.islink(source) else None
-    if link is None or os.path.isabs(link):
+    else:
         _move(source, place)
-        return {}
-    aim = os.path.join(os.path.realpath(os.path.dirname(source)), link)
-    _move(source, place, os.path.relpath(aim, os.path.realpath(os.path.dirname(place))))
-    return {"link": link}
+    return {}
 
 
-def _move(source: str, place: str, link: str | None = None) -> None:
-    """Move a file, or a relative link, whose text becomes ``link``; the source stays if it cannot be removed."""
-    try:
-        if link is None:
+def _move(source: str, place: str) -> None:
+    """Move a file; a relative link leads to the same file as before. Leave the source if it cannot be removed."""
+    if os.path.islink(source) and not os.path.isabs(link := os.readlink(source)):
+        aim = os.path.join(os.path.realpath(os.path.dirname(source)), link)
+        os.symlink(os.path.relpath(aim, os.path.realpath(os.path.dirname(place))), place)
+    else:
+        try:
             os.rename(source, place)
             return
-        os.symlink(link, place)
-    except OSError:  # the place is on another file system
-        if link is not None:
-            raise
-        write_bytes(place, Path(source).read_bytes())
-        shutil.copystat(source, place)
+        except OSError:  # the place is on another file system
+            write_bytes(place, Path(source).read_bytes())
+            shutil.copystat(source, place)
     try:
         os.unlink(source)
     except OSError:

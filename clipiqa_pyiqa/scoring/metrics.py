@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import sys
 import textwrap
 import traceback
@@ -269,8 +270,9 @@ def build_or_explain(
     try:
         return build_metric(spec, device, seed, directly)
     except Exception as error:
-        log.error("metric %s cannot be built: %s", spec.label, error)  # the log gets all lines of the error
-        reason = f"it cannot be built: {describe_error(error)}{_missing_file(error)}."
+        name = spec.name or "NAME"
+        log.error("metric %s cannot be built: %s", spec.label, _as_named(str(error), name))  # all lines of the error
+        reason = f"it cannot be built: {_as_named(describe_error(error), name)}{_missing_file(error)}."
         if strict:
             raise CompareError(f"metric {spec.label}: {reason}") from error
         return reason
@@ -338,6 +340,11 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, CLIPIQAError):
         return str(error).partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}: {textwrap.shorten(str(error), 300, placeholder='…')}".rstrip(": .")
+
+
+def _as_named(text: str, name: str) -> str:
+    # options of CLIP belong into the metric's name, in Python and in a shell
+    return re.sub(r"\b(backbone|clip_weights)='?(\w+)'?", rf"{name}:\1=\2", text)
 
 
 def _missing_file(error: BaseException) -> str:

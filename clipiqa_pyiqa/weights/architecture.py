@@ -23,8 +23,7 @@ def canonical_backbone(name: str) -> str:
     if plain in (known := {backbone.lower().replace("/", "-"): backbone for backbone in BACKBONES}):
         return known[plain]
     raise WeightsError(
-        f"backbone must be one of {', '.join(BACKBONES)}; got {str(name)!r}: {nearest(str(name), BACKBONES)} To "
-        "use a file, pass clip_weights."
+        f"unknown backbone {str(name)!r}: {nearest(str(name), BACKBONES)} To use a file, pass `clip_weights`."
     )
 
 

@@ -54,8 +54,8 @@ PYIQA_FILES = {  # name in pyiqa's repository -> SHA-256, or its first eight dig
 _TOWERS = {"QualiCLIP.pth": "RN50", "liqe_koniq.pt": "ViT-B/32", "liqe_mix.pt": "ViT-B/32"}  # file -> CLIP in it
 LAION_HEADS = ("v2", "sa_0_4")
 _PYIQA_HUB = "chaofengc/IQA-PyTorch-Weights"
-_PYIQA_RELEASE = "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights"
-_HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # open_clip tries them in this order
+PYIQA_RELEASE = "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights"
+HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # open_clip tries them in this order
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
         urls=tuple(filter(None, (url, MIRRORS.get(title)))),
         sha256=(found[1] or found[2]) if found else "",
         hub=hub,
-        hub_names=_HUB_NAMES if hub else (),
+        hub_names=HUB_NAMES if hub else (),
         revision=revision,
         hub_sha256=hub_sha256,
         backbone=backbone,
@@ -141,7 +141,7 @@ def pyiqa_file(name: str) -> PublishedFile:
         title=name,
         names=tuple(dict.fromkeys((name, quote(name)))),
         caches=(Path(torch.hub.get_dir(), "checkpoints"), Path(torch.hub.get_dir(), "pyiqa")),
-        urls=(f"{_PYIQA_RELEASE}/{quote(name)}",),
+        urls=(f"{PYIQA_RELEASE}/{quote(name)}",),
         sha256=PYIQA_FILES[name],
         hub=_PYIQA_HUB,
         hub_names=(name,),

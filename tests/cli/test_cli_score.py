@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from forked import Forked
+from photos import save_grey
 from PIL import Image
 from standin import Brightness
 
@@ -26,26 +25,17 @@ from clipiqa_pyiqa.sources.inputs import find_inputs
 STANDIN = {"STANDIN": "1"}
 
 
-def image(path: Path, grey: int = 128, size: tuple[int, int] = (40, 40)) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (grey,) * 3).save(path)
-    return str(path)
-
-
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path) -> Path:
     """Three images of grey levels 0, 51, 102, scores 0, 0.2, 0.4; files that are none; and hidden ones."""
-    image(tmp_path / "photos/a.png", 0)
-    image(tmp_path / "photos/b.JPG", 51)
-    image(tmp_path / "photos/sub/c.webp", 102)
-    image(tmp_path / "photos/.hidden.png")
-    image(tmp_path / "photos/.thumbnails/d.png")
+    for name, grey in {"a.png": 0, "b.JPG": 51, "sub/c.webp": 102, ".hidden.png": 9, ".thumbnails/d.png": 9}.items():
+        save_grey(tmp_path / "photos" / name, grey, (40, 40))
     (tmp_path / "photos/notes.txt").write_text("no image")
     return tmp_path / "photos"
 
 
 @pytest.fixture
-def clipiqa(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
+def clipiqa(monkeypatch, capfd) -> Callable[..., SimpleNamespace]:
     """Runs the command in this process with the stand-in metric: code, out, err."""
     monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
 
@@ -75,23 +65,21 @@ class TestPaths:
             (["b.JPG", "./b.JPG", ".", "a.png"], ["b.JPG", "a.png", "sub/c.webp"]),  # each once, in the order given
         ],
     )
-    def test_paths(self, folder: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], names: list[str]) -> None:
+    def test_paths(self, folder, monkeypatch, given, names):
         monkeypatch.chdir(folder)
         if "holiday[1].png" in given:
-            image(folder / "holiday[1].png")
+            save_grey(folder / "holiday[1].png", 9)
         assert [os.path.normpath(path) for path in find_inputs(given).paths] == names
 
     @pytest.mark.parametrize(("null", "end"), [(False, b"\n"), (False, b"\r\n"), (True, b"\0")])
-    def test_a_list_on_standard_input(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch, null: bool, end: bytes
-    ) -> None:
+    def test_a_list_on_standard_input(self, folder, monkeypatch, null, end):
         listed = [bytes(folder / "sub"), b"", bytes(folder / "a.png")]
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(end.join(listed) + end)))
         assert [Path(path).name for path in find_inputs(["-"], null_separated=null).paths] == ["c.webp", "a.png"]
 
 
 class TestResults:
-    def test_table_on_standard_output(self, clipiqa: Any, folder: Path) -> None:
+    def test_table_on_standard_output(self, clipiqa, folder):
         ran = clipiqa(folder)
         assert ran.code == 0
         lines = ran.out.splitlines()
@@ -102,7 +90,7 @@ class TestResults:
         assert "3 scored, 0 failed" in ran.err and clipiqa(folder, "--quiet").err == ""
 
     @pytest.mark.parametrize("name", ["s.csv", "s.jsonl", "s.parquet"])
-    def test_files(self, clipiqa: Any, folder: Path, tmp_path: Path, name: str) -> None:
+    def test_files(self, clipiqa, folder, tmp_path, name):
         ran = clipiqa(folder, "--out", tmp_path / name, "--max-side", "64", "--no-exif", "--max-pixels", "4000")
         assert (ran.code, ran.out) == (0, "")
         assert rows(tmp_path / name) == [("a.png", 0.0), ("b.JPG", 0.2), ("c.webp", 0.4)]
@@ -111,7 +99,7 @@ class TestResults:
         limits = (said["apply_exif"], said["max_side"], said["max_pixels"], said["device"])
         assert limits == (False, 64, 4000, "cpu")
 
-    def test_columns(self, clipiqa: Any, folder: Path, tmp_path: Path) -> None:
+    def test_columns(self, clipiqa, folder, tmp_path):
         asked = ["--prompts", "sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "--prompts", "Bright/Dark"]
         assert clipiqa(folder, *asked, "--out", tmp_path / "scores.csv").code == 0
         header, found = read_results(tmp_path / "scores.csv")
@@ -123,7 +111,7 @@ class TestResults:
 
 
 class TestFailures:
-    def test_bad_files_are_reported_counted_and_skipped(self, clipiqa: Any, folder: Path, tmp_path: Path) -> None:
+    def test_bad_files_are_reported_counted_and_skipped(self, clipiqa, folder, tmp_path):
         (folder / "bad.png").write_bytes(b"")
         ran = clipiqa(folder, tmp_path / "gone.png", "--out", tmp_path / "scores.csv")
         assert ran.code == 1
@@ -138,27 +126,23 @@ class TestFailures:
         [
             (["gone.png"], r"'gone.png' does not exist: there is nothing to score."),
             (["--prompts", "quality", "PHOTOS"], "no PATH given: .*before --prompts"),
-            (["PHOTOS", "--batch-size", "0"], "--batch-size must be between 1"),
             (["PHOTOS", "--format", "parquet"], "parquet results are not text: name a file with --out"),
             (["PHOTOS", "--out", "nowhere/scores.csv"], "there is no folder"),
             (["PHOTOS", "--format", "csv", "--out", "photos/a.png", "--overwrite"], "a.png' is one of the inputs"),
             (["PHOTOS", "--keep", "caption"], "--keep, --embeddings, --part and --engine need results by shard"),
-            (["PHOTOS", "--resume"], "--resume needs --out"),
             (["PHOTOS", "--out", "a.csv", "--resume", "--overwrite"], "and excludes --overwrite"),
             (["PHOTOS", "--metrics", "clipiqa", "--template", "{} photo."], "metrics have options of their own"),
             (["PHOTOS", "--learned-prompts", "clipiqa+", "--prompts", "happy"], "--learned-prompts excludes --prompts"),
             (["PHOTOS", "--device", "quantum"], "--device must be cpu, cuda, cuda:N or mps"),
         ],
     )
-    def test_bad_usage(
-        self, clipiqa: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
-    ) -> None:
+    def test_bad_usage(self, clipiqa, folder, monkeypatch, arguments, message):
         monkeypatch.chdir(folder.parent)
         ran = clipiqa(*("photos" if argument == "PHOTOS" else argument for argument in arguments))
         assert (ran.code, ran.out) == (2, "")
         assert re.match(rf"(clipiqa score: loading .* …\n)?clipiqa score: error: [^\n]*{message}[^\n]*\n\Z", ran.err)
 
-    def test_a_bomb_and_the_way_out(self, clipiqa: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_bomb_and_the_way_out(self, clipiqa, folder, monkeypatch):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 40 // 3)
         ran = clipiqa(folder)
         assert ran.code == 1 and "decompression bombs" in ran.err and "huge" in ran.err
@@ -169,12 +153,10 @@ class TestFailures:
     ("suffix", "number", "code"),
     [("parquet", signal.SIGKILL, -9), ("csv", signal.SIGINT, 130), ("jsonl", signal.SIGTERM, 143)],
 )
-def test_a_run_that_is_broken_off_goes_on(
-    forked: Forked, clipiqa: Any, tmp_path: Path, suffix: str, number: signal.Signals, code: int
-) -> None:
+def test_a_run_that_is_broken_off_goes_on(forked, clipiqa, tmp_path, suffix, number, code):
     """It hangs in the middle, where the signal finds it; a kill may leave half a row."""
     for grey in range(100):
-        image(tmp_path / f"many/{grey:03}.png", grey)
+        save_grey(tmp_path / f"many/{grey:03}.png", grey)
     out, journal = tmp_path / f"scores.{suffix}", tmp_path / f"scores.{suffix}.part.jsonl"
     command = ["score", tmp_path / "many", "--out", out, "--batch-size", "4", "--resume"]
     job = forked.start(command, tmp_path, variables=STANDIN | {"STANDIN_STALL": "50"})

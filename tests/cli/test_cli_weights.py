@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
@@ -11,7 +10,6 @@ from weights_fakes import (
     REFUSED,
     VIT,
     Response,
-    Server,
     damage,
     place,
     set_hub,
@@ -36,9 +34,7 @@ def rows(text: str) -> dict[str, list[str]]:
     return {line[0]: line[1:] for line in cells}
 
 
-def test_table_of_everything_downloads_nothing(
-    home: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_table_of_everything_downloads_nothing(home, server, monkeypatch, capsys):
     set_hub(monkeypatch, server.url)
     assert main(["weights"]) == 0
     table = rows(capsys.readouterr().out)
@@ -59,9 +55,7 @@ def test_table_of_everything_downloads_nothing(
 
 
 @pytest.mark.parametrize("copy", ["folder", "cache"])
-def test_table_says_what_is_there_and_what_is_damaged(
-    home: Path, folder: Path, openai_file: Path, capsys: pytest.CaptureFixture[str], copy: str
-) -> None:
+def test_table_says_what_is_there_and_what_is_damaged(home, folder, openai_file, capsys, copy):
     path = {"folder": folder / "ViT-B-32.pt", "cache": home / ".cache" / "clip" / "ViT-B-32.pt"}[copy]
     command = ["weights", "--backbone", VIT]
     size = f"{place(openai_file, path).stat().st_size / 1e6:.1f} MB"
@@ -78,9 +72,7 @@ def test_table_says_what_is_there_and_what_is_damaged(
     assert main(command) == (1 if copy == "folder" else 0)
 
 
-def test_download_fetches_missing_weights(
-    home: Path, openai_file: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_download_fetches_missing_weights(home, openai_file, server, monkeypatch, capsys):
     """Missing files come into the caches; a failure is one row."""
     route = f"/{sha256(openai_file)}/ViT-B-32.pt"
     server.responses[route] = Response(openai_file.read_bytes())
@@ -95,9 +87,7 @@ def test_download_fetches_missing_weights(
     assert server.requests == [f"GET {route}"] and find_weights(VIT).tag == "openai"
 
 
-def test_weights_at_hand_returns_what_the_command_prints(
-    home: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_at_hand_returns_what_the_command_prints(home, openai_file, monkeypatch):
     from clipiqa_pyiqa import weights_at_hand
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)

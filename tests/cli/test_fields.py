@@ -57,9 +57,7 @@ def outcome(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
     return [*found, [question["verdict"] for question in verdict["columns"]]]
 
 
-def test_commands_do_the_same_with_noise_in_place_of_messages(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_commands_do_the_same_with_noise_in_place_of_messages(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
     results = []
     for name in ("words", "noise"):

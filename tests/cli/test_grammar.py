@@ -15,7 +15,7 @@ SHORT = {"out": "-o", "config_file": "-c", "config": "-c", "backbone": "-b", "pr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_has_help_its_short_name_and_bounds(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_option_has_help_its_short_name_and_bounds(command, capsys):
     """Every option has help; what commands share has the same short name; whole numbers have bounds."""
     parser = Parser(prog=command)
     parser.declare(function_of(command))
@@ -33,9 +33,7 @@ def test_every_option_has_help_its_short_name_and_bounds(command: str, capsys: p
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
 )
-def test_a_lack_of_memory_is_an_error_of_one_sentence(
-    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_lack_of_memory_is_an_error_of_one_sentence(error, monkeypatch, capsys):
     monkeypatch.setattr(prompts, "parse_prompts", lambda *_: (_ for _ in ()).throw(error))
     assert main(["prompts", "quality"]) == 2
     assert "clipiqa prompts: error: the memory does not suffice" in capsys.readouterr().err

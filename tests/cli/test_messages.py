@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from photos import save_grey
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa.cli import function_of, main, parsers
 from clipiqa_pyiqa.cli.options import terminal
 
+pytest_plugins = ["weights_fakes"]
 PACKAGE = Path(clipiqa_pyiqa.__file__).parent
 PYTHON_ONLY = ("ray.py", "torchmetrics.py", "plugin.py", "loss.py", "reward.py")  # no command calls these modules
 AS_OPTION = r"(?:pass|set|leave out) {name}(?:[.,;:]| to | or |$)|\({name}\)"
@@ -43,7 +45,7 @@ def messages() -> Iterator[tuple[str, str]]:
                 yield f"{path.relative_to(PACKAGE)}:{node.lineno}", "X".join(text.value for text in texts)
 
 
-def test_messages_in_a_shell_name_no_option_of_python(flags: dict[str, str]) -> None:
+def test_messages_in_a_shell_name_no_option_of_python(flags):
     words = "|".join(name for name in flags if "_" not in name)
     wrong = []
     for place, text in messages():
@@ -64,11 +66,11 @@ def test_messages_in_a_shell_name_no_option_of_python(flags: dict[str, str]) -> 
         ("'max_side/x.png' is damaged; f(max_side=3) runs out of memory.", ""),
     ],
 )
-def test_options_become_flags_and_other_words_stay(text: str, expected: str, flags: dict[str, str]) -> None:
+def test_options_become_flags_and_other_words_stay(text, expected, flags):
     assert terminal.in_shell(text) == (expected or text)
 
 
-def test_commands_print_their_own_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_print_their_own_flags(tmp_path, capsys):
     (tmp_path / "options.yml").write_text("max_sid: 5\n")
     for given, said in (
         (["--resume"], "error: --resume needs --out and"),
@@ -80,12 +82,29 @@ def test_commands_print_their_own_flags(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
+    "command", [["compare", "-d", "photos", "-m"], ["table", "--methods", "a=photos", "-m"], ["score", "photos", "-m"]]
+)
+@pytest.mark.usefixtures("home")
+def test_a_metric_without_weights_is_named_with_its_options(command, tmp_path, monkeypatch, capsys):
+    save_grey(tmp_path / "photos/a.png", 9)
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, "clipiqa"]) > 0
+    said = "".join(capsys.readouterr())
+    assert "use clipiqa:backbone=mini, the small CLIP in this package, or name a file by clipiqa:clip_weights=" in said
+    assert "backbone='" not in said and "--backbone" not in said
+
+
+def test_gate_prints_flags(tmp_path, capsys):
+    (tmp_path / "s.csv").write_text("path,sharp\n" + "".join(f"{number}.png,{number}\n" for number in range(8)))
+    assert main(["gate", str(tmp_path / "s.csv"), str(tmp_path / "s.csv")]) == 0
+    assert "if wrong, pass --lower-better" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("state", "expected"),
     [(("methods", 17, 36), "clipiqa score: methods: 17 of 36 images, "), ((315, None), "clipiqa score: 315 images\n")],
 )
-def test_progress_without_a_terminal(
-    state: tuple[object, ...], expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_progress_without_a_terminal(state, expected, monkeypatch, capsys):
     monkeypatch.setattr(terminal, "EVERY", 0)
     with terminal.speaking("score", False), terminal.Bar() as bar:
         bar.show(*state)

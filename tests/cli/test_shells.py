@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,14 +12,14 @@ from clipiqa_pyiqa.cli import COMMANDS, main
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_every_shell_gets_a_completion_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_shell_gets_a_completion_script(shell, capsys):
     assert main(["--print-completion", shell]) == 0
     said = capsys.readouterr().out
     assert all(command in said for command in COMMANDS if " " not in command) and "crop-border" in said
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_a_tab_completes_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tab_completes_options_and_files(tmp_path, capsys):
     main(["--print-completion", "bash"])
     (tmp_path / "script").write_text(capsys.readouterr().out)
     for typed, then in {"sc": "score", "table --crop": "--crop-border", "score --format js": "jsonl"}.items():
@@ -31,14 +30,14 @@ def test_a_tab_completes_options_and_files(tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("command", [[], ["score"]])
-def test_help_imports_no_slow_library(command: list[str]) -> None:
+def test_help_imports_no_slow_library(command):
     code = f"import sys; from clipiqa_pyiqa.cli import main\ntry: main([*{command}, '--help'])\nexcept SystemExit: pass"
     slow = "{'torch', 'pandas', 'numpy', 'PIL', 'tqdm', 'open_clip', 'pyiqa', 'shtab'}"
     ran = subprocess.run([sys.executable, "-c", f"{code}\nprint({slow} & {{*sys.modules}})"], capture_output=True)
     assert b"usage: clipiqa" in ran.stdout and ran.stdout.endswith(b"set()\n")
 
 
-def test_an_unknown_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_option_is_named(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["rank", "photos", "--wurst", "3"])
     assert "clipiqa rank: error: unrecognized arguments: --wurst" in capsys.readouterr().err

@@ -125,13 +125,13 @@ def test_wide_maps_are_computed_in_strips(metric, in_strips, monkeypatch):
     """A large image goes through in strips."""
     in_strips()
     rows = []
-    original = InvertedBottleneck._rows
+    original = InvertedBottleneck.band
 
     def spy(self, x, start, stop):
         y = original(self, x, start, stop)
         rows.append(y.shape[2] * self.spatial.stride / x.shape[2])
         return y
 
-    monkeypatch.setattr(InvertedBottleneck, "_rows", spy)
+    monkeypatch.setattr(InvertedBottleneck, "band", spy)
     metric(photo_like(256, 256))
     assert max(rows[:20]) < 0.05 and metric.clip.image_tower(CPU, torch.float32).encoder.eps == EPS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,8 +46,13 @@ def test_an_operation_that_mps_lacks_is_explained() -> None:
     assert "(The operator 'aten::x' is not currently implemented for the MPS device): use device='cpu'" in str(said)
 
 
-def test_a_jit_trace_keeps_the_scores() -> None:
-    metric = CLIPIQA(backbone="mini").eval()
+@pytest.fixture
+def options(small_compact: Path) -> dict[str, Any]:
+    return {"backbone": "mini", "clip_weights": small_compact, "quick_gelu": True}
+
+
+def test_a_jit_trace_keeps_the_scores(options: dict[str, Any]) -> None:
+    metric = CLIPIQA(**options).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own deprecation, and that shapes become constants
         traced = torch.jit.trace(metric, IMAGES)
@@ -54,14 +60,14 @@ def test_a_jit_trace_keeps_the_scores() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"prompts": ["quality", "sharpness"], "aggregate": None}, {"pos_embedding": "fixed"}]
+    "more", [{}, {"prompts": ["quality", "sharpness"], "aggregate": None}, {"pos_embedding": "fixed"}]
 )
-def test_torch_compile_needs_no_graph_break(options: dict[str, Any]) -> None:
-    metric = CLIPIQA(backbone="mini", **options).eval()
+def test_torch_compile_needs_no_graph_break(more: dict[str, Any], options: dict[str, Any]) -> None:
+    metric = CLIPIQA(**options, **more).eval()
     torch._dynamo.reset()
-    backend = "eager" if options else "aot_eager"  # inductor needs a compiler
+    backend = "eager" if more else "aot_eager"  # inductor needs a compiler
     compiled = torch.compile(metric, fullgraph=True, backend=backend)
-    for x in (IMAGES, *(() if options else (IMAGES[:1, :, :40], IMAGES.double(), IMAGES[:, :1]))):
+    for x in (IMAGES, *(() if more else (IMAGES[:1, :, :40], IMAGES.double(), IMAGES[:, :1]))):
         assert torch.equal(compiled(x), metric(x))
     gradients = []
     for function in (compiled, metric):
@@ -71,9 +77,9 @@ def test_torch_compile_needs_no_graph_break(options: dict[str, Any]) -> None:
     assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[1].norm()  # signs of ReLUs flip in fp32
 
 
-def test_a_compiled_metric_keeps_its_tower() -> None:
+def test_a_compiled_metric_keeps_its_tower(options: dict[str, Any]) -> None:
     """As long as its metric lives, also where nothing but compiled code asks for it; and by a copy and a pickle."""
-    metric = CLIPIQA(backbone="mini", precision="bf16").eval()
+    metric = CLIPIQA(**options, precision="bf16").eval()
     torch._dynamo.reset()
     compiled = torch.compile(metric, fullgraph=True, backend="eager")
     compiled(IMAGES)
@@ -84,8 +90,8 @@ def test_a_compiled_metric_keeps_its_tower() -> None:
     assert torch.equal(torch.compile(other, fullgraph=True, backend="eager")(IMAGES), compiled(IMAGES))
 
 
-def test_prompts_are_trained_alike_when_compiled() -> None:
-    metric = CLIPIQA("clipiqa+", backbone="mini", pretrained=False).train()
+def test_prompts_are_trained_alike_when_compiled(options: dict[str, Any]) -> None:
+    metric = CLIPIQA("clipiqa+", **options, pretrained=False).train()
     torch._dynamo.reset()
     gradients = []
     for function in (torch.compile(metric, backend="eager"), metric):
@@ -95,8 +101,8 @@ def test_prompts_are_trained_alike_when_compiled() -> None:
     assert torch.allclose(*gradients, rtol=1e-4, atol=1e-7) and gradients[0].abs().sum() > 0
 
 
-def test_torch_export_keeps_the_scores() -> None:
-    metric = CLIPIQA(backbone="mini").eval()
+def test_torch_export_keeps_the_scores(options: dict[str, Any]) -> None:
+    metric = CLIPIQA(**options).eval()
     module = torch.export.export(metric, (IMAGES,)).module()
     assert (module(IMAGES.flip(3)) - metric(IMAGES.flip(3))).abs().max() < CLOSE
 

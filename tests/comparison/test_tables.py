@@ -17,6 +17,7 @@ from scipy import stats
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
 from clipiqa_pyiqa.comparison.results import Comparison
 from clipiqa_pyiqa.comparison.summary import build_tables, legend
+from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.report.table import Cell, Column, Table, latex_table
 from clipiqa_pyiqa.stats.bootstrap import holm
 

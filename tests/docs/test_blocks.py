@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
-from forked import Forked
 from PIL import Image
 from safetensors.torch import save_file
 from shard_makers import save_tar
@@ -52,7 +50,7 @@ def of(*languages: str) -> list[object]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path) -> Path:
     """What the pages speak of."""
     (tmp_path / "tests").mkdir()
     for name in ("tests/data", "configs", "docs"):
@@ -73,17 +71,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def variables(seeded_weights: Callable[[str], Path]) -> dict[str, str]:
+def variables(seeded_weights) -> dict[str, str]:
     return {"CLIPIQA_WEIGHTS_DIR": str(seeded_weights("RN50").parent), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
 
 
-def test_every_kind_of_block_is_known() -> None:
+def test_every_kind_of_block_is_known():
     assert {block.language for block in BLOCKS} <= {"python", "sh", "bash", "yaml", "js", "bibtex", ""}
     assert sum(block.language in ("python", "sh") and not block.why_not for block in BLOCKS) > 20
 
 
 @pytest.mark.parametrize("block", of("python"))
-def test_python(block: Block, folder: Path, variables: dict[str, str], forked: Forked) -> None:
+def test_python(block, folder, variables, forked):
     if "from basicsr" in block.code and find_spec("basicsr") is None:
         pytest.skip("basicsr is not installed")
     yamls = [other.code for other in BLOCKS if other.page == block.page and other.language == "yaml"]
@@ -95,7 +93,7 @@ def test_python(block: Block, folder: Path, variables: dict[str, str], forked: F
 
 
 @pytest.mark.parametrize("block", of("sh", "bash"))
-def test_shell(block: Block, folder: Path, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shell(block, folder, variables, monkeypatch):
     monkeypatch.chdir(folder)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

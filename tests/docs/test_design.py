@@ -10,14 +10,14 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "clipiqa_pyiqa"
 
 
-def test_the_tree_is_the_real_one() -> None:
+def test_the_tree_is_the_real_one():
     page = runpy.run_path(str(ROOT / "docs/tree.py"))
     drawn = page["TREE"].search(page["PAGE"].read_text(encoding="utf-8"))
     assert drawn is not None
     assert drawn[0] == page["tree"](), "run python docs/tree.py"
 
 
-def test_no_module_hides_a_function() -> None:
+def test_no_module_hides_a_function():
     """A module named like something that its package exports would replace it as soon as the module is imported."""
     for init in PACKAGE.rglob("__init__.py"):
         name = ".".join(["clipiqa_pyiqa", *init.parent.relative_to(PACKAGE).parts])

@@ -18,5 +18,5 @@ MODULES = sorted(
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name: str) -> None:
+def test_examples(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0

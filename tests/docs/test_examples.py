@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
+def photos(tmp_path) -> Path:
     """Six photos: the two bundled ones in three crops each."""
     folder = tmp_path / "photos"
     folder.mkdir()

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import methods_table
-import pytest
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_enlarged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_enlarged(tmp_path, capsys):
     methods_table.ENLARGERS.pop("Real-ESRGAN", None)  # the network takes its time
     methods_table.main(["--photos", str(ROOT / "tests/data"), "--out", str(tmp_path), "--width", "128"])
     said = capsys.readouterr().out

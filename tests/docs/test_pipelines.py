@@ -44,7 +44,7 @@ SWAPS = {  # the other forms that the page names
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory) -> Path:
     """Photos of several sizes, without losses, and a shard of the same."""
     folder = tmp_path_factory.mktemp("pipelines")
     (folder / "photos").mkdir()
@@ -56,13 +56,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expected(folder: Path) -> dict[str, float]:
+def expected(folder) -> dict[str, float]:
     scores = CLIPIQA(backbone="mini").eval().score_files(folder / "photos", device="cpu")["quality"]
     return {Path(path).stem: score for path, score in scores.items()}
 
 
 @pytest.mark.parametrize("recipe", [*TAILS, *SWAPS])
-def test_a_recipe_gives_the_scores_of_the_files(recipe: str, folder: Path, expected: dict[str, float]) -> None:
+def test_a_recipe_gives_the_scores_of_the_files(recipe, folder, expected):
     package, *swap = SWAPS.get(recipe, (recipe,))
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed: pip install '.[pipelines]'")

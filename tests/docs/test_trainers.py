@@ -1,8 +1,8 @@
 """What docs/loss.md gives for other trainers, in those trainers' calls. (That all other blocks run: test_blocks.py.)
 
 BasicSR is the real one where it is installed. The others are small copies of their calls, made from their source:
-neosr 31c7022 neosr/models/image.py:573, traiNNer-redux 6862931 traiNNer/models/sr_model.py:646, KAIR fc1732f
-models/model_gan.py:218, flow_grpo ac4c86e flow_grpo/rewards.py:361, Flow-Factory a0b2bc5 rewards/loader.py:61.
+neosr 31c7022 neosr/models/image.py:573, traiNNer-redux 6862931 traiNNer/models/sr_model.py:646,
+flow_grpo ac4c86e flow_grpo/rewards.py:361, Flow-Factory a0b2bc5 rewards/loader.py:61.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GREY, COLOUR = 1, 3
 
 
 @pytest.fixture(autouse=True)
-def weights(seeded_weights: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def weights(seeded_weights, monkeypatch) -> None:
     monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(seeded_weights("RN50").parent))
 
 
@@ -77,7 +77,7 @@ def score_of(rgb: np.ndarray) -> float:
 
 
 @pytest.fixture
-def basicsr(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def basicsr(monkeypatch) -> SimpleNamespace:
     """The registries with the page's loss and metric, in the real BasicSR if there is one."""
     if importlib.util.find_spec("basicsr") is None:
         names = SimpleNamespace(LOSS_REGISTRY=Registry(), METRIC_REGISTRY=Registry())
@@ -91,7 +91,7 @@ def basicsr(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return SimpleNamespace(LOSS_REGISTRY=registry.LOSS_REGISTRY, METRIC_REGISTRY=registry.METRIC_REGISTRY)
 
 
-def test_basicsr_adds_two_losses(basicsr: SimpleNamespace) -> None:
+def test_basicsr_adds_two_losses(basicsr):
     output, truth = outputs()
     perceptual, style = basicsr.LOSS_REGISTRY.get("CLIPIQAPerceptualLoss")(loss_weight=0.1)(output, truth)
     assert style is None and perceptual.dim() == 0
@@ -99,7 +99,7 @@ def test_basicsr_adds_two_losses(basicsr: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize("shape", [(40, 48, 3), (40, 48)], ids=["BGR", "grey"])
-def test_basicsr_validates_what_opencv_holds(basicsr: SimpleNamespace, shape: tuple[int, ...]) -> None:
+def test_basicsr_validates_what_opencv_holds(basicsr, shape):
     picture = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
     score = basicsr.METRIC_REGISTRY.get("calculate_clipiqa")(img=picture, img2=picture, crop_border=0)
     rgb = picture[:, :, ::-1] if picture.ndim == 3 else np.stack([picture] * 3, axis=2)
@@ -108,9 +108,7 @@ def test_basicsr_validates_what_opencv_holds(basicsr: SimpleNamespace, shape: tu
 
 @pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="no basicsr-fixed: .ci/contracts installs it")
 @pytest.mark.parametrize("channels", [GREY, COLOUR])
-def test_five_steps_and_a_validation_of_the_real_basicsr(
-    basicsr: SimpleNamespace, channels: int, tmp_path: Path
-) -> None:
+def test_five_steps_and_a_validation_of_the_real_basicsr(basicsr, channels, tmp_path):
     from basicsr.models import build_model
 
     options = yaml.safe_load(block("### BasicSR", "yaml"))
@@ -142,7 +140,7 @@ def test_five_steps_and_a_validation_of_the_real_basicsr(
     assert model.metric_results["clipiqa"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_neosr_adds_one_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neosr_adds_one_number(monkeypatch):
     names = SimpleNamespace(LOSS_REGISTRY=Registry())
     run(block("### neosr"), monkeypatch, neosr__utils__registry=names)
     output, truth = outputs()
@@ -151,7 +149,7 @@ def test_neosr_adds_one_number(monkeypatch: pytest.MonkeyPatch) -> None:
     check_weight(total.sum(), output)
 
 
-def test_trainner_redux_multiplies_by_the_weight_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trainner_redux_multiplies_by_the_weight_itself(monkeypatch):
     names = SimpleNamespace(LOSS_REGISTRY=Registry(), METRIC_REGISTRY=Registry())
     run(block("### traiNNer"), monkeypatch, traiNNer__utils__registry=names)
     output, truth = outputs()
@@ -162,13 +160,7 @@ def test_trainner_redux_multiplies_by_the_weight_itself(monkeypatch: pytest.Monk
     assert score == pytest.approx(score_of(picture), abs=1e-6)
 
 
-def test_kair_multiplies_by_the_weight_itself() -> None:
-    assert "`model.F_lossfn = CLIPIQALoss()`" in PAGE
-    output, truth = outputs()
-    check_weight(0.1 * CLIPIQALoss()(output, truth), output)
-
-
-def test_flow_grpo_calls_a_factory_and_weighs_its_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flow_grpo_calls_a_factory_and_weighs_its_scores(monkeypatch):
     code = block("**flow-grpo**")
     factory = run(code, monkeypatch)["clipiqa_score"]
     assert len(code.splitlines()) < 15
@@ -182,7 +174,7 @@ def test_flow_grpo_calls_a_factory_and_weighs_its_scores(monkeypatch: pytest.Mon
     assert score(arrays, ["a cat"] * 3, [{}] * 3)[0] == pytest.approx(scores, abs=0.5)  # rounded to 8 bits
 
 
-def test_flow_factory_builds_a_model_from_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flow_factory_builds_a_model_from_its_configuration(monkeypatch):
     class Pointwise:
         def __init__(self, config: Any, accelerator: Any) -> None:
             self.config, self.device = config, accelerator.device
@@ -200,14 +192,14 @@ def test_flow_factory_builds_a_model_from_its_configuration(monkeypatch: pytest.
     assert torch.equal(rewards, CLIPIQAReward("quality", local=True)(pictures)) and rewards.shape == (2,)
 
 
-def test_verl_omni_scores_one_uint8_image() -> None:
+def test_verl_omni_scores_one_uint8_image():
     assert "`reward([solution_image]).item()`" in PAGE
     image = torch.randint(256, (3, 48, 40), dtype=torch.uint8)
     reward = CLIPIQAReward()
     assert reward([image]).item() == reward(image[None] / 255).item()
 
 
-def test_alignprop_takes_a_loss_and_a_reward_for_each_image() -> None:
+def test_alignprop_takes_a_loss_and_a_reward_for_each_image():
     output, _ = outputs()
     losses = CLIPIQALoss(input_range=(-1, 1), reduction="none", loss_weight=0.1)(2 * output - 1)
     assert losses.shape == (2,) and isinstance(CLIPIQALoss(), nn.Module)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import seeded_compact
 import torch
 from PIL import Image
 
@@ -53,20 +52,8 @@ def run(path: Path, x: torch.Tensor) -> list[torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def small(once) -> Path:
-    """A compact checkpoint with a few blocks."""
-
-    def fill(folder: Path) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(seeded_compact, "STAGES", ((1, 3, 1, 1, 16), (1, 5, 2, 6, 320)))
-            seeded_compact.save_compact(folder / "mini.safetensors")
-
-    return once("small", fill) / "mini.safetensors"
-
-
-@pytest.fixture(scope="module")
-def metric(small: Path) -> CLIPIQA:
-    return CLIPIQA(backbone="mini", clip_weights=small, quick_gelu=True).eval()
+def metric(small_compact: Path) -> CLIPIQA:
+    return CLIPIQA(backbone="mini", clip_weights=small_compact, quick_gelu=True).eval()
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +139,8 @@ class TestWholeMetrics:
             for ours, theirs in zip(expected, run(file.path, x), strict=True):
                 torch.testing.assert_close(theirs, ours, rtol=0, atol=CLOSE)
 
-    def test_learned_prompts_are_exported(self, small, tmp_path, capsys):
-        options = {"backbone": "mini", "clip_weights": small, "quick_gelu": True}
+    def test_learned_prompts_are_exported(self, small_compact, tmp_path, capsys):
+        options = {"backbone": "mini", "clip_weights": small_compact, "quick_gelu": True}
         metric = CLIPIQA("clipiqa+", pretrained=False, **options).eval()
         with pytest.raises(PromptError):
             export_onnx(metric, tmp_path / "x.onnx")
@@ -163,16 +150,16 @@ class TestWholeMetrics:
                 metric.prompt_learner.ctx.shape, generator=torch.Generator().manual_seed(0)
             )
         save_prompt_file(metric.prompt_learner, learned, {"backbone": "mini", "pos_embedding": "none"})
-        weights = ["--clip-weights", str(small), "--quick-gelu"]
+        weights = ["--clip-weights", str(small_compact), "--quick-gelu"]
         assert main(["export", str(path), "--learned-prompts", str(learned), *weights]) == 0
         assert "learned; " in capsys.readouterr().out
         x = photos(3, 97, 131)
         with torch.no_grad():
             torch.testing.assert_close(run(path, x)[0], metric(x), rtol=0, atol=CLOSE)
 
-    def test_a_fitted_head_is_exported(self, small, tmp_path):
+    def test_a_fitted_head_is_exported(self, small_compact, tmp_path):
         """Ridge on the statistics of the stages, on a scale of its own: all that a head can have."""
-        options = {"backbone": "mini", "clip_weights": small, "quick_gelu": True}
+        options = {"backbone": "mini", "clip_weights": small_compact, "quick_gelu": True}
         metric = CLIPIQA("clipiqa+", pretrained=False, aggregate=None, **options).eval()
         metric.prompt_learner, metric.head = None, seeded_head(metric)
         with pytest.raises(CLIPIQAError, match="with_map"):

@@ -80,11 +80,3 @@ def _calibration_images() -> torch.Tensor:
 
 def _fp16_values(value: torch.Tensor) -> torch.Tensor:
     return value.detach().half().float() if value.is_floating_point() else value
-
-
-if __name__ == "__main__":  # python tests/seeded.py FOLDER: a folder for CLIPIQA_WEIGHTS_DIR
-    import sys
-
-    target = Path(sys.argv[1])
-    target.mkdir(parents=True, exist_ok=True)
-    print(save_seeded(target))

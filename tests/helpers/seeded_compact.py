@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from open_clip.transformer import TextTransformer
 from safetensors.torch import save_file
 from seeded import _calibration_images
 from torch import Tensor
@@ -66,7 +67,10 @@ def save_compact(
         into = out
     ids = sorted({49406, 49407} | {t for axis in PROMPTS.values() for side in axis for text in side
                                    for t in tokenizer().encode(text)})  # fmt: skip
-    tensors |= _random_text(normal, len(ids))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        text = TextTransformer(width=TEXT, heads=1, layers=2, vocab_size=len(ids), output_dim=FEATURES)
+    tensors |= {**text.state_dict(), "logit_scale": torch.tensor(math.log(100.0))}
     architecture = {"stages": STAGES, "stem": STEM, "head": HEAD, "statistics_eps": EPS, "cell": 32,
                     "answers": answers, "hidden": hidden, "embed_dim": FEATURES}  # fmt: skip
     metadata = {"format": "clipiqa-mini/2", "architecture": json.dumps(architecture), "prompts": json.dumps(PROMPTS),
@@ -91,26 +95,6 @@ def _random_trunk(normal) -> dict[str, Tensor]:
         conv(f"blocks.{i}.project", out, expansion * width, 1, 0.6)
     conv("head", HEAD, 320, 1, 2.0)
     return {key: value.half().float() for key, value in tensors.items()}
-
-
-def _random_text(normal, rows: int) -> dict[str, Tensor]:
-    tensors = {
-        "token_embedding.weight": normal(rows, TEXT),
-        "positional_embedding": normal(77, TEXT, std=0.1),
-        "text_projection": normal(TEXT, FEATURES, std=TEXT**-0.5),
-        "logit_scale": torch.tensor(math.log(100.0)),
-        "ln_final.weight": torch.ones(TEXT),
-        "ln_final.bias": torch.zeros(TEXT),
-    }
-    for i in range(2):
-        name = f"transformer.resblocks.{i}"
-        for part, out, into in (("attn.in_proj_", 3, 1), ("attn.out_proj.", 1, 1), ("mlp.c_fc.", 4, 1),
-                                ("mlp.c_proj.", 1, 4)):  # fmt: skip
-            tensors[f"{name}.{part}weight"] = normal(out * TEXT, into * TEXT, std=(into * TEXT) ** -0.5)
-            tensors[f"{name}.{part}bias"] = normal(out * TEXT, std=0.1)
-        for norm in ("ln_1", "ln_2"):
-            tensors[f"{name}.{norm}.weight"], tensors[f"{name}.{norm}.bias"] = torch.ones(TEXT), torch.zeros(TEXT)
-    return tensors
 
 
 # The tower by plain operations, for normalised pixels

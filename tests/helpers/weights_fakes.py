@@ -11,7 +11,6 @@ import http.server
 import os
 import pickle
 import shutil
-import threading
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ import open_clip
 import pytest
 import torch
 from huggingface_hub import constants
+from loopback import serving
 
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.architecture import shapes_of
@@ -74,7 +74,7 @@ def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that counts as the hub's ViT-B/32, under a name that stands for open_clip_model.safetensors."""
     file = save_state_dict(tmp_path / "first.bin", VIT)
     monkeypatch.setitem(published.PINNED, TIMM, (REVISION, sha256(file)))
-    monkeypatch.setattr(published, "_HUB_NAMES", (file.name, BIN))
+    monkeypatch.setattr(published, "HUB_NAMES", (file.name, BIN))
     return file
 
 
@@ -239,12 +239,6 @@ def local_server() -> Iterator[Server]:
         def log_message(self, *args: Any) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        prepared = Server(f"http://127.0.0.1:{running.server_port}")
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield prepared
-        finally:
-            running.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        prepared = Server(url)
+        yield prepared

@@ -126,7 +126,7 @@ def test_a_small_file_cannot_ask_for_any_size(
     """By --scale or --scales."""
     path = str(tmp_path / "photo.png")
     Image.new("1", (4000, 3000)).save(path)
-    monkeypatch.setattr(memory, "_half_of_memory", lambda: 16_000_000_000)
+    monkeypatch.setattr(memory, "half_of_memory", lambda: 16_000_000_000)
     monkeypatch.setattr(Image.Image, "resize", lambda *_, **__: pytest.fail("it was enlarged"))
     assert main(["map", path, "--scale", "4", *MINI]) == 1
     assert "about 20.0 GB to score" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def made_up(count: int = 40, width: int = 6, noise: float = 0.05) -> closed_form
 def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(monkeypatch, width):
     """Against refits without each photo in turn, for every penalty."""
     penalties = np.array([1e-4, 0.02, 1.0])
-    monkeypatch.setattr(closed_forms, "_PENALTIES", penalties)
+    monkeypatch.setattr(closed_forms, "PENALTIES", penalties)
     data = made_up(width=width)
     x = (data.x - data.x.mean(0)) / data.x.std(0)
     basis = np.column_stack([data.zero_shot, np.ones(40)])

@@ -1,6 +1,6 @@
 """What scoring costs beside reading and the metric: time and lasting memory per image; run as a script, as no test.
 
-    python tests/measure/engine_cost.py [--images 200000]
+    python tests/measure/engine_cost.py [IMAGES]
 
 Tiny images in memory are scored by a metric that returns a number, once without a file and once into a CSV file.
 Printed are the time per image at 2,000 images and at all, and how far the process has grown between them, per image.
@@ -9,10 +9,9 @@ To compare with another checkout, run the script with PYTHONPATH set to it.
 
 from __future__ import annotations
 
-import argparse
-import ctypes
 import gc
 import io
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -21,8 +20,10 @@ from typing import Any
 
 import torch
 from PIL import Image
+from timing import resident
 
 from clipiqa_pyiqa import score_paths
+from clipiqa_pyiqa.images.memory import give_back_memory
 
 FEW = 2000
 
@@ -56,35 +57,31 @@ class Number:
         return {"metric": "number"}
 
 
-def resident() -> int:
+def held() -> int:
+    """Return the bytes that the process holds."""
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
+    give_back_memory()
+    return resident("VmRSS") * 1024
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=200_000)
-    count = parser.parse_args().images
+def main(count: int) -> None:
     torch.set_num_threads(1)
     file = io.BytesIO()
     Image.new("RGB", (32, 32), (9, 99, 200)).save(file, "PNG")
-    for to_file in (False, True):
+    for file_name in (None, "scores.csv"):
         with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "scores.csv" if to_file else None
+            out = None if file_name is None else Path(folder, file_name)
             sources = (Tiny(f"folder/of/photos/{number:07}.png", file.getvalue()) for number in range(FEW + count))
             start, few, before = time.perf_counter(), 0.0, 0
             for number, _ in enumerate(score_paths(Number(), sources, out=out, device="cpu", workers=1), 1):
                 if number == FEW:
-                    few, before = (time.perf_counter() - start) / FEW, resident()
+                    few, before = (time.perf_counter() - start) / FEW, held()
                     start = time.perf_counter()
                 if number == count:  # before the file is made from the journal
-                    many, grown = (time.perf_counter() - start) / (count - FEW), (resident() - before) / count
-            name = "into a CSV file" if to_file else "without a file"
-            print(f"{name}: {1000 * few:.3f} ms per image at {FEW:,}, {1000 * many:.3f} at {count:,}", end="; ")
-            print(f"ratio {many / few:.2f}; {grown:.0f} bytes per image stay")
+                    many, grown = (time.perf_counter() - start) / (count - FEW), (held() - before) / count
+            print(f"{file_name or 'no file'}: {1000 * few:.3f} ms per image at {FEW:,}, {1000 * many:.3f} at {count:,}")
+            print(f"  ratio {many / few:.2f}; {grown:.0f} bytes per image stay")
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if sys.argv[1:] else 200_000)

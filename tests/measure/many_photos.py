@@ -16,8 +16,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from same_results import COMMAND, environment
-from timing import in_turns, ratio
+from timing import COMMAND, environment, in_turns, ratio
 
 CASES = {  # backbone, height, width, photos
     "mini-224": ("mini", 224, 224, 1000),

@@ -1,10 +1,12 @@
-"""What the scripts of this folder share: works timed in turns, and peaks of memory in processes of their own."""
+"""What the scripts of this folder share: works timed in turns, peaks of memory, and commands of another checkout."""
 
 from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +18,8 @@ import torch
 from clipiqa_pyiqa.images.memory import give_back_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+COMMAND = ["-c", "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"]
+"""What Python runs as the command ``clipiqa``."""
 
 
 def in_turns(
@@ -55,12 +59,24 @@ def peak(work: Callable[[], object]) -> float:
     gc.collect()
     give_back_memory()  # or what was freed before would serve
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     work()
-    return (_resident("VmHWM") - before) * 1024 / 1e6
+    return (resident("VmHWM") - before) * 1024 / 1e6
 
 
-def _resident(name: str) -> int:
-    """Return a line of this process's status, in KB."""
+def environment(checkout: Path, folder: Path) -> dict[str, str]:
+    """Return environment variables that choose a checkout, and keep caches and entry points in a folder."""
+    entry_points = folder / f"entry-points-of-{checkout.name}"
+    entry_points.mkdir(exist_ok=True)
+    # pyiqa finds the metric by its entry point: that of this checkout, whatever is installed
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(entry_points)]
+    subprocess.run(command, cwd=checkout, check=True, capture_output=True)
+    path = f"{entry_points}{os.pathsep}{checkout}"
+    own = {"PYTHONPATH": path, "HOME": str(folder), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return {"PATH": os.environ["PATH"], **own}
+
+
+def resident(name: str) -> int:
+    """Return a line of this process's status (Linux), in KB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,13 +23,13 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.fixture
-def greys(tmp_path: Path) -> list[Path]:
+def greys(tmp_path) -> list[Path]:
     """Images whose brightness is 0.4, 0, 0.8, 0.2, 0.6, in this order."""
     return [save_grey(tmp_path / f"greys/{n}.png", level) for n, level in enumerate((102, 0, 204, 51, 153))]
 
 
 class TestScores:
-    def test_every_question_in_one_pass_each_file_once(self, greys: list[Path]) -> None:
+    def test_every_question_in_one_pass_each_file_once(self, greys):
         metric = Brightness()
         scores = rank(metric, [*greys, greys[0]], ["happy", ("Crisp photo.", "Hazy photo.")])
         assert sum(batch[0] for batch in metric.batches) == 5
@@ -39,31 +37,25 @@ class TestScores:
         np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
         np.testing.assert_allclose(scores.frame.iloc[:, 1], scores.frame["happy"] / 2, atol=1e-6)
 
-    @pytest.mark.parametrize(
-        ("metric", "message"),
-        [
-            (lambda: torch.nn.Linear(1, 1), "metric must be a CLIP-IQA metric; got a Linear"),
-            ("clipiqa", "metric must be a CLIP-IQA metric; got a str"),
-        ],
-    )
-    def test_another_metric_answers_no_questions(self, metric: Any, message: str, greys: list[Path]) -> None:
-        with pytest.raises(CLIPIQAError, match=message):
+    @pytest.mark.parametrize("metric", [lambda: torch.nn.Linear(1, 1), "clipiqa"])
+    def test_another_metric_answers_no_questions(self, metric, greys):
+        with pytest.raises(CLIPIQAError):
             rank(metric, greys)
 
 
 class TestRanking:
-    def test_order_and_ties(self, greys: list[Path]) -> None:
+    def test_order_and_ties(self, greys):
         twin = save_grey(greys[0].with_name("5.png"), 102)
         order = ranking(rank(Brightness(), [*greys, twin], ["brightness", "happy"]), "brightness")
         assert [Path(path).stem for path in order.index] == ["2", "4", "0", "5", "3", "1"]
         assert list(order["rank"]) == [1, 2, 3, 3, 5, 6]
 
-    def test_no_image_is_among_both(self, greys: list[Path]) -> None:
+    def test_no_image_is_among_both(self, greys):
         best, worst = best_and_worst(rank(Brightness(), greys, "brightness"), "brightness", 10)
         assert [Path(path).stem for path in best.index] == ["2", "4", "0"]
         assert [Path(path).stem for path in worst.index] == ["1", "3"]
 
-    def test_pictures_are_turned_as_for_scoring(self, tmp_path: Path) -> None:
+    def test_pictures_are_turned_as_for_scoring(self, tmp_path):
         exif = Image.Exif()
         exif[274] = 6  # to be shown turned by 90 degrees
         Image.new("RGB", (200, 50), "red").save(tmp_path / "a.jpg", exif=exif)
@@ -74,16 +66,14 @@ class TestRanking:
             assert (width, height) == pytest.approx(shape, abs=3)
 
 
-def test_names_of_pictures_differ() -> None:
+def test_names_of_pictures_differ():
     asked = ["Good photo.|Bad photo.", "Good photo|Bad photo", "good photo|bad photo", "☃|☂", "?|!"]
     names = "Good-photo-Bad-photo", "Good-photo-Bad-photo-2", "good-photo-bad-photo-3", "question", "question-2"
     assert tuple(file_names(asked, "{}").values()) == names
 
 
 class TestCommand:
-    def test_pictures_of_an_earlier_run_are_no_images(
-        self, greys: list[Path], capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_pictures_of_an_earlier_run_are_no_images(self, greys, capsys):
         photos = str(greys[0].parent)
         args = ["rank", photos, "--backbone", "mini", "-q", "--out", photos]
         assert main([*args[:-1], f"{photos}/rank"]) == 0
@@ -94,42 +84,23 @@ class TestCommand:
         assert "there are no images to score outside" in capsys.readouterr().err
         assert main(["rank", *map(str, greys), *args[2:]]) == 0  # named, they count wherever they lie
 
-    def test_a_name_that_is_no_text_ends_no_experiment(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        for folder, level in (("low", 20), ("high", 220)):
-            plain = save_grey(tmp_path / folder / "a.png", level)
-            plain.rename(os.fsdecode(os.fsencode(tmp_path / folder) + b"/caf\xe9.png"))
+    def test_a_name_that_is_no_text_ends_no_experiment(self, tmp_path, capsys):
         low, high, out = str(tmp_path / "low"), str(tmp_path / "high"), tmp_path / "out"
+        for folder, level in ((low, 20), (high, 220)):
+            save_grey(Path(folder, "a.png"), level).rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))
+        steps = ["--changes", "brightness", "--steps", "3", "--scales", "1"]
         asked = ["--prompts", "brightness", "sharpness", "contrast", "--backbone", "mini", "--out"]
-        for command in (
-            ["rank", low, high, *asked, str(out / "rank")],
-            ["radar", low, *asked, str(out / "radar")],
-            ["pairs", low, high, *asked, str(out / "pairs")],
-            ["sweep", low, "--changes", "brightness", "--steps", "3", "--scales", "1", *asked, str(out / "sweep")],
-        ):
-            assert main(command) == 0, command
+        for name, *given in (["rank", low, high], ["radar", low], ["pairs", low, high], ["sweep", low, *steps]):
+            assert main([name, *given, *asked, str(out / name)]) == 0, name
         assert "low/caf\\xe9.png" in capsys.readouterr().out
         assert "caf\\xe9.png" in (out / "rank" / "scores.csv").read_text()
 
-    def test_known_images_in_their_order_and_a_corrupt_one_left_out(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_known_images_in_their_order_and_a_corrupt_one_left_out(self, tmp_path, capsys):
         exposures = save_exposures(tmp_path / "photos")
         save_corrupt(tmp_path / "photos/half.png")
         out = tmp_path / "deep/out"
-        args = [
-            "rank",
-            str(tmp_path / "photos"),
-            "--backbone",
-            "mini",
-            "-p",
-            "brightness",
-            "quality",
-            "--out",
-            str(out),
-        ]
-        assert main([*args, "--quiet", "--count", "2"]) == 1
+        asked = ["-b", "mini", "-p", "brightness", "quality", "--out", str(out), "--quiet", "--count", "2"]
+        assert main(["rank", str(tmp_path / "photos"), *asked]) == 1
         printed = capsys.readouterr()
         assert "left out" in printed.err and "half.png" in printed.err
         order = pd.read_csv(out / "ranking.csv", index_col="path")
@@ -144,9 +115,7 @@ class TestCommand:
         said = json.loads((out / "summary.json").read_text())
         assert said["images"] == 8 and said["provenance"]["backbone"] == "mini" and len(said["left_out"]) == 1
 
-    def test_help_fits_a_narrow_window_and_begins_with_the_readers_aim(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_help_fits_a_narrow_window_and_begins_with_the_readers_aim(self, monkeypatch, capsys):
         monkeypatch.setenv("COLUMNS", "60")
         with pytest.raises(SystemExit):
             main(["rank", "--help"])
@@ -154,9 +123,7 @@ class TestCommand:
         assert max(map(len, said.splitlines())) <= 60
         assert "Find the best and the worst photos" in said and "Fig." not in said
 
-    def test_a_second_call_uses_what_was_scored(
-        self, greys: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_second_call_uses_what_was_scored(self, greys, tmp_path, monkeypatch):
         metrics = [Brightness(), Brightness()]
         made = iter(metrics)
         monkeypatch.setattr("clipiqa_pyiqa.cli.options.model.build_metric", lambda *_: next(made))
@@ -167,20 +134,21 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["{photo}", "--lower-better", "--higher-better"], r"exclude each other"),
-            (["gone"], r"'gone' does not exist: name images or folders of images\."),
-            (["{photo}", "--out", "{photo}/below"], r"cannot write to .*: Not a directory"),
-            (["{photo}", "--out", "{votes}"], r"votes' is not a folder"),
-            (["{photo}", "-p", "hapy"], r"unknown prompt pair 'hapy': did you mean 'happy'\?"),
-            (["{photo}", "--resume"], r"--resume needs --out"),
-            (["{photo}", "--backbone", "RN51"], r"backbone must be one of .*; got 'RN51'"),
+            (["{photo}", "--lower-better", "--higher-better"], "exclude each other"),
+            (["gone"], "'gone' does not exist"),
+            (["{photo}", "--out", "{photo}/below"], "Not a directory"),
+            (["{photo}", "--out", "{votes}"], "votes' is not a folder"),
         ],
     )
-    def test_bad_input_is_one_sentence(
-        self, more: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        photo = save_grey(tmp_path / "a.png", 9)
-        (votes := tmp_path / "votes").touch()
+    def test_bad_input_is_one_sentence(self, more, message, tmp_path, capsys):
+        photo, votes = save_grey(tmp_path / "a.png", 9), tmp_path / "votes"
+        votes.touch()
         assert main(["rank", *(word.format(photo=photo, votes=votes) for word in more)]) == 2
         said = capsys.readouterr().err
-        assert re.search(message, said) and len(said.strip().splitlines()) == 1
+        assert message in said and len(said.strip().splitlines()) == 1
+
+    def test_a_column_and_a_direction_order_photos_that_are_scored_first(self, greys, capsys):
+        asked = ["rank", str(greys[0].parent), "-b", "mini", "-p", "quality", "brightness", "--by", "brightness"]
+        assert main([*asked, "--count", "1", "--lower-better"]) == 0
+        head, worst, best = capsys.readouterr().out.splitlines()
+        assert head.split() == ["brightness", "path"] and worst.endswith("2.png") and best.endswith("1.png")

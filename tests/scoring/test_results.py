@@ -69,7 +69,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 class TestContents:
     def test_round_trip(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("clipiqa_pyiqa.scoring.result_files._GROUP", 3)  # several groups of rows
+        monkeypatch.setattr("clipiqa_pyiqa.scoring.result_files.GROUP", 3)  # several groups of rows
         rows = [*ROWS, Row(os.fsdecode(b"caf\xe9.jpg"), (0.5, 0.5), 40, 40, 40, 40, 1)]
         write(path, rows)
         assert read_results(path) == (HEADER, rows) and rows[-1].path == r"caf\xe9.jpg"

@@ -75,13 +75,13 @@ class TestOrderAndBatches:
         class Waiting(Brightness):
             def encode_image(self, x: torch.Tensor) -> torch.Tensor:
                 deadline = time.monotonic() + 60  # only reached if nothing is read meanwhile
-                while len(read) < min(20, 5 * (len(self.batches) + 1) + 1) and time.monotonic() < deadline:
+                while len(read) < min(20, len(self.batches) + 2) and time.monotonic() < deadline:
                     time.sleep(0.001)
                 assert time.monotonic() < deadline
                 return super().encode_image(x)
 
-        rows = score_paths(Waiting(), make([SQUARE] * 20), batch_size=5, workers=2)
-        next(rows)
+        rows = score_paths(Waiting(), make([SQUARE] * 20), workers=2)
+        assert next(rows).kind is None
         rows.close()
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import re
-import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,27 +13,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from loopback import serving
 from PIL import Image
 
 from clipiqa_pyiqa import CLIPIQA
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "docs/site/web"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHOTOS = sorted((ROOT / "clipiqa_pyiqa/data/photos").glob("*.jpg"))
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("onnxscript", reason="clipiqa-pyiqa[onnx] is not installed")
 if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 9):
     pytest.skip("torch before 2.9 cannot export for images of any size", allow_module_level=True)
-if CHROMIUM is None:
-    pytest.skip("there is no Chromium", allow_module_level=True)
 if not (WEB / "node_modules").is_dir():
     pytest.skip("needs `npm install` in docs/site/web, which docs/site/build.py does", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
-def address(browser_page: ModuleType, exported_mini: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(browser_page, exported_mini, tmp_path_factory) -> Iterator[str]:
     """The built page, served from this machine."""
     folder = tmp_path_factory.mktemp("site")
     assert browser_page.build(folder / "score", exported_mini)
@@ -45,22 +40,12 @@ def address(browser_page: ModuleType, exported_mini: Any, tmp_path_factory: pyte
             pass
 
     Handler.extensions_map = {**Handler.extensions_map, ".mjs": "text/javascript"}
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/score/index.html"
-        server.shutdown()
+    with serving(functools.partial(Handler, directory=folder)) as url:
+        yield f"{url}/score/index.html"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
-def page(browser: Any, address: str) -> Any:
+def page(browser, address) -> Any:
     """One page for all tests, at a phone's width, with everything that it asked for and complained about."""
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
     page.set_default_timeout(120_000)

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from forked import Forked
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "docs/site/web/node_modules/axe-core/axe.min.js"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytest.importorskip("furo", reason="clipiqa-pyiqa[docs] is not installed")
 pytest.importorskip("myst_parser", reason="clipiqa-pyiqa[docs] is not installed")
 
 
 @pytest.fixture(scope="module")
-def site(once: Callable[..., Path], forked: Forked) -> Path:
+def site(once, forked) -> Path:
     """The site without what takes long: its pictures and the page that scores, which have tests of their own."""
     build = ROOT / "docs/site/build.py"
 
@@ -34,17 +30,8 @@ def site(once: Callable[..., Path], forked: Forked) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(site: Path) -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 390, "height": 844})
-        page.asked = []
-        page.on("request", lambda request: page.asked.append(request.url))
-        yield page
-        browser.close()
+def page(browser) -> Any:
+    return browser.new_page(viewport={"width": 390, "height": 844})
 
 
 def test_every_page_is_in_the_menu(site):

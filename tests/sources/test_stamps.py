@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloud_standin import serving
+from loopback import serving
 from shard_makers import picture, samples, save_tar
 
 from clipiqa_pyiqa.images.source import MISSING, FileSource, stamp_of

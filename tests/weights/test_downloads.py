@@ -107,7 +107,7 @@ def test_prompt_files_come_from_the_hub_or_from_github(
     home: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = prompts_like(tmp_path, monkeypatch)
-    monkeypatch.setattr(published, "_PYIQA_RELEASE", f"{server.url}/github")
+    monkeypatch.setattr(published, "PYIQA_RELEASE", f"{server.url}/github")
     server.responses[f"/github/{quote(made.name)}"] = Response(made.read_bytes())
     found = find_file(published.pyiqa_file(made.name)).path
     assert found == home / "torch/hub/pyiqa" / quote(made.name) and found.read_bytes() == made.read_bytes()

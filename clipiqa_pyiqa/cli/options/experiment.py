@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors.arguments import Images
 from . import model
 from .model import Model, OutputOptions, Questions, Wording
-from .terminal import Bar, aligned, stored, tell
+from .terminal import Bar, frame_as_text, stored, tell
 
 if TYPE_CHECKING:
-    import pandas
-
     from ...experiments.experiment import ExperimentResult
 
 Result = TypeVar("Result", bound="ExperimentResult")
@@ -60,15 +58,3 @@ class Run(OutputOptions, Images, Model, Wording):
 @dataclass(frozen=True)
 class AskingRun(Run, Questions):
     """Options of the experiments that ask questions."""
-
-
-def frame_as_text(frame: pandas.DataFrame, intervals: Iterable[str] = ()) -> str:
-    def text(value: Any) -> str:
-        if not isinstance(value, float):
-            return str(value)
-        return "–" if value != value else f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
-
-    frame = frame.map(text)
-    for name in intervals:
-        frame[name] += " [" + frame.pop(f"{name} low") + ", " + frame.pop(f"{name} high") + "]"
-    return "\n".join(aligned([list(frame), *frame.to_numpy().tolist()]))

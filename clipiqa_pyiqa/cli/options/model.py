@@ -43,8 +43,7 @@ class Model:
     quick_gelu: bool | None = None
 
     def given(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in Model.__dataclass_fields__}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name in Model.__dataclass_fields__ if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True)
@@ -109,6 +108,21 @@ class LearnedQuestions(Questions):
         if metric.head is not None:
             metric.aggregate = None  # keep the head's interval beside the score
         return metric.to(device).eval()
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """Metrics.
+
+    Args:
+        metrics (-m METRIC): metrics: [LABEL=]NAME[:KEY=VALUE,…]
+        trust_weights: load files and URLs that could run code
+        strict: stop early if a metric cannot be built
+    """
+
+    metrics: list[str] | None = None
+    trust_weights: bool = False
+    strict: bool = False
 
 
 @dataclass(frozen=True)

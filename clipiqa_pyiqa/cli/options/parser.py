@@ -69,9 +69,10 @@ class Parser(argparse.ArgumentParser):
         inner = typing.get_args(kind)[0] if is_list else kind
         is_negated = hint is bool and default is True
         flags = [word for word in words if word.startswith("-")]
-        flags.append(f"--{'no-' * is_negated}{name.removeprefix('apply_').replace('_', '-')}")
+        flag = name.removeprefix("apply_").replace("_", "-")
+        flags.append(f"--no-{flag}" if is_negated else f"--{flag}")
         metavars = [word for word in words if word not in flags] or [_METAVARS.get(inner, "")]
-        help_text = "do not " * is_negated + text
+        help_text = f"do not {text}" if is_negated else text
         if not (required or isinstance(default, bool) or default in (None, "", ())):
             help_text += f" (default: {default})"
         options: dict[str, Any] = {"help": help_text.replace("%", "%%"), "default": None if required else default}

@@ -44,17 +44,10 @@ class OpinionOptions:
 
         if self.columns is not None and len(self.columns) not in (2, 3):
             raise OptionError(f"columns must be two or three names; got {len(self.columns)}.")
-        given: dict[str, Any] = {
-            "root": self.root,
-            "score_range": self.range,
-            "lower_better": self.lower_better,
-            "val_fraction": self.val_fraction,
-            "group": self.group,
-            "columns": self.columns and (*self.columns, None)[:3],
-        }
-        options = {**more, **{name: value for name, value in given.items() if value is not None}}
-        options |= {"skip_missing": self.skip_missing, "seed": seed}
-        return find_score_table(scores, data_root=self.data_root, **options)
+        options = {**vars(self), "score_range": self.range, "columns": self.columns and (*self.columns, None)[:3]}
+        del options["range"]
+        stated = {name: value for name, value in options.items() if value is not None}
+        return find_score_table(scores, **{**more, **stated}, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -75,4 +68,5 @@ class Store(Machine):
 
 def creation(name: str, network: Mapping[str, Any], **options: Any) -> str:
     options |= {option: network[option] for option in Model.__dataclass_fields__ if network.get(option) is not None}
-    return f"pyiqa.create_metric({', '.join([repr(name), *(f'{key}={value!r}' for key, value in options.items())])})"
+    arguments = [f"{key}={value!r}" for key, value in options.items()]
+    return f"pyiqa.create_metric({', '.join([repr(name), *arguments])})"

@@ -6,36 +6,46 @@ import contextlib
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, TextIO
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
-from ...files.names import harmless, one_line, plain_lines
+from ...errors import OptionError
+from ...files.names import harmless, one_line
+
+if TYPE_CHECKING:
+    import pandas
 
 EVERY = 30.0  # seconds between lines of progress where no bar is shown
 FLAGS: dict[str, str] = {}  # Python's name of an option of the command -> its flag
-_speaker = {"command": "", "quiet": False}
+logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class _Lines(logging.Handler):
+    def __init__(self, command: str) -> None:
+        super().__init__()
+        self._command = command
+
     def emit(self, record: logging.LogRecord) -> None:
-        tell(record.getMessage())
+        tqdm = sys.modules.get("tqdm")  # without tqdm, no bar is shown
+        with contextlib.nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode():
+            print(f"clipiqa {self._command}: {in_shell(record.getMessage())}", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def speaking(command: str, quiet: bool) -> Iterator[None]:
-    handler, logger, before = _Lines(), logging.getLogger("clipiqa_pyiqa"), {**_speaker}
-    _speaker.update(command=command, quiet=quiet)
+    """Print the package's log on standard error; ``quiet`` drops notes."""
+    handler, level = _Lines(command), logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(logging.NOTSET)
-        _speaker.update(before)
+        logger.setLevel(level)
 
 
 class Messages:
@@ -72,14 +82,11 @@ def in_shell(text: str) -> str:
 
 
 def tell(text: str) -> None:
-    tqdm = sys.modules.get("tqdm")  # without tqdm, no bar is shown
-    with contextlib.nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode():
-        print(f"clipiqa {_speaker['command']}: {plain_lines(in_shell(text))}", file=sys.stderr)
+    logger.warning("%s", text)
 
 
 def note(text: str) -> None:
-    if not _speaker["quiet"]:
-        tell(text)
+    logger.info("%s", text)
 
 
 class Bar:
@@ -98,7 +105,7 @@ class Bar:
         name = "".join(names)
         if self._bar is None or self._name != name:
             self.close()
-            hidden = bool(_speaker["quiet"]) or None  # None: hidden unless standard error is a terminal
+            hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
             self._bar = tqdm(desc=one_line(name), total=total, unit=self._unit, initial=int(done), disable=hidden)
             self._name, self._first, self._start = name, done, time.monotonic()
         self._bar.n = round(done, 1)
@@ -107,14 +114,12 @@ class Bar:
         now = time.monotonic()
         if self._bar.disable and now - self._reported >= EVERY:
             self._reported = now
-            form = "{desc}{n_fmt} of {total_fmt} {unit}s, {remaining} left" if total else "{desc}{n_fmt} {unit}s"
-            given = {
-                "prefix": one_line(name) + ": " * bool(name),
-                "unit": self._unit,
-                "initial": self._first,
-                "bar_format": form,
-            }
-            note(tqdm.format_meter(done, total, now - self._start, **given) + f", {detail}" * bool(detail))
+            form = "{n_fmt} of {total_fmt} {unit}s, {remaining} left" if total else "{n_fmt} {unit}s"
+            meter = tqdm.format_meter(
+                done, total, now - self._start, unit=self._unit, initial=self._first, bar_format=form
+            )
+            line = f"{name}: {meter}" if name else meter
+            note(f"{line}, {detail}" if detail else line)
 
     def close(self) -> None:
         if self._bar is not None:
@@ -125,6 +130,33 @@ class Bar:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def frame_as_text(frame: pandas.DataFrame, intervals: Iterable[str] = ()) -> str:
+    """Return a frame as a table, with ``NAME low`` and ``NAME high`` in brackets behind each interval's NAME."""
+
+    def text(value: Any) -> str:
+        if not isinstance(value, float):
+            return str(value)
+        return "–" if value != value else f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
+
+    frame = frame.map(text)
+    for name in intervals:
+        frame[name] += " [" + frame.pop(f"{name} low") + ", " + frame.pop(f"{name} high") + "]"
+    return "\n".join(aligned([list(frame), *frame.to_numpy().tolist()]))
+
+
+def numbers_by_name(option: str, texts: Iterable[str]) -> dict[str, float]:
+    """Return NAME -> number of texts such as ``NAME=0.5``; a number alone has the name ``''``."""
+    try:
+        return {name.strip(): float(number) for name, _, number in (text.rpartition("=") for text in texts)}
+    except ValueError:
+        raise OptionError(f"{option} must be NUMBER or NAME=NUMBER; got {' '.join(texts)!r}.") from None
+
+
+def command_line() -> dict[str, str]:
+    """Return the command for the settings of a report."""
+    return {"command": f"clipiqa {shlex.join(sys.argv[1:])}"}
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

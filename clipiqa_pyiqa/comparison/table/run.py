@@ -114,7 +114,9 @@ def table(
         raise CompareError("`explain` needs published numbers in `expect`.")
     needing = [each.spec.label for each in wanted if each.needs_reference]
     if needing and reference is None:
-        raise CompareError(f"{', '.join(needing)} needs reference images: name their folder in `reference`.")
+        raise CompareError(
+            f"{', '.join(needing)} cannot do without reference images: name their folder in `reference`."
+        )
     baseline_name = baseline or next(iter(folders))
     if baseline_name not in folders:
         raise CompareError(
