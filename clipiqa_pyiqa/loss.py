@@ -18,7 +18,7 @@ from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .errors.arguments import checked
 from .metric import CLIPIQA, choice
-from .prompts.antonym import margins, sigmoid
+from .prompts.antonym import sigmoid
 from .prompts.pairs import Prompts
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
@@ -179,20 +179,14 @@ class CLIPIQALoss(nn.Module):
             return reduced(lambda x: (high - self.criterion(x).flatten()) / (high - low))
         head = self.metric.head
         if head is not None:  # its call returns shares of the score range, high for good photos
-            return reduced(lambda images: 1 - head(self.metric.encode_unchecked(images))[:, 0])
+            return reduced(lambda x: 1 - head(self.metric.encode_unchecked(x))[:, 0])
         texts = self.metric.encode_prompts(dtype=torch.promote_types(images.dtype, torch.float32)).detach()
 
-        def losses(images: Tensor) -> Tensor:
-            if self.local:
-                cells = self.metric.encode_map_unchecked(images)
-                features = cells.permute(0, 2, 3, 1).flatten(0, 2)  # (n, D, h, w) -> (n h w, D)
-            else:
-                features = self.metric.encode_unchecked(images)
-            margin = margins(features, texts.to(images.device), self.metric.clip.logit_scale)
-            each = FORMS[self.form](margin) @ self.prompt_weights.to(margin)  # (n h w, P) -> (n h w,)
-            return each.view(len(images), -1).mean(1)
+        def of_margins(x: Tensor) -> Tensor:
+            found = self.metric.margins_unchecked(x, texts, self.local)  # (n, places, P)
+            return (FORMS[self.form](found) @ self.prompt_weights.to(found)).mean(1)
 
-        return reduced(losses)
+        return reduced(of_margins)
 
     def _warn_far_outside(self, pred: Tensor) -> None:
         (low, high), (lowest, highest) = self.input_range, map(float, pred.aminmax())

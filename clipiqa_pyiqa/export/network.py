@@ -35,7 +35,7 @@ class Network(nn.Module):
     def __init__(self, metric: CLIPIQA, prompts: Prompts | Columns = None, with_map: bool = False):
         super().__init__()
         self.metric, self.with_map = copy.deepcopy(metric).cpu().eval(), with_map
-        self.columns = questions_of(self.metric, prompts)
+        self.columns = self.metric.questions if prompts is None else parse_columns(prompts, metric.template)
         self.names = self.metric.columns if self.columns is None else tuple(self.columns)
         self.head = self.metric.head if self.columns is None else None
         self.sizes = (1,) * len(self.names) if self.columns is None else self.columns.sizes
@@ -71,17 +71,6 @@ class Network(nn.Module):
     def _answers(self, features: Tensor) -> Tensor:
         dim = self.pairs.shape[-1]  # the features without statistics, which only a fitted head uses
         return antonym_scores(features[..., :dim], self.pairs, self.metric.clip.logit_scale)
-
-
-def questions_of(metric: CLIPIQA, prompts: Prompts | Columns = None) -> Columns | None:
-    """Return the questions of each column; None for learned prompts and fitted heads."""
-    if prompts is not None:
-        return parse_columns(prompts, metric.template)
-    if metric.head is not None or metric.prompt_learner is not None:
-        return None
-    if len(metric.columns) == 1:
-        return Columns({metric.columns[0]: metric.prompts})
-    return Columns({name: (pair,) for name, pair in zip(metric.columns, metric.prompts, strict=True)})
 
 
 def check_fit(metric: CLIPIQA, prompts: Prompts | Columns, with_map: bool) -> None:

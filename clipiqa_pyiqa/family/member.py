@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..clip.gradient import per_image, recomputed
 from ..clip.inputs import OVERSHOOT, check_images
-from ..clip.model import FrozenCLIP, ImageTower, check_size, frozen_clip
+from ..clip.model import check_size, frozen_clip
 from ..errors import CLIPIQAError, ImageError, Kind
-from ..metric import PRECISIONS, Precision, choice
-from ..prompts.provenance import as_texts, tower_record
+from ..metric import Precision, TowerMetric
+from ..prompts.provenance import tower_record
 from ..weights.published import pyiqa_file
 from ..weights.selection import Weights, find_file, find_weights, weights_in
 from .views import WHOLE, TowerInput
@@ -22,7 +22,7 @@ from .views import WHOLE, TowerInput
 CHUNK = 16  # patches that are encoded at once
 
 
-class CLIPMetric(nn.Module):
+class CLIPMetric(TowerMetric):
     """A metric of pyiqa: a frozen CLIP tower, a view of the image and a head.
 
     Args:
@@ -57,11 +57,8 @@ class CLIPMetric(nn.Module):
         precision: Precision = "fp32",
         pretrained_model_path: str | Path | None = None,
     ):
-        super().__init__()
-        self.model_type, self.precision = model_type, precision
-        self.dtype: torch.dtype = choice("precision", precision, PRECISIONS)
+        super().__init__(model_type, precision)
         self.clip = frozen_clip(self._find(backbone or self.backbone, clip_weights, quick_gelu))
-        self._tower: ImageTower | None = None
         self.load(pretrained_model_path)
 
     def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
@@ -169,17 +166,3 @@ class CLIPMetric(nn.Module):
             **({"file": self.file} if self.file else {}),
             "scores": {self.model_type: {"range": list(self.score_range), "lower_better": False}},
         }
-
-    def extra_repr(self) -> str:
-        fields = as_texts(self.provenance())
-        return ", ".join(f"{key}={value!r}" for key, value in fields.items() if key != "weights_sha256")
-
-    clip: FrozenCLIP
-
-    def _image_tower(self, x: Tensor) -> ImageTower:
-        dtype = torch.float64 if x.dtype == torch.float64 else self.dtype
-        self._tower = self.clip.image_tower(x.device, dtype)
-        return self._tower
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_tower": None}
