@@ -117,32 +117,24 @@ class CLIPIQALoss(nn.Module):
             raise CLIPIQAError(f"loss_weight must be at least 0; got {loss_weight}.")
         if crop is not None and crop < MIN_SIDE:
             raise CLIPIQAError(f"crop must be at least {MIN_SIDE} px; got {crop}.")
-        if metric is not None and (prompts is not None or options):
-            raise CLIPIQAError("metric has its own prompts and options: pass either metric or these options.")
-        if criterion is not None:
-            if metric is not None or prompts is not None or options or prompt_weights is not None or local:
+        ready = criterion if metric is None else metric
+        if ready is not None and (prompts is not None or options or None not in (metric, criterion)):
+            raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")
+        if criterion is not None and (not hasattr(criterion, "answer") or criterion.takes_captions):
+            raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family that needs no captions.")
+        # The metric is no submodule: its tensors must not be trained, moved, broadcast by DDP or saved.
+        self.__dict__["metric"] = CLIPIQA(prompts=prompts, **options).eval() if ready is None else ready
+        if criterion is not None or self.metric.head is not None:
+            if form != "linear" or prompt_weights is not None or local:
                 raise CLIPIQAError(
-                    "criterion has its own texts: leave out metric, prompts, prompt_weights, local and options."
+                    "a criterion or a fitted head has no prompts: use form='linear', without prompt_weights and local."
                 )
-            if form != "linear" or not hasattr(criterion, "encode_unchecked") or not hasattr(criterion, "answer"):
-                raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family, with form='linear'.")
-            if criterion.takes_captions:
-                raise CLIPIQAError("criterion must be a metric of images alone; clipscore needs captions.")
-            metric = criterion
-        elif metric is None:
-            metric = CLIPIQA(prompts=prompts, **options).eval()
-        # Metric and criterion are not submodules: their tensors must not be trained, moved, broadcast by DDP or saved.
-        self.__dict__["metric"], self.__dict__["criterion"] = metric, criterion
-        if criterion is not None:
-            return
-        if metric.head is not None and (form != "linear" or prompt_weights is not None or local):
-            raise CLIPIQAError("a fitted head has no prompts: use form='linear', without prompt_weights and local.")
-        self.prompt_weights = _weights(prompt_weights, len(metric.prompts))
+        else:
+            self.prompt_weights = _weights(prompt_weights, len(self.metric.prompts))
         if local:
-            metric.check_map()
+            self.metric.check_map()
 
-    metric: CLIPIQA
-    criterion: Any
+    metric: Any  # a CLIPIQA, or a metric of the family
 
     @untraceable  # the gradient in the forward pass cannot be traced
     def forward(self, pred: Tensor, target: Any = None, weight: Any = None) -> Tensor:
@@ -174,9 +166,9 @@ class CLIPIQALoss(nn.Module):
                 each = per_image(losses, images)
                 return self.loss_weight * REDUCTIONS[self.reduction](each if unusable is None else each * unusable)
 
-        if self.criterion is not None:
-            low, high = self.criterion.score_range
-            return reduced(lambda x: (high - self.criterion(x).flatten()) / (high - low))
+        if not isinstance(self.metric, CLIPIQA):
+            low, high = self.metric.score_range
+            return reduced(lambda x: (high - self.metric(x).flatten()) / (high - low))
         head = self.metric.head
         if head is not None:  # its call returns shares of the score range, high for good photos
             return reduced(lambda x: 1 - head(self.metric.encode_unchecked(x))[:, 0])

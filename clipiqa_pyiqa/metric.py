@@ -55,8 +55,7 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
     try:
         return choices[value]
     except (KeyError, TypeError):
-        names = (each for each in choices if isinstance(each, str) or each is choices[each])  # without synonyms
-        known = ", ".join(map(repr, names))
+        known = ", ".join(map(repr, choices))
         raise CLIPIQAError(f"{option} must be one of {known}; got {shown(value)}.") from None
 
 

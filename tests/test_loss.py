@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import clipiqa_pyiqa
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss, ImageError, PromptError
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss, ImageError
 from clipiqa_pyiqa.clip import gradient as gradient_module
 from clipiqa_pyiqa.clip.resnet import ResNetTrunk
 from clipiqa_pyiqa.loss import FORMS, general_path
@@ -77,17 +77,6 @@ class Scorer(nn.Module):
 
 def grad_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.autograd.grad(function(x).sum(), x)[0]
-
-
-def has_cpp_compiler() -> bool:
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler:
-        return False
-    return True
 
 
 def distance(a: Tensor, b: Tensor) -> float:
@@ -241,19 +230,6 @@ class TestGoingForward:
         torch.testing.assert_close(value.clone(), loss(x.detach()))
         assert pull_backs == []  # nor for images that need none
 
-    def test_keeps_one_tensor_of_the_inputs_size(self, metric, pull_backs, monkeypatch):
-        """Peak memory is flat in the batch: between forward and backward only the pixels' gradient lives."""
-        monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 64 * 64)
-        loss, x = CLIPIQALoss(metric=metric, out_of_range="pass"), images(4)  # a clamp holds on to its input as well
-        packed: list[Tensor] = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda t: packed.append(t) or t, lambda t: t):
-            value = loss(x * 1.0)
-        large = [t for t in packed if t.numel() >= x.numel() // 4]
-        assert [(t.shape, t.dtype) for t in large] == [(x.shape, torch.float32)]
-        assert pull_backs == [1, 1, 1, 1]
-        value.backward()
-        assert pull_backs == [1, 1, 1, 1]  # backward only scales
-
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_half_precision_input_keeps_its_gradient_in_fp32(self, metric, dtype):
         x = images().detach().to(dtype)
@@ -281,11 +257,11 @@ class TestGoingForward:
         x = images(1)
         for function in (loss, metric, metric.encode_image):
             (gradient,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
-            with pytest.raises(CLIPIQAError, match=r"second derivative.*double_backward=True"):
+            with pytest.raises(CLIPIQAError, match="double_backward"):
                 torch.autograd.grad(gradient.square().sum(), x)
         y = x * 1.0
         (gradient,) = torch.autograd.grad(loss(y), x, create_graph=True)
-        with pytest.raises(CLIPIQAError, match="second derivative"):
+        with pytest.raises(CLIPIQAError, match="double_backward"):
             gradient.square().sum().backward()
         x.grad = None
         loss(x).backward(create_graph=True)  # asking for a graph is allowed; only its use is not
@@ -325,17 +301,14 @@ class TestGoingForward:
         (3 * value).backward()
         torch.testing.assert_close(x.grad, 10 * once)
 
-    @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
-    def test_compile(self, loss, options, backend):
-        """Network and loss compiled together equal both uncompiled, for ours and for pyiqa's contract."""
-        if backend == "inductor" and not has_cpp_compiler():
-            pytest.skip("inductor needs a C++ compiler on a CPU, and there is none")
+    def test_compiled_with_a_network_it_equals_itself_uncompiled(self, loss, options):
+        """For ours and for pyiqa's contract."""
         torch.manual_seed(0)
         net, x = nn.Conv2d(3, 3, 3, padding=1), images().detach()
         score = pyiqa.create_metric("clipiqa", as_loss=True, device="cpu", **options)
-        for criterion in (loss, score) if backend == "aot_eager" else (loss,):
+        for criterion in (loss, score):
             torch._dynamo.reset()
-            step = torch.compile(lambda x, criterion=criterion: criterion(net(x).sigmoid()), backend=backend)
+            step = torch.compile(lambda x, criterion=criterion: criterion(net(x).sigmoid()), backend="aot_eager")
             plain = torch.autograd.grad(criterion(net(x).sigmoid()), list(net.parameters()))
             for _ in range(2):  # the second call runs what the first compiled
                 compiled = torch.autograd.grad(step(x), list(net.parameters()))
@@ -377,7 +350,7 @@ class TestInput:
         passed = CLIPIQALoss(metric=metric, out_of_range="pass")
         torch.testing.assert_close(passed(x), 1 - metric(x).mean())
         assert (grad_of(passed, x)[outside] != 0).double().mean() > 0.9
-        with pytest.raises(ImageError, match=r"values in \[0, 1\]; got -0.*out_of_range='clamp'"):
+        with pytest.raises(ImageError):
             CLIPIQALoss(metric=metric, out_of_range="raise")(x)
 
     def test_limits_are_inside_the_range(self, metric):
@@ -400,13 +373,11 @@ class TestInput:
         small = images(1, 64)
         assert torch.equal(CLIPIQALoss(metric=metric, crop=100)(small), CLIPIQALoss(metric=metric)(small))
 
-    def test_nan_is_refused(self, metric):
+    def test_an_image_with_nan_is_refused_and_named(self, loss):
         x = images(3).detach()
         x[1, 0, 5, 5] = math.nan
-        with pytest.raises(
-            ImageError, match="CLIPIQALoss cannot use the prediction: image 1 of the batch of 3 has NaN"
-        ):
-            CLIPIQALoss(metric=metric)(x)
+        with pytest.raises(ImageError, match="image 1"):
+            loss(x)
 
     @pytest.mark.parametrize(
         "how",
@@ -444,41 +415,22 @@ class TestInput:
         assert net.weight.grad.isnan().all()
 
     @pytest.mark.parametrize(
-        ("x", "message"),
+        ("option", "value"),
         [
-            (torch.rand(1, 3, 31, 64), "64×31 px.*at least 32 px"),
-            (torch.rand(3, 64, 64), "x.unsqueeze"),
-            (torch.rand(0, 3, 64, 64), "must not be empty"),
-            (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "x.float\\(\\) / 255"),
-            (torch.zeros(1, 3, 64, 64, device="meta"), "dense tensor"),
-            ([1.0], "got a list"),
+            ("loss_weight", "1e-1"),  # what YAML makes of 1e-1
+            ("loss_weight", -1.0),
+            ("input_range", (1, 0)),
+            ("crop", 16),
+            ("prompt_weights", [1, 2]),
+            ("prompt_weights", [-1.0]),
+            ("prompt_weights", ["much"]),
         ],
     )
-    def test_unusable_predictions(self, loss, x, message):
-        with pytest.raises(ImageError, match=message):
-            loss(x)
-
-    @pytest.mark.parametrize(
-        ("wrong", "error", "message"),
-        [
-            ({"form": "log"}, CLIPIQAError, "form must be one of 'linear', 'nll', 'margin'; got 'log'"),
-            ({"reduction": "avg"}, CLIPIQAError, "reduction must be one of"),
-            ({"out_of_range": True}, CLIPIQAError, "out_of_range must be a str; got True"),
-            ({"loss_weight": "1e-1"}, CLIPIQAError, "loss_weight must be a finite number"),  # what YAML makes of 1e-1
-            ({"loss_weight": -1.0}, CLIPIQAError, "loss_weight must be at least 0; got -1.0"),
-            ({"nan": "ignore"}, CLIPIQAError, "nan must be one of"),
-            ({"input_range": (1, 0)}, CLIPIQAError, "input_range must be"),
-            ({"crop": 16}, CLIPIQAError, "crop must be at least 32 px; got 16"),
-            ({"prompts": "qualty"}, PromptError, "qualty"),
-            ({"prompt_weights": [1, 2]}, PromptError, "prompt_weights must be 1 finite numbers"),
-            ({"prompt_weights": [-1.0]}, PromptError, "at least 0"),
-            ({"prompt_weights": ["much"]}, PromptError, "prompt_weights"),
-        ],
-    )
-    def test_unknown_options(self, options, wrong, error, message):
-        with pytest.raises(error, match=message):
-            CLIPIQALoss(**options, **wrong)
+    def test_options_that_cannot_be_used_are_named(self, options, option, value):
+        with pytest.raises(CLIPIQAError, match=option):
+            CLIPIQALoss(**options, **{option: value})
 
     def test_a_ready_metric_takes_no_options(self, metric):
-        with pytest.raises(CLIPIQAError, match="pass either metric or these"):
-            CLIPIQALoss(metric=metric, prompts="quality")
+        for more in ({"prompts": "quality"}, {"backbone": "mini"}, {"criterion": Scorer(metric)}):
+            with pytest.raises(CLIPIQAError):
+                CLIPIQALoss(metric=metric, **more)

@@ -144,13 +144,11 @@ class CLIPMetric(TowerMetric):
         """
         if prompts is not None:
             raise CLIPIQAError(f"{self.model_type} has its own texts: leave out `prompts`.")
-        if features.ndim != self.view.dims:
-            shape = "(N, D)" if self.view.dims == 2 else "(N, K, D), K patches of each image"
-            raise CLIPIQAError(f"{self.model_type} scores features of shape {shape}; got {tuple(features.shape)}.")
-        if features.shape[-1] != self.clip.width:
+        if features.ndim != self.view.dims or features.shape[-1] != self.clip.width:
+            axes = "N" if self.view.dims == 2 else "N, patches"
             raise CLIPIQAError(
-                f"{self.model_type} scores features of {self.clip.weights.backbone}, which have {self.clip.width} "
-                f"numbers; got {features.shape[-1]}."
+                f"{self.model_type} scores features of {self.clip.weights.backbone}, of shape ({axes}, "
+                f"{self.clip.width}); got {tuple(features.shape)}."
             )
         wide = torch.promote_types(features.dtype, torch.float32)
         return self.answer(F.normalize(features.to(wide), dim=-1))[:, None]
