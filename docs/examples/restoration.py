@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -278,7 +279,8 @@ def main(command: Sequence[str] | None = None) -> None:
     for step in train(start, data, args.steps, 2e-3, args.device):
         if step % max(args.steps // 4, 1) == 0:
             print(f"  pixel loss, {step} steps, {time.perf_counter() - begin:.0f} s", flush=True)
-    before, watched = restore(start.net, noisy_watched, args.device), tiles(photos.watched, args.patch, args.device)
+    cut = partial(tiles, side=args.patch, device=args.device)
+    before, watched = cut(restore(start.net, noisy_watched, args.device)), cut(photos.watched)
 
     runs = [Run("pixel loss alone", copy.deepcopy(start.net))]
     probe = [side.to(args.device) for side in next(data)]
@@ -290,13 +292,13 @@ def main(command: Sequence[str] | None = None) -> None:
         print(f"  {runs[-1].name}: loss_weight {weight:.2g}")
     for run in runs:
         alarm = GamingAlarm(run.criterion or criterion, allow_db=args.allow_db)
-        run.history.append({"step": 0, **alarm(tiles(before, args.patch, args.device), watched).numbers})
+        run.history.append({"step": 0, **alarm(before, watched).numbers})
         kept: tuple[int, dict[str, Tensor]] = (0, copy.deepcopy(run.net.state_dict()))
         data = batches(photos.train, args.batch, args.patch, args.sigma, args.seed + 1)  # all runs see the same
         for step in train(run, data, args.more, 5e-4, args.device):
             if step % args.check and step != args.more:
                 continue
-            look = alarm(tiles(restore(run.net, noisy_watched, args.device), args.patch, args.device), watched)
+            look = alarm(cut(restore(run.net, noisy_watched, args.device)), watched)
             run.history.append({"step": step, **look.numbers})
             shown = ", ".join(f"{name} {value:.3f}" for name, value in look.numbers.items())
             print(f"  {run.name}, step {step}: {shown}. {look.sentence}", flush=True)
@@ -330,14 +332,11 @@ def main(command: Sequence[str] | None = None) -> None:
     write(args.out / "history.csv", [{"run": run.name, **scores} for run in runs for scores in run.history])
 
     print(f"\nMeans over {len(photos.names)} held-out photos; v: lower is better, ^: higher.\n{table(rows)}\n")
-    alone, clean = (
-        tiles(pictures["pixel loss alone"], args.patch, args.device),
-        tiles(photos.judged, args.patch, args.device),
-    )
+    alone, clean = cut(pictures["pixel loss alone"]), cut(photos.judged)
     for run in runs[1:]:
         alarm = GamingAlarm(run.criterion, allow_db=args.allow_db)
         alarm(alone, clean)
-        found = alarm(tiles(pictures[run.name], args.patch, args.device), clean).sentence
+        found = alarm(cut(pictures[run.name]), clean).sentence
         print(f"{run.name}, against the pixel loss alone: {found or 'no alarm.'}")
         if run.last_good is not None and run.last_good[0] == 0:
             print(f"{run.name}: there was an alarm at the first check already, so no weights are kept.")
