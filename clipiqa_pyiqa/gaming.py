@@ -38,9 +38,8 @@ class GamingAlarm:
 
     It goes off if the optimised loss got better and one of these holds: most outputs have a lower loss than any clean
     photo; PSNR to the references fell by more than ``allow_db``; more judges got worse than better while PSNR did
-    not rise. Judges are not in the loss: other prompts, the worst place of each image, metrics of pyiqa. Changes
-    are paired tests over images: in all looks together, chance shows a change with a probability of 5 %. Pass 16
-    images or more.
+    not rise. Judges are not in the loss: other prompts, the worst place of each image, metrics of pyiqa. Paired tests
+    over images decide; in all looks together, chance passes one with a probability of 5 %. Pass 16 images or more.
 
     Args:
         criterion: the loss in training.

@@ -52,8 +52,8 @@ class CLIPIQALoss(nn.Module):
     Source: Wang et al., AAAI 2023 (https://arxiv.org/abs/2207.12396), Eqs. 2 and 3. Source of local scores: Zhou, Loy,
     Dai, ECCV 2022 (https://arxiv.org/abs/2112.01071).
 
-    No parameters, an empty ``state_dict``; computes on the images' device, in fp32 (convolutions in
-    ``precision``), also under autocast.
+    The loss has no parameters. It computes on the images' device, in fp32 (convolutions in ``precision``), also under
+    autocast.
 
     Args:
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`; the loss is the mean over pairs.
@@ -69,7 +69,7 @@ class CLIPIQALoss(nn.Module):
         crop: side in pixels of a random square to score; default the whole image.
         nan: ``'raise'`` raises ``ImageError`` for NaN or infinity; ``'propagate'`` makes that image's loss and gradient
             NaN, for a ``GradScaler``.
-        double_backward: allow second derivatives; every activation then stays in memory.
+        double_backward: allow second derivatives, and keep every activation in memory.
         metric: a ready :class:`~clipiqa_pyiqa.CLIPIQA`, in place of ``prompts`` and ``options``.
         criterion: a metric of :mod:`clipiqa_pyiqa.family`, only with ``form='linear'``. The loss is the distance from
             the highest score, as a share of the score range.

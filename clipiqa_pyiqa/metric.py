@@ -73,7 +73,7 @@ def net_of(metric: Any) -> Any:
 
 
 class TowerMetric(nn.Module):
-    """A metric that encodes images by the tower of a frozen CLIP, and holds no tensor of this CLIP."""
+    """A metric on a frozen CLIP, which it shares and does not own."""
 
     clip: FrozenCLIP
 
@@ -216,7 +216,7 @@ class CLIPIQA(TowerMetric):
 
     @property
     def questions(self) -> Columns | None:
-        """The metric's own score columns with their pairs; None for learned prompts and heads."""
+        """The metric's own columns of pairs; None for learned prompts and heads."""
         if self.head is not None or self.prompt_learner is not None:
             return None
         if self.aggregate == "mean" and len(self._prompts) > 1:
@@ -388,7 +388,7 @@ class CLIPIQA(TowerMetric):
         return (tower.encode_stages if on_stages else tower)(x, self.pos_embedding)
 
     def margins_unchecked(self, x: Tensor, texts: Tensor, local: bool) -> Tensor:
-        """Return margins ``(N, K, P)`` of K places, or with K = 1 of whole images, for text features ``(P, 2, D)``."""
+        """Return margins ``(N, K, P)`` of K places, or of whole images (K = 1); ``texts``: ``(P, 2, D)``."""
         if local:
             features = self.encode_map_unchecked(x).flatten(2).transpose(1, 2)  # (N, D, h, w) -> (N, h w, D)
         else:

@@ -64,10 +64,10 @@ class CLIPMetric(TowerMetric):
     def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
         if self.tower_file and quick_gelu is None:
             quick_gelu = True  # pyiqa's towers are OpenAI's, fine-tuned
-        if clip_weights is not None or not self.tower_file:
-            return find_weights(backbone, clip_weights, quick_gelu)
-        file = pyiqa_file(self.tower_file)
-        return weights_in(find_file(file), file, quick_gelu)
+        if self.tower_file and clip_weights is None:
+            file = pyiqa_file(self.tower_file)
+            return weights_in(find_file(file), file, quick_gelu)
+        return find_weights(backbone, clip_weights, quick_gelu)
 
     def load(self, path: str | Path | None) -> None:
         if path is not None:
