@@ -84,16 +84,6 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 
 class TestForms:
-    def test_lower_is_better(self, loss, metric):
-        """A small step down the loss is a step up in score."""
-        for form in FORMS:
-            x = images(1, dtype=torch.float64)
-            criterion = CLIPIQALoss(metric=metric, form=form)
-            step = grad_of(criterion, x)
-            better = (x - 1e-4 * step / step.abs().max()).detach()
-            assert criterion(better) < criterion(x)
-            assert metric(better).mean() > metric(x).mean()
-
     @pytest.mark.parametrize("margin", [-300.0, -30.0, 0.0, 30.0])
     def test_values_and_slopes_far_out(self, margin):
         """By hand, with s = sigmoid(margin); d/dmargin is -s(1-s), -(1-s), -1. fp32, rounding only."""
@@ -109,7 +99,7 @@ class TestForms:
             assert slope.item() == pytest.approx(slopes[form], rel=1e-5, abs=1e-37), form
 
     @pytest.mark.parametrize("form", FORMS)
-    def test_definitions(self, metric, options, form):
+    def test_forms_and_reductions_equal_their_definitions(self, metric, options, form):
         x = images(3, dtype=torch.float64).detach()
         s = metric(x, TWO, None)
         each = {"linear": 1 - s, "nll": -s.log(), "margin": ((1 - s) / s).log()}[form] @ s.new_tensor([0.75, 0.25])
@@ -119,7 +109,7 @@ class TestForms:
             )
             torch.testing.assert_close(criterion(x), 0.1 * expected)
 
-    def test_registered_and_exported(self, options, metric):
+    def test_pyiqas_registry_builds_the_loss(self, options, metric):
         built = build_loss({"type": "CLIPIQALoss", "prompts": "quality", "loss_weight": 0.1, **options})
         assert type(built) is CLIPIQALoss is clipiqa_pyiqa.CLIPIQALoss
         x = images().detach()
@@ -132,7 +122,7 @@ class TestForms:
         assert score(x).shape == () and torch.equal(score(x), metric(x).mean())
         torch.testing.assert_close(grad_of(score, x), -grad_of(CLIPIQALoss(metric=metric), x))
 
-    def test_learned_prompts(self, options):
+    def test_learned_prompts_get_no_gradient(self, options):
         learned = CLIPIQA("clipiqa+", pretrained=False, context={"n_ctx": 4, "init": "random"}, **options).train()
         criterion, x = CLIPIQALoss(metric=learned), images()
         torch.testing.assert_close(criterion(x), 1 - learned(x).mean())
@@ -156,7 +146,7 @@ class TestForms:
 
 class TestGradient:
     @pytest.mark.parametrize(("form", "size"), [*zip(FORMS, [(64, 64), (75, 101), (75, 101)], strict=True)])
-    def test_equals_the_general_path(self, options, form, size):
+    def test_the_gradient_equals_the_general_paths(self, options, form, size):
         criterion = CLIPIQALoss(prompts=TWO, form=form, **options)
         x = images(dtype=torch.float64)
         x = nn.functional.interpolate(x, size=size).detach().requires_grad_()
@@ -165,7 +155,7 @@ class TestGradient:
             general = grad_of(criterion, x)
         assert distance(ahead, general) < 1e-12  # float64: summation order only
 
-    def test_equals_pyiqas_towers(self, options, metric, shared):
+    def test_the_gradient_equals_pyiqas(self, options, metric, shared):
         """On real photos: to rounding in float64; in fp32 as near to that as the reference itself comes."""
         from reference import Reference
 
@@ -194,7 +184,7 @@ class TestGradient:
         assert max(medians["ours"]) < max(1e-4, 2 * max(medians["theirs"]))
 
     @pytest.mark.parametrize("sign", [1, -1])
-    def test_alive_at_saturated_scores(self, metric, monkeypatch, sign):
+    def test_saturated_scores_have_a_gradient(self, metric, monkeypatch, sign):
         """CLIP's scale raised until the score is 0 or 1 to fp32."""
         x = images(1)
         features, pair = metric.encode_image(x.detach()), metric.encode_prompts()[0]
@@ -209,7 +199,7 @@ class TestGradient:
             gradient = grad_of(function, x)
             assert gradient.isfinite().all() and gradient.norm() > 0, name
 
-    def test_batch_equals_singles(self, loss, monkeypatch, pull_backs):
+    def test_the_gradient_of_a_batch_equals_that_of_single_images(self, loss, monkeypatch, pull_backs):
         x = images(5, dtype=torch.float64)
         monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 2 * 64 * 64)
         batch = grad_of(loss, x)
@@ -239,7 +229,7 @@ class TestGoingForward:
         assert distance(scaled.float() / 65536, expected) < 1e-2  # a half's rounding: 8 bits in bf16
 
     @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-    def test_low_precision_tower(self, options, metric, precision):
+    def test_a_small_gradient_survives_low_precision(self, options, metric, precision):
         """The inner backward has a scale of its own, without which a nearly saturated score's slope would be 0."""
         low, x = CLIPIQA(precision=precision, **options), images(1, 96)
         found, exact = (grad_of(lambda x, net=net: 1e-6 * net.encode_image(x)[:, :8], x) for net in (low, metric))
@@ -267,7 +257,7 @@ class TestGoingForward:
         loss(x).backward(create_graph=True)  # asking for a graph is allowed; only its use is not
         assert torch.equal(x.grad.detach(), grad_of(loss, x))
 
-    def test_second_derivatives_by_option(self, metric):
+    def test_double_backward_gives_second_derivatives(self, metric):
         criterion, x = CLIPIQALoss(metric=metric, double_backward=True), images(1, 48, torch.float64)
         direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         (gradient,) = torch.autograd.grad(criterion(x), x, create_graph=True)
@@ -325,7 +315,7 @@ class TestFrozen:
         assert torch.equal(loss.half()(x), before)  # what moves the rest of a model leaves it as it is
         loss.load_state_dict({}, strict=True)
 
-    def test_copies(self, loss):
+    def test_copies_and_pickles_share_the_network(self, loss):
         x = images()
         for other in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
             assert torch.equal(other(x), loss(x))
@@ -334,13 +324,13 @@ class TestFrozen:
 
 
 class TestInput:
-    def test_ranges(self, metric):
+    def test_every_input_range_gives_the_same_loss(self, metric):
         x = images().detach()
         expected = CLIPIQALoss(metric=metric)(x)
         torch.testing.assert_close(CLIPIQALoss(metric=metric, input_range=(-1, 1))(2 * x - 1), expected)
         torch.testing.assert_close(CLIPIQALoss(metric=metric, input_range=(0, 255))(255 * x), expected)
 
-    def test_out_of_range(self, metric):
+    def test_values_out_of_range_are_clamped_passed_or_refused(self, metric):
         x = (2 * images() - 0.5).detach().requires_grad_()
         outside = (x < 0) | (x > 1)
         clamped = CLIPIQALoss(metric=metric)
@@ -359,7 +349,7 @@ class TestInput:
         clamped, passed = (CLIPIQALoss(metric=metric, out_of_range=how) for how in ("clamp", "pass"))
         assert torch.equal(grad_of(clamped, x), grad_of(passed, x))
 
-    def test_crop(self, metric):
+    def test_each_image_gets_a_crop_of_its_own(self, metric):
         x = images(3, 96)
         criterion = CLIPIQALoss(metric=metric, crop=40)
         torch.manual_seed(0)

@@ -57,7 +57,7 @@ class TestQuestions:
         with pytest.raises(CLIPIQAError, match="aggregate"):
             metric.score(features, columns, aggregate="mean")
 
-    def test_names_of_its_columns(self, metric):
+    def test_columns_have_the_names_of_their_questions(self, metric):
         assert metric.columns == ("quality",)
         assert like(metric, prompts="pyiqa").columns == ("score",)
         assert like(metric, prompts=["happy", "new"], aggregate=None).columns == ("happy", "new")
@@ -95,7 +95,7 @@ class TestInvariants:
                 results.append((features.detach(), torch.autograd.grad(features[0, :9].sum(), x)[0]))
             torch.testing.assert_close(results[0], results[1], atol=1e-12, rtol=1e-9)  # summation order only
 
-    def test_float64(self, metric, images):
+    def test_float64_images_are_scored_in_float64(self, metric, images):
         scores = metric(images.double())
         assert scores.dtype == torch.float64
         torch.testing.assert_close(scores.float(), metric(images), atol=2e-5, rtol=0)  # fp32's own rounding
@@ -159,7 +159,7 @@ class TestFrozen:
 
 
 class TestThroughPyiqa:
-    def test_metric_and_path(self, seeded_weights, metric):
+    def test_pyiqa_scores_a_path_as_we_score_its_pixels(self, seeded_weights, metric):
         from pathlib import Path
 
         through = pyiqa.create_metric("clipiqa", clip_weights=seeded_weights("RN50"), quick_gelu=True, device="cpu")
