@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -158,27 +159,26 @@ class CLIPIQALoss(nn.Module):
             # The network sees no NaN; the product makes all of the image's gradient NaN, also where it is clamped.
             marked = pred * unusable.view(-1, 1, 1, 1)
             pred = torch.where(finite.view(-1, 1, 1, 1), marked, self.input_range[0])
-        images = self._prepare(pred)
+        images, texts = self._prepare(pred), None
+        if isinstance(self.metric, CLIPIQA) and self.metric.head is None:
+            wide = torch.promote_types(images.dtype, torch.float32)
+            texts = self.metric.encode_prompts(dtype=wide).detach()
+        path = general_path() if self.double_backward else nullcontext()
+        with path, torch.autocast(images.device.type, enabled=False):
+            each = per_image(partial(self._losses, texts=texts), images)
+            if unusable is not None:
+                each = each * unusable
+            return self.loss_weight * REDUCTIONS[self.reduction](each)
 
-        def reduced(losses: Callable[[Tensor], Tensor]) -> Tensor:
-            double = general_path() if self.double_backward else nullcontext()
-            with double, torch.autocast(images.device.type, enabled=False):
-                each = per_image(losses, images)
-                return self.loss_weight * REDUCTIONS[self.reduction](each if unusable is None else each * unusable)
-
+    def _losses(self, images: Tensor, texts: Any) -> Tensor:
+        """Return losses ``(N,)``; ``texts``: features ``(P, 2, D)`` of the pairs, None for a criterion or a head."""
         if not isinstance(self.metric, CLIPIQA):
             low, high = self.metric.score_range
-            return reduced(lambda x: (high - self.metric(x).flatten()) / (high - low))
-        head = self.metric.head
-        if head is not None:  # its call returns shares of the score range, high for good photos
-            return reduced(lambda x: 1 - head(self.metric.encode_unchecked(x))[:, 0])
-        texts = self.metric.encode_prompts(dtype=torch.promote_types(images.dtype, torch.float32)).detach()
-
-        def of_margins(x: Tensor) -> Tensor:
-            found = self.metric.margins_unchecked(x, texts, self.local)  # (n, places, P)
-            return (FORMS[self.form](found) @ self.prompt_weights.to(found)).mean(1)
-
-        return reduced(of_margins)
+            return (high - self.metric(images).flatten()) / (high - low)
+        if self.metric.head is not None:  # its call returns shares of the score range, high for good photos
+            return 1 - self.metric.head(self.metric.encode_unchecked(images))[:, 0]
+        found = self.metric.margins_unchecked(images, texts, self.local)  # (N, places, P)
+        return (FORMS[self.form](found) @ self.prompt_weights.to(found)).mean(1)
 
     def _warn_far_outside(self, pred: Tensor) -> None:
         (low, high), (lowest, highest) = self.input_range, map(float, pred.aminmax())
