@@ -103,7 +103,7 @@ class GamingAlarm:
         level = LEVEL / (self._looks * (self._looks + 1))  # of this look; of all looks together: LEVEL
 
         def improvement(name: str, tests: int = 1, allowed: float = 0.0) -> float:
-            """Return the mean improvement since the first look; 0 for one that chance explains."""
+            # the mean since the first look, or 0 if chance explains it
             change = mean_difference(now[name] + allowed, first[name])
             if change.p * tests >= level:
                 return 0.0

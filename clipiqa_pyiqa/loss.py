@@ -171,7 +171,6 @@ class CLIPIQALoss(nn.Module):
             return self.loss_weight * REDUCTIONS[self.reduction](each)
 
     def _losses(self, images: Tensor, texts: Any) -> Tensor:
-        """Return losses ``(N,)``; ``texts``: features ``(P, 2, D)`` of the pairs, None for a criterion or a head."""
         if not isinstance(self.metric, CLIPIQA):
             low, high = self.metric.score_range
             return (high - self.metric(images).flatten()) / (high - low)

@@ -375,7 +375,7 @@ class CLIPIQA(TowerMetric):
         return self._answer_places(self.encode_map(x), *question)
 
     def encode_stages(self, x: Tensor) -> Tensor:
-        """Return image features and the channel statistics of the tower's stages, ``(N, D + K)``."""
+        """Return image features and statistics of the tower's stages, ``(N, D + K)``."""
         self.check(x)
         return self._image_tower(x).encode_stages(x, self.pos_embedding)
 

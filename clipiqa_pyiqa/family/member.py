@@ -87,7 +87,7 @@ class CLIPMetric(TowerMetric):
 
     @property
     def encoding(self) -> tuple[Any, ...]:
-        """The options on which features depend; see :attr:`CLIPIQA.encoding <clipiqa_pyiqa.CLIPIQA.encoding>`."""
+        """As :attr:`CLIPIQA.encoding <clipiqa_pyiqa.CLIPIQA.encoding>`."""
         seen = "none" if self.view is WHOLE else self.view.name
         return self.clip.weights.sha256, self.clip.weights.quick_gelu, self.precision, seen, False
 
