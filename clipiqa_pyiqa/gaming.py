@@ -38,9 +38,8 @@ class GamingAlarm:
 
     It goes off if the optimised loss got better and one of these holds: most outputs have a lower loss than any clean
     photo; PSNR to the references fell by more than ``allow_db``; more judges got worse than better while PSNR did
-    not rise. Judges are not in the loss: other prompts, the worst place of each image, metrics of pyiqa. Changes
-    are paired tests over images: in all looks together, chance shows a change with a probability of 5 %. Pass 16
-    images or more.
+    not rise. Judges are not in the loss: other prompts, the worst place of each image, metrics of pyiqa. Paired tests
+    over images decide; in all looks together, chance passes one with a probability of 5 %. Pass 16 images or more.
 
     Args:
         criterion: the loss in training.
@@ -66,9 +65,10 @@ class GamingAlarm:
     ):
         self._criterion = copy.copy(criterion)  # a shallow copy: the network is shared
         self._criterion.loss_weight, self._criterion.reduction = 1.0, "none"
-        self.allow_db, self.clean, self._looks = allow_db, clean, 0
+        self.allow_db, self._looks = allow_db, 0
+        self._lowest_of_clean = None if clean is None else self._lowest_loss(clean)
         self._judges = {name: import_pyiqa().create_metric(name, device="cpu") for name in judges}
-        self._lower_better = {name for name, judge in self._judges.items() if judge.lower_better}
+        self._lower_better = {"loss", *(name for name, judge in self._judges.items() if judge.lower_better)}
         self._first: tuple[Tensor, dict[str, Tensor]] | None = None
 
     @torch.no_grad()
@@ -92,36 +92,46 @@ class GamingAlarm:
             )
         numbers = {name: values.mean().item() for name, values in now.items()}
         numbers["psnr to start"] = self._psnr(outputs, start).mean().item()
-        clean = references if self.clean is None else self.clean
-        if clean is not None:
-            numbers["above clean"] = (now["loss"] < self._criterion(clean).cpu().min()).double().mean().item()
+        if self._lowest_of_clean is None and references is not None:
+            self._lowest_of_clean = self._lowest_loss(references)
+        if self._lowest_of_clean is not None:
+            numbers["above clean"] = (now["loss"] < self._lowest_of_clean).double().mean().item()
         self._looks += 1
         return Look(numbers, self._sentence(first, now, numbers.get("above clean", 0)))
 
     def _sentence(self, first: dict[str, Tensor], now: dict[str, Tensor], above_clean: float) -> str:
         level = LEVEL / (self._looks * (self._looks + 1))  # of this look; of all looks together: LEVEL
-        gain = mean_difference(first["loss"], now["loss"])
-        if not (gain.value > 0 and gain.p < level):
+
+        def improvement(name: str, tests: int = 1, allowed: float = 0.0) -> float:
+            # the mean since the first look, or 0 if chance explains it
+            change = mean_difference(now[name] + allowed, first[name])
+            if change.p * tests >= level:
+                return 0.0
+            return -change.value if name in self._lower_better else change.value
+
+        gain = improvement("loss")
+        if gain <= 0:
             return ""
-        names = [name for name in now if name not in ("loss", "psnr")]
-        better, worse = list[str](), list[str]()
-        for name in names:
-            change = mean_difference(now[name], first[name])
-            if change.p * len(names) < level:
-                (worse if (change.value > 0) == (name in self._lower_better) else better).append(name)
-        reasons = [f"{', '.join(worse)} got worse"] if len(worse) > len(better) else []
-        if "psnr" in now:
-            change, fall = (mean_difference(now["psnr"] + allowed, first["psnr"]) for allowed in (0, self.allow_db))
-            if change.value > 0 and change.p < level:
-                reasons = []
-            if fall.value < 0 and fall.p < level:
-                reasons.append(f"PSNR fell by {-change.value:.2f} dB")
+        judges = now.keys() - {"loss", "psnr"}
+        changes = {name: improvement(name, len(judges)) for name in now if name in judges}
+        worse = [name for name, change in changes.items() if change < 0]
+        better = [name for name, change in changes.items() if change > 0]
+        reasons = []
+        has_references = "psnr" in now
+        if len(worse) > len(better) and not (has_references and improvement("psnr") > 0):
+            reasons.append(f"{', '.join(worse)} got worse")
+        if has_references and improvement("psnr", allowed=self.allow_db) < 0:
+            reasons.append(f"PSNR fell by {(first['psnr'] - now['psnr']).mean():.2f} dB")
         if above_clean > 0.5:
             reasons.append(f"{above_clean:.0%} of the outputs are better than every clean photo")
         if not reasons:
             return ""
         why = " and ".join(reasons)
-        return f"The optimised loss fell by {gain.value:.3g}, but {why}: lower its weight, or stop earlier."
+        return f"The optimised loss fell by {gain:.3g}, but {why}: lower its weight, or stop earlier."
+
+    @torch.no_grad()
+    def _lowest_loss(self, images: Tensor) -> float:
+        return self._criterion(images).min().item()
 
     def _scores(self, outputs: Tensor, references: Tensor | None) -> dict[str, Tensor]:
         low, high = self._criterion.input_range

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -18,7 +19,7 @@ from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .errors.arguments import checked
 from .metric import CLIPIQA, choice
-from .prompts.antonym import margins, sigmoid
+from .prompts.antonym import sigmoid
 from .prompts.pairs import Prompts
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
@@ -52,8 +53,8 @@ class CLIPIQALoss(nn.Module):
     Source: Wang et al., AAAI 2023 (https://arxiv.org/abs/2207.12396), Eqs. 2 and 3. Source of local scores: Zhou, Loy,
     Dai, ECCV 2022 (https://arxiv.org/abs/2112.01071).
 
-    No parameters, an empty ``state_dict``; computes on the images' device, in fp32 (convolutions in
-    ``precision``), also under autocast.
+    The loss has no parameters. It computes on the images' device, in fp32 (convolutions in ``precision``), also under
+    autocast.
 
     Args:
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`; the loss is the mean over pairs.
@@ -69,7 +70,7 @@ class CLIPIQALoss(nn.Module):
         crop: side in pixels of a random square to score; default the whole image.
         nan: ``'raise'`` raises ``ImageError`` for NaN or infinity; ``'propagate'`` makes that image's loss and gradient
             NaN, for a ``GradScaler``.
-        double_backward: allow second derivatives; every activation then stays in memory.
+        double_backward: allow second derivatives, and keep every activation in memory.
         metric: a ready :class:`~clipiqa_pyiqa.CLIPIQA`, in place of ``prompts`` and ``options``.
         criterion: a metric of :mod:`clipiqa_pyiqa.family`, only with ``form='linear'``. The loss is the distance from
             the highest score, as a share of the score range.
@@ -117,32 +118,24 @@ class CLIPIQALoss(nn.Module):
             raise CLIPIQAError(f"loss_weight must be at least 0; got {loss_weight}.")
         if crop is not None and crop < MIN_SIDE:
             raise CLIPIQAError(f"crop must be at least {MIN_SIDE} px; got {crop}.")
-        if metric is not None and (prompts is not None or options):
-            raise CLIPIQAError("metric has its own prompts and options: pass either metric or these options.")
-        if criterion is not None:
-            if metric is not None or prompts is not None or options or prompt_weights is not None or local:
+        ready = criterion if metric is None else metric
+        if ready is not None and (prompts is not None or options or None not in (metric, criterion)):
+            raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")
+        if criterion is not None and (not hasattr(criterion, "answer") or criterion.takes_captions):
+            raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family that needs no captions.")
+        # The metric is no submodule: its tensors must not be trained, moved, broadcast by DDP or saved.
+        self.__dict__["metric"] = CLIPIQA(prompts=prompts, **options).eval() if ready is None else ready
+        if criterion is not None or self.metric.head is not None:
+            if form != "linear" or prompt_weights is not None or local:
                 raise CLIPIQAError(
-                    "criterion has its own texts: leave out metric, prompts, prompt_weights, local and options."
+                    "a criterion or a fitted head has no prompts: use form='linear', without prompt_weights and local."
                 )
-            if form != "linear" or not hasattr(criterion, "encode_unchecked") or not hasattr(criterion, "answer"):
-                raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family, with form='linear'.")
-            if criterion.takes_captions:
-                raise CLIPIQAError("criterion must be a metric of images alone; clipscore needs captions.")
-            metric = criterion
-        elif metric is None:
-            metric = CLIPIQA(prompts=prompts, **options).eval()
-        # Metric and criterion are not submodules: their tensors must not be trained, moved, broadcast by DDP or saved.
-        self.__dict__["metric"], self.__dict__["criterion"] = metric, criterion
-        if criterion is not None:
-            return
-        if metric.head is not None and (form != "linear" or prompt_weights is not None or local):
-            raise CLIPIQAError("a fitted head has no prompts: use form='linear', without prompt_weights and local.")
-        self.prompt_weights = _weights(prompt_weights, len(metric.prompts))
+        else:
+            self.prompt_weights = _weights(prompt_weights, len(self.metric.prompts))
         if local:
-            metric.check_map()
+            self.metric.check_map()
 
-    metric: CLIPIQA
-    criterion: Any
+    metric: Any  # a CLIPIQA, or a metric of the family
 
     @untraceable  # the gradient in the forward pass cannot be traced
     def forward(self, pred: Tensor, target: Any = None, weight: Any = None) -> Tensor:
@@ -166,33 +159,25 @@ class CLIPIQALoss(nn.Module):
             # The network sees no NaN; the product makes all of the image's gradient NaN, also where it is clamped.
             marked = pred * unusable.view(-1, 1, 1, 1)
             pred = torch.where(finite.view(-1, 1, 1, 1), marked, self.input_range[0])
-        images = self._prepare(pred)
+        images, texts = self._prepare(pred), None
+        if isinstance(self.metric, CLIPIQA) and self.metric.head is None:
+            wide = torch.promote_types(images.dtype, torch.float32)
+            texts = self.metric.encode_prompts(dtype=wide).detach()
+        path = general_path() if self.double_backward else nullcontext()
+        with path, torch.autocast(images.device.type, enabled=False):
+            each = per_image(partial(self._losses, texts=texts), images)
+            if unusable is not None:
+                each = each * unusable
+            return self.loss_weight * REDUCTIONS[self.reduction](each)
 
-        def reduced(losses: Callable[[Tensor], Tensor]) -> Tensor:
-            double = general_path() if self.double_backward else nullcontext()
-            with double, torch.autocast(images.device.type, enabled=False):
-                each = per_image(losses, images)
-                return self.loss_weight * REDUCTIONS[self.reduction](each if unusable is None else each * unusable)
-
-        if self.criterion is not None:
-            low, high = self.criterion.score_range
-            return reduced(lambda x: (high - self.criterion(x).flatten()) / (high - low))
-        head = self.metric.head
-        if head is not None:  # its call returns shares of the score range, high for good photos
-            return reduced(lambda images: 1 - head(self.metric.encode_unchecked(images))[:, 0])
-        texts = self.metric.encode_prompts(dtype=torch.promote_types(images.dtype, torch.float32)).detach()
-
-        def losses(images: Tensor) -> Tensor:
-            if self.local:
-                cells = self.metric.encode_map_unchecked(images)
-                features = cells.permute(0, 2, 3, 1).flatten(0, 2)  # (n, D, h, w) -> (n h w, D)
-            else:
-                features = self.metric.encode_unchecked(images)
-            margin = margins(features, texts.to(images.device), self.metric.clip.logit_scale)
-            each = FORMS[self.form](margin) @ self.prompt_weights.to(margin)  # (n h w, P) -> (n h w,)
-            return each.view(len(images), -1).mean(1)
-
-        return reduced(losses)
+    def _losses(self, images: Tensor, texts: Any) -> Tensor:
+        if not isinstance(self.metric, CLIPIQA):
+            low, high = self.metric.score_range
+            return (high - self.metric(images).flatten()) / (high - low)
+        if self.metric.head is not None:  # its call returns shares of the score range, high for good photos
+            return 1 - self.metric.head(self.metric.encode_unchecked(images))[:, 0]
+        found = self.metric.margins_unchecked(images, texts, self.local)  # (N, places, P)
+        return (FORMS[self.form](found) @ self.prompt_weights.to(found)).mean(1)
 
     def _warn_far_outside(self, pred: Tensor) -> None:
         (low, high), (lowest, highest) = self.input_range, map(float, pred.aminmax())

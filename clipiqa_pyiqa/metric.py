@@ -16,15 +16,15 @@ from .clip import compiled
 from .clip.compiled import is_compiled
 from .clip.gradient import constant, is_ahead, per_image
 from .clip.inputs import OVERSHOOT, check_features, check_images
-from .clip.model import ImageTower, check_size, frozen_clip
+from .clip.model import FrozenCLIP, ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .errors.arguments import checked
-from .prompts.antonym import antonym_scores, column_means
+from .prompts.antonym import antonym_scores, column_means, margins
 from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
-from .prompts.provenance import as_texts, question_record, tower_record
+from .prompts.provenance import as_texts, column_records, tower_record
 from .weights.selection import find_weights
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
     try:
         return choices[value]
     except (KeyError, TypeError):
-        names = (each for each in choices if isinstance(each, str) or each is choices[each])  # without synonyms
-        known = ", ".join(map(repr, names))
+        known = ", ".join(map(repr, choices))
         raise CLIPIQAError(f"{option} must be one of {known}; got {shown(value)}.") from None
 
 
@@ -73,7 +72,40 @@ def net_of(metric: Any) -> Any:
     return net
 
 
-class CLIPIQA(nn.Module):
+class TowerMetric(nn.Module):
+    """A metric on a frozen CLIP, which it shares and does not own."""
+
+    clip: FrozenCLIP
+
+    def __init__(self, model_type: str, precision: Precision):
+        super().__init__()
+        self.model_type, self.precision = model_type, precision
+        self.dtype: torch.dtype = choice("precision", precision, PRECISIONS)
+        self._tower: ImageTower | None = None
+
+    def provenance(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        fields = as_texts(self.provenance())
+        return ", ".join(f"{key}={value!r}" for key, value in fields.items() if key != "weights_sha256")
+
+    def _image_tower(self, x: Tensor) -> ImageTower:
+        self._tower = self.clip.image_tower(x.device, self._dtype_for(x))
+        return self._tower
+
+    def _dtype_for(self, x: Tensor) -> torch.dtype:
+        return torch.float64 if x.dtype == torch.float64 else self.dtype
+
+    def _apply(self, fn: Any, recurse: bool = True) -> TowerMetric:
+        self._tower = None  # frees the tower on the old device
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tower": None}
+
+
+class CLIPIQA(TowerMetric):
     """CLIP-IQA metric: its score says whether an image is closer to "Good photo." or to "Bad photo.".
 
     Source: Wang, Chan, Loy, AAAI 2023, https://arxiv.org/abs/2207.12396; official code
@@ -132,23 +164,20 @@ class CLIPIQA(nn.Module):
         pretrained_model_path: str | Path | None = None,
         context: Mapping[str, Any] | None = None,
     ):
-        super().__init__()
-        self.model_type: str = choice("model_type", model_type, {name: name for name in ("clipiqa", *PUBLISHED)})
+        choice("model_type", model_type, dict.fromkeys(("clipiqa", *PUBLISHED)))
+        super().__init__(model_type, precision)
         self.template = template
         self._prompts: tuple[PromptPair, ...] = parse_prompts(prompts, template)
         self.aggregate: Aggregate = choice("aggregate", aggregate, {"mean": "mean", None: None})
         metadata = {} if pretrained_model_path is None else read_metadata(pretrained_model_path)
         positions = metadata.get("pos_embedding") if pos_embedding is None else pos_embedding
         self.pos_embedding: str = choice("pos_embedding", positions, POS_EMBEDDINGS)
-        self.precision = precision
-        self.dtype: torch.dtype = choice("precision", precision, PRECISIONS)
         self.clip = frozen_clip(find_weights(backbone or metadata.get("backbone", "RN50"), clip_weights, quick_gelu))
         if self.pos_embedding == "interpolate" and not self.clip.has_positions:
             raise CLIPIQAError(
                 f"pos_embedding must be 'none' or 'fixed' for {self.clip.weights.backbone}, which has no positional "
                 "embedding; got 'interpolate'."
             )
-        self._tower: ImageTower | None = None
         self.prompt_learner: PromptLearner | None = None
         self.head: OpinionHead | None = None
         self._learned_name: str = model_type  # name of the score column of learned prompts or a head
@@ -186,12 +215,18 @@ class CLIPIQA(nn.Module):
         return self.head is not None and self.head.lower_better
 
     @property
+    def questions(self) -> Columns | None:
+        """The metric's own columns of pairs; None for learned prompts and heads."""
+        if self.head is not None or self.prompt_learner is not None:
+            return None
+        if self.aggregate == "mean" and len(self._prompts) > 1:
+            return Columns({"score": self._prompts})
+        return Columns({pair.name: (pair,) for pair in self._prompts})
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of score columns; learned prompts have the name of their file or ``model_type``."""
-        if self.head is not None or self.prompt_learner is not None:
-            return (self._learned_name,)
-        names = tuple(pair.name for pair in self._prompts)
-        return names if self.aggregate is None or len(names) == 1 else ("score",)
+        return (self._learned_name,) if self.questions is None else tuple(self.questions)
 
     def score_files(self, paths: Any, prompts: Any = None, **options: Any) -> pandas.DataFrame:
         """Return scores of image files.
@@ -336,11 +371,11 @@ class CLIPIQA(nn.Module):
             ImageError, PromptError: as :meth:`forward`.
             CLIPIQAError: as :meth:`encode_map`.
         """
-        question = self._question(prompts, *(() if isinstance(prompts, Columns) else (None,)))
+        question = self._question(prompts, None)
         return self._answer_places(self.encode_map(x), *question)
 
     def encode_stages(self, x: Tensor) -> Tensor:
-        """Return image features and the channel statistics of the tower's stages, ``(N, D + K)``."""
+        """Return image features and statistics of the tower's stages, ``(N, D + K)``."""
         self.check(x)
         return self._image_tower(x).encode_stages(x, self.pos_embedding)
 
@@ -351,6 +386,15 @@ class CLIPIQA(nn.Module):
             return compiled.encode(x, self.clip, self._dtype_for(x), self.pos_embedding)
         tower = self._image_tower(x)
         return (tower.encode_stages if on_stages else tower)(x, self.pos_embedding)
+
+    def margins_unchecked(self, x: Tensor, texts: Tensor, local: bool) -> Tensor:
+        """Return margins ``(N, K, P)`` of K places, or of whole images (K = 1); ``texts``: ``(P, 2, D)``."""
+        if local:
+            features = self.encode_map_unchecked(x).flatten(2).transpose(1, 2)  # (N, D, h, w) -> (N, h w, D)
+        else:
+            features = self.encode_unchecked(x)[:, None]
+        found = margins(features.flatten(0, 1), texts.to(x.device), self.clip.logit_scale)
+        return found.unflatten(0, features.shape[:2])
 
     def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
         """Raise :class:`ImageError` if images cannot be scored; ``overshoot=None`` accepts every pixel value."""
@@ -389,14 +433,9 @@ class CLIPIQA(nn.Module):
 
     def provenance(self) -> dict[str, Any]:
         """Return the record of everything that scores depend on (:mod:`clipiqa_pyiqa.prompts.provenance`)."""
-        if self.head is not None:
-            scores = {self._learned_name: self.head.record()}
-        elif self.prompt_learner is not None:
-            scores = {self.columns[0]: self.prompt_learner.record()}
-        elif len(self.columns) == len(self._prompts):
-            scores = {name: question_record([pair]) for name, pair in zip(self.columns, self._prompts, strict=True)}
-        else:
-            scores = {self.columns[0]: question_record(self._prompts)}
+        scores = column_records(self.questions or {})
+        if learned := self.head or self.prompt_learner:
+            scores[self._learned_name] = learned.record()
         return {
             "metric": self.model_type,
             **tower_record(self.clip.weights, self.precision, self.dtype),
@@ -404,18 +443,12 @@ class CLIPIQA(nn.Module):
             "scores": scores,
         }
 
-    def extra_repr(self) -> str:
-        fields = {**as_texts(self.provenance()), "aggregate": str(self.aggregate).lower()}
-        if self.prompt_learner is not None and self.prompts[0].positive.endswith("."):
-            fields["note"] = "the second full stop is the official code's, which adds one to each prompt"
-        return ", ".join(f"{key}={value!r}" for key, value in fields.items() if key != "weights_sha256")
-
     def _question(
         self, prompts: Prompts | Columns, aggregate: CallAggregate = "default"
     ) -> tuple[tuple[PromptPair, ...] | None, tuple[int, ...]]:
         """Return the pairs (None for learned prompts or a head) and the number of pairs in each column."""
         if isinstance(prompts, Columns):
-            choice("aggregate", aggregate, {"default": None})
+            choice("aggregate", aggregate, {"default": None, None: None})
             return prompts.pairs, prompts.sizes
         pairs = self.prompts if prompts is None else parse_prompts(prompts, self.template)
         aggregate = choice("aggregate", aggregate, {"mean": "mean", None: None, "default": self.aggregate})
@@ -440,23 +473,9 @@ class CLIPIQA(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             return column_means(antonym_scores(features, texts, self.clip.logit_scale), sizes)
 
-    def _image_tower(self, x: Tensor) -> ImageTower:
-        self._tower = self.clip.image_tower(x.device, self._dtype_for(x))
-        return self._tower
-
     @constant
     def _hold_tower(self, device: torch.device, dtype: torch.dtype) -> None:
         self._tower = self.clip.image_tower(device, dtype)
-
-    def _dtype_for(self, x: Tensor) -> torch.dtype:
-        return torch.float64 if x.dtype == torch.float64 else self.dtype
-
-    def _apply(self, fn: Any, recurse: bool = True) -> CLIPIQA:
-        self._tower = None  # frees the tower on the old device
-        return super()._apply(fn, recurse)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_tower": None}
 
 
 def find_device(name: str | torch.device | None) -> torch.device:

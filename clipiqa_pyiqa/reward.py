@@ -13,7 +13,6 @@ from .errors import CLIPIQAError
 from .errors.arguments import checked
 from .images.in_memory import to_tensors
 from .metric import CLIPIQA
-from .prompts.antonym import margins
 
 
 class CLIPIQAReward:
@@ -74,11 +73,6 @@ class CLIPIQAReward:
     def _margins(self, batch: Tensor) -> Tensor:
         x = batch.to(self.device or batch.device)
         self.metric.check(x, None)  # its values are checked
-        if self.local:
-            features = self.metric.encode_map_unchecked(x).permute(0, 2, 3, 1).flatten(0, 2)  # (n h w, D)
-        else:
-            features = self.metric.encode_unchecked(x)
-        texts = self.metric.encode_prompts(dtype=features.dtype).to(features.device)
-        places = margins(features, texts, self.metric.clip.logit_scale).mean(dim=1).view(len(x), -1)
-        worst = places.topk(ceil(self.quantile * places.shape[1]), largest=False).values if self.local else places
-        return worst.mean(dim=1).float().cpu()
+        places = self.metric.margins_unchecked(x, self.metric.encode_prompts(), self.local).mean(2)
+        worst = places.topk(ceil(self.quantile * places.shape[1]), largest=False).values
+        return worst.mean(1).cpu()

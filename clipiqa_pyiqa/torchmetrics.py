@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from .metric import CLIPIQA
-from .prompts.pairs import NAMED_PAIRS, PromptPair, parse_prompts
+from .prompts.pairs import ALIASES, NAMED_PAIRS, PromptPair, parse_prompts
 
 try:
     from torchmetrics import Metric
@@ -31,8 +31,6 @@ MODELS: dict[str, dict[str, Any]] = {
     "openai/clip-vit-large-patch14": {"backbone": "ViT-L/14", **_VIT},
 }
 """torchmetrics' names of models as options of :class:`~clipiqa_pyiqa.CLIPIQA`."""
-
-_NAMES = {"colorfullness": "colorfulness", "complexity": "complex"}  # torchmetrics' names, where ours differ
 
 _OPTIONS = set(inspect.signature(CLIPIQA).parameters) - {"prompts", "aggregate"}
 
@@ -60,19 +58,8 @@ def clip_image_quality_assessment(
     Raises:
         ValueError: an argument cannot be used.
     """
-    check_data_range(data_range)
-    names, pairs = parse(prompts)
-    metric = build(model_name_or_path, options)
-    return by_prompt(metric(images / float(data_range), list(pairs), None), names)
-
-
-def build(model_name_or_path: str, options: dict[str, Any]) -> CLIPIQA:
-    if model_name_or_path not in MODELS:
-        raise ValueError(
-            f"model_name_or_path must be one of {', '.join(map(repr, MODELS))}; got {model_name_or_path!r}: for other "
-            "models pass backbone."
-        )
-    return CLIPIQA(**{**MODELS[model_name_or_path], **options}).eval()
+    metric = CLIPImageQualityAssessment(model_name_or_path, data_range, prompts, **options)
+    return metric.by_prompt(metric.scores_of(images))
 
 
 def parse(prompts: TorchmetricsPrompts) -> tuple[tuple[str, ...], tuple[PromptPair, ...]]:
@@ -82,27 +69,17 @@ def parse(prompts: TorchmetricsPrompts) -> tuple[tuple[str, ...], tuple[PromptPa
     pairs: list[PromptPair] = []
     for prompt in prompts:
         if isinstance(prompt, str):
-            name = _NAMES.get(prompt, prompt)
-            if name not in NAMED_PAIRS:
-                known = ", ".join([*NAMED_PAIRS, *_NAMES])
+            if (name := ALIASES.get(prompt, prompt)) not in NAMED_PAIRS:
+                known = ", ".join(NAMED_PAIRS)
                 raise ValueError(f"All elements of `prompts` must be one of {known} if not tuples, got {prompt}.")
             names.append(prompt)
             pairs.append(NAMED_PAIRS[name])
-            continue
-        if len(prompt) != 2:
+        elif len(prompt) != 2:
             raise ValueError("If a tuple is provided in argument `prompts`, it must be of length 2")
-        names.append(f"user_defined_{sum(name.startswith('user_defined_') for name in names)}")
-        pairs += parse_prompts([prompt])
+        else:
+            names.append(f"user_defined_{sum(name.startswith('user_defined_') for name in names)}")
+            pairs += parse_prompts([prompt])
     return tuple(names), tuple(pairs)
-
-
-def by_prompt(scores: Tensor, names: tuple[str, ...]) -> Tensor | dict[str, Tensor]:
-    return scores.squeeze() if len(names) == 1 else dict(zip(names, scores.unbind(1), strict=True))
-
-
-def check_data_range(data_range: Any) -> None:
-    if isinstance(data_range, bool) or not isinstance(data_range, int | float) or not data_range > 0:
-        raise ValueError("Argument `data_range` should be a positive number.")
 
 
 class CLIPImageQualityAssessment(Metric):
@@ -138,21 +115,33 @@ class CLIPImageQualityAssessment(Metric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{name: value for name, value in kwargs.items() if name not in _OPTIONS})
-        check_data_range(data_range)
+        if model_name_or_path not in MODELS:
+            raise ValueError(
+                f"model_name_or_path must be one of {', '.join(map(repr, MODELS))}; got {model_name_or_path!r}: for "
+                "other models pass backbone."
+            )
+        if isinstance(data_range, bool) or not isinstance(data_range, int | float) or not data_range > 0:
+            raise ValueError("Argument `data_range` should be a positive number.")
         self.data_range = data_range
         self.prompt_names, self.prompt_pairs = parse(prompts)
         options = {name: value for name, value in kwargs.items() if name in _OPTIONS}
-        self.model = build(model_name_or_path, options)
+        self.model = CLIPIQA(**{**MODELS[model_name_or_path], **options}).eval()
         self.add_state("scores", [], dist_reduce_fx="cat")
 
     def update(self, images: Tensor) -> None:
-        scores = self.model(images / float(self.data_range), list(self.prompt_pairs), None)
         # one dimension, like torchmetrics' empty tensor for a process without images
-        self.scores.append(scores.flatten())
+        self.scores.append(self.scores_of(images).flatten())
 
     def compute(self) -> Tensor | dict[str, Tensor]:
         """Return all scores since the last reset: ``(N,)``, or a dict from prompt to scores."""
-        return by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.prompt_names))), self.prompt_names)
+        return self.by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.prompt_names))))
+
+    def scores_of(self, images: Tensor) -> Tensor:
+        return self.model(images / float(self.data_range), list(self.prompt_pairs), None)
+
+    def by_prompt(self, scores: Tensor) -> Tensor | dict[str, Tensor]:
+        names = self.prompt_names
+        return scores.squeeze() if len(names) == 1 else dict(zip(names, scores.unbind(1), strict=True))
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
         """Return figure and axes of a plot of ``val``, by default of the result of :meth:`compute`."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import clipiqa_pyiqa
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss, ImageError, PromptError
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss, ImageError
 from clipiqa_pyiqa.clip import gradient as gradient_module
 from clipiqa_pyiqa.clip.resnet import ResNetTrunk
 from clipiqa_pyiqa.loss import FORMS, general_path
@@ -79,32 +79,11 @@ def grad_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.autograd.grad(function(x).sum(), x)[0]
 
 
-def has_cpp_compiler() -> bool:
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler:
-        return False
-    return True
-
-
 def distance(a: Tensor, b: Tensor) -> float:
     return ((a - b).norm() / b.norm()).item()
 
 
 class TestForms:
-    def test_lower_is_better(self, loss, metric):
-        """A small step down the loss is a step up in score."""
-        for form in FORMS:
-            x = images(1, dtype=torch.float64)
-            criterion = CLIPIQALoss(metric=metric, form=form)
-            step = grad_of(criterion, x)
-            better = (x - 1e-4 * step / step.abs().max()).detach()
-            assert criterion(better) < criterion(x)
-            assert metric(better).mean() > metric(x).mean()
-
     @pytest.mark.parametrize("margin", [-300.0, -30.0, 0.0, 30.0])
     def test_values_and_slopes_far_out(self, margin):
         """By hand, with s = sigmoid(margin); d/dmargin is -s(1-s), -(1-s), -1. fp32, rounding only."""
@@ -120,7 +99,7 @@ class TestForms:
             assert slope.item() == pytest.approx(slopes[form], rel=1e-5, abs=1e-37), form
 
     @pytest.mark.parametrize("form", FORMS)
-    def test_definitions(self, metric, options, form):
+    def test_forms_and_reductions_equal_their_definitions(self, metric, options, form):
         x = images(3, dtype=torch.float64).detach()
         s = metric(x, TWO, None)
         each = {"linear": 1 - s, "nll": -s.log(), "margin": ((1 - s) / s).log()}[form] @ s.new_tensor([0.75, 0.25])
@@ -130,7 +109,7 @@ class TestForms:
             )
             torch.testing.assert_close(criterion(x), 0.1 * expected)
 
-    def test_registered_and_exported(self, options, metric):
+    def test_pyiqas_registry_builds_the_loss(self, options, metric):
         built = build_loss({"type": "CLIPIQALoss", "prompts": "quality", "loss_weight": 0.1, **options})
         assert type(built) is CLIPIQALoss is clipiqa_pyiqa.CLIPIQALoss
         x = images().detach()
@@ -143,7 +122,7 @@ class TestForms:
         assert score(x).shape == () and torch.equal(score(x), metric(x).mean())
         torch.testing.assert_close(grad_of(score, x), -grad_of(CLIPIQALoss(metric=metric), x))
 
-    def test_learned_prompts(self, options):
+    def test_learned_prompts_get_no_gradient(self, options):
         learned = CLIPIQA("clipiqa+", pretrained=False, context={"n_ctx": 4, "init": "random"}, **options).train()
         criterion, x = CLIPIQALoss(metric=learned), images()
         torch.testing.assert_close(criterion(x), 1 - learned(x).mean())
@@ -167,7 +146,7 @@ class TestForms:
 
 class TestGradient:
     @pytest.mark.parametrize(("form", "size"), [*zip(FORMS, [(64, 64), (75, 101), (75, 101)], strict=True)])
-    def test_equals_the_general_path(self, options, form, size):
+    def test_the_gradient_equals_the_general_paths(self, options, form, size):
         criterion = CLIPIQALoss(prompts=TWO, form=form, **options)
         x = images(dtype=torch.float64)
         x = nn.functional.interpolate(x, size=size).detach().requires_grad_()
@@ -176,7 +155,7 @@ class TestGradient:
             general = grad_of(criterion, x)
         assert distance(ahead, general) < 1e-12  # float64: summation order only
 
-    def test_equals_pyiqas_towers(self, options, metric, shared):
+    def test_the_gradient_equals_pyiqas(self, options, metric, shared):
         """On real photos: to rounding in float64; in fp32 as near to that as the reference itself comes."""
         from reference import Reference
 
@@ -205,7 +184,7 @@ class TestGradient:
         assert max(medians["ours"]) < max(1e-4, 2 * max(medians["theirs"]))
 
     @pytest.mark.parametrize("sign", [1, -1])
-    def test_alive_at_saturated_scores(self, metric, monkeypatch, sign):
+    def test_saturated_scores_have_a_gradient(self, metric, monkeypatch, sign):
         """CLIP's scale raised until the score is 0 or 1 to fp32."""
         x = images(1)
         features, pair = metric.encode_image(x.detach()), metric.encode_prompts()[0]
@@ -220,7 +199,7 @@ class TestGradient:
             gradient = grad_of(function, x)
             assert gradient.isfinite().all() and gradient.norm() > 0, name
 
-    def test_batch_equals_singles(self, loss, monkeypatch, pull_backs):
+    def test_the_gradient_of_a_batch_equals_that_of_single_images(self, loss, monkeypatch, pull_backs):
         x = images(5, dtype=torch.float64)
         monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 2 * 64 * 64)
         batch = grad_of(loss, x)
@@ -241,19 +220,6 @@ class TestGoingForward:
         torch.testing.assert_close(value.clone(), loss(x.detach()))
         assert pull_backs == []  # nor for images that need none
 
-    def test_keeps_one_tensor_of_the_inputs_size(self, metric, pull_backs, monkeypatch):
-        """Peak memory is flat in the batch: between forward and backward only the pixels' gradient lives."""
-        monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 64 * 64)
-        loss, x = CLIPIQALoss(metric=metric, out_of_range="pass"), images(4)  # a clamp holds on to its input as well
-        packed: list[Tensor] = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda t: packed.append(t) or t, lambda t: t):
-            value = loss(x * 1.0)
-        large = [t for t in packed if t.numel() >= x.numel() // 4]
-        assert [(t.shape, t.dtype) for t in large] == [(x.shape, torch.float32)]
-        assert pull_backs == [1, 1, 1, 1]
-        value.backward()
-        assert pull_backs == [1, 1, 1, 1]  # backward only scales
-
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_half_precision_input_keeps_its_gradient_in_fp32(self, metric, dtype):
         x = images().detach().to(dtype)
@@ -263,7 +229,7 @@ class TestGoingForward:
         assert distance(scaled.float() / 65536, expected) < 1e-2  # a half's rounding: 8 bits in bf16
 
     @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-    def test_low_precision_tower(self, options, metric, precision):
+    def test_a_small_gradient_survives_low_precision(self, options, metric, precision):
         """The inner backward has a scale of its own, without which a nearly saturated score's slope would be 0."""
         low, x = CLIPIQA(precision=precision, **options), images(1, 96)
         found, exact = (grad_of(lambda x, net=net: 1e-6 * net.encode_image(x)[:, :8], x) for net in (low, metric))
@@ -281,17 +247,17 @@ class TestGoingForward:
         x = images(1)
         for function in (loss, metric, metric.encode_image):
             (gradient,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
-            with pytest.raises(CLIPIQAError, match=r"second derivative.*double_backward=True"):
+            with pytest.raises(CLIPIQAError, match="double_backward"):
                 torch.autograd.grad(gradient.square().sum(), x)
         y = x * 1.0
         (gradient,) = torch.autograd.grad(loss(y), x, create_graph=True)
-        with pytest.raises(CLIPIQAError, match="second derivative"):
+        with pytest.raises(CLIPIQAError, match="double_backward"):
             gradient.square().sum().backward()
         x.grad = None
         loss(x).backward(create_graph=True)  # asking for a graph is allowed; only its use is not
         assert torch.equal(x.grad.detach(), grad_of(loss, x))
 
-    def test_second_derivatives_by_option(self, metric):
+    def test_double_backward_gives_second_derivatives(self, metric):
         criterion, x = CLIPIQALoss(metric=metric, double_backward=True), images(1, 48, torch.float64)
         direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         (gradient,) = torch.autograd.grad(criterion(x), x, create_graph=True)
@@ -325,17 +291,14 @@ class TestGoingForward:
         (3 * value).backward()
         torch.testing.assert_close(x.grad, 10 * once)
 
-    @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
-    def test_compile(self, loss, options, backend):
-        """Network and loss compiled together equal both uncompiled, for ours and for pyiqa's contract."""
-        if backend == "inductor" and not has_cpp_compiler():
-            pytest.skip("inductor needs a C++ compiler on a CPU, and there is none")
+    def test_compiled_with_a_network_it_equals_itself_uncompiled(self, loss, options):
+        """For ours and for pyiqa's contract."""
         torch.manual_seed(0)
         net, x = nn.Conv2d(3, 3, 3, padding=1), images().detach()
         score = pyiqa.create_metric("clipiqa", as_loss=True, device="cpu", **options)
-        for criterion in (loss, score) if backend == "aot_eager" else (loss,):
+        for criterion in (loss, score):
             torch._dynamo.reset()
-            step = torch.compile(lambda x, criterion=criterion: criterion(net(x).sigmoid()), backend=backend)
+            step = torch.compile(lambda x, criterion=criterion: criterion(net(x).sigmoid()), backend="aot_eager")
             plain = torch.autograd.grad(criterion(net(x).sigmoid()), list(net.parameters()))
             for _ in range(2):  # the second call runs what the first compiled
                 compiled = torch.autograd.grad(step(x), list(net.parameters()))
@@ -352,7 +315,7 @@ class TestFrozen:
         assert torch.equal(loss.half()(x), before)  # what moves the rest of a model leaves it as it is
         loss.load_state_dict({}, strict=True)
 
-    def test_copies(self, loss):
+    def test_copies_and_pickles_share_the_network(self, loss):
         x = images()
         for other in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
             assert torch.equal(other(x), loss(x))
@@ -361,13 +324,13 @@ class TestFrozen:
 
 
 class TestInput:
-    def test_ranges(self, metric):
+    def test_every_input_range_gives_the_same_loss(self, metric):
         x = images().detach()
         expected = CLIPIQALoss(metric=metric)(x)
         torch.testing.assert_close(CLIPIQALoss(metric=metric, input_range=(-1, 1))(2 * x - 1), expected)
         torch.testing.assert_close(CLIPIQALoss(metric=metric, input_range=(0, 255))(255 * x), expected)
 
-    def test_out_of_range(self, metric):
+    def test_values_out_of_range_are_clamped_passed_or_refused(self, metric):
         x = (2 * images() - 0.5).detach().requires_grad_()
         outside = (x < 0) | (x > 1)
         clamped = CLIPIQALoss(metric=metric)
@@ -377,7 +340,7 @@ class TestInput:
         passed = CLIPIQALoss(metric=metric, out_of_range="pass")
         torch.testing.assert_close(passed(x), 1 - metric(x).mean())
         assert (grad_of(passed, x)[outside] != 0).double().mean() > 0.9
-        with pytest.raises(ImageError, match=r"values in \[0, 1\]; got -0.*out_of_range='clamp'"):
+        with pytest.raises(ImageError):
             CLIPIQALoss(metric=metric, out_of_range="raise")(x)
 
     def test_limits_are_inside_the_range(self, metric):
@@ -386,7 +349,7 @@ class TestInput:
         clamped, passed = (CLIPIQALoss(metric=metric, out_of_range=how) for how in ("clamp", "pass"))
         assert torch.equal(grad_of(clamped, x), grad_of(passed, x))
 
-    def test_crop(self, metric):
+    def test_each_image_gets_a_crop_of_its_own(self, metric):
         x = images(3, 96)
         criterion = CLIPIQALoss(metric=metric, crop=40)
         torch.manual_seed(0)
@@ -400,13 +363,11 @@ class TestInput:
         small = images(1, 64)
         assert torch.equal(CLIPIQALoss(metric=metric, crop=100)(small), CLIPIQALoss(metric=metric)(small))
 
-    def test_nan_is_refused(self, metric):
+    def test_an_image_with_nan_is_refused_and_named(self, loss):
         x = images(3).detach()
         x[1, 0, 5, 5] = math.nan
-        with pytest.raises(
-            ImageError, match="CLIPIQALoss cannot use the prediction: image 1 of the batch of 3 has NaN"
-        ):
-            CLIPIQALoss(metric=metric)(x)
+        with pytest.raises(ImageError, match="image 1"):
+            loss(x)
 
     @pytest.mark.parametrize(
         "how",
@@ -444,41 +405,22 @@ class TestInput:
         assert net.weight.grad.isnan().all()
 
     @pytest.mark.parametrize(
-        ("x", "message"),
+        ("option", "value"),
         [
-            (torch.rand(1, 3, 31, 64), "64×31 px.*at least 32 px"),
-            (torch.rand(3, 64, 64), "x.unsqueeze"),
-            (torch.rand(0, 3, 64, 64), "must not be empty"),
-            (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "x.float\\(\\) / 255"),
-            (torch.zeros(1, 3, 64, 64, device="meta"), "dense tensor"),
-            ([1.0], "got a list"),
+            ("loss_weight", "1e-1"),  # what YAML makes of 1e-1
+            ("loss_weight", -1.0),
+            ("input_range", (1, 0)),
+            ("crop", 16),
+            ("prompt_weights", [1, 2]),
+            ("prompt_weights", [-1.0]),
+            ("prompt_weights", ["much"]),
         ],
     )
-    def test_unusable_predictions(self, loss, x, message):
-        with pytest.raises(ImageError, match=message):
-            loss(x)
-
-    @pytest.mark.parametrize(
-        ("wrong", "error", "message"),
-        [
-            ({"form": "log"}, CLIPIQAError, "form must be one of 'linear', 'nll', 'margin'; got 'log'"),
-            ({"reduction": "avg"}, CLIPIQAError, "reduction must be one of"),
-            ({"out_of_range": True}, CLIPIQAError, "out_of_range must be a str; got True"),
-            ({"loss_weight": "1e-1"}, CLIPIQAError, "loss_weight must be a finite number"),  # what YAML makes of 1e-1
-            ({"loss_weight": -1.0}, CLIPIQAError, "loss_weight must be at least 0; got -1.0"),
-            ({"nan": "ignore"}, CLIPIQAError, "nan must be one of"),
-            ({"input_range": (1, 0)}, CLIPIQAError, "input_range must be"),
-            ({"crop": 16}, CLIPIQAError, "crop must be at least 32 px; got 16"),
-            ({"prompts": "qualty"}, PromptError, "qualty"),
-            ({"prompt_weights": [1, 2]}, PromptError, "prompt_weights must be 1 finite numbers"),
-            ({"prompt_weights": [-1.0]}, PromptError, "at least 0"),
-            ({"prompt_weights": ["much"]}, PromptError, "prompt_weights"),
-        ],
-    )
-    def test_unknown_options(self, options, wrong, error, message):
-        with pytest.raises(error, match=message):
-            CLIPIQALoss(**options, **wrong)
+    def test_options_that_cannot_be_used_are_named(self, options, option, value):
+        with pytest.raises(CLIPIQAError, match=option):
+            CLIPIQALoss(**options, **{option: value})
 
     def test_a_ready_metric_takes_no_options(self, metric):
-        with pytest.raises(CLIPIQAError, match="pass either metric or these"):
-            CLIPIQALoss(metric=metric, prompts="quality")
+        for more in ({"prompts": "quality"}, {"backbone": "mini"}, {"criterion": Scorer(metric)}):
+            with pytest.raises(CLIPIQAError):
+                CLIPIQALoss(metric=metric, **more)

@@ -54,10 +54,10 @@ class TestQuestions:
         singly.append(metric.score(features, ("Crisp photo.", "Hazy photo.")))
         torch.testing.assert_close(asked, torch.cat(singly, dim=1), atol=1e-6, rtol=0)  # digits of fp32
         assert torch.equal(metric(images, columns), asked)
-        with pytest.raises(CLIPIQAError, match="aggregate must be one of 'default'; got 'mean'"):
+        with pytest.raises(CLIPIQAError, match="aggregate"):
             metric.score(features, columns, aggregate="mean")
 
-    def test_names_of_its_columns(self, metric):
+    def test_columns_have_the_names_of_their_questions(self, metric):
         assert metric.columns == ("quality",)
         assert like(metric, prompts="pyiqa").columns == ("score",)
         assert like(metric, prompts=["happy", "new"], aggregate=None).columns == ("happy", "new")
@@ -95,7 +95,7 @@ class TestInvariants:
                 results.append((features.detach(), torch.autograd.grad(features[0, :9].sum(), x)[0]))
             torch.testing.assert_close(results[0], results[1], atol=1e-12, rtol=1e-9)  # summation order only
 
-    def test_float64(self, metric, images):
+    def test_float64_images_are_scored_in_float64(self, metric, images):
         scores = metric(images.double())
         assert scores.dtype == torch.float64
         torch.testing.assert_close(scores.float(), metric(images), atol=2e-5, rtol=0)  # fp32's own rounding
@@ -156,7 +156,7 @@ class TestFrozen:
 
 
 class TestThroughPyiqa:
-    def test_metric_and_path(self, seeded_weights, metric):
+    def test_pyiqa_scores_a_path_as_we_score_its_pixels(self, seeded_weights, metric):
         from pathlib import Path
 
         through = pyiqa.create_metric("clipiqa", clip_weights=seeded_weights("RN50"), quick_gelu=True, device="cpu")
@@ -169,65 +169,42 @@ class TestThroughPyiqa:
 
 class TestBadInput:
     @pytest.mark.parametrize(
-        ("x", "message"),
+        ("x", "named"),
         [
-            (torch.rand(3, 64, 64), r"\(N, 3, H, W\).*\(3, 64, 64\).*unsqueeze"),
-            (torch.rand(1, 2, 64, 64), r"\(1, 2, 64, 64\)"),
-            (torch.rand(1, 4, 64, 64), r"\(1, 4, 64, 64\)"),
-            (torch.rand(0, 3, 64, 64), "must not be empty"),
-            (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), r"uint8.*/ 255"),
-            (torch.rand(1, 3, 31, 64), r"64×31 px.*RN50.*32 px"),
-            ("photo.jpg", "tensor.*str"),
+            (torch.rand(3, 64, 64), "unsqueeze"),
+            (torch.rand(1, 64, 64, 3), "permute"),
+            (torch.rand(1, 4, 64, 64), "RGB"),
+            (torch.rand(0, 3, 64, 64), "empty"),
+            (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "uint8"),
+            (torch.rand(1, 3, 31, 64), "32 px"),
+            ("photo.jpg", "str"),
         ],
-        ids=["3-d", "two channels", "rgba", "empty", "uint8", "small", "path"],
+        ids=["3-d", "channels last", "rgba", "empty", "uint8", "small", "path"],
     )
-    def test_images(self, metric, x, message):
-        with pytest.raises(ImageError, match=message):
+    def test_images_of_another_form_are_refused(self, metric, x, named):
+        with pytest.raises(ImageError, match=named):
             metric(x)
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-    def test_not_finite_names_the_image(self, metric, value):
+    def test_an_image_that_is_not_finite_is_refused_and_named(self, metric, value):
         x = torch.rand(3, 3, 40, 40)
         x[1, 2, 3, 4] = value
-        with pytest.raises(ImageError, match="image 1 of the batch of 3"):
+        with pytest.raises(ImageError, match="image 1"):
             metric(x)
 
-    @pytest.mark.parametrize(
-        ("x", "found"),
-        [
-            (255 * torch.rand(2, 3, 40, 40), r"from \d[\d.e-]* to 25\d"),
-            (2 * torch.rand(2, 3, 40, 40) - 1, r"from -(0\.99\d*|1) to (0\.9|1)"),
-        ],
-        ids=["0 to 255", "-1 to 1"],
-    )
+    @pytest.mark.parametrize("low, high", [(0, 255), (-1, 1)])
     @pytest.mark.parametrize(
         "call", ["forward", "encode_image", "encode_map", "encode_with_map", "encode_stages", "score_map"]
     )
-    def test_another_range(self, metric, x, found, call):
-        with pytest.raises(ImageError, match=rf"image 0 of the batch of 2 has pixels {found}.*, far outside \[0, 1\]"):
+    def test_pixels_of_another_range_are_refused(self, metric, low, high, call):
+        x = low + (high - low) * torch.rand(2, 3, 40, 40)
+        with pytest.raises(ImageError, match="image 0"):
             getattr(metric, call)(x.requires_grad_())
 
     def test_overshoot_of_a_network_is_scored(self, metric, images):
         x = (1.9 * images - 0.45).requires_grad_()
         metric(x).sum().backward()
         assert x.grad.abs().sum() > 0
-
-    @pytest.mark.parametrize(
-        ("options", "message"),
-        [
-            ({"precision": "fp8"}, "'fp32', 'bf16', 'fp16'; got 'fp8'"),
-            ({"pos_embedding": "sine"}, "'interpolate', 'fixed'; got 'sine'"),
-            ({"aggregate": "max"}, "'mean', None; got 'max'"),
-            ({"backbone": "RN51"}, "RN51.*RN50"),
-            ({"prompts": "sharpnes"}, "sharpnes.*sharpness"),
-            ({"clip_weights": "/no/such/file.pt"}, "/no/such/file.pt"),
-        ],
-        ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-    )
-    def test_options(self, options, message):
-        with pytest.raises(CLIPIQAError, match=message) as caught:
-            CLIPIQA(**options)
-        assert isinstance(caught.value, ValueError)
 
     def test_a_bad_question_fails_before_the_image_is_encoded(self, metric, images, monkeypatch):
         monkeypatch.setattr(metric, "encode_image", lambda x: pytest.fail("encoded for nothing"))

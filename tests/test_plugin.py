@@ -8,7 +8,6 @@ pyiqa swallows an entry point that raises and builds its own class instead, so t
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -73,8 +72,7 @@ def in_interpreter(full_rn50: Path, tmp_path: Path) -> InProcess:
 
     def run(code: str) -> tuple[dict[str, Any], str]:
         command = [sys.executable, "-c", PREAMBLE + code]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
     return run
@@ -94,13 +92,11 @@ answer(built=[first, second, third], light=light, active=clipiqa_pyiqa.is_active
     result, stderr = in_process(code)
     assert result == {"built": [OURS] * 3, "light": True, "active": True, "same": True}
     before, after = stderr.split("--- named")
-    assert "clipiqa-pyiqa" not in before
-    assert after.count("clipiqa-pyiqa") == 1
-    (line,) = [line for line in after.splitlines() if "clipiqa-pyiqa" in line]
-    assert "prompts='pyiqa'" in line and "CLIPIQA_PYIQA_BUILTIN=1" in line
+    assert "clipiqa-pyiqa" not in before and after.count("clipiqa-pyiqa") == 1
+    assert "CLIPIQA_PYIQA_BUILTIN=1" in after
 
 
-def test_builtin_imported_first(in_process: InProcess) -> None:
+def test_ours_is_built_if_the_builtin_was_imported_first(in_process: InProcess) -> None:
     code = """
 import pyiqa.archs.clipiqa_arch
 import clipiqa_pyiqa
@@ -109,7 +105,7 @@ answer(built=create(), builtin=create_builtin(type='CLIPIQA_builtin'), active=cl
     assert in_process(code)[0] == {"built": OURS, "builtin": BUILTIN, "active": True}
 
 
-def test_ours_imported_first(in_interpreter: InProcess) -> None:
+def test_ours_is_built_if_it_was_imported_first(in_interpreter: InProcess) -> None:
     code = """
 import clipiqa_pyiqa
 light = 'torch' not in sys.modules
@@ -121,7 +117,7 @@ answer(light=light, active=[active, clipiqa_pyiqa.is_active()], built=create())
     assert in_interpreter(code)[0] == {"light": True, "active": [True, True], "built": OURS}
 
 
-def test_registry_iterated_first_and_builtin_imported_afterwards(in_process: InProcess) -> None:
+def test_ours_is_built_if_the_registry_was_iterated_first(in_process: InProcess) -> None:
     code = """
 from pyiqa.utils.registry import ARCH_REGISTRY
 names = [name for name, _ in ARCH_REGISTRY]
@@ -135,7 +131,7 @@ answer(names='CLIPIQA' in names, light=light, iterated=iterated, built=create(),
     assert in_process(code)[0] == expected | {"built": OURS, "builtin": BUILTIN, "again": OURS}
 
 
-def test_variable_keeps_the_builtin(in_process: InProcess) -> None:
+def test_the_variable_keeps_the_builtin(in_process: InProcess) -> None:
     code = """
 import clipiqa_pyiqa
 answer(active=[clipiqa_pyiqa.is_active()], built=create_builtin(), named=create_builtin(type='CLIPIQA_builtin'),
@@ -146,7 +142,7 @@ answer(active=[clipiqa_pyiqa.is_active()], built=create_builtin(), named=create_
     assert "clipiqa-pyiqa" not in stderr
 
 
-def test_without_openai_clip(in_process: InProcess) -> None:
+def test_ours_is_built_without_openais_clip(in_process: InProcess) -> None:
     """As on a fresh installation. Repairing it in the running process must not replace ours, or fail."""
     code = (
         BLOCK_CLIP
@@ -206,36 +202,13 @@ def test_pyiqa_command_scores_with_ours(full_rn50: Path, forked_bare: Forked, tm
     assert done.err.count("clipiqa-pyiqa") == 1
 
 
-def test_announcement_can_be_silenced(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("clipiqa_pyiqa.metric.CLIPIQA", lambda *args, **options: (args, options))
-    plugin._announce.cache_clear()
-    with caplog.at_level(logging.ERROR, "clipiqa_pyiqa"):
-        assert plugin.build_clipiqa(backbone="RN50") == (("clipiqa",), {"prompts": None, "backbone": "RN50"})
-    assert not caplog.records
-    plugin._announce.cache_clear()
-    plugin.build_clipiqa("clipiqa+")
-    plugin.build_clipiqa(prompts="quality")
-    assert not caplog.records
-    plugin.build_clipiqa()
-    plugin.build_clipiqa()
-    assert [record.name for record in caplog.records] == ["clipiqa_pyiqa"]
-
-
 def test_other_registrations_pass_through_untouched() -> None:
     registry = Registry("test")
     registry.register = plugin._keeping_ours(registry.register)
 
-    def impostor() -> None: ...
-
-    impostor.__module__ = plugin.BUILTIN_MODULES[plugin.NAME]
-    registry.register(plugin.build_clipiqa, name="CLIPIQA")
-
     @registry.register(name="Other", aliases=["Alias"])
     class Mine: ...
 
-    assert registry.register()(impostor) is impostor
-    assert registry.get("CLIPIQA") is plugin.build_clipiqa
     assert registry.get("Other") is registry.get("Alias") is Mine
-    assert "impostor" not in registry
     with pytest.raises(AssertionError, match="already registered"):
         registry.register(Mine, name="Other")

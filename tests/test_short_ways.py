@@ -23,7 +23,7 @@ def net() -> CLIPIQA:
 
 
 class TestScoreFiles:
-    def test_paths_folders_and_globs(self, net: CLIPIQA, tmp_path: Path) -> None:
+    def test_score_files_takes_paths_folders_and_globs(self, net: CLIPIQA, tmp_path: Path) -> None:
         assert net.columns == ("quality", "sharpness")
         (tmp_path / "broken.png").write_bytes(b"no")
         found = net.score_files([PHOTOS, tmp_path / "*.png"])
@@ -32,7 +32,7 @@ class TestScoreFiles:
         assert found.iloc[:2, :2].to_numpy().tolist() == [list(row.scores or ()) for row in rows]
         assert "is not an image" in found["error"].iloc[2] and np.isnan(found["quality"].iloc[2])
 
-    def test_other_questions_and_nothing(self, net: CLIPIQA, tmp_path: Path) -> None:
+    def test_score_files_takes_other_questions_and_refuses_nothing(self, net: CLIPIQA, tmp_path: Path) -> None:
         (path,) = list(PHOTOS.glob("canyon*"))
         assert list(net.score_files(path, ["brightness"], max_side=64)) == ["brightness", "flag", "error"]
         with pytest.raises(ImageError, match="paths must name images"):
@@ -40,7 +40,7 @@ class TestScoreFiles:
 
 
 class TestHints:
-    def test_range_is_said_once(self) -> None:
+    def test_a_prediction_far_out_of_range_warns_once(self) -> None:
         loss = CLIPIQALoss(backbone="mini")
         x = torch.rand(1, 3, 32, 32)
         with warnings.catch_warnings():

@@ -25,6 +25,7 @@ def values(hint: Any) -> set[Any]:
         (CLIPIQALoss, "out_of_range", {"clamp", "pass", "raise"}),
         (CLIPIQALoss, "nan", {"raise", "propagate"}),
         (CLIPIQA, "precision", {"fp32", "bf16", "fp16"}),
+        (CLIPIQA, "aggregate", {"mean", type(None)}),
         (CLIPIQA, "model_type", {"clipiqa", "clipiqa+", "clipiqa+_rn50_512", "clipiqa+_vitL14_512"}),
         (CLIPIQA, "pos_embedding", {"none", "interpolate", "fixed", bool, type(None)}),
     ],

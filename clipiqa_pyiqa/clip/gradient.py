@@ -153,7 +153,7 @@ class _Ahead(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
         gradient, anchor = ctx.saved_tensors
-        return only_once((gradient * upstream.view(-1, 1, 1, 1)).to(ctx.dtype), anchor), None, None
+        return forbid_double_backward((gradient * upstream.view(-1, 1, 1, 1)).to(ctx.dtype), anchor), None, None
 
 
 def anchor_of(x: Tensor) -> Tensor:
@@ -161,12 +161,12 @@ def anchor_of(x: Tensor) -> Tensor:
     return x[:0].clone()
 
 
-def only_once(gradient: Tensor, anchor: Tensor) -> Tensor:
+def forbid_double_backward(gradient: Tensor, anchor: Tensor) -> Tensor:
     """Return a gradient whose derivative raises; with ``anchor`` (:func:`anchor_of`), also for a constant gradient."""
-    return _OnlyOnce.apply(gradient, anchor) if torch.is_grad_enabled() else gradient
+    return _ForbidDoubleBackward.apply(gradient, anchor) if torch.is_grad_enabled() else gradient
 
 
-class _OnlyOnce(torch.autograd.Function):
+class _ForbidDoubleBackward(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gradient: Tensor, anchor: Tensor) -> Tensor:
         return gradient.view_as(gradient)

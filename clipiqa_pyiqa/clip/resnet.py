@@ -12,7 +12,7 @@ from torch import Tensor
 from .attention_pool import AttentionPool
 from .device import FrozenTensors, Part
 from .frozen import FrozenConv, Tape, avg_pool, keep_positive, pack_signs, pull_back_avg_pool
-from .gradient import anchor_of, is_general, is_traced, only_once
+from .gradient import anchor_of, forbid_double_backward, is_general, is_traced
 from .strips import RowMap, cut, take_rows
 
 MIN_SIDE = 32
@@ -294,4 +294,4 @@ class _PiecewiseLinear(torch.autograd.Function):
             largest = grad.abs().amax(dim=(1, 2, 3), keepdim=True)
             scale = torch.where(largest > 0, largest.log2().floor().exp2(), 1.0)
             pulled = ctx.trunk.pull_back((grad / scale).to(ctx.dtype), tape, ctx.size).to(grad.dtype) * scale
-        return only_once(pulled, anchor), None, None, None
+        return forbid_double_backward(pulled, anchor), None, None, None

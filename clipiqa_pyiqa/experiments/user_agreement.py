@@ -15,7 +15,7 @@ from ..datasets.votes import Votes, read_votes
 from ..errors import ImageError, counted
 from ..errors.arguments import checked
 from ..report.contact_sheet import wrapped
-from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS, subplots
+from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
 from ..stats.proportions import clustered_share, share
 from .experiment import ExperimentResult, RunOptions, saved, score_files, with_interval
 from .scores import because
@@ -83,7 +83,8 @@ class Agreement(ExperimentResult):
     @matplotlib.rc_context(STYLE)
     def figure(self) -> Figure:
         summary = self.summary()
-        figure, axes = subplots(max(4.5, 1.0 * len(summary) + 1.6), 3.6)
+        figure = Figure(figsize=(max(4.5, 1.0 * len(summary) + 1.6), 3.6), layout="constrained")
+        axes = figure.subplots()
         places = np.arange(len(summary), dtype=float)
         kinds = (("majority of each pair", -0.2, BLUE), ("single votes", 0.2, ORANGE))
         for name, (label, shift, colour) in zip(self.intervals, kinds, strict=True):

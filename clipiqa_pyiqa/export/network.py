@@ -15,6 +15,7 @@ from ..errors import CLIPIQAError
 from ..metric import CLIPIQA
 from ..prompts.antonym import antonym_scores, column_means
 from ..prompts.pairs import Columns, Prompts, parse_columns
+from ..prompts.provenance import column_records
 
 if TYPE_CHECKING:
     import onnx
@@ -35,24 +36,20 @@ class Network(nn.Module):
     def __init__(self, metric: CLIPIQA, prompts: Prompts | Columns = None, with_map: bool = False):
         super().__init__()
         self.metric, self.with_map = copy.deepcopy(metric).cpu().eval(), with_map
-        self.columns = questions_of(self.metric, prompts)
-        self.names = self.metric.columns if self.columns is None else tuple(self.columns)
+        self.columns = self.metric.questions if prompts is None else parse_columns(prompts, metric.template)
+        self.records = self.metric.provenance()["scores"] if self.columns is None else column_records(self.columns)
+        self.names = tuple(self.records)
         self.head = self.metric.head if self.columns is None else None
-        self.sizes = (1,) * len(self.names) if self.columns is None else self.columns.sizes
+        self.sizes = (1,) if self.columns is None else self.columns.sizes
         if self.head is None:
             with untraced():
                 self.register_buffer("pairs", self.metric.encode_prompts(self.columns).detach().clone())
         self.tower = self.metric.clip.image_tower(torch.device("cpu"), torch.float32)
         if with_map:
-            self.tower.encode(
-                torch.zeros(1, 3, 64, 64), self.metric.pos_embedding, "places"
-            )  # before tracing, since this call caches tensors
+            # before tracing, since this call caches tensors
+            self.tower.encode(torch.zeros(1, 3, 64, 64), self.metric.pos_embedding, "places")
 
     pairs: Tensor
-
-    @property
-    def scale(self) -> float:
-        return 1.0 if self.head is None else self.head.score_range[1] - self.head.score_range[0]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         if self.with_map:
@@ -71,17 +68,6 @@ class Network(nn.Module):
     def _answers(self, features: Tensor) -> Tensor:
         dim = self.pairs.shape[-1]  # the features without statistics, which only a fitted head uses
         return antonym_scores(features[..., :dim], self.pairs, self.metric.clip.logit_scale)
-
-
-def questions_of(metric: CLIPIQA, prompts: Prompts | Columns = None) -> Columns | None:
-    """Return the questions of each column; None for learned prompts and fitted heads."""
-    if prompts is not None:
-        return parse_columns(prompts, metric.template)
-    if metric.head is not None or metric.prompt_learner is not None:
-        return None
-    if len(metric.columns) == 1:
-        return Columns({metric.columns[0]: metric.prompts})
-    return Columns({name: (pair,) for name, pair in zip(metric.columns, metric.prompts, strict=True)})
 
 
 def check_fit(metric: CLIPIQA, prompts: Prompts | Columns, with_map: bool) -> None:

@@ -16,7 +16,7 @@ from ..errors.arguments import checked
 from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import Columns, Prompts
-from ..prompts.provenance import as_texts, column_records
+from ..prompts.provenance import as_texts
 from .network import OPSET, Network, check_fit, traced
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def _difference(network: Network, path: Path) -> float:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    low, high = next(iter(network.records.values()))["range"]
     largest = 0.0
     generator = torch.Generator().manual_seed(0)
     for count, height, width in SHAPES:
@@ -139,26 +140,24 @@ def _difference(network: Network, path: Path) -> float:
         for ours, theirs in zip(expected, session.run(None, {"image": x.numpy()}), strict=True):
             if ours.shape != theirs.shape:
                 return float("inf")
-            largest = max(largest, (ours - torch.from_numpy(theirs)).abs().max().item() / network.scale)
+            largest = max(largest, (ours - torch.from_numpy(theirs)).abs().max().item() / (high - low))
     return largest
 
 
 def described_by(network: Network) -> dict[str, str]:
-    metric, columns = network.metric, network.columns
-    low, high = (0.0, 1.0) if network.head is None else network.head.score_range
-    known = metric.provenance()
-    if columns is not None:
-        known["scores"] = column_records(columns)
-    metadata = {**as_texts(known), "input": INPUT, "min_side": str(network.tower.encoder.min_side)}
-    if columns is not None:
-        pairs = {name: [[pair.positive, pair.negative] for pair in column] for name, column in columns.items()}
-        metadata["pairs"] = json.dumps(pairs, ensure_ascii=False)
-    metadata["columns"] = json.dumps(network.names, ensure_ascii=False)
-    metadata["score_range"] = json.dumps([low, high])
-    metadata["lower_better"] = json.dumps(network.head is not None and network.head.lower_better)
-    metadata["aggregate"] = "mean of the pairs of each column"
+    first = next(iter(network.records.values()))
+    facts = {"columns": network.names, "score_range": first["range"], "lower_better": first["lower_better"]}
+    if network.columns is not None:
+        facts["pairs"] = {name: record["questions"] for name, record in network.records.items()}
+    metadata = {
+        **as_texts({**network.metric.provenance(), "scores": network.records}),
+        **{name: json.dumps(value, ensure_ascii=False) for name, value in facts.items()},
+        "input": INPUT,
+        "min_side": str(network.tower.encoder.min_side),
+        "aggregate": "mean of the pairs of each column",
+    }
     if network.with_map:
-        metadata["map"] = f"a score for each cell of {metric.clip.cell} px, from the upper left corner on"
+        metadata["map"] = f"a score for each cell of {network.metric.clip.cell} px, from the upper left corner on"
     return metadata
 
 

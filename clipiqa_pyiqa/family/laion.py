@@ -43,10 +43,7 @@ class LAIONAes(CLIPMetric):
 
 
 def _row(file: Checkpoint) -> tuple[Tensor, Tensor]:
-    names = sorted(
-        (name for name in file if name.endswith("weight") and len(file.shapes[name]) == 2),
-        key=lambda name: [int(part) for part in name.split(".") if part.isdigit()],
-    )
+    names = [name for name in file if name.endswith("weight") and len(file.shapes[name]) == 2]
     width = file.shapes[names[0]][1] if names else 0
     weight, bias = torch.eye(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)
     try:

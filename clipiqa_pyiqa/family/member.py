@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..clip.gradient import per_image, recomputed
 from ..clip.inputs import OVERSHOOT, check_images
-from ..clip.model import FrozenCLIP, ImageTower, check_size, frozen_clip
+from ..clip.model import check_size, frozen_clip
 from ..errors import CLIPIQAError, ImageError, Kind
-from ..metric import PRECISIONS, Precision, choice
-from ..prompts.provenance import as_texts, tower_record
+from ..metric import Precision, TowerMetric
+from ..prompts.provenance import tower_record
 from ..weights.published import pyiqa_file
 from ..weights.selection import Weights, find_file, find_weights, weights_in
 from .views import WHOLE, TowerInput
@@ -22,7 +22,7 @@ from .views import WHOLE, TowerInput
 CHUNK = 16  # patches that are encoded at once
 
 
-class CLIPMetric(nn.Module):
+class CLIPMetric(TowerMetric):
     """A metric of pyiqa: a frozen CLIP tower, a view of the image and a head.
 
     Args:
@@ -57,20 +57,17 @@ class CLIPMetric(nn.Module):
         precision: Precision = "fp32",
         pretrained_model_path: str | Path | None = None,
     ):
-        super().__init__()
-        self.model_type, self.precision = model_type, precision
-        self.dtype: torch.dtype = choice("precision", precision, PRECISIONS)
+        super().__init__(model_type, precision)
         self.clip = frozen_clip(self._find(backbone or self.backbone, clip_weights, quick_gelu))
-        self._tower: ImageTower | None = None
         self.load(pretrained_model_path)
 
     def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
         if self.tower_file and quick_gelu is None:
             quick_gelu = True  # pyiqa's towers are OpenAI's, fine-tuned
-        if clip_weights is not None or not self.tower_file:
-            return find_weights(backbone, clip_weights, quick_gelu)
-        file = pyiqa_file(self.tower_file)
-        return weights_in(find_file(file), file, quick_gelu)
+        if self.tower_file and clip_weights is None:
+            file = pyiqa_file(self.tower_file)
+            return weights_in(find_file(file), file, quick_gelu)
+        return find_weights(backbone, clip_weights, quick_gelu)
 
     def load(self, path: str | Path | None) -> None:
         if path is not None:
@@ -90,7 +87,7 @@ class CLIPMetric(nn.Module):
 
     @property
     def encoding(self) -> tuple[Any, ...]:
-        """The options on which features depend; see :attr:`CLIPIQA.encoding <clipiqa_pyiqa.CLIPIQA.encoding>`."""
+        """As :attr:`CLIPIQA.encoding <clipiqa_pyiqa.CLIPIQA.encoding>`."""
         seen = "none" if self.view is WHOLE else self.view.name
         return self.clip.weights.sha256, self.clip.weights.quick_gelu, self.precision, seen, False
 
@@ -147,13 +144,11 @@ class CLIPMetric(nn.Module):
         """
         if prompts is not None:
             raise CLIPIQAError(f"{self.model_type} has its own texts: leave out `prompts`.")
-        if features.ndim != self.view.dims:
-            shape = "(N, D)" if self.view.dims == 2 else "(N, K, D), K patches of each image"
-            raise CLIPIQAError(f"{self.model_type} scores features of shape {shape}; got {tuple(features.shape)}.")
-        if features.shape[-1] != self.clip.width:
+        if features.ndim != self.view.dims or features.shape[-1] != self.clip.width:
+            axes = "N" if self.view.dims == 2 else "N, patches"
             raise CLIPIQAError(
-                f"{self.model_type} scores features of {self.clip.weights.backbone}, which have {self.clip.width} "
-                f"numbers; got {features.shape[-1]}."
+                f"{self.model_type} scores features of {self.clip.weights.backbone}, of shape ({axes}, "
+                f"{self.clip.width}); got {tuple(features.shape)}."
             )
         wide = torch.promote_types(features.dtype, torch.float32)
         return self.answer(F.normalize(features.to(wide), dim=-1))[:, None]
@@ -169,17 +164,3 @@ class CLIPMetric(nn.Module):
             **({"file": self.file} if self.file else {}),
             "scores": {self.model_type: {"range": list(self.score_range), "lower_better": False}},
         }
-
-    def extra_repr(self) -> str:
-        fields = as_texts(self.provenance())
-        return ", ".join(f"{key}={value!r}" for key, value in fields.items() if key != "weights_sha256")
-
-    clip: FrozenCLIP
-
-    def _image_tower(self, x: Tensor) -> ImageTower:
-        dtype = torch.float64 if x.dtype == torch.float64 else self.dtype
-        self._tower = self.clip.image_tower(x.device, dtype)
-        return self._tower
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_tower": None}

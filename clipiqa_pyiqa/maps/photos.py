@@ -17,7 +17,7 @@ from ..errors.arguments import SharedOptions, checked
 from ..images.batches import images_at_once, in_batches, prefetch, stacked
 from ..images.reader import ImageRecord, check_limits, read_image
 from ..images.source import ImageSource, NoImage
-from ..metric import find_device, net_of, scoring_bytes
+from ..metric import choice, find_device, net_of, scoring_bytes
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
 from ..sources.inputs import sources_of
@@ -75,8 +75,7 @@ def draw_maps(
     check_scale(scale)
     limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
     check_limits(max_side, max_pixels)
-    if format not in FORMATS:
-        raise CLIPIQAError(f"format must be one of {', '.join(FORMATS)}; got {format!r}.")
+    choice("format", format, dict.fromkeys(FORMATS))
     if html and out is None:
         raise CLIPIQAError("`html` needs a folder: pass `out`, too.")
     columns = None if prompts is None else parse_columns(prompts, template)

@@ -75,15 +75,9 @@ def smoothed(scores: Tensor) -> Tensor:
 
 def upsampled(scores: Tensor, size: tuple[int, int], cell: float) -> Tensor:
     """Return maps ``(N, P, h, w)`` enlarged to the image's size, bilinearly between places of ``cell`` pixels."""
-    for dim, side in zip((2, 3), size, strict=True):
-        last = scores.shape[dim] - 1
-        places = (torch.arange(side, dtype=torch.float64, device=scores.device) + 0.5) / cell - 0.5
-        places = places.clamp(0, last)
-        below = places.floor().long().clamp(max=max(last - 1, 0))
-        share = (places - below).to(scores.dtype).view(-1, *[1] * (3 - dim))
-        lower, upper = (scores.index_select(dim, index) for index in (below, (below + 1).clamp(max=last)))
-        scores = lower + (upper - lower) * share
-    return scores
+    bordered = F.pad(scores, (0, 2, 0, 2), mode="replicate")  # for the pixels after the last whole place
+    height, width = size
+    return F.interpolate(bordered, scale_factor=cell, mode="bilinear", align_corners=False)[..., :height, :width]
 
 
 def map_statistics(scores: Tensor) -> Tensor:

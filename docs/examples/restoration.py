@@ -3,9 +3,9 @@
     python docs/examples/restoration.py PHOTOS --out runs/restoration --backbone mini
 
 One network is trained with the pixel loss. From there it goes on in several runs of equal length: with the pixel loss
-alone, with CLIP-IQA added, once for each of ``--pulls``, and with its local form, for each of ``--local-pulls``. Photos
-that no run trained on are then judged by PSNR, by metrics that no run optimised (NIQE, BRISQUE, PIQE), by the CLIP-IQA
-that was, and by its maps. docs/examples/README.md has a result.
+alone, with CLIP-IQA added, once for each of ``--pulls``, and with its local form, for each of ``--local-pulls``. A
+``GamingAlarm`` watches each run. Photos that no run trained on are then judged by PSNR, by metrics that no run
+optimised (NIQE, BRISQUE, PIQE), by the CLIP-IQA that was, and by its maps. docs/examples/README.md has a result.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss
+from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, GamingAlarm
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.maps.picture import overlay
 from clipiqa_pyiqa.maps.places import quality_map
@@ -172,16 +173,13 @@ class Run:
     criterion: CLIPIQALoss | None = None
     weight: float = 0.0  # of it
     history: list[Scores] = field(default_factory=list)  # of the watched photos
-    last_good: tuple[int, dict[str, Tensor]] | None = None  # step and weights, if it went on past the guard
+    last_good: tuple[int, dict[str, Tensor]] | None = None  # step and weights before the first alarm
 
 
-def worse_than(now: Scores, start: Scores, second: str, allow_db: float) -> str:
-    """Why to stop here, in words; empty while all is well. The loss's own score is not asked."""
-    if now["psnr"] < start["psnr"] - allow_db:
-        return f"PSNR fell by {start['psnr'] - now['psnr']:.2f} dB"
-    if second in now and now[second] > 1.1 * max(start[second], 1.0):
-        return f"{second} rose from {start[second]:.2f} to {now[second]:.2f}"
-    return ""
+def tiles(pictures: list[Tensor], side: int, device: str) -> Tensor:
+    """Squares of ``side`` pixels, ``(N, 3, side, side)`` in [0, 1], that fill pictures ``(3, H, W)`` uint8."""
+    cut = [picture.unfold(1, side, side).unfold(2, side, side).permute(1, 2, 0, 3, 4) for picture in pictures]
+    return torch.cat([squares.flatten(0, 1) for squares in cut]).to(device) / 255
 
 
 def train(run: Run, data: Iterator[tuple[Tensor, Tensor]], steps: int, rate: float, device: str) -> Iterator[int]:
@@ -213,28 +211,6 @@ def weight_for(pull: float, net: nn.Module, noisy: Tensor, clean: Tensor, criter
     return pull * (pixel / quality).item()
 
 
-def verdict(name: str, scores: Scores, alone: Scores, clean: Scores) -> str:
-    """What a run did, against going on with the pixel loss alone and against the clean photos."""
-    gain, cost = scores["clipiqa"] - alone["clipiqa"], alone["psnr"] - scores["psnr"]
-    others = [metric for metric in scores if metric in LOWER_IS_BETTER]
-    worse = [metric for metric in others if scores[metric] > 1.05 * alone[metric]]
-    better = [metric for metric in others if scores[metric] < 0.95 * alone[metric]]
-    changes = ", ".join(f"{metric} {alone[metric]:.2f} -> {scores[metric]:.2f}" for metric in others)
-    text = f"{name}: CLIP-IQA {gain:+.3f}, PSNR {-cost:+.2f} dB" + (f", {changes}. " if changes else ". ")
-    if scores["clipiqa"] > clean["clipiqa"] + 0.01:
-        text += f"Its score is above the clean photos' own, {clean['clipiqa']:.3f}. "
-    if gain <= 0.01:
-        return text + "The score did not rise."
-    if len(worse) > len(better) or cost > 1:
-        return text + "THE SCORE ROSE WHILE THE PICTURE GOT WORSE: over-optimised. Lower the weight, or stop earlier."
-    if worse:
-        return text + "The score rose; the other metrics disagree about the picture. Look at it."
-    return (
-        text
-        + "The score rose, and nothing that was not optimised got clearly worse. Look at the pictures all the same."
-    )
-
-
 def table(rows: dict[str, Scores]) -> str:
     names = list(next(iter(rows.values())))
     arrows = {name: "v" if name in LOWER_IS_BETTER else "^" for name in names}  # which way is better
@@ -262,7 +238,7 @@ def arguments(command: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pulls", type=float, nargs="+", default=[0.3, 3, 30], help="how hard CLIP-IQA pulls on the "
                         "pixels, against the pixel loss, when a run starts; the weights follow (0.3 3 30)")  # fmt: skip
     parser.add_argument("--local-pulls", type=float, nargs="*", default=[3], help="the same for the local loss (3)")
-    parser.add_argument("--allow-db", type=float, default=0.5, help="PSNR that early stopping lets go (0.5)")
+    parser.add_argument("--allow-db", type=float, default=0.5, help="PSNR that may be lost without an alarm (0.5)")
     parser.add_argument("--form", default="linear", help="of CLIPIQALoss (linear)")
     parser.add_argument("--prompts", nargs="+", default=["quality"], help="named pairs (quality)")
     parser.add_argument("--backbone", default="RN50", help="RN50 (default), mini (in the package), …")
@@ -271,7 +247,7 @@ def arguments(command: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--niqe", metavar="FILE", help="NIQE's parameters (default: pyiqa downloads them)")
     parser.add_argument("--brisque", metavar="FILE", help="BRISQUE's support vectors, likewise")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--patch", type=int, default=96, help="side of the training squares in pixels (96)")
+    parser.add_argument("--patch", type=int, default=96, help="side of the squares for training and the alarm (96)")
     parser.add_argument("--side", type=int, default=384, help="of the held-out squares in pixels (384)")
     parser.add_argument("--width", type=int, default=48, help="of the network (48)")
     parser.add_argument("--blocks", type=int, default=3, help="of the network (3)")
@@ -297,14 +273,14 @@ def main(command: Sequence[str] | None = None) -> None:
     local = CLIPIQALoss(metric=criterion.metric, form=args.form, local=True)
     print(f"the loss: {criterion}")
     judge = Judge(args.metrics, {"niqe": args.niqe, "brisque": args.brisque}, criterion, args.device)
-    second = next((name for name in args.metrics if name in judge.metrics), "")  # watched beside PSNR
 
     start = Run("start", Denoiser(args.width, args.blocks).to(args.device))
     data = batches(photos.train, args.batch, args.patch, args.sigma, args.seed)
     for step in train(start, data, args.steps, 2e-3, args.device):
         if step % max(args.steps // 4, 1) == 0:
             print(f"  pixel loss, {step} steps, {time.perf_counter() - begin:.0f} s", flush=True)
-    first = judge.mean(restore(start.net, noisy_watched, args.device), photos.watched)
+    cut = partial(tiles, side=args.patch, device=args.device)
+    before, watched = cut(restore(start.net, noisy_watched, args.device)), cut(photos.watched)
 
     runs = [Run("pixel loss alone", copy.deepcopy(start.net))]
     probe = [side.to(args.device) for side in next(data)]
@@ -315,19 +291,19 @@ def main(command: Sequence[str] | None = None) -> None:
         runs.append(Run(f"{name}, pull {pull:g}", copy.deepcopy(start.net), loss, weight))
         print(f"  {runs[-1].name}: loss_weight {weight:.2g}")
     for run in runs:
-        run.history.append({"step": 0, **first})
+        alarm = GamingAlarm(run.criterion or criterion, allow_db=args.allow_db)
+        run.history.append({"step": 0, **alarm(before, watched).numbers})
         kept: tuple[int, dict[str, Tensor]] = (0, copy.deepcopy(run.net.state_dict()))
         data = batches(photos.train, args.batch, args.patch, args.sigma, args.seed + 1)  # all runs see the same
         for step in train(run, data, args.more, 5e-4, args.device):
             if step % args.check and step != args.more:
                 continue
-            now = judge.mean(restore(run.net, noisy_watched, args.device), photos.watched)
-            run.history.append({"step": step, **now})
-            why = worse_than(now, first, second, args.allow_db)
-            shown = ", ".join(f"{name} {value:.3f}" for name, value in now.items())
-            print(f"  {run.name}, step {step}: {shown}{'; stop here: ' + why if why else ''}", flush=True)
-            if why and run.last_good is None:
-                run.last_good = kept  # the run goes on, to show what happens without the guard
+            look = alarm(cut(restore(run.net, noisy_watched, args.device)), watched)
+            run.history.append({"step": step, **look.numbers})
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in look.numbers.items())
+            print(f"  {run.name}, step {step}: {shown}. {look.sentence}", flush=True)
+            if look.sentence and run.last_good is None:
+                run.last_good = kept  # the run goes on, to show what happens after an alarm
             kept = step, copy.deepcopy(run.net.state_dict())
 
     pictures = {"noisy": [to_bytes(picture) for picture in noisy]}
@@ -356,12 +332,14 @@ def main(command: Sequence[str] | None = None) -> None:
     write(args.out / "history.csv", [{"run": run.name, **scores} for run in runs for scores in run.history])
 
     print(f"\nMeans over {len(photos.names)} held-out photos; v: lower is better, ^: higher.\n{table(rows)}\n")
-    for name, scores in rows.items():
-        if "CLIP-IQA" in name:
-            print(verdict(name, scores, rows["pixel loss alone"], rows["clean"]))
-    for run in runs:
+    alone, clean = cut(pictures["pixel loss alone"]), cut(photos.judged)
+    for run in runs[1:]:
+        alarm = GamingAlarm(run.criterion, allow_db=args.allow_db)
+        alarm(alone, clean)
+        found = alarm(cut(pictures[run.name]), clean).sentence
+        print(f"{run.name}, against the pixel loss alone: {found or 'no alarm.'}")
         if run.last_good is not None and run.last_good[0] == 0:
-            print(f"{run.name}: early stopping would have kept nothing of it, already the first check was too late.")
+            print(f"{run.name}: there was an alarm at the first check already, so no weights are kept.")
     print(f"Pictures and tables are in {args.out}; {time.perf_counter() - begin:.0f} s in all.")
 
 

@@ -70,41 +70,61 @@ def test_pyiqas_own_classes_stay_available(kind, monkeypatch):
         assert (kind in registry) == ours and f"{kind}_builtin" in registry
 
 
-@pytest.mark.parametrize("name", ["maclip", "liqe", "laion_aes", "clipscore"])
-def test_a_metric_serves_as_a_loss_in_pyiqa(name, seeded_weights, tmp_path):
+@pytest.fixture(params=["maclip", "liqe", "laion_aes", "clipscore"])
+def metric(request, seeded_weights, tmp_path):
+    """pyiqa's metric on seeded weights, as a loss."""
+    name = request.param
     weights = seeded_weights("RN50" if name == "maclip" else "ViT-B/32")
     options = {"pretrained_model_path": weights} if name == "liqe" else {"clip_weights": weights, "quick_gelu": True}
     if name == "laion_aes":
         options |= {"backbone": "ViT-B/32", "pretrained_model_path": tmp_path / "head.pth"}
         head = {"weight": torch.randn(1, 512, generator=torch.Generator().manual_seed(0)), "bias": torch.zeros(1)}
         torch.save(head, options["pretrained_model_path"])
-    metric = pyiqa.create_metric(name, device="cpu", as_loss=True, **options)
-    assert isinstance(metric.net, MEMBERS[name])
-    x = torch.rand(1, 3, 224, 230, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1).requires_grad_()
-    captions = {}
-    if name == "clipscore":  # of random weights, a caption that is not cut off at 0, where there is no gradient
-        words = ["a wall", "noise", "a red bird", "sky", "one two three", "grey"]
-        with torch.no_grad():
-            found = metric.net(x[:1].expand(len(words), -1, -1, -1), caption_list=words)
-        captions["caption_list"] = [words[found.argmax()]] * 2
-    kept = []
+    return pyiqa.create_metric(name, device="cpu", as_loss=True, **options)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(1, 3, 224, 230, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1).requires_grad_()
+
+
+def captions_of(metric, images):
+    """Of random weights, a caption that is not cut off at 0, where there is no gradient."""
+    if not metric.net.takes_captions:
+        return {}
+    words = ["a wall", "noise", "a red bird", "sky", "one two three", "grey"]
+    with torch.no_grad():
+        found = metric.net(images[:1].expand(len(words), -1, -1, -1), caption_list=words)
+    return {"caption_list": [words[found.argmax()]] * len(images)}
+
+
+def test_a_metric_as_a_loss_keeps_one_gradient_in_memory(metric, images):
+    assert isinstance(metric.net, tuple(MEMBERS.values()))
+    captions, kept = captions_of(metric, images), []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.nbytes) or tensor, lambda t: t):
-        loss = metric(x, **captions)
-    assert sum(kept) < 1.1 * x.nbytes  # between forward and backward; however many images there are
+        loss = metric(images, **captions)
+    assert sum(kept) < 1.1 * images.nbytes  # between forward and backward; however many images there are
     loss.sum().backward()
-    assert x.grad is not None and x.grad.abs().sum() > 0
-    if name == "clipscore":
-        with pytest.raises(CLIPIQAError, match="caption"):
-            metric.net(x, caption_list=["one"])
+    assert images.grad.abs().sum() > 0
+
+
+def test_our_loss_takes_metrics_without_captions(metric, images):
+    if metric.net.takes_captions:
         with pytest.raises(CLIPIQAError, match="captions"):
             CLIPIQALoss(criterion=metric.net)
         return
     low, high = metric.net.score_range
-    expected = (high - metric.net(x).mean()) / (high - low)
-    torch.testing.assert_close(CLIPIQALoss(criterion=metric.net)(x), expected)
-    small = x[:, :, :200]
-    if name == "laion_aes":
-        assert metric.net(small).shape == (2, 1)
+    expected = (high - metric.net(images).mean()) / (high - low)
+    torch.testing.assert_close(CLIPIQALoss(criterion=metric.net)(images), expected)
+
+
+def test_small_images_and_too_few_captions_are_refused(metric, images):
+    small = images[:, :, :200]
+    if metric.net.takes_captions:
+        with pytest.raises(CLIPIQAError, match="caption"):
+            metric.net(images, caption_list=["one"])
+    elif metric.net.model_type == "laion_aes":
+        assert metric.net(small).shape == (2, 1)  # it resizes images
     else:
         with pytest.raises(CLIPIQAError, match="224"):
             metric.net(small)

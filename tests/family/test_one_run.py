@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import numpy as np
 import pandas
 import pyarrow
@@ -17,10 +14,8 @@ from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.images.reader import ImageRecord
 from clipiqa_pyiqa.metric import PICTURE, scoring_bytes
-from clipiqa_pyiqa.scoring.engine import Options, plan, score_items
-from clipiqa_pyiqa.scoring.metrics import MetricSet, build_metric, metric_set, parse_metrics
+from clipiqa_pyiqa.scoring.metrics import metric_set
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.scale import scales_of
 
@@ -74,36 +69,6 @@ def test_several_metrics_fill_columns_of_one_run(metrics, passes, tmp_path):
     assert row.scores[0] == pytest.approx(rows[0].scores[1], abs=1e-5)
     assert scales_of(header.provenance)["aes1"] == scales["aes1"]  # so the two files can be compared
     assert main(["score", str(tmp_path / "0.png"), *command[:-2], "--resume", "--max-side", "50"]) == 2
-
-
-def test_comparisons_share_encoding_and_weights(metrics, passes):
-    built = [build_metric(spec, CPU) for spec in parse_metrics(metrics)]
-    together = MetricSet(built)
-    assert list(together.groups.values()) == [[0, 1], [2]]
-    assert built[0].net.clip is built[2].net.clip
-    x = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    items = [Loaded(str(number), pixels) for number, pixels in enumerate(x)]
-    rows = list(score_items(plan(items, together, Options(CPU)), together, Options(CPU)))
-    assert len(passes) == 2 * len(x)  # on a CPU each image is encoded alone, once for both metrics of one encoding
-    with torch.no_grad():
-        assert rows[1].scores[1] == pytest.approx(built[1].net(x)[1].item(), abs=1e-5)
-    assert scoring_bytes(built[0].net, CPU) == PICTURE < scoring_bytes(built[2].net, CPU)
-    assert built[0].provenance["metric"] == "laion_aes" and built[0].key != built[1].key
-
-
-@dataclass
-class Loaded:
-    """An item whose pixels are there already."""
-
-    name: str
-    pixels: torch.Tensor
-    kept: ClassVar[dict] = {}
-
-    def stamp(self) -> None:
-        return None
-
-    def load(self) -> ImageRecord:
-        return ImageRecord.of(self.name, self.pixels)
 
 
 @pytest.mark.quick

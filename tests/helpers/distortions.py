@@ -1,4 +1,4 @@
-"""What the tests do to pictures: blur, noise and JPEG, each in one way."""
+"""What the tests do to pictures: blur, noise and JPEG, each in one way; and how well a map finds it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 from PIL import Image, ImageFilter
+from scipy.stats import rankdata
 
 
 def blurred(image: Image.Image, radius: float) -> Image.Image:
@@ -24,3 +25,9 @@ def jpeg(image: Image.Image, quality: int) -> Image.Image:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return Image.open(buffer).convert("RGB")
+
+
+def area(low: np.ndarray, high: np.ndarray) -> float:
+    """Under the ROC curve: how often a number of ``high`` exceeds one of ``low``."""
+    ranks = rankdata(np.concatenate([low, high]))[len(low) :]
+    return float((ranks.sum() - len(high) * (len(high) + 1) / 2) / (len(low) * len(high)))

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from distortions import blurred, jpeg, noisy
+from distortions import area, blurred, jpeg, noisy
 from PIL import Image, ImageEnhance
-from scipy.stats import rankdata
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
@@ -72,12 +71,6 @@ DAMAGE = {
     "brightness": lambda photo: ImageEnhance.Brightness(photo).enhance(0.4),
     "quality": lambda photo: jpeg(photo, 10),
 }
-
-
-def area(low: np.ndarray, high: np.ndarray) -> float:
-    """Under the ROC curve: how often a number of ``high`` exceeds one of ``low``."""
-    ranks = rankdata(np.concatenate([low, high]))[len(low) :]
-    return (ranks.sum() - len(high) * (len(high) + 1) / 2) / (len(low) * len(high))
 
 
 @pytest.mark.parametrize("question", DAMAGE)

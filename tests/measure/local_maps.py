@@ -1,7 +1,7 @@
 """How well maps tell where a photo was damaged, and what they cost: a Markdown table.
 
+    export PYTHONPATH=tests/helpers
     python tests/measure/local_maps.py PHOTOS                       # photos that mini was not trained on
-    python tests/measure/local_maps.py PHOTOS --backbone RN50 --cost 512x512
     python tests/measure/local_maps.py PHOTOS --finer --limit 8     # a larger scale, and its cost
 
 A part of each photo is changed, and each place of the smoothed map is told by its middle to be inside or outside of
@@ -12,7 +12,6 @@ photo's mean. ``--finer`` changes squares instead, and compares pixels: all maps
 from __future__ import annotations
 
 import argparse
-import io
 import statistics
 import time
 from collections.abc import Callable
@@ -21,37 +20,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageEnhance, ImageFilter
-from scipy.stats import rankdata
-from timing import images, in_turns, ratio
+from distortions import area, blurred, jpeg, noisy
+from PIL import Image, ImageEnhance
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.maps.places import quality_map, smoothed
-from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, known_names
 
 Change = Callable[[Image.Image], Image.Image]
 
 
-def blur(radius: float) -> Change:
-    return lambda photo: photo.filter(ImageFilter.GaussianBlur(radius))
-
-
-def noise(photo: Image.Image) -> Image.Image:
-    grain = np.random.default_rng(0).normal(0, 20, (photo.height, photo.width, 3))
-    return Image.fromarray((np.asarray(photo) + grain).clip(0, 255).round().astype(np.uint8))
-
-
-def jpeg(photo: Image.Image) -> Image.Image:
-    file = io.BytesIO()
-    photo.save(file, "JPEG", quality=10)
-    return Image.open(file).convert("RGB")
-
-
 CHANGES: dict[str, tuple[str, Change]] = {
-    "blur 1 px": ("sharpness", blur(1)),
-    "blur 3 px": ("sharpness", blur(3)),
-    "noise 20": ("noisiness", noise),
-    "JPEG 10": ("quality", jpeg),
+    "blur 1 px": ("sharpness", lambda photo: blurred(photo, 1)),
+    "blur 3 px": ("sharpness", lambda photo: blurred(photo, 3)),
+    "noise 20": ("noisiness", lambda photo: noisy(photo, 20)),
+    "JPEG 10": ("quality", lambda photo: jpeg(photo, 10)),
     "brightness × 0.6": ("brightness", lambda photo: ImageEnhance.Brightness(photo).enhance(0.6)),
     "contrast × 0.4": ("contrast", lambda photo: ImageEnhance.Contrast(photo).enhance(0.4)),
 }
@@ -62,12 +44,6 @@ PARTS: dict[str, tuple[float, float, float, float]] = {  # left, top, right, bot
     "top": (0, 0, 1, 0.5),
     "centre": (0.15, 0.15, 0.85, 0.85),
 }
-
-
-def area(low: np.ndarray, high: np.ndarray) -> float:
-    """Under the ROC curve: how often a number of ``high`` exceeds one of ``low``."""
-    ranks = rankdata(np.concatenate([low, high]))[len(low) :]
-    return float((ranks.sum() - len(high) * (len(high) + 1) / 2) / (len(low) * len(high)))
 
 
 def tensor(photo: Image.Image) -> torch.Tensor:
@@ -89,15 +65,6 @@ def told(metric: CLIPIQA, photo: Image.Image, change: Change, question: str) -> 
         flat = scores.flatten().numpy()
         found.append(area(flat[inside], flat[~inside]))
     return found
-
-
-def cost(metric: CLIPIQA, height: int, width: int) -> None:
-    """A map of every named pair that the CLIP knows, beside the score of one pair."""
-    x, names = images(1, height, width), known_names(metric.clip, NAMED_PAIRS)
-    with torch.no_grad():
-        works = {"maps": lambda: metric.score_map(x, names), "score": lambda: metric(x)}
-        taken = in_turns(works, 7, time.process_time)
-    print(f"{height}×{width}, maps of {len(names)} pairs / score of one: {ratio(taken['maps'], taken['score'])}")
 
 
 FINER: dict[str, dict[str, Any]] = {
@@ -139,15 +106,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--backbone", default="mini")
-    parser.add_argument("--clip-weights")
-    parser.add_argument("--cost", metavar="HxW", help="only this timing")
     parser.add_argument("--finer", action="store_true", help="only scale")
     parser.add_argument("--limit", type=int, help="only so many photos")
     args = parser.parse_args()
-    metric = CLIPIQA(backbone=args.backbone, clip_weights=args.clip_weights).eval()
-    if args.cost:
-        cost(metric, *map(int, args.cost.split("x")))
-        return
+    metric = CLIPIQA(backbone=args.backbone).eval()
     photos = []
     for path in sorted(path for path in args.photos.iterdir() if path.suffix.lower() in (".jpg", ".png")):
         photo = Image.open(path).convert("RGB")

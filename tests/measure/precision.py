@@ -1,6 +1,6 @@
 """What bf16 and fp16 change in scores and in time, computed in themselves and in fp32; figures of docs/performance.md.
 
-    python tests/measure/precision.py scores PHOTOS [--backbone mini | --clip-weights FILE]
+    python tests/measure/precision.py scores PHOTOS [--backbone mini]
     ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 python tests/measure/precision.py time
 
 ``time`` takes turns with fp32 and prints the median ratio of one thread's processor time. The two variables make this
@@ -76,11 +76,9 @@ def main() -> None:
     parser.add_argument("what", choices=("scores", "time"))
     parser.add_argument("photos", type=Path, nargs="*", help="folders, searched recursively")
     parser.add_argument("--backbone", default="RN50")
-    parser.add_argument("--clip-weights")
     args = parser.parse_args()
-    options: dict[str, Any] = {"backbone": args.backbone, "clip_weights": args.clip_weights}
-    precisions = {"fp32": "fp32", **{name: precision for name, (precision, _) in WAYS.items()}}
-    nets = {name: CLIPIQA(**options, precision=precision).eval() for name, precision in precisions.items()}
+    precisions: dict[str, Any] = {"fp32": "fp32", **{name: precision for name, (precision, _) in WAYS.items()}}
+    nets = {name: CLIPIQA(backbone=args.backbone, precision=each).eval() for name, each in precisions.items()}
     print(args.backbone, end=", ")
     if args.what == "time":
         measure_time(nets)

@@ -46,18 +46,18 @@ def changed(compact: Path, path: Path, change: Callable[[dict, dict], None]) -> 
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "named"),
     [
-        (lambda t, m: t.pop("visual.blocks.3.expand.bias"), "has no tensor visual.blocks.3.expand.bias"),
-        (lambda t, m: t.update({"visual.proj.bias": torch.ones(3)}), "not a complete mini checkpoint"),
-        (lambda t, m: m.update(architecture="{}"), "not a complete mini checkpoint .'stages'."),
-        (lambda t, m: m.update(format="clipiqa-mini/3"), "its format is not 'clipiqa-mini/2'"),
-        (lambda t, m: t.pop("ln_final.weight"), "has no tensor ln_final.weight"),
+        (lambda t, m: t.pop("visual.blocks.3.expand.bias"), "visual.blocks.3.expand.bias"),
+        (lambda t, m: t.update({"visual.proj.bias": torch.ones(3)}), "complete"),
+        (lambda t, m: m.update(architecture="{}"), "stages"),
+        (lambda t, m: m.update(format="clipiqa-mini/3"), "format"),
+        (lambda t, m: t.pop("ln_final.weight"), "ln_final.weight"),
     ],
 )
-def test_an_incomplete_file_is_refused(compact: Path, tmp_path: Path, change: Callable, said: str) -> None:
+def test_an_incomplete_file_is_refused(compact: Path, tmp_path: Path, change: Callable, named: str) -> None:
     path = changed(compact, tmp_path / "x.safetensors", change)
-    with pytest.raises(WeightsError, match=said):
+    with pytest.raises(WeightsError, match=named):
         CLIPIQA(backbone="mini", clip_weights=path, quick_gelu=True)(torch.rand(1, 3, 64, 64))
 
 

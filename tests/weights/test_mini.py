@@ -49,11 +49,6 @@ def test_a_missing_or_damaged_mini_is_named(
         find_weights("mini")
 
 
-def test_mini_is_offered_and_never_chosen_silently(home: Path) -> None:
-    with pytest.raises(WeightsError, match="mini"):
-        CLIPIQA()
-
-
 @pytest.mark.parametrize(
     ("photo", "expected"),
     [

@@ -58,7 +58,7 @@ FORMATS = [save_archive, saved, saved_by_old_torch, safetensors]
 Save = Callable[[Path, Tensors], Path]
 
 
-def repacked(path: Path, change: Callable[[str, bytes], bytes | None], compression: int = zipfile.ZIP_STORED) -> None:
+def repacked(path: Path, change: Callable[[str, bytes], bytes | None], compression: int) -> None:
     """Write a zip archive again, with other contents, or without the members for which ``change`` returns None."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: change(name, archive.read(name)) for name in archive.namelist()}
@@ -129,41 +129,41 @@ def test_truncated_checkpoints_are_refused(tmp_path: Path, tensors: Tensors, sav
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "named"),
     [
-        (b"", "is empty"),
-        (b"<!DOCTYPE html><html>Not Found", r"is not a checkpoint: .*starts with b'<!DOCTYPE html>"),
-        (b"PK\x03\x04 and nothing more", "truncated or damaged"),
-        (b"\x10\0\0\0\0\0\0\0{not json        ", "truncated or damaged"),
-        ([1, 2], "holds a list: expected a state dict"),
-        (None, "cannot be read: No such file"),
+        (b"", "empty"),
+        (b"<!DOCTYPE html><html>Not Found", "DOCTYPE"),
+        (b"PK\x03\x04 and nothing more", "damaged"),
+        (b"\x10\0\0\0\0\0\0\0{not json        ", "damaged"),
     ],
 )
-def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path, content: object, message: str) -> None:
-    if isinstance(content, bytes):
-        (tmp_path / "x.pt").write_bytes(content)
-    elif content is not None:
-        saved(tmp_path / "x.pt", content)
-    with pytest.raises(WeightsError, match=message):
+def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path, content: bytes, named: str) -> None:
+    (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(WeightsError, match=named):
         open_checkpoint(tmp_path / "x.pt")
 
 
+def test_a_missing_file_and_a_list_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.pt", saved(tmp_path / "x.pt", [1, 2])):
+        with pytest.raises(WeightsError):
+            open_checkpoint(path)
+
+
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "compression"),
     [
-        (lambda name, content: None if name.endswith("data/1") else content, "truncated or damaged .*data/1"),
-        (lambda name, content: content.replace(b"K\x07K\x09", b"K\xf7K\x09"), "its tensor a cannot be read"),
-        (zipfile.ZIP_DEFLATED, "is compressed"),
+        (lambda name, content: None if name.endswith("data/1") else content, zipfile.ZIP_STORED),
+        (lambda name, content: content.replace(b"K\x07K\x09", b"K\xf7K\x09"), zipfile.ZIP_STORED),
+        (lambda name, content: content, zipfile.ZIP_DEFLATED),
     ],
+    ids=["a member is missing", "a shape of (247, 9) for (7, 9)", "compressed"],
 )
-def test_archives_with_false_claims_are_refused(tmp_path: Path, change: object, said: str) -> None:
-    """A member that is missing; a shape (247, 9) for (7, 9), which must not read foreign memory; a packed one."""
+def test_archives_with_false_claims_are_refused(
+    tmp_path: Path, change: Callable[[str, bytes], bytes | None], compression: int
+) -> None:
     path = save_archive(tmp_path / "x.pt", {"a": torch.ones(7, 9), "b": torch.ones(2)})
-    if callable(change):
-        repacked(path, change)
-    else:
-        repacked(path, lambda _, content: content, zipfile.ZIP_DEFLATED)
-    with pytest.raises(WeightsError, match=said):
+    repacked(path, change, compression)
+    with pytest.raises(WeightsError):
         dict(open_checkpoint(path))
 
 
@@ -201,27 +201,16 @@ def test_archives_that_declare_too_large_a_size_are_refused(tmp_path: Path, kind
 # Architecture
 
 
-def without(backbone: str, part: str) -> Tensors:
-    return {name: value for name, value in fake_state_dict(backbone).items() if part not in name}
-
-
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "named"),
     [
-        (lambda: fake_state_dict(VIT), "holds ViT-B/32 weights, not RN50: pass backbone='ViT-B/32'"),
-        (
-            lambda: without("RN50", "visual.bn1."),
-            "4 tensors are missing, unknown or of another shape, such as visual.bn1",
-        ),
-        (
-            lambda: {**fake_state_dict(), "visual.bn3.bias": torch.zeros(5)},
-            "1 tensors are missing, .* such as visual.bn3.bias; get",
-        ),
-        (dict, "not a complete RN50 checkpoint"),
+        (lambda: fake_state_dict(VIT), "ViT-B/32"),
+        (lambda: {**fake_state_dict(), "visual.bn3.bias": torch.zeros(5)}, "visual.bn3.bias"),
+        (dict, "complete"),
     ],
 )
-def test_another_or_incomplete_clip_is_refused(tmp_path: Path, content: Callable[[], Tensors], said: str) -> None:
-    with pytest.raises(WeightsError, match=said):
+def test_another_or_incomplete_clip_is_refused(tmp_path: Path, content: Callable[[], Tensors], named: str) -> None:
+    with pytest.raises(WeightsError, match=named):
         check_architecture(open_checkpoint(saved(tmp_path / "x.pt", content())), "RN50")
 
 
@@ -233,16 +222,9 @@ def test_extra_tensors_of_batch_norm_are_accepted(tmp_path: Path) -> None:
     assert "visual.bn1.num_batches_tracked" in checkpoint
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("RN51", "did you mean 'RN50'"),
-        ("a/x.pt", "To use a file, pass clip_weights"),
-    ],
-)
-def test_an_unknown_backbone_is_refused(name: str, said: str) -> None:
-    with pytest.raises(WeightsError, match=said):
-        canonical_backbone(name)
+def test_an_unknown_backbone_is_answered_by_the_nearest() -> None:
+    with pytest.raises(WeightsError, match="'RN50'"):
+        canonical_backbone("RN51")
 
 
 # Files for pyiqa's other metrics
