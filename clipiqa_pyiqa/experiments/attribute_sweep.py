@@ -26,7 +26,7 @@ from ..report.plotting import COLOURS, STYLE
 from ..scoring.engine import Task, plan, score_items
 from ..scoring.result_files import open_results
 from ..scoring.rows import Header, printable
-from ..scoring.score import Work, known_by, started
+from ..scoring.score import ScoringSetup, known_by, started
 from ..stats.correlation import MIN_IMAGES, srocc
 from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, rows_of, saved
 from .picture_changes import CHANGES, Change, read_scaled
@@ -194,14 +194,14 @@ def sweep(
     output, report, limits = prepare(
         options, ("sweep.csv", "spearman.csv", "sweep.png", "summary.json"), files, len(versions)
     )
-    work = Work(metric, columns, **limits)
-    made_by = {**work.header.provenance, "noise_seed": seed}
+    setup = ScoringSetup(metric, columns, **limits)
+    made_by = {**setup.header.provenance, "noise_seed": seed}
     header = Header(tuple(columns), made_by)
     writer = None if output is None else open_results(output, header)
     # versions of an image share batches, in which equal pictures get equal scores
-    tasks = plan(versions.values(), work.metrics, work.options, known_by(writer), apart=_of_one_picture)
-    pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), work.device), options)
-    found = rows_of(started(header, score_items(pictures, work.metrics, work.options), writer), output, report)
+    tasks = plan(versions.values(), setup.metrics, setup.options, known_by(writer), apart=_of_one_picture)
+    pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), setup.device), options)
+    found = rows_of(started(header, score_items(pictures, setup.metrics, setup.options), writer), output, report)
     rows = {name: found[printable(name)] for name in versions}
     failed: dict[str, str] = {}
     for name, row in rows.items():

@@ -74,7 +74,7 @@ class SourceItem:
         return read_image(self.source, **self.reading)
 
 
-class Work:
+class ScoringSetup:
     """The checked metrics, questions and options of :func:`score_paths`."""
 
     def __init__(
@@ -103,10 +103,10 @@ class Work:
     def header(self) -> Header:
         return Header(self.metrics.columns, provenance(self.metrics, self.device, **self._limits))
 
-    def on(self, device: torch.device) -> Work:
-        work = copy.copy(self)
-        work.options, work.metrics = replace(self.options, device=device), self.metrics.on(device)
-        return work
+    def on(self, device: torch.device) -> ScoringSetup:
+        setup = copy.copy(self)
+        setup.options, setup.metrics = replace(self.options, device=device), self.metrics.on(device)
+        return setup
 
     def items(self, sources: Iterable[ImageSource], stamped: bool = False) -> Iterator[SourceItem]:
         # a metric of pyiqa has a smallest side of its own
@@ -193,26 +193,26 @@ def score_paths(
     Raises:
         CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.
     """
-    work = Work(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
-    header = work.header
+    setup = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
+    header = setup.header
     if out is None:
         if not isinstance(paths, Iterator):
             found = find_shards(paths)
-            work.options, paths = replace(work.options, count=found.count), found.items
-        return started(header, work.rows(sources_of(paths)))
+            setup.options, paths = replace(setup.options, count=found.count), found.items
+        return started(header, setup.rows(sources_of(paths)))
     if not isinstance(out, Output):
         out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
     found = find_shards(paths)
     check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
-    writer = open_results(out, header, work.metrics.can_resume)
-    tasks: Iterable[Task] = work.tasks(sources_of(found.items), writer)
+    writer = open_results(out, header, setup.metrics.can_resume)
+    tasks: Iterable[Task] = setup.tasks(sources_of(found.items), writer)
     names = None
     if not found.has_shards:
         tasks = list(tasks) if writer.earlier else tasks
         todo = [task.item for task in tasks] if isinstance(tasks, list) else found.items
         names, writer.earlier.kept = tuple(printable(item.name) for item in todo), len(found.items) - len(todo)
-    work.options = replace(work.options, count=found.count)
-    return started(header, score_items(tasks, work.metrics, work.options), writer, names)
+    setup.options = replace(setup.options, count=found.count)
+    return started(header, score_items(tasks, setup.metrics, setup.options), writer, names)
 
 
 def known_by(writer: FileWriter | None) -> Callable[[Item], bool | None] | None:

@@ -17,7 +17,7 @@ from ...images.memory import keep_memory
 from ...images.source import reason
 from ...sources.members import Shard, ShardError
 from ..rows import Header
-from ..score import Work, device_name
+from ..score import ScoringSetup, device_name
 from .run import Job, Report, score_shard
 
 
@@ -44,7 +44,7 @@ class RayEngine:
         self._size = actors, cpus_per_actor, gpus_per_actor
         self._retries = retries
 
-    def __call__(self, work: Work, jobs: Sequence[Job], report: Report) -> None:
+    def __call__(self, work: ScoringSetup, jobs: Sequence[Job], report: Report) -> None:
         ray = connected()
         most, cpus, gpus = _room(ray, *self._size)
         # PASSIVE: a thread that waits uses no CPU time, which other threads on a busy machine need
@@ -99,7 +99,7 @@ class RayEngine:
                 lock.close()
 
 
-def _score(held: dict[str, Work], shared: list[Any], shard: Shard, gpu: bool) -> Any:
+def _score(held: dict[str, ScoringSetup], shared: list[Any], shard: Shard, gpu: bool) -> Any:
     """Return rows and device, or an unreadable shard's error; ``held`` keeps the work."""
     if not held:
         import ray

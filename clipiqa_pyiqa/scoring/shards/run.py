@@ -35,7 +35,7 @@ from ...sources.stores import address_of, is_remote, joined
 from ..engine import ask, rounded
 from ..metrics import MetricSet
 from ..rows import Header, ResultsError, Row, header_changes
-from ..score import Questions, ScoringOptions, Work
+from ..score import Questions, ScoringOptions, ScoringSetup
 from .run_file import RUN, Run, made, read_run
 from .summary import Rows, ShardedResult, left_out_note, read_shard_result, results_in, save_shard, summary_of
 
@@ -124,7 +124,7 @@ def score_sources(
     keep: Sequence[str] = (),
     image_column: str | None = None,
     embeddings: bool = False,
-    engine: Callable[[Work, Sequence[Job], Report], object] | None = None,
+    engine: Callable[[ScoringSetup, Sequence[Job], Report], object] | None = None,
     overwrite: bool = False,
     trust_weights: bool = False,
     strict: bool = False,
@@ -158,7 +158,7 @@ def score_sources(
         CLIPIQAError: There is nothing to score, or a source cannot be used; or ``out`` cannot be written, or holds
             results of another metric.
     """
-    work = Work(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
+    work = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
     found = sources
     if not isinstance(found, Found):
         found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings)
@@ -322,7 +322,7 @@ def _full_path(shard: Shard) -> str:
     return posixpath.join("/", os.path.abspath(shard.name).replace(os.sep, "/"))
 
 
-def score_shard(work: Work, shard: Shard, report: Report = lambda images, shards: None) -> Rows:
+def score_shard(work: ScoringSetup, shard: Shard, report: Report = lambda images, shards: None) -> Rows:
     if isinstance(shard, EmbeddingsShard):
         found = _feature_rows(work, shard)
     else:
@@ -334,7 +334,7 @@ def score_shard(work: Work, shard: Shard, report: Report = lambda images, shards
     return rows
 
 
-def _feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[Row]:
+def _feature_rows(work: ScoringSetup, shard: EmbeddingsShard) -> Iterator[Row]:
     metrics, numbers = work.metrics.metrics, itertools.count()
     clip = metrics[0].net.clip
     for features, kept in shard.blocks(clip.width, clip.weights.backbone):
@@ -351,7 +351,7 @@ def _feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[Row]:
             yield row
 
 
-def score_locally(work: Work, jobs: Sequence[Job], report: Report) -> None:
+def score_locally(work: ScoringSetup, jobs: Sequence[Job], report: Report) -> None:
     for job in jobs:
         if (lock := job.begin()) is not None:
             with lock:
