@@ -22,7 +22,7 @@ from ..errors.arguments import checked
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
 from ..scoring.directions import Direction, find_direction
-from ..scoring.scale import alike, differences
+from ..scoring.scale import comparable_fields, differences
 from ..scoring.score_files import AnyScores, matching_names, read_any_scores
 from ..sources.naming import few
 from ..stats.bootstrap import Difference, holm
@@ -349,7 +349,7 @@ def _shared_columns(runs: Sequence[AnyScores], columns: Sequence[str] | None) ->
 def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
     base, new = runs
     if all("scores" in run.provenance for run in runs):
-        found = differences(*(alike(run.provenance, names) for run in runs))
+        found = differences(*(comparable_fields(run.provenance, names) for run in runs))
     else:
         found = [
             (f"the hash of everything that {name!r} depends on", base.scales[name].made, new.scales[name].made)

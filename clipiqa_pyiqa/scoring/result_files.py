@@ -22,7 +22,7 @@ from ..files.names import csv_line, printable
 from ..files.writing import check_output, replacing, write_text
 from ..images.source import reason
 from .layouts import AlignedText, line_of, write_tables
-from .rows import ENDS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
+from .rows import CONSTANT_COLUMNS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
 
 if TYPE_CHECKING:
     import pyarrow
@@ -125,12 +125,12 @@ class ResultWriter:
     """Writer of rows to a binary stream; ``paths`` set a table's width."""
 
     def __init__(self, stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> None:
-        self._stream, self._format, self._columns, self._ends = stream, format, header.columns, header.ends
+        self._stream, self._format, self._columns, self._constants = stream, format, header.columns, header.constants
         self._table = AlignedText(header, paths) if format == "table" else None
         self._append(self._table.head() if self._table else csv_line(header.names) if format == "csv" else "")
 
     def write(self, row: Row) -> None:
-        cells = row.as_dict(self._columns) | self._ends
+        cells = row.as_dict(self._columns) | self._constants
         self._append(self._table.row(row) if self._table else line_of(self._format, cells))
 
     def __enter__(self) -> ResultWriter:
@@ -208,7 +208,7 @@ def _tables(journal: Path, header: Header, stale: set[str]) -> Iterator[pyarrow.
     """Yield a journal's rows, some at a time, without the first row of a stale image. Raises ``ResultsError``."""
     import pyarrow
 
-    damage, schema, ends = list[str](), header.schema, header.ends
+    damage, schema, constants = list[str](), header.schema, header.constants
 
     def is_current(row: dict[str, Any]) -> bool:
         if row["path"] not in stale:
@@ -221,7 +221,7 @@ def _tables(journal: Path, header: Header, stale: set[str]) -> Iterator[pyarrow.
         if "head" not in next(records, {}):
             damage.append("line 1")
         current = filter(is_current, records)
-        while group := [row | ends for row in itertools.islice(current, _GROUP)]:
+        while group := [row | constants for row in itertools.islice(current, _GROUP)]:
             yield pyarrow.Table.from_pylist(group, schema)
     if damage:
         raise ResultsError(f"{str(journal)!r} was damaged during the run ({damage[0]}): pass `resume`.")
@@ -267,7 +267,7 @@ def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
     with _explained(path):
         head, rows, damage = read_rows_of(path, format)
         names = list(rows[0]) if rows else []
-        columns = tuple(head["columns"] if head else names[1 : -len(FIELDS) - len(ENDS)])
+        columns = tuple(head["columns"] if head else names[1 : -len(FIELDS) - len(CONSTANT_COLUMNS)])
         header = Header(columns, head["provenance"] if head else {})
         if not head and names != header.names:
             raise ValueError("its columns differ from the expected columns")

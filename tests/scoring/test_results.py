@@ -36,7 +36,7 @@ ROWS = [
     Row("photos/ü–z.jpg", (1.0, 1e-7), 33, 32, 33, 32, 1, "rgb+alpha->rgb on white"),
 ]
 FILE_FORMATS = ["csv", "jsonl", "parquet"]
-SCALE = '"' + HEADER.ends["scale"].replace('"', '""') + '"'
+SCALE = '"' + HEADER.constants["scale"].replace('"', '""') + '"'
 METRIC = "clipiqa, openai afeb0e10, Good photo.|Bad photo.; Crisp photo.|Hazy, dim photo."
 
 

@@ -25,7 +25,7 @@ from ...sources.parquet import opened_table
 from ...sources.stores import address_of, write_whole
 from ..layouts import write_tables
 from ..result_files import format_of
-from ..rows import ENDS, PARQUET_KEY, Header, ResultsError, Row
+from ..rows import CONSTANT_COLUMNS, PARQUET_KEY, Header, ResultsError, Row
 from .run_file import made, read_run
 
 if TYPE_CHECKING:
@@ -177,15 +177,15 @@ def save_shard(path: str, rows: Rows, header: Header, about: Mapping[str, Any]) 
     import pyarrow
     from pyarrow import parquet
 
-    ends = header.ends
-    table = pyarrow.Table.from_pylist([row.as_dict(header.columns) | ends for row, _ in rows], header.schema)
+    constants = header.constants
+    table = pyarrow.Table.from_pylist([row.as_dict(header.columns) | constants for row, _ in rows], header.schema)
     scores = {column: table[column].drop_null().to_pylist() for column in header.columns}
     failures = Counter(str(row.kind) for row, _ in rows if row.kind)
     counts = Counts(len(rows), failures, {column: sample_of([(1.0, values)]) for column, values in scores.items()})
     for name in dict.fromkeys(name for _, kept in rows for name in kept):
         values = _array([kept.get(name) for _, kept in rows])
         free = f"kept_{name}" if name in table.column_names else name
-        table = table.add_column(table.num_columns - len(ENDS), free, values)
+        table = table.add_column(table.num_columns - len(CONSTANT_COLUMNS), free, values)
     record = {"columns": header.columns, "provenance": dict(header.provenance), "about": about, "counts": vars(counts)}
     record["check"] = _check(record, table.schema)
     attrs = {**header.provenance, "shard": about["shard"]}
