@@ -23,7 +23,8 @@ from clipiqa_pyiqa.datasets.published_correlations import ENSEMBLE, PAPER, find_
 from clipiqa_pyiqa.datasets.specification import parse_argument, read_benchmark
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.scoring import metrics
-from clipiqa_pyiqa.scoring.metrics import build_metric, build_or_explain, check_weights, parse_metrics
+from clipiqa_pyiqa.scoring.metric_specs import check_weights, parse_metrics
+from clipiqa_pyiqa.scoring.metrics import build_metric, build_or_explain
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = sorted((ROOT / "configs" / "benchmark").glob("*.yml"))

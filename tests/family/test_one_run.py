@@ -20,7 +20,8 @@ from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.images.reader import ImageRecord
 from clipiqa_pyiqa.metric import PICTURE, scoring_bytes
 from clipiqa_pyiqa.scoring.engine import Options, plan, score_items
-from clipiqa_pyiqa.scoring.metrics import MetricSet, build_metric, metric_set, parse_metrics
+from clipiqa_pyiqa.scoring.metric_specs import parse_metrics
+from clipiqa_pyiqa.scoring.metrics import MetricSet, build_metric, metric_set
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.scale import scales_of
 
