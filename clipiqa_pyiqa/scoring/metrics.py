@@ -84,6 +84,12 @@ class BuiltMetric:
         }
         return {column: scale for column in self.columns}
 
+    def score_features(self, features: Any) -> torch.Tensor:
+        """Return the scores ``(N, P)`` of image features, for a metric with a net."""
+        score = self.net.score
+        scores: torch.Tensor = score(features) if self.questions is None else score(features, self.questions)
+        return scores
+
     @property
     def is_named(self) -> bool:
         """Return whether another process can build the metric of pyiqa from its name."""
@@ -261,16 +267,14 @@ def _downloads_refused_if_offline() -> Iterator[None]:
     """Let pyiqa and torchvision, which do not know ``HF_HUB_OFFLINE``, download nothing while it is set."""
     from huggingface_hub import constants
 
-    def refuse(url: Any, path: str = "", *_: Any, **__: Any) -> None:
-        place = f" and save it as {path}" if path else ""
-        url = getattr(url, "full_url", url)
-        raise WeightsError(f"HF_HUB_OFFLINE is set, so {url} is not downloaded: fetch it{place}")
+    def download_url_to_file(url: str, dst: str = "", *_: Any, **__: Any) -> None:
+        raise WeightsError("HF_HUB_OFFLINE is set, which forbids downloads")
 
     with contextlib.ExitStack() as stack:
         if constants.HF_HUB_OFFLINE:
             for module in (torch.hub, import_pyiqa(".utils.download_util")):
-                stack.enter_context(mock.patch.object(module, "download_url_to_file", refuse))
-            stack.enter_context(mock.patch.object(urllib.request, "urlopen", refuse))
+                stack.enter_context(mock.patch.object(module, "download_url_to_file", download_url_to_file))
+            stack.enter_context(mock.patch.object(urllib.request, "urlopen", download_url_to_file))
         yield
 
 
@@ -311,7 +315,7 @@ def _missing_file(error: BaseException) -> str:
     if "download_url_to_file" not in names:  # torch's function, which pyiqa and torchvision call
         return ""
     download = frames[names.index("download_url_to_file")].f_locals
-    text = f"; fetch {download['url']} and save it as {download['dst']}"
+    text = f"; fetch {download['url']}" + (f" and save it as {download['dst']}" if download["dst"] else "")
     is_option = "load_file_from_url" in names  # pyiqa's function; torchvision's networks have no such option
     return f"{text}, or name a copy (NAME:pretrained_model_path=FILE)" if is_option else text
 

@@ -88,23 +88,19 @@ class Earlier:
     """The rows of an earlier run, and what a run that resumes does with them.
 
     Attributes:
-        stamps: Image with scores -> its stamp.
-        failed: Images without all scores.
+        stamps: Image -> its stamp; None for an image without all scores.
         interrupted: Whether the earlier run did not end.
         kept, changed, new: Numbers of kept images, of changed or unstamped ones, and of new ones.
-        again: Images whose scores are written again.
     """
 
-    stamps: dict[str, str] = field(default_factory=dict)
-    failed: set[str] = field(default_factory=set)
+    stamps: dict[str, str | None] = field(default_factory=dict)
     interrupted: bool = False
     kept: int = 0
     changed: int = 0
     new: int = 0
-    again: set[str] = field(default_factory=set)
 
-    def __len__(self) -> int:
-        return len(self.stamps) + len(self.failed)
+    def __bool__(self) -> bool:
+        return bool(self.stamps)
 
     @property
     def sentence(self) -> str:
@@ -113,9 +109,11 @@ class Earlier:
     def knows(self, item: Item) -> bool | None:
         """Return whether an image's row can be kept; None if the earlier run has not come to the image."""
         name = printable(item.name)
-        if (stamp := self.stamps.get(name)) is None:
-            self.new += name not in self.failed
-            return None if self.interrupted and name not in self.failed else False
+        if name not in self.stamps:
+            self.new += 1
+            return None if self.interrupted else False
+        if (stamp := self.stamps[name]) is None:
+            return False
         is_same = bool(stamp) and item.stamp() == stamp
         self.kept, self.changed = self.kept + is_same, self.changed + (not is_same)
         return is_same
@@ -152,31 +150,33 @@ class ResultWriter:
             raise ResultsError(f"cannot write to standard output: {error.strerror or error}.") from error
 
 
-class FileWriter(ResultWriter):
-    """Writer of rows to a file, which holds the rows of an earlier run already."""
+class FileWriter:
+    """Writer of rows to the journal of a file, which begins with the rows of an earlier run.
+
+    A row that is written again replaces the earlier row when the file is made from the journal.
+    """
 
     def __init__(self, output: Output, header: Header, rows: list[Row], lock: contextlib.ExitStack) -> None:
-        stamps = {row.path: row.stamp for row in rows if row.kind is None}
-        self.earlier = Earlier(stamps, {row.path for row in rows if row.kind}, output.journal.exists())
-        self._output, self._header, self._lock = output, header, lock
+        stamps = {row.path: None if row.kind else row.stamp for row in rows}
+        self.earlier = Earlier(stamps, output.journal.exists())
+        self._output, self._header, self._lock, self._again = output, header, lock, set[str]()
         head = {"columns": header.columns, "provenance": header.provenance}
         lines = (row.as_dict(header.columns) for row in rows)
         self._journal = Journal.create(output.journal, itertools.chain([{"head": head}], lines))
 
-    @property
-    def done(self) -> Collection[str]:
-        return self.earlier.stamps.keys()
-
     def write(self, row: Row) -> None:
         self._journal.append(row.as_dict(self._header.columns))
         if row.path in self.earlier.stamps:
-            self.earlier.again.add(row.path)
+            self._again.add(row.path)
+
+    def __enter__(self) -> FileWriter:
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._lock:
             self._journal.close()
             if kind is None:
-                _publish(self._output, self._header, self.earlier.again | self.earlier.failed)
+                _publish(self._output, self._header, self._again)
 
 
 def open_results(output: Output, header: Header, can_resume: bool = True) -> FileWriter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -25,9 +25,9 @@ from ..prompts.pairs import PromptPair, Prompts
 from ..sources.finding import find_shards
 from ..sources.inputs import sources_of
 from ..sources.members import Shard
-from .engine import Item, Options, Task, plan, score_items
+from .engine import Options, Task, plan, score_items
 from .metrics import MetricSet, metric_set
-from .result_files import Earlier, FileWriter, Output, ResultWriter, format_of, open_results
+from .result_files import Earlier, FileWriter, Output, format_of, open_results
 from .rows import Header, Row, printable
 
 if TYPE_CHECKING:
@@ -113,9 +113,6 @@ class ScoringSetup:
         reading = {**self._limits, "min_side": 1 if self.metrics.foreign else MIN_SIDE}
         return (SourceItem(source, reading, stamped) for source in sources)
 
-    def tasks(self, sources: Iterable[ImageSource], writer: FileWriter | None) -> Iterator[Task]:
-        return plan(self.items(sources, writer is not None), self.metrics, self.options, known_by(writer))
-
     def rows(self, sources: Iterable[ImageSource], stamped: bool = False) -> Generator[Row, None, None]:
         tasks = plan(self.items(sources, stamped), self.metrics, self.options)
         return score_items(tasks, self.metrics, self.options)
@@ -134,10 +131,6 @@ class ScoringRun(Iterator[Row]):
     names: tuple[str, ...] | None
     earlier: Earlier
     _rows: Generator[Row, None, None]
-
-    @property
-    def kept(self) -> int:
-        return self.earlier.kept
 
     def __next__(self) -> Row:
         return next(self._rows)
@@ -205,18 +198,18 @@ def score_paths(
     found = find_shards(paths)
     check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
     writer = open_results(out, header, setup.metrics.can_resume)
-    tasks: Iterable[Task] = setup.tasks(sources_of(found.items), writer)
+    known = writer.earlier.knows if writer.earlier else None
+    items = setup.items(sources_of(found.items), stamped=True)
+    tasks: Iterable[Task] = plan(items, setup.metrics, setup.options, known)
     names = None
     if not found.has_shards:
-        tasks = list(tasks) if writer.earlier else tasks
-        todo = [task.item for task in tasks] if isinstance(tasks, list) else found.items
-        names, writer.earlier.kept = tuple(printable(item.name) for item in todo), len(found.items) - len(todo)
+        names = tuple(printable(item.name) for item in found.items)
+        if known is not None:
+            tasks = list(tasks)
+            names = tuple(printable(task.item.name) for task in tasks)
+            writer.earlier.kept = len(found.items) - len(names)
     setup.options = replace(setup.options, count=found.count)
     return started(header, score_items(tasks, setup.metrics, setup.options), writer, names)
-
-
-def known_by(writer: FileWriter | None) -> Callable[[Item], bool | None] | None:
-    return writer.earlier.knows if writer is not None and writer.earlier else None
 
 
 def started(
@@ -249,7 +242,7 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Any, None, None]:
+def _written(rows: Generator[Row, None, None], writer: FileWriter) -> Generator[Any, None, None]:
     with writer, closing(rows):
         yield None
         for row in rows:

@@ -63,7 +63,12 @@ class TestChanges:
         replace_image(photos / "03.png")
         metric = Brightness()
         run = score_paths(metric, photos, out=out, resume=True)
-        assert (run.kept, run.earlier.changed, run.earlier.new, run.names) == (19, 1, 0, (str(photos / "03.png"),))
+        assert (run.earlier.kept, run.earlier.changed, run.earlier.new, run.names) == (
+            19,
+            1,
+            0,
+            (str(photos / "03.png"),),
+        )
         assert [row.scores for row in run] == [(1.0,)] and metric.batches == [(1, 3, 112, 112)]
         found = {row.path: row.scores for row in read_results(out)[1]}
         expected = dict(zip(map(str, sorted(photos.iterdir())), before, strict=True))

@@ -48,7 +48,7 @@ def beside(path: Path) -> list[str]:
 def write(path: Path, rows: list[Row] = ROWS, header: Header = HEADER, **how: bool) -> None:
     with open_results(Output(path, format_of(path), **how), header) as writer:
         for row in rows:
-            if row.path not in writer.done:
+            if writer.earlier.stamps.get(row.path) is None:
                 writer.write(row)
 
 

@@ -147,7 +147,7 @@ class TestFile:
             read_any_scores(out)
         score_paths(Brightness(), paths, out=out, resume=True).close()  # before its first row, too
         again = score_paths(Brightness(), paths, batch_size=1, out=out, resume=True)
-        assert (again.kept, len(again.names)) == (2, 3) and [row.path for row in again] == paths[2:]
+        assert (again.earlier.kept, len(again.names)) == (2, 3) and [row.path for row in again] == paths[2:]
         assert [row.path for row in read_results(out)[1]] == paths
         with pytest.raises(CLIPIQAError, match="exists already"):
             score_paths(Brightness(), paths, out=out)

@@ -32,7 +32,7 @@ from ...sources.inputs import read_ahead
 from ...sources.members import FilesShard, Shard, ShardError
 from ...sources.parquet import ParquetShard, check_columns, image_column, opened_table
 from ...sources.stores import address_of, is_remote, joined
-from ..engine import ask, rounded
+from ..engine import rounded
 from ..metrics import MetricSet
 from ..rows import Header, ResultsError, Row, header_changes
 from ..score import Questions, ScoringOptions, ScoringSetup
@@ -342,7 +342,7 @@ def _feature_rows(work: ScoringSetup, shard: EmbeddingsShard) -> Iterator[Row]:
         is_usable = (units.norm(dim=1) > 0.5).tolist()  # False for NaN
         units = units.where(torch.tensor(is_usable)[:, None], clip.width**-0.5).to(work.device)
         with torch.no_grad():
-            scores = rounded(torch.cat([ask(metric, units) for metric in metrics], dim=1))
+            scores = rounded(torch.cat([metric.score_features(units) for metric in metrics], dim=1))
         for values, beside, usable in zip(scores, kept, is_usable, strict=True):
             row = Row(f"{shard.name}::{next(numbers)}", values, kept=beside)
             if not usable or not all(map(math.isfinite, values)):
