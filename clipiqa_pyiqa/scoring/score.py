@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import pandas
     from typing_extensions import Unpack
 
+_read_image = inspect.unwrap(read_image)  # ScoringSetup has checked its options, once for all images
 _LIMITS = ("apply_exif", "max_side", "max_pixels", "damaged")
 Questions = Prompts | Mapping[str, Sequence[PromptPair]]
 Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
@@ -71,7 +73,8 @@ class SourceItem:
         return stamp_of(self.source) if self.stamped else None
 
     def load(self) -> ImageRecord:
-        return read_image(self.source, **self.reading)
+        record: ImageRecord = _read_image(self.source, **self.reading)
+        return record
 
 
 class ScoringSetup:

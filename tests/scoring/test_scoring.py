@@ -18,9 +18,9 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError, PromptError
 from clipiqa_pyiqa.images import batches
 from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.images.source import FileSource
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, PRESETS
 from clipiqa_pyiqa.ray import Scorer
-from clipiqa_pyiqa.scoring import score as scoring
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.score import score_paths
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
@@ -69,8 +69,8 @@ class TestOrderAndBatches:
         assert len(read) <= batches.WAIT * 2 + 4  # eight batches of two, and what is decoded ahead
 
     def test_decoding_happens_while_the_metric_works(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        read, read_image = [], scoring.read_image
-        monkeypatch.setattr(scoring, "read_image", lambda *args, **more: read.append(1) or read_image(*args, **more))
+        read, read_file = [], FileSource.read
+        monkeypatch.setattr(FileSource, "read", lambda source: read.append(1) or read_file(source))
 
         class Waiting(Brightness):
             def encode_image(self, x: torch.Tensor) -> torch.Tensor:
