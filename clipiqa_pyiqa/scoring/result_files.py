@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("csv", "jsonl", "parquet")
 logger = logging.getLogger("clipiqa_pyiqa")
-_GROUP = 50_000  # rows in memory at a time
+GROUP = 50_000  # rows in memory at a time
 SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
@@ -221,7 +221,7 @@ def _tables(journal: Path, header: Header, stale: set[str]) -> Iterator[pyarrow.
         if "head" not in next(records, {}):
             damage.append("line 1")
         current = filter(is_current, records)
-        while group := [row | constants for row in itertools.islice(current, _GROUP)]:
+        while group := [row | constants for row in itertools.islice(current, GROUP)]:
             yield pyarrow.Table.from_pylist(group, schema)
     if damage:
         raise ResultsError(f"{str(journal)!r} was damaged during the run ({damage[0]}): pass `resume`.")

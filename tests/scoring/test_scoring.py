@@ -99,7 +99,7 @@ class TestOrderAndBatches:
             lambda: score_sources(Brightness(), path, out=tmp_path / "out", damaged=value),
             lambda: Scorer(Brightness(), damaged=value),
         ):
-            with pytest.raises(OptionError, match="damaged must be "):
+            with pytest.raises(OptionError, match="damaged"):
                 call()
         (row,) = score_paths(Brightness(), path)
         assert row.kind is Kind.DAMAGED and "is a damaged JPEG with" in row.error
@@ -141,10 +141,9 @@ class TestFile:
         for number in range(1, 3):
             assert next(run) == read_results(journal)[1][-1] and len(read_results(journal)[1]) == number
         run.close()
-        with pytest.raises(CLIPIQAError, match="is not finished, because its run was interrupted"):
-            score_paths(Brightness(), paths, out=out)
-        with pytest.raises(CLIPIQAError, match="is not finished, because its run was interrupted"):
-            read_any_scores(out)
+        for call in (lambda: score_paths(Brightness(), paths, out=out), lambda: read_any_scores(out)):
+            with pytest.raises(CLIPIQAError, match="not finished"):
+                call()
         score_paths(Brightness(), paths, out=out, resume=True).close()  # before its first row, too
         again = score_paths(Brightness(), paths, batch_size=1, out=out, resume=True)
         assert (again.earlier.kept, len(again.names)) == (2, 3) and [row.path for row in again] == paths[2:]
@@ -161,9 +160,9 @@ class TestFailures:
         paths.insert(5, str(tmp_path / "missing.png"))
         rows = list(score_paths(Brightness(), paths, batch_size=4))
         assert [row.path for row in rows] == paths
-        assert [bool(row.error) for row in rows] == [False, True, False, True, False, True, False]
-        assert all(row.scores is None and row.path in row.error for row in rows if row.error)
-        assert "0 bytes" in rows[1].error and "truncated" in rows[3].error and "does not exist" in rows[5].error
+        assert [bool(row.error) for row in rows] == [row.scores is None for row in rows] == 3 * [False, True] + [False]
+        assert all(row.path in row.error for row in rows if row.error)
+        assert [row.kind for row in rows if row.error] == [Kind.EMPTY, Kind.DAMAGED, Kind.MISSING]
 
     def test_a_score_that_is_not_finite_names_its_image(self, make: Any) -> None:
         class Overflowing(Brightness):
@@ -176,9 +175,9 @@ class TestFailures:
         assert rows[2].width == 40
 
     def test_limits_are_checked_at_once(self) -> None:
-        with pytest.raises(ImageError, match="max_side must be at least 32"):
+        with pytest.raises(ImageError, match="max_side"):
             score_paths(Brightness(), [], max_side=5)
-        with pytest.raises(OptionError, match="there is no option huge: known options are device, "):
+        with pytest.raises(OptionError, match="huge"):
             score_paths(Brightness(), [], huge=True)  # type: ignore[call-arg]
 
 
