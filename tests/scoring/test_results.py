@@ -127,22 +127,7 @@ class TestTable:
         assert len(self.text(ROWS[:1])) == 3  # a single image has no mean
 
 
-def test_a_full_disk_behind_standard_output_is_an_error() -> None:
-    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(ResultsError):
-        ResultWriter(full, "csv", HEADER)
-
-
 class TestResume:
-    def test_damaged_rows_are_named_and_scored_again(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        journal = broken_off(path)
-        journal.write_bytes(journal.read_bytes().replace(b'"quality": 0.25', b'"quality": 0.26'))
-        with pytest.raises(ResultsError, match=r"is damaged \(line 2\)"):
-            read_results(journal)
-        write(path, resume=True)
-        assert "damaged rows are left out and scored again: line 2" in caplog.text
-        assert sorted(read_results(path)[1], key=ROWS.index) == ROWS
-        assert sorted(os.listdir(path.parent)) == beside(path)
-
     def test_a_failed_image_is_scored_again_and_its_row_replaced(self, path: Path) -> None:
         write(path)
         good = Row("photos/bad.jpg", (0.7, 0.7), 50, 50, 50, 50, 1)
@@ -151,16 +136,6 @@ class TestResume:
         before = path.read_bytes()
         write(path, [*ROWS, good], resume=True)
         assert path.read_bytes() == before
-
-    def test_a_damaged_file_is_neither_read_nor_resumed(self, path: Path) -> None:
-        write(path)
-        content = path.read_bytes()
-        place = content.index(b"photos/a.jpg")
-        path.write_bytes(content[: place + 1] + b"#" + content[place + 2 :])
-        with pytest.raises(ResultsError):
-            read_results(path)
-        with pytest.raises(ResultsError):
-            write(path, resume=True)
 
     def test_a_copy_without_its_provenance_is_read_but_not_resumed(self, tmp_path: Path) -> None:
         for path in (tmp_path / "scores.csv", tmp_path / "scores.jsonl"):

@@ -15,11 +15,10 @@ from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError, PromptError
+from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError
 from clipiqa_pyiqa.images import batches
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.source import FileSource
-from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, PRESETS
 from clipiqa_pyiqa.ray import Scorer
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.score import score_paths
@@ -85,7 +84,7 @@ class TestOrderAndBatches:
         rows.close()
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
 
-    @pytest.mark.parametrize("value", ["raise", "", None, ["keep"]])
+    @pytest.mark.parametrize("value", ["raise", None])
     def test_damage_is_refused_or_kept_and_nothing_else(self, tmp_path: Path, value: Any) -> None:
         pytest.importorskip("simplejpeg")
         path = tmp_path / "hurt.jpg"
@@ -108,25 +107,8 @@ class TestOrderAndBatches:
         assert row.scores and run.header.provenance["damaged"] == "keep"
 
 
-class TestColumns:
-    def test_one_per_question(self, make: Any) -> None:
-        columns = {"quality": [NAMED_PAIRS["quality"]], "two": PRESETS["pyiqa"][:2], "s": [NAMED_PAIRS["sharpness"]]}
-        run = score_paths(Brightness(), make([SQUARE] * 256)[-1:], columns)
-        # the stand-in's pairs score 1, 1/2, 1/4, 1/8; the second column is the mean of two
-        assert list(run)[-1].scores == pytest.approx((1, 3 / 8, 1 / 8), abs=1e-6)
-        assert run.header.columns == ("quality", "two", "s")
-        asked = {name: len(record["questions"]) for name, record in run.header.provenance["scores"].items()}
-        assert asked == {"quality": 1, "two": 2, "s": 1}
-
-    def test_questions_as_a_user_writes_them(self, make: Any) -> None:
-        run = score_paths(Brightness(), make([SQUARE]), ["sharpness", "pyiqa", ("Crisp photo.", "Hazy photo.")])
-        assert run.header.columns == ("sharpness", "pyiqa", "Crisp photo.|Hazy photo.") and len(next(run).scores) == 3
-        with pytest.raises(PromptError, match="sharpness"):
-            score_paths(Brightness(), [], "sharpnes")
-
-
 class TestFlag:
-    def test_photos_are_not_and_rows_say_so(self, make: Any, tmp_path: Path) -> None:
+    def test_images_that_are_no_photos_have_a_flag_in_their_row(self, make: Any, tmp_path: Path) -> None:
         paths = [*sorted(map(str, DATA.glob("*.jpg"))), *make([SQUARE])]
         list(score_paths(Brightness(), paths, out=tmp_path / "scores.csv"))
         flags = [row.flag for row in read_results(tmp_path / "scores.csv")[1]]
@@ -153,17 +135,6 @@ class TestFile:
 
 
 class TestFailures:
-    def test_bad_files_get_rows_and_the_rest_is_scored(self, make: Any, tmp_path: Path) -> None:
-        paths = make([SQUARE] * 6)
-        Path(paths[1]).write_bytes(b"")
-        Path(paths[3]).write_bytes(Path(paths[3]).read_bytes()[:60])
-        paths.insert(5, str(tmp_path / "missing.png"))
-        rows = list(score_paths(Brightness(), paths, batch_size=4))
-        assert [row.path for row in rows] == paths
-        assert [bool(row.error) for row in rows] == [row.scores is None for row in rows] == 3 * [False, True] + [False]
-        assert all(row.path in row.error for row in rows if row.error)
-        assert [row.kind for row in rows if row.error] == [Kind.EMPTY, Kind.DAMAGED, Kind.MISSING]
-
     def test_a_score_that_is_not_finite_names_its_image(self, make: Any) -> None:
         class Overflowing(Brightness):
             def score(self, features: torch.Tensor, *_: Any) -> torch.Tensor:
@@ -186,13 +157,10 @@ class OutOfMemory(Brightness):
 
     def __init__(self, pixels: int, error: Exception) -> None:
         super().__init__()
-        self.pixels = pixels
-        self.error = error
-        self.refused: list[int] = []
+        self.pixels, self.error = pixels, error
 
     def encode_image(self, x: torch.Tensor) -> torch.Tensor:
         if x.shape[0] * x.shape[2] * x.shape[3] > self.pixels:
-            self.refused.append(len(x))
             raise self.error
         return super().encode_image(x)
 
@@ -206,14 +174,14 @@ class OutOfMemory(Brightness):
     ],
     ids=["python", "cuda", "cpu"],
 )
-def test_out_of_memory(make: Any, error: Exception) -> None:
+def test_an_image_that_does_not_fit_in_memory_fails_alone(make: Any, error: Exception) -> None:
     rows = list(score_paths(OutOfMemory(100 * 100, error), make([SQUARE, (200, 200), SQUARE])))
     assert [bool(row.error) for row in rows] == [False, True, False]
-    assert "does not fit in memory: set max_side or max_pixels" in rows[1].error
+    assert rows[1].kind is Kind.OUT_OF_MEMORY and "set max_side or max_pixels" in rows[1].error
     assert (rows[1].width, rows[1].scored_height) == (200, 200)
 
 
-def test_options_reach_the_reader_and_the_row(tmp_path: Path) -> None:
+def test_a_row_says_how_its_image_was_turned_shrunk_and_converted(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / "turned.jpg"
@@ -221,8 +189,6 @@ def test_options_reach_the_reader_and_the_row(tmp_path: Path) -> None:
     row = next(score_paths(Brightness(), [path], max_side=64))
     assert (row.width, row.height, row.scored_width, row.scored_height) == (60, 80, 48, 64)
     assert (row.exif_orientation, row.converted) == (6, "grey->rgb")
-    row = next(score_paths(Brightness(), [path], apply_exif=False, max_pixels=2700))
-    assert (row.width, row.height, row.scored_width, row.scored_height) == (80, 60, 60, 45)
 
 
 def test_files_score_like_pyiqa_scores_paths(compact: Path) -> None:
