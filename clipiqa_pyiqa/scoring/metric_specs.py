@@ -115,20 +115,19 @@ def _find(specification: Specification) -> MetricSpec:
     if not isinstance(target, str):
         return _of_object(specification)
     where = f"metric {specification.label or target!r}"
-    name = target
     if target:
-        entry = {"metric_opts": entry}
-    else:
-        check_keys(entry, _ENTRY, where)
-        check_kinds(entry, _ENTRY, where)
-        name = entry.get("metric") or specification.label
-        if "metric" not in entry and name not in known and (entry.get("metric_opts") or {}).get("type"):
-            name = ""
+        entry = {"metric": target, "metric_opts": entry}
+    check_keys(entry, _ENTRY, where)
+    check_kinds(entry, _ENTRY, where)
+    options = entry.get("metric_opts") or {}
+    name = entry.get("metric") or specification.label
+    if "metric" not in entry and name not in known and options.get("type"):
+        name = ""
     name = {each.lower(): each for each in known}.get(name.lower(), name)
     if name and name not in known and name not in _OURS:
         import_pyiqa()
         raise CompareError(f"unknown metric {name!r}: {nearest(name, known)}")
-    options, defaults = entry.get("metric_opts") or {}, known.get(name, {})
+    defaults = known.get(name, {})
     config = {**defaults, **{key: value for key, value in entry.items() if value is not None}}
     usual = defaults.get("metric_opts", {})
     changed = {key: value for key, value in options.items() if key not in usual or usual[key] != value}

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from ..datasets.published_correlations import ENSEMBLE, variant
-from ..datasets.specification import CompareError, Specification, parse_specifications
+from ..datasets.specification import CompareError, parse_specifications
 from ..errors import CLIPIQAError, WeightsError, import_pyiqa
 from ..family import MEMBERS
 from ..files.hashes import hash_file
@@ -168,8 +168,9 @@ def metric_set(
     Raises:
         CLIPIQAError: A metric is unknown, cannot be used or rates no single images; or no metric can be built.
     """
-    is_one = not isinstance(given, str | Mapping | list | tuple | MetricSpec | Specification)
-    if is_one and not (isinstance(given, torch.nn.Module) and hasattr(given, "net") and not _is_clip(given.net)):
+    wrapped = given.net if isinstance(given, torch.nn.Module) and hasattr(given, "net") else None
+    is_theirs = wrapped is not None and not hasattr(wrapped, "encode_image")
+    if not is_theirs and not isinstance(given, str | Mapping | list | tuple):
         net = net_of(given)
         questions = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
         columns = tuple(net.columns if questions is None else questions)
@@ -191,10 +192,6 @@ def metric_set(
         if metric.net is not None and len(metric.net.columns) != 1:
             raise CompareError(f"metric {metric.spec.label!r} must give one score for each image: leave out aggregate.")
     return MetricSet(metrics)
-
-
-def _is_clip(net: Any) -> bool:
-    return hasattr(net, "encode_image")
 
 
 def _or_failing(spec: MetricSpec, metric: BuiltMetric | str) -> BuiltMetric:

@@ -160,9 +160,8 @@ class FileWriter:
         stamps = {row.path: None if row.kind else row.stamp for row in rows}
         self.earlier = Earlier(stamps, output.journal.exists())
         self._output, self._header, self._lock, self._again = output, header, lock, set[str]()
-        head = {"columns": header.columns, "provenance": header.provenance}
         lines = (row.as_dict(header.columns) for row in rows)
-        self._journal = Journal.create(output.journal, itertools.chain([{"head": head}], lines))
+        self._journal = Journal.create(output.journal, itertools.chain([{"head": header.record}], lines))
 
     def write(self, row: Row) -> None:
         self._journal.append(row.as_dict(self._header.columns))
@@ -198,8 +197,7 @@ def _publish(output: Output, header: Header, stale: set[str]) -> None:
         write_tables(partial, output.format, header.schema, _tables(output.journal, header, stale))
         digest = hash_file(partial)
     if output.format != "parquet":
-        record: dict[str, Any] = {"file": output.path.name, "sha256": digest}
-        record |= {"columns": header.columns, "provenance": header.provenance}
+        record = {"file": output.path.name, "sha256": digest, **header.record}
         write_text(output.provenance, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     output.journal.unlink()
 

@@ -91,7 +91,7 @@ class Row:
         scores = tuple(None if values[column] in (None, "") else float(values[column]) for column in columns)
         if fields["kind"] is None and None in scores:
             raise ValueError("a score is missing without a reason")
-        return cls(values["path"], None if not any(score is not None for score in scores) else scores, **fields)
+        return cls(values["path"], None if set(scores) <= {None} else scores, **fields)
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,11 @@ class Header:
         return ["path", *self.columns, *FIELDS, *CONSTANT_COLUMNS]
 
     @property
+    def record(self) -> dict[str, Any]:
+        """Return the header as JSON values."""
+        return {"columns": self.columns, "provenance": self.provenance}
+
+    @property
     def metric(self) -> str:
         """Return a short name of the CLIP-IQA."""
         return metric_line(self.provenance)
@@ -126,9 +131,7 @@ class Header:
         import pyarrow
 
         types = dict.fromkeys(self.names, pyarrow.string()) | dict.fromkeys(self.columns, pyarrow.float64())
-        provenance = dict(self.provenance)
-        record = {"columns": self.columns, "provenance": provenance}
-        metadata = {PARQUET_KEY: json.dumps(record), b"PANDAS_ATTRS": json.dumps(provenance)}
+        metadata = {PARQUET_KEY: json.dumps(self.record), b"PANDAS_ATTRS": json.dumps(self.provenance)}
         return pyarrow.schema(types | dict.fromkeys(NUMBERS, pyarrow.int32()), metadata)
 
 
