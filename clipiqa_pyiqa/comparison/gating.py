@@ -296,8 +296,8 @@ def _scored(
     from ..scoring.score import score_paths  # loads torch
 
     run = score_paths(metrics, path, out=target, **options)
-    total = None if run.names is None else run.kept + len(run.names)
-    for done, _ in enumerate(run, run.kept + 1):
+    total = None if run.names is None else run.earlier.kept + len(run.names)
+    for done, _ in enumerate(run, run.earlier.kept + 1):
         if progress is not None:
             progress(target.stem, done, total)
     return target

@@ -221,11 +221,10 @@ def started(
     writer: FileWriter | None = None,
     names: tuple[str, ...] | None = None,
 ) -> ScoringRun:
-    if writer is None:
-        return ScoringRun(header, names, Earlier(), rows)
-    rows = _written(rows, writer)
-    next(rows)  # enters the writer's context; closing the run leaves the context
-    return ScoringRun(header, names, writer.earlier, rows)
+    if writer is not None:
+        rows = _written(rows, writer)
+        next(rows)  # enters the writer's context; closing the run leaves the context
+    return ScoringRun(header, names, Earlier() if writer is None else writer.earlier, rows)
 
 
 def provenance(metrics: MetricSet, device: torch.device, **limits: Any) -> dict[str, Any]:
