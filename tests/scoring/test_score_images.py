@@ -64,20 +64,6 @@ def test_a_row_for_each_image_in_order_with_flag_or_error() -> None:
     assert "it is None" in found["error"][1] and "from -1 to -1, outside [0, 1]" in found["error"][3]
 
 
-@pytest.mark.parametrize(
-    ("images", "count"),
-    [(GREY, 1), (FILE, 1), (np.stack([GREY] * 3), 3), (torch.rand(2, 3, 40, 40), 2), ([], 0), (None, 1)],
-)
-def test_one_image_is_one_row_and_a_batch_has_a_row_for_each(images: Any, count: int) -> None:
-    assert len(score_images(Brightness(), images, device="cpu")) == count
-
-
-def test_images_in_memory_are_shrunk_to_max_side() -> None:
-    metric = Brightness()
-    score_images(metric, [GREY.repeat(2, 0).repeat(2, 1)], device="cpu", max_side=48)
-    assert metric.batches == [(1, 3, 40, 48)]
-
-
 COLUMNS = {
     "bytes": {"bytes": [picture(51)] * 2},
     "arrays": {"image": np.stack([GREY] * 2)},
