@@ -64,10 +64,6 @@ class BuiltMetric:
         return f"{self.provenance['metric']}-{fingerprint({**self.provenance, 'state': self.state})}"
 
     @property
-    def is_lasting(self) -> bool:
-        return not self.state.startswith(_ONCE)
-
-    @property
     def records(self) -> dict[str, Any]:
         """Return column -> its record in provenance: the range, the good end, and what else belongs to the column."""
         if self.net is None:
@@ -129,7 +125,7 @@ class MetricSet:
 
     @property
     def can_resume(self) -> bool:
-        return all(metric.is_lasting for metric in self.metrics)
+        return not any(metric.state.startswith(_ONCE) for metric in self.metrics)
 
     def on(self, device: torch.device) -> MetricSet:
         return MetricSet([metric.on(device) for metric in self.metrics], self.named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from clipiqa_pyiqa import CLIPIQA, score_paths, score_sources
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa.scoring.metrics import metric_set
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
@@ -180,6 +182,9 @@ class TestSeveral:
         for given, strict in ((["entropy", broken], True), (broken, False)):
             with pytest.raises(CLIPIQAError, match="niqe"):
                 score_paths(given, photos, strict=strict)
+        elsewhere = pickle.loads(pickle.dumps(metric_set(["entropy", broken]))).on(torch.device("cpu"))
+        with pytest.raises(CLIPIQAError, match="built"):
+            elsewhere.metrics[1].score()
 
     def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(
         self, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
