@@ -84,7 +84,7 @@ def unfinished(path: Path) -> str:
 
 
 @dataclass
-class Earlier:
+class EarlierRun:
     """The rows of an earlier run, and what a run that resumes does with them.
 
     Attributes:
@@ -158,7 +158,7 @@ class FileWriter:
 
     def __init__(self, output: Output, header: Header, rows: list[Row], lock: contextlib.ExitStack) -> None:
         stamps = {row.path: None if row.kind else row.stamp for row in rows}
-        self.earlier = Earlier(stamps, output.journal.exists())
+        self.earlier = EarlierRun(stamps, output.journal.exists())
         self._output, self._header, self._lock, self._again = output, header, lock, set[str]()
         lines = (row.as_dict(header.columns) for row in rows)
         self._journal = Journal.create(output.journal, itertools.chain([{"head": header.record}], lines))
@@ -214,7 +214,7 @@ def _tables(journal: Path, header: Header, stale: set[str]) -> Iterator[pyarrow.
         stale.discard(row["path"])
         return False
 
-    with _explained(journal):
+    with _as_results_error(journal):
         records = read_journal(journal, damage)
         if "head" not in next(records, {}):
             damage.append("line 1")
@@ -262,7 +262,7 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
 
 
 def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
-    with _explained(path):
+    with _as_results_error(path):
         head, rows, damage = read_rows_of(path, format)
         names = list(rows[0]) if rows else []
         columns = tuple(head["columns"] if head else names[1 : -len(FIELDS) - len(CONSTANT_COLUMNS)])
@@ -300,7 +300,7 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _as_results_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OutputError:

@@ -28,7 +28,7 @@ from ..sources.inputs import sources_of
 from ..sources.members import Shard
 from .engine import Options, Task, plan, score_items
 from .metrics import MetricSet, metric_set
-from .result_files import Earlier, FileWriter, Output, format_of, open_results
+from .result_files import EarlierRun, FileWriter, Output, format_of, open_results
 from .rows import Header, Row, printable
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class ScoringRun(Iterator[Row]):
 
     header: Header
     names: tuple[str, ...] | None
-    earlier: Earlier
+    earlier: EarlierRun
     _rows: Generator[Row, None, None]
 
     def __next__(self) -> Row:
@@ -195,7 +195,7 @@ def score_paths(
         if not isinstance(paths, Iterator):
             found = find_shards(paths)
             setup.options, paths = replace(setup.options, count=found.count), found.items
-        return started(header, setup.rows(sources_of(paths)))
+        return start_run(header, setup.rows(sources_of(paths)))
     if not isinstance(out, Output):
         out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
     found = find_shards(paths)
@@ -212,19 +212,19 @@ def score_paths(
             names = tuple(printable(task.item.name) for task in tasks)
             writer.earlier.kept = len(found.items) - len(names)
     setup.options = replace(setup.options, count=found.count)
-    return started(header, score_items(tasks, setup.metrics, setup.options), writer, names)
+    return start_run(header, score_items(tasks, setup.metrics, setup.options), writer, names)
 
 
-def started(
+def start_run(
     header: Header,
     rows: Generator[Row, None, None],
     writer: FileWriter | None = None,
     names: tuple[str, ...] | None = None,
 ) -> ScoringRun:
     if writer is not None:
-        rows = _written(rows, writer)
+        rows = _write_rows(rows, writer)
         next(rows)  # enters the writer's context; closing the run leaves the context
-    return ScoringRun(header, names, Earlier() if writer is None else writer.earlier, rows)
+    return ScoringRun(header, names, EarlierRun() if writer is None else writer.earlier, rows)
 
 
 def provenance(metrics: MetricSet, device: torch.device, **limits: Any) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _written(rows: Generator[Row, None, None], writer: FileWriter) -> Generator[Any, None, None]:
+def _write_rows(rows: Generator[Row, None, None], writer: FileWriter) -> Generator[Any, None, None]:
     with writer, closing(rows):
         yield None
         for row in rows:
