@@ -78,8 +78,6 @@ class Task:
 
 @dataclass(slots=True)
 class _Scored:
-    """A task with its decoded image, or why the image cannot be read, and the answer of each metric that was asked."""
-
     task: Task
     record: ImageRecord | ImageError
     answers: list[Answer | None]
@@ -167,7 +165,7 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
 
 
 def _answers_of_group(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answer]]:
-    """Return for each metric of a group its answers for a batch, which is encoded once."""
+    """Return for each metric its answers for a batch."""
     start = time.perf_counter()
     try:
         with torch.no_grad():  # not inference_mode: the metric keeps text features for a later backward pass

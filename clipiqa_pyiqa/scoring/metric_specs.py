@@ -37,7 +37,6 @@ class MetricSpec:
     Attributes:
         name: pyiqa's name of the metric; empty if ``options['type']`` names the class.
         options: Changes to pyiqa's ``metric_opts``.
-        score_range: Range in pyiqa's words, such as ``'~0, ~100'``, or empty.
         made: The caller's metric object, or None.
         mode: ``'NR'``, or ``'FR'`` for a metric that needs a reference.
         of_sets: Whether the metric rates a set of images.
@@ -62,7 +61,6 @@ class MetricSpec:
 
     @property
     def is_ours(self) -> bool:
-        """Return whether this package can build the metric without pyiqa."""
         return self.made is None and self.name in _OURS
 
 

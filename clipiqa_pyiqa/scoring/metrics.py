@@ -65,7 +65,7 @@ class BuiltMetric:
 
     @property
     def records(self) -> dict[str, Any]:
-        """Return column -> its record in provenance: the range, the good end, and what else belongs to the column."""
+        """Return column -> its record in provenance."""
         if self.net is None:
             ends = [None if not end or "~" in end else float(end) for end in f"{self.spec.score_range},".split(",")[:2]]
             record = {**self.provenance, "range": ends, "lower_better": self.spec.lower_better}
@@ -81,14 +81,13 @@ class BuiltMetric:
         return {column: scale for column in self.columns}
 
     def score_features(self, features: Any) -> torch.Tensor:
-        """Return the scores ``(N, P)`` of image features, for a metric with a net."""
+        """Return the scores ``(N, P)`` of image features."""
         score = self.net.score
         scores: torch.Tensor = score(features) if self.questions is None else score(features, self.questions)
         return scores
 
     @property
     def is_named(self) -> bool:
-        """Return whether another process can build the metric of pyiqa from its name."""
         return self.net is None and self.spec.made is None
 
     def on(self, device: torch.device) -> BuiltMetric:
@@ -191,7 +190,6 @@ def metric_set(
 
 
 def _or_failing(spec: MetricSpec, metric: BuiltMetric | str) -> BuiltMetric:
-    """Return the metric; in place of a reason, return a metric that fails with it."""
     if isinstance(metric, BuiltMetric):
         return metric
 
@@ -257,7 +255,7 @@ def _create_theirs(spec: MetricSpec, device: torch.device) -> Any:
 
 @contextlib.contextmanager
 def _downloads_refused_if_offline() -> Iterator[None]:
-    """Let pyiqa and torchvision, which do not know ``HF_HUB_OFFLINE``, download nothing while it is set."""
+    # pyiqa and torchvision do not know HF_HUB_OFFLINE
     from huggingface_hub import constants
 
     def download_url_to_file(url: str, dst: str = "", *_: Any, **__: Any) -> None:

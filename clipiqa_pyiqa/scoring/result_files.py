@@ -151,10 +151,7 @@ class ResultWriter:
 
 
 class FileWriter:
-    """Writer of rows to the journal of a file, which begins with the rows of an earlier run.
-
-    A row that is written again replaces the earlier row when the file is made from the journal.
-    """
+    """Writer of rows to the journal of a file, which begins with the rows of an earlier run."""
 
     def __init__(self, output: Output, header: Header, rows: list[Row], lock: contextlib.ExitStack) -> None:
         stamps = {row.path: None if row.kind else row.stamp for row in rows}

@@ -114,7 +114,6 @@ class Header:
 
     @property
     def record(self) -> dict[str, Any]:
-        """Return the header as JSON values."""
         return {"columns": self.columns, "provenance": self.provenance}
 
     @property
