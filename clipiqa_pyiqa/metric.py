@@ -490,30 +490,30 @@ def find_device(name: str | torch.device | None) -> torch.device:
         ) from error
 
 
-Work = Literal["score", "maps", "stages"]
+TowerPass = Literal["score", "maps", "stages"]
 PICTURE = 18
 """Bytes per pixel of a scored image: the image itself, its copy in a batch, and the batch in fp32."""
 
 # Further bytes per pixel that an image tower takes: measured peaks, rounded up (tests/measure/scoring_memory.py).
-_MINI: dict[Work, int] = {"score": 76, "maps": 86, "stages": 76}
-_RESNET: dict[Work, int] = {"score": 110, "maps": 110, "stages": 210}  # for a stem of 32 channels
+_MINI: dict[TowerPass, int] = {"score": 76, "maps": 86, "stages": 76}
+_RESNET: dict[TowerPass, int] = {"score": 110, "maps": 110, "stages": 210}  # for a stem of 32 channels
 _VIT, _VIT_TOKENS = 45, 70  # bytes of a normalised pixel; bytes for each number in a patch's token
 
 
-def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
+def scoring_bytes(net: Any, device: torch.device, tower_pass: TowerPass = "score") -> int:
     """Return the approximate number of bytes of main memory that scoring takes per pixel.
 
     Args:
-        work: ``'score'``; ``'maps'`` for a score of each place; ``'stages'`` for statistics of the tower's stages.
+        tower_pass: ``'score'``; ``'maps'`` scores each place; ``'stages'`` computes statistics of the tower's stages.
     """
     if nets := getattr(net, "nets", None):
-        return max(scoring_bytes(each, device, work) for each in nets.values())
+        return max(scoring_bytes(each, device, tower_pass) for each in nets.values())
     clip = getattr(net, "clip", None)
     if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":
         return PICTURE
     if not clip.has_positions:
-        return PICTURE + _MINI[work]
+        return PICTURE + _MINI[tower_pass]
     width, _, _, side = clip.checkpoint.shapes["visual.conv1.weight"]
     if "visual.proj" in clip.checkpoint:
         return PICTURE + _VIT + math.ceil(_VIT_TOKENS * width / side**2)
-    return PICTURE + _RESNET[work] * width // 32
+    return PICTURE + _RESNET[tower_pass] * width // 32

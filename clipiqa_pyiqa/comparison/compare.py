@@ -29,7 +29,8 @@ from ..images.reader import ImageRecord
 from ..images.source import FileSource
 from ..metric import choice, find_device
 from ..scoring.engine import Options
-from ..scoring.metrics import BuiltMetric, MetricSet, MetricSpec, build_or_explain, check_weights, parse_metrics
+from ..scoring.metric_specs import MetricSpec, check_weights, parse_metrics
+from ..scoring.metrics import BuiltMetric, MetricSet, build_or_explain
 from ..scoring.stored import Progress, ScoreStore, open_store, score_missing
 from .data_set_results import DataSetResult, MetricResult
 from .results import Comparison, check_results
@@ -82,7 +83,7 @@ def compare(
     """Return scores of metrics on data sets, and their correlations with human opinion.
 
     Args:
-        metrics: See :func:`~clipiqa_pyiqa.scoring.metrics.parse_metrics`.
+        metrics: See :func:`~clipiqa_pyiqa.scoring.metric_specs.parse_metrics`.
         data_sets: See :func:`~clipiqa_pyiqa.datasets.data_sets.parse_data_sets`.
         out: Folder for scores; None stores nothing.
         data_root: Folder that pyiqa's data set configurations call ``./datasets``.

@@ -21,7 +21,7 @@ from ..errors.arguments import checked
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
 from ..scoring.directions import Direction, find_direction
-from ..scoring.scale import alike, differences
+from ..scoring.scale import comparable_fields, differences
 from ..scoring.score_files import AnyScores, matching_names, read_any_scores
 from ..sources.naming import few
 from .verdicts import FAILED, ColumnPair, GateError, judge
@@ -200,8 +200,8 @@ def _score(
     from ..scoring.score import score_paths  # loads torch
 
     run = score_paths(metrics, path, out=target, **options)
-    total = None if run.names is None else run.kept + len(run.names)
-    for done, _ in enumerate(run, run.kept + 1):
+    total = None if run.names is None else run.earlier.kept + len(run.names)
+    for done, _ in enumerate(run, run.earlier.kept + 1):
         if progress is not None:
             progress(target.stem, done, total)
 
@@ -265,7 +265,7 @@ def _shared_columns(runs: Sequence[AnyScores], columns: Sequence[str] | None) ->
 def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
     base, new = runs
     if all("scores" in run.provenance for run in runs):
-        found = differences(*(alike(run.provenance, names) for run in runs))
+        found = differences(*(comparable_fields(run.provenance, names) for run in runs))
     else:
         found = [
             (f"the hash of everything that {name!r} depends on", base.scales[name].made, new.scales[name].made)

@@ -27,7 +27,7 @@ from ..report.plotting import COLOURS, STYLE
 from ..scoring.engine import Task, plan, score_items
 from ..scoring.result_files import open_results
 from ..scoring.rows import Header, printable
-from ..scoring.score import Work, known_by, started
+from ..scoring.score import ScoringSetup, start_run
 from ..stats.correlation import MIN_IMAGES, srocc
 from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, rows_of, saved
 from .picture_changes import CHANGES, Change, read_scaled
@@ -183,14 +183,15 @@ def sweep(
     ]
     versions = {version.name: version for version in planned}
     output, progress, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png"), files)
-    work = Work(metric, columns, **limits)
-    made_by = {**work.header.provenance, "noise_seed": seed}
+    setup = ScoringSetup(metric, columns, **limits)
+    made_by = {**setup.header.provenance, "noise_seed": seed}
     header = Header(tuple(columns), made_by)
     writer = None if output is None else open_results(output, header)
+    known = None if writer is None else writer.earlier.knows
     # versions of an image share batches, in which equal pictures get equal scores
-    tasks = plan(versions.values(), work.metrics, work.options, known_by(writer), apart=_of_one_picture)
-    pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), work.device), options)
-    run = started(header, score_items(pictures, work.metrics, work.options), writer)
+    tasks = plan(versions.values(), setup.metrics, setup.options, known, apart=_of_one_picture)
+    pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), setup.device), options)
+    run = start_run(header, score_items(pictures, setup.metrics, setup.options), writer)
     found = rows_of(run, output, progress, len(versions))
     rows = [(version, found[printable(version.name)]) for version in planned]
     failed: dict[str, str] = {}

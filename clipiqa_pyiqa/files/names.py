@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+_QUOTED = re.compile(r'[",#\r\n]|^\s|\s$')  # in a cell of a CSV file that needs quotes
+
 
 def printable(path: str) -> str:
     r"""Return a path as Unicode text; a byte that is not UTF-8 becomes ``\xNN``."""
@@ -69,8 +71,4 @@ def free_name(name: str, taken: dict[str, int]) -> str:
 
 def csv_line(values: Iterable[Any]) -> str:
     cells = ("" if value is None else printable(str(value)) for value in values)
-    quoted = (
-        '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell
-        for cell in cells
-    )
-    return ",".join(quoted) + "\n"
+    return ",".join('"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells) + "\n"

@@ -77,10 +77,10 @@ class Task:
 
 
 @dataclass(slots=True)
-class _Done:
+class _Scored:
     task: Task
-    record: ImageRecord | None
-    answers: list[Answer | None] | ImageError
+    record: ImageRecord | ImageError
+    answers: list[Answer | None]
     flag: str = ""
 
 
@@ -125,37 +125,47 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
     cost = max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0)
     at_once = images_at_once(options.device, options.count) if metrics.groups else 1
     images = prefetch(Task.load, tasks, options.workers, scoring=cost, at_once=at_once)
+    count = len(metrics.metrics)
 
-    def score(tasks: list[Task], records: list[ImageRecord]) -> list[_Done]:
-        answers: list[list[Answer | None]] = [[None] * len(metrics.metrics) for _ in tasks]
+    def score(tasks: list[Task], records: list[ImageRecord]) -> list[_Scored]:
         x = stacked([record.pixels for record in records], options.device)
+        scored = [
+            _Scored(task, record, [None] * count, flag(pixels) if min(record.size) >= MIN_SIDE else "")
+            for task, record, pixels in zip(tasks, records, x, strict=True)
+        ]
         for places in metrics.groups.values():
             if any(task.wanted[place] for task in tasks for place in places):
-                found = _encoded([metrics.metrics[place] for place in places], x)
-                for each, theirs in zip(answers, found, strict=True):
-                    for place, answer in zip(places, theirs, strict=True):
-                        each[place] = answer
-        flags = [flag(pixels) if min(x.shape[2:]) >= MIN_SIDE else "" for pixels in x]
-        return list(map(_Done, tasks, records, answers, flags))
+                found = _answers_of_group([metrics.metrics[place] for place in places], x)
+                for place, answers in zip(places, found, strict=True):
+                    for each, answer in zip(scored, answers, strict=True):
+                        each.answers[place] = answer
+        return scored
+
+    def failed(task: Task, record: ImageRecord | None, error: ImageError) -> _Scored:
+        answer = Answer(error=error.reason.rstrip("."), kind=error.kind)
+        return _Scored(task, error if record is None else record, [answer] * count)
 
     batches = in_batches(
-        *(images, score, _Done),
+        images,
+        score,
+        failed,
         batch_size=options.together if metrics.groups else 1,
         apart=lambda task: task.block,
         at_once=at_once,
         scoring=cost,
     )
     with closing(batches) as results:
-        for done in results:  # in the main thread, where metrics of pyiqa run
-            if metrics.foreign and done.record is not None and isinstance(done.answers, list):
+        for each in results:  # in the main thread, where metrics of pyiqa run
+            if metrics.foreign and isinstance(each.record, ImageRecord):
                 with kept_random_state():
                     for place in metrics.foreign:
-                        if done.task.wanted[place]:
-                            done.answers[place] = _alone(metrics.metrics[place], done.record, options)
-            yield _row(done, metrics)
+                        if each.task.wanted[place]:
+                            each.answers[place] = _foreign_answer(metrics.metrics[place], each.record, options)
+            yield _row(each, metrics)
 
 
-def _encoded(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answer]]:
+def _answers_of_group(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answer]]:
+    """Return for each metric its answers for a batch."""
     start = time.perf_counter()
     try:
         with torch.no_grad():  # not inference_mode: the metric keeps text features for a later backward pass
@@ -165,22 +175,17 @@ def _encoded(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answer]]:
     except Exception as error:
         if len(x) > 1 and is_out_of_memory(error):
             raise  # smaller batches follow
-        failure = _failed(error)  # without the error, which refers to the tensors of the failed pass
+        failure = _failure(error)  # without the error, which refers to the tensors of the failed pass
     else:
         seconds = (time.perf_counter() - start) / len(x)
-        columns = [_answers(metric, len(x), partial(ask, metric, features), seconds) for metric in group]
-        return [list(each) for each in zip(*columns, strict=True)]
+        return [_answers(metric, len(x), partial(metric.score_features, features), seconds) for metric in group]
     if len(x) == 1:
-        return [[failure] * len(group)]
-    return [_encoded(group, x[number : number + 1])[0] for number in range(len(x))]
+        return [[failure] for _ in group]
+    alone = [_answers_of_group(group, x[number : number + 1]) for number in range(len(x))]
+    return [[answers[place][0] for answers in alone] for place in range(len(group))]
 
 
-def ask(metric: BuiltMetric, features: Any) -> Tensor:
-    """Return the scores ``(N, P)`` of features of a metric with a net."""
-    return metric.net.score(features, *(() if metric.questions is None else (metric.questions,)))
-
-
-def _alone(metric: BuiltMetric, record: ImageRecord, options: Options) -> Answer:
+def _foreign_answer(metric: BuiltMetric, record: ImageRecord, options: Options) -> Answer:
     images = [record.pixels]
     if metric.spec.mode == "FR":
         if isinstance(record.reference, str):
@@ -205,7 +210,7 @@ def _answers(metric: BuiltMetric, count: int, score: Callable[[], Any], seconds:
                 f"{counted(len(metric.columns), 'score')} (with several prompt pairs, set aggregate=mean)"
             )
     except Exception as error:
-        return [_failed(error)] * count
+        return [_failure(error)] * count
     seconds += (time.perf_counter() - start) / count
     hint = "" if metric.net is None else "; try precision fp32"
     return [
@@ -216,48 +221,47 @@ def _answers(metric: BuiltMetric, count: int, score: Callable[[], Any], seconds:
     ]
 
 
-def _failed(error: Exception) -> Answer:
+def _failure(error: Exception) -> Answer:
     if is_out_of_memory(error):
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         why = "it does not fit in memory: set max_side or max_pixels, or use another device"
         return Answer(error=why, kind=Kind.OUT_OF_MEMORY)
-    kind = error.kind if isinstance(error, CLIPIQAError) else Kind.OTHER
-    return Answer(error=describe_error(error), kind=kind)
+    return Answer(error=describe_error(error), kind=error.kind if isinstance(error, CLIPIQAError) else Kind.OTHER)
 
 
-def _row(done: _Done, metrics: MetricSet) -> Row:
-    name, record, task = done.task.item.name, done.record, done.task
-    if record is None:
-        assert isinstance(done.answers, ImageError)
-        return Row(name, kind=done.answers.kind, error=str(done.answers), stamp=task.stamp, kept=task.item.kept)
-    if isinstance(done.answers, ImageError):  # of the whole batch
-        failure = Answer(error=done.answers.reason.rstrip("."), kind=done.answers.kind)
-        done.answers = [failure] * len(metrics.metrics)
+def _row(scored: _Scored, metrics: MetricSet) -> Row:
+    task, record = scored.task, scored.record
+    name, kept = task.item.name, task.item.kept
+    if isinstance(record, ImageError):
+        return Row(name, kind=record.kind, error=str(record), stamp=task.stamp, kept=kept)
     scores: list[float | None] = []
     failures: dict[str, list[str]] = {}
     kind = None
-    for metric, answer in zip(metrics.metrics, done.answers, strict=True):
-        scores += (answer and answer.values) or [None] * len(metric.columns)
-        if answer is not None and answer.values is None:
+    for metric, answer in zip(metrics.metrics, scored.answers, strict=True):
+        values = answer.values if answer is not None else None
+        scores += values or [None] * len(metric.columns)
+        if answer is not None and values is None:
             kind = kind or answer.kind
             failures.setdefault(answer.error, []).append(metric.spec.label)
+    has_scores = any(score is not None for score in scores)
     error = ""
     if failures:
-        is_all = not any(score is not None for score in scores)
-        reasons = [why if is_all and len(failures) == 1 else f"{', '.join(by)}: {why}" for why, by in failures.items()]
-        error = f"{name!r} cannot be scored{'' if is_all else ' by every metric'}: {'; '.join(reasons)}."
+        is_shared = len(failures) == 1 and not has_scores
+        reasons = [why if is_shared else f"{', '.join(labels)}: {why}" for why, labels in failures.items()]
+        extent = " by every metric" if has_scores else ""
+        error = f"{name!r} cannot be scored{extent}: {'; '.join(reasons)}."
     return Row(
         name,
-        None if kind and not any(score is not None for score in scores) else tuple(scores),
+        tuple(scores) if has_scores or not kind else None,
         *(record.width, record.height, *record.size, record.orientation),
         record.converted,
-        done.flag,
+        scored.flag,
         kind,
         error,
         task.stamp,
-        tuple(done.answers),
-        task.item.kept,
+        tuple(scored.answers),
+        kept,
     )
 
 

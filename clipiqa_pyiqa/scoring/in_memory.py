@@ -13,7 +13,7 @@ from ..errors import CLIPIQAError
 from ..errors.arguments import checked
 from ..images.in_memory import memory_images
 from ..metric import is_factory
-from .score import Questions, ScoringOptions, Work, started
+from .score import Questions, ScoringOptions, ScoringSetup, start_run
 
 if TYPE_CHECKING:
     import pandas
@@ -46,7 +46,7 @@ def score_images(
         >>> found["quality"].isna().tolist(), found["error"][0]
         ([False, True], '')
     """
-    return _frame(Work(metric, prompts, **options), images)
+    return _frame(ScoringSetup(metric, prompts, **options), images)
 
 
 class Scorer:
@@ -78,12 +78,12 @@ class Scorer:
     ) -> None:
         self._given = metric, prompts, column, options
         if not is_factory(metric):
-            _ = self._work  # raises for what cannot be used
+            _ = self._setup  # raises for what cannot be used
 
     @cached_property
-    def _work(self) -> Work:
+    def _setup(self) -> ScoringSetup:
         metric, prompts, _, options = self._given
-        return Work(metric, prompts, **options)
+        return ScoringSetup(metric, prompts, **options)
 
     def __call__(self, batch: Any) -> dict[str, Any]:
         """Return arrays: a column of scores (NaN where missing) for each question, ``flag`` and ``error``.
@@ -101,7 +101,7 @@ class Scorer:
             if not (found := [name for name in names if name in batch]):
                 known = ", ".join(batch)
                 raise CLIPIQAError(f"there is no column of images: the columns are {known}; pass column=NAME.")
-        frame = _frame(self._work, list(batch[found[0]]) if is_table else batch)
+        frame = _frame(self._setup, list(batch[found[0]]) if is_table else batch)
         scores = {name: frame[name].to_numpy() for name in frame}
         return {**batch, **scores} if is_table else scores
 
@@ -120,5 +120,5 @@ def _unpickled(metric: Any, prompts: Any, column: str | None, options: ScoringOp
     return scorer
 
 
-def _frame(work: Work, images: Any) -> pandas.DataFrame:
-    return started(work.header, work.rows(memory_images(images))).frame().reset_index(drop=True)
+def _frame(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
+    return start_run(setup.header, setup.rows(memory_images(images))).frame().reset_index(drop=True)

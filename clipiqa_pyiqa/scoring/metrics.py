@@ -1,80 +1,41 @@
-"""Metrics of a run, from pyiqa's names, configurations or metric objects."""
+"""Metrics that are ready to score, and the metrics of a run, which share the encoding of images."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 import re
 import sys
 import textwrap
 import traceback
+import urllib.request
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from inspect import signature
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
 from ..datasets.published_correlations import ENSEMBLE, variant
-from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications
-from ..errors import CLIPIQAError, import_pyiqa, nearest, shown
+from ..datasets.specification import CompareError, parse_specifications
+from ..errors import CLIPIQAError, WeightsError, import_pyiqa
 from ..family import MEMBERS
 from ..files.hashes import hash_file
-from ..files.yaml import check_keys
 from ..metric import CLIPIQA, net_of
 from ..prompts.files import PUBLISHED
-from ..prompts.heads import is_head, read_head, read_metadata
 from ..prompts.pairs import PRESETS, Columns, PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
-from ..weights.foreign import check_options
-from .directions import pyiqa_configs
+from .metric_specs import MetricSpec, check_weights, parse_metrics
 from .scale import fingerprint
 
-_ENTRY: dict[str, tuple[type, ...]] = {
-    **{"metric": (str,), "metric_opts": (Mapping,), "metric_mode": (str,), "lower_better": (bool,)},
-    "score_range": (str,),
-}
 _ONCE = "once-"  # the beginning of the state of a mere function
-_DIRECT = ("clipiqa", *PUBLISHED, *MEMBERS)  # are built without pyiqa
-_OF_SETS = ("FID", "InceptionScore")  # their mode in pyiqa is NR, but they rate a set of images
 log = logging.getLogger("clipiqa_pyiqa")
-
-
-@dataclass(frozen=True)
-class MetricSpec:
-    """A metric before it is built.
-
-    Attributes:
-        name: pyiqa's name of the metric; empty if ``options['type']`` names the class.
-        options: Changes to pyiqa's ``metric_opts``.
-        made: The caller's metric object, or None.
-        mode: ``'NR'``, or ``'FR'`` for a metric that needs a reference.
-        of_sets: Whether the metric rates a set of images.
-    """
-
-    label: str
-    name: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    lower_better: bool = False
-    score_range: str = ""
-    made: Callable[..., Any] | None = None
-    mode: str = "NR"
-    of_sets: bool = False
-
-    @property
-    def kind(self) -> str:
-        return str({**pyiqa_configs().get(self.name, {}).get("metric_opts", {}), **self.options}.get("type", ""))
-
-    @property
-    def provenance(self) -> dict[str, str]:
-        return {"metric": self.name or self.kind, **{key: str(value) for key, value in self.options.items()}}
 
 
 @dataclass(frozen=True)
@@ -104,32 +65,43 @@ class BuiltMetric:
         return f"{self.provenance['metric']}-{fingerprint({**self.provenance, 'state': self.state})}"
 
     @property
-    def is_lasting(self) -> bool:
-        return not self.state.startswith(_ONCE)
-
-    @property
     def records(self) -> dict[str, Any]:
+        """Return column -> its record in provenance."""
         if self.net is None:
             ends = [None if not end or "~" in end else float(end) for end in f"{self.spec.score_range},".split(",")[:2]]
             record = {**self.provenance, "range": ends, "lower_better": self.spec.lower_better}
-            return {self.columns[0]: record | ({"state": self.state} if self.state else {})}
+            return {self.columns[0]: {**record, "state": self.state} if self.state else record}
         if self.questions is not None:
             return column_records(self.questions)
-        ours = {"range": getattr(self.net, "score_range", (0.0, 1.0)), "lower_better": False}
-        ours["lower_better"] = getattr(self.net, "lower_better", False)
-        return dict(self.provenance.get("scores") or dict.fromkeys(self.columns, ours))
+        if "scores" in self.provenance:
+            return dict(self.provenance["scores"])
+        scale = {
+            "range": getattr(self.net, "score_range", (0.0, 1.0)),
+            "lower_better": getattr(self.net, "lower_better", False),
+        }
+        return {column: scale for column in self.columns}
+
+    def score_features(self, features: Any) -> torch.Tensor:
+        """Return the scores ``(N, P)`` of image features."""
+        score = self.net.score
+        scores: torch.Tensor = score(features) if self.questions is None else score(features, self.questions)
+        return scores
+
+    @property
+    def is_named(self) -> bool:
+        return self.net is None and self.spec.made is None
 
     def on(self, device: torch.device) -> BuiltMetric:
         """Return the metric on a device; a metric of pyiqa is built again from its name."""
-        if self.net is None and self.spec.made is None:
-            return replace(self, score=build_metric(self.spec, device).score)
+        if self.is_named:
+            return _or_failing(self.spec, build_or_explain(self.spec, device))
         for each in (self.score, self.net):
             if isinstance(each, torch.nn.Module):
                 each.to(device).eval()
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), **({"score": None} if self.net is None and self.spec.made is None else {})}
+        return {**vars(self), "score": None} if self.is_named else vars(self)
 
 
 class MetricSet:
@@ -153,7 +125,7 @@ class MetricSet:
 
     @property
     def can_resume(self) -> bool:
-        return all(metric.is_lasting for metric in self.metrics)
+        return not any(metric.state.startswith(_ONCE) for metric in self.metrics)
 
     def on(self, device: torch.device) -> MetricSet:
         return MetricSet([metric.on(device) for metric in self.metrics], self.named)
@@ -183,7 +155,8 @@ def metric_set(
     """Return the metrics of a run.
 
     Args:
-        given: A CLIP-IQA or a function that makes one; or names, options and objects as for :func:`parse_metrics`.
+        given: A CLIP-IQA or a function that makes one; or names, options and objects as for
+            :func:`~.metric_specs.parse_metrics`.
         prompts: Questions as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`, for a single metric with prompts.
         device: Device of metrics that are given by name.
         trust_weights, strict: As for :func:`~clipiqa_pyiqa.comparison.compare.compare`.
@@ -191,8 +164,9 @@ def metric_set(
     Raises:
         CLIPIQAError: A metric is unknown, cannot be used or rates no single images; or no metric can be built.
     """
-    is_one = not isinstance(given, str | Mapping | list | tuple | MetricSpec | Specification)
-    if is_one and not (isinstance(given, torch.nn.Module) and hasattr(given, "net") and not _is_clip(given.net)):
+    wrapped = given.net if isinstance(given, torch.nn.Module) and hasattr(given, "net") else None
+    is_theirs = wrapped is not None and not hasattr(wrapped, "encode_image")
+    if not is_theirs and not isinstance(given, str | Mapping | list | tuple):
         net = net_of(given)
         questions = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
         columns = tuple(net.columns if questions is None else questions)
@@ -205,24 +179,18 @@ def metric_set(
         for each in parse_specifications(given, "metric")
     ]
     specs = parse_metrics(specifications)
-    check_weights([spec for spec in specs if not _is_built_directly(spec)], trust_weights)
-    built = [build_or_explain(spec, device or torch.device("cpu"), 0, strict, directly=True) for spec in specs]
-    if not (ready := [metric for metric in built if isinstance(metric, BuiltMetric)]):
-        raise CompareError(f"metric {specs[0].label!r} cannot be used: {built[0]}")
-    if many := [metric.spec.label for metric in ready if metric.net is not None and len(metric.net.columns) != 1]:
-        raise CompareError(f"metric {many[0]!r} must give one score for each image: leave out aggregate.")
-    return MetricSet([_ready(spec, metric) for spec, metric in zip(specs, built, strict=True)])
+    check_weights([spec for spec in specs if not spec.is_ours], trust_weights)
+    found = [build_or_explain(spec, device or torch.device("cpu"), 0, strict, directly=True) for spec in specs]
+    if all(isinstance(each, str) for each in found):
+        raise CompareError(f"metric {specs[0].label!r} cannot be used: {found[0]}")
+    metrics = [_or_failing(spec, each) for spec, each in zip(specs, found, strict=True)]
+    for metric in metrics:
+        if metric.net is not None and len(metric.net.columns) != 1:
+            raise CompareError(f"metric {metric.spec.label!r} must give one score for each image: leave out aggregate.")
+    return MetricSet(metrics)
 
 
-def _is_built_directly(spec: MetricSpec) -> bool:
-    return spec.made is None and spec.name in _DIRECT
-
-
-def _is_clip(net: Any) -> bool:
-    return hasattr(net, "encode_image")
-
-
-def _ready(spec: MetricSpec, metric: BuiltMetric | str) -> BuiltMetric:
+def _or_failing(spec: MetricSpec, metric: BuiltMetric | str) -> BuiltMetric:
     if isinstance(metric, BuiltMetric):
         return metric
 
@@ -230,38 +198,6 @@ def _ready(spec: MetricSpec, metric: BuiltMetric | str) -> BuiltMetric:
         raise CompareError(metric)
 
     return BuiltMetric(spec, score, None, spec.provenance, columns=(spec.label,))
-
-
-def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
-    """Return the metrics that the caller names.
-
-    Args:
-        given: A text such as ``'niqe'`` or ``'mine=niqe:pretrained_model_path=FILE'``; a mapping of label -> None,
-            pyiqa's options or a metric object; or a list of these.
-        every: Accept metrics that need a reference or rate sets of images.
-
-    Raises:
-        CompareError: A name or key is unknown, a label is used twice, or the kind of a metric is not accepted.
-    """
-    specs = [_find(specification) for specification in parse_specifications(given, "metric")]
-    labels = [spec.label for spec in specs]
-    for spec in specs:
-        if spec.label in ("path", "mos"):
-            raise CompareError(f"a metric cannot be called {spec.label!r}, a column of the results: give it a label.")
-        if labels.count(spec.label) > 1:
-            raise CompareError(f"two metrics are called {spec.label!r}: give one a label, as in 'mine={spec.label}'.")
-        if not every and (spec.mode != "NR" or spec.of_sets or spec.kind == "CLIPScore"):
-            why = "rates a set of images" if spec.of_sets else "needs a reference image"
-            why = "needs a caption for each image" if spec.kind == "CLIPScore" else f"{why}: use `clipiqa table`"
-            raise CompareError(f"metric {spec.label!r} does not score single images, since it {why}.")
-    return specs
-
-
-def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> None:
-    """Raise if options name files or URLs that can run code when pyiqa loads them."""
-    for spec in specs:
-        if spec.options and not _is_ours(spec.kind):
-            check_options(spec.options, trust_weights)
 
 
 def build_or_explain(
@@ -281,35 +217,58 @@ def build_or_explain(
 def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0, directly: bool = False) -> BuiltMetric:
     """Return a metric; ``directly`` builds one of this package without pyiqa, whose import takes seconds."""
     score: Any = spec.made
-    with contextlib.redirect_stdout(sys.stderr):  # pyiqa prints what it loads
-        if isinstance(score, torch.nn.Module):
-            score = score.to(device)
-        elif score is None and directly and _is_built_directly(spec):
-            score = _create(spec.name, dict(spec.options)).to(device).eval()
-        elif score is None and spec.name:
-            score = import_pyiqa().create_metric(spec.name, device=device, **spec.options)
-        elif score is None:
-            score = import_pyiqa(".archs").build_network(dict(spec.options)).to(device).eval()
+    if isinstance(score, torch.nn.Module):
+        score = score.to(device)
+    elif score is None and directly and spec.is_ours:
+        score = _create_ours(spec.name, dict(spec.options)).to(device).eval()
+    elif score is None:
+        score = _create_theirs(spec, device)
     net, columns = getattr(score, "net", score), (spec.label,)
     if isinstance(net, CLIPIQA):
         return BuiltMetric(spec, score, net, net.provenance(), _published_name(spec, net), columns)
+    published_as = "" if spec.options else spec.name
     if hasattr(net, "encoding"):  # another CLIP metric of this package
-        return BuiltMetric(spec, score, net, net.provenance(), "" if spec.options else spec.name, columns)
-    provenance = {**spec.provenance, "pyiqa": version("pyiqa")} | ({"seed": str(seed)} if seed else {})
+        return BuiltMetric(spec, score, net, net.provenance(), published_as, columns)
+    provenance = {**spec.provenance, "pyiqa": version("pyiqa")}
+    if seed:
+        provenance["seed"] = str(seed)
     for key, value in spec.options.items():
         if isinstance(value, str) and os.path.isfile(value):
             provenance[key] = f"{Path(value).name} {hash_file(Path(value))[:8]}"
     state = "" if spec.made is None else _state(net)
-    return BuiltMetric(spec, score, None, provenance, "" if spec.options else spec.name, columns, state=state)
+    return BuiltMetric(spec, score, None, provenance, published_as, columns, state=state)
 
 
-def _create(name: Any, options: dict[str, Any]) -> Any:
+def _create_ours(name: Any, options: dict[str, Any]) -> Any:
     if name in MEMBERS:
         return MEMBERS[name](name, **options)
     if name in PUBLISHED and "pretrained_model_path" not in options:
         published = PUBLISHED[name]
         options = {"backbone": published.backbone, "pos_embedding": published.pos_embedding, **options}
     return CLIPIQA(name, **options)
+
+
+def _create_theirs(spec: MetricSpec, device: torch.device) -> Any:
+    with contextlib.redirect_stdout(sys.stderr), _downloads_refused_if_offline():  # pyiqa prints what it loads
+        if spec.name:
+            return import_pyiqa().create_metric(spec.name, device=device, **spec.options)
+        return import_pyiqa(".archs").build_network(dict(spec.options)).to(device).eval()
+
+
+@contextlib.contextmanager
+def _downloads_refused_if_offline() -> Iterator[None]:
+    # pyiqa and torchvision do not know HF_HUB_OFFLINE
+    from huggingface_hub import constants
+
+    def download_url_to_file(url: str, dst: str = "", *_: Any, **__: Any) -> None:
+        raise WeightsError("HF_HUB_OFFLINE is set, which forbids downloads")
+
+    with contextlib.ExitStack() as stack:
+        if constants.HF_HUB_OFFLINE:
+            for module in (torch.hub, import_pyiqa(".utils.download_util")):
+                stack.enter_context(mock.patch.object(module, "download_url_to_file", download_url_to_file))
+            stack.enter_context(mock.patch.object(urllib.request, "urlopen", download_url_to_file))
+        yield
 
 
 def _state(made: Any) -> str:
@@ -354,88 +313,9 @@ def _missing_file(error: BaseException) -> str:
     if "download_url_to_file" not in names:  # torch's function, which pyiqa and torchvision call
         return ""
     download = frames[names.index("download_url_to_file")].f_locals
-    text = f"; fetch {download['url']} and save it as {download['dst']}"
+    text = f"; fetch {download['url']}" + (f" and save it as {download['dst']}" if download["dst"] else "")
     is_option = "load_file_from_url" in names  # pyiqa's function; torchvision's networks have no such option
     return f"{text}, or name a copy (NAME:pretrained_model_path=FILE)" if is_option else text
-
-
-def _is_ours(kind: str) -> bool:
-    # with CLIPIQA_PYIQA_BUILTIN set, pyiqa builds its own class
-    registry = import_pyiqa(".utils.registry").ARCH_REGISTRY
-    return kind == "CLIPIQA" and registry.get(kind).__module__.startswith("clipiqa_pyiqa.")
-
-
-def _find(specification: Specification) -> MetricSpec:
-    target, entry, known = specification.target, dict(specification.options), pyiqa_configs()
-    if not isinstance(target, str):
-        return _ready_made(specification)
-    where = f"metric {specification.label or target!r}"
-    name = target
-    if target:
-        entry = {"metric_opts": entry}
-    else:
-        check_keys(entry, _ENTRY, where)
-        check_kinds(entry, _ENTRY, where)
-        name = entry.get("metric") or specification.label
-        if "metric" not in entry and name not in known and (entry.get("metric_opts") or {}).get("type"):
-            name = ""
-    name = {each.lower(): each for each in known}.get(name.lower(), name)
-    if name and name not in known and name not in _DIRECT:
-        import_pyiqa()
-        raise CompareError(f"unknown metric {name!r}: {nearest(name, known)}")
-    options, defaults = entry.get("metric_opts") or {}, known.get(name, {})
-    config = {**defaults, **{key: value for key, value in entry.items() if value is not None}}
-    usual = defaults.get("metric_opts", {})
-    changed = {key: value for key, value in options.items() if key not in usual or usual[key] != value}
-    for key, value in changed.items():
-        if str(key).endswith("_path") and isinstance(value, str) and "://" not in value:
-            changed[key] = os.path.expanduser(value)
-            if not os.path.isfile(changed[key]):
-                raise CompareError(f"{where}: {key} is {value!r}, but there is no such file.")
-    spec = MetricSpec(
-        specification.label or _label(name, options),
-        name,
-        changed,
-        bool(config.get("lower_better")),
-        str(config.get("score_range") or ""),
-        mode=config.get("metric_mode", "NR"),
-    )
-    if spec.kind == "CLIPIQA":
-        check_keys(options, ("type", *signature(CLIPIQA).parameters), f"the options of {spec.label!r}")
-        path = changed.get("pretrained_model_path")
-        if path is not None and is_head(read_metadata(path)):
-            head = read_head(path)
-            low, high = head.score_range
-            return replace(spec, lower_better=head.lower_better, score_range=f"{low:g}, {high:g}")
-    return replace(spec, of_sets=spec.kind in _OF_SETS)
-
-
-def _ready_made(specification: Specification) -> MetricSpec:
-    made = specification.target
-    if not callable(made):
-        raise CompareError(f"a metric must be a name, options, or a function of images; got {shown(made)}.")
-    name = specification.label or getattr(made, "metric_name", type(made).__name__)
-    net = getattr(made, "net", made)
-    is_ours = hasattr(net, "encoding")  # then pyiqa's wrapper does not know a fitted head
-    score_range = getattr(net if is_ours else made, "score_range", None) or ""
-    return MetricSpec(
-        name,
-        name,
-        lower_better=bool(getattr(net if is_ours else made, "lower_better", False)),
-        score_range=score_range if isinstance(score_range, str) else "{:g}, {:g}".format(*score_range),
-        made=made,
-        mode=getattr(made, "metric_mode", "NR"),
-        of_sets=bool(getattr(made, "of_sets", False)) or type(net).__name__ in _OF_SETS,
-    )
-
-
-def _label(name: str, options: Mapping[str, Any]) -> str:
-    texts = [
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
-        for key, value in options.items()
-        if not (isinstance(value, str) and os.path.exists(value))
-    ]
-    return f"{name}:{','.join(texts)}" if texts else name
 
 
 def _published_name(spec: MetricSpec, net: CLIPIQA) -> str:

@@ -22,7 +22,7 @@ from ..files.names import csv_line, printable
 from ..files.writing import check_output, replacing, write_text
 from ..images.source import reason
 from .layouts import AlignedText, line_of, write_tables
-from .rows import ENDS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
+from .rows import CONSTANT_COLUMNS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
 
 if TYPE_CHECKING:
     import pyarrow
@@ -84,27 +84,23 @@ def unfinished(path: Path) -> str:
 
 
 @dataclass
-class Earlier:
+class EarlierRun:
     """The rows of an earlier run, and what a run that resumes does with them.
 
     Attributes:
-        stamps: Image with scores -> its stamp.
-        failed: Images without all scores.
+        stamps: Image -> its stamp; None for an image without all scores.
         interrupted: Whether the earlier run did not end.
         kept, changed, new: Numbers of kept images, of changed or unstamped ones, and of new ones.
-        again: Images whose scores are written again.
     """
 
-    stamps: dict[str, str] = field(default_factory=dict)
-    failed: set[str] = field(default_factory=set)
+    stamps: dict[str, str | None] = field(default_factory=dict)
     interrupted: bool = False
     kept: int = 0
     changed: int = 0
     new: int = 0
-    again: set[str] = field(default_factory=set)
 
-    def __len__(self) -> int:
-        return len(self.stamps) + len(self.failed)
+    def __bool__(self) -> bool:
+        return bool(self.stamps)
 
     @property
     def sentence(self) -> str:
@@ -113,9 +109,11 @@ class Earlier:
     def knows(self, item: Item) -> bool | None:
         """Return whether an image's row can be kept; None if the earlier run has not come to the image."""
         name = printable(item.name)
-        if (stamp := self.stamps.get(name)) is None:
-            self.new += name not in self.failed
-            return None if self.interrupted and name not in self.failed else False
+        if name not in self.stamps:
+            self.new += 1
+            return None if self.interrupted else False
+        if (stamp := self.stamps[name]) is None:
+            return False
         is_same = bool(stamp) and item.stamp() == stamp
         self.kept, self.changed = self.kept + is_same, self.changed + (not is_same)
         return is_same
@@ -125,12 +123,12 @@ class ResultWriter:
     """Writer of rows to a binary stream; ``paths`` set a table's width."""
 
     def __init__(self, stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> None:
-        self._stream, self._format, self._columns, self._ends = stream, format, header.columns, header.ends
+        self._stream, self._format, self._columns, self._constants = stream, format, header.columns, header.constants
         self._table = AlignedText(header, paths) if format == "table" else None
         self._append(self._table.head() if self._table else csv_line(header.names) if format == "csv" else "")
 
     def write(self, row: Row) -> None:
-        cells = row.as_dict(self._columns) | self._ends
+        cells = row.as_dict(self._columns) | self._constants
         self._append(self._table.row(row) if self._table else line_of(self._format, cells))
 
     def __enter__(self) -> ResultWriter:
@@ -152,31 +150,29 @@ class ResultWriter:
             raise ResultsError(f"cannot write to standard output: {error.strerror or error}.") from error
 
 
-class FileWriter(ResultWriter):
-    """Writer of rows to a file, which holds the rows of an earlier run already."""
+class FileWriter:
+    """Writer of rows to the journal of a file, which begins with the rows of an earlier run."""
 
     def __init__(self, output: Output, header: Header, rows: list[Row], lock: contextlib.ExitStack) -> None:
-        stamps = {row.path: row.stamp for row in rows if row.kind is None}
-        self.earlier = Earlier(stamps, {row.path for row in rows if row.kind}, output.journal.exists())
-        self._output, self._header, self._lock = output, header, lock
-        head = {"columns": header.columns, "provenance": header.provenance}
+        stamps = {row.path: None if row.kind else row.stamp for row in rows}
+        self.earlier = EarlierRun(stamps, output.journal.exists())
+        self._output, self._header, self._lock, self._again = output, header, lock, set[str]()
         lines = (row.as_dict(header.columns) for row in rows)
-        self._journal = Journal.create(output.journal, itertools.chain([{"head": head}], lines))
-
-    @property
-    def done(self) -> Collection[str]:
-        return self.earlier.stamps.keys()
+        self._journal = Journal.create(output.journal, itertools.chain([{"head": header.record}], lines))
 
     def write(self, row: Row) -> None:
         self._journal.append(row.as_dict(self._header.columns))
         if row.path in self.earlier.stamps:
-            self.earlier.again.add(row.path)
+            self._again.add(row.path)
+
+    def __enter__(self) -> FileWriter:
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._lock:
             self._journal.close()
             if kind is None:
-                _publish(self._output, self._header, self.earlier.again | self.earlier.failed)
+                _publish(self._output, self._header, self._again)
 
 
 def open_results(output: Output, header: Header, can_resume: bool = True) -> FileWriter:
@@ -198,8 +194,7 @@ def _publish(output: Output, header: Header, stale: set[str]) -> None:
         write_tables(partial, output.format, header.schema, _tables(output.journal, header, stale))
         digest = hash_file(partial)
     if output.format != "parquet":
-        record: dict[str, Any] = {"file": output.path.name, "sha256": digest}
-        record |= {"columns": header.columns, "provenance": header.provenance}
+        record = {"file": output.path.name, "sha256": digest, **header.record}
         write_text(output.provenance, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     output.journal.unlink()
 
@@ -208,7 +203,7 @@ def _tables(journal: Path, header: Header, stale: set[str]) -> Iterator[pyarrow.
     """Yield a journal's rows, some at a time, without the first row of a stale image. Raises ``ResultsError``."""
     import pyarrow
 
-    damage, schema, ends = list[str](), header.schema, header.ends
+    damage, schema, constants = list[str](), header.schema, header.constants
 
     def is_current(row: dict[str, Any]) -> bool:
         if row["path"] not in stale:
@@ -216,12 +211,12 @@ def _tables(journal: Path, header: Header, stale: set[str]) -> Iterator[pyarrow.
         stale.discard(row["path"])
         return False
 
-    with _explained(journal):
+    with _as_results_error(journal):
         records = read_journal(journal, damage)
         if "head" not in next(records, {}):
             damage.append("line 1")
         current = filter(is_current, records)
-        while group := [row | ends for row in itertools.islice(current, GROUP)]:
+        while group := [row | constants for row in itertools.islice(current, GROUP)]:
             yield pyarrow.Table.from_pylist(group, schema)
     if damage:
         raise ResultsError(f"{str(journal)!r} was damaged during the run ({damage[0]}): pass `resume`.")
@@ -264,10 +259,10 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
 
 
 def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
-    with _explained(path):
+    with _as_results_error(path):
         head, rows, damage = read_rows_of(path, format)
         names = list(rows[0]) if rows else []
-        columns = tuple(head["columns"] if head else names[1 : -len(FIELDS) - len(ENDS)])
+        columns = tuple(head["columns"] if head else names[1 : -len(FIELDS) - len(CONSTANT_COLUMNS)])
         header = Header(columns, head["provenance"] if head else {})
         if not head and names != header.names:
             raise ValueError("its columns differ from the expected columns")
@@ -302,7 +297,7 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _as_results_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OutputError:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 NUMBERS = ("width", "height", "scored_width", "scored_height", "exif_orientation")
 FIELDS = (*NUMBERS, "converted", "flag", "kind", "error", "stamp")
-"""The columns between the scores and ``ENDS``; each is an attribute of ``Row``."""
+"""The columns between the scores and ``CONSTANT_COLUMNS``; each is an attribute of ``Row``."""
 METRIC = "metric"
-ENDS = (SCALE, METRIC)
+CONSTANT_COLUMNS = (SCALE, METRIC)
 """The last two columns, equal in every row: the meaning of the scores, and the CLIP-IQA that made the scores."""
 PARQUET_KEY = b"clipiqa_pyiqa"
 """A key in a Parquet file's metadata; its value holds columns and provenance as JSON."""
@@ -78,7 +78,7 @@ class Row:
             object.__setattr__(self, name, printable(getattr(self, name)))
 
     def as_dict(self, columns: Sequence[str]) -> dict[str, Any]:
-        """Return column -> value, without the columns that are equal in every row (``ENDS``)."""
+        """Return column -> value, without the columns that are equal in every row (``CONSTANT_COLUMNS``)."""
         scores = self.scores or (None,) * len(columns)
         return {"path": self.path, **dict(zip(columns, scores, strict=True))} | {f: getattr(self, f) for f in FIELDS}
 
@@ -91,7 +91,7 @@ class Row:
         scores = tuple(None if values[column] in (None, "") else float(values[column]) for column in columns)
         if fields["kind"] is None and None in scores:
             raise ValueError("a score is missing without a reason")
-        return cls(values["path"], None if not any(score is not None for score in scores) else scores, **fields)
+        return cls(values["path"], None if set(scores) <= {None} else scores, **fields)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,11 @@ class Header:
 
     @property
     def names(self) -> list[str]:
-        return ["path", *self.columns, *FIELDS, *ENDS]
+        return ["path", *self.columns, *FIELDS, *CONSTANT_COLUMNS]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {"columns": self.columns, "provenance": self.provenance}
 
     @property
     def metric(self) -> str:
@@ -118,7 +122,7 @@ class Header:
         return metric_line(self.provenance)
 
     @property
-    def ends(self) -> dict[str, str]:
+    def constants(self) -> dict[str, str]:
         return {SCALE: scale_text(self.provenance), METRIC: self.metric}
 
     @property
@@ -126,9 +130,7 @@ class Header:
         import pyarrow
 
         types = dict.fromkeys(self.names, pyarrow.string()) | dict.fromkeys(self.columns, pyarrow.float64())
-        provenance = dict(self.provenance)
-        record = {"columns": self.columns, "provenance": provenance}
-        metadata = {PARQUET_KEY: json.dumps(record), b"PANDAS_ATTRS": json.dumps(provenance)}
+        metadata = {PARQUET_KEY: json.dumps(self.record), b"PANDAS_ATTRS": json.dumps(self.provenance)}
         return pyarrow.schema(types | dict.fromkeys(NUMBERS, pyarrow.int32()), metadata)
 
 

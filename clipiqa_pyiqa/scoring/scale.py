@@ -30,7 +30,7 @@ def scales_of(provenance: Mapping[str, Any]) -> dict[str, Scale]:
     found = {}
     for name, record in provenance.get("scores", {}).items():
         low, high = record["range"]
-        found[name] = Scale(low, high, record["lower_better"], fingerprint(alike(provenance, [name]))[:8])
+        found[name] = Scale(low, high, record["lower_better"], fingerprint(comparable_fields(provenance, [name]))[:8])
     return found
 
 
@@ -70,7 +70,7 @@ def _number(end: Any) -> float | None:
     return None if end is None else float(end)
 
 
-def alike(provenance: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+def comparable_fields(provenance: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """Return the fields that must be equal for a comparison of scores."""
     fields = {key: value for key, value in provenance.items() if key not in _NOT_OF_SCORES}
     fields["scores"] = {name: _hashed(record) for name, record in provenance["scores"].items() if name in names}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -25,15 +26,16 @@ from ..prompts.pairs import PromptPair, Prompts
 from ..sources.finding import find_shards
 from ..sources.inputs import sources_of
 from ..sources.shards import Shard
-from .engine import Item, Options, Task, plan, score_items
+from .engine import Options, Task, plan, score_items
 from .metrics import MetricSet, metric_set
-from .result_files import Earlier, FileWriter, Output, ResultWriter, format_of, open_results
+from .result_files import EarlierRun, FileWriter, Output, format_of, open_results
 from .rows import Header, Row, printable
 
 if TYPE_CHECKING:
     import pandas
     from typing_extensions import Unpack
 
+_read_image = inspect.unwrap(read_image)  # ScoringSetup has checked its options, once for all images
 _LIMITS = ("apply_exif", "max_side", "max_pixels", "damaged")
 Questions = Prompts | Mapping[str, Sequence[PromptPair]]
 Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
@@ -71,10 +73,11 @@ class SourceItem:
         return stamp_of(self.source) if self.stamped else None
 
     def load(self) -> ImageRecord:
-        return read_image(self.source, **self.reading)
+        record: ImageRecord = _read_image(self.source, **self.reading)
+        return record
 
 
-class Work:
+class ScoringSetup:
     """The checked metrics, questions and options of :func:`score_paths`."""
 
     def __init__(
@@ -103,18 +106,15 @@ class Work:
     def header(self) -> Header:
         return Header(self.metrics.columns, provenance(self.metrics, self.device, **self._limits))
 
-    def on(self, device: torch.device) -> Work:
-        work = copy.copy(self)
-        work.options, work.metrics = replace(self.options, device=device), self.metrics.on(device)
-        return work
+    def on(self, device: torch.device) -> ScoringSetup:
+        setup = copy.copy(self)
+        setup.options, setup.metrics = replace(self.options, device=device), self.metrics.on(device)
+        return setup
 
     def items(self, sources: Iterable[ImageSource], stamped: bool = False) -> Iterator[SourceItem]:
         # a metric of pyiqa has a smallest side of its own
         reading = {**self._limits, "min_side": 1 if self.metrics.foreign else MIN_SIDE}
         return (SourceItem(source, reading, stamped) for source in sources)
-
-    def tasks(self, sources: Iterable[ImageSource], writer: FileWriter | None) -> Iterator[Task]:
-        return plan(self.items(sources, writer is not None), self.metrics, self.options, known_by(writer))
 
     def rows(self, sources: Iterable[ImageSource], stamped: bool = False) -> Generator[Row, None, None]:
         tasks = plan(self.items(sources, stamped), self.metrics, self.options)
@@ -132,12 +132,8 @@ class ScoringRun(Iterator[Row]):
 
     header: Header
     names: tuple[str, ...] | None
-    earlier: Earlier
+    earlier: EarlierRun
     _rows: Generator[Row, None, None]
-
-    @property
-    def kept(self) -> int:
-        return self.earlier.kept
 
     def __next__(self) -> Row:
         return next(self._rows)
@@ -193,43 +189,42 @@ def score_paths(
     Raises:
         CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.
     """
-    work = Work(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
-    header = work.header
+    setup = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
+    header = setup.header
     if out is None:
         if not isinstance(paths, Iterator):
             found = find_shards(paths)
-            work.options, paths = replace(work.options, count=found.count), found.items
-        return started(header, work.rows(sources_of(paths)))
+            setup.options, paths = replace(setup.options, count=found.count), found.items
+        return start_run(header, setup.rows(sources_of(paths)))
     if not isinstance(out, Output):
         out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
     found = find_shards(paths)
     check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
-    writer = open_results(out, header, work.metrics.can_resume)
-    tasks: Iterable[Task] = work.tasks(sources_of(found.items), writer)
+    writer = open_results(out, header, setup.metrics.can_resume)
+    known = writer.earlier.knows if writer.earlier else None
+    items = setup.items(sources_of(found.items), stamped=True)
+    tasks: Iterable[Task] = plan(items, setup.metrics, setup.options, known)
     names = None
     if not found.has_shards:
-        tasks = list(tasks) if writer.earlier else tasks
-        todo = [task.item for task in tasks] if isinstance(tasks, list) else found.items
-        names, writer.earlier.kept = tuple(printable(item.name) for item in todo), len(found.items) - len(todo)
-    work.options = replace(work.options, count=found.count)
-    return started(header, score_items(tasks, work.metrics, work.options), writer, names)
+        names = tuple(printable(item.name) for item in found.items)
+        if known is not None:
+            tasks = list(tasks)
+            names = tuple(printable(task.item.name) for task in tasks)
+            writer.earlier.kept = len(found.items) - len(names)
+    setup.options = replace(setup.options, count=found.count)
+    return start_run(header, score_items(tasks, setup.metrics, setup.options), writer, names)
 
 
-def known_by(writer: FileWriter | None) -> Callable[[Item], bool | None] | None:
-    return writer.earlier.knows if writer is not None and writer.earlier else None
-
-
-def started(
+def start_run(
     header: Header,
     rows: Generator[Row, None, None],
     writer: FileWriter | None = None,
     names: tuple[str, ...] | None = None,
 ) -> ScoringRun:
-    if writer is None:
-        return ScoringRun(header, names, Earlier(), rows)
-    rows = _written(rows, writer)
-    next(rows)  # enters the writer's context; closing the run leaves the context
-    return ScoringRun(header, names, writer.earlier, rows)
+    if writer is not None:
+        rows = _write_rows(rows, writer)
+        next(rows)  # enters the writer's context; closing the run leaves the context
+    return ScoringRun(header, names, EarlierRun() if writer is None else writer.earlier, rows)
 
 
 def provenance(metrics: MetricSet, device: torch.device, **limits: Any) -> dict[str, Any]:
@@ -249,7 +244,7 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Any, None, None]:
+def _write_rows(rows: Generator[Row, None, None], writer: FileWriter) -> Generator[Any, None, None]:
     with writer, closing(rows):
         yield None
         for row in rows:

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageError, Kind, first_of, shown
 from ..images.formats import image_suffixes, unreadable_suffixes
@@ -18,6 +18,9 @@ from . import embeddings, parquet, tar
 from .folders import files_below, suffix_of
 from .shards import LOOSE, FilesShard, Shard
 from .stores import address_of, as_shard_error, is_remote, source_at, store
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 Item = ImageSource | Shard
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
@@ -62,12 +65,12 @@ class Found:
 
     @property
     def has_shards(self) -> bool:
-        return any(isinstance(item, Shard) for item in self.items)
+        return any(map(is_shard, self.items))
 
     def shards(self) -> list[Shard]:
         """Return the shards, and numbered shards of the loose files."""
-        shards = [item for item in self.items if isinstance(item, Shard)]
-        files = [item for item in self.items if not isinstance(item, Shard | NoImage)]
+        shards = list(filter(is_shard, self.items))
+        files = [item for item in self.items if not is_shard(item) and not isinstance(item, NoImage)]
         return [*shards, *(FilesShard(n // LOOSE, files[n : n + LOOSE]) for n in range(0, len(files), LOOSE))]
 
     @property
@@ -174,7 +177,7 @@ def find_shards(
     """
     found = Found(tuple(keep), image_column, features, archives)
     for item in each_of(given):
-        if isinstance(item, ImageSource | Shard):
+        if hasattr(item, "read") or is_shard(item):
             found.items.append(item)
         elif not isinstance(item, str | os.PathLike):
             raise ImageError(f"sources must be paths, images or shards; got {shown(item)}.")
@@ -188,6 +191,10 @@ def find_shards(
         else:
             found.find(address_of(item))
     return found
+
+
+def is_shard(item: Any) -> TypeIs[Shard]:
+    return hasattr(item, "entries")  # isinstance of a protocol would take long for each of many images
 
 
 def each_of(given: Any) -> Iterable[Any]:

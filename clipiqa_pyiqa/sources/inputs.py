@@ -12,7 +12,7 @@ from ..errors import Kind
 from ..errors.arguments import checked
 from ..images.memory import Room
 from ..images.source import FileSource, ImageSource, NoImage, stamp_of
-from .finding import Found, each_of, find_shards
+from .finding import Found, each_of, find_shards, is_shard
 from .shards import Shard, ShardError, ShardImage
 from .stores import store_error
 
@@ -42,7 +42,7 @@ def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
             if (path := os.path.abspath(item.name)) in seen:
                 continue
             seen.add(path)
-        if not hasattr(item, "entries"):
+        if not is_shard(item):
             yield item
         else:
             is_empty = True
@@ -59,7 +59,7 @@ def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
 
 def _items_of(given: Any, archives: bool) -> Iterator[Any]:
     for one in each_of(given):
-        if hasattr(one, "read") or hasattr(one, "entries"):  # isinstance would take long for each of many images
+        if hasattr(one, "read") or is_shard(one):
             yield one
         else:
             yield from find_shards([one], archives=archives).items

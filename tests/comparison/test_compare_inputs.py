@@ -23,7 +23,8 @@ from clipiqa_pyiqa.datasets.published_correlations import ENSEMBLE, PAPER, find_
 from clipiqa_pyiqa.datasets.specification import parse_argument, read_benchmark
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.scoring import metrics
-from clipiqa_pyiqa.scoring.metrics import build_metric, build_or_explain, check_weights, parse_metrics
+from clipiqa_pyiqa.scoring.metric_specs import check_weights, parse_metrics
+from clipiqa_pyiqa.scoring.metrics import build_metric, build_or_explain
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = sorted((ROOT / "configs" / "benchmark").glob("*.yml"))
@@ -292,21 +293,27 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(
     assert not canary.exists()
 
 
+@pytest.mark.parametrize("offline", [False, True])
 @pytest.mark.parametrize(
     ("name", "file", "takes_it"), [("musiq", "musiq_koniq_ckpt", True), ("lpips", "alexnet", False)]
 )
 def test_what_pyiqa_cannot_fetch(
-    name: str, file: str, takes_it: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, file: str, takes_it: bool, offline: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message says which file, from where and to where; a tower of torchvision's is no option of the metric."""
+    asked = []
 
     def no_network(*_: Any, **__: Any) -> None:
+        asked.append(1)
         raise URLError("no network")
 
     monkeypatch.setattr("torch.hub.urlopen", no_network)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (spec,) = parse_metrics(name, every=True)
     said = build_or_explain(spec, CPU)
-    assert re.search(rf"URLError.*; fetch https://\S+{file}\S* and save it as /\S+{file}", str(said))
-    assert ("pretrained_model_path=FILE" in str(said)) == takes_it
+    assert re.search(
+        rf"(URLError|HF_HUB_OFFLINE is set).*; fetch https://\S+{file}\S* and save it as /\S+{file}", str(said)
+    )
+    assert ("pretrained_model_path=FILE" in str(said)) == takes_it and bool(asked) == (not offline)

@@ -24,7 +24,7 @@ from clipiqa_pyiqa.learning import closed_forms, fitting
 from clipiqa_pyiqa.learning.fitting import FitError, fit
 from clipiqa_pyiqa.prompts.files import content_checksum
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
-from clipiqa_pyiqa.scoring.metrics import parse_metrics
+from clipiqa_pyiqa.scoring.metric_specs import parse_metrics
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.stats.correlation import srocc
 

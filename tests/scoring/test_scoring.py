@@ -15,12 +15,11 @@ from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError, PromptError
+from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError
 from clipiqa_pyiqa.images import batches
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, PRESETS
+from clipiqa_pyiqa.images.source import FileSource
 from clipiqa_pyiqa.ray import Scorer
-from clipiqa_pyiqa.scoring import score as scoring
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.score import score_paths
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
@@ -69,8 +68,8 @@ class TestOrderAndBatches:
         assert len(read) <= batches.WAIT * 2 + 4  # eight batches of two, and what is decoded ahead
 
     def test_decoding_happens_while_the_metric_works(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        read, read_image = [], scoring.read_image
-        monkeypatch.setattr(scoring, "read_image", lambda *args, **more: read.append(1) or read_image(*args, **more))
+        read, read_file = [], FileSource.read
+        monkeypatch.setattr(FileSource, "read", lambda source: read.append(1) or read_file(source))
 
         class Waiting(Brightness):
             def encode_image(self, x: torch.Tensor) -> torch.Tensor:
@@ -85,7 +84,7 @@ class TestOrderAndBatches:
         rows.close()
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
 
-    @pytest.mark.parametrize("value", ["raise", "", None, ["keep"]])
+    @pytest.mark.parametrize("value", ["raise", None])
     def test_damage_is_refused_or_kept_and_nothing_else(self, tmp_path: Path, value: Any) -> None:
         pytest.importorskip("simplejpeg")
         path = tmp_path / "hurt.jpg"
@@ -99,7 +98,7 @@ class TestOrderAndBatches:
             lambda: score_sources(Brightness(), path, out=tmp_path / "out", damaged=value),
             lambda: Scorer(Brightness(), damaged=value),
         ):
-            with pytest.raises(OptionError, match="damaged must be "):
+            with pytest.raises(OptionError, match="damaged"):
                 call()
         (row,) = score_paths(Brightness(), path)
         assert row.kind is Kind.DAMAGED and "is a damaged JPEG with" in row.error
@@ -108,25 +107,8 @@ class TestOrderAndBatches:
         assert row.scores and run.header.provenance["damaged"] == "keep"
 
 
-class TestColumns:
-    def test_one_per_question(self, make: Any) -> None:
-        columns = {"quality": [NAMED_PAIRS["quality"]], "two": PRESETS["pyiqa"][:2], "s": [NAMED_PAIRS["sharpness"]]}
-        run = score_paths(Brightness(), make([SQUARE] * 256)[-1:], columns)
-        # the stand-in's pairs score 1, 1/2, 1/4, 1/8; the second column is the mean of two
-        assert list(run)[-1].scores == pytest.approx((1, 3 / 8, 1 / 8), abs=1e-6)
-        assert run.header.columns == ("quality", "two", "s")
-        asked = {name: len(record["questions"]) for name, record in run.header.provenance["scores"].items()}
-        assert asked == {"quality": 1, "two": 2, "s": 1}
-
-    def test_questions_as_a_user_writes_them(self, make: Any) -> None:
-        run = score_paths(Brightness(), make([SQUARE]), ["sharpness", "pyiqa", ("Crisp photo.", "Hazy photo.")])
-        assert run.header.columns == ("sharpness", "pyiqa", "Crisp photo.|Hazy photo.") and len(next(run).scores) == 3
-        with pytest.raises(PromptError, match="sharpness"):
-            score_paths(Brightness(), [], "sharpnes")
-
-
 class TestFlag:
-    def test_photos_are_not_and_rows_say_so(self, make: Any, tmp_path: Path) -> None:
+    def test_images_that_are_no_photos_have_a_flag_in_their_row(self, make: Any, tmp_path: Path) -> None:
         paths = [*sorted(map(str, DATA.glob("*.jpg"))), *make([SQUARE])]
         list(score_paths(Brightness(), paths, out=tmp_path / "scores.csv"))
         flags = [row.flag for row in read_results(tmp_path / "scores.csv")[1]]
@@ -141,30 +123,18 @@ class TestFile:
         for number in range(1, 3):
             assert next(run) == read_results(journal)[1][-1] and len(read_results(journal)[1]) == number
         run.close()
-        with pytest.raises(CLIPIQAError, match="is not finished, because its run was interrupted"):
-            score_paths(Brightness(), paths, out=out)
-        with pytest.raises(CLIPIQAError, match="is not finished, because its run was interrupted"):
-            read_any_scores(out)
+        for call in (lambda: score_paths(Brightness(), paths, out=out), lambda: read_any_scores(out)):
+            with pytest.raises(CLIPIQAError, match="not finished"):
+                call()
         score_paths(Brightness(), paths, out=out, resume=True).close()  # before its first row, too
         again = score_paths(Brightness(), paths, batch_size=1, out=out, resume=True)
-        assert (again.kept, len(again.names)) == (2, 3) and [row.path for row in again] == paths[2:]
+        assert (again.earlier.kept, len(again.names)) == (2, 3) and [row.path for row in again] == paths[2:]
         assert [row.path for row in read_results(out)[1]] == paths
         with pytest.raises(CLIPIQAError, match="exists already"):
             score_paths(Brightness(), paths, out=out)
 
 
 class TestFailures:
-    def test_bad_files_get_rows_and_the_rest_is_scored(self, make: Any, tmp_path: Path) -> None:
-        paths = make([SQUARE] * 6)
-        Path(paths[1]).write_bytes(b"")
-        Path(paths[3]).write_bytes(Path(paths[3]).read_bytes()[:60])
-        paths.insert(5, str(tmp_path / "missing.png"))
-        rows = list(score_paths(Brightness(), paths, batch_size=4))
-        assert [row.path for row in rows] == paths
-        assert [bool(row.error) for row in rows] == [False, True, False, True, False, True, False]
-        assert all(row.scores is None and row.path in row.error for row in rows if row.error)
-        assert "0 bytes" in rows[1].error and "truncated" in rows[3].error and "does not exist" in rows[5].error
-
     def test_a_score_that_is_not_finite_names_its_image(self, make: Any) -> None:
         class Overflowing(Brightness):
             def score(self, features: torch.Tensor, *_: Any) -> torch.Tensor:
@@ -176,9 +146,9 @@ class TestFailures:
         assert rows[2].width == 40
 
     def test_limits_are_checked_at_once(self) -> None:
-        with pytest.raises(ImageError, match="max_side must be at least 32"):
+        with pytest.raises(ImageError, match="max_side"):
             score_paths(Brightness(), [], max_side=5)
-        with pytest.raises(OptionError, match="there is no option huge: known options are device, "):
+        with pytest.raises(OptionError, match="huge"):
             score_paths(Brightness(), [], huge=True)  # type: ignore[call-arg]
 
 
@@ -187,13 +157,10 @@ class OutOfMemory(Brightness):
 
     def __init__(self, pixels: int, error: Exception) -> None:
         super().__init__()
-        self.pixels = pixels
-        self.error = error
-        self.refused: list[int] = []
+        self.pixels, self.error = pixels, error
 
     def encode_image(self, x: torch.Tensor) -> torch.Tensor:
         if x.shape[0] * x.shape[2] * x.shape[3] > self.pixels:
-            self.refused.append(len(x))
             raise self.error
         return super().encode_image(x)
 
@@ -207,14 +174,14 @@ class OutOfMemory(Brightness):
     ],
     ids=["python", "cuda", "cpu"],
 )
-def test_out_of_memory(make: Any, error: Exception) -> None:
+def test_an_image_that_does_not_fit_in_memory_fails_alone(make: Any, error: Exception) -> None:
     rows = list(score_paths(OutOfMemory(100 * 100, error), make([SQUARE, (200, 200), SQUARE])))
     assert [bool(row.error) for row in rows] == [False, True, False]
-    assert "does not fit in memory: set max_side or max_pixels" in rows[1].error
+    assert rows[1].kind is Kind.OUT_OF_MEMORY and "set max_side or max_pixels" in rows[1].error
     assert (rows[1].width, rows[1].scored_height) == (200, 200)
 
 
-def test_options_reach_the_reader_and_the_row(tmp_path: Path) -> None:
+def test_a_row_says_how_its_image_was_turned_shrunk_and_converted(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / "turned.jpg"
@@ -222,8 +189,6 @@ def test_options_reach_the_reader_and_the_row(tmp_path: Path) -> None:
     row = next(score_paths(Brightness(), [path], max_side=64))
     assert (row.width, row.height, row.scored_width, row.scored_height) == (60, 80, 48, 64)
     assert (row.exif_orientation, row.converted) == (6, "grey->rgb")
-    row = next(score_paths(Brightness(), [path], apply_exif=False, max_pixels=2700))
-    assert (row.width, row.height, row.scored_width, row.scored_height) == (80, 60, 60, 45)
 
 
 def test_files_score_like_pyiqa_scores_paths(compact: Path) -> None:

@@ -19,7 +19,7 @@ from ...files.writing import write_text
 from ...images.batches import default_workers
 from ...metric import find_device
 from ...scoring.engine import Options
-from ...scoring.metrics import check_weights
+from ...scoring.metric_specs import check_weights
 from ...scoring.stored import Progress, open_store
 from ..compare import run_settings
 from ..data_set_results import MetricResult

@@ -9,7 +9,8 @@ from typing import Any
 
 from ...datasets.specification import CompareError, parse_specifications
 from ...scoring.directions import pyiqa_configs
-from ...scoring.metrics import BuiltMetric, MetricSpec, parse_metrics
+from ...scoring.metric_specs import MetricSpec, parse_metrics
+from ...scoring.metrics import BuiltMetric
 from .preprocessing import WHOLE, Preprocess
 from .protocols import NO_PROTOCOL, Protocol
 

@@ -10,10 +10,10 @@ import torch
 
 from ...errors import CLIPIQAError, Kind
 from ...sources.embeddings import EmbeddingsShard
-from ..engine import ask, rounded
+from ..engine import rounded
 from ..metrics import MetricSet
 from ..rows import Row
-from ..score import Work
+from ..score import ScoringSetup
 
 
 def check_features(metrics: MetricSet) -> None:
@@ -29,7 +29,7 @@ def check_features(metrics: MetricSet) -> None:
         raise CLIPIQAError(f"embeddings need metrics of one backbone; got metrics of {', '.join(backbones)}.")
 
 
-def feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[Row]:
+def feature_rows(work: ScoringSetup, shard: EmbeddingsShard) -> Iterator[Row]:
     metrics, numbers = work.metrics.metrics, itertools.count()
     clip = metrics[0].net.clip
     for features, kept in shard.blocks(clip.width, clip.weights.backbone):
@@ -37,7 +37,7 @@ def feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[Row]:
         is_usable = (units.norm(dim=1) > 0.5).tolist()  # False for NaN
         units = units.where(torch.tensor(is_usable)[:, None], clip.width**-0.5).to(work.device)
         with torch.no_grad():
-            scores = rounded(torch.cat([ask(metric, units) for metric in metrics], dim=1))
+            scores = rounded(torch.cat([metric.score_features(units) for metric in metrics], dim=1))
         for values, beside, usable in zip(scores, kept, is_usable, strict=True):
             path = f"{shard.name}::{next(numbers)}"
             if usable and all(map(math.isfinite, values)):

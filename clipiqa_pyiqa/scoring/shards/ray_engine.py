@@ -17,7 +17,7 @@ from ...images.memory import keep_memory
 from ...images.source import reason
 from ...sources.shards import Shard, ShardError
 from ..rows import Header, Row
-from ..score import Work, device_name
+from ..score import ScoringSetup, device_name
 from .planning import Job
 from .run import Outcomes, score_shard
 
@@ -41,7 +41,7 @@ class RayEngine:
     gpus_per_actor: float | None = None
     retries: int = 3
 
-    def __call__(self, work: Work, jobs: Iterator[Job]) -> Outcomes:
+    def __call__(self, work: ScoringSetup, jobs: Iterator[Job]) -> Outcomes:
         ray = connected()
         most, gpus = self._room(ray.cluster_resources())
         # PASSIVE: a thread that waits uses no CPU time, which other threads on a busy machine need
@@ -104,7 +104,9 @@ class RayEngine:
         return self.actors or fits, gpus
 
 
-def _score(held: dict[str, Work], shared: list[Any], shard: Shard, gpu: bool) -> tuple[list[Row], str | None, str]:
+def _score(
+    held: dict[str, ScoringSetup], shared: list[Any], shard: Shard, gpu: bool
+) -> tuple[list[Row], str | None, str]:
     """Return rows, a problem, and the device; ``held`` keeps the work."""
     if not held:
         import ray

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...sources.folders import files_below
 from ...sources.parquet import opened_table
 from ...sources.stores import write_whole
-from ..rows import ENDS, PARQUET_KEY, Header, ResultsError, Row
+from ..rows import CONSTANT_COLUMNS, PARQUET_KEY, Header, ResultsError, Row
 
 if TYPE_CHECKING:
     import pyarrow
@@ -47,12 +47,12 @@ def save_shard(path: str, rows: Sequence[Row], header: Header, **about: Any) -> 
     import pyarrow
     from pyarrow import parquet
 
-    ends = header.ends
-    table = pyarrow.Table.from_pylist([row.as_dict(header.columns) | ends for row in rows], header.schema)
+    constants = header.constants
+    table = pyarrow.Table.from_pylist([row.as_dict(header.columns) | constants for row in rows], header.schema)
     for name in dict.fromkeys(name for row in rows for name in row.kept):
         values = _array([row.kept.get(name) for row in rows])
         free = f"kept_{name}" if name in table.column_names else name
-        table = table.add_column(table.num_columns - len(ENDS), free, values)
+        table = table.add_column(table.num_columns - len(CONSTANT_COLUMNS), free, values)
     record = {"columns": header.columns, "provenance": dict(header.provenance), **about, "images": len(rows)}
     record["failures"] = Counter(str(row.kind) for row in rows if row.kind)
     record["check"] = _check(record, table.schema)

@@ -19,7 +19,7 @@ from ...sources.inputs import read_ahead
 from ...sources.shards import FilesShard, Shard, ShardError
 from ...sources.stores import address_of, is_remote
 from ..rows import Header, Row
-from ..score import Questions, ScoringOptions, Work
+from ..score import Questions, ScoringOptions, ScoringSetup
 from .features import check_features, feature_rows
 from .planning import Job, note_stamps, part_of, plan
 from .summary import ShardedResult, summary_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Outcomes = Generator[tuple[Job, Iterable[Row]], None, None]
-Engine = Callable[[Work, Iterator[Job]], Outcomes]
+Engine = Callable[[ScoringSetup, Iterator[Job]], Outcomes]
 """A function that yields each job with its rows; a shard's failure is in its ``problem``, or a ``ShardError``."""
 
 
@@ -78,7 +78,7 @@ def score_sources(
         CLIPIQAError: There is nothing to score, or a source cannot be used; or ``out`` cannot be written, or holds
             results of another metric.
     """
-    work = Work(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
+    work = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
     found = sources
     if not isinstance(found, Found):
         found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings)
@@ -109,7 +109,7 @@ def score_sources(
 
 
 def _score_jobs(
-    jobs: Sequence[Job], work: Work, engine: Engine, progress: Callable[[int, int, int], object] | None
+    jobs: Sequence[Job], work: ScoringSetup, engine: Engine, progress: Callable[[int, int, int], object] | None
 ) -> None:
     images, done = 0, 0
 
@@ -146,12 +146,12 @@ def _score_jobs(
             job.lock.close()
 
 
-def score_locally(work: Work, jobs: Iterator[Job]) -> Outcomes:
+def score_locally(work: ScoringSetup, jobs: Iterator[Job]) -> Outcomes:
     for job in jobs:
         yield job, score_shard(work, job.shard)
 
 
-def score_shard(work: Work, shard: Shard) -> Iterator[Row]:
+def score_shard(work: ScoringSetup, shard: Shard) -> Iterator[Row]:
     """Yield the rows of a shard. Raises ``ShardError``."""
     if isinstance(shard, EmbeddingsShard):
         return feature_rows(work, shard)
