@@ -26,7 +26,7 @@ from ..files.writing import check_folder
 from ..images.batches import images_at_once, in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA, scoring_bytes
-from .views import WHOLE, View
+from .augmentations import WHOLE, Augmentation
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Say = Callable[[str], object]
@@ -58,32 +58,32 @@ class FeatureStore:
     def features(
         self,
         paths: Sequence[str | Path],
-        views: Sequence[Sequence[View]] | None = None,
+        augmentations: Sequence[Sequence[Augmentation]] | None = None,
         *,
         name: str = "features",
         device: str | torch.device = "cpu",
         workers: int | None = None,
         say: Say | None = None,
     ) -> Tensor:
-        """Return features of views (default the whole image), fp32 ``(N, V, D)``; encode missing features."""
+        """Return features ``(N, A, D)`` of augmented images (default the whole image); encode missing features."""
         if not paths:
             return torch.empty(0, 1, 1)
-        views = [(WHOLE,)] * len(paths) if views is None else views
+        augmentations = [(WHOLE,)] * len(paths) if augmentations is None else augmentations
         try:
             contents = hashes_of([os.fspath(path) for path in paths])
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
         store = JournalFolder(self.folder, Feature, f"{socket.gethostname()}-{os.getpid()}")
         store.load(set(contents).__contains__)
-        missing: dict[str, tuple[str, dict[View, None]]] = {}  # by content hash: equal files are encoded once
-        for path, content, wanted in zip(paths, contents, views, strict=True):
-            if new := [view for view in wanted if not store.is_done(content, view.name)]:
+        missing: dict[str, tuple[str, dict[Augmentation, None]]] = {}  # by content hash: equal files are encoded once
+        for path, content, wanted in zip(paths, contents, augmentations, strict=True):
+            if new := [augmentation for augmentation in wanted if not store.is_done(content, augmentation.name)]:
                 missing.setdefault(content, (os.fspath(path), {}))[1].update(dict.fromkeys(new))
         count = sum(len(new) for _, new in missing.values())
         if missing and store.damaged:
             logger.warning("damaged features are encoded again: %s.", first_of(store.damaged))
         if say is not None:
-            todo = f"{count:,} of {sum(map(len, views)):,} features to encode from {counted(len(missing), 'image')}"
+            todo = f"{count:,} of {sum(map(len, augmentations)):,} features to encode from {counted(len(missing), 'image')}"
             say(f"{name}: {todo}; features are stored in {self.folder}")
         where = torch.device(device)
         cost = scoring_bytes(self.metric, where, "stages" if self.stages else "score")
@@ -100,7 +100,9 @@ class FeatureStore:
                     if record.sha256 != content:  # the file changed after it was hashed
                         remember({path: str(record.sha256)})
                         raise ImageError("was changed while it was encoded: start the run again", name=path)
-                    yield from (((path, content, view.name), view(record.pixels, path)) for view in new)
+                    yield from (
+                        ((path, content, augmentation.name), augmentation(record.pixels, path)) for augmentation in new
+                    )
 
         with tqdm(total=count, unit="feature", disable=True if say is None else None) as bar, contextlib.closing(store):
 
@@ -110,14 +112,18 @@ class FeatureStore:
                     encoded = encode(stacked(pixels, device)).float().cpu()
                 return [(*key[1:], row) for key, row in zip(keys, encoded, strict=True)]
 
-            for content, view, row in in_batches(
+            for content, augmentation, row in in_batches(
                 decoded_views(), work, _raise, batch_size=1 if where.type == "cpu" else 8, at_once=at_once, scoring=cost
             ):
-                store.add(content, view, Feature(base64.b64encode(row.numpy().tobytes()).decode()))
+                store.add(content, augmentation, Feature(base64.b64encode(row.numpy().tobytes()).decode()))
                 bar.update()
-        keys = ((content, view.name) for content, wanted in zip(contents, views, strict=True) for view in wanted)
-        data = b"".join(base64.b64decode(store.entries[content][view].data) for content, view in keys)
-        return torch.from_numpy(np.frombuffer(data, np.float32).copy()).view(len(paths), len(views[0]), -1)
+        keys = (
+            (content, augmentation.name)
+            for content, wanted in zip(contents, augmentations, strict=True)
+            for augmentation in wanted
+        )
+        data = b"".join(base64.b64decode(store.entries[content][augmentation].data) for content, augmentation in keys)
+        return torch.from_numpy(np.frombuffer(data, np.float32).copy()).view(len(paths), len(augmentations[0]), -1)
 
 
 def _raise(key: tuple[str, str, str], pixels: Tensor | None, error: ImageError) -> NoReturn:

@@ -25,12 +25,12 @@ from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file
 from ..prompts.pairs import Prompts
 from ..weights.checkpoint import load_pickled
+from .augmentations import augmentations_of, draw_augmentation, mixed_seed
 from .feature_store import FeatureStore, Say
 from .recipe import Recipe, find_recipe, with_options
-from .views import draw_view, mixed_seed, views_of
 
 BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
-Scores = dict[str, float]
+Agreement = dict[str, float]
 """``srocc``, ``plcc`` and ``krcc`` of predicted against given scores."""
 
 
@@ -45,7 +45,7 @@ class Progress:
     epoch: int
     epochs: int
     loss: float
-    scores: Scores
+    scores: Agreement
     is_best: bool
 
 
@@ -60,8 +60,8 @@ class TrainingResult:
     recipe: Recipe
     table: ScoreTable
     folder: Path
-    scores: dict[str, Scores]
-    before: dict[str, Scores]
+    scores: dict[str, Agreement]
+    before: dict[str, Agreement]
 
     @property
     def best(self) -> Path:
@@ -118,9 +118,9 @@ def train(
         store = FeatureStore(metric, features)
         paths = {split: [table.paths[row] for row in table.rows(split)] for split in ("train", "val", "test")}
         targets = {split: torch.tensor([[table.targets[row]] for row in table.rows(split)]) for split in paths}
-        views = {"train": [views_of(recipe, row) for row in range(len(paths["train"]))]}
+        augmentations = {"train": [augmentations_of(recipe, row) for row in range(len(paths["train"]))]}
         encoded = {
-            split: store.features(files, views.get(split), name=split, device=device, workers=workers, say=say)
+            split: store.features(files, augmentations.get(split), name=split, device=device, workers=workers, say=say)
             for split, files in paths.items()
         }
         tested = {split: encoded[split][:, 0].to(device) for split in ("val", "test") if len(paths[split]) > 1}
@@ -154,11 +154,11 @@ def train_context(
     metadata: Mapping[str, Any] | None = None,
     resume: bool = False,
     report: Callable[[Progress], object] = lambda progress: None,
-) -> Scores:
+) -> Agreement:
     """Train the metric's prompts in place; return the best epoch's agreement with the validation scores.
 
     Args:
-        features: Features of views ``(N, V, D)``, as from :func:`~.views.views_of`; validation features ``(M, D)``.
+        features: Features of augmented images ``(N, A, D)``; validation features ``(M, D)``.
         targets: Scores in [0, 1], ``(N, 1)`` and ``(M, 1)``.
         metadata: Further metadata for the files of prompts.
     """
@@ -173,7 +173,7 @@ def train_context(
     optimizer = (torch.optim.SGD if recipe.sgd else torch.optim.Adam)([learner.ctx], lr=recipe.lr)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.cosine_epochs)  # type: ignore[arg-type]
     run = _fingerprint(metric, recipe, learner.initial_ctx, learner.token_suffix, targets, val_features)
-    best, log = Scores(), list[dict[str, float]]()
+    best, log = Agreement(), list[dict[str, float]]()
     if resume and (folder / STATE).is_file():
         state = _read_state(folder / STATE, run)
         with torch.no_grad():
@@ -186,7 +186,7 @@ def train_context(
         order = torch.randperm(len(targets), generator=generator)
         steps = []
         for rows in order[: len(order) // recipe.batch_size * recipe.batch_size].split(recipe.batch_size):
-            drawn = features[rows, [draw_view(recipe, generator) for _ in rows]].to(targets.device)
+            drawn = features[rows, [draw_augmentation(recipe, generator) for _ in rows]].to(targets.device)
             scores = metric.train().score(drawn, aggregate="mean")
             loss = torch.stack([criterion(scores, targets[rows]) for criterion in criteria]).sum()
             if not loss.isfinite():
@@ -248,7 +248,7 @@ def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = F
         yield found
 
 
-def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor, prompts: Prompts = None) -> Scores:
+def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor, prompts: Prompts = None) -> Agreement:
     """Return SROCC, PLCC and KRCC for features ``(M, D)`` and targets ``(M, 1)``; default the metric's own prompts."""
     theirs = import_pyiqa(".metrics.correlation_coefficient")
 

@@ -27,10 +27,10 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.text import tokenize
+from clipiqa_pyiqa.learning.augmentations import WHOLE, Augmentation, augmentations_of
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
 from clipiqa_pyiqa.learning.recipe import find_recipe, with_options
 from clipiqa_pyiqa.learning.training import train_context
-from clipiqa_pyiqa.learning.views import WHOLE, View, views_of
 from clipiqa_pyiqa.learning.word_search import make_candidates, search
 from clipiqa_pyiqa.learning.words import our_pairs
 
@@ -178,8 +178,8 @@ def main() -> None:
     what = f"epoch of {KONIQ:,} images, batch {BATCH}: cached / pyiqa's trainer with its built-in"
     row(what, ours * steps, theirs * steps, f"{ours:.3g} s / {theirs:.3g} s per batch, times {steps}")
     store = FeatureStore(our_metric(weights), folder / "store")
-    views = [views_of(find_recipe("pyiqa"), index)[:2] for index in range(16)]
-    for name, asked in {"whole, flipped": [(WHOLE, View(flip=True))] * 16, "crops of 384": views}.items():
+    views = [augmentations_of(find_recipe("pyiqa"), index)[:2] for index in range(16)]
+    for name, asked in {"whole, flipped": [(WHOLE, Augmentation(flip=True))] * 16, "crops of 384": views}.items():
         start, count = time.perf_counter(), sum(map(len, asked))
         store.features(paths[:16], asked)
         seconds = (time.perf_counter() - start) / count
