@@ -203,7 +203,7 @@ def test_damaged_feature_stores_never_give_other_features(
             assert torch.equal(found, whole), "damage was read in silence"
             outcomes["made good" if metric.encoded else "harmless"] += 1
     print(f"\nfeature store: {dict(outcomes)}")
-    assert outcomes["made good"] and "damaged features are encoded again: line " in caplog.text
+    assert outcomes["made good"] and "damaged features are encoded again: row " in caplog.text
 
 
 def test_damaged_training_states_are_refused(tmp_path: Path, times: int) -> None:

@@ -13,6 +13,7 @@ from photos import BUNDLED, distorted_photos
 from torch import Tensor
 
 from clipiqa_pyiqa import ImageError
+from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning.augmentations import WHOLE, Augmentation
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
@@ -92,6 +93,16 @@ def test_images_that_have_no_features_are_named(photos, tmp_path):
     ):
         with pytest.raises(ImageError, match=said):
             FeatureStore(metric, tmp_path).features([path], [views])
+
+
+def test_a_full_disk_is_named_and_what_was_encoded_is_kept(photos, small_disk):
+    wanted = [[Augmentation((32, 0.0, place / 99)) for place in range(99)]] * 2
+    for _ in range(2):
+        with pytest.raises(OutputError, match=r"cannot write to .*\.rows"):
+            FeatureStore(FakeMetric(), small_disk).features(photos[:2], wanted)
+    metric = FakeMetric()
+    FeatureStore(metric, small_disk).features(photos[:1], [wanted[0][:50]])
+    assert metric.encoded == 0
 
 
 def _kill_while_filling(paths: list[Path], folder: Path) -> None:
