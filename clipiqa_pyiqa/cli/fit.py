@@ -86,13 +86,14 @@ def run(
     found = {"zero-shot": result.before["train"]}
     found |= {f"cross-validation, {name}": agreement for name, agreement in result.cross_validation.items()}
     for split, agreement in result.held_out.items():
-        images = counted(len(result.table.rows(split)), f"{split} image")
+        images = counted(len(result.table.part(split)), f"{split} image")
         found |= {f"{images}, zero-shot": result.before[split], images: agreement}
     for name, reduced in (("median", np.median), ("lowest", np.min), ("highest", np.max)):
         if result.splits:
             found[f"{splits} random splits of 80 and 20 %, {name}"] = FitAgreement(*reduced(result.splits, axis=0))
     rows = [(name, *(f"{number:.4f}" for number in agreement)) for name, agreement in found.items()]
     print("\n".join(aligned([("", "SROCC", "PLCC", "RMSE (scores from 0 to 1)"), *rows])))
-    print(f"{result.head.method} is chosen" + ": ridge must be clearly better than affine" * (method == "auto"))
+    reason = ": ridge must be clearly better than affine" if method == "auto" else ""
+    print(f"{result.head.method} is chosen{reason}")
     print(f"load it with:\n{creation('clipiqa+', model.given(), pretrained_model_path=str(out.resolve()))}")
     return 0

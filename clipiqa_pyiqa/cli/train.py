@@ -100,7 +100,7 @@ def run(
             without_mini_photos=without_mini_photos,
             **store.keywords(),
         )
-    images = {split: len(result.table.rows(split)) for split in ("train", "val", "test")}
+    images = result.table.frame["split"].value_counts().to_dict()
     passes = counted(stated.epochs, "epoch")
     print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {passes}")
     for split, found in result.scores.items():

@@ -116,18 +116,18 @@ def train(
         metric = CLIPIQA(**{"pretrained": False, **recipe.network, "model_type": "clipiqa+"}).to(device)
         table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train", "val"))
         store = FeatureStore(metric, features)
-        paths = {split: [table.paths[row] for row in table.rows(split)] for split in ("train", "val", "test")}
-        targets = {split: torch.tensor([[table.targets[row]] for row in table.rows(split)]) for split in paths}
-        augmentations = {"train": [augmentations_of(recipe, row) for row in range(len(paths["train"]))]}
-        encoded = {
-            split: store.features(files, augmentations.get(split), name=split, device=device, workers=workers, say=say)
-            for split, files in paths.items()
-        }
-        tested = {split: encoded[split][:, 0].to(device) for split in ("val", "test") if len(paths[split]) > 1}
+        encoded, targets = dict[str, Tensor](), dict[str, Tensor]()
+        for split in ("train", "val", "test"):
+            part = table.part(split)
+            augmentations = [augmentations_of(recipe, row) for row in range(len(part))] if split == "train" else None
+            files = part["path"].tolist()
+            encoded[split] = store.features(files, augmentations, name=split, device=device, workers=workers, say=say)
+            targets[split] = torch.tensor(part["target"].tolist())[:, None]
+        tested = {split: encoded[split][:, 0].to(device) for split in ("val", "test") if len(targets[split]) > 1}
         before = {split: evaluate(metric, each, targets[split], metric.prompts) for split, each in tested.items()}
         metadata = {
             **{"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better},
-            "trained_on": written_digests([*paths["train"], *paths["val"]]),  # validation chooses the epoch
+            "trained_on": written_digests(table.frame.query("split != 'test'")["path"]),  # validation chooses the epoch
         }
         best = train_context(
             *(metric, recipe, encoded["train"], targets["train"], encoded["val"][:, 0], targets["val"], folder),

@@ -86,18 +86,18 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
 @pytest.mark.parametrize("fit_on", fitting.FIT_ON)
 def test_from_scores_to_a_loaded_metric(method, fit_on, table, store, metric, tmp_path):
     result = fit(table, method=method, fit_on=fit_on, metric=metric, features=store, device="cpu")
-    assert result.table.rows("val") == [] and result.head.metadata["rated_photos"] == str(COUNT)
+    assert result.table.part("val").empty and result.head.metadata["rated_photos"] == str(COUNT)
     result.save(tmp_path / "head.safetensors")
     loaded = CLIPIQA("clipiqa+", pretrained_model_path=tmp_path / "head.safetensors").eval()
     assert loaded.clip.weights.backbone == "mini" and loaded.columns == ("head",)
-    x = torch.stack([read_image(path).pixels for path in result.table.paths]) / 255
+    x = torch.stack([read_image(path).pixels for path in result.table.frame["path"]]) / 255
     with torch.no_grad():
         scores, features = loaded(x), loaded.encode_image(x)
         torch.testing.assert_close(loaded.score(features), scores, atol=0, rtol=0)
         torch.testing.assert_close(result.head(features), scores, atol=0, rtol=0)  # the file lost nothing
         asked = loaded.score(features, "sharpness"), metric(x, "sharpness")
     torch.testing.assert_close(*asked, atol=1e-5, rtol=0)  # other questions still have their answers
-    agreement = srocc(scores[:, 0].numpy(), result.table.targets)
+    agreement = srocc(scores[:, 0].numpy(), result.table.frame["target"])
     assert agreement > (0.8 if method == "ridge" else result.cross_validation[method].srocc - 0.05)
     assert f"{method} head" in repr(loaded) and loaded.state_dict() == {}
 
@@ -139,9 +139,9 @@ def test_copies_of_a_reference_are_not_both_fitted_and_predicted(copies, store, 
         abs(together.cross_validation["ridge"].srocc) < 0.5 and np.median([each[0] for each in together.splits]) < 0.6
     )
     for drawn in together.drawn:
-        rows = {*together.table.rows("train")}
-        assert not {together.table.groups[row] for row in drawn} & {together.table.groups[row] for row in rows - drawn}
-        assert len(drawn) == len(rows) // 5
+        groups = together.table.part("train")["group"]
+        is_out = groups.index.isin(drawn)
+        assert not {*groups[is_out]} & {*groups[~is_out]} and len(drawn) == len(groups) // 5
 
 
 def test_splits_are_printed_and_written_as_a_table_that_can_be_read(copies, store, tmp_path, capsys):
@@ -154,8 +154,8 @@ def test_splits_are_printed_and_written_as_a_table_that_can_be_read(copies, stor
         tmp_path / "splits.csv", columns=("path", "score", "split_2"), group="group", lower_better=True, needed=()
     )
     given = read_score_table(copies, lower_better=True, val_fraction=0, needed=())
-    assert read.targets == pytest.approx(given.targets) and len(read.rows("test")) == 48
-    assert len({*zip(read.groups, read.splits, strict=True)}) == 30
+    assert read.frame["target"].tolist() == pytest.approx(given.frame["target"].tolist())
+    assert len(read.part("test")) == 48 and len(read.frame.groupby(["group", "split"])) == 30
 
 
 def test_own_scale_and_direction(table, store, metric, tmp_path):
@@ -175,7 +175,7 @@ def test_own_scale_and_direction(table, store, metric, tmp_path):
     (record,) = loaded.provenance()["scores"].values()
     assert (record["range"], record["lower_better"]) == ([0, 5], True)
 
-    x = (read_image(ours.paths[0]).pixels[None] / 255).requires_grad_()
+    x = (read_image(ours.frame["path"][0]).pixels[None] / 255).requires_grad_()
     score, loss = loaded(x).item(), CLIPIQALoss(metric=loaded)(x)
     assert score == pytest.approx(5 * (1 - share.head(loaded.encode_image(x)).item()), abs=1e-5)
     assert loss.item() == pytest.approx(score / 5, abs=1e-6)  # better photos cost less on any scale
@@ -225,7 +225,7 @@ def test_command(table, store, tmp_path, capsys):
 )
 def test_bad_input(rows, options, message, table, store, metric):
     ours = read_score_table(table, val_fraction=0, needed=("train",))
-    few = replace(ours, paths=ours.paths[:rows], targets=ours.targets[:rows], splits=ours.splits[:rows])
+    few = replace(ours, frame=ours.frame[:rows])
     with pytest.raises(FitError, match=message):
         fit(few, **{"metric": metric, "features": store, "device": "cpu", **options})
 
