@@ -245,11 +245,14 @@ def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataS
     if times > 1:
         raise CompareError(f"data set {data.name!r} names an image more than once, such as {path!r}.")
     lower_better = bool(options.get("lower_better"))
+    notes = [counted(len(data.paths), "image"), *note]
+    if lower_better:
+        notes.append("lower opinion score is better")
     texts = {key: str(options[key]) for key in sorted(options)}
     return replace(
         data,
         paths=tuple(map(printable, data.paths)),
         lower_better=lower_better,
-        note="; ".join([counted(len(data.paths), "image"), *note, *["lower opinion score is better"] * lower_better]),
+        note="; ".join(notes),
         identity=hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12],
     )

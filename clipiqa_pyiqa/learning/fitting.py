@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas
 import torch
 from numpy.typing import NDArray
 
@@ -159,11 +160,18 @@ def fit(
         again.append(_agreement(predict(refitted, fit_to.at(is_out)), fit_to.shares[is_out]))
         drawn.append(frozenset(rows))
     metadata = {
-        **{"format": FORMAT, **as_texts(metric.provenance())},
-        **{"base_positive": metric.prompts[0].positive, "base_negative": metric.prompts[0].negative},
-        **{"fit_on": fit_on, "data_set": table.name, "rated_photos": str(len(train)), "seed": str(seed)},
-        **{"score_range": json.dumps(table.score_range), "lower_better": json.dumps(table.lower_better)},
-        **{"scale": "own" if own_scale else "share", "method": best},
+        "format": FORMAT,
+        **as_texts(metric.provenance()),
+        "base_positive": metric.prompts[0].positive,
+        "base_negative": metric.prompts[0].negative,
+        "fit_on": fit_on,
+        "data_set": table.name,
+        "rated_photos": str(len(train)),
+        "seed": str(seed),
+        "score_range": json.dumps(table.score_range),
+        "lower_better": json.dumps(table.lower_better),
+        "scale": "own" if own_scale else "share",
+        "method": best,
         "trained_on": written_digests(train["path"]),
         "cross_validation": json.dumps({name: found._asdict() for name, found in agreements.items()}),
     }
@@ -178,10 +186,8 @@ def _fit(
     """Return the chosen method, each method's agreement in cross-validation by group, and the fit to all photos."""
     names = METHODS if method == "auto" else (method,)
     predicted = {name: _out_of_fold(name, photos, groups, seed) for name in names}
-    sizes = np.bincount(groups)
     squares = {
-        name: np.bincount(groups, (each - photos.shares) ** 2)[sizes > 0] / sizes[sizes > 0]
-        for name, each in predicted.items()
+        name: pandas.Series((each - photos.shares) ** 2).groupby(groups).mean() for name, each in predicted.items()
     }
     best = _choose(squares)
     agreements = {name: _agreement(each, photos.shares) for name, each in predicted.items()}
@@ -197,12 +203,12 @@ def _out_of_fold(name: str, photos: RatedPhotos, groups: NDArray[np.int64], seed
     return predicted
 
 
-def _choose(squares: Mapping[str, Array]) -> str:
+def _choose(squares: Mapping[str, pandas.Series]) -> str:
     """Return the first method, unless a later method's errors, one for each group, are smaller by a standard error."""
     best, *others = squares
     for name in others:
         gain = squares[best] - squares[name]
-        if gain.mean() > gain.std(ddof=1) / math.sqrt(len(gain)):
+        if gain.mean() > gain.std() / math.sqrt(len(gain)):
             best = name
     return best
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas
 import torch
 from torch import Tensor
 
@@ -19,7 +20,6 @@ from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, counted, import_pyiqa
 from ..errors.arguments import SharedOptions, checked
 from ..files.locking import locked
-from ..files.names import csv_line
 from ..files.writing import check_folder, write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file
@@ -126,7 +126,9 @@ def train(
         tested = {split: encoded[split][:, 0].to(device) for split in ("val", "test") if len(targets[split]) > 1}
         before = {split: evaluate(metric, each, targets[split], metric.prompts) for split, each in tested.items()}
         metadata = {
-            **{"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better},
+            "data_set": table.name,
+            "score_range": table.score_range,
+            "lower_better": table.lower_better,
             "trained_on": written_digests(table.frame.query("split != 'test'")["path"]),  # validation chooses the epoch
         }
         best = train_context(
@@ -169,7 +171,7 @@ def train_context(
         raise TrainingError(f"{images} cannot fill a batch of {recipe.batch_size}: use a smaller batch_size.")
     targets, val_features = targets.float().to(learner.ctx.device), val_features.to(learner.ctx.device)
     losses = import_pyiqa(".losses")
-    criteria = [losses.MSELoss(), *[losses.PLCCLoss()] * recipe.plcc_loss]
+    criteria = [losses.MSELoss(), losses.PLCCLoss()] if recipe.plcc_loss else [losses.MSELoss()]
     optimizer = (torch.optim.SGD if recipe.sgd else torch.optim.Adam)([learner.ctx], lr=recipe.lr)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.cosine_epochs)  # type: ignore[arg-type]
     run = _fingerprint(metric, recipe, learner.initial_ctx, learner.token_suffix, targets, val_features)
@@ -201,15 +203,23 @@ def train_context(
         best = found if is_best else best
         log.append({"epoch": epoch, "loss": mean_loss, **found})
         file_metadata = {
-            **{"pos_embedding": metric.pos_embedding, "precision": metric.precision},
-            **{"recipe": asdict(replace(recipe, network={})), **(metadata or {}), "epoch": epoch, "scores": found},
+            "pos_embedding": metric.pos_embedding,
+            "precision": metric.precision,
+            "recipe": asdict(replace(recipe, network={})),
+            **(metadata or {}),
+            "epoch": epoch,
+            "scores": found,
         }
         for name in (LAST, BEST) if is_best else (LAST,):
             save_prompt_file(learner, folder / name, file_metadata)
-        write_text(folder / LOG, "".join(map(csv_line, [log[0], *(row.values() for row in log)])))
+        write_text(folder / LOG, pandas.DataFrame(log).to_csv(index=False, na_rep="nan", lineterminator="\n"))
         state = {
-            **{"run": run, "best": best, "log": log, "ctx": learner.ctx.detach()},
-            **{"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()},
+            "run": run,
+            "best": best,
+            "log": log,
+            "ctx": learner.ctx.detach(),
+            "optimizer": optimizer.state_dict(),
+            "scheduler": scheduler.state_dict(),
         }
         write_bytes(folder / STATE, pickled(state))
         report(Progress(epoch, recipe.epochs, mean_loss, found, is_best))

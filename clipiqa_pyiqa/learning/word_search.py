@@ -138,8 +138,10 @@ def search_prompts(
     data = encoded[:, 0].to(device), targets, held_out
     findings = search(metric, *data, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed)
     metadata = {
-        **{"data_set": table.name, "chosen_on": counted(findings.chosen_on, "image")},
-        **{"held_out": f"{counted(findings.held_out, 'image')} ({split})", "seed": seed},
+        "data_set": table.name,
+        "chosen_on": counted(findings.chosen_on, "image"),
+        "held_out": f"{counted(findings.held_out, 'image')} ({split})",
+        "seed": seed,
         **{key: value for key, value in metric.provenance().items() if key not in ("metric", "scores")},
     }
     inputs = paths if isinstance(scores, ScoreTable) else [scores, *paths]
