@@ -22,7 +22,7 @@ BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos
 
 
 def seen_by_mini(paths: Collection[str | Path]) -> list[bool]:
-    return [digest in _known() for digest in _digests(paths)]
+    return [digest in known_digests() for digest in _digests(paths)]
 
 
 def written_digests(paths: Collection[str | Path]) -> str:
@@ -65,7 +65,7 @@ def _digests(paths: Collection[str | Path]) -> list[bytes]:
 
 
 @cache
-def _known() -> frozenset[bytes]:
+def known_digests() -> frozenset[bytes]:
     return _split(LIST.read_bytes())
 
 

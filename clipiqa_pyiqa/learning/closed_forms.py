@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_PENALTIES = np.logspace(-6, 3, 37)  # factors of the largest variance
+PENALTIES = np.logspace(-6, 3, 37)  # factors of the largest variance
 Array = NDArray[np.float64]
 Fitted = Mapping[str, NDArray[np.floating[Any]]]
 """A head's tensors: ``prior`` ``(2,)``, and for ridge regression ``mean`` and ``weight`` ``(K,)``."""
@@ -54,7 +54,7 @@ def fit_ridge(photos: RatedPhotos) -> Fitted:
         leverage = line + (left * left) @ shrunk
         return float(np.mean(((y - left @ (shrunk * along)) / np.maximum(1 - leverage, 1e-9)) ** 2))
 
-    penalty = min((*(_PENALTIES * variances[-1]), math.inf), key=error)
+    penalty = min((*(PENALTIES * variances[-1]), math.inf), key=error)
     weight = rest.T @ (left @ (along / (variances + penalty)))
     prior, *_ = np.linalg.lstsq(_basis(photos), photos.shares - x @ weight, rcond=None)
     return {"prior": prior, "mean": mean, "weight": weight / scale}

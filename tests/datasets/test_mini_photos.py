@@ -21,7 +21,7 @@ def test_minis_training_photos_can_be_left_out_of_a_table(
     for file in files:
         file.write_text(file.name)
     known = frozenset(bytes.fromhex(hash_file(file))[: mini_photos.BYTES] for file in files[:3])
-    monkeypatch.setattr(mini_photos, "_known", lambda: known)
+    monkeypatch.setattr(mini_photos, "known_digests", lambda: known)
     assert mini_photos.seen_by_mini([*files, tmp_path / "gone.jpg"]) == [True] * 3 + [False] * 4
     splits = ("train", "val", "train", "val", "val", "train")
     paths, targets = [*map(str, files)], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
