@@ -76,14 +76,15 @@ def read_scores(
             value = math.nan
         if not math.isfinite(value):
             raise TableError(f"{path}, line {line}: the score {row[score]!r} is not a number.")
-        found.append({"path": str(folder / row[name]), "score": value})
+        found.append({"path": os.path.abspath(folder / row[name]), "score": value})
         if groups:
             found[-1]["group"] = row[groups]
         if split:
             found[-1]["split"] = part = row[split].strip().lower()
             if part not in SPLITS:
                 raise TableError(f"{path}, line {line}: the split {part!r} must be one of {', '.join(SPLITS)}.")
-    return pandas.DataFrame(found)
+    # objects, since pandas' own texts must be UTF-8
+    return pandas.DataFrame(found, dtype=object).astype({"score": float})
 
 
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:

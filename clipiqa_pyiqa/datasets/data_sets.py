@@ -135,7 +135,7 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
         if split is not None:
             frame = frame[frame["split"] == split]
         groups = tuple(frame["group"]) if within else ()
-        paths, mos = tuple(map(os.path.abspath, frame["path"])), tuple(frame["score"])
+        paths, mos = tuple(frame["path"]), tuple(frame["score"])
         if paths and not any(map(os.path.isfile, paths)):
             raise CompareError(
                 f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} exists, such as "

@@ -68,11 +68,11 @@ def rated_photos(folder: Path) -> pandas.DataFrame:
             problems.append(f"{place!r} {error.reason}")
         else:
             if stars > 0:
-                found.append((photo, stars))
+                found.append((os.path.abspath(photo), stars))
     if problems:
         logger.warning("left out: %s", first_of(problems))
     if not found:
         raise TableError(
             f"no photo in {str(folder)!r} has one to five stars (xmp:Rating): rate some photos, or name a CSV file."
         )
-    return pandas.DataFrame(found, columns=["path", "score"])
+    return pandas.DataFrame(found, columns=["path", "score"], dtype=object).astype({"score": float})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +71,7 @@ class FitResult:
         """Write a CSV file of paths, scores, groups and random splits (``split_1``, …)."""
         frame, (low, high) = self.table.part("train"), self.table.score_range
         share = 1 - frame["target"] if self.table.lower_better else frame["target"]
-        frame = frame.assign(path=frame["path"].map(os.path.abspath), score=low + (high - low) * share)
-        found = frame[["path", "score", "group"]].copy()
+        found = frame.assign(score=low + (high - low) * share)[["path", "score", "group"]]
         for number, rows in enumerate(self.drawn, start=1):
             found[f"split_{number}"] = np.where(found.index.isin(rows), "test", "train")
         write_text(path, found.to_csv(index=False, float_format="%.10g", lineterminator="\n"))

@@ -65,6 +65,11 @@ def test_headers_of_real_data_sets(tmp_path, header):
     assert found == [str(tmp_path / "a.png"), 4.0]
 
 
+def test_a_folder_whose_name_is_no_utf8_is_read(tmp_path):
+    folder = tmp_path / "photos\udcff"
+    assert read_scores(written(tmp_path, "path,mos\na.png,4\n"), root=folder)["path"][0] == str(folder / "a.png")
+
+
 @pytest.mark.parametrize("opinion", ["mos", "opinion", "opinion_score"])
 def test_an_opinion_wins_over_a_score(tmp_path, opinion):
     assert read_scores(written(tmp_path, f"path,score,{opinion},scale,metric\na.png,1,4,,\n"))["score"].tolist() == [4]
