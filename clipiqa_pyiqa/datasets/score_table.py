@@ -26,8 +26,8 @@ class ScoreTable:
 
     Attributes:
         name: Name of the data set.
-        frame: A row per image: ``path``; ``target``, its score in [0, 1], high is good; ``split`` (``'train'``,
-            ``'val'`` or ``'test'``); ``group``, such as its reference, which random splits and folds keep together.
+        frame: ``path``, ``target`` (score in [0, 1], high is good), ``split`` (``'train'``, ``'val'`` or ``'test'``)
+            and ``group``; random splits and folds keep groups together.
         score_range: Lowest and highest score, as given.
         lower_better: Whether low given scores are good.
     """

@@ -38,10 +38,9 @@ _KEY, _CHECKSUM = 32, 4  # bytes before and after the numbers of a row: a SHA-25
 
 
 class FeatureStore:
-    """Store of a metric's image features on disk; ``stages`` adds the statistics of ``encode_stages``.
+    """Files of rows with a metric's image features; ``stages`` adds the statistics of ``encode_stages``.
 
-    The store is a folder of files of rows. Each run writes a file of its own, in whose last row a kill may end; the
-    file's name tells how many numbers a row has.
+    Each run writes one file; the file's name ends in the count of numbers in a row. A kill can cut only the last row.
     """
 
     def __init__(self, metric: CLIPIQA, folder: str | Path | None = None, stages: bool = False):
