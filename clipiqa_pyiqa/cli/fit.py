@@ -87,7 +87,7 @@ def run(
     rows = [("zero-shot", *result.before["train"])]
     rows += [(f"cross-validation, {name}", *agreement) for name, agreement in result.cross_validation.items()]
     for split, agreement in result.held_out.items():
-        images = counted(len(result.table.rows(split)), f"{split} image")
+        images = counted(len(result.table.part(split)), f"{split} image")
         rows += [(f"{images}, zero-shot", *result.before[split]), (images, *agreement)]
     for name, reduced in (("median", np.median), ("lowest", np.min), ("highest", np.max)):
         if result.splits:

@@ -73,7 +73,7 @@ def run(
         findings.save(out)
     print(
         f"{table.name}: {counted(len(findings.ranked), 'pair')}, chosen on {counted(findings.chosen_on, 'image')}, "
-        f"measured on {findings.held_out:,} held out (split {'test' if table.rows('test') else 'val'!r})"
+        f"measured on {findings.held_out:,} held out (split {'val' if table.part('test').empty else 'test'!r})"
     )
     if findings.unknown:
         print(f"left out: {counted(findings.unknown, 'pair')} with words that {model.backbone or 'RN50'} never saw")

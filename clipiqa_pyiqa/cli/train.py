@@ -13,7 +13,7 @@ from .options.scored_images import OpinionOptions, Store, creation
 from .options.terminal import note, on_interrupt
 
 if TYPE_CHECKING:
-    from ..learning.training import Progress, Scores
+    from ..learning.training import Agreement, Progress
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def run(
             without_mini_photos=without_mini_photos,
             **store.keywords(),
         )
-    images = {split: len(result.table.rows(split)) for split in ("train", "val", "test")}
+    images = result.table.frame["split"].value_counts().to_dict()
     passes = counted(stated.epochs, "epoch")
     print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {passes}")
     for split, found in result.scores.items():
@@ -113,5 +113,5 @@ def run(
     return 0
 
 
-def _text(scores: Scores) -> str:
+def _text(scores: Agreement) -> str:
     return ", ".join(f"{name.upper()} {value:.4f}" for name, value in scores.items())

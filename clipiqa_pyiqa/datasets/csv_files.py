@@ -8,10 +8,13 @@ import math
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, counted
 from ..sources.naming import few
+
+if TYPE_CHECKING:
+    import pandas
 
 logger = logging.getLogger("clipiqa_pyiqa")
 PATH_COLUMNS = (
@@ -19,18 +22,8 @@ PATH_COLUMNS = (
     *("dist_img", "key", "url"),
 )
 SCORE_COLUMNS = (
-    *(
-        "mos",
-        "mean_opinion_score",
-        "mos_quality",
-        "quality_mos",
-        "opinion",
-        "opinions",
-        "opinion_score",
-        "opinion_scores",
-        "dmos",
-    ),
-    *("label", "rating", "mean_score", "score"),
+    *("mos", "mean_opinion_score", "mos_quality", "quality_mos", "opinion", "opinions", "opinion_score"),
+    *("opinion_scores", "dmos", "label", "rating", "mean_score", "score"),
 )
 OF_RESULTS = ("scale", "metric")
 """Columns that mark a file of ``clipiqa score``."""
@@ -43,15 +36,6 @@ class TableError(CLIPIQAError):
     """A table of scores that cannot be used."""
 
 
-class NamedScore(NamedTuple):
-    """An image in a CSV file: file, score, split, and the group that it belongs to, such as its reference."""
-
-    file: Path
-    score: float
-    split: str | None
-    group: str | None = None
-
-
 def read_scores(
     path: str | Path,
     *,
@@ -60,12 +44,19 @@ def read_scores(
     lower_better: bool | None = None,
     with_splits: bool = True,
     group: str | int | None = None,
-) -> list[NamedScore]:
-    """Return a CSV file's images and opinion scores; arguments as for :func:`read_score_table`."""
+) -> pandas.DataFrame:
+    """Return a CSV file's images: ``path``, ``score``, and ``split`` and ``group`` if the file has them.
+
+    Arguments as for :func:`read_score_table`.
+    """
+    import pandas
+
     path = Path(path).expanduser()
     rows, header = read_rows(path)
     name = find_column(path, header, columns[0], PATH_COLUMNS, "path")
     score = find_column(path, header, columns[1], SCORE_COLUMNS, "score")
+    split = find_column(path, header, columns[2], ("split",), "split", needed=False) if with_splits else ""
+    groups = find_column(path, header, group, GROUP_COLUMNS, "group", option="group or within", needed=False)
     if columns[1] is None and score == "score" and {*OF_RESULTS} <= {*header}:
         raise TableError(
             f"{path} holds results of clipiqa score, not opinions: add people's scores in a column 'mos', "
@@ -76,14 +67,8 @@ def read_scores(
             f"{path} has the column {score!r}, but in some data sets a low DMOS is good, in others a high one: say "
             "which with `lower_better`."
         )
-    split = None
-    if with_splits and (columns[2] is not None or "split" in header):
-        split = find_column(path, header, columns[2], ("split",), "split")
-    groups = None
-    if group is not None or {*map(_plain, header)} & {*map(_plain, GROUP_COLUMNS)}:
-        groups = find_column(path, header, group, GROUP_COLUMNS, "group", option="group` or `within")
-    folder = Path(root).expanduser() if root is not None else path.parent
-    found = []
+    folder = path.parent if root is None else Path(root).expanduser()
+    found: list[dict[str, Any]] = []
     for line, row in rows:
         try:
             value = float(row[score])
@@ -91,11 +76,15 @@ def read_scores(
             value = math.nan
         if not math.isfinite(value):
             raise TableError(f"{path}, line {line}: the score {row[score]!r} is not a number.")
-        part = None if split is None else row[split].strip().lower()
-        if part not in (None, *SPLITS):
-            raise TableError(f"{path}, line {line}: the split {part!r} must be one of {', '.join(SPLITS)}.")
-        found.append(NamedScore(folder / row[name], value, part, None if groups is None else row[groups]))
-    return found
+        found.append({"path": os.path.abspath(folder / row[name]), "score": value})
+        if groups:
+            found[-1]["group"] = row[groups]
+        if split:
+            found[-1]["split"] = part = row[split].strip().lower()
+            if part not in SPLITS:
+                raise TableError(f"{path}, line {line}: the split {part!r} must be one of {', '.join(SPLITS)}.")
+    # objects, since pandas' own texts must be UTF-8
+    return pandas.DataFrame(found, dtype=object).astype({"score": float})
 
 
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
@@ -143,14 +132,18 @@ def find_column(
     *,
     error: type[CLIPIQAError] = TableError,
     option: str = "columns",
+    needed: bool = True,
 ) -> str:
-    """Return the given column (a name or number), or the first with a usual name, in any case and punctuation."""
+    """Return the given column (a name or number), or the first with a usual name, in any case and punctuation.
+
+    If there is none and it is not needed, return an empty text.
+    """
     if isinstance(given, int):
         given = header[given] if given < len(header) else str(given)
     known = {_plain(name): name for name in reversed(header)}
     found = given if given is not None else next((known[name] for name in map(_plain, usual) if name in known), None)
-    if found in header:
-        return str(found)
+    if found in header or (given is None and not needed):
+        return found or ""
     wanted = f"called {given!r}" if given is not None else f"of {content}s (such as {usual[0]!r})"
     raise error(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with `{option}`.")
 

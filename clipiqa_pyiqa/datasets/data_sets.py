@@ -124,7 +124,7 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
             raise CompareError(f"columns of data set {label!r} must be of paths and scores{also}; got {columns!r}.")
         if split not in (None, *SPLITS):
             raise CompareError(f"split of data set {label!r} must be one of {', '.join(SPLITS)}; got {split!r}.")
-        rows = read_scores(
+        frame = read_scores(
             options["csv"],
             root=options.get("root"),
             columns=(*columns, "split")[:3],
@@ -132,9 +132,10 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
             with_splits=split is not None,
             group=within or None,
         )
-        rows = [row for row in rows if split in (None, row.split)]
-        groups = tuple(str(row.group) for row in rows if within)
-        paths, mos = tuple(os.path.abspath(row.file) for row in rows), tuple(row.score for row in rows)
+        if split is not None:
+            frame = frame[frame["split"] == split]
+        groups = tuple(frame["group"]) if within else ()
+        paths, mos = tuple(frame["path"]), tuple(frame["score"])
         if paths and not any(map(os.path.isfile, paths)):
             raise CompareError(
                 f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} exists, such as "
@@ -244,11 +245,14 @@ def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataS
     if times > 1:
         raise CompareError(f"data set {data.name!r} names an image more than once, such as {path!r}.")
     lower_better = bool(options.get("lower_better"))
+    notes = [counted(len(data.paths), "image"), *note]
+    if lower_better:
+        notes.append("lower opinion score is better")
     texts = {key: str(options[key]) for key in sorted(options)}
     return replace(
         data,
         paths=tuple(map(printable, data.paths)),
         lower_better=lower_better,
-        note="; ".join([counted(len(data.paths), "image"), *note, *["lower opinion score is better"] * lower_better]),
+        note="; ".join(notes),
         identity=hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12],
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..files.hashes import hashes_of
 from .score_table import ScoreTable
@@ -19,16 +21,16 @@ LIST = Path(__file__).parents[1] / "data" / "mini_photos.bin"
 BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos matches by chance
 
 
-def seen_by_mini(paths: Sequence[str | Path]) -> list[bool]:
+def seen_by_mini(paths: Collection[str | Path]) -> list[bool]:
     return [digest in digests_of_mini() for digest in _digests(paths)]
 
 
-def written_digests(paths: Sequence[str | Path]) -> str:
+def written_digests(paths: Collection[str | Path]) -> str:
     """Return the files' digests as text, for the metadata of a head or of learned prompts."""
     return base64.b64encode(b"".join(_digests(paths))).decode()
 
 
-def count_learned_from(metric: Any, paths: Sequence[str | Path]) -> int:
+def count_learned_from(metric: Any, paths: Collection[str | Path]) -> int:
     """Return how many of the files a metric's head or prompts were learned from; 0 if not known."""
     learned = getattr(metric, "head", None) or getattr(metric, "prompt_learner", None)
     text = learned.metadata.get("trained_on", "") if learned is not None else ""
@@ -45,21 +47,18 @@ def seen_warning(count: int, images: int) -> str:
 
 def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]) -> ScoreTable:
     """Log how many photos ``mini`` was trained on; return the table, without these photos if ``leave_out`` is set."""
-    seen = seen_by_mini(table.paths) if backbone == "mini" else []
-    count = sum(seen)
-    if count and not leave_out:
+    if backbone != "mini" or not (count := sum(seen := seen_by_mini(table.frame["path"]))):
+        return table
+    if not leave_out:
         logger.warning("%s", seen_warning(count, len(seen)))
-    elif count:
-        rows = [row for row, is_seen in enumerate(seen) if not is_seen]
-        lists = {name: getattr(table, name) for name in ("paths", "targets", "splits", "groups")}
-        parts = {name: tuple(values[row] for row in rows if values) for name, values in lists.items()}
-        table = replace(table, **parts)  # type: ignore[arg-type]
-        table.check_splits(needed)
-        logger.warning("left out: %s images that mini was trained on", f"{count:,}")
+        return table
+    table = replace(table, frame=table.frame[~np.array(seen)])
+    table.check_splits(needed)
+    logger.warning("left out: %s images that mini was trained on", f"{count:,}")
     return table
 
 
-def _digests(paths: Sequence[str | Path]) -> list[bytes]:
+def _digests(paths: Collection[str | Path]) -> list[bytes]:
     there = [str(path) for path in paths if os.access(path, os.R_OK)]
     hashes = dict(zip(there, hashes_of(there), strict=True))
     return [bytes.fromhex(hashes.get(str(path), ""))[:BYTES] for path in paths]

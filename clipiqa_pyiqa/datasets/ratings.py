@@ -7,11 +7,15 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import first_of
 from ..files.xmp import Rating, XMPError, find_rating
 from ..sources.folders import images_in
-from .csv_files import NamedScore, TableError
+from .csv_files import TableError
+
+if TYPE_CHECKING:
+    import pandas
 
 _IN_A_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 logger = logging.getLogger("clipiqa_pyiqa")
@@ -47,13 +51,15 @@ def stars_of(photo: str, sidecar: Rating | None) -> int:
     return find_rating(head[start + len(_IN_A_JPEG) : start - 2 + size]).stars
 
 
-def rated_photos(folder: Path) -> list[NamedScore]:
-    """Return a folder's photos with one to five stars; unreadable XMP is left out with a warning.
+def rated_photos(folder: Path) -> pandas.DataFrame:
+    """Return ``path`` and ``score`` of a folder's photos with one to five stars.
 
-    Raises ``TableError`` if no photo has stars.
+    Photos with unreadable XMP are left out with a warning. Raises ``TableError`` if no photo has stars.
     """
+    import pandas
+
     photos = list(images_in(folder))
-    beside, found, problems = sidecars(photos), list[NamedScore](), list[str]()
+    beside, found, problems = sidecars(photos), list[tuple[str, int]](), list[str]()
     for photo in photos:
         place = beside.get(photo, photo)
         try:
@@ -61,11 +67,12 @@ def rated_photos(folder: Path) -> list[NamedScore]:
         except XMPError as error:
             problems.append(f"{place!r} {error.reason}")
         else:
-            found += [NamedScore(Path(photo), stars, None)] * (stars > 0)
+            if stars > 0:
+                found.append((os.path.abspath(photo), stars))
     if problems:
         logger.warning("left out: %s", first_of(problems))
     if not found:
         raise TableError(
             f"no photo in {str(folder)!r} has one to five stars (xmp:Rating): rate some photos, or name a CSV file."
         )
-    return found
+    return pandas.DataFrame(found, columns=["path", "score"], dtype=object).astype({"score": float})

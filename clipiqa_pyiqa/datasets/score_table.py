@@ -8,14 +8,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from ..errors import counted, import_pyiqa, nearest
 from .csv_files import Columns, TableError, missing_images, read_scores
 from .ratings import rated_photos
+
+if TYPE_CHECKING:
+    import pandas
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
@@ -26,34 +26,23 @@ class ScoreTable:
 
     Attributes:
         name: Name of the data set.
-        paths: Existing image files.
-        targets: Scores in [0, 1], high is good.
-        splits: ``'train'``, ``'val'`` or ``'test'`` for each image.
+        frame: ``path``, ``target`` (score in [0, 1], high is good), ``split`` (``'train'``, ``'val'`` or ``'test'``)
+            and ``group``; random splits and folds keep groups together.
         score_range: Lowest and highest score, as given.
         lower_better: Whether low given scores are good.
-        groups: Group of each image, such as its reference, or empty. Random splits and folds keep groups together.
     """
 
     name: str
-    paths: tuple[Path, ...]
-    targets: tuple[float, ...]
-    splits: tuple[str, ...]
+    frame: pandas.DataFrame
     score_range: tuple[float, float]
     lower_better: bool = False
-    groups: tuple[str, ...] = ()
 
-    def group_numbers(self, rows: Sequence[int]) -> NDArray[np.int64]:
-        """Return the numbers of rows' groups, counted from 0 as they come; without groups, each row is its own."""
-        groups = self.groups or range(len(self.paths))
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(groups[row] for row in rows))}
-        return np.array([numbers[groups[row]] for row in rows], int)
-
-    def rows(self, split: str) -> list[int]:
-        return [row for row, part in enumerate(self.splits) if part == split]
+    def part(self, split: str) -> pandas.DataFrame:
+        return self.frame[self.frame["split"] == split]
 
     def check_splits(self, needed: Sequence[str]) -> None:
         for split in needed:
-            if (left := len(self.rows(split))) < 2:
+            if (left := len(self.part(split))) < 2:
                 raise TableError(
                     f"{self.name!r} has {counted(left, 'image')} in the split {split!r}, but 2 or more are needed: "
                     "add images, or change the split."
@@ -89,54 +78,45 @@ def read_score_table(
         needed: Splits that need at least two images.
     """
     path = Path(path).expanduser()
-    given: dict[str, Any] = {"root": root, "columns": columns, "lower_better": lower_better, "group": group}
-    rows = rated_photos(path) if path.is_dir() else read_scores(path, **given)
-    scores = [row.score for row in rows]
-    low, high = score_range or ((1, 5) if path.is_dir() else (min(scores), max(scores)))
+    if path.is_dir():
+        frame, usual_range = rated_photos(path), (1, 5)
+    else:
+        frame = read_scores(path, root=root, columns=columns, lower_better=lower_better, group=group)
+        usual_range = min(frame["score"]), max(frame["score"])
+    scores, (low, high) = frame["score"], score_range or usual_range
     if not low <= min(scores) < max(scores) <= high:
         raise TableError(
             f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "
             f"{low:g} to {high:g}."
         )
-    groups = [row.group for row in rows if row.group is not None]
-    splits = [row.split for row in rows if row.split is not None]
-    if not splits:
-        held_out = draw_groups(groups or range(len(rows)), val_fraction, seed)
-        splits = ["val" if row in held_out else "train" for row in range(len(rows))]
-    if torn := len({*zip(groups, splits, strict=False)}) - len({*groups}):
+    share = (scores - low) / (high - low)
+    frame["target"] = 1 - share if lower_better else share
+    if "group" not in frame:
+        frame["group"] = frame.index
+    if "split" not in frame:
+        frame["split"] = "train"
+        frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"
+    if torn := int((frame.groupby("group")["split"].nunique() - 1).sum()):
         logger.warning(
             "%s puts images of one group into several splits, %s: agreement on held-out images will look too good.",
             *(path, counted(torn, "time")),
         )
-    missing = missing_images(path, [str(row.file) for row in rows], skip_missing)
-    there = [number for number, row in enumerate(rows) if str(row.file) not in missing]
-    targets = [(score - low) / (high - low) for score in scores]
-    table = ScoreTable(
-        name or path.stem,
-        tuple(rows[number].file for number in there),
-        tuple(1 - targets[number] if lower_better else targets[number] for number in there),
-        tuple(splits[number] for number in there),
-        (low, high),
-        bool(lower_better),
-        tuple(groups[number] for number in there if groups),
-    )
+    is_missing = frame["path"].isin(missing_images(path, frame["path"], skip_missing))
+    table = ScoreTable(name or path.stem, frame[~is_missing], (low, high), bool(lower_better))
     table.check_splits(needed)
     return table
 
 
-def draw_groups(groups: Sequence[Any], fraction: float, seed: int) -> set[int]:
-    """Return random rows ``(N,)``: whole groups, about ``fraction`` of all rows."""
+def draw_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:
+    """Return the index of random rows: whole groups, about ``fraction`` of all rows."""
     if not 0 <= fraction < 1:
         raise TableError(f"val_fraction must be at least 0 and below 1; got {fraction:g}.")
-    members: dict[Any, list[int]] = {}
-    for row, group in enumerate(groups):
-        members.setdefault(group, []).append(row)
-    order = [*members.values()]
-    random.Random(seed).shuffle(order)
-    drawn: set[int] = set()
-    for rows in order:
+    members = list(groups.groupby(groups, sort=False).groups.values())
+    random.Random(seed).shuffle(members)
+    drawn: list[int] = []
+    for rows in members:
         if len(drawn) + len(rows) / 2 <= len(groups) * fraction:
-            drawn.update(rows)
+            drawn.extend(rows)
     return drawn
 
 

@@ -50,7 +50,11 @@ def read_votes(
     path = Path(path).expanduser()
     rows, header = read_rows(path)
     has_counts = {"votes_first", "votes_second"} <= set(header)
-    needed = ["first", "second", *["attribute"] * (not attribute), *["choice"] * (not has_counts)]
+    needed = ["first", "second"]
+    if not attribute:
+        needed.append("attribute")
+    if not has_counts:
+        needed.append("choice")
     if lacking := [column for column in needed if column not in header]:
         raise TableError(
             f"{str(path)!r} has no column {lacking[0]!r}: expected attribute,first,second,choice, or votes_first and "

@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import json
 import logging
 import os
+import uuid
+import zlib
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import ImageError, Kind, counted, first_of
 from ..files.hashes import hashes_of, remember
-from ..files.journal import JournalFolder
-from ..files.writing import check_folder
+from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA, scoring_bytes
-from .views import WHOLE, View
+from .augmentations import WHOLE, Augmentation
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Say = Callable[[str], object]
 """A function that receives progress messages."""
-FORMAT = 2  # version of stored features: raise it if features change, also if the reading of images changes
-
-
-@dataclass(frozen=True)
-class Feature:
-    """A feature's fp32 numbers in base64."""
-
-    data: str
-    error: str = ""
+Feature = NDArray[np.float32]
+Missing = dict[tuple[str, str], dict[bytes, Augmentation]]
+"""Path and content hash of an image -> its augmentations by the keys of their features."""
+FORMAT = 3  # version of stored features: raise it if features change, also if the reading of images changes
+_KEY, _CHECKSUM = 32, 4  # bytes before and after the numbers of a row: a SHA-256, and a CRC-32 of all before it
 
 
 class FeatureStore:
-    """Store of a metric's image features on disk; ``stages`` adds the statistics of ``encode_stages``."""
+    """Files of rows with a metric's image features; ``stages`` adds the statistics of ``encode_stages``.
+
+    Each run writes one file; the file's name ends in the count of numbers in a row. A kill can cut only the last row.
+    """
 
     def __init__(self, metric: CLIPIQA, folder: str | Path | None = None, stages: bool = False):
         self.metric, self.stages = metric, stages
@@ -57,67 +56,96 @@ class FeatureStore:
     def features(
         self,
         paths: Sequence[str | Path],
-        views: Sequence[Sequence[View]] | None = None,
+        augmentations: Sequence[Sequence[Augmentation]] | None = None,
         *,
         name: str = "features",
         device: str | torch.device = "cpu",
         workers: int | None = None,
         say: Say | None = None,
     ) -> Tensor:
-        """Return features of views (default the whole image), fp32 ``(N, V, D)``; encode missing features."""
+        """Return features ``(N, A, D)`` of augmented images (default the whole image); encode missing features."""
         if not paths:
             return torch.empty(0, 1, 1)
-        views = [(WHOLE,)] * len(paths) if views is None else views
         try:
             contents = hashes_of([os.fspath(path) for path in paths])
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
-        store = JournalFolder(self.folder, Feature)
-        store.load(set(contents).__contains__)
-        missing: dict[str, tuple[str, dict[View, None]]] = {}  # by content hash: equal files are encoded once
-        for path, content, wanted in zip(paths, contents, views, strict=True):
-            if new := [view for view in wanted if not store.is_done(content, view.name)]:
-                missing.setdefault(content, (os.fspath(path), {}))[1].update(dict.fromkeys(new))
-        count = sum(len(new) for _, new in missing.values())
-        if missing and store.damaged:
-            logger.warning("damaged features are encoded again: %s.", first_of(store.damaged))
+        wanted = [
+            {_key(content, each): each for each in some}
+            for content, some in zip(contents, augmentations or [(WHOLE,)] * len(paths), strict=True)
+        ]
+        found, damaged = self._read({key for each in wanted for key in each})
+        missing: Missing = {
+            (os.fspath(path), content): new
+            for path, content, keys in zip(paths, contents, wanted, strict=True)
+            if (new := {key: each for key, each in keys.items() if key not in found})
+        }
+        count = sum(map(len, missing.values()))
+        if missing and damaged:
+            logger.warning("damaged features are encoded again: %s.", first_of(damaged))
         if say is not None:
-            todo = f"{count:,} of {sum(map(len, views)):,} features to encode from {counted(len(missing), 'image')}"
+            todo = f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}"
             say(f"{name}: {todo}; features are stored in {self.folder}")
-        where = torch.device(device)
-        cost = scoring_bytes(self.metric, where, "stages" if self.stages else "score")
-        at_once = images_at_once(where, len(paths))
-        read = prefetch(
-            lambda item: read_image(item[1][0], sha256=True), missing.items(), workers, scoring=cost, at_once=at_once
-        )
+        encoded, run = self._encode(missing, torch.device(device), workers), uuid.uuid4().hex
+        for key, feature in tqdm(encoded, total=count, unit="feature", disable=True if say is None else None):
+            found[key] = feature
+            path = self.folder / f"{run}-{len(feature)}.rows"
+            with as_output_error(path), open(path, "ab") as file:
+                file.write(_checked(key + feature.tobytes()))
+        if missing:
+            with as_output_error(path), open(path, "rb+") as file:
+                os.fsync(file.fileno())
+        rows = np.stack([found[key] for keys in wanted for key in keys])
+        return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
 
-        def decoded_views() -> Generator[tuple[tuple[str, str, str], Tensor], None, None]:
+    def _encode(
+        self, missing: Missing, device: torch.device, workers: int | None
+    ) -> Generator[tuple[bytes, Feature], None, None]:
+        cost = scoring_bytes(self.metric, device, "stages" if self.stages else "score")
+        at_once = images_at_once(device, len(missing))
+        read = prefetch(lambda item: read_image(item[0], sha256=True), missing, workers, scoring=cost, at_once=at_once)
+
+        def augmented() -> Generator[tuple[tuple[str, bytes], Tensor], None, None]:
             with contextlib.closing(read) as images:
-                for (content, (path, new)), record in images:
+                for (path, content), record in images:
                     if isinstance(record, ImageError):
                         raise record
                     if record.sha256 != content:  # the file changed after it was hashed
                         remember({path: str(record.sha256)})
                         raise ImageError("was changed while it was encoded: start the run again", name=path)
-                    yield from (((path, content, view.name), view(record.pixels, path)) for view in new)
+                    for key, augmentation in missing[path, content].items():
+                        yield (path, key), augmentation(record.pixels, path)
 
-        with tqdm(total=count, unit="feature", disable=True if say is None else None) as bar, contextlib.closing(store):
+        def work(items: list[tuple[str, bytes]], pixels: list[Tensor]) -> list[tuple[bytes, Feature]]:
+            encode = self.metric.encode_stages if self.stages else self.metric.encode_image
+            with torch.no_grad():
+                features = encode(stacked(pixels, device)).float().cpu().numpy()
+            return [(key, feature) for (_, key), feature in zip(items, features, strict=True)]
 
-            def work(keys: list[tuple[str, str, str]], pixels: list[Tensor]) -> list[tuple[str, str, Tensor]]:
-                encode = self.metric.encode_stages if self.stages else self.metric.encode_image
-                with torch.no_grad():
-                    encoded = encode(stacked(pixels, device)).float().cpu()
-                return [(*key[1:], row) for key, row in zip(keys, encoded, strict=True)]
+        batch_size = 1 if device.type == "cpu" else 8
+        return in_batches(augmented(), work, _raise, batch_size=batch_size, at_once=at_once, scoring=cost)
 
-            for content, view, row in in_batches(
-                decoded_views(), work, _raise, batch_size=1 if where.type == "cpu" else 8, at_once=at_once, scoring=cost
-            ):
-                store.add(content, view, Feature(base64.b64encode(row.numpy().tobytes()).decode()))
-                bar.update()
-        keys = ((content, view.name) for content, wanted in zip(contents, views, strict=True) for view in wanted)
-        data = b"".join(base64.b64decode(store.entries[content][view].data) for content, view in keys)
-        return torch.from_numpy(np.frombuffer(data, np.float32).copy()).view(len(paths), len(views[0]), -1)
+    def _read(self, wanted: set[bytes]) -> tuple[dict[bytes, Feature], list[str]]:
+        """Return the stored features among the wanted, and the damaged rows."""
+        found, damaged = dict[bytes, Feature](), list[str]()
+        for path in sorted(self.folder.glob("*.rows")):
+            size = _KEY + 4 * int(path.stem.rpartition("-")[2]) + _CHECKSUM
+            with as_output_error(path), open(path, "rb") as file:
+                while len(row := file.read(size)) == size:
+                    if _checked(row[:-_CHECKSUM]) != row:
+                        damaged.append(f"row {file.tell() // size} of {str(path)!r}")
+                    elif row[:_KEY] in wanted:
+                        found[row[:_KEY]] = np.frombuffer(row[_KEY:-_CHECKSUM], np.float32)
+        return found, damaged
 
 
-def _raise(key: tuple[str, str, str], pixels: Tensor | None, error: ImageError) -> NoReturn:
-    raise ImageError(f"cannot be encoded: {error.reason.rstrip('.')}", error.kind, key[0])
+def _key(content: str, augmentation: Augmentation) -> bytes:
+    return hashlib.sha256(f"{content} {augmentation.name}".encode()).digest()
+
+
+def _checked(content: bytes) -> bytes:
+    return content + zlib.crc32(content).to_bytes(_CHECKSUM, "big")
+
+
+def _raise(item: tuple[str, bytes], pixels: Tensor | None, error: ImageError) -> NoReturn:
+    raise ImageError(f"cannot be encoded: {error.reason.rstrip('.')}", error.kind, item[0])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas
 import torch
 from numpy.typing import NDArray
 
@@ -17,7 +18,6 @@ from ..datasets.mini_photos import look_for_mini_photos, written_digests
 from ..datasets.score_table import ScoreTable, draw_groups, find_score_table
 from ..errors import CLIPIQAError, nearest
 from ..errors.arguments import SharedOptions, checked
-from ..files.names import csv_line
 from ..files.writing import write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
@@ -53,7 +53,7 @@ class FitResult:
         held_out: ``'val'`` or ``'test'`` -> the head's agreement.
         before: ``'train'``, ``'val'`` or ``'test'`` -> the zero-shot score's agreement.
         splits: For each random split, agreement of a head on the rest.
-        drawn: For each random split, the rows of ``table`` that were predicted.
+        drawn: For each random split, the index in ``table.frame`` of the predicted rows.
     """
 
     head: OpinionHead
@@ -69,15 +69,12 @@ class FitResult:
 
     def save_splits(self, path: str | Path) -> None:
         """Write a CSV file of paths, scores, groups and random splits (``split_1``, …)."""
-        table, (low, high) = self.table, self.table.score_range
-        names = [f"split_{number}" for number in range(1, len(self.drawn) + 1)]
-        lines = [csv_line(["path", "score", *["group"] * bool(table.groups), *names])]
-        for row in table.rows("train"):
-            share = 1 - table.targets[row] if table.lower_better else table.targets[row]
-            sides = ("test" if row in drawn else "train" for drawn in self.drawn)
-            score = f"{low + (high - low) * share:.10g}"
-            lines.append(csv_line([table.paths[row].absolute(), score, *table.groups[row : row + 1], *sides]))
-        write_text(path, "".join(lines))
+        frame, (low, high) = self.table.part("train"), self.table.score_range
+        share = 1 - frame["target"] if self.table.lower_better else frame["target"]
+        found = frame.assign(score=low + (high - low) * share)[["path", "score", "group"]]
+        for number, rows in enumerate(self.drawn, start=1):
+            found[f"split_{number}"] = np.where(found.index.isin(rows), "test", "train")
+        write_text(path, found.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
 
 
 @checked
@@ -128,43 +125,52 @@ def fit(
     if metric.head is not None or len(metric.prompts) > 1:
         raise FitError("metric must have one pair of prompts and no head.")
     table = look_for_mini_photos(scores, metric.clip.weights.backbone, without_mini_photos, ("train",))
-    rows = {split: np.array(table.rows(split), int) for split in ("train", "val", "test")}
-    if len(rows["train"]) < NEEDED[method]:
-        raise FitError(f"method {method!r} needs at least {NEEDED[method]} rated photos; got {len(rows['train'])}.")
+    frame, train = table.frame, table.part("train")
+    if len(train) < NEEDED[method]:
+        raise FitError(f"method {method!r} needs at least {NEEDED[method]} rated photos; got {len(train)}.")
     store = FeatureStore(metric, features, stages=fit_on == "stages")
-    encoded = store.features(table.paths, name="photos", device=device, workers=workers, say=say)[:, 0]
+    encoded = store.features(frame["path"].tolist(), name="photos", device=device, workers=workers, say=say)[:, 0]
     with torch.no_grad():
         texts = metric.encode_prompts().cpu()
     direction = metric.clip.logit_scale * (texts[0, 0] - texts[0, 1])  # (D,)
     x = encoded[:, len(direction) :] if fit_on == "stages" else encoded
     zero_shot = (encoded[:, : len(direction)] @ direction).sigmoid().double().numpy()
-    photos = RatedPhotos(x.double().numpy(), zero_shot, np.array(table.targets))
-    fit_to = photos.at(rows["train"])
+    photos = RatedPhotos(x.double().numpy(), zero_shot, frame["target"].to_numpy())
+    parts = {split: photos.at((frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}
+    fit_to = parts["train"]
     if np.ptp(fit_to.shares) == 0:
-        raise FitError(f"the scores of all {len(fit_to.shares)} photos to fit are equal: there is nothing to learn.")
-
-    groups = table.group_numbers(rows["train"].tolist())
+        raise FitError(f"the scores of all {len(train)} photos to fit are equal: there is nothing to learn.")
+    groups = train["group"].factorize()[0]
     if max(groups) == 0:
         raise FitError("all photos to fit belong to one group, so none can be held out: set another `group`.")
     best, agreements, fitted = _fit(method, fit_to, groups, seed)
-    tested = {split: photos.at(rows[split]) for split in ("val", "test") if len(rows[split]) > 1}
+    tested = {split: each for split, each in parts.items() if len(each.shares) > 1}
+    before = {split: _agreement(each.zero_shot, each.shares) for split, each in tested.items()}
+    del tested["train"]
     held_out = {split: _agreement(predict(fitted, each), each.shares) for split, each in tested.items()}
-    before = {split: _agreement(each.zero_shot, each.shares) for split, each in {"train": fit_to, **tested}.items()}
     again, drawn = [], []
     for number in range(splits):
-        out = np.isin(np.arange(len(groups)), [*draw_groups(groups.tolist(), 0.2, seed + number)])
-        if min(out.sum(), (~out).sum() - NEEDED[method] + 2) < 2:
-            raise FitError(f"{len(groups)} photos in {max(groups) + 1} groups are too few for splits of 80 and 20 %.")
-        _, _, refitted = _fit(method, fit_to.at(~out), groups[~out], seed)
-        again.append(_agreement(predict(refitted, fit_to.at(out)), fit_to.shares[out]))
-        drawn.append(frozenset(rows["train"][out].tolist()))
+        rows = draw_groups(train["group"], 0.2, seed + number)
+        is_out = train.index.isin(rows)
+        if min(len(rows), len(train) - len(rows) - NEEDED[method] + 2) < 2:
+            raise FitError(f"{len(train)} photos in {max(groups) + 1} groups are too few for splits of 80 and 20 %.")
+        _, _, refitted = _fit(method, fit_to.at(~is_out), groups[~is_out], seed)
+        again.append(_agreement(predict(refitted, fit_to.at(is_out)), fit_to.shares[is_out]))
+        drawn.append(frozenset(rows))
     metadata = {
-        **{"format": FORMAT, **as_texts(metric.provenance())},
-        **{"base_positive": metric.prompts[0].positive, "base_negative": metric.prompts[0].negative},
-        **{"fit_on": fit_on, "data_set": table.name, "rated_photos": str(len(fit_to.shares)), "seed": str(seed)},
-        **{"score_range": json.dumps(table.score_range), "lower_better": json.dumps(table.lower_better)},
-        **{"scale": "own" if own_scale else "share", "method": best},
-        "trained_on": written_digests([table.paths[row] for row in rows["train"]]),
+        "format": FORMAT,
+        **as_texts(metric.provenance()),
+        "base_positive": metric.prompts[0].positive,
+        "base_negative": metric.prompts[0].negative,
+        "fit_on": fit_on,
+        "data_set": table.name,
+        "rated_photos": str(len(train)),
+        "seed": str(seed),
+        "score_range": json.dumps(table.score_range),
+        "lower_better": json.dumps(table.lower_better),
+        "scale": "own" if own_scale else "share",
+        "method": best,
+        "trained_on": written_digests(train["path"]),
         "cross_validation": json.dumps({name: found._asdict() for name, found in agreements.items()}),
     }
     tensors = {name: torch.from_numpy(value).float() for name, value in fitted.items()}
@@ -178,10 +184,8 @@ def _fit(
     """Return the chosen method, each method's agreement in cross-validation by group, and the fit to all photos."""
     names = METHODS if method == "auto" else (method,)
     predicted = {name: _out_of_fold(name, photos, groups, seed) for name in names}
-    sizes = np.bincount(groups)
     squares = {
-        name: np.bincount(groups, (each - photos.shares) ** 2)[sizes > 0] / sizes[sizes > 0]
-        for name, each in predicted.items()
+        name: pandas.Series((each - photos.shares) ** 2).groupby(groups).mean() for name, each in predicted.items()
     }
     best = _choose(squares)
     agreements = {name: _agreement(each, photos.shares) for name, each in predicted.items()}
@@ -197,12 +201,12 @@ def _out_of_fold(name: str, photos: RatedPhotos, groups: NDArray[np.int64], seed
     return predicted
 
 
-def _choose(squares: Mapping[str, Array]) -> str:
+def _choose(squares: Mapping[str, pandas.Series]) -> str:
     """Return the first method, unless a later method's errors, one for each group, are smaller by a standard error."""
     best, *others = squares
     for name in others:
         gain = squares[best] - squares[name]
-        if gain.mean() > gain.std(ddof=1) / math.sqrt(len(gain)):
+        if gain.mean() > gain.std() / math.sqrt(len(gain)):
             best = name
     return best
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas
 import torch
 from torch import Tensor
 
@@ -19,18 +20,17 @@ from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, counted, import_pyiqa
 from ..errors.arguments import SharedOptions, checked
 from ..files.locking import locked
-from ..files.names import csv_line
 from ..files.writing import check_folder, write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file
 from ..prompts.pairs import Prompts
 from ..weights.checkpoint import load_pickled
+from .augmentations import augmentations_of, draw_augmentation, mixed_seed
 from .feature_store import FeatureStore, Say
 from .recipe import Recipe, find_recipe, with_options
-from .views import draw_view, mixed_seed, views_of
 
 BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
-Scores = dict[str, float]
+Agreement = dict[str, float]
 """``srocc``, ``plcc`` and ``krcc`` of predicted against given scores."""
 
 
@@ -45,7 +45,7 @@ class Progress:
     epoch: int
     epochs: int
     loss: float
-    scores: Scores
+    scores: Agreement
     is_best: bool
 
 
@@ -60,8 +60,8 @@ class TrainingResult:
     recipe: Recipe
     table: ScoreTable
     folder: Path
-    scores: dict[str, Scores]
-    before: dict[str, Scores]
+    scores: dict[str, Agreement]
+    before: dict[str, Agreement]
 
     @property
     def best(self) -> Path:
@@ -116,18 +116,20 @@ def train(
         metric = CLIPIQA(**{"pretrained": False, **recipe.network, "model_type": "clipiqa+"}).to(device)
         table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train", "val"))
         store = FeatureStore(metric, features)
-        paths = {split: [table.paths[row] for row in table.rows(split)] for split in ("train", "val", "test")}
-        targets = {split: torch.tensor([[table.targets[row]] for row in table.rows(split)]) for split in paths}
-        views = {"train": [views_of(recipe, row) for row in range(len(paths["train"]))]}
-        encoded = {
-            split: store.features(files, views.get(split), name=split, device=device, workers=workers, say=say)
-            for split, files in paths.items()
-        }
-        tested = {split: encoded[split][:, 0].to(device) for split in ("val", "test") if len(paths[split]) > 1}
+        encoded, targets = dict[str, Tensor](), dict[str, Tensor]()
+        for split in ("train", "val", "test"):
+            part = table.part(split)
+            augmentations = [augmentations_of(recipe, row) for row in range(len(part))] if split == "train" else None
+            files = part["path"].tolist()
+            encoded[split] = store.features(files, augmentations, name=split, device=device, workers=workers, say=say)
+            targets[split] = torch.tensor(part["target"].tolist())[:, None]
+        tested = {split: encoded[split][:, 0].to(device) for split in ("val", "test") if len(targets[split]) > 1}
         before = {split: evaluate(metric, each, targets[split], metric.prompts) for split, each in tested.items()}
         metadata = {
-            **{"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better},
-            "trained_on": written_digests([*paths["train"], *paths["val"]]),  # validation chooses the epoch
+            "data_set": table.name,
+            "score_range": table.score_range,
+            "lower_better": table.lower_better,
+            "trained_on": written_digests(table.frame.query("split != 'test'")["path"]),  # validation chooses the epoch
         }
         best = train_context(
             *(metric, recipe, encoded["train"], targets["train"], encoded["val"][:, 0], targets["val"], folder),
@@ -154,11 +156,11 @@ def train_context(
     metadata: Mapping[str, Any] | None = None,
     resume: bool = False,
     report: Callable[[Progress], object] = lambda progress: None,
-) -> Scores:
+) -> Agreement:
     """Train the metric's prompts in place; return the best epoch's agreement with the validation scores.
 
     Args:
-        features: Features of views ``(N, V, D)``, as from :func:`~.views.views_of`; validation features ``(M, D)``.
+        features: Features of augmented images ``(N, A, D)``; validation features ``(M, D)``.
         targets: Scores in [0, 1], ``(N, 1)`` and ``(M, 1)``.
         metadata: Further metadata for the files of prompts.
     """
@@ -169,11 +171,11 @@ def train_context(
         raise TrainingError(f"{images} cannot fill a batch of {recipe.batch_size}: use a smaller batch_size.")
     targets, val_features = targets.float().to(learner.ctx.device), val_features.to(learner.ctx.device)
     losses = import_pyiqa(".losses")
-    criteria = [losses.MSELoss(), *[losses.PLCCLoss()] * recipe.plcc_loss]
+    criteria = [losses.MSELoss(), losses.PLCCLoss()] if recipe.plcc_loss else [losses.MSELoss()]
     optimizer = (torch.optim.SGD if recipe.sgd else torch.optim.Adam)([learner.ctx], lr=recipe.lr)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.cosine_epochs)  # type: ignore[arg-type]
     run = _fingerprint(metric, recipe, learner.initial_ctx, learner.token_suffix, targets, val_features)
-    best, log = Scores(), list[dict[str, float]]()
+    best, log = Agreement(), list[dict[str, float]]()
     if resume and (folder / STATE).is_file():
         state = _read_state(folder / STATE, run)
         with torch.no_grad():
@@ -186,7 +188,7 @@ def train_context(
         order = torch.randperm(len(targets), generator=generator)
         steps = []
         for rows in order[: len(order) // recipe.batch_size * recipe.batch_size].split(recipe.batch_size):
-            drawn = features[rows, [draw_view(recipe, generator) for _ in rows]].to(targets.device)
+            drawn = features[rows, [draw_augmentation(recipe, generator) for _ in rows]].to(targets.device)
             scores = metric.train().score(drawn, aggregate="mean")
             loss = torch.stack([criterion(scores, targets[rows]) for criterion in criteria]).sum()
             if not loss.isfinite():
@@ -201,15 +203,23 @@ def train_context(
         best = found if is_best else best
         log.append({"epoch": epoch, "loss": mean_loss, **found})
         file_metadata = {
-            **{"pos_embedding": metric.pos_embedding, "precision": metric.precision},
-            **{"recipe": asdict(replace(recipe, network={})), **(metadata or {}), "epoch": epoch, "scores": found},
+            "pos_embedding": metric.pos_embedding,
+            "precision": metric.precision,
+            "recipe": asdict(replace(recipe, network={})),
+            **(metadata or {}),
+            "epoch": epoch,
+            "scores": found,
         }
         for name in (LAST, BEST) if is_best else (LAST,):
             save_prompt_file(learner, folder / name, file_metadata)
-        write_text(folder / LOG, "".join(map(csv_line, [log[0], *(row.values() for row in log)])))
+        write_text(folder / LOG, pandas.DataFrame(log).to_csv(index=False, na_rep="nan", lineterminator="\n"))
         state = {
-            **{"run": run, "best": best, "log": log, "ctx": learner.ctx.detach()},
-            **{"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()},
+            "run": run,
+            "best": best,
+            "log": log,
+            "ctx": learner.ctx.detach(),
+            "optimizer": optimizer.state_dict(),
+            "scheduler": scheduler.state_dict(),
         }
         write_bytes(folder / STATE, pickled(state))
         report(Progress(epoch, recipe.epochs, mean_loss, found, is_best))
@@ -248,7 +258,7 @@ def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = F
         yield found
 
 
-def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor, prompts: Prompts = None) -> Scores:
+def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor, prompts: Prompts = None) -> Agreement:
     """Return SROCC, PLCC and KRCC for features ``(M, D)`` and targets ``(M, 1)``; default the metric's own prompts."""
     theirs = import_pyiqa(".metrics.correlation_coefficient")
 

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, counted
 from ..errors.arguments import SharedOptions, checked
-from ..files.names import csv_line
 from ..files.writing import check_output, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
@@ -26,10 +25,17 @@ from .words import AS_IS, Words, our_pairs
 
 MIN_GAIN = 1e-3  # smallest gain in SROCC, on the images to choose on, for which a pair joins the ensemble
 INTERVALS = 100  # number of best pairs that get a confidence interval
-FIELDS = (
-    *("rank", "positive", "negative", "srocc_chosen_by", "srocc_held_out", "srocc_low", "srocc_high"),
-    *("plcc_held_out", "ensemble"),
-)
+FIELDS = [
+    "rank",
+    "positive",
+    "negative",
+    "srocc_chosen_by",
+    "srocc_held_out",
+    "srocc_low",
+    "srocc_high",
+    "plcc_held_out",
+    "ensemble",
+]
 
 
 class SearchError(CLIPIQAError):
@@ -60,20 +66,22 @@ class Findings:
     held_out: int
     unknown: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    inputs: tuple[str | Path, ...] = ()
+    inputs: Sequence[str | Path] = ()
 
     def save(self, path: str | Path) -> None:
         """Write lines of metadata, ``# key: value``, and a CSV line per pair; never replace an input."""
+        import pandas
+
         check_output(path, overwrite=True, inputs=self.inputs)
         place = {pair: number for number, pair in enumerate(self.ensemble.pairs, start=1)}
         lines = [f"# {key}: {' '.join(str(value).split())}\n" for key, value in self.metadata.items()]
-        lines.append(csv_line(FIELDS))
+        rows = []
         for rank, finding in enumerate(self.ranked, start=1):
             (pair,), estimate = finding.pairs, finding.srocc
             numbers = (finding.chosen_by, estimate.value, estimate.low, estimate.high, finding.plcc)
-            texts = ["" if np.isnan(number) else f"{number:.6f}" for number in numbers]
-            lines.append(csv_line([rank, pair.positive, pair.negative, *texts, place.get(pair, "")]))
-        write_text(path, "".join(lines))
+            rows.append((rank, pair.positive, pair.negative, *numbers, place.get(pair, "")))
+        table = pandas.DataFrame(rows, columns=FIELDS).to_csv(index=False, float_format="%.6f", lineterminator="\n")
+        write_text(path, "".join(lines) + table)
 
 
 @checked
@@ -115,24 +123,28 @@ def search_prompts(
     """
     candidates = make_candidates(words, templates)
     table = scores if isinstance(scores, ScoreTable) else find_score_table(scores, seed=seed, needed=("train",))
-    split = "test" if table.rows("test") else "val"
+    paths, targets = table.frame["path"].tolist(), torch.tensor(table.frame["target"].tolist())
+    split = "val" if table.part("test").empty else "test"
+    held_out = np.flatnonzero(table.frame["split"] == split)
     device = find_device(device)
     metric = (CLIPIQA() if metric is None else metric).to(device).eval()
     known = [pair for pair in candidates if metric.clip.knows(pair.positive, pair.negative)]
     if not known:
         raise SearchError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or another backbone.")
     store = FeatureStore(metric, features)
-    encoded = store.features(table.paths, name="all splits", device=device, workers=workers, say=say)
+    encoded = store.features(paths, name="all splits", device=device, workers=workers, say=say)
     if say is not None:
         say(f"scoring {counted(len(known), 'pair')}")
-    data = encoded[:, 0].to(device), torch.tensor(table.targets), table.rows(split)
+    data = encoded[:, 0].to(device), targets, held_out
     findings = search(metric, *data, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed)
     metadata = {
-        **{"data_set": table.name, "chosen_on": counted(findings.chosen_on, "image")},
-        **{"held_out": f"{counted(findings.held_out, 'image')} ({split})", "seed": seed},
+        "data_set": table.name,
+        "chosen_on": counted(findings.chosen_on, "image"),
+        "held_out": f"{counted(findings.held_out, 'image')} ({split})",
+        "seed": seed,
         **{key: value for key, value in metric.provenance().items() if key not in ("metric", "scores")},
     }
-    inputs = (*(() if isinstance(scores, ScoreTable) else (scores,)), *table.paths)
+    inputs = paths if isinstance(scores, ScoreTable) else [scores, *paths]
     return replace(findings, unknown=len(candidates) - len(known), metadata=metadata, inputs=inputs)
 
 
@@ -150,7 +162,7 @@ def search(
     metric: CLIPIQA,
     features: Tensor,
     targets: Tensor,
-    held_out: Sequence[int],
+    held_out: ArrayLike,
     candidates: Sequence[PromptPair],
     *,
     ensemble: int = 5,

@@ -130,10 +130,16 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
     if path.suffix == ".safetensors":
         weights = learner.clip.weights
         fields = {
-            **{"format": FORMAT, "backbone": weights.backbone, "weights": weights.short},
-            **{"weights_sha256": weights.sha256, "quick_gelu": weights.quick_gelu},
-            **{"base_positive": learner.pair.positive, "base_negative": learner.pair.negative},
-            **{"n_ctx": learner.n_ctx, "shared": learner.ctx.dim() == 2, "class_position": "middle"},
+            "format": FORMAT,
+            "backbone": weights.backbone,
+            "weights": weights.short,
+            "weights_sha256": weights.sha256,
+            "quick_gelu": weights.quick_gelu,
+            "base_positive": learner.pair.positive,
+            "base_negative": learner.pair.negative,
+            "n_ctx": learner.n_ctx,
+            "shared": learner.ctx.dim() == 2,
+            "class_position": "middle",
             **(metadata or {}),
         }
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in fields.items()}

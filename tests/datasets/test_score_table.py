@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pyiqa
 import pytest
 
 from clipiqa_pyiqa.datasets.csv_files import TableError, read_rows, read_scores
@@ -59,17 +61,23 @@ def test_an_unknown_data_set_is_answered_with_similar_names():
 )
 def test_headers_of_real_data_sets(tmp_path, header):
     row = ",".join("a.png" if n == 0 else "4" for n in range(header.count(",") + 1))
-    assert read_scores(written(tmp_path, f"{header}\n{row}\n"))[0][:3] == (tmp_path / "a.png", 4.0, None)
+    (found,) = read_scores(written(tmp_path, f"{header}\n{row}\n"))[["path", "score"]].to_numpy().tolist()
+    assert found == [str(tmp_path / "a.png"), 4.0]
+
+
+def test_a_folder_whose_name_is_no_utf8_is_read(tmp_path):
+    folder = tmp_path / "photos\udcff"
+    assert read_scores(written(tmp_path, "path,mos\na.png,4\n"), root=folder)["path"][0] == str(folder / "a.png")
 
 
 @pytest.mark.parametrize("opinion", ["mos", "opinion", "opinion_score"])
 def test_an_opinion_wins_over_a_score(tmp_path, opinion):
-    assert read_scores(written(tmp_path, f"path,score,{opinion},scale,metric\na.png,1,4,,\n"))[0].score == 4
+    assert read_scores(written(tmp_path, f"path,score,{opinion},scale,metric\na.png,1,4,,\n"))["score"].tolist() == [4]
 
 
 @pytest.mark.parametrize("lower_better", [False, True])
 def test_dmos_whose_direction_is_said_is_read(tmp_path, lower_better):
-    assert read_scores(written(tmp_path, "path,dmos\na.png,4\n"), lower_better=lower_better)[0].score == 4
+    assert read_scores(written(tmp_path, "path,dmos\na.png,4\n"), lower_better=lower_better)["score"].tolist() == [4]
 
 
 def test_scores_become_shares_and_rows_get_splits(tmp_path):
@@ -77,10 +85,12 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path):
         (tmp_path / f"{number}.png").touch()
     path = written(tmp_path, "path,score\n" + "".join(f"{number}.png,{number}\n" for number in range(10)))
     table = read_score_table(path, score_range=(0, 20), lower_better=True, seed=3)
-    assert table.targets == pytest.approx([1 - number / 20 for number in range(10)])
-    assert len(table.rows("val")) == 2 and table.splits == read_score_table(path, seed=3).splits
+    assert table.frame["target"].tolist() == pytest.approx([1 - number / 20 for number in range(10)])
+    assert len(table.part("val")) == 2 and table.part("val")["path"].equals(
+        read_score_table(path, seed=3).part("val")["path"]
+    )
     (tmp_path / "4.png").unlink()
-    assert len(read_score_table(path, skip_missing=True).paths) == 9
+    assert len(read_score_table(path, skip_missing=True).frame) == 9
     with pytest.raises(TableError, match="val"):
         read_score_table(path, skip_missing=True, val_fraction=0)
 
@@ -102,9 +112,8 @@ def grouped(
 def test_a_random_split_keeps_groups_together_and_its_share(tmp_path, header, group):
     for seed in range(20):
         table = read_score_table(grouped(tmp_path, header), group=group, val_fraction=0.25, seed=seed)
-        sides = {split: {table.groups[row] for row in table.rows(split)} for split in ("train", "val")}
-        assert not sides["train"] & sides["val"] and sides["train"] | sides["val"] == {*table.groups}
-        assert abs(len(table.rows("val")) - 10) <= 4  # a quarter of 40, to half of the largest group
+        assert (table.frame.groupby("group")["split"].nunique() == 1).all()
+        assert abs(len(table.part("val")) - 10) <= 4  # a quarter of 40, to half of the largest group
 
 
 def test_a_file_whose_splits_tear_groups_apart_is_named(tmp_path, caplog):
@@ -115,15 +124,20 @@ def test_a_file_whose_splits_tear_groups_apart_is_named(tmp_path, caplog):
     assert "puts images of one group into several splits, 1 time:" in caplog.text
 
 
-def test_pyiqas_full_reference_tables_are_read(tmp_path):
-    (tmp_path / "meta_info").mkdir()
-    images = tmp_path / "kadid10k/images"
-    images.mkdir(parents=True)
-    lines = ["ref_name,dist_name,mos"]
-    for number in range(20):
-        (images / f"I{number}.png").touch()
-        lines.append(f"I{number // 4}_ref.png,I{number}.png,{1 + number / 5}")
-    (tmp_path / "meta_info/meta_info_KADID10kDataset.csv").write_text("\n".join(lines))
-    table = find_score_table("kadid10k", data_root=tmp_path)
-    assert table.paths[1] == images / "I1.png" and table.targets[5] == pytest.approx(0.25)
-    assert len({*table.groups}) == 5 and len(table.rows("val")) == 4
+@pytest.mark.parametrize("name", ["kadid10k", "tid2013", "csiq"])
+def test_pyiqas_full_reference_sets_are_read_with_their_references_as_groups(tmp_path, name):
+    info = pyiqa.get_dataset_info()[name]
+    table, folder = (tmp_path.joinpath(*Path(info[key]).parts[1:]) for key in ("meta_info_file", "dataroot_target"))
+    table.parent.mkdir(parents=True)
+    folder.mkdir(parents=True)
+    low, high = info["mos_range"]
+    scores, lines = np.linspace(low, high, 21)[:20], ["ref_name,dist_name,mos"]
+    for number, score in enumerate(scores):
+        (folder / f"{number}.png").touch()
+        lines.append(f"{number // 4}_ref.png,{number}.png,{score}")
+    table.write_text("\n".join(lines))
+    found = find_score_table(name, data_root=tmp_path).frame
+    assert found["path"][1] == str(folder / "1.png") and found["group"].nunique() == 5
+    share = 5 / 20
+    assert found["target"][5] == pytest.approx(1 - share if info.get("lower_better") else share)
+    assert (found["split"] == "val").sum() == 4

@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 from test_damaged_files import budget, mutated, trials
 
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.learning.augmentations import WHOLE, Augmentation
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
 from clipiqa_pyiqa.learning.training import _read_state
-from clipiqa_pyiqa.learning.views import WHOLE, View
 from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, content_checksum, read_prompt_file
 from clipiqa_pyiqa.scoring.result_files import Output, open_results, read_results
 from clipiqa_pyiqa.scoring.rows import Header, Row
@@ -186,7 +186,7 @@ def test_damaged_feature_stores_never_give_other_features(
     tmp_path: Path, times: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever happens to a store, it is refused, or gives the very features that were put in."""
-    paths, views = [tmp_path / f"{n}.png" for n in range(12)], [(WHOLE, View(flip=True))] * 12
+    paths, views = [tmp_path / f"{n}.png" for n in range(12)], [(WHOLE, Augmentation(flip=True))] * 12
     for n, path in enumerate(paths):
         Image.effect_noise((48, 40), 9 + n).convert("RGB").save(path)
     store = FeatureStore(FakeMetric(), tmp_path / "store")
@@ -206,7 +206,7 @@ def test_damaged_feature_stores_never_give_other_features(
             encoded.append(metric.encoded)
 
     damage()
-    assert any(encoded) and "damaged features are encoded again: line " in caplog.text
+    assert any(encoded) and "damaged features are encoded again: row " in caplog.text
 
 
 def test_damaged_training_states_are_refused(tmp_path: Path, times: int) -> None:

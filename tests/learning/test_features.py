@@ -13,11 +13,12 @@ from photos import BUNDLED, distorted_photos
 from torch import Tensor
 
 from clipiqa_pyiqa import ImageError
+from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.learning.augmentations import WHOLE, Augmentation
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.views import WHOLE, View
 
-VIEWS = (WHOLE, View(flip=True), View((32, 0.5, 0.99)))
+AUGMENTATIONS = (WHOLE, Augmentation(flip=True), Augmentation((32, 0.5, 0.99)))
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +27,20 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def filled(metric: FakeMetric, folder: Path, paths: list[Path]) -> Tensor:
-    return FeatureStore(metric, folder).features(paths, [VIEWS] * len(paths))
+    return FeatureStore(metric, folder).features(paths, [AUGMENTATIONS] * len(paths))
 
 
 def test_each_view_of_each_image_is_encoded_once(photos, tmp_path):
     metric, said = FakeMetric(), []
-    first = FeatureStore(metric, tmp_path).features(photos, [VIEWS] * len(photos), say=said.append)
-    count = len(photos) * len(VIEWS)
+    first = FeatureStore(metric, tmp_path).features(photos, [AUGMENTATIONS] * len(photos), say=said.append)
+    count = len(photos) * len(AUGMENTATIONS)
     assert metric.encoded == count and said[0].startswith(f"features: {count} of {count} features to encode")
     assert torch.equal(first, filled(metric, tmp_path, photos[::-1]).flip(0)) and metric.encoded == count
     pixels = read_image(photos[0]).pixels
     crop = pixels[:, int(0.5 * 9) : int(0.5 * 9) + 32, int(0.99 * 17) : int(0.99 * 17) + 32]  # 40 − 32 + 1, 48 − 32 + 1
     expected = [metric.encode_image(view[None] / 255)[0] for view in (pixels, pixels.flip(2), crop)]
     torch.testing.assert_close(first[0], torch.stack(expected), atol=1e-6, rtol=0)
-    assert first.shape == (len(photos), len(VIEWS), DIM)
+    assert first.shape == (len(photos), len(AUGMENTATIONS), DIM)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +87,22 @@ def test_images_that_have_no_features_are_named(photos, tmp_path):
             raise MemoryError
 
     for metric, path, views, said in (
-        (Small(), photos[0], VIEWS, r"png' cannot be encoded: it does not fit in memory"),
-        (FakeMetric(), tmp_path / "gone.png", VIEWS, r"gone\.png"),
-        (FakeMetric(), photos[0], [View((64, 0.0, 0.0))], "48×40 px, too small for crops of 64"),
+        (Small(), photos[0], AUGMENTATIONS, r"png' cannot be encoded: it does not fit in memory"),
+        (FakeMetric(), tmp_path / "gone.png", AUGMENTATIONS, r"gone\.png"),
+        (FakeMetric(), photos[0], [Augmentation((64, 0.0, 0.0))], "48×40 px, too small for crops of 64"),
     ):
         with pytest.raises(ImageError, match=said):
             FeatureStore(metric, tmp_path).features([path], [views])
+
+
+def test_a_full_disk_is_named_and_what_was_encoded_is_kept(photos, small_disk):
+    wanted = [[Augmentation((32, 0.0, place / 99)) for place in range(99)]] * 2
+    for _ in range(2):
+        with pytest.raises(OutputError, match=r"cannot write to .*\.rows"):
+            FeatureStore(FakeMetric(), small_disk).features(photos[:2], wanted)
+    metric = FakeMetric()
+    FeatureStore(metric, small_disk).features(photos[:1], [wanted[0][:50]])
+    assert metric.encoded == 0
 
 
 def _kill_while_filling(paths: list[Path], folder: Path) -> None:
@@ -114,7 +125,7 @@ def test_kill_and_several_processes_at_once(forked, photos, tmp_path):
     assert forked.call(_kill_while_filling, (photos, tmp_path / "s"), folder=tmp_path) == [-9]
     rest = FakeMetric()
     whole = filled(rest, tmp_path / "s", photos)
-    assert rest.encoded == len(photos) * len(VIEWS) - 8
+    assert rest.encoded == len(photos) * len(AUGMENTATIONS) - 8
     writers = ((photos[number:], tmp_path / "three") for number in range(3))
     assert forked.call(_fill, *writers, folder=tmp_path) == [0, 0, 0]
     metric = FakeMetric()

@@ -25,7 +25,6 @@ from clipiqa_pyiqa.learning.fitting import FitError, fit
 from clipiqa_pyiqa.prompts.files import content_checksum
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
 from clipiqa_pyiqa.scoring.metric_specs import parse_metrics
-from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.stats.correlation import srocc
 
 COUNT = 36
@@ -86,18 +85,18 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
 @pytest.mark.parametrize("fit_on", fitting.FIT_ON)
 def test_from_scores_to_a_loaded_metric(method, fit_on, table, store, metric, tmp_path):
     result = fit(table, method=method, fit_on=fit_on, metric=metric, features=store, device="cpu")
-    assert result.table.rows("val") == [] and result.head.metadata["rated_photos"] == str(COUNT)
+    assert result.table.part("val").empty and result.head.metadata["rated_photos"] == str(COUNT)
     result.save(tmp_path / "head.safetensors")
     loaded = CLIPIQA("clipiqa+", pretrained_model_path=tmp_path / "head.safetensors").eval()
     assert loaded.clip.weights.backbone == "mini" and loaded.columns == ("head",)
-    x = torch.stack([read_image(path).pixels for path in result.table.paths]) / 255
+    x = torch.stack([read_image(path).pixels for path in result.table.frame["path"]]) / 255
     with torch.no_grad():
         scores, features = loaded(x), loaded.encode_image(x)
         torch.testing.assert_close(loaded.score(features), scores, atol=0, rtol=0)
         torch.testing.assert_close(result.head(features), scores, atol=0, rtol=0)  # the file lost nothing
         asked = loaded.score(features, "sharpness"), metric(x, "sharpness")
     torch.testing.assert_close(*asked, atol=1e-5, rtol=0)  # other questions still have their answers
-    agreement = srocc(scores[:, 0].numpy(), result.table.targets)
+    agreement = srocc(scores[:, 0].numpy(), result.table.frame["target"])
     assert agreement > (0.8 if method == "ridge" else result.cross_validation[method].srocc - 0.05)
     assert f"{method} head" in repr(loaded) and loaded.state_dict() == {}
 
@@ -119,29 +118,17 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_copies_of_a_reference_are_not_both_fitted_and_predicted(copies, store, metric):
     """Nothing is to be learned, which cross-validation and splits show when they keep references together."""
-    apart, together = (
-        fit(
-            read_score_table(copies, group=group, val_fraction=0, needed=("train",)),
-            **{
-                "metric": metric,
-                "features": store,
-                "device": "cpu",
-                "method": "ridge",
-                "splits": 5,
-                "fit_on": "stages",
-            },
-        )
-        for group in (None, "scene")
-    )
+    options = {"metric": metric, "features": store, "device": "cpu", "method": "ridge", "splits": 5, "fit_on": "stages"}
+    tables = (read_score_table(copies, group=group, val_fraction=0, needed=()) for group in (None, "scene"))
+    apart, together = (fit(table, **options) for table in tables)
     assert apart.cross_validation["ridge"].srocc > 0.9 and min(each.srocc for each in apart.splits) > 0.9
     # random opinions of 30 references: |SROCC| < 0.36 in 95 %; those of the 6 held out vary more
-    assert (
-        abs(together.cross_validation["ridge"].srocc) < 0.5 and np.median([each[0] for each in together.splits]) < 0.6
-    )
+    assert abs(together.cross_validation["ridge"].srocc) < 0.5
+    assert np.median([each.srocc for each in together.splits]) < 0.6
     for drawn in together.drawn:
-        rows = {*together.table.rows("train")}
-        assert not {together.table.groups[row] for row in drawn} & {together.table.groups[row] for row in rows - drawn}
-        assert len(drawn) == len(rows) // 5
+        groups = together.table.part("train")["group"]
+        is_out = groups.index.isin(drawn)
+        assert not {*groups[is_out]} & {*groups[~is_out]} and len(drawn) == len(groups) // 5
 
 
 def test_splits_are_printed_and_written_as_a_table_that_can_be_read(copies, store, tmp_path, capsys):
@@ -154,8 +141,8 @@ def test_splits_are_printed_and_written_as_a_table_that_can_be_read(copies, stor
         tmp_path / "splits.csv", columns=("path", "score", "split_2"), group="group", lower_better=True, needed=()
     )
     given = read_score_table(copies, lower_better=True, val_fraction=0, needed=())
-    assert read.targets == pytest.approx(given.targets) and len(read.rows("test")) == 48
-    assert len({*zip(read.groups, read.splits, strict=True)}) == 30
+    assert read.frame["target"].tolist() == pytest.approx(given.frame["target"].tolist())
+    assert len(read.part("test")) == 48 and len(read.frame.groupby(["group", "split"])) == 30
 
 
 def test_own_scale_and_direction(table, store, metric, tmp_path):
@@ -175,7 +162,7 @@ def test_own_scale_and_direction(table, store, metric, tmp_path):
     (record,) = loaded.provenance()["scores"].values()
     assert (record["range"], record["lower_better"]) == ([0, 5], True)
 
-    x = (read_image(ours.paths[0]).pixels[None] / 255).requires_grad_()
+    x = (read_image(ours.frame["path"][0]).pixels[None] / 255).requires_grad_()
     score, loss = loaded(x).item(), CLIPIQALoss(metric=loaded)(x)
     assert score == pytest.approx(5 * (1 - share.head(loaded.encode_image(x)).item()), abs=1e-5)
     assert loss.item() == pytest.approx(score / 5, abs=1e-6)  # better photos cost less on any scale
@@ -194,23 +181,13 @@ def test_auto_takes_what_errs_least_on_photos_it_was_not_fitted_to(table, store,
 
 
 def test_command(table, store, tmp_path, capsys):
-    import pyiqa
-
-    out = tmp_path / "mine.safetensors"
     command = ["fit", str(table), "--backbone", "mini", "--features", str(store), "--device", "cpu", "--quiet"]
-    command += ["--out", str(out), "--own-scale", "--range", "1", "5"]
+    command += ["--out", str(tmp_path / "mine.safetensors"), "--own-scale", "--range", "1", "5"]
     assert main(command) == 0
-    printed = capsys.readouterr().out
-    assert re.search(r"^scores: fitted to 36 rated photos, on features$", printed, re.MULTILINE)
-    assert "is chosen: " in printed
-    loaded = eval(printed.strip().splitlines()[-1], {"pyiqa": pyiqa})
-    assert loaded.net.clip.weights.backbone == "mini"
-    score = ["score", str(table.parent), "--learned-prompts", str(out), "--device", "cpu", "--quiet"]
-    assert main([*score, "--out", str(tmp_path / "s.csv")]) == 0
-    header, rows = read_results(tmp_path / "s.csv")
-    assert header.columns == ("mine",) and header.provenance["scores"]["mine"]["range"] == [1, 5]
-    assert len(rows) == COUNT and loaded(rows[0].path).item() == pytest.approx(rows[0].scores[0], abs=1e-5)
-    capsys.readouterr()
+    printed = capsys.readouterr().out.strip().splitlines()
+    assert printed[0] == "scores: fitted to 36 rated photos, on features"
+    net = eval(printed[-1], {"pyiqa": pyiqa}).net
+    assert net.clip.weights.backbone == "mini" and net.score_range == (1, 5)
     assert main(command) == 2 and "exists already" in capsys.readouterr().err
 
 
@@ -225,7 +202,7 @@ def test_command(table, store, tmp_path, capsys):
 )
 def test_bad_input(rows, options, message, table, store, metric):
     ours = read_score_table(table, val_fraction=0, needed=("train",))
-    few = replace(ours, paths=ours.paths[:rows], targets=ours.targets[:rows], splits=ours.splits[:rows])
+    few = replace(ours, frame=ours.frame[:rows])
     with pytest.raises(FitError, match=message):
         fit(few, **{"metric": metric, "features": store, "device": "cpu", **options})
 
@@ -234,17 +211,17 @@ def test_files_that_do_not_belong(table, store, metric, tmp_path):
     path = tmp_path / "head.safetensors"
     fit(table, method="ridge", metric=metric, features=store, device="cpu").save(path)
     tensors, metadata = load_file(path), read_metadata(path)
-    for changes, message in (
-        ({"backbone": "RN50"}, "learned on RN50, but the metric's backbone is mini"),
-        ({"weights_sha256": "0" * 64}, "fitted on other weights of mini"),
-        ({"format": "clipiqa-pyiqa opinion head 2"}, "must be a file of format 'clipiqa-pyiqa opinion head 1'; got"),
-        ({"method": "forest"}, "not a complete head"),
-        ({"sha256": "0" * 64}, "damaged: its checksum"),
+    for changes, named in (
+        ({"backbone": "RN50"}, "RN50"),
+        ({"weights_sha256": "0" * 64}, "weights of mini"),
+        ({"format": "clipiqa-pyiqa opinion head 2"}, "head 2"),
+        ({"method": "forest"}, "complete head"),
+        ({"sha256": "0" * 64}, "checksum"),
     ):
         changed = {**metadata, **changes}
         changed["sha256"] = changes.get("sha256") or content_checksum(tensors, changed)
         save_file(tensors, tmp_path / "other.safetensors", changed)
-        with pytest.raises(PromptError, match=message):
+        with pytest.raises(PromptError, match=named):
             CLIPIQA("clipiqa+", "mini", pretrained_model_path=tmp_path / "other.safetensors")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 
+import pyiqa
 import pytest
 import torch
 from photos import BUNDLED, distorted_photos
@@ -119,8 +120,6 @@ def test_searches_that_cannot_be_made(metric, features, held_out, chosen, messag
 
 
 def test_command_from_csv_to_a_loaded_metric(tmp_path, capsys):
-    import pyiqa
-
     photos = distorted_photos(tmp_path, sorted(BUNDLED.glob("*.jpg")), (40, 40))[:18]
     table, out, mos = tmp_path / "scores.csv", tmp_path / "pairs.csv", [index * 7 % 18 for index in range(18)]
     splits = ["train"] * 13 + ["test"] * 5

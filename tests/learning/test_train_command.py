@@ -89,11 +89,8 @@ def test_function_with_crops_and_test_split(photos, tmp_path, store):
 
 
 def test_scores_before_training_are_those_of_the_words(photos, tmp_path, store, metric):
-    splits = ["train"] * 4 + ["test"] * 5
-    rows = [
-        (path, index % 5, "val" if index < 2 else split)
-        for index, (path, split) in enumerate(zip(photos, splits, strict=True))
-    ]
+    splits = ["val"] * 2 + ["train"] * 2 + ["test"] * 5
+    rows = [(path, index % 5, split) for index, (path, split) in enumerate(zip(photos, splits, strict=True))]
     options = {"epochs": 1, "batch_size": 2, "backbone": "mini", "prompts": "sharpness"}
     table = write(tmp_path, "path,mos,split", rows)
     result = clipiqa_pyiqa.train(table, tmp_path / "run", features=store, device="cpu", **options)
@@ -131,18 +128,6 @@ def test_killed_between_epochs_goes_on_to_the_same_result(table, tmp_path, store
     assert (whole / "log.csv").read_text() == (cut / "log.csv").read_text()
 
 
-@pytest.mark.parametrize(
-    ("change", "more", "message"),
-    [
-        (str, ["--columns", "path", "moss"], "no column called 'moss'"),
-        (lambda text: text + "gone.png,1\n", [], r"1 of 10 images .*gone.png"),
-        (str, ["--batch-size", "64"], "cannot fill a batch of 64"),
-        (str, ["--recipe", "oficial"], "did you mean 'official'"),
-        (str, ["--crop", "41"], "48×40 px, too small for crops of 41"),
-    ],
-)
-def test_bad_input_is_one_sentence(change, more, message, table, tmp_path, store, capsys):
-    table.write_text(change(table.read_text()))
-    assert train(table, tmp_path / "run", store, *more) == 2
-    error = capsys.readouterr().err
-    assert re.search(message, error) and "Traceback" not in error
+def test_an_unknown_recipe_is_one_sentence(table, tmp_path, store, capsys):
+    assert train(table, tmp_path / "run", store, "--recipe", "oficial") == 2
+    assert "did you mean 'official'" in capsys.readouterr().err

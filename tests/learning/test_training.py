@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.errors import OptionError
 from clipiqa_pyiqa.files.locking import LockedError
+from clipiqa_pyiqa.learning.augmentations import augmentations_of, draw_augmentation
 from clipiqa_pyiqa.learning.recipe import RECIPES, find_recipe, with_options
 from clipiqa_pyiqa.learning.training import Progress, TrainingError, prepare_folder, train_context
-from clipiqa_pyiqa.learning.views import draw_view, views_of
 from clipiqa_pyiqa.stats.correlation import srocc
 
 CONFIGS = Path(__file__).parents[2] / "configs/train"
@@ -71,7 +71,7 @@ def test_an_epoch_is_plain_gradient_descent(tmp_path):
     metric = fresh()
     recipe = with_options(SMALL, sgd=True, plcc_loss=False, lr=0.5, epochs=1, crop=32, crops=3)
     features = F.normalize(torch.randn(6, 6, metric.clip.width, generator=torch.Generator().manual_seed(0)), dim=-1)
-    assert len(views_of(recipe, 0)) == 6 and views_of(recipe, 0) != views_of(recipe, 1)
+    assert len(augmentations_of(recipe, 0)) == 6 and augmentations_of(recipe, 0) != augmentations_of(recipe, 1)
     drawn: list[tuple[list[int], list[int]]] = []
 
     class Noted(Tensor):
@@ -90,7 +90,7 @@ def test_an_epoch_is_plain_gradient_descent(tmp_path):
     assert losses[0] == pytest.approx(sum(losses[1:]) / 2)
     assert {row for rows, _ in drawn for row in rows} == {*range(6)}
     torch.testing.assert_close(context, ctx.detach())
-    seen = {draw_view(recipe, torch.Generator().manual_seed(seed)) for seed in range(60)}
+    seen = {draw_augmentation(recipe, torch.Generator().manual_seed(seed)) for seed in range(60)}
     assert seen == {*range(6)}
 
 

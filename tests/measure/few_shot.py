@@ -27,20 +27,18 @@ COUNTS, SEEDS = (16, 50, 200, 1000, 4000), 5
 
 def subset(table: ScoreTable, count: int, seed: int) -> ScoreTable:
     """As many training images, drawn by a seed, and all images to validate on."""
-    drawn = np.random.default_rng(seed).permutation(table.rows("train"))[:count].tolist()
-    rows = [*sorted(drawn), *table.rows("val")]
-    parts = {name: tuple(getattr(table, name)[row] for row in rows) for name in ("paths", "targets", "splits")}
-    return dataclasses.replace(table, **parts)
+    drawn = np.random.default_rng(seed).permutation(table.part("train").index)[:count]
+    return dataclasses.replace(table, frame=table.frame.loc[[*sorted(drawn), *table.part("val").index]])
 
 
 def zero_shot(metric: CLIPIQA, table: ScoreTable, store: str | None) -> float:
     """SROCC of the metric as it is, on the split 'val'."""
     from clipiqa_pyiqa.learning.feature_store import FeatureStore
 
-    rows = table.rows("val")
-    features = FeatureStore(metric, store).features([table.paths[row] for row in rows])[:, 0]
+    held_out = table.part("val")
+    features = FeatureStore(metric, store).features(held_out["path"].tolist())[:, 0]
     with torch.no_grad():
-        return srocc(metric.score(features)[:, 0].numpy(), [table.targets[row] for row in rows])
+        return srocc(metric.score(features)[:, 0].numpy(), held_out["target"])
 
 
 def main() -> None:
@@ -55,7 +53,7 @@ def main() -> None:
     args = parser.parse_args()
     table = find_score_table(args.scores, data_root=args.data_root, root=args.root)
     metric = CLIPIQA(backbone=args.backbone, clip_weights=args.clip_weights).eval()
-    print(f"{table.name}: {len(table.rows('train'))} photos to draw from, {len(table.rows('val'))} to compare on")
+    print(f"{table.name}: {len(table.part('train'))} photos to draw from, {len(table.part('val'))} to compare on")
     print(f"zero-shot: {zero_shot(metric, table, args.features):.3f}")
     print(f"\n| method | {' | '.join(f'{count:,}' for count in COUNTS)} | seconds to fit, largest |")
     print("|---" * (len(COUNTS) + 2) + "|")

@@ -1,8 +1,8 @@
-"""How long training and prompt search take, side by side in one run: ``python tests/measure/training.py [PHOTOS]``.
+"""How long training takes, ours and pyiqa's: ``python tests/measure/training.py [PHOTOS]``.
 
-Prints a Markdown table; it passes or fails nothing. Weights are seeded, of the full RN50, since times do not depend on
-them. pyiqa's trainer is the real one with pyiqa's own class, on a few batches; an epoch is then counted in batches of
-KonIQ-10k's 7,058 training images.
+And how long a search for prompts takes, beside encoding its texts alone, one by one, with 77 positions. Weights are
+seeded, of the full RN50, since times do not depend on them. pyiqa's trainer is the real one with pyiqa's own class, on
+a few batches; an epoch is then counted in batches of KonIQ-10k's 7,058 training images.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.text import tokenize
+from clipiqa_pyiqa.learning.augmentations import WHOLE, Augmentation, augmentations_of
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
 from clipiqa_pyiqa.learning.recipe import find_recipe, with_options
 from clipiqa_pyiqa.learning.training import train_context
-from clipiqa_pyiqa.learning.views import WHOLE, View, views_of
 from clipiqa_pyiqa.learning.word_search import make_candidates, search
-from clipiqa_pyiqa.learning.words import our_pairs
 
 ROOT = Path(__file__).parents[2]
 KONIQ = 7058  # training images
@@ -113,47 +112,18 @@ def our_epoch(metric: CLIPIQA, folder: Path) -> float:
     return (ends[1] - ends[0]) / 40
 
 
-def one_by_one(metric: CLIPIQA, texts: list[str]) -> float:
-    """Seconds per text, encoded with 77 positions and alone."""
-    tower = metric.clip.text_tower(torch.device("cpu"), torch.float32)
-
-    def encode(text: str) -> None:
-        tokens = tokenize([text])
-        x = tower.norm(tower.transformer(tower.embed(tokens) + tower.positional_embedding, is_causal=True))
-        F.normalize(x[0, tokens[0].argmax()] @ tower.projection, dim=-1)
-
-    with torch.no_grad():
-        encode(texts[0])
-        start = time.perf_counter()
-        for text in texts:
-            encode(text)
-    return (time.perf_counter() - start) / len(texts)
-
-
-def search_time(weights: Path, candidates: list) -> tuple[float, float, int]:
-    """Seconds of a search on 2,000 stored features, of encoding its texts the slow way, and how many these are."""
+def search_time(weights: Path, count: int) -> tuple[float, float]:
+    """Seconds of a search on 2,000 stored features, and of encoding its texts one by one with 77 positions."""
     metric = CLIPIQA(clip_weights=weights, quick_gelu=True).eval()
-    features, targets = some_features(2000), torch.rand(2000, generator=torch.Generator().manual_seed(0))
-    texts = list(dict.fromkeys(text for made in candidates for text in (made.positive, made.negative)))
-    slow = one_by_one(metric, texts[:: len(texts) // 50]) * len(texts)
+    candidates = make_candidates([(f"Good photo number {n}.", f"Bad photo number {n}.") for n in range(count)])
+    tower, start = metric.clip.text_tower(torch.device("cpu"), torch.float32), time.perf_counter()
+    with torch.no_grad():
+        for text in [pair.positive for pair in candidates[::20]]:
+            tower.transformer(tower.embed(tokenize([text])) + tower.positional_embedding, is_causal=True)
+    singly = 40 * (time.perf_counter() - start)
     start = time.perf_counter()
-    search(metric, features, targets, range(400), candidates)
-    return time.perf_counter() - start, slow, len(texts)
-
-
-def different_texts(pairs: int) -> list:
-    """Candidates none of whose texts occurs twice."""
-    positives, negatives = (list(dict.fromkeys(side)) for side in zip(*(pair for pair, _ in our_pairs()), strict=True))
-    articles = ("a", "the", "this", "my", "one", "some", "his", "her", "our", "any")
-    nouns = ("photo", "image", "picture", "shot", "view")
-    several = [f"{article} {{}} {noun}." for noun in nouns for article in articles]
-    made = [found for t in several for found in make_candidates(zip(positives, negatives, strict=False), [t])]
-    return made[:pairs]
-
-
-def row(what: str, ours: float, theirs: float, note: str) -> None:
-    ratio = f"{ours / theirs:.3g} (1/{theirs / ours:.0f})"
-    print(f"| {what} | {ours:.3g} s | {theirs:.3g} s | {ratio} | {note} |", flush=True)
+    search(metric, some_features(2000), torch.rand(2000), range(400), candidates)
+    return time.perf_counter() - start, singly
 
 
 def main() -> None:
@@ -167,23 +137,18 @@ def main() -> None:
     (folder / "images").mkdir()
     paths = write_images(folder / "images", sources)
     torch.manual_seed(0)
-    print("\n| what | ours | the other | ratio | |\n|---|---|---|---|---|")
-
-    candidates = different_texts(1000)
-    ours, slow, texts = search_time(weights, candidates)
-    note = f"{len(candidates):,} pairs, {texts:,} texts, 2,000 features, 100 intervals"
-    row("prompts search / only encoding its texts, 77 positions, singly", ours, slow, note)
+    searched, singly = search_time(weights, 1000)
+    print(f"search among 1,000 pairs: {searched:.3g} s; encoding their texts singly: {singly:.3g} s")
     ours, theirs = our_epoch(our_metric(weights), folder), pyiqas_trainer(weights, paths, folder)
-    steps = KONIQ // BATCH
-    what = f"epoch of {KONIQ:,} images, batch {BATCH}: cached / pyiqa's trainer with its built-in"
-    row(what, ours * steps, theirs * steps, f"{ours:.3g} s / {theirs:.3g} s per batch, times {steps}")
+    print(f"epoch of {KONIQ:,} images, batch {BATCH}: {ours * KONIQ / BATCH:.3g} s with stored features")
+    print(f"epoch of {KONIQ:,} images, batch {BATCH}: {theirs * KONIQ / BATCH:.3g} s in pyiqa's trainer")
     store = FeatureStore(our_metric(weights), folder / "store")
-    views = [views_of(find_recipe("pyiqa"), index)[:2] for index in range(16)]
-    for name, asked in {"whole, flipped": [(WHOLE, View(flip=True))] * 16, "crops of 384": views}.items():
+    views = [augmentations_of(find_recipe("pyiqa"), index)[:2] for index in range(16)]
+    for name, asked in {"whole, flipped": [(WHOLE, Augmentation(flip=True))] * 16, "crops of 384": views}.items():
         start, count = time.perf_counter(), sum(map(len, asked))
         store.features(paths[:16], asked)
         seconds = (time.perf_counter() - start) / count
-        print(f"| first pass, {name} | {seconds:.3g} s per feature | | | {count} features |", flush=True)
+        print(f"first pass, {name}: {seconds:.3g} s per feature")
 
 
 if __name__ == "__main__":

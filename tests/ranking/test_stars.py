@@ -166,7 +166,7 @@ def test_a_sidecar_beats_the_photo_and_no_stars_are_no_rating(folder):
     (folder / "photos/IMG_1.JPG.xmp").write_bytes(packet('<r:Description xap:Rating="5"/>'))
     (folder / "photos/IMG_2.JPG.xmp").write_bytes(packet('<r:Description xap:Rating="0"/>'))
     (folder / "photos/IMG_3.JPG.xmp").write_bytes(packet('<r:Description xap:Rating="-1"/>'))
-    found = {row.file.name: row.score for row in rated_photos(folder / "photos")}
+    found = {Path(path).name: stars for path, stars in rated_photos(folder / "photos").to_numpy()}
     assert found == {"IMG_0.JPG": 2, "IMG_1.JPG": 5}
 
 

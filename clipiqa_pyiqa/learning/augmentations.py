@@ -1,4 +1,4 @@
-"""Views of images: whole, flipped, cropped."""
+"""Augmentations: an image whole, flipped or cropped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import ImageError, Kind
 from .recipe import Recipe
 
 
-class View(NamedTuple):
+class Augmentation(NamedTuple):
     """A whole image, or a square crop: its side in pixels, and its place, down and right, in [0, 1); flipped or not."""
 
     crop: tuple[int, float, float] | None = None
@@ -35,19 +35,19 @@ class View(NamedTuple):
         return pixels.flip(2) if self.flip else pixels
 
 
-WHOLE = View()
+WHOLE = Augmentation()
 
 
-def views_of(recipe: Recipe, row: int) -> list[View]:
+def augmentations_of(recipe: Recipe, row: int) -> list[Augmentation]:
     crops: list[tuple[int, float, float] | None] = [None]
     if recipe.crop is not None:
         generator = torch.Generator().manual_seed(mixed_seed(recipe.seed, "crops", row))
         places = (torch.rand(2, generator=generator, dtype=torch.float64).tolist() for _ in range(recipe.crops))
         crops = [(recipe.crop, down, right) for down, right in places]
-    return [View(crop, flip) for crop in crops for flip in (False, True)]
+    return [Augmentation(crop, flip) for crop in crops for flip in (False, True)]
 
 
-def draw_view(recipe: Recipe, generator: torch.Generator) -> int:
+def draw_augmentation(recipe: Recipe, generator: torch.Generator) -> int:
     flip = int(torch.randint(2, (), generator=generator))
     crop = 0 if recipe.crop is None else int(torch.randint(recipe.crops, (), generator=generator))
     return 2 * crop + flip
