@@ -10,12 +10,11 @@ import pytest
 import torch
 from photos import photo_like
 from safetensors.torch import load_file
-from seeded_compact import EPS, feature, local_statistics, save_compact, statistics, taps
+from seeded_compact import feature, local_statistics, save_compact, statistics, taps
 from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip import strips as row_strips
-from clipiqa_pyiqa.clip.efficientnet import InvertedBottleneck
 from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.loss import general_path
 
@@ -116,22 +115,3 @@ def test_flat_images_have_finite_features_and_gradients(metric, tensors, value):
         torch.testing.assert_close(metric.encode_image(x).double(), expected, atol=1e-4, rtol=0)
     (slope,) = torch.autograd.grad(metric(x).sum(), x)
     assert slope.isfinite().all() and slope.norm() > 0
-
-
-# Gradient
-
-
-def test_wide_maps_are_computed_in_strips(metric, in_strips, monkeypatch):
-    """A large image goes through in strips."""
-    in_strips()
-    rows = []
-    original = InvertedBottleneck._rows
-
-    def spy(self, x, start, stop):
-        y = original(self, x, start, stop)
-        rows.append(y.shape[2] * self.spatial.stride / x.shape[2])
-        return y
-
-    monkeypatch.setattr(InvertedBottleneck, "_rows", spy)
-    metric(photo_like(256, 256))
-    assert max(rows[:20]) < 0.05 and metric.clip.image_tower(CPU, torch.float32).encoder.eps == EPS
