@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa.images.reader import read_image
 
 FEATURE_TOLERANCE = 2e-6  # fp32 rounding of 50 layers, summed in another order
 SCORE_TOLERANCE = 2e-5  # a feature difference of 2e-6, times CLIP's logit scale (100), times the sigmoid's slope
@@ -47,6 +48,13 @@ def reference64(rn50: Path) -> Reference:
     return Reference(rn50, torch.float64)
 
 
+@pytest.fixture(scope="module")
+def real_photos(shared: Path, request: pytest.FixtureRequest) -> list[tuple[Path, int | None]]:
+    """Three photos and the longer side to which they are shrunk; the long form has every tenth, and all of the wild."""
+    found = [*sorted((shared / "data/photos").glob("*.jpg"))[::10], *sorted((shared / "data/in_the_wild").glob("*"))]
+    return [(path, None) for path in found] if request.config.getoption("long") else [(p, 448) for p in found[::3]]
+
+
 @pytest.mark.parametrize("pos_embedding", [False, True])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_features_and_scores_equal_pyiqas(metric, reference, size, pos_embedding):
@@ -58,6 +66,19 @@ def test_features_and_scores_equal_pyiqas(metric, reference, size, pos_embedding
         )
         expected = reference(x, ["Good photo.", "Bad photo."], pos_embedding)
         torch.testing.assert_close(ours(x), expected, atol=SCORE_TOLERANCE, rtol=0)
+
+
+def test_scores_of_real_photos_equal_pyiqas(metric, reference, real_photos):
+    for path, side in real_photos:
+        x = read_image(path, max_side=side).pixels[None] / 255
+        with torch.no_grad():
+            torch.testing.assert_close(
+                metric.encode_image(x),
+                reference.features(x),
+                atol=FEATURE_TOLERANCE,
+                rtol=0,
+                msg=lambda m, p=path: f"{p.name}: {m}",
+            )
 
 
 @pytest.mark.parametrize("pos_embedding", [False, True])
