@@ -1,4 +1,4 @@
-"""Flags of images that are no photos: noise, and images of almost one colour."""
+"""Flags for images that are not photos: noise, and images of nearly one colour."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LEVEL = 1 / 255
 
 
 def flag(x: Tensor) -> str:
-    """Return ``'noise'``, ``'almost black'``, ``'almost white'`` or ``'almost uniform'`` for an image that is no photo.
+    """Return ``'noise'``, ``'almost black'``, ``'almost white'`` or ``'almost uniform'``; for a photo, return ``''``.
 
-    For a photo, return an empty text. Docs/scoring.md explains the flags; tests/measure/flags.py counts the errors.
+    Docs/scoring.md explains the flags; tests/measure/flags.py counts the errors.
 
     Args:
         x: RGB image ``(3, H, W)`` in [0, 1].
