@@ -53,7 +53,6 @@ def prefetch(
     read: Callable[[Item], Decoded],
     items: Iterable[Item],
     workers: int | None = None,
-    ahead: int | None = None,
     scoring: int = 0,
     at_once: int = 1,
 ) -> Generator[tuple[Item, Decoded | ImageError], None, None]:
@@ -62,13 +61,11 @@ def prefetch(
     Args:
         read: Returns an item's decoded image; runs in a thread.
         items: Items to read; a generator is closed at the end.
-        workers: Threads; default :func:`default_workers`.
-        ahead: Most items to read ahead; default two per thread.
+        workers: Threads, each of which reads up to two items ahead; default :func:`default_workers`.
         scoring: Bytes that scoring takes per pixel.
         at_once: Images that are scored at once.
     """
     workers = workers or default_workers()
-    most = 2 * workers if ahead is None else ahead
 
     def attempt(item: Item, share: Share) -> Decoded | ImageError:
         use_share(share)
@@ -89,7 +86,7 @@ def prefetch(
     try:
         for item in items:
             coming.append((item, pool.submit(attempt, item, share := Share(room)), share))
-            if len(coming) > most:
+            if len(coming) > 2 * workers:
                 yield from handed_out()
         while coming:
             yield from handed_out()
