@@ -29,9 +29,9 @@ _ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch 
 def _can_pack() -> bool:
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
         return False
-    names = "_convolution_pointwise", "_convolution_pointwise_", "_linear_pointwise", "_reorder_linear_weight"
-    has_names = all(hasattr(_ops, name) for name in (*names, "_get_mkldnn_serialized_md"))
-    return has_names and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
+    operations = "_convolution_pointwise", "_convolution_pointwise_", "_linear_pointwise"
+    names = *operations, "_reorder_linear_weight", "_get_mkldnn_serialized_md"
+    return all(hasattr(_ops, name) for name in names) and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
 
 
 class _Packed(NamedTuple):

@@ -43,7 +43,7 @@ class ModifiedResNet:
         if not (torch.is_grad_enabled() and x.requires_grad) and not is_traced():
             return self.trunk(self._rounded(x))
         if is_general():
-            return self.trunk.plain(self._rounded(x))
+            return self.trunk(self._rounded(x), plain=True)
         return _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self._rounded)
 
     def _rounded(self, pixels: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class ModifiedResNet:
         """Return features ``(N, D)``, and ``(N, K)`` channels' means and deviations after the stem and each stage."""
         wants_gradient = torch.is_grad_enabled() and x.requires_grad
         moments = []
-        for y in self.trunk.maps(self._rounded(x), wants_gradient or is_traced()):
+        for y in self.trunk.maps(self._rounded(x), plain=wants_gradient or is_traced()):
             moments.append(channel_moments(y.flatten(2).to(self.pool.dtype)))
         return self.pool(y, pos_embedding), torch.cat(moments, dim=1)
 
@@ -73,35 +73,22 @@ class ResNetTrunk:
 
     def __init__(self, tensors: FrozenTensors):
         self.stem = Stem(tensors)
-        names = {".".join(key.split(".")[1:3]) for key in tensors.raw if key.startswith("visual.layer")}
-        counts = [sum(name.startswith(f"layer{stage}.") for name in names) for stage in (1, 2, 3, 4)]
-        self.stages = [
-            [
-                Bottleneck(tensors, f"visual.layer{stage}.{index}", 2 if index == 0 and stage > 1 else 1)
-                for index in range(count)
-            ]
-            for stage, count in enumerate(counts, 1)
-        ]
+        self.stages = [_stage(tensors, number) for number in (1, 2, 3, 4)]
         self.blocks = [block for stage in self.stages for block in stage]
 
-    def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
-        x = self.stem(x.contiguous(memory_format=torch.channels_last), tape)
-        for block in self.blocks:
-            x = block(x, tape)
-        return x
+    def __call__(self, x: Tensor, tape: Tape | None = None, plain: bool = False) -> Tensor:
+        for last in self.maps(x, tape, plain):  # noqa: B007
+            pass
+        return last
 
-    def maps(self, x: Tensor, plain: bool) -> Iterator[Tensor]:
+    def maps(self, x: Tensor, tape: Tape | None = None, plain: bool = False) -> Iterator[Tensor]:
         """Yield the maps after the stem and each stage; each map is valid until the next."""
-        x = self.stem.plain(x) if plain else self.stem(x.contiguous(memory_format=torch.channels_last))
+        x = self.stem.plain(x) if plain else self.stem(x.contiguous(memory_format=torch.channels_last), tape)
         yield x
         for stage in self.stages:
             for block in stage:
-                x = block.plain(x) if plain else block(x)
+                x = block.plain(x) if plain else block(x, tape)
             yield x
-
-    def plain(self, x: Tensor) -> Tensor:
-        *_, last = self.maps(x, plain=True)
-        return last
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
         """Return the gradient of pixels of this ``size``; the tape is emptied."""
@@ -272,6 +259,13 @@ class Bottleneck:
                 identity = self.shortcut.pull_back(grad[:, :, start:stop], (stop - start, columns))
                 out.append(y.add_(pull_back_avg_pool(identity, self.stride, (last - first, width))))
         return grad if self.shortcut is None else out.whole
+
+
+def _stage(tensors: FrozenTensors, number: int) -> list[Bottleneck]:
+    blocks: list[Bottleneck] = []
+    while f"{(name := f'visual.layer{number}.{len(blocks)}')}.conv1.weight" in tensors.raw:
+        blocks.append(Bottleneck(tensors, name, stride=1 if blocks or number == 1 else 2))
+    return blocks
 
 
 class _PiecewiseLinear(torch.autograd.Function):

@@ -20,4 +20,5 @@ def tokenizer() -> SimpleTokenizer:
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    return cast("SimpleTokenizer", module.SimpleTokenizer())
+    ready = getattr(module, "_tokenizer", None)  # a second one would take a tenth of a second
+    return cast("SimpleTokenizer", ready or module.SimpleTokenizer())

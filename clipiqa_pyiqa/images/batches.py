@@ -53,7 +53,6 @@ def prefetch(
     read: Callable[[Item], Decoded],
     items: Iterable[Item],
     workers: int | None = None,
-    ahead: int | None = None,
     scoring: int = 0,
     at_once: int = 1,
 ) -> Generator[tuple[Item, Decoded | ImageError], None, None]:
@@ -62,13 +61,11 @@ def prefetch(
     Args:
         read: Returns an item's decoded image; runs in a thread.
         items: Items to read; a generator is closed at the end.
-        workers: Threads; default :func:`default_workers`.
-        ahead: Most items to read ahead; default two per thread.
+        workers: Threads, each of which reads up to two items ahead; default :func:`default_workers`.
         scoring: Bytes that scoring takes per pixel.
         at_once: Images that are scored at once.
     """
     workers = workers or default_workers()
-    most = 2 * workers if ahead is None else ahead
 
     def attempt(item: Item, share: Share) -> Decoded | ImageError:
         use_share(share)
@@ -83,15 +80,13 @@ def prefetch(
         yield item, future.result()
         share.give_back()
 
-    pool, room = (
-        ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"),
-        Room(memory_limit(), scoring, at_once),
-    )
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode")
+    room = Room(memory_limit(), scoring, at_once)
     coming: deque[tuple[Item, Future[Decoded | ImageError], Share]] = deque()
     try:
         for item in items:
             coming.append((item, pool.submit(attempt, item, share := Share(room)), share))
-            if len(coming) > most:
+            if len(coming) > 2 * workers:
                 yield from handed_out()
         while coming:
             yield from handed_out()
@@ -129,20 +124,23 @@ def in_batches(
     """
     waiting: dict[tuple[int, ...], list[tuple[int, Item, Decoded]]] = {}  # by shape; the oldest image's shape is first
     ready: dict[int, Result] = {}  # by number of the image
-    running: dict[Future[list[Result | ImageError]], tuple[list[int], list[Item], list[Decoded]]] = {}
+    running: dict[Future[list[Result | ImageError]], list[tuple[int, Item, Decoded]]] = {}
     first, count, most_pixels, most_bytes = 0, 0, BATCH_PIXELS, memory_limit() // 2
     last: Hashable = None
 
-    def attempt(items: list[Item], decoded: list[Decoded]) -> list[Result | ImageError]:
+    def pixels_of(*batches: list[tuple[int, Item, Decoded]]) -> int:
+        return sum(math.prod(image.shape[1:]) for batch in batches for *_, image in batch)
+
+    def attempt(batch: list[tuple[int, Item, Decoded]]) -> list[Result | ImageError]:
         nonlocal most_pixels
         try:
-            return list(work(items, decoded))
+            return list(work([item for _, item, _ in batch], [image for *_, image in batch]))
         except ImageError as error:
             problem = ImageError(error.reason, error.kind, error.name)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            most_pixels = min(most_pixels, math.prod(decoded[0].shape[1:]) * len(decoded) // 2)
+            most_pixels = min(most_pixels, pixels_of(batch) // 2)
             problem = ImageError(
                 "it does not fit in memory: set max_side or max_pixels, or use another device.",
                 Kind.OUT_OF_MEMORY,
@@ -150,43 +148,40 @@ def in_batches(
         # Outside the except block, since the error keeps the failed call's tensors alive.
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
-        if len(items) == 1:
+        if len(batch) == 1:
             return [problem]
-        return [each for item, image in zip(items, decoded, strict=True) for each in attempt([item], [image])]
+        return [result for each in batch for result in attempt([each])]
 
     def finish(shape: tuple[int, ...]) -> None:
-        numbers, items, decoded = map(list, zip(*waiting.pop(shape), strict=True))
-        pixels = math.prod(shape[1:])
-        if pool is None or pixels > BATCH_PIXELS:
+        batch = waiting.pop(shape)
+        if pool is None or math.prod(shape[1:]) > BATCH_PIXELS:
             collect(everything=True)
-            keep(numbers, items, decoded, attempt(items, decoded))
+            keep(batch, attempt(batch))
             return
-        while len(running) > at_once or (running and most_bytes < scoring * (busy() + pixels)):
+        while len(running) > at_once or (running and most_bytes < scoring * pixels_of(*running.values(), batch)):
             collect()
-        running[pool.submit(copy_context().run, attempt, items, decoded)] = numbers, items, decoded
-
-    def busy() -> int:
-        return sum(math.prod(decoded[0].shape[1:]) for *_, decoded in running.values())
+        running[pool.submit(copy_context().run, attempt, batch)] = batch
 
     def collect(everything: bool = False) -> None:
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                keep(*running.pop(future), future.result())
+                keep(running.pop(future), future.result())
             if not everything:
                 return
 
-    def keep(numbers: list[int], items: list[Item], decoded: list[Decoded], found: list[Result | ImageError]) -> None:
-        for number, item, image, result in zip(numbers, items, decoded, found, strict=True):
+    def keep(batch: list[tuple[int, Item, Decoded]], found: list[Result | ImageError]) -> None:
+        for (number, item, image), result in zip(batch, found, strict=True):
             ready[number] = failed(item, image, result) if isinstance(result, ImageError) else result
 
     def leave(everything: bool = False) -> Iterator[Result]:
         nonlocal first
         while waiting or ready or running:
-            pixels = sum(math.prod(shape[1:]) * len(batch) for shape, batch in waiting.items())
             if first in ready:
                 yield ready.pop(first)
                 first += 1
-            elif waiting and (everything or count - first > WAIT * batch_size or pixels > WAITING_PIXELS):
+            elif waiting and (
+                everything or count - first > WAIT * batch_size or pixels_of(*waiting.values()) > WAITING_PIXELS
+            ):
                 finish(next(iter(waiting)))
             elif everything or len(ready) > WAIT * batch_size * at_once:
                 collect()

@@ -1,8 +1,7 @@
-"""Flags of images that are no photos: noise, and images of almost one colour."""
+"""Flags for images that are not photos: noise, and images of nearly one colour."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,15 +15,15 @@ _LEVEL = 1 / 255
 
 
 def flag(x: Tensor) -> str:
-    """Return ``'noise'``, ``'almost black'``, ``'almost white'`` or ``'almost uniform'`` for an image that is no photo.
+    """Return ``'noise'``, ``'almost black'``, ``'almost white'`` or ``'almost uniform'``; for a photo, return ``''``.
 
-    For a photo, return an empty text. Docs/scoring.md explains the flags; tests/measure/flags.py counts the errors.
+    Docs/scoring.md explains the flags; tests/measure/flags.py counts the errors.
 
     Args:
         x: RGB image ``(3, H, W)`` in [0, 1].
     """
     step = max(1, min(x.shape[1:]) // _SAMPLES)
-    samples = x[:, ::step, ::step].cpu().numpy()
+    samples = x[:, ::step, ::step].contiguous().cpu().numpy()
     if samples.std((1, 2)).max() < 24 * _LEVEL and _is_almost_uniform(x):
         mean = samples.mean()
         return "almost " + ("black" if mean < 16 * _LEVEL else "white" if mean > 239 * _LEVEL else "uniform")
@@ -52,33 +51,33 @@ def _is_noise(samples: NDArray[Any], x: Tensor) -> bool:
 
     In photos, nearby places are alike at every scale; in noise, only below the size of its grains.
     """
-    times = min(samples.shape[1:]).bit_length() - 3  # until 8 to 15 cells are left
-    alike = np.array(list(map(_likeness, _halved(samples, times))))
-    if alike[2] < 0.25 or alike[3] < 0.12:
+    scales = [samples]
+    while min(scales[-1].shape[1:]) >= 16:  # until 8 to 15 cells are left
+        scales.append(_halved(scales[-1]))
+    if _likeness(scales[2]) < 0.25 or _likeness(scales[3]) < 0.12:
         return True
-    if alike[-1] > 0.6:
+    coarsest = _likeness(scales[-1])
+    if coarsest > 0.6:
         return False
-    unlike = 1 - alike
+    unlike = 1 - np.array(list(map(_likeness, scales)))
     steep = (unlike[2:] > 0.3) & (unlike[2:] > 8.5 * unlike[:-2])
-    if alike[-1] < 0.3 and steep.any():  # grains enlarged smoothly
+    if coarsest < 0.3 and steep.any():  # grains enlarged smoothly
         return True
     with np.errstate(invalid="ignore"):
         channels = np.mean(np.corrcoef(samples.reshape(3, -1)))  # 1/3 for unrelated channels
     if unlike[1] > 3 * unlike[0] and abs(channels - 1 / 3) < 0.07:  # the same, in each channel by itself
         return True
-    rows = x[:, ::8].cpu().numpy()
+    rows = x[:, ::8].contiguous().cpu().numpy()
     steps = np.diff(rows, axis=2)
     share = (np.abs(steps).max(0) > _LEVEL / 2).mean()
     # grains enlarged by repetition: neighbours are equal, or as unlike as unrelated pixels
     return bool(np.square(steps).mean() > 0.9 * 2 * rows.var() * share)
 
 
-def _halved(x: NDArray[Any], times: int) -> Iterator[NDArray[Any]]:
-    for _ in range(times):
-        yield x
-        x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
-        x = x[:, ::2] + x[:, 1::2]
-        x = (x[:, :, ::2] + x[:, :, 1::2]) / 4
+def _halved(x: NDArray[Any]) -> NDArray[Any]:
+    x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
+    x = x[:, ::2] + x[:, 1::2]
+    return (x[:, :, ::2] + x[:, :, 1::2]) / 4
 
 
 def _likeness(x: NDArray[Any]) -> float:

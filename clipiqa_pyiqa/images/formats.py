@@ -45,7 +45,7 @@ def raw_suffixes() -> frozenset[str]:
 def skipped_note(skipped: Mapping[str, int]) -> str:
     if not skipped:
         return ""
-    heif = "install pillow-heif for HEIC, or " * any(suffix in _HEIF for suffix in skipped)
+    heif = "" if skipped.keys().isdisjoint(_HEIF) else "install pillow-heif for HEIC, or "
     return f"{sum(skipped.values())} skipped: {', '.join(sorted(skipped))}; {heif}convert them to PNG or TIFF"
 
 

@@ -15,18 +15,17 @@ try:
 except ImportError:  # no wheel for this machine
     simplejpeg = None
 
-_COLOURS = {"L": "GRAY", "RGB": "RGB"}  # PIL's mode -> simplejpeg's
 _DAMAGE = re.compile(r"Corrupt JPEG data: ((?:(\d+) extraneous bytes before marker 0x(..))?.*)")
 _END = b"\xff\xd9"
 _IN_PICTURE = {0xC4, 0xDA, *range(0xD0, 0xD8), _END[1]}  # markers that follow a part of the picture
 
 
 def decode_jpeg(data: bytes, mode: str) -> tuple[NDArray[np.uint8] | None, str]:
-    """Return pixels ``(H, W, C)``, or None if PIL must decode, and the damage as part of a sentence, or ``''``."""
-    if simplejpeg is None or mode not in _COLOURS:
+    """Return pixels ``(H, W, 3)``, or None if PIL must decode, and the damage as part of a sentence, or ``''``."""
+    if simplejpeg is None or mode not in ("L", "RGB"):
         return None, ""
     try:
-        pixels = simplejpeg.decode_jpeg(data, colorspace=_COLOURS[mode], strict=True)
+        pixels = simplejpeg.decode_jpeg(data, strict=True)
     except (ValueError, MemoryError) as error:
         return None, _damage(data, str(error))
     return pixels if decodes_like_pil() else None, ""

@@ -170,16 +170,13 @@ def _decode(
         if pixels is None:
             image.load()
         orientation = orientation or taken_orientation(path, image)
-        if pixels is not None and pixels.shape[2] == 3:
-            rgb, converted = pixels, ""
-        elif pixels is not None:
-            rgb, converted = rgb_pixels(path, Image.fromarray(pixels[..., 0]), depth)
-        else:  # PIL gives a TIFF the size of the turned image; a copy has the size of its pixels
+        converted = "" if image.mode == "RGB" else "grey->rgb"
+        if pixels is None:  # PIL gives a TIFF the size of the turned image; a copy has the size of its pixels
             is_turned = image.format == "TIFF" and orientation > 4
-            rgb, converted = rgb_pixels(path, image.copy() if is_turned else image, depth)
+            pixels, converted = rgb_pixels(path, image.copy() if is_turned else image, depth)
         if is_animated:
             converted = f"{converted}; first frame".lstrip("; ")
-        return rgb, orientation, converted, damage
+        return pixels, orientation, converted, damage
 
 
 def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged = "refuse") -> None:
@@ -238,13 +235,15 @@ def rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
 def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _from_deep_grey(path, image, depth), f"{12 if depth == 12 else 16}-bit grey->rgb"
-    kind = f"{depth}-bit " * (depth > 8) + _KINDS.get(image.mode, image.mode)
+    kind = _KINDS.get(image.mode, image.mode)
+    if depth > 8:
+        kind = f"{depth}-bit {kind}"
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB"), f"{kind}+alpha->rgb on white"
     if image.mode == "RGB":
-        return image, f"{kind}->rgb" * (depth > 8)  # PIL has already kept the high byte
+        return image, f"{kind}->rgb" if depth > 8 else ""  # PIL has already kept the high byte
     return image.convert("RGB"), f"{kind}->rgb"
 
 

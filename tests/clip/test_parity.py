@@ -84,16 +84,12 @@ def test_scores_of_real_photos_equal_pyiqas(metric, reference, real_photos):
 @pytest.mark.parametrize("pos_embedding", [False, True])
 def test_gradients_equal_pyiqas_in_float64(metric, reference64, pos_embedding):
     metric64 = CLIPIQA(clip_weights=metric.clip.weights.path, quick_gelu=True, pos_embedding=pos_embedding)
+    pairs = metric64.encode_prompts(dtype=torch.float64)
     for size in [(75, 113), (200, 150)]:
-        _assert_same_gradient_in_float64(metric64, reference64, photo_like(*size).double(), pos_embedding)
-
-
-def _assert_same_gradient_in_float64(metric, reference, x, pos_embedding):
-    x.requires_grad_()
-    pairs = metric.encode_prompts(dtype=torch.float64)
-    (ours,) = torch.autograd.grad(metric(x).sum(), x)
-    (expected,) = torch.autograd.grad(reference.score64(x, pairs, pos_embedding).sum(), x)
-    assert (ours - expected).norm() <= 1e-8 * expected.norm()  # rounding only: no sign flips at this precision
+        x = photo_like(*size, dtype=torch.float64).requires_grad_()
+        (ours,) = torch.autograd.grad(metric64(x).sum(), x)
+        (expected,) = torch.autograd.grad(reference64.score64(x, pairs, pos_embedding).sum(), x)
+        assert (ours - expected).norm() <= 1e-8 * expected.norm()  # rounding only: no sign flips at this precision
 
 
 def test_the_pyiqa_preset_equals_pyiqas_class(full_rn50, monkeypatch):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, PromptError
+from clipiqa_pyiqa import CLIPIQA, PromptError
 from clipiqa_pyiqa.clip.device import missing_on_mps
 
 IMAGES = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
@@ -41,9 +41,8 @@ def test_learned_prompts_under_another_default_device(elsewhere: None, init: str
 def test_an_operation_that_mps_lacks_is_explained() -> None:
     """torch's message goes on for several lines about what its authors should know."""
     theirs = NotImplementedError("The operator 'aten::x' is not currently implemented for the MPS device. If you want")
-    said = missing_on_mps(theirs)
-    assert isinstance(said, CLIPIQAError)
-    assert "(The operator 'aten::x' is not currently implemented for the MPS device): use device='cpu'" in str(said)
+    said = str(missing_on_mps(theirs))
+    assert "aten::x" in said and "If you want" not in said
 
 
 @pytest.fixture

