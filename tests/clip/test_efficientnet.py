@@ -10,11 +10,12 @@ import pytest
 import torch
 from photos import photo_like
 from safetensors.torch import load_file
-from seeded_compact import feature, local_statistics, save_compact, statistics, taps
+from seeded_compact import EPS, feature, local_statistics, save_compact, statistics, taps
 from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip import strips as row_strips
+from clipiqa_pyiqa.clip.efficientnet import InvertedBottleneck
 from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.loss import general_path
 
