@@ -44,7 +44,8 @@ if limit:
 try:
     header = Header(("quality", "sharpness"), {"metric": "clipiqa", "weights": "openai afeb0e10"})
     with open_results(Output(path, format_of(path), resume=True), header) as writer:
-        for n, name in enumerate(names):
+        for n in range(count):
+            name = f"{n}.jpg"
             if writer.earlier.stamps.get(name) is None:
                 time.sleep(pause)
                 writer.write(Row(name, (n / count, 0.5), 9, 9, 9, 9, 1))

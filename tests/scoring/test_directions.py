@@ -14,7 +14,7 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.gating import gate
 from clipiqa_pyiqa.comparison.verdicts import GateError
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.ranking.picking import Photos, pick
+from clipiqa_pyiqa.ranking.picking import Photos
 from clipiqa_pyiqa.scoring.directions import find_direction
 from clipiqa_pyiqa.scoring.result_files import Output, format_of, open_results
 from clipiqa_pyiqa.scoring.rows import Header, Row
@@ -67,7 +67,7 @@ def test_a_converted_copy_says_that_low_is_good(tmp_path: Path, written: str, su
         (question,) = gate(base, new).pairs
         assert (question.verdict, question.direction.known_by) == ("worse", "file")
         assert question.line.endswith("lower is better (as " + Path(base).name + " says)")
-    worst = pick(Photos(read_any_scores(copies[0]), "boss"), worst=3)
+    worst, _ = Photos(read_any_scores(copies[0]), "boss").ends(worst=3)
     assert list(worst) == sorted(worst, reverse=True)
 
 
@@ -92,7 +92,7 @@ def test_where_the_direction_is_lost_it_is_asked_for(tmp_path: Path, capsys: Any
         assert main([*given, "--higher-better", *option[1:]]) == 0
     pandas.read_csv(files[0]).rename(columns={"boss": "chief"}).to_csv(lost[0], index=False)
     with pytest.raises(ScoresError):
-        Photos(read_any_scores(lost[0]), "chief")
+        Photos(read_any_scores(lost[0]), "chief").direction  # noqa: B018
 
 
 LOW = ("niqe", "NIQE (v2)", "lpips-alex", "LPIPS ↓", "x ↓", "RMSE", "DMOS")

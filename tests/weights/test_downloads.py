@@ -183,5 +183,5 @@ def test_missing_weights_give_a_way_out_first_and_then_the_address(
     revision = published.PINNED["timm/resnet50_clip.openai"][0]
     assert f"/timm/resnet50_clip.openai/resolve/{revision}/open_clip_model.safetensors: save it as {target}" in fetch
     assert "CLIPIQA_WEIGHTS_DIR" in fetch and "set HF_ENDPOINT to a mirror, such as https://hf-mirror.com" in fetch
-    assert "clip_weights=PATH" in problem and "backbone='mini'" in problem
+    assert "clip_weights=PATH" in problem and "backbone=mini" in problem
     assert server.requests == []
