@@ -73,7 +73,8 @@ def environment(checkout: Path, folder: Path) -> dict[str, str]:
     subprocess.run(command, cwd=checkout, check=True, capture_output=True)
     path = f"{entry_points}{os.pathsep}{checkout}"
     own = {"PYTHONPATH": path, "HOME": str(folder), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    return {"PATH": os.environ["PATH"], **own}
+    # `python -c` would take the package of the current folder first, for both checkouts
+    return {"PATH": os.environ["PATH"], "PYTHONSAFEPATH": "1", "OMP_WAIT_POLICY": "PASSIVE", **own}
 
 
 def resident(name: str) -> int:
