@@ -32,7 +32,7 @@
     let place = null; // [row, column] of the place under the pointer
     view.tabIndex = 0;
     view.setAttribute("role", "application");
-    view.setAttribute("aria-label", `Map of ${view.querySelector("img").alt}: arrow keys move over its places`);
+    view.setAttribute("aria-label", `Map of ${view.querySelector("img").alt}; use the arrow keys to move between places`);
 
     const draw = () => {
       const question = asked();

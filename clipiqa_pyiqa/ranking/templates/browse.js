@@ -89,7 +89,7 @@ function choose(i, yes) {
   $("chosen").textContent = chosen.size ? `${chosen.size} selected` : "";
   $("copy").textContent = chosen.size ? `copy ${chosen.size} path${chosen.size > 1 ? "s" : ""}` : "copy all shown paths";
   $("move").hidden = !chosen.size;
-  $("move").textContent = `copy ${action()} command`;
+  $("move").textContent = `copy command to ${action()}`;
   if (at >= 0) pressed();
 }
 
@@ -140,7 +140,7 @@ function look(place) {
   $("lost").hidden = true; photo.hidden = false;
   photo.onerror = () => {
     photo.hidden = true; $("lost").hidden = false;
-    $("lost").textContent = `The photo cannot be shown from ${data.paths[i]}: it has moved, or browsers do not show its format. If the folder has moved, make the page again with clipiqa rank.`;
+    $("lost").textContent = `This photo cannot be shown: ${data.paths[i]} was moved, or the browser cannot display its format. If the folder was moved, make the page again with clipiqa rank.`;
   };
   photo.src = data.links[i]; photo.alt = data.names[i];
   $("title").textContent = data.names[i];
