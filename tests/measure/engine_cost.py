@@ -67,7 +67,7 @@ def held() -> int:
 def main(count: int) -> None:
     torch.set_num_threads(1)
     file = io.BytesIO()
-    Image.new("RGB", (32, 32), (9, 99, 200)).save(file, "PNG")
+    Image.linear_gradient("L").resize((32, 32)).convert("RGB").save(file, "PNG")
     for file_name in (None, "scores.csv"):
         with tempfile.TemporaryDirectory() as folder:
             out = None if file_name is None else Path(folder, file_name)
