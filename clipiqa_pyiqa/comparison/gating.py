@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import pandas
 
-from ..errors import ImageError, counted, nearest
+from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..errors.arguments import checked
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
@@ -24,7 +24,7 @@ from ..scoring.directions import Direction, find_direction
 from ..scoring.scale import comparable_fields, differences
 from ..scoring.score_files import AnyScores, matching_names, read_any_scores
 from ..sources.naming import few
-from .verdicts import FAILED, ColumnPair, GateError, judge
+from .verdicts import FAILED, ColumnPair, judge
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -150,12 +150,12 @@ def gate(
         The verdicts; see :attr:`~.verdicts.ColumnPair.verdict`.
 
     Raises:
-        GateError: The runs share no columns or too few rows, or were scored in different ways.
-        ScoresError: A file cannot be read, or the good direction is unknown or contradictory.
+        CLIPIQAError: The runs share no columns or too few rows, or were scored in different ways; a file cannot be
+            read; or the good direction is unknown or contradictory.
     """
     given = {"base": os.fspath(base), "new": os.fspath(new)}
     if metrics is not None and not any(map(os.path.isdir, given.values())):
-        raise GateError("`metrics` score folders of images, but both runs are score files: leave out `metrics`.")
+        raise CLIPIQAError("`metrics` score folders of images, but both runs are score files: leave out `metrics`.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if out is not None:
@@ -196,7 +196,7 @@ def _score(
 ) -> None:
     """Write the scores of a folder's images to ``target``."""
     if metrics is None:
-        raise GateError(f"{path!r} is a folder of images: name the metrics that score them (`metrics`).")
+        raise CLIPIQAError(f"{path!r} is a folder of images: name the metrics that score them (`metrics`).")
     from ..scoring.score import score_paths  # loads torch
 
     run = score_paths(metrics, path, out=target, **options)
@@ -208,7 +208,7 @@ def _score(
 
 def _check_compared(option: str, name: str, names: Sequence[str]) -> None:
     if name not in names:
-        raise GateError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
+        raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
 
 
 def _margins(names: Sequence[str], margin: float | Mapping[str, float] | None) -> dict[str, float]:
@@ -218,7 +218,7 @@ def _margins(names: Sequence[str], margin: float | Mapping[str, float] | None) -
     for name, loss in margins.items():
         _check_compared("margin", name, names)
         if not 0 < loss < math.inf:
-            raise GateError(f"`margin` must be above 0, in the column's units; got {loss!r}.")
+            raise CLIPIQAError(f"`margin` must be above 0, in the column's units; got {loss!r}.")
     return margins
 
 
@@ -228,7 +228,7 @@ def _directions(
     for name in low:
         _check_compared("lower_better", name, names)
         if name in high:
-            raise GateError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
+            raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
     for name in high:
         _check_compared("higher_better", name, names)
     given = {**dict.fromkeys(low, True), **dict.fromkeys(high, False)}
@@ -255,7 +255,7 @@ def _shared_columns(runs: Sequence[AnyScores], columns: Sequence[str] | None) ->
     shared = [name for name in base if name in new]
     others = [name for name in dict.fromkeys([*base, *new]) if name not in shared]
     if not shared or (others and columns is None):
-        raise GateError(
+        raise CLIPIQAError(
             f"only one of the runs has {few(others)}: score both runs with the same questions, or name columns that "
             f"both runs have ({', '.join(shared) or 'there are none'})."
         )
@@ -274,7 +274,7 @@ def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
         ]
     if found:
         text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
-        raise GateError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
+        raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
 
 
 def _pair_rows(
@@ -292,10 +292,10 @@ def _pair_rows(
         names_of_images[side] = pandas.Series(run.frame.index, index)
         if len({*index}) < len(index):
             twice = next(name for name in index if index.count(name) > 1)
-            raise GateError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
+            raise CLIPIQAError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
     both, paths = pandas.concat(frames, axis=1), pandas.concat(names_of_images, axis=1).dropna()
     if paths.empty:
-        raise GateError(
+        raise CLIPIQAError(
             f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}): rows are "
             "paired by their path below each run's common folder, or by a key column (`key`)."
         )
@@ -305,7 +305,7 @@ def _pair_rows(
         if lacking.any():
             left_out.append(f"{run.file!r} has no finite score of {few(both.index[lacking])}")
     if left_out and not skip_missing:
-        raise GateError(
+        raise CLIPIQAError(
             f"the runs do not have the same inputs: {'; '.join(left_out)}; complete the runs, or leave these rows out "
             "(skip_missing)."
         )

@@ -129,7 +129,10 @@ def markdown_table(table: Table) -> str:
         cells = (f"{_MARKDOWN.get(c.mark, '{}').format(markdown(c.text))} {markdown(c.detail)}".rstrip() for c in row)
         lines.append(f"| {' | '.join(cells)} |")
     if table.after:
-        lines += ["", *(" " * 2 * text.startswith(" ") + f"- {markdown(text)}" for text in table.after)]
+        lines += [
+            "",
+            *(f"  - {markdown(text)}" if text.startswith(" ") else f"- {markdown(text)}" for text in table.after),
+        ]
     return "\n".join(lines)
 
 
@@ -172,10 +175,11 @@ def markdown(text: str) -> str:
 
 
 def _aligned(head: str, words: bool, *cells: Cell) -> list[str]:
-    room = 2 * any(cell.mark for cell in cells)
-    signs = (f" {_CONSOLE[cell.mark]}" if cell.mark else " " * room for cell in cells)
-    texts = (one_line(f"{cell.text} {cell.detail}".rstrip()) for cell in cells)
-    lines = [one_line(head), *(text + sign for text, sign in zip(texts, signs, strict=True))]
+    unmarked = "  " if any(cell.mark for cell in cells) else ""
+    lines = [one_line(head)]
+    for cell in cells:
+        sign = f" {_CONSOLE[cell.mark]}" if cell.mark else unmarked
+        lines.append(one_line(f"{cell.text} {cell.detail}".rstrip()) + sign)
     width = max(map(len, lines))
     return [line.ljust(width) if words else line.rjust(width) for line in lines]
 

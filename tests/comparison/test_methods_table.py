@@ -168,6 +168,15 @@ def test_pictures_match_by_name_or_pattern(results: Path, tmp_path: Path) -> Non
     assert set(match_images(methods, skip_missing=True, by_folder=False).test_sets) == {""}
 
 
+def test_names_need_not_be_utf_8(results: Path, tmp_path: Path) -> None:
+    places = [shutil.copytree(results / "gt/Set3", tmp_path / name) for name in ("a", "b")]
+    for place in places:
+        os.rename(place / "0.png", os.fsencode(place) + b"/caf\xe9.png")
+    found = table({"ours": places[0]}, "psnr", reference=places[1], out=tmp_path / "out", **CPU)
+    found.save(tmp_path / "out")
+    assert [*found.scores["image"]] == ["1", "2", r"caf\xe9"] and found.complete
+
+
 @pytest.mark.parametrize(
     ("methods", "options", "message"),
     [

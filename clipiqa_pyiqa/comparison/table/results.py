@@ -149,14 +149,15 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
         computed = f"{shown(row.computed, len(row.published.partition('.')[2]))} {mark}"
         method = f"{row.test_set} {row.method}".strip()
         rows.append(tuple(map(Cell, (method, row.metric, row.published, computed, shown(row.units, 1)))))
-    before = (
+    before = [
         f"{expected['agrees'].sum()} of {len(expected)} published numbers agree within one unit of the last digit (✓). "
-        "≈ is a gap that is known between machines (niqe: 0.02).",
-        "Numbers of single images are averaged first.",
-    )
+        "≈ is a gap that is known between machines (niqe: 0.02)."
+    ]
+    if expected["averaged"].any():
+        before.append("Published numbers of single images are averaged.")
     heads = tuple(map(Column, ("method", "metric", "published", "computed", "units")))
     after = () if explained is None else tuple(summarize(explained))
-    return Table("Beside published numbers", heads, tuple(rows), left_out=after, before=before)
+    return Table("Beside published numbers", heads, tuple(rows), left_out=after, before=tuple(before))
 
 
 def _reasons(found: MethodScores) -> dict[str, str]:
