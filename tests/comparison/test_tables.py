@@ -47,7 +47,7 @@ class TestSummary:
     def test_metrics_of_every_data_set_are_correlated_with_each_other(self, comparison: Comparison) -> None:
         table, scores = named(comparison, "graded: SROCC between metrics"), comparison.data_sets[0].scores
         assert (
-            table.heads == ("metric", "sharp", "niqe", "flat")
+            table.heads == ["metric", "sharp", "niqe", "flat"]
             and [cell.text for cell in table.rows[2]][1:] == ["–"] * 3
         )
         assert table.rows[0][2].value == pytest.approx(-stats.spearmanr(scores["sharp"], scores["niqe"]).statistic)
@@ -68,7 +68,7 @@ class TestSummary:
 
     def test_overview_of_several_data_sets(self, comparison: Comparison) -> None:
         table = named(comparison, "All data sets: SROCC and PLCC")
-        assert table.heads[2:] == ("graded: SROCC", "graded: PLCC", "dmos_<b>&%: SROCC", "dmos_<b>&%: PLCC")
+        assert table.heads[2:] == ["graded: SROCC", "graded: PLCC", "dmos_<b>&%: SROCC", "dmos_<b>&%: PLCC"]
         sharp = comparison.frame().iloc[0]
         assert [cell.value for cell in table.rows[0][2:4]] == [sharp.SROCC, sharp.PLCC]
 
@@ -91,8 +91,8 @@ def test_csv_is_the_frame_in_full_precision_with_comments(comparison: Comparison
 
 
 def test_a_latex_table_has_a_short_caption_and_no_column_without_numbers() -> None:
-    columns = (Column("method"), Column("niqe", "lower"), Column("musiq", "higher"))
-    table = Table("2 methods", columns, ((Cell("a"), Cell("3.1", value=3.1), Cell("–")),), reading=("Means are bold.",))
+    niqe, musiq = Column("niqe", [Cell("3.1", value=3.1)], "lower"), Column("musiq", [Cell("–")], "higher")
+    table = Table("2 methods", [Column("method", [Cell("a")]), niqe, musiq], reading=["Means are bold."])
     lines = latex_table(table).splitlines()
     assert r"\caption{2 methods.}\medskip" in lines and r"a & 3.1 \\" in lines
     assert lines[-3:-1] == [
