@@ -8,9 +8,9 @@ import pandas
 
 from ..stats.bootstrap import holm, paired_differences
 from ..stats.correlation import srocc_with, undefined
+from ..stats.paired_means import LEVEL
 
-SIGNIFICANT = 0.05  # a difference with a lower corrected p-value is significant
-# resamples per pair, so that the lowest possible corrected p-value is SIGNIFICANT / 2
+# resamples per pair, so that the lowest possible corrected p-value is LEVEL / 2
 _ENOUGH_PER_PAIR = 80
 # resamples per pair, so that the lowest possible corrected p-value is 0.005; at most _MOST resamples serve this aim
 _GOOD_PER_PAIR, _MOST = 400, 10_000
@@ -40,4 +40,4 @@ def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, s
     heads = ["first", "second", "n", "SROCC difference", "low", "high", "p"]
     frame = pandas.DataFrame([(*pair, *found[pair]) for pair in pairs if pair in found], columns=heads)
     frame["p Holm"] = holm(frame["p"])
-    return frame.assign(significant=frame["p Holm"] < SIGNIFICANT, resamples=resamples)
+    return frame.assign(significant=frame["p Holm"] < LEVEL, resamples=resamples)

@@ -169,8 +169,12 @@ def gate(
             runs.append(replace(read_any_scores(file, columns=columns, key=key, option="key"), file=path))
     names = _shared_columns(runs, columns)
     _check_alike(runs, names)
-    directions = _directions(runs, names, lower_better, higher_better)
     margins = _margins(names, margin)
+    for option, chosen in {"margin": margins, "lower_better": lower_better, "higher_better": higher_better}.items():
+        for name in chosen:
+            if name not in names:
+                raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
+    directions = _directions(runs, names, lower_better, higher_better)
     rows, left_out, paths = _pair_rows(runs, names, key is not None, skip_missing)
     pairs = judge(rows, directions, margins, runs)
     flags = [[run.flags.get(path, "") for path in paths[side]] for side, run in zip(given, runs, strict=True)]
@@ -206,17 +210,11 @@ def _score(
             progress(target.stem, done, total)
 
 
-def _check_compared(option: str, name: str, names: Sequence[str]) -> None:
-    if name not in names:
-        raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
-
-
 def _margins(names: Sequence[str], margin: float | Mapping[str, float] | None) -> dict[str, float]:
     if margin is None:
         return {}
     margins = dict(margin) if isinstance(margin, Mapping) else dict.fromkeys(names, margin)
-    for name, loss in margins.items():
-        _check_compared("margin", name, names)
+    for loss in margins.values():
         if not 0 < loss < math.inf:
             raise CLIPIQAError(f"`margin` must be above 0, in the column's units; got {loss!r}.")
     return margins
@@ -225,12 +223,8 @@ def _margins(names: Sequence[str], margin: float | Mapping[str, float] | None) -
 def _directions(
     runs: Sequence[AnyScores], names: Sequence[str], low: Collection[str], high: Collection[str]
 ) -> dict[str, Direction]:
-    for name in low:
-        _check_compared("lower_better", name, names)
-        if name in high:
-            raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
-    for name in high:
-        _check_compared("higher_better", name, names)
+    for name in {*low} & {*high}:
+        raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
     given = {**dict.fromkeys(low, True), **dict.fromkeys(high, False)}
     return {name: find_direction(runs, name, given.get(name)) for name in names}
 

@@ -11,8 +11,8 @@ from ..prompts.provenance import as_texts
 from ..report.table import Cell, Column, Table, number, p_value, signed, words
 from ..stats.bootstrap import Estimate
 from ..stats.correlation import MIN_IMAGES
+from ..stats.paired_means import LEVEL
 from .data_set_results import CORRELATIONS, DataSetResult
-from .differences import SIGNIFICANT
 from .outputs import key_lines
 
 _LISTED = 20  # most skipped images that are named
@@ -124,7 +124,7 @@ def _differences(data: DataSetResult) -> Table | None:
         "Each difference is the first metric's SROCC minus the second metric's SROCC, on the images that both metrics "
         f"scored. Its p-value is from a paired bootstrap ({resamples:,} resamples), corrected by Holm's rule "
         f"for {counted(len(pairs), 'pair')}; “p ≤” means that p cannot be lower with so many resamples. Marked "
-        f"differences (p < {SIGNIFICANT}) are larger than chance explains."
+        f"differences (p < {LEVEL}) are larger than chance explains."
     )
     return Table(f"{data.name}: differences in SROCC", columns, [reading])
 

@@ -31,9 +31,8 @@ from ..scoring.result_files import open_results
 from ..scoring.rows import Header, printable
 from ..scoring.score import ScoringSetup, start_run
 from ..stats.correlation import MIN_IMAGES, srocc
-from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, rows_of, saved
+from .experiment import ExperimentResult, Paths, RunOptions, because, find_images, prepare, rows_of, saved
 from .picture_changes import CHANGES, Change, read_scaled
-from .scores import because
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

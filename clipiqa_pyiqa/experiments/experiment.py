@@ -9,12 +9,13 @@ import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import pandas
 
-from ..errors import CLIPIQAError, ImageError
+from ..errors import CLIPIQAError, ImageError, first_of
 from ..errors.arguments import checked
 from ..files.locking import locked
 from ..files.names import free_name
@@ -30,7 +31,6 @@ from ..scoring.rows import Row, frame_csv, printable
 from ..scoring.score import ScoringOptions, ScoringRun, score_paths
 from ..sources.inputs import find_inputs
 from ..stats.bootstrap import Estimate
-from .scores import ImageScores, because
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -60,6 +60,24 @@ class RunOptions(ScoringOptions, total=False):
     overwrite: bool
     progress: Callable[[int, int], object]
     pictures: str
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """Scores of images.
+
+    Attributes:
+        frame: Index ``path``, as given; one column per question, in [0, 1].
+        failed: Path of an image without scores -> the reason.
+        provenance: The CLIP-IQA and the options that made the scores.
+        flags: Path of an image with nothing to judge -> ``'almost uniform'``.
+    """
+
+    frame: pandas.DataFrame
+    questions: tuple[str, ...]
+    failed: Mapping[str, str]
+    provenance: Mapping[str, Any]
+    flags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
 
 class ExperimentResult(ImageScores, ABC):
@@ -114,6 +132,14 @@ class ExperimentResult(ImageScores, ABC):
 
 
 Result = TypeVar("Result", bound=ExperimentResult)
+
+
+def exif_applied(provenance: Mapping[str, Any]) -> bool:
+    return provenance.get("apply_exif") is not False
+
+
+def because(failed: Mapping[str, str]) -> str:
+    return f": {first_of(failed.values())}." if failed else "."
 
 
 def with_interval(name: str, estimate: Estimate) -> dict[str, float]:

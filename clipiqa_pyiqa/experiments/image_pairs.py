@@ -21,8 +21,16 @@ from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
 from ..sources.naming import in_all_folders, named_images
 from ..stats.bootstrap import Estimate
 from ..stats.proportions import share
-from .experiment import ExperimentResult, RunOptions, file_names, saved, score_files, with_interval
-from .scores import because, exif_applied
+from .experiment import (
+    ExperimentResult,
+    RunOptions,
+    because,
+    exif_applied,
+    file_names,
+    saved,
+    score_files,
+    with_interval,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -17,8 +17,7 @@ from ..errors.arguments import checked
 from ..report.contact_sheet import wrapped
 from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
 from ..stats.proportions import clustered_share, share
-from .experiment import ExperimentResult, RunOptions, saved, score_files, with_interval
-from .scores import because
+from .experiment import ExperimentResult, RunOptions, because, saved, score_files, with_interval
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -17,10 +17,10 @@ from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.table.matching import match_images
+from clipiqa_pyiqa.comparison.table.page import differing_crops
 from clipiqa_pyiqa.comparison.table.run import table
 from clipiqa_pyiqa.comparison.table.table_metrics import channel, parse_names
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.report.crops import differing_crops
 
 PHOTO = BUNDLED / "canyon-wren.jpg"
 CPU: Any = {"device": "cpu", "workers": 1}

@@ -13,8 +13,7 @@ from ...files.locking import locked
 from ...files.writing import write_text
 from ...prompts.provenance import as_texts
 from ...report.table import Cell, Column, Mark, Table, csv_table, latex, number, p_value, signed, words
-from ...stats.paired_means import FEW, FEWEST
-from ..differences import SIGNIFICANT
+from ...stats.paired_means import FEW, FEWEST, LEVEL
 from ..outputs import check_result_folder, tables_as_text
 from .page import report_page
 from .published import summarize
@@ -29,7 +28,7 @@ _MEANS = (
 _DIFFERENCES = (
     "Differences are image by image, with a 95 % interval (Student's t, widened for skewed differences) and p "
     "corrected by Holm's rule for all differences; “p ≤” means that p cannot be lower with so few images. Where p < "
-    f"{SIGNIFICANT}, bold marks an improvement and ▼ a decline. Fewer than {FEWEST} images cannot show a difference; "
+    f"{LEVEL}, bold marks an improvement and ▼ a decline. Fewer than {FEWEST} images cannot show a difference; "
     f"with fewer than {FEW}, skewed differences are less certain."
 )
 _BETWEEN_MACHINES = {"niqe": 0.02}  # largest difference of an image's score; docs/published-numbers.md

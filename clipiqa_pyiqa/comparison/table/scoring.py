@@ -134,16 +134,12 @@ def _read(path: str, drop_alpha: bool) -> Tensor:
 def _sets(images: pandas.DataFrame, references: Mapping[str, str]) -> pandas.DataFrame:
     sets = images.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
     sets["references"] = [[references[name] for name in names] if references else [] for names in sets["image"]]
-    sets.index = [
-        key_of(f"{row['test_set']}/{row['method']}", _stamp_of([*row["path"], *row["references"]]))
-        for row in sets.to_dict("records")
-    ]
-    return sets
-
-
-def _stamp_of(files: Iterable[str]) -> str:
-    stamps = [(os.path.abspath(file), FileSource(file).stamp()) for file in files]
-    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:12]
+    keys = []
+    for row in sets.to_dict("records"):
+        files = [*row["path"], *row["references"]]
+        stamps = json.dumps([(os.path.abspath(file), FileSource(file).stamp()) for file in files])
+        keys.append(key_of(f"{row['test_set']}/{row['method']}", hashlib.sha256(stamps.encode()).hexdigest()[:12]))
+    return sets.set_axis(keys)
 
 
 def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int) -> StoredScore:
