@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas
 import torch
@@ -28,7 +28,7 @@ from ..images.batches import default_workers
 from ..images.reader import ImageRecord
 from ..images.source import FileSource
 from ..metric import choice, find_device
-from ..scoring.engine import Options
+from ..scoring.engine import Item, Options
 from ..scoring.metric_specs import MetricSpec, check_weights, parse_metrics
 from ..scoring.metrics import BuiltMetric, MetricSet, build_or_explain
 from ..scoring.stored import Progress, ScoreStore, open_store, score_missing
@@ -40,10 +40,9 @@ log = logging.getLogger("clipiqa_pyiqa")
 
 
 @dataclass(frozen=True)
-class _Item:
+class _Item(Item):
     data: DataSet
     index: int
-    kept: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def name(self) -> str:

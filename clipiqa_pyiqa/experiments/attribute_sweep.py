@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -26,7 +26,7 @@ from ..images.source import FileSource
 from ..metric import choice, net_of, scoring_bytes
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..report.plotting import COLOURS, STYLE
-from ..scoring.engine import plan, score_items
+from ..scoring.engine import Item, plan, score_items
 from ..scoring.result_files import open_results
 from ..scoring.rows import Header, printable
 from ..scoring.score import ScoringSetup, start_run
@@ -43,7 +43,7 @@ _CHANGING = 20  # bytes per pixel for a change: three fp32 numbers of noise, and
 
 
 @dataclass(frozen=True)
-class _Version:
+class _Version(Item):
     """A changed image, which is scored; ``read`` returns the image at a scale."""
 
     path: str
@@ -53,7 +53,6 @@ class _Version:
     amount: float
     seed: int
     read: Callable[[str, float], Image.Image]
-    kept: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def name(self) -> str:  # changes that leave the image as it is have one name

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pandas
 from PIL import Image, ImageOps
@@ -25,7 +24,7 @@ from ...errors import ImageError
 from ...files.names import printable
 from ...images.reader import ImageRecord, read_image
 from ...images.source import FileSource
-from ...scoring.engine import Options, kept_random_state, set_seeds
+from ...scoring.engine import Item, Options, kept_random_state, set_seeds
 from ...scoring.metrics import BuiltMetric, MetricSet, build_or_explain, describe_error
 from ...scoring.stored import Progress, ScoreStore, StoredScore, key_of, score_missing
 from ..compare import stored_scores
@@ -88,7 +87,7 @@ def score_images(
 
 
 @dataclass(frozen=True)
-class _Item:
+class _Item(Item):
     """An image of a method, with its reference if a metric needs one; the name tells how both are read, too."""
 
     path: str
@@ -96,7 +95,6 @@ class _Item:
     unequal: str
     drop_alpha: bool
     read_reference: Callable[[str, bool], Tensor]
-    kept: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def files(self) -> list[str]:
