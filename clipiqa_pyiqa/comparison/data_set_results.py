@@ -123,7 +123,7 @@ class DataSetResult:
             row |= {"direction": metric.direction, "range": metric.score_range}
             undefined = dict.fromkeys(self.statistics, Estimate(math.nan))
             for name, estimate in self.estimates.get(label, undefined).items():
-                row |= {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
+                row |= estimate.named(name)
             row["seconds per image"] = metric.seconds_per_image
             published = None
             if self.mos is not None:  # published on exactly these images

@@ -123,7 +123,7 @@ def gate(
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Callable[[str, int, int | None], object] | None = None,
+    progress: Callable[[str, int, int | None], object] = lambda run, done, total: None,
     **options: Unpack[ScoringOptions],
 ) -> Gate:
     """Return the comparison of two runs over the same inputs.
@@ -177,8 +177,8 @@ def gate(
     directions = _directions(runs, names, lower_better, higher_better)
     rows, left_out, paths = _pair_rows(runs, names, key is not None, skip_missing)
     pairs = judge(rows, directions, margins, runs)
-    flags = [[run.flags.get(path, "") for path in paths[side]] for side, run in zip(given, runs, strict=True)]
-    flagged = {row: now for row, was, now in zip(paths.index, *flags, strict=True) if now and not was}
+    was, now = (paths[side].map(run.flags) for side, run in zip(given, runs, strict=True))
+    flagged = now[was.isna()].dropna().to_dict()
     if _has_images(given["new"]):
         flagged |= _newly_cut(paths.drop(index=list(flagged)))
     gated = Gate(pairs, rows, given["base"], given["new"], tuple(left_out), flagged)
@@ -195,7 +195,7 @@ def _score(
     path: str,
     target: Path,
     metrics: Any,
-    progress: Callable[[str, int, int | None], object] | None,
+    progress: Callable[[str, int, int | None], object],
     options: Mapping[str, Any],
 ) -> None:
     """Write the scores of a folder's images to ``target``."""
@@ -206,8 +206,7 @@ def _score(
     run = score_paths(metrics, path, out=target, **options)
     total = None if run.names is None else run.earlier.kept + len(run.names)
     for done, _ in enumerate(run, run.earlier.kept + 1):
-        if progress is not None:
-            progress(target.stem, done, total)
+        progress(target.stem, done, total)
 
 
 def _margins(names: Sequence[str], margin: float | Mapping[str, float] | None) -> dict[str, float]:

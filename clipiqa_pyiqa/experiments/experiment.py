@@ -30,7 +30,6 @@ from ..scoring.result_files import Output, read_results
 from ..scoring.rows import Row, frame_csv, printable
 from ..scoring.score import ScoringOptions, ScoringRun, score_paths
 from ..sources.inputs import find_inputs
-from ..stats.bootstrap import Estimate
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -140,11 +139,6 @@ def exif_applied(provenance: Mapping[str, Any]) -> bool:
 
 def because(failed: Mapping[str, str]) -> str:
     return f": {first_of(failed.values())}." if failed else "."
-
-
-def with_interval(name: str, estimate: Estimate) -> dict[str, float]:
-    """Return the columns of an estimate and its interval; see ``ExperimentResult.intervals``."""
-    return {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
 
 
 def score_files(

@@ -29,7 +29,6 @@ from .experiment import (
     file_names,
     saved,
     score_files,
-    with_interval,
 )
 
 if TYPE_CHECKING:
@@ -72,10 +71,10 @@ class PairScores(ExperimentResult):
             "pairs": pairs,
             "right": right,
             "equal": int((differences == 0).sum()),
-            **with_interval("share right", share(right, pairs)),
+            **share(right, pairs).named("share right"),
             "mean low": low.mean(),
             "mean high": high.mean(),
-            **with_interval("mean difference", Estimate(mean, mean - reach, mean + reach)),
+            **Estimate(mean, mean - reach, mean + reach).named("mean difference"),
             "p": float(wilcoxon(differences).pvalue) if differences.any() else math.nan,
         }
 

@@ -112,7 +112,6 @@ def read_protocol(name: str | Path) -> Protocol:
 
 def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
     where = f"protocol {name!r}"
-    check_keys(values, _KINDS, where)
     check_kinds(values, _KINDS, where)
     if lacking := [key for key in ("title", "certainty", "source", "metrics") if key not in values]:
         raise CompareError(f"{where} needs the key {lacking[0]!r}.")
