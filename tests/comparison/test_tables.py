@@ -177,5 +177,3 @@ def test_save_writes_all_that_the_command_does(
     with pytest.raises(CLIPIQAError):
         comparison.save(folder)
     comparison.save(folder, overwrite=True)
-    comparison.save(tmp_path / "c", report=False)
-    assert not (tmp_path / "c" / "report.html").exists()
