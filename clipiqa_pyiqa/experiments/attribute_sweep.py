@@ -14,7 +14,6 @@ import matplotlib
 import numpy as np
 import pandas
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -112,24 +111,20 @@ class Sweep(ExperimentResult):
         changes = self.frame.groupby("change", sort=False)
         figure = Figure(figsize=(3 * len(changes) + 1.5, 3), layout="constrained")
         panels = figure.subplots(1, len(changes), squeeze=False)[0]
-        for axes, (change, scores) in zip(panels, changes, strict=True):
-            _draw_curves(axes, CHANGES[str(change)], scores)
+        for axes, (name, scores) in zip(panels, changes, strict=True):
+            change, by_scale = CHANGES[str(name)], scores.groupby("scale", sort=False)
+            for colour, (scale, rows) in zip(COLOURS * len(by_scale), by_scale, strict=False):
+                steps = rows.groupby("amount", sort=False)[change.question]
+                means, low, high = steps.mean(), steps.quantile(0.1), steps.quantile(0.9)
+                axes.fill_between(means.index, low, high, color=colour, alpha=0.15, linewidth=0)
+                axes.plot(means, color=colour, linewidth=2, marker="o", markersize=3.5, label=f"scale {scale:g}")
+            if change.first > change.last:
+                axes.invert_xaxis()  # the attribute grows to the right
+            axes.set(ylim=(-0.02, 1.02), title=change.question, ylabel="score")
+            axes.set_xlabel(change.unit, fontsize=8)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
         figure.suptitle(f"Mean of {self.frame['path'].nunique()} images; band: the middle 80 % of them", fontsize=10)
         return figure
-
-
-def _draw_curves(axes: Axes, change: Change, scores: pandas.DataFrame) -> None:
-    by_scale = scores.groupby("scale", sort=False)
-    for colour, (scale, rows) in zip(COLOURS * len(by_scale), by_scale, strict=False):
-        steps = rows.groupby("amount", sort=False)[change.question]
-        means = steps.mean()
-        axes.fill_between(means.index, steps.quantile(0.1), steps.quantile(0.9), color=colour, alpha=0.15, linewidth=0)
-        axes.plot(means, color=colour, linewidth=2, marker="o", markersize=3.5, label=f"scale {scale:g}")
-    if change.first > change.last:
-        axes.invert_xaxis()  # the attribute grows to the right
-    axes.set(ylim=(-0.02, 1.02), title=change.question, ylabel="score")
-    axes.set_xlabel(change.unit, fontsize=8)
 
 
 @checked

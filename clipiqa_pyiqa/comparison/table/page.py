@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,28 +36,24 @@ def _picture(found: MethodScores, test_set: str, name: str) -> dict[str, Any]:
     rows = found.scores[(found.scores["test_set"] == test_set) & (found.scores["image"] == name)].set_index("method")
     files = {"reference": found.images.references.get(name), **rows["path"]}
     files = {who: path for who, path in files.items() if path}
-    versions = []
-    for who, crop in zip(files, differing_crops(list(files.values())), strict=True):
+    crops, versions = differing_crops(files), []
+    for who in files:
         scores = rows.loc[who, found.of_images] if who in rows.index else {}
         texts = {label: shown(score, found.digits(label)) for label, score in scores.items()}
-        versions.append({"who": who, "crop": None if crop is None else embedded(crop, who), "scores": texts})
+        versions.append({"who": who, "crop": embedded(crops[who], who) if who in crops else None, "scores": texts})
     return {"name": name, "whole": next(iter(files.values())), "versions": versions}
 
 
-def differing_crops(files: Sequence[str], side: int = 176) -> list[Image.Image | None]:
-    """Return each version's crop at the square where versions differ most; None if unreadable or of another size."""
-    pictures: dict[int, Image.Image] = {}
-    for number, path in enumerate(files):
+def differing_crops(files: Mapping[str, str], side: int = 176) -> dict[str, Image.Image]:
+    """Return each version's crop at the square where the readable versions of one size differ most."""
+    pictures: dict[str, Image.Image] = {}
+    for who, path in files.items():
         with contextlib.suppress(ImageError):
             picture = thumbnail(path, sys.maxsize)
             if not pictures or picture.size == next(iter(pictures.values())).size:
-                pictures[number] = picture
-    crops: list[Image.Image | None] = [None] * len(files)
-    if pictures:
-        box = _most_different(list(pictures.values()), side)
-        for number, picture in pictures.items():
-            crops[number] = picture.crop(box)
-    return crops
+                pictures[who] = picture
+    box = _most_different(list(pictures.values()), side) if pictures else None
+    return {who: picture.crop(box) for who, picture in pictures.items()}
 
 
 def _most_different(versions: Sequence[Image.Image], side: int) -> tuple[int, int, int, int]:
