@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas
 
 from ..datasets.specification import CompareError
 from ..files.names import one_line
 from ..files.writing import check_folder
 from ..report.table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
-
-if TYPE_CHECKING:
-    import pandas
 
 
 def tables_as_text(
