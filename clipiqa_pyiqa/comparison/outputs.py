@@ -48,13 +48,7 @@ def key_lines(values: Mapping[str, str]) -> list[str]:
 def check_result_folder(
     folder: str | os.PathLike[str], names: Iterable[str], inputs: Iterable[str], *, overwrite: bool, resume: bool
 ) -> Path:
-    """Return the folder of results; raise if a file would be replaced without permission.
-
-    Args:
-        folder: Folder of results, which may be replaced if its ``parts/`` holds scores.
-        names: Files to write.
-        inputs: Files that are never replaced.
-    """
+    """Return the folder of results; raise if it has one of the files ``names``, unless its ``parts/`` holds scores."""
     folder = Path(folder).expanduser()
     if resume and overwrite:
         raise CompareError("`resume` keeps the scores in `out` and `overwrite` deletes them: give only one of the two.")

@@ -149,7 +149,7 @@ def score_files(
     options: RunOptions,
     inputs: Iterable[str] = (),
 ) -> ImageScores:
-    """Return the scores of image files; ``names`` and ``inputs`` are as for :func:`prepare`."""
+    """Return the scores of image files; see :func:`prepare` for ``names`` and ``inputs``."""
     output, progress, scoring = prepare(options, names, [*files, *inputs])
     run = score_paths(net_of(metric), map(FileSource, files), columns, out=output, **scoring)
     found = rows_of(run, output, progress, len(files))
@@ -169,10 +169,7 @@ def prepare(
 ) -> tuple[Output | None, Callable[[int, int], object], dict[str, Any]]:
     """Create the output folder; return the file of scores, the function for progress, and the scoring options.
 
-    Args:
-        options: The experiment's options.
-        names: Further files in the folder.
-        inputs: Files that are never replaced.
+    Raises if the folder has one of the files ``names``; ``inputs`` are never replaced.
     """
     scoring: dict[str, Any] = {**_STORAGE, **options}
     out, resume, overwrite, pictures, progress = map(scoring.pop, _STORAGE)

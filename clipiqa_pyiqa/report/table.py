@@ -32,7 +32,7 @@ class Cell:
         text: The text; never 'nan'.
         detail: Interval and p-value, shown smaller.
         value: The number to sort by; NaN for words.
-        mark: The reason why the cell is marked: the best or second best of its column, or a difference beyond chance.
+        mark: Best or second best of its column, or a difference beyond chance.
     """
 
     text: str
