@@ -201,7 +201,6 @@ def stored_scores(
         if not (keys or error):
             error = "no image could be read."
         results[spec.label] = MetricResult(
-            spec.label,
             lower_better=spec.lower_better,
             score_range=spec.score_range,
             provenance=spec.provenance if about is None else about.provenance,

@@ -28,7 +28,7 @@ _ENOUGH_PER_PAIR = 80
 _GOOD_PER_PAIR, _MOST = 400, 10_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MetricResult:
     """The result of one metric on one data set.
 
@@ -40,8 +40,6 @@ class MetricResult:
         published_as: Name of the metric in the published correlations, or empty.
     """
 
-    label: str
-    _: KW_ONLY
     lower_better: bool = False
     score_range: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)

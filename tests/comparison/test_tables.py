@@ -116,7 +116,7 @@ def close() -> DataSetResult:
         }
     )
     scores.loc[:9, "noisy"] = math.nan
-    metrics = {label: MetricResult(label, lower_better=label == "less") for label in scores}
+    metrics = {label: MetricResult(lower_better=label == "less") for label in scores}
     return DataSetResult("close", scores, pandas.Series(mos), metrics=metrics)
 
 
@@ -144,7 +144,7 @@ class TestDifferences:
     def test_many_pairs_have_enough_resamples_to_be_corrected(self) -> None:
         rng = np.random.default_rng(0)
         scores = pandas.DataFrame(rng.normal(size=(30, 12)), columns=[f"m{i}" for i in range(12)])
-        metrics = {label: MetricResult(label) for label in scores}
+        metrics = {label: MetricResult() for label in scores}
         data = DataSetResult("x", scores, scores["m0"], metrics=metrics)
         assert sum(data.pairs["significant"]) == 11
 
@@ -153,7 +153,7 @@ def test_no_metric_wins_by_a_fitted_curve_that_turns() -> None:
     x = np.linspace(-2, 2, 80)
     mos = pandas.Series(2 / (1 + np.exp(-8 * x)) - 0.6 * x)  # falls, rises in the middle, falls again
     scores = pandas.DataFrame({"line": mos + np.random.default_rng(0).normal(size=80), "turns": x})
-    metrics = {label: MetricResult(label) for label in scores}
+    metrics = {label: MetricResult() for label in scores}
     data = DataSetResult("x", scores, mos, metrics=metrics, bootstrap=0, plcc_fit=True, fit_parameters=5)
     table = named(Comparison((data,)), "x")
     marked = {head: any(row[i].mark for row in table.rows) for i, head in enumerate(table.heads)}
