@@ -17,7 +17,8 @@ Mark = Literal["", "best", "second", "gain", "loss"]
 _CONSOLE: dict[Mark, str] = {"best": "*", "gain": "*", "second": "°", "loss": "▼"}
 _MARKDOWN: dict[Mark, str] = {"best": "**{}**", "gain": "**{}**", "second": "<ins>{}</ins>", "loss": "{} ▼"}
 _LATEX: dict[Mark, str] = {
-    **dict.fromkeys(("best", "gain"), r"\textbf{%s}"),
+    "best": r"\textbf{%s}",
+    "gain": r"\textbf{%s}",
     "second": r"\underline{%s}",
     "loss": r"\textcolor{orange!70!black}{%s\,{\scriptsize$\bigtriangledown$}}",
 }
@@ -196,17 +197,29 @@ def _aligned(column: Column) -> list[str]:
     return [line.ljust(width) if column.is_wordy else line.rjust(width) for line in lines]
 
 
-_SPELT = {
-    **{c: "\\" + c for c in "&%$#_{}"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "−": "$-$", "≤": r"$\le$", "▼": r"$\bigtriangledown$"},
-    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
-    **{"✓": r"$\surd$", "✗": r"$\times$", "≈": r"$\approx$"},
-}
+_SPELT = str.maketrans(
+    {
+        **{c: "\\" + c for c in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "−": "$-$",
+        "≤": r"$\le$",
+        "≈": r"$\approx$",
+        "▼": r"$\bigtriangledown$",
+        "✓": r"$\surd$",
+        "✗": r"$\times$",
+    }
+)
 
 
 def latex(text: str) -> str:
-    return "".join(_SPELT.get(c, c) for c in one_line(text))
+    return one_line(text).translate(_SPELT)
 
 
 def _latex_cell(cell: Cell) -> str:

@@ -19,8 +19,13 @@ from .preprocessing import Preprocess
 
 _LONGEST = 500  # most characters of a formula
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
-    **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
-    **{ast.Pow: math.pow, ast.USub: operator.neg, ast.UAdd: operator.pos},
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: math.pow,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
 }
 CERTAINTY = {
     "code": "read in the source's code",
