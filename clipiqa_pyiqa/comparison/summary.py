@@ -30,7 +30,7 @@ _PUBLISHED = (
     "Published values are shown only for the source's metric and images. Beside a published value is our value minus "
     "the published value."
 )
-_BETWEEN = "How far two metrics put the images in the same order; scores of lower-better metrics are negated first."
+_BETWEEN = "How similarly two metrics order the images; scores of lower-better metrics are negated first."
 
 
 def legend(results: Sequence[DataSetResult]) -> list[str]:

@@ -172,9 +172,9 @@ def test_names_need_not_be_utf_8(results: Path, tmp_path: Path) -> None:
     places = [shutil.copytree(results / "gt/Set3", tmp_path / name) for name in ("a", "b")]
     for place in places:
         os.rename(place / "0.png", os.fsencode(place) + b"/caf\xe9.png")
-    found = table({"ours": places[0]}, "psnr", reference=places[1], out=tmp_path / "out", **CPU)
+    found = table({"our\udce9": places[0]}, "psnr", reference=places[1], out=tmp_path / "out", **CPU)
     found.save(tmp_path / "out")
-    assert [*found.scores["image"]] == ["1", "2", r"caf\xe9"] and found.complete
+    assert [*found.scores["image"]] == ["1", "2", r"caf\xe9"] and found.methods == (r"our\xe9",) and found.complete
 
 
 @pytest.mark.parametrize(

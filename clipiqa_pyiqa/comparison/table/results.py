@@ -148,7 +148,7 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
         rows.append((method, row.metric, row.published, computed, shown(row.units, 1)))
     before = [
         f"{expected['agrees'].sum()} of {len(expected)} published numbers agree within one unit of the last digit (✓). "
-        "≈ is a gap that is known between machines (niqe: 0.02)."
+        "≈ marks a gap that is known between machines (niqe: 0.02)."
     ]
     if expected["averaged"].any():
         before.append("Published numbers of single images are averaged.")
