@@ -162,10 +162,17 @@ def gate(
             folder = check_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=given.values())
         runs = []
         for side, path in given.items():
-            file: str | Path = path
+            file = path
             if _has_images(path):
-                file = folder / f"{side}.parquet"
-                _score(path, file, metrics, progress, {"resume": resume, "overwrite": overwrite, **options})
+                if metrics is None:
+                    raise CLIPIQAError(f"{path!r} is a folder of images: name the metrics that score them (`metrics`).")
+                from ..scoring.score import score_paths  # loads torch
+
+                file = str(folder / f"{side}.parquet")
+                run = score_paths(metrics, path, out=file, resume=resume, overwrite=overwrite, **options)
+                total = None if run.names is None else run.earlier.kept + len(run.names)
+                for done, _ in enumerate(run, run.earlier.kept + 1):
+                    progress(side, done, total)
             runs.append(replace(read_any_scores(file, columns=columns, key=key, option="key"), file=path))
     names = _shared_columns(runs, columns)
     _check_alike(runs, names)
@@ -189,24 +196,6 @@ def gate(
 
 def _has_images(path: str) -> bool:
     return os.path.isdir(path) and not os.path.exists(os.path.join(path, "run.json"))
-
-
-def _score(
-    path: str,
-    target: Path,
-    metrics: Any,
-    progress: Callable[[str, int, int | None], object],
-    options: Mapping[str, Any],
-) -> None:
-    """Write the scores of a folder's images to ``target``."""
-    if metrics is None:
-        raise CLIPIQAError(f"{path!r} is a folder of images: name the metrics that score them (`metrics`).")
-    from ..scoring.score import score_paths  # loads torch
-
-    run = score_paths(metrics, path, out=target, **options)
-    total = None if run.names is None else run.earlier.kept + len(run.names)
-    for done, _ in enumerate(run, run.earlier.kept + 1):
-        progress(target.stem, done, total)
 
 
 def _margins(names: Sequence[str], margin: float | Mapping[str, float] | None) -> dict[str, float]:
