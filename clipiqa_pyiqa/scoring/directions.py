@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
-import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
+from ..datasets.specification import pyiqa_configs
 from .score_files import AnyScores, ScoresError
 
 _COMMON = dict.fromkeys(("mse", "rmse", "mae", "l1", "l2", "error", "loss", "distance", "dmos", "kid", "fvd"), True)
@@ -54,12 +52,3 @@ def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = 
     if by_name is None:
         return Direction(False, "assumed", "assumed, as its name is unknown; if wrong, pass lower_better")
     return Direction(by_name, "name", "by its name")
-
-
-@cache
-def pyiqa_configs() -> dict[str, dict[str, Any]]:
-    """Return pyiqa's names of metrics -> their configurations; importing pyiqa itself takes seconds."""
-    package = importlib.util.find_spec("pyiqa")
-    for folder in (package and package.submodule_search_locations) or ():
-        return dict(runpy.run_path(os.path.join(folder, "default_model_configs.py"))["DEFAULT_CONFIGS"])
-    return {}

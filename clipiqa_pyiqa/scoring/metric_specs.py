@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from inspect import signature
 from typing import Any
 
-from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications
+from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications, pyiqa_configs
 from ..errors import import_pyiqa, nearest, shown
 from ..family import MEMBERS
 from ..files.yaml import check_keys
@@ -17,7 +17,6 @@ from ..metric import CLIPIQA
 from ..prompts.files import PUBLISHED
 from ..prompts.heads import is_head, read_head, read_metadata
 from ..weights.foreign import check_options
-from .directions import pyiqa_configs
 
 _ENTRY: dict[str, tuple[type, ...]] = {
     "metric": (str,),
