@@ -10,7 +10,7 @@ from inspect import signature
 from typing import Any
 
 from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications, pyiqa_configs
-from ..errors import import_pyiqa, nearest, shown
+from ..errors import import_pyiqa, keeps_pyiqas_classes, nearest, shown
 from ..family import MEMBERS
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA
@@ -60,7 +60,9 @@ class MetricSpec:
 
     @property
     def is_ours(self) -> bool:
-        return self.made is None and self.name in _OURS
+        """Whether the metric's class is this package's, built without pyiqa, whose import takes seconds."""
+        is_known = self.made is None and self.name in _OURS and "type" not in self.options
+        return is_known and not keeps_pyiqas_classes()
 
 
 def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
@@ -89,14 +91,8 @@ def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
 def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> None:
     """Raise if options name files or URLs that can run code when pyiqa loads them."""
     for spec in specs:
-        if spec.options and not _is_built_by_our_class(spec.kind):
+        if spec.options and not spec.is_ours:
             check_options(spec.options, trust_weights)
-
-
-def _is_built_by_our_class(kind: str) -> bool:
-    # with CLIPIQA_PYIQA_BUILTIN set, pyiqa builds its own class
-    registry = import_pyiqa(".utils.registry").ARCH_REGISTRY
-    return kind == "CLIPIQA" and registry.get(kind).__module__.startswith("clipiqa_pyiqa.")
 
 
 def _why_not_of_images(spec: MetricSpec) -> str:

@@ -28,7 +28,6 @@ from ..errors import CLIPIQAError, WeightsError, import_pyiqa
 from ..family import MEMBERS
 from ..files.hashes import hash_file
 from ..metric import CLIPIQA, net_of
-from ..prompts.files import PUBLISHED
 from ..prompts.pairs import PRESETS, Columns, PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
 from .metric_specs import MetricSpec, check_weights, parse_metrics
@@ -73,13 +72,7 @@ class BuiltMetric:
             return {self.columns[0]: {**record, "state": self.state} if self.state else record}
         if self.questions is not None:
             return column_records(self.questions)
-        if "scores" in self.provenance:
-            return dict(self.provenance["scores"])
-        scale = {
-            "range": getattr(self.net, "score_range", (0.0, 1.0)),
-            "lower_better": getattr(self.net, "lower_better", False),
-        }
-        return {column: scale for column in self.columns}
+        return dict(self.provenance["scores"])
 
     def score_features(self, features: Any) -> torch.Tensor:
         """Return the scores ``(N, P)`` of image features."""
@@ -179,8 +172,8 @@ def metric_set(
         for each in parse_specifications(given, "metric")
     ]
     specs = parse_metrics(specifications)
-    check_weights([spec for spec in specs if not spec.is_ours], trust_weights)
-    found = [build_or_explain(spec, device or torch.device("cpu"), 0, strict, directly=True) for spec in specs]
+    check_weights(specs, trust_weights)
+    found = [build_or_explain(spec, device or torch.device("cpu"), strict=strict) for spec in specs]
     if all(isinstance(each, str) for each in found):
         raise CompareError(f"metric {specs[0].label!r} cannot be used: {found[0]}")
     metrics = [_or_failing(spec, each) for spec, each in zip(specs, found, strict=True)]
@@ -200,11 +193,9 @@ def _or_failing(spec: MetricSpec, metric: BuiltMetric | str) -> BuiltMetric:
     return BuiltMetric(spec, score, None, spec.provenance, columns=(spec.label,))
 
 
-def build_or_explain(
-    spec: MetricSpec, device: torch.device, seed: int = 0, strict: bool = False, directly: bool = False
-) -> BuiltMetric | str:
+def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, strict: bool = False) -> BuiltMetric | str:
     try:
-        return build_metric(spec, device, seed, directly)
+        return build_metric(spec, device, seed)
     except Exception as error:
         name = spec.name or "NAME"
         log.error("metric %s cannot be built: %s", spec.label, _as_named(str(error), name))  # all lines of the error
@@ -214,13 +205,12 @@ def build_or_explain(
         return reason
 
 
-def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0, directly: bool = False) -> BuiltMetric:
-    """Return a metric; ``directly`` builds one of this package without pyiqa, whose import takes seconds."""
+def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> BuiltMetric:
     score: Any = spec.made
     if isinstance(score, torch.nn.Module):
         score = score.to(device)
-    elif score is None and directly and spec.is_ours:
-        score = _create_ours(spec.name, dict(spec.options)).to(device).eval()
+    elif spec.is_ours:
+        score = create_ours(spec.name, device, **spec.options)
     elif score is None:
         score = _create_theirs(spec, device)
     net, columns = getattr(score, "net", score), (spec.label,)
@@ -239,13 +229,8 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0, directly
     return BuiltMetric(spec, score, None, provenance, published_as, columns, state=state)
 
 
-def _create_ours(name: Any, options: dict[str, Any]) -> Any:
-    if name in MEMBERS:
-        return MEMBERS[name](name, **options)
-    if name in PUBLISHED and "pretrained_model_path" not in options:
-        published = PUBLISHED[name]
-        options = {"backbone": published.backbone, "pos_embedding": published.pos_embedding, **options}
-    return CLIPIQA(name, **options)
+def create_ours(name: Any, device: torch.device, **options: Any) -> Any:
+    return MEMBERS.get(name, CLIPIQA)(name, **options).to(device).eval()
 
 
 def _create_theirs(spec: MetricSpec, device: torch.device) -> Any:

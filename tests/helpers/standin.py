@@ -44,8 +44,9 @@ class Brightness:
             return column_means(scores, prompts.sizes)
         return scores.mean(1, keepdim=True) if aggregate == "mean" else scores
 
-    def provenance(self) -> dict[str, str]:
-        return {"metric": "brightness", "precision": os.environ.get("STANDIN_PRECISION", "fp32")}
+    def provenance(self) -> dict[str, Any]:
+        scores = {name: {"range": (0.0, 1.0), "lower_better": False} for name in self.columns}
+        return {"metric": "brightness", "precision": os.environ.get("STANDIN_PRECISION", "fp32"), "scores": scores}
 
 
 def main() -> int:
