@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..datasets.specification import pyiqa_configs
-from .score_files import AnyScores, ScoresError
+from ..errors import CLIPIQAError
+from .score_files import AnyScores
 
 _COMMON = dict.fromkeys(("mse", "rmse", "mae", "l1", "l2", "error", "loss", "distance", "dmos", "kid", "fvd"), True)
 _COMMON |= {"mos": False, "vmaf": False}
@@ -45,7 +46,7 @@ def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = 
     by_name = {"↓": True, "↑": False}.get(name[-1:], by_name)
     for run in runs:
         if run.ours and (by_name is None or not run.scales):
-            raise ScoresError(
+            raise CLIPIQAError(
                 f"{run.file!r} is a file of clipiqa score, but its column 'scale' does not say whether a low or a high "
                 f"{column!r} is good: pass lower_better or higher_better."
             )
