@@ -173,16 +173,13 @@ def _answers_of_group(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answ
         if x.device.type == "cuda":
             torch.cuda.synchronize(x.device)
     except Exception as error:
-        if len(x) > 1 and is_out_of_memory(error):
-            raise  # smaller batches follow
-        failure = _failure(error)  # without the error, which refers to the tensors of the failed pass
-    else:
-        seconds = (time.perf_counter() - start) / len(x)
-        return [_answers(metric, len(x), partial(metric.score_features, features), seconds) for metric in group]
-    if len(x) == 1:
-        return [[failure] for _ in group]
-    alone = [_answers_of_group(group, x[number : number + 1]) for number in range(len(x))]
-    return [[answers[place][0] for answers in alone] for place in range(len(group))]
+        if len(x) == 1:
+            return [[_failure(error)] for _ in group]
+        if is_out_of_memory(error):
+            raise
+        raise ImageError(describe_error(error)) from error  # in_batches tries each image of the batch alone
+    seconds = (time.perf_counter() - start) / len(x)
+    return [_answers(metric, len(x), partial(metric.score_features, features), seconds) for metric in group]
 
 
 def _foreign_answer(metric: BuiltMetric, record: ImageRecord, options: Options) -> Answer:

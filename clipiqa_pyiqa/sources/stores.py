@@ -96,12 +96,10 @@ class StoreSource:
         try:
             with as_shard_error(self.name):
                 fs, path = store(self.name)
-                data = fs.cat_file(path)
+                data: bytes = fs.cat_file(path)
+                return data
         except ShardError as error:
             raise ImageError(error.reason, error.kind, error.name) from error
-        if not data:
-            raise ImageError("is empty (0 bytes)", Kind.EMPTY, self.name)
-        return data
 
 
 def source_at(name: str) -> ImageSource:

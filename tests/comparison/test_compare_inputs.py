@@ -285,6 +285,7 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(
     check_weights(parse_metrics(["niqe", "clipiqa:prompts=sharpness"]))
     (spec,) = parse_metrics(f"clipiqa:clip_weights={trap}")
     check_weights([spec])  # ours opens it without running it
+    assert not parse_metrics("clipiqa:type=CLIPIQA_builtin")[0].is_ours
     monkeypatch.setenv("CLIPIQA_PYIQA_BUILTIN", "1")
     with pytest.raises(WeightsError, match="could run code"):
         check_weights([spec])

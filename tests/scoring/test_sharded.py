@@ -368,6 +368,18 @@ class TestCommand:
         assert ran.code == 0 and "2 of 7 images kept, in 2 new shards" in ran.err and dark == [0, 10]
 
     @pytest.mark.parametrize(
+        "command", ["score --merge out --out all.csv", "rank out --worst 1", "rank out --above 0 --write-shards kept"]
+    )
+    def test_an_unfinished_folder_of_results_needs_partial(
+        self, clipiqa: Any, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        score(f"{lake}/a/*.tar", tmp_path / "out", part="1/2")
+        ran = clipiqa(*command.split())
+        assert ran.code == 2 and "--partial" in ran.err
+        assert clipiqa(*command.split(), "--partial").code == 0
+
+    @pytest.mark.parametrize(
         "more", ["--copy-to x", "--paths", "--page x", "--columns path quality", "--count 3", "--out x", "--stars"]
     )
     def test_options_that_do_not_go_with_new_shards_are_refused(
