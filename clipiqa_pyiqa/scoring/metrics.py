@@ -157,7 +157,7 @@ def metric_set(
     Raises:
         CLIPIQAError: A metric is unknown, cannot be used or rates no single images; or no metric can be built.
     """
-    wrapped = given.net if isinstance(given, torch.nn.Module) and hasattr(given, "net") else None
+    wrapped = getattr(given, "net", None)
     is_theirs = wrapped is not None and not hasattr(wrapped, "encode_image")
     if not is_theirs and not isinstance(given, str | Mapping | list | tuple):
         net = net_of(given)
@@ -214,10 +214,9 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
     elif score is None:
         score = _create_theirs(spec, device)
     net, columns = getattr(score, "net", score), (spec.label,)
-    if isinstance(net, CLIPIQA):
-        return BuiltMetric(spec, score, net, net.provenance(), _published_name(spec, net), columns)
     published_as = "" if spec.options else spec.name
-    if hasattr(net, "encoding"):  # another CLIP metric of this package
+    if hasattr(net, "encoding"):  # a CLIP metric of this package
+        published_as = _published_name(spec, net) if isinstance(net, CLIPIQA) else published_as
         return BuiltMetric(spec, score, net, net.provenance(), published_as, columns)
     provenance = {**spec.provenance, "pyiqa": version("pyiqa")}
     if seed:

@@ -197,10 +197,10 @@ def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], st
                 why = member.problem
             elif printable(member.key) not in keys or member.is_outside:
                 continue
-            elif member.info.isreg() and member.info.size > MOST_BYTES:
+            elif member.isreg() and member.size > MOST_BYTES:
                 why = f"its member {member.name!r} is larger than 1 GiB"
             else:
-                new.addfile(member.info, io.BytesIO(member.data))
+                new.addfile(member, io.BytesIO(member.data))
                 written.add(f"{named}::{printable(member.name)}")
         if written.isdisjoint(kept):
             raise ShardError(f"the kept images of {shard!r}: {why or _CHANGED}")
