@@ -234,12 +234,11 @@ def _row(scored: _Scored, metrics: MetricSet) -> Row:
         return Row(name, kind=record.kind, error=str(record), stamp=task.stamp, kept=kept)
     scores: list[float | None] = []
     failures: dict[str, list[str]] = {}
-    kind = None
+    kind = next((answer.kind for answer in scored.answers if answer is not None and answer.kind), None)
     for metric, answer in zip(metrics.metrics, scored.answers, strict=True):
-        values = answer.values if answer is not None else None
-        scores += values or [None] * len(metric.columns)
-        if answer is not None and values is None:
-            kind = kind or answer.kind
+        answer = answer or Answer()  # it was not asked
+        scores += answer.values or [None] * len(metric.columns)
+        if answer.kind:
             failures.setdefault(answer.error, []).append(metric.spec.label)
     has_scores = any(score is not None for score in scores)
     error = ""

@@ -111,7 +111,7 @@ def score_missing(
         )
     progress(title, done, count)
     try:
-        for row in score_items(tasks, metrics, options):
+        for number, row in enumerate(score_items(tasks, metrics, options), done + 1):
             keys[row.path] = key = key_of(row.path, row.stamp)
             if row.width is None:
                 log.warning("%s: left out of all metrics: %s", title, row.error)
@@ -121,8 +121,7 @@ def score_missing(
                 if answer is not None:
                     value = None if answer.values is None else answer.values[0]
                     store.add(metric.key, key, StoredScore(value, answer.seconds, answer.error))
-            done += 1
-            progress(title, done, count)
+            progress(title, number, count)
     finally:
         store.close()
     return keys, unread

@@ -129,17 +129,16 @@ def filter_shards(
     tables = [_named_values(result, column) for result in found]
     whole = pyarrow.concat_tables(tables)
     direction = find_direction(runs, column, lower_better)
-    is_chosen = np.zeros(len(whole), bool)
-    is_chosen[np.concatenate(choose(whole["path"], whole["value"], direction.lower_better, cuts))] = True
-    parts = np.split(is_chosen, np.cumsum([len(table) for table in tables])[:-1])
+    places = np.concatenate(choose(whole["path"], whole["value"], direction.lower_better, cuts))
+    chosen = set(whole["path"].take(places).to_pylist())
     shards, kept, unscored, problems, samples = 0, 0, 0, dict[str, str](), Counter[str]()
-    for number, (result, table, part) in enumerate(zip(found, tables, parts, strict=True), 1):
-        folder = (target / result.path.removeprefix(source).lstrip("/")).parent
-        written, problem = _copied(result, folder, table["path"].filter(part).to_pylist())
+    for number, (result, table) in enumerate(zip(found, tables, strict=True), 1):
+        folder, names = (target / result.path.removeprefix(source).lstrip("/")).parent, table["path"].to_pylist()
+        written, problem = _copied(result, folder, [name for name in names if name in chosen])
         if problem:
             problems[result.shard] = problem
         shards += bool(written)
-        for name, value in zip(table["path"].to_pylist(), table["value"].to_pylist(), strict=True):
+        for name, value in zip(names, table["value"].to_pylist(), strict=True):
             if name in written:
                 kept += 1
                 if result.kind == "tar":
