@@ -165,7 +165,6 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
 
 
 def _answers_of_group(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answer]]:
-    """Return for each metric its answers for a batch."""
     start = time.perf_counter()
     try:
         with torch.no_grad():  # not inference_mode: the metric keeps text features for a later backward pass

@@ -60,7 +60,7 @@ class MetricSpec:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the metric's class is this package's, built without pyiqa, whose import takes seconds."""
+        """Whether this package's own class is built, without pyiqa, whose import takes seconds."""
         is_known = self.made is None and self.name in _OURS and "type" not in self.options
         return is_known and not keeps_pyiqas_classes()
 

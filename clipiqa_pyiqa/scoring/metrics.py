@@ -65,7 +65,6 @@ class BuiltMetric:
 
     @property
     def records(self) -> dict[str, Any]:
-        """Return column -> its record in provenance."""
         if self.net is None:
             ends = [None if not end or "~" in end else float(end) for end in f"{self.spec.score_range},".split(",")[:2]]
             record = {**self.provenance, "range": ends, "lower_better": self.spec.lower_better}
@@ -98,7 +97,7 @@ class BuiltMetric:
 
 
 class MetricSet:
-    """The metrics of a run: metrics of this package share the encoding of images, other metrics score one by one.
+    """The metrics of a run; those of this package share the encoding of images.
 
     Args:
         named: Whether each metric has its own column, as in ``clipiqa score --metrics``.

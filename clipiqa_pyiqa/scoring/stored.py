@@ -31,11 +31,7 @@ class StoredScore:
 
 
 class ScoreStore:
-    """The scores of each metric in a folder of journals; each process writes its own journal.
-
-    Args:
-        folder: The folder; None keeps scores in memory only.
-        overwrite: Delete what the folder holds.
+    """Scores in a folder of journals (None: in memory only); each process writes its own journal.
 
     Attributes:
         entries: A metric's key -> an image's key (:func:`key_of`) -> its score.

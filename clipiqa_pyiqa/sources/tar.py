@@ -71,7 +71,7 @@ class TarMember(tarfile.TarInfo):
 
     @classmethod
     def fromtarfile(cls, archive: Any) -> Any:
-        """Return the next member; note the end marker, and raise for broken headers, which tarfile skips."""
+        """Note the end marker; raise for broken headers, which tarfile skips."""
         try:
             member = super().fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]

@@ -182,7 +182,6 @@ def _copied(result: ShardResult, folder: Path, kept: Sequence[str]) -> tuple[set
 
 
 def sample_of(name: str) -> str:
-    """Return the key of an image's sample."""
     return split_key(split_name(name)[1])[0]
 
 
