@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
 
@@ -39,6 +39,7 @@ class MetricSpec:
         made: The caller's metric object, or None.
         mode: ``'NR'``, or ``'FR'`` for a metric that needs a reference.
         of_sets: Whether the metric rates a set of images.
+        kind: Name of its class.
     """
 
     label: str
@@ -49,10 +50,7 @@ class MetricSpec:
     made: Callable[..., Any] | None = None
     mode: str = "NR"
     of_sets: bool = False
-
-    @property
-    def kind(self) -> str:
-        return str({**pyiqa_configs().get(self.name, {}).get("metric_opts", {}), **self.options}.get("type", ""))
+    kind: str = ""
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -129,21 +127,24 @@ def _find(specification: Specification) -> MetricSpec:
             changed[key] = os.path.expanduser(value)
             if not os.path.isfile(changed[key]):
                 raise CompareError(f"{where}: {key} is {value!r}, but there is no such file.")
-    spec = MetricSpec(
-        specification.label or _label(name, options),
-        name,
-        changed,
-        bool(config.get("lower_better")),
-        str(config.get("score_range") or ""),
-        mode=config.get("metric_mode", "NR"),
-    )
-    if spec.kind == "CLIPIQA":
-        check_keys(options, ("type", *signature(CLIPIQA).parameters), f"the options of {spec.label!r}")
+    kind, label = str({**usual, **options}.get("type", "")), specification.label or _label(name, options)
+    lower_better, score_range = config.get("lower_better"), config.get("score_range") or ""
+    if kind == "CLIPIQA":
+        check_keys(options, ("type", *signature(CLIPIQA).parameters), f"the options of {label!r}")
         path = changed.get("pretrained_model_path")
         if path is not None and is_head(read_metadata(path)):
             head = read_head(path)
-            return replace(spec, lower_better=head.lower_better, score_range=_range_text(head.score_range))
-    return replace(spec, of_sets=spec.kind in _OF_SETS)
+            lower_better, score_range = head.lower_better, head.score_range
+    return MetricSpec(
+        label,
+        name,
+        changed,
+        bool(lower_better),
+        _range_text(score_range),
+        mode=config.get("metric_mode", "NR"),
+        of_sets=kind in _OF_SETS,
+        kind=kind,
+    )
 
 
 def _of_object(specification: Specification) -> MetricSpec:
@@ -152,6 +153,7 @@ def _of_object(specification: Specification) -> MetricSpec:
         raise CompareError(f"a metric must be a name, options, or a function of images; got {shown(made)}.")
     name = specification.label or getattr(made, "metric_name", type(made).__name__)
     net = getattr(made, "net", made)
+    kind = type(net).__name__
     described = net if hasattr(net, "encoding") else made  # pyiqa's wrapper does not know a fitted head
     return MetricSpec(
         name,
@@ -160,7 +162,8 @@ def _of_object(specification: Specification) -> MetricSpec:
         score_range=_range_text(getattr(described, "score_range", None) or ""),
         made=made,
         mode=getattr(made, "metric_mode", "NR"),
-        of_sets=bool(getattr(made, "of_sets", False)) or type(net).__name__ in _OF_SETS,
+        of_sets=bool(getattr(made, "of_sets", False)) or kind in _OF_SETS,
+        kind=kind,
     )
 
 

@@ -270,7 +270,7 @@ class TestFiltering:
         self, lake: Path, tmp_path: Path, lower_better: bool
     ) -> None:
         metric = Brightness()
-        metric.lower_better = lower_better  # type: ignore[attr-defined]
+        metric.lower_better = lower_better
         score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", metric)
         done = filter_shards(tmp_path / "out", tmp_path / "kept", best="30%", below="80%")
         kept = sorted(int(read_image(image).pixels.max()) for image in sources_of(tmp_path / "kept"))
