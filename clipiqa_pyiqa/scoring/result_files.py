@@ -250,7 +250,7 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
         path: A csv, jsonl or parquet file. Without ``NAME.provenance.json``, the provenance is empty.
 
     Raises:
-        ResultsError: The file is missing, damaged, or not a result file.
+        CLIPIQAError: The file is missing, damaged, or not a result file.
     """
     header, rows, damage = _read(Path(path), format_of(Path(path)))
     if damage:

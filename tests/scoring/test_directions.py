@@ -91,8 +91,8 @@ def test_where_the_direction_is_lost_it_is_asked_for(tmp_path: Path, capsys: Any
         assert main([*given, *option]) == (1 if command == "gate" else 0)
         assert main([*given, "--higher-better", *option[1:]]) == 0
     pandas.read_csv(files[0]).rename(columns={"boss": "chief"}).to_csv(lost[0], index=False)
-from clipiqa_pyiqa.errors import CLIPIQAError, Kind
-from clipiqa_pyiqa.ranking.picking import Photos
+    with pytest.raises(CLIPIQAError):
+        Photos(read_any_scores(lost[0]), "chief").direction  # noqa: B018
 
 
 LOW = ("niqe", "NIQE (v2)", "lpips-alex", "LPIPS ↓", "x ↓", "RMSE", "DMOS")
