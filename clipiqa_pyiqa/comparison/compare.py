@@ -31,7 +31,7 @@ from ..metric import choice, find_device
 from ..scoring.engine import Options
 from ..scoring.metric_specs import MetricSpec, check_weights, parse_metrics
 from ..scoring.metrics import BuiltMetric, MetricSet, build_or_explain
-from ..scoring.stored import Progress, ScoreStore, open_store, score_missing
+from ..scoring.stored import Progress, ScoreStore, score_missing
 from .data_set_results import DataSetResult, MetricResult
 from .results import Comparison, check_results
 
@@ -124,7 +124,7 @@ def compare(
         results = []
         for data in sets:
             parts = folder and folder / "parts" / f"{file_name(data.name)}-{data.identity}"
-            store = open_store(parts, overwrite)
+            store = ScoreStore(parts, overwrite)
             items = [_Item(data, index) for index in range(len(data.paths))]
             if data.mos is not None:
                 data, items = _without_training_photos(data, items, ready, without_mini_photos)

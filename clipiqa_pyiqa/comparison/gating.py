@@ -151,7 +151,7 @@ def gate(
 
     Raises:
         GateError: The runs share no columns or too few rows, or were scored in different ways.
-        ScoresError: A file cannot be read, or the good direction is unknown or contradictory.
+        CLIPIQAError: A file cannot be read, or the good direction is unknown or contradictory.
     """
     given = {"base": os.fspath(base), "new": os.fspath(new)}
     if metrics is not None and not any(map(os.path.isdir, given.values())):

@@ -27,7 +27,7 @@ from ..report.plotting import COLOURS, STYLE
 from ..scoring.engine import Task, plan, score_items
 from ..scoring.result_files import open_results
 from ..scoring.rows import Header, printable
-from ..scoring.score import ScoringSetup, start_run
+from ..scoring.score import ScoringRun, ScoringSetup
 from ..stats.correlation import MIN_IMAGES, srocc
 from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, rows_of, saved
 from .picture_changes import CHANGES, Change, read_scaled
@@ -191,7 +191,7 @@ def sweep(
     # versions of an image share batches, in which equal pictures get equal scores
     tasks = plan(versions.values(), setup.metrics, setup.options, known, apart=_of_one_picture)
     pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), setup.device), options)
-    run = start_run(header, score_items(pictures, setup.metrics, setup.options), writer)
+    run = ScoringRun(header, score_items(pictures, setup.metrics, setup.options), writer)
     found = rows_of(run, output, progress, len(versions))
     rows = [(version, found[printable(version.name)]) for version in planned]
     failed: dict[str, str] = {}

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from ..errors import counted
+from ..errors import CLIPIQAError, counted
 from ..files.names import printable
 from ..files.writing import check_folder, check_output, write_text
 from ..prompts.provenance import metric_line
 from ..report.html import render
 from ..scoring.directions import find_direction
-from ..scoring.score_files import ScoresError
 from .picking import Photos, PickError, file_of, is_local
 from .thumbnails import thumbnails
 
@@ -76,7 +75,7 @@ def write_browser(
 def _low_is_good(photos: Photos) -> list[str]:
     found = {}
     for name in photos.scores.columns:
-        with contextlib.suppress(ScoresError):
+        with contextlib.suppress(CLIPIQAError):
             found[name] = find_direction([photos.scores], name)
     return [name for name, direction in {**found, photos.by: photos.direction}.items() if direction.lower_better]
 

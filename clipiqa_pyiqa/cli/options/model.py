@@ -101,8 +101,7 @@ class LearnedQuestions(Questions):
         if name is None:
             return build_metric(model, device)
         if name in PUBLISHED:
-            _, backbone, pos_embedding = PUBLISHED[name]
-            metric = CLIPIQA(name, **{"backbone": backbone, "pos_embedding": pos_embedding, **options})
+            metric = CLIPIQA(name, **options)
         else:
             metric = CLIPIQA("clipiqa+", **options, pretrained_model_path=name)
         if metric.head is not None:
