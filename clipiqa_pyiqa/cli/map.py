@@ -34,7 +34,7 @@ def run(
 
     Args:
         paths (PHOTO): files, folders or quoted globs
-        smooth: replace each score by the mean of 3×3 places
+        smooth: replace each score by the mean of 3×3 places; default: yes
         scale: enlarge photos first by this factor, 1 to 8
         out (-o DIR): folder for pictures and numbers
         pictures: format of the pictures
@@ -71,8 +71,7 @@ def run(
     if rows:
         names = ("photo", "question", "score", "worst place", "10th percentile", "below 0.5")
         print(frame_as_text(pandas.DataFrame(rows, columns=names)))
-    for reason in found.failed.values():
-        tell(reason)
+    tell(*found.failed.values())
     if out is not None and found.maps:
         note(f"results are in {out}")
     return 1 if found.failed else 0

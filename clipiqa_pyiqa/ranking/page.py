@@ -44,7 +44,7 @@ def write_browser(
     """
     folder = check_folder(folder, ())
     check_output(folder / PAGE, overwrite=overwrite or _is_ours(folder / PAGE))
-    paths = [photos.path(str(name)) for name in photos.scores.frame.index]
+    paths = list(map(photos.path, photos.scores.frame.index))
     if not any(map(file_of, paths)):
         raise CLIPIQAError(
             f"none of {counted(len(paths), 'photo')} exists, such as {paths[0]!r}: pass their folder as `root`."
@@ -62,7 +62,7 @@ def write_browser(
         data={
             "by": photos.by,
             "lowIsGood": _low_is_good(photos),
-            "names": [printable(str(name)) for name in photos.scores.frame.index],
+            "names": list(map(printable, photos.scores.frame.index)),
             "paths": [printable(os.path.abspath(path)) for path in paths],
             "links": [_link(path, folder, name) for path, name in zip(paths, small, strict=True)],
             "small": small,
@@ -74,11 +74,11 @@ def write_browser(
 
 
 def _low_is_good(photos: Photos) -> list[str]:
-    found = {}
+    found = {photos.by: photos.direction}
     for name in photos.scores.columns:
         with contextlib.suppress(ScoresError):
-            found[name] = find_direction([photos.scores], name)
-    return [name for name, direction in {**found, photos.by: photos.direction}.items() if direction.lower_better]
+            found.setdefault(name, find_direction([photos.scores], name))
+    return [name for name, direction in found.items() if direction.lower_better]
 
 
 def _plain(value: float) -> float | None:

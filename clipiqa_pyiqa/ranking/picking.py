@@ -50,8 +50,7 @@ class Photos:
     def ends(self, **cuts: Any) -> tuple[pandas.Series, pandas.Series]:
         """Return the worst and the best photos, each with its score: see :func:`~clipiqa_pyiqa.scoring.cuts.choose`."""
         scores = self.scores.frame[self.by]
-        names = [printable(str(name)) for name in scores.index]
-        worst, best = choose(names, scores, self.direction.lower_better, cuts)
+        worst, best = choose(list(map(printable, scores.index)), scores, self.direction.lower_better, cuts)
         return scores.iloc[worst], scores.iloc[best]
 
     def path(self, name: str) -> str:

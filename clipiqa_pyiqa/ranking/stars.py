@@ -52,7 +52,7 @@ def give_stars(photos: Photos, shares: Sequence[float] = SHARES, *, overwrite: b
     """
     if len(shares) != 5 or not (min(shares) >= 0 and abs(sum(shares) - 100) < 1e-6):
         raise CLIPIQAError(f"star_shares must be five shares with a sum of 100; got {','.join(map(str, shares))}.")
-    paths = [os.path.abspath(photos.path(str(name))) for name in photos.ends()[0].index]
+    paths = [os.path.abspath(photos.path(name)) for name in photos.ends()[0].index]
     if missing := [path for path in paths if not is_local(path)]:
         raise CLIPIQAError(f"{missing[0]!r} is not a file in a folder: nothing was done; if it has moved, pass `root`.")
     middles = (np.arange(len(paths)) + 0.5) * 100 / len(paths)  # in percent, from the worst photo

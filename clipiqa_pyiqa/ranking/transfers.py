@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
 from ..datasets.ratings import listing
 from ..errors import CLIPIQAError, first_of
+from ..errors.arguments import checked
 from ..files.hashes import hash_file
 from ..files.locking import locked
 from ..files.names import free_name
@@ -26,7 +28,7 @@ from ..images.formats import image_suffixes, raw_suffixes
 from ..sources.recorded import images_named, split_name
 from .picking import file_of, is_local
 
-ACTIONS = ("copy", "move", "link")
+Action = Literal["copy", "move", "link"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Step:
     """What was done to a file: a line of an undo list.
 
     Attributes:
-        action: One of ``ACTIONS``, or ``'rating'``: the photo's sidecar got stars.
+        action: ``'copy'``, ``'move'``, ``'link'``, or ``'rating'``: the photo's sidecar got stars.
         photo: The photo, or what belongs to it, in its old place.
         place: The new or changed file.
         sha256: The hash of its content, if it was written.
@@ -50,10 +52,11 @@ class Step:
     stars: str | None = None
 
 
+@checked
 def transfer(
     paths: Iterable[str] | Mapping[str, Iterable[str]],
     folder: str | os.PathLike[str],
-    action: str,
+    action: Action,
     *,
     only_photos: bool = False,
 ) -> tuple[list[str], Path]:
@@ -74,8 +77,6 @@ def transfer(
     Raises:
         CLIPIQAError: A photo is missing, so nothing was done; or a later photo failed.
     """
-    if action not in ACTIONS:
-        raise CLIPIQAError(f"action must be one of {', '.join(ACTIONS)}; got {action!r}.")
     groups = paths if isinstance(paths, Mapping) else {"": paths}
     inner = {path if "://" in path else os.path.abspath(path): into for into in groups for path in groups[into]}
     if missing := [path for path in inner if not file_of(path)]:
