@@ -65,7 +65,7 @@ def run(
     Args:
         config (-c FILE): a YAML file, or the paper's table1, table2 or table5; the command line wins
         format: format of the printed table
-        report: write an HTML page into --out; default: yes
+        report: write an HTML page into --out
     """
     from ..datasets.specification import read_benchmark
 

@@ -34,7 +34,7 @@ def run(
 
     Args:
         paths (PHOTO): files, folders or quoted globs
-        smooth: replace each score by the mean of 3×3 places; default: yes
+        smooth: replace each score by the mean of 3×3 places
         scale: enlarge photos first by this factor, 1 to 8
         out (-o DIR): folder for pictures and numbers
         pictures: format of the pictures

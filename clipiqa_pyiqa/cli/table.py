@@ -29,7 +29,7 @@ class Methods(MetricOptions):
         locked (FILE): compute the numbers of a --lock file again
         skip_missing: leave out images that are not in every folder
         seed: seed of random metrics
-        sd: print standard deviations beside the means; default: yes
+        sd: print standard deviations beside the means
     """
 
     methods: list[str] | None = None

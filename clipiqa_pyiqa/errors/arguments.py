@@ -85,7 +85,7 @@ class Images(Batches):
     Args:
         max_side (PX): longest allowed side; larger images are shrunk
         max_pixels: most allowed pixels; larger images are shrunk
-        apply_exif: turn images upright as their EXIF orientation says; default: yes
+        apply_exif: turn images upright as their EXIF orientation says
     """
 
     max_side: int | None = None

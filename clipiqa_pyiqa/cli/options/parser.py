@@ -67,9 +67,9 @@ class Parser(argparse.ArgumentParser):
         flags = [word for word in words if word.startswith("-")]
         metavars = [word for word in words if word not in flags] or [_METAVARS.get(inner, "")]
         flags.append("--" + name.removeprefix("apply_").replace("_", "-"))
-        if not (is_required or isinstance(default, bool) or default in (None, "", ())):
+        if not is_required and str(default) not in ("None", "False", "()", ""):
             text += f" (default: {default})"
-        options: dict[str, Any] = {"help": text.replace("%", "%%"), "default": None if is_required else default}
+        options: dict[str, Any] = {"help": text.replace("%", "%%")}
         if kind is bool:
             options["action"] = "store_true" if default is False else argparse.BooleanOptionalAction
         elif get_origin(inner) is Literal:
@@ -84,11 +84,13 @@ class Parser(argparse.ArgumentParser):
             options |= {} if is_argument else {"action": _Extend}
         elif is_argument and not is_required:
             options["nargs"] = "?"
+        default = None if is_required else default
         if is_argument:
-            group.add_argument(name, **options)
+            group.add_argument(name, default=default, **options)
             return
         FLAGS[name] = flags[-1]
         made = group.add_argument(*flags, dest=name, required=is_required, **options)
+        made.default = default  # after the help, to which argparse would add it
         if name not in _NOT_IN_A_FILE:
             self.options[flags[-1].removeprefix("--").replace("-", "_")] = made
 
