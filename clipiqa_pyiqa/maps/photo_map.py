@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from ..files.names import printable
-from ..prompts.pairs import PromptPair
 from .places import map_statistics
 
 if TYPE_CHECKING:
@@ -25,10 +24,6 @@ class Question:
     name: str
     low: str = "low"
     high: str = "high"
-
-    @classmethod
-    def of(cls, name: str, pairs: Sequence[PromptPair]) -> Question:
-        return cls(name, pairs[0].negative, pairs[0].positive) if len(pairs) == 1 else cls(name)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,11 @@ def draw_maps(
     device = find_device(device)
     if columns is None and net.prompt_learner is None:
         columns = parse_columns(list(net.prompts))  # one map for each prompt, even if the metric averages prompts
-    questions = tuple(map(Question, net.columns) if columns is None else map(Question.of, columns, columns.values()))
+    asked: Mapping[str, Sequence[PromptPair]] = dict.fromkeys(net.columns, ()) if columns is None else columns
+    questions = tuple(
+        Question(name, pairs[0].negative, pairs[0].positive) if len(pairs) == 1 else Question(name)
+        for name, pairs in asked.items()
+    )
     found = PhotoMaps(
         {
             **net.provenance(),

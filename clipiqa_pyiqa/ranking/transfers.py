@@ -33,14 +33,14 @@ Action = Literal["copy", "move", "link"]
 
 @dataclass(frozen=True)
 class Step:
-    """What was done to a file: a line of an undo list.
+    """A line of an undo list.
 
     Attributes:
         action: ``'copy'``, ``'move'``, ``'link'``, or ``'rating'``: the photo's sidecar got stars.
-        photo: The photo, or what belongs to it, in its old place.
+        photo: The photo, or what belongs to it.
         place: The new or changed file.
-        sha256: The hash of its content, if it was written.
-        before: The content of the changed file; None for a new file.
+        sha256: The hash of what was written.
+        before: What a changed file held.
         stars: The rating that was written.
     """
 

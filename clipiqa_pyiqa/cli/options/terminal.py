@@ -25,20 +25,17 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class _Lines(logging.Handler):
-    def __init__(self, command: str) -> None:
-        super().__init__()
-        self._command = command
-
     def emit(self, record: logging.LogRecord) -> None:
         tqdm = sys.modules.get("tqdm")  # without tqdm, no bar is shown
         write = print if tqdm is None else tqdm.tqdm.write
-        write(f"clipiqa {self._command}: {in_shell(record.getMessage())}", file=sys.stderr)
+        write(f"clipiqa {self.name}: {in_shell(record.getMessage())}", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def speaking(command: str, quiet: bool) -> Iterator[None]:
     """Print the package's log on standard error; ``quiet`` drops notes."""
-    handler, level = _Lines(command), logger.level
+    handler, level = _Lines(), logger.level
+    handler.name = command
     logger.addHandler(handler)
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
