@@ -40,7 +40,7 @@ class Stars:
 def give_stars(photos: Photos, shares: Sequence[float] = SHARES, *, overwrite: bool = False) -> Stars:
     """Write one to five stars by quantile of the scores into sidecars (XMP files beside the photos).
 
-    Only the property ``xmp:Rating`` of a sidecar changes. Photos that have 1 to 5 stars, or are rejected (-1), stay.
+    Only ``xmp:Rating`` changes. Photos that have 1 to 5 stars, or are rejected (-1), stay.
 
     Args:
         photos: The photos. Photos without a score get no stars.

@@ -33,23 +33,14 @@ Action = Literal["copy", "move", "link"]
 
 @dataclass(frozen=True)
 class Step:
-    """A line of an undo list.
+    """A line of an undo list."""
 
-    Attributes:
-        action: ``'copy'``, ``'move'``, ``'link'``, or ``'rating'``: the photo's sidecar got stars.
-        photo: The photo, or what belongs to it.
-        place: The new or changed file.
-        sha256: The hash of what was written.
-        before: What a changed file held.
-        stars: The rating that was written.
-    """
-
-    action: str
-    photo: str
-    place: str
-    sha256: str = ""
-    before: str | None = None
-    stars: str | None = None
+    action: str  # 'copy', 'move', 'link', or 'rating': the photo's sidecar got stars
+    photo: str  # or what belongs to it
+    place: str  # of the new or changed file
+    sha256: str = ""  # of what was written
+    before: str | None = None  # what a changed file held
+    stars: str | None = None  # the rating that was written
 
 
 @checked
