@@ -20,7 +20,7 @@ from .clip.model import FrozenCLIP, ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .errors.arguments import checked
 from .prompts.antonym import antonym_scores, column_means, margins
-from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
+from .prompts.files import LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
@@ -164,11 +164,10 @@ class CLIPIQA(TowerMetric):
         pretrained_model_path: str | Path | None = None,
         context: Mapping[str, Any] | None = None,
     ):
-        choice("model_type", model_type, dict.fromkeys(("clipiqa", *PUBLISHED)))
         super().__init__(model_type, precision)
         self.template = template
         self._prompts: tuple[PromptPair, ...] = parse_prompts(prompts, template)
-        self.aggregate: Aggregate = choice("aggregate", aggregate, {"mean": "mean", None: None})
+        self.aggregate: Aggregate = aggregate
         metadata = {} if model_type == "clipiqa" else PUBLISHED[model_type]._asdict()
         if pretrained_model_path is not None:
             metadata |= read_metadata(pretrained_model_path)

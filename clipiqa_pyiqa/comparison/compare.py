@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pandas
 import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.mini_photos import count_learned_from, seen_by_mini, seen_warning
-from ..datasets.published_correlations import SOURCES
 from ..datasets.specification import CompareError
 from ..errors import counted
 from ..errors.arguments import SharedOptions, checked
@@ -27,7 +26,7 @@ from ..files.names import file_name
 from ..images.batches import default_workers
 from ..images.reader import ImageRecord
 from ..images.source import FileSource
-from ..metric import choice, find_device
+from ..metric import find_device
 from ..scoring.engine import Options
 from ..scoring.metric_specs import MetricSpec, check_weights, parse_metrics
 from ..scoring.metrics import BuiltMetric, MetricSet, build_or_explain
@@ -69,8 +68,8 @@ def compare(
     bootstrap: int = 1000,
     seed: int = 0,
     plcc_fit: bool = False,
-    fit_parameters: int = 4,
-    published: str = "",
+    fit_parameters: Literal[4, 5] = 4,
+    published: Literal["", "paper", "pyiqa"] = "",
     within: str = "",
     resume: bool = False,
     overwrite: bool = False,
@@ -110,8 +109,6 @@ def compare(
     """
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root, within)
     check_weights(specs, trust_weights)
-    choice("published", published, {name: name for name in ("", *SOURCES)})
-    choice("fit_parameters", fit_parameters, {4: 4, 5: 5})
     where, report = find_device(device), progress or (lambda *_: None)
     options = Options(where, batch_size, workers or default_workers(), seed)
     folder = None

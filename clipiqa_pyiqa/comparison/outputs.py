@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..datasets.specification import CompareError
+from ..errors.arguments import check_resume
 from ..files.names import one_line
 from ..files.writing import check_folder
 from ..report.table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
@@ -58,8 +59,7 @@ def check_result_folder(
         inputs: Files that are never replaced.
     """
     folder = Path(folder).expanduser()
-    if resume and overwrite:
-        raise CompareError("`resume` keeps the scores in `out` and `overwrite` deletes them: give only one of the two.")
+    check_resume(folder, resume, overwrite)
     is_ours = any(folder.glob("parts/*/*.jsonl"))
     if is_ours and not (resume or overwrite):
         raise CompareError(

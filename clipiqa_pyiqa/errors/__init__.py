@@ -28,7 +28,6 @@ class Kind(str, Enum):
     UNCLEAR_SCALE = "unclear scale"
     NOT_FINITE = "not finite"
     UNREADABLE = "unreadable"
-    STALLED = "stalled"
     OTHER = "other"
 
     def __str__(self) -> str:
