@@ -20,7 +20,7 @@ from .clip.model import FrozenCLIP, ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .errors.arguments import checked
 from .prompts.antonym import antonym_scores, column_means, margins
-from .prompts.files import LearnedType, load_prompt_file, published_prompt_file
+from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
