@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from .clip.inputs import ANY_RANGE, OVERSHOOT
 from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .errors.arguments import checked
-from .metric import CLIPIQA, choice
+from .metric import CLIPIQA
 from .prompts.antonym import sigmoid
 from .prompts.pairs import Prompts
 
@@ -107,10 +107,6 @@ class CLIPIQALoss(nn.Module):
         **options: Any,
     ):
         super().__init__()
-        choice("form", form, FORMS)
-        choice("reduction", reduction, REDUCTIONS)
-        choice("out_of_range", out_of_range, dict.fromkeys(get_args(OutOfRange)))
-        choice("nan", nan, dict.fromkeys(get_args(OnNaN)))
         self.form, self.reduction, self.out_of_range, self.nan = form, reduction, out_of_range, nan
         self.double_backward, self.local, self.crop = double_backward, local, crop
         self.loss_weight, self.input_range, self._checks_left = loss_weight, _range(input_range), _CHECKED_BATCHES

@@ -119,12 +119,12 @@ class CLIPIQA(TowerMetric):
         model_type: ``'clipiqa'``, or with learned prompts ``'clipiqa+'``, ``'clipiqa+_rn50_512'`` or
             ``'clipiqa+_vitL14_512'``.
         backbone: ``'RN50'`` (the paper's), ``'RN101'``, ``'RN50x4'``, ``'RN50x16'``, ``'RN50x64'``, ``'ViT-B/32'``,
-            ``'ViT-B/16'``, ``'ViT-L/14'``, or the bundled ``'mini'``. Default: the backbone that the file in
-            ``pretrained_model_path`` names, else RN50.
+            ``'ViT-B/16'``, ``'ViT-L/14'``, or the bundled ``'mini'``. Default: the backbone that
+            ``pretrained_model_path``'s file names, else the published prompts' backbone, else RN50.
         pretrained: load the published prompts if ``model_type`` has a ``+``.
         pos_embedding: ``False``/``'none'`` removes CLIP's positional embedding: images have any size (Sec. 3.1);
             ``True``/``'interpolate'`` resizes this embedding as the official code does; ``'fixed'`` resizes and crops
-            images to CLIP's own input size (Table 2). Default: as in ``pretrained_model_path``'s file, else ``'none'``.
+            images to CLIP's own input size (Table 2). Default: as for ``backbone``, else ``'none'``.
         prompts: a name, a preset, a pair of texts, or a list of these; default the paper's ``'quality'``. Learned
             prompts need a single pair.
         aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column for each pair.
@@ -164,12 +164,13 @@ class CLIPIQA(TowerMetric):
         pretrained_model_path: str | Path | None = None,
         context: Mapping[str, Any] | None = None,
     ):
-        choice("model_type", model_type, dict.fromkeys(("clipiqa", *PUBLISHED)))
         super().__init__(model_type, precision)
         self.template = template
         self._prompts: tuple[PromptPair, ...] = parse_prompts(prompts, template)
-        self.aggregate: Aggregate = choice("aggregate", aggregate, {"mean": "mean", None: None})
-        metadata = {} if pretrained_model_path is None else read_metadata(pretrained_model_path)
+        self.aggregate: Aggregate = aggregate
+        metadata = {} if model_type == "clipiqa" else PUBLISHED[model_type]._asdict()
+        if pretrained_model_path is not None:
+            metadata |= read_metadata(pretrained_model_path)
         positions = metadata.get("pos_embedding") if pos_embedding is None else pos_embedding
         self.pos_embedding: str = choice("pos_embedding", positions, POS_EMBEDDINGS)
         self.clip = frozen_clip(find_weights(backbone or metadata.get("backbone", "RN50"), clip_weights, quick_gelu))

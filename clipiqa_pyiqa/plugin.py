@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
+
+from .errors import BUILTIN_VARIABLE, keeps_pyiqas_classes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +27,6 @@ BUILTIN_MODULES = {  # pyiqa's class -> its module
     "LAIONAes": "pyiqa.archs.laion_aes_arch",
     "CLIPScore": "pyiqa.archs.clipscore_arch",
 }
-BUILTIN_VARIABLE = "CLIPIQA_PYIQA_BUILTIN"
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
@@ -38,7 +38,7 @@ def register() -> None:
     """
     for name in BUILTIN_MODULES:
         ARCH_REGISTRY.register(functools.partial(build_builtin, name), name=f"{name}_builtin", override=True)
-    if os.environ.get(BUILTIN_VARIABLE, "0") not in ("", "0"):
+    if keeps_pyiqas_classes():
         return
     ARCH_REGISTRY.register = _keeping_ours(ARCH_REGISTRY.register)
     for name in BUILTIN_MODULES:

@@ -114,7 +114,8 @@ class CLIPImageQualityAssessment(Metric):
         prompts: TorchmetricsPrompts = ("quality",),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{name: value for name, value in kwargs.items() if name not in _OPTIONS})
+        options = {name: kwargs.pop(name) for name in _OPTIONS & kwargs.keys()}
+        super().__init__(**kwargs)
         if model_name_or_path not in MODELS:
             raise ValueError(
                 f"model_name_or_path must be one of {', '.join(map(repr, MODELS))}; got {model_name_or_path!r}: for "
@@ -124,8 +125,7 @@ class CLIPImageQualityAssessment(Metric):
             raise ValueError("Argument `data_range` should be a positive number.")
         self.data_range = data_range
         self.prompt_names, self.prompt_pairs = parse(prompts)
-        options = {name: value for name, value in kwargs.items() if name in _OPTIONS}
-        self.model = CLIPIQA(**{**MODELS[model_name_or_path], **options}).eval()
+        self.model = CLIPIQA(**(MODELS[model_name_or_path] | options)).eval()
         self.add_state("scores", [], dist_reduce_fx="cat")
 
     def update(self, images: Tensor) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ..errors import OptionError
 from ..errors.arguments import SharedOptions
@@ -51,11 +50,9 @@ def run(
     from ..comparison.gating import gate
     from ..files.names import one_line
 
-    kept.check()
-    scoring: dict[str, Any] = {}
+    options = kept.storage()
     if metrics:
-        device = start(images)
-        scoring = {"metrics": metrics, "device": device, **images.keywords()}
+        options |= {"metrics": metrics, "device": start(images), **images.keywords()}
     with stored(kept.out), Bar() as bar:
         found = gate(
             base,
@@ -67,8 +64,7 @@ def run(
             higher_better=higher_better,
             skip_missing=skip_missing,
             progress=bar.show,
-            **kept.storage(),
-            **scoring,
+            **options,
         )
     for pair in found.pairs:
         if not kept.quiet or pair.verdict in ("worse", "unclear"):

@@ -71,8 +71,7 @@ def run(
     if rows:
         names = ("photo", "question", "score", "worst place", "10th percentile", "below 0.5")
         print(frame_as_text(pandas.DataFrame(rows, columns=names)))
-    for reason in found.failed.values():
-        tell(reason)
+    tell(*found.failed.values())
     if out is not None and found.maps:
         note(f"results are in {out}")
     return 1 if found.failed else 0

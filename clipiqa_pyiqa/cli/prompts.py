@@ -19,5 +19,5 @@ def run(prompts: Sequence[str] = (), *, template: str | None = None) -> int:
     rows = [("name", "positive", "negative"), *((pair.name, pair.positive, pair.negative) for pair in pairs)]
     if not prompts:
         rows += [(name, pair.positive, pair.negative) for name in PRESETS for pair in PRESETS[name]]
-    print("\n".join(aligned(rows)))
+    print(aligned(rows))
     return 0

@@ -24,5 +24,5 @@ def run(name: str | None = None) -> int:
         return 0
     protocols = [read_protocol(each) for each in shipped(protocols=True)]
     rows = [(each.name, each.title, CERTAINTY[each.certainty]) for each in protocols]
-    print("\n".join(aligned([("name", "whose", "known"), *rows])))
+    print(aligned([("name", "whose", "known"), *rows]))
     return 0

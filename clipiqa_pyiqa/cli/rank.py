@@ -16,6 +16,7 @@ from .options.terminal import Bar, aligned, note, tell
 
 if TYPE_CHECKING:
     from ..ranking.picking import Photos
+    from ..ranking.transfers import Action
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class OrderOptions:
     def direction(self) -> bool | None:
         if self.lower_better and self.higher_better:
             raise OptionError("lower_better and higher_better exclude each other: give one of the two.")
-        return True if self.lower_better else False if self.higher_better else None
+        return self.lower_better if self.lower_better or self.higher_better else None
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,8 @@ class PickOptions:
 
         return {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
 
-    def folders(self) -> dict[str, Path]:
-        """Return ``copy``, ``move`` or ``link`` -> folder."""
-        folders = {"copy": self.copy_to, "move": self.move_to, "link": self.link_to}
+    def folders(self) -> dict[Action, Path]:
+        folders: dict[Action, Path | None] = {"copy": self.copy_to, "move": self.move_to, "link": self.link_to}
         return {action: folder for action, folder in folders.items() if folder is not None}
 
 
@@ -142,16 +142,14 @@ def run(
         from ..ranking.transfers import undo as put_back
 
         back, problems = put_back(undo)
-        for line in (f"{counted(back, 'file')} put back", *problems):
-            tell(line)
+        tell(f"{counted(back, 'file')} put back", *problems)
         return 1 if problems else 0
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
     cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
     if picked.write_shards is not None:
-        shown = (order.columns, order.root, rated.stars, count != 10, page, run.out, run.prompts)
-        taken = (picked.paths, picked.null, picked.only_photos, folders, selected)
-        if any((*shown, *taken)):
+        others = (order.columns, order.root, rated.stars, count != 10, page, run.out, run.prompts, selected)
+        if any(others) or folders or picked.paths or picked.null or picked.only_photos:
             raise OptionError(
                 "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
                 "other options out, or give them in a second call."
@@ -205,7 +203,7 @@ def run(
         note(f"{photos.by}: {photos.direction}")
         flags = scores.flags
         rows = [(f"{score:.4f}", name, flags.get(name, "")) for name, score in (*worst.items(), *best.items())]
-        print("\n".join(aligned([(photos.by, "path", ""), *rows])))
+        print(aligned([(photos.by, "path", ""), *rows]))
     return code
 
 
@@ -233,9 +231,7 @@ def _give_stars(photos: Photos, shares: str, overwrite: bool) -> int:
         numbers = []
     found = give_stars(photos, numbers, overwrite=overwrite)
     undoing = f"; --undo {str(found.undo_list)!r} takes them away" if found.given else ""
-    tell(f"{counted(found.given, 'photo')} given stars, {found.kept:,} left with theirs{undoing}")
-    for problem in found.problems:
-        tell(problem)
+    tell(f"{counted(found.given, 'photo')} given stars, {found.kept:,} left with theirs{undoing}", *found.problems)
     return 1 if found.problems else 0
 
 
@@ -254,6 +250,5 @@ def _write_shards(sources: Sequence[str], order: OrderOptions, picked: PickOptio
             progress=bar.show,
             **picked.cuts(),
         )
-    for sentence in found.sentences():
-        tell(sentence)
+    tell(*found.sentences())
     return 1 if found.problems else 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, OptionError
-from ..errors.arguments import SharedOptions
+from ..errors.arguments import SharedOptions, check_resume
 from ..scoring.result_files import Output, ResultWriter, format_of
 from .options.model import LearnedQuestions, MetricOptions, Model, OutputOptions, start
 from .options.terminal import Bar, frame_as_text, note, on_interrupt, stored, tell
@@ -92,17 +92,24 @@ def run(
     from ..sources.finding import find_shards
 
     if merge is not None:
-        return _merge(merge, paths, kept, partial)
+        if paths:
+            raise OptionError("--merge joins results and scores no images: leave out the paths.")
+        from ..scoring.shards.summary import merge_shards
+
+        _report(merge_shards(merge, kept.out, overwrite=kept.overwrite, partial=partial))
+        return 0
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
-    kept.check()
+    check_resume(kept.out, kept.resume, kept.overwrite)
     if chosen.metrics and (questions != LearnedQuestions() or model.given()):
         raise OptionError(
             "metrics have options of their own, such as clipiqa:prompts=sharpness: leave out the options of the "
             "model and of the questions."
         )
     columns = None if chosen.metrics else questions.columns()
-    by_shard = format is None and _is_folder(kept.out)
+    # os.path returns False for invalid names; the error follows when the file is written
+    is_folder = kept.out and (os.path.isdir(kept.out) or not (kept.out.suffix or os.path.exists(kept.out)))
+    by_shard = format is None and is_folder
     if not by_shard and replace(shards, image_column=None) != Shards():
         raise OptionError("--keep, --embeddings, --part and --engine need results by shard: name a folder, --out DIR/.")
     output = None
@@ -155,11 +162,6 @@ def run(
     return code
 
 
-def _is_folder(out: Path | None) -> bool:
-    # os.path returns False for invalid names; the error follows when the file is written
-    return out is not None and (os.path.isdir(out) or (not out.suffix and not os.path.exists(out)))
-
-
 def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar: Bar) -> int:
     scored, failed = 0, 0
     try:
@@ -178,15 +180,6 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
         raise type(error)(f"{scored} scored, {failed} failed, {rest} left") from error
     note(f"{scored} scored, {failed} failed")
     return 1 if failed else 0
-
-
-def _merge(folder: Path, paths: Sequence[str], kept: OutputOptions, partial: bool) -> int:
-    from ..scoring.shards.summary import merge_shards
-
-    if paths:
-        raise OptionError("--merge joins results and scores no images: leave out the paths.")
-    _report(merge_shards(folder, kept.out, overwrite=kept.overwrite, partial=partial))
-    return 0
 
 
 def _report(found: ShardedResult) -> None:

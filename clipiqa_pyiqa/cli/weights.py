@@ -24,5 +24,5 @@ def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: b
     for file in found:
         size = "-" if file.size is None else f"{file.size / 1e6:.1f} MB"
         rows.append((file.title, file.state, size, file.sha256[:12] or "-", file.where))
-    print("\n".join(aligned(rows)))
+    print(aligned(rows))
     return int(any(file.is_bad for file in found))

@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas
 import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.mini_photos import count_learned_from, seen_by_mini, seen_warning
-from ..datasets.published_correlations import SOURCES
 from ..datasets.specification import CompareError
 from ..errors import counted
 from ..errors.arguments import SharedOptions, checked
@@ -27,11 +26,11 @@ from ..files.names import file_name
 from ..images.batches import default_workers
 from ..images.reader import ImageRecord
 from ..images.source import FileSource
-from ..metric import choice, find_device
+from ..metric import find_device
 from ..scoring.engine import Item, Options
 from ..scoring.metric_specs import MetricSpec, check_weights, parse_metrics
 from ..scoring.metrics import BuiltMetric, MetricSet, build_or_explain
-from ..scoring.stored import Progress, ScoreStore, open_store, score_missing
+from ..scoring.stored import Progress, ScoreStore, score_missing
 from .data_set_results import DataSetResult, MetricResult
 from .results import Comparison, check_results
 
@@ -68,8 +67,8 @@ def compare(
     bootstrap: int = 1000,
     seed: int = 0,
     plcc_fit: bool = False,
-    fit_parameters: int = 4,
-    published: str = "",
+    fit_parameters: Literal[4, 5] = 4,
+    published: Literal["", "paper", "pyiqa"] = "",
     within: str = "",
     resume: bool = False,
     overwrite: bool = False,
@@ -109,8 +108,6 @@ def compare(
     """
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root, within)
     check_weights(specs, trust_weights)
-    choice("published", published, {name: name for name in ("", *SOURCES)})
-    choice("fit_parameters", fit_parameters, {4: 4, 5: 5})
     where, report = find_device(device), progress or (lambda *_: None)
     options = Options(where, batch_size, workers or default_workers(), seed)
     folder = None
@@ -123,7 +120,7 @@ def compare(
         results = []
         for data in sets:
             parts = folder and folder / "parts" / f"{file_name(data.name)}-{data.identity}"
-            store = open_store(parts, overwrite)
+            store = ScoreStore(parts, overwrite)
             items = [_Item(data, index) for index in range(len(data.paths))]
             if data.mos is not None:
                 data, items = _without_training_photos(data, items, ready, without_mini_photos)

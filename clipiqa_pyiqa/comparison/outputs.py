@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas
 
 from ..datasets.specification import CompareError
+from ..errors.arguments import check_resume
 from ..files.names import one_line
 from ..files.writing import check_folder
 from ..report.table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
@@ -50,8 +51,7 @@ def check_result_folder(
 ) -> Path:
     """Return the folder of results; raise if it has one of the files ``names``, unless its ``parts/`` holds scores."""
     folder = Path(folder).expanduser()
-    if resume and overwrite:
-        raise CompareError("`resume` keeps the scores in `out` and `overwrite` deletes them: give only one of the two.")
+    check_resume(folder, resume, overwrite)
     is_ours = any(folder.glob("parts/*/*.jsonl"))
     if is_ours and not (resume or overwrite):
         raise CompareError(

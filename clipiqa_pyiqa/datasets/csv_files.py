@@ -130,7 +130,6 @@ def find_column(
     usual: Sequence[str],
     content: str,
     *,
-    error: type[CLIPIQAError] = TableError,
     option: str = "columns",
     needed: bool = True,
 ) -> str:
@@ -145,7 +144,7 @@ def find_column(
     if found in header or (given is None and not needed):
         return found or ""
     wanted = f"called {given!r}" if given is not None else f"of {content}s (such as {usual[0]!r})"
-    raise error(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with `{option}`.")
+    raise TableError(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with `{option}`.")
 
 
 def _plain(name: str) -> str:

@@ -11,8 +11,6 @@ from typing import Any
 
 from .csv_files import read_rows
 
-SOURCES = ("paper", "pyiqa")
-
 
 @dataclass(frozen=True)
 class PublishedCorrelations:

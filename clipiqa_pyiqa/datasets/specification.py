@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
+import runpy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +63,15 @@ def parse_specifications(given: Any, kind: str) -> list[Specification]:
     if not (found := list(_specifications(given, kind))):
         raise CompareError(f"no {kind} is named: name at least one.")
     return found
+
+
+@cache
+def pyiqa_configs() -> dict[str, dict[str, Any]]:
+    """Return pyiqa's names of metrics -> their configurations; importing pyiqa itself takes seconds."""
+    package = importlib.util.find_spec("pyiqa")
+    for folder in (package and package.submodule_search_locations) or ():
+        return dict(runpy.run_path(os.path.join(folder, "default_model_configs.py"))["DEFAULT_CONFIGS"])
+    return {}
 
 
 def read_benchmark(path: str | Path) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from enum import Enum
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
+
+BUILTIN_VARIABLE = "CLIPIQA_PYIQA_BUILTIN"
 
 
 class Kind(str, Enum):
@@ -25,7 +28,6 @@ class Kind(str, Enum):
     UNCLEAR_SCALE = "unclear scale"
     NOT_FINITE = "not finite"
     UNREADABLE = "unreadable"
-    STALLED = "stalled"
     OTHER = "other"
 
     def __str__(self) -> str:
@@ -75,6 +77,11 @@ def import_pyiqa(module: str = "") -> Any:
     if find_spec("pyiqa") is None:
         raise CLIPIQAError("this needs pyiqa, which is not installed: run `pip install pyiqa`.")
     return import_module(f"pyiqa{module}")
+
+
+def keeps_pyiqas_classes() -> bool:
+    """Return whether the user wants pyiqa's own classes instead of this package's."""
+    return os.environ.get(BUILTIN_VARIABLE, "0") not in ("", "0")
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -11,11 +11,10 @@ import os
 import re
 import sys
 import types
-import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from . import OptionError, shown
 
@@ -163,6 +162,13 @@ def check_bounds(name: str, value: int) -> None:
         raise OptionError(f"{name} must be between {least:,} and {most:,}; got {value:,}.")
 
 
+def check_resume(out: object, resume: bool, overwrite: bool) -> None:
+    if resume and (out is None or overwrite):
+        raise OptionError(
+            "`resume` needs `out` and excludes `overwrite`: name the results to continue with, which stay."
+        )
+
+
 def check_path(name: str, value: str | os.PathLike[str]) -> None:
     try:
         os.stat(Path(value).expanduser())
@@ -202,7 +208,7 @@ def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
         hint = _evaluated(parameter.annotation, function.__module__)
         if parameter.kind is not parameter.VAR_KEYWORD:
             found[name] = hint
-        for keys in typing.get_args(hint) if parameter.kind is parameter.VAR_KEYWORD else ():
+        for keys in get_args(hint) if parameter.kind is parameter.VAR_KEYWORD else ():
             texts = {key: text.__forward_arg__ for key, text in keys.__annotations__.items()}
             found |= {key: _evaluated(text, keys.__module__) for key, text in texts.items()}
     return {name: tuple(_alternatives(hint)) for name, hint in found.items() if hint is not Any}
@@ -218,15 +224,17 @@ def _evaluated(annotation: Any, module: str) -> Any:
 
 
 def _alternatives(hint: Any) -> Iterator[Any]:
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        for each in typing.get_args(hint):
+    if isinstance(hint, types.UnionType) or get_origin(hint) is Union:
+        for each in get_args(hint):
             yield from _alternatives(each)
-    elif typing.get_origin(hint) is typing.Literal:
-        yield from map(type, typing.get_args(hint))  # the function itself checks the value
+    elif get_origin(hint) is Literal:
+        yield hint
     else:
-        yield typing.get_origin(hint) or (type(None) if hint is None else hint)
+        yield get_origin(hint) or (type(None) if hint is None else hint)
 
 
 def _words(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
     name = getattr(hint, "__name__", str(hint))
     return _WORDS.get(hint) or (f"an {name}" if name[0] in "AEIOU" else f"a {name}")

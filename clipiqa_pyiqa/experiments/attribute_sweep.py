@@ -28,7 +28,7 @@ from ..report.plotting import COLOURS, STYLE
 from ..scoring.engine import Item, plan, score_items
 from ..scoring.result_files import open_results
 from ..scoring.rows import Header, printable
-from ..scoring.score import ScoringSetup, start_run
+from ..scoring.score import ScoringRun, ScoringSetup
 from ..stats.correlation import MIN_IMAGES, srocc
 from .experiment import ExperimentResult, Paths, RunOptions, because, find_images, prepare, rows_of, saved
 from .picture_changes import CHANGES, Change, read_scaled
@@ -185,7 +185,7 @@ def sweep(
     known = None if writer is None else writer.earlier.knows
     # versions of an image share batches, in which equal pictures get equal scores
     tasks = plan(versions.values(), setup.metrics, setup.options, known, apart=attrgetter("path", "scale"))
-    run = start_run(header, score_items(tasks, setup.metrics, setup.options), writer)
+    run = ScoringRun(header, score_items(tasks, setup.metrics, setup.options), writer)
     found = rows_of(run, output, progress, len(versions))
     rows = [(version, found[printable(version.name)]) for version in planned]
     failed = {version.path: row.error for version, row in rows if row.scores is None}

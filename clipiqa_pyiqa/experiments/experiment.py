@@ -11,29 +11,30 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import pandas
 
-from ..errors import CLIPIQAError, ImageError, first_of
-from ..errors.arguments import checked
+from ..errors import ImageError, first_of
+from ..errors.arguments import check_resume, checked
 from ..files.locking import locked
 from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text
 from ..images.formats import skipped_note
 from ..images.source import FileSource
-from ..metric import choice, net_of
+from ..metric import net_of
 from ..prompts.pairs import PromptPair
 from ..report.contact_sheet import footed
 from ..report.plotting import captioned, plain_texts
 from ..scoring.result_files import Output, read_results
 from ..scoring.rows import Row, frame_csv, printable
 from ..scoring.score import ScoringOptions, ScoringRun, score_paths
+from ..sources.finding import each_of
 from ..sources.inputs import find_inputs
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-PICTURES = ("png", "svg", "pdf")
+Pictures = Literal["png", "svg", "pdf"]
 _STORAGE = {  # option -> default
     "out": None,
     "resume": False,
@@ -58,7 +59,7 @@ class RunOptions(ScoringOptions, total=False):
     resume: bool
     overwrite: bool
     progress: Callable[[int, int], object]
-    pictures: str
+    pictures: Pictures
 
 
 @dataclass(frozen=True)
@@ -173,11 +174,7 @@ def prepare(
     """
     scoring: dict[str, Any] = {**_STORAGE, **options}
     out, resume, overwrite, pictures, progress = map(scoring.pop, _STORAGE)
-    choice("pictures", pictures, {kind: kind for kind in PICTURES})
-    if resume and (overwrite or out is None):
-        raise CLIPIQAError(
-            "`resume` needs `out` and excludes `overwrite`: name the folder in `out`, and leave out `overwrite`."
-        )
+    check_resume(out, resume, overwrite)
     if out is None:
         return None, progress, scoring
     folder = Path(out).expanduser()
@@ -209,7 +206,7 @@ def saved(result: Result, options: RunOptions) -> Result:
 @checked
 def find_images(paths: Paths, out: str | os.PathLike[str] | None = None) -> list[str]:
     """Return the image files in ``paths``; a picture in ``out`` counts only if ``paths`` names it."""
-    given = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    given = list(map(os.fspath, each_of(paths)))
     inputs = find_inputs(given)
     if inputs.problems:
         raise ImageError(f"{inputs.problem}: name images or folders of images.")

@@ -94,7 +94,8 @@ def traced(network: Network) -> onnx.ModelProto:
             prefer_deferred_runtime_asserts_over_guards=True,
         )  # fmt: skip
         exported = torch.onnx.export(
-            program, dynamo=True, input_names=["image"], output_names=["scores", "map"][: 1 + network.with_map],
+            program, dynamo=True, input_names=["image"],
+            output_names=["scores", "map"] if network.with_map else ["scores"],
             opset_version=OPSET, verbose=False,
         )  # fmt: skip
     assert exported is not None

@@ -43,7 +43,8 @@ class LAIONAes(CLIPMetric):
 
 
 def _row(file: Checkpoint) -> tuple[Tensor, Tensor]:
-    names = [name for name in file if name.endswith("weight") and len(file.shapes[name]) == 2]
+    names = [name for name in sorted(file) if name.endswith("weight") and len(file.shapes[name]) == 2]
+    names.sort(key=len)  # layer 10 comes after layer 9
     width = file.shapes[names[0]][1] if names else 0
     weight, bias = torch.eye(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)
     try:

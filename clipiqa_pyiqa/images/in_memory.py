@@ -102,13 +102,15 @@ class _Pixels(_Bytes):
                 raise ImageError(
                     f"has values from {low:.4g} to {high:.4g}, outside [0, 1]: divide 8-bit values by 255, turn "
                     "[-1, 1] into [0, 1] by (x + 1) / 2, or clamp",
-                    *(Kind.UNCLEAR_SCALE, name),
+                    Kind.UNCLEAR_SCALE,
+                    name,
                 )
             samples = samples.clamp(0, 1)
         elif samples.dtype != torch.uint8:
             raise ImageError(
                 f"has {samples.dtype} samples, whose value of white is unknown: pass uint8, uint16 or floats in [0, 1]",
-                *(Kind.UNCLEAR_SCALE, name),
+                Kind.UNCLEAR_SCALE,
+                name,
             )
         if samples.shape[2] < 4:
             return samples.expand(-1, -1, 3).contiguous()
@@ -128,7 +130,8 @@ class _Pixels(_Bytes):
                 raise ImageError(
                     f"is no image: it is {shown(image)}, not a path, bytes, a PIL image, an array (H, W, 3), a tensor "
                     "(3, H, W), or a dict with bytes, path or array",
-                    *(Kind.NOT_AN_IMAGE, name),
+                    Kind.NOT_AN_IMAGE,
+                    name,
                 )
             dtype = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
             samples = torch.from_numpy(np.array(array, dtype, order="C"))  # a copy: torch warns of read-only arrays
@@ -139,6 +142,7 @@ class _Pixels(_Bytes):
             raise ImageError(
                 f"has shape {tuple(samples.shape)}, where either the first or the last axis must be channels (1, 3 or "
                 "4), and not both: pass an array (H, W, 3) or a tensor (3, H, W)",
-                *(Kind.NOT_AN_IMAGE, name),
+                Kind.NOT_AN_IMAGE,
+                name,
             )
         return samples if fitting == [2] else samples.permute(1, 2, 0)

@@ -125,7 +125,8 @@ def read_image(
             rgb, converted, orientation = decoded()
             _make_room(path, rgb.shape[1], rgb.shape[0], min_side, max_side, max_pixels)
         else:
-            data = source.read()
+            if not (data := source.read()):
+                raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
             digest = hashlib.sha256(data).hexdigest() if sha256 else ""
             rgb, orientation, converted, damage = _decode(path, data, min_side, max_side, max_pixels)
             del data

@@ -50,11 +50,8 @@ class FileSource:
     def read(self) -> bytes:
         path = self.name
         try:
-            status = os.stat(path)  # before opening: a pipe would block
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would block
                 raise ImageError("is a folder, a pipe or a device, not an image file", Kind.NOT_A_FILE, path)
-            if status.st_size == 0:
-                raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
             with open(path, "rb") as file:
                 return file.read()
         except ImageError:

@@ -1,16 +1,5 @@
 """Maps: scores of the places of an image."""
 
-from .photo_map import PhotoMap
-from .photos import draw_maps
-from .places import map_statistics, quality_map, smoothed, upsampled
-from .results import PhotoMaps
+from .places import quality_map
 
-__all__ = [
-    "PhotoMap",
-    "PhotoMaps",
-    "draw_maps",
-    "map_statistics",
-    "quality_map",
-    "smoothed",
-    "upsampled",
-]
+__all__ = ["quality_map"]

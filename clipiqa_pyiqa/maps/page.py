@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,27 +16,27 @@ from .photo_map import PhotoMap
 from .picture import COLOURS, STRENGTH, caption, picture_of
 
 
-def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str], provenance: Mapping[str, Any]) -> str:
+def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str]) -> str:
     questions = maps[0].questions
     scale = matplotlib.colormaps[COLOURS](np.linspace(0, 1, 64))
     return render(
         __package__,
         "maps.html.j2",
         title="Where in the image: local CLIP-IQA scores",
-        caption=caption(provenance),
+        caption=caption(maps[0]),
         questions=questions,
         strength=round(100 * STRENGTH),
         photos=[
             {
                 "name": (name := Path(printable(one.path)).name),
-                "image": embedded(picture_of(one, provenance), name, format="JPEG", quality=88, optimize=True),
+                "image": embedded(picture_of(one), name, format="JPEG", quality=88, optimize=True),
                 "rows": list(zip(questions, one.score.tolist(), one.statistics.tolist(), strict=True)),
                 "one": one,
             }
             for one in maps
         ],
         failed=list(failed.values()),
-        provenance=as_texts(provenance),
+        provenance=as_texts(maps[0].provenance),
         data={
             "questions": [{"name": one.name, "low": one.low, "high": one.high} for one in questions],
             "colours": [to_hex(colour) for colour in scale],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from ..files.names import printable
-from ..prompts.pairs import PromptPair
 from .places import map_statistics
 
 if TYPE_CHECKING:
@@ -26,10 +25,6 @@ class Question:
     low: str = "low"
     high: str = "high"
 
-    @classmethod
-    def of(cls, name: str, pairs: Sequence[PromptPair]) -> Question:
-        return cls(name, pairs[0].negative, pairs[0].positive) if len(pairs) == 1 else cls(name)
-
 
 @dataclass(frozen=True)
 class PhotoMap:
@@ -42,6 +37,7 @@ class PhotoMap:
         scores, places: Scores of places, ``(P, h, w)``, after smoothing (``scores``) and before (``places``).
         height, width: Size in pixels, as mapped.
         step: Side of a place, in pixels.
+        provenance: The metric and the options.
     """
 
     path: str
@@ -52,13 +48,14 @@ class PhotoMap:
     height: int
     width: int
     step: float
+    provenance: Mapping[str, Any]
 
     @property
     def statistics(self) -> NDArray[np.float32]:
         """The lowest smoothed score, the 10th percentile and the share of scores below 0.5: ``(P, 3)``."""
         return map_statistics(torch.from_numpy(self.scores)[None])[0].numpy()
 
-    def arrays(self, provenance: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, Any]:
         rows, columns = (self.step * (np.arange(count) + 0.5) for count in self.scores.shape[1:])
         return {
             "questions": np.array([question.name for question in self.questions]),
@@ -70,5 +67,5 @@ class PhotoMap:
             "step": np.array(self.step),
             "size": np.array([self.height, self.width]),
             "path": np.array(printable(self.path)),
-            "provenance": np.array(json.dumps(dict(provenance), ensure_ascii=False)),
+            "provenance": np.array(json.dumps(dict(self.provenance), ensure_ascii=False)),
         }

@@ -17,13 +17,14 @@ from ..errors.arguments import SharedOptions, checked
 from ..images.batches import images_at_once, in_batches, prefetch, stacked
 from ..images.reader import ImageRecord, check_limits, read_image
 from ..images.source import ImageSource, NoImage
-from ..metric import choice, find_device, net_of, scoring_bytes
+from ..metric import find_device, net_of, scoring_bytes
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
+from ..sources.finding import each_of
 from ..sources.inputs import sources_of
 from .photo_map import PhotoMap, Question
 from .places import check_scale, enlarged, smoothed
-from .results import FORMATS, Format, MapFolder, PhotoMaps
+from .results import Format, MapFolder, PhotoMaps
 
 if TYPE_CHECKING:
     from ..metric import CLIPIQA
@@ -44,7 +45,7 @@ def draw_maps(
     format: Format = "png",
     html: bool = False,
     overwrite: bool = False,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
     device: str | torch.device | None = SharedOptions.device,
     batch_size: int = SharedOptions.batch_size,
     workers: int | None = SharedOptions.workers,
@@ -75,7 +76,6 @@ def draw_maps(
     check_scale(scale)
     limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
     check_limits(max_side, max_pixels)
-    choice("format", format, dict.fromkeys(FORMATS))
     if html and out is None:
         raise CLIPIQAError("`html` needs a folder: pass `out`, too.")
     columns = None if prompts is None else parse_columns(prompts, template)
@@ -87,7 +87,11 @@ def draw_maps(
     device = find_device(device)
     if columns is None and net.prompt_learner is None:
         columns = parse_columns(list(net.prompts))  # one map for each prompt, even if the metric averages prompts
-    questions = tuple(map(Question, net.columns) if columns is None else map(Question.of, columns, columns.values()))
+    asked: Mapping[str, Sequence[PromptPair]] = dict.fromkeys(net.columns, ()) if columns is None else columns
+    questions = tuple(
+        Question(name, pairs[0].negative, pairs[0].positive) if len(pairs) == 1 else Question(name)
+        for name, pairs in asked.items()
+    )
     found = PhotoMaps(
         {
             **net.provenance(),
@@ -109,7 +113,9 @@ def draw_maps(
                 score = net.score(net.encode_image(x), columns)
                 places = net.score(net.encode_map(enlarged(x, scale)), columns)
             shown = smoothed(places) if smooth else places
-        one = partial(PhotoMap, height=x.shape[2], width=x.shape[3], step=net.clip.cell / scale)
+        one = partial(
+            PhotoMap, height=x.shape[2], width=x.shape[3], step=net.clip.cell / scale, provenance=found.provenance
+        )
         parts = zip(items, *(part.float().cpu().numpy() for part in (score, shown, places)), strict=True)
         return [one(item.name, questions, *maps) for item, *maps in parts]
 
@@ -126,18 +132,17 @@ def draw_maps(
             if isinstance(result, PhotoMap):
                 found.maps.append(result)
                 if output is not None:
-                    output.write(found, result)
+                    output.write(result)
             else:
                 found.failed[result[0]] = result[1]
-            if progress is not None:
-                progress(len(found.maps) + len(found.failed), len(sources))
+            progress(len(found.maps) + len(found.failed), len(sources))
     if output is not None:
         output.finish(found)
     return found
 
 
 def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSource]:
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    given = list(each_of(paths))
     found = {each.name: each for each in sources_of(given, archives=False)}
     if out is not None:
         named, folder = {os.fspath(each) for each in given}, os.path.join(os.path.abspath(out), "")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -31,8 +30,8 @@ _SIDE = 1000  # largest side in pixels of a photo in a picture
 _PANEL = 3.5  # width of a panel in inches
 
 
-def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
-    photo = picture_of(one, provenance)
+def map_figure(one: PhotoMap) -> Figure:
+    photo = picture_of(one)
     ratio = photo.width / one.width
     panels = 1 + len(one.questions)
     columns = min(4, panels)
@@ -53,16 +52,16 @@ def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
             axes.set_title(f"{wrapped(f'{question.name} {score:.2f}', 40, 2)}\n{ends}", **WORDS)
         colours = ScalarMappable(Normalize(0, 1), COLOURS)
         figure.colorbar(colours, ax=grid, location="bottom", shrink=0.3, aspect=40, alpha=STRENGTH)
-    return captioned(figure, caption(provenance))
+    return captioned(figure, caption(one))
 
 
-def caption(provenance: Mapping[str, Any]) -> str:
-    known = as_texts(provenance)
+def caption(one: PhotoMap) -> str:
+    known = as_texts(one.provenance)
     return "{metric}, {backbone}, weights {weights}, {map}; clipiqa-pyiqa {version}".format(**known)
 
 
-def picture_of(one: PhotoMap, provenance: Mapping[str, Any]) -> Image.Image:
-    return thumbnail(one.path, _SIDE, provenance.get("apply_exif") is not False)
+def picture_of(one: PhotoMap) -> Image.Image:
+    return thumbnail(one.path, _SIDE, one.provenance.get("apply_exif") is not False)
 
 
 def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float) -> Image.Image:

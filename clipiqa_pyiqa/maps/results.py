@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
 from ..files.names import file_name, free_name, printable
-from ..files.writing import check_folder, replacing, write_bytes, write_text
+from ..files.writing import check_folder, replacing, write_text
 from .photo_map import PhotoMap
 
 Format = Literal["png", "svg", "pdf"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 PAGE = "maps.html"
 
 
@@ -46,21 +44,20 @@ class MapFolder:
         paths = list(paths)
         self.names = {path: free_name(file_name(printable(Path(path).stem)), taken) for path in paths}
         names = [f"{name}.{suffix}" for name in self.names.values() for suffix in (format, "npz")]
-        self.path = check_folder(folder, [*names, *[PAGE] * html], overwrite=overwrite, inputs=paths)
+        self.path = check_folder(folder, [*names, *([PAGE] if html else [])], overwrite=overwrite, inputs=paths)
 
-    def write(self, found: PhotoMaps, one: PhotoMap) -> None:
+    def write(self, one: PhotoMap) -> None:
         from .picture import map_figure
 
-        name, buffer = self.names[one.path], io.BytesIO()
-        arrays: dict[str, Any] = one.arrays(found.provenance)
-        np.savez_compressed(buffer, **arrays)
+        name = self.names[one.path]
         with replacing(self.path / f"{name}.{self.format}") as partial, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from")  # a missing glyph is shown as a box
-            map_figure(one, found.provenance).savefig(partial, dpi=130)
-        write_bytes(self.path / f"{name}.npz", buffer.getvalue())
+            map_figure(one).savefig(partial, dpi=130)
+        with replacing(self.path / f"{name}.npz") as partial:
+            np.savez_compressed(partial, **one.arrays())
 
     def finish(self, found: PhotoMaps) -> None:
         if self.html and found.maps:
             from .page import map_page
 
-            write_text(self.path / PAGE, map_page(found.maps, found.failed, found.provenance))
+            write_text(self.path / PAGE, map_page(found.maps, found.failed))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from ..errors import first_of
 from ..errors.arguments import checked
 from ..experiments.experiment import (
     ExperimentResult,
@@ -24,7 +25,6 @@ from ..experiments.experiment import (
 from ..files.names import below_common
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import SIDE, contact_sheet, headed
-from ..scoring.cuts import choose
 from ..scoring.rows import printable
 
 if TYPE_CHECKING:
@@ -44,10 +44,9 @@ class Ranking(ExperimentResult):
 
         tables = []
         for question in self.questions:
-            for chosen in best_and_worst(self, question, self.count):
-                found = chosen.sort_values("rank", kind="stable")
-                paths = list(map(printable, found.index))
-                tables.append(found[["rank"]].assign(question=question, score=found[question], path=paths))
+            for shown in best_and_worst(self, question, self.count):
+                paths = list(map(printable, shown.index))
+                tables.append(shown.assign(question=question, score=shown[question], path=paths))
         return pandas.concat(tables, ignore_index=True)[["question", "rank", "score", "path"]]
 
     def contents(self) -> dict[str, Any]:
@@ -58,9 +57,7 @@ class Ranking(ExperimentResult):
         return {"images": len(self.frame), "flags": dict(self.flags)}
 
     def notes(self) -> list[str]:
-        names = list(map(printable, self.flags))
-        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-        return [f"flagged, with nothing to judge: {', '.join(names[:3])}{more}"] if names else []
+        return [f"flagged, with nothing to judge: {first_of(map(printable, self.flags))}"] if self.flags else []
 
 
 @checked
@@ -94,23 +91,22 @@ def rank(
 
 def ranking(scores: ImageScores, question: str) -> pandas.DataFrame:
     """Return the scores of all images, from the highest to the lowest score of a question, with a column ``rank``."""
-    frame = scores.frame.sort_values(question, ascending=False, kind="stable")
+    frame = scores.frame.sort_index().sort_values(question, ascending=False, kind="stable")
     frame.insert(0, "rank", frame[question].rank(method="min", ascending=False).astype(int))
     return frame
 
 
 def best_and_worst(scores: ImageScores, question: str, count: int) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-    """Return the best and the worst ``count`` rows of :func:`ranking`; the most extreme row is first."""
+    """Return the first and the last ``count`` rows of :func:`ranking`; no image is in both."""
     order = ranking(scores, question)
     worst = min(count, len(order) // 2)
-    cuts = {"worst": worst or None, "best": min(count, len(order) - worst)}
-    low, high = choose(list(map(printable, order.index)), order[question], False, cuts)
-    return order.iloc[high], order.iloc[low]
+    return order.head(min(count, len(order) - worst)), order.tail(worst)
 
 
 def rank_sheet(scores: ImageScores, question: str, count: int) -> Image.Image:
     sheets, names = {}, below_common(list(scores.frame.index))
-    for title, chosen in zip(("Highest", "Lowest"), best_and_worst(scores, question, count), strict=True):
+    best, worst = best_and_worst(scores, question, count)
+    for title, chosen in (("Highest", best), ("Lowest", worst[::-1])):  # the most extreme image is first
         if len(chosen):
             captions = [f"{score:.4f}\n{names[path]}" for path, score in chosen[question].items()]
             heading = f"{title} of {len(scores.frame)}: {question}"

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from ..errors import counted
+from ..errors import CLIPIQAError, counted
 from ..files.names import printable
 from ..files.writing import check_folder, check_output, write_text
 from ..prompts.provenance import metric_line
 from ..report.html import render
 from ..scoring.directions import find_direction
-from ..scoring.score_files import ScoresError
-from .picking import Photos, PickError, file_of, is_local
+from .picking import Photos, file_of, is_local
 from .thumbnails import thumbnails
 
 PAGE, THUMBNAILS = "browse.html", "thumbnails"
@@ -40,13 +39,13 @@ def write_browser(
         workers, progress: As for :func:`~.thumbnails.thumbnails`.
 
     Raises:
-        PickError: No photo exists at its path.
+        CLIPIQAError: No photo exists at its path.
     """
     folder = check_folder(folder, ())
     check_output(folder / PAGE, overwrite=overwrite or _is_ours(folder / PAGE))
-    paths = [photos.path(str(name)) for name in photos.scores.frame.index]
+    paths = list(map(photos.path, photos.scores.frame.index))
     if not any(map(file_of, paths)):
-        raise PickError(
+        raise CLIPIQAError(
             f"none of {counted(len(paths), 'photo')} exists, such as {paths[0]!r}: pass their folder as `root`."
         )
     small = thumbnails(paths, folder / THUMBNAILS, workers=workers, progress=progress)
@@ -62,7 +61,7 @@ def write_browser(
         data={
             "by": photos.by,
             "lowIsGood": _low_is_good(photos),
-            "names": [printable(str(name)) for name in photos.scores.frame.index],
+            "names": list(map(printable, photos.scores.frame.index)),
             "paths": [printable(os.path.abspath(path)) for path in paths],
             "links": [_link(path, folder, name) for path, name in zip(paths, small, strict=True)],
             "small": small,
@@ -74,11 +73,11 @@ def write_browser(
 
 
 def _low_is_good(photos: Photos) -> list[str]:
-    found = {}
+    found = {photos.by: photos.direction}
     for name in photos.scores.columns:
-        with contextlib.suppress(ScoresError):
-            found[name] = find_direction([photos.scores], name)
-    return [name for name, direction in {**found, photos.by: photos.direction}.items() if direction.lower_better]
+        with contextlib.suppress(CLIPIQAError):
+            found.setdefault(name, find_direction([photos.scores], name))
+    return [name for name, direction in found.items() if direction.lower_better]
 
 
 def _plain(value: float) -> float | None:

@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     import pandas
 
 
-class PickError(CLIPIQAError):
-    """The error for photos that cannot be picked, copied, moved, linked or given stars."""
-
-
 @dataclass(frozen=True)
 class Photos:
     """Photos and their scores.
@@ -34,7 +30,7 @@ class Photos:
         root: Where relative paths start; None: the current folder.
 
     Raises:
-        PickError: There is no column ``by``.
+        CLIPIQAError: There is no column ``by``.
     """
 
     scores: AnyScores
@@ -44,7 +40,7 @@ class Photos:
 
     def __post_init__(self) -> None:
         if self.by not in self.scores.columns:
-            raise PickError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.columns)}")
+            raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.columns)}")
 
     @cached_property
     def direction(self) -> Direction:
@@ -54,8 +50,7 @@ class Photos:
     def ends(self, **cuts: Any) -> tuple[pandas.Series, pandas.Series]:
         """Return the worst and the best photos, each with its score: see :func:`~clipiqa_pyiqa.scoring.cuts.choose`."""
         scores = self.scores.frame[self.by]
-        names = [printable(str(name)) for name in scores.index]
-        worst, best = choose(names, scores, self.direction.lower_better, cuts)
+        worst, best = choose(list(map(printable, scores.index)), scores, self.direction.lower_better, cuts)
         return scores.iloc[worst], scores.iloc[best]
 
     def path(self, name: str) -> str:

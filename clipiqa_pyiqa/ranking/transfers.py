@@ -10,28 +10,44 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from PIL import Image
 
 from ..datasets.ratings import listing
 from ..errors import CLIPIQAError, first_of
+from ..errors.arguments import checked
 from ..files.hashes import hash_file
 from ..files.locking import locked
 from ..files.names import free_name
 from ..files.writing import check_folder, write_bytes
+from ..files.xmp import NEW, XMPError, find_rating
 from ..images.formats import image_suffixes, raw_suffixes
 from ..sources.recorded import images_named, split_name
-from .picking import PickError, file_of, is_local
+from .picking import file_of, is_local
 
-ACTIONS = ("copy", "move", "link")
+Action = Literal["copy", "move", "link"]
 
 
+@dataclass(frozen=True)
+class Step:
+    """A line of an undo list."""
+
+    action: str  # 'copy', 'move', 'link', or 'rating': the photo's sidecar got stars
+    photo: str  # or what belongs to it
+    place: str  # of the new or changed file
+    sha256: str = ""  # of what was written
+    before: str | None = None  # what a changed file held
+    stars: str | None = None  # the rating that was written
+
+
+@checked
 def transfer(
     paths: Iterable[str] | Mapping[str, Iterable[str]],
     folder: str | os.PathLike[str],
-    action: str,
+    action: Action,
     *,
     only_photos: bool = False,
 ) -> tuple[list[str], Path]:
@@ -50,33 +66,41 @@ def transfer(
         The new paths, and the file for :func:`undo`.
 
     Raises:
-        PickError: A photo is missing, so nothing was done; or a later photo failed.
+        CLIPIQAError: A photo is missing, so nothing was done; or a later photo failed.
     """
-    if action not in ACTIONS:
-        raise PickError(f"action must be one of {', '.join(ACTIONS)}; got {action!r}.")
     groups = paths if isinstance(paths, Mapping) else {"": paths}
     inner = {path if "://" in path else os.path.abspath(path): into for into in groups for path in groups[into]}
     if missing := [path for path in inner if not file_of(path)]:
         problem = first_of(f"{path!r} does not exist" for path in missing)
-        raise PickError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
+        raise CLIPIQAError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
     if action != "copy" and (inside := [path for path in inner if not is_local(path)]):
-        raise PickError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
+        raise CLIPIQAError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
     target, done = check_folder(folder, ()), list[str]()
     with undoable(target) as (undo_list, note):
         try:
-            places = {into: check_folder(target / into, ()) for into in dict.fromkeys(inner.values())}
-            taken = {into: _stems(place) for into, place in places.items()}
+            taken = {into: _stems(check_folder(target / into, ())) for into in dict.fromkeys(inner.values())}
             for into, sources in _families(inner, only_photos):
                 stem = free = ""
-                for source, name, content in _steps(sources, action):
+                for source in sources:
+                    name, content = _read(source) if action == "copy" else (os.path.basename(source), b"")
                     stem = stem or os.path.splitext(name)[0]
                     free = free or free_name(stem, taken[into])
-                    new = str(places[into] / (free + name[len(stem) :]))
-                    note({"action": action, "from": source, "to": new, **_taken(source, new, action, content)})
-                    done.append(new)
+                    place = str(target / into / (free + name[len(stem) :]))
+                    sha256 = ""
+                    if action == "copy":
+                        write_bytes(place, content)
+                        sha256 = hashlib.sha256(content).hexdigest()
+                        with contextlib.suppress(OSError):  # an image in a shard has no file times
+                            shutil.copystat(source, place)
+                    elif action == "link":
+                        os.symlink(source, place)
+                    else:
+                        _move(source, place)
+                    note(Step(action, source, place, sha256))
+                    done.append(place)
         except (CLIPIQAError, OSError) as error:
             why = getattr(error, "strerror", None) or str(error).rstrip(".")
-            raise PickError(
+            raise CLIPIQAError(
                 f"cannot bring all photos to {str(target)!r}: {why}; {len(done)} are there, undo {str(undo_list)!r} to "
                 "put them back."
             ) from error
@@ -84,13 +108,13 @@ def transfer(
 
 
 @contextlib.contextmanager
-def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Mapping[str, Any]], None]]]:
+def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Step], None]]]:
     """Lock a folder; yield a new file for :func:`undo` in it, and a function that adds a step to the file."""
     with locked(folder):
         name = free_name(f"clipiqa-undo-{time.strftime('%Y%m%d-%H%M%S')}", _stems(folder))
         undo_list = folder / f"{name}.jsonl"
         with open(undo_list, "x", encoding="utf-8") as lines:
-            yield undo_list, lambda step: print(json.dumps(step), file=lines, flush=True)
+            yield undo_list, lambda step: print(json.dumps(asdict(step)), file=lines, flush=True)
 
 
 def _stems(folder: Path) -> dict[str, int]:
@@ -107,48 +131,62 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
         The number of files that are as before, and a sentence for each other file.
 
     Raises:
-        PickError: The file is not an undo list.
+        CLIPIQAError: The file is not an undo list.
     """
     undo_list = Path(undo_list).expanduser()
     try:
-        steps = [json.loads(line) for line in undo_list.read_text(encoding="utf-8").splitlines()]
-        places = [(step["action"], step["from"], step["to"])[2] for step in steps]
+        steps = [Step(**json.loads(line)) for line in undo_list.read_text(encoding="utf-8").splitlines()]
     except OSError as error:
-        raise PickError(f"{str(undo_list)!r} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PickError(f"{str(undo_list)!r} is not a list of photos to put back: nothing was undone.") from error
+        raise CLIPIQAError(f"{str(undo_list)!r} cannot be read: {error.strerror}.") from error
+    except (ValueError, TypeError) as error:
+        raise CLIPIQAError(f"{str(undo_list)!r} is not a list of photos to put back: nothing was undone.") from error
     problems = []
-    for step, place in reversed(list(zip(steps, places, strict=True))):
+    for step in reversed(steps):
         try:
-            why = _put_back(step) if os.path.lexists(place) else "does not exist"
+            why = _put_back(step) if os.path.lexists(step.place) else "does not exist"
         except OSError as error:
             why = f"cannot be put back: {error.strerror or error}"
         if why:
-            problems.append(f"{place!r} {why}.")
+            problems.append(f"{step.place!r} {why}.")
     if steps and not problems:
         undo_list.unlink()
     return len(steps) - len(problems), problems
 
 
-def _put_back(step: Mapping[str, Any]) -> str:
-    action, source, place = step["action"], step["from"], step["to"]
-    if action == "rating":
-        from .stars import take_back
-
-        return take_back(step)
-    if action == "move":
-        if os.path.lexists(source):
-            return f"stays, because another file is at {source!r}"
-        os.makedirs(os.path.dirname(source), exist_ok=True)
-        _move(place, source)
+def _put_back(step: Step) -> str:
+    """Undo a step; return the problem, or an empty text."""
+    photo, place, is_rating = step.photo, Path(step.place), step.action == "rating"
+    if step.action == "move":
+        if os.path.lexists(photo):
+            return f"stays, because another file is at {photo!r}"
+        os.makedirs(os.path.dirname(photo), exist_ok=True)
+        _move(step.place, photo)
         return ""
-    if action == "link":
-        is_same = os.path.islink(place) and os.readlink(place) == source
+    if step.action == "link":
+        is_same = place.is_symlink() and os.readlink(place) == photo
     else:
-        is_same = os.path.isfile(place) and hash_file(Path(place)) == step.get("sha256") and bool(file_of(source))
-    if is_same:
-        os.unlink(place)
-    return "" if is_same else f"stays, because it is not the same as {source!r}"
+        is_same = place.is_file() and hash_file(place) == step.sha256 and (is_rating or file_of(photo) != "")
+    if is_same and step.before is None:
+        place.unlink()
+    elif is_same:
+        write_bytes(place, str(step.before).encode())
+    elif is_rating:
+        return _take_stars_away(step)
+    return "" if is_same else f"stays, because it is not the same as {photo!r}"
+
+
+def _take_stars_away(step: Step) -> str:
+    """Restore the rating in a sidecar that others wrote since."""
+    now = Path(step.place).read_bytes()
+    try:
+        rating = find_rating(now)
+    except XMPError as error:
+        return f"stays, because it {error.reason}"
+    if rating.text != step.stars:
+        return "stays, because its stars have changed since"
+    before = NEW if step.before is None else step.before.encode()
+    write_bytes(step.place, rating.changed(now, find_rating(before).text))
+    return ""
 
 
 def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str, list[str]]]:
@@ -158,48 +196,32 @@ def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str
         folder, name = os.path.split(path)
         place = (folder, os.path.splitext(name.lower())[0]) if is_local(path) else (path, "")
         families.setdefault((into, *place), []).append(path)
-    here: dict[str, dict[str, str]] = {}
+    here = {folder: {} if only_photos else listing(folder) for _, folder, stem in families if stem}
     readable, raw = image_suffixes(), raw_suffixes()
     for (into, folder, stem), photos in families.items():
-        if stem and not only_photos:
-            if folder not in here:
-                here[folder] = listing(folder)
-            names = here[folder]
-            chosen = {os.path.basename(photo).lower() for photo in photos}
-            going = chosen | ({stem + suffix for suffix in raw} & names.keys())
-            stays = {stem + suffix for suffix in readable} & names.keys() - chosen
-            going |= {f"{name}.xmp" for name in (going if stays else {stem, *going})}
-            photos += [os.path.join(folder, names[name]) for name in sorted(going - chosen) if name in names]
-            for name in going:  # a family of the same name has what is left
-                names.pop(name, None)
+        names = here.get(folder, {})
+        chosen = {os.path.basename(photo).lower() for photo in photos}
+        stays = {stem + suffix for suffix in readable} & names.keys() - chosen
+        going = chosen | {stem + suffix for suffix in raw}
+        going |= {f"{name}.xmp" for name in (going if stays else {stem, *going})}
+        for name in sorted(going & names.keys()):
+            found = names.pop(name)  # another family of this name has what is left
+            if name not in chosen:
+                photos.append(os.path.join(folder, found))
         yield into, photos
 
 
-def _steps(sources: list[str], action: str) -> Iterator[tuple[str, str, bytes | None]]:
-    if action != "copy" or is_local(sources[0]):
-        for source in sources:
-            yield source, os.path.basename(source), Path(source).read_bytes() if action == "copy" else None
-        return
-    for image in images_named(sources):
-        content, (shard, name) = image.read(), split_name(image.name)
-        name = os.path.basename(name)
-        if name.isdecimal() and shard:
-            with Image.open(io.BytesIO(content)) as picture:
-                name = f"{Path(shard).stem}-{name}.{(picture.format or 'image').lower()}"
-        yield image.name, name, content
-
-
-def _taken(source: str, place: str, action: str, content: bytes | None) -> dict[str, str]:
-    if content is not None:
-        write_bytes(place, content)
-        with contextlib.suppress(OSError):  # an image in a shard has no file times
-            shutil.copystat(source, place)
-        return {"sha256": hashlib.sha256(content).hexdigest()}
-    if action == "link":
-        os.symlink(source, place)
-    else:
-        _move(source, place)
-    return {}
+def _read(source: str) -> tuple[str, bytes]:
+    """Return the name and the content of a file, or of an image in a shard."""
+    if is_local(source):
+        return os.path.basename(source), Path(source).read_bytes()
+    shard, name = split_name(source)
+    (image,) = images_named([source])
+    content = image.read()
+    if shard and name.isdecimal():
+        with Image.open(io.BytesIO(content)) as picture:
+            name = f"{Path(shard).stem}-{name}.{str(picture.format).lower()}"
+    return os.path.basename(name), content
 
 
 def _move(source: str, place: str) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
-import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
-from .score_files import AnyScores, ScoresError
+from ..datasets.specification import pyiqa_configs
+from ..errors import CLIPIQAError
+from .score_files import AnyScores
 
 _COMMON = dict.fromkeys(("mse", "rmse", "mae", "l1", "l2", "error", "loss", "distance", "dmos", "kid", "fvd"), True)
 _COMMON |= {"mos": False, "vmaf": False}
@@ -47,19 +46,10 @@ def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = 
     by_name = {"↓": True, "↑": False}.get(name[-1:], by_name)
     for run in runs:
         if run.ours and (by_name is None or not run.scales):
-            raise ScoresError(
+            raise CLIPIQAError(
                 f"{run.file!r} is a file of clipiqa score, but its column 'scale' does not say whether a low or a high "
                 f"{column!r} is good: pass lower_better or higher_better."
             )
     if by_name is None:
         return Direction(False, "assumed", "assumed, as its name is unknown; if wrong, pass lower_better")
     return Direction(by_name, "name", "by its name")
-
-
-@cache
-def pyiqa_configs() -> dict[str, dict[str, Any]]:
-    """Return pyiqa's names of metrics -> their configurations; importing pyiqa itself takes seconds."""
-    package = importlib.util.find_spec("pyiqa")
-    for folder in (package and package.submodule_search_locations) or ():
-        return dict(runpy.run_path(os.path.join(folder, "default_model_configs.py"))["DEFAULT_CONFIGS"])
-    return {}

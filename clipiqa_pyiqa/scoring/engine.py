@@ -166,7 +166,6 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
 
 
 def _answers_of_group(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answer]]:
-    """Return for each metric its answers for a batch."""
     start = time.perf_counter()
     try:
         with torch.no_grad():  # not inference_mode: the metric keeps text features for a later backward pass
@@ -174,16 +173,13 @@ def _answers_of_group(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answ
         if x.device.type == "cuda":
             torch.cuda.synchronize(x.device)
     except Exception as error:
-        if len(x) > 1 and is_out_of_memory(error):
-            raise  # smaller batches follow
-        failure = _failure(error)  # without the error, which refers to the tensors of the failed pass
-    else:
-        seconds = (time.perf_counter() - start) / len(x)
-        return [_answers(metric, len(x), partial(metric.score_features, features), seconds) for metric in group]
-    if len(x) == 1:
-        return [[failure] for _ in group]
-    alone = [_answers_of_group(group, x[number : number + 1]) for number in range(len(x))]
-    return [[answers[place][0] for answers in alone] for place in range(len(group))]
+        if len(x) == 1:
+            return [[_failure(error)] for _ in group]
+        if is_out_of_memory(error):
+            raise
+        raise ImageError(describe_error(error)) from error  # in_batches tries each image of the batch alone
+    seconds = (time.perf_counter() - start) / len(x)
+    return [_answers(metric, len(x), partial(metric.score_features, features), seconds) for metric in group]
 
 
 def _foreign_answer(metric: BuiltMetric, record: ImageRecord, options: Options) -> Answer:
@@ -238,12 +234,11 @@ def _row(scored: _Scored, metrics: MetricSet) -> Row:
         return Row(name, kind=record.kind, error=str(record), stamp=task.stamp, kept=kept)
     scores: list[float | None] = []
     failures: dict[str, list[str]] = {}
-    kind = None
+    kind = next((answer.kind for answer in scored.answers if answer is not None and answer.kind), None)
     for metric, answer in zip(metrics.metrics, scored.answers, strict=True):
-        values = answer.values if answer is not None else None
-        scores += values or [None] * len(metric.columns)
-        if answer is not None and values is None:
-            kind = kind or answer.kind
+        answer = answer or Answer()  # it was not asked
+        scores += answer.values or [None] * len(metric.columns)
+        if answer.kind:
             failures.setdefault(answer.error, []).append(metric.spec.label)
     has_scores = any(score is not None for score in scores)
     error = ""

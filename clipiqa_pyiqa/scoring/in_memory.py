@@ -13,7 +13,7 @@ from ..errors import CLIPIQAError
 from ..errors.arguments import checked
 from ..images.in_memory import memory_images
 from ..metric import is_factory
-from .score import Questions, ScoringOptions, ScoringSetup, start_run
+from .score import Questions, ScoringOptions, ScoringRun, ScoringSetup
 
 if TYPE_CHECKING:
     import pandas
@@ -121,4 +121,4 @@ def _unpickled(metric: Any, prompts: Any, column: str | None, options: ScoringOp
 
 
 def _frame(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
-    return start_run(setup.header, setup.rows(memory_images(images))).frame().reset_index(drop=True)
+    return ScoringRun(setup.header, setup.rows(memory_images(images))).frame().reset_index(drop=True)

@@ -48,7 +48,7 @@ class AlignedText:
 
 
 def write_tables(path: Path, format: str, schema: pyarrow.Schema, tables: Iterable[pyarrow.Table]) -> None:
-    """Write tables with the columns of a schema, one after the other, to a csv, jsonl or parquet file."""
+    """Write tables, one after the other, to a csv, jsonl or parquet file."""
     if format == "parquet":
         from pyarrow import parquet
 

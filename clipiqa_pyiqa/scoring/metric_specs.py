@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
 
-from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications
-from ..errors import import_pyiqa, nearest, shown
+from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications, pyiqa_configs
+from ..errors import import_pyiqa, keeps_pyiqas_classes, nearest, shown
 from ..family import MEMBERS
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA
 from ..prompts.files import PUBLISHED
 from ..prompts.heads import is_head, read_head, read_metadata
 from ..weights.foreign import check_options
-from .directions import pyiqa_configs
 
 _ENTRY: dict[str, tuple[type, ...]] = {
     "metric": (str,),
@@ -40,6 +39,7 @@ class MetricSpec:
         made: The caller's metric object, or None.
         mode: ``'NR'``, or ``'FR'`` for a metric that needs a reference.
         of_sets: Whether the metric rates a set of images.
+        kind: Name of its class.
     """
 
     label: str
@@ -50,10 +50,7 @@ class MetricSpec:
     made: Callable[..., Any] | None = None
     mode: str = "NR"
     of_sets: bool = False
-
-    @property
-    def kind(self) -> str:
-        return str({**pyiqa_configs().get(self.name, {}).get("metric_opts", {}), **self.options}.get("type", ""))
+    kind: str = ""
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -61,7 +58,9 @@ class MetricSpec:
 
     @property
     def is_ours(self) -> bool:
-        return self.made is None and self.name in _OURS
+        """Whether this package's own class is built, without pyiqa, whose import takes seconds."""
+        is_known = self.made is None and self.name in _OURS and "type" not in self.options
+        return is_known and not keeps_pyiqas_classes()
 
 
 def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
@@ -90,14 +89,8 @@ def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
 def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> None:
     """Raise if options name files or URLs that can run code when pyiqa loads them."""
     for spec in specs:
-        if spec.options and not _is_built_by_our_class(spec.kind):
+        if spec.options and not spec.is_ours:
             check_options(spec.options, trust_weights)
-
-
-def _is_built_by_our_class(kind: str) -> bool:
-    # with CLIPIQA_PYIQA_BUILTIN set, pyiqa builds its own class
-    registry = import_pyiqa(".utils.registry").ARCH_REGISTRY
-    return kind == "CLIPIQA" and registry.get(kind).__module__.startswith("clipiqa_pyiqa.")
 
 
 def _why_not_of_images(spec: MetricSpec) -> str:
@@ -134,21 +127,24 @@ def _find(specification: Specification) -> MetricSpec:
             changed[key] = os.path.expanduser(value)
             if not os.path.isfile(changed[key]):
                 raise CompareError(f"{where}: {key} is {value!r}, but there is no such file.")
-    spec = MetricSpec(
-        specification.label or _label(name, options),
-        name,
-        changed,
-        bool(config.get("lower_better")),
-        str(config.get("score_range") or ""),
-        mode=config.get("metric_mode", "NR"),
-    )
-    if spec.kind == "CLIPIQA":
-        check_keys(options, ("type", *signature(CLIPIQA).parameters), f"the options of {spec.label!r}")
+    kind, label = str({**usual, **options}.get("type", "")), specification.label or _label(name, options)
+    lower_better, score_range = config.get("lower_better"), config.get("score_range") or ""
+    if kind == "CLIPIQA":
+        check_keys(options, ("type", *signature(CLIPIQA).parameters), f"the options of {label!r}")
         path = changed.get("pretrained_model_path")
         if path is not None and is_head(read_metadata(path)):
             head = read_head(path)
-            return replace(spec, lower_better=head.lower_better, score_range=_range_text(head.score_range))
-    return replace(spec, of_sets=spec.kind in _OF_SETS)
+            lower_better, score_range = head.lower_better, head.score_range
+    return MetricSpec(
+        label,
+        name,
+        changed,
+        bool(lower_better),
+        _range_text(score_range),
+        mode=config.get("metric_mode", "NR"),
+        of_sets=kind in _OF_SETS,
+        kind=kind,
+    )
 
 
 def _of_object(specification: Specification) -> MetricSpec:
@@ -157,6 +153,7 @@ def _of_object(specification: Specification) -> MetricSpec:
         raise CompareError(f"a metric must be a name, options, or a function of images; got {shown(made)}.")
     name = specification.label or getattr(made, "metric_name", type(made).__name__)
     net = getattr(made, "net", made)
+    kind = type(net).__name__
     described = net if hasattr(net, "encoding") else made  # pyiqa's wrapper does not know a fitted head
     return MetricSpec(
         name,
@@ -165,7 +162,8 @@ def _of_object(specification: Specification) -> MetricSpec:
         score_range=_range_text(getattr(described, "score_range", None) or ""),
         made=made,
         mode=getattr(made, "metric_mode", "NR"),
-        of_sets=bool(getattr(made, "of_sets", False)) or type(net).__name__ in _OF_SETS,
+        of_sets=bool(getattr(made, "of_sets", False)) or kind in _OF_SETS,
+        kind=kind,
     )
 
 

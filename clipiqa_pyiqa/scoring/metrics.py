@@ -28,7 +28,6 @@ from ..errors import CLIPIQAError, WeightsError, import_pyiqa
 from ..family import MEMBERS
 from ..files.hashes import hash_file
 from ..metric import CLIPIQA, net_of
-from ..prompts.files import PUBLISHED
 from ..prompts.pairs import PRESETS, Columns, PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
 from .metric_specs import MetricSpec, check_weights, parse_metrics
@@ -66,20 +65,13 @@ class BuiltMetric:
 
     @property
     def records(self) -> dict[str, Any]:
-        """Return column -> its record in provenance."""
         if self.net is None:
             ends = [None if not end or "~" in end else float(end) for end in f"{self.spec.score_range},".split(",")[:2]]
             record = {**self.provenance, "range": ends, "lower_better": self.spec.lower_better}
             return {self.columns[0]: {**record, "state": self.state} if self.state else record}
         if self.questions is not None:
             return column_records(self.questions)
-        if "scores" in self.provenance:
-            return dict(self.provenance["scores"])
-        scale = {
-            "range": getattr(self.net, "score_range", (0.0, 1.0)),
-            "lower_better": getattr(self.net, "lower_better", False),
-        }
-        return {column: scale for column in self.columns}
+        return dict(self.provenance["scores"])
 
     def score_features(self, features: Any) -> torch.Tensor:
         """Return the scores ``(N, P)`` of image features."""
@@ -105,7 +97,7 @@ class BuiltMetric:
 
 
 class MetricSet:
-    """The metrics of a run: metrics of this package share the encoding of images, other metrics score one by one.
+    """The metrics of a run; those of this package share the encoding of images.
 
     Args:
         named: Whether each metric has its own column, as in ``clipiqa score --metrics``.
@@ -164,7 +156,7 @@ def metric_set(
     Raises:
         CLIPIQAError: A metric is unknown, cannot be used or rates no single images; or no metric can be built.
     """
-    wrapped = given.net if isinstance(given, torch.nn.Module) and hasattr(given, "net") else None
+    wrapped = getattr(given, "net", None)
     is_theirs = wrapped is not None and not hasattr(wrapped, "encode_image")
     if not is_theirs and not isinstance(given, str | Mapping | list | tuple):
         net = net_of(given)
@@ -179,8 +171,8 @@ def metric_set(
         for each in parse_specifications(given, "metric")
     ]
     specs = parse_metrics(specifications)
-    check_weights([spec for spec in specs if not spec.is_ours], trust_weights)
-    found = [build_or_explain(spec, device or torch.device("cpu"), 0, strict, directly=True) for spec in specs]
+    check_weights(specs, trust_weights)
+    found = [build_or_explain(spec, device or torch.device("cpu"), strict=strict) for spec in specs]
     if all(isinstance(each, str) for each in found):
         raise CompareError(f"metric {specs[0].label!r} cannot be used: {found[0]}")
     metrics = [_or_failing(spec, each) for spec, each in zip(specs, found, strict=True)]
@@ -200,11 +192,9 @@ def _or_failing(spec: MetricSpec, metric: BuiltMetric | str) -> BuiltMetric:
     return BuiltMetric(spec, score, None, spec.provenance, columns=(spec.label,))
 
 
-def build_or_explain(
-    spec: MetricSpec, device: torch.device, seed: int = 0, strict: bool = False, directly: bool = False
-) -> BuiltMetric | str:
+def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, strict: bool = False) -> BuiltMetric | str:
     try:
-        return build_metric(spec, device, seed, directly)
+        return build_metric(spec, device, seed)
     except Exception as error:
         name = spec.name or "NAME"
         log.error("metric %s cannot be built: %s", spec.label, _as_named(str(error), name))  # all lines of the error
@@ -214,20 +204,18 @@ def build_or_explain(
         return reason
 
 
-def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0, directly: bool = False) -> BuiltMetric:
-    """Return a metric; ``directly`` builds one of this package without pyiqa, whose import takes seconds."""
+def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> BuiltMetric:
     score: Any = spec.made
     if isinstance(score, torch.nn.Module):
         score = score.to(device)
-    elif score is None and directly and spec.is_ours:
-        score = _create_ours(spec.name, dict(spec.options)).to(device).eval()
+    elif spec.is_ours:
+        score = create_ours(spec.name, device, **spec.options)
     elif score is None:
         score = _create_theirs(spec, device)
     net, columns = getattr(score, "net", score), (spec.label,)
-    if isinstance(net, CLIPIQA):
-        return BuiltMetric(spec, score, net, net.provenance(), _published_name(spec, net), columns)
     published_as = "" if spec.options else spec.name
-    if hasattr(net, "encoding"):  # another CLIP metric of this package
+    if hasattr(net, "encoding"):  # a CLIP metric of this package
+        published_as = _published_name(spec, net) if isinstance(net, CLIPIQA) else published_as
         return BuiltMetric(spec, score, net, net.provenance(), published_as, columns)
     provenance = {**spec.provenance, "pyiqa": version("pyiqa")}
     if seed:
@@ -239,13 +227,8 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0, directly
     return BuiltMetric(spec, score, None, provenance, published_as, columns, state=state)
 
 
-def _create_ours(name: Any, options: dict[str, Any]) -> Any:
-    if name in MEMBERS:
-        return MEMBERS[name](name, **options)
-    if name in PUBLISHED and "pretrained_model_path" not in options:
-        published = PUBLISHED[name]
-        options = {"backbone": published.backbone, "pos_embedding": published.pos_embedding, **options}
-    return CLIPIQA(name, **options)
+def create_ours(name: Any, device: torch.device, **options: Any) -> Any:
+    return MEMBERS.get(name, CLIPIQA)(name, **options).to(device).eval()
 
 
 def _create_theirs(spec: MetricSpec, device: torch.device) -> Any:

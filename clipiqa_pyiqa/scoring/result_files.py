@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..datasets.csv_files import read_rows
-from ..errors import OutputError, first_of
+from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
 from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
@@ -211,7 +211,7 @@ def _tables(journal: Path, header: Header, stale: set[str]) -> Iterator[pyarrow.
         stale.discard(row["path"])
         return False
 
-    with _as_results_error(journal):
+    with reading(journal, "jsonl"):
         records = read_journal(journal, damage)
         if "head" not in next(records, {}):
             damage.append("line 1")
@@ -250,7 +250,7 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
         path: A csv, jsonl or parquet file. Without ``NAME.provenance.json``, the provenance is empty.
 
     Raises:
-        ResultsError: The file is missing, damaged, or not a result file.
+        CLIPIQAError: The file is missing, damaged, or not a result file.
     """
     header, rows, damage = _read(Path(path), format_of(Path(path)))
     if damage:
@@ -259,13 +259,13 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
 
 
 def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
-    with _as_results_error(path):
+    with reading(path, format):
         head, rows, damage = read_rows_of(path, format)
         names = list(rows[0]) if rows else []
         columns = tuple(head["columns"] if head else names[1 : -len(FIELDS) - len(CONSTANT_COLUMNS)])
         header = Header(columns, head["provenance"] if head else {})
         if not head and names != header.names:
-            raise ValueError("its columns differ from the expected columns")
+            raise ValueError("it is no file of clipiqa score, because its columns differ")
         return header, [Row.from_dict(row, columns) for row in rows], damage
 
 
@@ -297,16 +297,13 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
 
 
 @contextlib.contextmanager
-def _as_results_error(path: Path) -> Iterator[None]:
+def reading(path: Path, format: str) -> Iterator[None]:
+    """Raise ``ResultsError`` if the file cannot be read or does not hold what this context expects."""
     try:
         yield
-    except OutputError:
+    except CLIPIQAError:
         raise
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, FileNotFoundError) and journal_of(path).exists():
             raise ResultsError(f"{unfinished(path)}.") from error
-        if isinstance(error, OSError) and error.errno:  # pyarrow's errors about damage have no errno
-            raise ResultsError(f"cannot read {str(path)!r}: {error.strerror}.") from error
-        raise ResultsError(
-            f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({reason(error)})."
-        ) from error
+        raise ResultsError(f"{str(path)!r} cannot be read as {format}: {reason(error)[:200]}.") from error

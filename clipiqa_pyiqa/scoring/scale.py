@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..files.journal import changes
 from ..prompts.provenance import value_text
 
 SCALE = "scale"
@@ -80,12 +79,18 @@ def comparable_fields(provenance: Mapping[str, Any], names: Collection[str]) -> 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return each field that differs between two provenances, and on which scores depend, with both values as texts."""
     shared = [name for name in one.get("scores", {}) if name in other.get("scores", {})]
-    fields = (
-        {key: value for key, value in each.items() if key not in ("version", "versions", "device", "scores")}
-        | {repr(name): _hashed(each["scores"][name]) for name in shared}
-        for each in (one, other)
-    )
-    return [(key, value_text(was), value_text(now)) for key, was, now in changes(*fields)]
+
+    def fields(provenance: Mapping[str, Any]) -> dict[str, Any]:
+        left_out = ("version", "versions", "device", "scores")
+        found = {key: value for key, value in provenance.items() if key not in left_out}
+        for name in shared:
+            record = _hashed(provenance["scores"][name])
+            found |= {f"{name!r} {key}": value for key, value in record.items()}
+        return found
+
+    was, now = fields(one), fields(other)
+    changed = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    return [(key, value_text(was.get(key)), value_text(now.get(key))) for key in changed]
 
 
 def _hashed(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,7 +121,6 @@ class ScoringSetup:
         return score_items(tasks, self.metrics, self.options)
 
 
-@dataclass(frozen=True)
 class ScoringRun(Iterator[Row]):
     """An iterator that writes each row to the file, then yields it.
 
@@ -130,10 +129,17 @@ class ScoringRun(Iterator[Row]):
         earlier: What is known of an earlier run.
     """
 
-    header: Header
-    names: tuple[str, ...] | None
-    earlier: EarlierRun
-    _rows: Generator[Row, None, None]
+    def __init__(
+        self,
+        header: Header,
+        rows: Generator[Row, None, None],
+        writer: FileWriter | None = None,
+        names: tuple[str, ...] | None = None,
+    ) -> None:
+        self.header, self.names, self._rows, self.earlier = header, names, rows, EarlierRun()
+        if writer is not None:
+            self._rows, self.earlier = _write_rows(rows, writer), writer.earlier
+            next(self._rows)  # enters the writer's context; closing the run leaves the context
 
     def __next__(self) -> Row:
         return next(self._rows)
@@ -191,14 +197,14 @@ def score_paths(
     """
     setup = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
     header = setup.header
-    if out is None:
-        if not isinstance(paths, Iterator):
-            found = find_shards(paths)
-            setup.options, paths = replace(setup.options, count=found.count), found.items
-        return start_run(header, setup.rows(sources_of(paths)))
-    if not isinstance(out, Output):
+    if out is None and isinstance(paths, Iterator):
+        return ScoringRun(header, setup.rows(sources_of(paths)))
+    if not isinstance(out, Output | None):
         out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
     found = find_shards(paths)
+    setup.options = replace(setup.options, count=found.count)
+    if out is None:
+        return ScoringRun(header, setup.rows(sources_of(found.items)))
     check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
     writer = open_results(out, header, setup.metrics.can_resume)
     known = writer.earlier.knows if writer.earlier else None
@@ -211,20 +217,7 @@ def score_paths(
             tasks = list(tasks)
             names = tuple(printable(task.item.name) for task in tasks)
             writer.earlier.kept = len(found.items) - len(names)
-    setup.options = replace(setup.options, count=found.count)
-    return start_run(header, score_items(tasks, setup.metrics, setup.options), writer, names)
-
-
-def start_run(
-    header: Header,
-    rows: Generator[Row, None, None],
-    writer: FileWriter | None = None,
-    names: tuple[str, ...] | None = None,
-) -> ScoringRun:
-    if writer is not None:
-        rows = _write_rows(rows, writer)
-        next(rows)  # enters the writer's context; closing the run leaves the context
-    return ScoringRun(header, names, EarlierRun() if writer is None else writer.earlier, rows)
+    return ScoringRun(header, score_items(tasks, setup.metrics, setup.options), writer, names)
 
 
 def provenance(metrics: MetricSet, device: torch.device, **limits: Any) -> dict[str, Any]:
@@ -234,7 +227,7 @@ def provenance(metrics: MetricSet, device: torch.device, **limits: Any) -> dict[
     packages = ("pyiqa", "torch", "open_clip_torch", "pillow")
     return {
         **record,
-        **{name: limits.get(name, getattr(SharedOptions, name)) for name in _LIMITS},
+        **limits,
         "device": device_name(device),
         "versions": {name: version(name) for name in packages if name != "pyiqa" or find_spec(name)},
     }

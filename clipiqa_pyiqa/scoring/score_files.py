@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ..datasets.csv_files import PATH_COLUMNS, find_column
 from ..errors import CLIPIQAError, nearest
 from ..files.names import below_common
-from ..images.source import reason
 from ..sources.folders import images_in
-from .result_files import SUFFIXES, format_of, journal_of, read_rows_of, unfinished
+from .result_files import SUFFIXES, format_of, read_rows_of, reading
 from .rows import FIELDS, METRIC
 from .scale import SCALE, Scale, read_scales, scales_of
 
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("clipiqa_pyiqa")
 _NO_SCORES = {*FIELDS, METRIC, "index", "id", "", "rank", "n", "split", "unnamed: 0"}
-
-
-class ScoresError(CLIPIQAError):
-    """A file of scores that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +84,9 @@ def read_any_scores(
         partial: Accept an unfinished folder of results.
 
     Raises:
-        ScoresError: The file cannot be read, or lacks a column.
+        CLIPIQAError: The file cannot be read, or lacks a column.
     """
     path = Path(path).expanduser()
-    if not path.exists() and journal_of(path).exists():
-        raise ScoresError(f"{unfinished(path)}.")
     import pandas
 
     rows, provenance = _rows(path, partial)
@@ -101,18 +94,18 @@ def read_any_scores(
     try:
         scales = scales_of(provenance) or read_scales(table.get(SCALE, ()))
     except ValueError as error:
-        raise ScoresError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
-    name = find_column(path, list(table.columns), key, PATH_COLUMNS, "path", error=ScoresError, option=option)
+        raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
+    name = find_column(path, list(table.columns), key, PATH_COLUMNS, "path", option=option)
     names = pandas.Index(table[name].map(str), name="path", dtype=object)
     others = [each for each in table if each != name and str(each).lower().strip() not in _NO_SCORES]
     numbers = [each for each in columns or others if each in table and _holds_numbers(table[each])]
     if missing := [each for each in columns or () if each not in numbers]:
-        raise ScoresError(
+        raise CLIPIQAError(
             f"{str(path)!r} has no numbers called {missing[0]!r}: {nearest(missing[0], map(str, others))}"
         )
     if not numbers:
         known = ", ".join(map(str, table.columns))
-        raise ScoresError(f"{str(path)!r} has no column of numbers: its columns are {known}.")
+        raise CLIPIQAError(f"{str(path)!r} has no column of numbers: its columns are {known}.")
     columns = columns or [each for each in numbers if each in scales] or numbers
     scores = {str(each): pandas.to_numeric(table[each], "coerce").to_numpy(float) for each in columns}
     errors = {} if "error" not in table else _filled(table["error"].set_axis(names))
@@ -130,15 +123,12 @@ def _rows(path: Path, partial: bool) -> tuple[list[dict[str, Any]], Mapping[str,
         for line in found.notes():
             logger.warning("%s.", line)
         return [row for table in found.tables() for row in table.to_pylist()], found.header.provenance
-    try:
-        head, rows, damage = read_rows_of(path, format_of(path))
+    format = format_of(path)
+    with reading(path, format):
+        head, rows, damage = read_rows_of(path, format)
         if damage or not rows:
             raise ValueError(f"it is damaged: {damage[0]}" if damage else "it has no rows")
         return rows, head["provenance"] if head else {}
-    except CLIPIQAError:
-        raise
-    except (OSError, ValueError, ArithmeticError, LookupError, TypeError) as error:
-        raise ScoresError(f"{str(path)!r} cannot be read as {format_of(path)}: {reason(error)[:200]}.") from error
 
 
 def _filled(texts: pandas.Series) -> dict[str, str]:

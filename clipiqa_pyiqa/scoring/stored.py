@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 from ..errors import counted, first_of
-from ..files.journal import JournalFolder
+from ..files.journal import Journal, read_journal
+from ..files.writing import as_output_error
 from .engine import Item, Options, plan, score_items
 from .metrics import MetricSet
 
@@ -29,18 +30,52 @@ class StoredScore:
     error: str = ""
 
 
-ScoreStore: TypeAlias = JournalFolder[StoredScore]
-"""Scores by the metric's key and the key of :func:`key_of`."""
+class ScoreStore:
+    """Scores in a folder of journals (None: in memory only); each process writes its own journal.
 
+    Attributes:
+        entries: A metric's key -> an image's key (:func:`key_of`) -> its score.
+    """
 
-def open_store(folder: Path | None, overwrite: bool = False) -> ScoreStore:
-    store = JournalFolder(folder, StoredScore)
-    if overwrite:
-        store.clear()
-    store.load()
-    if store.damaged:
-        log.warning("damaged lines, whose scores are computed again: %s.", first_of(store.damaged))
-    return store
+    def __init__(self, folder: Path | None, overwrite: bool = False) -> None:
+        self.entries: dict[str, dict[str, StoredScore]] = {}
+        self._folder = folder
+        self._journal: Journal | None = None
+        damaged = list[str]()
+        for file in sorted(folder.glob("*.jsonl")) if folder else ():
+            if overwrite:
+                file.unlink()
+                continue
+            damage = list[str]()
+            with as_output_error(file):
+                for row in read_journal(file, damage):
+                    self._keep(row.pop("group"), row.pop("name"), StoredScore(**row))
+            damaged += [f"{line} of {str(file)!r}" for line in damage]
+        if damaged:
+            log.warning("damaged lines, whose scores are computed again: %s.", first_of(damaged))
+
+    def get(self, metric: str, image: str) -> StoredScore | None:
+        return self.entries.get(metric, {}).get(image)
+
+    def add(self, metric: str, image: str, entry: StoredScore) -> None:
+        """Add a score, and write it to the disk. Raises ``OutputError`` if the disk is full."""
+        self._keep(metric, image, entry)
+        if self._folder is not None:
+            if self._journal is None:
+                with as_output_error(self._folder):
+                    self._folder.mkdir(parents=True, exist_ok=True)
+                self._journal = Journal.create(self._folder / f"{uuid.uuid4().hex}.jsonl")
+            self._journal.append({"group": metric, "name": image, **vars(entry)})
+
+    def close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+        self._journal = None
+
+    def _keep(self, metric: str, image: str, entry: StoredScore) -> None:
+        known = self.entries.setdefault(metric, {})
+        if not entry.error or image not in known or known[image].error:  # an error replaces no score
+            known[image] = entry
 
 
 def key_of(name: str, stamp: str | None) -> str:
@@ -72,7 +107,7 @@ def score_missing(
         )
     progress(title, done, count)
     try:
-        for row in score_items(tasks, metrics, options):
+        for number, row in enumerate(score_items(tasks, metrics, options), done + 1):
             keys[row.path] = key = key_of(row.path, row.stamp)
             if row.width is None:
                 log.warning("%s: left out of all metrics: %s", title, row.error)
@@ -82,8 +117,7 @@ def score_missing(
                 if answer is not None:
                     value = None if answer.values is None else answer.values[0]
                     store.add(metric.key, key, StoredScore(value, answer.seconds, answer.error))
-            done += 1
-            progress(title, done, count)
+            progress(title, number, count)
     finally:
         store.close()
     return keys, unread

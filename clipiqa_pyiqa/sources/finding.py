@@ -17,7 +17,7 @@ from ..images.source import FileSource, ImageSource, NoImage
 from . import embeddings, parquet, tar
 from .folders import files_below, suffix_of
 from .shards import LOOSE, FilesShard, Shard
-from .stores import address_of, as_shard_error, is_remote, source_at, store
+from .stores import address_of, in_store, is_remote, source_at
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -94,8 +94,8 @@ class Found:
             if matches:
                 return
         elif is_remote(name):
-            with as_shard_error(name):
-                store(name)  # raises if the store's package is missing
+            with in_store(name):
+                pass  # raises if the store's package is missing
             is_file = _is_web(name) or suffix_of(name) in image_suffixes() or _is_shard(name)
             files = [name] if is_file else self._files_in(name)  # a missing file is noticed when it is read
         elif _is_shard(name):
@@ -204,8 +204,7 @@ def each_of(given: Any) -> Iterable[Any]:
 def _matches(name: str) -> list[str]:
     if not is_remote(name):
         return sorted(glob.glob(name, recursive=True))
-    with as_shard_error(name):
-        fs, path = store(name)
+    with in_store(name) as (fs, path):
         return [fs.unstrip_protocol(match) for match in sorted(fs.glob(path))]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ..errors import ImageError, Kind
 from ..images.formats import image_suffixes
 from ..images.source import reason
-from .stores import as_shard_error, is_remote, store
+from .stores import in_store, is_remote
 
 
 def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | None = None) -> list[str]:
@@ -20,8 +20,7 @@ def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | N
     """
     found = list[str]()
     if isinstance(folder, str) and is_remote(folder):
-        with as_shard_error(folder), contextlib.suppress(FileNotFoundError):
-            fs, path = store(folder)
+        with in_store(folder) as (fs, path), contextlib.suppress(FileNotFoundError):
             below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
             found = [folder.rstrip("/") + file for file in below if "/." not in file]
         return found

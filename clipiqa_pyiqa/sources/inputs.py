@@ -21,14 +21,9 @@ _LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the
 
 
 @checked
-def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found:
-    """Return the result of :func:`~.finding.find_shards`; ``paths`` are the image files on this machine.
-
-    Args:
-        arguments: Files, folders, globs, or ``-`` for a list on standard input.
-        null_separated: Names on standard input end with a NUL byte.
-    """
-    found = find_shards(arguments, null_separated=null_separated, archives=False)
+def find_inputs(arguments: Iterable[str]) -> Found:
+    """Return what :func:`~.finding.find_shards` finds; ``problems`` names all that is no image file on this machine."""
+    found = find_shards(arguments, archives=False)
     for item in found.items:
         if not isinstance(item, FileSource) and item.name not in found.problems:
             found.problems[item.name] = f"{item.name!r} is not an image file or a folder on this machine"
@@ -37,7 +32,8 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
 
 def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
     seen = set[str]()
-    for item in _items_of(given, archives):
+    items = (item for one in each_of(given) for item in find_shards([one], archives=archives).items)
+    for item in items:
         if isinstance(item, FileSource):  # a file that is named twice is one image, as in find_shards
             if (path := os.path.abspath(item.name)) in seen:
                 continue
@@ -57,17 +53,9 @@ def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
                 yield NoImage(item.name, why, error.kind)
 
 
-def _items_of(given: Any, archives: bool) -> Iterator[Any]:
-    for one in each_of(given):
-        if hasattr(one, "read") or is_shard(one):
-            yield one
-        else:
-            yield from find_shards([one], archives=archives).items
-
-
-def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSource, None, None]:
-    """Yield a shard's images, while a thread reads up to ``most_bytes`` ahead. Raises ``ShardError``."""
-    room, coming = Room(most_bytes), queue.SimpleQueue[ImageSource | Exception | None]()
+def read_ahead(shard: Shard) -> Generator[ImageSource, None, None]:
+    """Yield a shard's images, while a thread reads up to 64 MiB ahead. Raises ``ShardError``."""
+    room, coming = Room(AHEAD_BYTES), queue.SimpleQueue[ImageSource | Exception | None]()
 
     def fill() -> None:
         end = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,18 +36,16 @@ class ParquetShard(ShardFile):
                 cells = (row for batch in batches for row in batch.to_pylist())
                 number = numbers.start - 1
                 for number, row in zip(numbers, cells, strict=False):
-                    if rows is None or number in rows:
-                        kept = {name: row[name] for name in self.keep}
-                        yield cell_source(f"{self.name}::{number}", row[column], kept)
+                    if rows is not None and number not in rows:
+                        continue
+                    name, kept, cell = f"{self.name}::{number}", {each: row[each] for each in self.keep}, row[column]
+                    data = cell.get("bytes") if isinstance(cell, dict) else cell
+                    if data is None:
+                        yield NoImage(name, "is a row without an image", kept=kept)
+                    else:
+                        yield ShardImage(name, bytes(data), kept)
                 if number + 1 != first:
                     raise OSError("rows are missing")
-
-
-def cell_source(name: str, cell: Any, kept: Mapping[str, Any] | None = None) -> ImageSource:
-    data = cell.get("bytes") if isinstance(cell, dict) else cell
-    if data is None:
-        return NoImage(name, "is a row without an image", kept=kept or {})
-    return ShardImage(name, bytes(data), kept)
 
 
 @contextmanager

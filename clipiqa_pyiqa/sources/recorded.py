@@ -29,9 +29,13 @@ def images_named(names: Iterable[str]) -> Iterator[ImageSource]:
         if not shard:
             yield from map(source_at, wanted)
             continue
+        if shard.lower().endswith(SUFFIXES):
+            entries = ParquetShard(shard).entries({int(row) for _, row in map(split_name, wanted) if row.isdecimal()})
+        else:
+            entries = TarShard(shard).entries()
         missing, why = dict.fromkeys(wanted), "is not in its shard"
         try:
-            for source in _entries(shard, wanted):
+            for source in entries:
                 if (name := printable(source.name)) in missing:
                     missing.pop(name)
                     source.name = name  # type: ignore[misc]
@@ -41,9 +45,3 @@ def images_named(names: Iterable[str]) -> Iterator[ImageSource]:
         except (CLIPIQAError, OSError) as error:
             why = f"cannot be read from its shard: {getattr(error, 'reason', '') or reason(error)}"
         yield from (NoImage(name, why) for name in missing)
-
-
-def _entries(shard: str, wanted: Iterable[str]) -> Iterator[ImageSource]:
-    if shard.lower().endswith(SUFFIXES):
-        return ParquetShard(shard).entries({int(row) for _, row in map(split_name, wanted) if row.isdecimal()})
-    return TarShard(shard).entries()

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from ..errors import CLIPIQAError, ImageError, Kind
+from ..errors import CLIPIQAError
 from ..files.names import printable
 from ..images.source import FileSource, ImageSource, stamp_of
 
@@ -46,8 +46,6 @@ class ShardImage:
 
     def read(self) -> bytes:
         data, self._data = self._data, b""
-        if not data:
-            raise ImageError("is empty (0 bytes)", Kind.EMPTY, self.name)
         return data
 
 

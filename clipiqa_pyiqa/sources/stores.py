@@ -30,11 +30,13 @@ def address_of(place: str | os.PathLike[str]) -> str:
     return os.path.expanduser(re.sub(r"^(\w\w+):/(?!/)", r"\1://", path))
 
 
-def store(name: str) -> tuple[Any, str]:
-    """Return fsspec's file system for an address, and the path in it."""
-    import fsspec
+@contextlib.contextmanager
+def in_store(name: str) -> Iterator[tuple[Any, str]]:
+    """Give fsspec's file system for an address, and the path in it. Raises ``ShardError``."""
+    with as_shard_error(name):
+        import fsspec
 
-    return fsspec.core.url_to_fs(name)
+        yield fsspec.core.url_to_fs(name)
 
 
 @contextlib.contextmanager
@@ -56,17 +58,16 @@ def store_error(name: str, error: BaseException) -> ShardError:
 
 
 def opened(name: str) -> IO[bytes]:
+    if is_remote(name):
+        with in_store(name) as (fs, path):
+            return fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead")
     with as_shard_error(name):
-        if not is_remote(name):
-            return open(name, "rb")
-        fs, path = store(name)
-        return fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead")
+        return open(name, "rb")
 
 
 def write_whole(name: str, data: bytes) -> None:
     if is_remote(name):
-        with as_shard_error(name):
-            fs, path = store(name)
+        with in_store(name) as (fs, path):
             fs.pipe_file(path, data)
     else:
         os.makedirs(os.path.dirname(name), exist_ok=True)
@@ -84,8 +85,7 @@ class StoreSource:
     def stamp(self) -> str | None:
         """Return size and checksum or time, from a listing or one request: see :func:`stamp_of`."""
         try:
-            with as_shard_error(self.name):
-                fs, path = store(self.name)
+            with in_store(self.name) as (fs, path):
                 info = fs.info(path)
         except ShardError as error:
             return MISSING if error.kind is Kind.MISSING else None
@@ -94,14 +94,11 @@ class StoreSource:
 
     def read(self) -> bytes:
         try:
-            with as_shard_error(self.name):
-                fs, path = store(self.name)
-                data = fs.cat_file(path)
+            with in_store(self.name) as (fs, path):
+                data: bytes = fs.cat_file(path)
+                return data
         except ShardError as error:
             raise ImageError(error.reason, error.kind, error.name) from error
-        if not data:
-            raise ImageError("is empty (0 bytes)", Kind.EMPTY, self.name)
-        return data
 
 
 def source_at(name: str) -> ImageSource:

@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import Kind, counted
 from ..images.formats import image_suffixes
 from ..images.source import ImageSource, NoImage, reason
+from .folders import suffix_of
 from .shards import MOST_BYTES, ShardError, ShardImage
 from .stores import ShardFile, opened
 
@@ -33,7 +34,7 @@ class TarShard(ShardFile):
         readable, kept = image_suffixes(), ("json", *self.keep)
 
         def is_wanted(member: TarMember) -> bool:
-            return member.type in readable or (bool(self.keep) and member.suffix in kept)
+            return suffix_of(member.name) in readable or (bool(self.keep) and member.suffix in kept)
 
         for key, sample in itertools.groupby(members(self.name, is_wanted), lambda each: getattr(each, "key", None)):
             images: list[ShardImage | NoImage] = []
@@ -43,7 +44,7 @@ class TarShard(ShardFile):
                     yield member
                 elif posixpath.basename(member.name).startswith("."):
                     continue
-                elif member.type in readable:
+                elif suffix_of(member.name) in readable:
                     images.append(member.image(f"{self.name}::{member.name}"))
                 else:
                     sidecars[member.suffix] = member.data
@@ -59,13 +60,35 @@ class TarShard(ShardFile):
         return {name: known.get(name) for name in self.keep}
 
 
-class TarMember:
-    """A member of an archive; ``data`` is read later, if wanted."""
+class _Archive(tarfile.TarFile):
+    is_at_end = False
 
-    def __init__(self, info: tarfile.TarInfo) -> None:
-        self.info, self.name, self.data = info, info.name, b""
-        self.key, self.suffix = split_key(self.name)
-        self.type = posixpath.splitext(self.name.lower())[1]
+
+class TarMember(tarfile.TarInfo):
+    """A member of an archive; ``data`` is its content, if wanted."""
+
+    data = b""
+
+    @classmethod
+    def fromtarfile(cls, archive: Any) -> Any:
+        """Note the end marker; raise for broken headers, which tarfile skips."""
+        try:
+            member = super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            archive.is_at_end = True
+            raise
+        except tarfile.InvalidHeaderError as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(f"a wrong header at byte {archive.offset}") from error
+        archive.is_at_end = False
+        return member
+
+    @property
+    def key(self) -> str:
+        return split_key(self.name)[0]
+
+    @property
+    def suffix(self) -> str:
+        return split_key(self.name)[1]
 
     @property
     def is_outside(self) -> bool:
@@ -74,10 +97,10 @@ class TarMember:
     def image(self, name: str) -> ShardImage | NoImage:
         if self.is_outside:
             return NoImage(name, "is not scored: its name points outside of its archive", Kind.OUTSIDE)
-        if not self.info.isreg():
+        if not self.isreg():
             return NoImage(name, "is a link or a device, but an image file was expected", Kind.NOT_A_FILE)
-        if self.info.size > MOST_BYTES:
-            why = f"claims {self.info.size:,} bytes, more than the {MOST_BYTES:,} that an image may have"
+        if self.size > MOST_BYTES:
+            why = f"claims {self.size:,} bytes, more than the {MOST_BYTES:,} that an image may have"
             return NoImage(name, why, Kind.TOO_LARGE)
         return ShardImage(name, self.data)
 
@@ -92,37 +115,24 @@ def split_key(member: str) -> tuple[str, str]:
 def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMember | NoImage]:
     """Yield members (wanted ones with data), and a ``NoImage`` for a damaged part. Raises ``ShardError``."""
     count, is_at_end, why = 0, False, "its end is missing"
-
-    class Header(tarfile.TarInfo):
-        """A header class that notices the end marker, and broken headers, which tarfile skips."""
-
-        @classmethod
-        def fromtarfile(cls, archive: tarfile.TarFile) -> Header:
-            nonlocal is_at_end
-            try:
-                found = super().fromtarfile(archive)
-            except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-                is_at_end = True
-                raise
-            except tarfile.InvalidHeaderError as error:  # type: ignore[attr-defined]
-                raise tarfile.ReadError(f"a wrong header at byte {archive.offset}") from error
-            is_at_end = False
-            return found
-
     with opened(name) as file:
         try:
-            with tarfile.open(fileobj=file, mode="r|*", tarinfo=Header, ignore_zeros=True, bufsize=1 << 20) as archive:
-                while (info := archive.next()) is not None:
+            with _Archive.open(
+                fileobj=file, mode="r|*", tarinfo=TarMember, ignore_zeros=True, bufsize=1 << 20
+            ) as archive:
+                while (member := archive.next()) is not None:
+                    assert isinstance(member, TarMember)
                     archive.members.clear()  # type: ignore[attr-defined]  # the list would grow with the archive
-                    count, member = count + 1, TarMember(info)
-                    if info.isreg() and info.size <= MOST_BYTES and is_wanted(member):
-                        member.data = archive.extractfile(info).read()  # type: ignore[union-attr]
-                        if len(member.data) != info.size:
+                    count += 1
+                    if member.isreg() and member.size <= MOST_BYTES and is_wanted(member):
+                        member.data = archive.extractfile(member).read()  # type: ignore[union-attr]
+                        if len(member.data) != member.size:
                             raise tarfile.ReadError("unexpected end of data")
-                    if not info.isdir():
+                    if not member.isdir():
                         yield member
+                is_at_end = archive.is_at_end
         except _DAMAGE as error:
-            why, is_at_end = reason(error), False
+            why = reason(error)
     if not is_at_end and not count:
         raise ShardError(f"is not a tar archive, or its beginning is damaged: {why}", Kind.DAMAGED_ARCHIVE, name)
     if not is_at_end:

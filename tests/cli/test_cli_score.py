@@ -20,7 +20,7 @@ from standin import Brightness
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.scoring.result_files import read_results
-from clipiqa_pyiqa.sources.inputs import find_inputs
+from clipiqa_pyiqa.sources.finding import find_shards
 
 STANDIN = {"STANDIN": "1"}
 
@@ -69,13 +69,13 @@ class TestPaths:
         monkeypatch.chdir(folder)
         if "holiday[1].png" in given:
             save_grey(folder / "holiday[1].png", 9)
-        assert [os.path.normpath(path) for path in find_inputs(given).paths] == names
+        assert [os.path.normpath(path) for path in find_shards(given).paths] == names
 
     @pytest.mark.parametrize(("null", "end"), [(False, b"\n"), (False, b"\r\n"), (True, b"\0")])
     def test_a_list_on_standard_input(self, folder, monkeypatch, null, end):
         listed = [bytes(folder / "sub"), b"", bytes(folder / "a.png")]
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(end.join(listed) + end)))
-        assert [Path(path).name for path in find_inputs(["-"], null_separated=null).paths] == ["c.webp", "a.png"]
+        assert [Path(path).name for path in find_shards(["-"], null_separated=null).paths] == ["c.webp", "a.png"]
 
 
 class TestResults:

@@ -274,8 +274,6 @@ def _variant(options: Any) -> str:
 def test_files_that_could_run_code_are_refused_before_anything_is_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pyiqa.utils.registry import ARCH_REGISTRY
-
     canary, trap = tmp_path / "canary", tmp_path / "trap.pth"
     torch.save({"params": Trap(canary)}, trap)
     option = {"pretrained_model_path": str(trap)}
@@ -287,7 +285,8 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(
     check_weights(parse_metrics(["niqe", "clipiqa:prompts=sharpness"]))
     (spec,) = parse_metrics(f"clipiqa:clip_weights={trap}")
     check_weights([spec])  # ours opens it without running it
-    monkeypatch.setattr(ARCH_REGISTRY, "get", lambda name: torch.nn.Linear)  # pyiqa's own class, as the user may want
+    assert not parse_metrics("clipiqa:type=CLIPIQA_builtin")[0].is_ours
+    monkeypatch.setenv("CLIPIQA_PYIQA_BUILTIN", "1")
     with pytest.raises(WeightsError, match="could run code"):
         check_weights([spec])
     assert not canary.exists()

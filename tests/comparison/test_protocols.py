@@ -29,11 +29,12 @@ from clipiqa_pyiqa.comparison.table.table_metrics import parse_table_metrics
 from clipiqa_pyiqa.comparison.verification import check_osediff
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.yaml import shipped
+from clipiqa_pyiqa.scoring import metrics
 
 PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 SHARED = SHARED_FOLDER / "data"
 OSEDIFF, NIQE = SHARED / "osediff", SHARED / "weights/niqe_modelparameters.mat"
-CREATE = pyiqa.create_metric
+CREATE, CREATE_OURS = pyiqa.create_metric, metrics.create_ours
 
 
 def stand_in(name: str, options: dict[str, Any]) -> Callable[..., Tensor]:
@@ -51,13 +52,17 @@ def stand_in(name: str, options: dict[str, Any]) -> Callable[..., Tensor]:
 def create(name: str, device: Any = None, **options: Any) -> Callable[..., Any]:
     if name == "fid":
         raise OSError("no weights")
-    real = name.startswith(("psnr", "ssim")) or options.get("backbone") == "mini"
-    return CREATE(name, device=device, **options) if real else stand_in(name, options)
+    return CREATE(name, device=device, **options) if name.startswith(("psnr", "ssim")) else stand_in(name, options)
+
+
+def create_ours(name: str, device: Any, **options: Any) -> Callable[..., Any]:
+    return CREATE_OURS(name, device, **options) if "backbone" in options else stand_in(name, options)
 
 
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyiqa, "create_metric", create)
+    monkeypatch.setattr(metrics, "create_ours", create_ours)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pyiqa
 import pytest
 import torch
 from pyiqa.utils.registry import Registry
+from safetensors.torch import save_file
 
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, plugin
 from clipiqa_pyiqa.family import MEMBERS, LAIONAes
@@ -38,6 +39,16 @@ def test_laions_published_values_are_met(empty_tower, vectors, shared):
     with pytest.raises(CLIPIQAError, match="shape"):
         first.score(torch.ones(2, 3, 768))
     assert "laion_v2_l14_linearMSE.pth 21dd590f" in repr(metric)
+
+
+def test_layers_of_a_laion_head_are_in_the_order_of_their_numbers(empty_tower, tmp_path):
+    layers = {"layers.0": torch.ones(2, 768), **{f"layers.{n}": torch.eye(2) for n in range(1, 10)}}
+    head = {f"{name}.weight": weight for name, weight in {**layers, "layers.10": torch.ones(1, 2)}.items()}
+    head |= {name.replace("weight", "bias"): torch.zeros(len(weight)) for name, weight in head.items()}
+    save_file(head, tmp_path / "head.safetensors")  # which sorts names as texts
+    options = {"clip_weights": empty_tower("ViT-L/14"), "quick_gelu": True}
+    metric = LAIONAes(pretrained_model_path=tmp_path / "head.safetensors", **options)
+    assert metric.score(torch.eye(768)[:1]).item() == 2
 
 
 @pytest.mark.parametrize("name", MEMBERS)

@@ -24,6 +24,8 @@ class Brightness:
         stall: After how many images it hangs, so that a signal is sure to find it at work.
     """
 
+    lower_better = False
+
     def __init__(self, seconds: float = 0.0, stall: int | None = None) -> None:
         self.seconds, self.stall = seconds, stall
         self.columns = ("quality",)
@@ -44,8 +46,9 @@ class Brightness:
             return column_means(scores, prompts.sizes)
         return scores.mean(1, keepdim=True) if aggregate == "mean" else scores
 
-    def provenance(self) -> dict[str, str]:
-        return {"metric": "brightness", "precision": os.environ.get("STANDIN_PRECISION", "fp32")}
+    def provenance(self) -> dict[str, Any]:
+        scores = {name: {"range": (0.0, 1.0), "lower_better": self.lower_better} for name in self.columns}
+        return {"metric": "brightness", "precision": os.environ.get("STANDIN_PRECISION", "fp32"), "scores": scores}
 
 
 def main() -> int:

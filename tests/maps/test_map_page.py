@@ -23,15 +23,15 @@ EVIL = "<img src=x onerror=alert(1)>"
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Two photos, 3×4 places each; the first ascends from place to place, the second question is its opposite."""
     folder, maps = tmp_path_factory.mktemp("photos"), []
+    provenance = {"metric": "clipiqa", "backbone": "mini", "weights": "x", "version": "1", "map": "places of 32 px"}
     for name in ("a.png", f"{EVIL.replace('/', '')}\u202e.png"):
         Image.new("RGB", (128, 110), (200, 90, 40)).save(folder / name)
         rising = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
         scores = np.stack([rising, 1 - rising])
         questions = (Question("sharpness", "Blurry photo.", "Sharp photo."), Question(EVIL, EVIL, "</script>"))
         score = np.array([0.75, 0.25], np.float32)
-        maps.append(PhotoMap(str(folder / name), questions, score, scores, scores, 110, 128, 32))
-    provenance = {"metric": "clipiqa", "backbone": "mini", "weights": "x", "version": "1", "map": "places of 32 px"}
-    return map_page(maps, {"b.png": f"'{EVIL}' does not exist."}, provenance)
+        maps.append(PhotoMap(str(folder / name), questions, score, scores, scores, 110, 128, 32, provenance))
+    return map_page(maps, {"b.png": f"'{EVIL}' does not exist."})
 
 
 def test_the_page_is_one_file_and_escapes_names(page: str) -> None:

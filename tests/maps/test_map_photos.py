@@ -85,7 +85,7 @@ def test_bad_photos_are_named_and_cost_only_their_picture(photos: Path, maps: tu
 def test_the_picture_shows_photo_map_and_scale(maps: tuple[PhotoMaps, Path]) -> None:
     """A panel for the photo and each question, with scores and words; nothing is read as mathematics."""
     found, out = maps
-    figure = map_figure(found.maps[0], found.provenance)
+    figure = map_figure(found.maps[0])
     figure.draw_without_rendering()
     said = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
     first = found.maps[0]

@@ -53,8 +53,8 @@ class Number:
     def score(self, features: torch.Tensor, *_: Any) -> torch.Tensor:
         return features
 
-    def provenance(self) -> dict[str, str]:
-        return {"metric": "number"}
+    def provenance(self) -> dict[str, Any]:
+        return {"metric": "number", "scores": {"number": {"range": (0.0, 1.0), "lower_better": False}}}
 
 
 def held() -> int:

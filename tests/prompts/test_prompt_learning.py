@@ -172,7 +172,7 @@ def test_a_missing_published_file_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(PromptError, match="backbone"):
-        CLIPIQA("clipiqa+_vitL14_512", "mini")
+        CLIPIQA("clipiqa+_vitL14_512", "mini", pos_embedding="none")
     monkeypatch.setitem(PUBLISHED, "clipiqa+", PUBLISHED["clipiqa+"]._replace(backbone="mini"))
     with pytest.raises(ValueError, match="603f3273"):
         CLIPIQA("clipiqa+", "mini")

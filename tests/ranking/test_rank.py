@@ -53,7 +53,7 @@ class TestRanking:
     def test_no_image_is_among_both(self, greys):
         best, worst = best_and_worst(rank(Brightness(), greys, "brightness"), "brightness", 10)
         assert [Path(path).stem for path in best.index] == ["2", "4", "0"]
-        assert [Path(path).stem for path in worst.index] == ["1", "3"]
+        assert [Path(path).stem for path in worst.index] == ["3", "1"]
 
     def test_pictures_are_turned_as_for_scoring(self, tmp_path):
         exif = Image.Exif()

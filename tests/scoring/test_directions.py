@@ -17,7 +17,7 @@ from clipiqa_pyiqa.ranking.picking import Photos
 from clipiqa_pyiqa.scoring.directions import find_direction
 from clipiqa_pyiqa.scoring.result_files import Output, format_of, open_results
 from clipiqa_pyiqa.scoring.rows import Header, Row
-from clipiqa_pyiqa.scoring.score_files import ScoresError, read_any_scores
+from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
 FITTED = {"sha256": "ab" * 32, "method": "ridge", "fit_on": "features", "rated_photos": 9, "interval": None}
 HEAD = {"range": [1.0, 5.0], "lower_better": True, "head": FITTED}
@@ -90,7 +90,7 @@ def test_where_the_direction_is_lost_it_is_asked_for(tmp_path: Path, capsys: Any
         assert main([*given, *option]) == (1 if command == "gate" else 0)
         assert main([*given, "--higher-better", *option[1:]]) == 0
     pandas.read_csv(files[0]).rename(columns={"boss": "chief"}).to_csv(lost[0], index=False)
-    with pytest.raises(ScoresError):
+    with pytest.raises(CLIPIQAError):
         Photos(read_any_scores(lost[0]), "chief").direction  # noqa: B018
 
 
@@ -143,5 +143,5 @@ def test_runs_may_differ_in_fields_that_no_score_depends_on(tmp_path: Path) -> N
 def test_a_file_with_rows_of_several_runs_is_refused(tmp_path: Path) -> None:
     files = [ours(tmp_path / "a.csv"), ours(tmp_path / "b.csv", precision="bf16")]
     pandas.concat(map(pandas.read_csv, files)).to_csv(tmp_path / "both.csv", index=False)
-    with pytest.raises(ScoresError, match="several runs"):
+    with pytest.raises(CLIPIQAError, match="several runs"):
         read_any_scores(tmp_path / "both.csv")

@@ -22,6 +22,9 @@ from clipiqa_pyiqa import CLIPIQA, score_paths, score_sources
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa.images import batches
+from clipiqa_pyiqa.scoring import engine
+from clipiqa_pyiqa.scoring.engine import Options, plan
 from clipiqa_pyiqa.scoring.metrics import metric_set
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
@@ -104,20 +107,33 @@ class TestChanges:
             assert len(rows) == 20
         assert "scored again" in caplog.text
 
-    def test_a_run_that_is_broken_off_and_resumed_has_the_batches_of_a_whole_run(
+    def test_a_run_that_is_broken_off_and_resumed_has_the_rows_of_a_whole_run(
         self, photos: Path, tmp_path: Path
     ) -> None:
-        for number in range(0, 20, 3):
-            Image.open(photos / f"{number:02}.png").resize((112, 80)).save(photos / f"{number:02}.png")
-        whole, first, second = (Brightness() for _ in range(3))
-        list(score_paths(whole, photos, batch_size=2))
-        run = score_paths(first, photos, out=tmp_path / "s.csv", batch_size=2)
+        run = score_paths(Brightness(), photos, out=tmp_path / "s.csv")
         for _ in range(18):
             next(run)
         run.close()
-        list(score_paths(second, photos, out=tmp_path / "s.csv", batch_size=2, resume=True))
-        assert second.batches == whole.batches[-len(second.batches) :]
-        assert len(read_results(tmp_path / "s.csv")[1]) == 20
+        rest = Brightness()
+        list(score_paths(rest, photos, out=tmp_path / "s.csv", resume=True))
+        assert len(rest.batches) == 2
+        whole = [(row.path, row.scores) for row in score_paths(Brightness(), photos)]
+        assert sorted((row.path, row.scores) for row in read_results(tmp_path / "s.csv")[1]) == whole
+
+    def test_a_resumed_run_scores_a_block_again_in_which_the_run_was_broken_off(self) -> None:
+        items: Any = range(40)
+        metrics, options = metric_set(Brightness()), Options(torch.device("cuda"), batch_size=2)
+        known = {**dict.fromkeys(range(18), True), 3: False}  # image 3 has failed
+        whole = {task.item: task.block for task in plan(items, metrics, options)}
+        resumed: dict[Any, Any] = {task.item: task.block for task in plan(items, metrics, options, known.get)}
+        assert list(resumed) == [3, *range(16, 40)] and resumed.items() <= whole.items()
+
+    def test_a_failed_image_outside_of_a_resumed_runs_paths_keeps_its_row(self, photos: Path, tmp_path: Path) -> None:
+        (photos / "20.png").touch()
+        list(score_paths(Brightness(), photos, out=tmp_path / "s.csv"))
+        list(score_paths(Brightness(), photos / "03.png", out=tmp_path / "s.csv", resume=True))
+        kinds = {row.path: row.kind for row in read_results(tmp_path / "s.csv")[1]}
+        assert len(kinds) == 21 and kinds[str(photos / "20.png")] is Kind.EMPTY
 
     def test_a_file_that_is_named_twice_is_one_image_with_and_without_out(self, photos: Path, tmp_path: Path) -> None:
         paths = [str(photos / "03.png"), f"{photos}/../photos/03.png", photos / "04.png"]
@@ -175,6 +191,21 @@ class TestSeveral:
         assert bright.scores is not None and bright.scores[1] is None and bright.scores[0] and bright.scores[2]
         assert bright.kind is Kind.OTHER and "picky: RuntimeError: too bright" in bright.error
         assert read_results(tmp_path / "s.csv")[1] == rows
+
+    def test_an_image_that_cannot_be_stacked_for_clip_is_scored_by_metrics_of_pyiqa(
+        self, photos: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        failures: list[Exception] = [MemoryError()]
+
+        def fail_once(*arguments: Any) -> torch.Tensor:
+            if failures:
+                raise failures.pop()
+            return batches.stacked(*arguments)
+
+        monkeypatch.setattr(engine, "stacked", fail_once)
+        (row,) = score_paths([MINI, "piqe"], photos / "03.png", device="cpu")
+        assert row.scores is not None and row.scores[0] is None and row.scores[1] is not None
+        assert row.kind is Kind.OUT_OF_MEMORY
 
     def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(self, photos: Path, tmp_path: Path) -> None:
         broken = "niqe:version=nobodys"

@@ -168,7 +168,7 @@ class TestResume:
     )
     def test_a_file_that_is_no_result_file_is_refused_and_stays(self, path: Path, content: str) -> None:
         path.write_text(content)
-        with pytest.raises(ResultsError):
+        with pytest.raises(CLIPIQAError):
             write(path, resume=True)
         assert path.read_text() == content
 

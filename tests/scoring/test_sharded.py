@@ -270,7 +270,7 @@ class TestFiltering:
         self, lake: Path, tmp_path: Path, lower_better: bool
     ) -> None:
         metric = Brightness()
-        metric.lower_better = lower_better  # type: ignore[attr-defined]
+        metric.lower_better = lower_better
         score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", metric)
         done = filter_shards(tmp_path / "out", tmp_path / "kept", best="30%", below="80%")
         kept = sorted(int(read_image(image).pixels.max()) for image in sources_of(tmp_path / "kept"))
@@ -366,6 +366,18 @@ class TestCommand:
         ran = clipiqa("rank", out, "--best", "2", "--lower-better", "--write-shards", tmp_path / "dark")
         dark = sorted(int(read_image(image).pixels.max()) for image in sources_of(tmp_path / "dark"))
         assert ran.code == 0 and "2 of 7 images kept, in 2 new shards" in ran.err and dark == [0, 10]
+
+    @pytest.mark.parametrize(
+        "command", ["score --merge out --out all.csv", "rank out --worst 1", "rank out --above 0 --write-shards kept"]
+    )
+    def test_an_unfinished_folder_of_results_needs_partial(
+        self, clipiqa: Any, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        score(f"{lake}/a/*.tar", tmp_path / "out", part="1/2")
+        ran = clipiqa(*command.split())
+        assert ran.code == 2 and "--partial" in ran.err
+        assert clipiqa(*command.split(), "--partial").code == 0
 
     @pytest.mark.parametrize(
         "more", ["--copy-to x", "--paths", "--page x", "--columns path quality", "--count 3", "--out x", "--stars"]

@@ -20,7 +20,7 @@ from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images.formats import skipped_note, unreadable_suffixes
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.source import ImageSource
-from clipiqa_pyiqa.sources import finding
+from clipiqa_pyiqa.sources import finding, inputs
 from clipiqa_pyiqa.sources.embeddings import EmbeddingsShard
 from clipiqa_pyiqa.sources.finding import expanded, find_shards
 from clipiqa_pyiqa.sources.inputs import find_inputs, read_ahead, sources_of
@@ -255,9 +255,10 @@ class _Own:
             yield ShardImage(f"own::{number}", bytes(1000))
 
 
-def test_reading_ahead_is_bounded_in_bytes_and_ends() -> None:
+def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "AHEAD_BYTES", 5 << 14)  # a small image counts as 16 KiB
     shard, before = _Own(), set(threading.enumerate())
-    ahead = read_ahead(shard, most_bytes=5 << 14)  # a small image counts as 16 KiB
+    ahead = read_ahead(shard)
     next(ahead)
     time.sleep(0.1)
     assert shard.made <= 8

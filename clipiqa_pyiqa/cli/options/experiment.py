@@ -48,10 +48,7 @@ class Run(OutputOptions, Images, Model, Wording):
         return self.conclude(result)
 
     def conclude(self, result: ExperimentResult) -> int:
-        for reason in result.failed.values():
-            tell(f"left out: {reason}")
-        for remark in result.notes():
-            tell(remark)
+        tell(*(f"left out: {reason}" for reason in result.failed.values()), *result.notes())
         return 1 if result.failed else 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import OptionError
-from ...errors.arguments import Machine
+from ...errors.arguments import Machine, check_resume
 from .terminal import note
 
 if TYPE_CHECKING:
@@ -101,12 +101,9 @@ class LearnedQuestions(Questions):
         if name is None:
             return build_metric(model, device)
         if name in PUBLISHED:
-            _, backbone, pos_embedding = PUBLISHED[name]
-            metric = CLIPIQA(name, **{"backbone": backbone, "pos_embedding": pos_embedding, **options})
+            metric = CLIPIQA(name, **options)
         else:
             metric = CLIPIQA("clipiqa+", **options, pretrained_model_path=name)
-        if metric.head is not None:
-            metric.aggregate = None  # keep the head's interval beside the score
         return metric.to(device).eval()
 
 
@@ -141,14 +138,8 @@ class OutputOptions:
     overwrite: bool = False
     quiet: bool = False
 
-    def check(self) -> None:
-        if self.resume and (self.overwrite or self.out is None):
-            raise OptionError(
-                "`resume` needs `out` and excludes `overwrite`: name the results to continue with, which stay."
-            )
-
     def storage(self) -> dict[str, Any]:
-        self.check()
+        check_resume(self.out, self.resume, self.overwrite)
         return {"out": self.out, "resume": self.resume, "overwrite": self.overwrite}
 
 

@@ -7,15 +7,13 @@ the help, as ``name (-n METAVAR): help``.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import inspect
 import os
 import re
-import types
-import typing
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from ...errors import ConfigError, OptionError
 from ...errors.arguments import check_bounds, check_path, documentation
@@ -39,19 +37,18 @@ class Parser(argparse.ArgumentParser):
     def declare(self, function: Callable[..., Any]) -> None:
         FLAGS.clear()
         self.description, self.epilog, texts = documentation(function)
-        hints = typing.get_type_hints(function)
+        hints = get_type_hints(function)
         for name, parameter in inspect.signature(function).parameters.items():
-            if dataclasses.is_dataclass(hints[name]):
+            if is_dataclass(hints[name]):
                 self._declare_group(hints[name])
             else:
                 is_argument = parameter.kind is not parameter.KEYWORD_ONLY
                 self._declare(self, name, hints[name], parameter.default, *texts[name], is_argument)
         if "--config" not in self._option_string_actions:
-            config = self.add_argument("-c", "--config", dest="config_file", action="append", metavar="FILE")
-            config.help = _CONFIG
+            self.add_argument("-c", "--config", dest="config_file", action="append", metavar="FILE", help=_CONFIG)
 
     def _declare_group(self, options: Any) -> None:
-        hints = typing.get_type_hints(options)
+        hints = get_type_hints(options)
         for kind in reversed(options.__mro__):
             if names := inspect.get_annotations(kind):
                 title, _, texts = documentation(kind)
@@ -62,40 +59,38 @@ class Parser(argparse.ArgumentParser):
     def _declare(
         self, group: Any, name: str, hint: Any, default: Any, words: list[str], text: str, is_argument: bool = False
     ) -> None:
-        required = default is inspect.Parameter.empty
-        is_optional = typing.get_origin(hint) in (typing.Union, types.UnionType)  # with None
-        kind = typing.get_args(hint)[0] if is_optional else hint
-        is_list = typing.get_origin(kind) in (list, Sequence)
-        inner = typing.get_args(kind)[0] if is_list else kind
-        is_negated = hint is bool and default is True
+        is_required = default is inspect.Parameter.empty
+        alternatives = get_args(hint)
+        kind = alternatives[0] if type(None) in alternatives else hint
+        is_list = get_origin(kind) in (list, Sequence)
+        inner = get_args(kind)[0] if is_list else kind
         flags = [word for word in words if word.startswith("-")]
-        flag = name.removeprefix("apply_").replace("_", "-")
-        flags.append(f"--no-{flag}" if is_negated else f"--{flag}")
         metavars = [word for word in words if word not in flags] or [_METAVARS.get(inner, "")]
-        help_text = f"do not {text}" if is_negated else text
-        if not (required or isinstance(default, bool) or default in (None, "", ())):
-            help_text += f" (default: {default})"
-        options: dict[str, Any] = {"help": help_text.replace("%", "%%"), "default": None if required else default}
+        flags.append("--" + name.removeprefix("apply_").replace("_", "-"))
+        if not is_required and str(default) not in ("None", "False", "()", ""):
+            text += f" (default: {default})"
+        options: dict[str, Any] = {"help": text.replace("%", "%%")}
         if kind is bool:
-            action: Any = f"store_{str(not default).lower()}"
-            options["action"] = argparse.BooleanOptionalAction if is_optional else action
-        elif typing.get_origin(inner) is Literal:
-            options["choices"] = typing.get_args(inner)
+            options["action"] = "store_true" if default is False else argparse.BooleanOptionalAction
+        elif get_origin(inner) is Literal:
+            options["choices"] = get_args(inner)
             options["type"] = type(options["choices"][0])
         else:
             options |= {"type": inner, "metavar": tuple(metavars) if len(metavars) > 1 else metavars[0]}
         if len(metavars) > 1:
             options["nargs"] = len(metavars)
         elif is_list:
-            options["nargs"] = "*" if is_argument and not required else "+"
+            options["nargs"] = "*" if is_argument and not is_required else "+"
             options |= {} if is_argument else {"action": _Extend}
-        elif is_argument and not required:
+        elif is_argument and not is_required:
             options["nargs"] = "?"
+        default = None if is_required else default
         if is_argument:
-            group.add_argument(name, **options)
+            group.add_argument(name, default=default, **options)
             return
         FLAGS[name] = flags[-1]
-        made = group.add_argument(*flags, dest=name, required=required, **options)
+        made = group.add_argument(*flags, dest=name, required=is_required, **options)
+        made.default = default  # after the help, to which argparse would add it
         if name not in _NOT_IN_A_FILE:
             self.options[flags[-1].removeprefix("--").replace("-", "_")] = made
 
@@ -103,11 +98,9 @@ class Parser(argparse.ArgumentParser):
         super().error(plain_lines(message, 500))
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        if words_of(action) & (FILES | FOLDERS):
-            arg_string = os.path.expanduser(arg_string)
+        value = super()._get_value(action, os.path.expanduser(arg_string))
         if action.type is Path:
-            check_path(action.dest, arg_string)
-        value = super()._get_value(action, arg_string)
+            check_path(action.dest, value)
         if action.type is int:
             check_bounds(action.dest, value)
         if action.type is float and not abs(value) <= 1e9:  # also refuses NaN
@@ -119,7 +112,8 @@ class Parser(argparse.ArgumentParser):
         import shtab
 
         for action in self._actions:
-            if words := words_of(action) & (FILES | FOLDERS):
+            words = set(re.split(r"\W", str(action.metavar)))
+            if words & (FILES | FOLDERS):
                 action.complete = shtab.FILE if words & FILES else shtab.DIRECTORY  # type: ignore[attr-defined]
 
     def take_defaults(self, files: Sequence[str]) -> None:
@@ -135,7 +129,7 @@ class Parser(argparse.ArgumentParser):
         if option.nargs == 0:
             if not isinstance(value, bool):
                 raise ConfigError(f"{what} must be true or false; got {value!r:.80}.")
-            return value is not isinstance(option, argparse._StoreFalseAction)
+            return value
         is_list = option.nargs is not None
         entries = value if is_list and isinstance(value, list) else [value]
         texts = [text for text in map(_text, entries) if text is not None]
@@ -147,16 +141,11 @@ class Parser(argparse.ArgumentParser):
             raise ConfigError(f"{what}: {error}") from error
 
 
-def words_of(action: argparse.Action) -> set[str]:
-    """Return an option's METAVARs, such as FILE."""
-    return set(re.split(r"\W", str(action.metavar)))
-
-
 def call(function: Callable[..., int], given: argparse.Namespace) -> int:
     values, arguments = vars(given), {}
-    for name, hint in typing.get_type_hints(function).items():
-        if dataclasses.is_dataclass(hint):
-            arguments[name] = hint(**{field.name: values[field.name] for field in dataclasses.fields(hint)})  # type: ignore[operator]
+    for name, hint in get_type_hints(function).items():
+        if is_dataclass(hint):
+            arguments[name] = hint(**{field.name: values[field.name] for field in fields(hint)})  # type: ignore[operator]
         elif name != "return":
             arguments[name] = values[name]
     return function(**arguments)

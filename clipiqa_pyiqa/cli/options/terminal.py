@@ -25,20 +25,17 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class _Lines(logging.Handler):
-    def __init__(self, command: str) -> None:
-        super().__init__()
-        self._command = command
-
     def emit(self, record: logging.LogRecord) -> None:
         tqdm = sys.modules.get("tqdm")  # without tqdm, no bar is shown
-        with contextlib.nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode():
-            print(f"clipiqa {self._command}: {in_shell(record.getMessage())}", file=sys.stderr)
+        write = print if tqdm is None else tqdm.tqdm.write
+        write(f"clipiqa {self.name}: {in_shell(record.getMessage())}", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def speaking(command: str, quiet: bool) -> Iterator[None]:
     """Print the package's log on standard error; ``quiet`` drops notes."""
-    handler, level = _Lines(command), logger.level
+    handler, level = _Lines(), logger.level
+    handler.name = command
     logger.addHandler(handler)
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
@@ -81,8 +78,9 @@ def in_shell(text: str) -> str:
     return text
 
 
-def tell(text: str) -> None:
-    logger.warning("%s", text)
+def tell(*texts: str) -> None:
+    for text in texts:
+        logger.warning("%s", text)
 
 
 def note(text: str) -> None:
@@ -143,7 +141,7 @@ def frame_as_text(frame: pandas.DataFrame, intervals: Iterable[str] = ()) -> str
     frame = frame.map(text)
     for name in intervals:
         frame[name] += " [" + frame.pop(f"{name} low") + ", " + frame.pop(f"{name} high") + "]"
-    return "\n".join(aligned([list(frame), *frame.to_numpy().tolist()]))
+    return aligned([list(frame), *frame.to_numpy().tolist()])
 
 
 def numbers_by_name(option: str, texts: Iterable[str]) -> dict[str, float]:
@@ -159,15 +157,17 @@ def command_line() -> dict[str, str]:
     return {"command": f"clipiqa {shlex.join(sys.argv[1:])}"}
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield a table's lines; a column aligns right if its last cell is a number."""
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table; a column aligns right if its last cell is a number."""
     rows = [[one_line(cell) for cell in row] for row in rows]
     columns = list(zip(*rows, strict=True))
     sides = ["<" if column[-1].strip(" 0123456789.,-–+e%[]") else ">" for column in columns]
     widths = [max(map(len, column)) for column in columns]
+    lines = []
     for row in rows:
         cells = (f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
-        yield "  ".join(cells).rstrip()
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
 class Terminated(KeyboardInterrupt):

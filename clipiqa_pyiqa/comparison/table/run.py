@@ -20,7 +20,7 @@ from ...images.batches import default_workers
 from ...metric import find_device
 from ...scoring.engine import Options
 from ...scoring.metric_specs import check_weights
-from ...scoring.stored import Progress, open_store
+from ...scoring.stored import Progress, ScoreStore
 from ..compare import run_settings
 from ..data_set_results import MetricResult
 from ..outputs import check_result_folder
@@ -133,7 +133,7 @@ def table(
         folder = check_result_folder(out, WRITTEN, images.inputs, overwrite=overwrite, resume=resume)
     published = None if expect is None else read_expected(expect, images)
     with contextlib.nullcontext() if folder is None else hold_lock(folder):
-        store = open_store(folder and folder / "parts" / "methods", overwrite)
+        store = ScoreStore(folder and folder / "parts" / "methods", overwrite)
         score = partial(score_images, images, baseline_name, store, options, report, chosen.unequal)
         found = score(wanted, strict=strict)
         if chosen.per_picture:

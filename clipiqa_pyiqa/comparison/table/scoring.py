@@ -71,7 +71,8 @@ def score_images(
     with kept_random_state():
         for metric in ready:
             for key, row in sets.iterrows() if metric.spec.of_sets else ():
-                if not store.is_done(metric.key, str(key)):
+                known = store.get(metric.key, str(key))
+                if known is None or known.error:
                     store.add(metric.key, str(key), _score_set(metric, row["path"], row["references"], options.seed))
         store.close()
     results: dict[str, MetricResult] = {}

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...datasets.specification import CompareError, parse_specifications
-from ...scoring.directions import pyiqa_configs
+from ...datasets.specification import CompareError, parse_specifications, pyiqa_configs
 from ...scoring.metric_specs import MetricSpec, parse_metrics
 from ...scoring.metrics import BuiltMetric
 from .preprocessing import WHOLE, Preprocess

@@ -129,17 +129,16 @@ def filter_shards(
     tables = [_named_values(result, column) for result in found]
     whole = pyarrow.concat_tables(tables)
     direction = find_direction(runs, column, lower_better)
-    is_chosen = np.zeros(len(whole), bool)
-    is_chosen[np.concatenate(choose(whole["path"], whole["value"], direction.lower_better, cuts))] = True
-    parts = np.split(is_chosen, np.cumsum([len(table) for table in tables])[:-1])
+    places = np.concatenate(choose(whole["path"], whole["value"], direction.lower_better, cuts))
+    chosen = set(whole["path"].take(places).to_pylist())
     shards, kept, unscored, problems, samples = 0, 0, 0, dict[str, str](), Counter[str]()
-    for number, (result, table, part) in enumerate(zip(found, tables, parts, strict=True), 1):
-        folder = (target / result.path.removeprefix(source).lstrip("/")).parent
-        written, problem = _copied(result, folder, table["path"].filter(part).to_pylist())
+    for number, (result, table) in enumerate(zip(found, tables, strict=True), 1):
+        folder, names = (target / result.path.removeprefix(source).lstrip("/")).parent, table["path"].to_pylist()
+        written, problem = _copied(result, folder, [name for name in names if name in chosen])
         if problem:
             problems[result.shard] = problem
         shards += bool(written)
-        for name, value in zip(table["path"].to_pylist(), table["value"].to_pylist(), strict=True):
+        for name, value in zip(names, table["value"].to_pylist(), strict=True):
             if name in written:
                 kept += 1
                 if result.kind == "tar":
@@ -183,7 +182,6 @@ def _copied(result: ShardResult, folder: Path, kept: Sequence[str]) -> tuple[set
 
 
 def sample_of(name: str) -> str:
-    """Return the key of an image's sample."""
     return split_key(split_name(name)[1])[0]
 
 
@@ -197,10 +195,10 @@ def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], st
                 why = member.problem
             elif printable(member.key) not in keys or member.is_outside:
                 continue
-            elif member.info.isreg() and member.info.size > MOST_BYTES:
+            elif member.isreg() and member.size > MOST_BYTES:
                 why = f"its member {member.name!r} is larger than 1 GiB"
             else:
-                new.addfile(member.info, io.BytesIO(member.data))
+                new.addfile(member, io.BytesIO(member.data))
                 written.add(f"{named}::{printable(member.name)}")
         if written.isdisjoint(kept):
             raise ShardError(f"the kept images of {shard!r}: {why or _CHANGED}")

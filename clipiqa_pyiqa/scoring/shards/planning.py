@@ -187,7 +187,6 @@ def _check_tables(shards: Sequence[Shard]) -> None:
 
 
 def _kept_schema(shard: ParquetShard) -> pyarrow.Schema:
-    """Return the kept columns that are not nested."""
     import pyarrow
 
     try:

@@ -53,8 +53,8 @@ def save_shard(path: str, rows: Sequence[Row], header: Header, **about: Any) -> 
         values = _array([row.kept.get(name) for row in rows])
         free = f"kept_{name}" if name in table.column_names else name
         table = table.add_column(table.num_columns - len(CONSTANT_COLUMNS), free, values)
-    record = {"columns": header.columns, "provenance": dict(header.provenance), **about, "images": len(rows)}
-    record["failures"] = Counter(str(row.kind) for row in rows if row.kind)
+    failures = Counter(str(row.kind) for row in rows if row.kind)
+    record = {**header.record, **about, "images": len(rows), "failures": failures}
     record["check"] = _check(record, table.schema)
     attrs = {**header.provenance, "shard": about["shard"]}
     metadata = {PARQUET_KEY: json.dumps(record), b"PANDAS_ATTRS": json.dumps(attrs)}

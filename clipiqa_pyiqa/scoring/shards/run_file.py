@@ -27,7 +27,7 @@ class Run:
 
     def save(self, folder: str) -> None:
         """Write ``run.json`` whole; of several runs, one leaves its file."""
-        record = {"columns": self.header.columns, "provenance": dict(self.header.provenance), "shards": self.shards}
+        record = {**self.header.record, "shards": self.shards}
         write_whole(joined(folder, RUN), json.dumps(record, indent=1).encode())
 
 

@@ -94,7 +94,6 @@ class ShardedResult:
         return found
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pyarrow.Table]:
-        """Yield the rows of each result."""
         return (read_table(result.path, columns) for result in self.results)
 
     def quantiles(self, at: Sequence[float] = QUANTILES) -> pandas.DataFrame:
