@@ -48,7 +48,6 @@ def run(
     *,
     config: str | None = None,
     format: Literal["table", "csv", "markdown", "latex"] = "table",
-    report: bool = True,
 ) -> int:
     """Compare metrics on data sets, with correlations, intervals and published values.
 
@@ -65,7 +64,6 @@ def run(
     Args:
         config (-c FILE): a YAML file, or the paper's table1, table2 or table5; the command line wins
         format: format of the printed table
-        report: write an HTML page into --out
     """
     from ..datasets.specification import read_benchmark
 
@@ -89,6 +87,6 @@ def run(
             settings=command_line(),
         )
         if out:
-            comparison.save(out, report=report)  # before the table: a program that reads the table may end early
+            comparison.save(out)  # before the table: a program that reads the table may end early
         print(comparison.table(format), end="")
     return 0 if comparison.complete else 1

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import pandas
 import torch
@@ -27,7 +27,7 @@ from ..images.batches import default_workers
 from ..images.reader import ImageRecord
 from ..images.source import FileSource
 from ..metric import find_device
-from ..scoring.engine import Options
+from ..scoring.engine import Item, Options
 from ..scoring.metric_specs import MetricSpec, check_weights, parse_metrics
 from ..scoring.metrics import BuiltMetric, MetricSet, build_or_explain
 from ..scoring.stored import Progress, ScoreStore, score_missing
@@ -39,10 +39,9 @@ log = logging.getLogger("clipiqa_pyiqa")
 
 
 @dataclass(frozen=True)
-class _Item:
+class _Item(Item):
     data: DataSet
     index: int
-    kept: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def name(self) -> str:
@@ -199,7 +198,6 @@ def stored_scores(
         if not (keys or error):
             error = "no image could be read."
         results[spec.label] = MetricResult(
-            spec.label,
             lower_better=spec.lower_better,
             score_range=spec.score_range,
             provenance=spec.provenance if about is None else about.provenance,

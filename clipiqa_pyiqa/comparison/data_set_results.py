@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -14,16 +15,20 @@ import pandas
 from ..datasets.published_correlations import find_published
 from ..files.names import file_name
 from ..files.writing import check_folder, replacing
-from ..stats.bootstrap import Estimate
-from ..stats.correlation import correlations, srocc_within, undefined
-from .differences import metric_pairs
+from ..stats.bootstrap import Estimate, holm, paired_differences
+from ..stats.correlation import correlations, srocc_with, srocc_within, undefined
+from ..stats.paired_means import LEVEL
 
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 FITTED = ("PLCC fitted", "RMSE fitted")
 WITHIN = "SROCC within"
+# resamples per pair, so that the lowest possible corrected p-value is LEVEL / 2
+_ENOUGH_PER_PAIR = 80
+# resamples per pair, so that the lowest possible corrected p-value is 0.005; at most _MOST resamples serve this aim
+_GOOD_PER_PAIR, _MOST = 400, 10_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MetricResult:
     """The result of one metric on one data set.
 
@@ -35,8 +40,6 @@ class MetricResult:
         published_as: Name of the metric in the published correlations, or empty.
     """
 
-    label: str
-    _: KW_ONLY
     lower_better: bool = False
     score_range: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -104,7 +107,7 @@ class DataSetResult:
 
     @cached_property
     def pairs(self) -> pandas.DataFrame:
-        """The result of :func:`~.differences.metric_pairs`; empty without opinion scores."""
+        """The result of :func:`metric_pairs`; empty without opinion scores."""
         mos = pandas.Series(dtype=float) if self.oriented_mos is None else self.oriented_mos
         defined = [label for label, found in self.estimates.items() if not found["SROCC"].reason]
         return metric_pairs(self.oriented_scores[defined], mos, self.bootstrap, self.seed)
@@ -118,7 +121,7 @@ class DataSetResult:
             row |= {"direction": metric.direction, "range": metric.score_range}
             undefined = dict.fromkeys(self.statistics, Estimate(math.nan))
             for name, estimate in self.estimates.get(label, undefined).items():
-                row |= {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
+                row |= estimate.named(name)
             row["seconds per image"] = metric.seconds_per_image
             published = None
             if self.mos is not None:  # published on exactly these images
@@ -168,3 +171,30 @@ class DataSetResult:
         }
         with replacing(check_folder(folder, ()) / f"{file_name(self.name)}.parquet") as partial:
             frame.to_parquet(partial)
+
+
+def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, seed: int) -> pandas.DataFrame:
+    """Return a row per pair of metrics, with the first SROCC minus the second on the images that both scored.
+
+    Args:
+        scores, mos: Scores and opinion scores; high is good.
+        bootstrap: Least number of resamples (many pairs get more); 0 gives no intervals.
+    """
+    pairs = list(itertools.combinations(scores, 2))
+    needed = max(_ENOUGH_PER_PAIR * len(pairs), min(_GOOD_PER_PAIR * len(pairs), _MOST))
+    resamples = max(bootstrap, needed) if bootstrap else 0
+    complete = list(scores.dropna(axis=1))  # these metrics use the same resamples
+    groups = [complete, *(list(pair) for pair in pairs if not {*pair} <= {*complete})]
+    found = {}
+    for group in groups:
+        shared = scores[group].dropna()
+        opinion = mos.reindex(shared.index)
+        if len(group) < 2 or any(undefined(shared[label], opinion) for label in group):
+            continue
+        apart = paired_differences(shared.to_numpy().T, srocc_with(opinion), bootstrap=resamples, seed=seed)
+        for (i, j), each in apart.items():
+            found[group[i], group[j]] = (len(shared), each.value, each.low, each.high, each.p)
+    heads = ["first", "second", "n", "SROCC difference", "low", "high", "p"]
+    frame = pandas.DataFrame([(*pair, *found[pair]) for pair in pairs if pair in found], columns=heads)
+    frame["p Holm"] = holm(frame["p"])
+    return frame.assign(significant=frame["p Holm"] < LEVEL, resamples=resamples)

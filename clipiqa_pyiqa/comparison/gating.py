@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import pandas
 
-from ..errors import ImageError, counted, nearest
+from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..errors.arguments import checked
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
@@ -24,7 +24,7 @@ from ..scoring.directions import Direction, find_direction
 from ..scoring.scale import comparable_fields, differences
 from ..scoring.score_files import AnyScores, matching_names, read_any_scores
 from ..sources.naming import few
-from .verdicts import FAILED, ColumnPair, GateError, judge
+from .verdicts import FAILED, ColumnPair, judge
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -123,7 +123,7 @@ def gate(
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Callable[[str, int, int | None], object] | None = None,
+    progress: Callable[[str, int, int | None], object] = lambda run, done, total: None,
     **options: Unpack[ScoringOptions],
 ) -> Gate:
     """Return the comparison of two runs over the same inputs.
@@ -150,31 +150,42 @@ def gate(
         The verdicts; see :attr:`~.verdicts.ColumnPair.verdict`.
 
     Raises:
-        GateError: The runs share no columns or too few rows, or were scored in different ways.
-        CLIPIQAError: A file cannot be read, or the good direction is unknown or contradictory.
+        CLIPIQAError: The runs share no columns or too few rows, or were scored in different ways; a file cannot be
+            read; or the good direction is unknown or contradictory.
     """
     given = {"base": os.fspath(base), "new": os.fspath(new)}
     if metrics is not None and not any(map(os.path.isdir, given.values())):
-        raise GateError("`metrics` score folders of images, but both runs are score files: leave out `metrics`.")
+        raise CLIPIQAError("`metrics` score folders of images, but both runs are score files: leave out `metrics`.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if out is not None:
             folder = check_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=given.values())
         runs = []
         for side, path in given.items():
-            file: str | Path = path
+            file = path
             if _has_images(path):
-                file = folder / f"{side}.parquet"
-                _score(path, file, metrics, progress, {"resume": resume, "overwrite": overwrite, **options})
+                if metrics is None:
+                    raise CLIPIQAError(f"{path!r} is a folder of images: name the metrics that score them (`metrics`).")
+                from ..scoring.score import score_paths  # loads torch
+
+                file = str(folder / f"{side}.parquet")
+                run = score_paths(metrics, path, out=file, resume=resume, overwrite=overwrite, **options)
+                total = None if run.names is None else run.earlier.kept + len(run.names)
+                for done, _ in enumerate(run, run.earlier.kept + 1):
+                    progress(side, done, total)
             runs.append(replace(read_any_scores(file, columns=columns, key=key, option="key"), file=path))
     names = _shared_columns(runs, columns)
     _check_alike(runs, names)
-    directions = _directions(runs, names, lower_better, higher_better)
     margins = _margins(names, margin)
+    for option, chosen in {"margin": margins, "lower_better": lower_better, "higher_better": higher_better}.items():
+        for name in chosen:
+            if name not in names:
+                raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
+    directions = _directions(runs, names, lower_better, higher_better)
     rows, left_out, paths = _pair_rows(runs, names, key is not None, skip_missing)
     pairs = judge(rows, directions, margins, runs)
-    flags = [[run.flags.get(path, "") for path in paths[side]] for side, run in zip(given, runs, strict=True)]
-    flagged = {row: now for row, was, now in zip(paths.index, *flags, strict=True) if now and not was}
+    was, now = (paths[side].map(run.flags) for side, run in zip(given, runs, strict=True))
+    flagged = now[was.isna()].dropna().to_dict()
     if _has_images(given["new"]):
         flagged |= _newly_cut(paths.drop(index=list(flagged)))
     gated = Gate(pairs, rows, given["base"], given["new"], tuple(left_out), flagged)
@@ -187,50 +198,21 @@ def _has_images(path: str) -> bool:
     return os.path.isdir(path) and not os.path.exists(os.path.join(path, "run.json"))
 
 
-def _score(
-    path: str,
-    target: Path,
-    metrics: Any,
-    progress: Callable[[str, int, int | None], object] | None,
-    options: Mapping[str, Any],
-) -> None:
-    """Write the scores of a folder's images to ``target``."""
-    if metrics is None:
-        raise GateError(f"{path!r} is a folder of images: name the metrics that score them (`metrics`).")
-    from ..scoring.score import score_paths  # loads torch
-
-    run = score_paths(metrics, path, out=target, **options)
-    total = None if run.names is None else run.earlier.kept + len(run.names)
-    for done, _ in enumerate(run, run.earlier.kept + 1):
-        if progress is not None:
-            progress(target.stem, done, total)
-
-
-def _check_compared(option: str, name: str, names: Sequence[str]) -> None:
-    if name not in names:
-        raise GateError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
-
-
 def _margins(names: Sequence[str], margin: float | Mapping[str, float] | None) -> dict[str, float]:
     if margin is None:
         return {}
     margins = dict(margin) if isinstance(margin, Mapping) else dict.fromkeys(names, margin)
-    for name, loss in margins.items():
-        _check_compared("margin", name, names)
+    for loss in margins.values():
         if not 0 < loss < math.inf:
-            raise GateError(f"`margin` must be above 0, in the column's units; got {loss!r}.")
+            raise CLIPIQAError(f"`margin` must be above 0, in the column's units; got {loss!r}.")
     return margins
 
 
 def _directions(
     runs: Sequence[AnyScores], names: Sequence[str], low: Collection[str], high: Collection[str]
 ) -> dict[str, Direction]:
-    for name in low:
-        _check_compared("lower_better", name, names)
-        if name in high:
-            raise GateError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
-    for name in high:
-        _check_compared("higher_better", name, names)
+    for name in {*low} & {*high}:
+        raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
     given = {**dict.fromkeys(low, True), **dict.fromkeys(high, False)}
     return {name: find_direction(runs, name, given.get(name)) for name in names}
 
@@ -255,7 +237,7 @@ def _shared_columns(runs: Sequence[AnyScores], columns: Sequence[str] | None) ->
     shared = [name for name in base if name in new]
     others = [name for name in dict.fromkeys([*base, *new]) if name not in shared]
     if not shared or (others and columns is None):
-        raise GateError(
+        raise CLIPIQAError(
             f"only one of the runs has {few(others)}: score both runs with the same questions, or name columns that "
             f"both runs have ({', '.join(shared) or 'there are none'})."
         )
@@ -274,7 +256,7 @@ def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
         ]
     if found:
         text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
-        raise GateError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
+        raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
 
 
 def _pair_rows(
@@ -292,10 +274,10 @@ def _pair_rows(
         names_of_images[side] = pandas.Series(run.frame.index, index)
         if len({*index}) < len(index):
             twice = next(name for name in index if index.count(name) > 1)
-            raise GateError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
+            raise CLIPIQAError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
     both, paths = pandas.concat(frames, axis=1), pandas.concat(names_of_images, axis=1).dropna()
     if paths.empty:
-        raise GateError(
+        raise CLIPIQAError(
             f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}): rows are "
             "paired by their path below each run's common folder, or by a key column (`key`)."
         )
@@ -305,7 +287,7 @@ def _pair_rows(
         if lacking.any():
             left_out.append(f"{run.file!r} has no finite score of {few(both.index[lacking])}")
     if left_out and not skip_missing:
-        raise GateError(
+        raise CLIPIQAError(
             f"the runs do not have the same inputs: {'; '.join(left_out)}; complete the runs, or leave these rows out "
             "(skip_missing)."
         )

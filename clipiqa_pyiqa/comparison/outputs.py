@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas
 
 from ..datasets.specification import CompareError
 from ..errors.arguments import check_resume
 from ..files.names import one_line
 from ..files.writing import check_folder
 from ..report.table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
-
-if TYPE_CHECKING:
-    import pandas
 
 
 def tables_as_text(
@@ -51,13 +49,7 @@ def key_lines(values: Mapping[str, str]) -> list[str]:
 def check_result_folder(
     folder: str | os.PathLike[str], names: Iterable[str], inputs: Iterable[str], *, overwrite: bool, resume: bool
 ) -> Path:
-    """Return the folder of results; raise if a file would be replaced without permission.
-
-    Args:
-        folder: Folder of results, which may be replaced if its ``parts/`` holds scores.
-        names: Files to write.
-        inputs: Files that are never replaced.
-    """
+    """Return the folder of results; raise if it has one of the files ``names``, unless its ``parts/`` holds scores."""
     folder = Path(folder).expanduser()
     check_resume(folder, resume, overwrite)
     is_ours = any(folder.glob("parts/*/*.jsonl"))

@@ -68,12 +68,11 @@ class Comparison:
             settings=self.settings,
         )
 
-    def save(self, folder: str | Path, *, report: bool = True, overwrite: bool = False) -> None:
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the tables, ``differences.csv``, ``scores/NAME.parquet`` and ``report.html``.
 
         Args:
             folder: Folder, created if missing.
-            report: Whether to write ``report.html``.
             overwrite: Replace existing files; results of an earlier run in ``folder`` are always replaced.
 
         Raises:
@@ -89,8 +88,7 @@ class Comparison:
             write_text(folder / "differences.csv", csv_table(self.differences(), lines))
             for data in self.data_sets:
                 data.save_scores(folder / "scores")
-            if report:
-                write_text(folder / "report.html", report_page(self.data_sets, self.settings))
+            write_text(folder / "report.html", report_page(self.data_sets, self.settings))
 
 
 def check_results(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ..errors import counted
 from ..prompts.provenance import as_texts
-from ..report.table import Cell, Column, Table, number, p_value, signed
+from ..report.table import Cell, Column, Table, number, p_value, signed, words
 from ..stats.bootstrap import Estimate
 from ..stats.correlation import MIN_IMAGES
+from ..stats.paired_means import LEVEL
 from .data_set_results import CORRELATIONS, DataSetResult
-from .differences import SIGNIFICANT
 from .outputs import key_lines
 
 _LISTED = 20  # most skipped images that are named
@@ -31,7 +30,7 @@ _PUBLISHED = (
     "Published values are shown only for the source's metric and images. Beside a published value is our value minus "
     "the published value."
 )
-_BETWEEN = "How far two metrics put the images in the same order; scores of lower-better metrics are negated first."
+_BETWEEN = "How similarly two metrics order the images; scores of lower-better metrics are negated first."
 
 
 def legend(results: Sequence[DataSetResult]) -> list[str]:
@@ -58,8 +57,9 @@ def overview_table(results: Sequence[DataSetResult]) -> Table | None:
     columns = _first_columns(rated[0])
     for data in rated:
         for statistic in ("SROCC", "PLCC"):
-            columns[f"{data.name}: {statistic}"] = [replace(cell, detail="") for cell in _estimates(data, statistic)]
-    return _table("All data sets: SROCC and PLCC", columns)
+            cells = [replace(cell, detail="") for cell in _estimates(data, statistic)]
+            columns.append(Column(f"{data.name}: {statistic}", cells))
+    return Table("All data sets: SROCC and PLCC", columns)
 
 
 def tables_of(data: DataSetResult) -> list[Table]:
@@ -74,14 +74,16 @@ def _metrics(data: DataSetResult) -> Table:
         before.append("There are no opinion scores here, so no correlations.")
         for head, quantile in (("lowest", 0.0), ("median", 0.5), ("highest", 1.0)):
             values = data.scores[list(data.metrics)].quantile(quantile)
-            columns[head] = [_cell(f"{value:.4g}", value) for value in values]
+            columns.append(Column(head, [_cell(f"{value:.4g}", value) for value in values]))
     else:
         if data.mos_lower_better:
             before.append("The opinion scores are DMOS: lower is better.")
-        columns |= {statistic: _estimates(data, statistic) for statistic in data.statistics}
-    columns["n"] = [Cell(str(n), value=n) for n in frame["n"]]
-    columns["range"] = [Cell(text.replace(", ", " to ") or "–") for text in frame["range"]]
-    columns["ms/image"] = [_cell(f"{time:.1f}", time) for time in 1000 * frame["seconds per image"]]
+        columns += [Column(statistic, _estimates(data, statistic)) for statistic in data.statistics]
+    columns += [
+        Column("n", [Cell(str(n), value=n) for n in frame["n"]]),
+        words("range", frame["range"].str.replace(", ", " to ").replace("", "–")),
+        Column("ms/image", [_cell(f"{time:.1f}", time) for time in 1000 * frame["seconds per image"]]),
+    ]
     reasons = {label: reason for label in data.metrics if (reason := data.reason(label))}
     left_out = []
     if data.skipped:
@@ -89,17 +91,17 @@ def _metrics(data: DataSetResult) -> Table:
         left_out += [f"  {why if path in why else f'{path}: {why}'}" for path, why in data.skipped.items()][:_LISTED]
         if len(data.skipped) > _LISTED:
             left_out.append(f"  … and {len(data.skipped) - _LISTED} more")
-    return _table(data.name, columns, before=tuple(before), reasons=reasons, left_out=tuple(left_out))
+    return Table(data.name, columns, before, reasons, left_out)
 
 
 def _agreement(data: DataSetResult) -> Table | None:
     labels = data.scored
     if len(labels) < 2:
         return None
-    values = data.oriented_scores[labels].corr("spearman", MIN_IMAGES).to_numpy()
-    rows = [(Cell(label), *(_cell(number(r, 2), r) for r in row)) for label, row in zip(labels, values, strict=True)]
-    columns = tuple(map(Column, ("metric", *labels)))
-    return Table(f"{data.name}: SROCC between metrics", columns, tuple(rows), before=(_BETWEEN,), is_heat_map=True)
+    found = data.oriented_scores[labels].corr("spearman", MIN_IMAGES)
+    columns = [words("metric", labels)]
+    columns += [Column(label, [_cell(number(value, 2), value) for value in found[label]]) for label in labels]
+    return Table(f"{data.name}: SROCC between metrics", columns, [_BETWEEN], is_heat_map=True)
 
 
 def _differences(data: DataSetResult) -> Table | None:
@@ -107,34 +109,39 @@ def _differences(data: DataSetResult) -> Table | None:
     if not data.bootstrap or pairs.empty:
         return None
     resamples = pairs["resamples"][0]
-    columns: dict[str, list[Cell]] = {"metrics": [], "SROCC difference": [], "p": []}
+    differences, chances = [], []
     for pair in pairs.to_dict("records"):
         apart, p = pair["SROCC difference"], pair["p Holm"]
-        columns["metrics"].append(Cell(f"{pair['first']} − {pair['second']}"))
-        columns["SROCC difference"].append(Cell(signed(apart), _in_brackets(pair["low"], pair["high"]), apart))
+        differences.append(Cell(signed(apart), _in_brackets(pair["low"], pair["high"]), apart))
         text = p_value(p, at_floor=pair["p"] <= 2 / (resamples + 1))
-        columns["p"].append(Cell(text, value=p, mark="gain" if pair["significant"] else ""))
+        chances.append(Cell(text, value=p, mark="gain" if pair["significant"] else ""))
+    columns = [
+        words("metrics", pairs["first"] + " − " + pairs["second"]),
+        Column("SROCC difference", differences),
+        Column("p", chances),
+    ]
     reading = (
         "Each difference is the first metric's SROCC minus the second metric's SROCC, on the images that both metrics "
         f"scored. Its p-value is from a paired bootstrap ({resamples:,} resamples), corrected by Holm's rule "
         f"for {counted(len(pairs), 'pair')}; “p ≤” means that p cannot be lower with so many resamples. Marked "
-        f"differences (p < {SIGNIFICANT}) are larger than chance explains."
+        f"differences (p < {LEVEL}) are larger than chance explains."
     )
-    return _table(f"{data.name}: differences in SROCC", columns, before=(reading,))
+    return Table(f"{data.name}: differences in SROCC", columns, [reading])
 
 
 def _published(data: DataSetResult) -> Table | None:
     known = data.frame[(data.frame["source"] != "") & (data.frame["n"] > 0)]
     if known.empty:
         return None
-    columns = {"metric": list(map(Cell, known["metric"])), "source": list(map(Cell, known["source"]))}
+    columns = [words(name, known[name]) for name in ("metric", "source")]
     for statistic in CORRELATIONS:
         values, gaps = known[f"published {statistic}"], known[f"{statistic} difference"]
-        columns[f"{statistic} published"] = [
+        cells = [
             _cell(number(value), value, "" if math.isnan(gap) else signed(gap))
             for value, gap in zip(values, gaps, strict=True)
         ]
-    return _table(f"{data.name}: beside published values", columns, before=(_PUBLISHED,))
+        columns.append(Column(f"{statistic} published", cells))
+    return Table(f"{data.name}: beside published values", columns, [_PUBLISHED])
 
 
 def provenances(results: Sequence[DataSetResult]) -> dict[str, Mapping[str, str]]:
@@ -148,8 +155,8 @@ def metric_lines(results: Sequence[DataSetResult]) -> list[str]:
     return [f"{label} = {', '.join(key_lines(provenance)) or 'unknown'}" for label, provenance in known.items()]
 
 
-def _first_columns(data: DataSetResult) -> dict[str, list[Cell]]:
-    return {"metric": list(map(Cell, data.frame["metric"])), "better": list(map(Cell, data.frame["direction"]))}
+def _first_columns(data: DataSetResult) -> list[Column]:
+    return [words("metric", data.frame["metric"]), words("better", data.frame["direction"])]
 
 
 def _estimates(data: DataSetResult, statistic: str) -> list[Cell]:
@@ -169,7 +176,3 @@ def _in_brackets(low: float, high: float) -> str:
 
 def _cell(text: str, value: float, detail: str = "") -> Cell:
     return Cell("–") if math.isnan(value) else Cell(text, detail, value)
-
-
-def _table(title: str, columns: Mapping[str, Sequence[Cell]], **more: Any) -> Table:
-    return Table(title, tuple(map(Column, columns)), tuple(zip(*columns.values(), strict=True)), **more)

@@ -23,10 +23,6 @@ fp32, 1e-3 in bf16. fp16 was not measured on a GPU; it has three bits more than 
 """
 
 
-class GateError(CLIPIQAError):
-    """Two runs that cannot be compared."""
-
-
 @dataclass(frozen=True)
 class ColumnPair:
     """One column, compared in both runs.
@@ -114,14 +110,14 @@ def judge(
         base, new = rows[[f"{name} base", f"{name} new"]].dropna().to_numpy(float).T
         fewest = 2 if name in margins else math.floor(math.log2(count / LEVEL)) + 2
         if len(base) < fewest:
-            raise GateError(
+            raise CLIPIQAError(
                 f"{name!r} has finite scores of {counted(len(base), 'row')} in both runs, but {fewest} or more are "
                 f"needed for {counted(count, 'column')}: with fewer rows, all differences may have the same "
                 "sign by chance."
             )
         apart = mean_difference(new, base)
         if math.isnan(apart.p):
-            raise GateError(f"{name!r} has no interval: its scores are too large.")
+            raise CLIPIQAError(f"{name!r} has no interval: its scores are too large.")
         rounding = _rounding(name, runs, max(abs(base).max(), abs(new).max()))
         pairs[name] = ColumnPair(
             name,

@@ -14,7 +14,7 @@ from ..errors import ImageError
 from ..files.hashes import hash_file
 from ..images.reader import read_image
 from ..metric import CLIPIQA, net_of
-from ..report.table import Cell, Column, Table, console_table
+from ..report.table import Table, console_table, words
 from ..sources.inputs import find_inputs
 from ..weights.published import OPENAI
 
@@ -78,10 +78,9 @@ class Verification:
         rows = []
         for check, verdict in zip(self.checks, self.verdicts, strict=True):
             numbers = (f"{check.expected:.4f}", f"{check.got:.4f}", f"{check.got - check.expected:+.4f}")
-            texts = (check.subject, check.prompts, *numbers, f"{check.tolerance:g}", verdict, check.source)
-            rows.append(tuple(map(Cell, texts)))
-        title = f"Published, and measured here with {self.heading}"
-        return console_table(Table(title, tuple(map(Column, heads)), tuple(rows)))
+            rows.append((check.subject, check.prompts, *numbers, f"{check.tolerance:g}", verdict, check.source))
+        columns = list(map(words, heads, zip(*rows, strict=True)))
+        return console_table(Table(f"Published, and measured here with {self.heading}", columns))
 
 
 def verify(

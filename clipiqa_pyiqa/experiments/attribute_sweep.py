@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 import pandas
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -24,25 +25,25 @@ from ..images.source import FileSource
 from ..metric import choice, net_of, scoring_bytes
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..report.plotting import COLOURS, STYLE
-from ..scoring.engine import Task, plan, score_items
+from ..scoring.engine import Item, plan, score_items
 from ..scoring.result_files import open_results
 from ..scoring.rows import Header, printable
 from ..scoring.score import ScoringRun, ScoringSetup
 from ..stats.correlation import MIN_IMAGES, srocc
-from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, rows_of, saved
+from .experiment import ExperimentResult, Paths, RunOptions, because, find_images, prepare, rows_of, saved
 from .picture_changes import CHANGES, Change, read_scaled
-from .scores import because
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _MOST_SCALE = 8
+_PICTURES_KEPT = 2  # decoded images at a scale, which all of their versions share
 _CHANGING = 20  # bytes per pixel for a change: three fp32 numbers of noise, and 8-bit copies
 
 
-@dataclass
-class _Version:
-    """A changed image, which is scored; all versions of an image at one scale share its picture."""
+@dataclass(frozen=True)
+class _Version(Item):
+    """A changed image, which is scored; ``read`` returns the image at a scale."""
 
     path: str
     scale: float
@@ -50,8 +51,7 @@ class _Version:
     step: int
     amount: float
     seed: int
-    picture: Image.Image | ImageError | None = None
-    kept: ClassVar[Mapping[str, Any]] = {}
+    read: Callable[[str, float], Image.Image]
 
     @property
     def name(self) -> str:  # changes that leave the image as it is have one name
@@ -62,9 +62,7 @@ class _Version:
         return FileSource(self.path).stamp()
 
     def load(self) -> ImageRecord:
-        picture, self.picture = self.picture, None  # each version is read once
-        if not isinstance(picture, Image.Image):
-            raise picture or ImageError("has not been read", name=self.path)
+        picture = self.read(self.path, self.scale)
         set_aside(self.path, picture.width, picture.height, decoding=_CHANGING)
         picture = self.change.apply(picture, self.amount, self.seed)
         return ImageRecord.of(self.name, torch.from_numpy(np.array(picture)).permute(2, 0, 1))  # (H, W, 3) -> (3, H, W)
@@ -113,24 +111,20 @@ class Sweep(ExperimentResult):
         changes = self.frame.groupby("change", sort=False)
         figure = Figure(figsize=(3 * len(changes) + 1.5, 3), layout="constrained")
         panels = figure.subplots(1, len(changes), squeeze=False)[0]
-        for axes, (change, scores) in zip(panels, changes, strict=True):
-            _draw_curves(axes, CHANGES[str(change)], scores)
+        for axes, (name, scores) in zip(panels, changes, strict=True):
+            change, by_scale = CHANGES[str(name)], scores.groupby("scale", sort=False)
+            for colour, (scale, rows) in zip(COLOURS * len(by_scale), by_scale, strict=False):
+                steps = rows.groupby("amount", sort=False)[change.question]
+                means, low, high = steps.mean(), steps.quantile(0.1), steps.quantile(0.9)
+                axes.fill_between(means.index, low, high, color=colour, alpha=0.15, linewidth=0)
+                axes.plot(means, color=colour, linewidth=2, marker="o", markersize=3.5, label=f"scale {scale:g}")
+            if change.first > change.last:
+                axes.invert_xaxis()  # the attribute grows to the right
+            axes.set(ylim=(-0.02, 1.02), title=change.question, ylabel="score")
+            axes.set_xlabel(change.unit, fontsize=8)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
         figure.suptitle(f"Mean of {self.frame['path'].nunique()} images; band: the middle 80 % of them", fontsize=10)
         return figure
-
-
-def _draw_curves(axes: Axes, change: Change, scores: pandas.DataFrame) -> None:
-    by_scale = scores.groupby("scale", sort=False)
-    for colour, (scale, rows) in zip(COLOURS * len(by_scale), by_scale, strict=False):
-        steps = rows.groupby("amount", sort=False)[change.question]
-        means = steps.mean()
-        axes.fill_between(means.index, steps.quantile(0.1), steps.quantile(0.9), color=colour, alpha=0.15, linewidth=0)
-        axes.plot(means, color=colour, linewidth=2, marker="o", markersize=3.5, label=f"scale {scale:g}")
-    if change.first > change.last:
-        axes.invert_xaxis()  # the attribute grows to the right
-    axes.set(ylim=(-0.02, 1.02), title=change.question, ylabel="score")
-    axes.set_xlabel(change.unit, fontsize=8)
 
 
 @checked
@@ -176,28 +170,25 @@ def sweep(
         files = sorted(random.Random(seed).sample(sorted(files), sample))
     columns = parse_columns(list(chosen), template)
     columns = Columns(columns if prompts is None else columns | parse_columns(prompts, template))
+    output, progress, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png"), files)
+    setup = ScoringSetup(metric, columns, **limits)
+    cost = scoring_bytes(net_of(metric), setup.device)
+    read = functools.lru_cache(_PICTURES_KEPT)(functools.partial(read_scaled, cost=cost, **setup.limits))
     planned = [
-        _Version(path, scale, change, step, amount, seed)
+        _Version(path, scale, change, step, amount, seed, read)
         for path, scale, change in itertools.product(files, dict.fromkeys(scales), chosen.values())
         for step, amount in enumerate(change.amounts(steps))
     ]
     versions = {version.name: version for version in planned}
-    output, progress, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png"), files)
-    setup = ScoringSetup(metric, columns, **limits)
-    made_by = {**setup.header.provenance, "noise_seed": seed}
-    header = Header(tuple(columns), made_by)
+    header = Header(tuple(columns), {**setup.header.provenance, "noise_seed": seed})
     writer = None if output is None else open_results(output, header)
     known = None if writer is None else writer.earlier.knows
     # versions of an image share batches, in which equal pictures get equal scores
-    tasks = plan(versions.values(), setup.metrics, setup.options, known, apart=_of_one_picture)
-    pictures = _with_pictures(tasks, scoring_bytes(net_of(metric), setup.device), options)
-    run = ScoringRun(header, score_items(pictures, setup.metrics, setup.options), writer)
+    tasks = plan(versions.values(), setup.metrics, setup.options, known, apart=attrgetter("path", "scale"))
+    run = ScoringRun(header, score_items(tasks, setup.metrics, setup.options), writer)
     found = rows_of(run, output, progress, len(versions))
     rows = [(version, found[printable(version.name)]) for version in planned]
-    failed: dict[str, str] = {}
-    for version, row in rows:
-        if row.scores is None:
-            failed.setdefault(version.path, row.error)
+    failed = {version.path: row.error for version, row in rows if row.scores is None}
     if len(failed) == len(files):
         raise ImageError("none of the images could be scored" + because(failed))
     scored = [(version, row) for version, row in rows if version.path not in failed]
@@ -216,21 +207,4 @@ def sweep(
     frame = pandas.DataFrame(table, columns=["scale", "width", "height", "change", "step", "amount", *columns])
     # pandas' own text type refuses names that are not UTF-8
     frame.insert(0, "path", pandas.Series([version.path for version, _ in scored], dtype=object))
-    return saved(Sweep(frame, tuple(columns), failed, made_by), options)
-
-
-def _with_pictures(tasks: Iterable[Any], cost: int, options: Mapping[str, Any]) -> Iterator[Task]:
-    """Yield tasks whose items have the scaled picture, which all versions of an image share."""
-    limits = {name: options[name] for name in ("apply_exif", "max_side", "max_pixels") if name in options}
-    for (path, scale), group in itertools.groupby(tasks, key=lambda task: _of_one_picture(task.item)):
-        try:
-            picture: Image.Image | ImageError = read_scaled(path, scale, cost, **limits)
-        except ImageError as error:
-            picture = error
-        for task in group:
-            task.item.picture = picture
-            yield task
-
-
-def _of_one_picture(version: _Version) -> tuple[str, float]:
-    return version.path, version.scale
+    return saved(Sweep(frame, tuple(columns), failed, header.provenance), options)

@@ -9,12 +9,13 @@ import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 import pandas
 
-from ..errors import ImageError
+from ..errors import ImageError, first_of
 from ..errors.arguments import check_resume, checked
 from ..files.locking import locked
 from ..files.names import free_name
@@ -30,8 +31,6 @@ from ..scoring.rows import Row, frame_csv, printable
 from ..scoring.score import ScoringOptions, ScoringRun, score_paths
 from ..sources.finding import each_of
 from ..sources.inputs import find_inputs
-from ..stats.bootstrap import Estimate
-from .scores import ImageScores, because
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -61,6 +60,24 @@ class RunOptions(ScoringOptions, total=False):
     overwrite: bool
     progress: Callable[[int, int], object]
     pictures: Pictures
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """Scores of images.
+
+    Attributes:
+        frame: Index ``path``, as given; one column per question, in [0, 1].
+        failed: Path of an image without scores -> the reason.
+        provenance: The CLIP-IQA and the options that made the scores.
+        flags: Path of an image with nothing to judge -> ``'almost uniform'``.
+    """
+
+    frame: pandas.DataFrame
+    questions: tuple[str, ...]
+    failed: Mapping[str, str]
+    provenance: Mapping[str, Any]
+    flags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
 
 class ExperimentResult(ImageScores, ABC):
@@ -117,9 +134,12 @@ class ExperimentResult(ImageScores, ABC):
 Result = TypeVar("Result", bound=ExperimentResult)
 
 
-def with_interval(name: str, estimate: Estimate) -> dict[str, float]:
-    """Return the columns of an estimate and its interval; see ``ExperimentResult.intervals``."""
-    return {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
+def exif_applied(provenance: Mapping[str, Any]) -> bool:
+    return provenance.get("apply_exif") is not False
+
+
+def because(failed: Mapping[str, str]) -> str:
+    return f": {first_of(failed.values())}." if failed else "."
 
 
 def score_files(
@@ -130,7 +150,7 @@ def score_files(
     options: RunOptions,
     inputs: Iterable[str] = (),
 ) -> ImageScores:
-    """Return the scores of image files; ``names`` and ``inputs`` are as for :func:`prepare`."""
+    """Return the scores of image files; see :func:`prepare` for ``names`` and ``inputs``."""
     output, progress, scoring = prepare(options, names, [*files, *inputs])
     run = score_paths(net_of(metric), map(FileSource, files), columns, out=output, **scoring)
     found = rows_of(run, output, progress, len(files))
@@ -150,10 +170,7 @@ def prepare(
 ) -> tuple[Output | None, Callable[[int, int], object], dict[str, Any]]:
     """Create the output folder; return the file of scores, the function for progress, and the scoring options.
 
-    Args:
-        options: The experiment's options.
-        names: Further files in the folder.
-        inputs: Files that are never replaced.
+    Raises if the folder has one of the files ``names``; ``inputs`` are never replaced.
     """
     scoring: dict[str, Any] = {**_STORAGE, **options}
     out, resume, overwrite, pictures, progress = map(scoring.pop, _STORAGE)

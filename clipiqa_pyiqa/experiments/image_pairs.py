@@ -13,16 +13,23 @@ import pandas
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..errors import counted
+from ..errors import CLIPIQAError, counted
 from ..errors.arguments import checked
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, fitted, headed
 from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
-from ..sources.naming import PairingError, in_all_folders, named_images
+from ..sources.naming import in_all_folders, named_images
 from ..stats.bootstrap import Estimate
 from ..stats.proportions import share
-from .experiment import ExperimentResult, RunOptions, file_names, saved, score_files, with_interval
-from .scores import because, exif_applied
+from .experiment import (
+    ExperimentResult,
+    RunOptions,
+    because,
+    exif_applied,
+    file_names,
+    saved,
+    score_files,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -64,10 +71,10 @@ class PairScores(ExperimentResult):
             "pairs": pairs,
             "right": right,
             "equal": int((differences == 0).sum()),
-            **with_interval("share right", share(right, pairs)),
+            **share(right, pairs).named("share right"),
             "mean low": low.mean(),
             "mean high": high.mean(),
-            **with_interval("mean difference", Estimate(mean, mean - reach, mean + reach)),
+            **Estimate(mean, mean - reach, mean + reach).named("mean difference"),
             "p": float(wilcoxon(differences).pvalue) if differences.any() else math.nan,
         }
 
@@ -148,7 +155,7 @@ def pairs(
     scores = score_files(metric, paths, columns, names, options)
     frame = frame[~frame.isin(list(scores.failed)).any(axis=1)].rename_axis("name")
     if frame.empty:
-        raise PairingError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))
+        raise CLIPIQAError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))
     for question in scores.questions:
         for version in _SIDES:
             frame[f"{question} {version}"] = frame[version].map(scores.frame[question].get)

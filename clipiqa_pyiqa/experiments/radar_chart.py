@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+import matplotlib
+import numpy as np
+import pandas
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 
 from ..errors import CLIPIQAError
 from ..errors.arguments import checked
 from ..files.names import below_common, printable
 from ..metric import net_of
 from ..prompts.pairs import Prompts, known_names, parse_columns
-from .experiment import ExperimentResult, Paths, RunOptions, find_images, saved, score_files
-from .radar_drawing import FEEL, LOOK, MOST, radar_figure
+from ..report.contact_sheet import fitted, thumbnail, wrapped
+from ..report.plotting import COLOURS, INK, STYLE, WORDS
+from .experiment import (
+    ExperimentResult,
+    ImageScores,
+    Paths,
+    RunOptions,
+    exif_applied,
+    find_images,
+    saved,
+    score_files,
+)
 
 if TYPE_CHECKING:
-    import pandas
     from typing_extensions import Unpack
+
+LOOK = ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "contrast")
+"""The attributes of Fig. 1 (a), quality perception."""
+FEEL = ("aesthetic", "happy", "natural", "new", "scary", "complex")
+"""The attributes of Fig. 1 (b), abstract perception."""
+MOST = len(COLOURS)  # most images on one chart: each image needs its own colour
+_PER_ROW = 4  # most photos in a row of the legend
+_GREY = "#d5d8dd"
 
 
 @dataclass(frozen=True)
@@ -65,3 +89,67 @@ def radar(
         raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(columns) or 'none'}.")
     scores = score_files(metric, files, columns, ["radar.png"], options)
     return saved(RadarCharts(**vars(scores)), options)
+
+
+def charts_of(scores: ImageScores) -> dict[str, list[str]]:
+    """Return title -> questions of each chart."""
+    questions = scores.questions
+    charts = {title: [name for name in names if name in questions] for title, names in (("look", LOOK), ("feel", FEEL))}
+    charts = {title: names for title, names in charts.items() if names}
+    is_papers = set(questions) <= {*LOOK, *FEEL} and min(map(len, charts.values())) >= 3
+    return charts if is_papers else {"": list(questions)}
+
+
+@matplotlib.rc_context(STYLE)
+def radar_figure(scores: ImageScores) -> Figure:
+    charts = charts_of(scores)
+    rows = math.ceil(len(scores.frame) / _PER_ROW)
+    figure = Figure(figsize=(4.6 * max(len(charts), 1.3), 4.3 + 1.3 * rows), layout="constrained")
+    photos, spokes = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.3 * rows, 4.3]).ravel()
+    _draw_legend(photos, scores)
+    panels = spokes.subplots(1, len(charts), squeeze=False, subplot_kw={"projection": "polar"})[0]
+    for axes, (title, questions) in zip(panels, charts.items(), strict=True):
+        draw_chart(axes, scores.frame[questions], title)
+    return figure
+
+
+def draw_chart(axes: Axes, scores: pandas.DataFrame, title: str = "") -> None:
+    """Draw one chart on polar axes; ``scores`` has a row per image."""
+    angles = np.linspace(0, 2 * np.pi, scores.shape[1], endpoint=False)
+    around = np.append(angles, angles[0])
+    for colour, (_, row) in zip(COLOURS, scores.iterrows(), strict=False):
+        values = np.append(row.to_numpy(), row.iloc[0])
+        axes.plot(around, values, color=colour, linewidth=2, marker="o", markersize=3.5)
+        axes.fill(around, values, color=colour, alpha=0.05, linewidth=0)
+    axes.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
+    axes.set_theta_direction(-1)  # type: ignore[attr-defined]
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0.25, 0.5, 0.75, 1], ["", "0.5", "", "1"], color="#7a7f87", fontsize=7.5)
+    names = [
+        "noisiness\n(rim: clean)" if question == "noisiness" else wrapped(question.split("|")[0].removesuffix("."), 15)
+        for question in scores.columns
+    ]
+    axes.set_xticks(angles, names, **WORDS)
+    axes.tick_params(axis="x", pad=6)
+    for label, side in zip(axes.get_xticklabels(), np.sin(angles), strict=True):  # keep the labels away from the rim
+        label.set_horizontalalignment("center" if abs(side) < 0.1 else "left" if side > 0 else "right")
+    axes.grid(color=_GREY, linewidth=0.8)
+    axes.spines[:].set_color(_GREY)
+    if title:
+        axes.set_title(title, loc="center", fontsize=11, pad=16)
+
+
+def _draw_legend(figure: SubFigure, scores: ImageScores) -> None:
+    columns = min(max(len(scores.frame), 3), _PER_ROW)
+    panels = figure.subplots(math.ceil(len(scores.frame) / columns), columns, squeeze=False).ravel()
+    width = 0.95 * figure.bbox.width / figure.figure.dpi * 72 / columns  # of each photo, in points
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, colour, (path, name) in zip(
+        panels, COLOURS, below_common(list(scores.frame.index)).items(), strict=False
+    ):
+        axes.imshow(np.asarray(thumbnail(path, 240, exif_applied(scores.provenance))))
+        axes.set_axis_on()
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, color=colour, linewidth=3.5)
+        axes.set_xlabel(fitted(name, width, 8), fontsize=8, color=INK, **WORDS)

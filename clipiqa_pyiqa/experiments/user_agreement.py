@@ -17,8 +17,7 @@ from ..errors.arguments import checked
 from ..report.contact_sheet import wrapped
 from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
 from ..stats.proportions import clustered_share, share
-from .experiment import ExperimentResult, RunOptions, saved, score_files, with_interval
-from .scores import because
+from .experiment import ExperimentResult, RunOptions, because, saved, score_files
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -60,9 +59,9 @@ class Agreement(ExperimentResult):
             "attribute": attribute,
             "pairs": len(decided),
             "tied": len(frame) - len(decided),
-            **with_interval("majority accuracy", share(int(decided["right"].astype(bool).sum()), len(decided))),
+            **share(int(decided["right"].astype(bool).sum()), len(decided)).named("majority accuracy"),
             "votes": votes,
-            **with_interval("vote accuracy", clustered_share(frame["votes_right"], frame["votes"], seed=self.seed)),
+            **clustered_share(frame["votes_right"], frame["votes"], seed=self.seed).named("vote accuracy"),
             "ceiling": frame[["votes_first", "votes_second"]].max(axis=1).sum() / votes if votes else np.nan,
         }
 

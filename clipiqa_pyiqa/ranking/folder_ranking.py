@@ -11,8 +11,17 @@ from PIL import Image
 
 from ..errors import first_of
 from ..errors.arguments import checked
-from ..experiments.experiment import ExperimentResult, Paths, RunOptions, file_names, find_images, saved, score_files
-from ..experiments.scores import ImageScores, exif_applied
+from ..experiments.experiment import (
+    ExperimentResult,
+    ImageScores,
+    Paths,
+    RunOptions,
+    exif_applied,
+    file_names,
+    find_images,
+    saved,
+    score_files,
+)
 from ..files.names import below_common
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import SIDE, contact_sheet, headed

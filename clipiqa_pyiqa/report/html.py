@@ -43,9 +43,8 @@ def _environment(package: str) -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: one_line(value) if type(value) is str else value,
     )
-    environment.globals |= {"image": image, "plot": plot, "isnan": math.isnan}
+    environment.globals |= {"image": image, "isnan": math.isnan}
     environment.filters["minus"] = lambda text: text.replace("-", "−")
-    environment.filters["file_name"] = lambda path: Path(path).name
     return environment
 
 
@@ -61,10 +60,10 @@ def plot(figure: Figure, description: str) -> Markup:
     return Markup(f'<figure class="card plot">{drawing}</figure>')
 
 
-def image(path: str, apply_exif: bool = True, side: int = _THUMBNAIL) -> Markup:
+def image(path: str) -> Markup:
     """Return HTML that shows an image file as a small JPEG; for an unreadable file, HTML that says so."""
     try:
-        picture = thumbnail(path, side, apply_exif)
+        picture = thumbnail(path, _THUMBNAIL)
     except ImageError:
         return Markup('<span class="soft">cannot be read</span>')
     return embedded(picture, Path(path).name, format="JPEG", quality=_JPEG_QUALITY, optimize=True)

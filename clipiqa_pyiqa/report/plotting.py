@@ -18,8 +18,14 @@ INK, BLUE, ORANGE = "#1c1e22", "#2f6fd0", "#d9730d"
 SOFT = "#6b7280"  # readable on white and on black
 STYLE: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
-    **{"font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "font.family": "sans-serif"},
-    **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "text.usetex": False},
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "text.usetex": False,
 }
 COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", SOFT)
 """Colours for up to eight things in one picture; a colour-blind reader can tell the first two colours apart."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +17,8 @@ Mark = Literal["", "best", "second", "gain", "loss"]
 _CONSOLE: dict[Mark, str] = {"best": "*", "gain": "*", "second": "°", "loss": "▼"}
 _MARKDOWN: dict[Mark, str] = {"best": "**{}**", "gain": "**{}**", "second": "<ins>{}</ins>", "loss": "{} ▼"}
 _LATEX: dict[Mark, str] = {
-    **dict.fromkeys(("best", "gain"), r"\textbf{%s}"),
+    "best": r"\textbf{%s}",
+    "gain": r"\textbf{%s}",
     "second": r"\underline{%s}",
     "loss": r"\textcolor{orange!70!black}{%s\,{\scriptsize$\bigtriangledown$}}",
 }
@@ -32,7 +33,7 @@ class Cell:
         text: The text; never 'nan'.
         detail: Interval and p-value, shown smaller.
         value: The number to sort by; NaN for words.
-        mark: The reason why the cell is marked: the best or second best of its column, or a difference beyond chance.
+        mark: Best or second best of its column, or a difference beyond chance.
     """
 
     text: str
@@ -43,7 +44,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """The head of a column.
+    """A column of a table.
 
     Attributes:
         better: Direction of good values, shown as an arrow.
@@ -51,6 +52,7 @@ class Column:
     """
 
     name: str
+    cells: Sequence[Cell]
     better: Literal["", "higher", "lower"] = ""
     group: str = ""
 
@@ -58,13 +60,21 @@ class Column:
     def head(self) -> str:
         return f"{self.name} {'↓' if self.better == 'lower' else '↑'}" if self.better else self.name
 
+    @property
+    def title(self) -> str:
+        return f"{self.group} {self.head}".strip()
+
+    @property
+    def is_wordy(self) -> bool:
+        return all(math.isnan(cell.value) for cell in self.cells)
+
 
 @dataclass(frozen=True)
 class Table:
     """A table with its notes.
 
     Attributes:
-        columns: The heads; the first column names the rows.
+        columns: The columns; the first names the rows.
         before: Lines above the table.
         reasons: Name of a row or column -> why cells are empty, or a remark.
         left_out: Lines about inputs without results.
@@ -73,17 +83,20 @@ class Table:
     """
 
     title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    before: tuple[str, ...] = ()
+    columns: Sequence[Column]
+    before: Sequence[str] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
-    reading: tuple[str, ...] = ()
+    left_out: Sequence[str] = ()
+    reading: Sequence[str] = ()
     is_heat_map: bool = False
 
     @property
-    def heads(self) -> tuple[str, ...]:
-        return tuple(f"{column.group} {column.head}".strip() for column in self.columns)
+    def heads(self) -> list[str]:
+        return [column.title for column in self.columns]
+
+    @property
+    def rows(self) -> list[tuple[Cell, ...]]:
+        return list(zip(*(column.cells for column in self.columns), strict=True))
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -91,12 +104,12 @@ class Table:
         return runs if any(name for name, _ in runs) else []
 
     @property
-    def after(self) -> tuple[str, ...]:
-        return (*(f"{name}: {reason}" for name, reason in self.reasons.items()), *self.left_out)
+    def after(self) -> list[str]:
+        return [*(f"{name}: {reason}" for name, reason in self.reasons.items()), *self.left_out]
 
-    @property
-    def wordy(self) -> list[bool]:
-        return [all(math.isnan(cell.value) for cell in column) for column in zip(*self.rows, strict=True)]
+
+def words(name: str, texts: Iterable[str]) -> Column:
+    return Column(name, list(map(Cell, texts)))
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -113,7 +126,7 @@ def p_value(p: float, at_floor: bool = False) -> str:
 
 
 def console_table(table: Table) -> str:
-    columns = [_aligned(*column) for column in zip(table.heads, table.wordy, *table.rows, strict=True)]
+    columns = list(map(_aligned, table.columns))
     lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
     lines.insert(1, "  ".join("-" * len(column[0]) for column in columns))
     before, after = ([f"  {one_line(line)}" for line in given] for given in (table.before, table.after))
@@ -124,12 +137,15 @@ def markdown_table(table: Table) -> str:
     lines = [f"## {markdown(table.title)}", ""]
     lines += [line for text in table.before for line in (markdown(text), "")]
     lines.append("| " + " | ".join(map(markdown, table.heads)) + " |")
-    lines.append("|" + "|".join("---" if words else "---:" for words in table.wordy) + "|")
+    lines.append("|" + "|".join("---" if column.is_wordy else "---:" for column in table.columns) + "|")
     for row in table.rows:
         cells = (f"{_MARKDOWN.get(c.mark, '{}').format(markdown(c.text))} {markdown(c.detail)}".rstrip() for c in row)
         lines.append(f"| {' | '.join(cells)} |")
     if table.after:
-        lines += ["", *(" " * 2 * text.startswith(" ") + f"- {markdown(text)}" for text in table.after)]
+        lines += [
+            "",
+            *(f"  - {markdown(text)}" if text.startswith(" ") else f"- {markdown(text)}" for text in table.after),
+        ]
     return "\n".join(lines)
 
 
@@ -146,15 +162,15 @@ def latex_table(table: Table) -> str:
     """Return a table in LaTeX, which needs ``PACKAGES``."""
     import pandas
 
-    cells = [list(map(_latex_cell, row)) for row in table.rows]
-    heads = pandas.MultiIndex.from_tuples([(latex(column.group), latex(column.head)) for column in table.columns])
+    full = [column for column in table.columns if any(cell.text != "–" for cell in column.cells)]
+    heads = pandas.MultiIndex.from_tuples([(latex(column.group), latex(column.head)) for column in full])
+    cells = [list(map(_latex_cell, row)) for row in Table("", full).rows]
     frame = pandas.DataFrame(cells, columns=heads if table.groups else heads.get_level_values(1))
-    is_full = (frame != "–").any().to_numpy()
-    sides = "".join("l" if words else "r" for words in itertools.compress(table.wordy, is_full))
-    body = frame.loc[:, is_full].to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
+    sides = "".join("l" if column.is_wordy else "r" for column in full)
+    body = frame.to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
     lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{latex(table.title)}.}}\medskip"]
     lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + r"}\par\medskip"]
-    empty = ", ".join(itertools.compress(table.heads, ~is_full))
+    empty = ", ".join(column.title for column in table.columns if column not in full)
     notes = [*table.before, *table.reading, empty and f"Without numbers: {empty}."]
     lines += [rf"\raggedright\footnotesize {latex(note)}\par" for note in notes if note]
     lines += [r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
@@ -171,26 +187,39 @@ def markdown(text: str) -> str:
     return escaped.replace("&", "&amp;")
 
 
-def _aligned(head: str, words: bool, *cells: Cell) -> list[str]:
-    room = 2 * any(cell.mark for cell in cells)
-    signs = (f" {_CONSOLE[cell.mark]}" if cell.mark else " " * room for cell in cells)
-    texts = (one_line(f"{cell.text} {cell.detail}".rstrip()) for cell in cells)
-    lines = [one_line(head), *(text + sign for text, sign in zip(texts, signs, strict=True))]
+def _aligned(column: Column) -> list[str]:
+    unmarked = "  " if any(cell.mark for cell in column.cells) else ""
+    lines = [one_line(column.title)]
+    for cell in column.cells:
+        sign = f" {_CONSOLE[cell.mark]}" if cell.mark else unmarked
+        lines.append(one_line(f"{cell.text} {cell.detail}".rstrip()) + sign)
     width = max(map(len, lines))
-    return [line.ljust(width) if words else line.rjust(width) for line in lines]
+    return [line.ljust(width) if column.is_wordy else line.rjust(width) for line in lines]
 
 
-_SPELT = {
-    **{c: "\\" + c for c in "&%$#_{}"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "−": "$-$", "≤": r"$\le$", "▼": r"$\bigtriangledown$"},
-    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
-    **{"✓": r"$\surd$", "✗": r"$\times$", "≈": r"$\approx$"},
-}
+_SPELT = str.maketrans(
+    {
+        **{c: "\\" + c for c in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "−": "$-$",
+        "≤": r"$\le$",
+        "≈": r"$\approx$",
+        "▼": r"$\bigtriangledown$",
+        "✓": r"$\surd$",
+        "✗": r"$\times$",
+    }
+)
 
 
 def latex(text: str) -> str:
-    return "".join(_SPELT.get(c, c) for c in one_line(text))
+    return one_line(text).translate(_SPELT)
 
 
 def _latex_cell(cell: Cell) -> str:

@@ -32,7 +32,8 @@ class Item(Protocol):
 
     @property
     def kept(self) -> Mapping[str, Any]:
-        """Values to keep beside the scores."""
+        """Return values to keep beside the scores."""
+        return {}
 
     def stamp(self) -> str | None:
         """Return what tells whether the image has changed since, or None; called before :meth:`load`."""

@@ -256,26 +256,28 @@ def _downloads_refused_if_offline() -> Iterator[None]:
 
 def _state(made: Any) -> str:
     digest, is_empty = hashlib.sha256(repr(type(made)).encode()), True
-    for name, value in _values(made):
-        if isinstance(value, torch.Tensor | np.ndarray):
-            value = np.asarray(torch.as_tensor(value).detach().cpu().double()).tobytes()
-        elif not isinstance(value, str | bytes | int | float | bool | tuple | None):
-            continue
-        is_empty = False
-        digest.update(f"{name} {value!r}".encode())
+    for name, value in values_of(made):
+        if isinstance(value, str | bytes | int | float | bool | tuple | None):
+            is_empty = False
+            digest.update(f"{name} {value!r}".encode())
     return f"{_ONCE}{uuid.uuid4().hex}" if is_empty else digest.hexdigest()[:16]
 
 
-def _values(made: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in getattr(made, "__dict__", {}).items():
-        if isinstance(value, torch.nn.Module):
-            yield from _values(value)
-        elif not name.startswith("_"):
-            yield name, value
+def values_of(made: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values that an object and its networks hold; tensors and arrays become bytes."""
+    parts, held = [made], list[tuple[str, Any]]()
     if isinstance(made, torch.nn.Module):
-        yield from made.state_dict().items()
-        for child in made.children():
-            yield from _values(child)
+        parts, held = list(made.modules()), list(made.state_dict().items())
+    for part in parts:
+        for name, value in getattr(part, "__dict__", {}).items():
+            if isinstance(value, torch.nn.Module):
+                yield from values_of(value)
+            elif not name.startswith("_"):
+                held.append((name, value))
+    for name, value in held:
+        if isinstance(value, torch.Tensor | np.ndarray):
+            value = np.asarray(torch.as_tensor(value).detach().cpu().double()).tobytes()
+        yield name, value
 
 
 def describe_error(error: BaseException) -> str:

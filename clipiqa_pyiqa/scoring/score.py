@@ -96,7 +96,7 @@ class ScoringSetup:
         check_limits(images.max_side, images.max_pixels, images.damaged)
         self.options = Options(find_device(images.device), images.batch_size, images.workers)
         self.metrics = metric_set(metric, prompts, self.device, trust_weights=trust_weights, strict=strict)
-        self._limits = {name: getattr(images, name) for name in _LIMITS}
+        self.limits = {name: getattr(images, name) for name in _LIMITS}
 
     @property
     def device(self) -> torch.device:
@@ -104,7 +104,7 @@ class ScoringSetup:
 
     @property
     def header(self) -> Header:
-        return Header(self.metrics.columns, provenance(self.metrics, self.device, **self._limits))
+        return Header(self.metrics.columns, provenance(self.metrics, self.device, **self.limits))
 
     def on(self, device: torch.device) -> ScoringSetup:
         setup = copy.copy(self)
@@ -113,7 +113,7 @@ class ScoringSetup:
 
     def items(self, sources: Iterable[ImageSource], stamped: bool = False) -> Iterator[SourceItem]:
         # a metric of pyiqa has a smallest side of its own
-        reading = {**self._limits, "min_side": 1 if self.metrics.foreign else MIN_SIDE}
+        reading = {**self.limits, "min_side": 1 if self.metrics.foreign else MIN_SIDE}
         return (SourceItem(source, reading, stamped) for source in sources)
 
     def rows(self, sources: Iterable[ImageSource], stamped: bool = False) -> Generator[Row, None, None]:

@@ -9,16 +9,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import CLIPIQAError, counted
+from ..files.names import printable
 from .folders import images_in
 
 if TYPE_CHECKING:
     import pandas
 
 _SHOWN = 5  # the most names in a message
-
-
-class PairingError(CLIPIQAError):
-    """Folders whose images cannot be paired by name."""
 
 
 def named_images(place: str) -> dict[str, str]:
@@ -30,7 +27,7 @@ def named_images(place: str) -> dict[str, str]:
         place: Folder, or pattern with ``*``, ``?``, ``[`` or ``**``.
 
     Raises:
-        PairingError: There is no image, or two images have the same name.
+        CLIPIQAError: There is no image, or two images have the same name.
     """
     if os.path.isdir(place):
         found = [(os.path.splitext(os.path.relpath(path, place))[0], path) for path in images_in(place)]
@@ -41,14 +38,14 @@ def named_images(place: str) -> dict[str, str]:
         found = [(_wildcards(pattern, path), path) for path in files]
         why = f"nothing matches {place!r}"
     else:
-        raise PairingError(f"{place!r} is no folder: name a folder, or a quoted pattern such as 'photos/*_low.png'.")
+        raise CLIPIQAError(f"{place!r} is no folder: name a folder, or a quoted pattern such as 'photos/*_low.png'.")
     if not found:
-        raise PairingError(f"{why}: there is nothing to compare.")
+        raise CLIPIQAError(f"{why}: there is nothing to compare.")
     names: dict[str, str] = {}
     for name, path in found:
-        name = name.replace(os.sep, "/")
+        name = printable(name.replace(os.sep, "/"))
         if name in names:
-            raise PairingError(f"{names[name]!r} and {path!r} have the same name, {name!r}: leave one of them out.")
+            raise CLIPIQAError(f"{names[name]!r} and {path!r} have the same name, {name!r}: leave one of them out.")
         names[name] = path
     return names
 
@@ -66,19 +63,16 @@ def in_all_folders(
         A frame with a row per image and a column per folder; and folder -> images that it lacks.
 
     Raises:
-        PairingError: No image is in all folders, or a folder lacks an image.
+        CLIPIQAError: No image is in all folders, or a folder lacks an image.
     """
     import pandas
 
     names = list(dict.fromkeys(name for each in named.values() for name in each))
-    files = pandas.DataFrame(
-        {who: pandas.Series(list(map(each.get, names)), dtype=object) for who, each in named.items()}
-    )
-    files.index = pandas.Index(names, dtype=object)  # pandas' own text type refuses names that are not UTF-8
+    files = pandas.DataFrame(named, names, dtype=object)  # pandas' own text type refuses paths that are not UTF-8
     whole = files.dropna()
     lacking = {who: list(files.index[paths.isna()]) for who, paths in files.items() if paths.hasnans}
     if whole.empty or (lacking and not skip_missing):
-        raise PairingError(
+        raise CLIPIQAError(
             f"{len(files) - len(whole)} of {counted(len(files), 'image')} are not in all folders "
             f"({'; '.join(f'{who} lacks {few(each)}' for who, each in lacking.items())}): complete the folders, leave "
             "these images out (skip_missing), or give patterns such as 'out/*_ours.png', which pair images by the text "

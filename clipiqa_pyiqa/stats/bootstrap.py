@@ -37,6 +37,10 @@ class Estimate:
     reason: str = ""
     caveat: str = ""
 
+    def named(self, name: str) -> dict[str, float]:
+        """Return the columns ``name``, ``name low`` and ``name high``."""
+        return {name: self.value, f"{name} low": self.low, f"{name} high": self.high}
+
 
 @dataclass(frozen=True)
 class Difference(Estimate):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -65,12 +66,10 @@ def correlations(
         have a caveat if the curve does not rise.
     """
     x, y = _arrays(scores, mos)
-    fitted_names = ["PLCC fitted", "RMSE fitted"] if fit else []
-    reason = undefined(x, y)
-    found = {name: Estimate(math.nan, reason=reason) for name in ("SROCC", "PLCC", "KRCC", *fitted_names)}
-    if reason:
-        return found
-    ranks_x, ranks_y = _Ranks(x), _Ranks(y)
+    fitted_names = ("PLCC fitted", "RMSE fitted") if fit else ()
+    if reason := undefined(x, y):
+        return dict.fromkeys(("SROCC", "PLCC", "KRCC", *fitted_names), Estimate(math.nan, reason=reason))
+    ranks_x, ranks_y = _ranked(x), _ranked(y)
     statistics: dict[str, Callable[[Array], Array]] = {
         "SROCC": lambda counts: _weighted_pearson(ranks_x(counts), ranks_y(counts), counts),
         "PLCC": lambda counts: _weighted_pearson(x, y, counts),
@@ -85,24 +84,26 @@ def correlations(
             caveat = "" if shape == "rising" else f"its fitted curve is {shape}"
         except ValueError as error:
             reason = str(error)
-        if reason:
-            found |= {name: Estimate(math.nan, reason=reason) for name in fitted_names}
-        else:
+        if not reason:
             statistics["PLCC fitted"] = lambda counts: _weighted_pearson(fitted, y, counts)
             statistics["RMSE fitted"] = lambda counts: np.sqrt(counts @ (fitted - y) ** 2 / counts.sum(1))
     all_of_them = statistics.values()
     whole, drawn = resampled(len(x), lambda counts: np.array([each(counts) for each in all_of_them]), bootstrap, seed)
-    for name, value, values in zip(statistics, whole, drawn, strict=True):
-        found[name] = Estimate(float(value), *interval(values), caveat=caveat if name in fitted_names else "")
+    found = {
+        name: Estimate(float(value), *interval(values))
+        for name, value, values in zip(statistics, whole, drawn, strict=True)
+    }
+    for name in fitted_names:
+        found[name] = Estimate(math.nan, reason=reason) if reason else replace(found[name], caveat=caveat)
     return found
 
 
 def srocc_with(mos: ArrayLike) -> Statistic:
     """Return a function for :func:`~.bootstrap.paired_differences` that computes SROCC with human scores ``(N,)``."""
-    opinion = _Ranks(np.asarray(mos, np.float64))
+    opinion = _ranked(np.asarray(mos, np.float64))
 
     def of_scores(scores: Array) -> Callable[[Array], Array]:
-        ranked = [_Ranks(row) for row in scores]
+        ranked = [_ranked(row) for row in scores]
 
         def of_counts(counts: Array) -> Array:
             known = opinion(counts)
@@ -174,12 +175,13 @@ def _krcc_with(x: Array, y: Array) -> Callable[[Array], Array]:
     return of_counts
 
 
-class _Ranks:
-    def __init__(self, values: Array) -> None:
-        self.order = np.argsort(values, kind="stable")
-        _, self.starts = np.unique(values[self.order], return_index=True)
-        _, self.group = np.unique(values, return_inverse=True)
+def _ranked(values: Array) -> Callable[[Array], Array]:
+    order = np.argsort(values, kind="stable")
+    _, starts = np.unique(values[order], return_index=True)
+    _, group = np.unique(values, return_inverse=True)
 
-    def __call__(self, counts: Array) -> Array:
-        tied = np.add.reduceat(counts[:, self.order], self.starts, axis=1)  # (b, distinct values)
-        return (np.cumsum(tied, 1) - (tied - 1) / 2)[:, self.group]  # ties have their mean rank
+    def of_counts(counts: Array) -> Array:
+        tied = np.add.reduceat(counts[:, order], starts, axis=1)  # (b, distinct values)
+        return (np.cumsum(tied, 1) - (tied - 1) / 2)[:, group]  # ties have their mean rank
+
+    return of_counts

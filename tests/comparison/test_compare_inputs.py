@@ -251,7 +251,7 @@ def test_the_command_writes_everything(photos: Path, tmp_path: Path, capsys: pyt
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert {"comparison.csv", "comparison.md", "comparison.tex", "report.html", "scores/s.parquet"} <= written
     assert main(given) == 2 and "(--resume)" in capsys.readouterr().err
-    assert main([*given, "--resume", "--no-report", "--format", "csv"]) == 1
+    assert main([*given, "--resume", "--format", "csv"]) == 1
     assert "entropy" in capsys.readouterr().out
 
 

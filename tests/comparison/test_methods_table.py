@@ -17,10 +17,10 @@ from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.table.matching import match_images
+from clipiqa_pyiqa.comparison.table.page import differing_crops
 from clipiqa_pyiqa.comparison.table.run import table
 from clipiqa_pyiqa.comparison.table.table_metrics import channel, parse_names
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.report.crops import differing_crops
 
 PHOTO = BUNDLED / "canyon-wren.jpg"
 CPU: Any = {"device": "cpu", "workers": 1}
@@ -168,6 +168,15 @@ def test_pictures_match_by_name_or_pattern(results: Path, tmp_path: Path) -> Non
     assert set(match_images(methods, skip_missing=True, by_folder=False).test_sets) == {""}
 
 
+def test_names_need_not_be_utf_8(results: Path, tmp_path: Path) -> None:
+    places = [shutil.copytree(results / "gt/Set3", tmp_path / name) for name in ("a", "b")]
+    for place in places:
+        os.rename(place / "0.png", os.fsencode(place) + b"/caf\xe9.png")
+    found = table({"our\udce9": places[0]}, "psnr", reference=places[1], out=tmp_path / "out", **CPU)
+    found.save(tmp_path / "out")
+    assert [*found.scores["image"]] == ["1", "2", r"caf\xe9"] and found.methods == (r"our\xe9",) and found.complete
+
+
 @pytest.mark.parametrize(
     ("methods", "options", "message"),
     [
@@ -191,8 +200,8 @@ def test_crops_show_the_place_where_pictures_differ(tmp_path: Path) -> None:
     picture.paste((200,) * 3, (80, 60, 100, 80))
     picture.save(tmp_path / "b.png")
     save_corrupt(tmp_path / "corrupt.png")
-    found = differing_crops([str(tmp_path / f"{name}.png") for name in ("a", "b", "small", "corrupt")], 30)
-    assert found[0].size == (30, 30) and found[1].getextrema()[0] == (128, 200) and found[2:] == [None, None]
+    found = differing_crops({name: str(tmp_path / f"{name}.png") for name in ("a", "b", "small", "corrupt")}, 30)
+    assert found["a"].size == (30, 30) and found["b"].getextrema()[0] == (128, 200) and list(found) == ["a", "b"]
 
 
 def test_the_command_writes_what_it_prints(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

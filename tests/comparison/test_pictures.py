@@ -32,7 +32,7 @@ def large() -> DataSetResult:
     rng = np.random.default_rng(0)
     quality = rng.normal(size=1000)
     scores = pandas.DataFrame({"a$b_c$": np.exp(-quality + rng.normal(size=1000) / 2), "same": -quality})
-    metrics = {"a$b_c$": MetricResult("a$b_c$", lower_better=True), "same": MetricResult("same", lower_better=True)}
+    metrics = {"a$b_c$": MetricResult(lower_better=True), "same": MetricResult(lower_better=True)}
     return DataSetResult("large", scores, pandas.Series(3 + quality), metrics=metrics, bootstrap=0)
 
 

@@ -123,7 +123,7 @@ def test_labels_errors_notes_and_provenance_stay_text() -> None:
     bad = '</td><script>x</script>"\' onload="x'
     scores = pandas.DataFrame({bad: [1.0, 2, 3], bad + "2": [3.0, 1, 2], "lost": [math.nan] * 3}, index=[bad] * 3)
     metrics = {
-        label: MetricResult(label, score_range=bad, provenance={bad: bad}, error=bad if label == "lost" else "")
+        label: MetricResult(score_range=bad, provenance={bad: bad}, error=bad if label == "lost" else "")
         for label in scores
     }
     mos = pandas.Series([1.0, 2, 3], index=scores.index)

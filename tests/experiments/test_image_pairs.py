@@ -12,8 +12,8 @@ from scipy import stats
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.experiments.image_pairs import PairScores, pairs
-from clipiqa_pyiqa.sources.naming import PairingError
 
 
 class TestMatching:
@@ -49,7 +49,7 @@ class TestMatching:
         monkeypatch.chdir(tmp_path)
         for name in ("low/1.png", "low/2.png", "more/1.png", "more/3.png", "other/a.png", "twins/1.png", "twins/1.jpg"):
             save_grey(tmp_path / name, 9)
-        with pytest.raises(PairingError, match=message):
+        with pytest.raises(CLIPIQAError, match=message):
             pairs(Brightness(), low, high)
 
 
@@ -89,7 +89,7 @@ def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_pa
     assert list(found.frame.index) == ["0", "2"]
     np.testing.assert_allclose(found.frame[["brightness difference", "happy difference"]], [[0.2, 0.1]] * 2, atol=1e-6)
     assert found.failure_sheet("happy") is None
-    with pytest.raises(PairingError, match=r"nothing to compare: .*1\.png' is truncated or damaged"):
+    with pytest.raises(CLIPIQAError, match=r"nothing to compare: .*1\.png' is truncated or damaged"):
         pairs(metric, f"{tmp_path}/low/1*", f"{tmp_path}/high/1*")
 
 

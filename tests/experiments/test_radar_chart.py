@@ -13,9 +13,8 @@ from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.experiments.radar_chart import radar
-from clipiqa_pyiqa.experiments.radar_drawing import FEEL, LOOK, charts_of, radar_figure
-from clipiqa_pyiqa.experiments.scores import ImageScores
+from clipiqa_pyiqa.experiments.experiment import ImageScores
+from clipiqa_pyiqa.experiments.radar_chart import FEEL, LOOK, charts_of, radar, radar_figure
 
 
 @pytest.fixture

@@ -42,29 +42,27 @@ def graded(folder: Path, name: str = "graded", count: int = 40, **options: objec
         "flat": np.full(count, 0.5),
         "piqe": np.full(count, np.nan),
     }
-    metrics = (
-        MetricResult(
-            "sharp",
+    metrics = {
+        "sharp": MetricResult(
             score_range="0, 1",
             provenance={"metric": "CLIP-IQA <RN50>", "weights": "seeded"},
             seconds_per_image=0.0123,
         ),
-        MetricResult(
-            "niqe",
+        "niqe": MetricResult(
             lower_better=True,
             score_range="~0, ~100",
             provenance={"name": "niqe"},
             seconds_per_image=0.25,
             published_as="niqe",
         ),
-        MetricResult("flat"),
-        MetricResult("piqe", lower_better=True, score_range="0, 100", provenance={"name": "piqe"}, error=FAILURE),
-    )
+        "flat": MetricResult(),
+        "piqe": MetricResult(lower_better=True, score_range="0, 100", provenance={"name": "piqe"}, error=FAILURE),
+    }
     return DataSetResult(
         name,
         pandas.DataFrame(scores, index=pandas.Index(paths, name="path")),
         pandas.Series(mos, index=paths),
-        metrics={metric.label: metric for metric in metrics},
+        metrics=metrics,
         note="test split, 64×48, seed 0",
         published_as="livec",
         bootstrap=100,
@@ -76,7 +74,7 @@ def folder_only(folder: Path) -> DataSetResult:
     """Ten images that nobody rated."""
     paths = photos(folder, 10)
     scores = pandas.DataFrame({"sharp": np.linspace(0.1, 1.0, 10)}, index=pandas.Index(paths, name="path"))
-    return DataSetResult("holiday", scores, None, metrics={"sharp": MetricResult("sharp", score_range="0, 1")})
+    return DataSetResult("holiday", scores, None, metrics={"sharp": MetricResult(score_range="0, 1")})
 
 
 def comparison(folder: Path) -> Comparison:

@@ -12,7 +12,6 @@ import pytest
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.gating import gate
-from clipiqa_pyiqa.comparison.verdicts import GateError
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
 from clipiqa_pyiqa.ranking.picking import Photos
 from clipiqa_pyiqa.scoring.directions import find_direction
@@ -78,7 +77,7 @@ def test_neither_names_nor_words_of_a_prompt_decide(tmp_path: Path, name: str) -
     assert gate(base, new).pairs[0].verdict == "better"
     found = find_direction([read_any_scores(base)], name, True)
     assert found.lower_better and str(found) == "lower is better (as the option says, unlike a.csv)"
-    with pytest.raises(GateError, match=f"both name '{name}'"):
+    with pytest.raises(CLIPIQAError, match=f"both name '{name}'"):
         gate(base, new, lower_better=[name], higher_better=[name])
 
 
@@ -129,9 +128,9 @@ UNLIKE = {  # what differs -> records of both runs, what else differs, and the v
 def test_unlike_runs_are_not_compared(tmp_path: Path, what: str) -> None:
     one, other, run, was, now = UNLIKE[what]
     base, new = ours(tmp_path / "a.csv", record=one), ours(tmp_path / "b.csv", record=other, **run)
-    with pytest.raises(GateError, match=re.escape(f"{what} is {was} in {str(base)!r} and {now} in {str(new)!r}")):
+    with pytest.raises(CLIPIQAError, match=re.escape(f"{what} is {was} in {str(base)!r} and {now} in {str(new)!r}")):
         gate(base, new)
-    with pytest.raises(GateError, match=r"hash .* is \w{8} in .* and \w{8} in "):
+    with pytest.raises(CLIPIQAError, match=r"hash .* is \w{8} in .* and \w{8} in "):
         gate(converted(base, ".csv"), converted(new, ".jsonl"))
 
 

@@ -11,13 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas
-import torch
 
 from ...datasets.specification import CompareError
 from ...files.hashes import hash_file
-from ...scoring.metrics import BuiltMetric
+from ...scoring.metrics import BuiltMetric, values_of
 from ..compare import versions
 from .matching import REFERENCE
 from .values import MethodScores
@@ -106,13 +104,10 @@ def _entries(value: Any, *key: str) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _weights_sha256(metric: BuiltMetric) -> str:
-    net = getattr(metric.score, "net", metric.score)
-    if not isinstance(net, torch.nn.Module):
-        return ""
-    known = {**net.state_dict(), **{k: v for k, v in vars(net).items() if isinstance(v, torch.Tensor | np.ndarray)}}
     digest = hashlib.sha256()
-    for name, value in known.items():
-        digest.update(name.encode() + np.ascontiguousarray(torch.as_tensor(value).detach().cpu().float()).tobytes())
+    for name, value in values_of(getattr(metric.score, "net", metric.score)):
+        if isinstance(value, bytes):
+            digest.update(name.encode() + value)
     return digest.hexdigest()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas
 
 from ...datasets.specification import CompareError
+from ...files.names import printable
 from ...sources.naming import few, in_all_folders, named_images
 from .protocols import NO_PROTOCOL, Protocol
 
@@ -43,6 +44,7 @@ def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
     """Return method -> folder or pattern, from a mapping or from texts ``NAME=FOLDER``."""
     methods: dict[str, str] = {}
     for name, place in given.items() if isinstance(given, Mapping) else (text.partition("=")[::2] for text in given):
+        name = printable(name)
         if not name or not os.fspath(place):
             raise CompareError(f"a method must be NAME=FOLDER; got {f'{name}={place}'!r}.")
         if name in methods:

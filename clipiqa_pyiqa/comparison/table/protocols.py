@@ -19,8 +19,13 @@ from .preprocessing import Preprocess
 
 _LONGEST = 500  # most characters of a formula
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
-    **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
-    **{ast.Pow: math.pow, ast.USub: operator.neg, ast.UAdd: operator.pos},
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: math.pow,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
 }
 CERTAINTY = {
     "code": "read in the source's code",
@@ -112,7 +117,6 @@ def read_protocol(name: str | Path) -> Protocol:
 
 def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
     where = f"protocol {name!r}"
-    check_keys(values, _KINDS, where)
     check_kinds(values, _KINDS, where)
     if lacking := [key for key in ("title", "certainty", "source", "metrics") if key not in values]:
         raise CompareError(f"{where} needs the key {lacking[0]!r}.")

@@ -48,7 +48,7 @@ _COLUMNS = ["test_set", "method", "metric", "change", "value", "units", "verdict
 def read_expected(
     given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], images: MethodImages
 ) -> pandas.DataFrame:
-    """Return published numbers as texts: columns ``test_set``, ``method``, ``metric``, ``published``.
+    """Return published numbers: columns ``test_set``, ``method``, ``averaged``, ``metric``, ``published`` (as text).
 
     Args:
         given: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
@@ -58,16 +58,19 @@ def read_expected(
     Raises:
         CompareError: A file cannot be read, lacks an image, or a value is not a number.
     """
+    if not (given := [given] if isinstance(given, str | os.PathLike) else list(given)):
+        raise CompareError("no published number is given: name a CSV file in `expect`, or 'METHOD: LABEL=NUMBER …'.")
     tables = []
-    for each in [given] if isinstance(given, str | os.PathLike) else given:
+    for each in given:
         line = re.fullmatch(r"([^:]+):(\s*[^\s=]+=\S+(?:\s+[^\s=]+=\S+)*)\s*", str(each))
         row = dict(pair.split("=", 1) for pair in line[2].split()) if line else {}
         rows = pandas.DataFrame([{"method": line[1], **row}]) if line else _read_csv(Path(each).expanduser())
         rows = rows.apply(lambda column: column.str.strip())
-        if "image" in rows:
+        is_averaged = "image" in rows
+        if is_averaged:
             rows = _means(rows, images)
-        rows = rows.assign(test_set=rows.get("test_set", ""))
-        tables.append(rows.melt(["test_set", "method"], var_name="metric", value_name="published"))
+        rows = rows.assign(test_set=rows.get("test_set", ""), averaged=is_averaged)
+        tables.append(rows.melt(["test_set", "method", "averaged"], var_name="metric", value_name="published"))
     found = pandas.concat(tables, ignore_index=True)
     found = found[~found["published"].str.lower().isin(_NOTHING)]
     for each in found[~found["published"].str.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)")].itertuples():

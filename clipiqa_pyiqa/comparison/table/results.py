@@ -12,9 +12,8 @@ from ...errors import counted
 from ...files.locking import locked
 from ...files.writing import write_text
 from ...prompts.provenance import as_texts
-from ...report.table import Cell, Column, Mark, Table, csv_table, latex, number, p_value, signed
-from ...stats.paired_means import FEW, FEWEST
-from ..differences import SIGNIFICANT
+from ...report.table import Cell, Column, Mark, Table, csv_table, latex, number, p_value, signed, words
+from ...stats.paired_means import FEW, FEWEST, LEVEL
 from ..outputs import check_result_folder, tables_as_text
 from .page import report_page
 from .published import summarize
@@ -29,7 +28,7 @@ _MEANS = (
 _DIFFERENCES = (
     "Differences are image by image, with a 95 % interval (Student's t, widened for skewed differences) and p "
     "corrected by Holm's rule for all differences; “p ≤” means that p cannot be lower with so few images. Where p < "
-    f"{SIGNIFICANT}, bold marks an improvement and ▼ a decline. Fewer than {FEWEST} images cannot show a difference; "
+    f"{LEVEL}, bold marks an improvement and ▼ a decline. Fewer than {FEWEST} images cannot show a difference; "
     f"with fewer than {FEW}, skewed differences are less certain."
 )
 _BETWEEN_MACHINES = {"niqe": 0.02}  # largest difference of an image's score; docs/published-numbers.md
@@ -112,14 +111,12 @@ def _table(
     reading: Sequence[str],
     reasons: Mapping[str, str] | None = None,
 ) -> Table:
-    columns = [Column("method")]
-    rows = {method: [Cell(method)] for method in cells.index.unique("method")}
+    columns = [words("method", cells.index.unique("method"))]
     for (test_set, label), values in cells.groupby(level=["test_set", "metric"], sort=False):
-        columns.append(Column(label, values["better"].iloc[0], test_set))
         digits = found.digits(label)
-        for (_, _, method), value in values.iterrows():
-            rows[method].append(cell(value, digits))
-    return Table(title, tuple(columns), tuple(map(tuple, rows.values())), reasons=reasons or {}, reading=tuple(reading))
+        numbers = [cell(value, digits) for _, value in values.iterrows()]
+        columns.append(Column(label, numbers, values["better"].iloc[0], test_set))
+    return Table(title, columns, reasons=reasons or {}, reading=reading)
 
 
 def _mean(value: pandas.Series, digits: int) -> Cell:
@@ -148,15 +145,18 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
         mark = "✓" if row.agrees else "≈" if gap <= _BETWEEN_MACHINES.get(row.metric.lower(), 0) else "✗"
         computed = f"{shown(row.computed, len(row.published.partition('.')[2]))} {mark}"
         method = f"{row.test_set} {row.method}".strip()
-        rows.append(tuple(map(Cell, (method, row.metric, row.published, computed, shown(row.units, 1)))))
-    before = (
+        rows.append((method, row.metric, row.published, computed, shown(row.units, 1)))
+    before = [
         f"{expected['agrees'].sum()} of {len(expected)} published numbers agree within one unit of the last digit (✓). "
-        "≈ is a gap that is known between machines (niqe: 0.02).",
-        "Numbers of single images are averaged first.",
+        "≈ marks a gap that is known between machines (niqe: 0.02)."
+    ]
+    if expected["averaged"].any():
+        before.append("Published numbers of single images are averaged.")
+    heads = ("method", "metric", "published", "computed", "units")
+    columns = list(map(words, heads, zip(*rows, strict=True)))
+    return Table(
+        "Beside published numbers", columns, before, left_out=[] if explained is None else summarize(explained)
     )
-    heads = tuple(map(Column, ("method", "metric", "published", "computed", "units")))
-    after = () if explained is None else tuple(summarize(explained))
-    return Table("Beside published numbers", heads, tuple(rows), left_out=after, before=before)
 
 
 def _reasons(found: MethodScores) -> dict[str, str]:

@@ -139,7 +139,7 @@ def table(
         if chosen.per_picture:
             rows = found.scores[found.of_images].to_dict("records")
             found.scores[chosen.score] = [chosen.combine(row, inputs) for row in rows]
-            found.columns[chosen.score] = MetricResult(chosen.score)
+            found.columns[chosen.score] = MetricResult()
         notes = [
             *(_notes(chosen, changed) if chosen.name else ()),
             *(f"{line}." for line in images.left_out),

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pandas
 from PIL import Image, ImageOps
@@ -25,7 +24,7 @@ from ...errors import ImageError
 from ...files.names import printable
 from ...images.reader import ImageRecord, read_image
 from ...images.source import FileSource
-from ...scoring.engine import Options, kept_random_state, set_seeds
+from ...scoring.engine import Item, Options, kept_random_state, set_seeds
 from ...scoring.metrics import BuiltMetric, MetricSet, build_or_explain, describe_error
 from ...scoring.stored import Progress, ScoreStore, StoredScore, key_of, score_missing
 from ..compare import stored_scores
@@ -89,7 +88,7 @@ def score_images(
 
 
 @dataclass(frozen=True)
-class _Item:
+class _Item(Item):
     """An image of a method, with its reference if a metric needs one; the name tells how both are read, too."""
 
     path: str
@@ -97,7 +96,6 @@ class _Item:
     unequal: str
     drop_alpha: bool
     read_reference: Callable[[str, bool], Tensor]
-    kept: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def files(self) -> list[str]:
@@ -135,16 +133,12 @@ def _read(path: str, drop_alpha: bool) -> Tensor:
 def _sets(images: pandas.DataFrame, references: Mapping[str, str]) -> pandas.DataFrame:
     sets = images.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
     sets["references"] = [[references[name] for name in names] if references else [] for names in sets["image"]]
-    sets.index = [
-        key_of(f"{row['test_set']}/{row['method']}", _stamp_of([*row["path"], *row["references"]]))
-        for row in sets.to_dict("records")
-    ]
-    return sets
-
-
-def _stamp_of(files: Iterable[str]) -> str:
-    stamps = [(os.path.abspath(file), FileSource(file).stamp()) for file in files]
-    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:12]
+    keys = []
+    for row in sets.to_dict("records"):
+        files = [*row["path"], *row["references"]]
+        stamps = json.dumps([(os.path.abspath(file), FileSource(file).stamp()) for file in files])
+        keys.append(key_of(f"{row['test_set']}/{row['method']}", hashlib.sha256(stamps.encode()).hexdigest()[:12]))
+    return sets.set_axis(keys)
 
 
 def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int) -> StoredScore:

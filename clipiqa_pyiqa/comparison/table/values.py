@@ -14,9 +14,8 @@ import pandas
 from ...report.table import number
 from ...scoring.metrics import BuiltMetric
 from ...stats.bootstrap import holm
-from ...stats.paired_means import mean_difference
+from ...stats.paired_means import LEVEL, mean_difference
 from ..data_set_results import MetricResult
-from ..differences import SIGNIFICANT
 from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
 
@@ -106,7 +105,7 @@ class MethodScores:
             better=better.fillna("higher"),
             n=frame["n"].fillna(0).astype(int),
             rank=ranks.where(ranks <= 2, 0).astype(int),
-            significant=frame["p Holm"] < SIGNIFICANT,
+            significant=frame["p Holm"] < LEVEL,
         )
 
     def _summary(self, test_set: str, label: str) -> pandas.DataFrame:
