@@ -25,6 +25,7 @@ from ..images.reader import check_limits, read_image
 from ..sources.inputs import find_inputs
 from .csv_files import SPLITS, find_column, read_rows, read_scores
 from .published_correlations import published_set
+from .score_table import pyiqa_path
 from .specification import CompareError, Specification, check_kinds, parse_specifications
 
 Kinds = dict[str, tuple[type, ...]]
@@ -175,11 +176,8 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     if drawn := [each for each in augment if each not in _STEADY]:
         raise CompareError(f"augment of {where} must be of {', '.join(_STEADY)}; got {drawn[0]!r}.")
     for key in _ROOTS:
-        parts = Path(used.get(key) or "").parts
-        if data_root is not None and parts[:1] == ("datasets",):  # Path drops the './'
-            used[key] = str(Path(data_root).expanduser().joinpath(*parts[1:]))
-        elif parts:
-            used[key] = str(Path(used[key]).expanduser())
+        if used.get(key):
+            used[key] = str(pyiqa_path(used[key], data_root or "datasets"))
     if missing := [f"{key} {used.get(key)!r}" for key in _ROOTS[:2] if not os.path.exists(used.get(key) or "")]:
         way_out = f", or download both with `pyiqa.load_dataset({name!r}, data_root=DIR)`" if name in known else ""
         raise CompareError(

@@ -32,10 +32,6 @@ FIT_ON = ("features", "stages")
 FOLDS = 5
 
 
-class FitError(CLIPIQAError):
-    """A head cannot be fitted to the scores."""
-
-
 class FitAgreement(NamedTuple):
     """Agreement of predicted with given scores; ``rmse`` is a share of the score range."""
 
@@ -117,17 +113,16 @@ def fit(
     """
     for option, value, known in (("method", method, NEEDED), ("fit_on", fit_on, FIT_ON)):
         if value not in known:
-            raise FitError(f"unknown {option} {value!r}: {nearest(value, known)}")
-    if not isinstance(scores, ScoreTable):
-        scores = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
+            raise CLIPIQAError(f"unknown {option} {value!r}: {nearest(value, known)}")
+    table = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
     device = find_device(device)
     metric = (CLIPIQA() if metric is None else metric).to(device).eval()
     if metric.head is not None or len(metric.prompts) > 1:
-        raise FitError("metric must have one pair of prompts and no head.")
-    table = look_for_mini_photos(scores, metric.clip.weights.backbone, without_mini_photos, ("train",))
+        raise CLIPIQAError("metric must have one pair of prompts and no head.")
+    table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train",))
     frame, train = table.frame, table.part("train")
     if len(train) < NEEDED[method]:
-        raise FitError(f"method {method!r} needs at least {NEEDED[method]} rated photos; got {len(train)}.")
+        raise CLIPIQAError(f"method {method!r} needs at least {NEEDED[method]} rated photos; got {len(train)}.")
     store = FeatureStore(metric, features, stages=fit_on == "stages")
     encoded = store.features(frame["path"].tolist(), name="photos", device=device, workers=workers, say=say)[:, 0]
     with torch.no_grad():
@@ -139,10 +134,10 @@ def fit(
     parts = {split: photos.at((frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}
     fit_to = parts["train"]
     if np.ptp(fit_to.shares) == 0:
-        raise FitError(f"the scores of all {len(train)} photos to fit are equal: there is nothing to learn.")
+        raise CLIPIQAError(f"the scores of all {len(train)} photos to fit are equal: there is nothing to learn.")
     groups = train["group"].factorize()[0]
     if max(groups) == 0:
-        raise FitError("all photos to fit belong to one group, so none can be held out: set another `group`.")
+        raise CLIPIQAError("all photos to fit belong to one group, so none can be held out: set another `group`.")
     best, agreements, fitted = _fit(method, fit_to, groups, seed)
     tested = {split: each for split, each in parts.items() if len(each.shares) > 1}
     before = {split: _agreement(each.zero_shot, each.shares) for split, each in tested.items()}
@@ -153,7 +148,9 @@ def fit(
         rows = draw_groups(train["group"], 0.2, seed + number)
         is_out = train.index.isin(rows)
         if min(len(rows), len(train) - len(rows) - NEEDED[method] + 2) < 2:
-            raise FitError(f"{len(train)} photos in {max(groups) + 1} groups are too few for splits of 80 and 20 %.")
+            raise CLIPIQAError(
+                f"{len(train)} photos in {max(groups) + 1} groups are too few for random splits."
+            )
         _, _, refitted = _fit(method, fit_to.at(~is_out), groups[~is_out], seed)
         again.append(_agreement(predict(refitted, fit_to.at(is_out)), fit_to.shares[is_out]))
         drawn.append(frozenset(rows))

@@ -34,10 +34,6 @@ Agreement = dict[str, float]
 """``srocc``, ``plcc`` and ``krcc`` of predicted against given scores."""
 
 
-class TrainingError(CLIPIQAError):
-    """A run cannot be started or resumed."""
-
-
 @dataclass(frozen=True)
 class Progress:
     """A finished epoch (1 to ``epochs``): mean loss, validation scores, and whether its SROCC is the best so far."""
@@ -109,7 +105,7 @@ def train(
     """
     recipe = with_options(find_recipe(recipe), **changes)
     # check the data first: all later steps take time
-    table = scores if isinstance(scores, ScoreTable) else find_score_table(scores, seed=recipe.seed)
+    table = find_score_table(scores, seed=recipe.seed)
     with prepare_folder(out, resume, overwrite) as folder:
         device = find_device(device)
         torch.manual_seed(recipe.seed)  # seed of a random context
@@ -168,7 +164,7 @@ def train_context(
     assert learner is not None
     if len(targets) < recipe.batch_size:
         images = counted(len(targets), "training image")
-        raise TrainingError(f"{images} cannot fill a batch of {recipe.batch_size}: use a smaller batch_size.")
+        raise CLIPIQAError(f"{images} cannot fill a batch of {recipe.batch_size}: use a smaller batch_size.")
     targets, val_features = targets.float().to(learner.ctx.device), val_features.to(learner.ctx.device)
     losses = import_pyiqa(".losses")
     criteria = [losses.MSELoss(), losses.PLCCLoss()] if recipe.plcc_loss else [losses.MSELoss()]
@@ -192,7 +188,7 @@ def train_context(
             scores = metric.train().score(drawn, aggregate="mean")
             loss = torch.stack([criterion(scores, targets[rows]) for criterion in criteria]).sum()
             if not loss.isfinite():
-                raise TrainingError(f"the loss of epoch {epoch} is not finite: lower the learning rate.")
+                raise CLIPIQAError(f"the loss of epoch {epoch} is not finite: lower the learning rate.")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -237,7 +233,7 @@ def _fingerprint(metric: CLIPIQA, recipe: Recipe, *tensors: Tensor) -> str:
 def _read_state(path: Path, run: str) -> Any:
     state = load_pickled(path)
     if state["run"] != run:
-        raise TrainingError(
+        raise CLIPIQAError(
             f"{path} was left by another run: use the images, scores, weights, recipe, epochs and seed of that run, "
             "or choose another folder."
         )
@@ -246,12 +242,12 @@ def _read_state(path: Path, run: str) -> Any:
 
 @contextlib.contextmanager
 def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
-    """Make and lock the folder of a run; raise TrainingError if the folder holds another run's files."""
+    """Make and lock the folder of a run; raise CLIPIQAError if the folder holds another run's files."""
     found = check_folder(folder, ())
     with locked(found):
         for file in [] if resume else [found / name for name in (STATE, LAST, BEST, LOG)]:
             if file.exists() and not overwrite:
-                raise TrainingError(
+                raise CLIPIQAError(
                     f"{str(file)!r} exists already: set `resume` to continue its run, or set `overwrite`."
                 )
             file.unlink(missing_ok=True)

@@ -68,9 +68,14 @@ _BARE = {  # name -> words, positive first
     "lonely": ("Lonely", "Sociable"),
     "relaxing": ("Relaxing", "Stressful"),
 }
-NAMED_PAIRS: dict[str, PromptPair] = {
-    name: PromptPair(name, *(DEFAULT_TEMPLATE.replace("{}", word) for word in words)) for name, words in _BARE.items()
-}
+
+
+def _named(name: str, template: str | None = None) -> PromptPair:
+    positive, negative = ((template or DEFAULT_TEMPLATE).replace("{}", word) for word in _BARE[name])
+    return PromptPair(name, positive, negative)
+
+
+NAMED_PAIRS: dict[str, PromptPair] = {name: _named(name) for name in _BARE}
 ALIASES: dict[str, str] = {
     **{f"{positive}/{negative}".lower(): name for name, (positive, negative) in _BARE.items()},  # as in the paper
     "colourfulness": "colorfulness",
@@ -192,8 +197,7 @@ def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
     key = " ".join(name.lower().split())
     key = ALIASES.get(key, key)
     if key in NAMED_PAIRS:
-        words = (template or DEFAULT_TEMPLATE).replace
-        return [_checked(PromptPair(key, *(words("{}", word) for word in _BARE[key])))]
+        return [_checked(_named(key, template))]
     if key not in PRESETS:
         raise PromptError(
             f"unknown prompt pair {shown(name)}: {nearest(key, [*NAMED_PAIRS, *PRESETS])} Pass your own words "

@@ -21,7 +21,7 @@ from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning import closed_forms, fitting
-from clipiqa_pyiqa.learning.fitting import FitError, fit
+from clipiqa_pyiqa.learning.fitting import fit
 from clipiqa_pyiqa.prompts.files import content_checksum
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
 from clipiqa_pyiqa.scoring.metric_specs import parse_metrics
@@ -203,7 +203,7 @@ def test_command(table, store, tmp_path, capsys):
 def test_bad_input(rows, options, message, table, store, metric):
     ours = read_score_table(table, val_fraction=0, needed=("train",))
     few = replace(ours, frame=ours.frame[:rows])
-    with pytest.raises(FitError, match=message):
+    with pytest.raises(CLIPIQAError, match=message):
         fit(few, **{"metric": metric, "features": store, "device": "cpu", **options})
 
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.errors import OptionError
+from clipiqa_pyiqa.errors import CLIPIQAError, OptionError
 from clipiqa_pyiqa.files.locking import LockedError
 from clipiqa_pyiqa.learning.augmentations import augmentations_of, draw_augmentation
 from clipiqa_pyiqa.learning.recipe import RECIPES, find_recipe, with_options
-from clipiqa_pyiqa.learning.training import Progress, TrainingError, prepare_folder, train_context
+from clipiqa_pyiqa.learning.training import Progress, prepare_folder, train_context
 from clipiqa_pyiqa.stats.correlation import srocc
 
 CONFIGS = Path(__file__).parents[2] / "configs/train"
@@ -114,8 +114,8 @@ def test_hidden_prompts_are_recovered(tmp_path):
         ({"lr": -1.0}, OptionError, "lr must be at least 0; got -1"),
         ({"epochs": "ten"}, OptionError, "epochs must be"),
         ({"batch_size": 0}, OptionError, "batch_size must be between 1 and"),
-        ({"batch_size": 7}, TrainingError, "cannot fill a batch of 7"),
-        ({}, TrainingError, "the loss of epoch 1 is not finite"),
+        ({"batch_size": 7}, CLIPIQAError, "cannot fill a batch of 7"),
+        ({}, CLIPIQAError, "the loss of epoch 1 is not finite"),
     ],
 )
 def test_bad_recipes(tmp_path, changes, error, message):
@@ -213,5 +213,5 @@ def test_one_training_at_a_time_in_a_folder(tmp_path):
         with pytest.raises(LockedError, match="is being written by process"), again:
             pass
     assert (folder / "best.safetensors").read_text() == "mine"
-    with pytest.raises(TrainingError, match="set `resume` to continue"), prepare_folder(folder):
+    with pytest.raises(CLIPIQAError, match="set `resume` to continue"), prepare_folder(folder):
         pass
