@@ -9,7 +9,7 @@ import logging
 import os
 import uuid
 import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -55,7 +55,7 @@ class FeatureStore:
 
     def features(
         self,
-        paths: Sequence[str | Path],
+        paths: Collection[str | Path],
         augmentations: Sequence[Sequence[Augmentation]] | None = None,
         *,
         name: str = "features",
@@ -64,7 +64,7 @@ class FeatureStore:
         say: Say | None = None,
     ) -> Tensor:
         """Return features ``(N, A, D)`` of augmented images (default the whole image); encode missing features."""
-        if not paths:
+        if not len(paths):
             return torch.empty(0, 1, 1)
         try:
             contents = hashes_of([os.fspath(path) for path in paths])

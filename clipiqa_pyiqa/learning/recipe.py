@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import ConfigError, OptionError, nearest
+from ..errors import OptionError
 from ..errors.arguments import checked
+from ..metric import choice
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,7 @@ RECIPES = {
 
 
 def find_recipe(recipe: Recipe | str) -> Recipe:
-    if isinstance(recipe, Recipe):
-        return recipe
-    if recipe not in RECIPES:
-        raise ConfigError(f"unknown recipe {recipe!r}: {nearest(recipe, RECIPES)}")
-    return RECIPES[recipe]
+    return recipe if isinstance(recipe, Recipe) else choice("recipe", recipe, RECIPES)
 
 
 def with_options(recipe: Recipe, **changes: Any) -> Recipe:
