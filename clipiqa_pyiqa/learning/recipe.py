@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import OptionError
 from ..errors.arguments import checked
 from ..metric import choice
 
@@ -38,10 +37,6 @@ class Recipe:
     crops: int = 4
     seed: int = 123
     network: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.lr < 0:
-            raise OptionError(f"lr must be at least 0; got {self.lr:g}.")
 
 
 RECIPES = {

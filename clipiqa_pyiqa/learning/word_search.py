@@ -124,9 +124,7 @@ def search_prompts(
     metric = (CLIPIQA() if metric is None else metric).to(device).eval()
     known = [pair for pair in candidates if metric.clip.knows(pair.positive, pair.negative)]
     if not known:
-        raise CLIPIQAError(
-            f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone."
-        )
+        raise CLIPIQAError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone.")
     store = FeatureStore(metric, features)
     encoded = store.features(paths, name="all splits", device=device, workers=workers, say=say)
     if say is not None:

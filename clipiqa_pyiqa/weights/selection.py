@@ -104,8 +104,9 @@ def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None)
             f"{'with' if known.quick_gelu else 'without'} QuickGELU: leave quick_gelu out."
         )
     check_architecture(open_checkpoint(copy.path), known.backbone)
-    facts = (known.tag, known.quick_gelu, known.mean, known.std)
-    return Weights(known.backbone, copy.path, copy.sha256, *facts, copy.source)
+    return Weights(
+        known.backbone, copy.path, copy.sha256, known.tag, known.quick_gelu, known.mean, known.std, copy.source
+    )
 
 
 def found_again(weights: Weights) -> Weights:
