@@ -62,7 +62,7 @@ class FitResult:
         self.head.save(path)
 
     def save_splits(self, path: str | Path) -> None:
-        """Write a CSV file of paths, scores, groups and random splits (``split_1``, …)."""
+        """Write a CSV file of paths, scores, groups (the row's number if there are none) and ``split_1``, …."""
         frame, (low, high) = self.table.part("train"), self.table.score_range
         share = 1 - frame["target"] if self.table.lower_better else frame["target"]
         found = frame.assign(score=low + (high - low) * share)[["path", "score", "group"]]
@@ -173,15 +173,13 @@ def fit(
 def _fit(
     method: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int
 ) -> tuple[str, dict[str, FitAgreement], Fitted]:
-    """Return the chosen method, each method's agreement in cross-validation by group, and the fit to all photos.
-
-    ``'auto'`` chooses ridge if its squared errors, averaged in each group, are smaller by more than a standard error.
-    """
+    """Return the chosen method, each method's agreement in cross-validation by group, and the fit to all photos."""
     names = METHODS if method == "auto" else (method,)
     predicted = pandas.DataFrame({name: _out_of_fold(name, photos, groups, seed) for name in names})
     agreements = {name: _agreement(predicted[name].to_numpy(), photos.shares) for name in names}
     squares = (predicted.sub(photos.shares, axis=0) ** 2).groupby(groups).mean()
     gain = squares[names[0]] - squares[names[-1]]
+    # ridge must be better by more than a standard error of the groups' mean squared errors
     best = names[-1] if gain.mean() > gain.sem() else names[0]
     return best, agreements, FITS[best](photos)
 

@@ -45,10 +45,7 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 
 def read_prompt_file(path: str | Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
-    """Return learned prompts and metadata of our ``.safetensors``, or of pyiqa's or the official repository's file.
-
-    Some files hold only ``ctx``, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, of the tensors of ``STATE_KEYS``.
-    """
+    """Return the tensors of ``STATE_KEYS``, or ``ctx`` alone, and the metadata of our, pyiqa's or the official file."""
     path = Path(path).expanduser()
     checkpoint = open_checkpoint(path)
     if checkpoint.metadata.get("format") == FORMAT or "sha256" in checkpoint.metadata:

@@ -207,11 +207,10 @@ class _Remembered(torch.autograd.Function):
 
 
 def _are_equal(theirs: Tensor, ours: Tensor, used: slice) -> bool:
-    """Return whether shapes are equal, and used rows are equal up to half precision."""
     if theirs.shape != ours.shape:
         return False
     theirs, ours = theirs[:, used].detach().cpu().float(), ours[:, used].cpu()
-    return bool(((theirs - ours).norm(dim=-1) <= 1e-2 * ours.norm(dim=-1)).all())
+    return bool(((theirs - ours).norm(dim=-1) <= 1e-2 * ours.norm(dim=-1)).all())  # equal up to half precision
 
 
 def _identical(a: Tensor, b: Tensor) -> bool:

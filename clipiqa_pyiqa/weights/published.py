@@ -87,7 +87,7 @@ class PublishedFile:
         return Path(constants.HF_HUB_CACHE, f"models--{self.hub.replace('/', '--')}")
 
     def hub_hash(self, name: str, blob: str) -> str:
-        """Return the SHA-256 of one of ``hub_names``, or ''; the hub names a large blob by its SHA-256."""
+        """Return the SHA-256 of a file of the repository, or ''; the hub names large blobs by it."""
         known = self.hub_sha256 if name == self.hub_names[0] else ""
         return known or (blob if re.fullmatch("[0-9a-f]{64}", blob) else "")
 
