@@ -123,13 +123,13 @@ class DataSetResult:
             for name, estimate in self.estimates.get(label, undefined).items():
                 row |= estimate.named(name)
             row["seconds per image"] = metric.seconds_per_image
-            published = None
+            published: dict[str, str] = {}
             if self.mos is not None:  # published on exactly these images
                 published = find_published(metric.published_as, self.published_as, self.prefer)
             for name in CORRELATIONS:
-                value = published[name] if published else math.nan
+                value = float(published.get(name) or math.nan)
                 row |= {f"published {name}": value, f"{name} difference": row[name] - value}
-            rows.append({**row, "source": published.source if published else "", "note": self.reason(label)})
+            rows.append({**row, "source": published.get("source", ""), "note": self.reason(label)})
         return pandas.DataFrame(rows)
 
     @property

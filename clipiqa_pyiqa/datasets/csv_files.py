@@ -18,12 +18,34 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("clipiqa_pyiqa")
 PATH_COLUMNS = (
-    *("path", "image", "image_path", "image_name", "img_name", "filename", "file", "name", "images", "image_id"),
-    *("dist_img", "key", "url"),
+    "path",
+    "image",
+    "image_path",
+    "image_name",
+    "img_name",
+    "filename",
+    "file",
+    "name",
+    "images",
+    "image_id",
+    "dist_img",
+    "key",
+    "url",
 )
 SCORE_COLUMNS = (
-    *("mos", "mean_opinion_score", "mos_quality", "quality_mos", "opinion", "opinions", "opinion_score"),
-    *("opinion_scores", "dmos", "label", "rating", "mean_score", "score"),
+    "mos",
+    "mean_opinion_score",
+    "mos_quality",
+    "quality_mos",
+    "opinion",
+    "opinions",
+    "opinion_score",
+    "opinion_scores",
+    "dmos",
+    "label",
+    "rating",
+    "mean_score",
+    "score",
 )
 OF_RESULTS = ("scale", "metric")
 """Columns that mark a file of ``clipiqa score``."""
@@ -57,7 +79,7 @@ def read_scores(
     score = find_column(path, header, columns[1], SCORE_COLUMNS, "score")
     split = find_column(path, header, columns[2], ("split",), "split", needed=False) if with_splits else ""
     groups = find_column(path, header, group, GROUP_COLUMNS, "group", option="group or within", needed=False)
-    if columns[1] is None and score == "score" and {*OF_RESULTS} <= {*header}:
+    if columns[1] is None and score == "score" and set(OF_RESULTS) <= set(header):
         raise TableError(
             f"{path} holds results of clipiqa score, not opinions: add people's scores in a column 'mos', "
             "or name their column with `columns`."

@@ -22,9 +22,11 @@ from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.memory import set_aside
 from ..images.reader import check_limits, read_image
+from ..images.source import reason
 from ..sources.inputs import find_inputs
 from .csv_files import SPLITS, find_column, read_rows, read_scores
 from .published_correlations import published_set
+from .score_table import pyiqa_path
 from .specification import CompareError, Specification, check_kinds, parse_specifications
 
 Kinds = dict[str, tuple[type, ...]]
@@ -94,13 +96,10 @@ def _find(specification: Specification, data_root: str | Path | None, within: st
     label, name = printable(specification.label), str(options.pop("dataset", "") or specification.label)
     if target:
         check_path("a data set", target)
-        path = Path(target).expanduser()
-        pattern = glob.has_magic(str(path)) and not os.path.exists(path)
-        name = str(target)
-        if name not in import_pyiqa().get_dataset_info() and (
-            path.suffix.lower() == ".csv" or os.path.exists(path) or pattern
-        ):
-            is_folder = os.path.isdir(path) or pattern
+        name, path = str(target), Path(target).expanduser()
+        is_folder = path.is_dir() or (glob.has_magic(name) and not path.exists())
+        is_path = is_folder or path.exists() or path.suffix.lower() == ".csv"
+        if is_path and name not in import_pyiqa().get_dataset_info():
             options["folder" if is_folder else "csv"] = path
             label = label or printable(path.resolve().name if is_folder else path.stem)
         label = label or name
@@ -119,9 +118,8 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
     if "csv" in options:
         columns, split = tuple(options.get("columns") or (None, None)), options.get("split")
         table = os.path.abspath(Path(options["csv"]).expanduser())
-        if len(columns) != 2 and not (len(columns) == 3 and split):
-            also = ", and of splits" if split else ""
-            raise CompareError(f"columns of data set {label!r} must be of paths and scores{also}; got {columns!r}.")
+        if len(columns) not in (2, 3):
+            raise CompareError(f"columns of data set {label!r} must be of paths, scores and splits; got {columns!r}.")
         if split not in (None, *SPLITS):
             raise CompareError(f"split of data set {label!r} must be one of {', '.join(SPLITS)}; got {split!r}.")
         frame = read_scores(
@@ -142,12 +140,10 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
                 f"{paths[0]!r}: pass the folder of the images as root=DIR."
             )
     else:
-        folder = Path(options["folder"]).expanduser()
-        found = find_inputs([str(folder)])
+        found = find_inputs([str(Path(options["folder"]).expanduser())])
         paths = tuple(map(os.path.abspath, found.paths))
         if not paths:
-            is_missing = not os.path.exists(folder) and not glob.has_magic(str(folder))
-            raise CompareError(f"the folder {str(folder)!r} is missing." if is_missing else f"{found.problem}.")
+            raise CompareError(f"{found.problem}.")
 
     def load(index: int) -> Tensor:
         return read_image(paths[index], **limits, min_side=1).pixels  # each metric checks its own smallest side
@@ -175,11 +171,8 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     if drawn := [each for each in augment if each not in _STEADY]:
         raise CompareError(f"augment of {where} must be of {', '.join(_STEADY)}; got {drawn[0]!r}.")
     for key in _ROOTS:
-        parts = Path(used.get(key) or "").parts
-        if data_root is not None and parts[:1] == ("datasets",):  # Path drops the './'
-            used[key] = str(Path(data_root).expanduser().joinpath(*parts[1:]))
-        elif parts:
-            used[key] = str(Path(used[key]).expanduser())
+        if used.get(key):
+            used[key] = str(pyiqa_path(used[key], data_root or "datasets"))
     if missing := [f"{key} {used.get(key)!r}" for key in _ROOTS[:2] if not os.path.exists(used.get(key) or "")]:
         way_out = f", or download both with `pyiqa.load_dataset({name!r}, data_root=DIR)`" if name in known else ""
         raise CompareError(
@@ -190,6 +183,12 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     folder = getattr(dataset, "dataroot", "")  # AVA's table has file names without folders
     note = [f"{used['phase']} part of {used['split_index']}"] if used.get("split_index") is not None else []
     note += [f"{key.replace('_', ' ')} {value}" for key, value in augment.items()]
+    groups = tuple[str, ...]()
+    if within:
+        path = Path(used["meta_info_file"])
+        header = read_rows(path)[1]
+        column = header.index(find_column(path, header, within, (), "group", option="within"))
+        groups = tuple(str(row[column]) for row in dataset.paths_mos)
     found = DataSet(
         label,
         tuple(os.path.abspath(os.path.join(folder, row[first])) for row in dataset.paths_mos),
@@ -197,12 +196,8 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
         partial(_pyiqa_pixels, dataset, first),
         published_as=published_set(name, used, usual) if name in known else "",
         table=used["meta_info_file"],
+        groups=groups,
     )
-    if within:
-        path = Path(found.table)
-        header = read_rows(path)[1]
-        column = header.index(find_column(path, header, within, (), "group", option="within"))
-        found = replace(found, groups=tuple(str(row[column]) for row in dataset.paths_mos))
     # when pyiqa normalises DMOS, it also reverses the scale: high is good
     return _finish(found, note, {**used, "lower_better": used.get("lower_better") and not used.get("mos_normalize")})
 
@@ -213,8 +208,7 @@ def _build(label: str, options: dict[str, Any]) -> Any:
     try:
         return build_dataset(options)
     except Exception as error:  # pyiqa raises many types for a bad table or option
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise CompareError(f"pyiqa cannot build data set {label!r}: {reason}.") from error
+        raise CompareError(f"pyiqa cannot build data set {label!r}: {reason(error)}.") from error
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
@@ -234,8 +228,7 @@ def _pyiqa_pixels(dataset: Any, first: int, index: int) -> Tensor:
     except ImageError:
         raise
     except Exception as error:  # on damaged files PIL raises almost anything
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise ImageError(f"is truncated or damaged: {reason}", Kind.DAMAGED, path) from error
+        raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
 
 
 def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataSet:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,22 +10,8 @@ from typing import Any
 from .csv_files import read_rows
 
 
-@dataclass(frozen=True)
-class PublishedCorrelations:
-    """Published correlations in [-1, 1], high is good; PLCC is without a fit, and KRCC may be NaN."""
-
-    srocc: float
-    plcc: float
-    source: str
-    krcc: float = math.nan
-
-    def __getitem__(self, statistic: str) -> float:
-        """Return the correlation called ``'SROCC'``, ``'PLCC'`` or ``'KRCC'``; NaN for RMSE, which no source gives."""
-        return float(getattr(self, statistic.lower(), math.nan))
-
-
-def find_published(metric: str, data_set: str, prefer: str = "") -> PublishedCorrelations | None:
-    """Return the published result of a metric on a data set, or None.
+def find_published(metric: str, data_set: str, prefer: str = "") -> dict[str, str]:
+    """Return a metric's published ``SROCC``, ``PLCC`` (without a fit), ``KRCC`` (may be empty) and ``source``, or {}.
 
     Args:
         metric: pyiqa's name, or the name from :func:`variant`.
@@ -36,10 +20,7 @@ def find_published(metric: str, data_set: str, prefer: str = "") -> PublishedCor
     """
     found = [row for row in _rows() if (row["metric"], row["data_set"]) == (metric, data_set)]
     prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")
-    for row in sorted(found, key=lambda row: not row["source"].startswith(prefer)):
-        srocc, plcc, krcc = (float(row[name] or math.nan) for name in ("SROCC", "PLCC", "KRCC"))
-        return PublishedCorrelations(srocc, plcc, row["source"], krcc)
-    return None
+    return min(found, key=lambda row: not row["source"].startswith(prefer), default={})
 
 
 def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:

@@ -121,31 +121,46 @@ def draw_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:
 
 
 def find_score_table(
-    scores: str | Path, *, data_root: str | Path = "datasets", seed: int = 0, **options: Any
+    scores: ScoreTable | str | Path, *, data_root: str | Path = "datasets", **options: Any
 ) -> ScoreTable:
-    """Return the scores of a CSV file or a folder (a path that exists or has a suffix), or of a data set of pyiqa.
+    """Return a given table, or the scores of a CSV file, a folder or a data set of pyiqa.
 
     Args:
+        scores: A path exists or has a suffix; any other text names a data set.
         data_root: Folder of pyiqa's ``meta_info`` and the images.
         **options: As for :func:`read_score_table`.
     """
-    found: dict[str, Any] = {"path": scores}
-    if not (isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores)):
-        known = import_pyiqa().get_dataset_info()
-        if scores not in known:
-            raise TableError(
-                f"{scores!r} is neither a CSV file nor a data set of pyiqa's: {nearest(scores, sorted(known))}"
-            )
-        info = known[scores]
-        table, images = (Path(data_root, *Path(info[key]).parts[1:]) for key in ("meta_info_file", "dataroot_target"))
-        if not table.is_file():
-            raise TableError(
-                f"the table of {scores!r} is not at {str(table)!r}: download it with `pyiqa.load_dataset({scores!r}, "
-                f"data_root={str(data_root)!r})`, or pass the folder that holds pyiqa's meta_info as data_root."
-            )
-        first = int(info["type"] == "GeneralFRDataset")  # the image's column: a reference comes first
-        found = {"path": table, "root": images, "columns": (first, first + 1, info.get("split_index")), "name": scores}
-        found["group"] = 0 if first else None
-        found["score_range"] = tuple(info["mos_range"]) if info.get("mos_range") else None
-        found["lower_better"] = bool(info.get("lower_better"))
-    return read_score_table(**{**found, **options}, seed=seed)
+    if isinstance(scores, ScoreTable):
+        return scores
+    if isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores):
+        return read_score_table(scores, **options)
+    known = import_pyiqa().get_dataset_info()
+    if scores not in known:
+        raise TableError(
+            f"{scores!r} is neither a CSV file nor a data set of pyiqa's: {nearest(scores, sorted(known))}"
+        )
+    info = known[scores]
+    table = pyiqa_path(info["meta_info_file"], data_root)
+    if not table.is_file():
+        raise TableError(
+            f"the table of {scores!r} is not at {str(table)!r}: download it with `pyiqa.load_dataset({scores!r}, "
+            f"data_root={str(data_root)!r})`, or pass the folder that holds pyiqa's meta_info as data_root."
+        )
+    first = int(info["type"] == "GeneralFRDataset")  # the image's column: a reference comes first
+    usual = {
+        "root": pyiqa_path(info["dataroot_target"], data_root),
+        "columns": (first, first + 1, info.get("split_index")),
+        "name": scores,
+        "group": 0 if first else None,
+        "score_range": info.get("mos_range"),
+        "lower_better": bool(info.get("lower_better")),
+    }
+    return read_score_table(table, **{**usual, **options})
+
+
+def pyiqa_path(path: str | Path, data_root: str | Path) -> Path:
+    """Return a path of pyiqa's, with ``./datasets`` at its start replaced by ``data_root``."""
+    parts = Path(path).parts  # without the './'
+    if parts[:1] == ("datasets",):
+        path = Path(data_root, *parts[1:])
+    return Path(path).expanduser()

@@ -17,8 +17,20 @@ from ..files.yaml import parse_yaml, read_mapping
 from ..prompts.pairs import parse_prompt_argument
 
 CONFIG_KEYS = (  # keys of a benchmark configuration
-    *("metrics", "datasets", "data_root", "out", "published", "device", "bootstrap", "seed", "fit_parameters"),
-    *("batch_size", "workers", "plcc_fit", "without_mini_photos", "within"),
+    "metrics",
+    "datasets",
+    "data_root",
+    "out",
+    "published",
+    "device",
+    "bootstrap",
+    "seed",
+    "fit_parameters",
+    "batch_size",
+    "workers",
+    "plcc_fit",
+    "without_mini_photos",
+    "within",
 )
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", str: "a text"}
 

@@ -28,6 +28,7 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "count": (1, 500),
     "crop_border": (0, 4096),
     "epochs": (1, 1_000_000),
+    "lr": (0, 1000),
     "crop": (0, 2048),
     "crops": (1, 1000),
 }

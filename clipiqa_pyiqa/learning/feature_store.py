@@ -9,7 +9,7 @@ import logging
 import os
 import uuid
 import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,8 +31,8 @@ logger = logging.getLogger("clipiqa_pyiqa")
 Say = Callable[[str], object]
 """A function that receives progress messages."""
 Feature = NDArray[np.float32]
-Missing = dict[tuple[str, str], dict[bytes, Augmentation]]
-"""Path and content hash of an image -> its augmentations by the keys of their features."""
+Missing = dict[str, tuple[str, dict[bytes, Augmentation]]]
+"""Content hash of an image -> its path, and its augmentations by the keys of their features."""
 FORMAT = 3  # version of stored features: raise it if features change, also if the reading of images changes
 _KEY, _CHECKSUM = 32, 4  # bytes before and after the numbers of a row: a SHA-256, and a CRC-32 of all before it
 
@@ -55,7 +55,7 @@ class FeatureStore:
 
     def features(
         self,
-        paths: Sequence[str | Path],
+        paths: Collection[str | Path],
         augmentations: Sequence[Sequence[Augmentation]] | None = None,
         *,
         name: str = "features",
@@ -64,7 +64,7 @@ class FeatureStore:
         say: Say | None = None,
     ) -> Tensor:
         """Return features ``(N, A, D)`` of augmented images (default the whole image); encode missing features."""
-        if not paths:
+        if not len(paths):
             return torch.empty(0, 1, 1)
         try:
             contents = hashes_of([os.fspath(path) for path in paths])
@@ -75,12 +75,11 @@ class FeatureStore:
             for content, some in zip(contents, augmentations or [(WHOLE,)] * len(paths), strict=True)
         ]
         found, damaged = self._read({key for each in wanted for key in each})
-        missing: Missing = {
-            (os.fspath(path), content): new
-            for path, content, keys in zip(paths, contents, wanted, strict=True)
-            if (new := {key: each for key, each in keys.items() if key not in found})
-        }
-        count = sum(map(len, missing.values()))
+        missing: Missing = {}
+        for path, content, keys in zip(paths, contents, wanted, strict=True):
+            if new := {key: each for key, each in keys.items() if key not in found}:
+                missing.setdefault(content, (os.fspath(path), {}))[1].update(new)
+        count = sum(len(new) for _, new in missing.values())
         if missing and damaged:
             logger.warning("damaged features are encoded again: %s.", first_of(damaged))
         if say is not None:
@@ -103,17 +102,24 @@ class FeatureStore:
     ) -> Generator[tuple[bytes, Feature], None, None]:
         cost = scoring_bytes(self.metric, device, "stages" if self.stages else "score")
         at_once = images_at_once(device, len(missing))
-        read = prefetch(lambda item: read_image(item[0], sha256=True), missing, workers, scoring=cost, at_once=at_once)
+        prefetched = prefetch(
+            lambda content: read_image(missing[content][0], sha256=True),
+            missing,
+            workers,
+            scoring=cost,
+            at_once=at_once,
+        )
 
         def augmented() -> Generator[tuple[tuple[str, bytes], Tensor], None, None]:
-            with contextlib.closing(read) as images:
-                for (path, content), record in images:
+            with contextlib.closing(prefetched) as images:
+                for content, record in images:
+                    path, augmentations = missing[content]
                     if isinstance(record, ImageError):
                         raise record
                     if record.sha256 != content:  # the file changed after it was hashed
                         remember({path: str(record.sha256)})
                         raise ImageError("was changed while it was encoded: start the run again", name=path)
-                    for key, augmentation in missing[path, content].items():
+                    for key, augmentation in augmentations.items():
                         yield (path, key), augmentation(record.pixels, path)
 
         def work(items: list[tuple[str, bytes]], pixels: list[Tensor]) -> list[tuple[bytes, Feature]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +14,10 @@ from numpy.typing import NDArray
 
 from ..datasets.mini_photos import look_for_mini_photos, written_digests
 from ..datasets.score_table import ScoreTable, draw_groups, find_score_table
-from ..errors import CLIPIQAError, nearest
+from ..errors import CLIPIQAError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import write_text
-from ..metric import CLIPIQA, find_device
+from ..metric import CLIPIQA, choice, find_device
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
 from ..prompts.provenance import as_texts
 from ..stats.correlation import plcc, srocc
@@ -30,10 +28,6 @@ NEEDED = {"affine": 3, "ridge": 6, "auto": 10}
 """Smallest number of rated photos for each method."""
 FIT_ON = ("features", "stages")
 FOLDS = 5
-
-
-class FitError(CLIPIQAError):
-    """A head cannot be fitted to the scores."""
 
 
 class FitAgreement(NamedTuple):
@@ -62,13 +56,13 @@ class FitResult:
     held_out: dict[str, FitAgreement]
     before: dict[str, FitAgreement]
     splits: tuple[FitAgreement, ...] = ()
-    drawn: tuple[frozenset[int], ...] = ()
+    drawn: tuple[list[int], ...] = ()
 
     def save(self, path: str | Path) -> None:
         self.head.save(path)
 
     def save_splits(self, path: str | Path) -> None:
-        """Write a CSV file of paths, scores, groups and random splits (``split_1``, …)."""
+        """Write a CSV file of paths, scores, groups (the row's number if there are none) and ``split_1``, …."""
         frame, (low, high) = self.table.part("train"), self.table.score_range
         share = 1 - frame["target"] if self.table.lower_better else frame["target"]
         found = frame.assign(score=low + (high - low) * share)[["path", "score", "group"]]
@@ -115,21 +109,19 @@ def fit(
     Example:
         >>> fit("scores.csv", fit_on="stages").save("head.safetensors")  # doctest: +SKIP
     """
-    for option, value, known in (("method", method, NEEDED), ("fit_on", fit_on, FIT_ON)):
-        if value not in known:
-            raise FitError(f"unknown {option} {value!r}: {nearest(value, known)}")
-    if not isinstance(scores, ScoreTable):
-        scores = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
+    choice("method", method, NEEDED)
+    choice("fit_on", fit_on, dict.fromkeys(FIT_ON))
+    table = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
     device = find_device(device)
     metric = (CLIPIQA() if metric is None else metric).to(device).eval()
     if metric.head is not None or len(metric.prompts) > 1:
-        raise FitError("metric must have one pair of prompts and no head.")
-    table = look_for_mini_photos(scores, metric.clip.weights.backbone, without_mini_photos, ("train",))
+        raise CLIPIQAError("metric must have one pair of prompts and no head.")
+    table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train",))
     frame, train = table.frame, table.part("train")
     if len(train) < NEEDED[method]:
-        raise FitError(f"method {method!r} needs at least {NEEDED[method]} rated photos; got {len(train)}.")
+        raise CLIPIQAError(f"method {method!r} needs at least {NEEDED[method]} rated photos; got {len(train)}.")
     store = FeatureStore(metric, features, stages=fit_on == "stages")
-    encoded = store.features(frame["path"].tolist(), name="photos", device=device, workers=workers, say=say)[:, 0]
+    encoded = store.features(frame["path"], name="photos", device=device, workers=workers, say=say)[:, 0]
     with torch.no_grad():
         texts = metric.encode_prompts().cpu()
     direction = metric.clip.logit_scale * (texts[0, 0] - texts[0, 1])  # (D,)
@@ -139,10 +131,10 @@ def fit(
     parts = {split: photos.at((frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}
     fit_to = parts["train"]
     if np.ptp(fit_to.shares) == 0:
-        raise FitError(f"the scores of all {len(train)} photos to fit are equal: there is nothing to learn.")
+        raise CLIPIQAError(f"the scores of all {len(train)} photos to fit are equal: there is nothing to learn.")
     groups = train["group"].factorize()[0]
     if max(groups) == 0:
-        raise FitError("all photos to fit belong to one group, so none can be held out: set another `group`.")
+        raise CLIPIQAError("all photos to fit belong to one group, so none can be held out: set another `group`.")
     best, agreements, fitted = _fit(method, fit_to, groups, seed)
     tested = {split: each for split, each in parts.items() if len(each.shares) > 1}
     before = {split: _agreement(each.zero_shot, each.shares) for split, each in tested.items()}
@@ -153,10 +145,10 @@ def fit(
         rows = draw_groups(train["group"], 0.2, seed + number)
         is_out = train.index.isin(rows)
         if min(len(rows), len(train) - len(rows) - NEEDED[method] + 2) < 2:
-            raise FitError(f"{len(train)} photos in {max(groups) + 1} groups are too few for splits of 80 and 20 %.")
+            raise CLIPIQAError(f"{len(train)} photos in {max(groups) + 1} groups are too few for random splits.")
         _, _, refitted = _fit(method, fit_to.at(~is_out), groups[~is_out], seed)
         again.append(_agreement(predict(refitted, fit_to.at(is_out)), fit_to.shares[is_out]))
-        drawn.append(frozenset(rows))
+        drawn.append(rows)
     metadata = {
         "format": FORMAT,
         **as_texts(metric.provenance()),
@@ -183,12 +175,12 @@ def _fit(
 ) -> tuple[str, dict[str, FitAgreement], Fitted]:
     """Return the chosen method, each method's agreement in cross-validation by group, and the fit to all photos."""
     names = METHODS if method == "auto" else (method,)
-    predicted = {name: _out_of_fold(name, photos, groups, seed) for name in names}
-    squares = {
-        name: pandas.Series((each - photos.shares) ** 2).groupby(groups).mean() for name, each in predicted.items()
-    }
-    best = _choose(squares)
-    agreements = {name: _agreement(each, photos.shares) for name, each in predicted.items()}
+    predicted = pandas.DataFrame({name: _out_of_fold(name, photos, groups, seed) for name in names})
+    agreements = {name: _agreement(predicted[name].to_numpy(), photos.shares) for name in names}
+    squares = (predicted.sub(photos.shares, axis=0) ** 2).groupby(groups).mean()
+    gain = squares[names[0]] - squares[names[-1]]
+    # ridge must be better by more than a standard error of the groups' mean squared errors
+    best = names[-1] if gain.mean() > gain.sem() else names[0]
     return best, agreements, FITS[best](photos)
 
 
@@ -199,16 +191,6 @@ def _out_of_fold(name: str, photos: RatedPhotos, groups: NDArray[np.int64], seed
         is_out = np.isin(groups, fold)
         predicted[is_out] = predict(FITS[name](photos.at(~is_out)), photos.at(is_out))
     return predicted
-
-
-def _choose(squares: Mapping[str, pandas.Series]) -> str:
-    """Return the first method, unless a later method's errors, one for each group, are smaller by a standard error."""
-    best, *others = squares
-    for name in others:
-        gain = squares[best] - squares[name]
-        if gain.mean() > gain.std() / math.sqrt(len(gain)):
-            best = name
-    return best
 
 
 def _agreement(predicted: Array, shares: Array) -> FitAgreement:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import ConfigError, OptionError, nearest
 from ..errors.arguments import checked
+from ..metric import choice
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,6 @@ class Recipe:
     seed: int = 123
     network: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if self.lr < 0:
-            raise OptionError(f"lr must be at least 0; got {self.lr:g}.")
-
 
 RECIPES = {
     "plain": Recipe(),  # whole images give exact features
@@ -58,11 +54,7 @@ RECIPES = {
 
 
 def find_recipe(recipe: Recipe | str) -> Recipe:
-    if isinstance(recipe, Recipe):
-        return recipe
-    if recipe not in RECIPES:
-        raise ConfigError(f"unknown recipe {recipe!r}: {nearest(recipe, RECIPES)}")
-    return RECIPES[recipe]
+    return recipe if isinstance(recipe, Recipe) else choice("recipe", recipe, RECIPES)
 
 
 def with_options(recipe: Recipe, **changes: Any) -> Recipe:

@@ -34,10 +34,6 @@ Agreement = dict[str, float]
 """``srocc``, ``plcc`` and ``krcc`` of predicted against given scores."""
 
 
-class TrainingError(CLIPIQAError):
-    """A run cannot be started or resumed."""
-
-
 @dataclass(frozen=True)
 class Progress:
     """A finished epoch (1 to ``epochs``): mean loss, validation scores, and whether its SROCC is the best so far."""
@@ -109,7 +105,7 @@ def train(
     """
     recipe = with_options(find_recipe(recipe), **changes)
     # check the data first: all later steps take time
-    table = scores if isinstance(scores, ScoreTable) else find_score_table(scores, seed=recipe.seed)
+    table = find_score_table(scores, seed=recipe.seed)
     with prepare_folder(out, resume, overwrite) as folder:
         device = find_device(device)
         torch.manual_seed(recipe.seed)  # seed of a random context
@@ -120,8 +116,9 @@ def train(
         for split in ("train", "val", "test"):
             part = table.part(split)
             augmentations = [augmentations_of(recipe, row) for row in range(len(part))] if split == "train" else None
-            files = part["path"].tolist()
-            encoded[split] = store.features(files, augmentations, name=split, device=device, workers=workers, say=say)
+            encoded[split] = store.features(
+                part["path"], augmentations, name=split, device=device, workers=workers, say=say
+            )
             targets[split] = torch.tensor(part["target"].tolist())[:, None]
         tested = {split: encoded[split][:, 0].to(device) for split in ("val", "test") if len(targets[split]) > 1}
         before = {split: evaluate(metric, each, targets[split], metric.prompts) for split, each in tested.items()}
@@ -132,7 +129,13 @@ def train(
             "trained_on": written_digests(table.frame.query("split != 'test'")["path"]),  # validation chooses the epoch
         }
         best = train_context(
-            *(metric, recipe, encoded["train"], targets["train"], encoded["val"][:, 0], targets["val"], folder),
+            metric,
+            recipe,
+            encoded["train"],
+            targets["train"],
+            encoded["val"][:, 0],
+            targets["val"],
+            folder,
             metadata=metadata,
             resume=resume,
             report=report,
@@ -168,16 +171,23 @@ def train_context(
     assert learner is not None
     if len(targets) < recipe.batch_size:
         images = counted(len(targets), "training image")
-        raise TrainingError(f"{images} cannot fill a batch of {recipe.batch_size}: use a smaller batch_size.")
+        raise CLIPIQAError(f"{images} cannot fill a batch of {recipe.batch_size}: use a smaller batch_size.")
     targets, val_features = targets.float().to(learner.ctx.device), val_features.to(learner.ctx.device)
     losses = import_pyiqa(".losses")
     criteria = [losses.MSELoss(), losses.PLCCLoss()] if recipe.plcc_loss else [losses.MSELoss()]
     optimizer = (torch.optim.SGD if recipe.sgd else torch.optim.Adam)([learner.ctx], lr=recipe.lr)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.cosine_epochs)  # type: ignore[arg-type]
-    run = _fingerprint(metric, recipe, learner.initial_ctx, learner.token_suffix, targets, val_features)
+    setup = {
+        "pos_embedding": metric.pos_embedding,
+        "precision": metric.precision,
+        "recipe": asdict(replace(recipe, network={})),
+    }
+    run = hashlib.sha256(json.dumps([setup, metric.clip.weights.sha256]).encode())
+    for tensor in (learner.initial_ctx, learner.token_suffix, targets, val_features):
+        run.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     best, log = Agreement(), list[dict[str, float]]()
     if resume and (folder / STATE).is_file():
-        state = _read_state(folder / STATE, run)
+        state = _read_state(folder / STATE, run.hexdigest())
         with torch.no_grad():
             learner.ctx.copy_(state["ctx"])
         optimizer.load_state_dict(state["optimizer"])
@@ -192,7 +202,7 @@ def train_context(
             scores = metric.train().score(drawn, aggregate="mean")
             loss = torch.stack([criterion(scores, targets[rows]) for criterion in criteria]).sum()
             if not loss.isfinite():
-                raise TrainingError(f"the loss of epoch {epoch} is not finite: lower the learning rate.")
+                raise CLIPIQAError(f"the loss of epoch {epoch} is not finite: lower the learning rate.")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -202,19 +212,11 @@ def train_context(
         is_best = math.isnan(best.get("srocc", math.nan)) or found["srocc"] > best["srocc"]
         best = found if is_best else best
         log.append({"epoch": epoch, "loss": mean_loss, **found})
-        file_metadata = {
-            "pos_embedding": metric.pos_embedding,
-            "precision": metric.precision,
-            "recipe": asdict(replace(recipe, network={})),
-            **(metadata or {}),
-            "epoch": epoch,
-            "scores": found,
-        }
         for name in (LAST, BEST) if is_best else (LAST,):
-            save_prompt_file(learner, folder / name, file_metadata)
+            save_prompt_file(learner, folder / name, {**setup, **(metadata or {}), "epoch": epoch, "scores": found})
         write_text(folder / LOG, pandas.DataFrame(log).to_csv(index=False, na_rep="nan", lineterminator="\n"))
         state = {
-            "run": run,
+            "run": run.hexdigest(),
             "best": best,
             "log": log,
             "ctx": learner.ctx.detach(),
@@ -226,18 +228,10 @@ def train_context(
     return best
 
 
-def _fingerprint(metric: CLIPIQA, recipe: Recipe, *tensors: Tensor) -> str:
-    setup = [asdict(replace(recipe, network={})), metric.clip.weights.sha256, metric.pos_embedding, metric.precision]
-    digest = hashlib.sha256(json.dumps(setup).encode())
-    for tensor in tensors:
-        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _read_state(path: Path, run: str) -> Any:
     state = load_pickled(path)
     if state["run"] != run:
-        raise TrainingError(
+        raise CLIPIQAError(
             f"{path} was left by another run: use the images, scores, weights, recipe, epochs and seed of that run, "
             "or choose another folder."
         )
@@ -246,12 +240,13 @@ def _read_state(path: Path, run: str) -> Any:
 
 @contextlib.contextmanager
 def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
-    """Make and lock the folder of a run; raise TrainingError if the folder holds another run's files."""
+    """Make and lock the folder of a run; raise CLIPIQAError if the folder holds another run's files."""
     found = check_folder(folder, ())
     with locked(found):
-        for file in [] if resume else [found / name for name in (STATE, LAST, BEST, LOG)]:
+        for name in () if resume else (STATE, LAST, BEST, LOG):
+            file = found / name
             if file.exists() and not overwrite:
-                raise TrainingError(
+                raise CLIPIQAError(
                     f"{str(file)!r} exists already: set `resume` to continue its run, or set `overwrite`."
                 )
             file.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
@@ -25,21 +26,6 @@ from .words import AS_IS, Words, our_pairs
 
 MIN_GAIN = 1e-3  # smallest gain in SROCC, on the images to choose on, for which a pair joins the ensemble
 INTERVALS = 100  # number of best pairs that get a confidence interval
-FIELDS = [
-    "rank",
-    "positive",
-    "negative",
-    "srocc_chosen_by",
-    "srocc_held_out",
-    "srocc_low",
-    "srocc_high",
-    "plcc_held_out",
-    "ensemble",
-]
-
-
-class SearchError(CLIPIQAError):
-    """A search cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +56,25 @@ class Findings:
 
     def save(self, path: str | Path) -> None:
         """Write lines of metadata, ``# key: value``, and a CSV line per pair; never replace an input."""
-        import pandas
-
         check_output(path, overwrite=True, inputs=self.inputs)
         place = {pair: number for number, pair in enumerate(self.ensemble.pairs, start=1)}
         lines = [f"# {key}: {' '.join(str(value).split())}\n" for key, value in self.metadata.items()]
         rows = []
         for rank, finding in enumerate(self.ranked, start=1):
-            (pair,), estimate = finding.pairs, finding.srocc
-            numbers = (finding.chosen_by, estimate.value, estimate.low, estimate.high, finding.plcc)
-            rows.append((rank, pair.positive, pair.negative, *numbers, place.get(pair, "")))
-        table = pandas.DataFrame(rows, columns=FIELDS).to_csv(index=False, float_format="%.6f", lineterminator="\n")
+            (pair,) = finding.pairs
+            row = {
+                "rank": rank,
+                "positive": pair.positive,
+                "negative": pair.negative,
+                "srocc_chosen_by": finding.chosen_by,
+                "srocc_held_out": finding.srocc.value,
+                "srocc_low": finding.srocc.low,
+                "srocc_high": finding.srocc.high,
+                "plcc_held_out": finding.plcc,
+                "ensemble": place.get(pair, ""),
+            }
+            rows.append(row)
+        table = pandas.DataFrame(rows).to_csv(index=False, float_format="%.6f", lineterminator="\n")
         write_text(path, "".join(lines) + table)
 
 
@@ -122,7 +116,7 @@ def search_prompts(
         >>> search_prompts("scores.csv", words=[("Crisp photo.", "Hazy photo.")]).save("pairs.csv")  # doctest: +SKIP
     """
     candidates = make_candidates(words, templates)
-    table = scores if isinstance(scores, ScoreTable) else find_score_table(scores, seed=seed, needed=("train",))
+    table = find_score_table(scores, seed=seed, needed=("train",))
     paths, targets = table.frame["path"].tolist(), torch.tensor(table.frame["target"].tolist())
     split = "val" if table.part("test").empty else "test"
     held_out = np.flatnonzero(table.frame["split"] == split)
@@ -130,7 +124,7 @@ def search_prompts(
     metric = (CLIPIQA() if metric is None else metric).to(device).eval()
     known = [pair for pair in candidates if metric.clip.knows(pair.positive, pair.negative)]
     if not known:
-        raise SearchError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or another backbone.")
+        raise CLIPIQAError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone.")
     store = FeatureStore(metric, features)
     encoded = store.features(paths, name="all splits", device=device, workers=workers, say=say)
     if say is not None:
@@ -174,7 +168,7 @@ def search(
     opinion = targets.double().cpu().numpy()
     for rows, side in ((~is_out, "to choose on"), (is_out, "held out")):
         if reason := undefined(opinion[rows], opinion[rows]):
-            raise SearchError(f"the images {side} cannot be used: {reason}.")
+            raise CLIPIQAError(f"the images {side} cannot be used: {reason}.")
     tried = [*candidates, NAMED_PAIRS[DEFAULT_PAIR]]  # the paper's pair is the last
     with torch.no_grad():
         scores = metric.score(features, prompts=tried, aggregate=None).cpu().numpy()
@@ -211,6 +205,4 @@ def _grow_ensemble(scores: NDArray[np.float32], opinion: NDArray[np.float64], mo
 
 
 def _srocc(scores: NDArray[np.float32], opinion: NDArray[np.float64]) -> NDArray[np.float64]:
-    import pandas
-
     return pandas.DataFrame(scores).rank().corrwith(pandas.Series(opinion).rank()).to_numpy()

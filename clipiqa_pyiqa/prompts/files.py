@@ -44,16 +44,8 @@ _MOST_NUMBERS = 1 << 20  # of a context; two texts of 77 tokens with 1,280 numbe
 logger = logging.getLogger("clipiqa_pyiqa")
 
 
-class PromptFile(NamedTuple):
-    """A file's context ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, other tensors and metadata."""
-
-    ctx: Tensor
-    tokens: dict[str, Tensor]
-    metadata: Mapping[str, str]
-
-
-def read_prompt_file(path: str | Path) -> PromptFile:
-    """Return the learned prompts in our ``.safetensors``, or in a checkpoint of pyiqa or the official repository."""
+def read_prompt_file(path: str | Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+    """Return the tensors of ``STATE_KEYS``, or ``ctx`` alone, and the metadata of our, pyiqa's or the official file."""
     path = Path(path).expanduser()
     checkpoint = open_checkpoint(path)
     if checkpoint.metadata.get("format") == FORMAT or "sha256" in checkpoint.metadata:
@@ -61,11 +53,11 @@ def read_prompt_file(path: str | Path) -> PromptFile:
     found = next((name for name in checkpoint if name == "ctx" or name.endswith(f"{_PREFIX}ctx")), None)
     if found is None:
         raise PromptError(f"{path} holds no learned prompts: it has no tensor prompt_learner.ctx.")
-    ctx, before = checkpoint[found].detach(), found.removesuffix("ctx")
-    if ctx.numel() > _MOST_NUMBERS:  # a bad file may declare a huge shape for few numbers
-        raise PromptError(f"{path} is damaged: its context has {ctx.numel():,} numbers, more than {_MOST_NUMBERS:,}.")
-    tokens = {name: checkpoint[before + name] for name in STATE_KEYS[1:] if before + name in checkpoint}
-    return PromptFile(ctx.float() if ctx.is_floating_point() else ctx, tokens, checkpoint.metadata)
+    before, numbers = found.removesuffix("ctx"), checkpoint[found].numel()
+    if numbers > _MOST_NUMBERS:  # a bad file may declare a huge shape for few numbers
+        raise PromptError(f"{path} is damaged: its context has {numbers:,} numbers, more than {_MOST_NUMBERS:,}.")
+    state = {name: checkpoint[before + name] for name in STATE_KEYS if before + name in checkpoint}
+    return state, checkpoint.metadata
 
 
 def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:
@@ -81,17 +73,17 @@ def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:
 
 def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: str) -> None:
     """Load a file's words and context into a learner; raise PromptError for another backbone or width."""
-    file = read_prompt_file(path)
-    check_origin(path, file.metadata, learner.clip.weights.backbone, pos_embedding)
-    before, metadata = learner.pair, file.metadata
+    state, metadata = read_prompt_file(path)
+    check_origin(path, metadata, learner.clip.weights.backbone, pos_embedding)
+    before = learner.pair
     texts = metadata.get("base_positive", before.positive), metadata.get("base_negative", before.negative)
     try:
         if texts != (before.positive, before.negative):
             (learner.pair,) = parse_prompts(texts)
-        if len(file.tokens) == len(STATE_KEYS) - 1:
-            learner.load_state_dict({"ctx": file.ctx, **file.tokens})
+        if len(state) == len(STATE_KEYS):
+            learner.load_state_dict(state)
         else:
-            learner.load_context(file.ctx)
+            learner.load_context(state["ctx"])
     except PromptError as error:
         learner.pair = before
         raise PromptError(f"{path} cannot be loaded: {error}") from error

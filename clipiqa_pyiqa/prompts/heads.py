@@ -111,7 +111,6 @@ def read_head(path: str | Path) -> OpinionHead:
     if metadata.get("format") != FORMAT:
         raise PromptError(f"{path} must be a file of format {FORMAT!r}; got {metadata.get('format')!r}.")
     check_checksum(path, tensors, metadata)
-    del metadata["sha256"]
     try:
         return OpinionHead(tensors, metadata)
     except (KeyError, ValueError, TypeError) as error:

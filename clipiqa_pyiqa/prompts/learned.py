@@ -49,8 +49,9 @@ class PromptLearner(nn.Module):
         self.pair = pair or parse_prompts()[0]
         self.source: tuple[str, str] | None = None  # the context's file, and its hash when loaded
         self.metadata: Mapping[str, str] = {}  # of the context's file
-        check_keys(context or {}, ("n_ctx", "shared", "init"), "context")
-        n_ctx, shared, init = _context(**(context or {}))
+        context = context or {}
+        check_keys(context, ("n_ctx", "shared", "init"), "context")
+        n_ctx, shared, init = _context(**context)
         prefix, suffix, self.words = self._embed(n_ctx)
         shape = (n_ctx, prefix.shape[-1]) if shared else (2, n_ctx, prefix.shape[-1])
         if init == "random":
@@ -163,13 +164,8 @@ class PromptLearner(nn.Module):
 
     def _check_words(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> None:
         prefix, suffix, words = self._embed(ctx.shape[-2])
-        is_ours = token_prefix.shape == prefix.shape and token_suffix.shape == suffix.shape
-        length = max(words) + 1
-        if (
-            not is_ours
-            or not _are_equal(token_prefix, prefix)
-            or not _are_equal(token_suffix[:, :length], suffix[:, :length])
-        ):
+        used = slice(max(words) + 1)  # without the padding
+        if not (_are_equal(token_prefix, prefix, used) and _are_equal(token_suffix, suffix, used)):
             raise PromptError(
                 f"the learned prompts belong to another CLIP than {self._clip_name}, or to other words than "
                 f"{self.pair.name!r}: build the metric with the backbone, weights and words that they were learned on."
@@ -210,9 +206,11 @@ class _Remembered(torch.autograd.Function):
         return grad, None, None
 
 
-def _are_equal(rows: Tensor, ours: Tensor) -> bool:
-    rows, ours = rows.detach().cpu().float(), ours.cpu()
-    return bool(((rows - ours).norm(dim=-1) <= 1e-2 * ours.norm(dim=-1)).all())  # equal up to half precision
+def _are_equal(theirs: Tensor, ours: Tensor, used: slice) -> bool:
+    if theirs.shape != ours.shape:
+        return False
+    theirs, ours = theirs[:, used].detach().cpu().float(), ours[:, used].cpu()
+    return bool(((theirs - ours).norm(dim=-1) <= 1e-2 * ours.norm(dim=-1)).all())  # equal up to half precision
 
 
 def _identical(a: Tensor, b: Tensor) -> bool:

@@ -68,9 +68,14 @@ _BARE = {  # name -> words, positive first
     "lonely": ("Lonely", "Sociable"),
     "relaxing": ("Relaxing", "Stressful"),
 }
-NAMED_PAIRS: dict[str, PromptPair] = {
-    name: PromptPair(name, *(DEFAULT_TEMPLATE.replace("{}", word) for word in words)) for name, words in _BARE.items()
-}
+
+
+def _named(name: str, template: str | None = None) -> PromptPair:
+    positive, negative = ((template or DEFAULT_TEMPLATE).replace("{}", word) for word in _BARE[name])
+    return PromptPair(name, positive, negative)
+
+
+NAMED_PAIRS: dict[str, PromptPair] = {name: _named(name) for name in _BARE}
 ALIASES: dict[str, str] = {
     **{f"{positive}/{negative}".lower(): name for name, (positive, negative) in _BARE.items()},  # as in the paper
     "colourfulness": "colorfulness",
@@ -152,18 +157,14 @@ def count_tokens(text: str) -> int:
     return len(_tokens(text)) + 2
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
-
-
-def _are_texts(value: Any) -> bool:
-    return _is_list(value) and all(isinstance(side, str) for side in value)
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(each, str) for each in values)
 
 
 def _items(prompts: Any) -> list[Any]:
     if prompts is None:
         return [DEFAULT_PAIR]
-    if not _is_list(prompts) or (isinstance(prompts, tuple) and _are_texts(prompts)):
+    if not isinstance(prompts, list | tuple) or (isinstance(prompts, tuple) and _are_texts(prompts)):
         return [prompts]
     if not prompts:
         raise PromptError("the list of prompts is empty: pass at least one pair, such as ['quality'].")
@@ -175,7 +176,7 @@ def _parse_item(item: Any, template: str | None) -> Iterable[PromptPair]:
         return [_checked(item)]
     if isinstance(item, str):
         return _look_up(item, template)
-    if not _are_texts(item) or len(item) != 2:
+    if not isinstance(item, list | tuple) or len(item) != 2 or not _are_texts(item):
         raise PromptError(
             f"a prompt must be a name or a pair of two texts, as 'sharpness' or ('Crisp photo.', 'Hazy photo.'); got "
             f"{shown(item)} ({type(item).__name__})."
@@ -192,8 +193,7 @@ def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
     key = " ".join(name.lower().split())
     key = ALIASES.get(key, key)
     if key in NAMED_PAIRS:
-        words = (template or DEFAULT_TEMPLATE).replace
-        return [_checked(PromptPair(key, *(words("{}", word) for word in _BARE[key])))]
+        return [_checked(_named(key, template))]
     if key not in PRESETS:
         raise PromptError(
             f"unknown prompt pair {shown(name)}: {nearest(key, [*NAMED_PAIRS, *PRESETS])} Pass your own words "

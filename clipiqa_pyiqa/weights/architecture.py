@@ -14,7 +14,12 @@ BACKBONES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B
 
 # Last parts of names of tensors that only some checkpoints hold; no feature depends on these tensors.
 _BOOKKEEPING = {
-    *("input_resolution", "context_length", "vocab_size", "num_batches_tracked", "attn_mask", "prompts_features"),
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+    "num_batches_tracked",
+    "attn_mask",
+    "prompts_features",
 }
 
 

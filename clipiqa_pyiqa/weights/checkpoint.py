@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 
 from ..errors import WeightsError
-from .torchscript import check_archive, is_torchscript, read_torchscript
+from .torchscript import check_archive, read_torchscript
 
 
 @dataclass(eq=False, repr=False)
@@ -61,13 +61,12 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
             file = safe_open(path, framework="pt")
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
             return Checkpoint(path, shapes, file.get_tensor, file.metadata() or {})
-        if head.startswith(b"PK") and is_torchscript(path):
-            lazy = read_torchscript(path)
+        if head.startswith(b"PK") and (lazy := read_torchscript(path)) is not None:
             return Checkpoint(path, {key: lazy[key].shape for key in lazy}, lambda key: lazy[key].read())
     except Exception as error:  # with a damaged file, zipfile and pickle raise many kinds of errors
         raise _refusal(path, error) from error
-    if head.startswith((b"PK", b"\x80")):  # \x80: a file by torch before 1.6, where mmap is impossible
-        content = load_pickled(path, mmap=head.startswith(b"PK"))
+    if head.startswith((b"PK", b"\x80")):  # \x80: a file by torch before 1.6
+        content = load_pickled(path)
         if isinstance(content, torch.Tensor):
             content = {"ctx": content}  # the format of pyiqa's published prompts
         for name in ("state_dict", "model", "params"):
@@ -98,16 +97,16 @@ def first_bytes(path: Path) -> bytes:
     return head
 
 
-def load_pickled(path: Path, mmap: bool = False) -> Any:
+def load_pickled(path: Path) -> Any:
     """Return the tensors and plain values in a ``torch.save`` file; raise ``WeightsError`` for other objects."""
     try:
-        if zipfile.is_zipfile(path):
+        if is_archive := zipfile.is_zipfile(path):
             check_archive(path)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # torch's advice about pickle protocols is for the author of the file
-            mmap = mmap and path.suffix != ".safetensors"  # torch reads a file of this name as safetensors
-            with path.open("rb") as file:
-                return torch.load(path if mmap else file, map_location="cpu", weights_only=True, mmap=mmap)
+            # older files cannot be mapped, and torch reads a path with this suffix as safetensors
+            mmap = is_archive and path.suffix != ".safetensors"
+            return torch.load(path if mmap else file, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # with a damaged file, torch.load raises many kinds of errors
         raise _refusal(path, error) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 import urllib.request
@@ -44,10 +43,8 @@ def from_hub(file: PublishedFile) -> tuple[Path, str]:
         except RemoteEntryNotFoundError:
             if name == file.hub_names[-1]:
                 raise
-    known = file.hub_sha256 if name == file.hub_names[0] else ""
-    sha256 = known or (etag if re.fullmatch("[0-9a-f]{64}", etag) else "")  # the ETag of a large file is its SHA-256
-    blobs = Path(constants.HF_HUB_CACHE, f"models--{file.hub.replace('/', '--')}", "blobs")
-    from_url(url, blobs / Path(etag or sha256).name, sha256, with_timeout(build_hf_headers))
+    sha256 = file.hub_hash(name, etag)
+    from_url(url, file.hub_folder / "blobs" / Path(etag or sha256).name, sha256, with_timeout(build_hf_headers))
     return Path(with_timeout(hf_hub_download, file.hub, name, revision=file.revision or None)), sha256
 
 

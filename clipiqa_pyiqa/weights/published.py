@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 import torch
+from huggingface_hub import constants
 
 from ..errors import WeightsError, nearest
 from .architecture import BACKBONES
@@ -80,6 +81,15 @@ class PublishedFile:
     @property
     def hashes(self) -> tuple[str, ...]:
         return tuple(filter(None, (self.sha256, self.hub_sha256)))
+
+    @property
+    def hub_folder(self) -> Path:
+        return Path(constants.HF_HUB_CACHE, f"models--{self.hub.replace('/', '--')}")
+
+    def hub_hash(self, name: str, blob: str) -> str:
+        """Return the SHA-256 of a file of the repository, or ''; the hub names large blobs by it."""
+        known = self.hub_sha256 if name == self.hub_names[0] else ""
+        return known or (blob if re.fullmatch("[0-9a-f]{64}", blob) else "")
 
 
 def tags(backbone: str) -> tuple[str, ...]:
@@ -168,7 +178,7 @@ def head_file(name: str) -> PublishedFile:
 def recognise(path: Path, sha256: str) -> PublishedFile | None:
     """Return the published file that has this hash or this place in the hub's cache, or None."""
     for known in (release(backbone, tag) for backbone in BACKBONES for tag in tags(backbone)):
-        in_cache = f"models--{known.hub.replace('/', '--')}" in path.absolute().parts
+        in_cache = known.hub_folder.name in path.absolute().parts
         if in_cache or (known.hashes and sha256.startswith(known.hashes)):
             return known
     return None

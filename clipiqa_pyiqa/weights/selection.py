@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,8 +104,9 @@ def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None)
             f"{'with' if known.quick_gelu else 'without'} QuickGELU: leave quick_gelu out."
         )
     check_architecture(open_checkpoint(copy.path), known.backbone)
-    facts = (known.tag, known.quick_gelu, known.mean, known.std)
-    return Weights(known.backbone, copy.path, copy.sha256, *facts, copy.source)
+    return Weights(
+        known.backbone, copy.path, copy.sha256, known.tag, known.quick_gelu, known.mean, known.std, copy.source
+    )
 
 
 def found_again(weights: Weights) -> Weights:
@@ -128,20 +128,21 @@ def find_file(file: PublishedFile) -> Copy:
         if copy.source == VARIABLE:
             raise WeightsError(f"{copy.problem}; copy it again, or delete the file.")
         logger.warning("%s; this copy is not used: delete the file.", copy.problem)
+    places = download_places(file)
+    if not places:
+        raise WeightsError(f"{file.title}, a part of clipiqa-pyiqa, is missing or damaged: install the package again.")
     failures = ["HF_HUB_OFFLINE is set"] if constants.HF_HUB_OFFLINE else []
-    for place in download_places(file) if not failures else ():
+    for place in [] if failures else places:
         logger.warning("Downloading %s from %s …", file.title, place)  # a warning, since a download may take minutes
         try:
             if place in file.urls:
-                target, sha256 = file.caches[-1] / place.rpartition("/")[2], file.sha256
-                download.from_url(place, target, sha256)
+                path, sha256 = file.caches[-1] / place.rpartition("/")[2], file.sha256
+                download.from_url(place, path, sha256)
             else:
-                target, sha256 = download.from_hub(file)
-            return Copy(target, "download", (sha256,))
+                path, sha256 = download.from_hub(file)
+            return Copy(path, "download", (sha256,))
         except Exception as error:  # the hub's client raises many kinds of errors; the message below lists all
             failures.append(f"{urlsplit(place).netloc}: {' '.join((str(error) or repr(error)).split())[:200]}")
-    if not download_places(file):
-        raise WeightsError(f"{file.title}, a part of clipiqa-pyiqa, is missing or damaged: install the package again.")
     address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
     way_out = "name a file of your own instead"
     if file.backbone:
@@ -161,11 +162,8 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
         if path.is_file():  # users convert weights to .safetensors, so that their hash is unknown
             yield Copy(path, VARIABLE, () if path.suffix == ".safetensors" else file.hashes)
     for name in file.hub_names:
-        known = file.hub_sha256 if name == file.hub_names[0] else ""
-        folder_name = f"models--{file.hub.replace('/', '--')}"
-        for path in sorted(Path(constants.HF_HUB_CACHE, folder_name).glob(f"snapshots/*/{name}")):
-            blob = Path(os.readlink(path)).name if path.is_symlink() else ""  # a large blob is named by its SHA-256
-            expected = known or (blob if re.fullmatch("[0-9a-f]{64}", blob) else "")
+        for path in sorted(file.hub_folder.glob(f"snapshots/*/{name}")):
+            expected = file.hub_hash(name, path.readlink().name if path.is_symlink() else "")
             yield Copy(path, "hub cache", (expected,) if expected else ())
     for path in (cache / name for cache in file.caches for name in file.names):
         if path.is_file():

@@ -10,7 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections import OrderedDict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import torch
@@ -27,17 +27,15 @@ def check_archive(path: Path) -> None:
             raise ValueError(f"the checksum of its member {damaged} is wrong")
 
 
-def is_torchscript(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def read_torchscript(path: Path) -> dict[str, LazyTensor]:
-    """Return the tensors of an archive by dotted names; damage may raise any exception."""
+def read_torchscript(path: Path) -> dict[str, LazyTensor] | None:
+    """Return an archive's tensors by dotted names; None for another zip archive; damage may raise any exception."""
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        members = {PurePosixPath(name).name: name for name in archive.namelist()}
+        if "constants.pkl" not in members:
+            return None
         _check_declared(archive, path)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        description = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        description = members["data.pkl"]
         with archive.open(description) as pickled:
             root = _Unpickler(pickled, archive, description.removesuffix(".pkl"), mapped).load()
     tensors: dict[str, LazyTensor] = {}
@@ -116,8 +114,6 @@ class _Unpickler(pickle.Unpickler):
         header = self._mapped[member.header_offset : member.header_offset + 30]
         if member.compress_type != zipfile.ZIP_STORED or not header.startswith(b"PK\3\4"):
             raise ValueError(f"its member {member.filename} is compressed, or is not at its declared position")
-        if not isinstance(dtype, torch.dtype):
-            raise ValueError(f"unknown storage type: {dtype!r}")
         # The bytes follow the member's local header: 30 bytes, then its name and an extra field of these two lengths.
         return self._mapped, member.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26)), member, dtype
 

@@ -14,9 +14,7 @@ from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.files.hashes import hash_file
 
 
-def test_minis_training_photos_can_be_left_out_of_a_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch, caplog):
     files = [tmp_path / f"{number}.jpg" for number in range(6)]
     for file in files:
         file.write_text(file.name)
@@ -35,7 +33,7 @@ def test_minis_training_photos_can_be_left_out_of_a_table(
         look(table, "mini", True, ("train",))
 
 
-def test_a_second_look_reads_no_photo_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_look_reads_no_photo_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (photo := tmp_path / "a.png").write_bytes(b"a photo")
     read: list[Path] = []

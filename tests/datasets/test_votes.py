@@ -20,47 +20,49 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class TestVotes:
-    def test_one_row_per_vote_in_every_spelling(self, folder: Path) -> None:
-        choices = ["first", "a.png", "second", "b.png", "b.png", "tie", ""]
-        votes = read_votes(write_votes(folder, *(f"happy,a.png,b.png,{choice}" for choice in choices))).frame
-        assert votes[["votes_first", "votes_second", "undecided"]].to_numpy().tolist() == [[2, 3, 2]]
+def test_one_row_per_vote_in_every_spelling(folder):
+    choices = ["first", "a.png", "second", "b.png", "b.png", "tie", ""]
+    votes = read_votes(write_votes(folder, *(f"happy,a.png,b.png,{choice}" for choice in choices))).frame
+    assert votes[["votes_first", "votes_second", "undecided"]].to_numpy().tolist() == [[2, 3, 2]]
 
-    def test_one_row_per_pair_equals_one_row_per_vote(self, folder: Path) -> None:
-        single = read_votes(write_votes(folder, *["happy,a.png,b.png,first"] * 3, *["happy,a.png,b.png,second"] * 2))
-        counted = read_votes(
-            write_votes(
-                folder, "Happy/Sad,a.png,b.png,3,2,x", head="attribute,first,second,votes_first,votes_second,note"
-            )
-        )
-        pd.testing.assert_frame_equal(single.frame, counted.frame)
 
-    def test_votes_on_the_same_two_images_in_either_order_are_added(self, folder: Path) -> None:
-        votes = read_votes(write_votes(folder, "happy,a.png,b.png,first", "happy,b.png,a.png,first")).frame
-        assert votes[["votes_first", "votes_second"]].to_numpy().tolist() == [[1, 1]]
-
-    def test_an_attribute_may_be_passed_for_all_rows(self, folder: Path) -> None:
-        path = write_votes(folder, "a.png,b.png,first", head="first,second,choice")
-        votes = read_votes(path, attribute="Crisp photo.|Hazy photo.")
-        assert votes.columns["Crisp photo.|Hazy photo."][0].negative == "Hazy photo."
-        with pytest.raises(CLIPIQAError, match="attribute"):
-            read_votes(path)
-
-    @pytest.mark.parametrize(
-        ("line", "message"),
-        [
-            ("hapy,a.png,b.png,first", r"line 2: unknown prompt pair 'hapy': did you mean 'happy'\?"),
-            ("happy,a.png,b.png,frist", r"line 2: choice must be .* got 'frist': did you mean 'first'"),
-            ("happy,a.png,x.png,first", r"1 of 2 images named in .*votes.csv' cannot be found \(.*x\.png'\)"),
-            ("happy,a.png,a.png,first", r"line 2: both images are .*a\.png', but a pair has two different images"),
-            ("happy,a.png,first", r"line 2: expected 4 columns"),
-        ],
+def test_one_row_per_pair_equals_one_row_per_vote(folder):
+    single = read_votes(write_votes(folder, *["happy,a.png,b.png,first"] * 3, *["happy,a.png,b.png,second"] * 2))
+    counted = read_votes(
+        write_votes(folder, "Happy/Sad,a.png,b.png,3,2,x", head="attribute,first,second,votes_first,votes_second,note")
     )
-    def test_rows_that_cannot_be_used_are_refused(self, line: str, message: str, folder: Path) -> None:
-        with pytest.raises(CLIPIQAError, match=message):
-            read_votes(write_votes(folder, line))
+    pd.testing.assert_frame_equal(single.frame, counted.frame)
 
-    def test_missing_images_may_be_left_out(self, folder: Path) -> None:
-        path = write_votes(folder, "happy,a.png,x.png,first", "happy,a.png,b.png,first")
-        votes = read_votes(path, skip_missing=True)
-        assert len(votes.frame) == 1 and [Path(name).name for name in votes.missing] == ["x.png"]
+
+def test_votes_on_the_same_two_images_in_either_order_are_added(folder):
+    votes = read_votes(write_votes(folder, "happy,a.png,b.png,first", "happy,b.png,a.png,first")).frame
+    assert votes[["votes_first", "votes_second"]].to_numpy().tolist() == [[1, 1]]
+
+
+def test_an_attribute_may_be_passed_for_all_rows(folder):
+    path = write_votes(folder, "a.png,b.png,first", head="first,second,choice")
+    votes = read_votes(path, attribute="Crisp photo.|Hazy photo.")
+    assert votes.columns["Crisp photo.|Hazy photo."][0].negative == "Hazy photo."
+    with pytest.raises(CLIPIQAError, match="attribute"):
+        read_votes(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("hapy,a.png,b.png,first", r"line 2: unknown prompt pair 'hapy': did you mean 'happy'\?"),
+        ("happy,a.png,b.png,frist", r"line 2: choice must be .* got 'frist': did you mean 'first'"),
+        ("happy,a.png,x.png,first", r"1 of 2 images named in .*votes.csv' cannot be found \(.*x\.png'\)"),
+        ("happy,a.png,a.png,first", r"line 2: both images are .*a\.png', but a pair has two different images"),
+        ("happy,a.png,first", r"line 2: expected 4 columns"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_refused(line, message, folder):
+    with pytest.raises(CLIPIQAError, match=message):
+        read_votes(write_votes(folder, line))
+
+
+def test_missing_images_may_be_left_out(folder):
+    path = write_votes(folder, "happy,a.png,x.png,first", "happy,a.png,b.png,first")
+    votes = read_votes(path, skip_missing=True)
+    assert len(votes.frame) == 1 and [Path(name).name for name in votes.missing] == ["x.png"]

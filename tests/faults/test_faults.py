@@ -170,8 +170,8 @@ def test_damaged_learned_prompts_are_refused(tmp_path: Path, suffix: str, times:
         save_file(tensors, path, {**said, "sha256": content_checksum(tensors, said)})
 
     def read(path: Path) -> object:
-        file = read_prompt_file(path)
-        return flat({"ctx": file.ctx, **file.tokens}), file.metadata
+        state, metadata = read_prompt_file(path)
+        return flat(state), metadata
 
     assert trials(path, read, 60 * times, whole=read(path))
 

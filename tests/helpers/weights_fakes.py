@@ -11,10 +11,8 @@ import http.server
 import os
 import pickle
 import shutil
-import time
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,11 +97,47 @@ def openai_file(openai_archive: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     return path
 
 
+@dataclass
+class Response:
+    """What the server answers: a status, headers, and a body, or its first ``cut_at`` bytes."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    cut_at: int | None = None
+
+
+@dataclass
+class Server:
+    url: str
+    responses: dict[str, Response] = field(default_factory=dict)  # by path
+    requests: list[str] = field(default_factory=list)  # 'GET /path', as they came
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A server on this machine that has nothing yet."""
-    with local_server() as running:
-        yield running
+    """A server on this machine that gives prepared answers, 404 to all else."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            prepared.requests.append(f"{self.command} {self.path}")
+            not_found = Response(status=404, headers={"X-Error-Code": "EntryNotFound"})  # as the hub says it
+            response = prepared.responses.get(self.path, not_found)
+            self.send_response(response.status)
+            for name, value in {"Content-Length": str(len(response.body)), **response.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(response.body[: response.cut_at])
+
+        do_HEAD = do_GET
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with serving(Handler) as url:
+        prepared = Server(url)
+        yield prepared
 
 
 def set_openai_url(monkeypatch: pytest.MonkeyPatch, url: str, model: str = "ViT-B-32") -> None:
@@ -190,55 +224,3 @@ def poison_archive(path: Path, victim: Path) -> None:
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@dataclass
-class Response:
-    """What the server answers: a status, headers, a body, and how it spoils the delivery."""
-
-    body: bytes = b""
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    cut_at: int | None = None  # send so many bytes, then hang up
-    seconds: float = 0.0  # send the body in ten pieces over this time
-
-
-_NOT_FOUND = Response(status=404, headers={"X-Error-Code": "EntryNotFound"})  # as the hub says it
-
-
-@dataclass
-class Server:
-    url: str
-    responses: dict[str, Response] = field(default_factory=dict)  # by path
-    requests: list[str] = field(default_factory=list)  # 'GET /path', as they came
-
-
-@contextmanager
-def local_server() -> Iterator[Server]:
-    """An HTTP server on this machine that gives prepared answers, 404 to all else."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            prepared.requests.append(f"{self.command} {self.path}")
-            response = prepared.responses.get(self.path, _NOT_FOUND)
-            self.send_response(response.status)
-            for name, value in {"Content-Length": str(len(response.body)), **response.headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "HEAD":
-                return
-            body = response.body[: response.cut_at]
-            piece = max(1, len(body) // 10)
-            with suppress(ConnectionError):  # a client may hang up
-                for start in range(0, len(body), piece):
-                    self.wfile.write(body[start : start + piece])
-                    time.sleep(response.seconds / 10)
-
-        do_HEAD = do_GET
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    with serving(Handler) as url:
-        prepared = Server(url)
-        yield prepared

@@ -60,12 +60,13 @@ def test_another_setup_finds_nothing(photos, tmp_path, changed, encoded):
 def test_file_that_changes_is_encoded_again_and_a_copy_is_not(photos, tmp_path):
     image, copied = tmp_path / "image.png", tmp_path / "copy.png"
     shutil.copy(photos[0], image)
-    metric = FakeMetric()
-    first = filled(metric, tmp_path / "s", [image])
     shutil.copy(photos[0], copied)
-    assert torch.equal(filled(metric, tmp_path / "s", [copied]), first) and metric.encoded == 3
+    metric = FakeMetric()
+    first, second = filled(metric, tmp_path / "s", [image, copied])
+    assert torch.equal(first, second) and metric.encoded == 3
+    assert torch.equal(filled(metric, tmp_path / "s", [copied])[0], first) and metric.encoded == 3
     shutil.copy(photos[1], image)
-    assert not torch.equal(filled(metric, tmp_path / "s", [image]), first) and metric.encoded == 6
+    assert not torch.equal(filled(metric, tmp_path / "s", [image])[0], first) and metric.encoded == 6
 
 
 def test_file_that_is_replaced_meanwhile_poisons_nothing(photos, tmp_path):

@@ -12,10 +12,10 @@ from photos import BUNDLED, distorted_photos
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipiqa_pyiqa import CLIPIQA, PromptError
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, PromptError
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.word_search import SearchError, make_candidates, search, search_prompts
+from clipiqa_pyiqa.learning.word_search import make_candidates, search, search_prompts
 from clipiqa_pyiqa.learning.words import our_pairs, read_words
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
 from clipiqa_pyiqa.stats.correlation import correlations, srocc
@@ -115,7 +115,7 @@ def test_searches_that_cannot_be_made(metric, features, held_out, chosen, messag
     targets = torch.rand(120)
     if chosen is not None:
         targets[[row for row in range(120) if row not in held_out]] = chosen
-    with pytest.raises(SearchError, match=message):
+    with pytest.raises(CLIPIQAError, match=message):
         search(metric, features, targets, held_out, make_candidates(WORDS))
 
 
@@ -148,5 +148,5 @@ def test_command_from_csv_to_a_loaded_metric(tmp_path, capsys):
     assert main(command) == 2
     assert "pass --overwrite" in capsys.readouterr().err
     options = {"metric": CLIPIQA(backbone="mini"), "features": tmp_path / "store", "device": "cpu"}
-    with pytest.raises(SearchError, match="mini knows no pair"):
+    with pytest.raises(CLIPIQAError, match="mini knows no pair"):
         search_prompts(table, words=[("Happy", "Sad")], **options)

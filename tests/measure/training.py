@@ -19,7 +19,6 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-import yaml
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
@@ -58,23 +57,17 @@ def pyiqas_trainer(weights: Path, paths: list[Path], folder: Path) -> float:
     from pyiqa.archs import clipiqa_arch
     from pyiqa.archs.clip_model import build_model
     from pyiqa.models.general_iqa_model import GeneralIQAModel
-    from pyiqa.train import train_pipeline
+    from pyiqa_trainer import run_trainer, trainer_options
 
-    options = yaml.safe_load((ROOT / "configs/train/pyiqa.yml").read_text())
-    rows = [f"{path.name},{index % 100},{'val' if index < 2 else 'train'}" for index, path in enumerate(paths)]
-    (folder / "meta.csv").write_text("img_name,MOS,official_split\n" + "\n".join(rows))
-    for data_set in options["datasets"].values():
-        data_set |= {"meta_info_file": str(folder / "meta.csv"), "dataroot_target": str(paths[0].parent)}
-        data_set |= {"num_worker_per_gpu": 2, "batch_size_per_gpu": BATCH}
+    options = trainer_options("pyiqa", paths, folder, num_worker_per_gpu=2, batch_size_per_gpu=BATCH)
     options["datasets"]["train"]["dataset_enlarge_ratio"] = 2
     options["name"] = "speed"
     options["network"] = {"type": "CLIPIQA_builtin", "model_type": "clipiqa+", "pretrained": False}
     options["network"]["pos_embedding"] = True
     options["train"] |= {"total_iter": 5}
     del options["train"]["total_epoch"]
-    options["val"] |= {"val_freq": 10**6, "pbar": False}
-    options["logger"] |= {"use_tb_logger": False, "save_latest_freq": 10**6}
-    (folder / "train.yml").write_text(yaml.safe_dump(options))
+    options["val"] |= {"val_freq": 10**6}
+    options["logger"] |= {"save_latest_freq": 10**6}
     clip = build_model(load_file(weights)).float()
     starts: list[float] = []
     step = GeneralIQAModel.optimize_parameters
@@ -86,10 +79,9 @@ def pyiqas_trainer(weights: Path, paths: list[Path], folder: Path) -> float:
     with (
         mock.patch.object(clipiqa_arch, "load", lambda name, device: clip),
         mock.patch.object(GeneralIQAModel, "optimize_parameters", timed),
-        mock.patch.object(sys, "argv", ["train.py", "-opt", str(folder / "train.yml")]),
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        train_pipeline(str(folder))
+        run_trainer(options, folder)
     return statistics.mean(b - a for a, b in itertools.pairwise(starts))  # without the first, which warms up
 
 

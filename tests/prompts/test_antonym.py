@@ -22,7 +22,7 @@ def test_scores_and_margins_equal_hand_computed_values():
     assert antonym_scores(features[1:], PAIRS, 1e4).tolist() == [[1.0, 0.0]]  # extreme, and finite
 
 
-def test_equal_features_have_equal_scores_in_batches_of_any_length() -> None:
+def test_equal_features_have_equal_scores_in_batches_of_any_length():
     draw = torch.Generator().manual_seed(0)
     feature = torch.nn.functional.normalize(torch.randn(1, 512, generator=draw), dim=-1)
     pairs = torch.nn.functional.normalize(torch.randn(3, 2, 512, generator=draw), dim=-1)

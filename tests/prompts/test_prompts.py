@@ -49,21 +49,21 @@ def texts(*args: object, **kwargs: object) -> list[tuple[str, str]]:
     return [(pair.positive, pair.negative) for pair in parse_prompts(*args, **kwargs)]
 
 
-def test_every_pair_of_the_paper_has_a_name_and_there_are_no_others() -> None:
+def test_every_pair_of_the_paper_has_a_name_and_there_are_no_others():
     for name, pair in PAPER.items():
         assert texts(name) == texts(name.split("/")[0]) == [pair]
     assert sorted(NAMED_PAIRS) == sorted(name.split("/")[0] for name in PAPER)
     assert all(pair.name == name for name, pair in NAMED_PAIRS.items())
 
 
-def test_aliases_lead_to_names_and_hide_none() -> None:
+def test_aliases_lead_to_names_and_hide_none():
     assert set(ALIASES.values()) <= set(NAMED_PAIRS)
     assert not set(ALIASES) & (set(NAMED_PAIRS) | set(PRESETS))
     assert texts("colourfulness") == texts("colorfullness") == [PAPER["colorfulness"]]
     assert texts(" Sharpness ") == texts("SHARP/Blurry") == [PAPER["sharpness"]]
 
 
-def test_the_preset_has_the_words_of_the_installed_builtin() -> None:
+def test_the_preset_has_the_words_of_the_installed_builtin():
     """Read from pyiqa's source, since importing its module needs openai's clip."""
     spec = find_spec("pyiqa")
     assert spec is not None and spec.origin is not None
@@ -76,7 +76,7 @@ def test_the_preset_has_the_words_of_the_installed_builtin() -> None:
     assert texts("pyiqa") == list(zip(words[::2], words[1::2], strict=True))
 
 
-def test_prompts_may_be_names_pairs_and_lists() -> None:
+def test_prompts_may_be_names_pairs_and_lists():
     assert texts() == texts(None) == [PAPER["quality"]]
     assert texts(CRISP) == [CRISP]
     assert texts(["happy", "scary"]) == [*texts("happy"), *texts("scary")]  # two strings in a list: two names
@@ -89,14 +89,14 @@ def test_prompts_may_be_names_pairs_and_lists() -> None:
     assert texts(["new", "new"]) == 2 * [PAPER["new/old"]]  # asked twice, answered twice: columns follow the question
 
 
-def test_a_free_pair_is_named_by_its_words_as_the_command_line_writes_it() -> None:
+def test_a_free_pair_is_named_by_its_words_as_the_command_line_writes_it():
     (pair,) = parse_prompts(("  Crisp\nphoto. ", "Hazy photo."))
     assert pair == PromptPair("Crisp photo.|Hazy photo.", *CRISP)
     assert parse_prompts(parse_prompt_argument(pair.name)) == parse_prompts(pair, template="My {}.") == (pair,)
     assert parse_prompt_argument("sharpness") == "sharpness"
 
 
-def test_templates_of_table_2_reword_pairs() -> None:
+def test_templates_of_table_2_reword_pairs():
     assert texts("quality", template="A photo of {}.") == [("A photo of Good.", "A photo of Bad.")]
     assert texts(("High quality", "Low quality"), template="{} photo.") == [
         ("High quality photo.", "Low quality photo.")
@@ -104,7 +104,7 @@ def test_templates_of_table_2_reword_pairs() -> None:
     assert parse_prompts("quality", template="A photo of {}.")[0].name == "quality"
 
 
-def test_tokens_are_counted_as_clip_counts_them() -> None:
+def test_tokens_are_counted_as_clip_counts_them():
     text = "A rather noisy photo, isn't it?"
     assert count_tokens(text) == int((open_clip.tokenize([text]) != 0).sum())
     longest = " ".join(["photo"] * 75)
@@ -130,7 +130,7 @@ def test_tokens_are_counted_as_clip_counts_them() -> None:
         (3, r"got 3 \(int\)"),
     ],
 )
-def test_bad_prompts_are_refused(prompts: object, message: str) -> None:
+def test_bad_prompts_are_refused(prompts, message):
     with pytest.raises(PromptError, match=message) as caught:
         parse_prompts(prompts)
     assert "\n" not in str(caught.value)
@@ -138,11 +138,11 @@ def test_bad_prompts_are_refused(prompts: object, message: str) -> None:
 
 
 @pytest.mark.parametrize("template", ["A photo.", "", "{} or {}", "{0} photo.", "{} {", 3])
-def test_bad_templates_are_refused(template: object) -> None:
+def test_bad_templates_are_refused(template):
     with pytest.raises(PromptError, match="template"):
         parse_prompts("quality", template=template)
 
 
-def test_presets_are_not_reworded() -> None:
+def test_presets_are_not_reworded():
     with pytest.raises(PromptError, match="wording"):
         parse_prompts(["quality", "pyiqa"], template="A photo of {}.")

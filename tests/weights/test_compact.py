@@ -55,13 +55,13 @@ def changed(compact: Path, path: Path, change: Callable[[dict, dict], None]) -> 
         (lambda t, m: t.pop("ln_final.weight"), "ln_final.weight"),
     ],
 )
-def test_an_incomplete_file_is_refused(compact: Path, tmp_path: Path, change: Callable, named: str) -> None:
+def test_an_incomplete_file_is_refused(compact, tmp_path, change, named):
     path = changed(compact, tmp_path / "x.safetensors", change)
     with pytest.raises(WeightsError, match=named):
         CLIPIQA(backbone="mini", clip_weights=path, quick_gelu=True)(torch.rand(1, 3, 64, 64))
 
 
-def test_mini_takes_fixed_sizes_but_no_positional_embedding(compact: Path) -> None:
+def test_mini_takes_fixed_sizes_but_no_positional_embedding(compact):
     with pytest.raises(CLIPIQAError, match="pos_embedding"):
         CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True, pos_embedding="interpolate")
     fixed = CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True, pos_embedding="fixed")
@@ -75,9 +75,7 @@ def test_mini_takes_fixed_sizes_but_no_positional_embedding(compact: Path) -> No
 # Text
 
 
-def test_a_vocabulary_without_rare_words_gives_the_same_features(
-    compact: Path, tmp_path: Path, metric: CLIPIQA
-) -> None:
+def test_a_vocabulary_without_rare_words_gives_the_same_features(compact, tmp_path, metric):
     """The rows put back to their places in a whole table, zeros elsewhere."""
 
     def widen(tensors: dict, metadata: dict) -> None:
@@ -96,7 +94,7 @@ def test_a_vocabulary_without_rare_words_gives_the_same_features(
     assert row.norm() > 0
 
 
-def test_unknown_words_are_named_in_one_message(metric: CLIPIQA, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_words_are_named_in_one_message(metric, caplog):
     """Whole words, in the order of the prompts, once per word."""
     x = torch.rand(1, 3, 64, 64)
     with caplog.at_level(logging.WARNING, "clipiqa_pyiqa"):
@@ -111,9 +109,7 @@ def test_unknown_words_are_named_in_one_message(metric: CLIPIQA, caplog: pytest.
 # Commands
 
 
-def test_commands_leave_out_pairs_with_unknown_words(
-    compact: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_commands_leave_out_pairs_with_unknown_words(compact, capsys, caplog):
     def said() -> str:
         text = caplog.text
         caplog.clear()

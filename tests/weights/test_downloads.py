@@ -52,13 +52,7 @@ def route(openai_file: Path, server: Server, monkeypatch: pytest.MonkeyPatch) ->
 # The hub
 
 
-def test_weights_are_downloaded_at_a_pinned_revision(
-    home: Path,
-    pinned: Path,
-    server: Server,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_weights_are_downloaded_at_a_pinned_revision(home, pinned, server, monkeypatch, caplog):
     """By revision and hash, into the hub's cache, where it is found; a damaged blob is replaced."""
     set_hub(monkeypatch, server.url)
     route = serve(server, pinned.read_bytes(), sha256(pinned), TIMM, REVISION, pinned.name)
@@ -73,9 +67,7 @@ def test_weights_are_downloaded_at_a_pinned_revision(
 
 
 @pytest.mark.parametrize(("content", "etag"), [(b"other", "a" * 64), (b"other", None), (None, "../../../../x")])
-def test_a_hub_with_wrong_content_is_refused(
-    home: Path, pinned: Path, server: Server, monkeypatch: pytest.MonkeyPatch, content: bytes | None, etag: str | None
-) -> None:
+def test_a_hub_with_wrong_content_is_refused(home, pinned, server, monkeypatch, content, etag):
     set_openai_url(monkeypatch, f"{REFUSED}/ViT-B-32.pt")
     set_hub(monkeypatch, server.url)
     serve(server, content or pinned.read_bytes(), etag or sha256(pinned), TIMM, REVISION, pinned.name)
@@ -88,9 +80,7 @@ def test_a_hub_with_wrong_content_is_refused(
         assert {path.relative_to(home).parts[0] for path in home.rglob("*") if path.is_file()} <= {"hub", "cache"}
 
 
-def test_a_file_without_a_known_hash_is_checked_by_the_hubs(
-    home: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_without_a_known_hash_is_checked_by_the_hubs(home, tmp_path, server, monkeypatch):
     """Its older name is asked for where the hub lacks the newer; a small file's ETag is no SHA-256 to go by."""
     set_hub(monkeypatch, server.url)
     file = save_state_dict(tmp_path / "x.bin", VIT)
@@ -103,9 +93,7 @@ def test_a_file_without_a_known_hash_is_checked_by_the_hubs(
     assert any("open_clip_model.safetensors" in request for request in server.requests)
 
 
-def test_prompt_files_come_from_the_hub_or_from_github(
-    home: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prompt_files_come_from_the_hub_or_from_github(home, tmp_path, server, monkeypatch):
     made = prompts_like(tmp_path, monkeypatch)
     monkeypatch.setattr(published, "PYIQA_RELEASE", f"{server.url}/github")
     server.responses[f"/github/{quote(made.name)}"] = Response(made.read_bytes())
@@ -121,15 +109,7 @@ def test_prompt_files_come_from_the_hub_or_from_github(
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_weights_are_downloaded_from_the_publisher(
-    home: Path,
-    openai_file: Path,
-    server: Server,
-    route: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    copied: bool,
-) -> None:
+def test_weights_are_downloaded_from_the_publisher(home, openai_file, server, route, monkeypatch, capsys, copied):
     """The hub is unreachable here, so OpenAI's URL is asked, then a copy elsewhere; the next call finds the file."""
     if copied:
         set_openai_url(monkeypatch, REFUSED + route)
@@ -152,9 +132,7 @@ def test_weights_are_downloaded_from_the_publisher(
         (None, "refused"),
     ],
 )
-def test_failed_download_leaves_nothing(
-    home: Path, server: Server, route: str, monkeypatch: pytest.MonkeyPatch, response: Response | None, reason: str
-) -> None:
+def test_failed_download_leaves_nothing(home, server, route, monkeypatch, response, reason):
     if response:
         server.responses[route] = response
     else:
@@ -168,9 +146,7 @@ def test_failed_download_leaves_nothing(
 
 
 @pytest.mark.parametrize("offline", [False, True])
-def test_missing_weights_give_a_way_out_first_and_then_the_address(
-    home: Path, server: Server, route: str, monkeypatch: pytest.MonkeyPatch, offline: bool
-) -> None:
+def test_missing_weights_give_a_way_out_first_and_then_the_address(home, server, route, monkeypatch, offline):
     """And the file that is put there is found: the hub's, under the name that the message gives."""
     set_openai_url(monkeypatch, f"{REFUSED}/RN50.pt", "RN50")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)

@@ -14,7 +14,6 @@ from weights_fakes import (
     LAION,
     TIMM,
     VIT,
-    Server,
     damage,
     place,
     put_into_hub_cache,
@@ -37,9 +36,7 @@ pytest_plugins = ["weights_fakes"]
 
 
 @pytest.mark.parametrize("given", ["text", "path", "without suffix"])
-def test_a_given_path_needs_no_network(
-    home: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, given: str
-) -> None:
+def test_a_given_path_needs_no_network(home, tmp_path, server, monkeypatch, given):
     set_hub(monkeypatch, server.url)
     set_openai_url(monkeypatch, f"{server.url}/ViT-B-32.pt")
     monkeypatch.chdir(tmp_path)
@@ -53,9 +50,7 @@ def test_a_given_path_needs_no_network(
     ("given", "named"),
     [("gone.pt", "gone.pt"), (".", "folder"), ("vit.pt", "ViT-B/32"), ("opnai", "'openai'")],
 )
-def test_a_path_or_tag_that_cannot_be_used_is_refused(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, named: str
-) -> None:
+def test_a_path_or_tag_that_cannot_be_used_is_refused(home, tmp_path, monkeypatch, given, named):
     monkeypatch.chdir(tmp_path)
     save_state_dict(tmp_path / "vit.pt", VIT)
     with pytest.raises(WeightsError, match=named):
@@ -65,9 +60,7 @@ def test_a_path_or_tag_that_cannot_be_used_is_refused(
 # QuickGELU and normalisation
 
 
-def test_an_unpublished_file_counts_as_quick_gelu_with_a_warning(
-    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unpublished_file_counts_as_quick_gelu_with_a_warning(home, tmp_path, caplog):
     path = save_state_dict(tmp_path / "mine.pt", VIT)
     assert find_weights(VIT, path).quick_gelu is True
     assert "mine.pt is not a published file: QuickGELU is assumed" in caplog.text
@@ -76,7 +69,7 @@ def test_an_unpublished_file_counts_as_quick_gelu_with_a_warning(
     assert caplog.text == ""
 
 
-def test_published_file_is_recognised_by_hash_or_place(home: Path, openai_file: Path, tmp_path: Path) -> None:
+def test_published_file_is_recognised_by_hash_or_place(home, openai_file, tmp_path):
     weights = find_weights(VIT, openai_file)
     assert (weights.tag, weights.quick_gelu, weights.source) == ("openai", True, "given path")
     assert weights.short == f"openai {sha256(openai_file)[:8]}"
@@ -88,7 +81,7 @@ def test_published_file_is_recognised_by_hash_or_place(home: Path, openai_file: 
         find_weights(VIT, laion, quick_gelu=True)
 
 
-def test_every_tag_agrees_with_open_clip() -> None:
+def test_every_tag_agrees_with_open_clip():
     """The whole of open_clip's table for our backbones: activation, hashes, names, and the form of hub entries."""
     for backbone in set(BACKBONES) - {"mini"}:
         openai = published.release(backbone)
@@ -113,9 +106,7 @@ def test_every_tag_agrees_with_open_clip() -> None:
 # The order of places
 
 
-def test_the_first_good_copy_is_used(
-    home: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path):
     """Each place is used when the ones before it have nothing."""
     for path in (home / ".cache" / "clip" / "ViT-B-32.pt", home / "torch" / "hub" / "clip" / "ViT-B-32.pt"):
         place(openai_file, path)
@@ -134,18 +125,14 @@ def test_the_first_good_copy_is_used(
 # Damage
 
 
-def test_another_hash_in_the_folder_is_an_error_before_anything_is_opened(
-    home: Path, folder: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_hash_in_the_folder_is_an_error_before_anything_is_opened(home, folder, openai_file, monkeypatch):
     damage(place(openai_file, folder / "ViT-B-32.pt"))
     monkeypatch.setattr("clipiqa_pyiqa.weights.selection.open_checkpoint", lambda path: pytest.fail("opened"))
     with pytest.raises(WeightsError, match="damaged"):
         find_weights(VIT)
 
 
-def test_damaged_copies_in_caches_are_passed_over(
-    home: Path, openai_file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damaged_copies_in_caches_are_passed_over(home, openai_file, caplog):
     blob = put_into_hub_cache(home / "hub", TIMM, BIN, openai_file, blob="0" * 64).resolve()
     cut = place(openai_file, home / "torch" / "hub" / "clip" / "ViT-B-32.pt")
     cut.write_bytes(openai_file.read_bytes()[:1000])  # an interrupted download
@@ -157,9 +144,7 @@ def test_damaged_copies_in_caches_are_passed_over(
 
 
 @pytest.mark.parametrize("content", ["[1, 2", "[]", '{"PATH": 7}', None])
-def test_hashes_are_kept_and_a_damaged_store_is_no_error(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
-) -> None:
+def test_hashes_are_kept_and_a_damaged_store_is_no_error(home, tmp_path, monkeypatch, content):
     path, memory = tmp_path / "x", home / "cache" / "clipiqa" / "hashes.json"
     path.write_bytes(b"one")
     if content is None:  # a memory that cannot be written
@@ -181,7 +166,7 @@ def test_hashes_are_kept_and_a_damaged_store_is_no_error(
 # Weights that another process found
 
 
-def test_pickled_weights_are_found_again_by_hash(home: Path, folder: Path, tmp_path: Path) -> None:
+def test_pickled_weights_are_found_again_by_hash(home, folder, tmp_path):
     """Where they were, or in the folder; never others that lie there."""
     path = save_state_dict(tmp_path / "mine.pt", VIT)
     pickled = pickle.dumps(frozen_clip(find_weights(VIT, path, quick_gelu=True)))

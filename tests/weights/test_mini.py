@@ -27,20 +27,18 @@ LOOKS = ["quality", "brightness", "noisiness", "colorfulness", "sharpness", "con
 # The file
 
 
-def test_minis_file_is_the_one_that_was_measured() -> None:
+def test_minis_file_is_the_one_that_was_measured():
     assert hash_file(published.MINI_FILE) == published.MINI_SHA256
 
 
-def test_mini_needs_no_network(home: Path) -> None:
+def test_mini_needs_no_network(home):
     weights = find_weights("mini")
     assert (weights.path, weights.source, weights.tag) == (published.MINI_FILE, "this package", "bundled")
     assert weights.quick_gelu and weights.short == f"bundled {published.MINI_SHA256[:8]}"
 
 
 @pytest.mark.parametrize("state", ["missing", "cut"])
-def test_a_missing_or_damaged_mini_is_named(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
-) -> None:
+def test_a_missing_or_damaged_mini_is_named(home, tmp_path, monkeypatch, state):
     path = tmp_path / "mini.safetensors"
     if state == "cut":
         path.write_bytes(published.MINI_FILE.read_bytes()[:100_000])
@@ -56,7 +54,7 @@ def test_a_missing_or_damaged_mini_is_named(
         ("blue-periwinkle.jpg", (0.78697, 0.48209, 0.94274, 0.29474, 0.96609, 0.60490)),
     ],
 )
-def test_minis_scores_stay(photo: str, expected: tuple[float, ...]) -> None:
+def test_minis_scores_stay(photo, expected):
     x = stacked([read_image(PHOTOS / photo).pixels], "cpu")
     scores = CLIPIQA(backbone="mini").eval()(x, prompts=LOOKS, aggregate=None)
     torch.testing.assert_close(scores[0], torch.tensor(expected), atol=2e-5, rtol=0)
@@ -66,7 +64,7 @@ def test_minis_scores_stay(photo: str, expected: tuple[float, ...]) -> None:
 
 
 @pytest.mark.long
-def test_demo_prints_its_table_and_writes_its_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_prints_its_table_and_writes_its_picture(tmp_path, capsys):
     assert main(["demo", "--out", str(tmp_path / "demo.png")]) == 0
     out = capsys.readouterr().out
     assert all(word in out for word in (*ATTRIBUTES, "blurred", "high = clean", "BIQ2021", "RN50"))

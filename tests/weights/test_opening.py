@@ -71,7 +71,7 @@ def repacked(path: Path, change: Callable[[str, bytes], bytes | None], compressi
 @pytest.mark.parametrize(
     "save", [*FORMATS, nested, lambda p, t: nested(p, t, "model"), lambda p, t: nested(p, t, "params")]
 )
-def test_every_format_is_read_by_its_content(tmp_path: Path, tensors: Tensors, save: Save) -> None:
+def test_every_format_is_read_by_its_content(tmp_path, tensors, save):
     checkpoint = open_checkpoint(save(tmp_path / "x.bin", tensors))
     assert set(checkpoint) == set(tensors) and len(checkpoint) == len(tensors) and "other" not in checkpoint
     for name, tensor in tensors.items():
@@ -81,7 +81,7 @@ def test_every_format_is_read_by_its_content(tmp_path: Path, tensors: Tensors, s
         checkpoint["other"]
 
 
-def test_an_archive_reads_as_torch_reads_it(tmp_path: Path) -> None:
+def test_an_archive_reads_as_torch_reads_it(tmp_path):
     """Strides and offsets included; mapped, so that two readings share memory; private, so that the file stays."""
     whole = torch.arange(24.0).reshape(4, 6)
     parts = {"a.transposed": whole.T, "a.b.slice": whole[1:, 2:], "a.empty": whole[:0]}
@@ -99,7 +99,7 @@ def test_an_archive_reads_as_torch_reads_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["trap", saved, saved_by_old_torch, "bare", "archive", "objects"])
-def test_pickled_code_is_refused_and_never_runs(tmp_path: Path, form: object) -> None:
+def test_pickled_code_is_refused_and_never_runs(tmp_path, form):
     path, victim = tmp_path / "poisoned.pt", tmp_path / "victim"
     trap = Trap(victim)
     if form == "trap":  # it works where pickle is trusted, or else this test would prove nothing
@@ -121,7 +121,7 @@ def test_pickled_code_is_refused_and_never_runs(tmp_path: Path, form: object) ->
 
 @pytest.mark.parametrize("save", FORMATS)
 @pytest.mark.parametrize("share", [0.1, 0.9])
-def test_truncated_checkpoints_are_refused(tmp_path: Path, tensors: Tensors, save: Save, share: float) -> None:
+def test_truncated_checkpoints_are_refused(tmp_path, tensors, save, share):
     path = save(tmp_path / "cut.pt", tensors)
     path.write_bytes(path.read_bytes()[: max(20, int(path.stat().st_size * share))])
     with pytest.raises(WeightsError, match="truncated"):
@@ -137,13 +137,13 @@ def test_truncated_checkpoints_are_refused(tmp_path: Path, tensors: Tensors, sav
         (b"\x10\0\0\0\0\0\0\0{not json        ", "damaged"),
     ],
 )
-def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path, content: bytes, named: str) -> None:
+def test_files_that_are_no_checkpoint_are_refused(tmp_path, content, named):
     (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(WeightsError, match=named):
         open_checkpoint(tmp_path / "x.pt")
 
 
-def test_a_missing_file_and_a_list_are_refused(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_list_are_refused(tmp_path):
     for path in (tmp_path / "none.pt", saved(tmp_path / "x.pt", [1, 2])):
         with pytest.raises(WeightsError):
             open_checkpoint(path)
@@ -158,16 +158,14 @@ def test_a_missing_file_and_a_list_are_refused(tmp_path: Path) -> None:
     ],
     ids=["a member is missing", "a shape of (247, 9) for (7, 9)", "compressed"],
 )
-def test_archives_with_false_claims_are_refused(
-    tmp_path: Path, change: Callable[[str, bytes], bytes | None], compression: int
-) -> None:
+def test_archives_with_false_claims_are_refused(tmp_path, change, compression):
     path = save_archive(tmp_path / "x.pt", {"a": torch.ones(7, 9), "b": torch.ones(2)})
     repacked(path, change, compression)
     with pytest.raises(WeightsError):
         dict(open_checkpoint(path))
 
 
-def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, tensors: Tensors) -> None:
+def test_numbers_that_are_not_finite_are_refused(tmp_path, tensors):
     tensors["visual.ln.weight"][1] = float("nan")
     checkpoint = open_checkpoint(saved(tmp_path / "x.pt", tensors))
     assert checkpoint["logit_scale"] > 0
@@ -192,7 +190,7 @@ def write_bomb(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["inflated archive", "inflated state dict", "16", "40"])
-def test_archives_that_declare_too_large_a_size_are_refused(tmp_path: Path, kind: str) -> None:
+def test_archives_that_declare_too_large_a_size_are_refused(tmp_path, kind):
     write_bomb(tmp_path / "x.pt", kind)
     with pytest.raises(WeightsError):
         open_checkpoint(tmp_path / "x.pt")
@@ -209,12 +207,12 @@ def test_archives_that_declare_too_large_a_size_are_refused(tmp_path: Path, kind
         (dict, "complete"),
     ],
 )
-def test_another_or_incomplete_clip_is_refused(tmp_path: Path, content: Callable[[], Tensors], named: str) -> None:
+def test_another_or_incomplete_clip_is_refused(tmp_path, content, named):
     with pytest.raises(WeightsError, match=named):
         check_architecture(open_checkpoint(saved(tmp_path / "x.pt", content())), "RN50")
 
 
-def test_extra_tensors_of_batch_norm_are_accepted(tmp_path: Path) -> None:
+def test_extra_tensors_of_batch_norm_are_accepted(tmp_path):
     check_architecture(open_checkpoint(save_openai_like(tmp_path / "x.pt", VIT)), VIT)
     extra = {"visual.bn1.num_batches_tracked": torch.tensor(0)}
     checkpoint = open_checkpoint(saved(tmp_path / "y.pt", {**fake_state_dict(), **extra}))
@@ -222,7 +220,7 @@ def test_extra_tensors_of_batch_norm_are_accepted(tmp_path: Path) -> None:
     assert "visual.bn1.num_batches_tracked" in checkpoint
 
 
-def test_an_unknown_backbone_is_answered_by_the_nearest() -> None:
+def test_an_unknown_backbone_is_answered_by_the_nearest():
     with pytest.raises(WeightsError, match="'RN50'"):
         canonical_backbone("RN51")
 
@@ -230,7 +228,7 @@ def test_an_unknown_backbone_is_answered_by_the_nearest() -> None:
 # Files for pyiqa's other metrics
 
 
-def test_files_that_could_run_code_need_trust(tmp_path: Path, tensors: Tensors) -> None:
+def test_files_that_could_run_code_need_trust(tmp_path, tensors):
     from pyiqa.archs.arch_util import get_url_from_name
 
     canary, brace = tmp_path / "canary", b"G\0\0\0\0\0\0\0{0"  # a float whose ninth byte is safetensors' brace
