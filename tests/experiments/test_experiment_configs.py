@@ -47,7 +47,7 @@ def test_the_command_that_a_file_names_has_its_options(path: Path, told: Any) ->
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "options.yml"
     path.write_text(
-        "prompts: [quality, 'Warm photo.|Cold photo.']\nsteps: 5\nscales: [1, 0.25]\nno_exif: true\nhuge: false\n"
+        "prompts: [quality, 'Warm photo.|Cold photo.']\nsteps: 5\nscales: [1, 0.25]\nexif: false\nhuge: false\n"
         "quick_gelu: false\nmax_side:\n",
         encoding="utf-8",
     )
@@ -81,7 +81,7 @@ def test_of_several_files_the_later_wins(file: Path, tmp_path: Path, told: Any) 
         ("resume: true", "unknown key 'resume'"),
         ("- 3", "must be a mapping"),
         ("a: [", "is not usable YAML"),
-        ("no_exif: 1", "no_exif in .* must be true or false"),
+        ("exif: 1", "exif in .* must be true or false"),
         ("scales: []", r"must be a list of values; got \[\]"),
     ],
 )
