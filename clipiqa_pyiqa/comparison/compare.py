@@ -18,8 +18,7 @@ import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.mini_photos import count_learned_from, seen_by_mini, seen_warning
-from ..datasets.specification import CompareError
-from ..errors import counted
+from ..errors import CLIPIQAError, counted
 from ..errors.arguments import SharedOptions, checked
 from ..files.locking import locked
 from ..files.names import file_name
@@ -103,8 +102,8 @@ def compare(
         The comparison, with the failures of single metrics and images.
 
     Raises:
-        CompareError: An argument is unknown, missing or contradictory, or ``out`` cannot be written.
-        TableError: A CSV file cannot be used.
+        CLIPIQAError: An argument is unknown, missing or contradictory, a CSV file cannot be used, or ``out`` cannot be
+            written.
     """
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root, within)
     check_weights(specs, trust_weights)
@@ -162,7 +161,7 @@ def _without_training_photos(
     if any(seen) and leave_out:
         items = [item for item, was_seen in zip(items, seen, strict=True) if not was_seen]
         if not items:
-            raise CompareError(
+            raise CLIPIQAError(
                 f"mini was trained on all images of data set {data.name!r}: use other photos, or unset "
                 "without_mini_photos."
             )

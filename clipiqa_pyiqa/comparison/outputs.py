@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas
 
-from ..datasets.specification import CompareError
+from ..errors import CLIPIQAError
 from ..errors.arguments import check_resume
 from ..files.names import one_line
 from ..files.writing import check_folder
@@ -54,7 +54,7 @@ def check_result_folder(
     check_resume(folder, resume, overwrite)
     is_ours = any(folder.glob("parts/*/*.jsonl"))
     if is_ours and not (resume or overwrite):
-        raise CompareError(
+        raise CLIPIQAError(
             f"{str(folder)!r} holds the scores of an earlier run: continue it (`resume`) or delete them (`overwrite`)."
         )
     existing = [name for name in names if os.path.lexists(folder / name)]

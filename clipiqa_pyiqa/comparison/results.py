@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas
 
-from ..datasets.specification import CompareError
+from ..errors import CLIPIQAError
 from ..files.locking import locked
 from ..files.names import file_name
 from ..files.writing import write_text
@@ -96,6 +96,6 @@ def check_results(
 ) -> Path:
     scores = [f"scores/{file_name(name)}.parquet" for name in data_sets]
     if len({*scores}) < len(scores):
-        raise CompareError("the names of two data sets differ only in punctuation: give one of them another label.")
+        raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
     names = [*_FILES, "differences.csv", "report.html", *scores]
     return check_result_folder(folder, names, inputs, overwrite=overwrite, resume=resume)

@@ -54,10 +54,6 @@ SPLITS = ("train", "val", "test")
 Columns = tuple[str | int | None, str | int | None, str | int | None]
 
 
-class TableError(CLIPIQAError):
-    """A table of scores that cannot be used."""
-
-
 def read_scores(
     path: str | Path,
     *,
@@ -80,12 +76,12 @@ def read_scores(
     split = find_column(path, header, columns[2], ("split",), "split", needed=False) if with_splits else ""
     groups = find_column(path, header, group, GROUP_COLUMNS, "group", option="group or within", needed=False)
     if columns[1] is None and score == "score" and set(OF_RESULTS) <= set(header):
-        raise TableError(
+        raise CLIPIQAError(
             f"{path} holds results of clipiqa score, not opinions: add people's scores in a column 'mos', "
             "or name their column with `columns`."
         )
     if lower_better is None and _plain(score) == "dmos":
-        raise TableError(
+        raise CLIPIQAError(
             f"{path} has the column {score!r}, but in some data sets a low DMOS is good, in others a high one: say "
             "which with `lower_better`."
         )
@@ -97,14 +93,14 @@ def read_scores(
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise TableError(f"{path}, line {line}: the score {row[score]!r} is not a number.")
+            raise CLIPIQAError(f"{path}, line {line}: the score {row[score]!r} is not a number.")
         found.append({"path": os.path.abspath(folder / row[name]), "score": value})
         if groups:
             found[-1]["group"] = row[groups]
         if split:
             found[-1]["split"] = part = row[split].strip().lower()
             if part not in SPLITS:
-                raise TableError(f"{path}, line {line}: the split {part!r} must be one of {', '.join(SPLITS)}.")
+                raise CLIPIQAError(f"{path}, line {line}: the split {part!r} must be one of {', '.join(SPLITS)}.")
     # objects, since pandas' own texts must be UTF-8
     return pandas.DataFrame(found, dtype=object).astype({"score": float})
 
@@ -119,24 +115,24 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
         header = list(reader.fieldnames or ())
         rows = [(first + reader.line_num, row) for row in reader]
     except OSError as error:
-        raise TableError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+        raise CLIPIQAError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{str(path)!r} is not a CSV file in UTF-8 ({error}).") from error
+        raise CLIPIQAError(f"{str(path)!r} is not a CSV file in UTF-8 ({error}).") from error
     if doubled := [name for name in header if name and header.count(name) > 1]:
-        raise TableError(f"{str(path)!r} has two columns called {doubled[0]!r}: rename one.")
+        raise CLIPIQAError(f"{str(path)!r} has two columns called {doubled[0]!r}: rename one.")
     if not rows:
-        raise TableError(f"{str(path)!r} has no rows: expected a header line, then one line per image.")
+        raise CLIPIQAError(f"{str(path)!r} has no rows: expected a header line, then one line per image.")
     for line, row in rows:
         if None in row or None in row.values():
-            raise TableError(f"{path}, line {line}: expected {len(header)} columns ({', '.join(header)}).")
+            raise CLIPIQAError(f"{path}, line {line}: expected {len(header)} columns ({', '.join(header)}).")
     return rows, header
 
 
 def missing_images(path: Path, files: Collection[str], skip_missing: bool) -> set[str]:
-    """Return the missing files, and log their number; raise TableError unless ``skip_missing`` is set."""
+    """Return the missing files, and log their number; raise CLIPIQAError unless ``skip_missing`` is set."""
     missing = sorted({file for file in files if not os.path.isfile(file)})
     if missing and not skip_missing:
-        raise TableError(
+        raise CLIPIQAError(
             f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
             f"({few(missing)}): correct the paths or `root`, or leave out the missing images (skip_missing)."
         )
@@ -166,7 +162,9 @@ def find_column(
     if found in header or (given is None and not needed):
         return found or ""
     wanted = f"called {given!r}" if given is not None else f"of {content}s (such as {usual[0]!r})"
-    raise TableError(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with `{option}`.")
+    raise CLIPIQAError(
+        f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with `{option}`."
+    )
 
 
 def _plain(name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image, ImageFile
 from torch import Tensor
 
-from ..errors import ImageError, Kind, counted, import_pyiqa, nearest, shown
+from ..errors import CLIPIQAError, ImageError, Kind, counted, import_pyiqa, nearest, shown
 from ..errors.arguments import check_path
 from ..files.names import printable
 from ..files.yaml import check_keys
@@ -27,7 +27,7 @@ from ..sources.inputs import find_inputs
 from .csv_files import SPLITS, find_column, read_rows, read_scores
 from .published_correlations import published_set
 from .score_table import pyiqa_path
-from .specification import CompareError, Specification, check_kinds, parse_specifications
+from .specification import Specification, check_kinds, parse_specifications
 
 Kinds = dict[str, tuple[type, ...]]
 _PATH, _FLAG, _WHOLE = (str, Path), (bool,), (int,)
@@ -83,7 +83,7 @@ def parse_data_sets(given: Any, data_root: str | Path | None = None, within: str
     found = [_find(specification, data_root, within) for specification in parse_specifications(given, "data set")]
     name, times = Counter(data.name for data in found).most_common(1)[0]
     if times > 1:
-        raise CompareError(f"two data sets are called {name!r}: give one a label, as in 'mine={name}'.")
+        raise CLIPIQAError(f"two data sets are called {name!r}: give one a label, as in 'mine={name}'.")
     return found
 
 
@@ -92,7 +92,7 @@ def _find(specification: Specification, data_root: str | Path | None, within: st
     if isinstance(target, DataSet):
         return target
     if not isinstance(target, str | Path):
-        raise CompareError(f"a data set must be a name, a CSV file, a folder or options; got {shown(target)}.")
+        raise CLIPIQAError(f"a data set must be a name, a CSV file, a folder or options; got {shown(target)}.")
     label, name = printable(specification.label), str(options.pop("dataset", "") or specification.label)
     if target:
         check_path("a data set", target)
@@ -119,9 +119,9 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
         columns, split = tuple(options.get("columns") or (None, None)), options.get("split")
         table = os.path.abspath(Path(options["csv"]).expanduser())
         if len(columns) not in (2, 3):
-            raise CompareError(f"columns of data set {label!r} must be of paths, scores and splits; got {columns!r}.")
+            raise CLIPIQAError(f"columns of data set {label!r} must be of paths, scores and splits; got {columns!r}.")
         if split not in (None, *SPLITS):
-            raise CompareError(f"split of data set {label!r} must be one of {', '.join(SPLITS)}; got {split!r}.")
+            raise CLIPIQAError(f"split of data set {label!r} must be one of {', '.join(SPLITS)}; got {split!r}.")
         frame = read_scores(
             options["csv"],
             root=options.get("root"),
@@ -135,7 +135,7 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
         groups = tuple(frame["group"]) if within else ()
         paths, mos = tuple(frame["path"]), tuple(frame["score"])
         if paths and not any(map(os.path.isfile, paths)):
-            raise CompareError(
+            raise CLIPIQAError(
                 f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} exists, such as "
                 f"{paths[0]!r}: pass the folder of the images as root=DIR."
             )
@@ -143,7 +143,7 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
         found = find_inputs([str(Path(options["folder"]).expanduser())])
         paths = tuple(map(os.path.abspath, found.paths))
         if not paths:
-            raise CompareError(f"{found.problem}.")
+            raise CLIPIQAError(f"{found.problem}.")
 
     def load(index: int) -> Tensor:
         return read_image(paths[index], **limits, min_side=1).pixels  # each metric checks its own smallest side
@@ -157,7 +157,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     usual = {"phase": "test", "name": label, **known.get(name, {})}
     used = {**usual, **options}
     if "type" not in used:
-        raise CompareError(
+        raise CLIPIQAError(
             f"{name!r} is no data set of pyiqa's, no CSV file and no folder: {nearest(name, known)} "
             "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
         )
@@ -166,16 +166,16 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
         check_keys(used, {"phase", "mos_normalize", *keys}, where)
     check_kinds(used, _PYIQA, where)
     if used["type"] in ("PieAPPDataset", "BAPPSDataset"):
-        raise CompareError(f"{where} holds judgements of pairs, no score for each image.")
+        raise CLIPIQAError(f"{where} holds judgements of pairs, no score for each image.")
     augment = used.get("augment") or {}
     if drawn := [each for each in augment if each not in _STEADY]:
-        raise CompareError(f"augment of {where} must be of {', '.join(_STEADY)}; got {drawn[0]!r}.")
+        raise CLIPIQAError(f"augment of {where} must be of {', '.join(_STEADY)}; got {drawn[0]!r}.")
     for key in _ROOTS:
         if used.get(key):
             used[key] = str(pyiqa_path(used[key], data_root or "datasets"))
     if missing := [f"{key} {used.get(key)!r}" for key in _ROOTS[:2] if not os.path.exists(used.get(key) or "")]:
         way_out = f", or download both with `pyiqa.load_dataset({name!r}, data_root=DIR)`" if name in known else ""
-        raise CompareError(
+        raise CLIPIQAError(
             f"{where} needs {' and '.join(missing)}, but there is no such path: correct it or data_root{way_out}."
         )
     dataset = _build(label, used)
@@ -208,7 +208,7 @@ def _build(label: str, options: dict[str, Any]) -> Any:
     try:
         return build_dataset(options)
     except Exception as error:  # pyiqa raises many types for a bad table or option
-        raise CompareError(f"pyiqa cannot build data set {label!r}: {reason(error)}.") from error
+        raise CLIPIQAError(f"pyiqa cannot build data set {label!r}: {reason(error)}.") from error
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
@@ -233,10 +233,10 @@ def _pyiqa_pixels(dataset: Any, first: int, index: int) -> Tensor:
 
 def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataSet:
     if not data.paths:
-        raise CompareError(f"data set {data.name!r} has no images.")
+        raise CLIPIQAError(f"data set {data.name!r} has no images.")
     path, times = Counter(data.paths).most_common(1)[0]
     if times > 1:
-        raise CompareError(f"data set {data.name!r} names an image more than once, such as {path!r}.")
+        raise CLIPIQAError(f"data set {data.name!r} names an image more than once, such as {path!r}.")
     lower_better = bool(options.get("lower_better"))
     notes = [counted(len(data.paths), "image"), *note]
     if lower_better:

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import first_of
+from ..errors import CLIPIQAError, first_of
 from ..files.xmp import Rating, XMPError, find_rating
 from ..sources.folders import images_in
-from .csv_files import TableError
 
 if TYPE_CHECKING:
     import pandas
@@ -54,7 +53,7 @@ def stars_of(photo: str, sidecar: Rating | None) -> int:
 def rated_photos(folder: Path) -> pandas.DataFrame:
     """Return ``path`` and ``score`` of a folder's photos with one to five stars.
 
-    Photos with unreadable XMP are left out with a warning. Raises ``TableError`` if no photo has stars.
+    Photos with unreadable XMP are left out with a warning. Raises ``CLIPIQAError`` if no photo has stars.
     """
     import pandas
 
@@ -72,7 +71,7 @@ def rated_photos(folder: Path) -> pandas.DataFrame:
     if problems:
         logger.warning("left out: %s", first_of(problems))
     if not found:
-        raise TableError(
+        raise CLIPIQAError(
             f"no photo in {str(folder)!r} has one to five stars (xmp:Rating): rate some photos, or name a CSV file."
         )
     return pandas.DataFrame(found, columns=["path", "score"], dtype=object).astype({"score": float})

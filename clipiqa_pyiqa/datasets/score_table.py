@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import counted, import_pyiqa, nearest
-from .csv_files import Columns, TableError, missing_images, read_scores
+from ..errors import CLIPIQAError, counted, import_pyiqa, nearest
+from .csv_files import Columns, missing_images, read_scores
 from .ratings import rated_photos
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class ScoreTable:
     def check_splits(self, needed: Sequence[str]) -> None:
         for split in needed:
             if (left := len(self.part(split))) < 2:
-                raise TableError(
+                raise CLIPIQAError(
                     f"{self.name!r} has {counted(left, 'image')} in the split {split!r}, but 2 or more are needed: "
                     "add images, or change the split."
                 )
@@ -85,7 +85,7 @@ def read_score_table(
         usual_range = min(frame["score"]), max(frame["score"])
     scores, (low, high) = frame["score"], score_range or usual_range
     if not low <= min(scores) < max(scores) <= high:
-        raise TableError(
+        raise CLIPIQAError(
             f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "
             f"{low:g} to {high:g}."
         )
@@ -110,7 +110,7 @@ def read_score_table(
 def draw_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:
     """Return the index of random rows: whole groups, about ``fraction`` of all rows."""
     if not 0 <= fraction < 1:
-        raise TableError(f"val_fraction must be at least 0 and below 1; got {fraction:g}.")
+        raise CLIPIQAError(f"val_fraction must be at least 0 and below 1; got {fraction:g}.")
     members = list(groups.groupby(groups, sort=False).groups.values())
     random.Random(seed).shuffle(members)
     drawn: list[int] = []
@@ -136,13 +136,13 @@ def find_score_table(
         return read_score_table(scores, **options)
     known = import_pyiqa().get_dataset_info()
     if scores not in known:
-        raise TableError(
+        raise CLIPIQAError(
             f"{scores!r} is neither a CSV file nor a data set of pyiqa's: {nearest(scores, sorted(known))}"
         )
     info = known[scores]
     table = pyiqa_path(info["meta_info_file"], data_root)
     if not table.is_file():
-        raise TableError(
+        raise CLIPIQAError(
             f"the table of {scores!r} is not at {str(table)!r}: download it with `pyiqa.load_dataset({scores!r}, "
             f"data_root={str(data_root)!r})`, or pass the folder that holds pyiqa's meta_info as data_root."
         )

@@ -35,10 +35,6 @@ CONFIG_KEYS = (  # keys of a benchmark configuration
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", str: "a text"}
 
 
-class CompareError(CLIPIQAError):
-    """A comparison that cannot be made."""
-
-
 @dataclass(frozen=True)
 class Specification:
     """A metric or data set that a user names: label (may be empty), target (name, path or object), options."""
@@ -58,7 +54,7 @@ def parse_argument(text: str) -> Specification:
     head, *rest = re.split(r":(?=[A-Za-z_]\w*=)", text, maxsplit=1)
     label, _, target = head.rpartition("=")
     if not target.strip():
-        raise CompareError(f"{text!r} names no metric or data set: expected [LABEL=]NAME[:KEY=VALUE,...].")
+        raise CLIPIQAError(f"{text!r} names no metric or data set: expected [LABEL=]NAME[:KEY=VALUE,...].")
     options = {}
     for part in re.split(r",(?=[A-Za-z_]\w*=)", rest[0]) if rest else []:
         key, _, value = part.partition("=")
@@ -66,14 +62,14 @@ def parse_argument(text: str) -> Specification:
             is_pair = key == "prompts" and "|" in value
             options[key] = parse_prompt_argument(value) if is_pair else parse_yaml(value, "")
         except ConfigError as error:
-            raise CompareError(f"the value of {key!r} in {text!r} is not YAML: quote it.") from error
+            raise CLIPIQAError(f"the value of {key!r} in {text!r} is not YAML: quote it.") from error
     return Specification(label.strip(), target.strip(), options)
 
 
 def parse_specifications(given: Any, kind: str) -> list[Specification]:
     """Return the specifications in a text, an object, a mapping (label -> options or object), or a list of these."""
     if not (found := list(_specifications(given, kind))):
-        raise CompareError(f"no {kind} is named: name at least one.")
+        raise CLIPIQAError(f"no {kind} is named: name at least one.")
     return found
 
 
@@ -95,7 +91,7 @@ def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]
         kind = kinds.get(key, (object,))
         if value is not None and (not isinstance(value, kind) or (type(value) is bool and int in kind)):
             wanted = " or ".join(dict.fromkeys(_WORDS.get(each, f"a {each.__name__.lower()}") for each in kind))
-            raise CompareError(f"{key} of {where} must be {wanted}; got {shown(value)}.")
+            raise CLIPIQAError(f"{key} of {where} must be {wanted}; got {shown(value)}.")
 
 
 def _specifications(given: Any, kind: str) -> Iterable[Specification]:
@@ -106,7 +102,7 @@ def _specifications(given: Any, kind: str) -> Iterable[Specification]:
     elif isinstance(given, Mapping):
         for label, value in given.items():
             if isinstance(value, bool | int | float | list | tuple):
-                raise CompareError(f"the options of {kind} {label!r} must be a mapping; got {shown(value)}.")
+                raise CLIPIQAError(f"the options of {kind} {label!r} must be a mapping; got {shown(value)}.")
             if isinstance(value, Mapping):
                 yield Specification(str(label), "", value)
             elif isinstance(value, str):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CLIPIQAError, nearest
 from ..prompts.pairs import PromptPair, parse_columns, parse_prompt_argument
-from .csv_files import TableError, missing_images, read_rows
+from .csv_files import missing_images, read_rows
 
 if TYPE_CHECKING:
     import pandas
@@ -56,7 +56,7 @@ def read_votes(
     if not has_counts:
         needed.append("choice")
     if lacking := [column for column in needed if column not in header]:
-        raise TableError(
+        raise CLIPIQAError(
             f"{str(path)!r} has no column {lacking[0]!r}: expected attribute,first,second,choice, or votes_first and "
             f"votes_second in place of choice; got {', '.join(header)}. One attribute for all rows may be passed, as "
             "attribute='sharpness'."
@@ -69,7 +69,7 @@ def read_votes(
             question = parse_columns([parse_prompt_argument(attribute or row["attribute"].strip())], template)
             first, second = (os.fspath(folder / row[side].strip()) for side in ("first", "second"))
             if first == second:
-                raise TableError(f"both images are {first!r}, but a pair has two different images.")
+                raise CLIPIQAError(f"both images are {first!r}, but a pair has two different images.")
             votes = _counts(row) if has_counts else _choice(row)
         except CLIPIQAError as error:
             raise type(error)(f"{path}, line {line}: {error}") from error
@@ -82,7 +82,7 @@ def read_votes(
     missing = missing_images(path, {file for _, *pair in tallied for file in pair}, skip_missing)
     table = [(*key, *votes) for key, votes in tallied.items() if not missing & {*key[1:]}]
     if not table:
-        raise TableError(f"{str(path)!r} has no pair whose two images exist: correct the paths or `root`.")
+        raise CLIPIQAError(f"{str(path)!r} has no pair whose two images exist: correct the paths or `root`.")
     head = ["attribute", "first", "second", "votes_first", "votes_second", "undecided"]
     return Votes(pandas.DataFrame(table, columns=head), columns, tuple(sorted(missing)))
 
@@ -90,7 +90,9 @@ def read_votes(
 def _counts(row: Mapping[str, str]) -> list[int]:
     counts = [row[side].strip() for side in ("votes_first", "votes_second")]
     if not all(text.isdecimal() for text in counts):
-        raise TableError(f"votes_first and votes_second must be whole numbers; got {' and '.join(map(repr, counts))}.")
+        raise CLIPIQAError(
+            f"votes_first and votes_second must be whole numbers; got {' and '.join(map(repr, counts))}."
+        )
     return [*map(int, counts), 0]
 
 
@@ -98,7 +100,7 @@ def _choice(row: Mapping[str, str]) -> list[int]:
     choice = row["choice"].strip()
     known = [("first", row["first"].strip()), ("second", row["second"].strip()), ("tie", "")]
     if not any(choice in names for names in known):
-        raise TableError(
+        raise CLIPIQAError(
             f"choice must be one of the two images or a tie; got {choice!r}: {nearest(choice, sum(known, ()))}"
         )
     return [int(choice in names) for names in known]

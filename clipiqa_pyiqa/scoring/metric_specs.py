@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
 
-from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications, pyiqa_configs
-from ..errors import import_pyiqa, keeps_pyiqas_classes, nearest, shown
+from ..datasets.specification import Specification, check_kinds, parse_specifications, pyiqa_configs
+from ..errors import CLIPIQAError, import_pyiqa, keeps_pyiqas_classes, nearest, shown
 from ..family import MEMBERS
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA
@@ -72,17 +72,17 @@ def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
         every: Accept metrics that need a reference or rate sets of images.
 
     Raises:
-        CompareError: A name or key is unknown, a label is used twice, or the kind of a metric is not accepted.
+        CLIPIQAError: A name or key is unknown, a label is used twice, or the kind of a metric is not accepted.
     """
     specs = [_find(specification) for specification in parse_specifications(given, "metric")]
     labels = [spec.label for spec in specs]
     for spec in specs:
         if spec.label in ("path", "mos"):
-            raise CompareError(f"a metric cannot be called {spec.label!r}, a column of the results: give it a label.")
+            raise CLIPIQAError(f"a metric cannot be called {spec.label!r}, a column of the results: give it a label.")
         if labels.count(spec.label) > 1:
-            raise CompareError(f"two metrics are called {spec.label!r}: give one a label, as in 'mine={spec.label}'.")
+            raise CLIPIQAError(f"two metrics are called {spec.label!r}: give one a label, as in 'mine={spec.label}'.")
         if not every and (why := _why_not_of_images(spec)):
-            raise CompareError(f"metric {spec.label!r} does not score single images, since it {why}.")
+            raise CLIPIQAError(f"metric {spec.label!r} does not score single images, since it {why}.")
     return specs
 
 
@@ -117,7 +117,7 @@ def _find(specification: Specification) -> MetricSpec:
     name = {each.lower(): each for each in known}.get(name.lower(), name)
     if name and name not in known and name not in _OURS:
         import_pyiqa()
-        raise CompareError(f"unknown metric {name!r}: {nearest(name, known)}")
+        raise CLIPIQAError(f"unknown metric {name!r}: {nearest(name, known)}")
     defaults = known.get(name, {})
     config = {**defaults, **{key: value for key, value in entry.items() if value is not None}}
     usual = defaults.get("metric_opts", {})
@@ -126,7 +126,7 @@ def _find(specification: Specification) -> MetricSpec:
         if str(key).endswith("_path") and isinstance(value, str) and "://" not in value:
             changed[key] = os.path.expanduser(value)
             if not os.path.isfile(changed[key]):
-                raise CompareError(f"{where}: {key} is {value!r}, but there is no such file.")
+                raise CLIPIQAError(f"{where}: {key} is {value!r}, but there is no such file.")
     kind, label = str({**usual, **options}.get("type", "")), specification.label or _label(name, options)
     lower_better, score_range = config.get("lower_better"), config.get("score_range") or ""
     if kind == "CLIPIQA":
@@ -150,7 +150,7 @@ def _find(specification: Specification) -> MetricSpec:
 def _of_object(specification: Specification) -> MetricSpec:
     made = specification.target
     if not callable(made):
-        raise CompareError(f"a metric must be a name, options, or a function of images; got {shown(made)}.")
+        raise CLIPIQAError(f"a metric must be a name, options, or a function of images; got {shown(made)}.")
     name = specification.label or getattr(made, "metric_name", type(made).__name__)
     net = getattr(made, "net", made)
     kind = type(net).__name__

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from ..datasets.published_correlations import ENSEMBLE, variant
-from ..datasets.specification import CompareError, parse_specifications
+from ..datasets.specification import parse_specifications
 from ..errors import CLIPIQAError, WeightsError, import_pyiqa
 from ..family import MEMBERS
 from ..files.hashes import hash_file
@@ -165,7 +165,7 @@ def metric_set(
         spec = MetricSpec("", made=given)
         return MetricSet([BuiltMetric(spec, net, net, net.provenance(), "", columns, questions)], named=False)
     if prompts is not None:
-        raise CompareError("prompts must be None: each of several metrics has its own prompts.")
+        raise CLIPIQAError("prompts must be None: each of several metrics has its own prompts.")
     specifications = [
         replace(each, label=each.label or each.target) if isinstance(each.target, str) else each
         for each in parse_specifications(given, "metric")
@@ -174,11 +174,11 @@ def metric_set(
     check_weights(specs, trust_weights)
     found = [build_or_explain(spec, device or torch.device("cpu"), strict=strict) for spec in specs]
     if all(isinstance(each, str) for each in found):
-        raise CompareError(f"metric {specs[0].label!r} cannot be used: {found[0]}")
+        raise CLIPIQAError(f"metric {specs[0].label!r} cannot be used: {found[0]}")
     metrics = [_or_failing(spec, each) for spec, each in zip(specs, found, strict=True)]
     for metric in metrics:
         if metric.net is not None and len(metric.net.columns) != 1:
-            raise CompareError(f"metric {metric.spec.label!r} must give one score for each image: leave out aggregate.")
+            raise CLIPIQAError(f"metric {metric.spec.label!r} must give one score for each image: leave out aggregate.")
     return MetricSet(metrics)
 
 
@@ -187,7 +187,7 @@ def _or_failing(spec: MetricSpec, metric: BuiltMetric | str) -> BuiltMetric:
         return metric
 
     def score(*_: Any) -> Any:
-        raise CompareError(metric)
+        raise CLIPIQAError(metric)
 
     return BuiltMetric(spec, score, None, spec.provenance, columns=(spec.label,))
 
@@ -200,7 +200,7 @@ def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, stri
         log.error("metric %s cannot be built: %s", spec.label, _as_named(str(error), name))  # all lines of the error
         reason = f"it cannot be built: {_as_named(describe_error(error), name)}{_missing_file(error)}."
         if strict:
-            raise CompareError(f"metric {spec.label}: {reason}") from error
+            raise CLIPIQAError(f"metric {spec.label}: {reason}") from error
         return reason
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from clipiqa_pyiqa.datasets import mini_photos
-from clipiqa_pyiqa.datasets.csv_files import TableError
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
+from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.files.hashes import hash_file
 
@@ -29,7 +29,7 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
     assert "mini was trained on 3 of these 6 images" in caplog.text
     kept = look(table, "mini", True, ("val",))
     assert kept.frame.equals(table.frame[3:])
-    with pytest.raises(TableError, match="train"):
+    with pytest.raises(CLIPIQAError, match="train"):
         look(table, "mini", True, ("train",))
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pyiqa
 import pytest
 
-from clipiqa_pyiqa.datasets.csv_files import TableError, read_rows, read_scores
+from clipiqa_pyiqa.datasets.csv_files import read_rows, read_scores
 from clipiqa_pyiqa.datasets.score_table import find_score_table, read_score_table
+from clipiqa_pyiqa.errors import CLIPIQAError
 
 pytestmark = pytest.mark.quick
 
@@ -46,12 +47,12 @@ def test_comments_quotes_and_line_numbers(tmp_path):
     ],
 )
 def test_tables_that_cannot_be_used_are_refused(tmp_path, text, message):
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(CLIPIQAError, match=message):
         read_score_table(written(tmp_path, text), score_range=None if "differ" in message else (0, 5))
 
 
 def test_an_unknown_data_set_is_answered_with_similar_names():
-    with pytest.raises(TableError, match="koniq10k"):
+    with pytest.raises(CLIPIQAError, match="koniq10k"):
         find_score_table("koniq10")
 
 
@@ -91,7 +92,7 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path):
     )
     (tmp_path / "4.png").unlink()
     assert len(read_score_table(path, skip_missing=True).frame) == 9
-    with pytest.raises(TableError, match="val"):
+    with pytest.raises(CLIPIQAError, match="val"):
         read_score_table(path, skip_missing=True, val_fraction=0)
 
 

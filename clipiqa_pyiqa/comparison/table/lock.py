@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas
 
-from ...datasets.specification import CompareError
+from ...errors import CLIPIQAError
 from ...files.hashes import hash_file
 from ...scoring.metrics import BuiltMetric, values_of
 from ..compare import versions
@@ -51,12 +51,12 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
         lock = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or "it is not JSON"
-        raise CompareError(f"the lock {str(path)!r} cannot be read: {reason}.") from error
+        raise CLIPIQAError(f"the lock {str(path)!r} cannot be read: {reason}.") from error
     schema = lock.get("schema") if isinstance(lock, dict) else None
     if schema != SCHEMA:
-        raise CompareError(f"the lock {str(path)!r} has the schema {schema!r}; this version reads schema {SCHEMA}.")
+        raise CLIPIQAError(f"the lock {str(path)!r} has the schema {schema!r}; this version reads schema {SCHEMA}.")
     if missing := [part for part in _COMPARED if not isinstance(lock.get(part), dict)]:
-        raise CompareError(f"the lock {str(path)!r} is damaged: {missing[0]!r} is missing.")
+        raise CLIPIQAError(f"the lock {str(path)!r} is damaged: {missing[0]!r} is missing.")
     return dict(lock)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas
 
-from ...datasets.specification import CompareError
+from ...errors import CLIPIQAError
 from ...files.names import printable
 from ...sources.naming import few, in_all_folders, named_images
 from .protocols import NO_PROTOCOL, Protocol
@@ -46,12 +46,12 @@ def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
     for name, place in given.items() if isinstance(given, Mapping) else (text.partition("=")[::2] for text in given):
         name = printable(name)
         if not name or not os.fspath(place):
-            raise CompareError(f"a method must be NAME=FOLDER; got {f'{name}={place}'!r}.")
+            raise CLIPIQAError(f"a method must be NAME=FOLDER; got {f'{name}={place}'!r}.")
         if name in methods:
-            raise CompareError(f"two methods are called {name!r}: rename one, as in 'ours2={place}'.")
+            raise CLIPIQAError(f"two methods are called {name!r}: rename one, as in 'ours2={place}'.")
         methods[name] = os.path.expanduser(os.fspath(place))
     if not methods:
-        raise CompareError("no method is given: name at least one, as in --methods bicubic=out/bicubic ours=out/ours.")
+        raise CLIPIQAError("no method is given: name at least one, as in --methods bicubic=out/bicubic ours=out/ours.")
     return methods
 
 
@@ -88,7 +88,7 @@ def match_images(
 def _without(removed: str, found: Mapping[str, str]) -> dict[str, str]:
     names = {name.replace(removed, "") if removed else name: path for name, path in found.items()}
     if len(names) < len(found):
-        raise CompareError(f"two images have the same name without {removed!r}: rename one of them.")
+        raise CLIPIQAError(f"two images have the same name without {removed!r}: rename one of them.")
     return names
 
 
@@ -96,5 +96,5 @@ def _weights(folders: pandas.Series, average: str | Mapping[str, float]) -> pand
     """Return image -> weight; the images of a folder share its weight."""
     weights = dict.fromkeys(folders, 1.0) if isinstance(average, str) else average
     if unknown := [folder for folder in folders if folder not in weights]:
-        raise CompareError(f"the sub-folder {unknown[0]!r} has no weight: rename it to one of {', '.join(weights)}.")
+        raise CLIPIQAError(f"the sub-folder {unknown[0]!r} has no weight: rename it to one of {', '.join(weights)}.")
     return folders.map(weights) / folders.map(folders.value_counts())

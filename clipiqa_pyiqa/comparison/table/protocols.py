@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...datasets.specification import CompareError, check_kinds
-from ...errors import nearest
+from ...datasets.specification import check_kinds
+from ...errors import CLIPIQAError, nearest
 from ...files.yaml import check_keys, read_mapping, shipped
 from .preprocessing import Preprocess
 
@@ -111,7 +111,7 @@ def read_protocol(name: str | Path) -> Protocol:
     known = shipped(protocols=True)
     path = known.get(str(name).lower()) or Path(name).expanduser()
     if path.suffix not in (".yml", ".yaml"):
-        raise CompareError(f"unknown protocol {str(name)!r}: {nearest(str(name), known)}")
+        raise CLIPIQAError(f"unknown protocol {str(name)!r}: {nearest(str(name), known)}")
     return make_protocol(path.stem, **read_mapping(path, _KINDS))
 
 
@@ -119,7 +119,7 @@ def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
     where = f"protocol {name!r}"
     check_kinds(values, _KINDS, where)
     if lacking := [key for key in ("title", "certainty", "source", "metrics") if key not in values]:
-        raise CompareError(f"{where} needs the key {lacking[0]!r}.")
+        raise CLIPIQAError(f"{where} needs the key {lacking[0]!r}.")
     for key in ("source", "metrics", "not_computed", "values"):
         values[key] = {str(label): str(text) for label, text in values.get(key, {}).items()}
     protocol = Protocol(name, **values)
@@ -131,15 +131,15 @@ def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
         ("views", protocol.views, protocol.metrics),
     ):
         if unknown := [each for each in given if each not in known]:
-            raise CompareError(f"{what} of {where} has {unknown[0]!r}: {nearest(unknown[0], known)}")
+            raise CLIPIQAError(f"{what} of {where} has {unknown[0]!r}: {nearest(unknown[0], known)}")
     kinds = {key: (type(value),) for key, value in vars(Preprocess()).items()}
     for view in (protocol.view, *protocol.views.values()):
         if not isinstance(view, dict):
-            raise CompareError(f"a view of {where} must map {', '.join(kinds)} to pixels; got {view!r:.80}.")
+            raise CLIPIQAError(f"a view of {where} must map {', '.join(kinds)} to pixels; got {view!r:.80}.")
         check_keys(view, kinds, f"a view of {where}")
         check_kinds(view, kinds, f"a view of {where}")
         if any(value is None or value < 0 for value in view.values()):
-            raise CompareError(f"pixels in a view of {where} must be at least 0; got {view}.")
+            raise CLIPIQAError(f"pixels in a view of {where} must be at least 0; got {view}.")
     if protocol.formula:
         evaluate(protocol.formula, dict.fromkeys([*protocol.metrics, *protocol.not_computed, *protocol.values], 1.0))
     return protocol
@@ -153,7 +153,7 @@ def evaluate(formula: str, values: Mapping[str, float]) -> float:
     except (ArithmeticError, ValueError):  # also the root of a negative number
         return math.nan
     except (SyntaxError, NameError, RecursionError, MemoryError) as error:
-        raise CompareError(f"the formula {formula!r:.200} cannot be read: {error}.") from error
+        raise CLIPIQAError(f"the formula {formula!r:.200} cannot be read: {error}.") from error
 
 
 def _value(node: ast.expr, values: Mapping[str, float]) -> float:

@@ -13,8 +13,7 @@ from typing import TypeVar
 import pandas
 import torch
 
-from ...datasets.specification import CompareError
-from ...errors import counted, nearest
+from ...errors import CLIPIQAError, counted, nearest
 from ...sources.naming import few
 from .matching import MethodImages
 from .preprocessing import Preprocess, has_alpha
@@ -56,10 +55,10 @@ def read_expected(
         images: The images over which numbers of images are averaged.
 
     Raises:
-        CompareError: A file cannot be read, lacks an image, or a value is not a number.
+        CLIPIQAError: A file cannot be read, lacks an image, or a value is not a number.
     """
     if not (given := [given] if isinstance(given, str | os.PathLike) else list(given)):
-        raise CompareError("no published number is given: name a CSV file in `expect`, or 'METHOD: LABEL=NUMBER …'.")
+        raise CLIPIQAError("no published number is given: name a CSV file in `expect`, or 'METHOD: LABEL=NUMBER …'.")
     tables = []
     for each in given:
         line = re.fullmatch(r"([^:]+):(\s*[^\s=]+=\S+(?:\s+[^\s=]+=\S+)*)\s*", str(each))
@@ -74,7 +73,7 @@ def read_expected(
     found = pandas.concat(tables, ignore_index=True)
     found = found[~found["published"].str.lower().isin(_NOTHING)]
     for each in found[~found["published"].str.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
-        raise CompareError(f"{each.metric} of {each.method!r} must be a number; got {each.published!r:.80}.")
+        raise CLIPIQAError(f"{each.metric} of {each.method!r} must be a number; got {each.published!r:.80}.")
     return found
 
 
@@ -91,7 +90,7 @@ def with_published(found: Scores, published: pandas.DataFrame) -> Scores:
     expected = expected.dropna()
     if expected.empty:
         first, hint = next(iter(unknown.items()), ("method ''", ""))
-        raise CompareError(f"no published number matches the table: {first}: {hint}")
+        raise CLIPIQAError(f"no published number matches the table: {first}: {hint}")
     expected["computed"] = [found.mean(row.test_set, row.metric, row.method) for row in expected.itertuples()]
     notes = list(found.notes)
     if unknown:
@@ -114,7 +113,7 @@ def _read_csv(path: Path) -> pandas.DataFrame:
         rows = pandas.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False).fillna("")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not a CSV file with a header and rows"
-        raise CompareError(
+        raise CLIPIQAError(
             f"the published numbers {str(path)!r} cannot be read: {reason}. Give a CSV file, or "
             "'METHOD: LABEL=NUMBER …'."
         ) from error
@@ -127,7 +126,7 @@ def _means(rows: pandas.DataFrame, images: MethodImages) -> pandas.DataFrame:
     names = images.files.index
     rows.index = rows.pop("image").map(lambda name: os.path.splitext(name)[0])
     if lacking := [name for name in names if name not in rows.index]:
-        raise CompareError(f"there are no published numbers of {few(lacking)}: leave these images out of the table.")
+        raise CLIPIQAError(f"there are no published numbers of {few(lacking)}: leave these images out of the table.")
 
     def mean(column: pandas.Series) -> str:  # 'nan' for a column of hashes
         numbers, digits = pandas.to_numeric(column, errors="coerce"), column.str.partition(".")[2].str.len().max()

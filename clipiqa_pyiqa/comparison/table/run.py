@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ...datasets.specification import CompareError
+from ...errors import CLIPIQAError
 from ...errors.arguments import SharedOptions, checked
 from ...files.locking import locked as hold_lock
 from ...files.writing import write_text
@@ -93,37 +93,37 @@ def table(
         The table, which also names metrics and images that failed.
 
     Raises:
-        CompareError: An argument is unknown, missing or contradictory.
+        CLIPIQAError: An argument is unknown, missing or contradictory.
     """
     folders, inputs = parse_methods(methods), dict(values or {})
     chosen = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
     before = read_lock(locked) if locked is not None else None
     if before is not None:
         if metrics or protocol or inputs or crop_border is not None:
-            raise CompareError("the lock already sets metrics, protocol and options: do not give them with `locked`.")
+            raise CLIPIQAError("the lock already sets metrics, protocol and options: do not give them with `locked`.")
         try:
             metrics, crop_border, inputs, seed, by_folder = (before["asked"][name] for name in _LOCKED)
             chosen = make_protocol(**before["protocol"])
         except (KeyError, TypeError) as error:
-            raise CompareError(f"the lock is damaged: {error}.") from error
+            raise CLIPIQAError(f"the lock is damaged: {error}.") from error
     given = [metrics] if isinstance(metrics, str) else list(metrics or ())
     if lock is not None and (isinstance(metrics, Mapping) or not all(isinstance(each, str) for each in given)):
-        raise CompareError("a lock needs the names of metrics: a metric object cannot be built again from a lock.")
+        raise CLIPIQAError("a lock needs the names of metrics: a metric object cannot be built again from a lock.")
     wanted, changed = parse_table_metrics(metrics, chosen, crop_border)
     if explain and expect is None:
-        raise CompareError("`explain` needs published numbers in `expect`.")
+        raise CLIPIQAError("`explain` needs published numbers in `expect`.")
     needing = [each.spec.label for each in wanted if each.needs_reference]
     if needing and reference is None:
-        raise CompareError(
+        raise CLIPIQAError(
             f"{', '.join(needing)} cannot do without reference images: name their folder in `reference`."
         )
     baseline_name = baseline or next(iter(folders))
     if baseline_name not in folders:
-        raise CompareError(
+        raise CLIPIQAError(
             f"the baseline {baseline_name!r} is not one of the methods: choose one of {', '.join(folders)}."
         )
     if unknown := [name for name in inputs if name not in chosen.values]:
-        raise CompareError(f"the protocol's formula has no value {unknown[0]!r}.")
+        raise CLIPIQAError(f"the protocol's formula has no value {unknown[0]!r}.")
     check_weights([each.spec for each in wanted], trust_weights)
     report = progress or (lambda *_: None)
     options = Options(find_device(device), batch_size, workers or default_workers(), seed)

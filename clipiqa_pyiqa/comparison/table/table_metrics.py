@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...datasets.specification import CompareError, parse_specifications, pyiqa_configs
+from ...datasets.specification import parse_specifications, pyiqa_configs
+from ...errors import CLIPIQAError
 from ...scoring.metric_specs import MetricSpec, parse_metrics
 from ...scoring.metrics import BuiltMetric
 from .preprocessing import WHOLE, Preprocess
@@ -51,7 +52,7 @@ def parse_table_metrics(
 ) -> tuple[list[TableMetric], list[str]]:
     """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
     if not given and not protocol.metrics:
-        raise CompareError("no metric is given: name at least one in `metrics`, or name a `protocol`.")
+        raise CLIPIQAError("no metric is given: name at least one in `metrics`, or name a `protocol`.")
     added = {spec.label.lower(): spec for spec in (parse_names(given) if given else [])}
     found, changed = [], []
     for spec in parse_names(protocol.metrics) if protocol.metrics else ():
