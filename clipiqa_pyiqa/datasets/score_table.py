@@ -99,7 +99,8 @@ def read_score_table(
     if torn := int((frame.groupby("group")["split"].nunique() - 1).sum()):
         logger.warning(
             "%s puts images of one group into several splits, %s: agreement on held-out images will look too good.",
-            *(path, counted(torn, "time")),
+            path,
+            counted(torn, "time"),
         )
     is_missing = frame["path"].isin(missing_images(path, frame["path"], skip_missing))
     table = ScoreTable(name or path.stem, frame[~is_missing], (low, high), bool(lower_better))

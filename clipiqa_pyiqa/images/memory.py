@@ -151,5 +151,6 @@ def check_memory(name: str, width: int, height: int, decoding: int, scoring: int
         raise ImageError(
             f"has {width}×{height} pixels, which take about {size / 1e9:.1f} GB to {work}; the limit of memory is "
             f"{limit / 1e9:.1f} GB: {smaller}raise the limit by memory=SIZE",
-            *(Kind.OUT_OF_MEMORY, name),
+            Kind.OUT_OF_MEMORY,
+            name,
         )

@@ -26,9 +26,14 @@ MIN_SIDE = 32
 """Smallest height and width, in pixels, that the image towers take."""
 
 _KINDS = {
-    **{"1": "bilevel", "L": "grey", "LA": "grey", "P": "palette", "PA": "palette"},
-    **{"RGB": "rgb", "RGBA": "rgb", "RGBX": "rgb", "CMYK": "cmyk", "YCbCr": "ycbcr", "LAB": "lab"},
-}
+    "1": "bilevel",
+    "L": "grey",
+    "LA": "grey",
+    "P": "palette",
+    "PA": "palette",
+    "RGBA": "rgb",
+    "RGBX": "rgb",
+}  # of other modes, the name in lower case
 _ALPHA_MODES = ("LA", "PA", "RGBA")
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -140,7 +145,8 @@ def read_image(
         raise ImageError(
             f"has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, raise it "
             "(--huge, in Python PIL.Image.MAX_IMAGE_PIXELS = None)",
-            *(Kind.TOO_LARGE, path),
+            Kind.TOO_LARGE,
+            path,
         ) from error
     except MemoryError as error:
         raise ImageError("does not fit in memory when decoded", Kind.OUT_OF_MEMORY, path) from error
@@ -197,7 +203,8 @@ def _check_size(path: str, width: int, height: int, min_side: int, cause: str = 
     if min(width, height) < min_side:
         raise ImageError(
             f"is too small: {cause} is {width}×{height} pixels, and both sides must be at least {min_side}",
-            *(Kind.TOO_SMALL, path),
+            Kind.TOO_SMALL,
+            path,
         )
 
 
@@ -236,7 +243,7 @@ def rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
 def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _from_deep_grey(path, image, depth), f"{12 if depth == 12 else 16}-bit grey->rgb"
-    kind = _KINDS.get(image.mode, image.mode)
+    kind = _KINDS.get(image.mode, image.mode.lower())
     if depth > 8:
         kind = f"{depth}-bit {kind}"
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
