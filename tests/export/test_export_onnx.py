@@ -34,6 +34,7 @@ PHOTOS = sorted((ROOT / "clipiqa_pyiqa/data/photos").glob("*.jpg"))
 SIZES = [(1, 33, 47), (3, 64, 64), (2, 97, 131), (1, 224, 224), (2, 251, 333), (1, 384, 512)]
 QUESTIONS = ["quality", "sharpness"]
 CLOSE = 1e-5  # fp32 sums in another order: 3e-6 was seen
+SEEDED = 4e-5  # a seeded tower of two blocks, whose margins are larger: 1.3e-5 was seen
 
 
 def photos(count: int, height: int, width: int) -> torch.Tensor:
@@ -67,8 +68,8 @@ def file(metric: CLIPIQA, once) -> Path:
 def assert_equal_to_metric(path: Path, metric: CLIPIQA, x: torch.Tensor) -> None:
     scores, places = run(path, x)
     with torch.no_grad():
-        torch.testing.assert_close(scores, metric(x, QUESTIONS, None), rtol=0, atol=CLOSE)
-        torch.testing.assert_close(places, metric.score_map(x, QUESTIONS), rtol=0, atol=4 * CLOSE)
+        torch.testing.assert_close(scores, metric(x, QUESTIONS, None), rtol=0, atol=SEEDED)
+        torch.testing.assert_close(places, metric.score_map(x, QUESTIONS), rtol=0, atol=SEEDED)
 
 
 class TestFile:
@@ -151,7 +152,7 @@ class TestWholeMetrics:
         assert "learned; " in capsys.readouterr().out
         x = photos(3, 97, 131)
         with torch.no_grad():
-            torch.testing.assert_close(run(path, x)[0], metric(x), rtol=0, atol=CLOSE)
+            torch.testing.assert_close(run(path, x)[0], metric(x), rtol=0, atol=SEEDED)
 
     def test_a_fitted_head_is_exported(self, small_compact, tmp_path):
         """Ridge on the statistics of the stages, on a scale of its own: all that a head can have."""
