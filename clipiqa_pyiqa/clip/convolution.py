@@ -90,7 +90,7 @@ class Convolution:
         return _ops._convolution_pointwise.default(x, weight, self.bias, *geometry, *fused)
 
     def _weight_for(self, geometry: Any) -> Tensor:
-        """Return the packed weight for this geometry of a map; a linear layer's order does not depend on the map."""
+        """Return the packed weight for this geometry of a map; None for a linear layer."""
         packed, key = self._packed, geometry and (geometry, torch.get_num_threads())
         if packed is not None and key in packed.fits:
             return packed.weight

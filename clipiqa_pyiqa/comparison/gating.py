@@ -218,7 +218,7 @@ def _directions(
 
 
 def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
-    """Return the rows whose new image has a band of one colour that the base image lacks."""
+    """Return the rows whose new image alone has a band of one colour."""
     from ..images.batches import prefetch
     from ..images.flags import has_band
     from ..images.reader import read_image

@@ -109,17 +109,16 @@ def in_batches(
 ) -> Generator[Result, None, None]:
     """Yield the result of ``work`` for each image, in order.
 
-    The images of a batch that fails with ``ImageError`` or for lack of memory are tried again one by one. After a lack
-    of memory, later batches are smaller.
+    The images of a batch that fails are tried again one by one. After a lack of memory, later batches are smaller.
 
     Args:
         images: Items with decoded images, as from :func:`prefetch`; closed at the end.
         work: Returns a result for each item; the decoded images have equal size.
         failed: Returns the result of a failed item, or raises.
         batch_size: Largest number of images in a batch.
-        apart: Returns a key; the items of a batch share it. A batch of one needs none.
-        at_once: Number of batches at once, each in a thread with one thread of torch; 1 works in the calling thread. An
-            image of more than ``BATCH_PIXELS`` is always done there, and alone.
+        apart: Returns a key, which the items of a batch share.
+        at_once: Number of batches at once, each in a thread with one thread of torch. With 1, and for an image of more
+            than ``BATCH_PIXELS``, the calling thread works.
         scoring: Bytes that ``work`` takes per pixel.
     """
     waiting: dict[tuple[int, ...], list[tuple[int, Item, Decoded]]] = {}  # by shape; the oldest image's shape is first

@@ -173,7 +173,7 @@ def fit(
 def _fit(
     method: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int
 ) -> tuple[str, dict[str, FitAgreement], Fitted]:
-    """Return the chosen method, each method's agreement in cross-validation by group, and the fit to all photos."""
+    """Return the chosen method, each method's cross-validation, and the fit to all photos."""
     names = METHODS if method == "auto" else (method,)
     predicted = pandas.DataFrame({name: _out_of_fold(name, photos, groups, seed) for name in names})
     agreements = {name: _agreement(predicted[name].to_numpy(), photos.shares) for name in names}

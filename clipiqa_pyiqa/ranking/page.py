@@ -85,7 +85,7 @@ def _plain(value: float) -> float | None:
 
 
 def _link(path: str, folder: Path, small: str) -> str:
-    """Return the relative link from the page to the photo, or to its thumbnail if the photo is not a file."""
+    """Return the page's link to the photo, or to its thumbnail."""
     if not is_local(path):
         return f"{THUMBNAILS}/{small}"
     relative = os.path.relpath(os.path.realpath(path), folder)

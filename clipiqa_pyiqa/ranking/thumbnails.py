@@ -61,7 +61,7 @@ def thumbnails(
 
 
 def _name(path: str) -> str:
-    """Return a thumbnail's name, made from the photo's path, size and time; empty if the photo does not exist."""
+    """Return a thumbnail's name; empty if the photo does not exist."""
     file, identity = file_of(path), os.path.abspath(path)
     if not file:
         return ""

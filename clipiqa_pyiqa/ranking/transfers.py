@@ -225,7 +225,7 @@ def _read(source: str) -> tuple[str, bytes]:
 
 
 def _move(source: str, place: str) -> None:
-    """Move a file; a relative link leads to the same file as before. Leave the source if it cannot be removed."""
+    """Move a file, or a relative link so that it leads to the same file."""
     if os.path.islink(source) and not os.path.isabs(link := os.readlink(source)):
         aim = os.path.join(os.path.realpath(os.path.dirname(source)), link)
         os.symlink(os.path.relpath(aim, os.path.realpath(os.path.dirname(place))), place)

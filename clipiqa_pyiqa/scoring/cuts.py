@@ -31,7 +31,7 @@ def choose(
         lower_better: Whether low scores are good.
         cuts: ``worst`` and ``best`` choose a number or a share; without both, the first array holds all images that the
             other conditions leave. ``above`` leaves images at least as good as a score, ``below`` worse images; a share
-            means the score that this share does not reach. ``drop_worst`` leaves out a share. None is no condition.
+            means the score that this share does not reach. ``drop_worst`` leaves out a share.
 
     Raises:
         CLIPIQAError: A condition is neither a number nor a share.

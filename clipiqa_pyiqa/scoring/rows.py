@@ -51,9 +51,9 @@ class Row:
         scored_width, scored_height: The size of the scored image in pixels.
         exif_orientation: The orientation in the file's EXIF data, 1 to 8.
         converted: How the file became 8-bit RGB, such as ``'grey->rgb'``.
-        flag: ``'almost uniform'`` if the image has almost no structure.
+        flag: Why the image may be no photo, such as ``'noise'``.
         kind, error: Why scores are missing: ``kind`` for code (of the first failure), ``error`` for people.
-        stamp: What tells whether the image has changed since, such as size and time of the file; empty if unknown.
+        stamp: The state of the image, such as size and time of the file; empty if unknown.
         answers: The answer of each metric; None if it was not asked.
         kept: Values that are kept beside the scores.
     """
