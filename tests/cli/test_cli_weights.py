@@ -25,8 +25,6 @@ from clipiqa_pyiqa.weights.selection import find_weights
 
 pytest_plugins = ["weights_fakes"]
 
-LAION_TAG = "ViT-B/32:laion2b_s34b_b79k"
-
 
 def rows(text: str) -> dict[str, list[str]]:
     """The table's lines by their first cell; cells are two spaces apart or more."""

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -20,34 +18,19 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
+from checkouts.inputs import make_inputs
 from timing import COMMAND, environment, in_turns, ratio
 
 COMMANDS = {
     "clipiqa --help": "--help",
-    "score": "score ../photos -b mini -o scores.csv --overwrite",
+    "score": "score ../in/photos -b mini -o scores.csv --overwrite",
     "score, of a shard": "score ../photos.tar -b mini -o shards --overwrite",
-    "compare": "compare -m piqe clipiqa:backbone=mini -d ../few.csv --bootstrap 0 -o table --overwrite",
-    "train": "train ../few.csv -b mini --crop 128 --epochs 3 --batch-size 8 -o run --overwrite",
+    "compare": "compare -m piqe clipiqa:backbone=mini -d ../in/few.csv --bootstrap 0 -o table --overwrite",
+    "train": "train ../in/few.csv -b mini --crop 128 --epochs 3 --batch-size 8 -o run --overwrite",
 }
 ENCODE = "import torch, clipiqa_pyiqa as c; [c.CLIPIQA(backbone='mini')(torch.rand(1, 3, {0}, {0})) for _ in '1234']"
 WORKS = {name: [*COMMAND, *line.split()] for name, line in COMMANDS.items()}
 WORKS |= {f"four scores of 1×{side}²": ["-c", ENCODE.format(side)] for side in (224, 768)}
-
-
-def make_inputs(folder: Path, photos: Path) -> None:
-    """Copy forty photos, write ten of them small with random scores, and pack the forty into a tar archive."""
-    drawn = random.Random(0)
-    (folder / "photos").mkdir()
-    rows = ["path,score"]
-    for number, path in enumerate(drawn.sample(sorted(photos.rglob("*.jpg")), 40)):
-        shutil.copyfile(path, folder / "photos" / path.name)
-        if number < 10:
-            Image.open(path).convert("RGB").resize((256, 192)).save(folder / f"{number}.png")
-            rows.append(f"{number}.png,{drawn.uniform(1, 5):.3f}")
-    (folder / "few.csv").write_text("\n".join(rows))
-    with tarfile.open(folder / "photos.tar", "w") as shard:
-        shard.add(folder / "photos", "photos")
 
 
 def main() -> None:
@@ -58,7 +41,9 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder, runs = Path(temporary), {}
-        make_inputs(folder, args.photos)
+        make_inputs(folder / "in", args.photos)
+        with tarfile.open(folder / "photos.tar", "w") as shard:
+            shard.add(folder / "in/photos", "photos")
         for side in ("old", "new"):
             (folder / side).mkdir()
             variables = environment(getattr(args, side).resolve(), folder)
