@@ -1,12 +1,9 @@
 """Metrics side by side: the numbers, what is shared, what is left out, and what is kept of a run that ends early."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy
 import pandas
@@ -25,7 +22,7 @@ from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
 from clipiqa_pyiqa.errors import CLIPIQAError, OutputError
 
 BUNDLED = Path(__file__).parents[1] / "data"
-MINI: dict[str, Any] = {"metric": "clipiqa", "metric_opts": {"backbone": "mini"}}
+MINI = {"metric": "clipiqa", "metric_opts": {"backbone": "mini"}}
 
 
 class Spread:
@@ -33,12 +30,12 @@ class Spread:
 
     lower_better = False
 
-    def __init__(self, sign: int = 1) -> None:
+    def __init__(self, sign=1):
         self.sign = sign
         self.calls = 0
-        self.ends: list[int] = []  # a call with this number is interrupted; a number would be a part of the metric
+        self.ends = []  # a call with this number is interrupted; a number would be a part of the metric
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x):
         assert x.shape[0] == 1 and x.dtype == torch.float32 and x.min() >= 0 and x.max() <= 1
         if self.calls in self.ends:
             raise KeyboardInterrupt
@@ -49,31 +46,31 @@ class Spread:
 class Flatness(Spread):
     lower_better = True
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__(-1)
 
 
 @pytest.fixture()
-def contrasts(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+def contrasts(tmp_path):
     """One photo in five contrasts: what its spread and the score must come to is known."""
     root = tmp_path / "contrasts"
     return root, graded_data_set(root, [BUNDLED / "canyon-wren.jpg"], ["contrast"], size=(64, 48))
 
 
-def made(count: int, side: int = 8) -> DataSet:
+def made(count, side=8):
     """Images of one colour each, from black on."""
     paths = tuple(f"/{number}" for number in range(count))
     load = lambda index: torch.full((3, side, side), index / count)  # noqa: E731
     return DataSet("made", paths, None, load, stamp=lambda index: "as made")
 
 
-def rows(comparison: Any) -> dict[str, dict[str, Any]]:
+def rows(comparison):
     """Metric -> row, of the first data set."""
     return {row["metric"]: row for row in comparison.frame().to_dict("records")}
 
 
 @pytest.fixture
-def rated(tmp_path: Path) -> Path:
+def rated(tmp_path):
     """Twelve pictures of three scenes with opinions and splits."""
     lines = ["path,mos,split,scene"]
     for number in range(12):
@@ -85,7 +82,7 @@ def rated(tmp_path: Path) -> Path:
     return tmp_path / "rated.csv"
 
 
-def test_a_split_of_a_csv_file(rated: Path) -> None:
+def test_a_split_of_a_csv_file(rated):
     found = compare({"spread": Spread()}, f"{rated}:split=test")
     (data,) = found.data_sets
     assert [Path(path).stem for path in data.scores.index] == ["1", "3", "5", "7", "9", "11"]
@@ -95,12 +92,12 @@ def test_a_split_of_a_csv_file(rated: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["test2", "val"])
-def test_a_split_without_images_is_refused(rated: Path, split: str) -> None:
+def test_a_split_without_images_is_refused(rated, split):
     with pytest.raises(CLIPIQAError):
         parse_data_sets(f"{rated}:split={split}")
 
 
-def test_the_mean_correlation_within_scenes(rated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_mean_correlation_within_scenes(rated, capsys):
     from clipiqa_pyiqa.cli import main
 
     found = compare({"spread": Spread()}, rated, within="scene", bootstrap=100)
@@ -113,10 +110,10 @@ def test_the_mean_correlation_within_scenes(rated: Path, capsys: pytest.CaptureF
     assert "no column called 'scenes'" in capsys.readouterr().err
 
 
-def test_a_learned_metric_names_its_own_training_rows(rated: Path, tmp_path: Path) -> None:
+def test_a_learned_metric_names_its_own_training_rows(rated, tmp_path):
     from clipiqa_pyiqa import fit, train
 
-    options: dict[str, Any] = {"features": tmp_path / "store", "device": "cpu"}
+    options = {"features": tmp_path / "store", "device": "cpu"}
     head = fit(rated, metric=CLIPIQA(backbone="mini"), method="affine", **options)
     head.save(tmp_path / "head.safetensors")
     table = rated.with_name("with_val.csv")
@@ -129,9 +126,7 @@ def test_a_learned_metric_names_its_own_training_rows(rated: Path, tmp_path: Pat
         assert "mine was trained on 6 of these 12 images" in compare({"mine": metric}, rated).data_sets[0].note
 
 
-def test_a_data_set_of_minis_own_photos_is_refused(
-    contrasts: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_data_set_of_minis_own_photos_is_refused(contrasts, monkeypatch):
     root, options = contrasts
     monkeypatch.setattr("clipiqa_pyiqa.comparison.compare.seen_by_mini", lambda paths: [True] * len(paths))
     with pytest.raises(CLIPIQAError, match="mini"):
@@ -139,7 +134,7 @@ def test_a_data_set_of_minis_own_photos_is_refused(
 
 
 class TestNumbers:
-    def test_correlations_are_those_of_the_raw_scores(self, tmp_path: Path) -> None:
+    def test_correlations_are_those_of_the_raw_scores(self, tmp_path):
         photos = sorted(BUNDLED.glob("*.jpg"))[:2]
         options = graded_data_set(tmp_path, photos, ["blur", "noise"], size=(96, 64))
         metrics = {"piqe": None, "entropy": None, "mini": MINI}
@@ -157,7 +152,7 @@ class TestNumbers:
         assert kept.loc[path, "mini"] == pytest.approx(CLIPIQA(backbone="mini")(pixels(path)).item(), abs=1e-6)
         assert kept.attrs["metrics"]["mini"]["backbone"] == "mini" and "test part" in kept.attrs["note"]
 
-    def test_niqe_and_brisque_are_pyiqas(self, shared: Path) -> None:
+    def test_niqe_and_brisque_are_pyiqas(self, shared):
         weights, calibration = shared / "data" / "weights", shared / "data" / "calibration"
         files = {"niqe": "niqe_modelparameters.mat", "brisque": "brisque_svm_weights.pth"}
         metrics = [f"{name}:pretrained_model_path={weights / file}" for name, file in files.items()]
@@ -170,16 +165,16 @@ class TestNumbers:
 
 
 class TestSharing:
-    def test_variants_of_one_encoder_encode_each_image_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        encoded: Counter[str] = Counter()
+    def test_variants_of_one_encoder_encode_each_image_once(self, monkeypatch):
+        encoded = Counter()
         encode = CLIPIQA.encode_image
 
-        def counting(self: CLIPIQA, x: torch.Tensor) -> torch.Tensor:
+        def counting(self, x):
             encoded[self.pos_embedding] += len(x)
             return encode(self, x)
 
         monkeypatch.setattr(CLIPIQA, "encode_image", counting)
-        variants: dict[str, dict[str, Any]] = {
+        variants = {
             "plain": {},
             "several": {"prompts": ["quality", ["Clean photo.", "Noisy photo."]]},
             "other": {"pos_embedding": "fixed"},  # looks at images in another way
@@ -197,10 +192,10 @@ class TestSharing:
             metric = CLIPIQA(backbone="mini", **more)
             assert scores[label].tolist() == pytest.approx([metric(x[None]).item() for x in images], abs=1e-6), label
 
-    def test_what_draws_at_random_depends_on_seed_and_image_alone(self, tmp_path: Path) -> None:
+    def test_what_draws_at_random_depends_on_seed_and_image_alone(self, tmp_path):
         before = torch.random.get_rng_state()
 
-        def scores(seed: int) -> list[list[float]]:
+        def scores(seed):
             metrics = {"drawn": lambda x: torch.rand(1), "mini": MINI}
             again = compare(metrics, made(3, 40), out=tmp_path, seed=seed, resume=True)
             assert again.data_sets[0].scores["drawn"].nunique() == 1
@@ -212,8 +207,8 @@ class TestSharing:
 
 
 class TestFailures:
-    def test_a_failing_metric_is_told_and_the_others_finish(self, contrasts: tuple[Path, dict[str, Any]]) -> None:
-        def choosy(x: torch.Tensor) -> torch.Tensor:
+    def test_a_failing_metric_is_told_and_the_others_finish(self, contrasts):
+        def choosy(x):
             if x.std() < 0.1:
                 raise RuntimeError("too flat\nfor me")
             return x.mean()
@@ -230,9 +225,7 @@ class TestFailures:
         assert row["missing"]["n"] == 0 and "it cannot be built" in row["missing"]["note"]
         assert "2 scores came for 1 image" in row["two"]["note"] and "aggregate=mean" in row["two"]["note"]
 
-    def test_a_corrupt_image_is_left_out_of_all_metrics_until_it_can_be_read(
-        self, contrasts: tuple[Path, dict[str, Any]], tmp_path: Path
-    ) -> None:
+    def test_a_corrupt_image_is_left_out_of_all_metrics_until_it_can_be_read(self, contrasts, tmp_path):
         root, options = contrasts
         images = root / "graded" / "images"
         torn, gone = images / "canyon-wren_contrast_2.png", images / "canyon-wren_contrast_4.png"
@@ -241,7 +234,7 @@ class TestFailures:
         gone.unlink()
         ImageFile.LOAD_TRUNCATED_IMAGES = False
 
-        def run() -> Any:
+        def run():
             metrics = {"a": Spread(), "b": Flatness()}
             return compare(metrics, {"data": options}, data_root=root, out=tmp_path, resume=True).data_sets[0]
 
@@ -256,8 +249,8 @@ class TestFailures:
 
 
 class TestResuming:
-    def test_goes_on_where_an_error_ended_it(self, tmp_path: Path) -> None:
-        def calls(metrics: dict[str, Any], **options: Any) -> list[int]:
+    def test_goes_on_where_an_error_ended_it(self, tmp_path):
+        def calls(metrics, **options):
             compare(metrics, made(5), out=tmp_path, batch_size=1, **options)
             return [metric.calls for metric in metrics.values()]
 
@@ -271,7 +264,7 @@ class TestResuming:
         assert calls({"spread": Spread(), "flat": Flatness()}, resume=True) == [0, 5]
         assert calls({"spread": Spread()}, overwrite=True) == [5]
 
-    def test_other_pixels_are_another_data_set(self, contrasts: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    def test_other_pixels_are_another_data_set(self, contrasts, tmp_path):
         root, options = contrasts
         scores = []
         for data in (options, options | {"augment": {"resize": 36}}):
@@ -279,7 +272,7 @@ class TestResuming:
             scores.append(found.data_sets[0].scores["spread"].tolist())
         assert scores[0] != scores[1]
 
-    def test_what_is_damaged_is_named_and_made_again(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_what_is_damaged_is_named_and_made_again(self, tmp_path, caplog):
         before = compare({"spread": Spread()}, made(9), out=tmp_path, batch_size=1).data_sets[0].scores
         (part,) = (tmp_path / "parts").rglob("*.jsonl")
         lines = part.read_bytes().splitlines(keepends=True)
@@ -291,7 +284,7 @@ class TestResuming:
         assert f"line 6 of '{part}'" in caplog.text
 
     @pytest.mark.parametrize("name", ["comparison.md", "scores/made.parquet"])
-    def test_nothing_of_others_is_replaced(self, tmp_path: Path, name: str) -> None:
+    def test_nothing_of_others_is_replaced(self, tmp_path, name):
         theirs, metric = tmp_path / name, Spread()
         theirs.parent.mkdir(exist_ok=True)
         theirs.write_text("theirs")
@@ -302,7 +295,7 @@ class TestResuming:
 
 
 class TestPyiqasLoaders:
-    def test_pixels_are_pyiqas(self, contrasts: tuple[Path, dict[str, Any]]) -> None:
+    def test_pixels_are_pyiqas(self, contrasts):
         root, options = contrasts
         options = options | {"augment": {"resize": 40}, "phase": "test"}
         (data,) = parse_data_sets({"graded": options}, root)
@@ -313,7 +306,7 @@ class TestPyiqasLoaders:
         assert item["img_path"] == data.paths[3] and item["mos_label"].item() == data.mos[3]
         assert item["img"].shape[-2:] == (40, 53) and torch.equal(item["img"], data.load(3))
 
-    def test_a_full_reference_set_needs_no_references_and_is_grouped_by_them(self, tmp_path: Path) -> None:
+    def test_a_full_reference_set_needs_no_references_and_is_grouped_by_them(self, tmp_path):
         images = tmp_path / "tid2013" / "distorted_images"
         images.mkdir(parents=True)
         table = tmp_path / "meta_info" / "meta_info_TID2013Dataset.csv"
@@ -327,13 +320,13 @@ class TestPyiqasLoaders:
         assert found.data_sets[0].published_as == "tid2013" and rows(found)["spread"]["n"] == 6
         assert rows(found)["spread"]["SROCC within"] == pytest.approx(1) and rows(found)["spread"]["SROCC"] < 0.9
 
-    def test_the_first_seven_of_live_are_for_training(self, tmp_path: Path) -> None:
+    def test_the_first_seven_of_live_are_for_training(self, tmp_path):
         (tmp_path / "t.csv").write_text("name,mos\n" + "".join(f"{n}.png,{n}\n" for n in range(9)))
         here = {"dataroot_target": str(tmp_path), "meta_info_file": str(tmp_path / "t.csv")}
         (live,) = parse_data_sets({"livec": here}, tmp_path)
         assert [Path(path).name for path in live.paths] == ["7.png", "8.png"] and live.mos == (7, 8)
 
 
-def pixels(path: str) -> torch.Tensor:
+def pixels(path):
     with Image.open(path) as image:
         return to_tensor(image.convert("RGB"))[None]

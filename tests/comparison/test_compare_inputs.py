@@ -1,11 +1,8 @@
 """What can be asked of a comparison, published values beside it, and every way to ask wrongly."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from urllib.error import URLError
 
 import pyiqa
@@ -32,7 +29,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture()
-def photos(tmp_path: Path) -> Path:
+def photos(tmp_path):
     """A folder of three images, and a table of their scores beside it."""
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -43,7 +40,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture()
-def data_root(tmp_path: Path) -> Path:
+def data_root(tmp_path):
     """Tables and (empty) image folders of the paper's data sets, as pyiqa expects them."""
     root = tmp_path / "root"
     for images in ("koniq10k/1024x768", "koniq10k/512x384", "LIVEC", "SPAQ/TestImage", "tid2013/distorted_images"):
@@ -61,7 +58,7 @@ def data_root(tmp_path: Path) -> Path:
     return root
 
 
-def unread(name: str) -> DataSet:
+def unread(name):
     return DataSet(name, ("/a",), None, lambda index: torch.zeros(3, 8, 8))
 
 
@@ -80,16 +77,16 @@ class TestArguments:
             ("spaq:augment={resize: 512},phase=all", "", "spaq", {"augment": {"resize": 512}, "phase": "all"}),
         ],
     )  # fmt: skip
-    def test_parse(self, text: str, label: str, target: str, options: dict[str, Any]) -> None:
+    def test_parse(self, text, label, target, options):
         request = parse_argument(text)
         assert (request.label, request.target, dict(request.options)) == (label, target, options)
 
-    def test_labels_do_not_say_where_files_lie(self, tmp_path: Path) -> None:
+    def test_labels_do_not_say_where_files_lie(self, tmp_path):
         (tmp_path / "p.mat").touch()
         given = [f"niqe:pretrained_model_path={tmp_path / 'p.mat'}", "clipiqa:prompts=sharpness"]
         assert [spec.label for spec in parse_metrics(given)] == ["niqe", "clipiqa:prompts=sharpness"]
 
-    def test_pyiqas_schema(self) -> None:
+    def test_pyiqas_schema(self):
         given = yaml.safe_load(
             """
             niqe: {metric_opts: {type: NIQE, test_y_channel: true}, metric_mode: NR, lower_better: true}
@@ -107,9 +104,7 @@ class TestArguments:
         assert build_metric(grey, CPU).score(x).item() == build_metric(worse, CPU).score(x).item()
 
     @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
-    def test_benchmark_configurations_can_be_used(
-        self, path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_benchmark_configurations_can_be_used(self, path, data_root, monkeypatch):
         monkeypatch.chdir(ROOT)
         config = read_benchmark(path)
         specs, sets = parse_metrics(config["metrics"]), parse_data_sets(config["datasets"], data_root)
@@ -122,7 +117,7 @@ class TestArguments:
 
 
 class TestDataSets:
-    def test_csv_folder_and_limits(self, photos: Path) -> None:
+    def test_csv_folder_and_limits(self, photos):
         table, folder = parse_data_sets(
             {
                 "t": {"csv": str(photos.parent / "s.csv"), "lower_better": True, "columns": ["image", "mos"]},
@@ -132,14 +127,14 @@ class TestDataSets:
         assert table.mos == (0, 1, 2) and table.lower_better and "lower opinion" in table.note
         assert folder.mos is None and folder.load(0).shape == (3, 36, 36) and "max side 36" in folder.note
 
-    def test_a_name_of_pyiqas_is_no_folder_by_chance(self, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_name_of_pyiqas_is_no_folder_by_chance(self, data_root, monkeypatch):
         monkeypatch.chdir(data_root)
         (data_root / "tid2013" / "x.png").touch()
         for given, is_rated in [("tid2013", True), ("./tid2013", False)]:
             (data,) = parse_data_sets(given, data_root)
             assert data.name == "tid2013" and (data.mos is not None) == is_rated
 
-    def test_published_only_for_what_was_published(self, data_root: Path) -> None:
+    def test_published_only_for_what_was_published(self, data_root):
         copied = pyiqa.get_dataset_info()
         given = {
             "koniq10k-1024": None,
@@ -157,12 +152,12 @@ class TestPublished:
     @pytest.mark.parametrize(
         ("prefer", "srocc", "source"), [("paper", 0.895, "paper, Table 1"), ("pyiqa", 0.8954, "pyiqa")]
     )
-    def test_the_preferred_source_is_taken(self, prefer: str, srocc: float, source: str) -> None:
+    def test_the_preferred_source_is_taken(self, prefer, srocc, source):
         found = find_published("clipiqa+", "koniq10k-1024", prefer)
         assert float(found["SROCC"]) == srocc and found["source"].startswith(source)
 
-    def test_which_clipiqa_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def name(prompts: Any = None, tag: str = "openai", pos_embedding: str = "none", **options: Any) -> str:
+    def test_which_clipiqa_it_is(self, monkeypatch):
+        def name(prompts=None, tag="openai", pos_embedding="none", **options):
             net = CLIPIQA(backbone="mini", prompts=prompts, **options)
             net.pos_embedding = pos_embedding  # of RN50, which mini stands in for
             weights = SimpleNamespace(tag=tag, backbone="RN50")
@@ -189,7 +184,7 @@ class TestPublished:
         ({"niqe": {"lower_better": "maybe"}}, "lower_better"),
     ],
 )
-def test_metrics_that_cannot_be_used_are_refused(given: Any, noun: str) -> None:
+def test_metrics_that_cannot_be_used_are_refused(given, noun):
     with pytest.raises(ValueError, match=noun):
         parse_metrics(given)
 
@@ -207,12 +202,12 @@ def test_metrics_that_cannot_be_used_are_refused(given: Any, noun: str) -> None:
         ({"f": {"folder": str(ROOT / "tests" / "data"), "max_side": 8}}, "max_side"),
     ],
 )
-def test_data_sets_that_cannot_be_used_are_refused(given: Any, noun: str, data_root: Path) -> None:
+def test_data_sets_that_cannot_be_used_are_refused(given, noun, data_root):
     with pytest.raises(ValueError, match=noun):
         parse_data_sets(given, data_root)
 
 
-def test_unknown_keys_of_a_configuration_are_refused(tmp_path: Path) -> None:
+def test_unknown_keys_of_a_configuration_are_refused(tmp_path):
     (tmp_path / "c.yml").write_text("metric: [niqe]")
     with pytest.raises(ValueError, match="'metrics'"):
         read_benchmark(tmp_path / "c.yml")
@@ -228,17 +223,17 @@ def test_unknown_keys_of_a_configuration_are_refused(tmp_path: Path) -> None:
         ({"out": "o", "resume": True, "overwrite": True}, "overwrite"),
     ],
 )
-def test_options_that_cannot_be_used_are_refused(options: dict[str, Any], noun: str) -> None:
+def test_options_that_cannot_be_used_are_refused(options, noun):
     with pytest.raises(ValueError, match=noun):
         compare({"m": lambda x: x.mean()}, unread("d"), **options)
 
 
-def test_two_data_sets_with_one_name_of_files_are_refused(tmp_path: Path) -> None:
+def test_two_data_sets_with_one_name_of_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="two data sets"):
         compare({"m": lambda x: x.mean()}, [unread("a/d"), unread("a-d")], out=tmp_path)
 
 
-def test_the_command_writes_everything(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_everything(photos, tmp_path, capsys):
     (photos / "torn.png").write_bytes((photos / "0.png").read_bytes()[:50])
     with (tmp_path / "s.csv").open("a") as file:
         file.write("photos/torn.png,9\n")
@@ -255,15 +250,13 @@ def test_the_command_writes_everything(photos: Path, tmp_path: Path, capsys: pyt
     assert "entropy" in capsys.readouterr().out
 
 
-def test_missing_weights_are_answered_by_an_option_as_it_is_typed(
-    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_weights_are_answered_by_an_option_as_it_is_typed(photos, monkeypatch, capsys):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert main(["compare", "-m", "clipiqa:backbone=RN101", "-d", str(photos), "-q"]) == 1
     assert "backbone=mini" in (said := capsys.readouterr().out) and "'mini'" not in said
 
 
-def _variant(options: Any) -> str:
+def _variant(options):
     """The published name of CLIP-IQA with OpenAI's weights and these options."""
     words = {"prompts": options.get("prompts"), "template": options.get("template")}
     (pair,) = CLIPIQA(backbone="mini", **words).prompts
@@ -271,9 +264,7 @@ def _variant(options: Any) -> str:
     return f"clipiqa {backbone} {pos} {pair.positive}|{pair.negative}"
 
 
-def test_files_that_could_run_code_are_refused_before_anything_is_built(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path, monkeypatch):
     canary, trap = tmp_path / "canary", tmp_path / "trap.pth"
     torch.save({"params": Trap(canary)}, trap)
     option = {"pretrained_model_path": str(trap)}
@@ -296,13 +287,11 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(
 @pytest.mark.parametrize(
     ("name", "file", "takes_it"), [("musiq", "musiq_koniq_ckpt", True), ("lpips", "alexnet", False)]
 )
-def test_what_pyiqa_cannot_fetch(
-    name: str, file: str, takes_it: bool, offline: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_pyiqa_cannot_fetch(name, file, takes_it, offline, tmp_path, monkeypatch):
     """The message says which file, from where and to where; a tower of torchvision's is no option of the metric."""
     asked = []
 
-    def no_network(*_: Any, **__: Any) -> None:
+    def no_network(*_, **__):
         asked.append(1)
         raise URLError("no network")
 

@@ -1,11 +1,8 @@
 """``clipiqa gate``: verdicts, how rows find each other, bad input, and what CI reads."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -23,7 +20,7 @@ pytestmark = pytest.mark.quick
 BUNDLED = Path(__file__).parents[1] / "data"
 
 
-def run(path: Path, values: Any, folder: str = "out", name: str = "quality", **more: Any) -> Path:
+def run(path, values, folder="out", name="quality", **more):
     """A score file of another tool: image, and one column or several."""
     images = [f"{folder}/{number // 10}/{number}.png" for number in range(len(values))]
     frame = pandas.DataFrame({"Image Name": images, name: values, **more})
@@ -32,11 +29,11 @@ def run(path: Path, values: Any, folder: str = "out", name: str = "quality", **m
 
 
 @pytest.fixture
-def scores() -> np.ndarray:
+def scores():
     return np.random.default_rng(0).uniform(0.3, 0.7, 40)
 
 
-def test_columns_are_worse_better_or_without_change(tmp_path: Path, scores: np.ndarray) -> None:
+def test_columns_are_worse_better_or_without_change(tmp_path, scores):
     noise = np.random.default_rng(1).normal(0, 0.01, 40)
     base = run(tmp_path / "base.csv", scores, "a/v1", same=scores, up=scores, niqe=scores)
     changed = {"same": scores + noise / 100, "up": scores + 0.1, "niqe": scores + 0.1}
@@ -51,7 +48,7 @@ def test_columns_are_worse_better_or_without_change(tmp_path: Path, scores: np.n
     assert list(found.columns["verdict"]) == ["worse", "no change", "worse", "better"]
 
 
-def test_rows_match_by_a_key_column(tmp_path: Path, scores: np.ndarray) -> None:
+def test_rows_match_by_a_key_column(tmp_path, scores):
     prompts = [f"prompt {n}" for n in range(40)]
     base = run(tmp_path / "a.csv", scores, prompt=prompts)
     new = pandas.read_csv(base).sample(frac=1, random_state=2)
@@ -60,12 +57,12 @@ def test_rows_match_by_a_key_column(tmp_path: Path, scores: np.ndarray) -> None:
     assert found.pairs[0].difference == 0 and found.passed and list(found.rows.index) == prompts
 
 
-def test_names_match_below_common_folders_without_suffix_if_that_tells_them_apart() -> None:
+def test_names_match_below_common_folders_without_suffix_if_that_tells_them_apart():
     assert matching_names(["/a/b/1.png", "/a/c/2.png"], ["b/1.jpg", "c/2.jpg"]) == [["b/1", "c/2"]] * 2
     assert matching_names(["1.png", "1.jpg"], ["b/1.png"])[0] == ["1.png", "1.jpg"]
 
 
-def test_infinite_and_missing_scores_are_refused_or_left_out(tmp_path: Path, scores: np.ndarray, capsys: Any) -> None:
+def test_infinite_and_missing_scores_are_refused_or_left_out(tmp_path, scores, capsys):
     """Scores such as psnr of an identical picture."""
     base, new = 40 + scores, 20 + scores[:30]
     base[0] = new[0] = new[1] = np.inf
@@ -77,12 +74,12 @@ def test_infinite_and_missing_scores_are_refused_or_left_out(tmp_path: Path, sco
     assert "b.csv' has no finite score of '0/1'" in said.err and "and 6 more" in said.err
 
 
-def test_few_rows_are_told(tmp_path: Path, scores: np.ndarray) -> None:
+def test_few_rows_are_told(tmp_path, scores):
     file = run(tmp_path / "a.csv", scores[:19])
     assert ", less certain with fewer than 20 rows, higher" in gate(file, file).pairs[0].line
 
 
-def test_no_cell_of_the_rows_is_a_formula(tmp_path: Path, scores: np.ndarray) -> None:
+def test_no_cell_of_the_rows_is_a_formula(tmp_path, scores):
     names = [f"{start}{n}" for n, start in enumerate("=+-@" * 10)]
     file = run(tmp_path / "a.csv", scores, name="=1+1", prompt=names)
     gate(file, file, key="prompt").save(tmp_path / "gate")
@@ -90,7 +87,7 @@ def test_no_cell_of_the_rows_is_a_formula(tmp_path: Path, scores: np.ndarray) ->
     assert list(cells["row"]) == [f"'{name}" for name in names] and cells.columns[1] == "'=1+1 base"
 
 
-def test_a_blurred_release_fails_with_files_for_ci(tmp_path: Path, capsys: Any) -> None:
+def test_a_blurred_release_fails_with_files_for_ci(tmp_path, capsys):
     picture = Image.open(BUNDLED / "canyon-wren.jpg").convert("RGB")
     for version, radius, suffix in (("v1", 0, "bmp"), ("v2", 3, "png")):
         (tmp_path / version).mkdir()
@@ -132,9 +129,7 @@ def test_a_blurred_release_fails_with_files_for_ci(tmp_path: Path, capsys: Any) 
         (lambda f: f, {"metrics": object()}, "metrics"),
     ],
 )
-def test_runs_that_cannot_be_compared_are_refused(
-    tmp_path: Path, scores: np.ndarray, change: Any, options: Any, noun: str
-) -> None:
+def test_runs_that_cannot_be_compared_are_refused(tmp_path, scores, change, options, noun):
     base = run(tmp_path / "a.csv", scores)
     change(pandas.read_csv(base)).to_csv(tmp_path / "b.csv", index=False)
     with pytest.raises(CLIPIQAError, match=noun):
@@ -148,7 +143,7 @@ def test_runs_that_cannot_be_compared_are_refused(
         *(("a.jsonl", "{"), ("a.parquet", "no parquet")),
     ],
 )
-def test_files_without_scores_are_refused(tmp_path: Path, name: str, content: str | None) -> None:
+def test_files_without_scores_are_refused(tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(CLIPIQAError, match=name):

@@ -1,7 +1,5 @@
 """Verdicts of ``clipiqa gate``: rounding, several columns, margins, flags, and folders of images."""
 
-from __future__ import annotations
-
 import json
 import runpy
 import tarfile
@@ -24,10 +22,10 @@ Make = Callable[..., Any]
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Make:
+def made(tmp_path):
     """Compare two runs of another tool, given by the differences of each column."""
 
-    def make(differences: dict[str, np.ndarray], **options: Any) -> Any:
+    def make(differences, **options):
         names, count = list(differences), len(next(iter(differences.values())))
         base = {name: np.linspace(0.3, 0.7, count) for name in names}
         for file, columns in (
@@ -39,19 +37,19 @@ def made(tmp_path: Path) -> Make:
     return make
 
 
-def normal(mean: float, count: int = 40, seed: int = 0, spread: float = 0.01) -> np.ndarray:
+def normal(mean, count=40, seed=0, spread=0.01):
     """Differences whose mean is exact."""
     found = np.random.default_rng(seed).normal(size=count)
     return mean + spread * (found - found.mean()) / found.std(ddof=1)
 
 
-def test_a_difference_within_rounding_is_no_change_and_the_line_says_so(made: Make) -> None:
+def test_a_difference_within_rounding_is_no_change_and_the_line_says_so(made):
     (pair,) = made({"q": np.full(40, -6e-7)}).pairs
     assert pair.verdict == "no change" and ", a difference within rounding (7e-07)" in pair.line
     assert made({"q": np.full(40, -8e-7)}).verdict == "worse"
 
 
-def test_a_closed_range_has_a_larger_rounding(tmp_path: Path) -> None:
+def test_a_closed_range_has_a_larger_rounding(tmp_path):
     files = []
     for number, loss in enumerate((0, 9e-6, 2e-5)):
         scores = {"image": [f"{n}.png" for n in range(20)], "q": np.linspace(0.2, 0.4, 20) - loss}
@@ -61,7 +59,7 @@ def test_a_closed_range_has_a_larger_rounding(tmp_path: Path) -> None:
     assert [gate(files[0], file).verdict for file in files] == ["pass", "pass", "worse"]
 
 
-def test_only_a_corrected_p_makes_a_column_worse(made: Make) -> None:
+def test_only_a_corrected_p_makes_a_column_worse(made):
     alone = normal(-0.0035)  # p = 0.03
     assert made({"a": alone}).verdict == "worse"
     several = made({"a": alone, **{name: normal(0, seed=n) for n, name in enumerate("bcdef", 1)}})
@@ -70,7 +68,7 @@ def test_only_a_corrected_p_makes_a_column_worse(made: Make) -> None:
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(1, 6), (2, 7), (6, 8)])
-def test_rows_that_can_show_no_loss_are_refused(made: Make, columns: int, rows: int) -> None:
+def test_rows_that_can_show_no_loss_are_refused(made, columns, rows):
     lost = {f"c{n}": normal(-0.1, rows, n) for n in range(columns)}
     assert made(lost).verdict == "worse"
     with pytest.raises(CLIPIQAError, match=f"{rows} or more"):
@@ -88,16 +86,14 @@ def test_rows_that_can_show_no_loss_are_refused(made: Make, columns: int, rows: 
         (-0.1, 0.01, 4, "unclear", "fewer than 20 rows"),
     ],
 )
-def test_a_column_passes_only_if_a_loss_of_the_margin_is_excluded(
-    made: Make, mean: float, margin: float, count: int, verdict: str, because: str
-) -> None:
+def test_a_column_passes_only_if_a_loss_of_the_margin_is_excluded(made, mean, margin, count, verdict, because):
     for sign, options in ((1, {}), (-1, {"lower_better": ["q"]})):
         found = made({"q": sign * normal(mean, count)}, margin=margin, **options)
         assert found.verdict == found.pairs[0].verdict == verdict and found.passed == (verdict == "pass")
         assert because in found.pairs[0].line and "four times in five" not in found.pairs[0].line
 
 
-def test_margins_by_name_and_in_the_command(made: Make, tmp_path: Path, capsys: Any) -> None:
+def test_margins_by_name_and_in_the_command(made, tmp_path, capsys):
     both = {"a": normal(-0.005), "b": normal(-0.005, seed=1)}
     assert list(made(both, margin={"b": 0.01}).columns["verdict"]) == ["worse", "pass"]
     command = ["gate", str(tmp_path / "base.csv"), str(tmp_path / "new.csv"), "--margin"]
@@ -108,7 +104,7 @@ def test_margins_by_name_and_in_the_command(made: Make, tmp_path: Path, capsys: 
 
 
 @pytest.fixture
-def simulated(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def simulated(monkeypatch):
     """tests/measure/gate.py"""
     folder = Path(__file__).parents[1] / "measure"
     monkeypatch.syspath_prepend(str(folder))
@@ -116,16 +112,16 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("shape", ["normal", "heavy tails, t(3)"])
-def test_six_columns_without_change_are_rarely_worse(shape: str, simulated: dict[str, Any]) -> None:
+def test_six_columns_without_change_are_rarely_worse(shape, simulated):
     assert simulated["false_alarms"](shape, 20, 6, runs=300) < 0.05  # uncorrected: 0.13
     assert simulated["passed"](shape, 20, runs=300) < 0.05
 
 
-def test_a_loss_that_would_show_four_times_in_five_does(simulated: dict[str, Any]) -> None:
+def test_a_loss_that_would_show_four_times_in_five_does(simulated):
     assert 0.7 < simulated["power"]("normal", 200, 1, runs=150) < 0.9  # three deviations of a share of 0.8
 
 
-def test_columns_and_rows_are_frames(made: Make) -> None:
+def test_columns_and_rows_are_frames(made):
     found = made({"a": normal(-0.1), "b": normal(0, seed=1)})
     assert dict(found.columns["verdict"]) == {"a": "worse", "b": "no change"}
     assert {"n", "base", "new", "difference", "low", "high", "p", "p_holm", "margin"} <= {*found.columns}
@@ -133,7 +129,7 @@ def test_columns_and_rows_are_frames(made: Make) -> None:
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> Path:
+def folders(tmp_path):
     """Folders base and new of 20 equal crops, in which new has other files' names."""
     photo = Image.open(BUNDLED / "canyon-wren.jpg").convert("RGB")
     for name, other in (("base", "a7"), ("new", "9c")):
@@ -143,7 +139,7 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_folders_are_scored_paired_and_resumed(folders: Path, capsys: Any) -> None:
+def test_folders_are_scored_paired_and_resumed(folders, capsys):
     out = folders / "gate"
     command = ["gate", str(folders / "base"), str(folders / "new"), "-m", "clipiqa:backbone=mini", "--device", "cpu"]
     assert main([*command, "--out", str(out)]) == 0
@@ -159,7 +155,7 @@ def test_folders_are_scored_paired_and_resumed(folders: Path, capsys: Any) -> No
     assert "is a folder of images: name the metrics" in capsys.readouterr().err
 
 
-def test_newly_flagged_and_cut_images_fail_the_gate(folders: Path) -> None:
+def test_newly_flagged_and_cut_images_fail_the_gate(folders):
     draw = np.random.default_rng(0)
     Image.fromarray(draw.integers(0, 256, (64, 80, 3), np.uint8)).save(folders / "new/3-9c3.png")
     for name in ("base/5-a75", "new/5-9c5", "new/7-9c7"):  # the base image 5 has a band, too
@@ -177,7 +173,7 @@ def test_newly_flagged_and_cut_images_fail_the_gate(folders: Path) -> None:
     assert again.flagged == {"3": "noise"}  # files of scores know no images
 
 
-def test_a_folder_of_results_by_shard_is_a_run(folders: Path, capsys: Any) -> None:
+def test_a_folder_of_results_by_shard_is_a_run(folders, capsys):
     results = folders / "results"
     with tarfile.open(folders / "base.tar", "w") as tar:
         tar.add(folders / "base", "")
@@ -189,10 +185,10 @@ def test_a_folder_of_results_by_shard_is_a_run(folders: Path, capsys: Any) -> No
 
 
 class Mini(CLIPIQA):
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__(backbone="mini")
 
 
-def test_a_class_makes_the_metric(folders: Path) -> None:
+def test_a_class_makes_the_metric(folders):
     given, made = (list(score_paths(each, folders / "base", device="cpu")) for each in (Mini, Mini()))
     assert [row.scores for row in given] == [row.scores for row in made]

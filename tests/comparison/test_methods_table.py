@@ -1,17 +1,12 @@
 """``clipiqa table``: the numbers, what is shared and kept, test sets, what is left out, and how it is written."""
 
-from __future__ import annotations
-
 import math
 import os
 import shutil
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas
 import pytest
-import torch
 from photos import BUNDLED, save_corrupt, save_grey
 from PIL import Image, ImageFilter
 
@@ -23,16 +18,16 @@ from clipiqa_pyiqa.comparison.table.table_metrics import channel, parse_names
 from clipiqa_pyiqa.errors import CLIPIQAError
 
 PHOTO = BUNDLED / "canyon-wren.jpg"
-CPU: Any = {"device": "cpu", "workers": 1}
+CPU = {"device": "cpu", "workers": 1}
 
 
 class Mean:
     """The mean of the pixels, times a factor; may fail, and counts its calls (no score depends on ``_calls``)."""
 
-    def __init__(self, factor: float = 1.0, mode: str = "NR", fails: int = 0) -> None:
+    def __init__(self, factor=1.0, mode="NR", fails=0):
         self.factor, self.metric_mode, self.fails, self._calls = factor, mode, fails, 0
 
-    def __call__(self, x: torch.Tensor, *references: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x, *references):
         self._calls += 1
         if self._calls <= self.fails:
             raise RuntimeError("out of paper")
@@ -45,12 +40,12 @@ class SetSize:
     of_sets = True
     lower_better = True
 
-    def __call__(self, folder: str, references: str) -> float:
+    def __call__(self, folder, references):
         return len(os.listdir(folder)) + len(os.listdir(references)) / 100
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(tmp_path_factory):
     """Two test sets of three and two pictures, blurred more or less; ``gt`` are the pictures themselves."""
     root = tmp_path_factory.mktemp("results")
     photo = Image.open(PHOTO).convert("RGB")
@@ -64,15 +59,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def folders(root: Path, test_set: str = "") -> dict[str, Path]:
+def folders(root, test_set=""):
     return {"strong": root / "strong" / test_set, "mild": root / "mild" / test_set}
 
 
-def pixels(path: Path) -> np.ndarray:
+def pixels(path):
     return np.asarray(Image.open(path).convert("RGB")).astype(float)[3:-3, 3:-3]
 
 
-def test_numbers_means_ranks_and_differences(results: Path) -> None:
+def test_numbers_means_ranks_and_differences(results):
     found = table(folders(results), ["psnr-rgb", "psnr-y"], reference=results / "gt", crop_border=3, **CPU)
     weights = {"psnr-rgb": np.eye(3), "psnr-y": np.array([[65.481], [128.553], [24.966]]) / 255}
     for row in found.scores.to_dict("records"):
@@ -91,7 +86,7 @@ def test_numbers_means_ranks_and_differences(results: Path) -> None:
     assert not found.cells["significant"].any() and cells.at["mild", "p"] == 0.25
 
 
-def test_gains_and_losses_look_different_and_the_lowest_p_is_marked(tmp_path: Path) -> None:
+def test_gains_and_losses_look_different_and_the_lowest_p_is_marked(tmp_path):
     for number in range(10):
         for method, level in {"a": 100, "b": 101 + number % 2}.items():
             save_grey(tmp_path / method / f"{number}.png", level + number)
@@ -106,10 +101,10 @@ def test_gains_and_losses_look_different_and_the_lowest_p_is_marked(tmp_path: Pa
     assert r"\textbf{+1.50}" in latex and r"\textcolor{orange!70!black}{$-$1.50" in latex
 
 
-def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results: Path, tmp_path: Path) -> None:
+def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results, tmp_path):
     methods = {name: shutil.copytree(place, tmp_path / name) for name, place in folders(results, "Set3").items()}
     plain, fidelity = Mean(), Mean(mode="FR")
-    given: Any = {"reference": results / "gt/Set3", "out": tmp_path / "out", **CPU}
+    given = {"reference": results / "gt/Set3", "out": tmp_path / "out", **CPU}
     metrics = {"plain": plain, "fidelity": fidelity}
     found = table(methods, metrics, **given)
     again = table(methods, metrics, resume=True, **given)
@@ -124,7 +119,7 @@ def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results: Pat
     assert later.scores.set_index(["image", "method"]).at[("1", "mild"), "plain"] == 1.0
 
 
-def test_images_without_a_score_leave_every_method_and_are_named(results: Path, tmp_path: Path) -> None:
+def test_images_without_a_score_leave_every_method_and_are_named(results, tmp_path):
     shutil.copytree(results / "mild/Set3", tmp_path / "mild")
     (tmp_path / "mild/1.png").write_bytes(b"no picture")
     metrics = {"fails": Mean(fails=99), "picky": Mean(fails=1), "plain": Mean()}
@@ -135,7 +130,7 @@ def test_images_without_a_score_leave_every_method_and_are_named(results: Path, 
     assert "1.png" in found.notes[-1] and not found.complete and not found.columns["plain"].note
 
 
-def test_whole_sets_have_one_value_and_no_deviation(results: Path) -> None:
+def test_whole_sets_have_one_value_and_no_deviation(results):
     found = table(folders(results), {"size": SetSize(), "n": Mean()}, reference=results / "gt", **CPU)
     cells = found.frame()[found.frame()["metric"] == "size"]
     assert list(cells["mean"]) == [2.02, 2.02, 3.03, 3.03] and cells["sd"].isna().all()
@@ -145,17 +140,17 @@ def test_whole_sets_have_one_value_and_no_deviation(results: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"), [("psnr-y", "MATLAB"), ("psnry", "YIQ"), ("psnr", "on RGB"), ("ssim", "YIQ"), ("niqe", "")]
 )
-def test_channels(name: str, words: str) -> None:
+def test_channels(name, words):
     said = channel(parse_names(name)[0].provenance)
     assert words in said and bool(words) == bool(said)
 
 
-def test_labels_are_short_and_case_does_not_count() -> None:
+def test_labels_are_short_and_case_does_not_count():
     asked = parse_names(["NIQE", "CLIPIQA:backbone=mini", "psnr-Y", "musiq", "MUSIQ:num_class=1"])
     assert [each.label for each in asked] == ["niqe", "clipiqa", "psnr-y", "musiq", "musiq:num_class=1"]
 
 
-def test_pictures_match_by_name_or_pattern(results: Path, tmp_path: Path) -> None:
+def test_pictures_match_by_name_or_pattern(results, tmp_path):
     for name in ("1x4_ours", "2x4_ours", "gt/1", "gt/2", "gt/3"):
         save_grey(tmp_path / f"{name}.png", 9)
     found = match_images({"ours": f"{tmp_path}/*x4_ours.png"}, tmp_path / "gt")
@@ -168,7 +163,7 @@ def test_pictures_match_by_name_or_pattern(results: Path, tmp_path: Path) -> Non
     assert set(match_images(methods, skip_missing=True, by_folder=False).test_sets) == {""}
 
 
-def test_names_need_not_be_utf_8(results: Path, tmp_path: Path) -> None:
+def test_names_need_not_be_utf_8(results, tmp_path):
     places = [shutil.copytree(results / "gt/Set3", tmp_path / name) for name in ("a", "b")]
     for place in places:
         os.rename(place / "0.png", os.fsencode(place) + b"/caf\xe9.png")
@@ -187,13 +182,13 @@ def test_names_need_not_be_utf_8(results: Path, tmp_path: Path) -> None:
         (["a={root}/mild"], {"values": {"speed": 1.0}}, "'speed'"),
     ],
 )
-def test_bad_input(results: Path, methods: list[str], options: dict[str, Any], message: str) -> None:
+def test_bad_input(results, methods, options, message):
     given = [text.format(root=results) for text in methods]
     with pytest.raises(CLIPIQAError, match=message):
         table(given, **{"metrics": {"n": Mean()}, **options}, **CPU)
 
 
-def test_crops_show_the_place_where_pictures_differ(tmp_path: Path) -> None:
+def test_crops_show_the_place_where_pictures_differ(tmp_path):
     picture = Image.new("RGB", (120, 90), (128,) * 3)
     picture.save(tmp_path / "a.png")
     picture.crop((0, 0, 120, 40)).save(tmp_path / "small.png")
@@ -204,7 +199,7 @@ def test_crops_show_the_place_where_pictures_differ(tmp_path: Path) -> None:
     assert found["a"].size == (30, 30) and found["b"].getextrema()[0] == (128, 200) and list(found) == ["a", "b"]
 
 
-def test_the_command_writes_what_it_prints(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_what_it_prints(results, tmp_path, capsys):
     command = ["table", "--methods", f"strong={results}/strong", f"mild={results}/mild", "--reference"]
     command += [f"{results}/gt", "-m", "psnr-y", "mini=clipiqa:backbone=mini", "--device", "cpu", "--quiet"]
     assert main([*command, "--out", str(tmp_path / "out"), "--format", "markdown"]) == 0

@@ -1,7 +1,5 @@
 """Pictures show what they should: axes, marks and words are read back from the figures, pixels from the sheets."""
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -22,12 +20,12 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.fixture(scope="module")
-def graded(tmp_path_factory: pytest.TempPathFactory) -> DataSetResult:
+def graded(tmp_path_factory):
     return fake_comparison.graded(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")
-def large() -> DataSetResult:
+def large():
     """1000 images, which are not on disk, and a lower-better metric with a label that looks like mathematics."""
     rng = np.random.default_rng(0)
     quality = rng.normal(size=1000)
@@ -37,7 +35,7 @@ def large() -> DataSetResult:
 
 
 class TestScatter:
-    def test_few_images_are_points_where_score_and_opinion_say(self, graded: DataSetResult) -> None:
+    def test_few_images_are_points_where_score_and_opinion_say(self, graded):
         (axes,) = scatter(graded, "niqe").axes
         (points,) = axes.collections
         assert graded.mos is not None
@@ -48,7 +46,7 @@ class TestScatter:
         title = scatter(graded, "flat").axes[0].get_title(loc="left")
         assert title == f"flat\nno correlation: {fake_comparison.CONSTANT}"
 
-    def test_many_images_are_pixels_and_the_curve_is_the_logistic_fit(self, large: DataSetResult) -> None:
+    def test_many_images_are_pixels_and_the_curve_is_the_logistic_fit(self, large):
         axes = scatter(large, "same").axes[0]
         (points,), (line,) = axes.collections, axes.lines
         assert points.get_rasterized() and len(np.asarray(points.get_offsets())) == 1000
@@ -56,7 +54,7 @@ class TestScatter:
         np.testing.assert_allclose(up, fit_logistic(large.scores["same"], large.mos)[0](across))
         assert across[0] == large.scores["same"].min() and across[-1] == large.scores["same"].max()
 
-    def test_svg_is_a_small_element_in_the_pages_colour_with_its_text_as_text(self, large: DataSetResult) -> None:
+    def test_svg_is_a_small_element_in_the_pages_colour_with_its_text_as_text(self, large):
         with matplotlib.rc_context({"text.color": "red", "text.usetex": True}):  # the user's state
             said = plotting.svg(scatter(large, "a$b_c$"))
         words = "".join(ElementTree.fromstring(said).itertext())
@@ -67,7 +65,7 @@ class TestScatter:
 
 
 class TestContactSheet:
-    def test_images_stand_row_by_row_whole_and_not_enlarged(self, tmp_path: Path) -> None:
+    def test_images_stand_row_by_row_whole_and_not_enlarged(self, tmp_path):
         paths = fake_comparison.photos(tmp_path, 3)
         sheet = contact_sheet([*map(Path, paths), tmp_path / "missing.png"], ["x"] * 4, columns=2, side=64)
         gap = 4
@@ -81,7 +79,7 @@ class TestContactSheet:
         assert sheet.getpixel((2 * gap + 64, gap + row)) == FAINT  # the field of the file that cannot be read
         assert len(sheet.crop((0, gap + 48, 64, gap + row)).getcolors() or []) > 1  # the caption
 
-    def test_thumbnails_are_upright_and_keep_their_shape(self, tmp_path: Path) -> None:
+    def test_thumbnails_are_upright_and_keep_their_shape(self, tmp_path):
         exif = Image.Exif()
         exif[0x0112] = 6
         Image.new("RGB", (64, 40)).save(tmp_path / "turned.jpg", exif=exif)

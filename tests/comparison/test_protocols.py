@@ -1,15 +1,11 @@
 """Protocols, published numbers, explanations and locks of ``clipiqa table``."""
 
-from __future__ import annotations
-
 import csv
 import json
 import math
 import shutil
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas
 import pyiqa
@@ -17,13 +13,11 @@ import pytest
 import torch
 from at_hand import SHARED_FOLDER
 from PIL import Image, ImageFilter
-from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.table.preprocessing import fit_sizes
 from clipiqa_pyiqa.comparison.table.protocols import evaluate, read_protocol
-from clipiqa_pyiqa.comparison.table.results import MethodTable
 from clipiqa_pyiqa.comparison.table.run import table
 from clipiqa_pyiqa.comparison.table.table_metrics import parse_table_metrics
 from clipiqa_pyiqa.comparison.verification import check_osediff
@@ -37,36 +31,36 @@ OSEDIFF, NIQE = SHARED / "osediff", SHARED / "weights/niqe_modelparameters.mat"
 CREATE, CREATE_OURS = pyiqa.create_metric, metrics.create_ours
 
 
-def stand_in(name: str, options: dict[str, Any]) -> Callable[..., Tensor]:
+def stand_in(name, options):
     """A metric in place of one whose weights are not here: another number for other pixels, names or options."""
     seed = zlib.crc32(json.dumps([name, options], sort_keys=True).encode())
     weights = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
 
-    def score(x: Tensor, reference: Tensor | None = None) -> Tensor:
+    def score(x, reference=None):
         seen = torch.nn.functional.conv2d(x, weights, stride=3).mean().view(1, 1) / 100
         return seen if reference is None else seen - torch.tanh(score(reference))
 
     return score
 
 
-def create(name: str, device: Any = None, **options: Any) -> Callable[..., Any]:
+def create(name, device=None, **options):
     if name == "fid":
         raise OSError("no weights")
     return CREATE(name, device=device, **options) if name.startswith(("psnr", "ssim")) else stand_in(name, options)
 
 
-def create_ours(name: str, device: Any, **options: Any) -> Callable[..., Any]:
+def create_ours(name, device, **options):
     return CREATE_OURS(name, device, **options) if "backbone" in options else stand_in(name, options)
 
 
 @pytest.fixture
-def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+def stand_ins(monkeypatch):
     monkeypatch.setattr(pyiqa, "create_metric", create)
     monkeypatch.setattr(metrics, "create_ours", create_ours)
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(tmp_path_factory):
     """Six pictures in two folders, as ``ours`` made them and as they are; ``set`` has them in one folder."""
     root = tmp_path_factory.mktemp("small")
     photo = Image.open(PHOTO).convert("RGB").resize((900, 600))
@@ -80,18 +74,18 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def compare(pictures: Path, metrics: Any = None, **options: Any) -> MethodTable:
+def compare(pictures, metrics=None, **options):
     given = {"reference": pictures / "gt", "by_folder": False, "device": "cpu", "workers": 1, **options}
     return table({"ours": pictures / "ours"}, metrics, **given)
 
 
-def save_resized(source: Path, path: Path) -> None:
+def save_resized(source, path):
     path.parent.mkdir()
     Image.open(source).resize((240, 108)).save(path)
 
 
 @pytest.mark.parametrize("name", sorted(shipped(protocols=True)))
-def test_a_protocol_cites_its_source_and_names_metrics_that_pyiqa_knows(name: str) -> None:
+def test_a_protocol_cites_its_source_and_names_metrics_that_pyiqa_knows(name):
     protocol = read_protocol(name)
     metrics, changed = parse_table_metrics(None, protocol)
     assert [each.spec.label for each in metrics] == list(protocol.metrics) and not changed
@@ -121,7 +115,7 @@ NTIRE = {"lpips": 0.2, "dists": 0.1, "clipiqa": 0.6, "maniqa": 0.5, "musiq": 60.
         ),  # 75 and 25
     ],
 )
-def test_a_final_score_is_computed_as_the_source_does(name: str, scores: dict[str, float], expected: float) -> None:
+def test_a_final_score_is_computed_as_the_source_does(name, scores, expected):
     assert read_protocol(name).combine(scores, {}) == pytest.approx(expected, abs=1e-9)
 
 
@@ -134,16 +128,14 @@ def test_a_final_score_is_computed_as_the_source_does(name: str, scores: dict[st
         ("vbench", "musiq", lambda x: resize(x, [int(112 * 512 / 576), 512], antialias=False)),
     ],
 )
-def test_a_metric_sees_the_part_of_an_image_that_the_protocol_says(
-    name: str, label: str, seen: Callable[[Tensor], Tensor]
-) -> None:
+def test_a_metric_sees_the_part_of_an_image_that_the_protocol_says(name, label, seen):
     x = torch.rand(1, 3, 112, 576)
     torch.testing.assert_close(read_protocol(name).preprocess_of(label)(x), seen(x))
 
 
 @pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize(("name", "share"), [("ntire-faces", 100 / 150), ("stablevsr", 1 / 2)])
-def test_means_are_weighted_as_the_protocol_says(name: str, share: float, small: Path) -> None:
+def test_means_are_weighted_as_the_protocol_says(name, share, small):
     """``share`` is the weight of the first folder, which has 4 of the 6 images."""
     found = compare(small, protocol=name)
     scores = found.scores["musiq"]
@@ -154,7 +146,7 @@ def test_means_are_weighted_as_the_protocol_says(name: str, share: float, small:
 
 
 @pytest.mark.usefixtures("stand_ins")
-def test_a_score_with_a_missing_part_is_missing_and_half_precision_is_named(small: Path) -> None:
+def test_a_score_with_a_missing_part_is_missing_and_half_precision_is_named(small):
     assert math.isnan(compare(small, protocol="ntire-faces").mean("", "faces score", "ours"))  # fid is not computed
     assert "fp32 (in the source fp16, by autocast on CUDA)" in compare(small, protocol="sinsr").table()
 
@@ -167,15 +159,13 @@ def test_a_score_with_a_missing_part_is_missing_and_half_precision_is_named(smal
         ("raim-hdr", lambda x, gt: (pil_to_tensor(to_pil_image(x).resize((232, 112), Image.Resampling.BILINEAR)), gt)),
     ],
 )
-def test_pictures_of_unequal_sizes_are_treated_as_the_source_treats_them(
-    name: str, fitted: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-) -> None:
+def test_pictures_of_unequal_sizes_are_treated_as_the_source_treats_them(name, fitted):
     x, gt = (torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in ((108, 240), (112, 232)))
     for ours, theirs in zip(fit_sizes(x, gt, read_protocol(name).unequal), fitted(x, gt), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_pictures_of_unequal_sizes_have_no_score_if_the_source_does_not_say_more(small: Path, tmp_path: Path) -> None:
+def test_pictures_of_unequal_sizes_have_no_score_if_the_source_does_not_say_more(small, tmp_path):
     save_resized(small / "set/ours/0.png", tmp_path / "ours/0.png")
     found = compare(tmp_path, "psnr", reference=small / "set/gt", skip_missing=True)
     assert "it is 240×108 px, but its reference is 232×112 px" in found.columns["psnr"].error
@@ -184,12 +174,9 @@ def test_pictures_of_unequal_sizes_have_no_score_if_the_source_does_not_say_more
 @pytest.mark.skipif(not OSEDIFF.is_dir(), reason="needs OSEDiff's twelve results beside this repository")
 @pytest.mark.parametrize(
     ("label", "tolerance"),
-    [
-        ("psnr", 1e-5),
-        *(pytest.param(*each, marks=pytest.mark.long) for each in (("ssim", 1e-5), ("niqe", 0.02))),
-    ],
+    [("psnr", 1e-5), *(pytest.param(*each, marks=pytest.mark.long) for each in (("ssim", 1e-5), ("niqe", 0.02)))],
 )
-def test_osediffs_own_numbers_are_reproduced(label: str, tolerance: float) -> None:
+def test_osediffs_own_numbers_are_reproduced(label, tolerance):
     with (OSEDIFF / "drealsr_published.csv").open() as file:
         published = {row["image"].removesuffix(".png"): float(row[label]) for row in csv.DictReader(file)}
     metric = f"{label}={read_protocol('osediff').metrics[label]}"
@@ -201,14 +188,14 @@ def test_osediffs_own_numbers_are_reproduced(label: str, tolerance: float) -> No
 
 
 @pytest.mark.skipif(not OSEDIFF.is_dir(), reason="needs OSEDiff's twelve results beside this repository")
-def test_golden_pictures_are_known_by_their_hashes(tmp_path: Path) -> None:
+def test_golden_pictures_are_known_by_their_hashes(tmp_path):
     (tmp_path / "other.png").write_bytes(b"another picture")
     median, largest = check_osediff(lambda x: 0.5, [tmp_path / "other.png", *(OSEDIFF / "sr").iterdir()])
     assert median.subject == "median distance of 12 images of OSEDiff" and 0 < median.got < largest.got
     assert check_osediff(lambda x: 0.5, [tmp_path / "other.png"]) == []
 
 
-def test_arithmetic() -> None:
+def test_arithmetic():
     values = {"a": 3.0, "clipiqa+": 0.5, "none": math.nan}
     assert evaluate("-a ** 2 / 2 + min(a, 1, 'clipiqa+') * +4 - 1e1", values) == -4.5 + 2 - 10
     for undefined in ("max(0, none)", "1 / (a - 3)", "(0 - a) ** 0.5", "9.0 ** 9 ** 9"):
@@ -222,7 +209,7 @@ def test_arithmetic() -> None:
         *("b", "(" * 900 + "a" + ")" * 90, "-" * 600 + "a", "a" * 2000),
     ],
 )
-def test_nothing_but_bounded_arithmetic_is_run(formula: str) -> None:
+def test_nothing_but_bounded_arithmetic_is_run(formula):
     with pytest.raises(CLIPIQAError, match="the formula"):
         evaluate(formula, {"a": 1.0})
 
@@ -230,7 +217,7 @@ def test_nothing_but_bounded_arithmetic_is_run(formula: str) -> None:
 GOOD = "title: T\ncertainty: user\nsource: {said: here}\nmetrics: {m: psnr}\n"
 
 
-def test_an_own_protocol_is_read_by_path_and_what_is_given_wins(small: Path, tmp_path: Path) -> None:
+def test_an_own_protocol_is_read_by_path_and_what_is_given_wins(small, tmp_path):
     own = tmp_path / "own.yml"
     own.write_text(GOOD + "view: {crop: 4}\nscore: s\nformula: m / 10\n")
     found = compare(small, protocol=own)
@@ -255,13 +242,13 @@ def test_an_own_protocol_is_read_by_path_and_what_is_given_wins(small: Path, tmp
         ("average: pictures", "average of protocol 'own' has 'pictures'"),
     ],
 )
-def test_bad_protocols(more: str, message: str, tmp_path: Path) -> None:
+def test_bad_protocols(more, message, tmp_path):
     (tmp_path / "own.yml").write_text(GOOD + more)
     with pytest.raises(CLIPIQAError, match=message):
         read_protocol(tmp_path / "own.yml")
 
 
-def test_the_command_lists_and_shows_protocols(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_lists_and_shows_protocols(capsys):
     assert main(["protocols"]) == 0 and "osediff" in capsys.readouterr().out
     assert main(["protocols", "OSEDiff"]) == 0
     said = capsys.readouterr().out
@@ -269,7 +256,7 @@ def test_the_command_lists_and_shows_protocols(capsys: pytest.CaptureFixture[str
     assert main(["protocols", "osedif"]) == 2 and "did you mean 'osediff'" in capsys.readouterr().err
 
 
-def fits(found: MethodTable) -> list[str]:
+def fits(found):
     assert found.explained is not None
     return list(found.explained["change"][found.explained["verdict"] == "fits"])
 
@@ -295,19 +282,15 @@ class TestExpect:
             ("lpips", "lpips-vgg", "", "VGG"),
         ],
     )
-    def test_a_planted_change_is_found_and_no_other(
-        self, asked: str, planted: str, view: str, change: str, small: Path, tmp_path: Path
-    ) -> None:
+    def test_a_planted_change_is_found_and_no_other(self, asked, planted, view, change, small, tmp_path):
         text = f"title: T\ncertainty: user\nsource: {{}}\nmetrics: {{m: '{planted}'}}\nview: {{{view}}}\n"
         (tmp_path / "planted.yml").write_text(text)
         number = compare(small, protocol=tmp_path / "planted.yml").mean("", "m", "ours")
         found = compare(small, f"m={asked}", expect=f"ours: m={number:.6f}", explain=True)
         assert fits(found) == [change] and f"tried, {change} explains it; " in found.table() and not found.agrees
 
-    def test_a_change_sees_pictures_of_the_protocols_size_and_may_lack_its_weights(
-        self, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def make(name: str, **options: Any) -> Callable[..., Any]:
+    def test_a_change_sees_pictures_of_the_protocols_size_and_may_lack_its_weights(self, small, tmp_path, monkeypatch):
+        def make(name, **options):
             if name == "niqe_matlab":
                 raise OSError("no weights")
             return create(name, **options)
@@ -322,7 +305,7 @@ class TestExpect:
         found = compare(tmp_path, expect=f"ours: m={number:.6f}", explain=True, **given)
         assert fits(found) == ["a border of 4 px left out"]
 
-    def test_dropped_alpha_is_found(self, small: Path, tmp_path: Path) -> None:
+    def test_dropped_alpha_is_found(self, small, tmp_path):
         (tmp_path / "ours").mkdir()
         for path in (small / "set/ours").iterdir():
             picture = Image.open(path)
@@ -332,7 +315,7 @@ class TestExpect:
         found = compare(tmp_path, "psnr", reference=small / "set/gt", expect=f"ours: psnr={opaque:.5f}", explain=True)
         assert fits(found) == ["alpha dropped"]
 
-    def test_exit_codes_files_and_page(self, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_exit_codes_files_and_page(self, small, tmp_path, capsys):
         command = ["table", "--methods", f"ours={small}/ours", "--reference", f"{small}/gt", "-m", "psnr", "ssim"]
         command += ["--one-set", "--device", "cpu", "-q", "--out", str(tmp_path / "out"), "--resume", "--expect"]
         found = compare(small, ["psnr", "ssim"])
@@ -348,7 +331,7 @@ class TestExpect:
         page = (tmp_path / "out/report.html").read_text()
         assert "Beside published numbers" in page and "tried, none explains it" in page
 
-    def test_published_numbers_of_images_are_averaged(self, small: Path, tmp_path: Path) -> None:
+    def test_published_numbers_of_images_are_averaged(self, small, tmp_path):
         scores = compare(small, "psnr").scores
         rows = [f"{name}.png,{'ab' * 32},{psnr:.5f}" for name, psnr in zip(scores.image, scores.psnr, strict=True)]
         paper = tmp_path / "paper.csv"
@@ -360,7 +343,7 @@ class TestExpect:
         with pytest.raises(CLIPIQAError, match="no published numbers of"):
             compare(small, "psnr", expect=paper)
 
-    def test_a_gap_that_is_usual_between_machines_is_told_from_others(self, small: Path, stand_ins: None) -> None:
+    def test_a_gap_that_is_usual_between_machines_is_told_from_others(self, small, stand_ins):
         niqe = compare(small, "niqe").mean("", "niqe", "ours")
         for gap, mark in ((0.0, "✓"), (0.01, "≈"), (0.03, "✗")):
             said = compare(small, "niqe", expect=f"ours: niqe={niqe + gap:.4f}").table()
@@ -368,7 +351,7 @@ class TestExpect:
 
 
 @pytest.fixture(scope="module")
-def locked(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def locked(small, tmp_path_factory):
     """Three pictures of each method, and the lock of their table."""
     folder = tmp_path_factory.mktemp("locked") / "table"
     shutil.copytree(small / "set", folder, ignore=shutil.ignore_patterns("[3-5].png"))
@@ -378,10 +361,10 @@ def locked(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestLock:
     @pytest.fixture
-    def lock(self, locked: Path, tmp_path: Path) -> Path:
+    def lock(self, locked, tmp_path):
         return shutil.copytree(locked, tmp_path / "table") / "table.lock.json"
 
-    def test_the_same_images_on_another_machine_agree(self, lock: Path) -> None:
+    def test_the_same_images_on_another_machine_agree(self, lock):
         again = compare(lock.parent, locked=lock)
         assert again.changed is not None and again.changed.empty and again.agrees
         assert again.labels == ["psnr", "clipiqa"]
@@ -393,7 +376,7 @@ class TestLock:
         elsewhere = compare(lock.parent, locked=lock)
         assert elsewhere.agrees and elsewhere.changed is not None and [*elsewhere.changed["what"]] == ["versions cpu"]
 
-    def test_what_changed_and_why_is_named(self, lock: Path) -> None:
+    def test_what_changed_and_why_is_named(self, lock):
         kept = json.loads(lock.read_text())
         Image.new("RGB", (232, 112), "gray").save(lock.parent / "ours/1.png")
         kept["versions"]["torch"] = "1.0"
@@ -410,7 +393,7 @@ class TestLock:
     @pytest.mark.parametrize(
         ("change", "message"), [({"schema": 2}, "schema"), ({"asked": {}}, "damaged"), ({"scores": None}, "damaged")]
     )
-    def test_a_damaged_lock_is_refused(self, change: dict[str, Any], message: str, lock: Path) -> None:
+    def test_a_damaged_lock_is_refused(self, change, message, lock):
         lock.write_text(json.dumps(json.loads(lock.read_text()) | change))
         with pytest.raises(CLIPIQAError, match=message):
             compare(lock.parent, locked=lock)
@@ -428,12 +411,12 @@ class TestLock:
         ({"locked": PHOTO}, "it is not JSON"),
     ],
 )
-def test_bad_input(options: dict[str, Any], message: str, small: Path) -> None:
+def test_bad_input(options, message, small):
     with pytest.raises(CLIPIQAError, match=message):
         compare(small, None if "locked" in options else "psnr", **options)
 
 
-def test_a_sentence_per_metric(small: Path) -> None:
+def test_a_sentence_per_metric(small):
     found = compare(small, ["psnr-y", "CLIPIQA=clipiqa:backbone=mini,prompts=pyiqa"], crop_border=4)
     psnr, clipiqa = found.describe().splitlines()
     assert psnr.startswith("psnr-y: pyiqa 0.1.") and "a border of 4 px left out, fp32." in psnr

@@ -1,23 +1,18 @@
 """The report: what it says is the frame's, it needs nothing but itself, and no name can break out of it."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import math
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pandas
 import pytest
 
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
 from clipiqa_pyiqa.comparison.page import report_page
-from clipiqa_pyiqa.comparison.results import Comparison
 from clipiqa_pyiqa.comparison.summary import build_tables
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -26,56 +21,56 @@ VOID = {"meta", "img", "br", "link", "input", "hr"}
 class Page(HTMLParser):
     """A page taken apart: elements with their attributes and text, and whether tags close as they opened."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source):
         super().__init__()
-        self.elements: list[tuple[str, dict[str, str], list[str]]] = []
-        self._open: list[int] = []
+        self.elements = []
+        self._open = []
         self.feed(source)
         self.close()
         assert not self._open, [self.elements[i][0] for i in self._open]
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attrs):
         self.elements.append((tag, {key: value or "" for key, value in attrs}, []))
         if tag not in VOID:
             self._open.append(len(self.elements) - 1)
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_startendtag(self, tag, attrs):
         self.handle_starttag(tag, attrs)
         if tag not in VOID:
             self.handle_endtag(tag)
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag):
         assert self.elements[self._open.pop()][0] == tag
 
-    def handle_data(self, data: str) -> None:
+    def handle_data(self, data):
         for index in self._open:
             self.elements[index][2].append(data)
 
-    def text(self, wanted: Callable[[str, dict[str, str]], bool]) -> list[str]:
+    def text(self, wanted):
         """The text of every element that is wanted."""
         return ["".join(text) for tag, attributes, text in self.elements if wanted(tag, attributes)]
 
-    def of_class(self, name: str) -> list[str]:
+    def of_class(self, name):
         return self.text(lambda _, attributes: name in attributes.get("class", "").split())
 
 
 @pytest.fixture(scope="module")
-def source(comparison: Comparison) -> str:
+def source(comparison):
     return report_page(comparison.data_sets, comparison.settings)
 
 
 @pytest.fixture(scope="module")
-def page(source: str) -> Page:
+def page(source):
     return Page(source)
 
 
-def test_cells_are_the_tables(page: Page, comparison: Comparison) -> None:
+def test_cells_are_the_tables(page, comparison):
     words = "".join(page.text(lambda tag, _: tag == "main")).replace("−", "-")
     for cell in (cell for table in build_tables(comparison.data_sets) for row in table.rows for cell in row):
         assert cell.text.replace("−", "-") in words and cell.detail.replace("−", "-") in words
 
 
-def test_says_how_to_read_it_and_what_it_is_of(page: Page) -> None:
+def test_says_how_to_read_it_and_what_it_is_of(page):
     (reading,) = page.of_class("reading")
     assert "A positive correlation is good" in reading and "95 % bootstrap interval" in reading
     terms = page.text(lambda tag, _: tag in ("dt", "dd"))
@@ -83,13 +78,13 @@ def test_says_how_to_read_it_and_what_it_is_of(page: Page) -> None:
     assert pairs["weights"] == "seeded" and pairs["command"] == "clipiqa compare -m <x>"
 
 
-def test_pictures_have_words(page: Page) -> None:
+def test_pictures_have_words(page):
     said = [attributes.get("aria-label") for tag, attributes, _ in page.elements if tag == "svg"]
     expected = [(label, name) for name in ("graded", "dmos_<b>&%") for label in ("sharp", "niqe", "flat")]
     assert said == [f"Scores against opinion: {label} on {name}" for label, name in expected]
 
 
-def test_correlations_between_metrics_are_a_heat_map_in_the_pages_colours(page: Page) -> None:
+def test_correlations_between_metrics_are_a_heat_map_in_the_pages_colours(page):
     cells = [attributes for tag, attributes, _ in page.elements if tag == "td" and "style" in attributes]
     for attributes in cells:
         colour = "blue" if float(attributes["data-value"]) > 0 else "orange"
@@ -97,7 +92,7 @@ def test_correlations_between_metrics_are_a_heat_map_in_the_pages_colours(page: 
     assert len(cells) == 2 * 2 * 2  # of two data sets; the third metric is constant
 
 
-def test_asks_nothing_of_the_network_and_allows_only_our_script(source: str, page: Page) -> None:
+def test_asks_nothing_of_the_network_and_allows_only_our_script(source, page):
     for _, attributes, _ in page.elements:
         for name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
             assert attributes.get(name, "#").strip().startswith(("#", "data:"))
@@ -111,7 +106,7 @@ def test_asks_nothing_of_the_network_and_allows_only_our_script(source: str, pag
     assert "unsafe" not in policy.partition("script-src")[2]
 
 
-def test_ids_are_unique_and_links_lead_somewhere(page: Page) -> None:
+def test_ids_are_unique_and_links_lead_somewhere(page):
     ids = [attributes["id"] for _, attributes, _ in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     links = [attributes["href"] for tag, attributes, _ in page.elements if tag == "a"]
@@ -119,7 +114,7 @@ def test_ids_are_unique_and_links_lead_somewhere(page: Page) -> None:
     assert {link[1:] for link in links} <= set(ids)
 
 
-def test_labels_errors_notes_and_provenance_stay_text() -> None:
+def test_labels_errors_notes_and_provenance_stay_text():
     bad = '</td><script>x</script>"\' onload="x'
     scores = pandas.DataFrame({bad: [1.0, 2, 3], bad + "2": [3.0, 1, 2], "lost": [math.nan] * 3}, index=[bad] * 3)
     metrics = {
@@ -151,7 +146,7 @@ document.body.append(report);
 @pytest.mark.long
 @pytest.mark.parametrize("width", [1280, 520])
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium (Debian: apt-get install chromium)")
-def test_in_a_browser(source: str, tmp_path: Path, width: int) -> None:
+def test_in_a_browser(source, tmp_path, width):
     """Heads sort the table, the highest first and words last; the page is never wider than the window."""
     digest = base64.b64encode(hashlib.sha256(PROBE.encode()).digest()).decode()
     probed = source.replace("script-src ", f"script-src 'sha256-{digest}' ")

@@ -1,12 +1,9 @@
 """Tables of a comparison: the numbers are the frame's, words stand where there is none, no name breaks a format."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import itertools
 import math
-from pathlib import Path
 
 import fake_comparison
 import numpy as np
@@ -22,14 +19,14 @@ from clipiqa_pyiqa.report.table import Cell, Column, Table, latex_table
 from clipiqa_pyiqa.stats.bootstrap import holm
 
 
-def named(comparison: Comparison, title: str) -> Table:
+def named(comparison, title):
     (table,) = (table for table in build_tables(comparison.data_sets) if table.title == title)
     return table
 
 
 class TestSummary:
     @pytest.mark.parametrize("statistic", ["SROCC", "PLCC", "KRCC"])
-    def test_every_number_is_the_frames(self, comparison: Comparison, statistic: str) -> None:
+    def test_every_number_is_the_frames(self, comparison, statistic):
         table, frame = named(comparison, "graded"), comparison.frame()
         cells = [row[table.heads.index(statistic)] for row in table.rows]
         for cell, (_, row) in zip(cells, frame[frame.data_set == "graded"].iterrows(), strict=True):
@@ -38,13 +35,13 @@ class TestSummary:
             assert cell.detail == ("" if math.isnan(value) else f"[{low:.3f}, {high:.3f}]")
         assert [cell.mark for cell in cells] == ["", "best", "", ""]
 
-    def test_a_good_lower_better_metric_is_positive_and_failures_are_said(self, comparison: Comparison) -> None:
+    def test_a_good_lower_better_metric_is_positive_and_failures_are_said(self, comparison):
         table = named(comparison, "graded")
         assert named(comparison, "dmos_<b>&%").rows[1][2].text == "1.000"
         assert table.reasons == {"flat": fake_comparison.CONSTANT, "piqe": fake_comparison.FAILURE}
         assert table.left_out[1].endswith("broken.png: it is truncated")
 
-    def test_metrics_of_every_data_set_are_correlated_with_each_other(self, comparison: Comparison) -> None:
+    def test_metrics_of_every_data_set_are_correlated_with_each_other(self, comparison):
         table, scores = named(comparison, "graded: SROCC between metrics"), comparison.data_sets[0].scores
         assert (
             table.heads == ["metric", "sharp", "niqe", "flat"]
@@ -52,7 +49,7 @@ class TestSummary:
         )
         assert table.rows[0][2].value == pytest.approx(-stats.spearmanr(scores["sharp"], scores["niqe"]).statistic)
 
-    def test_published_values_with_source_and_difference(self, comparison: Comparison) -> None:
+    def test_published_values_with_source_and_difference(self, comparison):
         table = named(comparison, "graded: beside published values")
         (row,) = table.rows
         cells = dict(zip(table.heads, row, strict=True))
@@ -60,19 +57,19 @@ class TestSummary:
         assert cells["SROCC published"].text == "0.451" and cells["SROCC published"].value == 0.4505
         assert cells["SROCC published"].detail == f"{1 - 0.4505:+.3f}" and cells["KRCC published"].value == 0.3069
 
-    def test_without_opinion_the_scores_themselves_are_described(self, comparison: Comparison) -> None:
+    def test_without_opinion_the_scores_themselves_are_described(self, comparison):
         table = named(comparison, "holiday")
         assert not {"SROCC", "PLCC", "KRCC"} & set(table.heads)
         assert [cell.text for cell in table.rows[0][2:5]] == ["0.1", "0.55", "1"]
         assert "no opinion scores" in table.before[0] and not table.reasons
 
-    def test_overview_of_several_data_sets(self, comparison: Comparison) -> None:
+    def test_overview_of_several_data_sets(self, comparison):
         table = named(comparison, "All data sets: SROCC and PLCC")
         assert table.heads[2:] == ["graded: SROCC", "graded: PLCC", "dmos_<b>&%: SROCC", "dmos_<b>&%: PLCC"]
         sharp = comparison.frame().iloc[0]
         assert [cell.value for cell in table.rows[0][2:4]] == [sharp.SROCC, sharp.PLCC]
 
-    def test_without_bootstrap_there_are_no_intervals_and_differences(self, tmp_path: Path) -> None:
+    def test_without_bootstrap_there_are_no_intervals_and_differences(self, tmp_path):
         data = dataclasses.replace(fake_comparison.graded(tmp_path), bootstrap=0)
         assert "switched off" in legend([data])[1]
         assert "[" not in Comparison((data,)).table("table")
@@ -81,7 +78,7 @@ class TestSummary:
         assert dataclasses.replace(data, mos=None).pairs.empty
 
 
-def test_csv_is_the_frame_in_full_precision_with_comments(comparison: Comparison) -> None:
+def test_csv_is_the_frame_in_full_precision_with_comments(comparison):
     text, frame = comparison.table("csv"), comparison.frame().replace("", math.nan)
     read = pandas.read_csv(io.StringIO(text), comment="#")
     pandas.testing.assert_frame_equal(read, frame, rtol=1e-15, check_dtype=False)
@@ -90,7 +87,7 @@ def test_csv_is_the_frame_in_full_precision_with_comments(comparison: Comparison
     assert "sharp = metric: CLIP-IQA <RN50>, weights: seeded" in comments
 
 
-def test_a_latex_table_has_a_short_caption_and_no_column_without_numbers() -> None:
+def test_a_latex_table_has_a_short_caption_and_no_column_without_numbers():
     niqe, musiq = Column("niqe", [Cell("3.1", value=3.1)], "lower"), Column("musiq", [Cell("–")], "higher")
     table = Table("2 methods", [Column("method", [Cell("a")]), niqe, musiq], reading=["Means are bold."])
     lines = latex_table(table).splitlines()
@@ -101,7 +98,7 @@ def test_a_latex_table_has_a_short_caption_and_no_column_without_numbers() -> No
 
 
 @pytest.fixture(scope="module")
-def close() -> DataSetResult:
+def close():
     """'good' and 'less' share most errors: their intervals overlap, yet they differ. 'noisy' lacks some images."""
     rng = np.random.default_rng(0)
     mos = rng.normal(size=300)
@@ -121,12 +118,12 @@ def close() -> DataSetResult:
 
 
 class TestDifferences:
-    def test_the_lowest_p_of_the_resamples_is_marked(self, close: DataSetResult) -> None:
+    def test_the_lowest_p_of_the_resamples_is_marked(self, close):
         table, p = named(Comparison((close,)), "close: differences in SROCC"), close.pairs["p"]
         assert [not row[2].text.startswith("p =") for row in table.rows] == list(p == p.min())
         assert "2,400 resamples" in table.before[0]
 
-    def test_every_two_on_the_images_that_both_have(self, close: DataSetResult) -> None:
+    def test_every_two_on_the_images_that_both_have(self, close):
         frame = Comparison((close,)).differences().set_index(["first", "second"])
         assert list(frame.index) == list(itertools.combinations(["less", "good", "same", "noisy"], 2))
         assert frame["n"].tolist() == [300, 300, 290, 300, 290, 290]
@@ -141,7 +138,7 @@ class TestDifferences:
         assert labels[0].text == "less − good" and differences[0].value == pair["SROCC difference"]
         assert [bool(cell.mark) for cell in p] == frame["significant"].tolist()
 
-    def test_many_pairs_have_enough_resamples_to_be_corrected(self) -> None:
+    def test_many_pairs_have_enough_resamples_to_be_corrected(self):
         rng = np.random.default_rng(0)
         scores = pandas.DataFrame(rng.normal(size=(30, 12)), columns=[f"m{i}" for i in range(12)])
         metrics = {label: MetricResult() for label in scores}
@@ -149,7 +146,7 @@ class TestDifferences:
         assert sum(data.pairs["significant"]) == 11
 
 
-def test_no_metric_wins_by_a_fitted_curve_that_turns() -> None:
+def test_no_metric_wins_by_a_fitted_curve_that_turns():
     x = np.linspace(-2, 2, 80)
     mos = pandas.Series(2 / (1 + np.exp(-8 * x)) - 0.6 * x)  # falls, rises in the middle, falls again
     scores = pandas.DataFrame({"line": mos + np.random.default_rng(0).normal(size=80), "turns": x})
@@ -161,9 +158,7 @@ def test_no_metric_wins_by_a_fitted_curve_that_turns() -> None:
     assert table.reasons["turns"] == "its fitted curve is not monotonic"
 
 
-def test_save_writes_all_that_the_command_does(
-    comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_save_writes_all_that_the_command_does(comparison, tmp_path, monkeypatch):
     monkeypatch.setattr("clipiqa_pyiqa.comparison.results.report_page", lambda *_: "a page")
     folder = tmp_path / "a" / "b"
     comparison.save(folder)

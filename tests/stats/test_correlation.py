@@ -1,11 +1,7 @@
 """Correlations against scipy, hand-made cases, and a bootstrap that resamples the slow way."""
 
-from __future__ import annotations
-
 import math
 import warnings
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +15,7 @@ from clipiqa_pyiqa.stats.correlation import correlations, fit_logistic, krcc, pl
 pytestmark = pytest.mark.quick
 
 
-def scores_with_ties(seed: int = 0, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
+def scores_with_ties(seed=0, count=60):
     generator = np.random.default_rng(seed)
     mos = generator.integers(0, 12, count).astype(float)
     return mos + generator.integers(-6, 6, count), mos
@@ -27,7 +23,7 @@ def scores_with_ties(seed: int = 0, count: int = 60) -> tuple[np.ndarray, np.nda
 
 class TestValues:
     @pytest.mark.parametrize("seed", range(3))
-    def test_correlations_equal_scipys_and_pyiqas_with_ties(self, seed: int) -> None:
+    def test_correlations_equal_scipys_and_pyiqas_with_ties(self, seed):
         x, y = scores_with_ties(seed)
         assert srocc(x, y) == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
         assert plcc(x, y) == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-12)
@@ -36,7 +32,7 @@ class TestValues:
         ours = [correlations(x, y, bootstrap=0)[name].value for name in ("SROCC", "PLCC", "KRCC")]
         assert ours == pytest.approx(list(theirs), abs=1e-12)
 
-    def test_within_groups_is_the_mean_of_scipys(self) -> None:
+    def test_within_groups_is_the_mean_of_scipys(self):
         x, y = scores_with_ties(5)
         groups = ["a"] * 20 + ["b"] * 30 + ["c"] * 8 + ["alone"] * 2
         each = [stats.spearmanr(x[part], y[part]).statistic for part in (slice(20), slice(20, 50), slice(50, 58))]
@@ -45,7 +41,7 @@ class TestValues:
         means = np.mean(np.random.default_rng(0).choice(each, (20_000, 3)), axis=1)
         assert (found.low, found.high) == pytest.approx(np.percentile(means, (2.5, 97.5)), abs=0.02)  # 1000 resamples
 
-    def test_within_groups_of_two_there_is_no_correlation(self) -> None:
+    def test_within_groups_of_two_there_is_no_correlation(self):
         assert srocc_within([1, 2, 3, 4], [1, 2, 3, 4], ["a", "a", "b", "b"]).reason == "no group has a correlation"
 
 
@@ -60,7 +56,7 @@ class TestUndefined:
             ([1, 2, math.nan], [1, 2, 3], "not finite"),
         ],
     )
-    def test_an_undefined_correlation_is_nan_with_a_reason(self, x: list[float], y: list[float], words: str) -> None:
+    def test_an_undefined_correlation_is_nan_with_a_reason(self, x, y, words):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             found = correlations(x, y)
@@ -69,7 +65,7 @@ class TestUndefined:
         for estimate in found.values():
             assert math.isnan(estimate.value) and words in estimate.reason
 
-    def test_different_lengths_are_refused(self) -> None:
+    def test_different_lengths_are_refused(self):
         with pytest.raises(ValueError):
             srocc([1, 2, 3], [1, 2])
 
@@ -81,9 +77,7 @@ class TestUndefined:
         ("KRCC", stats.kendalltau, 2100, 3),  # computed in another way
     ],
 )
-def test_intervals_equal_scipys_on_each_resample(
-    name: str, statistic: Callable[..., Any], images: int, count: int
-) -> None:
+def test_intervals_equal_scipys_on_each_resample(name, statistic, images, count):
     x, y = scores_with_ties(count=images)
     drawn = np.concatenate(list(resamples(images, count, seed=3))).astype(int)
     values = [statistic(np.repeat(x, counts), np.repeat(y, counts))[0] for counts in drawn]
@@ -92,17 +86,17 @@ def test_intervals_equal_scipys_on_each_resample(
 
 
 class TestLogistic:
-    def test_the_best_of_several_local_fits_is_found(self) -> None:
+    def test_the_best_of_several_local_fits_is_found(self):
         # A falling line and a step up at the highest 3 % of skewed scores: most starts end in another valley.
         generator = np.random.default_rng(1)
         x = generator.gamma(1.5, size=300)
         y = -0.3 * x + 0.8 * (x > np.quantile(x, 0.97)) + generator.normal(size=300) / 2
         z = (x - x.mean()) / x.std()
 
-        def from_start(slope: float, middle: float) -> float:
+        def from_start(slope, middle):
             """What is left of opinion when scipy goes down from one start, within the same bounds."""
 
-            def errors(b: np.ndarray) -> np.ndarray:
+            def errors(b):
                 return b[0] * (0.5 - 1 / (1 + np.exp(b[1] * (z - b[2])))) + b[3] * z + b[4] - y
 
             bounds = [-np.inf, 0.01, z.min() - 1, -np.inf, -np.inf], [np.inf, 10, z.max() + 1, np.inf, np.inf]
@@ -117,7 +111,7 @@ class TestLogistic:
         [(lambda x: x, "rising"), (np.tanh, "rising"), (lambda x: -x, "falling"), (lambda x: x**2, "not monotonic")],
     )
     @pytest.mark.parametrize("parameters", [4, 5])
-    def test_the_shape_of_a_curve_is_named(self, relation: Callable[..., Any], shape: str, parameters: int) -> None:
+    def test_the_shape_of_a_curve_is_named(self, relation, shape, parameters):
         x = np.linspace(-2, 2.5, 60)
         found = correlations(x, relation(x), fit=parameters, bootstrap=0)
         shape = "rising" if parameters == 4 and shape == "not monotonic" else shape  # of four, none turns
@@ -125,13 +119,13 @@ class TestLogistic:
         caveat = "" if shape == "rising" else f"its fitted curve is {shape}"
         assert found["PLCC fitted"].caveat == found["RMSE fitted"].caveat == caveat and not found["PLCC"].caveat
 
-    def test_rmse_is_the_remaining_error_in_units_of_opinion(self) -> None:
+    def test_rmse_is_the_remaining_error_in_units_of_opinion(self):
         x, y = scores_with_ties()
         found = correlations(x, 10 * y, fit=4, bootstrap=50)["RMSE fitted"]
         assert found.value == pytest.approx(np.sqrt(np.mean((fit_logistic(x, 10 * y)[0](x) - 10 * y) ** 2)), rel=1e-12)
         assert found.low < found.value < found.high
 
-    def test_too_few_images_are_refused(self) -> None:
+    def test_too_few_images_are_refused(self):
         found = correlations([1, 2, 3, 4], [1, 3, 2, 4], fit=4, bootstrap=0)
         assert "more images" in found["PLCC fitted"].reason and found["PLCC"].value == pytest.approx(0.8)
 
@@ -148,7 +142,7 @@ class TestLogistic:
         ids=["line", "falling line", "step", "nothing", "no logistic", "outlier"],
     )
     @pytest.mark.parametrize("parameters", [4, 5])
-    def test_a_fit_is_at_least_as_good_as_a_line(self, relation: Callable[..., Any], parameters: int) -> None:
+    def test_a_fit_is_at_least_as_good_as_a_line(self, relation, parameters):
         generator = np.random.default_rng(1)
         x = generator.normal(size=150)
         y = relation(x, generator.normal(size=150))
@@ -161,6 +155,6 @@ class TestLogistic:
     @pytest.mark.parametrize(
         ("x", "said"), [([0.3] * 50, "scores that differ"), ([*range(49), math.nan], "finite"), ([], "more images")]
     )
-    def test_scores_without_a_curve_are_refused(self, x: list[float], said: str) -> None:
+    def test_scores_without_a_curve_are_refused(self, x, said):
         with pytest.raises(ValueError, match=said):
             fit_logistic(x, np.arange(len(x)))

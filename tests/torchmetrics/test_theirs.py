@@ -3,13 +3,10 @@
 Theirs compare with piq's scores; the reference here is ``clipiqa_pyiqa.CLIPIQA``.
 """
 
-from __future__ import annotations
-
 import pickle
 
 import pytest
 import torch
-from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA
 
@@ -32,21 +29,21 @@ PROMPTS = (
 )
 
 
-def reference(images: Tensor) -> Tensor:
+def reference(images):
     return CLIPIQA(backbone="mini").eval()(images)[:, 0]
 
 
 class Summed(CLIPImageQualityAssessment):
     """Theirs is tested so, by a harness for metrics of predictions and targets that come to one number."""
 
-    def update(self, preds: Tensor, target: Tensor) -> None:
+    def update(self, preds, target):
         super().update(preds)
 
-    def compute(self) -> Tensor:
+    def compute(self):
         return super().compute().sum()
 
 
-def test_steps_resets_pickles_and_clones_agree_as_torchmetrics_asks() -> None:
+def test_steps_resets_pickles_and_clones_agree_as_torchmetrics_asks():
     """Batch by batch: each step's value, the value of all, again after a reset, a pickle and a clone."""
     batches = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     metric = Summed(backbone="mini")
@@ -65,7 +62,7 @@ def test_steps_resets_pickles_and_clones_agree_as_torchmetrics_asks() -> None:
     assert metric.state_dict() == {}
 
 
-def test_names_of_prompts_are_theirs() -> None:
+def test_names_of_prompts_are_theirs():
     theirs = pytest.importorskip("torchmetrics.functional.multimodal.clip_iqa")
     assert set(NAMES) == set(theirs._PROMPTS)
     for prompts in PROMPTS:

@@ -1,14 +1,9 @@
 """torchmetrics' interface: its arguments, results and errors, with our scores; what its own tests ask of its class."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import Any
 
 import pytest
 import torch
-from forked import Forked
-from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA
 
@@ -22,7 +17,7 @@ from clipiqa_pyiqa.torchmetrics import (  # noqa: E402
 
 IMAGES = torch.rand(4, 3, 64, 80, generator=torch.Generator().manual_seed(3))
 FREE = ("Super good photo.", "Super bad photo.")
-PROMPTS: list[tuple[Any, list[Any], list[str]]] = [
+PROMPTS = [
     (("quality",), ["quality"], ["quality"]),
     (("quality", "brightness"), ["quality", "brightness"], ["quality", "brightness"]),
     (("colorfullness", "complexity"), ["colorfulness", "complex"], ["colorfullness", "complexity"]),
@@ -33,17 +28,17 @@ PROMPTS: list[tuple[Any, list[Any], list[str]]] = [
 CLOSE = 5e-6  # of scores in [0, 1]: how many images and prompts share a product decides in which order it sums
 
 
-def same(found: Tensor, expected: Tensor) -> bool:
+def same(found, expected):
     return found.shape == expected.shape and bool((found - expected).abs().max() < CLOSE)
 
 
-def ours(prompts: list[Any], images: Tensor = IMAGES) -> Tensor:
+def ours(prompts, images=IMAGES):
     return CLIPIQA(backbone="mini").eval()(images, prompts, None)
 
 
 @pytest.mark.parametrize(("prompts", "as_ours", "names"), PROMPTS)
 @pytest.mark.parametrize("data_range", [1.0, 255])
-def test_scores_equal_those_of_clipiqa(prompts: Any, as_ours: list[Any], names: list[str], data_range: float) -> None:
+def test_scores_equal_those_of_clipiqa(prompts, as_ours, names, data_range):
     expected = ours(as_ours, IMAGES * data_range / data_range)
     metric = CLIPImageQualityAssessment(data_range=data_range, prompts=prompts, backbone="mini")
     for found in (
@@ -58,14 +53,14 @@ def test_scores_equal_those_of_clipiqa(prompts: Any, as_ours: list[Any], names: 
             assert all(same(found[name], expected[:, i]) for i, name in enumerate(names))
 
 
-def test_a_single_value_is_squeezed_as_torchmetrics_does() -> None:
+def test_a_single_value_is_squeezed_as_torchmetrics_does():
     metric = CLIPImageQualityAssessment(backbone="mini", prompts=("quality", "sharpness"))
     metric.update(IMAGES[:1])
     assert metric.compute()["quality"].shape == ()
     assert CLIPImageQualityAssessment(backbone="mini")(IMAGES[:1]).shape == ()
 
 
-def test_gradient_reaches_the_pixels() -> None:
+def test_gradient_reaches_the_pixels():
     x = IMAGES.clone().requires_grad_()
     clip_image_quality_assessment(x, backbone="mini").sum().backward()
     assert (x.grad.flatten(1).norm(dim=1) > 0).all()
@@ -86,29 +81,29 @@ def test_gradient_reaches_the_pixels() -> None:
         ("model_name_or_path", "openai/clip-vit-large-patch14-336"),
     ],
 )
-def test_bad_arguments_raise_torchmetrics_errors(option: str, value: Any) -> None:
+def test_bad_arguments_raise_torchmetrics_errors(option, value):
     with pytest.raises(ValueError, match=option):
         clip_image_quality_assessment(IMAGES, **{option: value}, backbone="mini")
 
 
-def test_a_forgotten_data_range_is_explained() -> None:
+def test_a_forgotten_data_range_is_explained():
     pixels = (IMAGES * 255).byte()
     for score in (CLIPImageQualityAssessment(backbone="mini"), partial(clip_image_quality_assessment, backbone="mini")):
         with pytest.raises(ValueError, match="data_range"):
             score(pixels)
 
 
-def test_unknown_options_are_refused() -> None:
+def test_unknown_options_are_refused():
     with pytest.raises(ValueError, match="nonsense"):
         CLIPImageQualityAssessment(backbone="mini", nonsense=1)
 
 
-def test_names_of_models_choose_backbone_and_input_size() -> None:
+def test_names_of_models_choose_backbone_and_input_size():
     """ViTs see images resized and cropped, as torchmetrics' processor does it; options of ours win."""
-    built: list[dict[str, Any]] = []
+    built = []
 
     class Recorded(CLIPIQA):
-        def __init__(self, **options: Any) -> None:
+        def __init__(self, **options):
             built.append(options)
             super().__init__(backbone="mini")
 
@@ -124,7 +119,7 @@ def test_names_of_models_choose_backbone_and_input_size() -> None:
     ]
 
 
-def _work(rank: int, address: str, shares: list[list[int]]) -> None:
+def _work(rank, address, shares):
     torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
     metric = CLIPImageQualityAssessment(backbone="mini", prompts=("quality", "sharpness"))
     for number in shares[rank]:
@@ -136,6 +131,6 @@ def _work(rank: int, address: str, shares: list[list[int]]) -> None:
 
 
 @pytest.mark.parametrize("shares", [[[0, 2], [1, 3]], [[0, 1, 3], []]])
-def test_two_processes_are_reduced(forked: Forked, tmp_path: Any, shares: list[list[int]]) -> None:
+def test_two_processes_are_reduced(forked, tmp_path, shares):
     address = (tmp_path / "meet").as_uri()
     assert forked.call(_work, (0, address, shares), (1, address, shares), folder=tmp_path) == [0, 0]
