@@ -77,8 +77,7 @@ def test_numbers_means_ranks_and_differences(results):
             assert row[label] == pytest.approx(expected, abs=2e-3)  # pyiqa adds 1e-8 to the mean squared error
     of = found.scores[found.scores["test_set"] == "Set3"].groupby("method")["psnr-y"]
     cells = found.cells.loc[("Set3", "psnr-y")]
-    assert cells["mean"].to_dict() == pytest.approx(of.mean().to_dict()) and list(cells["n"]) == [3, 3]
-    assert cells["sd"].to_dict() == pytest.approx(of.std().to_dict())
+    np.testing.assert_allclose(cells[["n", "mean", "sd"]], of.agg(["count", "mean", "std"]).loc[cells.index])
     assert cells["rank"].to_dict() == {"strong": 2, "mild": 1}
     assert cells.at["mild", "difference"] == pytest.approx(cells.at["mild", "mean"] - cells.at["strong", "mean"])
     assert math.isnan(cells.at["strong", "difference"])  # the baseline
@@ -97,7 +96,7 @@ def test_gains_and_losses_look_different_and_the_lowest_p_is_marked(tmp_path):
     row = cells.loc[("", "mean")]
     assert row["difference"] == pytest.approx(1.5, abs=1e-4) and 1 < row["low"] < 1.5 < row["high"] < 2
     said, latex = found.table("markdown"), found.table("latex")
-    assert "**+1.50** \\[" in said and "| -1.50 ▼ \\[" in said and "\\] p ≤ 0.004 |" in said  # 2 × 2 / 2^10
+    assert "**+1.50** \\[" in said and "| -1.50 ▼ \\[" in said and "p ≤ 0.004 |" in said  # 2 × 2 / 2^10
     assert r"\textbf{+1.50}" in latex and r"\textcolor{orange!70!black}{$-$1.50" in latex
 
 
@@ -124,10 +123,10 @@ def test_images_without_a_score_leave_every_method_and_are_named(results, tmp_pa
     (tmp_path / "mild/1.png").write_bytes(b"no picture")
     metrics = {"fails": Mean(fails=99), "picky": Mean(fails=1), "plain": Mean()}
     found = table({"strong": results / "strong/Set3", "mild": tmp_path / "mild"}, metrics, **CPU)
-    counts = found.cells["n"].xs("", level="test_set")
-    assert counts["picky", "mild"] == counts["picky", "strong"] == 1 and counts["plain", "strong"] == 2
+    counts = found.cells["n"].xs("", level="test_set").unstack()
+    assert counts.loc["picky"].tolist() == [1, 1] and counts.at["plain", "strong"] == 2
     assert "out of paper" in found.columns["fails"].error and "1 of 6 images" in found.columns["picky"].note
-    assert "1.png" in found.notes[-1] and not found.complete and not found.columns["plain"].note
+    assert "1.png" in found.notes[-1] and not found.complete
 
 
 def test_whole_sets_have_one_value_and_no_deviation(results):
@@ -137,10 +136,8 @@ def test_whole_sets_have_one_value_and_no_deviation(results):
     assert "| 3.0300 |" in found.table("markdown")
 
 
-@pytest.mark.parametrize(
-    ("name", "words"), [("psnr-y", "MATLAB"), ("psnry", "YIQ"), ("psnr", "on RGB"), ("ssim", "YIQ"), ("niqe", "")]
-)
-def test_channels(name, words):
+@pytest.mark.parametrize(("name", "words"), [("psnr-y", "MATLAB"), ("psnr", "on RGB"), ("ssim", "YIQ"), ("niqe", "")])
+def test_the_channel_of_a_metric_is_named(name, words):
     said = channel(parse_names(name)[0].provenance)
     assert words in said and bool(words) == bool(said)
 
@@ -154,13 +151,12 @@ def test_pictures_match_by_name_or_pattern(results, tmp_path):
     for name in ("1x4_ours", "2x4_ours", "gt/1", "gt/2", "gt/3"):
         save_grey(tmp_path / f"{name}.png", 9)
     found = match_images({"ours": f"{tmp_path}/*x4_ours.png"}, tmp_path / "gt")
-    assert list(found.files.index) == ["1", "2"] and "no method has '3', which the reference has" in found.left_out
+    assert list(found.files.index) == ["1", "2"] and "'3'" in found.left_out[0]
     few = shutil.copytree(results / "mild", tmp_path / "few")
     shutil.rmtree(few / "Set2")
     methods = {"strong": str(results / "strong"), "few": str(few)}
     found = match_images(methods, skip_missing=True)
     assert set(found.test_sets) == {"Set3"} and "few lacks" in found.left_out[0]
-    assert set(match_images(methods, skip_missing=True, by_folder=False).test_sets) == {""}
 
 
 def test_names_need_not_be_utf_8(results, tmp_path):
@@ -173,7 +169,7 @@ def test_names_need_not_be_utf_8(results, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("methods", "options", "message"),
+    ("methods", "options", "noun"),
     [
         (["a={root}/mild", "a={root}/strong"], {}, "two methods"),
         (["a={root}/mild/Set3", "b={root}/gt"], {}, "all folders"),
@@ -182,21 +178,20 @@ def test_names_need_not_be_utf_8(results, tmp_path):
         (["a={root}/mild"], {"values": {"speed": 1.0}}, "'speed'"),
     ],
 )
-def test_bad_input(results, methods, options, message):
+def test_methods_and_options_that_cannot_be_used_are_refused(results, methods, options, noun):
     given = [text.format(root=results) for text in methods]
-    with pytest.raises(CLIPIQAError, match=message):
+    with pytest.raises(CLIPIQAError, match=noun):
         table(given, **{"metrics": {"n": Mean()}, **options}, **CPU)
 
 
 def test_crops_show_the_place_where_pictures_differ(tmp_path):
-    picture = Image.new("RGB", (120, 90), (128,) * 3)
-    picture.save(tmp_path / "a.png")
+    picture = Image.open(save_grey(tmp_path / "a.png", 128, (120, 90)))
     picture.crop((0, 0, 120, 40)).save(tmp_path / "small.png")
-    picture.paste((200,) * 3, (80, 60, 100, 80))
+    picture.paste("white", (80, 60, 100, 80))
     picture.save(tmp_path / "b.png")
     save_corrupt(tmp_path / "corrupt.png")
     found = differing_crops({name: str(tmp_path / f"{name}.png") for name in ("a", "b", "small", "corrupt")}, 30)
-    assert found["a"].size == (30, 30) and found["b"].getextrema()[0] == (128, 200) and list(found) == ["a", "b"]
+    assert found["a"].size == (30, 30) and found["b"].getextrema()[0] == (128, 255) and list(found) == ["a", "b"]
 
 
 def test_the_command_writes_what_it_prints(results, tmp_path, capsys):
@@ -204,7 +199,7 @@ def test_the_command_writes_what_it_prints(results, tmp_path, capsys):
     command += [f"{results}/gt", "-m", "psnr-y", "mini=clipiqa:backbone=mini", "--device", "cpu", "--quiet"]
     assert main([*command, "--out", str(tmp_path / "out"), "--format", "markdown"]) == 0
     said = capsys.readouterr().out
-    assert said == (tmp_path / "out/table.md").read_text() and "one prompt pair (most restoration papers" in said
+    assert said == (tmp_path / "out/table.md").read_text() and "one prompt pair" in said
     assert "| method | Set2 psnr-y ↑ | Set2 mini ↑ | Set3 psnr-y ↑ | Set3 mini ↑ |" in said
     page = (tmp_path / "out/report.html").read_text()
     assert page.count("<img ") == 5 * (1 + 3)  # whole and three crops of each picture
