@@ -20,11 +20,6 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.fixture(scope="module")
-def graded(tmp_path_factory):
-    return fake_comparison.graded(tmp_path_factory.mktemp("images"))
-
-
-@pytest.fixture(scope="module")
 def large():
     """1000 images, which are not on disk, and a lower-better metric with a label that looks like mathematics."""
     rng = np.random.default_rng(0)
@@ -35,22 +30,20 @@ def large():
 
 
 class TestScatter:
-    def test_few_images_are_points_where_score_and_opinion_say(self, graded):
+    def test_few_images_are_points_where_score_and_opinion_say(self, comparison):
+        graded = comparison.data_sets[0]
         (axes,) = scatter(graded, "niqe").axes
         (points,) = axes.collections
-        assert graded.mos is not None
-        expected = np.stack([graded.scores["niqe"], graded.mos], axis=1)
-        np.testing.assert_array_equal(np.asarray(points.get_offsets()), expected)
+        np.testing.assert_array_equal(points.get_offsets(), np.stack([graded.scores["niqe"], graded.mos], axis=1))
         assert axes.get_xlabel() == "niqe score, lower is better"
         assert axes.get_ylabel() == "MOS, higher is better"
-        title = scatter(graded, "flat").axes[0].get_title(loc="left")
-        assert title == f"flat\nno correlation: {fake_comparison.CONSTANT}"
+        assert fake_comparison.CONSTANT in scatter(graded, "flat").axes[0].get_title(loc="left")
 
     def test_many_images_are_pixels_and_the_curve_is_the_logistic_fit(self, large):
         axes = scatter(large, "same").axes[0]
         (points,), (line,) = axes.collections, axes.lines
-        assert points.get_rasterized() and len(np.asarray(points.get_offsets())) == 1000
-        across, up = (np.asarray(values, float) for values in line.get_data())
+        assert points.get_rasterized() and len(points.get_offsets()) == 1000
+        across, up = line.get_data()
         np.testing.assert_allclose(up, fit_logistic(large.scores["same"], large.mos)[0](across))
         assert across[0] == large.scores["same"].min() and across[-1] == large.scores["same"].max()
 
@@ -59,7 +52,7 @@ class TestScatter:
             said = plotting.svg(scatter(large, "a$b_c$"))
         words = "".join(ElementTree.fromstring(said).itertext())
         assert "a$b_c$ score, lower is better" in words and "MOS, higher is better" in words
-        assert "currentColor" in said and plotting.INK not in said and "red" not in said and "#ff0000" not in said
+        assert "currentColor" in said and plotting.INK not in said and "#ff0000" not in said
         assert len(said) < 40_000
         assert "http" not in said.replace("http://www.w3.org/", "")
 

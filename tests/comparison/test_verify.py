@@ -20,18 +20,16 @@ class Standin(torch.nn.Module):
         self.clip, self.error = SimpleNamespace(weights=weights), error
         self.noise = torch.randint(255, (2, 3, 224, 224), generator=torch.Generator().manual_seed(42)).float()
 
-    def encode_image(self, x):
-        raise AssertionError("the noise has pixels from 0 to 254")
-
     def encode_unchecked(self, x):
         return x
 
     def score(self, x, prompts):
         if x.shape[-2:] == (48, 64):
             torch.testing.assert_close(x[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.2]))
-            return torch.tensor([[list(PICTURES.values())[int(x[0, 1, -1, -1])] + self.error]])
-        (number,) = (n for n in range(2) if torch.equal(x[0], self.noise[n]))
-        return torch.tensor([[NOISE[prompts][number] + self.error]])
+            published, number = list(PICTURES.values()), int(x[0, 1, -1, -1])
+        else:
+            published, number = NOISE[prompts], [torch.equal(x[0], noise) for noise in self.noise].index(True)
+        return torch.tensor([[published[number] + self.error]])
 
 
 @pytest.fixture
@@ -53,7 +51,6 @@ def pictures(tmp_path):
         (Standin(float("nan")), ["FAIL"] * 6, 1),
         (Standin(0.5, "file"), ["differs"] * 6, 2),
         (Standin(0.5, backbone="ViT-B/32"), ["differs"] * 6, 2),
-        (Standin(0, "file"), ["ok"] * 6, 0),
     ],
 )
 def test_verdicts(pictures, standin, verdicts, code):
