@@ -15,8 +15,7 @@ pytestmark = pytest.mark.quick
 def run(path, values, folder="out", name="quality", **more):
     """A score file of another tool: image, and one column or several."""
     images = [f"{folder}/{number // 10}/{number}.png" for number in range(len(values))]
-    frame = pandas.DataFrame({"Image Name": images, name: values, **more})
-    frame.to_json(path, orient="records", lines=True) if path.suffix == ".jsonl" else frame.to_csv(path, index=False)
+    pandas.DataFrame({"Image Name": images, name: values, **more}).to_csv(path, index=False)
     return path
 
 
@@ -29,7 +28,7 @@ def test_columns_are_worse_better_or_without_change(tmp_path, scores):
     noise = np.random.default_rng(1).normal(0, 0.01, 40)
     base = run(tmp_path / "base.csv", scores, "a/v1", same=scores, up=scores, niqe=scores)
     changed = {"same": scores + noise / 100, "up": scores + 0.1, "niqe": scores + 0.1}
-    new = run(tmp_path / "new.jsonl", scores - 0.03 + noise, "/b/v2", **changed)
+    new = run(tmp_path / "new.csv", scores - 0.03 + noise, "/b/v2", **changed)
     found = gate(base, new)
     assert list(found.columns["verdict"]) == ["worse", "no change", "better", "worse"]  # pyiqa knows niqe
     worse = found.pairs[0]

@@ -66,8 +66,8 @@ class TestContactSheet:
         row = next(y for y in range(gap + 50, sheet.height) if sheet.getpixel((gap, y)) == (12, 100, 200)) - gap
         for number in range(3):
             x, y = gap + number % 2 * (64 + gap), gap + number // 2 * row
-            colour = (number * 6, 100, 200)
-            assert [sheet.getpixel((x + dx, y + dy)) for dx, dy in ((0, 0), (63, 47))] == [colour] * 2
+            picture = sheet.crop((x, y, x + 64, y + 48))
+            assert picture.getcolors() == [(64 * 48, (number * 6, 100, 200))]
             assert sheet.getpixel((x, y + 48)) == PAPER
         assert sheet.getpixel((2 * gap + 64, gap + row)) == FAINT  # the field of the file that cannot be read
         assert len(sheet.crop((0, gap + 48, 64, gap + row)).getcolors() or []) > 1  # the caption
