@@ -69,104 +69,107 @@ def published_name(spec):
     return variant(backbone, pos_embedding, pair.positive, pair.negative)
 
 
-class TestArguments:
-    @pytest.mark.parametrize(
-        ("text", "label", "target", "options"),
-        [
-            ("clipiqa+_rn50_512", "", "clipiqa+_rn50_512", {}),
-            ("a b=niqe:test_y_channel=false,x=[1, 2]", "a b", "niqe", {"test_y_channel": False, "x": [1, 2]}),
-            ("niqe:pretrained_model_path=a,b:c.mat", "", "niqe", {"pretrained_model_path": "a,b:c.mat"}),
-            (
-                "clipiqa:prompts=Good, sharp.|Bad, dull.,precision=bf16", "", "clipiqa",
-                {"prompts": ("Good, sharp.", "Bad, dull."), "precision": "bf16"},
-            ),
-            ("C:/photos/s.csv", "", "C:/photos/s.csv", {}),
-        ],
-    )  # fmt: skip
-    def test_text_is_a_label_a_target_and_options(self, text, label, target, options):
-        request = parse_argument(text)
-        assert (request.label, request.target, dict(request.options)) == (label, target, options)
-
-    def test_labels_do_not_say_where_files_lie(self, tmp_path):
-        (tmp_path / "p.mat").touch()
-        given = [f"niqe:pretrained_model_path={tmp_path / 'p.mat'}", "clipiqa:prompts=sharpness"]
-        assert [spec.label for spec in parse_metrics(given)] == ["niqe", "clipiqa:prompts=sharpness"]
-
-    def test_options_are_written_as_pyiqa_has_them(self):
-        given = yaml.safe_load(
-            """
-            niqe: {metric_opts: {type: NIQE, test_y_channel: true}, metric_mode: NR, lower_better: true}
-            grey: {metric_opts: {type: Entropy}, metric_mode: NR, score_range: '0, 8'}
-            worse: {metric: entropy, lower_better: true}
-            musiq-ava: ~
-            """
-        )
-        niqe, grey, worse, musiq = parse_metrics(given)
-        assert (niqe.name, dict(niqe.options), niqe.lower_better) == ("niqe", {}, True)  # all of them pyiqa's own
-        assert (grey.name, dict(grey.options), grey.score_range) == ("", {"type": "Entropy"}, "0, 8")
-        assert worse.name == "entropy" and worse.lower_better
-        assert musiq.score_range == "1, 10"
-        x = torch.rand(1, 3, 40, 40)
-        assert build_metric(grey, CPU).score(x).item() == build_metric(worse, CPU).score(x).item()
-
-    @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
-    def test_benchmark_configurations_can_be_used(self, path, data_root, monkeypatch):
-        monkeypatch.chdir(ROOT)
-        config = read_benchmark(path)
-        specs, sets = parse_metrics(config["metrics"]), parse_data_sets(config["datasets"], data_root)
-        for data in sets if path.stem != "example" else ():
-            assert len(data.paths) == {"koniq10k-1024": 5, "livec": 13, "spaq": 20, "tid2013": 20}[data.name]
-            for spec in specs:
-                found = find_published(published_name(spec), data.published_as, config["published"])
-                assert found["source"].startswith("paper, Table"), (spec, data.name)
+@pytest.mark.parametrize(
+    ("text", "label", "target", "options"),
+    [
+        ("clipiqa+_rn50_512", "", "clipiqa+_rn50_512", {}),
+        ("a b=niqe:test_y_channel=false,x=[1, 2]", "a b", "niqe", {"test_y_channel": False, "x": [1, 2]}),
+        ("niqe:pretrained_model_path=a,b:c.mat", "", "niqe", {"pretrained_model_path": "a,b:c.mat"}),
+        (
+            "clipiqa:prompts=Good, sharp.|Bad, dull.,precision=bf16", "", "clipiqa",
+            {"prompts": ("Good, sharp.", "Bad, dull."), "precision": "bf16"},
+        ),
+        ("C:/photos/s.csv", "", "C:/photos/s.csv", {}),
+    ],
+)  # fmt: skip
+def test_text_is_a_label_a_target_and_options(text, label, target, options):
+    request = parse_argument(text)
+    assert (request.label, request.target, dict(request.options)) == (label, target, options)
 
 
-class TestDataSets:
-    def test_csv_folder_and_limits(self, photos):
-        table, folder = parse_data_sets(
-            {"t": {"csv": str(photos.parent / "s.csv"), "lower_better": True}, "f": {"folder": photos, "max_side": 36}}
-        )
-        assert table.mos == (0, 1, 2) and table.lower_better and "lower opinion" in table.note
-        assert folder.mos is None and folder.load(0).shape == (3, 36, 36) and "max side 36" in folder.note
-
-    def test_a_name_of_pyiqas_is_no_folder_by_chance(self, data_root, monkeypatch):
-        monkeypatch.chdir(data_root)
-        (data_root / "tid2013" / "x.png").touch()
-        for given, is_rated in [("tid2013", True), ("./tid2013", False)]:
-            (data,) = parse_data_sets(given, data_root)
-            assert data.name == "tid2013" and (data.mos is not None) == is_rated
-
-    def test_published_only_for_what_was_published(self, data_root):
-        copied = pyiqa.get_dataset_info()["koniq10k"]
-        given = {
-            "koniq10k-1024": None,
-            "other part": {"dataset": "koniq10k", "phase": "train"},
-            "smaller": {"dataset": "livec", "augment": {"resize": 224}},
-            "paper's": {"dataset": "spaq", "augment": {"resize": 512}},
-            "koniq10k": dict(copied, dataroot_target="./datasets/koniq10k/1024x768"),  # as once written
-        }
-        found = [data.published_as for data in parse_data_sets(given, data_root)]
-        assert found == ["koniq10k-1024", "", "", "spaq at 512", ""]
+def test_labels_do_not_say_where_files_lie(tmp_path):
+    (tmp_path / "p.mat").touch()
+    given = [f"niqe:pretrained_model_path={tmp_path / 'p.mat'}", "clipiqa:prompts=sharpness"]
+    assert [spec.label for spec in parse_metrics(given)] == ["niqe", "clipiqa:prompts=sharpness"]
 
 
-class TestPublished:
-    @pytest.mark.parametrize(("prefer", "srocc"), [("paper", "0.895"), ("pyiqa", "0.8954")])
-    def test_the_preferred_source_is_taken(self, prefer, srocc):
-        assert find_published("clipiqa+", "koniq10k-1024", prefer)["SROCC"] == srocc
+def test_options_are_written_as_pyiqa_has_them():
+    given = yaml.safe_load(
+        """
+        niqe: {metric_opts: {type: NIQE, test_y_channel: true}, metric_mode: NR, lower_better: true}
+        grey: {metric_opts: {type: Entropy}, metric_mode: NR, score_range: '0, 8'}
+        worse: {metric: entropy, lower_better: true}
+        musiq-ava: ~
+        """
+    )
+    niqe, grey, worse, musiq = parse_metrics(given)
+    assert (niqe.name, dict(niqe.options), niqe.lower_better) == ("niqe", {}, True)  # all of them pyiqa's own
+    assert (grey.name, dict(grey.options), grey.score_range) == ("", {"type": "Entropy"}, "0, 8")
+    assert worse.name == "entropy" and worse.lower_better
+    assert musiq.score_range == "1, 10"
+    x = torch.rand(1, 3, 40, 40)
+    assert build_metric(grey, CPU).score(x).item() == build_metric(worse, CPU).score(x).item()
 
-    def test_which_clipiqa_it_is(self, monkeypatch):
-        def name(prompts=None, tag="openai", pos_embedding="none", **options):
-            net = CLIPIQA(backbone="mini", prompts=prompts, **options)
-            net.pos_embedding = pos_embedding  # of RN50, which mini stands in for
-            weights = SimpleNamespace(tag=tag, backbone="RN50")
-            monkeypatch.setattr(net, "clip", SimpleNamespace(weights=weights))
-            return metrics._published_name(parse_metrics("clipiqa")[0], net)
 
-        assert name() == name("quality") == name([("Good photo.", "Bad photo.")]) == PAPER
-        assert name("pyiqa") == ENSEMBLE
-        assert find_published(name(template="A photo of {}."), "livec")["SROCC"] == "0.263"
-        assert name(pos_embedding="interpolate") == PAPER.replace("none", "interpolate")
-        assert name(tag="file") == name(["happy", "new"]) == ""
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_benchmark_configurations_can_be_used(path, data_root, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = read_benchmark(path)
+    specs, sets = parse_metrics(config["metrics"]), parse_data_sets(config["datasets"], data_root)
+    for data in sets if path.stem != "example" else ():
+        assert len(data.paths) == {"koniq10k-1024": 5, "livec": 13, "spaq": 20, "tid2013": 20}[data.name]
+        for spec in specs:
+            found = find_published(published_name(spec), data.published_as, config["published"])
+            assert found["source"].startswith("paper, Table"), (spec, data.name)
+
+
+def test_csv_files_and_folders_are_data_sets_with_limits(photos):
+    table, folder = parse_data_sets(
+        {"t": {"csv": str(photos.parent / "s.csv"), "lower_better": True}, "f": {"folder": photos, "max_side": 36}}
+    )
+    assert table.mos == (0, 1, 2) and table.lower_better and "lower opinion" in table.note
+    assert folder.mos is None and folder.load(0).shape == (3, 36, 36) and "max side 36" in folder.note
+
+
+def test_a_name_of_pyiqas_is_no_folder_by_chance(data_root, monkeypatch):
+    monkeypatch.chdir(data_root)
+    (data_root / "tid2013" / "x.png").touch()
+    for given, is_rated in [("tid2013", True), ("./tid2013", False)]:
+        (data,) = parse_data_sets(given, data_root)
+        assert data.name == "tid2013" and (data.mos is not None) == is_rated
+
+
+def test_only_data_sets_as_published_have_published_values(data_root):
+    copied = pyiqa.get_dataset_info()["koniq10k"]
+    given = {
+        "koniq10k-1024": None,
+        "other part": {"dataset": "koniq10k", "phase": "train"},
+        "smaller": {"dataset": "livec", "augment": {"resize": 224}},
+        "paper's": {"dataset": "spaq", "augment": {"resize": 512}},
+        "koniq10k": dict(copied, dataroot_target="./datasets/koniq10k/1024x768"),  # as once written
+    }
+    found = [data.published_as for data in parse_data_sets(given, data_root)]
+    assert found == ["koniq10k-1024", "", "", "spaq at 512", ""]
+
+
+@pytest.mark.parametrize(("prefer", "srocc"), [("paper", "0.895"), ("pyiqa", "0.8954")])
+def test_the_preferred_source_is_taken(prefer, srocc):
+    assert find_published("clipiqa+", "koniq10k-1024", prefer)["SROCC"] == srocc
+
+
+def test_published_values_belong_to_prompts_weights_and_positions(monkeypatch):
+    def name(prompts=None, tag="openai", pos_embedding="none", **options):
+        net = CLIPIQA(backbone="mini", prompts=prompts, **options)
+        net.pos_embedding = pos_embedding  # of RN50, which mini stands in for
+        weights = SimpleNamespace(tag=tag, backbone="RN50")
+        monkeypatch.setattr(net, "clip", SimpleNamespace(weights=weights))
+        return metrics._published_name(parse_metrics("clipiqa")[0], net)
+
+    assert name() == name("quality") == name([("Good photo.", "Bad photo.")]) == PAPER
+    assert name("pyiqa") == ENSEMBLE
+    assert find_published(name(template="A photo of {}."), "livec")["SROCC"] == "0.263"
+    assert name(pos_embedding="interpolate") == PAPER.replace("none", "interpolate")
+    assert name(tag="file") == name(["happy", "new"]) == ""
 
 
 @pytest.mark.parametrize(
@@ -229,7 +232,7 @@ def test_two_data_sets_with_one_name_of_files_are_refused(tmp_path):
         compare({"m": lambda x: x.mean()}, [unread("a/d"), unread("a-d")], out=tmp_path)
 
 
-def test_the_command_writes_everything(photos, tmp_path, capsys):
+def test_the_compare_command_writes_tables_report_and_scores(photos, tmp_path, capsys):
     save_corrupt(photos / "torn.png")
     with (tmp_path / "s.csv").open("a") as file:
         file.write("photos/torn.png,9\n")
@@ -271,7 +274,7 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path
 @pytest.mark.parametrize(
     ("name", "file", "takes_it"), [("musiq", "musiq_koniq_ckpt", True), ("lpips", "alexnet", False)]
 )
-def test_what_pyiqa_cannot_fetch(name, file, takes_it, offline, tmp_path, monkeypatch):
+def test_a_file_that_pyiqa_cannot_fetch_is_named_with_its_url(name, file, takes_it, offline, tmp_path, monkeypatch):
     """The message says which file, from where and to where; a tower of torchvision's is no option of the metric."""
     urlopen = Mock(side_effect=URLError("no network"))
     monkeypatch.setattr("torch.hub.urlopen", urlopen)

@@ -182,7 +182,7 @@ def test_golden_pictures_are_known_by_their_hashes(tmp_path, shared):
     assert check_osediff(lambda x: 0.5, [tmp_path / "other.png"]) == []
 
 
-def test_arithmetic():
+def test_a_formula_is_computed():
     values = {"a": 3.0, "clipiqa+": 0.5, "none": math.nan}
     assert evaluate("-a ** 2 / 2 + min(a, 1, 'clipiqa+') * +4 - 1e1", values) == -4.5 + 2 - 10
     for undefined in ("max(0, none)", "1 / (a - 3)", "(0 - a) ** 0.5", "9.0 ** 9 ** 9"):
@@ -242,85 +242,89 @@ def fits(found):
     return list(found.explained["change"][found.explained["verdict"] == "fits"])
 
 
-class TestExpect:
-    @pytest.mark.usefixtures("stand_ins")
-    @pytest.mark.parametrize(
-        ("asked", "planted", "view", "change"),
-        [
-            ("psnr", "psnr:test_y_channel=true,color_space=ycbcr", "", "Y of YCbCr (16 to 235)"),
-            ("psnr-y", "psnr:test_y_channel=true,color_space=yiq", "", "Y of YIQ (0 to 255)"),
-            ("ssim-y", "ssimc", "", "RGB"),
-            ("psnr", "psnr", "crop: 4", "a border of 4 px left out"),
-            ("clipiqa:backbone=mini", "clipiqa:backbone=mini,prompts=pyiqa", "", "five prompt pairs"),
-            ("clipiqa:backbone=mini,prompts=pyiqa", "clipiqa:backbone=mini", "", "one prompt pair"),
-            ("clipiqa:prompts=pyiqa", "clipiqa+", "", "clipiqa+"),
-            ("clipiqa:prompts=pyiqa", "clipiqa+_vitL14_512", "", "clipiqa+_vitL14_512"),
-            ("niqe", "niqe_matlab", "", "MATLAB's parameters"),
-            ("maniqa", "maniqa-pipal", "", "PIPAL"),
-            ("maniqa", "maniqa", "square: 512", "squashed to 512×512 px"),
-            ("musiq", "musiq", "center: 224", "only the middle 224×224 px"),
-        ],
-    )
-    def test_a_planted_change_is_found_and_no_other(self, asked, planted, view, change, small, tmp_path):
-        (tmp_path / "planted.yml").write_text(f"{GOOD.replace('psnr', planted)}view: {{{view}}}\n")
-        number = compare(small, protocol=tmp_path / "planted.yml").mean("", "m", "ours")
-        found = compare(small, f"m={asked}", expect=f"ours: m={number:.6f}", explain=True)
-        assert fits(found) == [change] and f"tried, {change} explains it; " in found.table() and not found.agrees
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize(
+    ("asked", "planted", "view", "change"),
+    [
+        ("psnr", "psnr:test_y_channel=true,color_space=ycbcr", "", "Y of YCbCr (16 to 235)"),
+        ("psnr-y", "psnr:test_y_channel=true,color_space=yiq", "", "Y of YIQ (0 to 255)"),
+        ("ssim-y", "ssimc", "", "RGB"),
+        ("psnr", "psnr", "crop: 4", "a border of 4 px left out"),
+        ("clipiqa:backbone=mini", "clipiqa:backbone=mini,prompts=pyiqa", "", "five prompt pairs"),
+        ("clipiqa:backbone=mini,prompts=pyiqa", "clipiqa:backbone=mini", "", "one prompt pair"),
+        ("clipiqa:prompts=pyiqa", "clipiqa+", "", "clipiqa+"),
+        ("clipiqa:prompts=pyiqa", "clipiqa+_vitL14_512", "", "clipiqa+_vitL14_512"),
+        ("niqe", "niqe_matlab", "", "MATLAB's parameters"),
+        ("maniqa", "maniqa-pipal", "", "PIPAL"),
+        ("maniqa", "maniqa", "square: 512", "squashed to 512×512 px"),
+        ("musiq", "musiq", "center: 224", "only the middle 224×224 px"),
+    ],
+)
+def test_a_planted_change_is_found_and_no_other(asked, planted, view, change, small, tmp_path):
+    (tmp_path / "planted.yml").write_text(f"{GOOD.replace('psnr', planted)}view: {{{view}}}\n")
+    number = compare(small, protocol=tmp_path / "planted.yml").mean("", "m", "ours")
+    found = compare(small, f"m={asked}", expect=f"ours: m={number:.6f}", explain=True)
+    assert fits(found) == [change] and f"tried, {change} explains it; " in found.table() and not found.agrees
 
-    @pytest.mark.usefixtures("stand_ins")
-    def test_a_change_sees_pictures_of_the_protocols_size_and_may_lack_its_weights(self, small, tmp_path):
-        save_resized(small / "set/ours/0.png", tmp_path / "ours/0.png")
-        given = {"protocol": tmp_path / "own.yml", "reference": small / "set/gt", "skip_missing": True, "strict": True}
-        text = GOOD.replace("m: ", "m: musiq, p: ") + "unequal: cut\n"
-        given["protocol"].write_text(text + "view: {crop: 4}\n")
-        number = compare(tmp_path, **given).mean("", "m", "ours")
-        given["protocol"].write_text(text)
-        found = compare(tmp_path, expect=f"ours: m={number:.6f}", explain=True, **given)
-        assert fits(found) == ["a border of 4 px left out"]
 
-    def test_dropped_alpha_is_found(self, small, tmp_path):
-        shutil.copytree(small / "set/ours", tmp_path / "ours")
-        for path in (tmp_path / "ours").iterdir():
-            picture = Image.open(path)
-            picture.putalpha(Image.linear_gradient("L").resize(picture.size))
-            picture.save(path)
-        opaque = compare(small / "set", "psnr").mean("", "psnr", "ours")
-        found = compare(tmp_path, "psnr", reference=small / "set/gt", expect=f"ours: psnr={opaque:.5f}", explain=True)
-        assert fits(found) == ["alpha dropped"]
+@pytest.mark.usefixtures("stand_ins")
+def test_a_change_sees_pictures_of_the_protocols_size_and_may_lack_its_weights(small, tmp_path):
+    save_resized(small / "set/ours/0.png", tmp_path / "ours/0.png")
+    given = {"protocol": tmp_path / "own.yml", "reference": small / "set/gt", "skip_missing": True, "strict": True}
+    text = GOOD.replace("m: ", "m: musiq, p: ") + "unequal: cut\n"
+    given["protocol"].write_text(text + "view: {crop: 4}\n")
+    number = compare(tmp_path, **given).mean("", "m", "ours")
+    given["protocol"].write_text(text)
+    found = compare(tmp_path, expect=f"ours: m={number:.6f}", explain=True, **given)
+    assert fits(found) == ["a border of 4 px left out"]
 
-    def test_exit_codes_files_and_page(self, small, tmp_path, capsys):
-        command = ["table", "--methods", f"ours={small}/ours", "--reference", f"{small}/gt", "-m", "psnr", "ssim"]
-        command += ["--one-set", "--device", "cpu", "-q", "--out", str(tmp_path / "out"), "--resume", "--expect"]
-        found = compare(small, ["psnr", "ssim"])
-        psnr, ssim = (found.mean("", label, "ours") for label in ("psnr", "ssim"))
-        (tmp_path / "paper.csv").write_text(f"Method,PSNR,ssim,other\nOurs,{psnr:.2f},{ssim:.3f},1\nTheirs,1,-,\n")
-        assert main([*command, str(tmp_path / "paper.csv")]) == 0
-        said = capsys.readouterr().out
-        assert "2 of 2" in said and "method 'Theirs', metric 'other'" in said
-        assert main([*command, f"ours: psnr={psnr:.2f} ssim={ssim + 1:.3f}", "--explain"]) == 1
-        expected, explained = (pandas.read_csv(tmp_path / "out" / name) for name in ("expect.csv", "explain.csv"))
-        assert expected["agrees"].tolist() == [True, False] and abs(expected["units"][1] + 1000) < 1
-        assert set(explained["metric"]) == {"ssim"}
-        page = (tmp_path / "out/report.html").read_text()
-        assert "Beside published numbers" in page and "tried, none explains it" in page
 
-    def test_published_numbers_of_images_are_averaged(self, small, tmp_path):
-        published, paper = compare(small, "psnr").scores[["image", "psnr"]].round(5), tmp_path / "paper.csv"
-        published = published.assign(image=published["image"] + ".png", sha256="ab" * 32)
-        published.loc[6] = ["other.png", 1.0, "ff"]
-        published.to_csv(paper, index=False)
-        found = compare(small, "psnr", expect=paper)
-        assert found.agrees and len(found.expected) == 1
-        assert "single images are averaged" in found.table()
-        published[1:].to_csv(paper, index=False)
-        with pytest.raises(CLIPIQAError, match="CelebA/0"):
-            compare(small, "psnr", expect=paper)
+def test_dropped_alpha_is_found(small, tmp_path):
+    shutil.copytree(small / "set/ours", tmp_path / "ours")
+    for path in (tmp_path / "ours").iterdir():
+        picture = Image.open(path)
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+        picture.save(path)
+    opaque = compare(small / "set", "psnr").mean("", "psnr", "ours")
+    found = compare(tmp_path, "psnr", reference=small / "set/gt", expect=f"ours: psnr={opaque:.5f}", explain=True)
+    assert fits(found) == ["alpha dropped"]
 
-    def test_a_gap_that_is_usual_between_machines_is_told_from_others(self, small, stand_ins):
-        niqe = compare(small, "niqe").mean("", "niqe", "ours")
-        for gap, mark in ((0.0, "✓"), (0.01, "≈"), (0.03, "✗")):
-            said = compare(small, "niqe", expect=f"ours: niqe={niqe + gap:.4f}").table()
-            assert mark in said.splitlines()[-1] and "single images" not in said
+
+def test_published_numbers_decide_the_exit_code_and_are_written(small, tmp_path, capsys):
+    command = ["table", "--methods", f"ours={small}/ours", "--reference", f"{small}/gt", "-m", "psnr", "ssim"]
+    command += ["--one-set", "--device", "cpu", "-q", "--out", str(tmp_path / "out"), "--resume", "--expect"]
+    found = compare(small, ["psnr", "ssim"])
+    psnr, ssim = (found.mean("", label, "ours") for label in ("psnr", "ssim"))
+    (tmp_path / "paper.csv").write_text(f"Method,PSNR,ssim,other\nOurs,{psnr:.2f},{ssim:.3f},1\nTheirs,1,-,\n")
+    assert main([*command, str(tmp_path / "paper.csv")]) == 0
+    said = capsys.readouterr().out
+    assert "2 of 2" in said and "method 'Theirs', metric 'other'" in said
+    assert main([*command, f"ours: psnr={psnr:.2f} ssim={ssim + 1:.3f}", "--explain"]) == 1
+    expected, explained = (pandas.read_csv(tmp_path / "out" / name) for name in ("expect.csv", "explain.csv"))
+    assert expected["agrees"].tolist() == [True, False] and abs(expected["units"][1] + 1000) < 1
+    assert set(explained["metric"]) == {"ssim"}
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Beside published numbers" in page and "tried, none explains it" in page
+
+
+def test_published_numbers_of_images_are_averaged(small, tmp_path):
+    published, paper = compare(small, "psnr").scores[["image", "psnr"]].round(5), tmp_path / "paper.csv"
+    published = published.assign(image=published["image"] + ".png", sha256="ab" * 32)
+    published.loc[6] = ["other.png", 1.0, "ff"]
+    published.to_csv(paper, index=False)
+    found = compare(small, "psnr", expect=paper)
+    assert found.agrees and len(found.expected) == 1
+    assert "single images are averaged" in found.table()
+    published[1:].to_csv(paper, index=False)
+    with pytest.raises(CLIPIQAError, match="CelebA/0"):
+        compare(small, "psnr", expect=paper)
+
+
+def test_a_gap_that_is_usual_between_machines_is_told_from_others(small, stand_ins):
+    niqe = compare(small, "niqe").mean("", "niqe", "ours")
+    for gap, mark in ((0.0, "✓"), (0.01, "≈"), (0.03, "✗")):
+        said = compare(small, "niqe", expect=f"ours: niqe={niqe + gap:.4f}").table()
+        assert mark in said.splitlines()[-1] and "single images" not in said
 
 
 @pytest.fixture(scope="module")
@@ -332,42 +336,44 @@ def locked(small, tmp_path_factory):
     return folder
 
 
-class TestLock:
-    @pytest.fixture
-    def lock(self, locked, tmp_path):
-        return shutil.copytree(locked, tmp_path / "table") / "table.lock.json"
+@pytest.fixture
+def lock(locked, tmp_path):
+    return shutil.copytree(locked, tmp_path / "table") / "table.lock.json"
 
-    def test_the_same_images_on_another_machine_agree(self, lock):
-        again = compare(lock.parent, locked=lock)
-        assert again.changed.empty and again.agrees and again.labels == ["psnr", "clipiqa"]
-        kept = json.loads(lock.read_text())
-        kept["versions"]["cpu"] = "another"
-        kept["scores"]["clipiqa"]["ours"]["2"] += 1e-7
-        kept["means"]["psnr ours"] *= 1 + 9e-6
-        lock.write_text(json.dumps(kept))
-        elsewhere = compare(lock.parent, locked=lock)
-        assert elsewhere.agrees and [*elsewhere.changed["what"]] == ["versions cpu"]
 
-    def test_what_changed_and_why_is_named(self, lock):
-        kept = json.loads(lock.read_text())
-        Image.new("RGB", (232, 112), "gray").save(lock.parent / "ours/1.png")
-        kept["versions"]["torch"] = "1.0"
-        kept["scores"]["clipiqa"]["ours"]["2"] = 0.25
-        lock.write_text(json.dumps(kept))
-        later = compare(lock.parent, locked=lock)
-        assert not later.agrees
-        why = later.changed.set_index("what")["why"]
-        assert {"versions torch", "pictures ours 1", "means psnr ours"} <= {*why.index}
-        assert why["scores psnr ours 1"] == "pictures ours 1 changed" and "scores psnr ours 2" not in why
-        assert why["scores clipiqa ours 2"] == "versions torch changed"
+def test_a_lock_holds_on_another_machine(lock):
+    again = compare(lock.parent, locked=lock)
+    assert again.changed.empty and again.agrees and again.labels == ["psnr", "clipiqa"]
+    kept = json.loads(lock.read_text())
+    kept["versions"]["cpu"] = "another"
+    kept["scores"]["clipiqa"]["ours"]["2"] += 1e-7
+    kept["means"]["psnr ours"] *= 1 + 9e-6
+    lock.write_text(json.dumps(kept))
+    elsewhere = compare(lock.parent, locked=lock)
+    assert elsewhere.agrees and [*elsewhere.changed["what"]] == ["versions cpu"]
 
-    @pytest.mark.parametrize(
-        ("change", "noun"), [({"schema": 2}, "schema"), ({"asked": {}}, "damaged"), ({"scores": None}, "damaged")]
-    )
-    def test_a_damaged_lock_is_refused(self, change, noun, lock):
-        lock.write_text(json.dumps(json.loads(lock.read_text()) | change))
-        with pytest.raises(CLIPIQAError, match=noun):
-            compare(lock.parent, locked=lock)
+
+def test_a_lock_names_what_changed_and_why(lock):
+    kept = json.loads(lock.read_text())
+    Image.new("RGB", (232, 112), "gray").save(lock.parent / "ours/1.png")
+    kept["versions"]["torch"] = "1.0"
+    kept["scores"]["clipiqa"]["ours"]["2"] = 0.25
+    lock.write_text(json.dumps(kept))
+    later = compare(lock.parent, locked=lock)
+    assert not later.agrees
+    why = later.changed.set_index("what")["why"]
+    assert {"versions torch", "pictures ours 1", "means psnr ours"} <= {*why.index}
+    assert why["scores psnr ours 1"] == "pictures ours 1 changed" and "scores psnr ours 2" not in why
+    assert why["scores clipiqa ours 2"] == "versions torch changed"
+
+
+@pytest.mark.parametrize(
+    ("change", "noun"), [({"schema": 2}, "schema"), ({"asked": {}}, "damaged"), ({"scores": None}, "damaged")]
+)
+def test_a_damaged_lock_is_refused(change, noun, lock):
+    lock.write_text(json.dumps(json.loads(lock.read_text()) | change))
+    with pytest.raises(CLIPIQAError, match=noun):
+        compare(lock.parent, locked=lock)
 
 
 @pytest.mark.parametrize(
@@ -386,7 +392,7 @@ def test_published_numbers_and_locks_that_cannot_be_used_are_refused(options, no
         compare(small, None if "locked" in options else "psnr", **options)
 
 
-def test_a_sentence_per_metric(small):
+def test_each_metric_is_described_in_a_sentence(small):
     found = compare(small, ["psnr-y", "CLIPIQA=clipiqa:backbone=mini,prompts=pyiqa"], crop_border=4)
     psnr, clipiqa = found.describe().splitlines()
     assert psnr.startswith("psnr-y: pyiqa 0.1.") and "a border of 4 px left out, fp32." in psnr

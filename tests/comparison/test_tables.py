@@ -24,56 +24,61 @@ def named(comparison, title):
     return table
 
 
-class TestSummary:
-    @pytest.mark.parametrize("statistic", ["SROCC", "PLCC", "KRCC"])
-    def test_every_number_is_the_frames(self, comparison, statistic):
-        table, frame = named(comparison, "graded"), comparison.frame()
-        cells = [row[table.heads.index(statistic)] for row in table.rows]
-        expected = frame.loc[frame.data_set == "graded", [statistic, f"{statistic} low", f"{statistic} high"]]
-        for cell, (value, low, high) in zip(cells, expected.to_numpy(), strict=True):
-            assert cell.text == ("–" if math.isnan(value) else f"{value:.3f}")
-            assert cell.detail == ("" if math.isnan(value) else f"[{low:.3f}, {high:.3f}]")
-        assert [cell.mark for cell in cells] == ["", "best", "", ""]
+@pytest.mark.parametrize("statistic", ["SROCC", "PLCC", "KRCC"])
+def test_every_number_of_a_summary_is_the_frames(comparison, statistic):
+    table, frame = named(comparison, "graded"), comparison.frame()
+    cells = [row[table.heads.index(statistic)] for row in table.rows]
+    expected = frame.loc[frame.data_set == "graded", [statistic, f"{statistic} low", f"{statistic} high"]]
+    for cell, (value, low, high) in zip(cells, expected.to_numpy(), strict=True):
+        assert cell.text == ("–" if math.isnan(value) else f"{value:.3f}")
+        assert cell.detail == ("" if math.isnan(value) else f"[{low:.3f}, {high:.3f}]")
+    assert [cell.mark for cell in cells] == ["", "best", "", ""]
 
-    def test_a_good_lower_better_metric_is_positive_and_failures_are_said(self, comparison):
-        table = named(comparison, "graded")
-        assert named(comparison, "dmos_<b>&%").rows[1][2].text == "1.000"
-        assert table.reasons == {"flat": fake_comparison.CONSTANT, "piqe": fake_comparison.FAILURE}
-        assert table.left_out[1].endswith("broken.png: it is truncated")
 
-    def test_metrics_of_every_data_set_are_correlated_with_each_other(self, comparison):
-        table, scores = named(comparison, "graded: SROCC between metrics"), comparison.data_sets[0].scores
-        assert table.heads == ["metric", "sharp", "niqe", "flat"]
-        assert [cell.text for cell in table.rows[2]][1:] == ["–"] * 3
-        assert table.rows[0][2].value == pytest.approx(-stats.spearmanr(scores["sharp"], scores["niqe"])[0])
+def test_a_good_lower_better_metric_is_positive_and_failures_are_said(comparison):
+    table = named(comparison, "graded")
+    assert named(comparison, "dmos_<b>&%").rows[1][2].text == "1.000"
+    assert table.reasons == {"flat": fake_comparison.CONSTANT, "piqe": fake_comparison.FAILURE}
+    assert table.left_out[1].endswith("broken.png: it is truncated")
 
-    def test_published_values_with_source_and_difference(self, comparison):
-        table = named(comparison, "graded: beside published values")
-        (row,) = table.rows
-        cells = dict(zip(table.heads, row, strict=True))
-        assert cells["metric"].text == "niqe" and cells["source"].text == "pyiqa's benchmark table"
-        srocc = cells["SROCC published"]
-        assert (srocc.text, srocc.value, srocc.detail) == ("0.451", 0.4505, f"{1 - 0.4505:+.3f}")
 
-    def test_without_opinion_the_scores_themselves_are_described(self, comparison):
-        table = named(comparison, "holiday")
-        assert not {"SROCC", "PLCC", "KRCC"} & set(table.heads)
-        assert [cell.text for cell in table.rows[0][2:5]] == ["0.1", "0.55", "1"]
-        assert "no opinion scores" in table.before[0] and not table.reasons
+def test_metrics_of_every_data_set_are_correlated_with_each_other(comparison):
+    table, scores = named(comparison, "graded: SROCC between metrics"), comparison.data_sets[0].scores
+    assert table.heads == ["metric", "sharp", "niqe", "flat"]
+    assert [cell.text for cell in table.rows[2]][1:] == ["–"] * 3
+    assert table.rows[0][2].value == pytest.approx(-stats.spearmanr(scores["sharp"], scores["niqe"])[0])
 
-    def test_overview_of_several_data_sets(self, comparison):
-        table = named(comparison, "All data sets: SROCC and PLCC")
-        assert table.heads[2:] == ["graded: SROCC", "graded: PLCC", "dmos_<b>&%: SROCC", "dmos_<b>&%: PLCC"]
-        sharp = comparison.frame().iloc[0]
-        assert [cell.value for cell in table.rows[0][2:4]] == [sharp.SROCC, sharp.PLCC]
 
-    def test_without_bootstrap_there_are_no_intervals_and_differences(self, tmp_path):
-        data = dataclasses.replace(fake_comparison.graded(tmp_path), bootstrap=0)
-        assert "switched off" in legend([data])[1]
-        assert "[" not in Comparison((data,)).table("table")
-        assert data.pairs["p"].isna().all() and not data.pairs["significant"].any()
-        assert not [table for table in build_tables([data]) if "differ" in table.title]
-        assert dataclasses.replace(data, mos=None).pairs.empty
+def test_published_values_with_source_and_difference(comparison):
+    table = named(comparison, "graded: beside published values")
+    (row,) = table.rows
+    cells = dict(zip(table.heads, row, strict=True))
+    assert cells["metric"].text == "niqe" and cells["source"].text == "pyiqa's benchmark table"
+    srocc = cells["SROCC published"]
+    assert (srocc.text, srocc.value, srocc.detail) == ("0.451", 0.4505, f"{1 - 0.4505:+.3f}")
+
+
+def test_without_opinion_the_scores_themselves_are_described(comparison):
+    table = named(comparison, "holiday")
+    assert not {"SROCC", "PLCC", "KRCC"} & set(table.heads)
+    assert [cell.text for cell in table.rows[0][2:5]] == ["0.1", "0.55", "1"]
+    assert "no opinion scores" in table.before[0] and not table.reasons
+
+
+def test_the_overview_of_several_data_sets_has_the_frames_correlations(comparison):
+    table = named(comparison, "All data sets: SROCC and PLCC")
+    assert table.heads[2:] == ["graded: SROCC", "graded: PLCC", "dmos_<b>&%: SROCC", "dmos_<b>&%: PLCC"]
+    sharp = comparison.frame().iloc[0]
+    assert [cell.value for cell in table.rows[0][2:4]] == [sharp.SROCC, sharp.PLCC]
+
+
+def test_without_bootstrap_there_are_no_intervals_and_differences(tmp_path):
+    data = dataclasses.replace(fake_comparison.graded(tmp_path), bootstrap=0)
+    assert "switched off" in legend([data])[1]
+    assert "[" not in Comparison((data,)).table("table")
+    assert data.pairs["p"].isna().all() and not data.pairs["significant"].any()
+    assert not [table for table in build_tables([data]) if "differ" in table.title]
+    assert dataclasses.replace(data, mos=None).pairs.empty
 
 
 def test_csv_is_the_frame_in_full_precision_with_comments(comparison):
@@ -114,30 +119,31 @@ def close():
     return DataSetResult("close", scores, pandas.Series(mos), metrics=metrics)
 
 
-class TestDifferences:
-    def test_the_lowest_p_of_the_resamples_is_marked(self, close):
-        table, p = named(Comparison((close,)), "close: differences in SROCC"), close.pairs["p"]
-        assert [not row[2].text.startswith("p =") for row in table.rows] == list(p == p.min())
-        assert "2,400 resamples" in table.before[0]
+def test_the_lowest_p_of_the_resamples_is_marked(close):
+    table, p = named(Comparison((close,)), "close: differences in SROCC"), close.pairs["p"]
+    assert [not row[2].text.startswith("p =") for row in table.rows] == list(p == p.min())
+    assert "2,400 resamples" in table.before[0]
 
-    def test_every_two_on_the_images_that_both_have(self, close):
-        frame = Comparison((close,)).differences().set_index(["first", "second"])
-        assert list(frame.index) == list(itertools.combinations(["less", "good", "same", "noisy"], 2))
-        assert frame["n"].tolist() == [300, 300, 290, 300, 290, 290]
-        found = close.estimates
-        assert found["less"]["SROCC"].high > found["good"]["SROCC"].low  # so these say nothing
-        pair = frame.loc[("less", "good")]
-        assert pair["SROCC difference"] == pytest.approx(found["less"]["SROCC"].value - found["good"]["SROCC"].value)
-        assert pair["low"] < pair["high"] < 0 and pair["significant"]
-        assert not frame.loc[("good", "same"), "significant"]
-        np.testing.assert_allclose(frame["p Holm"], holm(frame["p"]))
 
-    def test_many_pairs_have_enough_resamples_to_be_corrected(self):
-        rng = np.random.default_rng(0)
-        scores = pandas.DataFrame(rng.normal(size=(30, 12)), columns=[f"m{i}" for i in range(12)])
-        metrics = {label: MetricResult() for label in scores}
-        data = DataSetResult("x", scores, scores["m0"], metrics=metrics)
-        assert sum(data.pairs["significant"]) == 11
+def test_every_two_metrics_are_compared_on_the_images_that_both_have(close):
+    frame = Comparison((close,)).differences().set_index(["first", "second"])
+    assert list(frame.index) == list(itertools.combinations(["less", "good", "same", "noisy"], 2))
+    assert frame["n"].tolist() == [300, 300, 290, 300, 290, 290]
+    found = close.estimates
+    assert found["less"]["SROCC"].high > found["good"]["SROCC"].low  # so these say nothing
+    pair = frame.loc[("less", "good")]
+    assert pair["SROCC difference"] == pytest.approx(found["less"]["SROCC"].value - found["good"]["SROCC"].value)
+    assert pair["low"] < pair["high"] < 0 and pair["significant"]
+    assert not frame.loc[("good", "same"), "significant"]
+    np.testing.assert_allclose(frame["p Holm"], holm(frame["p"]))
+
+
+def test_many_pairs_have_enough_resamples_to_be_corrected():
+    rng = np.random.default_rng(0)
+    scores = pandas.DataFrame(rng.normal(size=(30, 12)), columns=[f"m{i}" for i in range(12)])
+    metrics = {label: MetricResult() for label in scores}
+    data = DataSetResult("x", scores, scores["m0"], metrics=metrics)
+    assert sum(data.pairs["significant"]) == 11
 
 
 def test_no_metric_wins_by_a_fitted_curve_that_turns():
