@@ -123,8 +123,8 @@ def test_correlations_are_those_of_the_raw_scores(tmp_path):
     for label, row in rows(found).iterrows():
         sign = -1 if label == "piqe" else 1  # lower-better
         assert row["n"] == 18 and row["direction"] == ("lower" if label == "piqe" else "higher")
-        for name, scipys in (("SROCC", stats.spearmanr), ("PLCC", stats.pearsonr), ("KRCC", stats.kendalltau)):
-            assert row[name] == pytest.approx(sign * scipys(kept[label], kept["mos"])[0], abs=1e-9)
+        scipys = [f(kept[label], kept["mos"])[0] * sign for f in (stats.spearmanr, stats.pearsonr, stats.kendalltau)]
+        assert list(row[["SROCC", "PLCC", "KRCC"]]) == pytest.approx(scipys, abs=1e-9)
         assert row["SROCC low"] <= row["SROCC"] <= row["SROCC high"]
     path = kept.index[1]
     assert np.float32(kept.loc[path, "piqe"]) == pyiqa.create_metric("piqe", device="cpu")(path).item()
@@ -207,9 +207,8 @@ def test_a_corrupt_image_is_left_out_of_all_metrics_until_it_can_be_read(contras
     ImageFile.LOAD_TRUNCATED_IMAGES = False
 
     def run():
-        return compare(
-            {"a": Spread(), "b": Spread(lower_better=True)}, **contrasts, out=tmp_path, resume=True
-        ).data_sets[0]
+        metrics = {"a": Spread(), "b": Spread(lower_better=True)}
+        return compare(metrics, **contrasts, out=tmp_path, resume=True).data_sets[0]
 
     found = run()
     assert not ImageFile.LOAD_TRUNCATED_IMAGES  # pyiqa's data sets switch it on

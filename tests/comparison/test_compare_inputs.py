@@ -248,12 +248,6 @@ def test_the_compare_command_writes_tables_report_and_scores(photos, tmp_path, c
     assert "entropy" in capsys.readouterr().out
 
 
-def test_missing_weights_are_answered_by_an_option_as_it_is_typed(photos, monkeypatch, capsys):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert main(["compare", "-m", "clipiqa:backbone=RN101", "-d", str(photos), "-q"]) == 1
-    assert "backbone=mini" in (said := capsys.readouterr().out) and "'mini'" not in said
-
-
 def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path, monkeypatch):
     canary, trap = tmp_path / "canary", tmp_path / "trap.pth"
     torch.save({"params": Trap(canary)}, trap)

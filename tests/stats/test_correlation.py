@@ -69,7 +69,9 @@ def test_different_lengths_are_refused():
 @pytest.mark.parametrize(
     ("name", "statistic", "images", "count"),
     [
-        *(("SROCC", stats.spearmanr, 60, 200), ("PLCC", stats.pearsonr, 60, 200), ("KRCC", stats.kendalltau, 60, 200)),
+        ("SROCC", stats.spearmanr, 60, 200),
+        ("PLCC", stats.pearsonr, 60, 200),
+        ("KRCC", stats.kendalltau, 60, 200),
         ("KRCC", stats.kendalltau, 2100, 3),  # computed in another way
     ],
 )

@@ -19,13 +19,6 @@ from clipiqa_pyiqa.torchmetrics import (  # noqa: E402
 IMAGES = torch.rand(4, 3, 64, 80, generator=torch.Generator().manual_seed(3))
 BOTH = CLIPImageQualityAssessment(backbone="mini"), partial(clip_image_quality_assessment, backbone="mini")
 FREE = ("Super good photo.", "Super bad photo.")
-PROMPTS = [
-    (("quality",), ["quality"], ["quality"]),
-    (("colorfullness", "complexity"), ["colorfulness", "complex"], ["colorfullness", "complexity"]),
-    ((FREE, "brightness", FREE), [FREE, "brightness", FREE], ["user_defined_0", "brightness", "user_defined_1"]),
-]
-
-
 CLOSE = 5e-6  # of scores in [0, 1]: how many images and prompts share a product decides in which order it sums
 
 
@@ -33,14 +26,21 @@ def same(found, expected):
     return found.shape == expected.shape and bool((found - expected).abs().max() < CLOSE)
 
 
-def ours(prompts, images=IMAGES):
-    return CLIPIQA(backbone="mini").eval()(images, prompts, None)
+def ours(prompts):
+    return CLIPIQA(backbone="mini").eval()(IMAGES, prompts, None)
 
 
-@pytest.mark.parametrize(("prompts", "as_ours", "names"), PROMPTS)
+@pytest.mark.parametrize(
+    ("prompts", "as_ours", "names"),
+    [
+        (("quality",), ["quality"], ["quality"]),
+        (("colorfullness", "complexity"), ["colorfulness", "complex"], ["colorfullness", "complexity"]),
+        ((FREE, "brightness", FREE), [FREE, "brightness", FREE], ["user_defined_0", "brightness", "user_defined_1"]),
+    ],
+)
 @pytest.mark.parametrize("data_range", [1.0, 255])
 def test_scores_equal_those_of_clipiqa(prompts, as_ours, names, data_range):
-    expected = ours(as_ours, IMAGES * data_range / data_range)
+    expected = ours(as_ours)
     metric = CLIPImageQualityAssessment(data_range=data_range, prompts=prompts, backbone="mini")
     for found in (
         clip_image_quality_assessment(IMAGES * data_range, data_range=data_range, prompts=prompts, backbone="mini"),
@@ -48,7 +48,7 @@ def test_scores_equal_those_of_clipiqa(prompts, as_ours, names, data_range):
         metric.compute(),
     ):
         if len(names) == 1:
-            assert found.shape == (4,) and same(found, expected[:, 0])
+            assert same(found, expected[:, 0])
         else:
             assert list(found) == names
             assert all(same(found[name], expected[:, i]) for i, name in enumerate(names))
