@@ -1,7 +1,6 @@
 """Correlations against scipy, hand-made cases, and a bootstrap that resamples the slow way."""
 
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -51,11 +50,10 @@ def test_within_groups_of_two_there_is_no_correlation():
         ([1, 2, math.nan], [1, 2, 3], "not finite"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_an_undefined_correlation_is_nan_with_a_reason(x, y, words):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found = correlations(x, y)
-        assert all(math.isnan(f(x, y)) for f in (srocc, plcc, krcc))
+    found = correlations(x, y)
+    assert all(math.isnan(f(x, y)) for f in (srocc, plcc, krcc))
     assert words in undefined(x, y)
     for estimate in found.values():
         assert math.isnan(estimate.value) and words in estimate.reason
@@ -125,13 +123,12 @@ def test_too_few_images_are_refused():
     ],
 )
 @pytest.mark.parametrize("parameters", [4, 5])
+@pytest.mark.filterwarnings("error")
 def test_a_fit_is_at_least_as_good_as_a_line(relation, parameters):
     generator = np.random.default_rng(1)
     x = generator.normal(size=150)
     y = relation(x, generator.normal(size=150))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        fitted = fit_logistic(x, y, parameters)[0](x)
+    fitted = fit_logistic(x, y, parameters)[0](x)
     residual = y - np.polyval(np.polyfit(x, y, 1), x)
     assert np.sum((fitted - y) ** 2) <= np.sum(residual**2) * (1 + 1e-6) + 1e-9 * np.sum(y**2)
 
