@@ -1,16 +1,9 @@
 """The local loss: the mean over places, as cheap in memory as the global one, and harder to please in one corner."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 from photos import photo_like
 from pyiqa.losses import build_loss
-from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss
 from clipiqa_pyiqa.clip import gradient as gradient_module
@@ -21,21 +14,21 @@ BACKBONES = ("RN50", "ViT-B/32", "mini")
 
 
 @pytest.fixture(scope="module", params=BACKBONES)
-def metric(request: pytest.FixtureRequest, seeded_weights: Callable[[str], Path], compact: Path) -> CLIPIQA:
+def metric(request, seeded_weights, compact):
     path = compact if request.param == "mini" else seeded_weights(request.param)
     return CLIPIQA(backbone=request.param, clip_weights=path, quick_gelu=True, prompts=TWO).eval()
 
 
-def images(n: int = 2, dtype: torch.dtype = torch.float32) -> Tensor:
+def images(n=2, dtype=torch.float32):
     return photo_like(64, 96, n, dtype).requires_grad_()
 
 
-def slope_of(loss: CLIPIQALoss, x: Tensor) -> Tensor:
+def slope_of(loss, x):
     return torch.autograd.grad(loss(x).sum(), x)[0]
 
 
 @pytest.mark.parametrize(("metric", "form"), [*zip(BACKBONES, FORMS, strict=True)], indirect=["metric"])
-def test_it_is_the_mean_of_the_places_losses(metric: CLIPIQA, form: str) -> None:
+def test_it_is_the_mean_of_the_places_losses(metric, form):
     """By hand from the map, with the weights of the prompts; value and gradient in float64."""
     x = images(dtype=torch.float64)
     s = metric.score_map(x)  # (2, 2, h, w)
@@ -51,11 +44,11 @@ def test_it_is_the_mean_of_the_places_losses(metric: CLIPIQA, form: str) -> None
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_memory_is_flat_in_the_batch(metric: CLIPIQA, monkeypatch: pytest.MonkeyPatch, local: bool) -> None:
+def test_memory_is_flat_in_the_batch(metric, monkeypatch, local):
     """Between forward and backward only the pixels' gradient lives."""
     monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 64 * 64)
     loss, x = CLIPIQALoss(metric=metric, local=local, out_of_range="pass"), images(4)  # a clamp keeps its input
-    packed: list[Tensor] = []
+    packed = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: packed.append(t) or t, lambda t: t):
         value = loss(x * 1.0)
     large = [(t.shape, t.dtype) for t in packed if t.numel() >= x.numel() // 8]
@@ -64,14 +57,14 @@ def test_memory_is_flat_in_the_batch(metric: CLIPIQA, monkeypatch: pytest.Monkey
     assert x.grad is not None and x.grad.isfinite().all() and x.grad.norm() > 0
 
 
-def test_pyiqas_registry_builds_it_in_low_precision_and_with_crops(metric: CLIPIQA) -> None:
+def test_pyiqas_registry_builds_it_in_low_precision_and_with_crops(metric):
     weights = metric.clip.weights
-    options: dict[str, Any] = {"clip_weights": str(weights.path), "backbone": weights.backbone, "quick_gelu": True}
+    options = {"clip_weights": str(weights.path), "backbone": weights.backbone, "quick_gelu": True}
     options |= {"type": "CLIPIQALoss", "prompts": TWO, "local": True, "precision": "bf16", "crop": 64}
     assert slope_of(build_loss(options), images().detach().half().requires_grad_()).isfinite().all()
 
 
-def test_damage_in_a_corner_counts() -> None:
+def test_damage_in_a_corner_counts():
     """Of two photos, mini's global loss barely minds a blurred quarter; the local loss does, and pulls mostly there."""
     from distortions import blurred
     from PIL import Image
@@ -93,6 +86,6 @@ def test_damage_in_a_corner_counts() -> None:
     assert min(ratios) > 2, ratios
 
 
-def test_cropped_input_has_no_places(compact: Path) -> None:
+def test_cropped_input_has_no_places(compact):
     with pytest.raises(CLIPIQAError, match="pos_embedding"):
         CLIPIQALoss(local=True, pos_embedding="fixed", backbone="mini", clip_weights=compact)

@@ -1,19 +1,15 @@
 """CLIP-IQA as a loss: direction, forms, the gradient computed while going forward and its pitfalls, bad input."""
 
-from __future__ import annotations
-
 import copy
 import math
 import pickle
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyiqa
 import pytest
 import torch
 from pyiqa.losses import build_loss
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import clipiqa_pyiqa
@@ -26,27 +22,27 @@ TWO = ["quality", ("Crisp photo.", "Hazy photo.")]
 
 
 @pytest.fixture(scope="module")
-def options(seeded_weights: Callable[[str], Path]) -> dict[str, Any]:
+def options(seeded_weights):
     return {"clip_weights": str(seeded_weights("RN50")), "quick_gelu": True}
 
 
 @pytest.fixture(scope="module")
-def metric(options: dict[str, Any]) -> CLIPIQA:
+def metric(options):
     return CLIPIQA(**options).eval()
 
 
 @pytest.fixture
-def loss(metric: CLIPIQA) -> CLIPIQALoss:
+def loss(metric):
     return CLIPIQALoss(metric=metric)
 
 
 @pytest.fixture
-def pull_backs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def pull_backs(monkeypatch):
     """How many images each inner backward was for."""
-    seen: list[int] = []
+    seen = []
     original = ResNetTrunk.pull_back
 
-    def spy(self: ResNetTrunk, grad: Tensor, *args: Any) -> Tensor:
+    def spy(self, grad, *args):
         seen.append(len(grad))
         return original(self, grad, *args)
 
@@ -54,7 +50,7 @@ def pull_backs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def images(n: int = 2, side: int = 64, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
+def images(n=2, side=64, dtype=torch.float32, seed=0):
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(n, 3, 5, 5, generator=generator, dtype=dtype)
     smooth = nn.functional.interpolate(coarse, size=side, mode="bilinear")
@@ -66,20 +62,20 @@ class Scorer(nn.Module):
 
     score_range, takes_captions = (0.0, 1.0), False
 
-    def __init__(self, metric: CLIPIQA) -> None:
+    def __init__(self, metric):
         super().__init__()
         self.check, self.encode_unchecked, self.answer = metric.check, metric.encode_unchecked, metric.score
         self.metric = metric
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return self.metric(x)
 
 
-def grad_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def grad_of(function, x):
     return torch.autograd.grad(function(x).sum(), x)[0]
 
 
-def distance(a: Tensor, b: Tensor) -> float:
+def distance(a, b):
     return ((a - b).norm() / b.norm()).item()
 
 
@@ -166,7 +162,7 @@ class TestGradient:
             dtype: Reference(Path(options["clip_weights"]), dtype) for dtype in (torch.float32, torch.float64)
         }
         criterion = CLIPIQALoss(metric=metric)
-        medians: dict[str, list[float]] = {"ours": [], "theirs": []}  # of a gradient's errors, over its largest element
+        medians = {"ours": [], "theirs": []}  # of a gradient's errors, over its largest element
         for name in ("fallenleaf", "grey"):
             x = read_image(shared / f"data/photos/{name}.jpg").pixels[None, :, :160, :128].double().div(255)
             exact = grad_of(lambda x: 1 - references[torch.float64].score64(x, pairs), x.requires_grad_())

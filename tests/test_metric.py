@@ -1,7 +1,5 @@
 """The metric's contract: questions, invariants, sharing, copying, and every bad input in one clear sentence."""
 
-from __future__ import annotations
-
 import copy
 import gc
 import json
@@ -27,7 +25,7 @@ def images():
     return torch.rand(3, 3, 80, 112, generator=torch.Generator().manual_seed(0))
 
 
-def like(metric: CLIPIQA, **options) -> CLIPIQA:
+def like(metric, **options):
     return CLIPIQA(clip_weights=metric.clip.weights.path, quick_gelu=True, **options)
 
 
@@ -212,7 +210,7 @@ class TestBadInput:
             metric(images, prompts=[])
 
 
-def test_equal_images_of_one_batch_have_equal_scores() -> None:
+def test_equal_images_of_one_batch_have_equal_scores():
     metric = CLIPIQA(backbone="mini").eval()
     x = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     for count in (5, 7):

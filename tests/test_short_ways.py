@@ -1,7 +1,5 @@
 """What Python users meet first: files scored in one call, names of columns, hints about shape and range."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 
@@ -18,12 +16,12 @@ PHOTOS = Path(__file__).parent / "data"
 
 
 @pytest.fixture(scope="module")
-def net() -> CLIPIQA:
+def net():
     return CLIPIQA(backbone="mini", prompts=["quality", "sharpness"], aggregate=None).eval()
 
 
 class TestScoreFiles:
-    def test_score_files_takes_paths_folders_and_globs(self, net: CLIPIQA, tmp_path: Path) -> None:
+    def test_score_files_takes_paths_folders_and_globs(self, net, tmp_path):
         assert net.columns == ("quality", "sharpness")
         (tmp_path / "broken.png").write_bytes(b"no")
         found = net.score_files([PHOTOS, tmp_path / "*.png"])
@@ -32,7 +30,7 @@ class TestScoreFiles:
         assert found.iloc[:2, :2].to_numpy().tolist() == [list(row.scores or ()) for row in rows]
         assert "is not an image" in found["error"].iloc[2] and np.isnan(found["quality"].iloc[2])
 
-    def test_score_files_takes_other_questions_and_refuses_nothing(self, net: CLIPIQA, tmp_path: Path) -> None:
+    def test_score_files_takes_other_questions_and_refuses_nothing(self, net, tmp_path):
         (path,) = list(PHOTOS.glob("canyon*"))
         assert list(net.score_files(path, ["brightness"], max_side=64)) == ["brightness", "flag", "error"]
         with pytest.raises(ImageError, match="paths must name images"):
@@ -40,7 +38,7 @@ class TestScoreFiles:
 
 
 class TestHints:
-    def test_a_prediction_far_out_of_range_warns_once(self) -> None:
+    def test_a_prediction_far_out_of_range_warns_once(self):
         loss = CLIPIQALoss(backbone="mini")
         x = torch.rand(1, 3, 32, 32)
         with warnings.catch_warnings():

@@ -1,18 +1,14 @@
 """The one path: what is read ahead, what shares a batch, and what becomes of errors; on bare tensors."""
 
-from __future__ import annotations
-
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images import batches
@@ -26,54 +22,54 @@ PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 SIDES = [8, 9, 8, 8, 9, 9, 8, 8, 9, 8]
 
 
-def read(number: int) -> Tensor:
+def read(number):
     if number == 4:
         raise ImageError("no such image.")
     return torch.full((3, 8, SIDES[number]), number, dtype=torch.uint8)
 
 
-def failed(number: int, image: Tensor | None, error: ImageError) -> str:
+def failed(number, image, error):
     return f"{number} {'read' if image is not None else 'unread'}: {error}"
 
 
 class Work:
     """Returns the numbers in the pixels; refuses one of them."""
 
-    def __init__(self, refused: int | None = None) -> None:
+    def __init__(self, refused=None):
         self.refused = refused
-        self.batches: list[list[int]] = []
+        self.batches = []
 
-    def __call__(self, numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+    def __call__(self, numbers, images):
         self.batches.append(numbers)
         if self.refused in numbers:
             raise ImageError("not this one.")
         return [int(value) for value in stacked(images, "cpu").mul(255).round()[:, 0, 0, 0]]
 
 
-def test_order_sizes_and_images_that_cannot_be_read() -> None:
+def test_order_sizes_and_images_that_cannot_be_read():
     work = Work()
     results = list(in_batches(prefetch(read, range(10), workers=3), work, failed, batch_size=3))
     assert results == [0, 1, 2, 3, "4 unread: no such image.", 5, 6, 7, 8, 9]
     assert sorted(work.batches) == [[0, 2, 3], [1, 5, 8], [6, 7, 9]]
 
 
-def test_a_batch_holds_neighbours_of_equal_key_only() -> None:
+def test_a_batch_holds_neighbours_of_equal_key_only():
     work = Work()
     list(in_batches(prefetch(read, range(10)), work, failed, batch_size=8, apart=lambda number: number // 5))
     assert sorted(work.batches) == [[0, 2, 3], [1], [5, 8], [6, 7, 9]]
 
 
-def test_a_batch_that_is_refused_is_tried_one_by_one() -> None:
+def test_a_batch_that_is_refused_is_tried_one_by_one():
     work = Work(refused=2)
     results = list(in_batches(prefetch(read, range(4)), work, failed, batch_size=3))
     assert results == [0, 1, "2 read: not this one.", 3]
     assert work.batches == [[0, 2, 3], [0], [2], [3], [1]]
 
 
-def test_a_batch_without_memory_is_tried_one_by_one_and_later_batches_are_smaller() -> None:
+def test_a_batch_without_memory_is_tried_one_by_one_and_later_batches_are_smaller():
     sizes = []
 
-    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+    def work(numbers, images):
         sizes.append(len(numbers))
         if len(numbers) > 5:
             raise MemoryError
@@ -84,16 +80,16 @@ def test_a_batch_without_memory_is_tried_one_by_one_and_later_batches_are_smalle
     assert sizes == [8] + [1] * 8 + [4] * 6  # once is enough to learn from
 
 
-def test_whoever_ends_early_ends_what_it_reads_from() -> None:
+def test_whoever_ends_early_ends_what_it_reads_from():
     ended = []
 
-    def numbers() -> Iterator[int]:
+    def numbers():
         try:
             yield from range(10)
         finally:
             ended.append(threading.current_thread())
 
-    def broken(_: object, images: Sequence[Tensor]) -> list[int]:
+    def broken(_, images):
         raise KeyError
 
     source = numbers()  # that nobody lets go of
@@ -102,13 +98,13 @@ def test_whoever_ends_early_ends_what_it_reads_from() -> None:
     assert ended == [threading.main_thread()]
 
 
-def test_what_is_hashed_is_what_is_decoded() -> None:
+def test_what_is_hashed_is_what_is_decoded():
     class Changing:
         """Other bytes at each reading."""
 
         name, reads = "changing", 0
 
-        def read(self) -> bytes:
+        def read(self):
             self.reads += 1
             return PHOTO.read_bytes() + bytes(self.reads)
 
@@ -119,12 +115,12 @@ def test_what_is_hashed_is_what_is_decoded() -> None:
     assert torch.equal(record.pixels, read_image(PHOTO).pixels) and read_image(PHOTO).sha256 == ""
 
 
-def test_images_at_once_come_in_order_each_on_a_thread_with_one_thread_of_torch() -> None:
+def test_images_at_once_come_in_order_each_on_a_thread_with_one_thread_of_torch():
     both, names, threads = threading.Barrier(2), set(), torch.get_num_threads()
     question = ContextVar("question", default="")
     question.set("asked")
 
-    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+    def work(numbers, images):
         both.wait(10)  # passes only while two are at work
         assert torch.get_num_threads() == 1 and question.get() == "asked"
         names.add(threading.current_thread().name)
@@ -139,11 +135,11 @@ def test_images_at_once_come_in_order_each_on_a_thread_with_one_thread_of_torch(
     assert len(names) == 2 and not any(each.name in names for each in threading.enumerate())
 
 
-def test_a_large_image_has_the_calling_thread_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_has_the_calling_thread_to_itself(monkeypatch):
     monkeypatch.setattr(batches, "BATCH_PIXELS", 8 * 8)
     seen = {}
 
-    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+    def work(numbers, images):
         seen[numbers[0]] = threading.current_thread() is threading.main_thread()
         return numbers
 
@@ -151,10 +147,10 @@ def test_a_large_image_has_the_calling_thread_to_itself(monkeypatch: pytest.Monk
     assert seen == {0: False, 1: True, 2: False, 3: False}
 
 
-def test_images_that_need_more_memory_together_than_there_is_come_one_after_another() -> None:
+def test_images_that_need_more_memory_together_than_there_is_come_one_after_another():
     busy = threading.Lock()
 
-    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+    def work(numbers, images):
         assert busy.acquire(blocking=False)
         time.sleep(0.01)
         busy.release()
@@ -168,8 +164,8 @@ def test_images_that_need_more_memory_together_than_there_is_come_one_after_anot
         limit_memory(None)
 
 
-def test_an_error_of_a_thread_is_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+def test_an_error_of_a_thread_is_the_callers(monkeypatch):
+    def work(numbers, images):
         if numbers == [2]:
             raise ImageError("not this one.")
         if numbers == [5]:
@@ -186,7 +182,7 @@ def test_an_error_of_a_thread_is_the_callers(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("device", "count", "expected"), [("cpu", 3, 3), ("cpu", 2, 1), ("cpu", None, 3), ("cuda", 9, 1)]
 )
-def test_how_many_images_are_scored_at_once(device: str, count: int | None, expected: int) -> None:
+def test_how_many_images_are_scored_at_once(device, count, expected):
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
     try:

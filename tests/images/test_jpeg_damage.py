@@ -1,7 +1,5 @@
 """Damage inside JPEGs is noticed, good JPEGs of every kind are not called damaged, and the pixels stay PIL's."""
 
-from __future__ import annotations
-
 import io
 import random
 from pathlib import Path
@@ -16,7 +14,7 @@ from clipiqa_pyiqa.images.jpeg_damage import decode_jpeg
 pytestmark = pytest.mark.quick
 
 PHOTOS = sorted((Path(__file__).parents[1] / "data").glob("*.jpg"))
-KINDS: dict[str, dict[str, object]] = {
+KINDS = {
     "4:4:4": {"subsampling": 0},
     "4:2:2": {"subsampling": 1},
     "4:2:0": {"subsampling": 2},
@@ -30,23 +28,23 @@ KINDS: dict[str, dict[str, object]] = {
 
 
 @pytest.fixture(autouse=True)
-def _with_simplejpeg() -> None:
+def _with_simplejpeg():
     pytest.importorskip("simplejpeg")
 
 
-def jpeg(image: Image.Image, **options: object) -> bytes:
+def jpeg(image, **options):
     file = io.BytesIO()
     image.save(file, "JPEG", **{"quality": 90, **options})
     return file.getvalue()
 
 
-def photo(index: int = 0) -> Image.Image:
+def photo(index=0):
     return Image.open(PHOTOS[index]).convert("RGB")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_good_files_are_fine_and_their_pixels_are_pils(kind: str, mode: str) -> None:
+def test_good_files_are_fine_and_their_pixels_are_pils(kind, mode):
     images = [photo(0), photo(1).crop((3, 5, 120, 90)), Image.new("RGB", (333, 222)), Image.new("RGB", (64, 99), "red")]
     for image in images:
         data = jpeg(image.convert(mode), **KINDS[kind])
@@ -56,7 +54,7 @@ def test_good_files_are_fine_and_their_pixels_are_pils(kind: str, mode: str) -> 
 
 
 @pytest.mark.parametrize("kind", ["4:2:0", "progressive", "restart markers"])
-def test_oddities_around_a_good_picture_are_no_damage(kind: str) -> None:
+def test_oddities_around_a_good_picture_are_no_damage(kind):
     data = jpeg(photo(), **KINDS[kind])
     version = data.index(b"JFIF") + 5
     odd = {
@@ -74,7 +72,7 @@ def test_oddities_around_a_good_picture_are_no_damage(kind: str) -> None:
 
 
 @pytest.mark.parametrize("photo_file", PHOTOS, ids=lambda path: path.stem)
-def test_most_zeroed_bytes_and_half_a_file_are_damage(photo_file: Path) -> None:
+def test_most_zeroed_bytes_and_half_a_file_are_damage(photo_file):
     data = photo_file.read_bytes()
     start = data.rindex(b"\xff\xda") + 20
     places = range(start, len(data) - 402, 101)
@@ -86,12 +84,12 @@ def test_most_zeroed_bytes_and_half_a_file_are_damage(photo_file: Path) -> None:
 
 
 @pytest.mark.parametrize("decoder", [None, "another"])
-def test_pixels_are_left_to_pil_without_its_decoder(monkeypatch: pytest.MonkeyPatch, decoder: str | None) -> None:
+def test_pixels_are_left_to_pil_without_its_decoder(monkeypatch, decoder):
     real = jpeg_damage.simplejpeg.decode_jpeg
 
     class Other:
         @staticmethod
-        def decode_jpeg(*args: object, **options: object) -> np.ndarray:
+        def decode_jpeg(*args, **options):
             return real(*args, **options) ^ 1
 
     monkeypatch.setattr(jpeg_damage, "simplejpeg", decoder and Other)

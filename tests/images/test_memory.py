@@ -1,16 +1,12 @@
 """Memory of decoding: shared in the order of the images, refused where it can never suffice; large images in parts."""
 
-from __future__ import annotations
-
 import random
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,13 +26,13 @@ MINI = ("--backbone", "mini", "--device", "cpu")
 
 
 @pytest.fixture(autouse=True)
-def usual_limit() -> Iterator[None]:
+def usual_limit():
     yield
     limit_memory(None)
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> list[str]:
+def photos(tmp_path):
     paths = [str(tmp_path / f"{number:02}.png") for number in range(24)]
     for number, path in enumerate(paths):
         Image.effect_noise((SIDE, SIDE), 20 + number).convert("RGB").save(path)
@@ -44,21 +40,19 @@ def photos(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("images_at_once", "scoring"), [(1, 0), (3, 0), (3, NEED // 2), (1000, 0)])
-def test_threads_share_it_in_order(
-    photos: list[str], monkeypatch: pytest.MonkeyPatch, images_at_once: float, scoring: int
-) -> None:
+def test_threads_share_it_in_order(photos, monkeypatch, images_at_once, scoring):
     """What scoring takes is left free, unless a single image needs that memory to be decoded."""
     limit_memory(int(NEED * images_at_once))
-    rooms: list[Watched] = []
+    rooms = []
 
-    def read(path: str) -> reader.ImageRecord:
+    def read(path):
         time.sleep(random.uniform(0, 0.004))
         return read_image(path)
 
     class Watched(memory.Room):
         highest = 0
 
-        def take(self, *args: Any) -> bool:
+        def take(self, *args):
             rooms.append(self)
             taken = super().take(*args)
             self.highest = max(self.highest, self.used)
@@ -72,7 +66,7 @@ def test_threads_share_it_in_order(
     assert 0 < rooms[0].highest <= max(NEED, NEED * images_at_once - scoring) + NEED and rooms[0].used == 0
 
 
-def test_failures_and_pairs_do_not_block(photos: list[str], tmp_path: Path) -> None:
+def test_failures_and_pairs_do_not_block(photos, tmp_path):
     """Items with a file that cannot be read, and items of two pictures, with memory for one picture."""
     limit_memory(NEED)
     (tmp_path / "bad.png").write_bytes(Path(photos[0]).read_bytes()[:200])
@@ -85,7 +79,7 @@ def test_failures_and_pairs_do_not_block(photos: list[str], tmp_path: Path) -> N
     assert [record.path for _, record in read] == photos[::-1]
 
 
-def test_leaving_early_ends_the_threads(photos: list[str]) -> None:
+def test_leaving_early_ends_the_threads(photos):
     limit_memory(NEED)
     images = prefetch(read_image, photos, workers=4)
     next(images)
@@ -95,15 +89,13 @@ def test_leaving_early_ends_the_threads(photos: list[str]) -> None:
     assert not closing.is_alive()
 
 
-def test_what_needs_more_than_there_is_is_refused(photos: list[str]) -> None:
+def test_what_needs_more_than_there_is_is_refused(photos):
     limit_memory(NEED - 1)
     with pytest.raises(ImageError, match="40×40"):
         read_image(photos[0])
 
 
-def test_what_scoring_takes_counts_before_anything_is_decoded(
-    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_scoring_takes_counts_before_anything_is_decoded(photos, tmp_path, monkeypatch):
     out = tmp_path / "large.png"
     Image.new("1", (2000, 2000)).save(out)
     limit_memory(60_000_000)
@@ -114,9 +106,7 @@ def test_what_scoring_takes_counts_before_anything_is_decoded(
     assert isinstance(error, ImageError) and "2000×2000" in str(error)
 
 
-def test_a_small_file_cannot_ask_for_any_size(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_small_file_cannot_ask_for_any_size(tmp_path, capsys, monkeypatch):
     """By --scale or --scales."""
     path = str(tmp_path / "photo.png")
     Image.new("1", (4000, 3000)).save(path)
@@ -130,7 +120,7 @@ def test_a_small_file_cannot_ask_for_any_size(
     assert "scales must be positive factors up to 8" in capsys.readouterr().err
 
 
-def test_the_option(photos: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_option(photos, capsys, monkeypatch):
     from standin import Brightness
 
     from clipiqa_pyiqa.cli.options import model
@@ -147,7 +137,7 @@ def test_the_option(photos: list[str], capsys: pytest.CaptureFixture[str], monke
         assert "such as 2G" in capsys.readouterr().err
 
 
-def pictures() -> Iterator[tuple[str, Image.Image]]:
+def pictures():
     noise = np.random.default_rng(0).integers(0, 256, (97, 61, 4), dtype=np.uint8)
     rgba = Image.fromarray(noise)
     yield from ((mode, rgba.convert(mode)) for mode in ("RGB", "RGBA", "LA", "CMYK"))
@@ -160,9 +150,7 @@ def pictures() -> Iterator[tuple[str, Image.Image]]:
 @pytest.mark.parametrize(
     ("kind", "picture"), list(pictures()), ids=lambda value: value if isinstance(value, str) else ""
 )
-def test_large_images_are_converted_in_parts(
-    kind: str, picture: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_images_are_converted_in_parts(kind, picture, tmp_path, monkeypatch):
     path = tmp_path / ("a.tif" if kind == "CMYK" else "a.png")
     picture.save(path)
     whole = read_image(path)
@@ -183,7 +171,7 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def large(tmp_path_factory):
     """Five small PNGs, black, of 4,000 × 4,000 pixels and more."""
     folder = tmp_path_factory.mktemp("large")
     (folder / "low").mkdir()
@@ -199,12 +187,12 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_that_decodes_is_bounded(
-    command: str,
-    large: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+    command,
+    large,
+    monkeypatch,
+    capsys,
+    caplog,
+):
     """What would take 144 MB is not decoded where 100 MB are allowed, and the command does not end with 0."""
     monkeypatch.chdir(large)
     Image.init()  # which draws a picture
@@ -234,7 +222,7 @@ print(peak() - before)
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks of memory are told in another unit elsewhere")
-def test_the_process_stays_within_it(tmp_path: Path) -> None:
+def test_the_process_stays_within_it(tmp_path):
     """Also what the C library would keep for itself of pictures that are gone."""
     path = tmp_path / "large.png"
     Image.new("RGBA", (4000, 4000), (9, 9, 9, 99)).save(path)

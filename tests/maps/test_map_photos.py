@@ -1,10 +1,7 @@
 """Maps of photos: what the command leaves behind, what stands in it, and bad photos that cost only their picture."""
 
-from __future__ import annotations
-
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,14 +17,13 @@ from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.maps.picture import map_figure, overlay
 from clipiqa_pyiqa.maps.places import smoothed
-from clipiqa_pyiqa.maps.results import PhotoMaps
 from clipiqa_pyiqa.prompts.learned import PromptLearner
 
 QUESTIONS = ["sharpness", ("Crisp photo.", "Hazy photo.")]
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos(tmp_path_factory):
     """A photo whose left half is blurred, one of an odd name and size, one that is none, and one that is too small."""
     folder = tmp_path_factory.mktemp("photos")
     photo = Image.open(PHOTOS / "oakland-zoo-otters.jpg").convert("RGB").resize((256, 144))
@@ -40,12 +36,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def maps(metric: CLIPIQA, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[PhotoMaps, Path]:
+def maps(metric, photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "maps"
     return draw_maps(metric, photos, QUESTIONS, out=out, html=True, device="cpu"), out
 
 
-def test_numbers_are_those_of_the_metric(metric: CLIPIQA, photos: Path, maps: tuple[PhotoMaps, Path]) -> None:
+def test_numbers_are_those_of_the_metric(metric, photos, maps):
     found, out = maps
     assert [Path(one.path).name for one in found.maps] == ["a <b>&$x$.png", "half.png"]
     x = read_image(photos / "half.png").pixels[None].float() / 255
@@ -73,7 +69,7 @@ def test_numbers_are_those_of_the_metric(metric: CLIPIQA, photos: Path, maps: tu
     assert share == pytest.approx((sharpness < 0.5).mean())
 
 
-def test_bad_photos_are_named_and_cost_only_their_picture(photos: Path, maps: tuple[PhotoMaps, Path]) -> None:
+def test_bad_photos_are_named_and_cost_only_their_picture(photos, maps):
     found, out = maps
     assert sorted(Path(path).name for path in found.failed) == ["broken.jpg", "small.png"]
     assert "too small" in found.failed[str(photos / "small.png")]
@@ -82,7 +78,7 @@ def test_bad_photos_are_named_and_cost_only_their_picture(photos: Path, maps: tu
     ]
 
 
-def test_the_picture_shows_photo_map_and_scale(maps: tuple[PhotoMaps, Path]) -> None:
+def test_the_picture_shows_photo_map_and_scale(maps):
     """A panel for the photo and each question, with scores and words; nothing is read as mathematics."""
     found, out = maps
     figure = map_figure(found.maps[0])
@@ -98,7 +94,7 @@ def test_the_picture_shows_photo_map_and_scale(maps: tuple[PhotoMaps, Path]) -> 
         assert picture.width > 1000
 
 
-def test_colours_lie_where_their_places_are(maps: tuple[PhotoMaps, Path]) -> None:
+def test_colours_lie_where_their_places_are(maps):
     """In the middle of a place of a grey photo there is its colour, mixed with the grey."""
     import matplotlib
 
@@ -108,7 +104,7 @@ def test_colours_lie_where_their_places_are(maps: tuple[PhotoMaps, Path]) -> Non
     np.testing.assert_allclose(mixed[96, 352], 0.38 + 0.62 * colour, atol=0.03)
 
 
-def test_pictures_of_an_earlier_run_are_not_mapped(metric: CLIPIQA, photos: Path, tmp_path: Path) -> None:
+def test_pictures_of_an_earlier_run_are_not_mapped(metric, photos, tmp_path):
     """A folder for results within that of the photos, and a photo that is named twice."""
     (tmp_path / "maps").mkdir()
     for name in ("half.png", "maps/half.png"):
@@ -122,7 +118,7 @@ def test_pictures_of_an_earlier_run_are_not_mapped(metric: CLIPIQA, photos: Path
         draw_maps(metric, tmp_path / "maps", out=tmp_path, device="cpu")
 
 
-def test_learned_prompts_draw_maps(compact: Path, photos: Path, tmp_path: Path) -> None:
+def test_learned_prompts_draw_maps(compact, photos, tmp_path):
     plus = CLIPIQA("clipiqa+", backbone="mini", clip_weights=compact, pretrained=False).train()
     assert isinstance(plus.prompt_learner, PromptLearner)
     found = draw_maps(plus, photos / "half.png", None, device="cpu")
@@ -132,8 +128,8 @@ def test_learned_prompts_draw_maps(compact: Path, photos: Path, tmp_path: Path) 
 
 
 @pytest.fixture
-def clipiqa(capfd: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
-    def run(*arguments: str | Path) -> SimpleNamespace:
+def clipiqa(capfd):
+    def run(*arguments):
         code = main(["map", *map(str, arguments)])
         out, err = capfd.readouterr()
         assert "Traceback" not in err
@@ -142,9 +138,7 @@ def clipiqa(capfd: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]
     return run
 
 
-def test_the_command_writes_pictures_numbers_and_a_page(
-    clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_path: Path
-) -> None:
+def test_the_command_writes_pictures_numbers_and_a_page(clipiqa, photos, tmp_path):
     out = tmp_path / "maps"
     options = ("-b", "mini", "--device", "cpu", "-q", "-o", out)
     done = clipiqa(
@@ -172,14 +166,12 @@ def test_the_command_writes_pictures_numbers_and_a_page(
         (["--learned-prompts", "clipiqa+", "-p", "quality"], "--learned-prompts excludes"),
     ],
 )
-def test_bad_options_are_refused(
-    clipiqa: Callable[..., SimpleNamespace], photos: Path, arguments: list[str], said: str
-) -> None:
+def test_bad_options_are_refused(clipiqa, photos, arguments, said):
     done = clipiqa(photos / "half.png", *arguments, "-b", "mini", "-q", "--device", "cpu")
     assert done.code == 2 and said in done.err and done.err.count("\n") == 1 and not done.out
 
 
-def test_a_run_without_photos_is_refused(clipiqa: Callable[..., SimpleNamespace], tmp_path: Path, photos: Path) -> None:
+def test_a_run_without_photos_is_refused(clipiqa, tmp_path, photos):
     assert clipiqa(tmp_path / "no").code == 2
     done = clipiqa(photos / "broken.jpg", "-b", "mini", "-q", "-o", tmp_path / "maps", "--html")
     assert done.code == 1 and not done.out and not list((tmp_path / "maps").iterdir())

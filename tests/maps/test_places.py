@@ -1,9 +1,5 @@
 """Maps for people to look at: smoothed, at the image's size, and pointing at what was damaged."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -19,11 +15,11 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.fixture(scope="module")
-def metric(compact: Path) -> CLIPIQA:
+def metric(compact):
     return CLIPIQA(backbone="mini", clip_weights=compact).eval().requires_grad_(False)
 
 
-def test_smoothing_equals_hand_computed_values() -> None:
+def test_smoothing_equals_hand_computed_values():
     scores = torch.arange(12.0).view(1, 1, 3, 4)
     found = smoothed(scores)[0, 0]
     assert found[1, 1] == scores[0, 0, 0:3, 0:3].mean() and found[0, 0] == scores[0, 0, :2, :2].mean()
@@ -31,7 +27,7 @@ def test_smoothing_equals_hand_computed_values() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 96), (70, 127), (63, 95)])
-def test_enlarging_keeps_places_where_they_are(size: tuple[int, int]) -> None:
+def test_enlarging_keeps_places_where_they_are(size):
     """The middle of a place has its score, what is left over repeats the border, and a ramp stays a ramp."""
     scores = torch.arange(3.0).expand(1, 2, 2, 3)
     found = upsampled(scores, size, 32)
@@ -42,12 +38,12 @@ def test_enlarging_keeps_places_where_they_are(size: tuple[int, int]) -> None:
     torch.testing.assert_close(steps, torch.full_like(steps, 1 / 32))
 
 
-def test_statistics_equal_hand_computed_values() -> None:
+def test_statistics_equal_hand_computed_values():
     maps = torch.stack([torch.arange(11) / 10, torch.ones(11)])[None, :, None]  # (1, 2, 1, 11)
     torch.testing.assert_close(map_statistics(maps), torch.tensor([[[0.0, 0.1, 5 / 11], [1.0, 1.0, 0.0]]]))
 
 
-def test_quality_map_equals_the_metrics_map_and_its_smoothing(metric: CLIPIQA) -> None:
+def test_quality_map_equals_the_metrics_map_and_its_smoothing(metric):
     x = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     plain = metric.score_map(x, ["sharpness", "noisiness"])
     assert torch.equal(quality_map(metric, x, ["sharpness", "noisiness"], smooth=False), plain)
@@ -60,7 +56,7 @@ def test_quality_map_equals_the_metrics_map_and_its_smoothing(metric: CLIPIQA) -
 
 
 @pytest.mark.parametrize(("scale", "got"), [(0.5, "0.5"), (9, "9"), ("2", "'2'")])
-def test_a_scale_out_of_range_is_refused(metric: CLIPIQA, scale: float, got: str) -> None:
+def test_a_scale_out_of_range_is_refused(metric, scale, got):
     with pytest.raises(CLIPIQAError, match=f"scale must be .*; got {got}"):
         quality_map(metric, torch.rand(1, 3, 64, 64), scale=scale)
 
@@ -74,7 +70,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("question", DAMAGE)
-def test_the_map_shows_which_half_was_damaged(question: str, request: pytest.FixtureRequest) -> None:
+def test_the_map_shows_which_half_was_damaged(question, request):
     """On bundled photos, which mini was not trained on; each half in turn, every place by its middle."""
     metric, areas = CLIPIQA(backbone="mini").eval(), []
     paths = sorted(PHOTOS.glob("*.jpg"))
