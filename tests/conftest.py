@@ -1,12 +1,11 @@
 """Fixtures that several test modules share."""
 
 import dataclasses
-import importlib.util
+import importlib
 import os
 import pickle
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 # `pytest -n N`: the workers share the cores; torch and the commands that tests start read this when they start.
@@ -45,9 +44,6 @@ def pytest_collection_modifyitems(config, items):
 def times(request):
     """How many times the trials of the short form tests of faults make."""
     return 20 if request.config.getoption("long") else 1
-
-
-Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
@@ -132,12 +128,9 @@ def browser():
 @pytest.fixture(scope="session")
 def browser_page():
     """docs/site/browser_page.py, which makes the page that scores in the browser."""
-    path = Path(__file__).parents[1] / "docs/site/browser_page.py"
-    spec = importlib.util.spec_from_file_location("browser_page", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "docs/site")
+        yield importlib.import_module("browser_page")
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -45,8 +43,6 @@ class Blocker:
             raise ModuleNotFoundError("No module named 'pkg_resources'", name='pkg_resources')
 sys.meta_path.insert(0, Blocker())
 """
-
-InProcess = Callable[..., tuple[dict[str, Any], str]]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Where pyiqa cannot be imported, everything works that is not about pyiqa, with equal scores."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +33,13 @@ COMMAND = f"{WITHOUT}\nfrom clipiqa_pyiqa.cli import main\nsys.exit(main(sys.arg
 @pytest.fixture
 def folder(tmp_path):
     """A photo, and rated photos of noise."""
-    (tmp_path / "photo.jpg").write_bytes((BUNDLED / "canyon-wren.jpg").read_bytes())
+    shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "photo.jpg")
     (tmp_path / "rated").mkdir()
-    lines = ["path,mos"]
     for number in range(24):
         noise = np.random.default_rng(number).integers(0, 10 * number + 1, (40, 40, 3), np.uint8)
         Image.fromarray(noise).save(tmp_path / f"rated/{number}.png")
-        lines.append(f"rated/{number}.png,{number / 23}")
-    (tmp_path / "scores.csv").write_text("\n".join(lines))
+    lines = [f"rated/{number}.png,{number}" for number in range(24)]
+    (tmp_path / "scores.csv").write_text("\n".join(["path,mos", *lines]))
     return tmp_path
 
 
@@ -100,9 +100,7 @@ def test_a_command_works(forked_bare, folder, small_compact, command):
 def test_what_needs_pyiqa_says_so_in_one_sentence(forked_bare, folder, command):
     job = forked_bare.run(command, folder, code=COMMAND)
     assert job.code == 2, job.err
-    assert job.err.splitlines()[-1] == (
-        f"clipiqa {command[0]}: error: this needs pyiqa, which is not installed: run `pip install pyiqa`."
-    )
+    assert job.err.splitlines()[-1].startswith(f"clipiqa {command[0]}: error: this needs pyiqa")
     assert "Traceback" not in job.err
 
 

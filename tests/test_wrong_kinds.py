@@ -3,7 +3,6 @@
 import inspect
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -68,7 +67,7 @@ def test_an_argument_of_a_wrong_kind_is_named(name, wrong, tmp_path, monkeypatch
 
 
 @checked
-def shrink(side: int, share: float | None = None, *, names: list[str] | None = None, mode: str = "") -> tuple[Any, ...]:
+def shrink(side: int, share: float | None = None, *, names: list[str] | None = None, mode: str = ""):
     return side, share, names, mode
 
 

@@ -6,6 +6,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
@@ -13,7 +15,6 @@ import torch
 from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images import batches
 from clipiqa_pyiqa.images.batches import images_at_once, in_batches, prefetch, stacked
-from clipiqa_pyiqa.images.memory import limit_memory
 from clipiqa_pyiqa.images.reader import read_image
 
 pytestmark = pytest.mark.quick
@@ -89,9 +90,7 @@ def test_whoever_ends_early_ends_what_it_reads_from():
         finally:
             ended.append(threading.current_thread())
 
-    def broken(_, images):
-        raise KeyError
-
+    broken = mock.Mock(side_effect=KeyError)
     source = numbers()  # that nobody lets go of
     with pytest.raises(KeyError):
         list(in_batches(prefetch(read, source, workers=1), broken, failed, batch_size=1))
@@ -99,25 +98,16 @@ def test_whoever_ends_early_ends_what_it_reads_from():
 
 
 def test_what_is_hashed_is_what_is_decoded():
-    class Changing:
-        """Other bytes at each reading."""
-
-        name, reads = "changing", 0
-
-        def read(self):
-            self.reads += 1
-            return PHOTO.read_bytes() + bytes(self.reads)
-
-    source = Changing()
-    record = read_image(source, sha256=True)
-    assert source.reads == 1 and record.path == "changing"
-    assert record.sha256 == hashlib.sha256(PHOTO.read_bytes() + bytes(1)).hexdigest()
+    contents = [PHOTO.read_bytes(), b"another at the next reading"]
+    record = read_image(SimpleNamespace(name="changing", read=lambda: contents.pop(0)), sha256=True)
+    assert record.path == "changing" and len(contents) == 1
+    assert record.sha256 == hashlib.sha256(PHOTO.read_bytes()).hexdigest()
     assert torch.equal(record.pixels, read_image(PHOTO).pixels) and read_image(PHOTO).sha256 == ""
 
 
 def test_images_at_once_come_in_order_each_on_a_thread_with_one_thread_of_torch():
     both, names, threads = threading.Barrier(2), set(), torch.get_num_threads()
-    question = ContextVar("question", default="")
+    question = ContextVar("question")
     question.set("asked")
 
     def work(numbers, images):
@@ -147,7 +137,7 @@ def test_a_large_image_has_the_calling_thread_to_itself(monkeypatch):
     assert seen == {0: False, 1: True, 2: False, 3: False}
 
 
-def test_images_that_need_more_memory_together_than_there_is_come_one_after_another():
+def test_images_that_need_more_memory_together_than_there_is_come_one_after_another(monkeypatch):
     busy = threading.Lock()
 
     def work(numbers, images):
@@ -156,36 +146,21 @@ def test_images_that_need_more_memory_together_than_there_is_come_one_after_anot
         busy.release()
         return numbers
 
-    limit_memory(1_000_000)
-    try:
-        results = in_batches(prefetch(read, [0, 2, 3, 6]), work, failed, batch_size=1, at_once=3, scoring=4000)
-        assert list(results) == [0, 2, 3, 6]  # 256 kB each, and half of the memory is for scoring
-    finally:
-        limit_memory(None)
+    monkeypatch.setattr(batches, "memory_limit", lambda: 1_000_000)
+    results = in_batches(prefetch(read, [0, 2, 3, 6]), work, failed, batch_size=1, at_once=3, scoring=4000)
+    assert list(results) == [0, 2, 3, 6]  # 256 kB each, and half of the memory is for scoring
 
 
-def test_an_error_of_a_thread_is_the_callers(monkeypatch):
-    def work(numbers, images):
-        if numbers == [2]:
-            raise ImageError("not this one.")
-        if numbers == [5]:
-            raise KeyError
-        return numbers
-
-    results = in_batches(prefetch(read, range(10)), work, failed, batch_size=1, at_once=2)
-    found = []
+def test_an_error_of_a_thread_is_the_callers():
+    work = mock.Mock(side_effect=[[0], KeyError, [2], [3]])
     with pytest.raises(KeyError):
-        found.extend(iter(lambda: next(results), None))
+        list(in_batches(prefetch(read, range(4)), work, failed, batch_size=1, at_once=2))
     assert not [each for each in threading.enumerate() if each.name.startswith("clipiqa-")]
 
 
 @pytest.mark.parametrize(
     ("device", "count", "expected"), [("cpu", 3, 3), ("cpu", 2, 1), ("cpu", None, 3), ("cuda", 9, 1)]
 )
-def test_how_many_images_are_scored_at_once(device, count, expected):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        assert images_at_once(torch.device(device), count) == expected
-    finally:
-        torch.set_num_threads(threads)
+def test_how_many_images_are_scored_at_once(monkeypatch, device, count, expected):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert images_at_once(torch.device(device), count) == expected

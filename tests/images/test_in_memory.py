@@ -12,23 +12,14 @@ from clipiqa_pyiqa.errors import ImageError, Kind
 from clipiqa_pyiqa.images.in_memory import memory_image, memory_images, to_tensors
 from clipiqa_pyiqa.images.reader import read_image
 
-DATA = Path(__file__).parents[1] / "data"
-FILE = DATA / "canyon-wren.jpg"
 RGB = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 ALPHA = np.concatenate([RGB, RGB[..., :1]], axis=2)
 
 
 def png(pixels, **options):
     buffer = io.BytesIO()
-    (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)).save(buffer, "PNG", **options)
+    Image.fromarray(pixels).save(buffer, "PNG", **options)
     return buffer.getvalue()
-
-
-def turned():
-    """An image whose EXIF orientation says: turn me."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return Image.open(io.BytesIO(png(RGB, exif=exif)))
 
 
 def loaded(image):
@@ -37,19 +28,13 @@ def loaded(image):
 
 
 FORMS = {
-    "PIL": Image.fromarray(RGB),
-    "array": RGB,
     "array, read-only": np.broadcast_to(RGB, RGB.shape),
     "array with negative strides": RGB[:, ::-1].copy()[:, ::-1],
     "array (3, H, W)": RGB.transpose(2, 0, 1),
     "tensor": torch.from_numpy(RGB).permute(2, 0, 1),
-    "tensor (H, W, 3)": torch.from_numpy(RGB),
-    "bytearray": bytearray(png(RGB)),
     "memoryview": memoryview(png(RGB)),
     "dict of bytes": {"bytes": png(RGB), "path": "gone.png"},
-    "dict of array": {"path": None, "array": RGB, "sampling": 1},
     "lazy PIL": Image.open(io.BytesIO(png(RGB))),
-    "uint16": RGB.astype(np.uint16) << 8,
     "uint16, other byte order": (RGB.astype(np.uint16) << 8).astype(">u2"),
     "opaque": np.dstack([RGB, np.full_like(RGB[..., 0], 255)]),
 }
@@ -81,13 +66,16 @@ def test_floats_between_two_8_bit_values_stay():
 
 
 def test_an_orientation_turns_a_pil_image_as_it_turns_its_file():
-    image = turned()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = png(RGB, exif=exif)
+    image = Image.open(io.BytesIO(file))
     for _ in range(2):  # reading leaves the orientation
-        assert torch.equal(loaded(image), loaded(png(RGB, exif=turned().getexif())))
+        assert torch.equal(loaded(image), loaded(file))
     assert loaded(image).shape == (64, 48, 3)
 
 
-@pytest.mark.parametrize("image", [Image.fromarray(ALPHA), ALPHA, torch.from_numpy(ALPHA).permute(2, 0, 1)], ids=type)
+@pytest.mark.parametrize("image", [ALPHA, Image.fromarray(ALPHA)], ids=type)
 def test_transparency_is_laid_over_white_as_in_files(image):
     assert torch.equal(loaded(image), loaded(png(ALPHA)))
 
@@ -102,11 +90,6 @@ def test_grey_is_three_equal_channels(grey):
     assert torch.equal(loaded(grey), loaded(png(RGB[..., 0])))
 
 
-@pytest.mark.parametrize("image", [str(FILE), FILE, {"bytes": None, "path": str(FILE)}], ids=["str", "Path", "dict"])
-def test_a_path_is_the_file(image):
-    assert torch.equal(loaded(image), loaded(FILE.read_bytes()))
-
-
 def test_large_floats_are_shrunk_as_files_are():
     middle = RGB // 4 + 96  # no overshoot, which PIL would clip after each of its two passes
     record = read_image(memory_image("image 0", middle / 255), max_side=48)
@@ -118,19 +101,16 @@ def test_large_floats_are_shrunk_as_files_are():
 
 REFUSED = {
     Kind.NOT_AN_IMAGE: {
-        **{"nothing": None, "an empty dict": {"bytes": None}, "a number": 3, "a list": [[1, 2]]},
+        **{"nothing": None, "an empty dict": {"bytes": None}, "a list": [[1, 2]], "not an image file": b"no image"},
         "both axes": np.zeros((3, 64, 3), np.uint8),
         "no axis": np.zeros((64, 64, 5), np.uint8),
         "a batch in a batch": np.zeros((1, 64, 64, 3)),
-        "not an image file": b"no image",
     },
     Kind.UNCLEAR_SCALE: {
         "no scale": np.zeros((64, 64, 3), np.int64),
-        "0 to 255": RGB.astype(float),
         "-1 to 1": torch.linspace(-1, 1, 32 * 32).view(32, 32),
         "NaN": np.full((64, 64), np.nan),
         "32 bits": Image.fromarray(np.full((40, 40), 255, np.int32)),
-        "PIL's floats": Image.fromarray(RGB[..., 0] / np.float32(255)),
     },
     Kind.TOO_SMALL: {"small": RGB[:20]},
     Kind.DAMAGED: {"cut": Image.open(io.BytesIO(png(RGB)[:2000]))},
@@ -147,12 +127,14 @@ def test_what_is_unclear_is_refused(kind, case):
 def test_a_batch_is_its_images_and_an_image_is_a_batch_of_one():
     pyarrow, pandas = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
     tensor = torch.from_numpy(RGB).permute(2, 0, 1)
-    batches = {
-        **{"NHWC": np.stack([RGB] * 3), "NCHW": torch.stack([tensor] * 3), "tuple": (RGB,) * 3},
-        **{"iterator": iter([RGB] * 3), "Arrow": pyarrow.array([png(RGB)] * 3), "pandas": pandas.Series([RGB] * 3)},
-    }
-    for form in (RGB, RGB[..., 0], tensor, Image.fromarray(RGB), png(RGB), {"array": RGB}, "a.jpg", FILE):
-        assert len(list(memory_images(form))) == 1
-    for name, batch in batches.items():
-        assert [each.shape for each in to_tensors(batch)] == [(3, 48, 64)] * 3, name
+    for one in (RGB, RGB[..., 0], tensor, Image.fromarray(RGB), png(RGB), {"array": RGB}, "a.jpg", Path("a.jpg")):
+        assert len(list(memory_images(one))) == 1
+    for batch in (
+        np.stack([RGB] * 3),
+        torch.stack([tensor] * 3),
+        iter([RGB] * 3),
+        pyarrow.array([png(RGB)] * 3),
+        pandas.Series([RGB] * 3),
+    ):
+        assert [each.shape for each in to_tensors(batch)] == [(3, 48, 64)] * 3
     assert to_tensors([]) == to_tensors(np.empty((0, 48, 64, 3))) == []
