@@ -265,7 +265,6 @@ class TestFrozen:
         for other in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
             assert torch.equal(other(x), loss(x))
             assert other.metric.clip is loss.metric.clip
-        assert len(pickle.dumps(loss)) < 10_000
 
 
 class TestInput:
@@ -326,10 +325,9 @@ class TestInput:
         ("where", "value"), [((0, 5, 5), math.nan), ((), math.nan), ((0, slice(9)), math.inf), ((0, 5, 5), -math.inf)]
     )
     def test_propagated_nan_is_all_of_an_images_loss_and_gradient(self, metric, how, where, value):
-        options = {"metric": metric, **how}
+        options, good = {"metric": metric, **how}, images(3).detach()
         if "criterion" in how:
-            options = {"criterion": MACLIP("maclip", backbone="mini").eval()}
-        good = images(3).detach()
+            options, good = {"criterion": MACLIP("maclip", backbone="mini").eval()}, images(3, 224).detach()
         bad = good.clone()
         bad[(1, *where)] = value
         found = []

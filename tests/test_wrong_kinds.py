@@ -1,5 +1,7 @@
 """A public function refuses an argument of a wrong kind, and names it."""
 
+from __future__ import annotations  # as `checked` takes them
+
 import inspect
 from functools import cache
 from pathlib import Path
@@ -23,13 +25,7 @@ PUBLIC |= {
 METHODS = ("encode_image", "encode_prompts", "load_prompts", "score", "score_map")
 RIGHT = {"x": torch.zeros(1, 3, 64, 64), "features": torch.zeros(1, 1024), "methods": ["a=b"], "metrics": "niqe"}
 RIGHT |= {"paths": "a.png", "low": "a*", "high": "b*", "votes": "votes.csv"}
-MESSAGES = {
-    "x": "tensor of shape",
-    "metrics": "metric",
-    "data_sets": "data set",
-    "prompts": "prompt",
-    "sources": "source",
-}
+MESSAGES = {"x": "tensor of shape", "data_sets": "data set"}
 WRONG = complex(1, 2)  # is of no kind that a function takes
 
 

@@ -4,6 +4,8 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas
+import pyarrow
 import pytest
 import torch
 from PIL import Image
@@ -125,7 +127,6 @@ def test_what_is_unclear_is_refused(kind, case):
 
 
 def test_a_batch_is_its_images_and_an_image_is_a_batch_of_one():
-    pyarrow, pandas = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
     tensor = torch.from_numpy(RGB).permute(2, 0, 1)
     for one in (RGB, RGB[..., 0], tensor, Image.fromarray(RGB), png(RGB), {"array": RGB}, "a.jpg", Path("a.jpg")):
         assert len(list(memory_images(one))) == 1

@@ -114,9 +114,8 @@ def test_a_small_file_cannot_ask_for_any_size(tmp_path, capsys, monkeypatch, com
 
 
 @pytest.mark.parametrize("wrong", ["", "-1G", "1e400G", "5"])
-def test_a_wrong_size_is_refused(capsys, wrong):
-    with pytest.raises(SystemExit):
-        main(["score", "photo.png", f"--memory={wrong}"])
+def test_a_wrong_size_is_refused(photos, capsys, wrong):
+    assert main(["score", photos[0], f"--memory={wrong}", *MINI]) == 2
     assert "2G" in capsys.readouterr().err
 
 
