@@ -5,13 +5,12 @@ import gc
 import json
 import pickle
 import weakref
-from pathlib import Path
 
 import pyiqa
 import pytest
 import torch
 from metrics import Scored
-from photos import photo_like
+from photos import PHOTOS, photo_like
 from torch.utils.data import DataLoader
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, PromptError
@@ -153,8 +152,9 @@ class TestThroughPyiqa:
     def test_pyiqa_scores_a_path_as_we_score_its_pixels(self, seeded_weights, metric):
         through = pyiqa.create_metric("clipiqa", clip_weights=seeded_weights("RN50"), quick_gelu=True, device="cpu")
         assert isinstance(through.net, CLIPIQA)
-        photo = Path(__file__).parent / "data/canyon-wren.jpg"
-        torch.testing.assert_close(through(str(photo)), metric(read_image(photo).pixels[None] / 255), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            through(str(PHOTOS[0])), metric(read_image(PHOTOS[0]).pixels[None] / 255), atol=1e-6, rtol=0
+        )
 
 
 class TestBadInput:

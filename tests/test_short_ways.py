@@ -1,17 +1,14 @@
 """What Python users meet first: files scored in one call, names of columns, hints about shape and range."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from photos import BUNDLED
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, score_paths
 from clipiqa_pyiqa.errors import ImageError
 
 pytestmark = pytest.mark.quick
-
-PHOTOS = Path(__file__).parent / "data"
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +20,14 @@ class TestScoreFiles:
     def test_score_files_takes_paths_folders_and_globs(self, net, tmp_path):
         assert net.columns == ("quality", "sharpness")
         (tmp_path / "broken.png").write_bytes(b"no")
-        found = net.score_files([PHOTOS, tmp_path / "*.png"])
+        found = net.score_files([BUNDLED, tmp_path / "*.png"])
         assert list(found.columns) == ["quality", "sharpness", "flag", "error"] and len(found) == 3
-        rows = list(score_paths(net, PHOTOS, device="cpu"))
+        rows = list(score_paths(net, BUNDLED, device="cpu"))
         assert found.iloc[:2, :2].to_numpy().tolist() == [list(row.scores or ()) for row in rows]
         assert "is not an image" in found["error"].iloc[2] and np.isnan(found["quality"].iloc[2])
 
     def test_score_files_takes_other_questions_and_refuses_nothing(self, net, tmp_path):
-        (path,) = list(PHOTOS.glob("canyon*"))
+        (path,) = list(BUNDLED.glob("canyon*"))
         assert list(net.score_files(path, ["brightness"], max_side=64)) == ["brightness", "flag", "error"]
         with pytest.raises(ImageError, match="paths must name images"):
             net.score_files([])

@@ -5,12 +5,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 import torch
+from photos import PHOTOS
 
 from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images import batches
@@ -19,7 +19,6 @@ from clipiqa_pyiqa.images.reader import read_image
 
 pytestmark = pytest.mark.quick
 
-PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 SIDES = [8, 9, 8, 8, 9, 9, 8, 8, 9, 8]
 
 
@@ -98,11 +97,11 @@ def test_whoever_ends_early_ends_what_it_reads_from():
 
 
 def test_what_is_hashed_is_what_is_decoded():
-    contents = [PHOTO.read_bytes(), b"another at the next reading"]
+    contents = [PHOTOS[0].read_bytes(), b"another at the next reading"]
     record = read_image(SimpleNamespace(name="changing", read=lambda: contents.pop(0)), sha256=True)
     assert record.path == "changing" and len(contents) == 1
-    assert record.sha256 == hashlib.sha256(PHOTO.read_bytes()).hexdigest()
-    assert torch.equal(record.pixels, read_image(PHOTO).pixels) and read_image(PHOTO).sha256 == ""
+    assert record.sha256 == hashlib.sha256(PHOTOS[0].read_bytes()).hexdigest()
+    assert torch.equal(record.pixels, read_image(PHOTOS[0]).pixels) and read_image(PHOTOS[0]).sha256 == ""
 
 
 def test_images_at_once_come_in_order_each_on_a_thread_with_one_thread_of_torch():

@@ -1,15 +1,12 @@
 """Flags of images that are no photos."""
 
-from pathlib import Path
-
 import pytest
 import torch
+from photos import PHOTOS
 from torch.nn.functional import interpolate
 
 from clipiqa_pyiqa.images.flags import flag, has_band
 from clipiqa_pyiqa.images.reader import read_image
-
-PHOTOS = sorted((Path(__file__).parents[1] / "data").glob("*.jpg"))
 
 
 def noise(deviation, mean=20, side=96):

@@ -1,11 +1,11 @@
 """The image reader: equal to pyiqa's on plain files, explicit on all others, strict about damage."""
 
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from photos import BUNDLED
 from PIL import Image, ImageFile, ImageOps
 
 from clipiqa_pyiqa.errors import ImageError, Kind
@@ -14,8 +14,6 @@ from clipiqa_pyiqa.images.reader import read_image
 
 pytestmark = pytest.mark.quick
 
-DATA = Path(__file__).parents[1] / "data"
-
 
 def array(record):
     return record.pixels.permute(1, 2, 0).numpy()
@@ -23,7 +21,7 @@ def array(record):
 
 @pytest.fixture
 def photo():
-    with Image.open(DATA / "canyon-wren.jpg") as image:
+    with Image.open(BUNDLED / "canyon-wren.jpg") as image:
         return image.convert("RGB")
 
 
@@ -65,8 +63,8 @@ class TestPlainRgb:
     def test_equals_what_pyiqa_reads(self, name):
         from pyiqa.utils.img_util import imread2tensor
 
-        record = read_image(DATA / name)
-        theirs = imread2tensor(str(DATA / name), rgb=True)
+        record = read_image(BUNDLED / name)
+        theirs = imread2tensor(str(BUNDLED / name), rgb=True)
         assert torch.equal(record.pixels.float().div(255), theirs)  # bit for bit: the same decoder, the same division
         assert record.converted == "" and record.pixels[None].is_contiguous(memory_format=torch.channels_last)
 
@@ -187,7 +185,7 @@ class TestLimits:
         ],
     )
     def test_shrinks_and_never_enlarges(self, limits, size):
-        record = read_image(DATA / "canyon-wren.jpg", **limits)
+        record = read_image(BUNDLED / "canyon-wren.jpg", **limits)
         assert record.size == size and (record.width, record.height) == (256, 144)
 
     def test_too_thin_once_shrunk(self, photo, saved):
@@ -198,7 +196,7 @@ class TestLimits:
     @pytest.mark.parametrize("limits", [{"max_side": 31}, {"max_pixels": 1023}])
     def test_limits_that_leave_nothing(self, limits):
         with pytest.raises(ImageError, match=next(iter(limits))):
-            read_image(DATA / "canyon-wren.jpg", **limits)
+            read_image(BUNDLED / "canyon-wren.jpg", **limits)
 
 
 class TestDamage:
