@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .scoring.shards.filtered import filter_shards
     from .scoring.shards.run import score_sources
     from .scoring.shards.summary import merge_shards
-    from .weights.inventory import weights_at_hand
+    from .weights.selection import weights_at_hand
 
 __all__ = [
     "CLIPIQA",

@@ -15,16 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError, Kind
-from ..weights.architecture import is_compact
 from ..weights.checkpoint import Checkpoint, open_checkpoint
+from ..weights.published import is_compact
 from ..weights.selection import Weights, found_again
 from .device import FrozenTensors, Part, missing_on_mps
 from .efficientnet import RESOLUTION, EfficientNet
 from .gradient import clamped, constant, groups, untraceable, untraced
 from .resnet import ModifiedResNet
-from .text import TextTower
-from .vit import VisionTransformer
-from .vocabulary import Vocabulary
+from .text import TextTower, Vocabulary
+from .transformer import VisionTransformer
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
