@@ -91,7 +91,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "sweep": "experiments.attribute_sweep",
     "table": "comparison.table.run",
     "train": "learning.training",
-    "weights_at_hand": "weights.inventory",
+    "weights_at_hand": "weights.selection",
 }
 if not TYPE_CHECKING:  # keeps type checkers from accepting unknown attributes
 

@@ -71,7 +71,7 @@ def published_set(name: str, options: Mapping[str, Any], usual: Mapping[str, Any
 
 @cache
 def _rows() -> list[dict[str, str]]:
-    return [row for _, row in read_rows(Path(__file__).with_suffix(".csv"))[0]]
+    return [row for _, row in read_rows(Path(__file__).with_name("published_correlations.csv"))[0]]
 
 
 Kinds = dict[str, tuple[type, ...]]

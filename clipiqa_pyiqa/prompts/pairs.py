@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..clip.text import tokenizer
+from ..clip.tokenizer import tokenizer
 from ..errors import PromptError, nearest, shown
 
 if TYPE_CHECKING:

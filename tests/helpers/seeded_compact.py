@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from seeded import _calibration_images
 from torch import Tensor
 
-from clipiqa_pyiqa.clip.text import tokenizer
+from clipiqa_pyiqa.clip.tokenizer import tokenizer
 
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
           (1, 3, 1, 6, 320))  # fmt: skip
