@@ -9,8 +9,8 @@ import pytest
 from photos import PHOTOS
 from PIL import Image
 
-from clipiqa_pyiqa.images import jpeg_damage
-from clipiqa_pyiqa.images.jpeg_damage import decode_jpeg
+from clipiqa_pyiqa.images import reader as jpeg_damage
+from clipiqa_pyiqa.images.reader import decode_jpeg
 
 pytestmark = pytest.mark.quick
 

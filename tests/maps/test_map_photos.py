@@ -15,7 +15,7 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, draw_maps
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.maps.picture import map_figure, overlay
+from clipiqa_pyiqa.maps.page import map_figure, overlay
 from clipiqa_pyiqa.maps.places import smoothed
 
 QUESTIONS = ["sharpness", ("Crisp photo.", "Hazy photo.")]

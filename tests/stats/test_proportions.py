@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clipiqa_pyiqa.stats.proportions import clustered_share, share
+from clipiqa_pyiqa.stats.bootstrap import clustered_share, share
 
 
 class TestShares:
