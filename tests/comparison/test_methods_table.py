@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.table.matching import match_images
-from clipiqa_pyiqa.comparison.table.page import differing_crops
+from clipiqa_pyiqa.comparison.table.results import differing_crops
 from clipiqa_pyiqa.comparison.table.run import table
 from clipiqa_pyiqa.comparison.table.table_metrics import channel, parse_names
 from clipiqa_pyiqa.errors import CLIPIQAError

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
-from clipiqa_pyiqa.comparison.page import scatter
+from clipiqa_pyiqa.comparison.results import scatter
 from clipiqa_pyiqa.report import plotting
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, contact_sheet, thumbnail
-from clipiqa_pyiqa.stats.logistic import fit_logistic
+from clipiqa_pyiqa.stats.correlation import fit_logistic
 
 pytestmark = pytest.mark.quick
 

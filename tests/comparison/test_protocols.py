@@ -14,8 +14,7 @@ from PIL import Image, ImageFilter
 from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison.table.preprocessing import fit_sizes
-from clipiqa_pyiqa.comparison.table.protocols import evaluate, read_protocol
+from clipiqa_pyiqa.comparison.table.protocols import evaluate, fit_sizes, read_protocol
 from clipiqa_pyiqa.comparison.table.run import table
 from clipiqa_pyiqa.comparison.table.table_metrics import parse_table_metrics
 from clipiqa_pyiqa.comparison.verification import check_osediff

@@ -10,7 +10,7 @@ import pandas
 import pytest
 
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
-from clipiqa_pyiqa.comparison.page import report_page
+from clipiqa_pyiqa.comparison.results import report_page
 from clipiqa_pyiqa.comparison.summary import build_tables
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clipiqa_pyiqa.stats.proportions import clustered_share, share
+from clipiqa_pyiqa.stats.bootstrap import clustered_share, share
 
 
 @pytest.mark.parametrize(("right", "count", "low", "high"), [(5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0)])

@@ -14,7 +14,7 @@ import torch
 
 from ...errors import CLIPIQAError
 from ...errors.arguments import SharedOptions, checked
-from ...files.locking import locked as hold_lock
+from ...files.writing import locked as hold_lock
 from ...files.writing import write_text
 from ...images.batches import default_workers
 from ...metric import find_device
