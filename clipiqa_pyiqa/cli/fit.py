@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from ..errors import OptionError, counted
 from .options.model import Model, start
@@ -18,8 +19,8 @@ def run(
     *,
     out: Path,
     overwrite: bool = False,
-    method: str = "auto",
-    fit_on: str = "features",
+    method: Literal["affine", "ridge", "auto"] = "auto",
+    fit_on: Literal["features", "stages"] = "features",
     prompts: str | None = None,
     own_scale: bool = False,
     without_mini_photos: bool = False,
@@ -41,8 +42,8 @@ def run(
         scores (CSV|FOLDER|NAME): a CSV file of paths and scores, a folder of photos with stars, or a data set
         out (-o FILE): write the head to this .safetensors file
         overwrite: replace an existing --out
-        method: auto, affine or ridge
-        fit_on (WHAT): features, or stages (statistics of the image tower's stages)
+        method: affine, ridge or auto
+        fit_on: features, or stages (statistics of the image tower's stages)
         prompts (-p PAIR): prompt pair of the zero-shot score; default: quality
         own_scale: predict scores in the range of the given scores, not in 0 to 1
         without_mini_photos: leave out mini's training photos

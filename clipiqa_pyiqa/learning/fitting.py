@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas
@@ -19,7 +19,7 @@ from ..datasets.score_table import ScoreTable, draw_groups, find_score_table
 from ..errors import CLIPIQAError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import write_text
-from ..metric import CLIPIQA, choice, find_device
+from ..metric import CLIPIQA, find_device
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
 from ..prompts.provenance import as_texts
 from ..stats.correlation import plcc, srocc
@@ -39,7 +39,7 @@ class RatedPhotos(NamedTuple):
     shares: Array
 
     def at(self, rows: NDArray[Any]) -> RatedPhotos:
-        return RatedPhotos(self.x[rows], self.zero_shot[rows], self.shares[rows])
+        return RatedPhotos(*(part[rows] for part in self))
 
 
 def fit_affine(photos: RatedPhotos) -> Fitted:
@@ -91,7 +91,6 @@ def _basis(photos: RatedPhotos) -> Array:
 
 NEEDED = {"affine": 3, "ridge": 6, "auto": 10}
 """Smallest number of rated photos for each method."""
-FIT_ON = ("features", "stages")
 FOLDS = 5
 
 
@@ -140,8 +139,8 @@ class FitResult:
 def fit(
     scores: ScoreTable | str | Path,
     *,
-    method: str = "auto",
-    fit_on: str = "features",
+    method: Literal["affine", "ridge", "auto"] = "auto",
+    fit_on: Literal["features", "stages"] = "features",
     own_scale: bool = False,
     without_mini_photos: bool = False,
     splits: int = 0,
@@ -174,8 +173,6 @@ def fit(
     Example:
         >>> fit("scores.csv", fit_on="stages").save("head.safetensors")  # doctest: +SKIP
     """
-    choice("method", method, NEEDED)
-    choice("fit_on", fit_on, dict.fromkeys(FIT_ON))
     table = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
     device = find_device(device)
     metric = (CLIPIQA() if metric is None else metric).to(device).eval()
@@ -186,7 +183,7 @@ def fit(
     if len(train) < NEEDED[method]:
         raise CLIPIQAError(f"method {method!r} needs at least {NEEDED[method]} rated photos; got {len(train)}.")
     store = FeatureStore(metric, features, stages=fit_on == "stages")
-    encoded = store.features(frame["path"], name="photos", device=device, workers=workers, say=say)[:, 0]
+    encoded = store.features(frame["path"], device=device, workers=workers, say=say)[:, 0]
     with torch.no_grad():
         texts = metric.encode_prompts().cpu()
     direction = metric.clip.logit_scale * (texts[0, 0] - texts[0, 1])  # (D,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,66 +26,36 @@ from .feature_store import FeatureStore, Say
 Words = str | tuple[str, str]
 """A named pair, or two texts, positive first."""
 
-# Templates in which the words make a sentence; the paper's templates are in Sec. 4.1 and Table 2.
-ADJECTIVES = ("{} photo.", "The photo is {}.")
-QUALITIES = ("{} photo.", "A photo of {}.")
-THINGS = ("There is {} in the photo.",)
-AS_IS = "{}"
-
+TEMPLATES = ("{} photo.", "A photo of {}.", "There is {} in the photo.", "The photo is {}.")  # the first three: Table 2
 # Groups of synonyms on one scale: every positive text is tried with every negative text of its group.
-_GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
-    (  # Sec. 3.2 and the five grades of ITU-R BT.500 (excellent, good, fair, poor, bad), with synonyms
-        ADJECTIVES,
-        ("good", "great", "excellent", "fair", "fine", "perfect", "superb"),
-        ("bad", "poor", "terrible", "awful", "horrible", "inferior", "imperfect"),
+_SYNONYMS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    # Sec. 3.2 and the grades of ITU-R BT.500, with synonyms
+    (
+        ("Good", "Great", "Excellent", "Fair", "Fine", "Perfect"),
+        ("Bad", "Poor", "Terrible", "Awful", "Horrible", "Inferior"),
     ),
     (  # Table 2, pyiqa's preset
-        QUALITIES,
-        ("high quality", "high definition", "high resolution", "best quality", "good quality"),
-        ("low quality", "low definition", "low resolution", "worst quality", "poor quality", "bad quality"),
+        ("High quality", "High definition", "High resolution", "Best quality"),
+        ("Low quality", "Low definition", "Low resolution", "Worst quality"),
     ),
-    (  # Table 3, SPAQ's attributes
-        ADJECTIVES,
-        ("sharp", "clear", "crisp", "in-focus", "detailed"),
-        ("blurry", "unclear", "hazy", "out-of-focus", "fuzzy", "motion-blurred"),
-    ),
-    (THINGS, ("fine detail", "sharp detail"), ("blur", "motion blur", "haze")),
-    (ADJECTIVES, ("clean", "noise-free", "smooth", "pure"), ("noisy", "grainy", "dirty", "speckled")),  # Table 3
-    (THINGS, ("no noise", "no grain"), ("noise", "grain")),
+    # Table 3, SPAQ's attributes
     (
-        ADJECTIVES,
-        ("bright", "well-lit", "light", "well-exposed"),
-        ("dark", "dim", "badly lit", "underexposed", "overexposed"),
+        ("Sharp", "Clear", "Crisp", "In-focus", "Detailed", "Fine detail"),
+        ("Blurry", "Hazy", "Out-of-focus", "Fuzzy", "Motion-blurred", "Blur"),
     ),
-    (
-        ADJECTIVES,
-        ("colorful", "vivid", "vibrant", "richly colored"),
-        ("dull", "faded", "pale", "washed-out", "colorless"),
-    ),
-    (QUALITIES, ("high contrast", "strong contrast"), ("low contrast", "weak contrast")),
+    (("Clean", "Noise-free", "Smooth", "No noise"), ("Noisy", "Grainy", "Dirty", "Noise")),
+    (("Bright", "Well-lit", "Well-exposed"), ("Dark", "Dim", "Underexposed", "Overexposed")),
+    (("Colorful", "Vivid", "Vibrant"), ("Dull", "Faded", "Pale", "Washed-out")),
+    (("High contrast", "Strong contrast"), ("Low contrast", "Weak contrast")),
     (  # distortions in KADID-10k and other synthetic data sets
-        ADJECTIVES,
-        ("undistorted", "pristine", "flawless", "artifact-free", "uncompressed"),
-        ("distorted", "degraded", "compressed", "JPEG-compressed", "pixelated", "damaged"),
+        ("Undistorted", "Pristine", "Flawless", "Artifact-free"),
+        ("Distorted", "Degraded", "Compressed", "Pixelated", "Damaged"),
     ),
     (  # the official demo, Table 6, AVA
-        ADJECTIVES,
-        ("aesthetic", "beautiful", "attractive", "pretty", "stunning", "appealing"),
-        ("not aesthetic", "ugly", "unattractive", "boring", "unappealing", "plain"),
+        ("Aesthetic", "Beautiful", "Attractive", "Stunning"),
+        ("Not aesthetic", "Ugly", "Unattractive", "Boring"),
     ),
 )
-
-
-def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, str]]:
-    for pair in NAMED_PAIRS.values() if templates is None else ():
-        yield (pair.positive, pair.negative), AS_IS
-    ours = {*ADJECTIVES, *QUALITIES, *THINGS}
-    for suited, positives, negatives in _GROUPS:
-        fitting = suited if templates is None else [each for each in templates if each in suited or each not in ours]
-        for template, positive, negative in itertools.product(fitting, positives, negatives):
-            if template.startswith("{}"):
-                positive, negative = positive[0].upper() + positive[1:], negative[0].upper() + negative[1:]
-            yield (positive, negative), template
 
 
 def read_words(path: str | Path) -> list[Words]:
@@ -175,8 +145,8 @@ def search_prompts(
 
     Args:
         scores, features, say: As for :func:`clipiqa_pyiqa.train`.
-        words: Pairs of words, positive first; default our antonyms. Unknown words are left out.
-        templates: Texts with ``{}`` for the words; default: fitting ones for our antonyms, else ``'{}'``.
+        words: Pairs of words, positive first; default the named pairs and our antonyms. Unknown words are left out.
+        templates: Texts with ``{}`` for the words; default ``TEMPLATES``, or ``'{}'`` for pairs of your own.
         ensemble: Largest number of pairs in the ensemble.
         bootstrap: Resamples per interval, at most a million.
         metric: The metric; default CLIP-IQA on RN50.
@@ -202,7 +172,7 @@ def search_prompts(
     if not known:
         raise CLIPIQAError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone.")
     store = FeatureStore(metric, features)
-    encoded = store.features(paths, name="all splits", device=device, workers=workers, say=say)
+    encoded = store.features(paths, device=device, workers=workers, say=say)
     if say is not None:
         say(f"scoring {counted(len(known), 'pair')}")
     data = encoded[:, 0].to(device), targets, held_out
@@ -220,9 +190,11 @@ def search_prompts(
 
 def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[str] | None = None) -> list[PromptPair]:
     """Return each pair of words in each template; of pairs that CLIP reads alike, return the first."""
-    combined = our_pairs(templates) if words is None else itertools.product(words, templates or (AS_IS,))
+    if words is None:
+        words = [*NAMED_PAIRS, *(pair for group in _SYNONYMS for pair in itertools.product(*group))]
+        templates = templates or TEMPLATES
     found: dict[tuple[str, str], PromptPair] = {}
-    for given, template in combined:
+    for given, template in itertools.product(words, templates or ("{}",)):
         for pair in parse_prompts([given], template):
             found.setdefault((pair.positive.lower(), pair.negative.lower()), pair)
     return list(found.values())

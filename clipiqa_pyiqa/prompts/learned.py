@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -181,10 +181,8 @@ class PromptLearner(nn.Module):
 
 
 @checked
-def _context(n_ctx: int = 16, shared: bool = False, init: str = "x") -> tuple[int, bool, str]:
+def _context(n_ctx: int = 16, shared: bool = False, init: Literal["x", "random"] = "x") -> tuple[int, bool, str]:
     check_bounds("n_ctx", n_ctx)
-    if init not in ("x", "random"):
-        raise PromptError(f"init must be 'x' or 'random'; got {init!r}.")
     return n_ctx, shared, init
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import CLIPIQAError, ImageError, counted
 from ..files.names import printable
-from ..files.writing import check_folder, check_output, replacing, write_text
+from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
 from ..images.reader import ImageRecord, read_image
 from ..images.source import ImageSource
@@ -79,7 +79,6 @@ def _name(path: str) -> str:
 
 
 PAGE, THUMBNAILS = "browse.html", "thumbnails"
-_MARK = '<meta name="generator" content="clipiqa rank">'
 
 
 def write_browser(
@@ -95,14 +94,13 @@ def write_browser(
     Args:
         photos: The photos, and the column that orders them when the page opens.
         folder: The folder; a missing folder is made.
-        overwrite: Replace a ``browse.html`` that another tool wrote.
+        overwrite: Replace an existing ``browse.html``.
         workers, progress: As for :func:`~.thumbnails.thumbnails`.
 
     Raises:
         CLIPIQAError: No photo exists at its path.
     """
-    folder = check_folder(folder, ())
-    check_output(folder / PAGE, overwrite=overwrite or _is_ours(folder / PAGE))
+    folder = check_folder(folder, [PAGE], overwrite=overwrite)
     paths = list(map(photos.path, photos.scores.frame.index))
     if not any(map(file_of, paths)):
         raise CLIPIQAError(
@@ -150,9 +148,3 @@ def _link(path: str, folder: Path, small: str) -> str:
         return f"{THUMBNAILS}/{small}"
     relative = os.path.relpath(os.path.realpath(path), folder)
     return quote(os.fsencode(relative.replace(os.sep, "/")))
-
-
-def _is_ours(path: Path) -> bool:
-    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-        return _MARK in file.read(2000)
-    return False

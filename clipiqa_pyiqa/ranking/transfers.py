@@ -74,10 +74,10 @@ def transfer(
         raise CLIPIQAError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
     if action != "copy" and (inside := [path for path in inner if not is_local(path)]):
         raise CLIPIQAError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
-    target, done = check_folder(folder, ()), list[str]()
+    target, done = check_folder(folder), list[str]()
     with undoable(target) as (undo_list, note):
         try:
-            taken = {into: _stems(check_folder(target / into, ())) for into in dict.fromkeys(inner.values())}
+            taken = {into: _stems(check_folder(target / into)) for into in dict.fromkeys(inner.values())}
             for into, sources in _families(inner, only_photos):
                 stem = free = ""
                 for source in sources:
@@ -135,10 +135,8 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
     undo_list = Path(undo_list).expanduser()
     try:
         steps = [Step(**json.loads(line)) for line in undo_list.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise CLIPIQAError(f"{str(undo_list)!r} cannot be read: {error.strerror}.") from error
-    except (ValueError, TypeError) as error:
-        raise CLIPIQAError(f"{str(undo_list)!r} is not a list of photos to put back: nothing was undone.") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise CLIPIQAError(f"{str(undo_list)!r} is no undo list ({error}): nothing was undone.") from error
     problems = []
     for step in reversed(steps):
         try:

@@ -34,7 +34,7 @@ def test_each_view_of_each_image_is_encoded_once(photos, tmp_path):
     metric, said = FakeMetric(), []
     first = FeatureStore(metric, tmp_path).features(photos, [AUGMENTATIONS] * len(photos), say=said.append)
     count = len(photos) * len(AUGMENTATIONS)
-    assert metric.encoded == count and said[0].startswith(f"features: {count} of {count} features to encode")
+    assert metric.encoded == count and said[0].startswith(f"{count} of {count} features to encode")
     assert torch.equal(first, filled(metric, tmp_path, photos[::-1]).flip(0)) and metric.encoded == count
     pixels = read_image(photos[0]).pixels
     crop = pixels[:, int(0.5 * 9) : int(0.5 * 9) + 32, int(0.99 * 17) : int(0.99 * 17) + 32]  # 40 − 32 + 1, 48 − 32 + 1

@@ -6,6 +6,7 @@ import copy
 import logging
 from pathlib import Path
 
+import pandas
 import pytest
 import torch
 import yaml
@@ -18,7 +19,7 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.errors import CLIPIQAError, OptionError
 from clipiqa_pyiqa.files.writing import LockedError
 from clipiqa_pyiqa.learning.recipe import RECIPES, augmentations_of, draw_augmentation, find_recipe, with_options
-from clipiqa_pyiqa.learning.training import Progress, prepare_folder, train_context
+from clipiqa_pyiqa.learning.training import prepare_folder, train_context
 from clipiqa_pyiqa.stats.correlation import srocc
 
 SMALL = with_options(find_recipe("plain"), batch_size=3, epochs=10)
@@ -38,12 +39,11 @@ def hidden(**options: object) -> CLIPIQA:
 
 def trained(metric: CLIPIQA, features: Tensor, folder: Path, recipe=SMALL) -> tuple[list[float], Tensor]:
     """The losses of the epochs, and the context that was learned."""
-    progress: list[Progress] = []
     targets = torch.linspace(0, 1, 6)[:, None]
     twin = copy.deepcopy(metric)
     val_features = F.normalize(torch.eye(6, features.shape[-1]) + 0.1)
-    train_context(twin, recipe, features, targets, val_features, targets, folder, report=progress.append)
-    return [each.loss for each in progress], twin.prompt_learner.ctx.detach()
+    train_context(twin, recipe, features, targets, val_features, targets, folder)
+    return pandas.read_csv(folder / "log.csv")["loss"].tolist(), twin.prompt_learner.ctx.detach()
 
 
 def some_features(count: int, metric: CLIPIQA) -> Tensor:

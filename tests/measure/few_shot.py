@@ -19,7 +19,7 @@ import torch
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.datasets.score_table import ScoreTable, find_score_table
-from clipiqa_pyiqa.learning.fitting import FIT_ON, NEEDED, fit
+from clipiqa_pyiqa.learning.fitting import NEEDED, fit
 from clipiqa_pyiqa.stats.correlation import srocc
 
 COUNTS, SEEDS = (16, 50, 200, 1000, 4000), 5
@@ -58,7 +58,7 @@ def main() -> None:
     print(f"\n| method | {' | '.join(f'{count:,}' for count in COUNTS)} | seconds to fit, largest |")
     print("|---" * (len(COUNTS) + 2) + "|")
     options = {"metric": metric, "features": args.features, "device": "cpu"}
-    for fit_on in FIT_ON:
+    for fit_on in ("features", "stages"):
         for method in NEEDED:
             cells, seconds = [], 0.0
             for count in COUNTS:

@@ -178,7 +178,7 @@ class TestPage:
         small = folder / "page/thumbnails" / data["small"][0]
         assert Image.open(small).size == (48, 40)
         before = small.stat().st_mtime_ns
-        write_browser(photos(folder), folder / "page")  # its own page is replaced
+        write_browser(photos(folder), folder / "page", overwrite=True)
         assert small.stat().st_mtime_ns == before
 
     def test_markup_in_names_is_text(self, tmp_path):
@@ -254,8 +254,8 @@ class TestOnAPhone:
         (["{scores}", "--prompts", "quality"], "a score file holds scores"),
         (["{root}/photos", "--columns", "MOS"], "--columns and --root need a score file"),
         (["{root}/none.csv", "--worst", "1"], "cannot be read as csv: No such file"),
-        (["--undo", "{scores}"], "is not a list of photos"),
-        (["--undo", "{root}/none.jsonl"], "cannot be read"),
+        (["--undo", "{scores}"], "is no undo list"),
+        (["--undo", "{root}/none.jsonl"], "No such file"),
     ],
 )
 def test_bad_usage_is_refused(folder, options, message, capsys):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import OptionError
 from ...errors.arguments import Machine
 from .model import Model
 from .terminal import note
@@ -42,9 +41,8 @@ class OpinionOptions:
     def table(self, scores: str, seed: int, **more: Any) -> ScoreTable:
         from ...datasets.score_table import find_score_table
 
-        if self.columns is not None and len(self.columns) not in (2, 3):
-            raise OptionError(f"columns must be two or three names; got {len(self.columns)}.")
-        options = {**vars(self), "score_range": self.range, "columns": self.columns and (*self.columns, None)[:3]}
+        columns = self.columns and (*self.columns, None, None)[:3]
+        options = {**vars(self), "score_range": self.range, "columns": columns}
         del options["range"]
         stated = {name: value for name, value in options.items() if value is not None}
         return find_score_table(scores, **{**more, **stated}, seed=seed)
