@@ -30,20 +30,9 @@ _QUALITY = 72
 
 
 def thumbnails(
-    paths: Sequence[str],
-    folder: Path,
-    *,
-    workers: int | None = None,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    paths: Sequence[str], folder: Path, workers: int | None, progress: Callable[[int, int], object]
 ) -> list[str]:
-    """Make missing thumbnails; return each photo's thumbnail name, empty if the photo cannot be read.
-
-    Args:
-        paths: Photos, or images in shards by their names in results.
-        folder: The folder of thumbnails.
-        workers: Number of threads.
-        progress: Called with two numbers: the finished thumbnails, and all thumbnails.
-    """
+    """Make missing thumbnails; return each photo's thumbnail name, empty if the photo cannot be read."""
     names = {path: _name(path) for path in paths}
     missing = [path for path, name in names.items() if name and not (folder / name).exists()]
 
@@ -95,7 +84,8 @@ def write_browser(
         photos: The photos, and the column that orders them when the page opens.
         folder: The folder; a missing folder is made.
         overwrite: Replace an existing ``browse.html``.
-        workers, progress: As for :func:`~.thumbnails.thumbnails`.
+        workers: Number of threads.
+        progress: Called with two numbers: the finished thumbnails, and all thumbnails.
 
     Raises:
         CLIPIQAError: No photo exists at its path.
@@ -106,7 +96,7 @@ def write_browser(
         raise CLIPIQAError(
             f"none of {counted(len(paths), 'photo')} exists, such as {paths[0]!r}: pass their folder as `root`."
         )
-    small = thumbnails(paths, folder / THUMBNAILS, workers=workers, progress=progress)
+    small = thumbnails(paths, folder / THUMBNAILS, workers, progress)
     provenance = photos.scores.provenance
     text = render(
         __package__,
