@@ -52,7 +52,6 @@ def run(
         seed: seed of folds, splits and held-out photos
     """
     from ..files.writing import check_output
-    from ..prompts.pairs import parse_prompt_argument
 
     check_output(out, overwrite=overwrite)
     if splits_out is not None:
@@ -68,14 +67,13 @@ def run(
 
     # cross-validation needs no split
     table = scored.table(scores, seed, needed=("train",), val_fraction=0.0)
-    question = None if prompts is None else parse_prompt_argument(prompts)
     result = fit(
         table,
         method=method,
         fit_on=fit_on,
         own_scale=own_scale,
         device=device,
-        metric=CLIPIQA(prompts=question, **model.given()),
+        metric=CLIPIQA(prompts=prompts, **model.given()),
         seed=seed,
         splits=splits,
         without_mini_photos=without_mini_photos,

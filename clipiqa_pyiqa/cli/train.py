@@ -71,18 +71,15 @@ def run(
         prompts (-p PAIR): pair whose context is learned: a name or 'positive|negative'; default: quality
         without_mini_photos: leave out mini's training photos
     """
-    from ..prompts.pairs import parse_prompt_argument
-
     device = start(store)
     from ..learning.training import agreement_text, train
 
-    pair = None if prompts is None else parse_prompt_argument(prompts)
     with on_interrupt("--resume continues after the last whole epoch"):
         result = train(
             scored.table(scores, changes.seed),
             out,
             recipe=recipe,
-            prompts=pair,
+            prompts=prompts,
             device=device,
             resume=resume,
             overwrite=overwrite,

@@ -225,7 +225,6 @@ def fit(
         "scale": "own" if own_scale else "share",
         "method": best,
         "trained_on": written_digests(train["path"]),
-        "cross_validation": json.dumps({name: found._asdict() for name, found in agreements.items()}),
     }
     tensors = {name: torch.from_numpy(value).float() for name, value in fitted.items()}
     head = OpinionHead({**tensors, "direction": direction}, metadata)

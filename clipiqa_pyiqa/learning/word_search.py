@@ -19,12 +19,12 @@ from ..errors import CLIPIQAError, PromptError, counted
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import check_output, write_text
 from ..metric import CLIPIQA, find_device
-from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompt_argument, parse_prompts
+from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
 from .feature_store import FeatureStore, Say
 
 Words = str | tuple[str, str]
-"""A named pair, or two texts, positive first."""
+"""A named pair, ``positive|negative``, or two texts, positive first."""
 
 TEMPLATES = ("{} photo.", "A photo of {}.", "There is {} in the photo.", "The photo is {}.")  # the first three: Table 2
 # Groups of synonyms on one scale: every positive text is tried with every negative text of its group.
@@ -64,7 +64,7 @@ def read_words(path: str | Path) -> list[Words]:
         lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"the pairs in {str(path)!r} cannot be read: {error}.") from error
-    pairs = [parse_prompt_argument(line.strip()) for line in lines if line.strip() and not line.startswith("#")]
+    pairs: list[Words] = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not pairs:
         raise PromptError(f"{str(path)!r} holds no pairs: write one pair a line, such as 'Crisp photo.|Hazy photo.'.")
     return pairs

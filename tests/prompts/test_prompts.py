@@ -16,7 +16,6 @@ from clipiqa_pyiqa.prompts.pairs import (
     PRESETS,
     PromptPair,
     count_tokens,
-    parse_prompt_argument,
     parse_prompts,
 )
 
@@ -92,8 +91,7 @@ def test_prompts_may_be_names_pairs_and_lists():
 def test_a_free_pair_is_named_by_its_words_as_the_command_line_writes_it():
     (pair,) = parse_prompts(("  Crisp\nphoto. ", "Hazy photo."))
     assert pair == PromptPair("Crisp photo.|Hazy photo.", *CRISP)
-    assert parse_prompts(parse_prompt_argument(pair.name)) == parse_prompts(pair, template="My {}.") == (pair,)
-    assert parse_prompt_argument("sharpness") == "sharpness"
+    assert parse_prompts(pair.name) == parse_prompts(pair, template="My {}.") == (pair,)
 
 
 def test_templates_of_table_2_reword_pairs():
@@ -121,11 +119,11 @@ def test_tokens_are_counted_as_clip_counts_them():
         ([], "list of prompts is empty"),
         ((), r"pair of two texts, .*; got \(\)"),
         (("a", "b", "c"), "pair of two texts"),
+        ("a|b|c", "pair of two texts"),
         (("Good photo.", " \n"), "CLIP reads nothing in ''"),
         (("Good photo.", "&nbsp;"), "CLIP reads nothing in '&nbsp;'"),
         (("Good photo.", "GOOD  photo."), "CLIP reads both texts of the pair as the same text"),
         (("photo " * 76, "Bad photo."), "has 78 tokens .* CLIP reads 77"),
-        (("Good <end_of_text> photo.", "Bad photo."), "start or end mark"),
         (("Good \udc80 photo.", "Bad photo."), "not valid Unicode"),
         (3, r"got 3 \(int\)"),
     ],
