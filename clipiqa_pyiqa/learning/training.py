@@ -23,7 +23,6 @@ from ..files.writing import check_folder, locked, write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file
 from ..prompts.pairs import Prompts
-from ..stats.correlation import krcc, plcc, srocc
 from ..weights.checkpoint import load_pickled
 from .feature_store import FeatureStore, Say
 from .recipe import Recipe, augmentations_of, draw_augmentation, find_recipe, mixed_seed, with_options
@@ -241,10 +240,12 @@ def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = F
 
 def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor, prompts: Prompts = None) -> Agreement:
     """Return SROCC, PLCC and KRCC for features ``(M, D)`` and targets ``(M, 1)``; default the metric's own prompts."""
+    theirs = import_pyiqa(".metrics.correlation_coefficient")
     with torch.no_grad():
         scores = metric.eval().score(features, prompts, aggregate="mean")
     pair = scores[:, 0].double().cpu().numpy(), targets[:, 0].double().cpu().numpy()
-    return {"srocc": srocc(*pair), "plcc": plcc(*pair), "krcc": krcc(*pair)}
+    found = {"srocc": theirs.calculate_srcc, "plcc": theirs.calculate_plcc, "krcc": theirs.calculate_krcc}
+    return {name: float(calculate(*pair)) for name, calculate in found.items()}
 
 
 def agreement_text(scores: Agreement) -> str:
