@@ -78,10 +78,10 @@ def test_download_fetches_missing_weights(home, openai_file, server, monkeypatch
     server.responses[route] = Response(openai_file.read_bytes())
     set_openai_url(monkeypatch, server.url + route)
     set_openai_url(monkeypatch, f"{REFUSED}/RN50.pt", "RN50")
-    for place in ("download", "cache"):
+    for source in ("download", "cache"):
         assert main(["weights", "--download", "--backbone", VIT, "mini", "RN50"]) == 1
         table = rows(capsys.readouterr().out)
-        assert table[f"{VIT} (openai)"][::3] == ["found", f"{place}: {home / '.cache' / 'clip' / 'ViT-B-32.pt'}"]
+        assert table[f"{VIT} (openai)"][::3] == ["found", f"{source}: {home / '.cache' / 'clip' / 'ViT-B-32.pt'}"]
         assert table["mini (bundled)"][0] == "found"
         assert table["RN50 (openai)"][0] == "failed" and "refused" in table["RN50 (openai)"][3]
     assert server.requests == [f"GET {route}"] and find_weights(VIT).tag == "openai"
