@@ -94,5 +94,5 @@ def run(
     print(frame_as_text(pandas.DataFrame(rows, columns=["", "SROCC", "PLCC", "RMSE (scores from 0 to 1)"])))
     why = ": ridge must be clearly better than affine" if method == "auto" else ""
     print(f"{result.head.method} is chosen{why}")
-    print(f"load it with:\n{creation('clipiqa+', model.given(), pretrained_model_path=str(out.resolve()))}")
+    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(out.resolve()), **model.given())}")
     return 0

@@ -97,5 +97,5 @@ def run(
     print(frame_as_text(pandas.DataFrame(rows, columns=columns), ["SROCC held out"]))
     for name, found in {"best pair": findings.ranked[0], "ensemble": findings.ensemble}.items():
         prompts = [(each.positive, each.negative) for each in found.pairs]
-        print(f"The {name}:\n  {creation('clipiqa', model.given(), prompts=prompts)}")
+        print(f"The {name}:\n  {creation('clipiqa', prompts=prompts, **model.given())}")
     return 0

@@ -96,6 +96,6 @@ def run(
         print(f"before training, {shown}: {agreement_text(result.before[split])}")
         print(f"best epoch, {shown}: {agreement_text(found)}")
     print(f"log: {one_line(str(result.folder / 'log.csv'))}")
-    network = {**result.recipe.network, "pos_embedding": result.metric.pos_embedding}
-    print(f"load it with:\n{creation('clipiqa+', network, pretrained_model_path=str(result.best.resolve()))}")
+    options = {**model.given(), "pos_embedding": result.metric.pos_embedding}
+    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(result.best.resolve()), **options)}")
     return 0

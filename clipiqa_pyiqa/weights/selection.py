@@ -201,10 +201,6 @@ class FileAtHand:
     size: int | None = None  # in bytes; None if the file is not on this machine
     sha256: str = ""  # of the file on this machine, or the known first digits of the published file's
 
-    @property
-    def is_bad(self) -> bool:
-        return self.state in ("damaged", "failed")
-
 
 @checked
 def weights_at_hand(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors.arguments import Machine
-from .model import Model
 from .terminal import note
 
 if TYPE_CHECKING:
@@ -64,7 +63,6 @@ class Store(Machine):
         return {"features": self.features, "workers": self.workers, "say": note}
 
 
-def creation(name: str, network: Mapping[str, Any], **options: Any) -> str:
-    options |= {option: network[option] for option in Model.__dataclass_fields__ if network.get(option) is not None}
+def creation(name: str, **options: Any) -> str:
     arguments = [f"{key}={value!r}" for key, value in options.items()]
     return f"pyiqa.create_metric({', '.join([repr(name), *arguments])})"
