@@ -20,7 +20,7 @@ from ..errors import CLIPIQAError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import write_text
 from ..metric import CLIPIQA, find_device
-from ..prompts.heads import FORMAT, METHODS, OpinionHead
+from ..prompts.heads import FORMAT, OpinionHead
 from ..prompts.provenance import as_texts
 from ..stats.correlation import plcc, srocc
 from .feature_store import FeatureStore, Say
@@ -235,7 +235,7 @@ def _fit(
     method: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int
 ) -> tuple[str, dict[str, FitAgreement], Fitted]:
     """Return the chosen method, each method's cross-validation, and the fit to all photos."""
-    names = METHODS if method == "auto" else (method,)
+    names = list(FITS) if method == "auto" else [method]
     predicted = pandas.DataFrame({name: _out_of_fold(name, photos, groups, seed) for name in names})
     agreements = {name: _agreement(predicted[name].to_numpy(), photos.shares) for name in names}
     squares = (predicted.sub(photos.shares, axis=0) ** 2).groupby(groups).mean()

@@ -28,20 +28,17 @@ Words = str | tuple[str, str]
 
 TEMPLATES = ("{} photo.", "A photo of {}.", "There is {} in the photo.", "The photo is {}.")  # the first three: Table 2
 # Groups of synonyms on one scale: every positive text is tried with every negative text of its group.
-_SYNONYMS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+_SYNONYMS = (
     # Sec. 3.2 and the grades of ITU-R BT.500, with synonyms
-    (
-        ("Good", "Great", "Excellent", "Fair", "Fine", "Perfect"),
-        ("Bad", "Poor", "Terrible", "Awful", "Horrible", "Inferior"),
-    ),
+    (("Good", "Great", "Excellent", "Fine", "Perfect"), ("Bad", "Poor", "Terrible", "Awful", "Horrible")),
     (  # Table 2, pyiqa's preset
         ("High quality", "High definition", "High resolution", "Best quality"),
         ("Low quality", "Low definition", "Low resolution", "Worst quality"),
     ),
     # Table 3, SPAQ's attributes
     (
-        ("Sharp", "Clear", "Crisp", "In-focus", "Detailed", "Fine detail"),
-        ("Blurry", "Hazy", "Out-of-focus", "Fuzzy", "Motion-blurred", "Blur"),
+        ("Sharp", "Clear", "Crisp", "In-focus", "Fine detail"),
+        ("Blurry", "Hazy", "Out-of-focus", "Motion-blurred", "Blur"),
     ),
     (("Clean", "Noise-free", "Smooth", "No noise"), ("Noisy", "Grainy", "Dirty", "Noise")),
     (("Bright", "Well-lit", "Well-exposed"), ("Dark", "Dim", "Underexposed", "Overexposed")),

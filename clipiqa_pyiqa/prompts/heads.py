@@ -20,7 +20,6 @@ from .pairs import PromptPair
 
 FORMAT = "clipiqa-pyiqa opinion head 1"
 _TENSORS = {"affine": ("direction", "prior"), "ridge": ("direction", "prior", "mean", "weight")}
-METHODS = tuple(_TENSORS)
 
 
 class OpinionHead(nn.Module):
