@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import OptionError, counted
-from .options.model import Model, start
+from .options.model import Model
 from .options.scored_images import OpinionOptions, Store, creation
 from .options.terminal import frame_as_text
 
@@ -58,7 +58,7 @@ def run(
         if splits < 1:
             raise OptionError("--splits-out has no splits to write: also give their number, such as --splits 10.")
         check_output(splits_out, overwrite=overwrite, inputs=[scores])
-    device = start(store)
+    options = store.start()
     import numpy as np
     import pandas
 
@@ -72,12 +72,11 @@ def run(
         method=method,
         fit_on=fit_on,
         own_scale=own_scale,
-        device=device,
         metric=CLIPIQA(prompts=prompts, **model.given()),
         seed=seed,
         splits=splits,
         without_mini_photos=without_mini_photos,
-        **store.keywords(),
+        **options,
     )
     result.save(out)
     if splits_out is not None:

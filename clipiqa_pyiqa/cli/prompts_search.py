@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import counted
-from .options.model import Model, start
+from .options.model import Model
 from .options.scored_images import OpinionOptions, Store, creation
 from .options.terminal import frame_as_text
 
@@ -51,7 +51,7 @@ def run(
     words = read_words(candidates) if candidates else None
     if out is not None:
         check_output(out, overwrite=overwrite, inputs=[path for path in (scores, candidates) if path is not None])
-    device = start(store)
+    options = store.start()
     import pandas
 
     from ..learning.word_search import search_prompts
@@ -63,11 +63,10 @@ def run(
         words=words,
         templates=templates,
         metric=CLIPIQA(**model.given()),
-        device=device,
         seed=seed,
         ensemble=ensemble,
         bootstrap=bootstrap,
-        **store.keywords(),
+        **options,
     )
     if out is not None:
         findings.save(out)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..errors import counted
 from ..files.names import one_line
-from .options.model import Model, start
+from .options.model import Model
 from .options.scored_images import OpinionOptions, Store, creation
 from .options.terminal import on_interrupt
 
@@ -71,7 +71,7 @@ def run(
         prompts (-p PAIR): pair whose context is learned: a name or 'positive|negative'; default: quality
         without_mini_photos: leave out mini's training photos
     """
-    device = start(store)
+    options = store.start()
     from ..learning.training import agreement_text, train
 
     with on_interrupt("--resume continues after the last whole epoch"):
@@ -80,13 +80,12 @@ def run(
             out,
             recipe=recipe,
             prompts=prompts,
-            device=device,
             resume=resume,
             overwrite=overwrite,
             without_mini_photos=without_mini_photos,
             **vars(changes),
             **model.given(),
-            **store.keywords(),
+            **options,
         )
     images = result.table.frame["split"].value_counts().to_dict()
     passes = counted(result.recipe.epochs, "epoch")
@@ -96,6 +95,6 @@ def run(
         print(f"before training, {shown}: {agreement_text(result.before[split])}")
         print(f"best epoch, {shown}: {agreement_text(found)}")
     print(f"log: {one_line(str(result.folder / 'log.csv'))}")
-    options = {**model.given(), "pos_embedding": result.metric.pos_embedding}
-    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(result.best.resolve()), **options)}")
+    network = {**model.given(), "pos_embedding": result.metric.pos_embedding}
+    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(result.best.resolve()), **network)}")
     return 0

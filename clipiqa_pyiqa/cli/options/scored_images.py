@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors.arguments import Machine
+from .model import start
 from .terminal import note
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ class Store(Machine):
     features: str | None = None
     quiet: bool = False
 
-    def keywords(self) -> dict[str, Any]:
-        return {"features": self.features, "workers": self.workers, "say": note}
+    def start(self) -> dict[str, Any]:
+        """Load PyTorch; return the options of functions that learn."""
+        return {"device": start(self), "features": self.features, "workers": self.workers, "say": note}
 
 
 def creation(name: str, **options: Any) -> str:
