@@ -1,15 +1,9 @@
 """Packed weights: what takes them, what does not, and what they weigh."""
 
-from __future__ import annotations
-
 import gc
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from forked import Forked
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -27,38 +21,38 @@ LAYERS = [(3, 32, 3, 2, 1, "relu"), (16, 16, 5, 1, 16, "relu6"), (32, 48, 1, 1, 
 class Operations(TorchDispatchMode):
     """Notes the names of operations."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
-        self.names: list[str] = []
+        self.names = []
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.names.append(func.overloadpacket.__name__)
         return func(*args, **(kwargs or {}))
 
     @property
-    def packed(self) -> int:
+    def packed(self):
         return sum("pointwise" in name for name in self.names)
 
 
 @pytest.fixture(params=["mini", "RN50"])
-def fresh(request: pytest.FixtureRequest, seeded_weights: Callable[[str], Path]) -> Callable[[], CLIPIQA]:
+def fresh(request, seeded_weights):
     name = request.param
     options = {} if name == "mini" else {"clip_weights": seeded_weights(name), "quick_gelu": True}
     return lambda: CLIPIQA(backbone=name, **options).eval()
 
 
-def layer(i: int, o: int, kernel: int, stride: int, groups: int, activation: str) -> tuple[Convolution, Tensor]:
+def layer(i, o, kernel, stride, groups, activation):
     generator = torch.Generator().manual_seed(i)
     weight, bias = torch.randn(o, i // groups, kernel, kernel, generator=generator), torch.randn(o, generator=generator)
     return Convolution(weight, bias, stride, groups, activation), weight
 
 
-def image(*size: int, **options: Any) -> Tensor:
+def image(*size, **options):
     return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0), **options)
 
 
 @pytest.mark.parametrize("sizes", LAYERS, ids=str)
-def test_the_packed_way_equals_the_plain_way_at_any_size_of_map(sizes: tuple[Any, ...]) -> None:
+def test_the_packed_way_equals_the_plain_way_at_any_size_of_map(sizes):
     conv, weight = layer(*sizes)
     padding = (conv.kernel // 2,) * 2
     for side in (7, 16, 1, 7, 33):
@@ -71,7 +65,7 @@ def test_the_packed_way_equals_the_plain_way_at_any_size_of_map(sizes: tuple[Any
 
 
 @pytest.mark.parametrize("side", [1, 7, 33])
-def test_an_output_added_onto_a_map_equals_the_plain_way_and_overwrites_the_map(side: int) -> None:
+def test_an_output_added_onto_a_map_equals_the_plain_way_and_overwrites_the_map(side):
     conv, _ = layer(32, 48, 1, 1, 1, "none")
     x, onto = (torch.randn(2, c, side, side + 1).contiguous(memory_format=torch.channels_last) for c in (32, 48))
     with torch.no_grad():
@@ -82,7 +76,7 @@ def test_an_output_added_onto_a_map_equals_the_plain_way_and_overwrites_the_map(
 
 
 @needs_onednn
-def test_weights_are_packed_once(fresh: Callable[[], CLIPIQA]) -> None:
+def test_weights_are_packed_once(fresh):
     metric = fresh()
     with torch.no_grad():
         metric(image(96, 64))
@@ -92,9 +86,7 @@ def test_weights_are_packed_once(fresh: Callable[[], CLIPIQA]) -> None:
 
 
 @pytest.mark.parametrize("way", ["gradient", "double backward", "float64", "trace"])
-def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(
-    fresh: Callable[[], CLIPIQA], way: str
-) -> None:
+def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(fresh, way):
     metric, x = fresh(), image(64, 64, dtype=torch.float64 if way == "float64" else torch.float32)
     with torch.no_grad():
         metric(x)  # from now on weights may be packed
@@ -115,8 +107,8 @@ def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(
 
 
 @needs_onednn
-def test_a_tower_that_only_scores_holds_its_weights_once(seeded_weights: Callable[[str], Path]) -> None:
-    def held() -> int:
+def test_a_tower_that_only_scores_holds_its_weights_once(seeded_weights):
+    def held():
         gc.collect()
         tensors = [each for each in gc.get_objects() if type(each) is Tensor]
         storages = {each.untyped_storage() for each in tensors if not each.is_mkldnn}
@@ -142,7 +134,7 @@ PRIVATE = [
 
 
 @pytest.mark.parametrize("name", PRIVATE)
-def test_the_plain_way_stays_where_torch_lacks_a_private_name(name: str, forked_bare: Forked, tmp_path: Path) -> None:
+def test_the_plain_way_stays_where_torch_lacks_a_private_name(name, forked_bare, tmp_path):
     code = f"""
 import torch, torch.utils._python_dispatch as dispatch
 class Others:

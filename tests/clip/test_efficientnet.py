@@ -1,22 +1,16 @@
 """The EfficientNet-Lite image tower: exact against plain operations, forward and backward, whole and in strips."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 import torch
 from photos import photo_like
 from safetensors.torch import load_file
 from seeded_compact import EPS, feature, local_statistics, save_compact, statistics, taps
-from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip import strips as row_strips
 from clipiqa_pyiqa.clip.efficientnet import InvertedBottleneck
-from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.loss import general_path
 
 SIZES = [(32, 32), (96, 64), (63, 95), (70, 35)]
@@ -25,27 +19,27 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def options(compact: Path) -> dict[str, object]:
+def options(compact):
     return {"backbone": "mini", "clip_weights": compact, "quick_gelu": True}
 
 
 @pytest.fixture(scope="module")
-def metric(options: dict) -> CLIPIQA:
+def metric(options):
     return CLIPIQA(**options).eval()
 
 
 @pytest.fixture(scope="module")
-def tensors(compact: Path) -> dict[str, Tensor]:
+def tensors(compact):
     return load_file(compact)
 
 
 @pytest.fixture
-def in_strips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+def in_strips(monkeypatch):
     """Strips as small as can be."""
     return lambda: monkeypatch.setattr(row_strips, "CPU_STRIP_BYTES", 1)
 
 
-def reference(tensors: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+def reference(tensors, x):
     """Unit features and the map of unit features, by plain operations."""
     maps = taps(tensors, (255 * x - 127) / 128)
     rows, columns = (x.shape[2] + 1) // 2 // 16, (x.shape[3] + 1) // 2 // 16
@@ -53,11 +47,11 @@ def reference(tensors: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     return feature(tensors, whole), feature(tensors, local).permute(0, 3, 1, 2)
 
 
-def tower(metric: CLIPIQA, dtype: torch.dtype) -> ImageTower:
+def tower(metric, dtype):
     return metric.clip.image_tower(CPU, dtype)
 
 
-def distance(a: Tensor, b: Tensor) -> float:
+def distance(a, b):
     return ((a - b).norm() / b.norm()).item()
 
 
@@ -78,7 +72,7 @@ def test_the_tower_equals_plain_operations(metric, tensors, in_strips, size, str
         for ours, theirs in zip(found, (*expected, *expected), strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0)
 
-    def slope(parts: tuple[Tensor, ...]) -> Tensor:
+    def slope(parts):
         return torch.autograd.grad(sum((p * d).sum() for p, d in zip(parts, directions, strict=True)), x)[0]
 
     theirs = slope(expected)

@@ -1,10 +1,6 @@
 """Maps of unit features: equal to the reference in float64, with a gradient, whole and in strips, in any dtype."""
 
-from __future__ import annotations
-
 import functools
-from collections.abc import Callable
-from pathlib import Path
 
 import open_clip
 import pytest
@@ -12,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from photos import photo_like
 from safetensors.torch import load_file
-from torch import Tensor, nn
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, PromptError
 from clipiqa_pyiqa.clip.attention_pool import resize_rows
@@ -24,10 +19,10 @@ PAIRS = ["sharpness", "noisiness", ("Crisp photo.", "Hazy photo.")]
 
 
 @pytest.fixture(scope="module")
-def make(seeded_weights: Callable[[str], Path], compact: Path) -> Callable[..., CLIPIQA]:
+def make(seeded_weights, compact):
     """``make('RN50')`` -> a metric on seeded weights."""
 
-    def metric(backbone: str, model_type: str = "clipiqa", **options: object) -> CLIPIQA:
+    def metric(backbone, model_type="clipiqa", **options):
         path = compact if backbone == "mini" else seeded_weights(backbone)
         return CLIPIQA(model_type, backbone=backbone, clip_weights=path, quick_gelu=True, **options).eval()
 
@@ -35,14 +30,14 @@ def make(seeded_weights: Callable[[str], Path], compact: Path) -> Callable[..., 
 
 
 @functools.lru_cache(maxsize=2)
-def open_clips(backbone: str, path: Path) -> nn.Module:
+def open_clips(backbone, path):
     """open_clip's own image tower, in float64."""
     model = open_clip.create_model(backbone.replace("/", "-") + "-quickgelu").eval().double()
     model.load_state_dict({key: value.double() for key, value in load_file(path).items()})
     return model.visual.requires_grad_(False)
 
 
-def reference(metric: CLIPIQA, x: Tensor) -> Tensor:
+def reference(metric, x):
     """The unit features of every place by open_clip's own modules, each asked at that place alone."""
     weights = metric.clip.weights
     visual, interpolated = open_clips(weights.backbone, weights.path), metric.pos_embedding == "interpolate"

@@ -5,11 +5,6 @@ scores are compared in fp32; gradients in float64, where two correct implementat
 where the signs of ReLUs close to zero differ even between two memory layouts of the same code.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-
 import open_clip
 import pytest
 import torch
@@ -29,27 +24,27 @@ SIZES = [(224, 224), (97, 131), (33, 250), (32, 32), (613, 419)]
 
 
 @pytest.fixture(scope="module")
-def rn50(seeded_weights: Callable[[str], Path]) -> Path:
+def rn50(seeded_weights):
     return seeded_weights("RN50")
 
 
 @pytest.fixture(scope="module")
-def metric(rn50: Path) -> CLIPIQA:
+def metric(rn50):
     return CLIPIQA(clip_weights=rn50, quick_gelu=True)
 
 
 @pytest.fixture(scope="module")
-def reference(rn50: Path) -> Reference:
+def reference(rn50):
     return Reference(rn50)
 
 
 @pytest.fixture(scope="module")
-def reference64(rn50: Path) -> Reference:
+def reference64(rn50):
     return Reference(rn50, torch.float64)
 
 
 @pytest.fixture(scope="module")
-def real_photos(shared: Path, request: pytest.FixtureRequest) -> list[tuple[Path, int | None]]:
+def real_photos(shared, request):
     """Three photos and the longer side to which they are shrunk; the long form has every tenth, and all of the wild."""
     found = [*sorted((shared / "data/photos").glob("*.jpg"))[::10], *sorted((shared / "data/in_the_wild").glob("*"))]
     return [(path, None) for path in found] if request.config.getoption("long") else [(p, 448) for p in found[::3]]

@@ -1,7 +1,5 @@
 """``clipiqa sweep``: pictures changed in steps, each version scored once, and correlations against scipy's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -19,37 +17,37 @@ from clipiqa_pyiqa.experiments.picture_changes import CHANGES
 
 class TestChanges:
     @pytest.mark.parametrize("name", CHANGES)
-    def test_the_plain_amount_changes_nothing(self, name: str) -> None:
+    def test_the_plain_amount_changes_nothing(self, name):
         photo, change = photos()["canyon-wren"], CHANGES[name]
         assert change.plain in change.amounts(9)
         np.testing.assert_array_equal(np.asarray(change.apply(photo, change.plain, 0)), np.asarray(photo))
 
-    def test_noise_is_seeded(self) -> None:
+    def test_noise_is_seeded(self):
         photo, noise = photos()["canyon-wren"], CHANGES["noisiness"].apply
         first, again, other = (np.asarray(noise(photo, 20, seed), float) for seed in (0, 0, 1))
         assert (first == again).all() and (first != other).mean() > 0.5
 
 
 @pytest.fixture
-def grey_steps(tmp_path: Path) -> list[Path]:
+def grey_steps(tmp_path):
     """Grey images, dark enough that no step saturates."""
     return [save_grey(tmp_path / f"{level}.png", level) for level in (50, 100)]
 
 
 class TestSweep:
-    def test_each_version_is_encoded_once(self, grey_steps: list[Path]) -> None:
+    def test_each_version_is_encoded_once(self, grey_steps):
         metric = Brightness()
         found = sweep(metric, grey_steps, scales=(1, 2), steps=5, prompts="quality")
         assert sum(batch[0] for batch in metric.batches) == 2 * 2 * 21  # unchanged once, not five times
         assert {batch[2:] for batch in metric.batches} == {(40, 48), (80, 96)}
         assert len(found.frame) == 2 * 2 * 5 * 5 and found.questions == (*CHANGES, "quality")
 
-    def test_scores_are_those_of_the_changed_pixels(self, grey_steps: list[Path]) -> None:
+    def test_scores_are_those_of_the_changed_pixels(self, grey_steps):
         frame = sweep(Brightness(), grey_steps, changes=["brightness"], scales=(1,)).frame
         level = [int(Path(path).stem) for path in frame["path"]]
         np.testing.assert_allclose(frame["brightness"], np.array(level) * frame["amount"] / 255, atol=1 / 255)
 
-    def test_spearman_is_scipys(self, tmp_path: Path) -> None:
+    def test_spearman_is_scipys(self, tmp_path):
         paths = [files[2] for files in save_exposures(tmp_path).values()]
         found = sweep(Brightness(), paths, scales=(1,), prompts="quality")
         for _, row in found.spearman().iterrows():
@@ -60,14 +58,14 @@ class TestSweep:
         assert brightness["mean Spearman"] == brightness["lowest"] == 1
         assert brightness["first step"] < 0.3 * brightness["last step"]
 
-    def test_a_score_that_never_changes_has_no_correlation(self, grey_steps: list[Path]) -> None:
+    def test_a_score_that_never_changes_has_no_correlation(self, grey_steps):
         row = sweep(Brightness(), grey_steps, changes=["colorfulness"], scales=(1,)).summary().iloc[0]
         assert (row["images"], row["constant"]) == (0, 2) and np.isnan(row["mean Spearman"])
 
-    def test_a_run_that_is_broken_off_goes_on(self, grey_steps: list[Path], tmp_path: Path) -> None:
+    def test_a_run_that_is_broken_off_goes_on(self, grey_steps, tmp_path):
         total = 2 * (3 * 4 + 2 * 4 - 1)  # four steps of five changes; the last ones of noise and blur change nothing
 
-        def stop(done: int, of: int) -> None:
+        def stop(done, of):
             assert of == total
             if done == 12:
                 raise KeyboardInterrupt
@@ -80,7 +78,7 @@ class TestSweep:
         assert sum(batch[0] for batch in metric.batches) == total - 12
         pd.testing.assert_frame_equal(found.frame, sweep(Brightness(), grey_steps, **options).frame)
 
-    def test_a_corrupt_picture_is_left_out(self, grey_steps: list[Path], tmp_path: Path) -> None:
+    def test_a_corrupt_picture_is_left_out(self, grey_steps, tmp_path):
         corrupt = save_corrupt(tmp_path / "half.png")
         found = sweep(Brightness(), [corrupt, *grey_steps], scales=(1,), steps=3)
         assert list(found.failed) == [str(corrupt)] and found.frame["path"].nunique() == 2
@@ -97,11 +95,11 @@ class TestSweep:
             ({"sample": 3}, "sample"),
         ],
     )
-    def test_bad_options(self, options: dict, message: str, grey_steps: list[Path]) -> None:
+    def test_bad_options(self, options, message, grey_steps):
         with pytest.raises(CLIPIQAError, match=message):
             sweep(Brightness(), grey_steps, **options)
 
-    def test_a_sample_is_drawn_by_its_seed(self, tmp_path: Path) -> None:
+    def test_a_sample_is_drawn_by_its_seed(self, tmp_path):
         for level in range(40, 50):
             save_grey(tmp_path / f"{level}.png", level)
         first, again, other = (
@@ -110,13 +108,13 @@ class TestSweep:
         )
         assert first.nunique() == 3 and first.equals(again) and not first.equals(other)
 
-    def test_a_curve_is_the_mean_of_the_images(self, grey_steps: list[Path]) -> None:
+    def test_a_curve_is_the_mean_of_the_images(self, grey_steps):
         found = sweep(Brightness(), grey_steps, changes="brightness", scales=(1,), steps=3)
         (line,) = found.curves().axes[0].lines
         np.testing.assert_allclose(line.get_ydata(), found.frame.groupby("step")["brightness"].mean())
 
 
-def test_mini_follows_every_attribute(capsys: pytest.CaptureFixture[str]) -> None:
+def test_mini_follows_every_attribute(capsys):
     args = ["sweep", *map(str, PHOTOS), "--backbone", "mini", "--max-side", "128", "--scales", "1", "--steps", "4"]
     assert main(args) == 0
     table = capsys.readouterr().out.splitlines()

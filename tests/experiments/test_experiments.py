@@ -1,9 +1,6 @@
 """The experiments as functions: what they return and what they save."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,7 +15,7 @@ from clipiqa_pyiqa.ranking.folder_ranking import rank
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     for side, levels in (("low", (40, 60, 80)), ("high", (90, 120, 150))):
         for number, level in enumerate(levels):
             save_grey(tmp_path / f"photos/{side}/{number}.png", level)
@@ -48,8 +45,8 @@ EXPERIMENTS = {
 
 
 @pytest.mark.parametrize(("run", "names"), EXPERIMENTS.values(), ids=EXPERIMENTS)
-def test_a_result_saves_itself_as_with_out(run, names, folder: Path, tmp_path: Path) -> None:
-    calls: list[tuple[int, int]] = []
+def test_a_result_saves_itself_as_with_out(run, names, folder, tmp_path):
+    calls = []
     kept = run(folder, out=tmp_path / "kept", progress=lambda *counts: calls.append(counts))
     assert [done for done, _ in calls] == list(range(1, calls[0][1] + 1)) and len({total for _, total in calls}) == 1
     result = run(folder)

@@ -1,7 +1,5 @@
 """An exported file says what its metric says, in onnxruntime, for any number of images of any size."""
 
-from __future__ import annotations
-
 import json
 import re
 import runpy
@@ -37,7 +35,7 @@ CLOSE = 1e-5  # fp32 sums in another order: 3e-6 was seen
 SEEDED = 4e-5  # a seeded tower of two blocks, whose margins are larger: 1.3e-5 was seen
 
 
-def photos(count: int, height: int, width: int) -> torch.Tensor:
+def photos(count, height, width):
     """Parts of real photos: small ones cropped, large ones resized."""
     pictures = []
     for path in PHOTOS[:count]:
@@ -48,24 +46,24 @@ def photos(count: int, height: int, width: int) -> torch.Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
 
 
-def run(path: Path, x: torch.Tensor) -> list[torch.Tensor]:
+def run(path, x):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return [torch.from_numpy(value) for value in session.run(None, {"image": x.numpy()})]
 
 
 @pytest.fixture(scope="module")
-def metric(small_compact: Path) -> CLIPIQA:
+def metric(small_compact):
     return CLIPIQA(backbone="mini", clip_weights=small_compact, quick_gelu=True).eval()
 
 
 @pytest.fixture(scope="module")
-def file(metric: CLIPIQA, once) -> Path:
+def file(metric, once):
     """The small tower with several questions and their maps."""
     folder = once("small-export", lambda at: export_onnx(metric, at / "small.onnx", QUESTIONS, with_map=True))
     return folder / "small.onnx"
 
 
-def assert_equal_to_metric(path: Path, metric: CLIPIQA, x: torch.Tensor) -> None:
+def assert_equal_to_metric(path, metric, x):
     scores, places = run(path, x)
     with torch.no_grad():
         torch.testing.assert_close(scores, metric(x, QUESTIONS, None), rtol=0, atol=SEEDED)
@@ -169,7 +167,7 @@ class TestWholeMetrics:
             torch.testing.assert_close(run(file.path, x)[0], metric(x), rtol=0, atol=4 * CLOSE)  # scores from 1 to 5
 
 
-def seeded_head(metric: CLIPIQA) -> OpinionHead:
+def seeded_head(metric):
     """A head as `clipiqa fit` makes it, with random numbers."""
     with torch.no_grad():
         x = torch.rand(1, 3, 64, 64)

@@ -1,16 +1,12 @@
 """The feature store: encoded once, never stale, whole after a kill, and shared between processes."""
 
-from __future__ import annotations
-
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 from metrics import DIM, FakeMetric
 from photos import BUNDLED, distorted_photos
-from torch import Tensor
 
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.errors import OutputError
@@ -22,11 +18,11 @@ AUGMENTATIONS = (WHOLE, Augmentation(flip=True), Augmentation((32, 0.5, 0.99)))
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def photos(tmp_path_factory):
     return distorted_photos(tmp_path_factory.mktemp("photos"), sorted(BUNDLED.glob("*.jpg"))[:1], (48, 40))
 
 
-def filled(metric: FakeMetric, folder: Path, paths: list[Path]) -> Tensor:
+def filled(metric, folder, paths):
     return FeatureStore(metric, folder).features(paths, [AUGMENTATIONS] * len(paths))
 
 
@@ -84,7 +80,7 @@ def test_file_that_is_replaced_meanwhile_poisons_nothing(photos, tmp_path):
 
 def test_images_that_have_no_features_are_named(photos, tmp_path):
     class Small(FakeMetric):
-        def encode_image(self, x: Tensor) -> Tensor:
+        def encode_image(self, x):
             raise MemoryError
 
     for metric, path, views, said in (
@@ -106,9 +102,9 @@ def test_a_full_disk_is_named_and_what_was_encoded_is_kept(photos, small_disk):
     assert metric.encoded == 0
 
 
-def _kill_while_filling(paths: list[Path], folder: Path) -> None:
+def _kill_while_filling(paths, folder):
     class Dying(FakeMetric):
-        def encode_image(self, x: Tensor) -> Tensor:
+        def encode_image(self, x):
             if self.encoded >= 8:
                 os.kill(os.getpid(), 9)
             return super().encode_image(x)
@@ -116,7 +112,7 @@ def _kill_while_filling(paths: list[Path], folder: Path) -> None:
     filled(Dying(), folder, paths)
 
 
-def _fill(paths: list[Path], folder: Path) -> None:
+def _fill(paths, folder):
     torch.set_num_threads(1)
     filled(FakeMetric(), folder, paths)
 

@@ -1,13 +1,9 @@
 """Heads fitted to rated photos: closed forms against refits, files, scales, and what is refused."""
 
-from __future__ import annotations
-
 import math
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pyiqa
@@ -32,7 +28,7 @@ COUNT = 36
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def table(tmp_path_factory):
     """Photos with scores from 1 to 5 that no zero-shot question asks for: how large their files are."""
     folder = tmp_path_factory.mktemp("photos")
     paths = distorted_photos(folder, PHOTOS, (64, 48), parts=2)[:COUNT]
@@ -43,16 +39,16 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory):
     return tmp_path_factory.mktemp("features")
 
 
 @pytest.fixture
-def fit(store: Path, metric: CLIPIQA) -> Callable[..., fitting.FitResult]:
+def fit(store, metric):
     return partial(fitting.fit, metric=metric, features=store, device="cpu")
 
 
-def made_up(count: int = 40, width: int = 6, noise: float = 0.05) -> closed_forms.RatedPhotos:
+def made_up(count=40, width=6, noise=0.05):
     """Features whose scores are a line through the zero-shot score, a linear function, and noise."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(count, width))
@@ -72,7 +68,7 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
     rest = x - basis @ np.linalg.lstsq(basis, x, rcond=None)[0]
     largest = np.linalg.eigvalsh(rest.T @ rest)[-1]
 
-    def solve(rows: np.ndarray, penalty: float) -> np.ndarray:
+    def solve(rows, penalty):
         system = np.block([[basis[rows], x[rows]], [np.zeros((width, 2)), np.sqrt(penalty) * np.eye(width)]])
         return np.linalg.lstsq(system, np.append(data.shares[rows], np.zeros(width)), rcond=None)[0]
 
@@ -108,7 +104,7 @@ def test_from_scores_to_a_loaded_metric(method, fit_on, table, fit, metric, tmp_
 
 
 @pytest.fixture(scope="module")
-def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def copies(tmp_path_factory):
     """30 references, each saved as eight JPEGs; opinions depend on the reference alone, at random."""
     folder = tmp_path_factory.mktemp("copies")
     dice, lines = np.random.default_rng(0), ["scene,path,score"]

@@ -1,7 +1,5 @@
 """`clipiqa prompts search`: what is planted is found, held-out images have no say, the printed line gives it back."""
 
-from __future__ import annotations
-
 import csv
 import re
 
@@ -9,7 +7,6 @@ import pyiqa
 import pytest
 import torch
 from photos import BUNDLED, distorted_photos
-from torch import Tensor
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, PromptError
@@ -28,7 +25,7 @@ HELD_OUT = list(range(0, 120, 3))
 
 
 @pytest.fixture(scope="module")
-def features(metric: CLIPIQA) -> Tensor:
+def features(metric):
     generator = torch.Generator().manual_seed(0)
     return F.normalize(torch.randn(120, metric.clip.width, generator=generator), dim=-1)
 

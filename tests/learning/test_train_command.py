@@ -1,10 +1,7 @@
 """``clipiqa train`` from a CSV file to a loaded metric, its resume, and its one-sentence errors."""
 
-from __future__ import annotations
-
 import math
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,37 +14,36 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli import train as train_command
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.learning.training import TrainingResult
 from clipiqa_pyiqa.stats.correlation import srocc
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     return distorted_photos(folder, sorted(BUNDLED.glob("*.jpg"))[:1], (48, 40))
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory):
     return tmp_path_factory.mktemp("features")
 
 
 @pytest.fixture
-def table(photos: list[Path], tmp_path: Path) -> Path:
+def table(photos, tmp_path):
     return write(tmp_path, "path,mos", [(path, index * 10) for index, path in enumerate(photos)])
 
 
-def write(folder: Path, header: str, rows: list[tuple[object, ...]]) -> Path:
+def write(folder, header, rows):
     (folder / "scores.csv").write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
     return folder / "scores.csv"
 
 
-def train(table: object, out: Path, store: Path, *more: str) -> int:
+def train(table, out, store, *more):
     command = ["train", str(table), "--out", str(out), "--features", str(store), "--backbone", "mini", "--quiet"]
     return main([*command, "--device", "cpu", "--epochs", "2", "--batch-size", "4", *more])
 
 
-def content(path: Path) -> tuple[dict[str, bytes], dict[str, str]]:
+def content(path):
     """Tensors and metadata; safetensors writes the latter in no fixed order."""
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name).numpy().tobytes() for name in file.keys()}, file.metadata()  # noqa: SIM118
@@ -77,7 +73,7 @@ def test_from_csv_to_a_loaded_metric(table, tmp_path, store, photos, capsys):
 
 
 @pytest.fixture(scope="module")
-def result(photos, store, tmp_path_factory) -> TrainingResult:
+def result(photos, store, tmp_path_factory):
     """A run on crops around the words of sharpness; five images test it."""
     folder = tmp_path_factory.mktemp("run")
     splits = ["val"] * 2 + ["train"] * 2 + ["test"] * 5
@@ -114,7 +110,7 @@ def test_killed_between_epochs_goes_on_to_the_same_result(table, tmp_path, store
     torch.rand(3)  # what else draws from torch's generator does not matter
     assert train(table, whole, store, *schedule) == 0
 
-    def killed(text: str) -> None:
+    def killed(text):
         if text.startswith("epoch 2/"):  # said once the epoch is on disk
             raise KeyboardInterrupt
 

@@ -1,10 +1,7 @@
 """Training: hidden prompts are recovered, seeds decide, two processes equal one, pyiqa trains."""
 
-from __future__ import annotations
-
 import copy
 import logging
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,17 +16,17 @@ from clipiqa_pyiqa.errors import CLIPIQAError, OptionError
 from clipiqa_pyiqa.files.locking import LockedError
 from clipiqa_pyiqa.learning.augmentations import augmentations_of, draw_augmentation
 from clipiqa_pyiqa.learning.recipe import RECIPES, find_recipe, with_options
-from clipiqa_pyiqa.learning.training import Progress, prepare_folder, train_context
+from clipiqa_pyiqa.learning.training import prepare_folder, train_context
 from clipiqa_pyiqa.stats.correlation import srocc
 
 SMALL = with_options(find_recipe("plain"), batch_size=3, epochs=10)
 
 
-def fresh(**context: object) -> CLIPIQA:
+def fresh(**context):
     return CLIPIQA("clipiqa+", "mini", pretrained=False, context=context)
 
 
-def hidden(**options: object) -> CLIPIQA:
+def hidden(**options):
     """A metric with a context of its own, as if it had been trained."""
     metric = fresh(**options)
     generator = torch.Generator().manual_seed(11)
@@ -37,9 +34,9 @@ def hidden(**options: object) -> CLIPIQA:
     return metric.eval()
 
 
-def trained(metric: CLIPIQA, features: Tensor, folder: Path, recipe=SMALL) -> tuple[list[float], Tensor]:
+def trained(metric, features, folder, recipe=SMALL):
     """The losses of the epochs, and the context that was learned."""
-    progress: list[Progress] = []
+    progress = []
     targets = torch.linspace(0, 1, 6)[:, None]
     twin = copy.deepcopy(metric)
     val_features = F.normalize(torch.eye(6, features.shape[-1]) + 0.1)
@@ -47,7 +44,7 @@ def trained(metric: CLIPIQA, features: Tensor, folder: Path, recipe=SMALL) -> tu
     return [each.loss for each in progress], twin.prompt_learner.ctx.detach()
 
 
-def some_features(count: int, metric: CLIPIQA) -> Tensor:
+def some_features(count, metric):
     """Unit features in the span of 24 directions, as those of photos are of few; equal for both views."""
     generator = torch.Generator().manual_seed(0)
     directions = torch.linalg.qr(torch.randn(metric.clip.width, 24, generator=generator))[0]
@@ -71,7 +68,7 @@ def test_an_epoch_is_plain_gradient_descent(tmp_path):
     recipe = with_options(SMALL, sgd=True, plcc_loss=False, lr=0.5, epochs=1, crop=32, crops=3)
     features = F.normalize(torch.randn(6, 6, metric.clip.width, generator=torch.Generator().manual_seed(0)), dim=-1)
     assert len(augmentations_of(recipe, 0)) == 6 and augmentations_of(recipe, 0) != augmentations_of(recipe, 1)
-    drawn: list[tuple[list[int], list[int]]] = []
+    drawn = []
 
     class Noted(Tensor):
         def __getitem__(self, index):
@@ -145,7 +142,7 @@ def test_options_change_a_recipe():
     assert with_options(changed, crop=0, lr=None).crop is None
 
 
-def _gradient(rank: int, folder: Path) -> None:
+def _gradient(rank, folder):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", world_size=2, rank=rank)
     metric = hidden().train()
@@ -156,7 +153,7 @@ def _gradient(rank: int, folder: Path) -> None:
     torch.distributed.barrier()
 
 
-def _batch() -> tuple[Tensor, Tensor]:
+def _batch():
     generator = torch.Generator().manual_seed(0)
     return torch.rand(4, 3, 64, 64, generator=generator), torch.rand(4, 1, generator=generator)
 

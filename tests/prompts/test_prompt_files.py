@@ -1,17 +1,13 @@
 """Files of learned prompts: every format that is around, our own, and what must be refused."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os
-from collections.abc import Callable
 
 import pyiqa
 import pytest
 import torch
 from safetensors import safe_open
-from torch import Tensor
 from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA, PromptError, WeightsError
@@ -24,29 +20,29 @@ KEYS = {f"prompt_learner.{name}" for name in ("ctx", "token_prefix", "token_suff
 
 
 @pytest.fixture
-def metric() -> CLIPIQA:
+def metric():
     """One without learned prompts."""
     return CLIPIQA("clipiqa+", "mini", pretrained=False)
 
 
 @pytest.fixture
-def learned(metric: CLIPIQA) -> CLIPIQA:
+def learned(metric):
     metric.load_state_dict(state(metric))
     return metric.eval()
 
 
-def state(metric: CLIPIQA, ctx: Tensor = CTX) -> dict[str, Tensor]:
+def state(metric, ctx=CTX):
     return {**metric.state_dict(), "prompt_learner.ctx": ctx}
 
 
-def official(metric: CLIPIQA) -> dict:
+def official(metric):
     """As mmediting's runner writes it: the prompts among the state of everything else, and half precision."""
     others = {"generator.clipmodel_0.logit_scale": torch.tensor(4.6), "step_counter": torch.tensor([80000])}
     prompts = {f"generator.clipmodel_0.{name}": value.half() for name, value in state(metric, CTX[0]).items()}
     return {"meta": {"iter": 80000, "time": "Fri"}, "state_dict": {**others, **prompts}, "optimizer": {"state": {}}}
 
 
-FORMATS: dict[str, Callable[[CLIPIQA], object]] = {
+FORMATS = {
     "bare tensor": lambda metric: CTX,
     "bare shared parameter": lambda metric: torch.nn.Parameter(CTX[0]),
     "pyiqa": lambda metric: {"params": state(metric)},
@@ -128,7 +124,7 @@ def test_nothing_pickled_is_executed(metric, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
-BAD: dict[str, tuple[object, str]] = {
+BAD = {
     "no ctx": ({"params": {"weight": torch.ones(3)}}, "holds no learned prompts"),
     "not a mapping": ([1, 2], "holds a list"),
     "one dimension": (torch.ones(WIDTH), r"must be \(n_ctx, 64\) or \(2, n_ctx, 64\)"),

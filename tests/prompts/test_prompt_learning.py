@@ -1,14 +1,11 @@
 """Learned prompts: parity with pyiqa's built-in ``clipiqa+``, gradients, what is remembered, and what is refused."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, PromptError
@@ -21,16 +18,16 @@ GRADIENT_TOLERANCE = 1e-4  # relative, L2: fp32 through twelve layers, with imag
 
 
 @pytest.fixture(scope="module")
-def images() -> Tensor:
+def images():
     return torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
 
 
-def fresh(**options: object) -> CLIPIQA:
+def fresh(**options):
     return CLIPIQA("clipiqa+", "mini", pretrained=False, **options)
 
 
 @pytest.fixture
-def metric() -> CLIPIQA:
+def metric():
     """One with a context of its own, as if it had been trained."""
     metric = fresh()
     metric.prompt_learner.ctx.data += 0.02 * torch.randn(2, 16, 64, generator=torch.Generator().manual_seed(0))
@@ -38,7 +35,7 @@ def metric() -> CLIPIQA:
 
 
 @pytest.fixture
-def features(metric: CLIPIQA) -> Tensor:
+def features(metric):
     return F.normalize(torch.randn(3, metric.clip.width, generator=torch.Generator().manual_seed(0)), dim=-1)
 
 
@@ -112,7 +109,7 @@ def test_prompts_equal_those_of_all_77_positions(n_ctx, pair):
 
 
 def test_prompts_are_encoded_once_in_evaluation_and_each_time_in_training(metric, features, images, monkeypatch):
-    calls: list[int] = []
+    calls = []
     encode = text_module.TextTower.encode
     monkeypatch.setattr(text_module.TextTower, "encode", lambda self, *args: calls.append(1) or encode(self, *args))
     with torch.inference_mode():
@@ -128,22 +125,22 @@ def test_prompts_are_encoded_once_in_evaluation_and_each_time_in_training(metric
     assert len(calls) == 4
 
 
-def step(metric: CLIPIQA) -> Tensor:
+def step(metric):
     """Return a change of the context that layer norms do not take away, as they do with a constant."""
     return torch.linspace(-0.1, 0.1, metric.prompt_learner.ctx.numel()).view_as(metric.prompt_learner.ctx)
 
 
-def change_by_optimizer(metric: CLIPIQA) -> None:
+def change_by_optimizer(metric):
     optimizer = torch.optim.SGD(metric.parameters(), lr=1.0)
     metric.prompt_learner.ctx.grad = step(metric)
     optimizer.step()
 
 
-def change_by_new_data(metric: CLIPIQA) -> None:
+def change_by_new_data(metric):
     metric.prompt_learner.ctx.data = metric.prompt_learner.ctx.data + step(metric)
 
 
-def change_by_state_dict(metric: CLIPIQA) -> None:
+def change_by_state_dict(metric):
     metric.load_state_dict({**metric.state_dict(), "prompt_learner.ctx": metric.prompt_learner.ctx.data + step(metric)})
 
 
@@ -213,7 +210,7 @@ def test_state_dict_of_any_shape_loads_strictly(features, context):
 
 
 def test_random_context_is_seeded():
-    def context(seed: int) -> Tensor:
+    def context(seed):
         torch.manual_seed(seed)
         return fresh(context={"init": "random", "n_ctx": 64, "shared": True}).prompt_learner.ctx
 

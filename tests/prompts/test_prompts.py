@@ -1,7 +1,5 @@
 """The words: the paper's tables, what a user may pass as ``prompts``, and what each mistake says."""
 
-from __future__ import annotations
-
 import ast
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +43,7 @@ PAPER = {
 CRISP = ("Crisp photo.", "Hazy photo.")
 
 
-def texts(*args: object, **kwargs: object) -> list[tuple[str, str]]:
+def texts(*args, **kwargs):
     return [(pair.positive, pair.negative) for pair in parse_prompts(*args, **kwargs)]
 
 

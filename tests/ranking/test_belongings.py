@@ -1,7 +1,5 @@
 """What goes along with a photo, and what does not; links and odd names."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from clipiqa_pyiqa.ranking.transfers import transfer, undo
 
 
 @pytest.fixture
-def camera(tmp_path) -> Path:
+def camera(tmp_path):
     """A camera's folder: photos with raw files and sidecars."""
     for number in range(4):
         save_grey(tmp_path / f"camera/IMG_{number}.JPG", 40 * number)
@@ -24,7 +22,7 @@ def camera(tmp_path) -> Path:
     return tmp_path / "camera"
 
 
-def names(folder: Path) -> list[str]:
+def names(folder):
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".jsonl")
 
 
@@ -108,7 +106,7 @@ def test_a_free_name_is_found_without_trying_all_numbers():
     class Counted(dict[str, int]):
         asked = 0
 
-        def __contains__(self, name: object) -> bool:
+        def __contains__(self, name):
             self.asked += 1
             return super().__contains__(name)
 

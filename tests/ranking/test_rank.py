@@ -1,7 +1,5 @@
 """``clipiqa rank``, and what all experiments share: questions of one pass, bad images, unwritable output."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
@@ -23,7 +21,7 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.fixture
-def greys(tmp_path) -> list[Path]:
+def greys(tmp_path):
     """Images whose brightness is 0.4, 0, 0.8, 0.2, 0.6, in this order."""
     return [save_grey(tmp_path / f"greys/{n}.png", level) for n, level in enumerate((102, 0, 204, 51, 153))]
 

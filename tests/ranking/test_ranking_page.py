@@ -1,14 +1,11 @@
 """Photos picked from score files, taken elsewhere and back, and the page that shows them."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import shlex
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pandas
 import pytest
@@ -25,12 +22,12 @@ from clipiqa_pyiqa.scoring.score_files import read_any_scores
 VALUES = [0.4, 0.1, 0.8, None, 0.2, 0.6]
 
 
-def refused(*_: object) -> None:
+def refused(*_):
     raise OSError(18, "Invalid cross-device link")
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path):
     """Six grey photos in two folders, two of one name, and their scores as another tool might write them."""
     names = ["a/0.png", "a/1.png", "a/2.png", "b/1.png", "b/4.png", "b/5 ü.png"]
     for number, name in enumerate(names):
@@ -40,7 +37,7 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def photos(folder: Path, by: str = "MOS", **options: Any) -> Photos:
+def photos(folder, by="MOS", **options):
     return Photos(read_any_scores(folder / "scores.csv"), by, root=folder / "photos", **options)
 
 
@@ -90,7 +87,7 @@ class TestTransfer:
         """The list knows what was taken before, and no torn copy is left."""
         first, second = (folder / f"photos/a/{name}.png" for name in "01")
 
-        def fail(*_: object) -> None:
+        def fail(*_):
             raise OSError(28, "No space left on device")
 
         transfer([str(first)], folder / "taken", action)
@@ -131,7 +128,7 @@ class TestTransfer:
 
 
 @pytest.fixture
-def shards(tmp_path) -> list[str]:
+def shards(tmp_path):
     """The names that results give to an image in a tar archive and to a row of a table."""
     for number in range(2):
         save_grey(tmp_path / f"{number}.png", 40 + 80 * number)
@@ -200,7 +197,7 @@ class TestPage:
 
 class TestOnAPhone:
     @pytest.fixture
-    def page(self, browser, folder) -> Any:
+    def page(self, browser, folder):
         page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
         page.goto(write_browser(photos(folder), folder / "page").as_uri())
         page.locator(".cell").first.wait_for()

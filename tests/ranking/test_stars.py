@@ -1,7 +1,5 @@
 """Stars in sidecars: which file, which bytes, and the way back."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,7 +17,7 @@ from clipiqa_pyiqa.ranking.transfers import undo
 RDF, XMP = "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "http://ns.adobe.com/xap/1.0/"
 
 
-def packet(description: str) -> bytes:
+def packet(description):
     """A packet with what others write, in an order and with spaces that no library would keep."""
     return (
         '\ufeff<?xpacket begin="" id="W5M0"?>\r\n<!-- <a> ü -->\n<x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -41,7 +39,7 @@ FORMS = [
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path):
     """Ten grey photos, and scores in the order of their names."""
     for number in range(10):
         save_grey(tmp_path / f"photos/IMG_{number}.JPG", 20 * number)
@@ -50,16 +48,16 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def give(folder: Path, *more: str) -> int:
+def give(folder, *more):
     return main(["rank", str(folder / "scores.csv"), "--root", str(folder), "--stars", *more])
 
 
-def stars(folder: Path) -> list[int]:
+def stars(folder):
     found = [folder / f"photos/IMG_{number}.JPG.xmp" for number in range(10)]
     return [find_rating(path.read_bytes()).stars if path.exists() else 0 for path in found]
 
 
-def undo_list(folder: Path) -> Path:
+def undo_list(folder):
     (found,) = (folder / "photos").glob("clipiqa-undo-*.jsonl")
     return found
 
