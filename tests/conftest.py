@@ -76,10 +76,13 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 def seeded_weights(once: Once) -> Callable[[str], Path]:
     """``seeded_weights('RN50')`` -> path of a seeded checkpoint of that architecture, alone in its folder.
 
-    It has few layers, unless the run is ``--long``.
+    It has few layers, unless the run is ``--long``. mini's are the bundled ones.
     """
+    from clipiqa_pyiqa.weights.published import MINI_FILE
 
     def get(backbone: str = "RN50") -> Path:
+        if backbone == "mini":
+            return MINI_FILE
         name = backbone.replace("/", "-")
         return once(name, lambda folder: save_seeded(folder, backbone)) / f"{name}.safetensors"
 
