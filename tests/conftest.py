@@ -18,11 +18,11 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 import pytest
-import seeded_compact
 from at_hand import SHARED_FOLDER
 from filelock import FileLock
 from forked import Forked
 from seeded import save_seeded, set_depth
+from seeded_compact import save_compact
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -106,21 +106,15 @@ def full_rn50(once: Once) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def compact(once: Once) -> Path:
-    """A seeded checkpoint in the compact format, mini's."""
-    return once("compact", lambda folder: seeded_compact.save_compact(folder / "mini.safetensors")) / "mini.safetensors"
+def compact(seeded_weights: Callable[[str], Path]) -> Path:
+    """A checkpoint in the compact format: mini's."""
+    return seeded_weights("mini")
 
 
 @pytest.fixture(scope="session")
 def small_compact(once: Once) -> Path:
-    """A compact checkpoint with two blocks, which is quick to compile and to export."""
-
-    def fill(folder: Path) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(seeded_compact, "STAGES", ((1, 3, 1, 1, 16), (1, 5, 2, 6, 320)))
-            seeded_compact.save_compact(folder / "mini.safetensors")
-
-    return once("small", fill) / "mini.safetensors"
+    """A seeded compact checkpoint with two blocks, which is quick to compile and to export."""
+    return once("small", lambda folder: save_compact(folder / "mini.safetensors")) / "mini.safetensors"
 
 
 @pytest.fixture(scope="module")

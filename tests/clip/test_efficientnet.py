@@ -31,7 +31,7 @@ def reference(tensors, x):
     """Unit features and the map of unit features, by plain operations."""
     maps = taps(tensors, (255 * x - 127) / 128)
     rows, columns = (x.shape[2] + 1) // 2 // 16, (x.shape[3] + 1) // 2 // 16
-    whole, local = statistics(tensors, maps), local_statistics(maps, rows, columns)
+    whole, local = statistics(maps), local_statistics(maps, rows, columns)
     return feature(tensors, whole), feature(tensors, local).permute(0, 3, 1, 2)
 
 
