@@ -17,7 +17,7 @@ from clipiqa_pyiqa.clip.tokenizer import tokenizer
 
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
           (1, 3, 1, 6, 320))  # fmt: skip
-"""Repeats, kernel, stride of the first, expansion and output channels of mini's stages, which are EfficientNet-Lite0's."""
+"""Repeats, kernel, stride of the first, expansion and output channels of the stages of mini, an EfficientNet-Lite0."""
 SMALL = ((1, 3, 1, 1, 16), (1, 5, 2, 6, 320))
 STEM, HEAD, EPS, FEATURES, TEXT = 32, 1280, 1e-4, 64, 64
 PROMPTS = {
