@@ -64,11 +64,9 @@ def test_only_photos_leaves_the_rest(camera, tmp_path):
 
 
 def test_best_and_worst_go_to_folders_of_their_own(camera, tmp_path, capsys):
-    rows = "".join(f"{camera}/IMG_{n}.JPG,{n}\n" for n in range(4))
-    (tmp_path / "s.csv").write_text("path,score\n" + rows)
+    (tmp_path / "s.csv").write_text("path,score\n" + "".join(f"{camera}/IMG_{n}.JPG,{n}\n" for n in range(4)))
     command = ["rank", str(tmp_path / "s.csv"), "--worst", "25%", "--best", "2", "--move-to", str(tmp_path / "out")]
-    assert main(command) == 0
-    assert "3 photos in " in (said := capsys.readouterr().err) and "with 4 files of theirs" in said
+    assert main(command) == 0 and "4 files" in capsys.readouterr().err
     assert len(names(tmp_path / "out/worst")) == 5 and names(tmp_path / "out/best") == ["IMG_2.JPG", "IMG_3.JPG"]
     (undo_list,) = (tmp_path / "out").glob("*.jsonl")
     assert main(["rank", "--undo", str(undo_list)]) == 0 and (camera / "IMG_3.JPG").is_file()
@@ -99,11 +97,11 @@ def test_a_name_that_is_no_text_is_moved_with_the_others(tmp_path):
 
 def test_raw_and_heic_that_cannot_be_read_are_counted(camera, capsys):
     assert main(["rank", str(camera), "-b", "mini"]) == 0
-    assert "1 skipped: .cr3; convert them" in capsys.readouterr().err
+    assert "1 skipped: .cr3" in capsys.readouterr().err
 
 
 def test_a_free_name_is_found_without_trying_all_numbers():
-    class Counted(dict[str, int]):
+    class Counted(dict):
         asked = 0
 
         def __contains__(self, name):
