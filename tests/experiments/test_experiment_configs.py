@@ -1,8 +1,8 @@
 """``--config`` of the Figures' commands: a file's options, those beside it, and mistakes."""
 
-import re
 import shlex
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
@@ -21,21 +21,20 @@ def told(monkeypatch):
     """``told('sweep', …)`` -> what its command line comes to, without running it."""
 
     def get(command, *argv):
-        seen = []
-        monkeypatch.setattr(cli, "call", lambda function, args: seen.append(args) or 0)
+        monkeypatch.setattr(cli, "call", called := mock.Mock(return_value=0))
         assert main([command, *argv]) == 0
-        return seen[0]
+        return called.call_args.args[1]
 
     return get
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_command_that_a_file_names_has_its_options(path, told):
-    (line,) = (line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#   clipiqa "))
+    (line,) = (line for line in path.read_text().splitlines() if line.startswith("#   clipiqa "))
     command, *argv = shlex.split(line.removeprefix("#   clipiqa "))
     argv[argv.index("-c") + 1] = str(path)
     args = told(command, *argv)
-    for name, value in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+    for name, value in yaml.safe_load(path.read_text()).items():
         assert getattr(args, name) == (Path(value) if name == "out" else value)
 
 
@@ -44,8 +43,7 @@ def file(tmp_path):
     path = tmp_path / "options.yml"
     path.write_text(
         "prompts: [quality, 'Warm photo.|Cold photo.']\nsteps: 5\nscales: [1, 0.25]\nexif: false\nhuge: false\n"
-        "quick_gelu: false\nmax_side:\n",
-        encoding="utf-8",
+        "quick_gelu: false\nmax_side:\n"
     )
     return path
 
@@ -58,14 +56,14 @@ def test_the_command_line_wins(file, told):
 
 def test_prompts_may_be_pairs_as_yaml_writes_them_and_begin_with_a_dash(tmp_path, told):
     path = tmp_path / "options.yml"
-    path.write_text("prompts: [quality, [Crisp photo., Hazy photo.], '-3 EV photo.|Bright photo.']", encoding="utf-8")
+    path.write_text("prompts: [quality, [Crisp photo., Hazy photo.], '-3 EV photo.|Bright photo.']")
     args = told("rank", "-c", str(path), PHOTOS)
     assert args.prompts == ["quality", "Crisp photo.|Hazy photo.", "-3 EV photo.|Bright photo."]
 
 
 def test_of_several_files_the_later_wins(file, tmp_path, told):
     later = tmp_path / "later.yml"
-    later.write_text("prompts: happy\nsteps: 3\nquick_gelu: true", encoding="utf-8")
+    later.write_text("prompts: happy\nsteps: 3\nquick_gelu: true")
     args = told("sweep", "-c", str(file), PHOTOS, "-c", str(later))
     assert (args.prompts, args.steps, args.quick_gelu, args.scales) == (["happy"], 3, True, [1, 0.25])
 
@@ -73,16 +71,15 @@ def test_of_several_files_the_later_wins(file, tmp_path, told):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("step: 3", "unknown key 'step' in .*: did you mean 'steps'"),
-        ("resume: true", "unknown key 'resume'"),
-        ("- 3", "must be a mapping"),
-        ("a: [", "is not usable YAML"),
-        ("exif: 1", "exif in .* must be true or false"),
-        ("scales: []", r"must be a list of values; got \[\]"),
+        ("step: 3", "'steps'"),
+        ("resume: true", "'resume'"),
+        ("- 3", "mapping"),
+        ("exif: 1", "exif"),
+        ("scales: []", "list of values"),
     ],
 )
-def test_mistakes(text, said, tmp_path, capsys):
+def test_mistakes_are_named(text, said, tmp_path, capsys):
     path = tmp_path / "options.yml"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text)
     assert main(["sweep", PHOTOS, "-c", str(path)]) == 2
-    assert re.search(said, capsys.readouterr().err)
+    assert said in capsys.readouterr().err

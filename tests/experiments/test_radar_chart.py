@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from photos import PHOTOS, save_corrupt, save_grey
+from photos import PHOTOS, save_grey
 from PIL import Image
 from standin import Brightness
 
@@ -45,24 +45,22 @@ def test_images_of_one_name_are_told_apart(tmp_path):
 
 class TestCommand:
     def test_a_folder(self, tmp_path, capsys):
-        out, corrupt = tmp_path / "out", save_corrupt(tmp_path / "half.png")
-        args = [*map(str, PHOTOS), str(corrupt), "--backbone", "mini", "--max-side", "96"]
-        assert main(["radar", *args, "--out", str(out)]) == 1
-        printed = capsys.readouterr()
-        assert [line.split()[0] for line in printed.out.splitlines()[1:]] == list(LOOK)  # mini knows no word of feel
-        assert "left out" in printed.err and "half.png" in printed.err
-        with Image.open(out / "radar.png") as picture:
+        args = [*map(str, PHOTOS), "--backbone", "mini", "--max-side", "96", "--out", str(tmp_path)]
+        assert main(["radar", *args]) == 0
+        rows = capsys.readouterr().out.splitlines()[1:]
+        assert [row.split()[0] for row in rows] == list(LOOK)  # mini knows no word of feel
+        with Image.open(tmp_path / "radar.png") as picture:
             assert picture.width > 800
 
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["-p", "happy", "new"], "at least three questions; got happy, new"),
-            (["--look", "-p", "happy"], "name the questions"),
-            (["{folder}"], "a radar chart shows at most 8 images; got 10"),
+            (["-p", "happy", "new"], "three questions"),
+            (["--look", "-p", "happy"], "questions"),
+            (["{folder}"], "at most 8 images"),
         ],
     )
-    def test_bad_input(self, more, message, tmp_path, capsys):
+    def test_charts_that_cannot_be_drawn_are_refused(self, more, message, tmp_path, capsys):
         for number in range(9):
             save_grey(tmp_path / f"{number}.png", number)
         words = [word.format(folder=tmp_path) for word in more]
