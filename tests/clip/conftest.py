@@ -9,5 +9,5 @@ from clipiqa_pyiqa import CLIPIQA
 def make(seeded_weights):
     """``make('RN50', precision='bf16')`` -> a metric on seeded weights; mini's are its own."""
     return lambda backbone, **options: CLIPIQA(
-        backbone=backbone, clip_weights=seeded_weights(backbone), quick_gelu=True, **options
+        backbone=backbone, clip_weights=seeded_weights(backbone), **options
     ).eval()

@@ -21,12 +21,6 @@ def tensors():
     return load_file(MINI_FILE)
 
 
-@pytest.fixture
-def in_strips(monkeypatch):
-    """Strips as small as can be."""
-    return lambda: monkeypatch.setattr(row_strips, "CPU_STRIP_BYTES", 1)
-
-
 def reference(tensors, x):
     """Unit features and the map of unit features, by plain operations."""
     maps = taps(tensors, (255 * x - 127) / 128)
@@ -39,10 +33,10 @@ def reference(tensors, x):
 
 
 @pytest.mark.parametrize(("size", "strips"), [*zip(SIZES, (False, False, True, True), strict=True)], ids=str)
-def test_the_tower_equals_plain_operations(metric, tensors, in_strips, size, strips):
+def test_the_tower_equals_plain_operations(metric, tensors, monkeypatch, size, strips):
     """Features, map and the gradients of both, and of the map alone, in float64: to rounding."""
-    if strips:
-        in_strips()
+    if strips:  # as small as can be
+        monkeypatch.setattr(row_strips, "CPU_STRIP_BYTES", 1)
     x = photo_like(*size, dtype=torch.float64).requires_grad_()
     net, expected = metric.clip.image_tower(CPU, torch.float64), reference(tensors, x)
     generator = torch.Generator().manual_seed(1)
@@ -83,9 +77,9 @@ def test_flat_images_have_finite_features_and_gradients(metric, tensors, value):
 # Gradient
 
 
-def test_wide_maps_are_computed_in_strips(metric, in_strips, monkeypatch):
+def test_wide_maps_are_computed_in_strips(metric, monkeypatch):
     """A large image goes through in strips."""
-    in_strips()
+    monkeypatch.setattr(row_strips, "CPU_STRIP_BYTES", 1)
     rows = []
     original = InvertedBottleneck.band
 

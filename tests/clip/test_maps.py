@@ -75,13 +75,6 @@ def test_maps_equal_open_clips_modules_in_float64(make, backbone, pos_embedding)
             assert (slope - expected).norm() <= 1e-8 * expected.norm()  # rounding only
 
 
-@pytest.mark.parametrize("backbone", ["RN50", "mini"])
-@pytest.mark.parametrize("size", [(32, 32), (63, 95), (62, 64), (127, 160)], ids=str)
-def test_a_map_has_a_cell_for_every_32_pixels(make, backbone, size):
-    cells = make(backbone).encode_map(photo_like(*size))
-    assert cells.shape[2:] == tuple((side + 1) // 2 // 16 for side in size)
-
-
 @pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32", "mini"])
 def test_a_place_gets_the_score_of_its_feature(make, backbone):
     """Every place asked as an image would be; the features beside the map are those of the image."""

@@ -76,7 +76,7 @@ def test_the_pyiqa_preset_equals_pyiqas_class(full_rn50, monkeypatch):
         clipiqa_arch, "load", lambda name, device: clip_model.build_model(load_file(full_rn50)).to(device).float()
     )
     built_in = pyiqa.create_metric("clipiqa", type="CLIPIQA_builtin", device="cpu")
-    ours = pyiqa.create_metric("clipiqa", clip_weights=full_rn50, quick_gelu=True, prompts="pyiqa", device="cpu")
+    ours = pyiqa.create_metric("clipiqa", clip_weights=full_rn50, prompts="pyiqa", device="cpu")
     assert type(built_in.net) is clipiqa_arch.CLIPIQA and isinstance(ours.net, CLIPIQA)
     x = photo_like(250, 333)
     with torch.no_grad():

@@ -18,7 +18,7 @@ STATED = {
 @pytest.fixture(params=["RN50", "mini"])
 def metric(request):
     path = request.getfixturevalue("compact" if request.param == "mini" else "full_rn50")
-    return CLIPIQA(backbone=request.param, clip_weights=path, quick_gelu=True).eval()
+    return CLIPIQA(backbone=request.param, clip_weights=path).eval()
 
 
 def strip(width, height=32):

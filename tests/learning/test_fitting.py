@@ -209,11 +209,8 @@ def test_a_head_of_another_tower_or_form_is_refused(changes, named, table, fit, 
 @pytest.mark.parametrize(
     "backbone", ["mini", *(pytest.param(name, marks=pytest.mark.long) for name in ("RN50", "ViT-B/32"))]
 )
-def test_stages_are_those_of_the_pass_that_makes_the_feature(request, backbone):
-    options = {}
-    if backbone != "mini":
-        options = {"clip_weights": request.getfixturevalue("seeded_weights")(backbone), "quick_gelu": True}
-    metric = CLIPIQA(backbone=backbone, **options).eval()
+def test_stages_are_those_of_the_pass_that_makes_the_feature(seeded_weights, backbone):
+    metric = CLIPIQA(backbone=backbone, clip_weights=seeded_weights(backbone)).eval()
     x = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     both = metric.encode_stages(x)
     with torch.no_grad():

@@ -166,5 +166,3 @@ def test_one_training_at_a_time_in_a_folder(tmp_path):
         with pytest.raises(LockedError), again:
             pass
     assert (folder / "best.safetensors").read_text() == "mine"
-    with pytest.raises(CLIPIQAError, match="resume"), prepare_folder(folder):
-        pass
