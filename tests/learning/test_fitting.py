@@ -92,7 +92,7 @@ def test_from_scores_to_a_loaded_metric(method, fit_on, table, fit, metric, tmp_
     torch.testing.assert_close(*asked, atol=1e-5, rtol=0)  # other questions still have their answers
     agreement = srocc(scores[:, 0].numpy(), result.table.frame["target"])
     assert agreement > (0.8 if method == "ridge" else result.cross_validation[method].srocc - 0.05)
-    assert f"{method} head" in repr(loaded) and loaded.state_dict() == {}
+    assert f"{method} head" in repr(loaded)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 import torch
 import yaml
+from photos import photo_like
 from pyiqa_trainer import CONFIGS, run_trainer, trainer_options
 from torch.nn import functional as F
 
@@ -110,27 +111,23 @@ def test_options_change_a_recipe():
     assert changed.network == {"backbone": "mini", "context": {"n_ctx": 3, "shared": True, "init": "random"}}
 
 
+TARGETS = torch.tensor([[0.1], [0.8], [0.4], [0.6]])
+
+
 def _gradient(rank, folder):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", world_size=2, rank=rank)
     metric = fresh().train()
     parallel = torch.nn.parallel.DistributedDataParallel(metric)
-    images, targets = _batch()
-    F.mse_loss(parallel(images[rank::2]), targets[rank::2]).backward()
+    F.mse_loss(parallel(photo_like(64, 64, n=4)[rank::2]), TARGETS[rank::2]).backward()
     torch.save(metric.prompt_learner.ctx.grad, folder / f"{rank}.pt")
     torch.distributed.barrier()
-
-
-def _batch():
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand(4, 3, 64, 64, generator=generator), torch.rand(4, 1, generator=generator)
 
 
 def test_two_processes_give_the_gradient_of_the_joint_batch(forked, tmp_path):
     assert forked.call(_gradient, (0, tmp_path), (1, tmp_path), folder=tmp_path) == [0, 0]
     metric = fresh().train()
-    images, targets = _batch()
-    F.mse_loss(metric(images), targets).backward()
+    F.mse_loss(metric(photo_like(64, 64, n=4)), TARGETS).backward()
     expected = metric.prompt_learner.ctx.grad
     for rank in (0, 1):
         grad = torch.load(tmp_path / f"{rank}.pt")

@@ -38,7 +38,7 @@ def official(metric):
     """As mmediting's runner writes it: the prompts among the state of everything else, and half precision."""
     others = {"generator.clipmodel_0.logit_scale": torch.tensor(4.6), "step_counter": torch.tensor([80000])}
     prompts = {f"generator.clipmodel_0.{name}": value.half() for name, value in state(metric, CTX[0]).items()}
-    return {"meta": {"iter": 80000, "time": "Fri"}, "state_dict": {**others, **prompts}, "optimizer": {"state": {}}}
+    return {"meta": {"iter": 80000}, "state_dict": {**others, **prompts}, "optimizer": {}}
 
 
 FORMATS = {
