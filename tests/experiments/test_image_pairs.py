@@ -31,6 +31,7 @@ class TestMatching:
     @pytest.mark.parametrize(
         ("low", "high", "message"),
         [
+            ("low", "gone", "'gone'"),
             ("low", "more", "low lacks '3'; high lacks '2'"),
             ("twins", "low", "'twins/1.jpg' and 'twins/1.png'"),
         ],
