@@ -1,7 +1,5 @@
 """Tables of scores: which columns and lines are read, and what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 pytestmark = pytest.mark.quick
 
 
-def written(folder: Path, text: str) -> Path:
+def written(folder, text):
     path = folder / "scores.csv"
     path.write_text(text)
     return path
@@ -96,9 +94,7 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path):
         read_score_table(path, skip_missing=True, val_fraction=0)
 
 
-def grouped(
-    folder: Path, header: str = "name,path,score", sizes: tuple[int, ...] = (1, 8, 3, 3, 5, 2, 4, 6, 4, 4)
-) -> Path:
+def grouped(folder, header="name,path,score", sizes=(1, 8, 3, 3, 5, 2, 4, 6, 4, 4)):
     rows = [
         (f"r{group}", f"{group}-{copy}.png", group + copy / 10)
         for group, size in enumerate(sizes)

@@ -1,10 +1,7 @@
 """Which way scores point: it travels with every copy of a result file, and of other files the column's name tells."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas
@@ -34,7 +31,7 @@ RUN = {
 }  # fmt: skip
 
 
-def ours(path: Path, shift: float = 0.0, record: Any = HEAD, name: str = "boss", **run: Any) -> Path:
+def ours(path, shift=0.0, record=HEAD, name="boss", **run):
     """A result file as ``clipiqa score`` writes it, of twenty photos and one that has no score."""
     provenance = {**RUN, **run, "scores": {name: record}}
     values = np.random.default_rng(0).uniform(0.3, 0.6, 20) + shift
@@ -45,7 +42,7 @@ def ours(path: Path, shift: float = 0.0, record: Any = HEAD, name: str = "boss",
     return path
 
 
-def converted(path: Path, suffix: str, drop: tuple[str, ...] = ()) -> Path:
+def converted(path, suffix, drop=()):
     """A copy as pandas makes it, without the provenance beside it."""
     frame, to = READ[path.suffix](path).drop(columns=list(drop)), path.with_name(f"{path.stem}-copy{suffix}")
     if suffix == ".parquet":
@@ -59,7 +56,7 @@ def converted(path: Path, suffix: str, drop: tuple[str, ...] = ()) -> Path:
 
 
 @pytest.mark.parametrize(("written", "suffix"), [(".csv", ".parquet"), (".jsonl", ".csv"), (".parquet", ".jsonl")])
-def test_a_converted_copy_says_that_low_is_good(tmp_path: Path, written: str, suffix: str) -> None:
+def test_a_converted_copy_says_that_low_is_good(tmp_path, written, suffix):
     files = [ours(tmp_path / f"{name}{written}", shift) for name, shift in (("a", 0.0), ("b", 0.1))]
     copies = [converted(file, suffix) for file in files]
     for base, new in ((files[0], copies[1]), copies):  # one of two has its provenance, or none
@@ -71,7 +68,7 @@ def test_a_converted_copy_says_that_low_is_good(tmp_path: Path, written: str, su
 
 
 @pytest.mark.parametrize("name", ["x", "niqe"])
-def test_neither_names_nor_words_of_a_prompt_decide(tmp_path: Path, name: str) -> None:
+def test_neither_names_nor_words_of_a_prompt_decide(tmp_path, name):
     worded = {**QUESTION, "questions": [["Sharp, low is good", "Blurry"]]}
     base, new = (ours(tmp_path / f"{run}.csv", shift, worded, name) for run, shift in (("a", 0.0), ("b", 0.1)))
     assert gate(base, new).pairs[0].verdict == "better"
@@ -81,7 +78,7 @@ def test_neither_names_nor_words_of_a_prompt_decide(tmp_path: Path, name: str) -
         gate(base, new, lower_better=[name], higher_better=[name])
 
 
-def test_where_the_direction_is_lost_it_is_asked_for(tmp_path: Path, capsys: Any) -> None:
+def test_where_the_direction_is_lost_it_is_asked_for(tmp_path, capsys):
     files = [ours(tmp_path / f"{name}.csv", shift) for name, shift in (("a", 0.0), ("b", 0.1))]
     lost = [str(converted(file, ".csv", ("scale",))) for file in files]
     for command, option in (("gate", ["--lower-better", "boss"]), ("rank", ["--lower-better"])):
@@ -100,7 +97,7 @@ UNKNOWN = ("quality", "compiqa")
 
 
 @pytest.mark.parametrize("name", (*LOW, *HIGH, *UNKNOWN))
-def test_the_direction_of_other_tools_columns_is_known_by_their_names(tmp_path: Path, name: str) -> None:
+def test_the_direction_of_other_tools_columns_is_known_by_their_names(tmp_path, name):
     frame = pandas.DataFrame({"image": [f"{n}.png" for n in range(9)], name: np.arange(9.0), "scale": 4})
     frame.to_csv(tmp_path / "a.csv", index=False)
     direction = find_direction([read_any_scores(tmp_path / "a.csv", columns=[name])], name)
@@ -125,7 +122,7 @@ UNLIKE = {  # what differs -> records of both runs, what else differs, and the v
 
 
 @pytest.mark.parametrize("what", UNLIKE)
-def test_unlike_runs_are_not_compared(tmp_path: Path, what: str) -> None:
+def test_unlike_runs_are_not_compared(tmp_path, what):
     one, other, run, was, now = UNLIKE[what]
     base, new = ours(tmp_path / "a.csv", record=one), ours(tmp_path / "b.csv", record=other, **run)
     with pytest.raises(CLIPIQAError, match=re.escape(f"{what} is {was} in {str(base)!r} and {now} in {str(new)!r}")):
@@ -134,13 +131,13 @@ def test_unlike_runs_are_not_compared(tmp_path: Path, what: str) -> None:
         gate(converted(base, ".csv"), converted(new, ".jsonl"))
 
 
-def test_runs_may_differ_in_fields_that_no_score_depends_on(tmp_path: Path) -> None:
+def test_runs_may_differ_in_fields_that_no_score_depends_on(tmp_path):
     same = {"device": "a GPU", "versions": {"torch": "3"}, "version": "2", "weights": "copy of it"}
     base, new = ours(tmp_path / "a.csv"), ours(tmp_path / "b.csv", **same)
     assert gate(base, new).passed and gate(converted(base, ".csv"), new).passed
 
 
-def test_a_file_with_rows_of_several_runs_is_refused(tmp_path: Path) -> None:
+def test_a_file_with_rows_of_several_runs_is_refused(tmp_path):
     files = [ours(tmp_path / "a.csv"), ours(tmp_path / "b.csv", precision="bf16")]
     pandas.concat(map(pandas.read_csv, files)).to_csv(tmp_path / "both.csv", index=False)
     with pytest.raises(CLIPIQAError, match="several runs"):

@@ -1,19 +1,14 @@
 """The engine and what it keeps: changed images and metrics, several metrics of one run, one of which may fail."""
 
-from __future__ import annotations
-
 import pickle
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas
 import pyiqa
 import pytest
 import torch
-from forked import Forked
 from PIL import Image
 from shard_makers import picture, save_parquet
 from standin import Brightness
@@ -33,7 +28,7 @@ MINI = "clipiqa:backbone=mini"
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
+def photos(tmp_path):
     """Twenty noisy images of one size, the brighter the later."""
     folder, generator = tmp_path / "photos", np.random.default_rng(0)
     folder.mkdir()
@@ -48,21 +43,21 @@ class Weighted:
 
     lower_better, score_range = True, "~0, ~"
 
-    def __init__(self, weight: float) -> None:
+    def __init__(self, weight):
         self.weight = torch.tensor(weight)
         self._calls = 0
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x):
         self._calls += 1
         return x.mean().view(1, 1) * self.weight
 
 
-def replace_image(path: Path) -> None:
+def replace_image(path):
     Image.new("RGB", (112, 112), "white").save(path)
 
 
 class TestChanges:
-    def test_score_scores_a_replaced_image_again(self, photos: Path, tmp_path: Path) -> None:
+    def test_score_scores_a_replaced_image_again(self, photos, tmp_path):
         out = tmp_path / "s.csv"
         before = [row.scores for row in score_paths(Brightness(), photos, out=out)]
         replace_image(photos / "03.png")
@@ -79,7 +74,7 @@ class TestChanges:
         assert sorted(row.scores for row in read_results(out)[1]) == sorted(before)
         assert list(score_paths(Brightness(), photos, out=out, resume=True)) == []
 
-    def test_compare_scores_a_replaced_image_again(self, photos: Path, tmp_path: Path) -> None:
+    def test_compare_scores_a_replaced_image_again(self, photos, tmp_path):
         metric = Weighted(1.0)
         for calls in (20, 21, 21):
             found = compare({"m": metric}, str(photos), out=tmp_path / "out", resume=True).data_sets[0]
@@ -88,10 +83,10 @@ class TestChanges:
         assert found.scores["m"].iloc[3] == 1.0 and found.scores["m"].iloc[4] < 1
 
     @pytest.mark.parametrize("kind", ["an object with weights", "a metric of pyiqa with plain values"])
-    def test_compare_tells_a_changed_metric_from_the_old_one(self, kind: str, photos: Path, tmp_path: Path) -> None:
+    def test_compare_tells_a_changed_metric_from_the_old_one(self, kind, photos, tmp_path):
         scores = []
         for change in (1.0, 1.5):
-            metric: Any = Weighted(change)
+            metric = Weighted(change)
             if "pyiqa" in kind:
                 metric = pyiqa.create_metric("niqe", device="cpu", pretrained_model_path=_niqe_file(tmp_path))
                 metric.net.mu_pris_param = change * metric.net.mu_pris_param
@@ -99,17 +94,13 @@ class TestChanges:
             scores.append(found.data_sets[0].scores["m"])
         assert (scores[0] != scores[1]).all()
 
-    def test_a_function_is_never_resumed_and_a_line_says_so(
-        self, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_function_is_never_resumed_and_a_line_says_so(self, photos, tmp_path, caplog):
         for _ in range(2):
             rows = list(score_paths([lambda x: x.mean()], photos, out=tmp_path / "s.csv", resume=True))
             assert len(rows) == 20
         assert "scored again" in caplog.text
 
-    def test_a_run_that_is_broken_off_and_resumed_has_the_rows_of_a_whole_run(
-        self, photos: Path, tmp_path: Path
-    ) -> None:
+    def test_a_run_that_is_broken_off_and_resumed_has_the_rows_of_a_whole_run(self, photos, tmp_path):
         run = score_paths(Brightness(), photos, out=tmp_path / "s.csv")
         for _ in range(18):
             next(run)
@@ -120,29 +111,29 @@ class TestChanges:
         whole = [(row.path, row.scores) for row in score_paths(Brightness(), photos)]
         assert sorted((row.path, row.scores) for row in read_results(tmp_path / "s.csv")[1]) == whole
 
-    def test_a_resumed_run_scores_a_block_again_in_which_the_run_was_broken_off(self) -> None:
-        items: Any = range(40)
+    def test_a_resumed_run_scores_a_block_again_in_which_the_run_was_broken_off(self):
+        items = range(40)
         metrics, options = metric_set(Brightness()), Options(torch.device("cuda"), batch_size=2)
         known = {**dict.fromkeys(range(18), True), 3: False}  # image 3 has failed
         whole = {task.item: task.block for task in plan(items, metrics, options)}
-        resumed: dict[Any, Any] = {task.item: task.block for task in plan(items, metrics, options, known.get)}
+        resumed = {task.item: task.block for task in plan(items, metrics, options, known.get)}
         assert list(resumed) == [3, *range(16, 40)] and resumed.items() <= whole.items()
 
-    def test_a_failed_image_outside_of_a_resumed_runs_paths_keeps_its_row(self, photos: Path, tmp_path: Path) -> None:
+    def test_a_failed_image_outside_of_a_resumed_runs_paths_keeps_its_row(self, photos, tmp_path):
         (photos / "20.png").touch()
         list(score_paths(Brightness(), photos, out=tmp_path / "s.csv"))
         list(score_paths(Brightness(), photos / "03.png", out=tmp_path / "s.csv", resume=True))
         kinds = {row.path: row.kind for row in read_results(tmp_path / "s.csv")[1]}
         assert len(kinds) == 21 and kinds[str(photos / "20.png")] is Kind.EMPTY
 
-    def test_a_file_that_is_named_twice_is_one_image_with_and_without_out(self, photos: Path, tmp_path: Path) -> None:
+    def test_a_file_that_is_named_twice_is_one_image_with_and_without_out(self, photos, tmp_path):
         paths = [str(photos / "03.png"), f"{photos}/../photos/03.png", photos / "04.png"]
         alone = [row.path for row in score_paths(Brightness(), paths)]
         assert alone == [row.path for row in score_paths(Brightness(), paths, out=tmp_path / "s.csv")]
         assert len(alone) == 2
 
 
-def _niqe_file(folder: Path) -> Path:
+def _niqe_file(folder):
     """Parameters for NIQE, made up."""
     from scipy.io import savemat
 
@@ -153,7 +144,7 @@ def _niqe_file(folder: Path) -> Path:
 
 
 class TestSeveral:
-    def test_metrics_of_pyiqa_and_objects_score_beside_clip_and_as_alone(self, photos: Path, tmp_path: Path) -> None:
+    def test_metrics_of_pyiqa_and_objects_score_beside_clip_and_as_alone(self, photos, tmp_path):
         niqe = f"mine=niqe:pretrained_model_path={_niqe_file(tmp_path)}"
         entropy = pyiqa.create_metric("entropy", device="cpu")
         given = [MINI, niqe, "piqe", {"object": entropy}, {"own": Weighted(3.0)}]
@@ -176,10 +167,10 @@ class TestSeveral:
         table = pandas.read_parquet(tmp_path / "shards/files-00000.parquet")
         assert [tuple(each) for each in table[list(scales)].to_numpy()] == [row.scores for row in rows]
 
-    def test_a_metric_that_fails_leaves_the_others_scores(self, photos: Path, tmp_path: Path) -> None:
+    def test_a_metric_that_fails_leaves_the_others_scores(self, photos, tmp_path):
         Image.new("RGB", (20, 20)).save(photos / "small.png")
 
-        def picky(x: torch.Tensor) -> float:
+        def picky(x):
             if x.mean() > 0.5:
                 raise RuntimeError("too bright")
             return 0.5
@@ -192,12 +183,10 @@ class TestSeveral:
         assert bright.kind is Kind.OTHER and "picky: RuntimeError: too bright" in bright.error
         assert read_results(tmp_path / "s.csv")[1] == rows
 
-    def test_an_image_that_cannot_be_stacked_for_clip_is_scored_by_metrics_of_pyiqa(
-        self, photos: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        failures: list[Exception] = [MemoryError()]
+    def test_an_image_that_cannot_be_stacked_for_clip_is_scored_by_metrics_of_pyiqa(self, photos, monkeypatch):
+        failures = [MemoryError()]
 
-        def fail_once(*arguments: Any) -> torch.Tensor:
+        def fail_once(*arguments):
             if failures:
                 raise failures.pop()
             return batches.stacked(*arguments)
@@ -207,7 +196,7 @@ class TestSeveral:
         assert row.scores is not None and row.scores[0] is None and row.scores[1] is not None
         assert row.kind is Kind.OUT_OF_MEMORY
 
-    def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(self, photos: Path, tmp_path: Path) -> None:
+    def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(self, photos, tmp_path):
         broken = "niqe:version=nobodys"
         rows = list(score_paths(["entropy", broken], photos))
         assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)
@@ -218,9 +207,7 @@ class TestSeveral:
         with pytest.raises(CLIPIQAError, match="built"):
             elsewhere.metrics[1].score()
 
-    def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(
-        self, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(self, photos, tmp_path, capsys):
         Image.new("RGB", (20, 20)).save(photos / "small.png")
         out = tmp_path / "s.csv"
         assert main(["score", str(photos), "-m", MINI, "piqe", "entropy", "--out", str(out)]) == 1
@@ -232,13 +219,13 @@ class TestSeveral:
         assert "lower is better" in capsys.readouterr().out
         assert main(["score", str(photos), "--embeddings", "-m", "piqe", "--out", str(tmp_path / "e/")]) == 2
 
-    def test_clip_metrics_alone_do_not_import_pyiqa(self, photos: Path, tmp_path: Path, forked_bare: Forked) -> None:
+    def test_clip_metrics_alone_do_not_import_pyiqa(self, photos, tmp_path, forked_bare):
         code = f"import sys; from clipiqa_pyiqa import score_paths; rows = [*score_paths([{MINI!r}], {str(photos)!r})]"
         ran = forked_bare.run([], tmp_path, code=f"{code}\nprint(len(rows), 'pyiqa' in sys.modules)")
         assert ran.out == "20 False\n", ran.err
 
 
-def test_a_zero_row_of_stored_features_is_one_failed_image(tmp_path: Path) -> None:
+def test_a_zero_row_of_stored_features_is_one_failed_image(tmp_path):
     features = np.random.default_rng(0).normal(size=(3, 128)).astype(np.float32)
     features[1] = 0
     np.save(tmp_path / "a.npy", features)
@@ -248,7 +235,7 @@ def test_a_zero_row_of_stored_features_is_one_failed_image(tmp_path: Path) -> No
     assert table["quality"].isna().tolist() == [False, True, False]
 
 
-def test_a_full_disk_while_rows_are_copied_ends_the_command_and_is_no_damage(tmp_path: Path) -> None:
+def test_a_full_disk_while_rows_are_copied_ends_the_command_and_is_no_damage(tmp_path):
     rows = {"image": [picture(grey, (200, 200), "BMP") for grey in range(0, 250, 10)], "n": list(range(25))}
     save_parquet(tmp_path / "t.parquet", rows)
     score_sources(Brightness(), tmp_path / "t.parquet", out=tmp_path / "out", device="cpu")
@@ -277,13 +264,13 @@ def test_a_full_disk_while_rows_are_copied_ends_the_command_and_is_no_damage(tmp
     ],
     ids=lambda command: command[0],
 )
-def test_threads_of_every_command_that_scores_sleep_while_they_wait(command: list[str], tmp_path: Path) -> None:
+def test_threads_of_every_command_that_scores_sleep_while_they_wait(command, tmp_path):
     import os
 
     for name in ("a.png", "b.png"):
         Image.effect_noise((64, 64), 50).convert("RGB").save(tmp_path / name)
     (tmp_path / "votes.csv").write_text("attribute,first,second,choice\nquality,a.png,b.png,first\n")
-    variables: dict[str, Any] = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
     code = "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"
     ran = subprocess.run(
         [sys.executable, "-c", code, *command],

@@ -1,13 +1,10 @@
 """Result files: what they hold, that pandas reads them, and that nothing is lost or doubled when a run breaks off."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow
@@ -40,19 +37,19 @@ SCALE = '"' + HEADER.constants["scale"].replace('"', '""') + '"'
 METRIC = "clipiqa, openai afeb0e10, Good photo.|Bad photo.; Crisp photo.|Hazy, dim photo."
 
 
-def beside(path: Path) -> list[str]:
+def beside(path):
     """The files of a finished run."""
     return [path.name] if path.suffix == ".parquet" else [path.name, f"{path.name}.provenance.json"]
 
 
-def write(path: Path, rows: list[Row] = ROWS, header: Header = HEADER, **how: bool) -> None:
+def write(path, rows=ROWS, header=HEADER, **how):
     with open_results(Output(path, format_of(path), **how), header) as writer:
         for row in rows:
             if writer.earlier.stamps.get(row.path) is None:
                 writer.write(row)
 
 
-def broken_off(path: Path, rows: list[Row] = ROWS, **how: bool) -> Path:
+def broken_off(path, rows=ROWS, **how):
     """Break a run off after some rows; returns what it leaves."""
     output = Output(path, format_of(path), **how)
     with pytest.raises(KeyboardInterrupt), open_results(output, HEADER) as writer:
@@ -63,14 +60,12 @@ def broken_off(path: Path, rows: list[Row] = ROWS, **how: bool) -> Path:
 
 
 @pytest.fixture(params=FILE_FORMATS)
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def path(request, tmp_path):
     return tmp_path / f"scores.{request.param}"
 
 
 class TestContents:
-    def test_a_file_holds_the_rows_that_were_written_and_pandas_reads_it(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_file_holds_the_rows_that_were_written_and_pandas_reads_it(self, path, monkeypatch):
         monkeypatch.setattr("clipiqa_pyiqa.scoring.result_files.GROUP", 3)  # several groups of rows
         rows = [*ROWS, Row(os.fsdecode(b"caf\xe9.jpg"), (0.5, 0.5), 40, 40, 40, 40, 1)]
         write(path, rows)
@@ -86,7 +81,7 @@ class TestContents:
         assert set(frame.metric) == {METRIC}
         assert frame.attrs == (dict(HEADER.provenance) if path.suffix == ".parquet" else {})
 
-    def test_the_text_of_a_csv_file_and_of_its_provenance(self, tmp_path: Path) -> None:
+    def test_the_text_of_a_csv_file_and_of_its_provenance(self, tmp_path):
         write(tmp_path / "scores.csv", ROWS[:1] + ROWS[2:3])
         assert (tmp_path / "scores.csv").read_text().splitlines() == [
             'path,quality,"Crisp photo.|Hazy, dim photo.",width,height,scored_width,scored_height,exif_orientation,'
@@ -99,20 +94,20 @@ class TestContents:
         assert said["sha256"] == hashlib.sha256((tmp_path / "scores.csv").read_bytes()).hexdigest()
 
     @pytest.mark.parametrize("name", ["metric", "width", "path", "kind", "scale"])
-    def test_no_score_is_called_like_another_column(self, name: str) -> None:
+    def test_no_score_is_called_like_another_column(self, name):
         with pytest.raises(ResultsError):
             Header((name,), {})
 
 
 class TestTable:
-    def text(self, rows: list[Row]) -> list[str]:
+    def text(self, rows):
         stream = io.BytesIO()
         with ResultWriter(stream, "table", HEADER, [row.path for row in rows]) as writer:
             for row in rows:
                 writer.write(row)
         return stream.getvalue().decode().splitlines()
 
-    def test_is_aligned_and_ends_with_the_mean(self) -> None:
+    def test_is_aligned_and_ends_with_the_mean(self):
         lines = self.text([ROWS[0], ROWS[2], ROWS[3]])
         said = "prompts Good photo.|Bad photo.; Crisp photo.|Hazy, dim photo."
         assert lines[0] == f"# metric clipiqa, weights openai afeb0e10, max_side none, {said}"
@@ -122,13 +117,13 @@ class TestTable:
         assert lines[5].split() == ["mean", "of", "2", "0.6250", "0.2500"]
         assert lines[1].index("size") == lines[2].index("640") == lines[3].index("not") == lines[4].index("33×")
 
-    def test_shrunk_images_say_so(self) -> None:
+    def test_shrunk_images_say_so(self):
         assert "4000×3000 as 1024×768, 16-bit" in "\n".join(self.text(ROWS[:2]))
         assert len(self.text(ROWS[:1])) == 3  # a single image has no mean
 
 
 class TestResume:
-    def test_a_failed_image_is_scored_again_and_its_row_replaced(self, path: Path) -> None:
+    def test_a_failed_image_is_scored_again_and_its_row_replaced(self, path):
         write(path)
         good = Row("photos/bad.jpg", (0.7, 0.7), 50, 50, 50, 50, 1)
         write(path, [good], resume=True)
@@ -137,7 +132,7 @@ class TestResume:
         write(path, [*ROWS, good], resume=True)
         assert path.read_bytes() == before
 
-    def test_a_copy_without_its_provenance_is_read_but_not_resumed(self, tmp_path: Path) -> None:
+    def test_a_copy_without_its_provenance_is_read_but_not_resumed(self, tmp_path):
         for path in (tmp_path / "scores.csv", tmp_path / "scores.jsonl"):
             write(path)
             path.with_name(path.name + ".provenance.json").unlink()
@@ -153,9 +148,7 @@ class TestResume:
             (1, {}, "columns was quality, Crisp .* and is now quality;"),
         ],
     )
-    def test_scores_that_were_made_in_another_way_are_not_resumed(
-        self, path: Path, columns: int, changes: dict[str, Any], message: str
-    ) -> None:
+    def test_scores_that_were_made_in_another_way_are_not_resumed(self, path, columns, changes, message):
         header = Header(HEADER.columns[:columns], {**HEADER.provenance, **changes})
         write(path)
         before = path.read_bytes()
@@ -166,7 +159,7 @@ class TestResume:
     @pytest.mark.parametrize(
         "content", ['["12345678", {}]\n', "a,b\n1,2\n", "{}\n", "# a: b\n", "\x00\x01", "[1, 2]\n"]
     )
-    def test_a_file_that_is_no_result_file_is_refused_and_stays(self, path: Path, content: str) -> None:
+    def test_a_file_that_is_no_result_file_is_refused_and_stays(self, path, content):
         path.write_text(content)
         with pytest.raises(CLIPIQAError):
             write(path, resume=True)
@@ -174,7 +167,7 @@ class TestResume:
 
 
 class TestOneRunAtATime:
-    def test_a_second_run_is_refused_and_the_first_loses_nothing(self, path: Path) -> None:
+    def test_a_second_run_is_refused_and_the_first_loses_nothing(self, path):
         output = Output(path, format_of(path))
         with open_results(output, HEADER) as writer:
             writer.write(ROWS[0])
@@ -186,13 +179,13 @@ class TestOneRunAtATime:
         assert read_results(path)[1] == ROWS
         assert sorted(os.listdir(path.parent)) == beside(path)
 
-    def test_a_run_that_was_checked_before_another_ended_replaces_nothing(self, path: Path) -> None:
+    def test_a_run_that_was_checked_before_another_ended_replaces_nothing(self, path):
         late = Output(path, format_of(path))
         write(path)
         with pytest.raises(ResultsError):
             open_results(late, HEADER)
 
-    def test_a_deleted_journal_is_an_error(self, tmp_path: Path) -> None:
+    def test_a_deleted_journal_is_an_error(self, tmp_path):
         output = Output(tmp_path / "s.csv", "csv")
         with pytest.raises(OutputError), open_results(output, HEADER) as writer:
             output.journal.unlink()
@@ -201,7 +194,7 @@ class TestOneRunAtATime:
 
 
 class TestOutput:
-    def test_an_existing_file_is_replaced_only_with_overwrite_and_at_the_end_of_the_run(self, path: Path) -> None:
+    def test_an_existing_file_is_replaced_only_with_overwrite_and_at_the_end_of_the_run(self, path):
         write(path)
         with pytest.raises(ResultsError):
             write(path)
@@ -211,7 +204,7 @@ class TestOutput:
         write(path, ROWS[:1], overwrite=True)
         assert read_results(path)[1] == ROWS[:1]
 
-    def test_an_unknown_suffix_and_a_missing_file_are_refused(self, tmp_path: Path) -> None:
+    def test_an_unknown_suffix_and_a_missing_file_are_refused(self, tmp_path):
         with pytest.raises(ResultsError, match=r"a\.xlsx"):
             format_of(Path("a.xlsx"))
         with pytest.raises(ResultsError, match="No such file"):
@@ -219,7 +212,7 @@ class TestOutput:
 
 
 @pytest.mark.parametrize("ours", [True, False])
-def test_a_small_parquet_file_cannot_claim_endless_rows(tmp_path: Path, ours: bool) -> None:
+def test_a_small_parquet_file_cannot_claim_endless_rows(tmp_path, ours):
     """Equal rows take no room in the file: a billion of them would fill the memory."""
     path = tmp_path / "scores.parquet"
     table = pyarrow.table({"path": ["a.png"] * 100_000, "quality": [0.5] * 100_000})

@@ -1,12 +1,8 @@
 """The pipeline: order, batches, failures and memory, with a cheap metric; and the real one at the end."""
 
-from __future__ import annotations
-
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,10 +26,10 @@ LANDSCAPE, PORTRAIT, SQUARE = (48, 32), (32, 48), (40, 40)
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[..., list[str]]:
+def make(tmp_path):
     """Writes uniform images of the given sizes, each of its own grey level, and returns their paths."""
 
-    def make(sizes: list[tuple[int, int]]) -> list[str]:
+    def make(sizes):
         paths = []
         for number, size in enumerate(sizes):
             paths.append(str(tmp_path / f"{number:04}.png"))
@@ -43,16 +39,16 @@ def make(tmp_path: Path) -> Callable[..., list[str]]:
     return make
 
 
-def expected(paths: list[str]) -> list[float]:
+def expected(paths):
     return [int(Path(path).stem) % 256 / 255 for path in paths]
 
 
-def scores(rows: list[Any]) -> list[float]:
+def scores(rows):
     return [row.scores[0] for row in rows]
 
 
 class TestOrderAndBatches:
-    def test_rows_come_in_the_order_given_and_each_image_is_alone_on_a_processor(self, make: Any) -> None:
+    def test_rows_come_in_the_order_given_and_each_image_is_alone_on_a_processor(self, make):
         sizes, metric = [LANDSCAPE, PORTRAIT, LANDSCAPE, SQUARE] * 8, Brightness()
         paths = make(sizes)
         rows = list(score_paths(metric, paths, batch_size=4, workers=3))
@@ -61,18 +57,18 @@ class TestOrderAndBatches:
         assert [(row.width, row.height) for row in rows] == sizes
         assert sorted(metric.batches) == sorted((1, 3, height, width) for width, height in sizes)
 
-    def test_an_odd_image_does_not_wait_for_ever(self, make: Any) -> None:
+    def test_an_odd_image_does_not_wait_for_ever(self, make):
         paths, read = make([SQUARE] + [LANDSCAPE] * 40), []
-        monitored = (read.append(path) or path for path in paths)  # type: ignore[func-returns-value]
+        monitored = (read.append(path) or path for path in paths)
         assert next(score_paths(Brightness(), monitored, batch_size=2, workers=1)).path == paths[0]
         assert len(read) <= batches.WAIT * 2 + 4  # eight batches of two, and what is decoded ahead
 
-    def test_decoding_happens_while_the_metric_works(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_decoding_happens_while_the_metric_works(self, make, monkeypatch):
         read, read_file = [], FileSource.read
         monkeypatch.setattr(FileSource, "read", lambda source: read.append(1) or read_file(source))
 
         class Waiting(Brightness):
-            def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+            def encode_image(self, x):
                 deadline = time.monotonic() + 60  # only reached if nothing is read meanwhile
                 while len(read) < min(20, len(self.batches) + 2) and time.monotonic() < deadline:
                     time.sleep(0.001)
@@ -85,7 +81,7 @@ class TestOrderAndBatches:
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
 
     @pytest.mark.parametrize("value", ["raise", None])
-    def test_damage_is_refused_or_kept_and_nothing_else(self, tmp_path: Path, value: Any) -> None:
+    def test_damage_is_refused_or_kept_and_nothing_else(self, tmp_path, value):
         pytest.importorskip("simplejpeg")
         path = tmp_path / "hurt.jpg"
         Image.effect_noise((200, 200), 90).convert("RGB").save(path, quality=95)
@@ -108,7 +104,7 @@ class TestOrderAndBatches:
 
 
 class TestFlag:
-    def test_images_that_are_no_photos_have_a_flag_in_their_row(self, make: Any, tmp_path: Path) -> None:
+    def test_images_that_are_no_photos_have_a_flag_in_their_row(self, make, tmp_path):
         paths = [*sorted(map(str, DATA.glob("*.jpg"))), *make([SQUARE])]
         list(score_paths(Brightness(), paths, out=tmp_path / "scores.csv"))
         flags = [row.flag for row in read_results(tmp_path / "scores.csv")[1]]
@@ -117,7 +113,7 @@ class TestFlag:
 
 
 class TestFile:
-    def test_rows_are_written_before_they_are_handed_out(self, make: Any, tmp_path: Path) -> None:
+    def test_rows_are_written_before_they_are_handed_out(self, make, tmp_path):
         paths, out = make([SQUARE] * 5), tmp_path / "scores.csv"
         run, journal = score_paths(Brightness(), paths, batch_size=1, out=out), tmp_path / "scores.csv.part.jsonl"
         for number in range(1, 3):
@@ -135,9 +131,9 @@ class TestFile:
 
 
 class TestFailures:
-    def test_a_score_that_is_not_finite_names_its_image(self, make: Any) -> None:
+    def test_a_score_that_is_not_finite_names_its_image(self, make):
         class Overflowing(Brightness):
-            def score(self, features: torch.Tensor, *_: Any) -> torch.Tensor:
+            def score(self, features, *_):
                 return torch.where(features > 1.5 / 255, torch.nan, features)
 
         rows = list(score_paths(Overflowing(), make([SQUARE] * 3)))
@@ -145,21 +141,21 @@ class TestFailures:
         assert f"{rows[2].path!r} cannot be scored: its score is not finite (nan); try" in rows[2].error
         assert rows[2].width == 40
 
-    def test_limits_are_checked_at_once(self) -> None:
+    def test_limits_are_checked_at_once(self):
         with pytest.raises(ImageError, match="max_side"):
             score_paths(Brightness(), [], max_side=5)
         with pytest.raises(OptionError, match="huge"):
-            score_paths(Brightness(), [], huge=True)  # type: ignore[call-arg]
+            score_paths(Brightness(), [], huge=True)
 
 
 class OutOfMemory(Brightness):
     """Has memory for so many pixels at once."""
 
-    def __init__(self, pixels: int, error: Exception) -> None:
+    def __init__(self, pixels, error):
         super().__init__()
         self.pixels, self.error = pixels, error
 
-    def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, x):
         if x.shape[0] * x.shape[2] * x.shape[3] > self.pixels:
             raise self.error
         return super().encode_image(x)
@@ -174,14 +170,14 @@ class OutOfMemory(Brightness):
     ],
     ids=["python", "cuda", "cpu"],
 )
-def test_an_image_that_does_not_fit_in_memory_fails_alone(make: Any, error: Exception) -> None:
+def test_an_image_that_does_not_fit_in_memory_fails_alone(make, error):
     rows = list(score_paths(OutOfMemory(100 * 100, error), make([SQUARE, (200, 200), SQUARE])))
     assert [bool(row.error) for row in rows] == [False, True, False]
     assert rows[1].kind is Kind.OUT_OF_MEMORY and "set max_side or max_pixels" in rows[1].error
     assert (rows[1].width, rows[1].scored_height) == (200, 200)
 
 
-def test_a_row_says_how_its_image_was_turned_shrunk_and_converted(tmp_path: Path) -> None:
+def test_a_row_says_how_its_image_was_turned_shrunk_and_converted(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / "turned.jpg"
@@ -191,10 +187,10 @@ def test_a_row_says_how_its_image_was_turned_shrunk_and_converted(tmp_path: Path
     assert (row.exif_orientation, row.converted) == (6, "grey->rgb")
 
 
-def test_files_score_like_pyiqa_scores_paths(compact: Path) -> None:
+def test_files_score_like_pyiqa_scores_paths(compact):
     import pyiqa
 
-    options: dict[str, Any] = {"backbone": "mini", "clip_weights": compact}
+    options = {"backbone": "mini", "clip_weights": compact}
     theirs = pyiqa.create_metric("clipiqa", device="cpu", **options)
     rows = list(score_paths(CLIPIQA(**options), sorted(map(str, DATA.glob("*.jpg")))))
     assert len(rows) == 2
@@ -203,7 +199,7 @@ def test_files_score_like_pyiqa_scores_paths(compact: Path) -> None:
         assert row.scores == pytest.approx((theirs(row.path).item(),), abs=1e-6)
 
 
-def test_scores_do_not_depend_on_the_number_of_threads(metric: CLIPIQA, tmp_path: Path) -> None:
+def test_scores_do_not_depend_on_the_number_of_threads(metric, tmp_path):
     for number in range(6):
         Image.fromarray(np.random.default_rng(number).integers(0, 256, (60 + 30 * number, 250, 3), np.uint8)).save(
             tmp_path / f"{number}.png"

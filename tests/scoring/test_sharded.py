@@ -1,12 +1,8 @@
 """Results by shard: every image once, names that do not meet, what is skipped, dealt out, merged and filtered."""
 
-from __future__ import annotations
-
 import json
 import tarfile
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas
@@ -35,18 +31,18 @@ LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Path:
+def lake(tmp_path):
     """Three shards of seven images of known brightness."""
     for name, greys in LEVELS.items():
         save_tar(tmp_path / f"lake/{name}.tar", samples(greys))
     return tmp_path / "lake"
 
 
-def frame(out: Path) -> pandas.DataFrame:
+def frame(out):
     return pandas.concat([pandas.read_parquet(path) for path in sorted(out.rglob("*.parquet"))])
 
 
-def slurm(task: int, first: int, last: int, count: int, step: int = 1) -> dict[str, str]:
+def slurm(task, first, last, count, step=1):
     """What SLURM tells a task of an array."""
     values = {"ID": task, "MIN": first, "MAX": last, "COUNT": count, "STEP": step}
     return {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in values.items()}
@@ -55,12 +51,12 @@ def slurm(task: int, first: int, last: int, count: int, step: int = 1) -> dict[s
 class NotFinite(Brightness):
     """No score of a black picture."""
 
-    def score(self, features: Any, prompts: Any = None, aggregate: Any = "mean") -> Any:
+    def score(self, features, prompts=None, aggregate="mean"):
         return super().score(features / (features > 0), prompts, aggregate)
 
 
 class TestResults:
-    def test_a_file_for_each_shard_with_all_that_is_known_of_it(self, lake: Path, tmp_path: Path) -> None:
+    def test_a_file_for_each_shard_with_all_that_is_known_of_it(self, lake, tmp_path):
         keep = ["caption", "n", "tags", "width"]
         done = score([f"{lake}/{{a,b}}/*.tar"], tmp_path / "out", prompts=["quality", "sharpness"], keep=keep)
         written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
@@ -76,7 +72,7 @@ class TestResults:
         assert (done.shards, done.shard_count, done.counts.images, done.counts.failed) == (3, 3, 7, 0) and done.is_whole
         assert done.quantiles([0.5]).iloc[0, 0] == 0.4
 
-    def test_every_image_has_a_row_and_failures_are_counted_by_kind(self, tmp_path: Path) -> None:
+    def test_every_image_has_a_row_and_failures_are_counted_by_kind(self, tmp_path):
         members = {"memory/nan.png": picture(0), "undamaged/empty.png": b"", "not finite/0.png": b"x"}
         members |= {
             "ok.png": picture(9),
@@ -94,7 +90,7 @@ class TestResults:
         assert rows.kind.value_counts().to_dict() == found and pandas.isna(rows.kind[f"{tmp_path}/0.tar::ok.png"])
         assert rows.kind[f"{tmp_path}/0.tar::memory/nan.png"] == "not finite"
 
-    def test_loose_files_parquet_and_empty_shards_together(self, tmp_path: Path) -> None:
+    def test_loose_files_parquet_and_empty_shards_together(self, tmp_path):
         for name in ("one.png", "raw.nef"):
             (tmp_path / name).write_bytes(picture(51))
         save_parquet(tmp_path / "t.parquet", {"image": [picture(102), None], "id": [7, 8]})
@@ -105,8 +101,8 @@ class TestResults:
         assert done.shards == 3 and not read_results(tmp_path / "out/0.parquet")[1]
         assert done.sentences()[-1].startswith("1 skipped: .nef; convert")
 
-    def test_kept_values_of_changing_types(self, tmp_path: Path) -> None:
-        members: dict[str, bytes | None] = {}
+    def test_kept_values_of_changing_types(self, tmp_path):
+        members = {}
         for n, value in enumerate([1, "two", {"three": 3}, None]):
             members |= {f"{n}.png": picture(n), f"{n}.json": json.dumps({"v": value}).encode()}
         score(save_tar(tmp_path / "0.tar", members), tmp_path / "out", keep=["v"])
@@ -114,12 +110,12 @@ class TestResults:
 
 
 class TestResuming:
-    def test_finished_shards_are_skipped(self, lake: Path, tmp_path: Path) -> None:
+    def test_finished_shards_are_skipped(self, lake, tmp_path):
         out = tmp_path / "out"
         score(f"{lake}/{{a,b}}/*.tar", out)
         before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
         (out / "b/000.parquet").unlink()
-        told: list[tuple[int, int, int]] = []
+        told = []
         score(f"{lake}/{{a,b}}/*.tar", out, progress=lambda *numbers: told.append(numbers))
         assert told[-1] == (2, 3, 3)
         assert [path.stat().st_mtime_ns == time for path, time in before.items()].count(True) == 2
@@ -127,9 +123,7 @@ class TestResuming:
         assert told[-1] == (7, 3, 3)
 
     @pytest.mark.parametrize("content", [b"none", None])
-    def test_a_shard_that_cannot_be_read_is_tried_again(
-        self, lake: Path, tmp_path: Path, content: bytes | None
-    ) -> None:
+    def test_a_shard_that_cannot_be_read_is_tried_again(self, lake, tmp_path, content):
         if content is not None:
             (lake / "a/002.tar").write_bytes(content)
         done = score(f"{lake}/a/{{000..002}}.tar", tmp_path / "out")
@@ -139,7 +133,7 @@ class TestResuming:
         save_tar(lake / "a/002.tar", samples([1]))
         assert score(f"{lake}/a/{{000..002}}.tar", tmp_path / "out").is_whole
 
-    def test_results_of_other_files_are_not_replaced_unasked(self, tmp_path: Path) -> None:
+    def test_results_of_other_files_are_not_replaced_unasked(self, tmp_path):
         (tmp_path / "photos").mkdir()
         (tmp_path / "photos/a.png").write_bytes(picture(51))
         score(tmp_path / "photos", tmp_path / "out")
@@ -149,21 +143,21 @@ class TestResuming:
         score(tmp_path / "photos", tmp_path / "out", overwrite=True)
         assert len(frame(tmp_path / "out")) == 2
 
-    def test_a_file_of_another_program_is_never_replaced(self, lake: Path, tmp_path: Path) -> None:
+    def test_a_file_of_another_program_is_never_replaced(self, lake, tmp_path):
         save_parquet(tmp_path / "out/000.parquet", {"mine": [1]})
         for overwrite in (False, True):
             with pytest.raises(CLIPIQAError, match=r"000\.parquet"):
                 score(f"{lake}/a/000.tar", tmp_path / "out", overwrite=overwrite)
         assert parquet.read_table(tmp_path / "out/000.parquet").column_names == ["mine"]
 
-    def test_a_shard_that_another_run_scores_is_left_to_it(self, lake: Path, tmp_path: Path) -> None:
+    def test_a_shard_that_another_run_scores_is_left_to_it(self, lake, tmp_path):
         (tmp_path / "out").mkdir()
         with locked(tmp_path / "out/000.parquet"):
             done = score(f"{lake}/a/*.tar", tmp_path / "out")
         assert done.shards == 1 and done.states == {"being scored by another run": 1, "new": 1}
 
 
-def test_results_in_a_store(lake: Path, tmp_path: Path) -> None:
+def test_results_in_a_store(lake, tmp_path):
     for _ in range(2):
         done = score(f"{lake}/{{a,b}}/*.tar", "memory://results/run")
         assert done.is_whole and done.counts.scored == 7
@@ -175,12 +169,12 @@ def test_results_in_a_store(lake: Path, tmp_path: Path) -> None:
 
 
 class TestParts:
-    def test_parts_score_every_image_once(self, lake: Path, tmp_path: Path) -> None:
+    def test_parts_score_every_image_once(self, lake, tmp_path):
         for part in ("1/2", "2/2"):
             done = score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", part=part)
         assert done.is_whole and frame(tmp_path / "out").path.is_unique and done.counts.images == 7
 
-    def test_a_task_of_a_slurm_array_has_its_part(self) -> None:
+    def test_a_task_of_a_slurm_array_has_its_part(self):
         assert part_of("slurm", slurm(7, 5, 7, 3)) == (3, 3) and part_of("1/2", slurm(7, 5, 7, 3)) == (1, 2)
         steps = [part_of("slurm", slurm(task, 1, 9, 5, step=2)) for task in range(1, 10, 2)]  # --array=1-10:2
         assert steps == [(number, 5) for number in range(1, 6)]
@@ -190,25 +184,23 @@ class TestParts:
         [({}, "sbatch"), ({"SLURM_ARRAY_TASK_ID": "7"}, "sbatch"), (slurm(2, 0, 5, 3), "part='I/3'")],
         ids=["no task", "no array", "gaps"],
     )
-    def test_a_task_without_a_regular_array_has_no_part(self, environment: dict[str, str], named: str) -> None:
+    def test_a_task_without_a_regular_array_has_no_part(self, environment, named):
         with pytest.raises(CLIPIQAError, match=named):
             part_of("slurm", environment)
 
     @pytest.mark.parametrize(("environment", "is_said"), [({"SLURM_ARRAY_TASK_ID": "7"}, True), ({}, False)])
-    def test_without_part_a_slurm_task_scores_all_shards_and_says_so(
-        self, environment: dict[str, str], is_said: bool, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_without_part_a_slurm_task_scores_all_shards_and_says_so(self, environment, is_said, caplog):
         assert part_of(None, environment) == (1, 1) and ("part='slurm'" in caplog.text) == is_said
 
     @pytest.mark.parametrize("text", ["3", "0/2", "3/2", "a/b", ""])
-    def test_a_part_that_is_not_i_of_n_is_refused(self, text: str) -> None:
+    def test_a_part_that_is_not_i_of_n_is_refused(self, text):
         with pytest.raises(CLIPIQAError):
             part_of(text)
 
 
 class TestMerging:
     @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
-    def test_all_results_are_merged_into_one_file(self, lake: Path, tmp_path: Path, suffix: str) -> None:
+    def test_all_results_are_merged_into_one_file(self, lake, tmp_path, suffix):
         save_tar(lake / "c.tar", {"0.png": picture(51), "0.json": b'{"n": 0.5}'})
         score([f"{lake}/{{a,b}}/*.tar", lake / "c.tar"], tmp_path / "out", keep=["n", "caption"])
         merge_shards(tmp_path / "out", tmp_path / f"all{suffix}")
@@ -218,19 +210,19 @@ class TestMerging:
         if suffix == ".parquet":
             assert len(read_results(tmp_path / "all.parquet")[1]) == 8
 
-    def test_only_a_folder_of_results_is_merged(self, lake: Path, tmp_path: Path) -> None:
+    def test_only_a_folder_of_results_is_merged(self, lake, tmp_path):
         for folder in (tmp_path / "none", lake):
             with pytest.raises(CLIPIQAError, match="no results"):
                 merge_shards(folder)
 
-    def test_the_merged_file_lies_outside_and_replaces_no_file(self, lake: Path, tmp_path: Path) -> None:
+    def test_the_merged_file_lies_outside_and_replaces_no_file(self, lake, tmp_path):
         score(f"{lake}/a/*.tar", tmp_path / "out")
         merge_shards(tmp_path / "out")
         for path, named in ((tmp_path / "out/all.parquet", "lies in"), (None, "exists")):
             with pytest.raises(CLIPIQAError, match=named):
                 merge_shards(tmp_path / "out", path)
 
-    def test_shards_whose_kept_columns_differ_in_type_are_not_merged(self, lake: Path, tmp_path: Path) -> None:
+    def test_shards_whose_kept_columns_differ_in_type_are_not_merged(self, lake, tmp_path):
         save_tar(lake / "a/002.tar", {"0.png": picture(51), "0.json": b'{"n": "x"}'})
         score(f"{lake}/a/*.tar", tmp_path / "kept", keep=["n"])
         with pytest.raises(CLIPIQAError, match=r"\bn\b"):
@@ -238,7 +230,7 @@ class TestMerging:
 
 
 class TestFiltering:
-    def test_samples_are_copied_byte_for_byte_with_their_sidecars(self, lake: Path, tmp_path: Path) -> None:
+    def test_samples_are_copied_byte_for_byte_with_their_sidecars(self, lake, tmp_path):
         score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out")
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0.39, below=0.9)
         assert (done.kept, done.images, done.shards) == (3, 7, 2)
@@ -247,12 +239,12 @@ class TestFiltering:
                 members = new.getmembers()
                 assert [m.name for m in members] == [f"{w}.{s}" for w in wanted for s in ("png", "json", "txt")]
                 for member in members:
-                    content = [archive.extractfile(member.name).read() for archive in (old, new)]  # type: ignore[union-attr]
+                    content = [archive.extractfile(member.name).read() for archive in (old, new)]
                     assert content[0] == content[1]
         with pytest.raises(CLIPIQAError, match="kept"):
             filter_shards(tmp_path / "out", tmp_path / "kept", above=0.5)
 
-    def test_rows_of_parquet_are_copied_by_any_column(self, tmp_path: Path) -> None:
+    def test_rows_of_parquet_are_copied_by_any_column(self, tmp_path):
         schema = pyarrow.schema({"image": pyarrow.binary(), "id": pyarrow.int8()}, metadata={"huggingface": "{}"})
         save_parquet(
             tmp_path / "t.parquet", {"image": [picture(n * 50) for n in range(5)], "id": list(range(5))}, schema
@@ -266,9 +258,7 @@ class TestFiltering:
         assert table.schema.metadata[b"huggingface"] == b"{}" and table["image"][0].as_py() == picture(150)
 
     @pytest.mark.parametrize("lower_better", [False, True])
-    def test_shares_go_by_the_direction_and_are_rounded_down(
-        self, lake: Path, tmp_path: Path, lower_better: bool
-    ) -> None:
+    def test_shares_go_by_the_direction_and_are_rounded_down(self, lake, tmp_path, lower_better):
         metric = Brightness()
         metric.lower_better = lower_better
         score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", metric)
@@ -288,20 +278,18 @@ class TestFiltering:
             ({"above": 0, "column": "path"}, "string"),
         ],
     )
-    def test_conditions_that_cannot_be_met_are_refused(
-        self, lake: Path, tmp_path: Path, asked: dict[str, Any], named: str
-    ) -> None:
+    def test_conditions_that_cannot_be_met_are_refused(self, lake, tmp_path, asked, named):
         score(f"{lake}/a/000.tar", tmp_path / "out")
         with pytest.raises(CLIPIQAError, match=named):
             filter_shards(tmp_path / "out", tmp_path / "kept", **asked)
 
-    def test_a_shard_that_is_gone_is_named_and_the_others_are_copied(self, lake: Path, tmp_path: Path) -> None:
+    def test_a_shard_that_is_gone_is_named_and_the_others_are_copied(self, lake, tmp_path):
         score(f"{lake}/a/*.tar", tmp_path / "out")
         (lake / "a/000.tar").unlink()
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0)
         assert done.shards == 1 and list(done.problems) == [f"{lake}/a/000.tar"]
 
-    def test_of_equal_images_as_many_as_asked_in_order_of_name(self, tmp_path: Path) -> None:
+    def test_of_equal_images_as_many_as_asked_in_order_of_name(self, tmp_path):
         save_tar(tmp_path / "s.tar", {f"{n}.png": picture(51) for n in range(9, -1, -1)})
         score(tmp_path / "s.tar", tmp_path / "out")
         for number, (asked, kept) in enumerate([({"worst": 2}, range(2)), ({"drop_worst": "50%"}, range(5, 10))]):
@@ -309,7 +297,7 @@ class TestFiltering:
             names = sorted(image.name[-5] for image in sources_of(tmp_path / f"kept{number}"))
             assert names == list(map(str, kept))
 
-    def test_what_is_written_is_counted_and_samples_with_several_images_are_named(self, tmp_path: Path) -> None:
+    def test_what_is_written_is_counted_and_samples_with_several_images_are_named(self, tmp_path):
         members = {f"2024.05.{n:02d}.png": picture(40 * n) for n in range(6)}
         save_tar(tmp_path / "s.tar", {**members, "2025.png": b"x", "2026.png": picture(0)})
         score(tmp_path / "s.tar", tmp_path / "out")
@@ -319,19 +307,19 @@ class TestFiltering:
         assert len(list(sources_of(tmp_path / "kept"))) == 6
         assert len(done.sentences()) == 3
 
-    def test_loose_files_are_not_copied(self, tmp_path: Path) -> None:
+    def test_loose_files_are_not_copied(self, tmp_path):
         (tmp_path / "a.png").write_bytes(picture(51))
         score(tmp_path / "a.png", tmp_path / "out")
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0)
         assert done.kept == 0 and [name.split()[0] for name in done.problems] == ["files-00000"]
 
 
-def test_scores_of_stored_features(compact: Path, tmp_path: Path) -> None:
+def test_scores_of_stored_features(compact, tmp_path):
     metric = CLIPIQA(backbone="mini", clip_weights=compact, aggregate=None, prompts=["quality", "sharpness"])
     features = np.random.default_rng(0).normal(size=(6, 64)).astype(np.float16)
     (tmp_path / "img_emb").mkdir()
     np.save(tmp_path / "img_emb/img_emb_0.npy", features)
-    options: dict[str, Any] = {"embeddings": True, "device": "cpu"}
+    options = {"embeddings": True, "device": "cpu"}
     score_sources(metric, tmp_path / "img_emb", out=tmp_path / "out", **options)
     table = pandas.read_parquet(tmp_path / "out/img_emb_0.parquet")
     units = torch.nn.functional.normalize(torch.from_numpy(features).float(), dim=1)
@@ -344,10 +332,10 @@ def test_scores_of_stored_features(compact: Path, tmp_path: Path) -> None:
 
 class TestCommand:
     @pytest.fixture
-    def clipiqa(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+    def clipiqa(self, monkeypatch, capfd):
         monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
 
-        def run(*arguments: str | Path) -> SimpleNamespace:
+        def run(*arguments):
             code = main(list(map(str, arguments)))
             out, err = capfd.readouterr()
             assert "Traceback" not in err
@@ -355,7 +343,7 @@ class TestCommand:
 
         return run
 
-    def test_score_merge_and_rank(self, clipiqa: Any, lake: Path, tmp_path: Path) -> None:
+    def test_score_merge_and_rank(self, clipiqa, lake, tmp_path):
         out = tmp_path / "out"
         ran = clipiqa("score", f"{lake}/{{a,b}}/{{000..001}}.tar", "--keep", "n", "--out", out, "--device", "cpu")
         assert ran.code == 1 and "b/001.tar' does not exist" in ran.err
@@ -370,9 +358,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         "command", ["score --merge out --out all.csv", "rank out --worst 1", "rank out --above 0 --write-shards kept"]
     )
-    def test_an_unfinished_folder_of_results_needs_partial(
-        self, clipiqa: Any, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
-    ) -> None:
+    def test_an_unfinished_folder_of_results_needs_partial(self, clipiqa, lake, tmp_path, monkeypatch, command):
         monkeypatch.chdir(tmp_path)
         score(f"{lake}/a/*.tar", tmp_path / "out", part="1/2")
         ran = clipiqa(*command.split())
@@ -382,14 +368,12 @@ class TestCommand:
     @pytest.mark.parametrize(
         "more", ["--copy-to x", "--paths", "--page x", "--columns path quality", "--count 3", "--out x", "--stars"]
     )
-    def test_options_that_do_not_go_with_new_shards_are_refused(
-        self, clipiqa: Any, lake: Path, tmp_path: Path, more: str
-    ) -> None:
+    def test_options_that_do_not_go_with_new_shards_are_refused(self, clipiqa, lake, tmp_path, more):
         score(f"{lake}/a/000.tar", tmp_path / "out")
         ran = clipiqa("rank", tmp_path / "out", "--best", "1", "--write-shards", tmp_path / "kept", *more.split())
         assert ran.code == 2 and "give them in a second call" in ran.err
 
-    def test_a_folder_of_results_is_ranked_as_its_merged_file(self, clipiqa: Any, lake: Path, tmp_path: Path) -> None:
+    def test_a_folder_of_results_is_ranked_as_its_merged_file(self, clipiqa, lake, tmp_path):
         score(f"{lake}/a/*.tar", tmp_path / "out")
         merge_shards(tmp_path / "out", tmp_path / "all.parquet")
         found = [clipiqa("rank", place, "--worst", "40%").out for place in (tmp_path / "out", tmp_path / "all.parquet")]
@@ -397,7 +381,7 @@ class TestCommand:
         ran = clipiqa("rank", tmp_path / "out", "--page", tmp_path / "page")
         assert ran.code == 0 and (tmp_path / "page/browse.html").is_file()
 
-    def test_shards_into_one_plain_file_and_on_the_terminal(self, clipiqa: Any, lake: Path, tmp_path: Path) -> None:
+    def test_shards_into_one_plain_file_and_on_the_terminal(self, clipiqa, lake, tmp_path):
         ran = clipiqa("score", f"{lake}/a/{{000..001}}.tar", "--out", tmp_path / "s.csv", "--device", "cpu")
         assert ran.code == 0 and len(pandas.read_csv(tmp_path / "s.csv")) == 5
         ran = clipiqa("score", f"{lake}/*/*.tar", "--out", tmp_path / "s.csv", "--resume", "--device", "cpu")
@@ -414,9 +398,7 @@ class TestCommand:
             (["x.npy", "--embeddings", "--out", "out"], "embeddings"),
         ],
     )
-    def test_bad_options_are_refused_in_one_sentence(
-        self, clipiqa: Any, tmp_path: Path, monkeypatch: Any, arguments: list[str], named: str
-    ) -> None:
+    def test_bad_options_are_refused_in_one_sentence(self, clipiqa, tmp_path, monkeypatch, arguments, named):
         monkeypatch.chdir(tmp_path)
         save_tar(tmp_path / "a.tar", samples([1]))
         np.save(tmp_path / "x.npy", np.zeros((1, 4), np.float32))
@@ -424,8 +406,8 @@ class TestCommand:
         assert ran.code == 2 and ran.err.count("error: ") == 1 and named in ran.err
 
 
-def test_names_of_results_do_not_meet() -> None:
-    def names(*shards: str) -> list[str]:
+def test_names_of_results_do_not_meet():
+    def names(*shards):
         return result_names([FilesShard(0, []) if shard == "files" else TarShard(shard) for shard in shards])
 
     assert names("/d/a/000.tar", "/d/b/000.tar", "/d/b/000.parquet", "/d/b/x.tar.gz", "files") == [

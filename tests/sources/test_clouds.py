@@ -1,8 +1,5 @@
 """Shards and images on the Hugging Face Hub, from a stand-in, and in memory."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
@@ -22,7 +19,7 @@ STORES = {
 
 
 @pytest.fixture(scope="module", params=list(STORES))
-def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def lake(request, tmp_path_factory):
     package, address = STORES[request.param]
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
@@ -42,14 +39,14 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield address
 
 
-def test_shards_tables_and_images_in_a_store_are_found_and_read(lake: str) -> None:
+def test_shards_tables_and_images_in_a_store_are_found_and_read(lake):
     found = find_shards([f"{lake}/shards/{{000..001}}.tar", f"{lake}/t.parquet", f"{lake}/photos", f"{lake}/shards"])
     assert [str(item.name).rpartition("/")[2] for item in found.items] == ["000.tar", "001.tar", "t.parquet", "a.png"]
     assert found.skipped == {".nef": 1} and not found.problems
     assert [int(read_image(source).pixels.max()) for source in sources_of(found.items)] == [10, 15, 20, 15, 50, 60]
 
 
-def test_sources_that_are_not_in_a_store_are_named(lake: str) -> None:
+def test_sources_that_are_not_in_a_store_are_named(lake):
     with pytest.raises(ShardError):
         list(find_shards(f"{lake}/gone.tar").items[0].entries())
     with pytest.raises(ImageError):
