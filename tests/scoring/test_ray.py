@@ -93,10 +93,9 @@ def test_a_shard_that_kills_its_actor_is_reported_and_the_others_are_scored(ray,
 
 
 class TestBadInput:
-    @pytest.mark.parametrize("options", [{"actors": 4}, {"actors": 1, "gpus_per_actor": 1}])
-    def test_more_actors_than_there_is_room_for(self, ray, tmp_path, options):
+    def test_more_actors_than_there_is_room_for(self, ray, out):
         with pytest.raises(CLIPIQAError, match="2 CPUs and 0 GPUs"):
-            score(save_tar(tmp_path / "0.tar", samples([1])), tmp_path / "out", engine=RayEngine(**options))
+            score(Deadly(), out, engine=RayEngine(1, gpus_per_actor=1))
 
     def test_no_cluster_at_the_address(self, ray, monkeypatch):
         monkeypatch.setattr(ray, "is_initialized", lambda: False)
