@@ -1,9 +1,10 @@
 """One run at a time: who holds a lock is said, killed runs block nobody, and no lock file stays behind."""
 
+import contextlib
 import os
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -47,26 +48,21 @@ def test_a_lock_ends_with_its_context(tmp_path):
 
 def test_four_threads_never_hold_one_lock_at_once(tmp_path):
     """Held and removed over and over by four threads: the counter would tell of two in the context."""
-    inside, most, entered = 0, 0, 0
+    inside, counts = [], []
 
-    def work():
-        nonlocal inside, most, entered
-        mine = 0
-        while mine < 20:  # entered, not tried: how often it is refused depends on the machine
-            try:
-                with locked(tmp_path / "out"):
-                    mine += 1
-                    inside += 1
-                    most, entered = max(most, inside), entered + 1
-                    os.stat(tmp_path)  # lets other threads run
-                    inside -= 1
-            except LockedError:
-                pass
+    def work(_):
+        entered = 0
+        while entered < 20:  # entered, not tried: how often it is refused depends on the machine
+            with contextlib.suppress(LockedError), locked(tmp_path / "out"):
+                entered += 1
+                inside.append(entered)
+                counts.append(len(inside))
+                os.stat(tmp_path)  # lets other threads run
+                inside.pop()
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert most == 1 and entered == 80 and os.listdir(tmp_path) == []
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert counts == [1] * 80 and os.listdir(tmp_path) == []
 
 
 def test_links_and_long_names_share_one_lock(tmp_path):

@@ -1,7 +1,6 @@
 """Shards and images on the Hugging Face Hub, from a stand-in, and in memory."""
 
-from importlib.util import find_spec
-
+import fsspec
 import pytest
 from cloud_standin import REPOSITORY, cloud
 from shard_makers import picture, samples, save_parquet, save_tar
@@ -21,21 +20,18 @@ STORES = {
 @pytest.fixture(scope="module", params=list(STORES))
 def lake(request, tmp_path_factory):
     package, address = STORES[request.param]
-    if find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
-    import fsspec
-
+    pytest.importorskip(package)
     folder = tmp_path_factory.mktemp("lake")
     files = {
-        f"shards/{number:03d}.tar": save_tar(folder / f"{number}.tar", samples([10 * number + 10, 15])).read_bytes()
-        for number in range(2)
+        "shards/000.tar": save_tar(folder / "0.tar", samples([10, 15])).read_bytes(),
+        "shards/001.tar": save_tar(folder / "1.tar", samples([20, 15])).read_bytes(),
+        "t.parquet": save_parquet(folder / "t.parquet", {"image": [picture(50)]}).read_bytes(),
+        "photos/a.png": picture(60),
+        "photos/b.nef": b"x",
     }
-    files["t.parquet"] = save_parquet(folder / "t.parquet", {"image": [picture(50)]}).read_bytes()
-    files |= {"photos/a.png": picture(60), "photos/b.nef": b"x"}
     with cloud(files) as server, pytest.MonkeyPatch.context() as patch:
         patch.setitem(fsspec.config.conf, "hf", {"endpoint": server, "token": False})
-        for name, content in files.items() if request.param == "memory" else ():
-            fsspec.filesystem("memory").pipe(f"/lake/{name}", content)
+        fsspec.filesystem("memory").pipe({f"/lake/{name}": content for name, content in files.items()})
         yield address
 
 

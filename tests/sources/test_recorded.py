@@ -12,8 +12,7 @@ pytestmark = pytest.mark.quick
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
 def test_members_rows_and_files_are_read_by_their_names(tmp_path, suffix):
-    mode = "w" if suffix == "tar" else "w:gz"
-    tar = save_tar(tmp_path / f"0.{suffix}", samples([10, 20, 30]), mode)
+    tar = save_tar(tmp_path / f"0.{suffix}", samples([10, 20, 30]), "w" + suffix[3:].replace(".", ":"))
     table = save_parquet(tmp_path / "t.parquet", {"image": [picture(40), picture(50), picture(60)]})
     (tmp_path / "a.png").write_bytes(picture(70))
     names = [f"{table}::2", f"{tar}::0002.png", str(tmp_path / "a.png"), f"{table}::0", f"{tar}::0000.png"]

@@ -3,7 +3,9 @@
 import http.server
 import os
 from contextlib import contextmanager
+from pathlib import Path
 
+import fsspec
 import pytest
 from loopback import serving
 from shard_makers import picture, samples, save_tar
@@ -34,33 +36,32 @@ def server(headers):
 
 
 def test_a_file_has_another_stamp_after_it_was_replaced(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"one")
-    source = FileSource(str(tmp_path / "a.png"))
+    path = tmp_path / "a.png"
+    path.write_bytes(b"one")
+    source = FileSource(str(path))
     stamps = [stamp_of(source), stamp_of(source)]
-    (tmp_path / "a.png").write_bytes(b"three")
+    path.write_bytes(b"three")
     stamps.append(stamp_of(source))
-    os.utime(tmp_path / "a.png", ns=(0, 0))
+    os.utime(path, ns=(0, 0))
     stamps.append(stamp_of(source))
     assert stamps[0] == stamps[1] and len(set(stamps)) == 3
-    (tmp_path / "a.png").unlink()
+    path.unlink()
     assert stamp_of(source) == MISSING
 
 
-def test_what_is_in_memory_has_no_stamp(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"one")
-    entry = ShardImage("b.png", b"x")
-    assert stamp_of(entry) is None
-    assert stamp_of(FilesShard(0, [FileSource(str(tmp_path / "a.png")), entry])) is None
-
-
 def test_loose_files_have_another_stamp_after_one_of_them_was_replaced(tmp_path):
-    for name in "ab":
-        (tmp_path / f"{name}.png").write_bytes(b"one")
     sources = [FileSource(str(tmp_path / f"{name}.png")) for name in "ab"]
+    for source in sources:
+        Path(source.name).write_bytes(b"one")
     before = FilesShard(0, sources).stamp()
     assert FilesShard(0, sources[:1]).stamp() != before == FilesShard(0, sources).stamp()
     (tmp_path / "b.png").write_bytes(b"three")
     assert FilesShard(0, sources).stamp() != before
+
+
+def test_what_is_in_memory_has_no_stamp():
+    entry = ShardImage("b.png", b"x")
+    assert stamp_of(entry) is stamp_of(FilesShard(0, [entry])) is None
 
 
 def test_a_member_has_the_stamp_of_its_shard(tmp_path):
@@ -87,8 +88,6 @@ def test_a_server_that_cannot_be_reached_gives_no_stamp():
 
 
 def test_an_object_has_another_stamp_after_it_was_replaced():
-    import fsspec
-
     stamps = []
     for _ in range(2):
         fsspec.filesystem("memory").pipe("/stamps/a.png", picture(10))
