@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
@@ -44,7 +43,11 @@ def test_modules_and_functions_of_unix_are_not_needed(tmp_path):
 
 def test_a_file_that_another_program_has_open_is_named(tmp_path, monkeypatch):
     (tmp_path / "x.txt").write_text("old")
-    monkeypatch.setattr(os, "replace", mock.Mock(side_effect=PermissionError(13, "Access is denied")))
+
+    def refuse(source, target):
+        raise PermissionError(13, "Access is denied", source, None, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(OutputError, match="denied"):
         writing.write_text(tmp_path / "x.txt", "new")
     assert (tmp_path / "x.txt").read_text() == "old" and os.listdir(tmp_path) == ["x.txt"]
