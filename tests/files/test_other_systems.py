@@ -45,7 +45,7 @@ def test_a_file_that_another_program_has_open_is_named(tmp_path, monkeypatch):
     (tmp_path / "x.txt").write_text("old")
 
     def refuse(source, target):
-        raise PermissionError(13, "Access is denied", source, None, target)
+        raise PermissionError(13, "Access is denied", str(source), None, str(target))
 
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(OutputError, match="denied"):
