@@ -53,20 +53,21 @@ class TestOrderAndBatches:
         assert len(read) <= batches.WAIT * 2 + 4  # eight batches of two, and what is decoded ahead
 
     def test_decoding_happens_while_the_metric_works(self, make, monkeypatch):
-        read_file, numbers, second_is_read = FileSource.read, itertools.count(), threading.Event()
+        at_once, read_file = torch.get_num_threads(), FileSource.read
+        numbers, is_ahead = itertools.count(), threading.Event()
 
         def read(source):
-            if next(numbers):
-                second_is_read.set()
+            if next(numbers) == at_once:
+                is_ahead.set()
             return read_file(source)
 
         class Waiting(Brightness):
             def encode_image(self, x):
-                assert second_is_read.wait(60)
+                assert is_ahead.wait(60)
                 return super().encode_image(x)
 
         monkeypatch.setattr(FileSource, "read", read)
-        rows = score_paths(Waiting(), make([SQUARE] * 20), workers=2)
+        rows = score_paths(Waiting(), make([SQUARE] * (at_once + 4)), workers=2)
         assert next(rows).kind is None
         rows.close()
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
