@@ -150,6 +150,7 @@ def read_image(
         source: Path, or a source with a name and bytes.
         min_side: Smallest allowed width and height in pixels.
         sha256: Add the hash of the file's bytes.
+        apply_exif, max_side, max_pixels, damaged: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         The pixels, and how the image was read.

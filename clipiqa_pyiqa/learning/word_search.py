@@ -181,6 +181,7 @@ def search_prompts(
         bootstrap: Resamples per interval, at most a million.
         metric: The metric; default CLIP-IQA on RN50.
         seed: Seed of resamples, and of splits if the scores have no splits.
+        device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         All pairs, ranked, and the best ensemble.
