@@ -7,8 +7,8 @@ import pytest
 from photos import save_grey
 from votes_file import write_votes
 
-from clipiqa_pyiqa.datasets.votes import read_votes
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.experiments.user_agreement import read_votes
 
 
 @pytest.fixture

@@ -25,13 +25,13 @@ from time_limit import time_limit
 from weights_fakes import save_archive
 
 from clipiqa_pyiqa.datasets.score_table import read_score_table
-from clipiqa_pyiqa.datasets.votes import read_votes
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
+from clipiqa_pyiqa.experiments.user_agreement import read_votes
 from clipiqa_pyiqa.images.formats import image_suffixes, readable_formats
 from clipiqa_pyiqa.images.memory import limit_memory
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning.fitting import fit
-from clipiqa_pyiqa.learning.words import read_words
+from clipiqa_pyiqa.learning.word_search import read_words
 from clipiqa_pyiqa.metric import CLIPIQA
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 from clipiqa_pyiqa.scoring.shards.results import read_shard_result, read_table

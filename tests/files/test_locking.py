@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.files.locking import LockedError, lock_file, locked
+from clipiqa_pyiqa.files.writing import LockedError, lock_file, locked
 
-HOLD = "import sys, time\nfrom clipiqa_pyiqa.files.locking import locked\n"
+HOLD = "import sys, time\nfrom clipiqa_pyiqa.files.writing import locked\n"
 HOLD += "with locked(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(100)\n"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.files import locking, writing
+from clipiqa_pyiqa.files import writing
 
 PHOTOS = Path(__file__).parents[1] / "data"
 WITHOUT = """
@@ -54,8 +54,8 @@ def test_a_file_that_another_program_has_open_is_named(tmp_path, monkeypatch):
 
 
 def test_without_flock_a_warning_says_so(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(locking, "fcntl", None)
-    with locking.locked(tmp_path / "x.csv"):
+    monkeypatch.setattr(writing, "fcntl", None)
+    with writing.locked(tmp_path / "x.csv"):
         assert "x.csv cannot be locked on this file system" in caplog.text
 
 

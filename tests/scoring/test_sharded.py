@@ -17,7 +17,7 @@ from clipiqa_pyiqa import CLIPIQA, filter_shards, merge_shards, score_sources
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.files.locking import locked
+from clipiqa_pyiqa.files.writing import locked
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.source import FileSource
 from clipiqa_pyiqa.scoring.result_files import read_results

@@ -5,7 +5,7 @@ from shard_makers import picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.sources.recorded import images_named
+from clipiqa_pyiqa.sources.finding import images_named
 
 pytestmark = pytest.mark.quick
 
