@@ -1,12 +1,9 @@
 """A stand-in for the Hugging Face Hub on the loopback, as far as reading needs."""
 
-from __future__ import annotations
-
 import http.server
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from loopback import serving
@@ -15,7 +12,7 @@ REPOSITORY = "me/lake"
 
 
 @contextmanager
-def cloud(files: Mapping[str, bytes]) -> Iterator[str]:
+def cloud(files):
     """The address of a server that has these files in a data set."""
     with serving(type("Handler", (_Handler,), {"files": dict(files)})) as address:
         yield address
@@ -25,10 +22,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     files: Mapping[str, bytes]
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, *_):
         pass
 
-    def do_GET(self) -> None:
+    def do_GET(self):
         url = urlsplit(self.path)
         path, asked = unquote(url.path), {key: values[0] for key, values in parse_qs(url.query).items()}
         if path == f"/api/datasets/{REPOSITORY}":
@@ -42,7 +39,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def _tree(self, folder: str, below: bool) -> None:
+    def _tree(self, folder, below):
         """The Hub's listing of a folder."""
         prefix = f"{folder}/" if folder else ""
         inside = [name for name in self.files if name.startswith(prefix)]
@@ -55,7 +52,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         ]
         self._say(said) if inside else self._missing()
 
-    def _content(self, name: str) -> None:
+    def _content(self, name):
         if name not in self.files:
             self._missing()
             return
@@ -67,14 +64,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             data, code = data[int(first) : end + 1], 206
         self._send(code, data, headers)
 
-    def _say(self, what: Any) -> None:
+    def _say(self, what):
         self._send(200, json.dumps(what).encode(), {"Content-Type": "application/json"})
 
-    def _missing(self) -> None:
+    def _missing(self):
         said = json.dumps({"error": {"code": 404, "message": "not found"}}).encode()
         self._send(404, said, {"X-Error-Code": "EntryNotFound", "Content-Type": "application/json"})
 
-    def _send(self, code: int, data: bytes, headers: Mapping[str, str]) -> None:
+    def _send(self, code, data, headers):
         self.send_response(code)
         for name, value in {**headers, "Content-Length": str(len(data))}.items():
             self.send_header(name, value)

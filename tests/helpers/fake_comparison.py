@@ -1,9 +1,5 @@
 """Comparisons made by hand, with what must come out of them, for tests of tables, pictures and the report."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pandas
 from PIL import Image
@@ -15,7 +11,7 @@ NASTY = "<script>alert(1)<!--&\"'$x_1$ 100% a|b \u202egpj.exe.png"
 CONSTANT, FAILURE = "all scores are 0.5", "The weights <of> piqe & co. cannot be reached."
 
 
-def photos(folder: Path, count: int, nasty: bool = False) -> list[str]:
+def photos(folder, count, nasty=False):
     """Small pictures, each of one colour that tells its number: red is six times the number. The last may be NASTY."""
     paths = []
     for number in range(count):
@@ -26,7 +22,7 @@ def photos(folder: Path, count: int, nasty: bool = False) -> list[str]:
     return paths
 
 
-def graded(folder: Path, name: str = "graded", count: int = 40, **options: object) -> DataSetResult:
+def graded(folder, name="graded", count=40, **options):
     """``count`` images of opinion 1, 2, …, and metrics about which everything is known.
 
     'sharp' has the right order but for the first and the last image, which it swaps; 'niqe' is lower-better and ranks
@@ -66,18 +62,18 @@ def graded(folder: Path, name: str = "graded", count: int = 40, **options: objec
         note="test split, 64×48, seed 0",
         published_as="livec",
         bootstrap=100,
-        **options,  # type: ignore[arg-type]
+        **options,
     )
 
 
-def folder_only(folder: Path) -> DataSetResult:
+def folder_only(folder):
     """Ten images that nobody rated."""
     paths = photos(folder, 10)
     scores = pandas.DataFrame({"sharp": np.linspace(0.1, 1.0, 10)}, index=pandas.Index(paths, name="path"))
     return DataSetResult("holiday", scores, None, metrics={"sharp": MetricResult(score_range="0, 1")})
 
 
-def comparison(folder: Path) -> Comparison:
+def comparison(folder):
     """Graded images with one left out, the same as DMOS under a nasty name, and a folder that nobody rated."""
     first = graded(folder, skipped={f"{folder}/broken.png": "it is truncated"})
     mos = first.mos

@@ -11,8 +11,6 @@ a pipe that nobody reads any more. Images are scored by the stand-in metric wher
 ``Forked(bare=True)`` is for code that imports us itself, or pyiqa, or open_clip.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 import os
@@ -21,16 +19,14 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
 
 class Forked:
     """A process that has imported what the commands import, or what that builds upon if ``bare``, and forks."""
 
-    def __init__(self, bare: bool = False) -> None:
+    def __init__(self, bare=False):
         self._process = subprocess.Popen(
             [sys.executable, __file__, "bare" if bare else ""],
             stdin=subprocess.PIPE,
@@ -41,27 +37,27 @@ class Forked:
 
     def start(
         self,
-        arguments: Sequence[object],
-        folder: Path,
+        arguments,
+        folder,
         *,
-        code: str | None = None,
-        out: str = "stdout",
-        err: str = "stderr",
-        stdin: str = "",
-        variables: Mapping[str, str] | None = None,
-    ) -> Job:
+        code=None,
+        out="stdout",
+        err="stderr",
+        stdin="",
+        variables=None,
+    ):
         """Begin a command in a folder; or ``code``, with these arguments."""
         said = {"argv": list(map(str, arguments)), "folder": str(folder), "variables": dict(variables or {})}
         said["code"] = code
         return Job(self, self.ask({**said, "streams": [stdin, out, err]}), folder, out, err)
 
-    def run(self, arguments: Sequence[object], folder: Path, **options: Any) -> Job:
+    def run(self, arguments, folder, **options):
         """A command that has ended."""
         job = self.start(arguments, folder, **options)
         job.wait()
         return job
 
-    def call(self, function: Callable[..., object], *each: Sequence[object], folder: Path) -> list[int]:
+    def call(self, function, *each, folder):
         """Exit codes of calls of a function at the top of a module, all at once, with their arguments."""
         path = Path(inspect.getfile(function))
         jobs = [
@@ -75,12 +71,12 @@ class Forked:
         print(*(job.err for job in jobs))  # which pytest shows where a test fails
         return codes
 
-    def ask(self, request: Mapping[str, Any]) -> int:
+    def ask(self, request):
         assert self._process.stdin is not None and self._process.stdout is not None
         print(json.dumps(request), file=self._process.stdin, flush=True)
         return int(self._process.stdout.readline())
 
-    def close(self) -> None:
+    def close(self):
         self._process.communicate()
 
 
@@ -95,31 +91,31 @@ class Job:
     _err: str
     code: int | None = None
 
-    def kill(self, number: signal.Signals) -> None:
+    def kill(self, number):
         os.kill(self.pid, number)
 
     @property
-    def ended(self) -> bool:
+    def ended(self):
         """Whether it has come to an end, waited for or not."""
         status = Path(f"/proc/{self.pid}/stat")
         return self.code is not None or not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
 
-    def wait(self) -> int:
+    def wait(self):
         if self.code is None:
             self.code = self.jobs.ask({"wait": self.pid})
         return self.code
 
     @property
-    def out(self) -> str:
+    def out(self):
         return (self.folder / self._out).read_text(errors="backslashreplace")
 
     @property
-    def err(self) -> str:
+    def err(self):
         path = self.folder / self._err
         return path.read_text(errors="backslashreplace") if path.is_file() else ""
 
 
-def _connect(number: int, stream: str) -> None:
+def _connect(number, stream):
     """Make a file descriptor what a word says."""
     os.close(number)
     if stream == "closed":
@@ -139,7 +135,7 @@ def _connect(number: int, stream: str) -> None:
         os.close(opened)
 
 
-def _child(job: Mapping[str, Any]) -> int:
+def _child(job):
     os.chdir(job["folder"])
     os.environ |= job["variables"]
     for number, stream in reversed(list(enumerate(job["streams"]))):  # a closed one must not be taken by the next
@@ -162,7 +158,7 @@ def _child(job: Mapping[str, Any]) -> int:
     return standin.main() if "STANDIN" in os.environ else main()
 
 
-def _end(work: Callable[[], int]) -> NoReturn:
+def _end(work):
     """End as Python does with an exit code, but for what takes seconds: taking torch apart."""
     code = 1
     try:
@@ -180,7 +176,7 @@ def _end(work: Callable[[], int]) -> NoReturn:
     os._exit(code)
 
 
-def _serve(bare: bool) -> NoReturn:
+def _serve(bare):
     import importlib
 
     libraries = "beartype.door cv2 matplotlib.figure pandas pyarrow.parquet scipy.stats timm torch._dynamo tqdm "

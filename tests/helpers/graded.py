@@ -3,11 +3,7 @@
 Grade 0 is the photo itself; 5 is the best score, each grade takes one off.
 """
 
-from __future__ import annotations
-
 import csv
-from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from distortions import blurred, jpeg, noisy
 from PIL import Image, ImageEnhance
@@ -17,7 +13,7 @@ BEST = 5.0
 TABLE = "meta_info_GradedDataset.csv"
 
 
-KINDS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
+KINDS = {
     "blur": lambda image, grade: blurred(image, 0.8 * grade),
     "noise": lambda image, grade: noisy(image, 8 * grade),
     "jpeg": lambda image, grade: jpeg(image, (40, 20, 10, 5)[grade - 1]),
@@ -26,16 +22,14 @@ KINDS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
 }
 
 
-def graded_data_set(
-    data_root: Path, photos: Sequence[Path], kinds: Sequence[str] = tuple(KINDS), size: tuple[int, int] = (256, 192)
-) -> dict[str, object]:
+def graded_data_set(data_root, photos, kinds=tuple(KINDS), size=(256, 192)):
     """Write it under ``data_root``, and return its options as pyiqa's ``default_dataset_configs.yml`` would have them.
 
     The split ``official_split`` has every third photo in 'train' and the others in 'test'.
     """
     images = data_root / "graded" / "images"
     images.mkdir(parents=True)
-    rows: list[tuple[str, float, str]] = []
+    rows = []
     for number, photo in enumerate(photos):
         split = "train" if number % 3 == 2 else "test"
         with Image.open(photo) as file:

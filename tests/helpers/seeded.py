@@ -4,10 +4,7 @@ Every weight is fp16-representable, since OpenAI's are and pyiqa's ``clip_model`
 are measured on random images, so that activations neither vanish nor explode and the ReLUs split about half and half.
 """
 
-from __future__ import annotations
-
 import math
-from pathlib import Path
 
 import open_clip
 import torch
@@ -20,7 +17,7 @@ LAYERS = {"RN50": (([3, 4, 6, 3], 12), ([1, 2, 1, 1], 2)), "ViT-B-32": ((12, 12)
 OPEN_CLIP_NAMES = {"ViT-B/32": "ViT-B-32", "ViT-B/16": "ViT-B-16", "ViT-L/14": "ViT-L-14"}
 
 
-def set_depth(few: bool) -> None:
+def set_depth(few):
     """From now on RN50 and ViT-B/32 have few layers, or CLIP's, in open_clip and for the package, which asks it."""
     from clipiqa_pyiqa.weights.published import shapes_of
 
@@ -30,7 +27,7 @@ def set_depth(few: bool) -> None:
     shapes_of.cache_clear()
 
 
-def seeded_state_dict(backbone: str = "RN50", seed: int = 0) -> dict[str, torch.Tensor]:
+def seeded_state_dict(backbone="RN50", seed=0):
     """A state dict with OpenAI's key names, fp32 tensors with fp16-representable values."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -43,14 +40,14 @@ def seeded_state_dict(backbone: str = "RN50", seed: int = 0) -> dict[str, torch.
         return {key: _fp16_values(value) for key, value in model.state_dict().items() if "num_batches" not in key}
 
 
-def save_seeded(folder: Path, backbone: str = "RN50", seed: int = 0) -> Path:
+def save_seeded(folder, backbone="RN50", seed=0):
     """Write the seeded checkpoint as an fp16 safetensors file and return its path."""
     path = folder / f"{backbone.replace('/', '-')}.safetensors"
     save_file({key: value.half().contiguous() for key, value in seeded_state_dict(backbone, seed).items()}, path)
     return path
 
 
-def _calibrate(visual: nn.Module) -> None:
+def _calibrate(visual):
     """Seed the BatchNorms, measure their statistics on random images, and give the attention pool moderate logits."""
     for name, norm in visual.named_modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -69,7 +66,7 @@ def _calibrate(visual: nn.Module) -> None:
     pool.q_proj.weight.mul_(0.05 / logits.std())  # real photos excite the deep layers some fifty times more
 
 
-def _calibration_images() -> torch.Tensor:
+def _calibration_images():
     """Random images with a photo's statistics (1/f spectrum, grey rather than colourful): (8, 3, 224, 224)."""
     image = torch.zeros(8, 3, 224, 224)
     for side in (2, 4, 8, 16, 32, 64, 128):
@@ -78,5 +75,5 @@ def _calibration_images() -> torch.Tensor:
     return (0.45 + 0.3 * image).clamp(0, 1).sub(0.45) / 0.27
 
 
-def _fp16_values(value: torch.Tensor) -> torch.Tensor:
+def _fp16_values(value):
     return value.detach().half().float() if value.is_floating_point() else value

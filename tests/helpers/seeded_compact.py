@@ -4,19 +4,14 @@ Every weight is fp16-representable, as in a file. Convolutions are scaled so tha
 range, and the statistics are measured on random images, so that standardised ones are of order one.
 """
 
-from __future__ import annotations
-
 import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import TextTransformer
 from safetensors.torch import save_file
 from seeded import _calibration_images
-from torch import Tensor
 
 from clipiqa_pyiqa.clip.tokenizer import tokenizer
 
@@ -34,7 +29,7 @@ PROMPTS = {
 }
 
 
-def blocks() -> list[tuple[int, int, int, int, int]]:
+def blocks():
     """Kernel, stride, expansion, input and output channels of each of the 16 blocks."""
     found, width = [], STEM
     for repeats, kernel, stride, expansion, out in STAGES:
@@ -44,13 +39,11 @@ def blocks() -> list[tuple[int, int, int, int, int]]:
     return found
 
 
-def save_compact(
-    path: Path, seed: int = 0, hidden: int = 0, trunk: Mapping[str, Tensor] | None = None, answers: int = 0
-) -> Path:
+def save_compact(path, seed=0, hidden=0, trunk=None, answers=0):
     """Write a seeded compact checkpoint; ``trunk`` replaces the convolutions."""
     generator = torch.Generator().manual_seed(seed)
 
-    def normal(*shape: int, std: float = 1.0) -> Tensor:
+    def normal(*shape, std=1.0):
         return torch.randn(shape, generator=generator) * std
 
     tensors = dict(trunk or _random_trunk(normal))
@@ -80,10 +73,10 @@ def save_compact(
     return path
 
 
-def _random_trunk(normal) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
+def _random_trunk(normal):
+    tensors = {}
 
-    def conv(name: str, out: int, into: int, kernel: int, gain: float) -> None:
+    def conv(name, out, into, kernel, gain):
         tensors[f"visual.{name}.weight"] = normal(out, into, kernel, kernel, std=gain * (into * kernel**2) ** -0.5)
         tensors[f"visual.{name}.bias"] = 1.0 + normal(out, std=0.5) if gain > 1 else normal(out, std=0.3)
 
@@ -100,10 +93,10 @@ def _random_trunk(normal) -> dict[str, Tensor]:
 # The tower by plain operations, for normalised pixels
 
 
-def taps(tensors: Mapping[str, Tensor], x: Tensor) -> list[Tensor]:
+def taps(tensors, x):
     """Every block's output and the head's."""
 
-    def conv(x: Tensor, name: str, stride: int = 1) -> Tensor:
+    def conv(x, name, stride=1):
         weight, bias = (tensors[f"visual.{name}.{kind}"].to(x.dtype) for kind in ("weight", "bias"))
         kernel, groups = weight.shape[-1], weight.shape[0] if weight.shape[1] == 1 else 1
         low = (kernel - stride) // 2
@@ -119,14 +112,14 @@ def taps(tensors: Mapping[str, Tensor], x: Tensor) -> list[Tensor]:
     return [*found, F.relu6(conv(x, "head"))]
 
 
-def statistics(tensors: Mapping[str, Tensor], maps: list[Tensor]) -> Tensor:
+def statistics(tensors, maps):
     """Means and log deviations of whole maps, ``(N, S)``."""
     means = [tap.mean((2, 3)) for tap in maps]
     deviations = [(tap.var((2, 3), correction=0) + EPS).log() / 2 for tap in maps]
     return torch.cat([*means, *deviations], dim=1)
 
 
-def local_statistics(maps: list[Tensor], rows: int, columns: int) -> Tensor:
+def local_statistics(maps, rows, columns):
     """Means and log deviations around each cell of 32 px, ``(N, h, w, S)``, window by window."""
     sides = [16, 8, 8, 4, 4, *[2] * 6, *[1] * 6]
     means, deviations = [], []
@@ -140,10 +133,10 @@ def local_statistics(maps: list[Tensor], rows: int, columns: int) -> Tensor:
     return torch.cat([*means, *deviations], dim=2).unflatten(1, (rows, columns))
 
 
-def feature(tensors: Mapping[str, Tensor], values: Tensor) -> Tensor:
+def feature(tensors, values):
     """Statistics ``(…, S)`` to unit features ``(…, D)``."""
 
-    def load(name: str) -> Tensor:
+    def load(name):
         return tensors[f"visual.{name}"].to(values.dtype)
 
     x = (values - load("statistics.mean")) / load("statistics.scale")

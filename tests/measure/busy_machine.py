@@ -6,8 +6,6 @@ Per round, four runs of the same command on the same 24 photos, in turns: idle a
 OMP_WAIT_POLICY=PASSIVE, which commands set, and without it. Printed are seconds, start included.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import statistics
@@ -22,7 +20,7 @@ from timing import in_turns
 SCORE = "import sys, torch; from clipiqa_pyiqa.cli import main; sys.exit(main())"  # torch reads the policy first
 
 
-def score(photos: list[str], busy: int, passive: bool) -> None:
+def score(photos, busy, passive):
     """Run the command beside busy processes, with the wait policy or without it."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
     environment |= {"OMP_WAIT_POLICY": "PASSIVE"} if passive else {}
@@ -37,7 +35,7 @@ def score(photos: list[str], busy: int, passive: bool) -> None:
             process.wait()
 
 
-def main() -> None:
+def main():
     photos = random.Random(0).sample(sorted(map(str, Path(sys.argv[1]).rglob("*.jpg"))), 24)
     works = {
         f"{busy} busy processes, {'with' if passive else 'without'} the policy": partial(score, photos, busy, passive)

@@ -5,14 +5,11 @@
 Weights of RN50 and ViT-B/32 are seeded ones of the full architecture: time does not depend on their values.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import pyiqa
 import torch
@@ -21,12 +18,12 @@ from timing import in_turns, ratio
 from clipiqa_pyiqa import CLIPIQA
 
 
-def main() -> None:
+def main():
     from seeded import save_seeded
 
     torch.set_num_threads(1)
     x = torch.nn.functional.interpolate(torch.rand(1, 3, 24, 32), size=(384, 512), mode="bilinear")
-    nets: dict[str, Any] = {"mini": CLIPIQA(backbone="mini"), "piqe": pyiqa.create_metric("piqe", device="cpu")}
+    nets = {"mini": CLIPIQA(backbone="mini"), "piqe": pyiqa.create_metric("piqe", device="cpu")}
     for given in sys.argv[1:]:
         name, _, file = given.partition("=")
         nets[name] = pyiqa.create_metric(name, pretrained_model_path=file, device="cpu")

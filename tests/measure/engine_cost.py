@@ -7,8 +7,6 @@ Printed are the time per image at 2,000 images and at all, and how far the proce
 To compare with another checkout, run the script with PYTHONPATH set to it.
 """
 
-from __future__ import annotations
-
 import gc
 import io
 import sys
@@ -16,7 +14,6 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -35,10 +32,10 @@ class Tiny:
     name: str
     data: bytes
 
-    def read(self) -> bytes:
+    def read(self):
         return self.data
 
-    def stamp(self) -> str:
+    def stamp(self):
         return "1 1"
 
 
@@ -47,24 +44,24 @@ class Number:
 
     columns = ("number",)
 
-    def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, x):
         return x[:, :1, 0, 0]
 
-    def score(self, features: torch.Tensor, *_: Any) -> torch.Tensor:
+    def score(self, features, *_):
         return features
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self):
         return {"metric": "number", "scores": {"number": {"range": (0.0, 1.0), "lower_better": False}}}
 
 
-def held() -> int:
+def held():
     """Return the bytes that the process holds."""
     gc.collect()
     give_back_memory()
     return resident("VmRSS") * 1024
 
 
-def main(count: int) -> None:
+def main(count):
     torch.set_num_threads(1)
     file = io.BytesIO()
     Image.linear_gradient("L").resize((32, 32)).convert("RGB").save(file, "PNG")

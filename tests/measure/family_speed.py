@@ -7,30 +7,26 @@ pyiqa's maclip scores one image a call, so a batch of eight is scored one by one
 imported, the file's hash known and pyiqa's caches empty. Needs openai's clip and 'setuptools<82'.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from timing import alone, images, in_turns, peak, ratio
-from torch import Tensor, nn
 
 BACKBONES = {"maclip": "RN50", "qualiclip": "RN50", "liqe": "ViT-B/32", "laion_aes": "ViT-L/14"}
 LARGE, SMALL, BATCH = (1, 768, 1024), (1, 224, 224), (8, 224, 224)
 
 
-def score(net: nn.Module, x: Tensor, singly: bool = False) -> None:
+def score(net, x, singly=False):
     """Score a batch, or its images one by one."""
     with torch.no_grad():
         for part in x.split(1) if singly else [x]:
             net(part)
 
 
-def builders_of(name: str, folder: Path) -> tuple[Callable[[], nn.Module], Callable[[], nn.Module]]:
+def builders_of(name, folder):
     """Return both sides' builders on the weights in a folder, with files of their own in a new one below it."""
     from family_pairs import builders
     from seeded import save_seeded
@@ -41,7 +37,7 @@ def builders_of(name: str, folder: Path) -> tuple[Callable[[], nn.Module], Calla
     return builders(name, weights, Path(tempfile.mkdtemp(dir=folder)), BACKBONES[name])
 
 
-def memory(side: int, name: str, folder: Path, threads: int) -> float:
+def memory(side, name, folder, threads):
     """Return the megabytes that this process needs for a large image beyond the loaded metric."""
     from family_pairs import on_cpu
 
@@ -52,7 +48,7 @@ def memory(side: int, name: str, folder: Path, threads: int) -> float:
         return peak(lambda: score(net, x))
 
 
-def main() -> None:
+def main():
     from family_pairs import on_cpu
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -73,8 +69,8 @@ def main() -> None:
             for shape in (LARGE, BATCH):
                 x = images(*shape)
                 works["×".join(map(str, shape))] = (
-                    lambda x=x: score(nets[0], x),  # type: ignore[misc]  # noqa: B023
-                    lambda x=x: score(nets[1], x, singly=True),  # type: ignore[misc]  # noqa: B023
+                    lambda x=x: score(nets[0], x),  # noqa: B023
+                    lambda x=x: score(nets[1], x, singly=True),  # noqa: B023
                 )
             for what, pair in works.items():
                 taken = in_turns(dict(zip(("ours", "theirs"), pair, strict=True)), args.rounds)

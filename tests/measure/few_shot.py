@@ -7,8 +7,6 @@ Each head is fitted to photos drawn at random from the split 'train', with five 
 compared with those of people on the split 'val': mean SROCC over the seeds and their standard deviation.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import statistics
@@ -18,20 +16,20 @@ import numpy as np
 import torch
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.datasets.score_table import ScoreTable, find_score_table
+from clipiqa_pyiqa.datasets.score_table import find_score_table
 from clipiqa_pyiqa.learning.fitting import FIT_ON, NEEDED, fit
 from clipiqa_pyiqa.stats.correlation import srocc
 
 COUNTS, SEEDS = (16, 50, 200, 1000, 4000), 5
 
 
-def subset(table: ScoreTable, count: int, seed: int) -> ScoreTable:
+def subset(table, count, seed):
     """As many training images, drawn by a seed, and all images to validate on."""
     drawn = np.random.default_rng(seed).permutation(table.part("train").index)[:count]
     return dataclasses.replace(table, frame=table.frame.loc[[*sorted(drawn), *table.part("val").index]])
 
 
-def zero_shot(metric: CLIPIQA, table: ScoreTable, store: str | None) -> float:
+def zero_shot(metric, table, store):
     """SROCC of the metric as it is, on the split 'val'."""
     from clipiqa_pyiqa.learning.feature_store import FeatureStore
 
@@ -41,7 +39,7 @@ def zero_shot(metric: CLIPIQA, table: ScoreTable, store: str | None) -> float:
         return srocc(metric.score(features)[:, 0].numpy(), held_out["target"])
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("scores", help="a CSV file with a column 'split', or a data set of pyiqa's")

@@ -3,8 +3,6 @@
 python tests/measure/finding.py [FILES]
 """
 
-from __future__ import annotations
-
 import os
 import statistics
 import sys
@@ -18,7 +16,7 @@ from clipiqa_pyiqa.sources.finding import find_shards
 ROUNDS = 5
 
 
-def listed(folder: str) -> int:
+def listed(folder):
     """Return the number of files in a folder: nothing but the file system's own time."""
     count, todo = 0, [folder]
     while todo:
@@ -31,7 +29,7 @@ def listed(folder: str) -> int:
     return count
 
 
-def main(files: int) -> None:
+def main(files):
     with tempfile.TemporaryDirectory() as room:
         for number in range(files):
             folder = Path(room, f"{number // 1000:03d}")

@@ -4,13 +4,10 @@ python tests/measure/flags.py FOLDER ...   (photos in the folders; 200 made imag
 python tests/measure/flags.py --time FILE ...   (time of the flag beside mini's score)
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,24 +22,24 @@ Draw = np.random.Generator
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
-def uniform_noise(draw: Draw, height: int, width: int) -> np.ndarray:
+def uniform_noise(draw, height, width):
     return draw.random((height, width, _channels(draw)))
 
 
-def normal_noise(draw: Draw, height: int, width: int) -> np.ndarray:
+def normal_noise(draw, height, width):
     return draw.normal(draw.uniform(0.3, 0.7), draw.uniform(0.1, 0.5), (height, width, _channels(draw)))
 
 
-def black(draw: Draw, height: int, width: int) -> np.ndarray:
+def black(draw, height, width):
     """A black frame, with a sensor's noise of up to 3 levels."""
     return np.abs(draw.normal(0, draw.uniform(0, 3 / 255), (height, width, 3)))
 
 
-def white(draw: Draw, height: int, width: int) -> np.ndarray:
+def white(draw, height, width):
     return 1 - black(draw, height, width)
 
 
-def coefficients(draw: Draw, height: int, width: int) -> np.ndarray:
+def coefficients(draw, height, width):
     """Blocks of 8×8 random coefficients whose deviation falls with the frequency, in grey, RGB or YCbCr."""
     shape = -(-height // 8), -(-width // 8), _channels(draw), 8, 8
     frequency = np.add.outer(np.arange(8), np.arange(8))
@@ -55,7 +52,7 @@ def coefficients(draw: Draw, height: int, width: int) -> np.ndarray:
     return x
 
 
-def coarse_noise(draw: Draw, height: int, width: int) -> np.ndarray:
+def coarse_noise(draw, height, width):
     """Noise of at least 8×8 cells of 2 to 32 px, enlarged by repetition, bilinearly or bicubically."""
     cell = int(2 ** draw.uniform(1, min(5, np.log2(min(height, width) / 8))))
     cells = torch.from_numpy(draw.random((1, _channels(draw), -(-height // cell), -(-width // cell))))
@@ -64,13 +61,13 @@ def coarse_noise(draw: Draw, height: int, width: int) -> np.ndarray:
     return x[0].permute(1, 2, 0).numpy()[:height, :width]
 
 
-KINDS: dict[str, Callable[[Draw, int, int], np.ndarray]] = {
+KINDS = {
     kind.__name__.replace("_", " "): kind
     for kind in (uniform_noise, normal_noise, black, white, coefficients, coarse_noise)
 }
 
 
-def made(kind: str, cases: int = CASES) -> Iterator[torch.Tensor]:
+def made(kind, cases=CASES):
     """Yield images ``(3, H, W)`` in [0, 1], in steps of 1 / 255."""
     draw = np.random.default_rng(sorted(KINDS).index(kind))
     for _ in range(cases):
@@ -80,18 +77,18 @@ def made(kind: str, cases: int = CASES) -> Iterator[torch.Tensor]:
         yield torch.from_numpy(x).expand(-1, -1, 3).permute(2, 0, 1)
 
 
-def photos(folders: list[str]) -> Iterator[tuple[str, torch.Tensor]]:
+def photos(folders):
     files = [file for folder in folders for file in sorted(Path(folder).rglob("*")) if file.suffix.lower() in SUFFIXES]
     for file in files:
         # channels_last, as in a batch
         yield str(file), read_image(str(file)).pixels.float().div_(255)
 
 
-def _channels(draw: Draw) -> int:
+def _channels(draw):
     return 1 if draw.random() < 0.3 else 3
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("paths", nargs="*")
     parser.add_argument("--time", action="store_true")
@@ -110,7 +107,7 @@ def main() -> None:
     print(f"{flagged} of {count:,} photos are flagged")
 
 
-def times(files: list[str], rounds: int = 15) -> None:
+def times(files, rounds=15):
     from timing import in_turns
 
     from clipiqa_pyiqa import CLIPIQA

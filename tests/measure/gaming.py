@@ -10,17 +10,14 @@ Trainings: 60 small networks learn to remove noise or blur with the L1 loss alon
 held-out squares. Any sentence is a false alarm.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import time
 from collections import Counter
-from collections.abc import Callable
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur, pil_to_tensor, to_pil_image
 
@@ -32,14 +29,14 @@ SIDE, TILES = 64, 16
 WAYS = ("references", "other photos")
 
 
-def squares(photo: Tensor) -> Tensor:
+def squares(photo):
     """Return 16 squares of 64 px, from the middle of a photo."""
     top, left = ((side - 4 * SIDE) // 2 for side in photo.shape[1:])
     middle = photo[:, top : top + 4 * SIDE, left : left + 4 * SIDE]
     return middle.unfold(1, SIDE, SIDE).unfold(2, SIDE, SIDE).permute(1, 2, 0, 3, 4).flatten(0, 1).contiguous()
 
 
-def degraded(clean: Tensor, kind: int, dice: torch.Generator) -> Tensor:
+def degraded(clean, kind, dice):
     if kind == 0:
         return (clean + 0.08 * torch.randn(clean.shape, generator=dice)).clamp(0, 1)
     if kind == 1:
@@ -54,17 +51,17 @@ def degraded(clean: Tensor, kind: int, dice: torch.Generator) -> Tensor:
     return torch.stack(images)
 
 
-def psnr(x: Tensor, y: Tensor) -> float:
+def psnr(x, y):
     return (-10 * (x - y).square().flatten(1).mean(1).log10()).mean().item()
 
 
-def looks(criterion: CLIPIQALoss, clean: Tensor, others: Tensor) -> Callable[[Tensor], dict[str, str]]:
+def looks(criterion, clean, others):
     """Return a function from outputs to the sentences of both alarms."""
     alarms = dict(zip(WAYS, (GamingAlarm(criterion), GamingAlarm(criterion, others)), strict=True))
     return lambda x: {name: alarm(x, clean if name == WAYS[0] else None).sentence for name, alarm in alarms.items()}
 
 
-def ascend(clean: Tensor, others: Tensor, kind: int, criterion: CLIPIQALoss, seed: int) -> dict[str, float]:
+def ascend(clean, others, kind, criterion, seed):
     """Return the change of PSNR at the first alarm of each way to look."""
     x = degraded(clean, kind, torch.Generator().manual_seed(seed)).requires_grad_()
     look, start, found = looks(criterion, clean, others), psnr(x.detach(), clean), dict[str, float]()
@@ -85,7 +82,7 @@ def ascend(clean: Tensor, others: Tensor, kind: int, criterion: CLIPIQALoss, see
     return found
 
 
-def train_honestly(train: list[Tensor], held_out: Tensor, others: Tensor, kind: int, seed: int) -> dict[str, str]:
+def train_honestly(train, held_out, others, kind, seed):
     """Return the first false alarm of each way to look."""
     dice = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
@@ -94,7 +91,7 @@ def train_honestly(train: list[Tensor], held_out: Tensor, others: Tensor, kind: 
     criterion = CLIPIQALoss(backbone="mini")
     given = degraded(held_out, kind, dice)
     look = looks(criterion, held_out, others)
-    said: dict[str, str] = {}
+    said = {}
     for step in range(81):
         if step % 20 == 0:
             with torch.no_grad():
@@ -111,13 +108,13 @@ def train_honestly(train: list[Tensor], held_out: Tensor, others: Tensor, kind: 
     return said
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+")
     parser.add_argument("--ascents", type=int, default=20)
     parser.add_argument("--trainings", type=int, default=60)
     args = parser.parse_args()
-    photos: list[Tensor] = []
+    photos = []
     for path in find_inputs(args.folders).paths:
         pixels = read_image(path).pixels
         if min(pixels.shape[1:]) >= 4 * SIDE and len(photos) < 60:
@@ -130,7 +127,7 @@ def main() -> None:
         early, changes = sum(change > -1 for change in shown), " ".join(f"{change:+.2f}" for change in shown)
         print(f"ascents, {name}: {early} of {args.ascents} called before a fall of 1 dB", flush=True)
         print(f"    PSNR at the alarm: {changes}", flush=True)
-    alarms: Counter[str] = Counter()
+    alarms = Counter()
     for n in range(args.trainings):
         held_out = torch.stack([photo[n % TILES] for photo in photos[:TILES]])
         for name, sentence in train_honestly(photos[TILES:-TILES], held_out, others, n % 2, n).items():

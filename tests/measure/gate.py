@@ -3,10 +3,6 @@
 python tests/measure/gate.py
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-
 import numpy as np
 from levels import DIFFERENCES, RUNS
 
@@ -20,7 +16,7 @@ COLUMNS, CASES = (1, 6, 20), (20, 200)
 """Numbers of columns and of rows."""
 
 
-def judged(apart: np.ndarray, margin: float | None = None) -> list[str]:
+def judged(apart, margin=None):
     """Return the verdicts of a run with differences ``(columns, rows)``."""
     found = [mean_difference(row, np.zeros(len(row))) for row in apart]
     corrected = holm([each.p for each in found])
@@ -31,25 +27,25 @@ def judged(apart: np.ndarray, margin: float | None = None) -> list[str]:
     ]
 
 
-def share(one: Callable[[np.random.Generator], bool], runs: int) -> float:
+def share(one, runs):
     draw = np.random.default_rng(0)
     return float(np.mean([one(draw) for _ in range(runs)]))
 
 
-def false_alarms(name: str, n: int, columns: int, runs: int = RUNS) -> float:
+def false_alarms(name, n, columns, runs=RUNS):
     """Return the share of runs without a change in which a column is worse."""
     return share(lambda draw: "worse" in judged(DIFFERENCES[name](draw, (columns, n))), runs)
 
 
-def passed(name: str, n: int, runs: int = RUNS, margin: float = 1.0) -> float:
+def passed(name, n, runs=RUNS, margin=1.0):
     """Return the share of runs that pass with a true loss of the margin; the skewed ones have the tail of losses."""
     return share(lambda draw: judged(-DIFFERENCES[name](draw, (1, n)) - margin, margin) == ["pass"], runs)
 
 
-def power(name: str, n: int, columns: int, runs: int = RUNS) -> float:
+def power(name, n, columns, runs=RUNS):
     """Return the share of runs in which the loss that a first run names is called worse in the next run."""
 
-    def one(draw: np.random.Generator) -> bool:
+    def one(draw):
         loss = noticed(DIFFERENCES[name](draw, n), LEVEL / columns)
         apart = DIFFERENCES[name](draw, (columns, n))
         apart[0] -= loss
@@ -58,7 +54,7 @@ def power(name: str, n: int, columns: int, runs: int = RUNS) -> float:
     return share(one, runs)
 
 
-def main() -> None:
+def main():
     heads = [f"{columns} columns, n = {n}" for n in CASES for columns in COLUMNS]
     print("| differences | " + " | ".join([*heads, *(f"passed, n = {n}" for n in CASES)]) + " |")
     for name in DIFFERENCES:

@@ -4,13 +4,10 @@
 unlike PIL's), and a random sample of 100 files is damaged in each of five ways.
 """
 
-from __future__ import annotations
-
 import io
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +16,17 @@ from PIL import Image
 from clipiqa_pyiqa.images.reader import decode_jpeg, decodes_like_pil
 
 
-def replaced(length: int, fill: Callable[[random.Random, bytes], bytes]) -> Callable[[bytes, random.Random], bytes]:
+def replaced(length, fill):
     """Return a function that replaces ``length`` bytes of a JPEG's compressed picture."""
 
-    def damage(data: bytes, rng: random.Random) -> bytes:
+    def damage(data, rng):
         at = rng.randrange(start_of_picture(data), len(data) - length - 2)
         return data[:at] + fill(rng, data[at : at + length]) + data[at + length :]
 
     return damage
 
 
-def halved(data: bytes, rng: random.Random) -> bytes:
+def halved(data, rng):
     return data[: (start_of_picture(data) + len(data)) // 2] + b"\xff\xd9"
 
 
@@ -42,7 +39,7 @@ DAMAGES = {
 }
 
 
-def start_of_picture(data: bytes) -> int:
+def start_of_picture(data):
     """Return where the compressed picture begins, behind the headers, which may hold a thumbnail with markers."""
     at = 2
     while data[at : at + 2] != b"\xff\xda":
@@ -50,7 +47,7 @@ def start_of_picture(data: bytes) -> int:
     return at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
 
 
-def outcome(data: bytes, good: bytes | None = None) -> str:
+def outcome(data, good=None):
     """Return what happens to a file; ``good`` is the file without damage."""
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -68,7 +65,7 @@ def outcome(data: bytes, good: bytes | None = None) -> str:
     return "fine" if np.array_equal(decoded.squeeze(), pixels) else "OTHER PIXELS"
 
 
-def main(folders: list[str]) -> None:
+def main(folders):
     paths = (path for folder in folders for path in Path(folder).rglob("*"))
     files = sorted(path for path in paths if path.suffix.lower() in (".jpg", ".jpeg"))
     print("pixels of simplejpeg taken for PIL's:", decodes_like_pil())

@@ -3,8 +3,6 @@
 python tests/measure/levels.py
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from clipiqa_pyiqa.stats.paired_means import mean_difference
@@ -20,14 +18,14 @@ DIFFERENCES = {
 """Differences whose true mean is 0. The long tail of the skewed ones is above 0: then "worse" is called too often."""
 
 
-def rates(name: str, n: int) -> tuple[float, float]:
+def rates(name, n):
     """Return the shares of samples with the whole interval below 0, and with p < 0.05."""
     draw = np.random.default_rng(n)
     found = [mean_difference(DIFFERENCES[name](draw, n), np.zeros(n)) for _ in range(RUNS)]
     return float(np.mean([apart.high < 0 for apart in found])), float(np.mean([apart.p < 0.05 for apart in found]))
 
 
-def table() -> str:
+def table():
     """Return the table of the documentation, as Markdown."""
     lines = ["| differences | " + " | ".join(f"n = {n}" for n in CASES) + " |", "|---|" + "---:|" * len(CASES)]
     for name in DIFFERENCES:

@@ -9,14 +9,11 @@ that part: area under the ROC curve of the scores, inside below outside; mean ov
 photo's mean. ``--finer`` changes squares instead, and compares pixels: all maps enlarged to the photo's size.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +26,7 @@ from clipiqa_pyiqa.maps.places import quality_map, smoothed
 Change = Callable[[Image.Image], Image.Image]
 
 
-CHANGES: dict[str, tuple[str, Change]] = {
+CHANGES = {
     "blur 1 px": ("sharpness", lambda photo: blurred(photo, 1)),
     "blur 3 px": ("sharpness", lambda photo: blurred(photo, 3)),
     "noise 20": ("noisiness", lambda photo: noisy(photo, 20)),
@@ -38,7 +35,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "contrast × 0.4": ("contrast", lambda photo: ImageEnhance.Contrast(photo).enhance(0.4)),
 }
 SIDE = 512
-PARTS: dict[str, tuple[float, float, float, float]] = {  # left, top, right, bottom
+PARTS = {  # left, top, right, bottom
     "left": (0, 0, 0.5, 1),
     "right": (0.5, 0, 1, 1),
     "top": (0, 0, 1, 0.5),
@@ -46,11 +43,11 @@ PARTS: dict[str, tuple[float, float, float, float]] = {  # left, top, right, bot
 }
 
 
-def tensor(photo: Image.Image) -> torch.Tensor:
+def tensor(photo):
     return torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() / 255
 
 
-def told(metric: CLIPIQA, photo: Image.Image, change: Change, question: str) -> list[float]:
+def told(metric, photo, change, question):
     """Areas of the smoothed map, for each part."""
     found, changed, cell = [], change(photo), metric.clip.cell
     width, height = photo.size
@@ -67,19 +64,19 @@ def told(metric: CLIPIQA, photo: Image.Image, change: Change, question: str) -> 
     return found
 
 
-FINER: dict[str, dict[str, Any]] = {
+FINER = {
     "places, smoothed": {},
     "scale 2, smoothed": {"scale": 2},
 }
 FINER_CHANGES = [(name, side) for name in ("blur 3 px", "JPEG 10") for side in (128, 64)]
 
 
-def finer(metric: CLIPIQA, photos: list[Image.Image]) -> None:
+def finer(metric, photos):
     """A square in the photo is changed; area under the curve of pixels inside and outside, and the cost in scores."""
     print("| map | " + " | ".join(f"{name}, {side} px" for name, side in FINER_CHANGES) + " | cost |")
     print("|" + " --- |" * (len(FINER_CHANGES) + 2))
     for kind, options in FINER.items():
-        areas: dict[tuple[str, int], list[float]] = {key: [] for key in FINER_CHANGES}
+        areas = {key: [] for key in FINER_CHANGES}
         ratios = []
         for number, photo in enumerate(photos):
             dice = np.random.default_rng(number)
@@ -102,7 +99,7 @@ def finer(metric: CLIPIQA, photos: list[Image.Image]) -> None:
         print(f"| {kind} | {' | '.join(cells)} | {statistics.median(ratios):.1f} |", flush=True)
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--backbone", default="mini")

@@ -7,13 +7,9 @@ there in random order, or a piece of another photo enlarged from 8 px, or noise 
 photos the local reward falls by more, as a share of the reward's size and of its spread over the photos.
 """
 
-from __future__ import annotations
-
 import argparse
-from collections.abc import Callable
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from clipiqa_pyiqa.images.reader import read_image
@@ -23,33 +19,33 @@ from clipiqa_pyiqa.sources.inputs import find_inputs
 SIDE, PATCH = 512, 64
 
 
-def scrambled(piece: Tensor, other: Tensor, dice: torch.Generator) -> Tensor:
+def scrambled(piece, other, dice):
     return piece.flatten(1)[:, torch.randperm(PATCH**2, generator=dice)].view_as(piece)
 
 
-def enlarged(piece: Tensor, other: Tensor, dice: torch.Generator) -> Tensor:
+def enlarged(piece, other, dice):
     return F.interpolate(F.avg_pool2d(other[None], 8), size=PATCH, mode="bicubic")[0].clamp(0, 1)
 
 
-def blocks(piece: Tensor, other: Tensor, dice: torch.Generator) -> Tensor:
+def blocks(piece, other, dice):
     return torch.rand(3, 8, 8, generator=dice).repeat_interleave(8, 1).repeat_interleave(8, 2)
 
 
-ARTEFACTS: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
+ARTEFACTS = {
     "scrambled": scrambled,
     "enlarged": enlarged,
     "blocks": blocks,
 }
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--quantile", type=float, default=0.02)
     parser.add_argument("--backbone", default="mini")
     args = parser.parse_args()
-    photos: list[Tensor] = []
+    photos = []
     for path in find_inputs(args.folders).paths:
         pixels = read_image(path).pixels
         top, left = ((side - SIDE) // 2 for side in pixels.shape[1:])

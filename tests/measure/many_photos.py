@@ -6,8 +6,6 @@ The two take turns, each in a process of its own, on the same seeded JPEG files.
 second, start included, and its rate divided by the old one's: the median and the range of the rounds.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import subprocess
@@ -26,7 +24,7 @@ CASES = {  # backbone, height, width, photos
 }
 
 
-def main() -> None:
+def main():
     from photos import photo_like
     from seeded import save_seeded
     from torchvision.transforms.functional import to_pil_image

@@ -8,8 +8,6 @@ Threads of this package wait as in commands (OMP_WAIT_POLICY=PASSIVE), or busily
 onnxruntime ignores, set ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import statistics
@@ -17,9 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from timing import images, ratio
@@ -30,12 +26,12 @@ from clipiqa_pyiqa.images.memory import keep_memory
 SIZES = [(64, 64), (224, 224), (384, 512), (768, 1024)]
 
 
-def metric_of(backbone: str, folder: Path, precision: str = "fp32") -> CLIPIQA:
-    seeded: dict[str, Any] = {"clip_weights": folder / f"{backbone}.safetensors", "quick_gelu": True}
-    return CLIPIQA(backbone=backbone, precision=precision, **({} if backbone == "mini" else seeded)).eval()  # type: ignore[arg-type]
+def metric_of(backbone, folder, precision="fp32"):
+    seeded = {"clip_weights": folder / f"{backbone}.safetensors", "quick_gelu": True}
+    return CLIPIQA(backbone=backbone, precision=precision, **({} if backbone == "mini" else seeded)).eval()
 
 
-def encoder(side: str, backbone: str, threads: int, folder: Path, precision: str) -> Callable[[torch.Tensor], object]:
+def encoder(side, backbone, threads, folder, precision):
     if side == "onnxruntime":
         import onnxruntime
 
@@ -50,7 +46,7 @@ def encoder(side: str, backbone: str, threads: int, folder: Path, precision: str
     return metric_of(backbone, folder, precision).encode_image
 
 
-def measure(encode: Callable[[torch.Tensor], object], seconds: float) -> None:
+def measure(encode, seconds):
     """Print the median seconds for an image of each size."""
     for size in SIZES:
         x, taken = images(1, *size), list[float]()
@@ -63,7 +59,7 @@ def measure(encode: Callable[[torch.Tensor], object], seconds: float) -> None:
         print(statistics.median(taken))
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbones", nargs="+", default=["mini", "RN50"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, os.cpu_count() or 1])
@@ -89,7 +85,7 @@ def main() -> None:
                     save_seeded(folder, backbone)
                 export_onnx(metric_of(backbone, folder), folder / f"{backbone}.onnx")
             for threads in args.threads:
-                taken: dict[str, list[list[float]]] = {"onnxruntime": [], "ours": []}
+                taken = {"onnxruntime": [], "ours": []}
                 for number in range(args.rounds):
                     for side in list(taken)[:: 1 if number % 2 else -1]:
                         command = [sys.executable, __file__, "--side", side, backbone, str(threads)]

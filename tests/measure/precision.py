@@ -7,20 +7,15 @@
 processor one without AVX-512, and ``ONEDNN_MAX_CPU_ISA=AVX512_CORE`` makes it one with AVX-512 but without bf16.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import torch
 from timing import in_turns, ratio
-from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip import device
@@ -33,16 +28,16 @@ SIDE = 512
 
 
 @contextmanager
-def processor(is_slow: bool) -> Iterator[None]:
+def processor(is_slow):
     """A processor that is slow in bf16 and fp16, or one that is fast in both."""
     with mock.patch.object(device, "is_slow_on_cpu", lambda dtype: is_slow and dtype.itemsize == 2):
         yield
 
 
-def measure_scores(nets: dict[str, CLIPIQA], photos: list[Path]) -> None:
+def measure_scores(nets, photos):
     suffixes = image_suffixes()
     paths = sorted(path for folder in photos for path in folder.rglob("*") if path.suffix.lower() in suffixes)
-    moved: dict[str, list[Tensor]] = {name: [] for name in WAYS}
+    moved = {name: [] for name in WAYS}
     for path in paths:
         x = read_image(path).pixels[None].float() / 255
         scores = {}
@@ -57,11 +52,11 @@ def measure_scores(nets: dict[str, CLIPIQA], photos: list[Path]) -> None:
         print(f"| {name} | {distance.max():.4f} | {distance.median():.4f} |")
 
 
-def measure_time(nets: dict[str, CLIPIQA]) -> None:
+def measure_time(nets):
     torch.set_num_threads(1)
     x = torch.rand(1, 3, SIDE, SIDE)
 
-    def score(name: str) -> None:
+    def score(name):
         with torch.no_grad(), processor(WAYS.get(name, ("", False))[1]):
             nets[name].encode_image(x)
 
@@ -71,13 +66,13 @@ def measure_time(nets: dict[str, CLIPIQA]) -> None:
         print(f"| {name} | {ratio(taken[name], taken['fp32'])} |")
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("scores", "time"))
     parser.add_argument("photos", type=Path, nargs="*", help="folders, searched recursively")
     parser.add_argument("--backbone", default="RN50")
     args = parser.parse_args()
-    precisions: dict[str, Any] = {"fp32": "fp32", **{name: precision for name, (precision, _) in WAYS.items()}}
+    precisions = {"fp32": "fp32", **{name: precision for name, (precision, _) in WAYS.items()}}
     nets = {name: CLIPIQA(backbone=args.backbone, precision=each).eval() for name, each in precisions.items()}
     print(args.backbone, end=", ")
     if args.what == "time":

@@ -9,8 +9,6 @@ that both sides have: notes and provenance are texts. Exit code: 0 all equal, or
 1 anything else.
 """
 
-from __future__ import annotations
-
 import argparse
 import fnmatch
 import hashlib
@@ -22,7 +20,6 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy
 import pandas
@@ -30,7 +27,7 @@ from checkouts.inputs import make_inputs
 from timing import COMMAND, environment
 
 HERE = Path(__file__).parent / "checkouts"
-ALLOWED: dict[tuple[str, str], str] = {
+ALLOWED = {
     # (case, file), as glob patterns -> why they may differ
     ("*", "*.html"): "pages have another style sheet",
     ("*", "*.svg"): "curves are drawn from scores that differ in the seventh digit",
@@ -62,7 +59,7 @@ NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 DURATION = re.compile(r"\d+\.\d+ (s\b|images/s|% of the time)")
 
 
-def all_cases() -> dict[str, list[str]]:
+def all_cases():
     """Return the name of each case and what Python runs, in order."""
     lines = [line for line in (HERE / "cases.txt").read_text().splitlines() if line and not line.startswith("#")]
     cases = {}
@@ -74,7 +71,7 @@ def all_cases() -> dict[str, list[str]]:
     return cases | {f"api {name}": [str(HERE / "api.py"), name] for name in CALLS}
 
 
-def run_side(checkout: Path, stage: Path, cases: dict[str, list[str]], side: str) -> None:
+def run_side(checkout, stage, cases, side):
     """Run the cases in ``stage/run``, the same path for both checkouts, and leave the results in ``stage/SIDE``."""
     variables = environment(checkout, stage)
     variables |= {
@@ -91,7 +88,7 @@ def run_side(checkout: Path, stage: Path, cases: dict[str, list[str]], side: str
     (stage / "run").rename(stage / side)
 
 
-def lines_of(path: Path) -> list[str]:
+def lines_of(path):
     """Return what a result file holds, as lines of text without durations."""
     if path.suffix in (".safetensors", ".pt"):
         import torch
@@ -104,7 +101,7 @@ def lines_of(path: Path) -> list[str]:
         return [hashlib.sha256(path.read_bytes()).hexdigest()]
 
 
-def table_of(path: Path) -> Any:
+def table_of(path):
     """Return the table in a file by its path column, or None."""
     if path.suffix == ".parquet":
         return pandas.read_parquet(path)
@@ -115,7 +112,7 @@ def table_of(path: Path) -> Any:
     return pandas.read_json(io.StringIO(rows), lines=True) if rows.startswith('{"path"') else None
 
 
-def _values(name: str, value: Any) -> list[str]:
+def _values(name, value):
     if hasattr(value, "tolist"):
         value = value.flatten().double().tolist()
     if isinstance(value, dict | list | tuple):
@@ -124,7 +121,7 @@ def _values(name: str, value: Any) -> list[str]:
     return [f"{name}: {value!r}"]
 
 
-def differs(old: Path, new: Path, tolerance: float) -> str:
+def differs(old, new, tolerance):
     """Return where two files part, or nothing."""
     if not (old.is_file() and new.is_file()):
         return f"not in {'NEW' if old.is_file() else 'OLD'}"
@@ -147,7 +144,7 @@ def differs(old: Path, new: Path, tolerance: float) -> str:
     return "" if len(one) == len(other) else f"{len(one)} lines ≠ {len(other)} lines"
 
 
-def compare(case: str, old: Path, new: Path, tolerance: float) -> str:
+def compare(case, old, new, tolerance):
     """Print where a case's results differ; return ``'equal'``, ``'allowed'`` or ``'differs'``."""
     names = {str(path.relative_to(side)) for side in (old, new) for path in side.rglob("*") if path.is_file()}
     verdict = "equal"
@@ -159,7 +156,7 @@ def compare(case: str, old: Path, new: Path, tolerance: float) -> str:
     return verdict
 
 
-def main() -> int:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("old", "new", "photos"):
         parser.add_argument(name, type=Path)

@@ -6,8 +6,6 @@ Linux only. Each figure is from a process of its own that has scored a small pic
 the large one is scored, less that before.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import tempfile
@@ -24,7 +22,7 @@ BACKBONES = ("mini", "RN50", "ViT-B/32", "ViT-B/16", "ViT-L/14")
 WORKS = ("score", "maps", "stages", "gradient")
 
 
-def memory(backbone: str, weights: Path | None, work: str, megapixels: float) -> tuple[float, int]:
+def memory(backbone, weights, work, megapixels):
     """Return the bytes per pixel that the work takes and those that are counted for it, the pixels' 3 included."""
     metric = CLIPIQA(backbone=backbone, clip_weights=weights, quick_gelu=True if weights else None).eval()
     do(metric, work, torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
@@ -34,7 +32,7 @@ def memory(backbone: str, weights: Path | None, work: str, megapixels: float) ->
     return taken + 3, scoring_bytes(metric, torch.device("cpu"), "score" if work == "gradient" else work)
 
 
-def do(metric: CLIPIQA, work: str, pixels: torch.Tensor) -> None:
+def do(metric, work, pixels):
     with torch.set_grad_enabled(work == "gradient"):
         x = stacked(list(pixels), "cpu")
         if work == "score":
@@ -47,7 +45,7 @@ def do(metric: CLIPIQA, work: str, pixels: torch.Tensor) -> None:
             metric(x.requires_grad_()).sum().backward()
 
 
-def main() -> None:
+def main():
     from seeded import save_seeded
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -9,14 +9,11 @@ compared with its score, mini with its RN50. Its class needs openai's ``clip``, 
 an idle machine.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -36,7 +33,7 @@ ROWS = {  # backbone -> work and the shapes of its images
 SIDES = ("ours", "pyiqa's")
 
 
-def built(side: str, backbone: str, weights: Path, precision: str) -> Any:
+def built(side, backbone, weights, precision):
     """Return a side's network."""
     if side == "pyiqa's":
         from pyiqa.archs import clip_model, clipiqa_arch
@@ -44,11 +41,11 @@ def built(side: str, backbone: str, weights: Path, precision: str) -> Any:
         tensors = {key: value.float() for key, value in load_file(weights).items()}
         clipiqa_arch.load = lambda *_: clip_model.build_model(tensors).float()
         return clipiqa_arch.CLIPIQA(backbone="RN50" if backbone == "mini" else backbone).eval()
-    own: dict[str, Any] = {} if backbone == "mini" else {"clip_weights": weights, "quick_gelu": True}
-    return CLIPIQA(backbone=backbone, prompts="pyiqa", precision=precision, **own).eval()  # type: ignore[arg-type]
+    own = {} if backbone == "mini" else {"clip_weights": weights, "quick_gelu": True}
+    return CLIPIQA(backbone=backbone, prompts="pyiqa", precision=precision, **own).eval()
 
 
-def do(net: Any, work: str, x: torch.Tensor) -> None:
+def do(net, work, x):
     """Score, map, or take the gradient of the mean score to the pixels."""
     if work == "loss":
         net(x.requires_grad_()).mean().backward()
@@ -60,7 +57,7 @@ def do(net: Any, work: str, x: torch.Tensor) -> None:
         torch.cuda.synchronize()  # times are of finished work
 
 
-def memory(work: str, shape: tuple[int, ...], threads: int, *network: Any) -> float:
+def memory(work, shape, threads, *network):
     """Return the megabytes that this process needs for one work."""
     torch.set_num_threads(threads)
     net = built(*network)
@@ -68,7 +65,7 @@ def memory(work: str, shape: tuple[int, ...], threads: int, *network: Any) -> fl
     return peak(lambda: do(net, work, images(*shape)))
 
 
-def main() -> None:
+def main():
     from seeded import save_seeded
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

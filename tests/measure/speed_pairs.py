@@ -7,8 +7,6 @@ NEW / OLD of CPU time, start included. CPU time depends less on other work of th
 Compare a checkout with itself first: that shows how far from 1 chance alone takes a ratio.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess
@@ -33,7 +31,7 @@ WORKS = {name: [*COMMAND, *line.split()] for name, line in COMMANDS.items()}
 WORKS |= {f"four scores of 1×{side}²": ["-c", ENCODE.format(side)] for side in (224, 768)}
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("old", "new", "photos"):
         parser.add_argument(name, type=Path)

@@ -1,7 +1,5 @@
 """What the scripts of this folder share: works timed in turns, peaks of memory, and commands of another checkout."""
 
-from __future__ import annotations
-
 import gc
 import multiprocessing
 import os
@@ -9,9 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -22,11 +18,9 @@ COMMAND = ["-c", "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main(
 """What Python runs as the command ``clipiqa``."""
 
 
-def in_turns(
-    works: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
-) -> dict[str, list[float]]:
+def in_turns(works, rounds, clock=time.perf_counter):
     """Return the seconds of each work in every round, after one that does not count; the order alternates."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
+    taken = {name: [] for name in works}
     for number in range(rounds + 1):
         for name in list(works)[:: 1 if number % 2 else -1]:
             gc.collect()
@@ -36,25 +30,25 @@ def in_turns(
     return {name: seconds[1:] for name, seconds in taken.items()}
 
 
-def ratio(seconds: list[float], others: list[float]) -> str:
+def ratio(seconds, others):
     """Return the median and the range of the rounds' ratios, as two cells of a table."""
     ratios = [one / other for one, other in zip(seconds, others, strict=True)]
     return f"{statistics.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f}"
 
 
-def images(*shape: int) -> torch.Tensor:
+def images(*shape):
     """Return random images, (N, 3, H, W): times do not depend on what they show."""
     count, height, width = shape
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
-def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+def alone(function, *arguments):
     """Return a function's result from a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
 
-def peak(work: Callable[[], object]) -> float:
+def peak(work):
     """Return the megabytes that a work takes beyond what this process holds (Linux)."""
     gc.collect()
     give_back_memory()  # or what was freed before would serve
@@ -64,7 +58,7 @@ def peak(work: Callable[[], object]) -> float:
     return (resident("VmHWM") - before) * 1024 / 1e6
 
 
-def environment(checkout: Path, folder: Path) -> dict[str, str]:
+def environment(checkout, folder):
     """Return environment variables that choose a checkout, and keep caches and entry points in a folder."""
     entry_points = folder / f"entry-points-of-{checkout.name}"
     entry_points.mkdir(exist_ok=True)
@@ -77,7 +71,7 @@ def environment(checkout: Path, folder: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONSAFEPATH": "1", "OMP_WAIT_POLICY": "PASSIVE", **own}
 
 
-def resident(name: str) -> int:
+def resident(name):
     """Return a line of this process's status (Linux), in KB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name))

@@ -5,8 +5,6 @@ seeded, of the full RN50, since times do not depend on them. pyiqa's trainer is 
 a few batches; an epoch is then counted in batches of KonIQ-10k's 7,058 training images.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import itertools
@@ -21,7 +19,6 @@ from unittest import mock
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from torch import Tensor
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
@@ -38,7 +35,7 @@ BATCH = 8
 SIZE = (512, 384)
 
 
-def write_images(folder: Path, sources: list[Path]) -> list[Path]:
+def write_images(folder, sources):
     """JPEG files of the size of KonIQ-10k's small ones, cut out of photos."""
     paths = []
     for number, source in zip(range(IMAGES), itertools.cycle(sources), strict=False):
@@ -51,7 +48,7 @@ def write_images(folder: Path, sources: list[Path]) -> list[Path]:
     return paths
 
 
-def pyiqas_trainer(weights: Path, paths: list[Path], folder: Path) -> float:
+def pyiqas_trainer(weights, paths, folder):
     """Seconds per batch of pyiqa's trainer with its built-in, by its own recipe (crops of 384 px)."""
     from pyiqa.archs import clipiqa_arch
     from pyiqa.archs.clip_model import build_model
@@ -68,10 +65,10 @@ def pyiqas_trainer(weights: Path, paths: list[Path], folder: Path) -> float:
     options["val"] |= {"val_freq": 10**6}
     options["logger"] |= {"save_latest_freq": 10**6}
     clip = build_model(load_file(weights)).float()
-    starts: list[float] = []
+    starts = []
     step = GeneralIQAModel.optimize_parameters
 
-    def timed(self: GeneralIQAModel, *args: object) -> None:
+    def timed(self, *args):
         step(self, *args)
         starts.append(time.perf_counter())
 
@@ -84,16 +81,16 @@ def pyiqas_trainer(weights: Path, paths: list[Path], folder: Path) -> float:
     return statistics.mean(b - a for a, b in itertools.pairwise(starts))  # without the first, which warms up
 
 
-def some_features(count: int) -> Tensor:
+def some_features(count):
     """Unit features as a store would give them."""
     return F.normalize(torch.randn(count, 1024), dim=-1)
 
 
-def our_metric(weights: Path) -> CLIPIQA:
+def our_metric(weights):
     return CLIPIQA("clipiqa+", pretrained=False, clip_weights=weights, quick_gelu=True, pos_embedding=True)
 
 
-def our_epoch(metric: CLIPIQA, folder: Path) -> float:
+def our_epoch(metric, folder):
     """Seconds per batch of the second epoch of 40 batches."""
     features, targets, ends = some_features(40 * BATCH), torch.rand(40 * BATCH, 1), []
     config = with_options(find_recipe("pyiqa"), batch_size=BATCH, epochs=2)
@@ -103,7 +100,7 @@ def our_epoch(metric: CLIPIQA, folder: Path) -> float:
     return (ends[1] - ends[0]) / 40
 
 
-def search_time(weights: Path, count: int) -> tuple[float, float]:
+def search_time(weights, count):
     """Seconds of a search on 2,000 stored features, and of encoding its texts one by one with 77 positions."""
     metric = CLIPIQA(clip_weights=weights, quick_gelu=True).eval()
     candidates = make_candidates([(f"Good photo number {n}.", f"Bad photo number {n}.") for n in range(count)])
@@ -117,7 +114,7 @@ def search_time(weights: Path, count: int) -> tuple[float, float]:
     return time.perf_counter() - start, singly
 
 
-def main() -> None:
+def main():
     sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
     from seeded import save_seeded
 

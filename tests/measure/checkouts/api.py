@@ -1,11 +1,7 @@
 """What the documented Python API returns, one line per value; a script run in each checkout: ``api.py NAME``."""
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyiqa
 import torch
@@ -13,7 +9,7 @@ import torch
 INPUTS = Path("../../in")
 
 
-def show(name: str, value: Any) -> None:
+def show(name, value):
     """Print a value; of a tensor up to a thousand numbers, evenly spread."""
     if isinstance(value, torch.Tensor):
         shape, value = tuple(value.shape), value.detach().flatten()
@@ -21,7 +17,7 @@ def show(name: str, value: Any) -> None:
     print(f"{name}: {value}")
 
 
-def photos(count: int = 3, side: tuple[int, int] = (224, 288)) -> torch.Tensor:
+def photos(count=3, side=(224, 288)):
     """Photos as a batch, ``(N, 3, H, W)`` in [0, 1]."""
     from clipiqa_pyiqa.images.reader import read_image
 
@@ -30,7 +26,7 @@ def photos(count: int = 3, side: tuple[int, int] = (224, 288)) -> torch.Tensor:
     return torch.cat([torch.nn.functional.interpolate(image, side, mode="bilinear") for image in images])
 
 
-def reading() -> None:
+def reading():
     from clipiqa_pyiqa.images.reader import read_image
 
     for path in sorted((INPUTS / "odd").iterdir()):
@@ -40,7 +36,7 @@ def reading() -> None:
             show(path.name, type(error).__name__)
 
 
-def scores() -> None:
+def scores():
     for backbone, side in (("mini", (224, 288)), ("RN50", (96, 128))):
         x = photos(side=side)
         for options in (
@@ -60,10 +56,10 @@ def scores() -> None:
         show(f"{backbone} from a path", metric(str(sorted((INPUTS / "few").iterdir())[0])))
 
 
-def gradients() -> None:
+def gradients():
     from clipiqa_pyiqa import CLIPIQALoss
 
-    def gradient(name: str, criterion: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> None:
+    def gradient(name, criterion, x):
         x = x.clone().requires_grad_()
         value = criterion(x)
         value.sum().backward()
@@ -84,13 +80,13 @@ def gradients() -> None:
         gradient(f"{backbone} features", lambda x, net=metric: net.encode_image(x), x)
 
 
-def precisions() -> None:
+def precisions():
     for backbone, precision in (("mini", "bf16"), ("mini", "fp16"), ("RN50", "bf16")):
         metric = pyiqa.create_metric("clipiqa", device="cpu", backbone=backbone, precision=precision)
         show(f"{backbone} {precision}", metric(photos(side=(96, 128))))
 
 
-def learned() -> None:
+def learned():
     from clipiqa_pyiqa.prompts.files import save_prompt_file
 
     torch.manual_seed(0)

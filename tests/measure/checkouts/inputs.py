@@ -1,7 +1,5 @@
 """What the commands are given: photos, odd files, pairs, votes, scores, seeded weights. All of it seeded."""
 
-from __future__ import annotations
-
 import csv
 import random
 import shutil
@@ -13,7 +11,7 @@ from PIL import Image, ImageFilter
 CHECKOUT = Path(__file__).parents[3]
 
 
-def make_inputs(folder: Path, photos: Path) -> None:
+def make_inputs(folder, photos):
     """Fill a new folder with forty photos out of another folder, a few small ones, and what is made of them."""
     from seeded import save_seeded  # in a folder that timing.py adds to the path
 
@@ -35,7 +33,7 @@ def make_inputs(folder: Path, photos: Path) -> None:
     save_seeded(folder / "weights")
 
 
-def _odd_files(folder: Path) -> None:
+def _odd_files(folder):
     """Every way to pixels that docs/scoring.md lists, and files that cannot be scored."""
     folder.mkdir()
     noise = np.random.default_rng(0)
@@ -63,7 +61,7 @@ def _odd_files(folder: Path) -> None:
     (folder / ".hidden.png").write_bytes((folder / "grey.png").read_bytes())
 
 
-def _tables(folder: Path) -> None:
+def _tables(folder):
     """Scores and votes out of a hat: that they mean nothing does not matter here."""
     hat = random.Random(0)
     names = sorted(path.name for path in (folder / "photos").iterdir())
