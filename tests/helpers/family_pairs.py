@@ -2,6 +2,7 @@
 
 import tempfile
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -91,15 +92,11 @@ def on_cpu():
 
 
 def _clip(module, tower):
-    class Clip:
-        tokenize = staticmethod(module.clip.tokenize)
+    def load(*_):
+        model = tower()
+        model.visual.input_resolution, model.visual.output_dim = 224, model.text_projection.shape[1]
+        encode = model.encode_image
+        model.encode_image = lambda x: encode(x, True)  # openai's own always adds the positional embedding
+        return model, None
 
-        @staticmethod
-        def load(*_):
-            model = tower()
-            model.visual.input_resolution, model.visual.output_dim = 224, model.text_projection.shape[1]
-            encode = model.encode_image
-            model.encode_image = lambda x: encode(x, True)  # openai's own always adds the positional embedding
-            return model, None
-
-    return Clip
+    return SimpleNamespace(tokenize=module.clip.tokenize, load=load)

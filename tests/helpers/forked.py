@@ -35,21 +35,10 @@ class Forked:
             env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},  # which are read when it imports
         )
 
-    def start(
-        self,
-        arguments,
-        folder,
-        *,
-        code=None,
-        out="stdout",
-        err="stderr",
-        stdin="",
-        variables=None,
-    ):
+    def start(self, arguments, folder, *, code=None, out="stdout", err="stderr", variables=()):
         """Begin a command in a folder; or ``code``, with these arguments."""
-        said = {"argv": list(map(str, arguments)), "folder": str(folder), "variables": dict(variables or {})}
-        said["code"] = code
-        return Job(self, self.ask({**said, "streams": [stdin, out, err]}), folder, out, err)
+        said = {"argv": list(map(str, arguments)), "folder": str(folder), "variables": dict(variables), "code": code}
+        return Job(self, self.ask({**said, "streams": [out, err]}), folder, out, err)
 
     def run(self, arguments, folder, **options):
         """A command that has ended."""
@@ -72,7 +61,6 @@ class Forked:
         return codes
 
     def ask(self, request):
-        assert self._process.stdin is not None and self._process.stdout is not None
         print(json.dumps(request), file=self._process.stdin, flush=True)
         return int(self._process.stdout.readline())
 
@@ -97,8 +85,7 @@ class Job:
     @property
     def ended(self):
         """Whether it has come to an end, waited for or not."""
-        status = Path(f"/proc/{self.pid}/stat")
-        return self.code is not None or not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+        return self.code is not None or ") Z " in Path(f"/proc/{self.pid}/stat").read_text()
 
     def wait(self):
         if self.code is None:
@@ -117,38 +104,29 @@ class Job:
 
 def _connect(number, stream):
     """Make a file descriptor what a word says."""
-    os.close(number)
     if stream == "closed":
+        os.close(number)
         return
     if stream == "left":
-        reading, writing = os.pipe()
-        if reading == number:  # it took the very number that is to be written to
-            reading = os.dup(reading)
-        os.dup2(writing, number)
-        os.close(writing)
+        reading, opened = os.pipe()
         os.close(reading)
-        return
-    flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    opened = os.open({"full": "/dev/full", "": os.devnull}.get(stream, stream), flags, 0o666)
-    if opened != number:
-        os.dup2(opened, number)
-        os.close(opened)
+    else:
+        opened = os.open({"full": "/dev/full", "": os.devnull}.get(stream, stream), os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    os.dup2(opened, number)
+    os.close(opened)
 
 
 def _child(job):
     os.chdir(job["folder"])
     os.environ |= job["variables"]
-    for number, stream in reversed(list(enumerate(job["streams"]))):  # a closed one must not be taken by the next
+    for number, name, stream in zip((1, 2), ("stdout", "stderr"), job["streams"], strict=True):
         _connect(number, stream)
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        closed = job["streams"][number] == "closed"
-        mode = "r" if number == 0 else "w"
-        file = None if closed else open(number, mode, closefd=False, errors="surrogateescape")  # noqa: SIM115
+        file = None if stream == "closed" else open(number, "w", closefd=False, errors="surrogateescape")  # noqa: SIM115
         setattr(sys, name, file)
     if sys.stderr is not None:
         sys.stderr.reconfigure(line_buffering=True, errors="backslashreplace")
     sys.argv = ["clipiqa", *job["argv"]]
-    if job.get("code") is not None:
+    if job["code"] is not None:
         exec(compile(job["code"], "<code>", "exec"), {"__name__": "__main__"})
         return 0
     import standin
@@ -191,6 +169,7 @@ def _serve(bare):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background of a shell
     answers = os.fdopen(os.dup(1), "w")
     requests = os.fdopen(os.dup(0), "r")
+    _connect(0, "")
     while line := requests.readline():
         request = json.loads(line)
         if "wait" in request:

@@ -1,31 +1,29 @@
 """Metrics that the tests need in several places."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from types import SimpleNamespace
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
 from clipiqa_pyiqa import CLIPIQA
 
 
-def learned(weights, context=None, seed=0, **options):
+def learned(weights, **options):
     """A metric with a seeded random context, as if it had been trained."""
-    metric = CLIPIQA("clipiqa+", pretrained=False, clip_weights=weights, quick_gelu=True, context=context, **options)
-    generator = torch.Generator().manual_seed(seed)
+    metric = CLIPIQA("clipiqa+", pretrained=False, clip_weights=weights, quick_gelu=True, **options)
+    ctx = metric.prompt_learner.ctx
     with torch.no_grad():
-        metric.prompt_learner.ctx.add_(torch.randn(metric.prompt_learner.ctx.shape, generator=generator) * 0.02)
+        ctx.add_(torch.randn(ctx.shape, generator=torch.Generator().manual_seed(0)) * 0.02)
     return metric
 
 
 @dataclass
-class Scored(Dataset):
+class Scored:
     """The scores of images, worked out by whoever asks."""
 
     metric: CLIPIQA
-    images: list[Tensor]
+    images: list
 
     def __len__(self):
         return len(self.images)
@@ -37,10 +35,6 @@ class Scored(Dataset):
 DIM = 192
 
 
-class Checkpoint:
-    shapes: ClassVar = {"text_projection": (4, DIM)}
-
-
 class FakeMetric:
     """What a store needs of a metric: cheap features that differ with every pixel, and a setup."""
 
@@ -49,7 +43,7 @@ class FakeMetric:
     def __init__(self, **setup):
         said = {"backbone": "RN50", "weights_sha256": "a" * 64, "quick_gelu": "true", "pos_embedding": "none"}
         self.setup = {**said, "precision": "fp32", "prompts": "any", **setup}
-        self.clip = type("Clip", (), {"checkpoint": Checkpoint()})()
+        self.clip = SimpleNamespace(checkpoint=SimpleNamespace(shapes={"text_projection": (4, DIM)}))
         self.encoded = 0
 
     def provenance(self):

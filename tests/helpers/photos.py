@@ -9,9 +9,6 @@ from torch.nn import functional as F
 
 BUNDLED = Path(__file__).parents[1] / "data"
 PHOTOS = sorted(BUNDLED.glob("*.jpg"))
-SIDE = 160
-
-
 DISTORTIONS = {
     "as is": lambda image: image,
     "blur 1": lambda image: blurred(image, 1),
@@ -32,9 +29,8 @@ def distorted_photos(folder, sources, size=(128, 96), parts=1):
         photo = Image.open(source).convert("RGB")
         for part in range(parts):
             left = photo.width * part // parts
-            piece = photo.crop((left, 0, left + photo.width // parts, photo.height)).resize(
-                size, Image.Resampling.LANCZOS
-            )
+            box = (left, 0, left + photo.width // parts, photo.height)
+            piece = photo.resize(size, Image.Resampling.LANCZOS, box)
             for name, distort in DISTORTIONS.items():
                 path = folder / f"{source.stem} {part} {name}.png"
                 distort(piece).save(path)
@@ -47,7 +43,7 @@ def photos():
     found = {}
     for path in PHOTOS:
         photo = Image.open(path).convert("RGB")
-        photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        photo.thumbnail((160, 160), Image.Resampling.LANCZOS)
         found[path.stem] = photo
     return found
 
@@ -60,15 +56,15 @@ def save_blurred(folder, radius):
     return folder
 
 
-def save_exposures(folder, factors=(0.25, 0.5, 1.0, 1.5)):
+def save_exposures(folder):
     """Photo -> its files from the darkest to the brightest."""
     folder.mkdir(parents=True, exist_ok=True)
     made = {}
     for name, photo in photos().items():
-        for factor in factors:
-            path = folder / f"{name}-{factor:g}.png"
-            ImageEnhance.Brightness(photo).enhance(factor).save(path)
-            made.setdefault(name, []).append(path)
+        made[name] = []
+        for factor in (0.25, 0.5, 1.0, 1.5):
+            made[name].append(folder / f"{name}-{factor:g}.png")
+            ImageEnhance.Brightness(photo).enhance(factor).save(made[name][-1])
     return made
 
 

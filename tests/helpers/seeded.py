@@ -14,7 +14,6 @@ from torch import nn
 
 LAYERS = {"RN50": (([3, 4, 6, 3], 12), ([1, 2, 1, 1], 2)), "ViT-B-32": ((12, 12), (2, 2))}
 """Layers of the image and the text tower: CLIP's, and few, which hold each kind of layer and a sequence of two."""
-OPEN_CLIP_NAMES = {"ViT-B/32": "ViT-B-32", "ViT-B/16": "ViT-B-16", "ViT-L/14": "ViT-L-14"}
 
 
 def set_depth(few):
@@ -27,24 +26,18 @@ def set_depth(few):
     shapes_of.cache_clear()
 
 
-def seeded_state_dict(backbone="RN50", seed=0):
-    """A state dict with OpenAI's key names, fp32 tensors with fp16-representable values."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        name = OPEN_CLIP_NAMES.get(backbone, backbone) + "-quickgelu"
-        model = open_clip.create_model(name, pretrained=None, force_quick_gelu=True).train()
-        with torch.no_grad():
-            model.logit_scale.fill_(math.log(100))  # as in every published CLIP; open_clip starts from 1 / 0.07
-            if backbone.startswith("RN"):
-                _calibrate(model.visual)
-        return {key: _fp16_values(value) for key, value in model.state_dict().items() if "num_batches" not in key}
-
-
-def save_seeded(folder, backbone="RN50", seed=0):
-    """Write the seeded checkpoint as an fp16 safetensors file and return its path."""
-    path = folder / f"{backbone.replace('/', '-')}.safetensors"
-    save_file({key: value.half().contiguous() for key, value in seeded_state_dict(backbone, seed).items()}, path)
-    return path
+def save_seeded(folder, backbone="RN50"):
+    """Write a seeded checkpoint with OpenAI's key names as an fp16 safetensors file and return its path."""
+    name = backbone.replace("/", "-")
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = open_clip.create_model(f"{name}-quickgelu", pretrained=None, force_quick_gelu=True).train()
+        model.logit_scale.fill_(math.log(100))  # as in every published CLIP; open_clip starts from 1 / 0.07
+        if backbone.startswith("RN"):
+            _calibrate(model.visual)
+    tensors = {key: value.half().contiguous() for key, value in model.state_dict().items() if "num_batches" not in key}
+    save_file(tensors, folder / f"{name}.safetensors")
+    return folder / f"{name}.safetensors"
 
 
 def _calibrate(visual):
@@ -73,7 +66,3 @@ def _calibration_images():
         octave = torch.randn(8, 1, side, side) + 0.3 * torch.randn(8, 3, side, side)
         image += nn.functional.interpolate(octave, size=224, mode="bilinear") / side**0.5
     return (0.45 + 0.3 * image).clamp(0, 1).sub(0.45) / 0.27
-
-
-def _fp16_values(value):
-    return value.detach().half().float() if value.is_floating_point() else value

@@ -39,37 +39,34 @@ def blocks():
     return found
 
 
-def save_compact(path, seed=0, hidden=0, trunk=None, answers=0):
-    """Write a seeded compact checkpoint; ``trunk`` replaces the convolutions."""
-    generator = torch.Generator().manual_seed(seed)
+def save_compact(path, hidden=0, answers=0):
+    """Write a seeded compact checkpoint."""
+    generator = torch.Generator().manual_seed(0)
 
     def normal(*shape, std=1.0):
         return torch.randn(shape, generator=generator) * std
 
-    tensors = dict(trunk or _random_trunk(normal))
+    tensors = _random_trunk(normal)
     with torch.no_grad():
         values = statistics(tensors, taps(tensors, (255 * (_calibration_images() * 0.27 + 0.45) - 127) / 128))
-    count = values.shape[1]
     tensors["visual.statistics.mean"], tensors["visual.statistics.scale"] = values.mean(0), values.std(0) + 0.05
-    into = count
+    into = values.shape[1]
     for name, out in (("answers", answers), ("hidden", hidden), ("proj", FEATURES)):
-        if not out:
-            continue
-        tensors[f"visual.{name}.weight"] = normal(out, into, std=into**-0.5)
-        tensors[f"visual.{name}.bias"] = normal(out, std=0.1)
-        into = out
-    ids = sorted({49406, 49407} | {t for axis in PROMPTS.values() for side in axis for text in side
-                                   for t in tokenizer().encode(text)})  # fmt: skip
+        if out:
+            tensors[f"visual.{name}.weight"] = normal(out, into, std=into**-0.5)
+            tensors[f"visual.{name}.bias"] = normal(out, std=0.1)
+            into = out
+    texts = [text for axis in PROMPTS.values() for side in axis for text in side]
+    ids = sorted({49406, 49407}.union(*map(tokenizer().encode, texts)))
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         text = TextTransformer(width=TEXT, heads=1, layers=2, vocab_size=len(ids), output_dim=FEATURES)
     tensors |= {**text.state_dict(), "logit_scale": torch.tensor(math.log(100.0))}
     architecture = {"stages": STAGES, "stem": STEM, "head": HEAD, "statistics_eps": EPS, "cell": 32,
                     "answers": answers, "hidden": hidden, "embed_dim": FEATURES}  # fmt: skip
-    metadata = {"format": "clipiqa-mini/2", "architecture": json.dumps(architecture), "prompts": json.dumps(PROMPTS),
-                "token_ids": json.dumps(ids)}  # fmt: skip
-    wide = ("visual.statistics.mean", "visual.statistics.scale")
-    save_file({k: (v.float() if k in wide else v.half()).contiguous() for k, v in tensors.items()}, path, metadata)
+    metadata = {"architecture": json.dumps(architecture), "prompts": json.dumps(PROMPTS), "token_ids": json.dumps(ids)}
+    tensors = {k: (v if "statistics" in k else v.half()).contiguous() for k, v in tensors.items()}
+    save_file(tensors, path, {"format": "clipiqa-mini/2", **metadata})
     return path
 
 
@@ -120,17 +117,17 @@ def statistics(tensors, maps):
 
 
 def local_statistics(maps, rows, columns):
-    """Means and log deviations around each cell of 32 px, ``(N, h, w, S)``, window by window."""
-    sides = [16, 8, 8, 4, 4, *[2] * 6, *[1] * 6]
+    """Means and log deviations around each cell of 32 px, ``(N, h, w, S)``."""
     means, deviations = [], []
-    for tap, side in zip(maps, sides, strict=True):
-        windows = [
-            tap[:, :, max(r - 1, 0) * side : min(r + 2, rows) * side, max(c - 1, 0) * side : min(c + 2, columns) * side]
-            for r in range(rows) for c in range(columns)
-        ]  # fmt: skip
-        means.append(torch.stack([window.mean((2, 3)) for window in windows], dim=1))
-        deviations.append(torch.stack([(w.var((2, 3), correction=0) + EPS).log() / 2 for w in windows], dim=1))
-    return torch.cat([*means, *deviations], dim=2).unflatten(1, (rows, columns))
+    for tap, side in zip(maps, [16, 8, 8, 4, 4, *[2] * 6, *[1] * 6], strict=True):
+
+        def around(x, side=side):
+            return F.avg_pool2d(x, 3 * side, side, side, count_include_pad=False)
+
+        cells = tap[:, :, : rows * side, : columns * side]
+        means.append(around(cells))
+        deviations.append((around(cells.square()) - means[-1].square() + EPS).log() / 2)
+    return torch.cat([*means, *deviations], dim=1).permute(0, 2, 3, 1)
 
 
 def feature(tensors, values):
@@ -139,9 +136,12 @@ def feature(tensors, values):
     def load(name):
         return tensors[f"visual.{name}"].to(values.dtype)
 
-    x = (values - load("statistics.mean")) / load("statistics.scale")
-    if "visual.answers.weight" in tensors:
-        x = F.linear(x, load("answers.weight"), load("answers.bias"))
+    def layer(name, x):
+        if f"visual.{name}.weight" not in tensors:
+            return x
+        return F.linear(x, load(f"{name}.weight"), load(f"{name}.bias"))
+
+    x = layer("answers", (values - load("statistics.mean")) / load("statistics.scale"))
     if "visual.hidden.weight" in tensors:
-        x = F.linear(x, load("hidden.weight"), load("hidden.bias")).relu()
-    return F.normalize(F.linear(x, load("proj.weight"), load("proj.bias")), dim=-1)
+        x = layer("hidden", x).relu()
+    return F.normalize(layer("proj", x), dim=-1)

@@ -35,12 +35,11 @@ def home(tmp_path, monkeypatch):
     """A home folder with nothing in it, all caches inside, and a hub that refuses connections."""
     home = tmp_path / "home"
     home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-    monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
-    monkeypatch.delenv("CLIPIQA_WEIGHTS_DIR", raising=False)
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
+    for name, place in {"HOME": home, "XDG_CACHE_HOME": home / "cache", "TORCH_HOME": home / "torch"}.items():
+        monkeypatch.setenv(name, str(place))
+    for name in list(os.environ):
+        if name == "CLIPIQA_WEIGHTS_DIR" or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     set_hub(monkeypatch, REFUSED)
@@ -99,15 +98,18 @@ class Response:
 
     body: bytes = b""
     status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict = field(default_factory=dict)
     cut_at: int | None = None
+
+
+NOT_FOUND = Response(status=404, headers={"X-Error-Code": "EntryNotFound"})  # as the hub says it
 
 
 @dataclass
 class Server:
     url: str
-    responses: dict[str, Response] = field(default_factory=dict)  # by path
-    requests: list[str] = field(default_factory=list)  # 'GET /path', as they came
+    responses: dict = field(default_factory=dict)  # by path
+    requests: list = field(default_factory=list)  # 'GET /path', as they came
 
 
 @pytest.fixture
@@ -117,10 +119,9 @@ def server():
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             prepared.requests.append(f"{self.command} {self.path}")
-            not_found = Response(status=404, headers={"X-Error-Code": "EntryNotFound"})  # as the hub says it
-            response = prepared.responses.get(self.path, not_found)
+            response = prepared.responses.get(self.path, NOT_FOUND)
             self.send_response(response.status)
-            for name, value in {"Content-Length": str(len(response.body)), **response.headers}.items():
+            for name, value in {"Content-Length": len(response.body), **response.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command == "GET":
@@ -184,9 +185,9 @@ def save_archive(path, tensors):
         *folders, leaf = name.split(".")
         module = root
         for folder in folders:
-            if folder not in module._modules:
+            if not hasattr(module, folder):
                 module.add_module(folder, torch.nn.Module())
-            module = module.get_submodule(folder)
+            module = getattr(module, folder)
         module.register_buffer(leaf, tensor)
     torch.jit.save(torch.jit.script(root), path)
     return path
