@@ -4,14 +4,19 @@ Every weight is fp16-representable, as in a file. Convolutions are scaled so tha
 range, and the statistics are measured on random images, so that standardised ones are of order one.
 """
 
+from __future__ import annotations
+
 import json
 import math
+from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import TextTransformer
 from safetensors.torch import save_file
 from seeded import _calibration_images
+from torch import Tensor
 
 from clipiqa_pyiqa.clip.tokenizer import tokenizer
 
@@ -29,7 +34,7 @@ PROMPTS = {
 }
 
 
-def blocks():
+def blocks() -> list[tuple[int, int, int, int, int]]:
     """Kernel, stride, expansion, input and output channels of each of the 16 blocks."""
     found, width = [], STEM
     for repeats, kernel, stride, expansion, out in STAGES:
@@ -39,41 +44,46 @@ def blocks():
     return found
 
 
-def save_compact(path, hidden=0, answers=0):
-    """Write a seeded compact checkpoint."""
-    generator = torch.Generator().manual_seed(0)
+def save_compact(
+    path: Path, seed: int = 0, hidden: int = 0, trunk: Mapping[str, Tensor] | None = None, answers: int = 0
+) -> Path:
+    """Write a seeded compact checkpoint; ``trunk`` replaces the convolutions."""
+    generator = torch.Generator().manual_seed(seed)
 
-    def normal(*shape, std=1.0):
+    def normal(*shape: int, std: float = 1.0) -> Tensor:
         return torch.randn(shape, generator=generator) * std
 
-    tensors = _random_trunk(normal)
+    tensors = dict(trunk or _random_trunk(normal))
     with torch.no_grad():
         values = statistics(tensors, taps(tensors, (255 * (_calibration_images() * 0.27 + 0.45) - 127) / 128))
+    count = values.shape[1]
     tensors["visual.statistics.mean"], tensors["visual.statistics.scale"] = values.mean(0), values.std(0) + 0.05
-    into = values.shape[1]
+    into = count
     for name, out in (("answers", answers), ("hidden", hidden), ("proj", FEATURES)):
-        if out:
-            tensors[f"visual.{name}.weight"] = normal(out, into, std=into**-0.5)
-            tensors[f"visual.{name}.bias"] = normal(out, std=0.1)
-            into = out
-    texts = [text for axis in PROMPTS.values() for side in axis for text in side]
-    ids = sorted({49406, 49407}.union(*map(tokenizer().encode, texts)))
+        if not out:
+            continue
+        tensors[f"visual.{name}.weight"] = normal(out, into, std=into**-0.5)
+        tensors[f"visual.{name}.bias"] = normal(out, std=0.1)
+        into = out
+    ids = sorted({49406, 49407} | {t for axis in PROMPTS.values() for side in axis for text in side
+                                   for t in tokenizer().encode(text)})  # fmt: skip
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         text = TextTransformer(width=TEXT, heads=1, layers=2, vocab_size=len(ids), output_dim=FEATURES)
     tensors |= {**text.state_dict(), "logit_scale": torch.tensor(math.log(100.0))}
     architecture = {"stages": STAGES, "stem": STEM, "head": HEAD, "statistics_eps": EPS, "cell": 32,
                     "answers": answers, "hidden": hidden, "embed_dim": FEATURES}  # fmt: skip
-    metadata = {"architecture": json.dumps(architecture), "prompts": json.dumps(PROMPTS), "token_ids": json.dumps(ids)}
-    tensors = {k: (v if "statistics" in k else v.half()).contiguous() for k, v in tensors.items()}
-    save_file(tensors, path, {"format": "clipiqa-mini/2", **metadata})
+    metadata = {"format": "clipiqa-mini/2", "architecture": json.dumps(architecture), "prompts": json.dumps(PROMPTS),
+                "token_ids": json.dumps(ids)}  # fmt: skip
+    wide = ("visual.statistics.mean", "visual.statistics.scale")
+    save_file({k: (v.float() if k in wide else v.half()).contiguous() for k, v in tensors.items()}, path, metadata)
     return path
 
 
-def _random_trunk(normal):
-    tensors = {}
+def _random_trunk(normal) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
 
-    def conv(name, out, into, kernel, gain):
+    def conv(name: str, out: int, into: int, kernel: int, gain: float) -> None:
         tensors[f"visual.{name}.weight"] = normal(out, into, kernel, kernel, std=gain * (into * kernel**2) ** -0.5)
         tensors[f"visual.{name}.bias"] = 1.0 + normal(out, std=0.5) if gain > 1 else normal(out, std=0.3)
 
@@ -90,10 +100,10 @@ def _random_trunk(normal):
 # The tower by plain operations, for normalised pixels
 
 
-def taps(tensors, x):
+def taps(tensors: Mapping[str, Tensor], x: Tensor) -> list[Tensor]:
     """Every block's output and the head's."""
 
-    def conv(x, name, stride=1):
+    def conv(x: Tensor, name: str, stride: int = 1) -> Tensor:
         weight, bias = (tensors[f"visual.{name}.{kind}"].to(x.dtype) for kind in ("weight", "bias"))
         kernel, groups = weight.shape[-1], weight.shape[0] if weight.shape[1] == 1 else 1
         low = (kernel - stride) // 2
@@ -109,39 +119,33 @@ def taps(tensors, x):
     return [*found, F.relu6(conv(x, "head"))]
 
 
-def statistics(tensors, maps):
+def statistics(tensors: Mapping[str, Tensor], maps: list[Tensor]) -> Tensor:
     """Means and log deviations of whole maps, ``(N, S)``."""
     means = [tap.mean((2, 3)) for tap in maps]
     deviations = [(tap.var((2, 3), correction=0) + EPS).log() / 2 for tap in maps]
     return torch.cat([*means, *deviations], dim=1)
 
 
-def local_statistics(maps, rows, columns):
-    """Means and log deviations around each cell of 32 px, ``(N, h, w, S)``."""
+def local_statistics(maps: list[Tensor], rows: int, columns: int) -> Tensor:
+    """Means and log deviations around each cell of 32 px, ``(N, h, w, S)``, window by window."""
     means, deviations = [], []
     for tap, side in zip(maps, [16, 8, 8, 4, 4, *[2] * 6, *[1] * 6], strict=True):
-
-        def around(x, side=side):
-            return F.avg_pool2d(x, 3 * side, side, side, count_include_pad=False)
-
         cells = tap[:, :, : rows * side, : columns * side]
-        means.append(around(cells))
-        deviations.append((around(cells.square()) - means[-1].square() + EPS).log() / 2)
+        mean, square = (F.avg_pool2d(x, 3 * side, side, side, False, False) for x in (cells, cells.square()))
+        means.append(mean)
+        deviations.append((square - mean.square() + EPS).log() / 2)
     return torch.cat([*means, *deviations], dim=1).permute(0, 2, 3, 1)
 
 
-def feature(tensors, values):
+def feature(tensors: Mapping[str, Tensor], values: Tensor) -> Tensor:
     """Statistics ``(…, S)`` to unit features ``(…, D)``."""
 
-    def load(name):
+    def load(name: str) -> Tensor:
         return tensors[f"visual.{name}"].to(values.dtype)
 
-    def layer(name, x):
-        if f"visual.{name}.weight" not in tensors:
-            return x
-        return F.linear(x, load(f"{name}.weight"), load(f"{name}.bias"))
-
-    x = layer("answers", (values - load("statistics.mean")) / load("statistics.scale"))
+    x = (values - load("statistics.mean")) / load("statistics.scale")
+    if "visual.answers.weight" in tensors:
+        x = F.linear(x, load("answers.weight"), load("answers.bias"))
     if "visual.hidden.weight" in tensors:
-        x = layer("hidden", x).relu()
-    return F.normalize(layer("proj", x), dim=-1)
+        x = F.linear(x, load("hidden.weight"), load("hidden.bias")).relu()
+    return F.normalize(F.linear(x, load("proj.weight"), load("proj.bias")), dim=-1)
