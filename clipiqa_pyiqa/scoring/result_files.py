@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -17,14 +17,14 @@ from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
 from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
-from ..files.names import csv_line, printable
+from ..files.names import csv_line, one_line, printable
 from ..files.writing import check_output, locked, replacing, write_text
 from ..images.source import reason
+from ..prompts.provenance import as_texts
 from .rows import (
     CONSTANT_COLUMNS,
     FIELDS,
     PARQUET_KEY,
-    AlignedText,
     Header,
     ResultsError,
     Row,
@@ -129,23 +129,45 @@ class EarlierRun:
 
 
 class ResultWriter:
-    """Writer of rows to a binary stream; ``paths`` set a table's width."""
+    """Writer of rows to a binary stream: CSV, JSON lines, or a table for people that ends with the mean scores.
+
+    ``paths`` set the table's width.
+    """
 
     def __init__(self, stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> None:
         self._stream, self._format, self._columns, self._constants = stream, format, header.columns, header.constants
-        self._table = AlignedText(header, paths) if format == "table" else None
-        self._append(self._table.head() if self._table else csv_line(header.names) if format == "csv" else "")
+        self._scored = list[tuple[float | None, ...]]()  # of a table's rows
+        path_width = max(len("mean of 1000"), min(60, max(map(len, paths), default=0)))
+        widths = [f"{{:>{max(len(name), 6)}}}" for name in header.columns]
+        self._aligned = "  ".join([f"{{:<{path_width}}}", *widths, "{}"])
+        if format == "table":
+            provenance = ", ".join(f"{key} {value}" for key, value in as_texts(header.provenance).items())
+            self._append(f"# {one_line(provenance)}\n" + self._line("path", header.columns, "size"))
+        elif format == "csv":
+            self._append(csv_line(header.names))
 
     def write(self, row: Row) -> None:
-        cells = row.as_dict(self._columns) | self._constants
-        self._append(self._table.row(row) if self._table else line_of(self._format, cells))
+        if self._format != "table":
+            self._append(line_of(self._format, row.as_dict(self._columns) | self._constants))
+        elif row.scores is None:
+            self._append(self._line(row.path, [None] * len(self._columns), "not scored"))
+        else:
+            self._scored.append(row.scores)
+            notes = [f"{row.width}×{row.height}", row.converted, row.flag]
+            self._append(self._line(row.path, row.scores, ", ".join(filter(None, notes))))
+
+    def _line(self, path: str, cells: Sequence[Any], note: str) -> str:
+        texts = ["-" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else cell for cell in cells]
+        return one_line(self._aligned.format(path, *texts, note).rstrip()) + "\n"
 
     def __enter__(self) -> ResultWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and self._table:
-            self._append(self._table.foot())
+        if kind is None and len(self._scored) > 1:
+            columns = [[score for score in scores if score is not None] for scores in zip(*self._scored, strict=True)]
+            means = [sum(scores) / len(scores) if scores else None for scores in columns]
+            self._append(self._line(f"mean of {len(self._scored)}", means, ""))
 
     def _append(self, text: str) -> None:
         try:

@@ -122,9 +122,8 @@ class TestTable:
         assert lines[5].split() == ["mean", "of", "2", "0.6250", "0.2500"]
         assert lines[1].index("size") == lines[2].index("640") == lines[3].index("not") == lines[4].index("33×")
 
-    def test_shrunk_images_say_so(self) -> None:
-        assert "4000×3000 as 1024×768, 16-bit" in "\n".join(self.text(ROWS[:2]))
-        assert len(self.text(ROWS[:1])) == 3  # a single image has no mean
+    def test_a_single_image_has_no_mean(self) -> None:
+        assert len(self.text(ROWS[:1])) == 3
 
 
 class TestResume:
