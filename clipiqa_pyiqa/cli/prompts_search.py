@@ -45,7 +45,7 @@ def run(
         bootstrap: resamples per interval
         seed: seed of resamples and of a random split
     """
-    from ..files.writing import check_output
+    from ..files.writing import check_output, write_text
     from ..learning.word_search import read_words
 
     words = read_words(candidates) if candidates else None
@@ -70,7 +70,7 @@ def run(
         **store.keywords(),
     )
     if out is not None:
-        findings.save(out)
+        write_text(out, findings.frame().to_csv(index=False, float_format="%.6f", lineterminator="\n"))
     print(
         f"{table.name}: {counted(len(findings.ranked), 'pair')}, chosen on {counted(findings.chosen_on, 'image')}, "
         f"measured on {findings.held_out:,} held out (split {'val' if table.part('test').empty else 'test'!r})"
