@@ -53,7 +53,7 @@ def format_of(path: Path) -> str:
 
 @dataclass
 class Output:
-    """The result file; raises ``OutputError`` at once if the file cannot be written."""
+    """The result file. Raises ``OutputError`` if its folder is missing or cannot be written to."""
 
     path: Path
     format: str
@@ -68,20 +68,9 @@ class Output:
             raise ResultsError(f"format must be one of {', '.join(FORMATS)} for a file; got {self.format}.")
         for beside in (self.journal, self.provenance):
             check_output(beside, overwrite=True)
-        if self.journal.exists():
-            with locked(self.path):  # raises if another run is writing
-                pass
-        self.check_free()
 
     def earlier(self) -> Path | None:
         return next((path for path in (self.journal, self.path) if path.is_file() and path.stat().st_size), None)
-
-    def check_free(self) -> None:
-        found = None if self.resume or self.overwrite else self.earlier()
-        if found == self.journal:
-            raise ResultsError(f"{unfinished(self.path)}, or `overwrite` to start again.")
-        if found is not None:
-            raise ResultsError(f"{str(found)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
 
 
 def journal_of(path: Path) -> Path:
@@ -213,7 +202,10 @@ def open_results(output: Output, header: Header, can_resume: bool = True) -> Fil
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
-        output.check_free()  # check again, as another run may have written results in the meantime
+        if not (output.resume or output.overwrite) and (found := output.earlier()) is not None:
+            if found == output.journal:
+                raise ResultsError(f"{unfinished(output.path)}, or `overwrite` to start again.")
+            raise ResultsError(f"{str(found)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
         if output.resume and not can_resume:
             logger.warning("all images are scored again, since a metric is a function, whose changes cannot be seen.")
         rows = _earlier_rows(output, header) if output.resume and can_resume else []
@@ -307,9 +299,6 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
         from pyarrow import parquet
 
         with parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            count, size = file.metadata.num_rows, path.stat().st_size
-            if count > size:  # a small file with many equal rows would take all memory
-                raise ValueError(f"it has {count:,} rows in {size:,} bytes, which cannot hold that many names")
             metadata = (file.schema_arrow.metadata or {}).get(PARQUET_KEY)
             return json.loads(metadata) if metadata else None, file.read().to_pylist(), damage
     if is_journal(path):

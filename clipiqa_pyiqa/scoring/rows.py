@@ -40,6 +40,10 @@ class Answer(NamedTuple):
     error: str = ""
     kind: Kind | None = None
 
+    @property
+    def score(self) -> float | None:
+        return self.values[0] if self.values else None
+
 
 @dataclass(frozen=True)
 class Row:

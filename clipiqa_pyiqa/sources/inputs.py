@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from typing import Any
 
 from ..errors import Kind
 from ..errors.arguments import checked
 from ..images.memory import Room
 from ..images.source import FileSource, ImageSource, NoImage, stamp_of
-from .finding import Found, each_of, find_shards, is_shard
+from .finding import Found, Item, find_shards, is_shard
 from .shards import Shard, ShardError, ShardImage
 from .stores import store_error
 
@@ -30,14 +28,9 @@ def find_inputs(arguments: Iterable[str]) -> Found:
     return found
 
 
-def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
-    seen = set[str]()
-    items = (item for one in each_of(given) for item in find_shards([one], archives=archives).items)
+def sources_of(items: Iterable[Item]) -> Iterator[ImageSource]:
+    """Yield the images of what :func:`~.finding.find_shards` has found; an unreadable shard is a ``NoImage``."""
     for item in items:
-        if isinstance(item, FileSource):  # a file that is named twice is one image, as in find_shards
-            if (path := os.path.abspath(item.name)) in seen:
-                continue
-            seen.add(path)
         if not is_shard(item):
             yield item
         else:

@@ -124,7 +124,7 @@ def test_embeddings_of_another_width_are_refused(empty_tower, vectors, shared, s
     b32 = f"laion_aes:backbone=ViT-B/32,clip_weights={empty_tower('ViT-B/32')},quick_gelu=true,{head}"
     command = ["score", str(tmp_path / "b32.npy"), "--embeddings", "--device", "cpu", "--metrics"]
     assert main([*command, b32, "--out", str(tmp_path / "out")]) == 0
-    table = pandas.read_parquet(tmp_path / "out/b32.parquet")
+    table = pandas.read_parquet(tmp_path / "out/b32.npy.parquet")
     assert table.laion_aes.iloc[[0, -1]].tolist() == pytest.approx([-1.470, 11.006], abs=6e-4)
     liqe = f"liqe:pretrained_model_path={seeded_weights('ViT-B/32')}"
     for asked, code, message in (

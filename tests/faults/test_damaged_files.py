@@ -107,6 +107,12 @@ VOTES = "attribute,first,second,choice\n" + "quality,0.png,1.png,first\nsharpnes
 PICTURES = {"image": [picture(grey) for grey in (10, 20, 30)], "caption": ["a", "b", "c"]}
 
 
+def votes(path: Path) -> None:
+    path.write_text(VOTES)
+    for number in range(3):
+        path.with_name(f"{number}.png").touch()
+
+
 def entries(path: Path) -> list[int]:
     """What the pictures of a shard come to; those that cannot be read are named one by one."""
     found = []
@@ -121,7 +127,7 @@ def entries(path: Path) -> list[int]:
 
 FOREIGN: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
     "opinions.csv": (text(OPINIONS), lambda path: read_score_table(path, root=path.parent, skip_missing=True)),
-    "votes.csv": (text(VOTES), lambda path: read_votes(path, root=path.parent, skip_missing=True)),
+    "votes.csv": (votes, read_votes),
     "scores.csv": (frame(pd.DataFrame.to_csv), read_any_scores),
     "scores.jsonl": (frame(lambda f, path: f.to_json(path, orient="records", lines=True)), read_any_scores),
     "scores.parquet": (frame(pd.DataFrame.to_parquet), read_any_scores),
@@ -146,7 +152,7 @@ def test_damaged_files_of_others_are_read_or_refused(tmp_path: Path, name: str, 
 def test_damaged_results_of_shards_are_refused(tmp_path: Path, times: int) -> None:
     save_tar(tmp_path / "0.tar", samples([10, 20, 30, 40]))
     score_sources(Brightness(), str(tmp_path / "0.tar"), out=tmp_path / "scored", device="cpu")
-    path = tmp_path / "scored/0.parquet"
+    path = tmp_path / "scored/0.tar.parquet"
 
     def read(path: Path) -> object:
         said = read_shard_result(str(path))

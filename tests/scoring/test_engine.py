@@ -243,8 +243,8 @@ def test_a_zero_row_of_stored_features_is_one_failed_image(tmp_path: Path) -> No
     features[1] = 0
     np.save(tmp_path / "a.npy", features)
     found = score_sources(CLIPIQA(backbone="mini"), tmp_path / "a.npy", out=tmp_path / "out", embeddings=True)
-    assert (found.counts.scored, found.counts.failures) == (2, {"not finite": 1})
-    table = pandas.read_parquet(tmp_path / "out/a.parquet")
+    assert (found.scored, found.failures) == (2, {"not finite": 1})
+    table = pandas.read_parquet(tmp_path / "out/a.npy.parquet")
     assert table["quality"].isna().tolist() == [False, True, False]
 
 

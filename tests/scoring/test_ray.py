@@ -54,7 +54,7 @@ def test_rows_equal_the_local_engines_to_the_last_bit(ray: Any, tmp_path: Path) 
     for path in (tmp_path / "local").rglob("*.parquet"):
         there = tmp_path / "ray" / path.relative_to(tmp_path / "local")
         pandas.testing.assert_frame_equal(pandas.read_parquet(path), pandas.read_parquet(there))
-    assert found.counts == local.counts and found.unread == local.unread
+    assert found.failures == local.failures and found.unread == local.unread
     assert told[-1] == (14, 4, 4)
 
 
@@ -63,7 +63,7 @@ def test_actors_build_metrics_of_pyiqa_from_their_names(ray: Any, tmp_path: Path
     tables = []
     for name, options in {"local": {}, "ray": {"engine": engine()}}.items():
         score(tmp_path / "0.tar", tmp_path / name, ["clipiqa:backbone=mini", "entropy"], **options)
-        tables.append(pandas.read_parquet(tmp_path / name / "0.parquet"))
+        tables.append(pandas.read_parquet(tmp_path / name / "0.tar.parquet"))
     pandas.testing.assert_frame_equal(*tables)
     assert tables[0]["entropy"].notna().all()
 
@@ -97,7 +97,7 @@ def test_a_shard_that_kills_its_actor_is_reported_and_the_others_are_scored(
     save_tar(tmp_path / "bad.tar", samples([1, 255]))
     sources = [Deadly(), str(tmp_path / "bad.tar"), str(tmp_path / "good.tar")]
     done = score(sources, tmp_path / "out", DeadlyMetric(), engine=engine(retries=retries))
-    assert done.shards == 1 and done.counts.scored == 2 and len(done.unread) == 2
+    assert done.shards == 1 and done.scored == 2 and len(done.unread) == 2
     assert all(f"was given up after {1 + retries} attempt" in why for why in done.unread.values())
 
 

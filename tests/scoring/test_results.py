@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow
 import pytest
-from pyarrow import parquet
 
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind, OutputError
 from clipiqa_pyiqa.files.writing import LockedError
 from clipiqa_pyiqa.scoring.result_files import Output, ResultWriter, format_of, open_results, read_results
 from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row
-from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
 pytestmark = pytest.mark.quick
 
@@ -215,16 +212,3 @@ class TestOutput:
             format_of(Path("a.xlsx"))
         with pytest.raises(ResultsError, match="No such file"):
             read_results(tmp_path / "nothing.csv")
-
-
-@pytest.mark.parametrize("ours", [True, False])
-def test_a_small_parquet_file_cannot_claim_endless_rows(tmp_path: Path, ours: bool) -> None:
-    """Equal rows take no room in the file: a billion of them would fill the memory."""
-    path = tmp_path / "scores.parquet"
-    table = pyarrow.table({"path": ["a.png"] * 100_000, "quality": [0.5] * 100_000})
-    if ours:
-        write(path, [Row("a.png", (0.5, 0.5), 9, 9, 9, 9, 1)])
-        table = table.replace_schema_metadata(parquet.read_schema(path).metadata)
-    parquet.write_table(table, path)
-    with pytest.raises(CLIPIQAError, match="100,000 rows"):
-        read_any_scores(path)

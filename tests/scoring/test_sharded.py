@@ -27,6 +27,7 @@ from clipiqa_pyiqa.images.source import FileSource
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
+from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.sources.inputs import sources_of
 from clipiqa_pyiqa.sources.shards import FilesShard
 from clipiqa_pyiqa.sources.tar import TarShard
@@ -64,16 +65,16 @@ class TestResults:
         keep = ["caption", "n", "tags", "width"]
         done = score([f"{lake}/{{a,b}}/*.tar"], tmp_path / "out", prompts=["quality", "sharpness"], keep=keep)
         written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
-        assert written == ["a/000.parquet", "a/001.parquet", "b/000.parquet", "run.json"]
-        table = pandas.read_parquet(tmp_path / "out/a/000.parquet")
+        assert written == ["a/000.tar.parquet", "a/001.tar.parquet", "b/000.tar.parquet", "run.json"]
+        table = pandas.read_parquet(tmp_path / "out/a/000.tar.parquet")
         assert list(table.path) == [f"{lake}/a/000.tar::{n:04d}.png" for n in range(3)]
         assert np.allclose(table.quality, [0, 0.2, 0.4]) and np.allclose(table.sharpness, table.quality / 2)
         assert list(table.caption) == ["grey 0", "grey 51", "grey 102"] and list(table.n) == [0, 1, 2]
         assert table.tags[0] == '["a"]' and list(table.kept_width) == [None] * 3
         assert table.attrs["shard"] == f"{lake}/a/000.tar" and table.attrs["metric"] == "brightness"
-        header, rows = read_results(tmp_path / "out/a/000.parquet")
+        header, rows = read_results(tmp_path / "out/a/000.tar.parquet")
         assert header.columns == ("quality", "sharpness") and len(rows) == 3
-        assert (done.shards, done.shard_count, done.counts.images, done.counts.failed) == (3, 3, 7, 0) and done.is_whole
+        assert (done.shards, done.shard_count, done.images, done.failures.total()) == (3, 3, 7, 0) and done.is_whole
         assert done.quantiles([0.5]).iloc[0, 0] == 0.4
 
     def test_every_image_has_a_row_and_failures_are_counted_by_kind(self, tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ class TestResults:
         loose = [tmp_path / "0.tar", tmp_path / "is empty.png", FileSource(str(tmp_path / "too small.png"))]
         done = score_sources(NotFinite(), loose, out=tmp_path / "out", device="cpu")
         found = {"not finite": 1, "empty": 1, "not an image": 1, "not a file": 2, "too small": 1, "path outside": 1}
-        assert done.counts.failures == found and list(done.unread) == [f"{tmp_path}/is empty.png"]
+        assert done.failures == found and list(done.unread) == [f"{tmp_path}/is empty.png"]
         rows = frame(tmp_path / "out").set_index("path")
         assert rows.kind.value_counts().to_dict() == found and pandas.isna(rows.kind[f"{tmp_path}/0.tar::ok.png"])
         assert rows.kind[f"{tmp_path}/0.tar::memory/nan.png"] == "not finite"
@@ -100,9 +101,9 @@ class TestResults:
         save_parquet(tmp_path / "t.parquet", {"image": [picture(102), None], "id": [7, 8]})
         save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
         done = score([tmp_path, tmp_path / "t.parquet", tmp_path / "0.tar"], tmp_path / "out")
-        assert np.allclose(pandas.read_parquet(tmp_path / "out/t.parquet").quality[0], 0.4)
+        assert np.allclose(pandas.read_parquet(tmp_path / "out/t.parquet.parquet").quality[0], 0.4)
         assert list(pandas.read_parquet(tmp_path / "out/files-00000.parquet").path) == [f"{tmp_path}/one.png"]
-        assert done.shards == 3 and not read_results(tmp_path / "out/0.parquet")[1]
+        assert done.shards == 3 and not read_results(tmp_path / "out/0.tar.parquet")[1]
         assert done.sentences()[-1].startswith("1 skipped: .nef; convert")
 
     def test_kept_values_of_changing_types(self, tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ class TestResults:
         for n, value in enumerate([1, "two", {"three": 3}, None]):
             members |= {f"{n}.png": picture(n), f"{n}.json": json.dumps({"v": value}).encode()}
         score(save_tar(tmp_path / "0.tar", members), tmp_path / "out", keep=["v"])
-        assert list(pandas.read_parquet(tmp_path / "out/0.parquet").v)[:3] == ["1", "two", '{"three": 3}']
+        assert list(pandas.read_parquet(tmp_path / "out/0.tar.parquet").v)[:3] == ["1", "two", '{"three": 3}']
 
 
 class TestResuming:
@@ -118,7 +119,7 @@ class TestResuming:
         out = tmp_path / "out"
         score(f"{lake}/{{a,b}}/*.tar", out)
         before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
-        (out / "b/000.parquet").unlink()
+        (out / "b/000.tar.parquet").unlink()
         told: list[tuple[int, int, int]] = []
         score(f"{lake}/{{a,b}}/*.tar", out, progress=lambda *numbers: told.append(numbers))
         assert told[-1] == (2, 3, 3)
@@ -135,7 +136,7 @@ class TestResuming:
         done = score(f"{lake}/a/{{000..002}}.tar", tmp_path / "out")
         assert (done.shards, done.shard_count, done.is_whole) == (2, 3, False)
         why = "does not exist" if content is None else "is not a tar archive"
-        assert why in done.unread[f"{lake}/a/002.tar"] and not (tmp_path / "out/002.parquet").exists()
+        assert why in done.unread[f"{lake}/a/002.tar"] and not (tmp_path / "out/002.tar.parquet").exists()
         save_tar(lake / "a/002.tar", samples([1]))
         assert score(f"{lake}/a/{{000..002}}.tar", tmp_path / "out").is_whole
 
@@ -150,15 +151,15 @@ class TestResuming:
         assert len(frame(tmp_path / "out")) == 2
 
     def test_a_file_of_another_program_is_never_replaced(self, lake: Path, tmp_path: Path) -> None:
-        save_parquet(tmp_path / "out/000.parquet", {"mine": [1]})
+        save_parquet(tmp_path / "out/000.tar.parquet", {"mine": [1]})
         for overwrite in (False, True):
-            with pytest.raises(CLIPIQAError, match=r"000\.parquet"):
+            with pytest.raises(CLIPIQAError, match=r"000\.tar\.parquet"):
                 score(f"{lake}/a/000.tar", tmp_path / "out", overwrite=overwrite)
-        assert parquet.read_table(tmp_path / "out/000.parquet").column_names == ["mine"]
+        assert parquet.read_table(tmp_path / "out/000.tar.parquet").column_names == ["mine"]
 
     def test_a_shard_that_another_run_scores_is_left_to_it(self, lake: Path, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
-        with locked(tmp_path / "out/000.parquet"):
+        with locked(tmp_path / "out/000.tar.parquet"):
             done = score(f"{lake}/a/*.tar", tmp_path / "out")
         assert done.shards == 1 and done.states == {"being scored by another run": 1, "new": 1}
 
@@ -166,8 +167,8 @@ class TestResuming:
 def test_results_in_a_store(lake: Path, tmp_path: Path) -> None:
     for _ in range(2):
         done = score(f"{lake}/{{a,b}}/*.tar", "memory://results/run")
-        assert done.is_whole and done.counts.scored == 7
-    assert score(f"{lake}/a/000.tar", "memory://results/one").counts.images == 3
+        assert done.is_whole and done.scored == 7
+    assert score(f"{lake}/a/000.tar", "memory://results/one").images == 3
     merge_shards("memory://results/run", tmp_path / "all.csv")
     assert len(pandas.read_csv(tmp_path / "all.csv")) == 7
     assert filter_shards("memory://results/run", tmp_path / "kept", above=0.5).kept == 3
@@ -178,7 +179,7 @@ class TestParts:
     def test_parts_score_every_image_once(self, lake: Path, tmp_path: Path) -> None:
         for part in ("1/2", "2/2"):
             done = score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", part=part)
-        assert done.is_whole and frame(tmp_path / "out").path.is_unique and done.counts.images == 7
+        assert done.is_whole and frame(tmp_path / "out").path.is_unique and done.images == 7
 
     def test_a_task_of_a_slurm_array_has_its_part(self) -> None:
         assert part_of("slurm", slurm(7, 5, 7, 3)) == (3, 3) and part_of("1/2", slurm(7, 5, 7, 3)) == (1, 2)
@@ -273,7 +274,7 @@ class TestFiltering:
         metric.lower_better = lower_better
         score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", metric)
         done = filter_shards(tmp_path / "out", tmp_path / "kept", best="30%", below="80%")
-        kept = sorted(int(read_image(image).pixels.max()) for image in sources_of(tmp_path / "kept"))
+        kept = sorted(int(read_image(image).pixels.max()) for image in sources_of(find_shards(tmp_path / "kept").items))
         assert kept == ([51, 102] if lower_better else [102, 153]) and done.kept == 2
 
     @pytest.mark.parametrize(
@@ -306,7 +307,7 @@ class TestFiltering:
         score(tmp_path / "s.tar", tmp_path / "out")
         for number, (asked, kept) in enumerate([({"worst": 2}, range(2)), ({"drop_worst": "50%"}, range(5, 10))]):
             filter_shards(tmp_path / "out", tmp_path / f"kept{number}", **asked)
-            names = sorted(image.name[-5] for image in sources_of(tmp_path / f"kept{number}"))
+            names = sorted(image.name[-5] for image in sources_of(find_shards(tmp_path / f"kept{number}").items))
             assert names == list(map(str, kept))
 
     def test_what_is_written_is_counted_and_samples_with_several_images_are_named(self, tmp_path: Path) -> None:
@@ -316,7 +317,7 @@ class TestFiltering:
         done = filter_shards(tmp_path / "out", tmp_path / "kept", best=3)
         assert (done.kept, done.images, done.unscored) == (6, 8, 1)
         assert done.together == {f"{tmp_path}/s.tar::2024": 6}
-        assert len(list(sources_of(tmp_path / "kept"))) == 6
+        assert len(list(sources_of(find_shards(tmp_path / "kept").items))) == 6
         assert len(done.sentences()) == 3
 
     def test_loose_files_are_not_copied(self, tmp_path: Path) -> None:
@@ -333,7 +334,7 @@ def test_scores_of_stored_features(compact: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "img_emb/img_emb_0.npy", features)
     options: dict[str, Any] = {"embeddings": True, "device": "cpu"}
     score_sources(metric, tmp_path / "img_emb", out=tmp_path / "out", **options)
-    table = pandas.read_parquet(tmp_path / "out/img_emb_0.parquet")
+    table = pandas.read_parquet(tmp_path / "out/img_emb_0.npy.parquet")
     units = torch.nn.functional.normalize(torch.from_numpy(features).float(), dim=1)
     assert np.allclose(table[["quality", "sharpness"]], metric.score(units).numpy(), atol=1e-6)
     assert table.path[5].endswith("img_emb_0.npy::5") and "CLIP's own 224 px" in table.attrs["views"]
@@ -364,7 +365,7 @@ class TestCommand:
         assert clipiqa("score", "--merge", out, "--out", tmp_path / "all.csv").code == 0
         assert len(pandas.read_csv(tmp_path / "all.csv")) == 7
         ran = clipiqa("rank", out, "--best", "2", "--lower-better", "--write-shards", tmp_path / "dark")
-        dark = sorted(int(read_image(image).pixels.max()) for image in sources_of(tmp_path / "dark"))
+        dark = sorted(int(read_image(image).pixels.max()) for image in sources_of(find_shards(tmp_path / "dark").items))
         assert ran.code == 0 and "2 of 7 images kept, in 2 new shards" in ran.err and dark == [0, 10]
 
     @pytest.mark.parametrize(
@@ -429,7 +430,7 @@ def test_names_of_results_do_not_meet() -> None:
         return result_names([FilesShard(0, []) if shard == "files" else TarShard(shard) for shard in shards])
 
     assert names("/d/a/000.tar", "/d/b/000.tar", "/d/b/000.parquet", "/d/b/x.tar.gz", "files") == [
-        *("a/000", "b/000.tar", "b/000.parquet", "b/x", "files-00000")
+        *("a/000.tar", "b/000.tar", "b/000.parquet", "b/x.tar.gz", "files-00000")
     ]
-    assert names("s3://bucket/x/0.tar", "s3://bucket/y/0.tar") == ["x/0", "y/0"]
-    assert names("/d/../e/0.tar") == ["0"]
+    assert names("s3://bucket/x/0.tar", "s3://bucket/y/0.tar") == ["x/0.tar", "y/0.tar"]
+    assert names("/d/../e/0.tar") == ["0.tar"]
