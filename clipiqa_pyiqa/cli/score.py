@@ -149,8 +149,7 @@ def run(
         run = score_paths(metric, found.items, columns, format=format, resume=kept.resume, **options)
         if run.earlier and not found.has_shards:
             note(run.earlier.sentence)
-        names = [item.name for item in found.items]
-        writer = None if kept.out else ResultWriter(sys.stdout.buffer, format or "table", run.header, names)
+        writer = None if kept.out else ResultWriter(sys.stdout.buffer, format or "table", run.header)
         code = _follow(run, writer, None if run.names is None else len(run.names), bar)
         if run.earlier and found.has_shards:  # known once they are read
             note(run.earlier.sentence)

@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -118,36 +118,31 @@ class EarlierRun:
 
 
 class ResultWriter:
-    """Writer of rows to a binary stream: CSV, JSON lines, or a table for people that ends with the mean scores.
+    """Writer of rows to a binary stream: CSV, JSON lines, or a table for people that ends with the mean scores."""
 
-    ``paths`` set the table's width.
-    """
-
-    def __init__(self, stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> None:
+    def __init__(self, stream: IO[bytes], format: str, header: Header) -> None:
         self._stream, self._format, self._columns, self._constants = stream, format, header.columns, header.constants
         self._scored = list[tuple[float | None, ...]]()  # of a table's rows
-        path_width = max(len("mean of 1000"), min(60, max(map(len, paths), default=0)))
-        widths = [f"{{:>{max(len(name), 6)}}}" for name in header.columns]
-        self._aligned = "  ".join([f"{{:<{path_width}}}", *widths, "{}"])
         if format == "table":
             provenance = ", ".join(f"{key} {value}" for key, value in as_texts(header.provenance).items())
-            self._append(f"# {one_line(provenance)}\n" + self._line("path", header.columns, "size"))
+            self._append(f"# {one_line(provenance)}\n" + self._line(header.columns, "path"))
         elif format == "csv":
             self._append(csv_line(header.names))
 
     def write(self, row: Row) -> None:
         if self._format != "table":
             self._append(line_of(self._format, row.as_dict(self._columns) | self._constants))
-        elif row.scores is None:
-            self._append(self._line(row.path, [None] * len(self._columns), "not scored"))
-        else:
+            return
+        if row.scores is not None:
             self._scored.append(row.scores)
-            notes = [f"{row.width}×{row.height}", row.converted, row.flag]
-            self._append(self._line(row.path, row.scores, ", ".join(filter(None, notes))))
+        notes = [row.kind or f"{row.width}×{row.height}", row.converted, row.flag]
+        path = f"{row.path} ({', '.join(filter(None, notes))})"
+        self._append(self._line(row.scores or [None] * len(self._columns), path))
 
-    def _line(self, path: str, cells: Sequence[Any], note: str) -> str:
+    def _line(self, cells: Sequence[Any], path: str) -> str:
         texts = ["-" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else cell for cell in cells]
-        return one_line(self._aligned.format(path, *texts, note).rstrip()) + "\n"
+        aligned = [f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, self._columns, strict=True)]
+        return one_line("  ".join([*aligned, path])) + "\n"
 
     def __enter__(self) -> ResultWriter:
         return self
@@ -156,7 +151,7 @@ class ResultWriter:
         if kind is None and len(self._scored) > 1:
             columns = [[score for score in scores if score is not None] for scores in zip(*self._scored, strict=True)]
             means = [sum(scores) / len(scores) if scores else None for scores in columns]
-            self._append(self._line(f"mean of {len(self._scored)}", means, ""))
+            self._append(self._line(means, f"mean of {len(self._scored)}"))
 
     def _append(self, text: str) -> None:
         try:
@@ -299,6 +294,9 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
         from pyarrow import parquet
 
         with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            count, size = file.metadata.num_rows, path.stat().st_size
+            if count > size:  # a small file with many equal rows would take all memory
+                raise ValueError(f"it has {count:,} rows in {size:,} bytes, which cannot hold that many names")
             metadata = (file.schema_arrow.metadata or {}).get(PARQUET_KEY)
             return json.loads(metadata) if metadata else None, file.read().to_pylist(), damage
     if is_journal(path):

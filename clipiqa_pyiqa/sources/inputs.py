@@ -12,7 +12,7 @@ from ..images.memory import Room
 from ..images.source import FileSource, ImageSource, NoImage, stamp_of
 from .finding import Found, Item, find_shards, is_shard
 from .shards import Shard, ShardError, ShardImage
-from .stores import store_error
+from .stores import as_shard_error
 
 AHEAD_BYTES = 64 << 20
 _LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the number of small images
@@ -53,14 +53,15 @@ def read_ahead(shard: Shard) -> Generator[ImageSource, None, None]:
     def fill() -> None:
         end = None
         try:
-            stamp = stamp_of(shard)
-            for source in shard.entries():
-                if isinstance(source, ShardImage):
-                    source.shard_stamp = stamp
-                if not room.take(_size(source)):
-                    break
-                coming.put(source)
-        except Exception as error:
+            with as_shard_error(shard.name):
+                stamp = stamp_of(shard)
+                for source in shard.entries():
+                    if isinstance(source, ShardImage):
+                        source.shard_stamp = stamp
+                    if not room.take(_size(source)):
+                        break
+                    coming.put(source)
+        except ShardError as error:
             end = error
         coming.put(end)
 
@@ -69,7 +70,7 @@ def read_ahead(shard: Shard) -> Generator[ImageSource, None, None]:
         while True:
             source = coming.get()
             if isinstance(source, Exception):
-                raise store_error(shard.name, source) from source
+                raise source
             if source is None:
                 return
             room.give(_size(source))

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind, OutputError
 from clipiqa_pyiqa.files.writing import LockedError
 from clipiqa_pyiqa.scoring.result_files import Output, ResultWriter, format_of, open_results, read_results
 from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row
+from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
 pytestmark = pytest.mark.quick
 
@@ -104,7 +107,7 @@ class TestContents:
 class TestTable:
     def text(self, rows: list[Row]) -> list[str]:
         stream = io.BytesIO()
-        with ResultWriter(stream, "table", HEADER, [row.path for row in rows]) as writer:
+        with ResultWriter(stream, "table", HEADER) as writer:
             for row in rows:
                 writer.write(row)
         return stream.getvalue().decode().splitlines()
@@ -113,11 +116,11 @@ class TestTable:
         lines = self.text([ROWS[0], ROWS[2], ROWS[3]])
         said = "prompts Good photo.|Bad photo.; Crisp photo.|Hazy, dim photo."
         assert lines[0] == f"# metric clipiqa, weights openai afeb0e10, max_side none, {said}"
-        assert lines[1].split() == ["path", "quality", "Crisp", "photo.|Hazy,", "dim", "photo.", "size"]
-        assert lines[2].split() == ["photos/a.jpg", "0.2500", "0.5000", "640×480"]
-        assert lines[3].split() == ["photos/bad.jpg", "-", "-", "not", "scored"]
-        assert lines[5].split() == ["mean", "of", "2", "0.6250", "0.2500"]
-        assert lines[1].index("size") == lines[2].index("640") == lines[3].index("not") == lines[4].index("33×")
+        assert lines[1].split() == ["quality", "Crisp", "photo.|Hazy,", "dim", "photo.", "path"]
+        assert lines[2].split() == ["0.2500", "0.5000", "photos/a.jpg", "(640×480)"]
+        assert lines[3].split() == ["-", "-", "photos/bad.jpg", "(empty)"]
+        assert lines[5].split() == ["0.6250", "0.2500", "mean", "of", "2"]
+        assert lines[1].index("path") == lines[2].index("photos") == lines[3].index("photos") == lines[5].index("mean")
 
     def test_a_single_image_has_no_mean(self) -> None:
         assert len(self.text(ROWS[:1])) == 3
@@ -212,3 +215,16 @@ class TestOutput:
             format_of(Path("a.xlsx"))
         with pytest.raises(ResultsError, match="No such file"):
             read_results(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_small_parquet_file_cannot_claim_endless_rows(tmp_path: Path, ours: bool) -> None:
+    """Equal rows take no room in the file: a billion of them would fill the memory."""
+    path = tmp_path / "scores.parquet"
+    table = pyarrow.table({"path": ["a.png"] * 100_000, "quality": [0.5] * 100_000})
+    if ours:
+        write(path, [Row("a.png", (0.5, 0.5), 9, 9, 9, 9, 1)])
+        table = table.replace_schema_metadata(parquet.read_schema(path).metadata)
+    parquet.write_table(table, path)
+    with pytest.raises(CLIPIQAError, match="100,000 rows"):
+        read_any_scores(path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import counted, first_of
 from ...errors.arguments import checked
-from ...files.writing import check_output, replacing
+from ...files.writing import check_output, replacing, resolved
 from ...images.formats import skipped_note
 from ...images.source import reason
 from ...sources.stores import address_of, joined
@@ -162,6 +162,13 @@ def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
     return ShardedResult(header, results, missing, sorted(there - run.shards.keys()))
 
 
+def check_outside(target: Path, results: str | Path) -> None:
+    if target.is_relative_to(resolved(address_of(results))):
+        raise ResultsError(
+            f"{str(target)!r} lies in the folder of the results: name a place outside of {str(results)!r}."
+        )
+
+
 @checked
 def merge_shards(
     out: str | Path, path: str | Path | None = None, *, overwrite: bool = False, partial: bool = False
@@ -183,11 +190,9 @@ def merge_shards(
     """
     import pyarrow
 
-    address = address_of(out)
-    target = Path(path or f"{address.rstrip('/')}.parquet").absolute()
+    target = resolved(path or f"{address_of(out).rstrip('/')}.parquet")
     format = format_of(target)
-    if target.is_relative_to(Path(address).absolute()):
-        raise ResultsError(f"{str(target)!r} lies in the folder of the results: name a file outside of {str(out)!r}.")
+    check_outside(target, out)
     target = check_output(target, overwrite=overwrite)
     found = summary_of(out, partial=partial)
     try:
