@@ -127,24 +127,25 @@ class Findings:
     unknown: int = 0
 
     def frame(self) -> pandas.DataFrame:
-        """Return a row for each pair, best first."""
-        place = {pair: number for number, pair in enumerate(self.ensemble.pairs, start=1)}
+        """Return a row for each pair, best first, then for the paper's pair and for the ensemble."""
+        named = {str(rank): found for rank, found in enumerate(self.ranked, start=1)}
+        named |= {"paper": self.paper, "ensemble": self.ensemble}
         rows = []
-        for rank, finding in enumerate(self.ranked, start=1):
-            (pair,) = finding.pairs
-            row = {
-                "rank": rank,
-                "positive": pair.positive,
-                "negative": pair.negative,
-                "srocc_chosen_by": finding.chosen_by,
-                "srocc_held_out": finding.srocc.value,
-                "srocc_low": finding.srocc.low,
-                "srocc_high": finding.srocc.high,
-                "plcc_held_out": finding.plcc,
-                "ensemble": place.get(pair, ""),
-            }
-            rows.append(row)
-        return pandas.DataFrame(rows)
+        for name, found in named.items():
+            pair, srocc = found.pairs[0], found.srocc
+            texts = (pair.positive, pair.negative) if name != "ensemble" else (f"mean of {len(found.pairs)}", "")
+            rows.append((name, *texts, found.chosen_by, srocc.value, srocc.low, srocc.high, found.plcc))
+        columns = [
+            "rank",
+            "positive",
+            "negative",
+            "SROCC chosen by",
+            "SROCC held out",
+            "SROCC held out low",
+            "SROCC held out high",
+            "PLCC held out",
+        ]
+        return pandas.DataFrame(rows, columns=columns)
 
 
 @checked

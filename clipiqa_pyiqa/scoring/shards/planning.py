@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...errors import CLIPIQAError
-from ...files.names import printable
+from ...files.names import below_common, printable
 from ...files.writing import LockedError, locked
 from ...images.source import MISSING, reason, stamp_of
 from ...sources.parquet import ParquetShard, check_columns, image_column, opened_table
@@ -200,9 +200,8 @@ def _kept_schema(shard: ParquetShard) -> pyarrow.Schema:
 def result_names(shards: Sequence[Shard]) -> list[str]:
     """Return the shards' paths below their common folder."""
     names = [_full_path(shard) for shard in shards]
-    folders = [posixpath.dirname(name) for name in names if name.startswith("/")]
-    common = posixpath.commonpath(folders).rstrip("/") if folders else ""
-    return [name.removeprefix(f"{common}/") for name in names]
+    below = below_common([name for name in names if name.startswith("/")])
+    return [below.get(name, name) for name in names]
 
 
 def _full_path(shard: Shard) -> str:
