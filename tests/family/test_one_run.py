@@ -112,7 +112,7 @@ def test_stored_embeddings_are_scored(kind, dtype, empty_tower, vectors, shared,
     keep = [] if kind == "npy" else ["--keep", "id"]
     command = ["score", str(file), "--embeddings", "--metrics", *metrics, "--device", "cpu", *keep]
     assert main([*command, "--out", str(tmp_path / "out")]) == 0
-    table = pandas.read_parquet(tmp_path / "out/stored.parquet")
+    table = pandas.read_parquet(tmp_path / f"out/{file.name}.parquet")
     assert list(table.laion_aes) == pytest.approx(V2, abs=6e-4 if dtype == "float32" else 0.02)
     assert table.v1.iloc[-1] == pytest.approx(11.304, abs=6e-4 if dtype == "float32" else 0.02)
     assert kind == "npy" or list(table.id) == list("abcdefghij")

@@ -8,10 +8,7 @@ import pytest
 from forked import Forked
 from PIL import Image
 
-from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.learning.word_search import Finding, Findings
 from clipiqa_pyiqa.scoring.result_files import read_results
-from clipiqa_pyiqa.stats.bootstrap import Estimate
 
 STANDIN = {"STANDIN": "1"}
 
@@ -53,14 +50,3 @@ def test_of_two_runs_at_once_one_is_refused(forked: Forked, photos: Path, tmp_pa
         assert len(read_results(tmp_path / "out/scores.csv")[1]) == 4
     else:
         assert len(list((tmp_path / "out/scores").iterdir())) == 1
-
-
-def test_a_search_does_not_replace_its_input(tmp_path: Path) -> None:
-    table = tmp_path / "scores.csv"
-    table.write_text("path,score\n")
-    none = Finding((), 0.5, Estimate(0.5), 0.5)
-    findings = Findings((), none, none, 3, 3, inputs=(table,))
-    with pytest.raises(OutputError, match="inputs"):
-        findings.save(table)
-    assert table.read_text() == "path,score\n"
-    findings.save(tmp_path / "pairs.csv")
