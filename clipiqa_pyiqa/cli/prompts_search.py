@@ -49,14 +49,14 @@ def run(
     from ..learning.word_search import read_words
 
     words = read_words(candidates) if candidates else None
-    if out is not None:
-        check_output(out, overwrite=overwrite, inputs=[path for path in (scores, candidates) if path is not None])
     device = start(store)
     from ..learning.word_search import search_prompts
     from ..metric import CLIPIQA
     from ..scoring.rows import frame_csv
 
     table = scored.table(scores, seed, needed=("train",))
+    if out is not None:
+        check_output(out, overwrite=overwrite, inputs=[scores, candidates or scores, *table.frame["path"]])
     findings = search_prompts(
         table,
         words=words,
