@@ -155,8 +155,11 @@ class Found:
         files = files_below(folder, unreadable)
         for error in unreadable:
             self.note(error.name, error.reason, error.kind)
-        usual = (*image_suffixes(), *(tar.SUFFIXES if self.archives else ()))
-        kinds = [embeddings.SUFFIXES if self.features else usual, parquet.SUFFIXES]
+        kinds = [tuple(image_suffixes()), tar.SUFFIXES, parquet.SUFFIXES]
+        if self.archives:
+            kinds = [kinds[0] + kinds[1], kinds[2]]
+        if self.features:
+            kinds = [embeddings.SUFFIXES, parquet.SUFFIXES]
         found = next(filter(None, ([file for file in files if file.lower().endswith(kind)] for kind in kinds)), [])
         if not self.features and len(found) < len(files):
             unreadable_here = unreadable_suffixes()
