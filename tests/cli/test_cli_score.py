@@ -1,14 +1,11 @@
 """``clipiqa score``: what the paths stand for, options, exit codes, and runs that are broken off."""
 
-from __future__ import annotations
-
 import io
 import os
 import re
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +23,7 @@ STANDIN = {"STANDIN": "1"}
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path):
     """Three images of grey levels 0, 51, 102, scores 0, 0.2, 0.4; files that are none; and hidden ones."""
     for name, grey in {"a.png": 0, "b.JPG": 51, "sub/c.webp": 102, ".hidden.png": 9, ".thumbnails/d.png": 9}.items():
         save_grey(tmp_path / "photos" / name, grey, (40, 40))
@@ -35,11 +32,11 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.fixture
-def clipiqa(monkeypatch, capfd) -> Callable[..., SimpleNamespace]:
+def clipiqa(monkeypatch, capfd):
     """Runs the command in this process with the stand-in metric: code, out, err."""
     monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
 
-    def run(*arguments: str | Path) -> SimpleNamespace:
+    def run(*arguments):
         code = main(["score", *map(str, arguments)])
         out, err = capfd.readouterr()
         assert "Traceback" not in err
@@ -48,7 +45,7 @@ def clipiqa(monkeypatch, capfd) -> Callable[..., SimpleNamespace]:
     return run
 
 
-def rows(path: Path) -> list[tuple[str, float | None]]:
+def rows(path):
     return [(Path(row.path).name, row.scores and round(row.scores[0], 4)) for row in read_results(path)[1]]
 
 

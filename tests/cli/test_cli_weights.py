@@ -1,7 +1,5 @@
 """``clipiqa weights``: the table downloads nothing unless asked, and tells the truth."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -26,7 +24,7 @@ from clipiqa_pyiqa.weights.selection import find_weights
 pytest_plugins = ["weights_fakes"]
 
 
-def rows(text: str) -> dict[str, list[str]]:
+def rows(text):
     """The table's lines by their first cell; cells are two spaces apart or more."""
     cells = [re.split(r"\s{2,}", line) for line in text.splitlines()]
     return {line[0]: line[1:] for line in cells}

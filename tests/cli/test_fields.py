@@ -1,11 +1,8 @@
 """Code takes no decision from a sentence: with noise in place of every message, commands do the same."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -35,11 +32,11 @@ COMMANDS = [
 MADE = CLIPIQAError.__init__
 
 
-def noise(error: CLIPIQAError, reason: str = "", *fields: Any, **more: Any) -> None:
+def noise(error, reason="", *fields, **more):
     MADE(error, "qwx", *fields, **more)
 
 
-def outcome(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
+def outcome(folder, capsys):
     """Run all commands in a folder; what they came to, without sentences."""
     (folder / "photos").mkdir()
     for number in range(7):
@@ -48,7 +45,7 @@ def outcome(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
     (folder / "photos/half.jpg").write_bytes(PHOTO.read_bytes()[:2000])
     (folder / "photos/text.png").write_text("no image")
     codes = [main(command) for command in COMMANDS]
-    found: list[Any] = [codes, [line for line in capsys.readouterr().out.splitlines() if "left out" not in line]]
+    found = [codes, [line for line in capsys.readouterr().out.splitlines() if "left out" not in line]]
     for path in sorted(folder.rglob("*.csv")):
         with path.open(encoding="utf-8") as file:
             rows = [line for line in file if not line.startswith("#")]

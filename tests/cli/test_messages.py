@@ -1,10 +1,7 @@
 """Messages in a shell: flags in place of Python's options, and lines of progress."""
 
-from __future__ import annotations
-
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +18,9 @@ AS_OPTION = r"(?:pass|set|leave out) {name}(?:[.,;:]| to | or |$)|\({name}\)"
 
 
 @pytest.fixture
-def flags() -> Iterator[dict[str, str]]:
+def flags():
     """The flags of all commands."""
-    every: dict[str, str] = {}
+    every = {}
     for name, parser in parsers()[1].items():
         parser.declare(function_of(name))
         every |= terminal.FLAGS
@@ -32,7 +29,7 @@ def flags() -> Iterator[dict[str, str]]:
     terminal.FLAGS.clear()
 
 
-def messages() -> Iterator[tuple[str, str]]:
+def messages():
     """Yield the place and the texts of every error and every log line of the package."""
     for path in (path for path in PACKAGE.rglob("*.py") if path.name not in PYTHON_ONLY):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

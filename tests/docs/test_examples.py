@@ -1,7 +1,5 @@
 """The examples under docs/ run as they stand, on small pictures and for a few steps."""
 
-from __future__ import annotations
-
 import csv
 import re
 import shlex
@@ -15,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def photos(tmp_path) -> Path:
+def photos(tmp_path):
     """Six photos: the two bundled ones in three crops each."""
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -25,7 +23,7 @@ def photos(tmp_path) -> Path:
     return folder
 
 
-def run(photos: Path, out: Path, *more: str) -> None:
+def run(photos, out, *more):
     small = shlex.split("--steps 4 --more 3 --check 1 --batch 2 --patch 48 --side 128 --width 8 --blocks 1 --watch 1")
     restoration.main([str(photos), "--out", str(out), "--device", "cpu", *small, *more])
 

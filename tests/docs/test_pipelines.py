@@ -1,7 +1,5 @@
 """The recipes of docs/scale.md run against the real packages, and give the scores of the files."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -44,7 +42,7 @@ SWAPS = {  # the other forms that the page names
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory):
     """Photos of several sizes, without losses, and a shard of the same."""
     folder = tmp_path_factory.mktemp("pipelines")
     (folder / "photos").mkdir()
@@ -56,7 +54,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expected(folder) -> dict[str, float]:
+def expected(folder):
     scores = CLIPIQA(backbone="mini").eval().score_files(folder / "photos", device="cpu")["quality"]
     return {Path(path).stem: score for path, score in scores.items()}
 

@@ -5,22 +5,18 @@ neosr 31c7022 neosr/models/image.py:573, traiNNer-redux 6862931 traiNNer/models/
 flow_grpo ac4c86e flow_grpo/rewards.py:361, Flow-Factory a0b2bc5 rewards/loader.py:61.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.reward import CLIPIQAReward
@@ -30,11 +26,11 @@ GREY, COLOUR = 1, 3
 
 
 @pytest.fixture(autouse=True)
-def weights(seeded_weights, monkeypatch) -> None:
+def weights(seeded_weights, monkeypatch):
     monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(seeded_weights("RN50").parent))
 
 
-def block(heading: str, language: str = "python") -> str:
+def block(heading, language="python"):
     """The first block in a language after a heading or a phrase of the page."""
     found = re.search(rf"^```{language}\n(.*?)^```", PAGE[PAGE.index(heading) :], re.M | re.S)
     assert found is not None
@@ -44,40 +40,40 @@ def block(heading: str, language: str = "python") -> str:
 class Registry(dict):
     """Keeps what is registered by name, as BasicSR's and its forks' registries do."""
 
-    def register(self) -> Callable[[Any], Any]:
+    def register(self):
         return lambda thing: self.setdefault(thing.__name__, thing)
 
 
-def run(code: str, monkeypatch: pytest.MonkeyPatch, **modules: Any) -> dict[str, Any]:
+def run(code, monkeypatch, **modules):
     """Run a block with stand-ins for a trainer's modules; return its names."""
     for path, module in modules.items():
         parts = path.split("__")
         for end in range(1, len(parts)):
             monkeypatch.setitem(sys.modules, ".".join(parts[:end]), SimpleNamespace(__path__=[]))
         monkeypatch.setitem(sys.modules, ".".join(parts), module)
-    names: dict[str, Any] = {"__name__": "pasted"}
+    names = {"__name__": "pasted"}
     exec(code, names)
     return names
 
 
-def outputs() -> tuple[Tensor, Tensor]:
+def outputs():
     made = torch.Generator().manual_seed(0)
     output, truth = 0.8 * torch.rand(2, 2, 3, 48, 40, generator=made) + 0.1
     return output.requires_grad_(), truth
 
 
-def check_weight(total: Tensor, output: Tensor) -> None:
+def check_weight(total, output):
     """A loss of weight 0.1 pulls at the pixels a tenth as hard as the loss itself, whoever multiplies."""
     found, unit = (torch.autograd.grad(loss, output)[0] for loss in (total, CLIPIQALoss()(output)))
     torch.testing.assert_close(found, 0.1 * unit)
 
 
-def score_of(rgb: np.ndarray) -> float:
+def score_of(rgb):
     return CLIPIQA().eval()(torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None] / 255).item()
 
 
 @pytest.fixture
-def basicsr(monkeypatch) -> SimpleNamespace:
+def basicsr(monkeypatch):
     """The registries with the page's loss and metric, in the real BasicSR if there is one."""
     if importlib.util.find_spec("basicsr") is None:
         names = SimpleNamespace(LOSS_REGISTRY=Registry(), METRIC_REGISTRY=Registry())
@@ -176,7 +172,7 @@ def test_flow_grpo_calls_a_factory_and_weighs_its_scores(monkeypatch):
 
 def test_flow_factory_builds_a_model_from_its_configuration(monkeypatch):
     class Pointwise:
-        def __init__(self, config: Any, accelerator: Any) -> None:
+        def __init__(self, config, accelerator):
             self.config, self.device = config, accelerator.device
 
     code = block("**Flow-Factory**")

@@ -1,7 +1,5 @@
 """The family in pyiqa: who is built, published values, other files, small photos, the loss."""
 
-from __future__ import annotations
-
 import importlib
 import re
 

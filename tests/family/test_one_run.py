@@ -1,7 +1,5 @@
 """Several metrics of one run: columns, shared encoding, resume, stored embeddings, what is refused."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas
 import pyarrow
@@ -24,7 +22,7 @@ V2 = [1.655, 2.359, 3.070, 3.672, 4.238, 4.701, 5.073, 5.365, 5.577, 5.747]
 
 
 @pytest.fixture
-def metrics(seeded_weights, tmp_path) -> list[str]:
+def metrics(seeded_weights, tmp_path):
     """Two heads on one tower and view, and CLIP-IQA on the same weights with another view."""
     on = f"backbone=ViT-B/32,clip_weights={seeded_weights('ViT-B/32')},quick_gelu=true"
     asked = []
@@ -37,7 +35,7 @@ def metrics(seeded_weights, tmp_path) -> list[str]:
 
 
 @pytest.fixture
-def passes(monkeypatch) -> list[tuple[int, ...]]:
+def passes(monkeypatch):
     """Shapes of what a tower was given."""
     shapes = []
     encode = ImageTower.__call__

@@ -4,14 +4,9 @@ never read otherwise than it was written.
 ``pytest tests/faults --long`` runs twenty times the trials.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
-import random
 import warnings
-from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -43,12 +38,12 @@ from clipiqa_pyiqa.weights.published import MINI_FILE
 TOKENS = (b"\0", b"\xff\xfe", b"nan", b"1e999", b'"', b"\r", b"\n\n", "\u202e".encode(), b"9" * 400, b",", b"{}")
 
 
-def budget(count: int) -> settings:
+def budget(count):
     """A fixed number of the same trials each time."""
     return settings(max_examples=count, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
 
 
-def mutated(content: bytes, generator: random.Random) -> bytes:
+def mutated(content, generator):
     """Bytes of it replaced, zeroed, lost, doubled, put in or cut off; or lines lost, doubled or exchanged."""
     lines = content.splitlines(keepends=True)
     if len(lines) > 2 and generator.random() < 0.2:
@@ -64,7 +59,7 @@ def mutated(content: bytes, generator: random.Random) -> bytes:
 REFUSED = "refused"
 
 
-def outcome(read: Callable[[], object]) -> object:
+def outcome(read):
     """What was read, or ``REFUSED``; fails unless the refusal is one sentence of ours."""
     try:
         with time_limit(60), warnings.catch_warnings():
@@ -75,13 +70,13 @@ def outcome(read: Callable[[], object]) -> object:
         return REFUSED
 
 
-def trials(path: Path, read: Callable[[Path], object], count: int, whole: object = None) -> int:
+def trials(path, read, count, whole=None):
     """Damage the file ``count`` times, and return how often it is refused; with ``whole``, nothing else may be read."""
     content, refused = path.read_bytes(), 0
 
     @budget(count)
     @given(st.randoms(use_true_random=False))
-    def damage(generator: random.Random) -> None:
+    def damage(generator):
         nonlocal refused
         path.write_bytes(mutated(content, generator))
         found = outcome(lambda: read(path))
@@ -93,11 +88,11 @@ def trials(path: Path, read: Callable[[Path], object], count: int, whole: object
     return refused
 
 
-def text(content: str) -> Callable[[Path], object]:
+def text(content):
     return lambda path: path.write_text(content)
 
 
-def frame(write: Callable[[pd.DataFrame, Path], object]) -> Callable[[Path], object]:
+def frame(write):
     found = pd.DataFrame({"path": [f"{n}.png" for n in range(9)], "quality": [n / 9 for n in range(9)], "n": range(9)})
     return lambda path: write(found, path)
 
@@ -107,11 +102,11 @@ VOTES = "attribute,first,second,choice\n" + "quality,0.png,1.png,first\nsharpnes
 PICTURES = {"image": [picture(grey) for grey in (10, 20, 30)], "caption": ["a", "b", "c"]}
 
 
-def entries(path: Path) -> list[int]:
+def entries(path):
     """What the pictures of a shard come to; those that cannot be read are named one by one."""
     found = []
     for shard in find_shards(str(path)).items:
-        for entry in shard.entries():  # type: ignore[union-attr]
+        for entry in shard.entries():
             try:
                 found.append(int(read_image(entry, min_side=1).pixels.sum()))
             except ImageError:
@@ -119,7 +114,7 @@ def entries(path: Path) -> list[int]:
     return found
 
 
-FOREIGN: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
+FOREIGN = {
     "opinions.csv": (text(OPINIONS), lambda path: read_score_table(path, root=path.parent, skip_missing=True)),
     "votes.csv": (text(VOTES), lambda path: read_votes(path, root=path.parent, skip_missing=True)),
     "scores.csv": (frame(pd.DataFrame.to_csv), read_any_scores),
@@ -133,7 +128,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = 
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_damaged_files_of_others_are_read_or_refused(tmp_path: Path, name: str, times: int) -> None:
+def test_damaged_files_of_others_are_read_or_refused(tmp_path, name, times):
     make, read = FOREIGN[name]
     for n in range(12):
         Image.new("RGB", (40, 40), (9 * n,) * 3).save(tmp_path / f"{n}.png")
@@ -143,19 +138,19 @@ def test_damaged_files_of_others_are_read_or_refused(tmp_path: Path, name: str, 
     trials(path, read, 60 * times)
 
 
-def test_damaged_results_of_shards_are_refused(tmp_path: Path, times: int) -> None:
+def test_damaged_results_of_shards_are_refused(tmp_path, times):
     save_tar(tmp_path / "0.tar", samples([10, 20, 30, 40]))
     score_sources(Brightness(), str(tmp_path / "0.tar"), out=tmp_path / "scored", device="cpu")
     path = tmp_path / "scored/0.parquet"
 
-    def read(path: Path) -> object:
+    def read(path):
         said = read_shard_result(str(path))
         return said.failures, said.header, said.shard, read_table(str(path)).to_pydict()
 
     assert trials(path, read, 60 * times, whole=read(path))
 
 
-def test_damaged_heads_are_refused(tmp_path: Path, times: int) -> None:
+def test_damaged_heads_are_refused(tmp_path, times):
     path, x = tmp_path / "head.safetensors", torch.rand(1, 3, 40, 40)
     (tmp_path / "scores.csv").write_text(OPINIONS)
     for n in range(12):
@@ -163,20 +158,20 @@ def test_damaged_heads_are_refused(tmp_path: Path, times: int) -> None:
     metric = CLIPIQA(backbone="mini")
     fit(tmp_path / "scores.csv", metric=metric, method="ridge", device="cpu", features=tmp_path / "store").save(path)
 
-    def read(path: Path) -> object:
+    def read(path):
         return CLIPIQA("clipiqa+", pretrained_model_path=str(path), backbone="mini")(x).tolist()
 
     assert trials(path, read, 8 * times, whole=read(path))
 
 
-def test_damaged_weights_are_refused(tmp_path: Path, times: int) -> None:
+def test_damaged_weights_are_refused(tmp_path, times):
     """A TorchScript archive and a state dict of torch's, whose members have a CRC; mini's file by its hash."""
     generator = torch.Generator().manual_seed(0)
     state = {f"visual.layer{n}.weight": torch.randn(6, 5, generator=generator).half() for n in range(8)}
     archive, plain = save_archive(tmp_path / "RN50.pt", state), tmp_path / "plain.pt"
     torch.save(state, plain)
 
-    def read(path: Path) -> object:
+    def read(path):
         opened = open_checkpoint(path)
         return {key: (value.dtype, tuple(value.shape), value.numpy().tobytes()) for key, value in opened.items()}
 
@@ -187,11 +182,11 @@ def test_damaged_weights_are_refused(tmp_path: Path, times: int) -> None:
     trials(copy, lambda path: CLIPIQA(backbone="mini", clip_weights=str(path)) and None, 3 * times)
 
 
-def encoded_pictures() -> dict[str, bytes]:
+def encoded_pictures():
     """A small picture in every format that PIL here can write and we read."""
     Image.init()
     source = Image.effect_noise((56, 44), 60)
-    found: dict[str, bytes] = {}
+    found = {}
     for kind in sorted(set(readable_formats()) & set(Image.SAVE)):
         for mode in ("RGB", "L", "RGBA", "P", "CMYK", "1", "I;16"):
             file = io.BytesIO()
@@ -205,18 +200,18 @@ def encoded_pictures() -> dict[str, bytes]:
     return found
 
 
-def test_mutated_images_are_read_or_refused(tmp_path: Path, times: int) -> None:
+def test_mutated_images_are_read_or_refused(tmp_path, times):
     """Every format: a picture of sane size or a sentence, within bounds of memory; and never a crash."""
     path, pictures = tmp_path / "image", encoded_pictures()
     assert len({name.split()[0] for name in pictures}) > 8 and image_suffixes()
 
-    def read() -> None:
+    def read():
         record = read_image(path, min_side=1)
         assert record.pixels.dtype == torch.uint8 and record.pixels.shape[0] == 3
 
     @budget(2 * len(pictures) * times)
     @given(st.sampled_from(list(pictures)), st.randoms(use_true_random=False), st.sampled_from([1, 1, 2, 5]))
-    def damage(name: str, generator: random.Random, changes: int) -> None:
+    def damage(name, generator, changes):
         bad = pictures[name]
         for _ in range(changes):
             bad = mutated(bad or b"x", generator)

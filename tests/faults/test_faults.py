@@ -3,17 +3,12 @@
 ``pytest tests/faults --long`` runs twenty times the trials.
 """
 
-from __future__ import annotations
-
 import contextlib
-import random
 import signal
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from forked import Forked, Job
 from hypothesis import given
 from hypothesis import strategies as st
 from metrics import FakeMetric
@@ -56,12 +51,12 @@ except CLIPIQAError as error:
 """
 
 
-def start(forked: Forked, path: Path, count: int, limit: int = 0, pause: float = 0) -> Job:
+def start(forked, path, count, limit=0, pause=0):
     arguments = [path, count, limit, pause, path.with_name("acknowledged")]
     return forked.start(arguments, path.parent, code=RUN, out="", err="../err")
 
 
-def check_that_all_said_is_kept(path: Path) -> None:
+def check_that_all_said_is_kept(path):
     said = path.with_name("acknowledged")
     if said.exists() and (names := said.read_text().splitlines()):
         found = next(file for file in (path.with_name(path.name + ".part.jsonl"), path) if file.exists())
@@ -69,12 +64,12 @@ def check_that_all_said_is_kept(path: Path) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     (tmp_path / "results").mkdir()  # and beside it what processes say
     return tmp_path / "results"
 
 
-def finish(forked: Forked, path: Path, count: int) -> None:
+def finish(forked, path, count):
     """Run to the end: all rows once, with their scores, and nothing left beside but what belongs there."""
     job = start(forked, path, count)
     assert job.wait() == 0, job.err
@@ -85,12 +80,12 @@ def finish(forked: Forked, path: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_a_killed_run_loses_and_repeats_no_score(forked: Forked, folder: Path, suffix: str, times: int) -> None:
+def test_a_killed_run_loses_and_repeats_no_score(forked, folder, suffix, times):
     path, count, codes = folder / f"scores.{suffix}", 4000 * times, list[int]()
 
     @budget(2 * times)
     @given(st.floats(0.3, 1))
-    def kill_after(seconds: float) -> None:
+    def kill_after(seconds):
         job = start(forked, path, count, pause=0.002)
         time.sleep(seconds)
         job.kill(signal.SIGKILL)
@@ -103,12 +98,12 @@ def test_a_killed_run_loses_and_repeats_no_score(forked: Forked, folder: Path, s
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_a_full_disk_loses_no_finished_row(forked: Forked, folder: Path, suffix: str, times: int) -> None:
+def test_a_full_disk_loses_no_finished_row(forked, folder, suffix, times):
     path, count, codes = folder / f"scores.{suffix}", 400, list[int]()
 
     @budget(2 * times)
     @given(st.integers(2000, 60_000))
-    def write_at_most(limit: int) -> None:
+    def write_at_most(limit):
         job = start(forked, path, count, limit=limit)
         codes.append(job.wait())
         assert not job.code or (job.code == 2 and "File too large" in job.err and job.err.count("\n") == 1), job.err
@@ -120,7 +115,7 @@ def test_a_full_disk_loses_no_finished_row(forked: Forked, folder: Path, suffix:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_damaged_results_are_refused(tmp_path: Path, suffix: str, times: int) -> None:
+def test_damaged_results_are_refused(tmp_path, suffix, times):
     path = tmp_path / f"scores.{suffix}"
     with open_results(Output(path, suffix), HEADER) as writer:
         for n in range(50):
@@ -129,14 +124,14 @@ def test_damaged_results_are_refused(tmp_path: Path, suffix: str, times: int) ->
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_a_damaged_journal_is_refused_or_repaired(tmp_path: Path, suffix: str, times: int) -> None:
+def test_a_damaged_journal_is_refused_or_repaired(tmp_path, suffix, times):
     """Whatever happens to a journal, a run that resumes either refuses or ends with all rows right."""
     path, repaired = tmp_path / f"scores.{suffix}", list[bool]()
     rows = [Row(f"{n}.jpg", (n / 50, 0.5), 9, 9, 9, 9, 1) for n in range(50)]
 
     @budget(10 * times)
     @given(st.randoms(use_true_random=False))
-    def damage(generator: random.Random) -> None:
+    def damage(generator):
         output = Output(path, suffix, overwrite=True)
         with pytest.raises(KeyboardInterrupt), open_results(output, HEADER) as writer:
             for row in rows[:30]:
@@ -159,7 +154,7 @@ def test_a_damaged_journal_is_refused_or_repaired(tmp_path: Path, suffix: str, t
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
-def test_damaged_learned_prompts_are_refused(tmp_path: Path, suffix: str, times: int) -> None:
+def test_damaged_learned_prompts_are_refused(tmp_path, suffix, times):
     path = tmp_path / f"prompts.{suffix}"
     generator = torch.Generator().manual_seed(0)
     tensors = {f"prompt_learner.{key}": torch.randn(2, 4, 16, generator=generator) for key in STATE_KEYS}
@@ -169,23 +164,21 @@ def test_damaged_learned_prompts_are_refused(tmp_path: Path, suffix: str, times:
         said = {"format": FORMAT, "backbone": "RN50"}
         save_file(tensors, path, {**said, "sha256": content_checksum(tensors, said)})
 
-    def read(path: Path) -> object:
+    def read(path):
         state, metadata = read_prompt_file(path)
         return flat(state), metadata
 
     assert trials(path, read, 60 * times, whole=read(path))
 
 
-def flat(value: object) -> object:
+def flat(value):
     """Tensors as bytes, which compare."""
     if isinstance(value, dict):
         return {key: flat(each) for key, each in value.items()}
     return (value.shape, value.numpy().tobytes()) if isinstance(value, torch.Tensor) else value
 
 
-def test_damaged_feature_stores_never_give_other_features(
-    tmp_path: Path, times: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damaged_feature_stores_never_give_other_features(tmp_path, times, caplog):
     """Whatever happens to a store, it is refused, or gives the very features that were put in."""
     paths, views = [tmp_path / f"{n}.png" for n in range(12)], [(WHOLE, Augmentation(flip=True))] * 12
     for n, path in enumerate(paths):
@@ -197,7 +190,7 @@ def test_damaged_feature_stores_never_give_other_features(
 
     @budget(25 * times)
     @given(st.randoms(use_true_random=False))
-    def damage(generator: random.Random) -> None:
+    def damage(generator):
         for each in store.folder.iterdir():
             each.unlink()
         file.write_bytes(mutated(content, generator))
@@ -210,12 +203,12 @@ def test_damaged_feature_stores_never_give_other_features(
     assert any(encoded) and "damaged features are encoded again: row " in caplog.text
 
 
-def test_damaged_training_states_are_refused(tmp_path: Path, times: int) -> None:
+def test_damaged_training_states_are_refused(tmp_path, times):
     path, generator = tmp_path / "state.pt", torch.Generator().manual_seed(0)
     state = {"run": "a" * 64, "epoch": 3, "ctx": torch.randn(2, 16, 64, generator=generator), "best": 0.5}
     torch.save(state | {"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2, 16, 64)}}}}, path)
 
-    def read(path: Path) -> object:
+    def read(path):
         return flat(_read_state(path, "a" * 64))
 
     assert trials(path, read, 60 * times, whole=read(path))

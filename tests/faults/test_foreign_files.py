@@ -1,11 +1,6 @@
 """Files that a run did not make stay, whatever their names, also where it resumes; two runs do not mix."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
-from forked import Forked
 from PIL import Image
 
 from clipiqa_pyiqa.errors import OutputError
@@ -17,7 +12,7 @@ STANDIN = {"STANDIN": "1"}
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
+def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(4):
@@ -25,7 +20,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_resume_without_a_run_replaces_no_file(forked: Forked, photos: Path, tmp_path: Path) -> None:
+def test_resume_without_a_run_replaces_no_file(forked, photos, tmp_path):
     out = tmp_path / "mine"
     out.mkdir()
     for name in ("ranking.csv", "summary.json"):
@@ -40,7 +35,7 @@ def test_resume_without_a_run_replaces_no_file(forked: Forked, photos: Path, tmp
 
 
 @pytest.mark.parametrize("command", ["rank", "compare"])
-def test_of_two_runs_at_once_one_is_refused(forked: Forked, photos: Path, tmp_path: Path, command: str) -> None:
+def test_of_two_runs_at_once_one_is_refused(forked, photos, tmp_path, command):
     """One writes all of it, the other is refused or comes after; never half of each."""
     given = (
         [photos, "--resume"] if command == "rank" else ["-m", "entropy", "-d", photos, "--bootstrap", "0", "--resume"]
@@ -55,7 +50,7 @@ def test_of_two_runs_at_once_one_is_refused(forked: Forked, photos: Path, tmp_pa
         assert len(list((tmp_path / "out/scores").iterdir())) == 1
 
 
-def test_a_search_does_not_replace_its_input(tmp_path: Path) -> None:
+def test_a_search_does_not_replace_its_input(tmp_path):
     table = tmp_path / "scores.csv"
     table.write_text("path,score\n")
     none = Finding((), 0.5, Estimate(0.5), 0.5)

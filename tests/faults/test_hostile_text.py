@@ -1,12 +1,8 @@
 """Names that steer terminals, turn readers' views or end tags: they stay text in every table, log, picture and page."""
 
-from __future__ import annotations
-
 import os
 import re
 import xml.etree.ElementTree as ET
-from pathlib import Path
-from typing import Any
 
 import pandas
 import pytest
@@ -29,7 +25,7 @@ UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066
 
 
 @pytest.fixture
-def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hostile(tmp_path, monkeypatch):
     monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -39,7 +35,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_no_text_steers_a_terminal(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_text_steers_a_terminal(hostile, capsys):
     (hostile / "bad \x1b[2J\u202e.png").write_text("none")
     for command in (["score", hostile], ["rank", hostile, "-q"], ["score", hostile / "missing \x1b[2J"]):
         main([*map(str, command)])
@@ -48,7 +44,7 @@ def test_no_text_steers_a_terminal(hostile: Path, capsys: pytest.CaptureFixture[
         assert "\\x1b" in out + err and len(max((out + err).split("\n"), key=len)) < 1500
 
 
-def test_undecodable_bytes_are_written_one_way(hostile: Path, tmp_path: Path) -> None:
+def test_undecodable_bytes_are_written_one_way(hostile, tmp_path):
     for suffix in ("csv", "jsonl", "parquet"):
         assert main(["score", str(hostile), "--out", str(tmp_path / f"s.{suffix}")]) == 0
     assert main(["rank", str(hostile), "-q", "--out", str(tmp_path / "rank")]) == 0
@@ -65,7 +61,7 @@ def test_undecodable_bytes_are_written_one_way(hostile: Path, tmp_path: Path) ->
 
 
 @pytest.mark.long
-def test_pictures_are_drawn_with_any_text(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_drawn_with_any_text(hostile, tmp_path, monkeypatch):
     monkeypatch.undo()  # no stand-in: radar asks which words a CLIP knows
     photos = [str(path) for path in sorted(hostile.iterdir())]
     for number, some in enumerate((photos[:7], photos[6:])):
@@ -78,7 +74,7 @@ def test_pictures_are_drawn_with_any_text(hostile: Path, tmp_path: Path, monkeyp
 @settings(deadline=None, max_examples=50)
 @given(st.text(st.characters(codec=None)))
 @example("\ud800\udcff\x85\r\n")
-def test_any_text_becomes_printable(text: str) -> None:
+def test_any_text_becomes_printable(text):
     assert one_line(text).isprintable()
     assert all(line.isprintable() for line in plain_lines(text).split("\n"))
     printable(text).encode()
@@ -86,11 +82,11 @@ def test_any_text_becomes_printable(text: str) -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), min_size=1))
-def test_tables_are_read_as_they_were_written(cells: list[str]) -> None:
+def test_tables_are_read_as_they_were_written(cells):
     import csv
     import io
 
-    options: dict[str, Any] = {"strict": True}
+    options = {"strict": True}
     assert list(csv.reader(io.StringIO(csv_line(cells), newline=""), **options)) == [cells]
     frame = pandas.DataFrame({"name": cells, "value": [0.1] * len(cells)})
     rows = list(csv.reader(io.StringIO(frame_csv(frame), newline=""), **options))

@@ -1,15 +1,12 @@
 """A server, or a hub, that trickles, never stops, falls silent or lies: every download ends, and leaves nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import hashlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from weights_fakes import set_hub
@@ -20,55 +17,55 @@ from clipiqa_pyiqa.weights.published import release
 BODY = b"weights" * 1000
 HASH = hashlib.sha256(BODY).hexdigest()
 Behaviour = Callable[[socket.socket], None]
-REQUESTS: list[bytes] = []
+REQUESTS = []
 
 pytest_plugins = ["weights_fakes"]
 
 
-def head(connection: socket.socket, length: int | None = len(BODY), status: str = "200 OK", more: str = "") -> None:
+def head(connection, length=7000, status="200 OK", more=""):
     lines = [f"HTTP/1.1 {status}", "Connection: close", *([f"Content-Length: {length}"] if length is not None else [])]
     connection.sendall(("\r\n".join(lines + ([more] if more else [])) + "\r\n\r\n").encode())
 
 
-def trickle(connection: socket.socket) -> None:
+def trickle(connection):
     head(connection, 900_000)
     while True:
         connection.sendall(b"x")
         time.sleep(0.05)
 
 
-def endless(connection: socket.socket) -> None:
+def endless(connection):
     head(connection, None)
     while True:
         connection.sendall(bytes(1 << 16))
 
 
-def silent(connection: socket.socket) -> None:
+def silent(connection):
     head(connection)
     connection.sendall(BODY[:100])
     time.sleep(5)
 
 
-def longer(connection: socket.socket) -> None:
+def longer(connection):
     head(connection, 10**12)
     connection.sendall(BODY)
 
 
-def redirecting(connection: socket.socket) -> None:
+def redirecting(connection):
     head(connection, 0, "302 Found", "Location: /")
 
 
-def another_file(connection: socket.socket) -> None:
+def another_file(connection):
     head(connection)
     connection.sendall(BODY[::-1])
 
 
-def good(connection: socket.socket) -> None:
+def good(connection):
     head(connection)
     connection.sendall(BODY)
 
 
-def interrupted(connection: socket.socket) -> None:
+def interrupted(connection):
     if b"bytes=100-" in REQUESTS[-1]:
         head(connection, len(BODY) - 100, "206 Partial Content", f"Content-Range: bytes 100-6999/{len(BODY)}")
         connection.sendall(BODY[100:])
@@ -78,14 +75,14 @@ def interrupted(connection: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def serving(behaviour: Behaviour) -> Iterator[str]:
+def serving(behaviour):
 
-    def serve(connection: socket.socket) -> None:
+    def serve(connection):
         with connection, contextlib.suppress(OSError):
             REQUESTS.append(connection.recv(10_000))
             behaviour(connection)
 
-    def accept() -> None:
+    def accept():
         with contextlib.suppress(OSError):
             while True:
                 threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
@@ -97,7 +94,7 @@ def serving(behaviour: Behaviour) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(monkeypatch):
     for name, value in {"_ANSWER": 1, "_SILENCE": 0.5, "_GRACE": 0.5, "_MOST_BYTES": 1_000_000}.items():
         monkeypatch.setattr(download, name, value)
 
@@ -114,9 +111,7 @@ BEHAVIOURS = [
 
 @pytest.mark.parametrize(("behaviour", "said"), BEHAVIOURS, ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.parametrize("who", ["publisher", "hub"])
-def test_a_download_from_a_misbehaving_server_ends(
-    home: Path, monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, said: str, who: str
-) -> None:
+def test_a_download_from_a_misbehaving_server_ends(home, monkeypatch, behaviour, said, who):
     file = dataclasses.replace(release("ViT-B/32", "laion2b_s34b_b79k"), hub_sha256=HASH)
     start, threads = time.monotonic(), {*threading.enumerate()}
     with (
@@ -136,14 +131,14 @@ def test_a_download_from_a_misbehaving_server_ends(
     assert [path.read_bytes() for path in left] == ([b"old"] if who == "publisher" else [])
 
 
-def test_a_broken_download_continues_where_it_was(tmp_path: Path) -> None:
+def test_a_broken_download_continues_where_it_was(tmp_path):
     with serving(good) as url:
         assert download.from_url(url, tmp_path / "weights.pt", HASH[:8]).read_bytes() == BODY
     with serving(interrupted) as url:
         assert download.from_url(url, tmp_path / "again.pt", HASH).read_bytes() == BODY
 
 
-def test_a_file_without_a_known_hash_is_not_downloaded(tmp_path: Path) -> None:
+def test_a_file_without_a_known_hash_is_not_downloaded(tmp_path):
     with serving(good) as url, pytest.raises(OSError):
         download.from_url(url, tmp_path / "weights.pt", "")
     assert not list(tmp_path.glob("*.pt"))

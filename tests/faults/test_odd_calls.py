@@ -4,13 +4,9 @@ A call is valid but for one or two arguments, which are any of the odd values be
 or ``TypeError`` (as all our errors are) of one sentence, raised by a line of this package and not deep inside others.
 """
 
-from __future__ import annotations
-
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +29,7 @@ OURS, HERE = str(Path(clipiqa_pyiqa.__file__).parent), __file__
 SIDE = 32
 
 
-def odd_tensors() -> dict[str, Callable[[], Any]]:
+def odd_tensors():
     good = torch.rand(1, 3, SIDE, SIDE)
     return {
         "zero height": lambda: torch.rand(1, 3, 0, SIDE),
@@ -62,11 +58,11 @@ def odd_tensors() -> dict[str, Callable[[], Any]]:
     }
 
 
-def odd_values(folder: Path) -> st.SearchStrategy[Any]:
+def odd_values(folder):
     plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=300) | st.binary(max_size=9)
     nested = st.lists(plain, max_size=3) | st.tuples(plain, plain) | st.dictionaries(plain, plain, max_size=2)
     files = [folder, folder / "good.png", folder / "loop", str(folder / "loop"), folder / "empty", folder / "text.csv"]
-    known: list[Any] = [
+    known = [
         *("x/" * 3000, "~nobody-of-this-name/x", "no such thing", "a\0b", "cpu", "quality", "quality|", "mini"),
         *(["quality", 3], ("a", "a"), {"a": [1]}, [[]], object(), int, len, Ellipsis, range(3), slice(1)),
         *(np.float32(0.5), np.int64(3), np.array([1, 2]), np.array("x"), Path("no/such"), 1e308, 1j, iter([1])),
@@ -76,7 +72,7 @@ def odd_values(folder: Path) -> st.SearchStrategy[Any]:
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+def calls(tmp_path_factory):
     """Name -> a function, and arguments with which it works."""
     folder = tmp_path_factory.mktemp("odd")
     Image.effect_noise((SIDE, SIDE), 50).convert("RGB").save(folder / "good.png")
@@ -98,7 +94,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
         "model_type": "clipiqa", "pretrained": True, "pretrained_model_path": None, "context": None,
     }  # fmt: skip
 
-    def rows(paths: Any, prompts: Any, **given: Any) -> list[Any]:
+    def rows(paths, prompts, **given):
         return list(clipiqa_pyiqa.score_paths(plain, paths, prompts, **given))
 
     return {
@@ -129,7 +125,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
     }
 
 
-def attempt(call: Callable[..., Any], given: Mapping[str, Any]) -> None:
+def attempt(call, given):
     """Call; fails unless the call works, or is refused in our words or by Python itself."""
     try:
         with time_limit(120), warnings.catch_warnings():
@@ -142,11 +138,11 @@ def attempt(call: Callable[..., Any], given: Mapping[str, Any]) -> None:
 
 
 def test_odd_arguments_work_or_are_refused_in_our_words(
-    calls: dict[str, tuple[Callable[..., Any], dict[str, Any]]],
-    tmp_path: Path,
-    times: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    calls,
+    tmp_path,
+    times,
+    monkeypatch,
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     tensors = odd_tensors()
@@ -155,7 +151,7 @@ def test_odd_arguments_work_or_are_refused_in_our_words(
 
     @settings(max_examples=150 * times, deadline=None, database=None, derandomize=True)
     @drawn(st.data(), st.sampled_from(list(calls)))
-    def call_oddly(data: st.DataObject, name: str) -> None:
+    def call_oddly(data, name):
         call, given = calls[name]
         names = data.draw(st.lists(st.sampled_from(list(given)), min_size=1, max_size=2, unique=True))
         attempt(call, {**given, **{argument: data.draw(odd) for argument in names}})

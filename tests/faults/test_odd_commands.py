@@ -5,20 +5,14 @@ that cannot steer a terminal; not with 0 where the value is nonsense for its opt
 before as it was.
 """
 
-from __future__ import annotations
-
-import argparse
 import contextlib
 import math
 import os
-import random
 import resource
 import shutil
 import socket
 import stat
-from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,7 +26,7 @@ from clipiqa_pyiqa.cli import function_of, main, parsers
 from clipiqa_pyiqa.images.memory import limit_memory
 
 MINI = ("-b", "mini", "--device", "cpu")
-GOOD: dict[str, tuple[str, ...]] = {  # a command line of each command that works, in the folder `world`
+GOOD = {  # a command line of each command that works, in the folder `world`
     "demo": ("--out", "new/demo.png"),
     "score": ("photos", *MINI),
     "map": ("photos/0.png", *MINI),
@@ -69,7 +63,7 @@ OUTPUTS = ("out", "download_to", "page", "copy_to", "move_to", "link_to", "write
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def world(tmp_path_factory):
     """A folder with all that the command lines name, and with files of others."""
     folder = tmp_path_factory.mktemp("world")
     for place, more in (("photos", 0), ("better", 3)):
@@ -98,7 +92,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.chdir(here)
 
 
-def options() -> dict[str, list[argparse.Action]]:
+def options():
     """What can be said to each command."""
     _, commands = parsers()
     for name, parser in commands.items():
@@ -106,7 +100,7 @@ def options() -> dict[str, list[argparse.Action]]:
     return {name: [a for a in parser._actions if a.dest != "help"] for name, parser in commands.items()}
 
 
-def contents(folder: Path) -> dict[str, bytes | None]:
+def contents(folder):
     """Every file with its bytes; other places without."""
     found = {}
     for place in sorted(folder.rglob("*")):
@@ -115,7 +109,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     return found
 
 
-def odd(action: argparse.Action, generator: random.Random) -> tuple[list[str], str]:
+def odd(action, generator):
     """Words for an option with an absurd value, and the value."""
     is_number = action.type is not None and action.type is not Path
     value = generator.choice(NUMBERS if is_number and generator.random() < 0.7 else NAMES)
@@ -127,7 +121,7 @@ def odd(action: argparse.Action, generator: random.Random) -> tuple[list[str], s
     return [action.option_strings[-1], value, *more], value
 
 
-def refuses(action: argparse.Action, value: str) -> bool:
+def refuses(action, value):
     """Whether the value is nonsense for its option beyond doubt, so that 0 would be a lie."""
     if action.nargs == 0 or (action.choices is not None and value not in action.choices):
         return True
@@ -140,7 +134,7 @@ def refuses(action: argparse.Action, value: str) -> bool:
 
 
 @pytest.fixture
-def attempt(world: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def attempt(world, capfd, monkeypatch):
     """A function that runs a command line in the folder, and undoes what it did."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(world / "new/cache"))
     monkeypatch.setenv("HOME", str(world / "new/home"))
@@ -153,14 +147,14 @@ def attempt(world: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.
     resource.setrlimit(resource.RLIMIT_AS, (most, limits[1]))
     before = contents(world)
 
-    def run(argv: list[str], nonsense: bool = False, may: Collection[str] = ()) -> None:
+    def run(argv, nonsense=False, may=()):
         """Run one; ``may`` are files that it was asked to replace."""
         (world / "new").mkdir(exist_ok=True)
         try:
             with time_limit(600):
                 code = main(argv)
         except SystemExit as error:
-            code = error.code  # type: ignore[assignment]
+            code = error.code
         finally:
             limit_memory(None)
             os.chdir(world)
@@ -182,13 +176,13 @@ def attempt(world: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.
     resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
-def test_odd_values_end_with_an_exit_code_and_a_sentence(attempt: Any, metric: object, times: int) -> None:
+def test_odd_values_end_with_an_exit_code_and_a_sentence(attempt, metric, times):
     known = options()
     commands = [command for command in known if times > 1 or command not in SLOW]
 
     @budget(25 if times == 1 else 150 * times)
     @given(st.sampled_from(commands), st.randoms(use_true_random=False))
-    def try_values(command: str, generator: random.Random) -> None:
+    def try_values(command, generator):
         argv, nonsense = [*GOOD[command]], False
         for action in generator.sample(known[command], generator.choice((1, 1, 1, 2))):
             words, value = odd(action, generator)
@@ -199,7 +193,7 @@ def test_odd_values_end_with_an_exit_code_and_a_sentence(attempt: Any, metric: o
     try_values()
 
 
-def test_odd_outputs_replace_no_input(attempt: Any, metric: object, times: int) -> None:
+def test_odd_outputs_replace_no_input(attempt, metric, times):
     """``--out`` of every command at what is there already: inputs stay, and files of others unless told otherwise."""
     outputs = [
         (command, (action.option_strings or ("",))[-1], {flag for each in actions for flag in each.option_strings})
@@ -210,7 +204,7 @@ def test_odd_outputs_replace_no_input(attempt: Any, metric: object, times: int) 
 
     @budget(len(outputs) * (1 if times == 1 else len(PLACES)))
     @given(st.sampled_from(outputs), st.sampled_from(PLACES), st.sampled_from(["", "--overwrite", "--resume"]))
-    def try_places(output: tuple[str, str, set[str]], place: str, flag: str) -> None:
+    def try_places(output, place, flag):
         command, out, flags = output
         given = [*GOOD[command], *([flag] if flag in flags else [])]
         given = [*given, out, place] if out else [place, *given[1:]]

@@ -3,15 +3,12 @@
 Each trial is a real process. ``--long`` runs more of the ones that depend on the moment.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import time
 from pathlib import Path
 
 import pytest
-from forked import Forked, Job
 from PIL import Image
 from standin import Brightness
 
@@ -24,7 +21,7 @@ IMAGES = 8
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("streams") / "photos"
     folder.mkdir()
     for number in range(IMAGES):
@@ -39,9 +36,7 @@ STANDIN = {"STANDIN": "1"}
 @pytest.mark.parametrize(
     "streams", [{"err": "left", "out": "left"}, {"err": "full"}, {"out": "full"}, {"err": "closed"}], ids=str
 )
-def test_files_are_finished_though_the_output_is_closed(
-    forked: Forked, photos: Path, tmp_path: Path, streams: dict[str, str]
-) -> None:
+def test_files_are_finished_though_the_output_is_closed(forked, photos, tmp_path, streams):
     job = forked.run(["score", photos, "--out", "s.csv"], tmp_path, variables=STANDIN, **streams)
     assert job.code == 1  # as one of the files is no image
     assert len(read_results(tmp_path / "s.csv")[1]) == IMAGES + 1
@@ -56,9 +51,7 @@ def test_files_are_finished_though_the_output_is_closed(
         ("left", 1, ""),
     ],
 )
-def test_text_that_cannot_be_written_is_a_failure(
-    forked: Forked, photos: Path, tmp_path: Path, out: str, code: int, said: str
-) -> None:
+def test_text_that_cannot_be_written_is_a_failure(forked, photos, tmp_path, out, code, said):
     good = photos / "1.png"
     for arguments in (["score", photos, "-q"], ["rank", "--help"], ["rank", good, "-q"]):
         job = forked.run(arguments, tmp_path, out=out, variables=STANDIN)
@@ -66,14 +59,14 @@ def test_text_that_cannot_be_written_is_a_failure(
         assert "Traceback" not in job.err and "Exception ignored" not in job.err
 
 
-def wait_for(there: Path, job: Job) -> None:
+def wait_for(there, job):
     end = time.monotonic() + 20
     while not there.exists():
         assert time.monotonic() < end, job.err
         time.sleep(0.001)
 
 
-def test_a_folder_that_moves_away_is_a_failure(forked: Forked, photos: Path, tmp_path: Path) -> None:
+def test_a_folder_that_moves_away_is_a_failure(forked, photos, tmp_path):
     (tmp_path / "results").mkdir()
     variables = {**STANDIN, "STANDIN_SECONDS": "0.1"}
     job = forked.start(["score", photos, "--out", "results/scores.csv"], tmp_path, variables=variables)
@@ -83,7 +76,7 @@ def test_a_folder_that_moves_away_is_a_failure(forked: Forked, photos: Path, tmp
     assert "scored, " not in job.err
 
 
-def test_signals_end_every_command_as_they_end_score(forked: Forked, photos: Path, tmp_path: Path, times: int) -> None:
+def test_signals_end_every_command_as_they_end_score(forked, photos, tmp_path, times):
     """Ctrl-C and SIGTERM of ``rank`` at any moment: one sentence, and 130 or 143."""
     for trial in range(times):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
@@ -96,9 +89,7 @@ def test_signals_end_every_command_as_they_end_score(forked: Forked, photos: Pat
             assert job.err.count("interrupted: ") == 1 and "--resume continues from here" in job.err
 
 
-def test_folders_that_cannot_be_read_are_named_and_count_as_failures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folders_that_cannot_be_read_are_named_and_count_as_failures(tmp_path, monkeypatch):
     """The tests may run as root, who can read everything: so ``scandir`` says that it cannot."""
     folder = tmp_path / "photos"
     for name in ("a.png", "shut/b.png"):
@@ -106,10 +97,10 @@ def test_folders_that_cannot_be_read_are_named_and_count_as_failures(
         Image.new("RGB", (40, 40)).save(folder / name)
     scandir = os.scandir
 
-    def refuse(path: object = ".") -> object:
+    def refuse(path="."):
         if str(path).endswith("shut"):
             raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)  # type: ignore[call-overload]
+        return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
     problem = f"'{folder}/shut' is a folder that cannot be read: Permission denied"

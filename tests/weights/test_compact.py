@@ -1,10 +1,7 @@
 """The compact format: read like any CLIP, refused in one sentence, and honest about the words it never saw."""
 
-from __future__ import annotations
-
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,14 +22,14 @@ PHOTO = str(sorted((Path(__file__).parents[2] / "clipiqa_pyiqa/data/photos").glo
 
 
 @pytest.fixture
-def metric(compact: Path) -> CLIPIQA:
+def metric(compact):
     metric = CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True).eval()
     metric.clip._warned.clear()
     metric.clip._text_features.clear()
     return metric
 
 
-def changed(compact: Path, path: Path, change: Callable[[dict, dict], None]) -> Path:
+def changed(compact, path, change):
     """A copy of the file with its tensors or metadata changed."""
     tensors = load_file(compact)
     with safe_open(compact, "pt") as file:
@@ -78,7 +75,7 @@ def test_mini_takes_fixed_sizes_but_no_positional_embedding(compact):
 def test_a_vocabulary_without_rare_words_gives_the_same_features(compact, tmp_path, metric):
     """The rows put back to their places in a whole table, zeros elsewhere."""
 
-    def widen(tensors: dict, metadata: dict) -> None:
+    def widen(tensors, metadata):
         table = torch.zeros(49408, tensors["token_embedding.weight"].shape[1], dtype=torch.float16)
         table[json.loads(metadata["token_ids"])] = tensors["token_embedding.weight"]
         tensors["token_embedding.weight"] = table
@@ -110,7 +107,7 @@ def test_unknown_words_are_named_in_one_message(metric, caplog):
 
 
 def test_commands_leave_out_pairs_with_unknown_words(compact, capsys, caplog):
-    def said() -> str:
+    def said():
         text = caplog.text
         caplog.clear()
         return text

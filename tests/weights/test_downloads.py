@@ -1,9 +1,6 @@
 """Downloads: from the hub, a mirror and publishers; what fails leaves nothing, and says what to fetch."""
 
-from __future__ import annotations
-
 import logging
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -16,7 +13,6 @@ from weights_fakes import (
     TIMM,
     VIT,
     Response,
-    Server,
     damage,
     prompts_like,
     save_state_dict,
@@ -32,7 +28,7 @@ from clipiqa_pyiqa.weights.selection import find_file, find_weights
 pytest_plugins = ["weights_fakes"]
 
 
-def serve(server: Server, content: bytes, digest: str, repository: str, revision: str, name: str) -> str:
+def serve(server, content, digest, repository, revision, name):
     """Let the server have a file of the hub that it says to have a hash; returns the file's route."""
     route = f"/{repository}/resolve/{revision}/{quote(name)}"
     headers = {"ETag": f'"{digest}"', "X-Repo-Commit": REVISION, "X-Linked-Etag": f'"{digest}"'}
@@ -41,7 +37,7 @@ def serve(server: Server, content: bytes, digest: str, repository: str, revision
 
 
 @pytest.fixture
-def route(openai_file: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+def route(openai_file, server, monkeypatch):
     """The route of OpenAI's file on the server; the hub refuses."""
     route = f"/{sha256(openai_file)}/ViT-B-32.pt"
     server.responses[route] = Response(openai_file.read_bytes())

@@ -1,7 +1,5 @@
 """Which file is used: the order of places, hashes, QuickGELU and normalisation, and finding weights again by hash."""
 
-from __future__ import annotations
-
 import json
 import os
 import pickle
