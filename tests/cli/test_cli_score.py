@@ -1,11 +1,9 @@
-"""``clipiqa score``: what the paths stand for, options, exit codes, and runs that are broken off."""
+"""``clipiqa score``: what the paths stand for, options, exit codes."""
 
 import io
 import os
 import re
-import signal
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,8 +16,6 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.sources.finding import find_shards
-
-STANDIN = {"STANDIN": "1"}
 
 
 @pytest.fixture
@@ -144,32 +140,3 @@ class TestFailures:
         ran = clipiqa(folder)
         assert ran.code == 1 and "decompression bombs" in ran.err and "huge" in ran.err
         assert clipiqa(folder, "--huge").code == 0
-
-
-@pytest.mark.parametrize(
-    ("suffix", "number", "code"),
-    [("parquet", signal.SIGKILL, -9), ("csv", signal.SIGINT, 130), ("jsonl", signal.SIGTERM, 143)],
-)
-def test_a_run_that_is_broken_off_goes_on(forked, clipiqa, tmp_path, suffix, number, code):
-    """It hangs in the middle, where the signal finds it; a kill may leave half a row."""
-    for grey in range(100):
-        save_grey(tmp_path / f"many/{grey:03}.png", grey)
-    out, journal = tmp_path / f"scores.{suffix}", tmp_path / f"scores.{suffix}.part.jsonl"
-    command = ["score", tmp_path / "many", "--out", out, "--batch-size", "4", "--resume"]
-    job = forked.start(command, tmp_path, variables=STANDIN | {"STANDIN_STALL": "50"})
-    deadline = time.monotonic() + 120
-    while not journal.exists() or journal.read_bytes().count(b"\n") < 30:
-        assert not job.ended and time.monotonic() < deadline
-        time.sleep(0.01)
-    job.kill(number)
-    assert job.wait() == code and "Traceback" not in job.err
-    kept = len(read_results(journal)[1])
-    assert 20 < kept < 100
-    if number == signal.SIGKILL:
-        with journal.open("ab") as file:
-            file.write(b"photos/half a r")
-    else:
-        assert re.search(rf"interrupted: {kept} scored.* left; .*--resume continues from here", job.err)
-    ran = clipiqa(tmp_path / "many", "--out", out, "--resume")
-    assert ran.code == 0 and "done before" in ran.err
-    assert rows(out) == [(f"{grey:03}.png", round(grey / 255, 4)) for grey in range(100)]
