@@ -3,8 +3,6 @@
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from safetensors.torch import save_file
 from weights_fakes import VIT, Trap, fake_state_dict, poison_archive, save_archive, save_openai_like, save_state_dict
 
 from clipiqa_pyiqa.errors import WeightsError
-from clipiqa_pyiqa.weights.architecture import canonical_backbone, check_architecture
+from clipiqa_pyiqa.weights.architecture import check_architecture
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.weights.foreign import check_options
 
@@ -31,14 +29,13 @@ def tensors():
     }
 
 
-def saved(path, content):
-    torch.save(content, path)
+def saved(path, content, **options):
+    torch.save(content, path, **options)
     return path
 
 
 def saved_by_old_torch(path, content):
-    torch.save(content, path, _use_new_zipfile_serialization=False)
-    return path
+    return saved(path, content, _use_new_zipfile_serialization=False)
 
 
 def safetensors(path, tensors):
@@ -46,35 +43,26 @@ def safetensors(path, tensors):
     return path
 
 
-def nested(path, tensors, under="state_dict"):
-    """With ``module.`` before each name, and beside it what a training saves."""
-    said = {"epoch": 3, "best": 0.5, "optimizer": {"lr": 0.1}}
-    return saved(path, {**said, under: {f"module.{name}": tensor for name, tensor in tensors.items()}})
+def nested(under):
+    """Saves with ``module.`` before each name, and beside it what a training saves."""
+
+    def save(path, tensors):
+        said = {"epoch": 3, "best": 0.5, "optimizer": {"lr": 0.1}}
+        return saved(path, {**said, under: {f"module.{name}": tensor for name, tensor in tensors.items()}})
+
+    return save
 
 
 FORMATS = [save_archive, saved, saved_by_old_torch, safetensors]
-Save = Callable[[Path, Tensors], Path]
 
 
-def repacked(path, change, compression):
-    """Write a zip archive again, with other contents, or without the members for which ``change`` returns None."""
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: change(name, archive.read(name)) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in entries.items():
-            if content is not None:
-                archive.writestr(name, content)
-
-
-@pytest.mark.parametrize(
-    "save", [*FORMATS, nested, lambda p, t: nested(p, t, "model"), lambda p, t: nested(p, t, "params")]
-)
+@pytest.mark.parametrize("save", [*FORMATS, nested("state_dict"), nested("model"), nested("params")])
 def test_every_format_is_read_by_its_content(tmp_path, tensors, save):
     checkpoint = open_checkpoint(save(tmp_path / "x.bin", tensors))
-    assert set(checkpoint) == set(tensors) and len(checkpoint) == len(tensors) and "other" not in checkpoint
+    assert "other" not in checkpoint and len(checkpoint) == len(tensors)
     for name, tensor in tensors.items():
-        assert checkpoint.shapes[name] == tuple(tensor.shape) and checkpoint[name].dtype == tensor.dtype
-        assert torch.equal(checkpoint[name], tensor)
+        assert checkpoint.shapes[name] == tuple(tensor.shape)
+        torch.testing.assert_close(checkpoint[name], tensor, atol=0, rtol=0)
     with pytest.raises(WeightsError):
         checkpoint["other"]
 
@@ -84,60 +72,55 @@ def test_an_archive_reads_as_torch_reads_it(tmp_path):
     whole = torch.arange(24.0).reshape(4, 6)
     parts = {"a.transposed": whole.T, "a.b.slice": whole[1:, 2:], "a.empty": whole[:0]}
     path = save_archive(tmp_path / "x.pt", parts)
-    before, expected, checkpoint = path.read_bytes(), torch.jit.load(path).state_dict(), open_checkpoint(path)
-    assert {name: tensor.tolist() for name, tensor in checkpoint.items()} == {
-        n: t.tolist() for n, t in expected.items()
-    }
-    assert checkpoint["a.transposed"].data_ptr() == checkpoint["a.transposed"].data_ptr()
-    checkpoint["a.transposed"].zero_()
+    before, checkpoint = path.read_bytes(), open_checkpoint(path)
+    torch.testing.assert_close(dict(checkpoint), dict(torch.jit.load(path).state_dict()), atol=0, rtol=0)
+    transposed = checkpoint["a.transposed"]
+    assert transposed.data_ptr() == checkpoint["a.transposed"].data_ptr()
+    transposed.zero_()
     assert path.read_bytes() == before
 
 
 # Damaged and hostile files
 
 
-@pytest.mark.parametrize("form", ["trap", saved, saved_by_old_torch, "bare", "archive", "objects"])
-def test_pickled_code_is_refused_and_never_runs(tmp_path, form):
-    path, victim = tmp_path / "poisoned.pt", tmp_path / "victim"
-    trap = Trap(victim)
-    if form == "trap":  # it works where pickle is trusted, or else this test would prove nothing
-        torch.load(saved(path, trap), weights_only=False)
-        assert victim.exists()
-        return
-    if form == "bare":
-        path.write_bytes(pickle.dumps(trap))
-    elif form == "archive":
-        poison_archive(save_archive(path, {"a": torch.zeros(3)}), victim)
-    elif form == "objects":
-        saved(path, {"state_dict": {"a": torch.zeros(3)}, "x": np.array([trap], dtype=object)})
-    else:
-        form(path, {"a": torch.zeros(3), "trap": trap})
+def bare_pickle(path, trap):
+    path.write_bytes(pickle.dumps(trap))
+
+
+def poisoned_archive(path, trap):
+    poison_archive(save_archive(path, {"a": torch.zeros(3)}), trap.victim)
+
+
+def object_array(path, trap):
+    saved(path, {"state_dict": {"a": torch.zeros(3)}, "x": np.array([trap], dtype=object)})
+
+
+@pytest.mark.parametrize("save", [saved, saved_by_old_torch, bare_pickle, poisoned_archive, object_array])
+def test_pickled_code_is_refused_and_never_runs(tmp_path, save):
+    victim = tmp_path / "victim"
+    pickle.loads(pickle.dumps(Trap(victim)))  # it works where pickle is trusted, or else this would prove nothing
+    victim.unlink()
+    save(tmp_path / "poisoned.pt", Trap(victim))
     with pytest.raises(WeightsError, match="code"):
-        open_checkpoint(path)
+        open_checkpoint(tmp_path / "poisoned.pt")
     assert not victim.exists()
 
 
 @pytest.mark.parametrize("save", FORMATS)
-@pytest.mark.parametrize("share", [0.1, 0.9])
-def test_truncated_checkpoints_are_refused(tmp_path, tensors, save, share):
+def test_truncated_checkpoints_are_refused(tmp_path, tensors, save):
     path = save(tmp_path / "cut.pt", tensors)
-    path.write_bytes(path.read_bytes()[: max(20, int(path.stat().st_size * share))])
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.9)])
     with pytest.raises(WeightsError, match="truncated"):
         open_checkpoint(path)
 
 
 @pytest.mark.parametrize(
-    ("content", "named"),
-    [
-        (b"", "empty"),
-        (b"<!DOCTYPE html><html>Not Found", "DOCTYPE"),
-        (b"PK\x03\x04 and nothing more", "damaged"),
-        (b"\x10\0\0\0\0\0\0\0{not json        ", "damaged"),
-    ],
+    "content",
+    [b"", b"<!DOCTYPE html><html>Not Found", b"PK\x03\x04 and nothing more", b"\x10" + bytes(7) + b"{not json"],
 )
-def test_files_that_are_no_checkpoint_are_refused(tmp_path, content, named):
+def test_files_that_are_no_checkpoint_are_refused(tmp_path, content):
     (tmp_path / "x.pt").write_bytes(content)
-    with pytest.raises(WeightsError, match=named):
+    with pytest.raises(WeightsError):
         open_checkpoint(tmp_path / "x.pt")
 
 
@@ -147,18 +130,17 @@ def test_a_missing_file_and_a_list_are_refused(tmp_path):
             open_checkpoint(path)
 
 
-@pytest.mark.parametrize(
-    ("change", "compression"),
-    [
-        (lambda name, content: None if name.endswith("data/1") else content, zipfile.ZIP_STORED),
-        (lambda name, content: content.replace(b"K\x07K\x09", b"K\xf7K\x09"), zipfile.ZIP_STORED),
-        (lambda name, content: content, zipfile.ZIP_DEFLATED),
-    ],
-    ids=["a member is missing", "a shape of (247, 9) for (7, 9)", "compressed"],
-)
-def test_archives_with_false_claims_are_refused(tmp_path, change, compression):
+@pytest.mark.parametrize("claim", ["a member that is missing", "a shape of (247, 9) for (7, 9)", "compressed"])
+def test_archives_with_false_claims_are_refused(tmp_path, claim):
     path = save_archive(tmp_path / "x.pt", {"a": torch.ones(7, 9), "b": torch.ones(2)})
-    repacked(path, change, compression)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if claim == "compressed" else zipfile.ZIP_STORED) as archive:
+        for name, content in entries.items():
+            if "shape" in claim:
+                content = content.replace(b"K\x07K\x09", b"K\xf7K\x09")
+            if not ("missing" in claim and name.endswith("data/1")):
+                archive.writestr(name, content)
     with pytest.raises(WeightsError):
         dict(open_checkpoint(path))
 
@@ -216,11 +198,6 @@ def test_extra_tensors_of_batch_norm_are_accepted(tmp_path):
     checkpoint = open_checkpoint(saved(tmp_path / "y.pt", {**fake_state_dict(), **extra}))
     check_architecture(checkpoint, "RN50")
     assert "visual.bn1.num_batches_tracked" in checkpoint
-
-
-def test_an_unknown_backbone_is_answered_by_the_nearest():
-    with pytest.raises(WeightsError, match="'RN50'"):
-        canonical_backbone("RN51")
 
 
 # Files for pyiqa's other metrics
