@@ -57,7 +57,7 @@ def test_layers_of_a_laion_head_are_in_the_order_of_their_numbers(laion, tmp_pat
 def test_pyiqa_builds_ours_or_says_what_to_fetch(name, monkeypatch, home):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     file = re.escape(TOWERS.get(name.partition("+")[0], f"{name}.pt"))
-    with pytest.raises(CLIPIQAError, match=rf"https://\S+: save it as {home}/\S*/{file}, "):
+    with pytest.raises(CLIPIQAError, match=rf"https?://\S+: save it as {home}/\S*/{file}, "):
         pyiqa.create_metric(name, device="cpu")
 
 
