@@ -164,6 +164,7 @@ def test_flow_factory_builds_a_model_from_its_configuration(monkeypatch):
 
 
 def test_verl_omni_scores_one_uint8_image():
+    assert "`reward([solution_image]).item()`" in PAGE
     image = torch.from_numpy(PICTURE).permute(2, 0, 1)
     reward = CLIPIQAReward()
     assert reward([image]).item() == reward(image[None] / 255).item()
