@@ -46,7 +46,7 @@ def run(
         seed: seed of resamples and of a random split
     """
     from ..files.writing import check_output
-    from ..learning.words import read_words
+    from ..learning.word_search import read_words
 
     words = read_words(candidates) if candidates else None
     if out is not None:

@@ -17,9 +17,8 @@ import pandas
 
 from ..errors import ImageError, first_of
 from ..errors.arguments import check_resume, checked
-from ..files.locking import locked
 from ..files.names import free_name
-from ..files.writing import check_folder, replacing, write_text
+from ..files.writing import check_folder, locked, replacing, write_text
 from ..images.formats import skipped_note
 from ..images.source import FileSource
 from ..metric import net_of

@@ -25,7 +25,7 @@ from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA, scoring_bytes
-from .augmentations import WHOLE, Augmentation
+from .recipe import WHOLE, Augmentation
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Say = Callable[[str], object]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,90 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table
-from ..errors import CLIPIQAError, counted
+from ..errors import CLIPIQAError, PromptError, counted
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import check_output, write_text
 from ..metric import CLIPIQA, find_device
-from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
+from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompt_argument, parse_prompts
 from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
 from .feature_store import FeatureStore, Say
-from .words import AS_IS, Words, our_pairs
+
+Words = str | tuple[str, str]
+"""A named pair, or two texts, positive first."""
+
+# Templates in which the words make a sentence; the paper's templates are in Sec. 4.1 and Table 2.
+ADJECTIVES = ("{} photo.", "The photo is {}.")
+QUALITIES = ("{} photo.", "A photo of {}.")
+THINGS = ("There is {} in the photo.",)
+AS_IS = "{}"
+
+# Groups of synonyms on one scale: every positive text is tried with every negative text of its group.
+_GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
+    (  # Sec. 3.2 and the five grades of ITU-R BT.500 (excellent, good, fair, poor, bad), with synonyms
+        ADJECTIVES,
+        ("good", "great", "excellent", "fair", "fine", "perfect", "superb"),
+        ("bad", "poor", "terrible", "awful", "horrible", "inferior", "imperfect"),
+    ),
+    (  # Table 2, pyiqa's preset
+        QUALITIES,
+        ("high quality", "high definition", "high resolution", "best quality", "good quality"),
+        ("low quality", "low definition", "low resolution", "worst quality", "poor quality", "bad quality"),
+    ),
+    (  # Table 3, SPAQ's attributes
+        ADJECTIVES,
+        ("sharp", "clear", "crisp", "in-focus", "detailed"),
+        ("blurry", "unclear", "hazy", "out-of-focus", "fuzzy", "motion-blurred"),
+    ),
+    (THINGS, ("fine detail", "sharp detail"), ("blur", "motion blur", "haze")),
+    (ADJECTIVES, ("clean", "noise-free", "smooth", "pure"), ("noisy", "grainy", "dirty", "speckled")),  # Table 3
+    (THINGS, ("no noise", "no grain"), ("noise", "grain")),
+    (
+        ADJECTIVES,
+        ("bright", "well-lit", "light", "well-exposed"),
+        ("dark", "dim", "badly lit", "underexposed", "overexposed"),
+    ),
+    (
+        ADJECTIVES,
+        ("colorful", "vivid", "vibrant", "richly colored"),
+        ("dull", "faded", "pale", "washed-out", "colorless"),
+    ),
+    (QUALITIES, ("high contrast", "strong contrast"), ("low contrast", "weak contrast")),
+    (  # distortions in KADID-10k and other synthetic data sets
+        ADJECTIVES,
+        ("undistorted", "pristine", "flawless", "artifact-free", "uncompressed"),
+        ("distorted", "degraded", "compressed", "JPEG-compressed", "pixelated", "damaged"),
+    ),
+    (  # the official demo, Table 6, AVA
+        ADJECTIVES,
+        ("aesthetic", "beautiful", "attractive", "pretty", "stunning", "appealing"),
+        ("not aesthetic", "ugly", "unattractive", "boring", "unappealing", "plain"),
+    ),
+)
+
+
+def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, str]]:
+    for pair in NAMED_PAIRS.values() if templates is None else ():
+        yield (pair.positive, pair.negative), AS_IS
+    ours = {*ADJECTIVES, *QUALITIES, *THINGS}
+    for suited, positives, negatives in _GROUPS:
+        fitting = suited if templates is None else [each for each in templates if each in suited or each not in ours]
+        for template, positive, negative in itertools.product(fitting, positives, negatives):
+            if template.startswith("{}"):
+                positive, negative = positive[0].upper() + positive[1:], negative[0].upper() + negative[1:]
+            yield (positive, negative), template
+
+
+def read_words(path: str | Path) -> list[Words]:
+    """Return the pairs in a text file: a name or ``positive|negative`` on each line; ``#`` begins a comment."""
+    try:
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptError(f"the pairs in {str(path)!r} cannot be read: {error}.") from error
+    pairs = [parse_prompt_argument(line.strip()) for line in lines if line.strip() and not line.startswith("#")]
+    if not pairs:
+        raise PromptError(f"{str(path)!r} holds no pairs: write one pair a line, such as 'Crisp photo.|Hazy photo.'.")
+    return pairs
+
 
 MIN_GAIN = 1e-3  # smallest gain in SROCC, on the images to choose on, for which a pair joins the ensemble
 INTERVALS = 100  # number of best pairs that get a confidence interval
@@ -105,6 +181,7 @@ def search_prompts(
         bootstrap: Resamples per interval, at most a million.
         metric: The metric; default CLIP-IQA on RN50.
         seed: Seed of resamples, and of splits if the scores have no splits.
+        device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         All pairs, ranked, and the best ensemble.

@@ -66,6 +66,8 @@ def draw_maps(
         html: Also write ``maps.html``, a page of all maps.
         overwrite: Replace files in ``out``.
         progress: Called with the numbers of finished and of all photos.
+        device, batch_size, workers, apply_exif, max_side, max_pixels: as in
+            :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         The maps; ``failed`` has the photos without a map.

@@ -16,16 +16,15 @@ from typing import Literal
 
 from PIL import Image
 
-from ..datasets.ratings import listing
+from ..datasets.score_table import listing
 from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
 from ..files.hashes import hash_file
-from ..files.locking import locked
 from ..files.names import free_name
-from ..files.writing import check_folder, write_bytes
+from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
 from ..images.formats import image_suffixes, raw_suffixes
-from ..sources.recorded import images_named, split_name
+from ..sources.finding import images_named, split_name
 from .picking import file_of, is_local
 
 Action = Literal["copy", "move", "link"]

@@ -16,7 +16,7 @@ from ..files.yaml import check_keys
 from ..metric import CLIPIQA
 from ..prompts.files import PUBLISHED
 from ..prompts.heads import is_head, read_head, read_metadata
-from ..weights.foreign import check_options
+from ..weights.checkpoint import check_options
 
 _ENTRY: dict[str, tuple[type, ...]] = {
     "metric": (str,),

@@ -17,12 +17,21 @@ from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
 from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
-from ..files.locking import locked
 from ..files.names import csv_line, printable
-from ..files.writing import check_output, replacing, write_text
+from ..files.writing import check_output, locked, replacing, write_text
 from ..images.source import reason
-from .layouts import AlignedText, line_of, write_tables
-from .rows import CONSTANT_COLUMNS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
+from .rows import (
+    CONSTANT_COLUMNS,
+    FIELDS,
+    PARQUET_KEY,
+    AlignedText,
+    Header,
+    ResultsError,
+    Row,
+    header_changes,
+    line_of,
+    write_tables,
+)
 
 if TYPE_CHECKING:
     import pyarrow

@@ -19,7 +19,7 @@ from clipiqa_pyiqa import weights_at_hand
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.architecture import BACKBONES
+from clipiqa_pyiqa.weights.published import BACKBONES
 from clipiqa_pyiqa.weights.selection import find_weights
 
 pytest_plugins = ["weights_fakes"]

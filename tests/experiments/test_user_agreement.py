@@ -10,9 +10,8 @@ from standin import Brightness
 from votes_file import write_votes
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.datasets.votes import read_votes
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.experiments.user_agreement import agreement
+from clipiqa_pyiqa.experiments.user_agreement import agreement, read_votes
 
 LEVELS = {"a.png": 50, "b.png": 100, "c.png": 150, "d.png": 200}
 

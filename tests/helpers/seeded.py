@@ -22,7 +22,7 @@ OPEN_CLIP_NAMES = {"ViT-B/32": "ViT-B-32", "ViT-B/16": "ViT-B-16", "ViT-L/14": "
 
 def set_depth(few: bool) -> None:
     """From now on RN50 and ViT-B/32 have few layers, or CLIP's, in open_clip and for the package, which asks it."""
-    from clipiqa_pyiqa.weights.architecture import shapes_of
+    from clipiqa_pyiqa.weights.published import shapes_of
 
     for name, layers in LAYERS.items():
         for config in (_MODEL_CONFIGS[name], _MODEL_CONFIGS[f"{name}-quickgelu"]):

@@ -24,7 +24,7 @@ from huggingface_hub import constants
 from loopback import serving
 
 from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.architecture import shapes_of
+from clipiqa_pyiqa.weights.published import shapes_of
 
 REFUSED = "http://127.0.0.1:9"  # where nothing listens
 COMMIT = "0123456789abcdef0123456789abcdef01234567"  # of a repository on the hub

@@ -22,7 +22,7 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.learning import closed_forms, fitting
+from clipiqa_pyiqa.learning import fitting
 from clipiqa_pyiqa.prompts.files import content_checksum
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
 from clipiqa_pyiqa.scoring.metric_specs import parse_metrics
@@ -52,20 +52,20 @@ def fit(store: Path, metric: CLIPIQA) -> Callable[..., fitting.FitResult]:
     return partial(fitting.fit, metric=metric, features=store, device="cpu")
 
 
-def made_up(count: int = 40, width: int = 6, noise: float = 0.05) -> closed_forms.RatedPhotos:
+def made_up(count: int = 40, width: int = 6, noise: float = 0.05) -> fitting.RatedPhotos:
     """Features whose scores are a line through the zero-shot score, a linear function, and noise."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(count, width))
     zero_shot = generator.uniform(size=count)
     shares = 0.3 * zero_shot + x @ generator.normal(size=width) / 10 + 0.4 + noise * generator.normal(size=count)
-    return closed_forms.RatedPhotos(x, zero_shot, shares)
+    return fitting.RatedPhotos(x, zero_shot, shares)
 
 
 @pytest.mark.parametrize("width", [6, 90], ids=["more photos than features", "more features than photos"])
 def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(monkeypatch, width):
     """Against refits without each photo in turn, for every penalty."""
     penalties = np.array([1e-4, 0.02, 1.0])
-    monkeypatch.setattr(closed_forms, "PENALTIES", penalties)
+    monkeypatch.setattr(fitting, "PENALTIES", penalties)
     data = made_up(width=width)
     x = (data.x - data.x.mean(0)) / data.x.std(0)
     basis = np.column_stack([data.zero_shot, np.ones(40)])
@@ -82,8 +82,8 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
         for penalty in penalties
     ]
     expected = both @ solve(everything >= 0, penalties[np.argmin(errors)] * largest)
-    assert closed_forms.predict(closed_forms.fit_ridge(data), data) == pytest.approx(expected, abs=1e-9)  # float64
-    line = closed_forms.predict(closed_forms.fit_affine(data), data)
+    assert fitting.predict(fitting.fit_ridge(data), data) == pytest.approx(expected, abs=1e-9)  # float64
+    line = fitting.predict(fitting.fit_affine(data), data)
     assert line == pytest.approx(np.polyval(np.polyfit(data.zero_shot, data.shares, 1), data.zero_shot), abs=1e-9)
 
 

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, PromptError
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.word_search import make_candidates, search, search_prompts
-from clipiqa_pyiqa.learning.words import our_pairs, read_words
+from clipiqa_pyiqa.learning.word_search import make_candidates, our_pairs, read_words, search, search_prompts
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
 from clipiqa_pyiqa.stats.correlation import correlations, srocc
 

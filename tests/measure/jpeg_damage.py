@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clipiqa_pyiqa.images.jpeg_damage import decode_jpeg, decodes_like_pil
+from clipiqa_pyiqa.images.reader import decode_jpeg, decodes_like_pil
 
 
 def replaced(length: int, fill: Callable[[random.Random, bytes], bytes]) -> Callable[[bytes, random.Random], bytes]:

@@ -26,9 +26,8 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.text import tokenize
-from clipiqa_pyiqa.learning.augmentations import WHOLE, Augmentation, augmentations_of
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.recipe import find_recipe, with_options
+from clipiqa_pyiqa.learning.recipe import WHOLE, Augmentation, augmentations_of, find_recipe, with_options
 from clipiqa_pyiqa.learning.training import train_context
 from clipiqa_pyiqa.learning.word_search import make_candidates, search
 

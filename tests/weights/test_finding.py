@@ -25,7 +25,7 @@ from clipiqa_pyiqa.clip.model import frozen_clip
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.architecture import BACKBONES
+from clipiqa_pyiqa.weights.published import BACKBONES
 from clipiqa_pyiqa.weights.selection import find_weights
 
 pytest_plugins = ["weights_fakes"]

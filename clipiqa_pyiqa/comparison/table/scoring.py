@@ -30,7 +30,7 @@ from ...scoring.stored import Progress, ScoreStore, StoredScore, key_of, score_m
 from ..compare import stored_scores
 from ..data_set_results import MetricResult
 from .matching import MethodImages
-from .preprocessing import fit_sizes, has_alpha, with_preprocessing
+from .protocols import fit_sizes, has_alpha, with_preprocessing
 from .results import MethodTable
 from .table_metrics import TableMetric
 

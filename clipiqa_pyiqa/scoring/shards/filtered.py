@@ -18,13 +18,12 @@ from ...errors.arguments import checked
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
 from ...images.source import NoImage
+from ...sources.finding import split_name
 from ...sources.parquet import opened_table
-from ...sources.recorded import split_name
 from ...sources.shards import MOST_BYTES, ShardError
 from ...sources.stores import address_of
 from ...sources.tar import members, split_key
-from ..cuts import CUTS, choose
-from ..directions import find_direction
+from ..directions import CUTS, choose, find_direction
 from ..rows import ResultsError
 from ..scale import scales_of
 from ..score_files import AnyScores

@@ -15,15 +15,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...errors import CLIPIQAError
-from ...files.locking import LockedError, locked
 from ...files.names import printable
+from ...files.writing import LockedError, locked
 from ...images.source import MISSING, reason, stamp_of
 from ...sources.parquet import ParquetShard, check_columns, image_column, opened_table
 from ...sources.shards import FilesShard, Shard, ShardError
 from ...sources.stores import is_remote, joined
 from ..rows import Header, ResultsError, Row, header_changes
-from .results import read_shard_result, results_in, save_shard
-from .run_file import RUN, Run, read_run, way_of_scoring
+from .results import RUN, Run, read_run, read_shard_result, results_in, save_shard, way_of_scoring
 from .summary import left_out_note
 
 if TYPE_CHECKING:

@@ -14,11 +14,9 @@ from ...files.writing import check_output, replacing
 from ...images.formats import skipped_note
 from ...images.source import reason
 from ...sources.stores import address_of, joined
-from ..layouts import write_tables
 from ..result_files import format_of
-from ..rows import Header, ResultsError
-from .results import ShardResult, read_shard_result, read_table, results_in
-from .run_file import read_run, way_of_scoring
+from ..rows import Header, ResultsError, write_tables
+from .results import ShardResult, read_run, read_shard_result, read_table, results_in, way_of_scoring
 
 if TYPE_CHECKING:
     import pandas
