@@ -1,7 +1,5 @@
 """Votes on pairs of images: every spelling of a choice, and rows that cannot be used."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +12,7 @@ from clipiqa_pyiqa.experiments.user_agreement import read_votes
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     for name in ("a.png", "b.png"):
         save_grey(tmp_path / name, 50)
     return tmp_path
