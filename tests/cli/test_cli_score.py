@@ -75,9 +75,9 @@ class TestResults:
         assert ran.code == 0
         lines = ran.out.splitlines()
         assert lines[0].startswith("# metric brightness, ") and "max_side none" in lines[0]
-        assert lines[1].split()[1:] == ["quality", "size"]
-        assert lines[3].split()[1:] == ["0.2000", "40×40,", "almost", "uniform"]
-        assert lines[5].split() == ["mean", "of", "3", "0.2000"]
+        assert lines[1].split() == ["quality", "path"]
+        assert lines[3].endswith(" (40×40, almost uniform)")
+        assert lines[5].split() == ["0.2000", "mean", "of", "3"]
         assert "3 scored, 0 failed" in ran.err and clipiqa(folder, "--quiet").err == ""
 
     @pytest.mark.parametrize("name", ["s.csv", "s.jsonl", "s.parquet"])

@@ -101,7 +101,7 @@ def test_stored_embeddings_are_scored(kind, dtype, near, empty_tower, vectors, s
     keep = [] if kind == "npy" else ["--keep", "id"]
     command = ["score", str(file), "--embeddings", "--metrics", *metrics, "--device", "cpu", *keep]
     assert main([*command, "--out", str(tmp_path / "out")]) == 0
-    table = pandas.read_parquet(tmp_path / "out/stored.parquet")
+    table = pandas.read_parquet(tmp_path / f"out/{file.name}.parquet")
     assert list(table.laion_aes) == pytest.approx(V2, abs=near)
     assert table.v1.iloc[-1] == pytest.approx(11.304, abs=near)
     assert kind == "npy" or list(table.id) == list("abcdefghij")
@@ -121,7 +121,7 @@ def test_embeddings_of_another_width_are_refused(empty_tower, vectors, shared, s
         command = ["score", str(tmp_path / "b32.npy"), "--embeddings", "--device", "cpu", "--metrics", *asked]
         assert main([*command, "--out", str(tmp_path / f"out{number}")]) == code
         assert named in capfd.readouterr().err
-    table = pandas.read_parquet(tmp_path / "out0/b32.parquet")
+    table = pandas.read_parquet(tmp_path / "out0/b32.npy.parquet")
     assert table.laion_aes.iloc[[0, -1]].tolist() == pytest.approx([-1.470, 11.006], abs=6e-4)
 
 

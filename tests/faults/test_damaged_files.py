@@ -124,7 +124,7 @@ def read_shards(path):
 
 READERS = {
     "opinions.csv": lambda path: read_score_table(path, root=path.parent, skip_missing=True),
-    "votes.csv": lambda path: read_votes(path, root=path.parent, skip_missing=True),
+    "votes.csv": lambda path: read_votes(path, root=path.parent),
     "scores.csv": read_any_scores,
     "scores.jsonl": read_any_scores,
     "scores.parquet": read_any_scores,
@@ -148,7 +148,7 @@ def test_damaged_results_of_shards_are_refused(folder, times):
         said = read_shard_result(str(path))
         return said.failures, said.header, said.shard, read_table(str(path)).to_pydict()
 
-    check_that_damage_is_refused(folder / "scored/shard.parquet", read, 60 * times)
+    check_that_damage_is_refused(folder / "scored/shard.tar.parquet", read, 60 * times)
 
 
 def test_damaged_heads_are_refused(folder, metric, times):

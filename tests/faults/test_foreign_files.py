@@ -3,10 +3,7 @@
 import pytest
 from photos import save_grey
 
-from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.learning.word_search import Finding, Findings
 from clipiqa_pyiqa.scoring.result_files import read_results
-from clipiqa_pyiqa.stats.bootstrap import Estimate
 
 STANDIN = {"STANDIN": "1"}
 
@@ -39,12 +36,3 @@ def test_of_two_runs_at_once_one_is_refused(forked, photos, tmp_path, command):
         assert len(read_results(tmp_path / "out/scores.csv")[1]) == 4
     else:
         assert len(list((tmp_path / "out/scores").iterdir())) == 1
-
-
-def test_a_search_does_not_replace_its_input(tmp_path):
-    table = tmp_path / "scores.csv"
-    table.write_text("path,score\n")
-    none = Finding((), 0.5, Estimate(0.5), 0.5)
-    with pytest.raises(OutputError):
-        Findings((), none, none, 3, 3, inputs=(table,)).save(table)
-    assert table.read_text() == "path,score\n"
