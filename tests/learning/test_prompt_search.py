@@ -134,15 +134,13 @@ def test_command_from_csv_to_a_loaded_metric(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "chosen on 13 images, measured on 5 held out (split 'test')" in printed
     assert "left out: 2 pairs with words that mini never saw" in printed
-    lines = out.read_text().splitlines()
-    assert "# held_out: 5 images (test)" in lines and any(line.startswith("# weights_sha256: ") for line in lines)
-    found = list(csv.DictReader(line for line in lines if not line.startswith("# ")))
-    assert [row["rank"] for row in found] == list("123456")
+    found = list(csv.DictReader(out.read_text().splitlines()))
+    assert [row["rank"] for row in found] == [*"123456", "paper", "ensemble"]
     loaded = eval(re.findall(r"pyiqa\.create_metric\(.*\)", printed)[0], {"pyiqa": pyiqa}).net.cpu()
     assert loaded.prompts[0].positive == found[0]["positive"]
     with torch.no_grad():
         scores = loaded.score(FeatureStore(loaded, tmp_path / "store").features(photos[13:])[:, 0])[:, 0]
-    assert float(found[0]["srocc_held_out"]) == pytest.approx(srocc(scores.numpy(), mos[13:]), abs=1e-6)
+    assert float(found[0]["SROCC held out"]) == pytest.approx(srocc(scores.numpy(), mos[13:]), abs=1e-6)
 
     assert main(command) == 2
     assert "pass --overwrite" in capsys.readouterr().err

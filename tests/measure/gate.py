@@ -12,7 +12,7 @@ from clipiqa_pyiqa.scoring.directions import Direction
 from clipiqa_pyiqa.stats.bootstrap import holm
 from clipiqa_pyiqa.stats.paired_means import LEVEL, mean_difference, noticed
 
-UP = Direction(False, "assumed", "")
+UP = Direction(False, "")
 COLUMNS, CASES = (1, 6, 20), (20, 200)
 """Numbers of columns and of rows."""
 
