@@ -1,6 +1,5 @@
 """Votes on pairs of images: every spelling of a choice, and rows that cannot be used."""
 
-
 import pandas as pd
 import pytest
 from photos import save_grey
