@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .scoring.shards.filtered import filter_shards
     from .scoring.shards.run import score_sources
     from .scoring.shards.summary import merge_shards
-    from .weights.inventory import weights_at_hand
+    from .weights.selection import weights_at_hand
 
 __all__ = [
     "CLIPIQA",
@@ -91,7 +91,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "sweep": "experiments.attribute_sweep",
     "table": "comparison.table.run",
     "train": "learning.training",
-    "weights_at_hand": "weights.inventory",
+    "weights_at_hand": "weights.selection",
 }
 if not TYPE_CHECKING:  # keeps type checkers from accepting unknown attributes
 

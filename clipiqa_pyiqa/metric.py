@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .clip import compiled
-from .clip.compiled import is_compiled
-from .clip.gradient import constant, is_ahead, per_image
+from .clip.gradient import is_ahead, per_image, untraceable
 from .clip.inputs import OVERSHOOT, check_features, check_images
 from .clip.model import FrozenCLIP, ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
@@ -284,6 +282,7 @@ class CLIPIQA(TowerMetric):
     def _device(self) -> torch.device | None:
         return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), None)
 
+    @untraceable  # torch.compile breaks the graph here
     def forward(self, x: Tensor, prompts: Prompts | Columns = None, aggregate: CallAggregate = "default") -> Tensor:
         """Return scores of images.
 
@@ -382,9 +381,6 @@ class CLIPIQA(TowerMetric):
 
     def encode_unchecked(self, x: Tensor) -> Tensor:
         on_stages = self.head is not None and self.head.on_stages
-        if is_compiled() and not on_stages:
-            self._hold_tower(x.device, self._dtype_for(x))
-            return compiled.encode(x, self.clip, self._dtype_for(x), self.pos_embedding)
         tower = self._image_tower(x)
         return (tower.encode_stages if on_stages else tower)(x, self.pos_embedding)
 
@@ -400,8 +396,7 @@ class CLIPIQA(TowerMetric):
     def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
         """Raise :class:`ImageError` if images cannot be scored; ``overshoot=None`` accepts every pixel value."""
         check_images(x, overshoot)
-        if not is_compiled():
-            check_size(x, self._image_tower(x), self.pos_embedding)
+        check_size(x, self._image_tower(x), self.pos_embedding)
 
     def score(
         self, features: Tensor, prompts: Prompts | Columns = None, aggregate: CallAggregate = "default"
@@ -473,10 +468,6 @@ class CLIPIQA(TowerMetric):
         texts = self._encode(pairs, features.dtype).to(features.device)
         with torch.autocast(features.device.type, enabled=False):
             return column_means(antonym_scores(features, texts, self.clip.logit_scale), sizes)
-
-    @constant
-    def _hold_tower(self, device: torch.device, dtype: torch.dtype) -> None:
-        self._tower = self.clip.image_tower(device, dtype)
 
 
 def find_device(name: str | torch.device | None) -> torch.device:

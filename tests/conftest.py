@@ -1,17 +1,12 @@
 """Fixtures that several test modules share."""
 
-from __future__ import annotations
-
 import dataclasses
-import importlib.util
+import importlib
 import os
 import pickle
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 # `pytest -n N`: the workers share the cores; torch and the commands that tests start read this when they start.
 if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
@@ -25,11 +20,11 @@ from seeded import save_seeded, set_depth
 from seeded_compact import save_compact
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also the long forms: more trials, larger towers, every photo")
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure(config):
     config.addinivalue_line("markers", "long: a larger form of a test, made with --long only")
     config.addinivalue_line("markers", "gpu: takes CUDA, or the device that CLIPIQA_TEST_DEVICE names")
     config.addinivalue_line("markers", "quick: one of a few tests of every room, in one process, without network")
@@ -39,28 +34,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config, items):
     for item in items if not config.getoption("long") else ():
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="a larger form: --long"))
 
 
 @pytest.fixture(scope="session")
-def times(request: pytest.FixtureRequest) -> int:
+def times(request):
     """How many times the trials of the short form tests of faults make."""
     return 20 if request.config.getoption("long") else 1
 
 
-Once = Callable[[str, Callable[[Path], object]], Path]
-
-
 @pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+def once(tmp_path_factory):
     """``once('name', fill)`` -> a folder that ``fill(folder)`` filled for the first of all workers that asked."""
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
 
-    def get(name: str, fill: Callable[[Path], object]) -> Path:
+    def get(name, fill):
         folder, partial = root / f"once-{name}", root / f"part-{name}"
         with FileLock(f"{folder}.lock"):
             if not folder.exists():
@@ -73,7 +65,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 
 @pytest.fixture(scope="session")
-def seeded_weights(once: Once) -> Callable[[str], Path]:
+def seeded_weights(once):
     """``seeded_weights('RN50')`` -> path of a seeded checkpoint of that architecture, alone in its folder.
 
     It has few layers, unless the run is ``--long``. mini's are the bundled ones.
@@ -83,6 +75,8 @@ def seeded_weights(once: Once) -> Callable[[str], Path]:
     def get(backbone: str = "RN50") -> Path:
         if backbone == "mini":
             return MINI_FILE
+
+    def get(backbone="RN50"):
         name = backbone.replace("/", "-")
         return once(name, lambda folder: save_seeded(folder, backbone)) / f"{name}.safetensors"
 
@@ -90,7 +84,7 @@ def seeded_weights(once: Once) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="module")
-def metric() -> Any:
+def metric():
     """mini; its tower is read once while a module holds it."""
     from clipiqa_pyiqa import CLIPIQA
 
@@ -98,7 +92,7 @@ def metric() -> Any:
 
 
 @pytest.fixture
-def full_rn50(once: Once) -> Iterator[Path]:
+def full_rn50(once):
     """A seeded checkpoint with all of RN50's layers, alone in its folder, and the package expects them."""
     set_depth(few=False)
     yield once("all-layers", save_seeded) / "RN50.safetensors"
@@ -106,19 +100,19 @@ def full_rn50(once: Once) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def compact(seeded_weights: Callable[[str], Path]) -> Path:
+def compact(seeded_weights):
     """A checkpoint in the compact format: mini's."""
     return seeded_weights("mini")
 
 
 @pytest.fixture(scope="session")
-def small_compact(once: Once) -> Path:
+def small_compact(once):
     """A seeded compact checkpoint with two blocks, which is quick to compile and to export."""
     return once("small", lambda folder: save_compact(folder / "mini.safetensors")) / "mini.safetensors"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser():
     """Headless Chromium."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -131,21 +125,18 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def browser_page() -> ModuleType:
+def browser_page():
     """docs/site/browser_page.py, which makes the page that scores in the browser."""
-    path = Path(__file__).parents[1] / "docs/site/browser_page.py"
-    spec = importlib.util.spec_from_file_location("browser_page", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "docs/site")
+        yield importlib.import_module("browser_page")
 
 
 @pytest.fixture(scope="session")
-def exported_mini(browser_page: ModuleType, once: Once) -> Any:
+def exported_mini(browser_page, once):
     """mini as the page has it, exported: what :func:`clipiqa_pyiqa.export_onnx` returned."""
 
-    def fill(folder: Path) -> None:
+    def fill(folder):
         (folder / "result").write_bytes(pickle.dumps(browser_page.exported(folder / "mini.onnx")))
 
     folder = once("exported", fill)
@@ -153,7 +144,7 @@ def exported_mini(browser_page: ModuleType, once: Once) -> Any:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
+def shared():
     """The folder of larger test images that is not part of the repository."""
     if not (SHARED_FOLDER / "data").is_dir():
         pytest.skip(f"the larger test images are not at hand: there is no {SHARED_FOLDER.name}/data (CLIPIQA_SHARED)")
@@ -161,7 +152,7 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def forked() -> Iterator[Forked]:
+def forked():
     """Runs commands in processes of their own, quickly."""
     jobs = Forked()
     yield jobs
@@ -169,7 +160,7 @@ def forked() -> Iterator[Forked]:
 
 
 @pytest.fixture(scope="session")
-def forked_bare() -> Iterator[Forked]:
+def forked_bare():
     """Runs code in processes that have imported torch and other libraries, but not pyiqa, open_clip or us."""
     jobs = Forked(bare=True)
     yield jobs
@@ -177,7 +168,7 @@ def forked_bare() -> Iterator[Forked]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path):
     """A disk of 64 kB."""
     folder = tmp_path / "disk"
     folder.mkdir()

@@ -1,14 +1,12 @@
 """``import clipiqa_pyiqa``: what it offers, and that it waits for nothing."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 
 import clipiqa_pyiqa
 
 
-def test_it_offers_what_people_call_and_nothing_else() -> None:
+def test_it_offers_what_people_call_and_nothing_else():
     assert dir(clipiqa_pyiqa) == sorted(clipiqa_pyiqa.__all__)
     assert {"CLIPIQA", "CLIPIQALoss", "compare", "score_paths"} <= set(dir(clipiqa_pyiqa))
     for name in clipiqa_pyiqa.__all__:
@@ -16,7 +14,7 @@ def test_it_offers_what_people_call_and_nothing_else() -> None:
         assert name.startswith("__") or thing.__doc__, f"{name} has no documentation"
 
 
-def test_it_imports_the_standard_library_only() -> None:
+def test_it_imports_the_standard_library_only():
     code = (
         "import sys; before = set(sys.modules); import clipiqa_pyiqa; "
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "

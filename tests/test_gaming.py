@@ -1,19 +1,16 @@
 """The alarm for gaming: what raises it, and what does not. (How often it is right: tests/measure/gaming.py.)"""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from photos import photos
-from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.functional import pil_to_tensor
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss, GamingAlarm
+from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, GamingAlarm
 
 
 @pytest.fixture(scope="module")
-def clean() -> Tensor:
+def clean():
     """Sixteen squares of photos."""
     found = [pil_to_tensor(photo)[:, :96, :128].unfold(1, 48, 48).unfold(2, 64, 64) for photo in photos().values()]
     squares = torch.cat([each.permute(1, 2, 0, 3, 4).flatten(0, 1) for each in found]) / 255
@@ -21,11 +18,11 @@ def clean() -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def criterion(metric: CLIPIQA) -> CLIPIQALoss:
+def criterion(metric):
     return CLIPIQALoss(metric=metric, loss_weight=0.01)
 
 
-def climbed(x: Tensor, criterion: CLIPIQALoss, steps: int = 25) -> Tensor:
+def climbed(x, criterion, steps=25):
     """Pixels after steps along the gradient of the loss."""
     for _ in range(steps):
         x = x.detach().requires_grad_()

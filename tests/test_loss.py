@@ -1,102 +1,76 @@
 """CLIP-IQA as a loss: direction, forms, the gradient computed while going forward and its pitfalls, bad input."""
 
-from __future__ import annotations
-
 import copy
 import math
 import pickle
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from unittest import mock
 
 import pyiqa
 import pytest
 import torch
+from metrics import learned
+from photos import photo_like
 from pyiqa.losses import build_loss
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss, ImageError
 from clipiqa_pyiqa.clip import gradient as gradient_module
 from clipiqa_pyiqa.clip.resnet import ResNetTrunk
+from clipiqa_pyiqa.family import MACLIP
 from clipiqa_pyiqa.loss import FORMS, general_path
 
 TWO = ["quality", ("Crisp photo.", "Hazy photo.")]
 
 
 @pytest.fixture(scope="module")
-def options(seeded_weights: Callable[[str], Path]) -> dict[str, Any]:
+def options(seeded_weights):
     return {"clip_weights": str(seeded_weights("RN50")), "quick_gelu": True}
 
 
 @pytest.fixture(scope="module")
-def metric(options: dict[str, Any]) -> CLIPIQA:
+def metric(options):
     return CLIPIQA(**options).eval()
 
 
 @pytest.fixture
-def loss(metric: CLIPIQA) -> CLIPIQALoss:
+def loss(metric):
     return CLIPIQALoss(metric=metric)
 
 
 @pytest.fixture
-def pull_backs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many images each inner backward was for."""
-    seen: list[int] = []
-    original = ResNetTrunk.pull_back
-
-    def spy(self: ResNetTrunk, grad: Tensor, *args: Any) -> Tensor:
-        seen.append(len(grad))
-        return original(self, grad, *args)
-
-    monkeypatch.setattr(ResNetTrunk, "pull_back", spy)
-    return seen
+def pull_back():
+    """Watches the inner backward."""
+    with mock.patch.object(ResNetTrunk, "pull_back", autospec=True, side_effect=ResNetTrunk.pull_back) as watched:
+        yield watched
 
 
-def images(n: int = 2, side: int = 64, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(n, 3, 5, 5, generator=generator, dtype=dtype)
-    smooth = nn.functional.interpolate(coarse, size=side, mode="bilinear")
-    return (0.9 * smooth + 0.1 * torch.rand(n, 3, side, side, generator=generator, dtype=dtype)).requires_grad_()
+def images(n=2, side=64, dtype=torch.float32):
+    return photo_like(side, side, n, dtype).requires_grad_()
 
 
-class Scorer(nn.Module):
-    """A metric of the family, as the loss takes it: it refuses images that are not finite."""
-
-    score_range, takes_captions = (0.0, 1.0), False
-
-    def __init__(self, metric: CLIPIQA) -> None:
-        super().__init__()
-        self.check, self.encode_unchecked, self.answer = metric.check, metric.encode_unchecked, metric.score
-        self.metric = metric
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.metric(x)
-
-
-def grad_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def grad_of(function, x):
     return torch.autograd.grad(function(x).sum(), x)[0]
 
 
-def distance(a: Tensor, b: Tensor) -> float:
+def distance(a, b):
     return ((a - b).norm() / b.norm()).item()
 
 
 class TestForms:
-    @pytest.mark.parametrize("margin", [-300.0, -30.0, 0.0, 30.0])
+    @pytest.mark.parametrize("margin", [-300.0, -30.0, 30.0])
     def test_values_and_slopes_far_out(self, margin):
         """By hand, with s = sigmoid(margin); d/dmargin is -s(1-s), -(1-s), -1. fp32, rounding only."""
         rest = 1 / (1 + math.exp(margin))  # 1 - s
         s = math.exp(margin) * rest
-        values = {"linear": rest, "nll": max(-margin, 0) + math.log1p(math.exp(-abs(margin))), "margin": -margin}
-        slopes = {"linear": -s * rest, "nll": -rest, "margin": -1.0}
+        nll = max(-margin, 0) + math.log1p(math.exp(-abs(margin)))
+        expected = {"linear": (rest, -s * rest), "nll": (nll, -rest), "margin": (-margin, -1)}
         for form, function in FORMS.items():
             x = torch.tensor(margin, requires_grad=True)
             y = function(x)
-            (slope,) = torch.autograd.grad(y, x)
-            assert y.item() == pytest.approx(values[form], rel=1e-5, abs=1e-37), form
-            assert slope.item() == pytest.approx(slopes[form], rel=1e-5, abs=1e-37), form
+            found = y.item(), torch.autograd.grad(y, x)[0].item()
+            assert found == pytest.approx(expected[form], rel=1e-5, abs=1e-37), form
 
     @pytest.mark.parametrize("form", FORMS)
     def test_forms_and_reductions_equal_their_definitions(self, metric, options, form):
@@ -111,10 +85,9 @@ class TestForms:
 
     def test_pyiqas_registry_builds_the_loss(self, options, metric):
         built = build_loss({"type": "CLIPIQALoss", "prompts": "quality", "loss_weight": 0.1, **options})
-        assert type(built) is CLIPIQALoss is clipiqa_pyiqa.CLIPIQALoss
+        assert type(built) is CLIPIQALoss
         x = images().detach()
         torch.testing.assert_close(built(x), 0.1 * (1 - metric(x).mean()))
-        assert torch.equal(built(x, torch.zeros_like(x), weight=None), built(x))  # as a trainer may call it
 
     def test_as_loss_keeps_pyiqas_contract(self, options, metric):
         x = images()
@@ -123,65 +96,51 @@ class TestForms:
         torch.testing.assert_close(grad_of(score, x), -grad_of(CLIPIQALoss(metric=metric), x))
 
     def test_learned_prompts_get_no_gradient(self, options):
-        learned = CLIPIQA("clipiqa+", pretrained=False, context={"n_ctx": 4, "init": "random"}, **options).train()
-        criterion, x = CLIPIQALoss(metric=learned), images()
-        torch.testing.assert_close(criterion(x), 1 - learned(x).mean())
+        plus = learned(options["clip_weights"]).train()
+        criterion, x = CLIPIQALoss(metric=plus), images()
+        torch.testing.assert_close(criterion(x), 1 - plus(x).mean())
         criterion(x).backward()
         assert x.grad.norm() > 0
-        assert all(parameter.grad is None for parameter in learned.parameters())  # it is a loss: prompts stay
-        assert list(criterion.parameters()) == []
+        assert all(parameter.grad is None for parameter in plus.parameters())  # it is a loss: prompts stay
+        assert not list(criterion.parameters()) and not criterion.state_dict()
 
     def test_prompts_learn_alike_in_both_modes_when_images_have_a_gradient(self, options):
-        learned = CLIPIQA("clipiqa+", pretrained=False, context={"n_ctx": 4, "init": "random"}, **options)
-        learned.prompt_learner.load_context(learned.prompt_learner.ctx.detach() + 0.01)
-        found = []
+        plus, found = learned(options["clip_weights"]), []
         for training in (True, False):
-            x, ctx = images(), learned.prompt_learner.ctx
-            found.append(torch.autograd.grad(learned.train(training)(x).sum(), (x, ctx)))
+            x, ctx = images(), plus.prompt_learner.ctx
+            found.append(torch.autograd.grad(plus.train(training)(x).sum(), (x, ctx)))
         with general_path():
-            found.append(torch.autograd.grad(learned(x).sum(), (x, ctx)))
+            found.append(torch.autograd.grad(plus(x).sum(), (x, ctx)))
         for ours in found[:2]:  # fp32, another order of sums
             assert distance(ours[0], found[2][0]) < 1e-5 and distance(ours[1], found[2][1]) < 1e-5
 
 
 class TestGradient:
-    @pytest.mark.parametrize(("form", "size"), [*zip(FORMS, [(64, 64), (75, 101), (75, 101)], strict=True)])
-    def test_the_gradient_equals_the_general_paths(self, options, form, size):
+    @pytest.mark.parametrize("form", FORMS)
+    def test_the_gradient_equals_the_general_paths(self, options, form):
         criterion = CLIPIQALoss(prompts=TWO, form=form, **options)
-        x = images(dtype=torch.float64)
-        x = nn.functional.interpolate(x, size=size).detach().requires_grad_()
+        x = photo_like(75, 101, 2, torch.float64).requires_grad_()
         ahead = grad_of(criterion, x)
         with general_path():
-            general = grad_of(criterion, x)
-        assert distance(ahead, general) < 1e-12  # float64: summation order only
+            assert distance(ahead, grad_of(criterion, x)) < 1e-12  # float64: summation order only
 
     def test_the_gradient_equals_pyiqas(self, options, metric, shared):
-        """On real photos: to rounding in float64; in fp32 as near to that as the reference itself comes."""
+        """On real photos: to rounding in float64, and nearly in fp32."""
         from reference import Reference
 
         from clipiqa_pyiqa.images.reader import read_image
 
         pairs = metric.encode_prompts(dtype=torch.float64)
-        references = {
-            dtype: Reference(Path(options["clip_weights"]), dtype) for dtype in (torch.float32, torch.float64)
-        }
-        criterion = CLIPIQALoss(metric=metric)
-        medians: dict[str, list[float]] = {"ours": [], "theirs": []}  # of a gradient's errors, over its largest element
+        reference, criterion = Reference(Path(options["clip_weights"]), torch.float64), CLIPIQALoss(metric=metric)
+        medians = []  # of a gradient's errors, over its largest element
         for name in ("fallenleaf", "grey"):
             x = read_image(shared / f"data/photos/{name}.jpg").pixels[None, :, :160, :128].double().div(255)
-            exact = grad_of(lambda x: 1 - references[torch.float64].score64(x, pairs), x.requires_grad_())
+            exact = grad_of(lambda x: 1 - reference.score64(x, pairs), x.requires_grad_())
             assert distance(grad_of(criterion, x), exact) < 1e-8
-            x = x.detach().float().requires_grad_()
-            sides = {
-                "ours": grad_of(criterion, x),
-                "theirs": grad_of(lambda x: 1 - references[torch.float32].score64(x, pairs.float()), x),
-            }
-            assert distance(sides["ours"].double(), exact) < 1e-2  # ReLUs near zero flip their sign in fp32
-            for side, gradient in sides.items():
-                medians[side].append(((gradient - exact).abs().median() / exact.abs().max()).item())
-        # One deep ReLU reaches every pixel: where one flips, on either side, that photo's median is a few 1e-5.
-        assert min(medians["ours"]) < 5e-5
-        assert max(medians["ours"]) < max(1e-4, 2 * max(medians["theirs"]))
+            found = grad_of(criterion, x.detach().float().requires_grad_())
+            assert distance(found.double(), exact) < 1e-2  # ReLUs near zero flip their sign in fp32
+            medians.append((found - exact).abs().median() / exact.abs().max())
+        assert min(medians) < 5e-5  # one deep ReLU reaches every pixel: where one flips, the median is a little higher
 
     @pytest.mark.parametrize("sign", [1, -1])
     def test_saturated_scores_have_a_gradient(self, metric, monkeypatch, sign):
@@ -192,18 +151,15 @@ class TestGradient:
         monkeypatch.setattr(type(metric.clip), "logit_scale", sign * scale)
         score = metric(x)
         assert score.item() == pytest.approx(float(sign > 0), abs=1e-15)
-        for name, function in {
-            "score": metric,
-            **{form: CLIPIQALoss(metric=metric, form=form) for form in FORMS},
-        }.items():
+        for function in (metric, *(CLIPIQALoss(metric=metric, form=form) for form in FORMS)):
             gradient = grad_of(function, x)
-            assert gradient.isfinite().all() and gradient.norm() > 0, name
+            assert gradient.isfinite().all() and gradient.norm() > 0
 
-    def test_the_gradient_of_a_batch_equals_that_of_single_images(self, loss, monkeypatch, pull_backs):
+    def test_the_gradient_of_a_batch_equals_that_of_single_images(self, loss, monkeypatch, pull_back):
         x = images(5, dtype=torch.float64)
         monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 2 * 64 * 64)
         batch = grad_of(loss, x)
-        assert pull_backs == [2, 2, 1]  # worked through in groups
+        assert [len(call.args[1]) for call in pull_back.call_args_list] == [2, 2, 1]  # worked through in groups
         singles = torch.cat([grad_of(loss, image[None].detach().requires_grad_()) for image in x])
         torch.testing.assert_close(batch, singles / 5, rtol=1e-9, atol=1e-15)
 
@@ -212,13 +168,13 @@ class TestGoingForward:
     """Pitfalls of computing a gradient inside a forward."""
 
     @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-    def test_no_gradient_where_none_is_wanted(self, loss, pull_backs, context):
+    def test_no_gradient_where_none_is_wanted(self, loss, pull_back, context):
         x = images()
         with context():
             value = loss(x)
-        assert not value.requires_grad and pull_backs == []
+        assert not value.requires_grad
         torch.testing.assert_close(value.clone(), loss(x.detach()))
-        assert pull_backs == []  # nor for images that need none
+        assert not pull_back.called  # nor for images that need none
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_half_precision_input_keeps_its_gradient_in_fp32(self, metric, dtype):
@@ -243,19 +199,12 @@ class TestGoingForward:
             assert torch.equal(loss(x), value)
             assert torch.equal(grad_of(loss, x), gradient)
 
-    def test_second_derivatives_are_refused(self, loss, metric):
+    def test_second_derivatives_are_refused_where_they_are_used(self, loss, metric):
         x = images(1)
-        for function in (loss, metric, metric.encode_image):
+        for function in (loss, metric.encode_image):
             (gradient,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
             with pytest.raises(CLIPIQAError, match="double_backward"):
                 torch.autograd.grad(gradient.square().sum(), x)
-        y = x * 1.0
-        (gradient,) = torch.autograd.grad(loss(y), x, create_graph=True)
-        with pytest.raises(CLIPIQAError, match="double_backward"):
-            gradient.square().sum().backward()
-        x.grad = None
-        loss(x).backward(create_graph=True)  # asking for a graph is allowed; only its use is not
-        assert torch.equal(x.grad.detach(), grad_of(loss, x))
 
     def test_double_backward_gives_second_derivatives(self, metric):
         criterion, x = CLIPIQALoss(metric=metric, double_backward=True), images(1, 48, torch.float64)
@@ -302,33 +251,28 @@ class TestGoingForward:
             plain = torch.autograd.grad(criterion(net(x).sigmoid()), list(net.parameters()))
             for _ in range(2):  # the second call runs what the first compiled
                 compiled = torch.autograd.grad(step(x), list(net.parameters()))
-                for a, b in zip(compiled, plain, strict=True):
-                    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)  # the compiler may reorder the small network
+                torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-6)  # the compiler reorders the network
 
 
 class TestFrozen:
-    def test_has_nothing_to_train_move_or_save(self, loss):
-        assert list(loss.parameters()) == list(loss.buffers()) == [] and loss.state_dict() == {}
+    def test_what_moves_the_rest_of_a_model_leaves_it_as_it_is(self, loss):
         x = images()
-        before = loss(x)
-        assert torch.equal(loss.train()(x), before)
-        assert torch.equal(loss.half()(x), before)  # what moves the rest of a model leaves it as it is
-        loss.load_state_dict({}, strict=True)
+        assert torch.equal(loss(x), loss.train().half()(x))
 
     def test_copies_and_pickles_share_the_network(self, loss):
         x = images()
         for other in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
             assert torch.equal(other(x), loss(x))
             assert other.metric.clip is loss.metric.clip
-        assert len(pickle.dumps(loss)) < 10_000
 
 
 class TestInput:
     def test_every_input_range_gives_the_same_loss(self, metric):
         x = images().detach()
         expected = CLIPIQALoss(metric=metric)(x)
-        torch.testing.assert_close(CLIPIQALoss(metric=metric, input_range=(-1, 1))(2 * x - 1), expected)
-        torch.testing.assert_close(CLIPIQALoss(metric=metric, input_range=(0, 255))(255 * x), expected)
+        for low, high in ((-1, 1), (0, 255)):
+            criterion = CLIPIQALoss(metric=metric, input_range=(low, high))
+            torch.testing.assert_close(criterion(low + (high - low) * x), expected)
 
     def test_values_out_of_range_are_clamped_passed_or_refused(self, metric):
         x = (2 * images() - 0.5).detach().requires_grad_()
@@ -358,8 +302,6 @@ class TestInput:
         corners = {tuple(box.amin(0).tolist()) for box in boxes}
         assert all((box.amax(0) - box.amin(0) < 40).all() and len(box) > 1000 for box in boxes)
         assert len(corners) == 3  # each image has a place of its own
-        torch.manual_seed(0)
-        assert torch.equal(grad_of(criterion, x), gradient)
         small = images(1, 64)
         assert torch.equal(CLIPIQALoss(metric=metric, crop=100)(small), CLIPIQALoss(metric=metric)(small))
 
@@ -378,36 +320,27 @@ class TestInput:
         ],
         ids=str,
     )
-    @pytest.mark.parametrize("damage", ["one pixel NaN", "all NaN", "a patch of inf", "a patch of -inf"])
-    def test_propagated_nan_is_all_of_an_images_loss_and_gradient(self, metric, how, damage):
+    @pytest.mark.parametrize(
+        ("where", "value"), [((0, 5, 5), math.nan), ((), math.nan), ((0, slice(9)), math.inf), ((0, 5, 5), -math.inf)]
+    )
+    def test_propagated_nan_is_all_of_an_images_loss_and_gradient(self, metric, how, where, value):
+        options, good = {"metric": metric, **how}, images(3).detach()
         if "criterion" in how:
-            how = {"criterion": Scorer(metric)}
-        good = images(3).detach()
-        x = good.clone()
-        at = {"one pixel NaN": (0, 5, 5), "all NaN": ()}.get(damage, (slice(None), slice(8, 16), slice(8, 16)))
-        x[(1, *at)] = math.nan if "NaN" in damage else math.inf * (-1 if "-" in damage else 1)
-        options = {"nan": "propagate", "reduction": "none", **({} if "criterion" in how else {"metric": metric}), **how}
+            options, good = {"criterion": MACLIP("maclip", backbone="mini").eval()}, images(3, 224).detach()
+        bad = good.clone()
+        bad[(1, *where)] = value
         found = []
-        for batch in (x, good):
+        for batch in (bad, good):
             torch.manual_seed(0)
-            batch.requires_grad_()
-            losses = CLIPIQALoss(**options)(batch)
+            losses = CLIPIQALoss(**options, nan="propagate", reduction="none")(batch.requires_grad_())
             found.append((losses, torch.autograd.grad(losses.sum(), batch)[0]))
-        (losses, gradient), (expected, usual) = found
-        assert losses[1].isnan() and gradient[1].isnan().all()
-        assert torch.equal(losses[[0, 2]], expected[[0, 2]]) and torch.equal(gradient[[0, 2]], usual[[0, 2]])
-
-    def test_a_scaler_sees_the_nan_of_one_image_in_the_networks_gradient(self, metric):
-        net = nn.Conv2d(3, 3, 1)
-        x = images(2).detach()
-        x[0, 0, 3, 3] = math.inf
-        CLIPIQALoss(metric=metric, nan="propagate")(net(x)).backward()
-        assert net.weight.grad.isnan().all()
+        for these, usual in zip(*found, strict=True):
+            assert these[1].isnan().all()
+            assert torch.equal(these[[0, 2]], usual[[0, 2]])
 
     @pytest.mark.parametrize(
         ("option", "value"),
         [
-            ("loss_weight", "1e-1"),  # what YAML makes of 1e-1
             ("loss_weight", -1.0),
             ("input_range", (1, 0)),
             ("crop", 16),
@@ -420,7 +353,7 @@ class TestInput:
         with pytest.raises(CLIPIQAError, match=option):
             CLIPIQALoss(**options, **{option: value})
 
-    def test_a_ready_metric_takes_no_options(self, metric):
-        for more in ({"prompts": "quality"}, {"backbone": "mini"}, {"criterion": Scorer(metric)}):
-            with pytest.raises(CLIPIQAError):
-                CLIPIQALoss(metric=metric, **more)
+    @pytest.mark.parametrize("more", [{"prompts": "quality"}, {"criterion": "another"}])
+    def test_a_ready_metric_takes_no_options(self, metric, more):
+        with pytest.raises(CLIPIQAError):
+            CLIPIQALoss(metric=metric, **more)

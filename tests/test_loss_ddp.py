@@ -1,15 +1,9 @@
 """CLIPIQALoss in DistributedDataParallel: two processes, gloo."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 import torch
 import torch.distributed as dist
-from forked import Forked
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from clipiqa_pyiqa import CLIPIQALoss
@@ -20,21 +14,21 @@ pytestmark = pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_avai
 class Restorer(nn.Module):
     """A network that holds its own loss, as some trainers have it."""
 
-    def __init__(self, weights: str):
+    def __init__(self, weights):
         super().__init__()
         torch.manual_seed(0)
         self.net = nn.Conv2d(3, 3, 3, padding=1).double()  # in fp32 another batch size flips ReLUs near zero
         self.loss = CLIPIQALoss(clip_weights=weights, quick_gelu=True)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return self.loss(self.net(x).sigmoid())
 
 
-def batch() -> Tensor:
+def batch():
     return torch.rand(4, 3, 48, 48, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def work(rank: int, folder: str, weights: str) -> None:
+def work(rank, folder, weights):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     inside = Restorer(weights)
@@ -52,7 +46,7 @@ def work(rank: int, folder: str, weights: str) -> None:
     dist.barrier()
 
 
-def test_two_processes_step_like_one(seeded_weights: Callable[[str], Path], forked: Forked, tmp_path: Path) -> None:
+def test_two_processes_step_like_one(seeded_weights, forked, tmp_path):
     weights = str(seeded_weights("RN50"))
     assert forked.call(work, *((rank, str(tmp_path), weights) for rank in range(2)), folder=tmp_path) == [0, 0]
     alone = Restorer(weights)

@@ -1,20 +1,22 @@
 """The metric's contract: questions, invariants, sharing, copying, and every bad input in one clear sentence."""
 
-from __future__ import annotations
-
 import copy
 import gc
 import json
 import pickle
+import weakref
 
 import pyiqa
 import pytest
 import torch
 from metrics import Scored
+from photos import PHOTOS, photo_like
 from torch.utils.data import DataLoader
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, PromptError
-from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, parse_columns
+from clipiqa_pyiqa.clip import strips
+from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.prompts.pairs import parse_columns
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +26,18 @@ def metric(seeded_weights):
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.rand(3, 3, 80, 112, generator=torch.Generator().manual_seed(0))
+    return photo_like(80, 112, 3)
 
 
-def like(metric: CLIPIQA, **options) -> CLIPIQA:
+def like(metric, **options):
     return CLIPIQA(clip_weights=metric.clip.weights.path, quick_gelu=True, **options)
 
 
 class TestQuestions:
     def test_call_time_prompts_equal_creation_time_prompts(self, metric, images):
-        created = like(metric, prompts=["quality", ("Crisp photo.", "Hazy photo.")], aggregate=None)
-        asked = metric(images, prompts=["quality", ("Crisp photo.", "Hazy photo.")], aggregate=None)
-        assert torch.equal(created(images), asked)
+        own = {"prompts": ["quality", ("Crisp photo.", "Hazy photo.")], "aggregate": None}
+        asked = metric(images, **own)
+        assert torch.equal(like(metric, **own)(images), asked)
         assert not torch.equal(asked[:, 0], asked[:, 1])
 
     def test_encode_once_ask_often(self, metric, images):
@@ -43,15 +45,14 @@ class TestQuestions:
         # 1e-6: unit length in fp32
         torch.testing.assert_close(features.norm(dim=-1), torch.ones(3), atol=1e-6, rtol=0)
         assert features.dtype == torch.float32 and features.shape == (3, 1024)
-        for name in list(NAMED_PAIRS)[:3]:
-            assert torch.equal(metric.score(features, prompts=name), metric(images, prompts=name)), name
+        assert torch.equal(metric.score(features, prompts="sharpness"), metric(images, prompts="sharpness"))
 
     def test_columns_average_what_they_say(self, metric, images):
-        columns = parse_columns(["sharpness", "pyiqa", ("Crisp photo.", "Hazy photo.")])
+        questions = ["sharpness", "pyiqa", ("Crisp photo.", "Hazy photo.")]
+        columns = parse_columns(questions)
         features = metric.encode_image(images)
         asked = metric.score(features, columns)
-        singly = [metric.score(features, "sharpness"), metric.score(features, "pyiqa")]
-        singly.append(metric.score(features, ("Crisp photo.", "Hazy photo.")))
+        singly = [metric.score(features, question) for question in questions]
         torch.testing.assert_close(asked, torch.cat(singly, dim=1), atol=1e-6, rtol=0)  # digits of fp32
         assert torch.equal(metric(images, columns), asked)
         with pytest.raises(CLIPIQAError, match="aggregate"):
@@ -59,7 +60,6 @@ class TestQuestions:
 
     def test_columns_have_the_names_of_their_questions(self, metric):
         assert metric.columns == ("quality",)
-        assert like(metric, prompts="pyiqa").columns == ("score",)
         assert like(metric, prompts=["happy", "new"], aggregate=None).columns == ("happy", "new")
         assert like(metric, model_type="clipiqa+", pretrained=False).columns == ("clipiqa+",)
 
@@ -69,9 +69,9 @@ class TestQuestions:
 
 
 class TestInvariants:
-    @pytest.mark.parametrize("side", [224, 128, 37])
+    @pytest.mark.parametrize("side", [224, 37])
     def test_batch_scores_like_single_images(self, metric, side):
-        images = torch.rand(5, 3, side, side, generator=torch.Generator().manual_seed(2))
+        images = photo_like(side, side, 5)
         batch = metric(images)
         single = torch.cat([metric(image[None]) for image in images])
         torch.testing.assert_close(batch, single, atol=6e-7, rtol=0)  # the last digits of fp32, times 100
@@ -82,12 +82,8 @@ class TestInvariants:
         )
 
     def test_strips_are_exact(self, metric, monkeypatch):
-        from clipiqa_pyiqa.clip import strips
-
         for size in [(203, 150), (64, 40), (97, 333)]:  # odd and even row counts at every stage
-            x = torch.rand(
-                1, 3, *size, generator=torch.Generator().manual_seed(3), dtype=torch.float64
-            ).requires_grad_()
+            x = photo_like(*size, dtype=torch.float64).requires_grad_()
             results = []
             for strip_bytes in (1 << 40, 1 << 14):  # one strip, and as many as can be
                 monkeypatch.setattr(strips, "CPU_STRIP_BYTES", strip_bytes)
@@ -100,7 +96,7 @@ class TestInvariants:
         assert scores.dtype == torch.float64
         torch.testing.assert_close(scores.float(), metric(images), atol=2e-5, rtol=0)  # fp32's own rounding
 
-    @pytest.mark.parametrize("size", [(32, 32), (33, 32), (32, 517), (63, 65)])
+    @pytest.mark.parametrize("size", [(32, 32), (33, 517)])
     def test_any_size_from_32_px(self, metric, size):
         assert metric(torch.rand(2, 3, *size)).isfinite().all()
 
@@ -122,14 +118,12 @@ class TestFrozen:
         other(images), metric(images)
         assert other.clip is metric.clip and other._tower is metric._tower
 
-    def test_towers_are_freed_with_the_last_metric(self, seeded_weights, images):
-        import weakref
-
-        metric = CLIPIQA(clip_weights=seeded_weights("RN50"), quick_gelu=True, precision="bf16")
-        metric(images)
-        tower = weakref.ref(metric._tower)
+    def test_towers_are_freed_with_the_last_metric(self, metric, images):
+        short = like(metric, precision="bf16")
+        short(images)
+        tower = weakref.ref(short._tower)
         assert tower() is not None
-        del metric
+        del short
         gc.collect()
         assert tower() is None
 
@@ -143,10 +137,9 @@ class TestFrozen:
 
     def test_spawned_processes_can_use_it(self):
         metric = CLIPIQA(backbone="mini")
-        images = [torch.full((1, 3, 40, 40), grey) for grey in (0.25, 0.75)]
-        spawned = DataLoader(Scored(metric, images), num_workers=1, multiprocessing_context="spawn", batch_size=None)
-        for image, there in zip(images, spawned, strict=True):
-            torch.testing.assert_close(metric(image), there, atol=1e-6, rtol=0)
+        images = [torch.full((1, 3, 40, 40), 0.25)]
+        (there,) = DataLoader(Scored(metric, images), num_workers=1, multiprocessing_context="spawn", batch_size=None)
+        torch.testing.assert_close(metric(*images), there, atol=1e-6, rtol=0)
 
     def test_says_which_clipiqa_it_is(self, metric):
         text = repr(metric)
@@ -157,14 +150,11 @@ class TestFrozen:
 
 class TestThroughPyiqa:
     def test_pyiqa_scores_a_path_as_we_score_its_pixels(self, seeded_weights, metric):
-        from pathlib import Path
-
         through = pyiqa.create_metric("clipiqa", clip_weights=seeded_weights("RN50"), quick_gelu=True, device="cpu")
         assert isinstance(through.net, CLIPIQA)
-        photo = Path(__file__).parent / "data/canyon-wren.jpg"
-        from clipiqa_pyiqa.images.reader import read_image
-
-        torch.testing.assert_close(through(str(photo)), metric(read_image(photo).pixels[None] / 255), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            through(str(PHOTOS[0])), metric(read_image(PHOTOS[0]).pixels[None] / 255), atol=1e-6, rtol=0
+        )
 
 
 class TestBadInput:
@@ -179,7 +169,7 @@ class TestBadInput:
             (torch.rand(1, 3, 31, 64), "32 px"),
             ("photo.jpg", "str"),
         ],
-        ids=["3-d", "channels last", "rgba", "empty", "uint8", "small", "path"],
+        ids=lambda value: value if isinstance(value, str) else "",
     )
     def test_images_of_another_form_are_refused(self, metric, x, named):
         with pytest.raises(ImageError, match=named):
@@ -192,14 +182,13 @@ class TestBadInput:
         with pytest.raises(ImageError, match="image 1"):
             metric(x)
 
-    @pytest.mark.parametrize("low, high", [(0, 255), (-1, 1)])
     @pytest.mark.parametrize(
         "call", ["forward", "encode_image", "encode_map", "encode_with_map", "encode_stages", "score_map"]
     )
-    def test_pixels_of_another_range_are_refused(self, metric, low, high, call):
-        x = low + (high - low) * torch.rand(2, 3, 40, 40)
-        with pytest.raises(ImageError, match="image 0"):
-            getattr(metric, call)(x.requires_grad_())
+    def test_pixels_of_another_range_are_refused(self, metric, images, call):
+        for x in (255 * images, 2 * images - 1):
+            with pytest.raises(ImageError, match="image 0"):
+                getattr(metric, call)(x)
 
     def test_overshoot_of_a_network_is_scored(self, metric, images):
         x = (1.9 * images - 0.45).requires_grad_()
@@ -212,8 +201,8 @@ class TestBadInput:
             metric(images, prompts=[])
 
 
-def test_equal_images_of_one_batch_have_equal_scores() -> None:
+def test_equal_images_of_one_batch_have_equal_scores():
+    x = photo_like(256, 256)
     metric = CLIPIQA(backbone="mini").eval()
-    x = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     for count in (5, 7):
         assert len(metric(x.expand(count, -1, -1, -1)).unique()) == 1

@@ -1,14 +1,11 @@
 """What an installation consists of: the wheel's files, entry points, and honest requirements."""
 
-from __future__ import annotations
-
 import ast
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from email import message_from_string
 from pathlib import Path
 
@@ -21,7 +18,7 @@ PACKAGE = ROOT / "clipiqa_pyiqa"
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
+def source(tmp_path_factory):
     """A copy of what a wheel is built from, since a build writes beside its sources."""
     source = tmp_path_factory.mktemp("wheel") / "source"
     source.mkdir()
@@ -33,7 +30,7 @@ def source(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(source) -> zipfile.ZipFile:
+def wheel(source):
     """The wheel that `pip install .` would install."""
     folder = source.parent
     command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "-w", str(folder)]
@@ -43,12 +40,12 @@ def wheel(source) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def read(wheel: zipfile.ZipFile, suffix: str) -> str:
+def read(wheel, suffix):
     (name,) = (name for name in wheel.namelist() if name.endswith(suffix))
     return wheel.read(name).decode()
 
 
-def requirements(wheel: zipfile.ZipFile) -> list[str]:
+def requirements(wheel):
     """What an installation without extras requires, such as ``torch>=2.4``."""
     metadata = message_from_string(read(wheel, ".dist-info/METADATA"))
     return [line.replace(" ", "") for line in metadata.get_all("Requires-Dist", []) if "extra" not in line]
@@ -93,7 +90,7 @@ def test_requirements_are_what_the_package_imports(wheel):
     assert imported - extras == {line.split(">=")[0] for line in requirements(wheel)}
 
 
-def imported_modules() -> Iterator[str]:
+def imported_modules():
     """The top-level name of every absolute import in the package, without those for type checkers only."""
     for path in PACKAGE.rglob("*.py"):
         code = re.sub(r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", "", path.read_text(encoding="utf-8"), flags=re.M)

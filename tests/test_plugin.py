@@ -5,18 +5,13 @@ Where nothing at all may be imported, it is a fresh interpreter; the others are 
 pyiqa swallows an entry point that raises and builds its own class instead, so these tests look at the class built.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from forked import Forked
 from PIL import Image
 from pyiqa.utils.registry import Registry
 
@@ -49,15 +44,13 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 """
 
-InProcess = Callable[..., tuple[dict[str, Any], str]]
-
 
 @pytest.fixture
-def in_process(full_rn50: Path, forked_bare: Forked, tmp_path: Path) -> InProcess:
+def in_process(full_rn50, forked_bare, tmp_path):
     """Run code in a process, away from the checkout, and return what it answered and its standard error."""
     weights = {"TEST_WEIGHTS": str(full_rn50)}
 
-    def run(code: str, **variables: str) -> tuple[dict[str, Any], str]:
+    def run(code, **variables):
         done = forked_bare.run([], tmp_path, code=PREAMBLE + code, variables=weights | variables)
         assert done.code == 0, done.err
         return json.loads(done.out.splitlines()[-1]), done.err
@@ -66,11 +59,11 @@ def in_process(full_rn50: Path, forked_bare: Forked, tmp_path: Path) -> InProces
 
 
 @pytest.fixture
-def in_interpreter(full_rn50: Path, tmp_path: Path) -> InProcess:
+def in_interpreter(full_rn50, tmp_path):
     """The same in a fresh interpreter."""
     environment = os.environ | {"TEST_WEIGHTS": str(full_rn50), "HF_HUB_OFFLINE": "1"}
 
-    def run(code: str) -> tuple[dict[str, Any], str]:
+    def run(code):
         command = [sys.executable, "-c", PREAMBLE + code]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         return json.loads(done.stdout.splitlines()[-1]), done.stderr
@@ -78,7 +71,7 @@ def in_interpreter(full_rn50: Path, tmp_path: Path) -> InProcess:
     return run
 
 
-def test_pyiqa_alone_builds_ours_and_says_so_once(in_process: InProcess) -> None:
+def test_pyiqa_alone_builds_ours_and_says_so_once(in_process):
     code = """
 import pyiqa
 first = create(prompts='sharpness', clip_weights=WEIGHTS)
@@ -96,7 +89,7 @@ answer(built=[first, second, third], light=light, active=clipiqa_pyiqa.is_active
     assert "CLIPIQA_PYIQA_BUILTIN=1" in after
 
 
-def test_ours_is_built_if_the_builtin_was_imported_first(in_process: InProcess) -> None:
+def test_ours_is_built_if_the_builtin_was_imported_first(in_process):
     code = """
 import pyiqa.archs.clipiqa_arch
 import clipiqa_pyiqa
@@ -105,7 +98,7 @@ answer(built=create(), builtin=create_builtin(type='CLIPIQA_builtin'), active=cl
     assert in_process(code)[0] == {"built": OURS, "builtin": BUILTIN, "active": True}
 
 
-def test_ours_is_built_if_it_was_imported_first(in_interpreter: InProcess) -> None:
+def test_ours_is_built_if_it_was_imported_first(in_interpreter):
     code = """
 import clipiqa_pyiqa
 light = 'torch' not in sys.modules
@@ -117,7 +110,7 @@ answer(light=light, active=[active, clipiqa_pyiqa.is_active()], built=create())
     assert in_interpreter(code)[0] == {"light": True, "active": [True, True], "built": OURS}
 
 
-def test_ours_is_built_if_the_registry_was_iterated_first(in_process: InProcess) -> None:
+def test_ours_is_built_if_the_registry_was_iterated_first(in_process):
     code = """
 from pyiqa.utils.registry import ARCH_REGISTRY
 names = [name for name, _ in ARCH_REGISTRY]
@@ -131,7 +124,7 @@ answer(names='CLIPIQA' in names, light=light, iterated=iterated, built=create(),
     assert in_process(code)[0] == expected | {"built": OURS, "builtin": BUILTIN, "again": OURS}
 
 
-def test_the_variable_keeps_the_builtin(in_process: InProcess) -> None:
+def test_the_variable_keeps_the_builtin(in_process):
     code = """
 import clipiqa_pyiqa
 answer(active=[clipiqa_pyiqa.is_active()], built=create_builtin(), named=create_builtin(type='CLIPIQA_builtin'),
@@ -142,7 +135,7 @@ answer(active=[clipiqa_pyiqa.is_active()], built=create_builtin(), named=create_
     assert "clipiqa-pyiqa" not in stderr
 
 
-def test_ours_is_built_without_openais_clip(in_process: InProcess) -> None:
+def test_ours_is_built_without_openais_clip(in_process):
     """As on a fresh installation. Repairing it in the running process must not replace ours, or fail."""
     code = (
         BLOCK_CLIP
@@ -172,7 +165,7 @@ answer(errors=errors, built=built)
     assert "setuptools<82" in result["errors"][2]
 
 
-def test_learned_prompts_names_are_ours_too(in_process: InProcess) -> None:
+def test_learned_prompts_names_are_ours_too(in_process):
     """Until their prompts are at hand, each is a clear error of ours, never a score from random prompts."""
     code = """
 import pyiqa
@@ -189,7 +182,7 @@ answer(**errors)
     assert all("CLIPIQAError" in classes for classes in result.values())
 
 
-def test_pyiqa_command_scores_with_ours(full_rn50: Path, forked_bare: Forked, tmp_path: Path) -> None:
+def test_pyiqa_command_scores_with_ours(full_rn50, forked_bare, tmp_path):
     """`pyiqa clipiqa -t photo.png`, with nothing but a folder of weights."""
     Image.effect_noise((96, 64), 40).convert("RGB").save(tmp_path / "photo.png")
     command = str(Path(sys.executable).with_name("pyiqa"))
@@ -202,7 +195,7 @@ def test_pyiqa_command_scores_with_ours(full_rn50: Path, forked_bare: Forked, tm
     assert done.err.count("clipiqa-pyiqa") == 1
 
 
-def test_other_registrations_pass_through_untouched() -> None:
+def test_other_registrations_pass_through_untouched():
     registry = Registry("test")
     registry.register = plugin._keeping_ours(registry.register)
 

@@ -1,57 +1,48 @@
 """What Python users meet first: files scored in one call, names of columns, hints about shape and range."""
 
-from __future__ import annotations
-
-import warnings
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from photos import BUNDLED
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, score_paths
 from clipiqa_pyiqa.errors import ImageError
 
 pytestmark = pytest.mark.quick
 
-PHOTOS = Path(__file__).parent / "data"
-
 
 @pytest.fixture(scope="module")
-def net() -> CLIPIQA:
+def net():
     return CLIPIQA(backbone="mini", prompts=["quality", "sharpness"], aggregate=None).eval()
 
 
 class TestScoreFiles:
-    def test_score_files_takes_paths_folders_and_globs(self, net: CLIPIQA, tmp_path: Path) -> None:
+    def test_score_files_takes_paths_folders_and_globs(self, net, tmp_path):
         assert net.columns == ("quality", "sharpness")
         (tmp_path / "broken.png").write_bytes(b"no")
-        found = net.score_files([PHOTOS, tmp_path / "*.png"])
+        found = net.score_files([BUNDLED, tmp_path / "*.png"])
         assert list(found.columns) == ["quality", "sharpness", "flag", "error"] and len(found) == 3
-        rows = list(score_paths(net, PHOTOS, device="cpu"))
+        rows = list(score_paths(net, BUNDLED, device="cpu"))
         assert found.iloc[:2, :2].to_numpy().tolist() == [list(row.scores or ()) for row in rows]
         assert "is not an image" in found["error"].iloc[2] and np.isnan(found["quality"].iloc[2])
 
-    def test_score_files_takes_other_questions_and_refuses_nothing(self, net: CLIPIQA, tmp_path: Path) -> None:
-        (path,) = list(PHOTOS.glob("canyon*"))
+    def test_score_files_takes_other_questions_and_refuses_nothing(self, net, tmp_path):
+        (path,) = list(BUNDLED.glob("canyon*"))
         assert list(net.score_files(path, ["brightness"], max_side=64)) == ["brightness", "flag", "error"]
         with pytest.raises(ImageError, match="paths must name images"):
             net.score_files([])
 
 
 class TestHints:
-    def test_a_prediction_far_out_of_range_warns_once(self) -> None:
+    @pytest.mark.filterwarnings("error")
+    def test_a_prediction_far_out_of_range_warns_once(self):
         loss = CLIPIQALoss(backbone="mini")
         x = torch.rand(1, 3, 32, 32)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            loss(x * 1.4 - 0.2)  # a network's overshoot is no news
+        loss(x * 1.4 - 0.2)  # a network's overshoot is no news
         with pytest.warns(UserWarning, match=r"to 2\d\d.*: 99\.\d% are clamped.*input_range"):
             loss(x * 255)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            loss(x * 255)
-            CLIPIQALoss(backbone="mini", input_range=(0, 255))(x * 255)
-            CLIPIQALoss(backbone="mini", out_of_range="pass")(x * 255)
+        loss(x * 255)
+        CLIPIQALoss(backbone="mini", input_range=(0, 255))(x * 255)
+        CLIPIQALoss(backbone="mini", out_of_range="pass")(x * 255)
         with pytest.warns(UserWarning, match=r"got -.*input_range"):
             CLIPIQALoss(backbone="mini")(x * 2 - 1)

@@ -1,8 +1,6 @@
 """What type checkers see: signatures that no untyped decorator hides, and options as the values that they may have."""
 
-from __future__ import annotations
-
-from typing import Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -12,7 +10,7 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 pytestmark = pytest.mark.quick
 
 
-def values(hint: Any) -> set[Any]:
+def values(hint):
     """Every value in a union of Literals."""
     return {value for part in get_args(hint) for value in (get_args(part) or [part])}
 
@@ -30,7 +28,7 @@ def values(hint: Any) -> set[Any]:
         (CLIPIQA, "pos_embedding", {"none", "interpolate", "fixed", bool, type(None)}),
     ],
 )
-def test_options_are_literals_and_nothing_else_is_taken(function: Any, option: str, known: set[Any]) -> None:
+def test_options_are_literals_and_nothing_else_is_taken(function, option, known):
     assert values(get_type_hints(function.__init__)[option]) == known
     with pytest.raises(CLIPIQAError, match=f"{option} must be "):
         function(**{option: "nonsense", "backbone": "mini"})

@@ -1,10 +1,8 @@
 """Where pyiqa cannot be imported, everything works that is not about pyiqa, with equal scores."""
 
-from __future__ import annotations
-
 import re
+import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -33,20 +31,19 @@ COMMAND = f"{WITHOUT}\nfrom clipiqa_pyiqa.cli import main\nsys.exit(main(sys.arg
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """A photo, and rated photos of noise."""
-    (tmp_path / "photo.jpg").write_bytes((BUNDLED / "canyon-wren.jpg").read_bytes())
+    shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "photo.jpg")
     (tmp_path / "rated").mkdir()
-    lines = ["path,mos"]
     for number in range(24):
         noise = np.random.default_rng(number).integers(0, 10 * number + 1, (40, 40, 3), np.uint8)
         Image.fromarray(noise).save(tmp_path / f"rated/{number}.png")
-        lines.append(f"rated/{number}.png,{number / 23}")
-    (tmp_path / "scores.csv").write_text("\n".join(lines))
+    lines = [f"rated/{number}.png,{number}" for number in range(24)]
+    (tmp_path / "scores.csv").write_text("\n".join(["path,mos", *lines]))
     return tmp_path
 
 
-def test_the_interfaces_give_equal_scores(forked_bare: Any, folder: Path) -> None:
+def test_the_interfaces_give_equal_scores(forked_bare, folder):
     code = f"""{WITHOUT}
 import torch, clipiqa_pyiqa
 from clipiqa_pyiqa.reward import CLIPIQAReward
@@ -79,7 +76,7 @@ print(score.item())
     ],
     ids=lambda command: " ".join(command[:4]),
 )
-def test_a_command_works(forked_bare: Any, folder: Path, small_compact: Path, command: list[str]) -> None:
+def test_a_command_works(forked_bare, folder, small_compact, command):
     if command[0] == "export":
         pytest.importorskip("onnxruntime")
         command = [*command, str(small_compact)]
@@ -100,16 +97,14 @@ def test_a_command_works(forked_bare: Any, folder: Path, small_compact: Path, co
     ],
     ids=lambda command: " ".join(command[:3]),
 )
-def test_what_needs_pyiqa_says_so_in_one_sentence(forked_bare: Any, folder: Path, command: list[str]) -> None:
+def test_what_needs_pyiqa_says_so_in_one_sentence(forked_bare, folder, command):
     job = forked_bare.run(command, folder, code=COMMAND)
     assert job.code == 2, job.err
-    assert job.err.splitlines()[-1] == (
-        f"clipiqa {command[0]}: error: this needs pyiqa, which is not installed: run `pip install pyiqa`."
-    )
+    assert job.err.splitlines()[-1].startswith(f"clipiqa {command[0]}: error: this needs pyiqa")
     assert "Traceback" not in job.err
 
 
-def test_the_page_lists_what_to_install_without_pyiqa() -> None:
+def test_the_page_lists_what_to_install_without_pyiqa():
     required = (ROOT / "setup.py").read_text().split("install_requires=[")[1].split("]")[0]
     wanted = [name for name in re.findall(r'^ +"(.+?)"', required, re.M) if not name.startswith("pyiqa")]
     page = (ROOT / "docs/install.md").read_text().split("## Without pyiqa")[1].split("```")[1]

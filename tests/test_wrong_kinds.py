@@ -1,11 +1,10 @@
 """A public function refuses an argument of a wrong kind, and names it."""
 
-from __future__ import annotations
+from __future__ import annotations  # as `checked` takes them
 
 import inspect
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from PIL import Image
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa import ray, reward, torchmetrics
-from clipiqa_pyiqa.errors.arguments import SharedOptions, checked, shared_options
+from clipiqa_pyiqa.errors.arguments import checked
 from clipiqa_pyiqa.metric import CLIPIQA
 
 NAMES = sorted(set(clipiqa_pyiqa.__all__) - {"is_active", "__version__"})
@@ -26,22 +25,16 @@ PUBLIC |= {
 METHODS = ("encode_image", "encode_prompts", "load_prompts", "score", "score_map")
 RIGHT = {"x": torch.zeros(1, 3, 64, 64), "features": torch.zeros(1, 1024), "methods": ["a=b"], "metrics": "niqe"}
 RIGHT |= {"paths": "a.png", "low": "a*", "high": "b*", "votes": "votes.csv"}
-MESSAGES = {
-    "x": "tensor of shape",
-    "metrics": "metric",
-    "data_sets": "data set",
-    "prompts": "prompt",
-    "sources": "source",
-}
+MESSAGES = {"x": "tensor of shape", "data_sets": "data set"}
 WRONG = complex(1, 2)  # is of no kind that a function takes
 
 
 @cache
-def mini() -> CLIPIQA:
+def mini():
     return CLIPIQA(backbone="mini")
 
 
-def asked() -> list[Any]:
+def asked():
     functions = PUBLIC | {name: getattr(CLIPIQA, name) for name in METHODS}
     return [
         pytest.param(name, parameter, id=f"{name}-{parameter}")
@@ -53,15 +46,13 @@ def asked() -> list[Any]:
 
 
 @pytest.mark.parametrize(("name", "wrong"), asked())
-def test_an_argument_of_a_wrong_kind_is_named(
-    name: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_argument_of_a_wrong_kind_is_named(name, wrong, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for picture in ("a.png", "b.png"):
         Image.new("RGB", (40, 40)).save(picture)
     Path("votes.csv").write_text("attribute,first,second,choice\nquality,a.png,b.png,first\n")
     function = PUBLIC.get(name) or getattr(mini(), name)
-    given: dict[str, Any] = {}
+    given = {}
     for parameter, its in inspect.signature(function).parameters.items():
         if its.default is its.empty and its.kind is not its.VAR_KEYWORD:
             given[parameter] = RIGHT.get(parameter, "mini")
@@ -72,21 +63,11 @@ def test_an_argument_of_a_wrong_kind_is_named(
 
 
 @checked
-def shrink(side: int, share: float | None = None, *, names: list[str] | None = None, mode: str = "") -> tuple[Any, ...]:
+def shrink(side: int, share: float | None = None, *, names: list[str] | None = None, mode: str = ""):
     return side, share, names, mode
 
 
 @pytest.mark.parametrize(("name", "value"), [("side", "x"), ("side", True), ("share", float("nan")), ("names", "a")])
-def test_a_value_of_another_kind_is_refused_by_the_arguments_name(name: str, value: Any) -> None:
+def test_a_value_of_another_kind_is_refused_by_the_arguments_name(name, value):
     with pytest.raises(ValueError, match=f"^{name} "):
         shrink(**{"side": 1, name: value})
-
-
-@pytest.mark.parametrize("name", ["draw_maps", "compare", "table"])
-def test_shared_options_are_stated_once(name: str) -> None:
-    function = PUBLIC[name]
-    shared = inspect.signature(function).parameters.keys() & shared_options()
-    assert {"device", "batch_size", "workers"} <= shared
-    for option in shared - {"seed"}:
-        assert inspect.signature(function).parameters[option].default == getattr(SharedOptions, option)
-        assert function.__doc__.count(f"{option}: ") == 1

@@ -79,7 +79,7 @@ class PickOptions:
     partial: bool = False
 
     def cuts(self) -> dict[str, Any]:
-        from ..scoring.cuts import CUTS
+        from ..scoring.directions import CUTS
 
         return {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
 

@@ -49,12 +49,6 @@ def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments,
     return run
 
 
-def constant(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Mark and return a function: ``torch.compile`` calls it once and treats its result as a constant."""
-    function._dynamo_marked_constant = True  # type: ignore[attr-defined]  # what assume_constant_result sets
-    return function
-
-
 @contextmanager
 def general_path() -> Iterator[None]:
     """Compute scores in this context by plain operations, which allow second derivatives and take more memory."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -15,16 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError, Kind
-from ..weights.architecture import is_compact
 from ..weights.checkpoint import Checkpoint, open_checkpoint
+from ..weights.published import is_compact
 from ..weights.selection import Weights, found_again
 from .device import FrozenTensors, Part, missing_on_mps
 from .efficientnet import RESOLUTION, EfficientNet
-from .gradient import clamped, constant, groups, untraceable, untraced
+from .gradient import clamped, groups, untraceable, untraced
 from .resnet import ModifiedResNet
-from .text import TextTower
-from .vit import VisionTransformer
-from .vocabulary import Vocabulary
+from .text import TextTower, Vocabulary
+from .transformer import VisionTransformer
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
@@ -95,8 +93,6 @@ class FrozenCLIP:
 
     def __init__(self, weights: Weights):
         self.weights = weights
-        self.number = next(_numbers)
-        by_number[self.number] = self
         self._lock = threading.RLock()
         self._towers: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
         self._text_features: dict[tuple[str, torch.dtype], Tensor] = {}
@@ -121,22 +117,13 @@ class FrozenCLIP:
 
     @property
     def width(self) -> int:
-        return self._width_and_scale()[0]
-
-    @property
-    def logit_scale(self) -> float:
-        """Factor of cosine similarities: 100 in the published weights."""
-        return self._width_and_scale()[1]
-
-    @constant
-    def _width_and_scale(self) -> tuple[int, float]:
-        return self._read_width_and_scale
+        return self.checkpoint.shapes["text_projection"][1]
 
     @cached_property
-    def _read_width_and_scale(self) -> tuple[int, float]:
+    def logit_scale(self) -> float:
+        """Factor of cosine similarities: 100 in the published weights."""
         with untraced():
-            scale = self.checkpoint["logit_scale"].double().exp().item()
-        return self.checkpoint.shapes["text_projection"][1], scale
+            return self.checkpoint["logit_scale"].double().exp().item()
 
     def image_tower(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
         """Return the image tower for a device and dtype; callers share the tower."""
@@ -145,7 +132,6 @@ class FrozenCLIP:
     def text_tower(self, device: torch.device, dtype: torch.dtype) -> TextTower:
         return self._tower(self._build_text, device, dtype)
 
-    @constant
     def encode_texts(self, texts: Sequence[str], dtype: torch.dtype = torch.float32) -> Tensor:
         """Return unit features ``(P, D)`` on the CPU; each text is encoded once."""
         missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
@@ -203,10 +189,6 @@ class FrozenCLIP:
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (self.weights,)
 
-
-_numbers = itertools.count()
-by_number: WeakValueDictionary[int, FrozenCLIP] = WeakValueDictionary()
-"""Every CLIP of this process by its number."""
 
 _shared: WeakValueDictionary[tuple[str, str, bool], FrozenCLIP] = WeakValueDictionary()
 _shared_lock = threading.Lock()

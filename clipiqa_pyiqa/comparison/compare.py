@@ -20,8 +20,8 @@ from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.mini_photos import count_learned_from, seen_by_mini, seen_warning
 from ..errors import CLIPIQAError, counted
 from ..errors.arguments import SharedOptions, checked
-from ..files.locking import locked
 from ..files.names import file_name
+from ..files.writing import locked
 from ..images.batches import default_workers
 from ..images.reader import ImageRecord
 from ..images.source import FileSource
@@ -97,6 +97,7 @@ def compare(
         without_mini_photos: Leave out ``mini``'s training photos if a metric uses it.
         progress: See :data:`~clipiqa_pyiqa.scoring.stored.Progress`.
         settings: More names and values for the record of the run.
+        device, batch_size, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         The comparison, with the failures of single metrics and images.

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pandas
 
-from ..datasets.published_correlations import find_published
+from ..datasets.data_sets import find_published
 from ..files.names import file_name
 from ..files.writing import check_folder, replacing
 from ..stats.bootstrap import Estimate, holm, paired_differences
@@ -169,7 +169,7 @@ class DataSetResult:
             },
             "skipped": dict(self.skipped),
         }
-        with replacing(check_folder(folder, ()) / f"{file_name(self.name)}.parquet") as partial:
+        with replacing(check_folder(folder) / f"{file_name(self.name)}.parquet") as partial:
             frame.to_parquet(partial)
 
 

@@ -1,4 +1,4 @@
-"""Data sets to compare on: pyiqa's, CSV files, and folders without scores."""
+"""Data sets to compare on: pyiqa's, CSV files, and folders without scores; published correlations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,67 @@ from ..errors.arguments import check_path
 from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.memory import set_aside
-from ..images.reader import check_limits, read_image
+from ..images.reader import read_image
 from ..images.source import reason
 from ..sources.inputs import find_inputs
 from .csv_files import SPLITS, find_column, read_rows, read_scores
-from .published_correlations import published_set
 from .score_table import pyiqa_path
 from .specification import Specification, check_kinds, parse_specifications
 
+
+def find_published(metric: str, data_set: str, prefer: str = "") -> dict[str, str]:
+    """Return a metric's published ``SROCC``, ``PLCC`` (without a fit), ``KRCC`` (may be empty) and ``source``, or {}.
+
+    Args:
+        metric: pyiqa's name, or the name from :func:`variant`.
+        data_set: pyiqa's name.
+        prefer: Preferred source: ``'paper'`` (default for CLIP-IQA) or ``'pyiqa'``.
+    """
+    found = [row for row in _rows() if (row["metric"], row["data_set"]) == (metric, data_set)]
+    prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")
+    return min(found, key=lambda row: not row["source"].startswith(prefer), default={})
+
+
+def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:
+    """Return the table's name for CLIP-IQA with a prompt pair."""
+    return f"clipiqa {backbone} {pos_embedding} {positive}|{negative}"
+
+
+PAPER = variant("RN50", "none", "Good photo.", "Bad photo.")
+ENSEMBLE = "clipiqa, pyiqa's five pairs"
+
+
+def published_set(name: str, options: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """Return the table's name for a data set of pyiqa's; empty if options differ from the usual options.
+
+    Of paths, only the last part counts: the same images may lie in another folder.
+    """
+    paths = ("meta_info_file", "dataroot_target")
+    changed = {
+        key: value
+        for key, value in options.items()
+        if key not in (*paths, "name", "dataroot_ref") and value != {"phase": "test", **usual}.get(key)
+    }
+    if any(Path(options[key]).name != Path(usual[key]).name for key in paths):
+        return ""
+    if name == "spaq" and changed == {"augment": {"resize": 512}}:  # the paper's size; pyiqa uses 448
+        return "spaq at 512"
+    return "" if changed else name
+
+
+@cache
+def _rows() -> list[dict[str, str]]:
+    # of the paper (https://arxiv.org/abs/2207.12396): Tables 1, 2 (without the row that is in Table 1) and 5
+    # of pyiqa: tests/NR_benchmark_results.csv (commit 0d000733), its own code and weights on its own splits
+    return [row for _, row in read_rows(Path(__file__).with_name("published_correlations.csv"))[0]]
+
+
 Kinds = dict[str, tuple[type, ...]]
-_PATH, _FLAG, _WHOLE = (str, Path), (bool,), (int,)
-_LIMITS: Kinds = {"max_side": _WHOLE, "max_pixels": _WHOLE}
-_CSV: Kinds = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, "split": (str,), **_LIMITS}
-_FOLDER: Kinds = {"folder": _PATH, **_LIMITS}
+_PATH, _FLAG = (str, Path), (bool,)
+_CSV: Kinds = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, "split": (str,)}
+_FOLDER: Kinds = {"folder": _PATH}
 _ROOTS = ("meta_info_file", "dataroot_target", "dataroot_ref")
 _PYIQA: Kinds = {"augment": (Mapping,), "lower_better": _FLAG, "mos_normalize": _FLAG, **dict.fromkeys(_ROOTS, (str,))}
-_STEADY = ("resize", "center_crop", "adaptive_resize", "ada_pad", "totensor")  # augmentations without randomness
 
 
 @dataclass(frozen=True)
@@ -112,11 +157,9 @@ def _find(specification: Specification, data_root: str | Path | None, within: st
 
 
 def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
-    limits = {key: options[key] for key in _LIMITS if options.get(key) is not None}
-    check_limits(limits.get("max_side"), limits.get("max_pixels"))
-    table, mos, groups = "", None, tuple[str, ...]()
+    table, mos, groups, split = "", None, tuple[str, ...](), options.get("split")
     if "csv" in options:
-        columns, split = tuple(options.get("columns") or (None, None)), options.get("split")
+        columns = tuple(options.get("columns") or (None, None))
         table = os.path.abspath(Path(options["csv"]).expanduser())
         if len(columns) not in (2, 3):
             raise CLIPIQAError(f"columns of data set {label!r} must be of paths, scores and splits; got {columns!r}.")
@@ -146,9 +189,9 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
             raise CLIPIQAError(f"{found.problem}.")
 
     def load(index: int) -> Tensor:
-        return read_image(paths[index], **limits, min_side=1).pixels  # each metric checks its own smallest side
+        return read_image(paths[index], min_side=1).pixels  # each metric checks its own smallest side
 
-    note = [f"{key.replace('_', ' ')} {options[key]}" for key in ("split", *_LIMITS) if options.get(key) is not None]
+    note = [] if split is None else [f"split {split}"]
     return _finish(DataSet(label, paths, mos, load, table=table, groups=groups), note, options)
 
 
@@ -168,8 +211,6 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     if used["type"] in ("PieAPPDataset", "BAPPSDataset"):
         raise CLIPIQAError(f"{where} holds judgements of pairs, no score for each image.")
     augment = used.get("augment") or {}
-    if drawn := [each for each in augment if each not in _STEADY]:
-        raise CLIPIQAError(f"augment of {where} must be of {', '.join(_STEADY)}; got {drawn[0]!r}.")
     for key in _ROOTS:
         if used.get(key):
             used[key] = str(pyiqa_path(used[key], data_root or "datasets"))

@@ -19,8 +19,7 @@ from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, fitted, headed
 from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
 from ..sources.naming import in_all_folders, named_images
-from ..stats.bootstrap import Estimate
-from ..stats.proportions import share
+from ..stats.bootstrap import Estimate, share
 from .experiment import (
     ExperimentResult,
     RunOptions,

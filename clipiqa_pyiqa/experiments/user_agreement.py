@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import matplotlib
@@ -11,16 +13,100 @@ import numpy as np
 import pandas
 from matplotlib.figure import Figure
 
-from ..datasets.votes import Votes, read_votes
-from ..errors import ImageError, counted
+from ..datasets.csv_files import check_images, read_rows
+from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..errors.arguments import checked
+from ..prompts.pairs import PromptPair, parse_columns, parse_prompt_argument
 from ..report.contact_sheet import wrapped
 from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
-from ..stats.proportions import clustered_share, share
+from ..stats.bootstrap import clustered_share, share
 from .experiment import ExperimentResult, RunOptions, because, saved, score_files
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+@dataclass(frozen=True)
+class Votes:
+    """A table with a row per attribute and image pair, and the attributes' prompts."""
+
+    frame: pandas.DataFrame
+    columns: dict[str, tuple[PromptPair, ...]]
+
+
+def read_votes(
+    path: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    attribute: str | None = None,
+    template: str | None = None,
+) -> Votes:
+    """Return the votes in a CSV file with a row per vote or image pair.
+
+    Columns: ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name or ``tie``; or
+    ``attribute,first,second,votes_first,votes_second``.
+
+    Args:
+        path: The CSV file, with a header line.
+        root: Folder of the images; default the CSV file's folder.
+        attribute: A named pair or ``'positive|negative'``, if the file has no column ``attribute``.
+        template: Wording of the attributes' prompts.
+    """
+    path = Path(path).expanduser()
+    rows, header = read_rows(path)
+    has_counts = {"votes_first", "votes_second"} <= set(header)
+    needed = ["first", "second"]
+    if not attribute:
+        needed.append("attribute")
+    if not has_counts:
+        needed.append("choice")
+    if lacking := [column for column in needed if column not in header]:
+        raise CLIPIQAError(
+            f"{str(path)!r} has no column {lacking[0]!r}: expected attribute,first,second,choice, or votes_first and "
+            f"votes_second in place of choice; got {', '.join(header)}. One attribute for all rows may be passed, as "
+            "attribute='sharpness'."
+        )
+    folder = path.parent if root is None else Path(root).expanduser()
+    columns: dict[str, tuple[PromptPair, ...]] = {}
+    tallied: dict[tuple[str, str, str], list[int]] = {}
+    for line, row in rows:
+        try:
+            question = parse_columns([parse_prompt_argument(attribute or row["attribute"].strip())], template)
+            first, second = (os.fspath(folder / row[side].strip()) for side in ("first", "second"))
+            if first == second:
+                raise CLIPIQAError(f"both images are {first!r}, but a pair has two different images.")
+            votes = _counts(row) if has_counts else _choice(row)
+        except CLIPIQAError as error:
+            raise type(error)(f"{path}, line {line}: {error}") from error
+        columns |= question
+        (name,) = question
+        key = (name, first, second)
+        if (swapped := (name, second, first)) in tallied:
+            key, votes = swapped, [votes[1], votes[0], votes[2]]
+        tallied[key] = [before + more for before, more in zip(tallied.get(key, [0, 0, 0]), votes, strict=True)]
+    check_images(path, {file for _, *pair in tallied for file in pair})
+    table = [(*key, *votes) for key, votes in tallied.items()]
+    head = ["attribute", "first", "second", "votes_first", "votes_second", "undecided"]
+    return Votes(pandas.DataFrame(table, columns=head), columns)
+
+
+def _counts(row: Mapping[str, str]) -> list[int]:
+    counts = [row[side].strip() for side in ("votes_first", "votes_second")]
+    if not all(text.isdecimal() for text in counts):
+        raise CLIPIQAError(
+            f"votes_first and votes_second must be whole numbers; got {' and '.join(map(repr, counts))}."
+        )
+    return [*map(int, counts), 0]
+
+
+def _choice(row: Mapping[str, str]) -> list[int]:
+    choice = row["choice"].strip()
+    known = [("first", row["first"].strip()), ("second", row["second"].strip()), ("tie", "")]
+    if not any(choice in names for names in known):
+        raise CLIPIQAError(
+            f"choice must be one of the two images or a tie; got {choice!r}: {nearest(choice, sum(known, ()))}"
+        )
+    return [int(choice in names) for names in known]
 
 
 _SIDES = ("first", "second")
@@ -69,13 +155,12 @@ class Agreement(ExperimentResult):
         return {"agreement.csv": self.frame, "agreement.png": self.figure()}
 
     def details(self) -> dict[str, Any]:
-        return {"undecided": int(self.votes.frame["undecided"].sum()), "missing": list(self.votes.missing)}
+        return {"undecided": int(self.votes.frame["undecided"].sum())}
 
     def notes(self) -> list[str]:
         counts = [
             ((self.frame["majority"] == "").sum(), "pair", "without a majority, counted vote by vote only"),
             (self.votes.frame["undecided"].sum(), "vote", "for neither image, not counted"),
-            (len(self.votes.missing), "image", "missing, whose pairs were left out"),
         ]
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
@@ -106,7 +191,6 @@ def agreement(
     root: str | os.PathLike[str] | None = None,
     attribute: str | None = None,
     template: str | None = None,
-    skip_missing: bool = False,
     seed: int = 0,
     **options: Unpack[RunOptions],
 ) -> Agreement:
@@ -115,7 +199,7 @@ def agreement(
     Args:
         metric, options: As for :func:`~.ranking.rank`.
         votes: A CSV file, or the result of :func:`~.votes.read_votes`.
-        root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`.
+        root, attribute, template: As for :func:`~.votes.read_votes`.
         seed: Seed for resampling the pairs.
 
     Raises:
@@ -124,7 +208,7 @@ def agreement(
     inputs: list[str] = []
     if not isinstance(votes, Votes):
         inputs = [os.fspath(votes)]
-        votes = read_votes(votes, root=root, attribute=attribute, template=template, skip_missing=skip_missing)
+        votes = read_votes(votes, root=root, attribute=attribute, template=template)
     files = list(dict.fromkeys(votes.frame[list(_SIDES)].to_numpy().ravel()))
     scores = score_files(metric, files, votes.columns, ["agreement.csv", "agreement.png"], options, inputs)
     frame = votes.frame[~votes.frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from .clipscore import CLIPScore
-from .laion import LAIONAes
-from .liqe import LIQE
-from .maclip import MACLIP
 from .member import CLIPMetric
-from .qualiclip import QualiCLIP
+from .published import LIQE, MACLIP, CLIPScore, LAIONAes, QualiCLIP
 
 MEMBERS: dict[str, type[CLIPMetric]] = {  # pyiqa's name -> class, whose first argument is that name
     "maclip": MACLIP,

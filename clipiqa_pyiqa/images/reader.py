@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import logging
 import math
 import os
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -18,9 +20,46 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from ..errors import ImageError, Kind, OptionError, shown
 from ..errors.arguments import SharedOptions, checked
 from .formats import readable_formats
-from .jpeg_damage import decode_jpeg
 from .memory import set_aside
 from .source import FileSource, ImageSource, reason
+
+try:
+    import simplejpeg
+except ImportError:  # no wheel for this machine
+    simplejpeg = None
+
+_DAMAGE = re.compile(r"Corrupt JPEG data: ((?:(\d+) extraneous bytes before marker 0x(..))?.*)")
+_END = b"\xff\xd9"
+_IN_PICTURE = {0xC4, 0xDA, *range(0xD0, 0xD8), _END[1]}  # markers that follow a part of the picture
+
+
+def decode_jpeg(data: bytes, mode: str) -> tuple[NDArray[np.uint8] | None, str]:
+    """Return pixels ``(H, W, 3)``, or None if PIL must decode, and the damage as part of a sentence, or ``''``."""
+    if simplejpeg is None or mode not in ("L", "RGB"):
+        return None, ""
+    try:
+        pixels = simplejpeg.decode_jpeg(data, strict=True)
+    except (ValueError, MemoryError) as error:
+        return None, _damage(data, str(error))
+    return pixels if decodes_like_pil() else None, ""
+
+
+@functools.cache
+def decodes_like_pil() -> bool:
+    image, file = Image.merge("RGB", [Image.effect_noise((83, 45), 90) for _ in "RGB"]), io.BytesIO()
+    image.save(file, "JPEG")
+    return np.array_equal(simplejpeg.decode_jpeg(file.getvalue()), np.asarray(Image.open(file)))
+
+
+def _damage(data: bytes, warning: str) -> str:
+    found = _DAMAGE.search(warning)
+    if not found:
+        return ""  # other warnings of libjpeg are not about the picture
+    damage, count, marker = found.groups()
+    is_between_headers = marker is not None and int(marker, 16) not in _IN_PICTURE
+    is_padding = marker == "d9" and bytes(int(count)) + _END in data
+    return "" if is_between_headers or is_padding else damage
+
 
 MIN_SIDE = 32
 """Smallest height and width, in pixels, that the image towers take."""
@@ -111,6 +150,7 @@ def read_image(
         source: Path, or a source with a name and bytes.
         min_side: Smallest allowed width and height in pixels.
         sha256: Add the hash of the file's bytes.
+        apply_exif, max_side, max_pixels, damaged: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         The pixels, and how the image was read.
@@ -170,8 +210,8 @@ def _decode(
 ) -> tuple[Pixels, int, str, str]:
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _make_room(path, image.width, image.height, min_side, max_side, max_pixels)
-        # Loading drops the depth, and turns a TIFF upright: take depth and orientation first. An MPO is not animated.
-        depth, is_animated = depth_of(image), image.format != "MPO" and getattr(image, "is_animated", False)
+        # Loading drops the depth, and turns a TIFF upright: take depth and orientation first.
+        depth = depth_of(image)
         orientation = taken_orientation(path, image) if image.format == "TIFF" else 0
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, "")
         if pixels is None:
@@ -181,8 +221,6 @@ def _decode(
         if pixels is None:  # PIL gives a TIFF the size of the turned image; a copy has the size of its pixels
             is_turned = image.format == "TIFF" and orientation > 4
             pixels, converted = rgb_pixels(path, image.copy() if is_turned else image, depth)
-        if is_animated:
-            converted = f"{converted}; first frame".lstrip("; ")
         return pixels, orientation, converted, damage
 
 

@@ -25,7 +25,7 @@ from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA, scoring_bytes
-from .augmentations import WHOLE, Augmentation
+from .recipe import WHOLE, Augmentation
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Say = Callable[[str], object]
@@ -51,7 +51,7 @@ class FeatureStore:
         digest = hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest()
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "clipiqa" / "features"
         backbone = provenance["backbone"].replace("/", "-")
-        self.folder = check_folder((Path(folder) if folder else cache) / f"{backbone}-{digest[:16]}", ())
+        self.folder = check_folder((Path(folder) if folder else cache) / f"{backbone}-{digest[:16]}")
 
     def features(
         self,

@@ -19,15 +19,13 @@ from ..datasets.mini_photos import look_for_mini_photos, written_digests
 from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, counted, import_pyiqa
 from ..errors.arguments import SharedOptions, checked
-from ..files.locking import locked
-from ..files.writing import check_folder, write_bytes, write_text
+from ..files.writing import check_folder, locked, write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file
 from ..prompts.pairs import Prompts
 from ..weights.checkpoint import load_pickled
-from .augmentations import augmentations_of, draw_augmentation, mixed_seed
 from .feature_store import FeatureStore, Say
-from .recipe import Recipe, find_recipe, with_options
+from .recipe import Recipe, augmentations_of, draw_augmentation, find_recipe, mixed_seed, with_options
 
 BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
 Agreement = dict[str, float]
@@ -93,6 +91,7 @@ def train(
         report: Receives each epoch's progress.
         say: Receives progress messages.
         **changes: Changes of the recipe, see :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
+        device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         The metric with the best prompts, and its scores.
@@ -241,7 +240,7 @@ def _read_state(path: Path, run: str) -> Any:
 @contextlib.contextmanager
 def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
     """Make and lock the folder of a run; raise CLIPIQAError if the folder holds another run's files."""
-    found = check_folder(folder, ())
+    found = check_folder(folder)
     with locked(found):
         for name in () if resume else (STATE, LAST, BEST, LOG):
             file = found / name

@@ -47,7 +47,7 @@ class MapFolder:
         self.path = check_folder(folder, [*names, *([PAGE] if html else [])], overwrite=overwrite, inputs=paths)
 
     def write(self, one: PhotoMap) -> None:
-        from .picture import map_figure
+        from .page import map_figure
 
         name = self.names[one.path]
         with replacing(self.path / f"{name}.{self.format}") as partial, warnings.catch_warnings():

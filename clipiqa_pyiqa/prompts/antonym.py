@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..clip.compiled import is_compiled
 from ..clip.gradient import is_traced
 
 
@@ -35,10 +34,9 @@ def antonym_scores(features: Tensor, pairs: Tensor, logit_scale: float) -> Tenso
 def exact(x: Tensor) -> Tensor:
     """Return a tensor in float64, so that a result, rounded once, does not depend on the size of the batch.
 
-    Apple's GPUs have no float64, and an exported network needs none: there the tensor keeps its dtype.
+    Apple's GPUs have no float64, and a traced network needs none: there the tensor keeps its dtype.
     """
-    is_exported = is_traced() and not is_compiled()
-    return x if x.device.type == "mps" or is_exported else x.double()
+    return x if x.device.type == "mps" or is_traced() else x.double()
 
 
 def column_means(scores: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -3,20 +3,80 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from ..errors import CLIPIQAError, counted
+from PIL import Image
+
+from ..errors import CLIPIQAError, ImageError, counted
 from ..files.names import printable
-from ..files.writing import check_folder, check_output, write_text
+from ..files.writing import check_folder, check_output, replacing, write_text
+from ..images.batches import prefetch
+from ..images.reader import ImageRecord, read_image
+from ..images.source import ImageSource
 from ..prompts.provenance import metric_line
+from ..report.contact_sheet import thumbnail
 from ..report.html import render
 from ..scoring.directions import find_direction
+from ..sources.finding import images_named
 from .picking import Photos, file_of, is_local
-from .thumbnails import thumbnails
+
+SIDE = 220  # pixels
+_QUALITY = 72
+
+
+def thumbnails(
+    paths: Sequence[str],
+    folder: Path,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> list[str]:
+    """Make missing thumbnails; return each photo's thumbnail name, empty if the photo cannot be read.
+
+    Args:
+        paths: Photos, or images in shards by their names in results.
+        folder: The folder of thumbnails.
+        workers: Number of threads.
+        progress: Called with two numbers: the finished thumbnails, and all thumbnails.
+    """
+    names = {path: _name(path) for path in paths}
+    missing = [path for path, name in names.items() if name and not (folder / name).exists()]
+
+    def make(source: ImageSource) -> ImageRecord:
+        record = read_image(source, min_side=1)
+        place = folder / names[source.name]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
+        with replacing(place) as partial:
+            thumbnail(picture, SIDE).save(partial, "JPEG", quality=_QUALITY)
+        return record
+
+    done = len(names) - len(missing)
+    progress(done, len(names))
+    with contextlib.closing(prefetch(make, images_named(missing), workers)) as results:
+        for number, (source, made) in enumerate(results, done + 1):
+            if isinstance(made, ImageError):
+                names[source.name] = ""
+            progress(number, len(names))
+    return [names[path] for path in paths]
+
+
+def _name(path: str) -> str:
+    """Return a thumbnail's name; empty if the photo does not exist."""
+    file, identity = file_of(path), os.path.abspath(path)
+    if not file:
+        return ""
+    if "://" not in file:
+        status = os.stat(file)
+        identity += f"\0{status.st_size}\0{status.st_mtime_ns}"
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{digest[:2]}/{digest[2:22]}.jpg"
+
 
 PAGE, THUMBNAILS = "browse.html", "thumbnails"
 _MARK = '<meta name="generator" content="clipiqa rank">'
@@ -41,7 +101,7 @@ def write_browser(
     Raises:
         CLIPIQAError: No photo exists at its path.
     """
-    folder = check_folder(folder, ())
+    folder = check_folder(folder)
     check_output(folder / PAGE, overwrite=overwrite or _is_ours(folder / PAGE))
     paths = list(map(photos.path, photos.scores.frame.index))
     if not any(map(file_of, paths)):

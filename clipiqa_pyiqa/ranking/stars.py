@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.ratings import sidecars, stars_of
+from ..datasets.score_table import sidecars, stars_of
 from ..errors import CLIPIQAError
 from ..files.writing import write_bytes
 from ..files.xmp import NEW, XMPError, find_rating

@@ -16,16 +16,15 @@ from typing import Literal
 
 from PIL import Image
 
-from ..datasets.ratings import listing
+from ..datasets.score_table import listing
 from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
 from ..files.hashes import hash_file
-from ..files.locking import locked
 from ..files.names import free_name
-from ..files.writing import check_folder, write_bytes
+from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
 from ..images.formats import image_suffixes, raw_suffixes
-from ..sources.recorded import images_named, split_name
+from ..sources.finding import images_named, split_name
 from .picking import file_of, is_local
 
 Action = Literal["copy", "move", "link"]
@@ -75,10 +74,10 @@ def transfer(
         raise CLIPIQAError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
     if action != "copy" and (inside := [path for path in inner if not is_local(path)]):
         raise CLIPIQAError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
-    target, done = check_folder(folder, ()), list[str]()
+    target, done = check_folder(folder), list[str]()
     with undoable(target) as (undo_list, note):
         try:
-            taken = {into: _stems(check_folder(target / into, ())) for into in dict.fromkeys(inner.values())}
+            taken = {into: _stems(check_folder(target / into)) for into in dict.fromkeys(inner.values())}
             for into, sources in _families(inner, only_photos):
                 stem = free = ""
                 for source in sources:

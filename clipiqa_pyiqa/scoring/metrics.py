@@ -22,7 +22,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-from ..datasets.published_correlations import ENSEMBLE, variant
+from ..datasets.data_sets import ENSEMBLE, variant
 from ..datasets.specification import parse_specifications
 from ..errors import CLIPIQAError, WeightsError, import_pyiqa
 from ..family import MEMBERS

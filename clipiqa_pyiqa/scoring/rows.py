@@ -1,11 +1,12 @@
-"""Rows of results, and the header that they share."""
+"""Rows of results, the header that they share, and their layouts in files."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Kind, OutputError
@@ -38,6 +39,10 @@ class Answer(NamedTuple):
     seconds: float = math.nan
     error: str = ""
     kind: Kind | None = None
+
+    @property
+    def score(self) -> float | None:
+        return self.values[0] if self.values else None
 
 
 @dataclass(frozen=True)
@@ -146,3 +151,22 @@ def frame_csv(frame: pandas.DataFrame) -> str:
     names = [*([frame.index.name] if is_named else []), *frame.columns]
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=is_named, name=None)
     return "".join(map(csv_line, [names, *cells]))
+
+
+def write_tables(path: Path, format: str, schema: pyarrow.Schema, tables: Iterable[pyarrow.Table]) -> None:
+    """Write tables, one after the other, to a csv, jsonl or parquet file."""
+    if format == "parquet":
+        from pyarrow import parquet
+
+        with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
+            for table in tables:
+                writer.write_table(table)
+        return
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(csv_line(schema.names) if format == "csv" else "")
+        for table in tables:
+            file.writelines(line_of(format, row) for row in table.to_pylist())
+
+
+def line_of(format: str, cells: Mapping[str, Any]) -> str:
+    return csv_line(cells.values()) if format == "csv" else json.dumps(cells, ensure_ascii=False, default=str) + "\n"

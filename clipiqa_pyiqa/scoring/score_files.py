@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..datasets.csv_files import PATH_COLUMNS, find_column
 from ..errors import CLIPIQAError, nearest
 from ..files.names import below_common
-from ..sources.folders import images_in
+from ..sources.stores import images_in
 from .result_files import SUFFIXES, format_of, read_rows_of, reading
 from .rows import FIELDS, METRIC
 from .scale import SCALE, Scale, read_scales, scales_of
@@ -59,7 +59,7 @@ def is_score_file(path: str | os.PathLike[str]) -> bool:
     """Return whether a path names a file of scores, or a folder of results by shard."""
     if not os.path.isdir(path):
         return Path(path).suffix.lower() in SUFFIXES
-    from .shards.run_file import read_run
+    from .shards.results import read_run
 
     with contextlib.suppress(CLIPIQAError):
         return not any(images_in(path)) and read_run(os.fspath(path)) is not None

@@ -7,20 +7,57 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ImageError, Kind, first_of, shown
+from ..errors import CLIPIQAError, ImageError, Kind, first_of, shown
+from ..files.names import printable
 from ..images.formats import image_suffixes, unreadable_suffixes
-from ..images.source import FileSource, ImageSource, NoImage
+from ..images.source import FileSource, ImageSource, NoImage, reason
 from . import embeddings, parquet, tar
-from .folders import files_below, suffix_of
+from .parquet import SUFFIXES, ParquetShard
 from .shards import LOOSE, FilesShard, Shard
-from .stores import address_of, in_store, is_remote, source_at
+from .stores import address_of, files_below, in_store, is_remote, source_at, suffix_of
+from .tar import TarShard
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
+
+_MEMBER = re.compile(r"(.+?\.(?:tar(?:\.gz|\.bz2|\.xz)?|tgz|parquet|pq))::(.+)", re.IGNORECASE | re.DOTALL)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    found = _MEMBER.fullmatch(name)
+    return (found[1], found[2]) if found else ("", name)
+
+
+def images_named(names: Iterable[str]) -> Iterator[ImageSource]:
+    """Yield the image of each name in results, shard by shard; a missing image is a ``NoImage``."""
+    shards: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        shards.setdefault(split_name(name)[0], []).append(name)
+    for shard, wanted in shards.items():
+        if not shard:
+            yield from map(source_at, wanted)
+            continue
+        if shard.lower().endswith(SUFFIXES):
+            entries = ParquetShard(shard).entries({int(row) for _, row in map(split_name, wanted) if row.isdecimal()})
+        else:
+            entries = TarShard(shard).entries()
+        missing, why = dict.fromkeys(wanted), "is not in its shard"
+        try:
+            for source in entries:
+                if (name := printable(source.name)) in missing:
+                    missing.pop(name)
+                    source.name = name  # type: ignore[misc]
+                    yield source
+                if not missing:
+                    break
+        except (CLIPIQAError, OSError) as error:
+            why = f"cannot be read from its shard: {getattr(error, 'reason', '') or reason(error)}"
+        yield from (NoImage(name, why) for name in missing)
+
 
 Item = ImageSource | Shard
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
@@ -58,10 +95,6 @@ class Found:
     @property
     def is_empty(self) -> bool:
         return all(isinstance(item, NoImage) or item.name in self.problems for item in self.items)
-
-    @property
-    def count(self) -> int | None:
-        return None if self.has_shards else len(self.items)
 
     @property
     def has_shards(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CLIPIQAError, counted
 from ..files.names import printable
-from .folders import images_in
+from .stores import images_in
 
 if TYPE_CHECKING:
     import pandas

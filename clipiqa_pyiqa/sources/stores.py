@@ -1,4 +1,4 @@
-"""Files on disk or in a store that the library fsspec opens."""
+"""Files on disk or in a store that the library fsspec opens, alone or in folders."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from ..errors import ImageError, Kind
 from ..files.writing import write_bytes
+from ..images.formats import image_suffixes
 from ..images.source import MISSING, FileSource, ImageSource, reason, stamp_of
 from .shards import ShardError
 
@@ -43,18 +44,14 @@ def in_store(name: str) -> Iterator[tuple[Any, str]]:
 def as_shard_error(name: str) -> Iterator[None]:
     try:
         yield
+    except ShardError:
+        raise
     except Exception as error:  # stores raise almost anything
-        raise store_error(name, error) from error
-
-
-def store_error(name: str, error: BaseException) -> ShardError:
-    if isinstance(error, ShardError):
-        return error
-    if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, OSError):
-        error = error.__cause__  # fsspec's HTTP reports a refused connection as a missing file
-    if isinstance(error, FileNotFoundError):
-        return ShardError("does not exist", Kind.MISSING, name)
-    return ShardError(f"cannot be read: {reason(error)}", Kind.UNREADABLE, name)
+        if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, OSError):
+            error = error.__cause__  # fsspec's HTTP reports a refused connection as a missing file
+        if isinstance(error, FileNotFoundError):
+            raise ShardError("does not exist", Kind.MISSING, name) from error
+        raise ShardError(f"cannot be read: {reason(error)}", Kind.UNREADABLE, name) from error
 
 
 def opened(name: str) -> IO[bytes]:
@@ -115,3 +112,49 @@ class ShardFile:
 
     def stamp(self) -> str | None:
         return stamp_of(source_at(self.name))
+
+
+def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | None = None) -> list[str]:
+    """Return the files in a folder and its sub-folders, sorted, without hidden files.
+
+    Links to folders are followed last; each real folder is read once. ``unreadable`` collects folders' errors; if None,
+    the first is raised.
+    """
+    found = list[str]()
+    if isinstance(folder, str) and is_remote(folder):
+        with in_store(folder) as (fs, path), contextlib.suppress(FileNotFoundError):
+            below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
+            found = [folder.rstrip("/") + file for file in below if "/." not in file]
+        return found
+
+    def refuse(error: OSError) -> None:
+        name = os.fsdecode(error.filename)
+        problem = ImageError(f"is a folder that cannot be read: {reason(error)}", Kind.UNREADABLE, name)
+        if unreadable is None:
+            raise problem from error
+        unreadable.append(problem)
+
+    linked, seen = [os.fspath(folder)], set[tuple[int, int]]()
+    while linked:
+        for parent, folders, files in os.walk(linked.pop(0), onerror=refuse):
+            status = os.stat(parent)
+            if (identity := (status.st_dev, status.st_ino)) in seen:
+                folders.clear()
+                continue
+            seen.add(identity)
+            found += [os.path.join(parent, file) for file in sorted(files) if file[0] != "."]
+            shown = sorted(name for name in folders if name[0] != ".")
+            links = [path for name in shown if os.path.islink(path := os.path.join(parent, name))]
+            linked += links
+            folders[:] = [name for name in shown if os.path.join(parent, name) not in links]
+    return found
+
+
+def images_in(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """Yield the image files in a folder and its sub-folders, sorted. Raises ``ImageError``."""
+    suffixes = image_suffixes()
+    return (file for file in files_below(folder) if suffix_of(file) in suffixes)
+
+
+def suffix_of(name: str) -> str:
+    return os.path.splitext(name)[1].lower()

@@ -15,9 +15,8 @@ from typing import Any
 from ..errors import Kind, counted
 from ..images.formats import image_suffixes
 from ..images.source import ImageSource, NoImage, reason
-from .folders import suffix_of
 from .shards import MOST_BYTES, ShardError, ShardImage
-from .stores import ShardFile, opened
+from .stores import ShardFile, opened, suffix_of
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # tarfile raises a TypeError for an incomplete gzip header.

@@ -1,10 +1,8 @@
 """Statistics with intervals: correlations, logistic fits, shares and paired differences."""
 
-from .bootstrap import holm, paired_differences
-from .correlation import correlations, krcc, plcc, srocc, srocc_with
-from .logistic import fit_logistic
+from .bootstrap import clustered_share, holm, paired_differences, share
+from .correlation import correlations, fit_logistic, krcc, plcc, srocc, srocc_with
 from .paired_means import mean_difference
-from .proportions import clustered_share, share
 
 __all__ = [
     "clustered_share",

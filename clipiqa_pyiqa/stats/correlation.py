@@ -11,7 +11,79 @@ from numpy.typing import ArrayLike
 
 from ..errors import counted
 from .bootstrap import Array, Estimate, Statistic, interval, resampled
-from .logistic import fit_logistic
+
+_STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper curve would fit noise
+_FLATTEST = 1e-3  # smallest slope: nearly a straight line
+_STARTS = 6
+_TURN = 1e-3  # a fall of less than this share of the curve's rise does not show in three digits
+
+
+def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tuple[Callable[[ArrayLike], Array], str]:
+    """Return the least-squares logistic curve from scores ``(N,)`` to human scores ``(N,)``.
+
+    Four parameters give the monotone ``f(s) = b1 (1/2 - 1 / (1 + exp(b2 (s - b3)))) + b4``; the fifth adds ``b5 s``
+    (Sheikh, Sabir, Bovik, IEEE TIP 2006, Eq. 10).
+
+    Returns:
+        The curve, as a function of scores, and its shape between the lowest and the highest score: ``'rising'``,
+        ``'falling'`` or ``'not monotonic'``.
+
+    Raises:
+        ValueError: There are too few images for the parameters, all scores are equal, or a value is not finite.
+    """
+    from scipy.ndimage import minimum_filter
+    from scipy.optimize import least_squares
+
+    x, y = np.asarray(scores, np.float64), np.asarray(mos, np.float64)
+    if len(x) <= parameters:
+        raise ValueError(f"the logistic fit has {parameters} parameters and needs more images; got {len(x)}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("the logistic fit needs finite scores")
+    if np.ptp(x) == 0:
+        raise ValueError("the logistic fit needs scores that differ")
+    unit = float(np.ptp(y)) or 1.0  # least_squares stops at absolute tolerances
+    y = y / unit
+    centre = float(np.mean(x))
+    spread = float(np.std(x))
+    z = (x - centre) / spread  # standardised, so that one grid fits every metric's range
+
+    def best_linear(nonlinear: ArrayLike) -> tuple[Array, Array]:
+        known = _terms(z, nonlinear, parameters - 2)
+        linear = np.asarray(np.linalg.lstsq(known, y, rcond=None)[0], np.float64)
+        return linear, known @ linear - y
+
+    slopes = np.geomspace(0.02, _STEEPEST, 16)
+    low, high = float(z.min()) - 1, float(z.max()) + 1
+    middles = np.unique([*np.quantile(z, np.linspace(0, 1, 41)), *np.linspace(low, high, 21)])
+    errors = np.array([[np.sum(best_linear((slope, middle))[1] ** 2) for middle in middles] for slope in slopes])
+    valleys = np.argwhere(errors == minimum_filter(errors, size=3, mode="nearest"))
+    deepest = sorted(valleys.tolist(), key=lambda place: errors[tuple(place)])[:_STARTS]
+    bounds = ([_FLATTEST, low], [_STEEPEST, high])
+    found = min(
+        (
+            least_squares(lambda point: best_linear(point)[1], (slopes[i], middles[j]), bounds=bounds)
+            for i, j in deepest
+        ),
+        key=lambda result: float(result.cost),
+    ).x
+    factors = best_linear(found)[0] * unit
+
+    def curve(values: ArrayLike) -> Array:
+        return _terms((np.asarray(values, np.float64) - centre) / spread, found, parameters - 2) @ factors
+
+    steps = np.diff(curve(np.linspace(x.min(), x.max(), 2000)))
+    up, down = steps[steps > 0].sum(), -steps[steps < 0].sum()
+    if min(up, down) > _TURN * max(up, down):
+        return curve, "not monotonic"
+    return curve, "falling" if down > up else "rising"
+
+
+def _terms(z: Array, nonlinear: ArrayLike, count: int) -> Array:
+    from scipy.special import expit
+
+    slope, middle = np.asarray(nonlinear)
+    return np.stack([0.5 - expit(-slope * (z - middle)), np.ones_like(z), z][:count], axis=-1)
+
 
 MIN_IMAGES = 3  # with two images every correlation is ±1
 _PAIRWISE = 2000  # up to this many images, a table of all pairs is faster than scipy

@@ -1,179 +1,174 @@
 """What can be asked of a comparison, published values beside it, and every way to ask wrongly."""
 
-from __future__ import annotations
-
 import re
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from unittest.mock import Mock
 from urllib.error import URLError
 
 import pyiqa
 import pytest
 import torch
 import yaml
+from photos import BUNDLED, save_corrupt
 from PIL import Image
 from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.compare import compare
-from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
-from clipiqa_pyiqa.datasets.published_correlations import ENSEMBLE, PAPER, find_published
+from clipiqa_pyiqa.datasets.data_sets import ENSEMBLE, PAPER, DataSet, find_published, parse_data_sets, variant
 from clipiqa_pyiqa.datasets.specification import parse_argument, read_benchmark
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.scoring import metrics
 from clipiqa_pyiqa.scoring.metric_specs import check_weights, parse_metrics
 from clipiqa_pyiqa.scoring.metrics import build_metric, build_or_explain
 
-ROOT = Path(__file__).parents[2]
+ROOT = BUNDLED.parents[1]
 BENCHMARKS = sorted((ROOT / "configs" / "benchmark").glob("*.yml"))
 CPU = torch.device("cpu")
 
 
 @pytest.fixture()
-def photos(tmp_path: Path) -> Path:
+def photos(tmp_path):
     """A folder of three images, and a table of their scores beside it."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(3):
         Image.effect_noise((40, 40), number * 30 + 5).convert("RGB").save(folder / f"{number}.png")
-    (tmp_path / "s.csv").write_text("image,mos\n" + "".join(f"photos/{n}.png,{n}\n" for n in range(3)))
+    (tmp_path / "s.csv").write_text("image,mos\nphotos/0.png,0\nphotos/1.png,1\nphotos/2.png,2\n")
     return folder
 
 
 @pytest.fixture()
-def data_root(tmp_path: Path) -> Path:
+def data_root(tmp_path):
     """Tables and (empty) image folders of the paper's data sets, as pyiqa expects them."""
     root = tmp_path / "root"
     for images in ("koniq10k/1024x768", "koniq10k/512x384", "LIVEC", "SPAQ/TestImage", "tid2013/distorted_images"):
         (root / images).mkdir(parents=True)
-    (root / "meta_info").mkdir()
-    plain = "name,mos\n" + "".join(f"{n}.jpg,{n}\n" for n in range(20))
-    split = "name,mos,official_split\n" + "".join(f"{n}.jpg,{n},{'test' if n < 5 else 'train'}\n" for n in range(20))
-    for name, text in {
-        "KonIQ10k": split,
-        "LIVEChallenge": plain,
-        "SPAQ": plain,
-        "TID2013": "ref,dist,mos\n" + "".join(f"r.bmp,{n}.bmp,{n}\n" for n in range(20)),
-    }.items():
-        (root / "meta_info" / f"meta_info_{name}Dataset.csv").write_text(text)
+    tables = root / "meta_info"
+    tables.mkdir()
+    rated = [f"{n}.jpg,{n},{'test' if n < 5 else 'train'}" for n in range(20)]
+    for name in ("KonIQ10k", "LIVEChallenge", "SPAQ"):
+        (tables / f"meta_info_{name}Dataset.csv").write_text("\n".join(["name,mos,official_split", *rated]))
+    distorted = [f"r.bmp,{n}.bmp,{n}" for n in range(20)]
+    (tables / "meta_info_TID2013Dataset.csv").write_text("\n".join(["ref,dist,mos", *distorted]))
     return root
 
 
-def unread(name: str) -> DataSet:
+def unread(name):
     return DataSet(name, ("/a",), None, lambda index: torch.zeros(3, 8, 8))
 
 
-class TestArguments:
-    @pytest.mark.parametrize(
-        ("text", "label", "target", "options"),
-        [
-            ("clipiqa+_rn50_512", "", "clipiqa+_rn50_512", {}),
-            ("a b=niqe:test_y_channel=false,x=[1, 2]", "a b", "niqe", {"test_y_channel": False, "x": [1, 2]}),
-            ("niqe:pretrained_model_path=a,b:c.mat", "", "niqe", {"pretrained_model_path": "a,b:c.mat"}),
-            (
-                "clipiqa:prompts=Good, sharp.|Bad, dull.,precision=bf16", "", "clipiqa",
-                {"prompts": ("Good, sharp.", "Bad, dull."), "precision": "bf16"},
-            ),
-            ("C:/photos/s.csv", "", "C:/photos/s.csv", {}),
-            ("spaq:augment={resize: 512},phase=all", "", "spaq", {"augment": {"resize": 512}, "phase": "all"}),
-        ],
-    )  # fmt: skip
-    def test_parse(self, text: str, label: str, target: str, options: dict[str, Any]) -> None:
-        request = parse_argument(text)
-        assert (request.label, request.target, dict(request.options)) == (label, target, options)
-
-    def test_labels_do_not_say_where_files_lie(self, tmp_path: Path) -> None:
-        (tmp_path / "p.mat").touch()
-        given = [f"niqe:pretrained_model_path={tmp_path / 'p.mat'}", "clipiqa:prompts=sharpness"]
-        assert [spec.label for spec in parse_metrics(given)] == ["niqe", "clipiqa:prompts=sharpness"]
-
-    def test_pyiqas_schema(self) -> None:
-        given = yaml.safe_load(
-            """
-            niqe: {metric_opts: {type: NIQE, test_y_channel: true}, metric_mode: NR, lower_better: true}
-            grey: {metric_opts: {type: Entropy}, metric_mode: NR, score_range: '0, 8'}
-            worse: {metric: entropy, lower_better: true}
-            musiq-ava: ~
-            """
-        )
-        niqe, grey, worse, musiq = parse_metrics(given)
-        assert (niqe.name, dict(niqe.options), niqe.lower_better) == ("niqe", {}, True)  # all of them pyiqa's own
-        assert (grey.name, dict(grey.options), grey.score_range) == ("", {"type": "Entropy"}, "0, 8")
-        assert worse.name == "entropy" and worse.lower_better
-        assert musiq.score_range == "1, 10"
-        x = torch.rand(1, 3, 40, 40)
-        assert build_metric(grey, CPU).score(x).item() == build_metric(worse, CPU).score(x).item()
-
-    @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
-    def test_benchmark_configurations_can_be_used(
-        self, path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(ROOT)
-        config = read_benchmark(path)
-        specs, sets = parse_metrics(config["metrics"]), parse_data_sets(config["datasets"], data_root)
-        for data in sets if path.stem != "example" else ():
-            assert len(data.paths) == {"koniq10k-1024": 5, "livec": 13, "spaq": 20, "tid2013": 20}[data.name]
-            for spec in specs:
-                name = spec.name if spec.name != "clipiqa" else _variant(spec.options)
-                found = find_published(name, data.published_as, config["published"])
-                assert found["source"].startswith("paper, Table"), (name, data.name)
+def published_name(spec):
+    if spec.name != "clipiqa":
+        return spec.name
+    options = {"backbone": "RN50", "pos_embedding": "none", **spec.options}
+    backbone, pos_embedding = options.pop("backbone"), options.pop("pos_embedding")
+    (pair,) = CLIPIQA(backbone="mini", **options).prompts
+    return variant(backbone, pos_embedding, pair.positive, pair.negative)
 
 
-class TestDataSets:
-    def test_csv_folder_and_limits(self, photos: Path) -> None:
-        table, folder = parse_data_sets(
-            {
-                "t": {"csv": str(photos.parent / "s.csv"), "lower_better": True, "columns": ["image", "mos"]},
-                "f": {"folder": str(photos), "max_side": 36},
-            }
-        )
-        assert table.mos == (0, 1, 2) and table.lower_better and "lower opinion" in table.note
-        assert folder.mos is None and folder.load(0).shape == (3, 36, 36) and "max side 36" in folder.note
-
-    def test_a_name_of_pyiqas_is_no_folder_by_chance(self, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.chdir(data_root)
-        (data_root / "tid2013" / "x.png").touch()
-        for given, is_rated in [("tid2013", True), ("./tid2013", False)]:
-            (data,) = parse_data_sets(given, data_root)
-            assert data.name == "tid2013" and (data.mos is not None) == is_rated
-
-    def test_published_only_for_what_was_published(self, data_root: Path) -> None:
-        copied = pyiqa.get_dataset_info()
-        given = {
-            "koniq10k-1024": None,
-            "other part": {"dataset": "koniq10k", "phase": "train"},
-            "smaller": {"dataset": "livec", "augment": {"resize": 224}},
-            "paper's": {"dataset": "spaq", "augment": {"resize": 512}},
-            "koniq10k": dict(copied["koniq10k"], dataroot_target="./datasets/koniq10k/1024x768"),  # as once written
-            "livec": copied["livec"],
-        }
-        found = [data.published_as for data in parse_data_sets(given, data_root)]
-        assert found == ["koniq10k-1024", "", "", "spaq at 512", "", "livec"]
+@pytest.mark.parametrize(
+    ("text", "label", "target", "options"),
+    [
+        ("clipiqa+_rn50_512", "", "clipiqa+_rn50_512", {}),
+        ("a b=niqe:test_y_channel=false,x=[1, 2]", "a b", "niqe", {"test_y_channel": False, "x": [1, 2]}),
+        ("niqe:pretrained_model_path=a,b:c.mat", "", "niqe", {"pretrained_model_path": "a,b:c.mat"}),
+        (
+            "clipiqa:prompts=Good, sharp.|Bad, dull.,precision=bf16", "", "clipiqa",
+            {"prompts": ("Good, sharp.", "Bad, dull."), "precision": "bf16"},
+        ),
+        ("C:/photos/s.csv", "", "C:/photos/s.csv", {}),
+    ],
+)  # fmt: skip
+def test_text_is_a_label_a_target_and_options(text, label, target, options):
+    request = parse_argument(text)
+    assert (request.label, request.target, dict(request.options)) == (label, target, options)
 
 
-class TestPublished:
-    @pytest.mark.parametrize(
-        ("prefer", "srocc", "source"), [("paper", 0.895, "paper, Table 1"), ("pyiqa", 0.8954, "pyiqa")]
+def test_labels_do_not_say_where_files_lie(tmp_path):
+    (tmp_path / "p.mat").touch()
+    given = [f"niqe:pretrained_model_path={tmp_path / 'p.mat'}", "clipiqa:prompts=sharpness"]
+    assert [spec.label for spec in parse_metrics(given)] == ["niqe", "clipiqa:prompts=sharpness"]
+
+
+def test_options_are_written_as_pyiqa_has_them():
+    given = yaml.safe_load(
+        """
+        niqe: {metric_opts: {type: NIQE, test_y_channel: true}, metric_mode: NR, lower_better: true}
+        grey: {metric_opts: {type: Entropy}, metric_mode: NR, score_range: '0, 8'}
+        worse: {metric: entropy, lower_better: true}
+        musiq-ava: ~
+        """
     )
-    def test_the_preferred_source_is_taken(self, prefer: str, srocc: float, source: str) -> None:
-        found = find_published("clipiqa+", "koniq10k-1024", prefer)
-        assert float(found["SROCC"]) == srocc and found["source"].startswith(source)
+    niqe, grey, worse, musiq = parse_metrics(given)
+    assert (niqe.name, dict(niqe.options), niqe.lower_better) == ("niqe", {}, True)  # all of them pyiqa's own
+    assert (grey.name, dict(grey.options), grey.score_range) == ("", {"type": "Entropy"}, "0, 8")
+    assert worse.name == "entropy" and worse.lower_better
+    assert musiq.score_range == "1, 10"
+    x = torch.rand(1, 3, 40, 40)
+    assert build_metric(grey, CPU).score(x).item() == build_metric(worse, CPU).score(x).item()
 
-    def test_which_clipiqa_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def name(prompts: Any = None, tag: str = "openai", pos_embedding: str = "none", **options: Any) -> str:
-            net = CLIPIQA(backbone="mini", prompts=prompts, **options)
-            net.pos_embedding = pos_embedding  # of RN50, which mini stands in for
-            weights = SimpleNamespace(tag=tag, backbone="RN50")
-            monkeypatch.setattr(net, "clip", SimpleNamespace(weights=weights))
-            return metrics._published_name(parse_metrics("clipiqa")[0], net)
 
-        assert name() == name("quality") == name([("Good photo.", "Bad photo.")]) == PAPER
-        assert name("pyiqa") == ENSEMBLE
-        assert find_published(name(template="A photo of {}."), "livec")["SROCC"] == "0.263"
-        assert name(pos_embedding="interpolate") == PAPER.replace("none", "interpolate")
-        assert name(tag="file") == name(["happy", "new"]) == ""
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_benchmark_configurations_can_be_used(path, data_root, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = read_benchmark(path)
+    specs, sets = parse_metrics(config["metrics"]), parse_data_sets(config["datasets"], data_root)
+    for data in sets if path.stem != "example" else ():
+        assert len(data.paths) == {"koniq10k-1024": 5, "livec": 13, "spaq": 20, "tid2013": 20}[data.name]
+        for spec in specs:
+            found = find_published(published_name(spec), data.published_as, config["published"])
+            assert found["source"].startswith("paper, Table"), (spec, data.name)
+
+
+def test_csv_files_and_folders_are_data_sets(photos):
+    table, folder = parse_data_sets(
+        {"t": {"csv": str(photos.parent / "s.csv"), "lower_better": True}, "f": {"folder": photos}}
+    )
+    assert table.mos == (0, 1, 2) and table.lower_better and "lower opinion" in table.note
+    assert folder.mos is None and folder.load(0).dtype == torch.uint8
+
+
+def test_a_name_of_pyiqas_is_no_folder_by_chance(data_root, monkeypatch):
+    monkeypatch.chdir(data_root)
+    (data_root / "tid2013" / "x.png").touch()
+    for given, is_rated in [("tid2013", True), ("./tid2013", False)]:
+        (data,) = parse_data_sets(given, data_root)
+        assert data.name == "tid2013" and (data.mos is not None) == is_rated
+
+
+def test_only_data_sets_as_published_have_published_values(data_root):
+    copied = pyiqa.get_dataset_info()["koniq10k"]
+    given = {
+        "koniq10k-1024": None,
+        "other part": {"dataset": "koniq10k", "phase": "train"},
+        "smaller": {"dataset": "livec", "augment": {"resize": 224}},
+        "paper's": {"dataset": "spaq", "augment": {"resize": 512}},
+        "koniq10k": dict(copied, dataroot_target="./datasets/koniq10k/1024x768"),  # as once written
+    }
+    found = [data.published_as for data in parse_data_sets(given, data_root)]
+    assert found == ["koniq10k-1024", "", "", "spaq at 512", ""]
+
+
+@pytest.mark.parametrize(("prefer", "srocc"), [("paper", "0.895"), ("pyiqa", "0.8954")])
+def test_the_preferred_source_is_taken(prefer, srocc):
+    assert find_published("clipiqa+", "koniq10k-1024", prefer)["SROCC"] == srocc
+
+
+def test_published_values_belong_to_prompts_weights_and_positions(monkeypatch):
+    def name(prompts=None, tag="openai", pos_embedding="none", **options):
+        net = CLIPIQA(backbone="mini", prompts=prompts, **options)
+        net.pos_embedding = pos_embedding  # of RN50, which mini stands in for
+        weights = SimpleNamespace(tag=tag, backbone="RN50")
+        monkeypatch.setattr(net, "clip", SimpleNamespace(weights=weights))
+        return metrics._published_name(parse_metrics("clipiqa")[0], net)
+
+    assert name() == name("quality") == name([("Good photo.", "Bad photo.")]) == PAPER
+    assert name("pyiqa") == ENSEMBLE
+    assert find_published(name(template="A photo of {}."), "livec")["SROCC"] == "0.263"
+    assert name(pos_embedding="interpolate") == PAPER.replace("none", "interpolate")
+    assert name(tag="file") == name(["happy", "new"]) == ""
 
 
 @pytest.mark.parametrize(
@@ -181,7 +176,6 @@ class TestPublished:
     [
         ("nique", "'niqe'"),
         ("lpips", "reference"),
-        ("niqe:pretrained_model_path=no.mat", "no.mat"),
         ("mos=niqe", "'mos'"),
         (["niqe", "niqe"], "two metrics"),
         ("clipiqa:promts=quality", "'prompts'"),
@@ -189,7 +183,7 @@ class TestPublished:
         ({"niqe": {"lower_better": "maybe"}}, "lower_better"),
     ],
 )
-def test_metrics_that_cannot_be_used_are_refused(given: Any, noun: str) -> None:
+def test_metrics_that_cannot_be_used_are_refused(given, noun):
     with pytest.raises(ValueError, match=noun):
         parse_metrics(given)
 
@@ -198,21 +192,18 @@ def test_metrics_that_cannot_be_used_are_refused(given: Any, noun: str) -> None:
     ("given", "noun"),
     [
         ("koniq", "'koniq10k'"),
-        ("tid2008", "meta_info_file '.*_TID2008Dataset.csv' and dataroot_target"),
+        ("tid2008", "meta_info_file"),
         ("livec:split_index=fold_7", "fold_7"),
-        ("livec:augment={random_crop: 32}", "'random_crop'"),
         ("livec:mos_rage=[0, 1]", "'mos_range'"),
-        ({"ours": {"meta_info_file": "x.csv"}}, "'type'"),
         ("nowhere/*.png", "nowhere"),
-        ({"f": {"folder": str(ROOT / "tests" / "data"), "max_side": 8}}, "max_side"),
     ],
 )
-def test_data_sets_that_cannot_be_used_are_refused(given: Any, noun: str, data_root: Path) -> None:
+def test_data_sets_that_cannot_be_used_are_refused(given, noun, data_root):
     with pytest.raises(ValueError, match=noun):
         parse_data_sets(given, data_root)
 
 
-def test_unknown_keys_of_a_configuration_are_refused(tmp_path: Path) -> None:
+def test_unknown_keys_of_a_configuration_are_refused(tmp_path):
     (tmp_path / "c.yml").write_text("metric: [niqe]")
     with pytest.raises(ValueError, match="'metrics'"):
         read_benchmark(tmp_path / "c.yml")
@@ -222,32 +213,30 @@ def test_unknown_keys_of_a_configuration_are_refused(tmp_path: Path) -> None:
     ("options", "noun"),
     [
         ({"seed": -1}, "seed"),
-        ({"published": "piq"}, "published"),
         ({"fit_parameters": 3}, "fit_parameters"),
         ({"out": __file__}, "folder"),
         ({"out": "o", "resume": True, "overwrite": True}, "overwrite"),
     ],
 )
-def test_options_that_cannot_be_used_are_refused(options: dict[str, Any], noun: str) -> None:
+def test_options_that_cannot_be_used_are_refused(options, noun):
     with pytest.raises(ValueError, match=noun):
         compare({"m": lambda x: x.mean()}, unread("d"), **options)
 
 
-def test_two_data_sets_with_one_name_of_files_are_refused(tmp_path: Path) -> None:
+def test_two_data_sets_with_one_name_of_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="two data sets"):
         compare({"m": lambda x: x.mean()}, [unread("a/d"), unread("a-d")], out=tmp_path)
 
 
-def test_the_command_writes_everything(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (photos / "torn.png").write_bytes((photos / "0.png").read_bytes()[:50])
+def test_the_compare_command_writes_tables_report_and_scores(photos, tmp_path, capsys):
+    save_corrupt(photos / "torn.png")
     with (tmp_path / "s.csv").open("a") as file:
         file.write("photos/torn.png,9\n")
     out = tmp_path / "out"
     metrics = ["entropy", "mini=clipiqa:backbone=mini", "mini!=clipiqa:backbone=mini,prompts=sharpness"]
     given = ["compare", "-m", *metrics, "-d", str(tmp_path / "s.csv"), "--out", str(out), "-q"]
     assert main([*given, "--plcc-fit", "--bootstrap", "20"]) == 1  # as an image was left out
-    printed = capsys.readouterr()
-    assert "torn.png" in printed.out and "nan" not in printed.out.lower()
+    assert "torn.png" in (said := capsys.readouterr().out) and "nan" not in said.lower()
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert {"comparison.csv", "comparison.md", "comparison.tex", "report.html", "scores/s.parquet"} <= written
     assert main(given) == 2 and "(--resume)" in capsys.readouterr().err
@@ -255,40 +244,19 @@ def test_the_command_writes_everything(photos: Path, tmp_path: Path, capsys: pyt
     assert "entropy" in capsys.readouterr().out
 
 
-def test_missing_weights_are_answered_by_an_option_as_it_is_typed(
-    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert main(["compare", "-m", "clipiqa:backbone=RN101", "-d", str(photos), "-q"]) == 1
-    assert "backbone=mini" in (said := capsys.readouterr().out) and "'mini'" not in said
-
-
-def _variant(options: Any) -> str:
-    """The published name of CLIP-IQA with OpenAI's weights and these options."""
-    words = {"prompts": options.get("prompts"), "template": options.get("template")}
-    (pair,) = CLIPIQA(backbone="mini", **words).prompts
-    backbone, pos = options.get("backbone", "RN50"), options.get("pos_embedding", "none")
-    return f"clipiqa {backbone} {pos} {pair.positive}|{pair.negative}"
-
-
-def test_files_that_could_run_code_are_refused_before_anything_is_built(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path, monkeypatch):
     canary, trap = tmp_path / "canary", tmp_path / "trap.pth"
     torch.save({"params": Trap(canary)}, trap)
-    option = {"pretrained_model_path": str(trap)}
-    for metric in ({"cnniqa": {"metric_opts": option}}, f"cnniqa:pretrained_model_path={trap}"):
-        (spec,) = parse_metrics(metric)
-        with pytest.raises(WeightsError, match=r"trap.pth.*could run code.*trust_weights"):
-            check_weights([spec])
-        check_weights([spec], trust_weights=True)
-    check_weights(parse_metrics(["niqe", "clipiqa:prompts=sharpness"]))
-    (spec,) = parse_metrics(f"clipiqa:clip_weights={trap}")
-    check_weights([spec])  # ours opens it without running it
+    (theirs,) = parse_metrics(f"cnniqa:pretrained_model_path={trap}")
+    with pytest.raises(WeightsError, match="trap"):
+        check_weights([theirs])
+    check_weights([theirs], trust_weights=True)
+    (ours,) = parse_metrics(f"clipiqa:clip_weights={trap}")
+    check_weights([ours])  # ours opens it without running it
     assert not parse_metrics("clipiqa:type=CLIPIQA_builtin")[0].is_ours
     monkeypatch.setenv("CLIPIQA_PYIQA_BUILTIN", "1")
-    with pytest.raises(WeightsError, match="could run code"):
-        check_weights([spec])
+    with pytest.raises(WeightsError):
+        check_weights([ours])
     assert not canary.exists()
 
 
@@ -296,23 +264,14 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(
 @pytest.mark.parametrize(
     ("name", "file", "takes_it"), [("musiq", "musiq_koniq_ckpt", True), ("lpips", "alexnet", False)]
 )
-def test_what_pyiqa_cannot_fetch(
-    name: str, file: str, takes_it: bool, offline: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_pyiqa_cannot_fetch_is_named_with_its_url(name, file, takes_it, offline, tmp_path, monkeypatch):
     """The message says which file, from where and to where; a tower of torchvision's is no option of the metric."""
-    asked = []
-
-    def no_network(*_: Any, **__: Any) -> None:
-        asked.append(1)
-        raise URLError("no network")
-
-    monkeypatch.setattr("torch.hub.urlopen", no_network)
+    urlopen = Mock(side_effect=URLError("no network"))
+    monkeypatch.setattr("torch.hub.urlopen", urlopen)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (spec,) = parse_metrics(name, every=True)
-    said = build_or_explain(spec, CPU)
-    assert re.search(
-        rf"(URLError|HF_HUB_OFFLINE is set).*; fetch https://\S+{file}\S* and save it as /\S+{file}", str(said)
-    )
-    assert ("pretrained_model_path=FILE" in str(said)) == takes_it and bool(asked) == (not offline)
+    said = str(build_or_explain(spec, CPU))
+    assert re.search(rf"(URLError|HF_HUB_OFFLINE).*; fetch https://\S+{file}\S* and save it as /\S+{file}", said)
+    assert ("pretrained_model_path=FILE" in said) == takes_it and urlopen.called != offline

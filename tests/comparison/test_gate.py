@@ -1,17 +1,8 @@
 """``clipiqa gate``: verdicts, how rows find each other, bad input, and what CI reads."""
 
-from __future__ import annotations
-
-import json
-import re
-from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
-
 import numpy as np
 import pandas
 import pytest
-from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.gating import gate
@@ -20,38 +11,36 @@ from clipiqa_pyiqa.scoring.score_files import matching_names, read_any_scores
 
 pytestmark = pytest.mark.quick
 
-BUNDLED = Path(__file__).parents[1] / "data"
 
-
-def run(path: Path, values: Any, folder: str = "out", name: str = "quality", **more: Any) -> Path:
+def run(path, values, folder="out", name="quality", **more):
     """A score file of another tool: image, and one column or several."""
     images = [f"{folder}/{number // 10}/{number}.png" for number in range(len(values))]
-    frame = pandas.DataFrame({"Image Name": images, name: values, **more})
-    frame.to_json(path, orient="records", lines=True) if path.suffix == ".jsonl" else frame.to_csv(path, index=False)
+    pandas.DataFrame({"Image Name": images, name: values, **more}).to_csv(path, index=False)
     return path
 
 
 @pytest.fixture
-def scores() -> np.ndarray:
+def scores():
     return np.random.default_rng(0).uniform(0.3, 0.7, 40)
 
 
-def test_columns_are_worse_better_or_without_change(tmp_path: Path, scores: np.ndarray) -> None:
+def test_columns_are_worse_better_or_without_change(tmp_path, scores):
     noise = np.random.default_rng(1).normal(0, 0.01, 40)
     base = run(tmp_path / "base.csv", scores, "a/v1", same=scores, up=scores, niqe=scores)
     changed = {"same": scores + noise / 100, "up": scores + 0.1, "niqe": scores + 0.1}
-    new = run(tmp_path / "new.jsonl", scores - 0.03 + noise, "/b/v2", **changed)
+    new = run(tmp_path / "new.csv", scores - 0.03 + noise, "/b/v2", **changed)
     found = gate(base, new)
     assert list(found.columns["verdict"]) == ["worse", "no change", "better", "worse"]  # pyiqa knows niqe
     worse = found.pairs[0]
-    assert not found.passed and worse.difference == pytest.approx(np.mean(noise) - 0.03) and worse.n == 40
+    assert worse.difference == pytest.approx(np.mean(noise) - 0.03) and worse.n == 40
+    assert found.rows["quality difference"].mean() == pytest.approx(worse.difference)
     assert worse.low < worse.difference < worse.high < 0
     assert found.worst("quality", 1).index[0] == f"{np.argmin(noise) // 10}/{np.argmin(noise)}"
     found = gate(base, new, lower_better=["up"], higher_better=["niqe"])
     assert list(found.columns["verdict"]) == ["worse", "no change", "worse", "better"]
 
 
-def test_rows_match_by_a_key_column(tmp_path: Path, scores: np.ndarray) -> None:
+def test_rows_match_by_a_key_column(tmp_path, scores):
     prompts = [f"prompt {n}" for n in range(40)]
     base = run(tmp_path / "a.csv", scores, prompt=prompts)
     new = pandas.read_csv(base).sample(frac=1, random_state=2)
@@ -60,12 +49,12 @@ def test_rows_match_by_a_key_column(tmp_path: Path, scores: np.ndarray) -> None:
     assert found.pairs[0].difference == 0 and found.passed and list(found.rows.index) == prompts
 
 
-def test_names_match_below_common_folders_without_suffix_if_that_tells_them_apart() -> None:
+def test_names_match_below_common_folders_without_suffix_if_that_tells_them_apart():
     assert matching_names(["/a/b/1.png", "/a/c/2.png"], ["b/1.jpg", "c/2.jpg"]) == [["b/1", "c/2"]] * 2
     assert matching_names(["1.png", "1.jpg"], ["b/1.png"])[0] == ["1.png", "1.jpg"]
 
 
-def test_infinite_and_missing_scores_are_refused_or_left_out(tmp_path: Path, scores: np.ndarray, capsys: Any) -> None:
+def test_infinite_and_missing_scores_are_refused_or_left_out(tmp_path, scores, capsys):
     """Scores such as psnr of an identical picture."""
     base, new = 40 + scores, 20 + scores[:30]
     base[0] = new[0] = new[1] = np.inf
@@ -74,15 +63,10 @@ def test_infinite_and_missing_scores_are_refused_or_left_out(tmp_path: Path, sco
     assert main(["gate", *files, "--skip-missing"]) == 1
     said = capsys.readouterr()
     assert "quality: worse: -20." in said.out and "n = 28" in said.out
-    assert "b.csv' has no finite score of '0/1'" in said.err and "and 6 more" in said.err
+    assert "b.csv' has no finite score of '0/1'" in said.err
 
 
-def test_few_rows_are_told(tmp_path: Path, scores: np.ndarray) -> None:
-    file = run(tmp_path / "a.csv", scores[:19])
-    assert ", less certain with fewer than 20 rows, higher" in gate(file, file).pairs[0].line
-
-
-def test_no_cell_of_the_rows_is_a_formula(tmp_path: Path, scores: np.ndarray) -> None:
+def test_no_cell_of_the_rows_is_a_formula(tmp_path, scores):
     names = [f"{start}{n}" for n, start in enumerate("=+-@" * 10)]
     file = run(tmp_path / "a.csv", scores, name="=1+1", prompt=names)
     gate(file, file, key="prompt").save(tmp_path / "gate")
@@ -90,65 +74,43 @@ def test_no_cell_of_the_rows_is_a_formula(tmp_path: Path, scores: np.ndarray) ->
     assert list(cells["row"]) == [f"'{name}" for name in names] and cells.columns[1] == "'=1+1 base"
 
 
-def test_a_blurred_release_fails_with_files_for_ci(tmp_path: Path, capsys: Any) -> None:
-    picture = Image.open(BUNDLED / "canyon-wren.jpg").convert("RGB")
-    for version, radius, suffix in (("v1", 0, "bmp"), ("v2", 3, "png")):
-        (tmp_path / version).mkdir()
-        for number in range(6):
-            crop = picture.crop((20 * number, 0, 20 * number + 64, 64)).filter(ImageFilter.GaussianBlur(radius))
-            crop.save(tmp_path / f"{version}/{number}.{suffix}")
-        command = ["score", str(tmp_path / version), "--backbone", "mini", "--prompts", "sharpness", "--device", "cpu"]
-        assert main([*command, "--out", str(tmp_path / f"{version}.parquet"), "--quiet"]) == 0
-    base, new = (str(tmp_path / f"{version}.parquet") for version in ("v1", "v2"))
-    command = ["gate", base, new, "--out", str(tmp_path / "gate")]
-    assert main(command) == 1
-    said = capsys.readouterr().out
-    assert re.match(
-        r"sharpness: worse: -0\.\d{4} \[-.*\], 0.* to 0.*, n = 6 .*higher.*\(as v1\.parquet says\)\n$", said
-    )
-    written = json.loads((tmp_path / "gate/gate.json").read_text())
-    assert written["columns"][0]["verdict"] == "worse" and not written["passed"]
-    suites = ElementTree.parse(tmp_path / "gate/gate.xml").getroot()
-    assert suites.get("failures") == "1" and suites.find("testsuite/testcase/failure") is not None
-    assert len(pandas.read_csv(tmp_path / "gate/rows.csv")) == 6
-    assert main(command) == 2 and main([*command, "--overwrite"]) == 1
-    assert main(["gate", base, base]) == 0
-
-
 @pytest.mark.parametrize(
-    ("change", "options", "noun"),
+    ("change", "noun"),
     [
-        (lambda f: f.assign(**{"Image Name": [f"q{n}" for n in range(40)]}), {}, "row"),
-        (lambda f: f.rename(columns={"quality": "other"}), {}, "none"),
-        (lambda f: f.assign(extra=1.0), {}, "'extra'"),
-        (lambda f: f.head(39), {}, "'3/39'"),
-        (lambda f: f.head(5), {"skip_missing": True}, "5 rows"),
-        (lambda f: pandas.concat([f, f.head(1)]), {}, "'0/0'"),
-        (lambda f: f, {"columns": ["qualty"]}, "'quality'"),
-        (lambda f: f, {"key": "nokey"}, "`key`"),
-        (lambda f: f, {"lower_better": ["x"]}, "lower_better"),
-        (lambda f: f, {"margin": 0.0}, "margin"),
-        (lambda f: f, {"margin": {"x": 0.1}}, "'x'"),
-        (lambda f: f, {"metrics": object()}, "metrics"),
+        (lambda f: f.assign(**{"Image Name": [f"q{n}" for n in range(40)]}), "row"),
+        (lambda f: f.rename(columns={"quality": "other"}), "none"),
+        (lambda f: f.assign(extra=1.0), "'extra'"),
+        (lambda f: f.head(39), "'3/39'"),
+        (lambda f: pandas.concat([f, f.head(1)]), "'0/0'"),
     ],
 )
-def test_runs_that_cannot_be_compared_are_refused(
-    tmp_path: Path, scores: np.ndarray, change: Any, options: Any, noun: str
-) -> None:
+def test_runs_that_cannot_be_compared_are_refused(tmp_path, scores, change, noun):
     base = run(tmp_path / "a.csv", scores)
     change(pandas.read_csv(base)).to_csv(tmp_path / "b.csv", index=False)
     with pytest.raises(CLIPIQAError, match=noun):
-        gate(base, tmp_path / "b.csv", **options)
+        gate(base, tmp_path / "b.csv")
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("options", "noun"),
     [
-        *(("none.csv", None), ("a.txt", "x"), ("a.csv", "a,b\n1,2\n"), ("a.csv", "image,b\nx,y\n")),
-        *(("a.jsonl", "{"), ("a.parquet", "no parquet")),
+        ({"columns": ["qualty"]}, "'quality'"),
+        ({"key": "nokey"}, "`key`"),
+        ({"lower_better": ["x"]}, "lower_better"),
+        ({"margin": 0.0}, "margin"),
+        ({"metrics": object()}, "metrics"),
     ],
 )
-def test_files_without_scores_are_refused(tmp_path: Path, name: str, content: str | None) -> None:
+def test_options_that_do_not_fit_the_runs_are_refused(tmp_path, scores, options, noun):
+    base = run(tmp_path / "a.csv", scores)
+    with pytest.raises(CLIPIQAError, match=noun):
+        gate(base, base, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("none.csv", None), ("a.txt", "x"), ("a.csv", "a,b\n1,2\n"), ("a.csv", "image,b\nx,y\n")]
+)
+def test_files_without_scores_are_refused(tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(CLIPIQAError, match=name):

@@ -1,38 +1,33 @@
 """``clipiqa table``: the numbers, what is shared and kept, test sets, what is left out, and how it is written."""
 
-from __future__ import annotations
-
 import math
 import os
 import shutil
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas
 import pytest
-import torch
 from photos import BUNDLED, save_corrupt, save_grey
 from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.table.matching import match_images
-from clipiqa_pyiqa.comparison.table.page import differing_crops
+from clipiqa_pyiqa.comparison.table.results import differing_crops
 from clipiqa_pyiqa.comparison.table.run import table
 from clipiqa_pyiqa.comparison.table.table_metrics import channel, parse_names
 from clipiqa_pyiqa.errors import CLIPIQAError
 
 PHOTO = BUNDLED / "canyon-wren.jpg"
-CPU: Any = {"device": "cpu", "workers": 1}
+CPU = {"device": "cpu", "workers": 1}
 
 
 class Mean:
     """The mean of the pixels, times a factor; may fail, and counts its calls (no score depends on ``_calls``)."""
 
-    def __init__(self, factor: float = 1.0, mode: str = "NR", fails: int = 0) -> None:
+    def __init__(self, factor=1.0, mode="NR", fails=0):
         self.factor, self.metric_mode, self.fails, self._calls = factor, mode, fails, 0
 
-    def __call__(self, x: torch.Tensor, *references: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x, *references):
         self._calls += 1
         if self._calls <= self.fails:
             raise RuntimeError("out of paper")
@@ -45,12 +40,12 @@ class SetSize:
     of_sets = True
     lower_better = True
 
-    def __call__(self, folder: str, references: str) -> float:
+    def __call__(self, folder, references):
         return len(os.listdir(folder)) + len(os.listdir(references)) / 100
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(tmp_path_factory):
     """Two test sets of three and two pictures, blurred more or less; ``gt`` are the pictures themselves."""
     root = tmp_path_factory.mktemp("results")
     photo = Image.open(PHOTO).convert("RGB")
@@ -64,15 +59,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def folders(root: Path, test_set: str = "") -> dict[str, Path]:
+def folders(root, test_set=""):
     return {"strong": root / "strong" / test_set, "mild": root / "mild" / test_set}
 
 
-def pixels(path: Path) -> np.ndarray:
+def pixels(path):
     return np.asarray(Image.open(path).convert("RGB")).astype(float)[3:-3, 3:-3]
 
 
-def test_numbers_means_ranks_and_differences(results: Path) -> None:
+def test_numbers_means_ranks_and_differences(results):
     found = table(folders(results), ["psnr-rgb", "psnr-y"], reference=results / "gt", crop_border=3, **CPU)
     weights = {"psnr-rgb": np.eye(3), "psnr-y": np.array([[65.481], [128.553], [24.966]]) / 255}
     for row in found.scores.to_dict("records"):
@@ -82,8 +77,7 @@ def test_numbers_means_ranks_and_differences(results: Path) -> None:
             assert row[label] == pytest.approx(expected, abs=2e-3)  # pyiqa adds 1e-8 to the mean squared error
     of = found.scores[found.scores["test_set"] == "Set3"].groupby("method")["psnr-y"]
     cells = found.cells.loc[("Set3", "psnr-y")]
-    assert cells["mean"].to_dict() == pytest.approx(of.mean().to_dict()) and list(cells["n"]) == [3, 3]
-    assert cells["sd"].to_dict() == pytest.approx(of.std().to_dict())
+    np.testing.assert_allclose(cells[["n", "mean", "sd"]], of.agg(["count", "mean", "std"]).loc[cells.index])
     assert cells["rank"].to_dict() == {"strong": 2, "mild": 1}
     assert cells.at["mild", "difference"] == pytest.approx(cells.at["mild", "mean"] - cells.at["strong", "mean"])
     assert math.isnan(cells.at["strong", "difference"])  # the baseline
@@ -91,7 +85,7 @@ def test_numbers_means_ranks_and_differences(results: Path) -> None:
     assert not found.cells["significant"].any() and cells.at["mild", "p"] == 0.25
 
 
-def test_gains_and_losses_look_different_and_the_lowest_p_is_marked(tmp_path: Path) -> None:
+def test_gains_and_losses_look_different_and_the_lowest_p_is_marked(tmp_path):
     for number in range(10):
         for method, level in {"a": 100, "b": 101 + number % 2}.items():
             save_grey(tmp_path / method / f"{number}.png", level + number)
@@ -102,14 +96,14 @@ def test_gains_and_losses_look_different_and_the_lowest_p_is_marked(tmp_path: Pa
     row = cells.loc[("", "mean")]
     assert row["difference"] == pytest.approx(1.5, abs=1e-4) and 1 < row["low"] < 1.5 < row["high"] < 2
     said, latex = found.table("markdown"), found.table("latex")
-    assert "**+1.50** \\[" in said and "| -1.50 ▼ \\[" in said and "\\] p ≤ 0.004 |" in said  # 2 × 2 / 2^10
+    assert "**+1.50** \\[" in said and "| -1.50 ▼ \\[" in said and "p ≤ 0.004 |" in said  # 2 × 2 / 2^10
     assert r"\textbf{+1.50}" in latex and r"\textcolor{orange!70!black}{$-$1.50" in latex
 
 
-def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results: Path, tmp_path: Path) -> None:
+def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results, tmp_path):
     methods = {name: shutil.copytree(place, tmp_path / name) for name, place in folders(results, "Set3").items()}
     plain, fidelity = Mean(), Mean(mode="FR")
-    given: Any = {"reference": results / "gt/Set3", "out": tmp_path / "out", **CPU}
+    given = {"reference": results / "gt/Set3", "out": tmp_path / "out", **CPU}
     metrics = {"plain": plain, "fidelity": fidelity}
     found = table(methods, metrics, **given)
     again = table(methods, metrics, resume=True, **given)
@@ -124,51 +118,48 @@ def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results: Pat
     assert later.scores.set_index(["image", "method"]).at[("1", "mild"), "plain"] == 1.0
 
 
-def test_images_without_a_score_leave_every_method_and_are_named(results: Path, tmp_path: Path) -> None:
+def test_images_without_a_score_leave_every_method_and_are_named(results, tmp_path):
     shutil.copytree(results / "mild/Set3", tmp_path / "mild")
     (tmp_path / "mild/1.png").write_bytes(b"no picture")
     metrics = {"fails": Mean(fails=99), "picky": Mean(fails=1), "plain": Mean()}
     found = table({"strong": results / "strong/Set3", "mild": tmp_path / "mild"}, metrics, **CPU)
-    counts = found.cells["n"].xs("", level="test_set")
-    assert counts["picky", "mild"] == counts["picky", "strong"] == 1 and counts["plain", "strong"] == 2
+    counts = found.cells["n"].xs("", level="test_set").unstack()
+    assert counts.loc["picky"].tolist() == [1, 1] and counts.at["plain", "strong"] == 2
     assert "out of paper" in found.columns["fails"].error and "1 of 6 images" in found.columns["picky"].note
-    assert "1.png" in found.notes[-1] and not found.complete and not found.columns["plain"].note
+    assert "1.png" in found.notes[-1] and not found.complete
 
 
-def test_whole_sets_have_one_value_and_no_deviation(results: Path) -> None:
+def test_whole_sets_have_one_value_and_no_deviation(results):
     found = table(folders(results), {"size": SetSize(), "n": Mean()}, reference=results / "gt", **CPU)
     cells = found.frame()[found.frame()["metric"] == "size"]
     assert list(cells["mean"]) == [2.02, 2.02, 3.03, 3.03] and cells["sd"].isna().all()
     assert "| 3.0300 |" in found.table("markdown")
 
 
-@pytest.mark.parametrize(
-    ("name", "words"), [("psnr-y", "MATLAB"), ("psnry", "YIQ"), ("psnr", "on RGB"), ("ssim", "YIQ"), ("niqe", "")]
-)
-def test_channels(name: str, words: str) -> None:
+@pytest.mark.parametrize(("name", "words"), [("psnr-y", "MATLAB"), ("psnr", "on RGB"), ("ssim", "YIQ"), ("niqe", "")])
+def test_the_channel_of_a_metric_is_named(name, words):
     said = channel(parse_names(name)[0].provenance)
     assert words in said and bool(words) == bool(said)
 
 
-def test_labels_are_short_and_case_does_not_count() -> None:
+def test_labels_are_short_and_case_does_not_count():
     asked = parse_names(["NIQE", "CLIPIQA:backbone=mini", "psnr-Y", "musiq", "MUSIQ:num_class=1"])
     assert [each.label for each in asked] == ["niqe", "clipiqa", "psnr-y", "musiq", "musiq:num_class=1"]
 
 
-def test_pictures_match_by_name_or_pattern(results: Path, tmp_path: Path) -> None:
+def test_pictures_match_by_name_or_pattern(results, tmp_path):
     for name in ("1x4_ours", "2x4_ours", "gt/1", "gt/2", "gt/3"):
         save_grey(tmp_path / f"{name}.png", 9)
     found = match_images({"ours": f"{tmp_path}/*x4_ours.png"}, tmp_path / "gt")
-    assert list(found.files.index) == ["1", "2"] and "no method has '3', which the reference has" in found.left_out
+    assert list(found.files.index) == ["1", "2"] and "'3'" in found.left_out[0]
     few = shutil.copytree(results / "mild", tmp_path / "few")
     shutil.rmtree(few / "Set2")
     methods = {"strong": str(results / "strong"), "few": str(few)}
     found = match_images(methods, skip_missing=True)
     assert set(found.test_sets) == {"Set3"} and "few lacks" in found.left_out[0]
-    assert set(match_images(methods, skip_missing=True, by_folder=False).test_sets) == {""}
 
 
-def test_names_need_not_be_utf_8(results: Path, tmp_path: Path) -> None:
+def test_names_need_not_be_utf_8(results, tmp_path):
     places = [shutil.copytree(results / "gt/Set3", tmp_path / name) for name in ("a", "b")]
     for place in places:
         os.rename(place / "0.png", os.fsencode(place) + b"/caf\xe9.png")
@@ -178,7 +169,7 @@ def test_names_need_not_be_utf_8(results: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("methods", "options", "message"),
+    ("methods", "options", "noun"),
     [
         (["a={root}/mild", "a={root}/strong"], {}, "two methods"),
         (["a={root}/mild/Set3", "b={root}/gt"], {}, "all folders"),
@@ -187,29 +178,28 @@ def test_names_need_not_be_utf_8(results: Path, tmp_path: Path) -> None:
         (["a={root}/mild"], {"values": {"speed": 1.0}}, "'speed'"),
     ],
 )
-def test_bad_input(results: Path, methods: list[str], options: dict[str, Any], message: str) -> None:
+def test_methods_and_options_that_cannot_be_used_are_refused(results, methods, options, noun):
     given = [text.format(root=results) for text in methods]
-    with pytest.raises(CLIPIQAError, match=message):
+    with pytest.raises(CLIPIQAError, match=noun):
         table(given, **{"metrics": {"n": Mean()}, **options}, **CPU)
 
 
-def test_crops_show_the_place_where_pictures_differ(tmp_path: Path) -> None:
-    picture = Image.new("RGB", (120, 90), (128,) * 3)
-    picture.save(tmp_path / "a.png")
+def test_crops_show_the_place_where_pictures_differ(tmp_path):
+    picture = Image.open(save_grey(tmp_path / "a.png", 128, (120, 90)))
     picture.crop((0, 0, 120, 40)).save(tmp_path / "small.png")
-    picture.paste((200,) * 3, (80, 60, 100, 80))
+    picture.paste("white", (80, 60, 100, 80))
     picture.save(tmp_path / "b.png")
     save_corrupt(tmp_path / "corrupt.png")
     found = differing_crops({name: str(tmp_path / f"{name}.png") for name in ("a", "b", "small", "corrupt")}, 30)
-    assert found["a"].size == (30, 30) and found["b"].getextrema()[0] == (128, 200) and list(found) == ["a", "b"]
+    assert found["a"].size == (30, 30) and found["b"].getextrema()[0] == (128, 255) and list(found) == ["a", "b"]
 
 
-def test_the_command_writes_what_it_prints(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_what_it_prints(results, tmp_path, capsys):
     command = ["table", "--methods", f"strong={results}/strong", f"mild={results}/mild", "--reference"]
     command += [f"{results}/gt", "-m", "psnr-y", "mini=clipiqa:backbone=mini", "--device", "cpu", "--quiet"]
     assert main([*command, "--out", str(tmp_path / "out"), "--format", "markdown"]) == 0
     said = capsys.readouterr().out
-    assert said == (tmp_path / "out/table.md").read_text() and "one prompt pair (most restoration papers" in said
+    assert said == (tmp_path / "out/table.md").read_text() and "one prompt pair" in said
     assert "| method | Set2 psnr-y ↑ | Set2 mini ↑ | Set3 psnr-y ↑ | Set3 mini ↑ |" in said
     page = (tmp_path / "out/report.html").read_text()
     assert page.count("<img ") == 5 * (1 + 3)  # whole and three crops of each picture

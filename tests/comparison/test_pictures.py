@@ -1,7 +1,5 @@
 """Pictures show what they should: axes, marks and words are read back from the figures, pixels from the sheets."""
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -13,21 +11,16 @@ import pytest
 from PIL import Image
 
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
-from clipiqa_pyiqa.comparison.page import scatter
+from clipiqa_pyiqa.comparison.results import scatter
 from clipiqa_pyiqa.report import plotting
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, contact_sheet, thumbnail
-from clipiqa_pyiqa.stats.logistic import fit_logistic
+from clipiqa_pyiqa.stats.correlation import fit_logistic
 
 pytestmark = pytest.mark.quick
 
 
 @pytest.fixture(scope="module")
-def graded(tmp_path_factory: pytest.TempPathFactory) -> DataSetResult:
-    return fake_comparison.graded(tmp_path_factory.mktemp("images"))
-
-
-@pytest.fixture(scope="module")
-def large() -> DataSetResult:
+def large():
     """1000 images, which are not on disk, and a lower-better metric with a label that looks like mathematics."""
     rng = np.random.default_rng(0)
     quality = rng.normal(size=1000)
@@ -36,53 +29,52 @@ def large() -> DataSetResult:
     return DataSetResult("large", scores, pandas.Series(3 + quality), metrics=metrics, bootstrap=0)
 
 
-class TestScatter:
-    def test_few_images_are_points_where_score_and_opinion_say(self, graded: DataSetResult) -> None:
-        (axes,) = scatter(graded, "niqe").axes
-        (points,) = axes.collections
-        assert graded.mos is not None
-        expected = np.stack([graded.scores["niqe"], graded.mos], axis=1)
-        np.testing.assert_array_equal(np.asarray(points.get_offsets()), expected)
-        assert axes.get_xlabel() == "niqe score, lower is better"
-        assert axes.get_ylabel() == "MOS, higher is better"
-        title = scatter(graded, "flat").axes[0].get_title(loc="left")
-        assert title == f"flat\nno correlation: {fake_comparison.CONSTANT}"
-
-    def test_many_images_are_pixels_and_the_curve_is_the_logistic_fit(self, large: DataSetResult) -> None:
-        axes = scatter(large, "same").axes[0]
-        (points,), (line,) = axes.collections, axes.lines
-        assert points.get_rasterized() and len(np.asarray(points.get_offsets())) == 1000
-        across, up = (np.asarray(values, float) for values in line.get_data())
-        np.testing.assert_allclose(up, fit_logistic(large.scores["same"], large.mos)[0](across))
-        assert across[0] == large.scores["same"].min() and across[-1] == large.scores["same"].max()
-
-    def test_svg_is_a_small_element_in_the_pages_colour_with_its_text_as_text(self, large: DataSetResult) -> None:
-        with matplotlib.rc_context({"text.color": "red", "text.usetex": True}):  # the user's state
-            said = plotting.svg(scatter(large, "a$b_c$"))
-        words = "".join(ElementTree.fromstring(said).itertext())
-        assert "a$b_c$ score, lower is better" in words and "MOS, higher is better" in words
-        assert "currentColor" in said and plotting.INK not in said and "red" not in said and "#ff0000" not in said
-        assert len(said) < 40_000
-        assert "http" not in said.replace("http://www.w3.org/", "")
+def test_a_plot_of_few_images_has_points_where_score_and_opinion_say(comparison):
+    graded = comparison.data_sets[0]
+    (axes,) = scatter(graded, "niqe").axes
+    (points,) = axes.collections
+    np.testing.assert_array_equal(points.get_offsets(), np.stack([graded.scores["niqe"], graded.mos], axis=1))
+    assert axes.get_xlabel() == "niqe score, lower is better"
+    assert axes.get_ylabel() == "MOS, higher is better"
+    assert fake_comparison.CONSTANT in scatter(graded, "flat").axes[0].get_title(loc="left")
 
 
-class TestContactSheet:
-    def test_images_stand_row_by_row_whole_and_not_enlarged(self, tmp_path: Path) -> None:
-        paths = fake_comparison.photos(tmp_path, 3)
-        sheet = contact_sheet([*map(Path, paths), tmp_path / "missing.png"], ["x"] * 4, columns=2, side=64)
-        gap = 4
-        assert sheet.width == gap + 2 * (64 + gap)
-        row = next(y for y in range(gap + 50, sheet.height) if sheet.getpixel((gap, y)) == (12, 100, 200)) - gap
-        for number in range(3):
-            x, y = gap + number % 2 * (64 + gap), gap + number // 2 * row
-            colour = (number * 6, 100, 200)
-            assert [sheet.getpixel((x + dx, y + dy)) for dx, dy in ((0, 0), (63, 47))] == [colour] * 2
-            assert sheet.getpixel((x, y + 48)) == PAPER
-        assert sheet.getpixel((2 * gap + 64, gap + row)) == FAINT  # the field of the file that cannot be read
-        assert len(sheet.crop((0, gap + 48, 64, gap + row)).getcolors() or []) > 1  # the caption
+def test_a_plot_of_many_images_has_pixels_and_the_logistic_fit(large):
+    axes = scatter(large, "same").axes[0]
+    (points,), (line,) = axes.collections, axes.lines
+    assert points.get_rasterized() and len(points.get_offsets()) == 1000
+    across, up = line.get_data()
+    np.testing.assert_allclose(up, fit_logistic(large.scores["same"], large.mos)[0](across))
+    assert across[0] == large.scores["same"].min() and across[-1] == large.scores["same"].max()
 
-    def test_thumbnails_are_upright_and_keep_their_shape(self, tmp_path: Path) -> None:
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        Image.new("RGB", (64, 40)).save(tmp_path / "turned.jpg", exif=exif)
-        assert thumbnail(tmp_path / "turned.jpg", 100).size == (40, 64)
+
+def test_svg_is_a_small_element_in_the_pages_colour_with_its_text_as_text(large):
+    with matplotlib.rc_context({"text.color": "red", "text.usetex": True}):  # the user's state
+        said = plotting.svg(scatter(large, "a$b_c$"))
+    words = "".join(ElementTree.fromstring(said).itertext())
+    assert "a$b_c$ score, lower is better" in words and "MOS, higher is better" in words
+    assert "currentColor" in said and plotting.INK not in said and "#ff0000" not in said
+    assert len(said) < 40_000
+    assert "http" not in said.replace("http://www.w3.org/", "")
+
+
+def test_a_contact_sheet_has_images_row_by_row_whole_and_not_enlarged(tmp_path):
+    paths = fake_comparison.photos(tmp_path, 3)
+    sheet = contact_sheet([*map(Path, paths), tmp_path / "missing.png"], ["x"] * 4, columns=2, side=64)
+    gap = 4
+    assert sheet.width == gap + 2 * (64 + gap)
+    row = next(y for y in range(gap + 50, sheet.height) if sheet.getpixel((gap, y)) == (12, 100, 200)) - gap
+    for number in range(3):
+        x, y = gap + number % 2 * (64 + gap), gap + number // 2 * row
+        picture = sheet.crop((x, y, x + 64, y + 48))
+        assert picture.getcolors() == [(64 * 48, (number * 6, 100, 200))]
+        assert sheet.getpixel((x, y + 48)) == PAPER
+    assert sheet.getpixel((2 * gap + 64, gap + row)) == FAINT  # the field of the file that cannot be read
+    assert len(sheet.crop((0, gap + 48, 64, gap + row)).getcolors() or []) > 1  # the caption
+
+
+def test_thumbnails_are_upright_and_keep_their_shape(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (64, 40)).save(tmp_path / "turned.jpg", exif=exif)
+    assert thumbnail(tmp_path / "turned.jpg", 100).size == (40, 64)

@@ -117,16 +117,13 @@ def statistics(maps):
 
 def local_statistics(maps, rows, columns):
     """Means and log deviations around each cell of 32 px, ``(N, h, w, S)``, window by window."""
-    sides = [16, 8, 8, 4, 4, *[2] * 6, *[1] * 6]
     means, deviations = [], []
-    for tap, side in zip(maps, sides, strict=True):
-        windows = [
-            tap[:, :, max(r - 1, 0) * side : min(r + 2, rows) * side, max(c - 1, 0) * side : min(c + 2, columns) * side]
-            for r in range(rows) for c in range(columns)
-        ]  # fmt: skip
-        means.append(torch.stack([window.mean((2, 3)) for window in windows], dim=1))
-        deviations.append(torch.stack([(w.var((2, 3), correction=0) + EPS).log() / 2 for w in windows], dim=1))
-    return torch.cat([*means, *deviations], dim=2).unflatten(1, (rows, columns))
+    for tap, side in zip(maps, [16, 8, 8, 4, 4, *[2] * 6, *[1] * 6], strict=True):
+        cells = tap[:, :, : rows * side, : columns * side]
+        mean, square = (F.avg_pool2d(x, 3 * side, side, side, False, False) for x in (cells, cells.square()))
+        means.append(mean)
+        deviations.append((square - mean.square() + EPS).log() / 2)
+    return torch.cat([*means, *deviations], dim=1).permute(0, 2, 3, 1)
 
 
 def feature(tensors, values):

@@ -1,79 +1,75 @@
 """The one path: what is read ahead, what shares a batch, and what becomes of errors; on bare tensors."""
 
-from __future__ import annotations
-
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
-from torch import Tensor
+from photos import PHOTOS
 
 from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images import batches
 from clipiqa_pyiqa.images.batches import images_at_once, in_batches, prefetch, stacked
-from clipiqa_pyiqa.images.memory import limit_memory
 from clipiqa_pyiqa.images.reader import read_image
 
 pytestmark = pytest.mark.quick
 
-PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 SIDES = [8, 9, 8, 8, 9, 9, 8, 8, 9, 8]
 
 
-def read(number: int) -> Tensor:
+def read(number):
     if number == 4:
         raise ImageError("no such image.")
     return torch.full((3, 8, SIDES[number]), number, dtype=torch.uint8)
 
 
-def failed(number: int, image: Tensor | None, error: ImageError) -> str:
+def failed(number, image, error):
     return f"{number} {'read' if image is not None else 'unread'}: {error}"
 
 
 class Work:
     """Returns the numbers in the pixels; refuses one of them."""
 
-    def __init__(self, refused: int | None = None) -> None:
+    def __init__(self, refused=None):
         self.refused = refused
-        self.batches: list[list[int]] = []
+        self.batches = []
 
-    def __call__(self, numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+    def __call__(self, numbers, images):
         self.batches.append(numbers)
         if self.refused in numbers:
             raise ImageError("not this one.")
         return [int(value) for value in stacked(images, "cpu").mul(255).round()[:, 0, 0, 0]]
 
 
-def test_order_sizes_and_images_that_cannot_be_read() -> None:
+def test_order_sizes_and_images_that_cannot_be_read():
     work = Work()
     results = list(in_batches(prefetch(read, range(10), workers=3), work, failed, batch_size=3))
     assert results == [0, 1, 2, 3, "4 unread: no such image.", 5, 6, 7, 8, 9]
     assert sorted(work.batches) == [[0, 2, 3], [1, 5, 8], [6, 7, 9]]
 
 
-def test_a_batch_holds_neighbours_of_equal_key_only() -> None:
+def test_a_batch_holds_neighbours_of_equal_key_only():
     work = Work()
     list(in_batches(prefetch(read, range(10)), work, failed, batch_size=8, apart=lambda number: number // 5))
     assert sorted(work.batches) == [[0, 2, 3], [1], [5, 8], [6, 7, 9]]
 
 
-def test_a_batch_that_is_refused_is_tried_one_by_one() -> None:
+def test_a_batch_that_is_refused_is_tried_one_by_one():
     work = Work(refused=2)
     results = list(in_batches(prefetch(read, range(4)), work, failed, batch_size=3))
     assert results == [0, 1, "2 read: not this one.", 3]
     assert work.batches == [[0, 2, 3], [0], [2], [3], [1]]
 
 
-def test_a_batch_without_memory_is_tried_one_by_one_and_later_batches_are_smaller() -> None:
+def test_a_batch_without_memory_is_tried_one_by_one_and_later_batches_are_smaller():
     sizes = []
 
-    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+    def work(numbers, images):
         sizes.append(len(numbers))
         if len(numbers) > 5:
             raise MemoryError
@@ -84,47 +80,36 @@ def test_a_batch_without_memory_is_tried_one_by_one_and_later_batches_are_smalle
     assert sizes == [8] + [1] * 8 + [4] * 6  # once is enough to learn from
 
 
-def test_whoever_ends_early_ends_what_it_reads_from() -> None:
+def test_whoever_ends_early_ends_what_it_reads_from():
     ended = []
 
-    def numbers() -> Iterator[int]:
+    def numbers():
         try:
             yield from range(10)
         finally:
             ended.append(threading.current_thread())
 
-    def broken(_: object, images: Sequence[Tensor]) -> list[int]:
-        raise KeyError
-
+    broken = mock.Mock(side_effect=KeyError)
     source = numbers()  # that nobody lets go of
     with pytest.raises(KeyError):
         list(in_batches(prefetch(read, source, workers=1), broken, failed, batch_size=1))
     assert ended == [threading.main_thread()]
 
 
-def test_what_is_hashed_is_what_is_decoded() -> None:
-    class Changing:
-        """Other bytes at each reading."""
-
-        name, reads = "changing", 0
-
-        def read(self) -> bytes:
-            self.reads += 1
-            return PHOTO.read_bytes() + bytes(self.reads)
-
-    source = Changing()
-    record = read_image(source, sha256=True)
-    assert source.reads == 1 and record.path == "changing"
-    assert record.sha256 == hashlib.sha256(PHOTO.read_bytes() + bytes(1)).hexdigest()
-    assert torch.equal(record.pixels, read_image(PHOTO).pixels) and read_image(PHOTO).sha256 == ""
+def test_what_is_hashed_is_what_is_decoded():
+    contents = [PHOTOS[0].read_bytes(), b"another at the next reading"]
+    record = read_image(SimpleNamespace(name="changing", read=lambda: contents.pop(0)), sha256=True)
+    assert record.path == "changing" and len(contents) == 1
+    assert record.sha256 == hashlib.sha256(PHOTOS[0].read_bytes()).hexdigest()
+    assert torch.equal(record.pixels, read_image(PHOTOS[0]).pixels) and read_image(PHOTOS[0]).sha256 == ""
 
 
-def test_images_at_once_come_in_order_each_on_a_thread_with_one_thread_of_torch() -> None:
+def test_images_at_once_come_in_order_each_on_a_thread_with_one_thread_of_torch():
     both, names, threads = threading.Barrier(2), set(), torch.get_num_threads()
-    question = ContextVar("question", default="")
+    question = ContextVar("question")
     question.set("asked")
 
-    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+    def work(numbers, images):
         both.wait(10)  # passes only while two are at work
         assert torch.get_num_threads() == 1 and question.get() == "asked"
         names.add(threading.current_thread().name)
@@ -139,11 +124,11 @@ def test_images_at_once_come_in_order_each_on_a_thread_with_one_thread_of_torch(
     assert len(names) == 2 and not any(each.name in names for each in threading.enumerate())
 
 
-def test_a_large_image_has_the_calling_thread_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_has_the_calling_thread_to_itself(monkeypatch):
     monkeypatch.setattr(batches, "BATCH_PIXELS", 8 * 8)
     seen = {}
 
-    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+    def work(numbers, images):
         seen[numbers[0]] = threading.current_thread() is threading.main_thread()
         return numbers
 
@@ -151,45 +136,30 @@ def test_a_large_image_has_the_calling_thread_to_itself(monkeypatch: pytest.Monk
     assert seen == {0: False, 1: True, 2: False, 3: False}
 
 
-def test_images_that_need_more_memory_together_than_there_is_come_one_after_another() -> None:
+def test_images_that_need_more_memory_together_than_there_is_come_one_after_another(monkeypatch):
     busy = threading.Lock()
 
-    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
+    def work(numbers, images):
         assert busy.acquire(blocking=False)
         time.sleep(0.01)
         busy.release()
         return numbers
 
-    limit_memory(1_000_000)
-    try:
-        results = in_batches(prefetch(read, [0, 2, 3, 6]), work, failed, batch_size=1, at_once=3, scoring=4000)
-        assert list(results) == [0, 2, 3, 6]  # 256 kB each, and half of the memory is for scoring
-    finally:
-        limit_memory(None)
+    monkeypatch.setattr(batches, "memory_limit", lambda: 1_000_000)
+    results = in_batches(prefetch(read, [0, 2, 3, 6]), work, failed, batch_size=1, at_once=3, scoring=4000)
+    assert list(results) == [0, 2, 3, 6]  # 256 kB each, and half of the memory is for scoring
 
 
-def test_an_error_of_a_thread_is_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def work(numbers: list[int], images: Sequence[Tensor]) -> list[int]:
-        if numbers == [2]:
-            raise ImageError("not this one.")
-        if numbers == [5]:
-            raise KeyError
-        return numbers
-
-    results = in_batches(prefetch(read, range(10)), work, failed, batch_size=1, at_once=2)
-    found = []
+def test_an_error_of_a_thread_is_the_callers():
+    work = mock.Mock(side_effect=[[0], KeyError, [2], [3]])
     with pytest.raises(KeyError):
-        found.extend(iter(lambda: next(results), None))
+        list(in_batches(prefetch(read, range(4)), work, failed, batch_size=1, at_once=2))
     assert not [each for each in threading.enumerate() if each.name.startswith("clipiqa-")]
 
 
 @pytest.mark.parametrize(
     ("device", "count", "expected"), [("cpu", 3, 3), ("cpu", 2, 1), ("cpu", None, 3), ("cuda", 9, 1)]
 )
-def test_how_many_images_are_scored_at_once(device: str, count: int | None, expected: int) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        assert images_at_once(torch.device(device), count) == expected
-    finally:
-        torch.set_num_threads(threads)
+def test_how_many_images_are_scored_at_once(monkeypatch, device, count, expected):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert images_at_once(torch.device(device), count) == expected

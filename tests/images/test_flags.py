@@ -1,29 +1,23 @@
 """Flags of images that are no photos."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 import torch
-from torch import Tensor
+from photos import PHOTOS
 from torch.nn.functional import interpolate
 
 from clipiqa_pyiqa.images.flags import flag, has_band
 from clipiqa_pyiqa.images.reader import read_image
 
-PHOTOS = sorted((Path(__file__).parents[1] / "data").glob("*.jpg"))
 
-
-def noise(deviation: float, mean: float = 20, side: int = 96) -> Tensor:
+def noise(deviation, mean=20, side=96):
     return (mean + deviation * torch.randn(3, side, side, generator=torch.Generator().manual_seed(0))) / 255
 
 
-def enlarged(mode: str, cell: int = 8) -> Tensor:
+def enlarged(mode, cell=8):
     return interpolate(noise(60, 128, 32)[None], scale_factor=cell, mode=mode)[0]
 
 
-def blocks() -> Tensor:
+def blocks():
     """An image of random coefficients in 8×8 blocks: each block is one of 64 waves, in random strength."""
     draw = torch.Generator().manual_seed(0)
     waves = torch.cos(torch.arange(8)[:, None] * (torch.arange(8) + 0.5) * torch.pi / 8)  # (frequency, place)
@@ -47,7 +41,7 @@ def blocks() -> Tensor:
         (noise(2).index_fill(2, torch.arange(40, 44), 1.0), ""),  # a line
     ],
 )
-def test_what_is_no_photo(x: Tensor, expected: str) -> None:
+def test_what_is_no_photo(x, expected):
     assert flag(x.clamp(0, 1)) == expected
 
 
@@ -61,12 +55,12 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("photo", PHOTOS, ids=lambda path: path.stem)
-def test_photos_at_night_in_fog_and_with_grain_have_no_flag(photo: Path, change: str) -> None:
+def test_photos_at_night_in_fog_and_with_grain_have_no_flag(photo, change):
     x = read_image(str(photo)).pixels[:, :512, :512] / 255
     assert flag(CHANGES[change](x).clamp(0, 1)) == ""
 
 
-def test_a_band_without_structure_is_found_in_rows_and_columns() -> None:
+def test_a_band_without_structure_is_found_in_rows_and_columns():
     x = read_image(str(PHOTOS[0])).pixels
     assert not has_band(x)
     for axis in (1, 2):

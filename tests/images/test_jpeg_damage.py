@@ -1,52 +1,47 @@
 """Damage inside JPEGs is noticed, good JPEGs of every kind are not called damaged, and the pixels stay PIL's."""
 
-from __future__ import annotations
-
 import io
 import random
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from photos import PHOTOS
 from PIL import Image
 
-from clipiqa_pyiqa.images import jpeg_damage
-from clipiqa_pyiqa.images.jpeg_damage import decode_jpeg
+from clipiqa_pyiqa.images import reader as jpeg_damage
+from clipiqa_pyiqa.images.reader import decode_jpeg
 
 pytestmark = pytest.mark.quick
 
-PHOTOS = sorted((Path(__file__).parents[1] / "data").glob("*.jpg"))
-KINDS: dict[str, dict[str, object]] = {
+KINDS = {
     "4:4:4": {"subsampling": 0},
-    "4:2:2": {"subsampling": 1},
     "4:2:0": {"subsampling": 2},
     "4:1:1": {"subsampling": "4:1:1"},
-    "best": {"quality": 100},
     "worst": {"quality": 1},
-    "optimised": {"optimize": True},
     "progressive": {"progressive": True},
     "restart markers": {"restart_marker_rows": 1},
 }
 
 
 @pytest.fixture(autouse=True)
-def _with_simplejpeg() -> None:
+def _with_simplejpeg():
     pytest.importorskip("simplejpeg")
 
 
-def jpeg(image: Image.Image, **options: object) -> bytes:
+def jpeg(image, **options):
     file = io.BytesIO()
     image.save(file, "JPEG", **{"quality": 90, **options})
     return file.getvalue()
 
 
-def photo(index: int = 0) -> Image.Image:
+def photo(index=0):
     return Image.open(PHOTOS[index]).convert("RGB")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_good_files_are_fine_and_their_pixels_are_pils(kind: str, mode: str) -> None:
+def test_good_files_are_fine_and_their_pixels_are_pils(kind, mode):
     images = [photo(0), photo(1).crop((3, 5, 120, 90)), Image.new("RGB", (333, 222)), Image.new("RGB", (64, 99), "red")]
     for image in images:
         data = jpeg(image.convert(mode), **KINDS[kind])
@@ -56,12 +51,11 @@ def test_good_files_are_fine_and_their_pixels_are_pils(kind: str, mode: str) -> 
 
 
 @pytest.mark.parametrize("kind", ["4:2:0", "progressive", "restart markers"])
-def test_oddities_around_a_good_picture_are_no_damage(kind: str) -> None:
+def test_oddities_around_a_good_picture_are_no_damage(kind):
     data = jpeg(photo(), **KINDS[kind])
     version = data.index(b"JFIF") + 5
     odd = {
         "bytes behind the end marker": data + random.Random(0).randbytes(5000),
-        "zeros behind the end marker": data + bytes(5000),
         "another JPEG behind it": data + data,
         "no end marker": data[:-2],
         "zeros before the end marker": data[:-2] + bytes(900) + data[-2:],
@@ -74,7 +68,7 @@ def test_oddities_around_a_good_picture_are_no_damage(kind: str) -> None:
 
 
 @pytest.mark.parametrize("photo_file", PHOTOS, ids=lambda path: path.stem)
-def test_most_zeroed_bytes_and_half_a_file_are_damage(photo_file: Path) -> None:
+def test_most_zeroed_bytes_and_half_a_file_are_damage(photo_file):
     data = photo_file.read_bytes()
     start = data.rindex(b"\xff\xda") + 20
     places = range(start, len(data) - 402, 101)
@@ -86,17 +80,9 @@ def test_most_zeroed_bytes_and_half_a_file_are_damage(photo_file: Path) -> None:
 
 
 @pytest.mark.parametrize("decoder", [None, "another"])
-def test_pixels_are_left_to_pil_without_its_decoder(monkeypatch: pytest.MonkeyPatch, decoder: str | None) -> None:
+def test_pixels_are_left_to_pil_without_its_decoder(monkeypatch, decoder):
     real = jpeg_damage.simplejpeg.decode_jpeg
-
-    class Other:
-        @staticmethod
-        def decode_jpeg(*args: object, **options: object) -> np.ndarray:
-            return real(*args, **options) ^ 1
-
-    monkeypatch.setattr(jpeg_damage, "simplejpeg", decoder and Other)
-    jpeg_damage.decodes_like_pil.cache_clear()
-    try:
-        assert decode_jpeg(PHOTOS[0].read_bytes(), "RGB") == (None, "")
-    finally:
-        jpeg_damage.decodes_like_pil.cache_clear()
+    another = SimpleNamespace(decode_jpeg=lambda *args, **options: real(*args, **options) ^ 1)
+    monkeypatch.setattr(jpeg_damage, "simplejpeg", decoder and another)
+    monkeypatch.setattr(jpeg_damage, "decodes_like_pil", jpeg_damage.decodes_like_pil.__wrapped__)  # not cached
+    assert decode_jpeg(PHOTOS[0].read_bytes(), "RGB") == (None, "")

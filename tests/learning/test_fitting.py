@@ -18,7 +18,7 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.learning import closed_forms, fitting
+from clipiqa_pyiqa.learning import fitting
 from clipiqa_pyiqa.prompts.files import content_checksum
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
 from clipiqa_pyiqa.scoring.metric_specs import parse_metrics
@@ -51,13 +51,17 @@ def command(store, tmp_path):
 def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(monkeypatch, width):
     """Against refits without each photo in turn, for every penalty."""
     penalties = np.array([1e-4, 0.02, 1.0])
-    monkeypatch.setattr(closed_forms, "PENALTIES", penalties)
+    monkeypatch.setattr(fitting, "PENALTIES", penalties)
     dice = np.random.default_rng(0)
     given, zero_shot = dice.normal(size=(40, width)), dice.uniform(size=40)
     shares = 0.3 * zero_shot + given @ dice.normal(size=width) / 10 + 0.4 + 0.05 * dice.normal(size=40)
-    data = closed_forms.RatedPhotos(given, zero_shot, shares)
+    data = fitting.RatedPhotos(given, zero_shot, shares)
     x = (given - given.mean(0)) / given.std(0)
     basis = np.column_stack([zero_shot, np.ones(40)])
+    monkeypatch.setattr(fitting, "PENALTIES", penalties)
+    data = made_up(width=width)
+    x = (data.x - data.x.mean(0)) / data.x.std(0)
+    basis = np.column_stack([data.zero_shot, np.ones(40)])
     rest = x - basis @ np.linalg.lstsq(basis, x, rcond=None)[0]
     largest = np.linalg.eigvalsh(rest.T @ rest)[-1]
 
@@ -71,9 +75,12 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
         for penalty in penalties
     ]
     expected = both @ solve(everything >= 0, penalties[np.argmin(errors)] * largest)
-    assert closed_forms.predict(closed_forms.fit_ridge(data), data) == pytest.approx(expected, abs=1e-9)  # float64
-    line = closed_forms.predict(closed_forms.fit_affine(data), data)
+    assert fitting.predict(fitting.fit_ridge(data), data) == pytest.approx(expected, abs=1e-9)  # float64
+    line = fitting.predict(fitting.fit_affine(data), data)
     assert line == pytest.approx(np.polyval(np.polyfit(zero_shot, shares, 1), zero_shot), abs=1e-9)
+    assert fitting.predict(fitting.fit_ridge(data), data) == pytest.approx(expected, abs=1e-9)  # float64
+    line = fitting.predict(fitting.fit_affine(data), data)
+    assert line == pytest.approx(np.polyval(np.polyfit(data.zero_shot, data.shares, 1), data.zero_shot), abs=1e-9)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -13,9 +13,8 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.files.locking import LockedError
-from clipiqa_pyiqa.learning.augmentations import augmentations_of, draw_augmentation
-from clipiqa_pyiqa.learning.recipe import RECIPES, find_recipe, with_options
+from clipiqa_pyiqa.files.writing import LockedError
+from clipiqa_pyiqa.learning.recipe import RECIPES, augmentations_of, draw_augmentation, find_recipe, with_options
 from clipiqa_pyiqa.learning.training import prepare_folder, train_context
 from clipiqa_pyiqa.stats.correlation import srocc
 

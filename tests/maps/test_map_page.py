@@ -1,13 +1,10 @@
 """The page of maps: self-contained, safe, and working by pointer and keyboard in a real browser."""
 
-from __future__ import annotations
-
 import html
 import json
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +17,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+def page(tmp_path_factory):
     """Two photos, 3×4 places each; the first ascends from place to place, the second question is its opposite."""
     folder, maps = tmp_path_factory.mktemp("photos"), []
     provenance = {"metric": "clipiqa", "backbone": "mini", "weights": "x", "version": "1", "map": "places of 32 px"}
@@ -34,7 +31,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     return map_page(maps, {"b.png": f"'{EVIL}' does not exist."})
 
 
-def test_the_page_is_one_file_and_escapes_names(page: str) -> None:
+def test_the_page_is_one_file_and_escapes_names(page):
     assert EVIL not in page and page.count("</script>") == 2
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
     assert re.search(r"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-[^']+';", page)
@@ -95,7 +92,7 @@ frame.srcdoc = document.getElementById("source").textContent;
 
 @pytest.mark.long
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_works_in_a_browser(page: str, tmp_path: Path, width: int) -> None:
+def test_the_page_works_in_a_browser(page, tmp_path, width):
     """Pointer, arrow keys, sliders and questions; the page is never wider than its window, which a frame stands for."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:

@@ -1,15 +1,12 @@
 """Maps for people to look at: smoothed, at the image's size, and pointing at what was damaged."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from distortions import area, blurred, jpeg, noisy
 from PIL import Image, ImageEnhance
+from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
@@ -19,19 +16,19 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.fixture(scope="module")
-def metric(compact: Path) -> CLIPIQA:
+def metric(compact):
     return CLIPIQA(backbone="mini", clip_weights=compact).eval().requires_grad_(False)
 
 
-def test_smoothing_equals_hand_computed_values() -> None:
+def test_smoothing_equals_hand_computed_values():
     scores = torch.arange(12.0).view(1, 1, 3, 4)
     found = smoothed(scores)[0, 0]
     assert found[1, 1] == scores[0, 0, 0:3, 0:3].mean() and found[0, 0] == scores[0, 0, :2, :2].mean()
     assert found.shape == (3, 4) and torch.equal(smoothed(torch.ones(2, 3, 1, 5)), torch.ones(2, 3, 1, 5))
 
 
-@pytest.mark.parametrize("size", [(64, 96), (70, 127), (63, 95)])
-def test_enlarging_keeps_places_where_they_are(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(70, 127), (63, 95)])
+def test_enlarging_keeps_places_where_they_are(size):
     """The middle of a place has its score, what is left over repeats the border, and a ramp stays a ramp."""
     scores = torch.arange(3.0).expand(1, 2, 2, 3)
     found = upsampled(scores, size, 32)
@@ -42,16 +39,17 @@ def test_enlarging_keeps_places_where_they_are(size: tuple[int, int]) -> None:
     torch.testing.assert_close(steps, torch.full_like(steps, 1 / 32))
 
 
-def test_statistics_equal_hand_computed_values() -> None:
+def test_statistics_equal_hand_computed_values():
     maps = torch.stack([torch.arange(11) / 10, torch.ones(11)])[None, :, None]  # (1, 2, 1, 11)
     torch.testing.assert_close(map_statistics(maps), torch.tensor([[[0.0, 0.1, 5 / 11], [1.0, 1.0, 0.0]]]))
 
 
-def test_quality_map_equals_the_metrics_map_and_its_smoothing(metric: CLIPIQA) -> None:
+def test_quality_map_equals_the_metrics_map_and_its_smoothing(metric):
     x = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
-    plain = metric.score_map(x, ["sharpness", "noisiness"])
-    assert torch.equal(quality_map(metric, x, ["sharpness", "noisiness"], smooth=False), plain)
-    assert torch.equal(quality_map(metric, x, ["sharpness", "noisiness"]), smoothed(plain))
+    questions = ["sharpness", "noisiness"]
+    plain = metric.score_map(x, questions)
+    assert torch.equal(quality_map(metric, x, questions, smooth=False), plain)
+    assert torch.equal(quality_map(metric, x, questions), smoothed(plain))
     large = F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False).clamp(0, 1)
     finer = quality_map(metric, x, "quality", scale=2, smooth=False)
     torch.testing.assert_close(finer, metric.score_map(large, "quality"), atol=1e-6, rtol=0)
@@ -59,9 +57,9 @@ def test_quality_map_equals_the_metrics_map_and_its_smoothing(metric: CLIPIQA) -
     assert torch.equal(full, upsampled(finer, (48, 64), 16))  # a place is 16 px here
 
 
-@pytest.mark.parametrize(("scale", "got"), [(0.5, "0.5"), (9, "9"), ("2", "'2'")])
-def test_a_scale_out_of_range_is_refused(metric: CLIPIQA, scale: float, got: str) -> None:
-    with pytest.raises(CLIPIQAError, match=f"scale must be .*; got {got}"):
+@pytest.mark.parametrize("scale", [0.5, 9])
+def test_a_scale_out_of_range_is_refused(metric, scale):
+    with pytest.raises(CLIPIQAError, match="scale"):
         quality_map(metric, torch.rand(1, 3, 64, 64), scale=scale)
 
 
@@ -74,19 +72,20 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("question", DAMAGE)
-def test_the_map_shows_which_half_was_damaged(question: str, request: pytest.FixtureRequest) -> None:
+def test_the_map_shows_which_half_was_damaged(question, request):
     """On bundled photos, which mini was not trained on; each half in turn, every place by its middle."""
     metric, areas = CLIPIQA(backbone="mini").eval(), []
     paths = sorted(PHOTOS.glob("*.jpg"))
     for path in paths if request.config.getoption("long") else paths[:1]:
         photo = Image.open(path).convert("RGB")
-        for side in (0, 1):
-            middle, changed = photo.width // 2, np.array(photo)
-            half = slice(middle, None) if side else slice(None, middle)
-            changed[:, half] = np.asarray(DAMAGE[question](photo))[:, half]
-            x = torch.from_numpy(changed).permute(2, 0, 1)[None].float() / 255
+        middle, damaged = photo.width // 2, DAMAGE[question](photo)
+        for left, right in ((0, middle), (middle, photo.width)):
+            changed = photo.copy()
+            changed.paste(damaged.crop((left, 0, right, photo.height)), (left, 0))
+            x = pil_to_tensor(changed)[None] / 255
             with torch.no_grad():
                 scores = quality_map(metric, x, question, smooth=False)[0, 0].numpy()
-            inside = (np.arange(scores.shape[1]) * 32 + 16 < middle) != bool(side)
+            middles = np.arange(scores.shape[1]) * 32 + 16
+            inside = (left <= middles) & (middles < right)
             areas.append(area(scores[:, inside].ravel(), scores[:, ~inside].ravel()))
     assert np.mean(areas) > 0.95 and min(areas) > 0.9, areas

@@ -11,7 +11,7 @@ from photos import save_grey
 from PIL import Image
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.datasets.ratings import rated_photos
+from clipiqa_pyiqa.datasets.score_table import rated_photos
 from clipiqa_pyiqa.files.xmp import NEW, XMPError, find_rating
 from clipiqa_pyiqa.ranking.transfers import undo
 from clipiqa_pyiqa.stats.correlation import srocc

@@ -1,7 +1,5 @@
 """The mean of paired differences: against scipy, how often it errs, and what few or odd cases come to."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -13,12 +11,12 @@ from clipiqa_pyiqa.stats.paired_means import mean_difference
 pytestmark = pytest.mark.quick
 
 
-def of(differences: list[float]) -> tuple[float, float, float]:
+def of(differences):
     found = mean_difference(differences, np.zeros(len(differences)))
     return found.low, found.high, found.p
 
 
-def test_without_skewness_the_interval_is_students() -> None:
+def test_without_skewness_the_interval_is_students():
     half = np.random.default_rng(0).normal(size=20)
     a, b = np.concatenate([0.3 + half, 0.3 - half]), np.zeros(40)
     expected = stats.ttest_rel(a, b)
@@ -27,7 +25,7 @@ def test_without_skewness_the_interval_is_students() -> None:
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
 
 
-def test_p_is_below_5_percent_where_the_interval_excludes_0() -> None:
+def test_p_is_below_5_percent_where_the_interval_excludes_0():
     draw = np.random.default_rng(0)
     for n in range(2, 40):
         for _ in range(20):
@@ -39,18 +37,17 @@ def test_p_is_below_5_percent_where_the_interval_excludes_0() -> None:
     ("differences", "p"),
     [
         ([0.1] * 2, 0.5),  # all of one sign: 2 / 2^n
-        ([0.1] * 5, 2 / 2**5),
         ([-0.1] * 6, 2 / 2**6),
         ([0.0] * 9, 1.0),
         ([-1.0] * 18 + [1.0] * 2, 0.0206),  # the few that gained do not hide the many that lost
         ([1e-7] * 397 + [0.1] * 3, 0.0832),  # three of 400 are no proof
     ],
 )
-def test_p_of_few_cases_equals_hand_computed_values(differences: list[float], p: float) -> None:
+def test_p_of_few_cases_equals_hand_computed_values(differences, p):
     assert of(differences)[2] == pytest.approx(p, abs=1e-4)
 
 
-def test_one_case_and_infinite_values_have_no_interval() -> None:
+def test_one_case_and_infinite_values_have_no_interval():
     for values in ([1.0], [math.inf, 1, 2], [1e300, -1e300, 1e300]):
         assert all(math.isnan(number) for number in of(values))
     with pytest.raises(ValueError):

@@ -16,7 +16,7 @@ import torch
 from ...errors import CLIPIQAError, counted, nearest
 from ...sources.naming import few
 from .matching import MethodImages
-from .preprocessing import Preprocess, has_alpha
+from .protocols import Preprocess, has_alpha
 from .table_metrics import TableMetric, parse_names
 from .values import MethodScores
 

@@ -14,7 +14,7 @@ import torch
 
 from ...errors import CLIPIQAError
 from ...errors.arguments import SharedOptions, checked
-from ...files.locking import locked as hold_lock
+from ...files.writing import locked as hold_lock
 from ...files.writing import write_text
 from ...images.batches import default_workers
 from ...metric import find_device
@@ -88,6 +88,7 @@ def table(
         overwrite: Delete the scores in ``out`` first.
         sd: Show standard deviations beside the means.
         seed, trust_weights, strict, progress, settings: As for ``compare``.
+        device, batch_size, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         The table, which also names metrics and images that failed.

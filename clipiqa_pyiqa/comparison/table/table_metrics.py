@@ -11,8 +11,7 @@ from ...datasets.specification import parse_specifications, pyiqa_configs
 from ...errors import CLIPIQAError
 from ...scoring.metric_specs import MetricSpec, parse_metrics
 from ...scoring.metrics import BuiltMetric
-from .preprocessing import WHOLE, Preprocess
-from .protocols import NO_PROTOCOL, Protocol
+from .protocols import NO_PROTOCOL, WHOLE, Preprocess, Protocol
 
 _OURS: dict[str, tuple[str, dict[str, Any]]] = {  # our name -> pyiqa's, and its options
     "psnr-y": ("psnry", {"color_space": "ycbcr"}),
