@@ -72,11 +72,9 @@ def seeded_weights(once):
     """
     from clipiqa_pyiqa.weights.published import MINI_FILE
 
-    def get(backbone: str = "RN50") -> Path:
+    def get(backbone="RN50"):
         if backbone == "mini":
             return MINI_FILE
-
-    def get(backbone="RN50"):
         name = backbone.replace("/", "-")
         return once(name, lambda folder: save_seeded(folder, backbone)) / f"{name}.safetensors"
 

@@ -58,10 +58,6 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
     data = fitting.RatedPhotos(given, zero_shot, shares)
     x = (given - given.mean(0)) / given.std(0)
     basis = np.column_stack([zero_shot, np.ones(40)])
-    monkeypatch.setattr(fitting, "PENALTIES", penalties)
-    data = made_up(width=width)
-    x = (data.x - data.x.mean(0)) / data.x.std(0)
-    basis = np.column_stack([data.zero_shot, np.ones(40)])
     rest = x - basis @ np.linalg.lstsq(basis, x, rcond=None)[0]
     largest = np.linalg.eigvalsh(rest.T @ rest)[-1]
 
@@ -78,9 +74,6 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
     assert fitting.predict(fitting.fit_ridge(data), data) == pytest.approx(expected, abs=1e-9)  # float64
     line = fitting.predict(fitting.fit_affine(data), data)
     assert line == pytest.approx(np.polyval(np.polyfit(zero_shot, shares, 1), zero_shot), abs=1e-9)
-    assert fitting.predict(fitting.fit_ridge(data), data) == pytest.approx(expected, abs=1e-9)  # float64
-    line = fitting.predict(fitting.fit_affine(data), data)
-    assert line == pytest.approx(np.polyval(np.polyfit(data.zero_shot, data.shares, 1), data.zero_shot), abs=1e-9)
 
 
 @pytest.mark.parametrize("method", METHODS)
