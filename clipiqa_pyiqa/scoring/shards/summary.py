@@ -109,6 +109,8 @@ class ShardedResult:
         if self.states:
             clauses.append("this run: " + ", ".join(f"{count:,} {state}" for state, count in self.states.items()))
         clauses += [f"no result: {why}" for why in self.unread.values()]
+        if empty := [repr(result.shard) for result in self.results if not result.images]:
+            clauses.append(f"without images: {first_of(empty)}")
         for name, shards in self.absent.items():
             clauses.append(f"`keep` names {name!r}, but no sample of {first_of(map(repr, shards))} has it")
         if not self.states:  # a run tells at its start what it leaves out
