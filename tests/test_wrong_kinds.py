@@ -12,7 +12,7 @@ from PIL import Image
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa import ray, reward, torchmetrics
-from clipiqa_pyiqa.errors.arguments import SharedOptions, checked, shared_options
+from clipiqa_pyiqa.errors.arguments import checked
 from clipiqa_pyiqa.metric import CLIPIQA
 
 NAMES = sorted(set(clipiqa_pyiqa.__all__) - {"is_active", "__version__"})
@@ -71,13 +71,3 @@ def shrink(side: int, share: float | None = None, *, names: list[str] | None = N
 def test_a_value_of_another_kind_is_refused_by_the_arguments_name(name, value):
     with pytest.raises(ValueError, match=f"^{name} "):
         shrink(**{"side": 1, name: value})
-
-
-@pytest.mark.parametrize("name", ["draw_maps", "compare", "table"])
-def test_shared_options_are_stated_once(name):
-    function = PUBLIC[name]
-    shared = inspect.signature(function).parameters.keys() & shared_options()
-    assert {"device", "batch_size", "workers"} <= shared
-    for option in shared - {"seed"}:
-        assert inspect.signature(function).parameters[option].default == getattr(SharedOptions, option)
-        assert function.__doc__.count(f"{option}: ") == 1

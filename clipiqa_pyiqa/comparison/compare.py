@@ -97,6 +97,7 @@ def compare(
         without_mini_photos: Leave out ``mini``'s training photos if a metric uses it.
         progress: See :data:`~clipiqa_pyiqa.scoring.stored.Progress`.
         settings: More names and values for the record of the run.
+        device, batch_size, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         The comparison, with the failures of single metrics and images.

@@ -34,16 +34,8 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
 }
 Function = TypeVar("Function", bound=Callable[..., Any])
 _NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # NumPy's numbers are accepted too
+_WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None"}
 _LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection)
-_WORDS: dict[Any, str] = {
-    numbers.Integral: "an int",
-    numbers.Real: "a finite number",
-    type(None): "None",
-    bool: "True or False",
-    Path: "a path",
-    os.PathLike: "a path",
-    collections.abc.Mapping: "a dict",
-} | dict.fromkeys(_LISTS, "a list")
 
 
 # The options that public functions and commands share: names, kinds, defaults and documentation.
@@ -109,11 +101,6 @@ class SharedOptions(Images):
     damaged: Literal["refuse", "keep"] = "refuse"
 
 
-@functools.cache
-def shared_options() -> dict[str, str]:
-    return {name: text for kind in SharedOptions.__mro__[:-1] for name, (_, text) in documentation(kind)[2].items()}
-
-
 def documentation(thing: Any) -> tuple[str, str, dict[str, tuple[list[str], str]]]:
     """Return a docstring's first line, other text before ``Args:``, and argument -> (words in parentheses, help)."""
     text, _, arguments = inspect.cleandoc(thing.__doc__ or "").partition("\nArgs:\n")
@@ -123,10 +110,7 @@ def documentation(thing: Any) -> tuple[str, str, dict[str, tuple[list[str], str]
 
 
 def checked(function: Function) -> Function:
-    """Return the function with a check of its arguments' types, bounds and paths.
-
-    A wrong argument raises ``OptionError``. The docstring gets the shared options.
-    """
+    """Return the function with a check of its arguments' types, bounds and paths, which raises ``OptionError``."""
     signature = inspect.signature(function)
 
     @functools.cache
@@ -142,19 +126,7 @@ def checked(function: Function) -> Function:
                 _check(name, value, wanted)
         return function(*args, **kwargs)
 
-    call.__doc__ = _with_shared_options(function.__doc__, signature)
     return cast(Function, call)
-
-
-def _with_shared_options(docstring: str | None, signature: inspect.Signature) -> str | None:
-    head, args, rest = inspect.cleandoc(docstring or "").partition("\nArgs:\n")
-    if not args:
-        return docstring
-    entries, blank, sections = rest.partition("\n\n")
-    named = re.findall(r"\w+", " ".join(re.findall(r"^ {4}([\w, *]+):", entries, re.M)))
-    missing = signature.parameters.keys() - named
-    added = [f"    {name}: {text}" for name, text in shared_options().items() if name in missing]
-    return head + args + "\n".join([entries.rstrip(), *added]) + blank + sections
 
 
 def check_bounds(name: str, value: int) -> None:
@@ -182,7 +154,7 @@ def check_path(name: str, value: str | os.PathLike[str]) -> None:
 
 def _check(name: str, value: Any, wanted: tuple[Any, ...]) -> None:
     if not any(_is(value, hint) for hint in wanted):
-        words = " or ".join(dict.fromkeys(map(_words, wanted)))
+        words = " or ".join(map(_words, wanted))
         raise OptionError(f"{name} must be {words}; got {shown(value)} ({type(value).__name__}).")
     if name in BOUNDS and value is not None:
         check_bounds(name, value)
@@ -237,5 +209,4 @@ def _alternatives(hint: Any) -> Iterator[Any]:
 def _words(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(map(repr, get_args(hint)))
-    name = getattr(hint, "__name__", str(hint))
-    return _WORDS.get(hint) or (f"an {name}" if name[0] in "AEIOU" else f"a {name}")
+    return _WORDS.get(hint) or str(hint.__name__)

@@ -163,6 +163,7 @@ def fit(
         splits: Number of random splits: a head is fitted to 80 % and predicts the rest; groups stay together.
         metric: Metric with the image tower and prompt pair; default CLIP-IQA on RN50.
         seed: Seed of folds and random splits.
+        device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         The head and its agreement with the scores.

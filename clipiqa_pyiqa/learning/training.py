@@ -78,6 +78,7 @@ def train(
         overwrite: Replace the run in ``out``.
         say: Receives progress messages.
         **changes: Changes of the recipe, see :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
+        device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         The metric with the best prompts, and its scores.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas
@@ -17,7 +16,6 @@ from torch import Tensor
 from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, PromptError, counted
 from ..errors.arguments import SharedOptions, checked
-from ..files.writing import check_output, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
@@ -26,31 +24,48 @@ from .feature_store import FeatureStore, Say
 Words = str | tuple[str, str]
 """A named pair, ``positive|negative``, or two texts, positive first."""
 
-TEMPLATES = ("{} photo.", "A photo of {}.", "There is {} in the photo.", "The photo is {}.")  # the first three: Table 2
-# Groups of synonyms on one scale: every positive text is tried with every negative text of its group.
-_SYNONYMS = (
-    # Sec. 3.2 and the grades of ITU-R BT.500, with synonyms
-    (("Good", "Great", "Excellent", "Fine", "Perfect"), ("Bad", "Poor", "Terrible", "Awful", "Horrible")),
-    (  # Table 2, pyiqa's preset
-        ("High quality", "High definition", "High resolution", "Best quality"),
-        ("Low quality", "Low definition", "Low resolution", "Worst quality"),
+# Templates in which the words make a sentence; the paper's templates are in Sec. 4.1 and Table 2.
+ADJECTIVES = ("{} photo.", "The photo is {}.")
+QUALITIES = ("{} photo.", "A photo of {}.")
+THINGS = ("There is {} in the photo.",)
+
+# Synonyms on one scale: every positive text is tried with every negative text.
+_GROUPS = (
+    # Sec. 3.2 and the five grades of ITU-R BT.500 (excellent, good, fair, poor, bad), with synonyms
+    (
+        ADJECTIVES,
+        "good, great, excellent, fair, fine, perfect, superb",
+        "bad, poor, terrible, awful, horrible, inferior, imperfect",
+    ),
+    # Table 2, pyiqa's preset
+    (
+        QUALITIES,
+        "high quality, high definition, high resolution, best quality, good quality",
+        "low quality, low definition, low resolution, worst quality, poor quality, bad quality",
     ),
     # Table 3, SPAQ's attributes
     (
-        ("Sharp", "Clear", "Crisp", "In-focus", "Fine detail"),
-        ("Blurry", "Hazy", "Out-of-focus", "Motion-blurred", "Blur"),
+        ADJECTIVES,
+        "sharp, clear, crisp, in-focus, detailed",
+        "blurry, unclear, hazy, out-of-focus, fuzzy, motion-blurred",
     ),
-    (("Clean", "Noise-free", "Smooth", "No noise"), ("Noisy", "Grainy", "Dirty", "Noise")),
-    (("Bright", "Well-lit", "Well-exposed"), ("Dark", "Dim", "Underexposed", "Overexposed")),
-    (("Colorful", "Vivid", "Vibrant"), ("Dull", "Faded", "Pale", "Washed-out")),
-    (("High contrast", "Strong contrast"), ("Low contrast", "Weak contrast")),
-    (  # distortions in KADID-10k and other synthetic data sets
-        ("Undistorted", "Pristine", "Flawless", "Artifact-free"),
-        ("Distorted", "Degraded", "Compressed", "Pixelated", "Damaged"),
+    (THINGS, "fine detail, sharp detail", "blur, motion blur, haze"),
+    (ADJECTIVES, "clean, noise-free, smooth, pure", "noisy, grainy, dirty, speckled"),
+    (THINGS, "no noise, no grain", "noise, grain"),
+    (ADJECTIVES, "bright, well-lit, light, well-exposed", "dark, dim, badly lit, underexposed, overexposed"),
+    (ADJECTIVES, "colorful, vivid, vibrant, richly colored", "dull, faded, pale, washed-out, colorless"),
+    (QUALITIES, "high contrast, strong contrast", "low contrast, weak contrast"),
+    # distortions in KADID-10k and other synthetic data sets
+    (
+        ADJECTIVES,
+        "undistorted, pristine, flawless, artifact-free, uncompressed",
+        "distorted, degraded, compressed, JPEG-compressed, pixelated, damaged",
     ),
-    (  # the official demo, Table 6, AVA
-        ("Aesthetic", "Beautiful", "Attractive", "Stunning"),
-        ("Not aesthetic", "Ugly", "Unattractive", "Boring"),
+    # the official demo, Table 6, AVA
+    (
+        ADJECTIVES,
+        "aesthetic, beautiful, attractive, pretty, stunning, appealing",
+        "not aesthetic, ugly, unattractive, boring, unappealing, plain",
     ),
 )
 
@@ -94,31 +109,27 @@ class Findings:
     chosen_on: int
     held_out: int
     unknown: int = 0
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Sequence[str | Path] = ()
 
-    def save(self, path: str | Path) -> None:
-        """Write lines of metadata, ``# key: value``, and a CSV line per pair; never replace an input."""
-        check_output(path, overwrite=True, inputs=self.inputs)
-        place = {pair: number for number, pair in enumerate(self.ensemble.pairs, start=1)}
-        lines = [f"# {key}: {' '.join(str(value).split())}\n" for key, value in self.metadata.items()]
+    def frame(self) -> pandas.DataFrame:
+        """Return a row for each pair, best first, then for the paper's pair and for the ensemble."""
+        named = {str(rank): found for rank, found in enumerate(self.ranked, start=1)}
+        named |= {"paper": self.paper, "ensemble": self.ensemble}
         rows = []
-        for rank, finding in enumerate(self.ranked, start=1):
-            (pair,) = finding.pairs
-            row = {
-                "rank": rank,
-                "positive": pair.positive,
-                "negative": pair.negative,
-                "srocc_chosen_by": finding.chosen_by,
-                "srocc_held_out": finding.srocc.value,
-                "srocc_low": finding.srocc.low,
-                "srocc_high": finding.srocc.high,
-                "plcc_held_out": finding.plcc,
-                "ensemble": place.get(pair, ""),
-            }
-            rows.append(row)
-        table = pandas.DataFrame(rows).to_csv(index=False, float_format="%.6f", lineterminator="\n")
-        write_text(path, "".join(lines) + table)
+        for name, found in named.items():
+            pair, srocc = found.pairs[0], found.srocc
+            texts = (pair.positive, pair.negative) if name != "ensemble" else (f"mean of {len(found.pairs)}", "")
+            rows.append((name, *texts, found.chosen_by, srocc.value, srocc.low, srocc.high, found.plcc))
+        columns = [
+            "rank",
+            "positive",
+            "negative",
+            "SROCC chosen by",
+            "SROCC held out",
+            "SROCC held out low",
+            "SROCC held out high",
+            "PLCC held out",
+        ]
+        return pandas.DataFrame(rows, columns=columns)
 
 
 @checked
@@ -143,11 +154,12 @@ def search_prompts(
     Args:
         scores, features, say: As for :func:`clipiqa_pyiqa.train`.
         words: Pairs of words, positive first; default the named pairs and our antonyms. Unknown words are left out.
-        templates: Texts with ``{}`` for the words; default ``TEMPLATES``, or ``'{}'`` for pairs of your own.
+        templates: Texts with ``{}`` for the words; default those that suit our words, or ``'{}'`` for pairs of your own.
         ensemble: Largest number of pairs in the ensemble.
         bootstrap: Resamples per interval, at most a million.
         metric: The metric; default CLIP-IQA on RN50.
         seed: Seed of resamples, and of splits if the scores have no splits.
+        device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         All pairs, ranked, and the best ensemble.
@@ -156,7 +168,7 @@ def search_prompts(
         CLIPIQAError: Scores, images, words or templates cannot be used.
 
     Example:
-        >>> search_prompts("scores.csv", words=[("Crisp photo.", "Hazy photo.")]).save("pairs.csv")  # doctest: +SKIP
+        >>> search_prompts("scores.csv", words=[("Crisp photo.", "Hazy photo.")]).frame()  # doctest: +SKIP
     """
     candidates = make_candidates(words, templates)
     table = find_score_table(scores, seed=seed, needed=("train",))
@@ -174,27 +186,28 @@ def search_prompts(
         say(f"scoring {counted(len(known), 'pair')}")
     data = encoded[:, 0].to(device), targets, held_out
     findings = search(metric, *data, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed)
-    metadata = {
-        "data_set": table.name,
-        "chosen_on": counted(findings.chosen_on, "image"),
-        "held_out": f"{counted(findings.held_out, 'image')} ({split})",
-        "seed": seed,
-        **{key: value for key, value in metric.provenance().items() if key not in ("metric", "scores")},
-    }
-    inputs = paths if isinstance(scores, ScoreTable) else [scores, *paths]
-    return replace(findings, unknown=len(candidates) - len(known), metadata=metadata, inputs=inputs)
+    return replace(findings, unknown=len(candidates) - len(known))
 
 
 def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[str] | None = None) -> list[PromptPair]:
     """Return each pair of words in each template; of pairs that CLIP reads alike, return the first."""
-    if words is None:
-        words = [*NAMED_PAIRS, *(pair for group in _SYNONYMS for pair in itertools.product(*group))]
-        templates = templates or TEMPLATES
+    given = itertools.product(words, templates or ("{}",)) if words is not None else _our_pairs(templates)
     found: dict[tuple[str, str], PromptPair] = {}
-    for given, template in itertools.product(words, templates or ("{}",)):
-        for pair in parse_prompts([given], template):
+    for texts, template in given:
+        for pair in parse_prompts([texts], template):
             found.setdefault((pair.positive.lower(), pair.negative.lower()), pair)
     return list(found.values())
+
+
+def _our_pairs(templates: Sequence[str] | None) -> Iterator[tuple[Words, str]]:
+    yield from ((name, "{}") for name in NAMED_PAIRS)
+    for suited, *sides in _GROUPS:
+        for template, positive, negative in itertools.product(
+            templates or suited, *(side.split(", ") for side in sides)
+        ):
+            if template.startswith("{}"):
+                positive, negative = positive[0].upper() + positive[1:], negative[0].upper() + negative[1:]
+            yield (positive, negative), template
 
 
 def search(

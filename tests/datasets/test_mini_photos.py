@@ -1,9 +1,5 @@
 """The photos that mini was trained on: recognised by their bytes, and left out of a table."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
@@ -36,7 +32,7 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
 def test_a_second_look_reads_no_photo_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (photo := tmp_path / "a.png").write_bytes(b"a photo")
-    read: list[Path] = []
+    read = []
     monkeypatch.setattr(hashes, "hash_file", lambda path: read.append(path) or hash_file(path))
     assert mini_photos.seen_by_mini([photo]) == [False] == mini_photos.seen_by_mini([photo])
     assert read == [photo]

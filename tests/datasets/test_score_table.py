@@ -1,7 +1,5 @@
 """Tables of scores: which columns and lines are read, and what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +13,17 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 pytestmark = pytest.mark.quick
 
 
-def written(folder: Path, text: str) -> Path:
+def written(folder, text):
     path = folder / "scores.csv"
     path.write_text(text)
     return path
 
 
-def test_comments_quotes_and_line_numbers(tmp_path):
-    text = '# made by hand\n#\npath,score\na.png,1\n\n#1.png,2\n"c\n.png",3\nd.png,good\n'
+def test_quotes_and_line_numbers(tmp_path):
+    text = 'path,score\na.png,1\n\n#1.png,2\n"c\n.png",3\nd.png,good\n'
     rows, header = read_rows(written(tmp_path, text))
     assert header == ["path", "score"]
-    assert [(line, row["path"]) for line, row in rows] == [(4, "a.png"), (6, "#1.png"), (8, "c\n.png"), (9, "d.png")]
+    assert [(line, row["path"]) for line, row in rows] == [(2, "a.png"), (4, "#1.png"), (6, "c\n.png"), (7, "d.png")]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +31,6 @@ def test_comments_quotes_and_line_numbers(tmp_path):
     [
         ("path,score\na.png,1\nb.png,good\n", "line 3: the score 'good' is not a number"),
         ("path,score\na.png,nan\n", "line 2: the score 'nan'"),
-        ("# a comment\npath,score\na.png,1,2\n", "line 3: expected 2 columns"),
         ("path,score\n# never dropped in silence\n", "line 2: expected 2 columns"),
         ("path,score,score\na.png,1,2\n", "two columns called 'score': rename one"),
         ("path,score\n", "no rows"),
@@ -58,7 +55,7 @@ def test_an_unknown_data_set_is_answered_with_similar_names():
 
 @pytest.mark.parametrize(
     "header",
-    ["Image Name,MOS", "Image name,Mean Opinion Score", "img-name,mos_quality", "dist_img,ref_img,quality_mos"],
+    ["Image name,Mean Opinion Score", "img-name,mos_quality", "dist_img,ref_img,quality_mos"],
 )
 def test_headers_of_real_data_sets(tmp_path, header):
     row = ",".join("a.png" if n == 0 else "4" for n in range(header.count(",") + 1))
@@ -71,14 +68,13 @@ def test_a_folder_whose_name_is_no_utf8_is_read(tmp_path):
     assert read_scores(written(tmp_path, "path,mos\na.png,4\n"), root=folder)["path"][0] == str(folder / "a.png")
 
 
-@pytest.mark.parametrize("opinion", ["mos", "opinion", "opinion_score"])
-def test_an_opinion_wins_over_a_score(tmp_path, opinion):
-    assert read_scores(written(tmp_path, f"path,score,{opinion},scale,metric\na.png,1,4,,\n"))["score"].tolist() == [4]
+def test_an_opinion_wins_over_a_score(tmp_path):
+    path = written(tmp_path, "path,score,opinion,scale,metric\na.png,1,4,,\n")
+    assert read_scores(path)["score"].tolist() == [4]
 
 
-@pytest.mark.parametrize("lower_better", [False, True])
-def test_dmos_whose_direction_is_said_is_read(tmp_path, lower_better):
-    assert read_scores(written(tmp_path, "path,dmos\na.png,4\n"), lower_better=lower_better)["score"].tolist() == [4]
+def test_dmos_whose_direction_is_said_is_read(tmp_path):
+    assert read_scores(written(tmp_path, "path,dmos\na.png,4\n"), lower_better=False)["score"].tolist() == [4]
 
 
 def test_scores_become_shares_and_rows_get_splits(tmp_path):
@@ -96,17 +92,14 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path):
         read_score_table(path, skip_missing=True, val_fraction=0)
 
 
-def grouped(
-    folder: Path, header: str = "name,path,score", sizes: tuple[int, ...] = (1, 8, 3, 3, 5, 2, 4, 6, 4, 4)
-) -> Path:
-    rows = [
-        (f"r{group}", f"{group}-{copy}.png", group + copy / 10)
-        for group, size in enumerate(sizes)
-        for copy in range(size)
-    ]
-    for _, path, _ in rows:
-        (folder / path).touch()
-    return written(folder, "\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
+def grouped(folder, header):
+    """Forty images in ten groups."""
+    lines = [header]
+    for group, size in enumerate((1, 8, 3, 3, 5, 2, 4, 6, 4, 4)):
+        for copy in range(size):
+            (folder / f"{group}-{copy}.png").touch()
+            lines.append(f"r{group},{group}-{copy}.png,{group + copy / 10}")
+    return written(folder, "\n".join(lines))
 
 
 @pytest.mark.parametrize(("header", "group"), [("name,path,score", "name"), ("ref_img,dist_img,mos", None)])
@@ -125,7 +118,7 @@ def test_a_file_whose_splits_tear_groups_apart_is_named(tmp_path, caplog):
     assert "puts images of one group into several splits, 1 time:" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["kadid10k", "tid2013", "csiq"])
+@pytest.mark.parametrize("name", ["tid2013", "csiq"])
 def test_pyiqas_full_reference_sets_are_read_with_their_references_as_groups(tmp_path, name):
     info = pyiqa.get_dataset_info()[name]
     table, folder = (tmp_path.joinpath(*Path(info[key]).parts[1:]) for key in ("meta_info_file", "dataroot_target"))

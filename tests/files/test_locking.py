@@ -1,12 +1,10 @@
 """One run at a time: who holds a lock is said, killed runs block nobody, and no lock file stays behind."""
 
-from __future__ import annotations
-
+import contextlib
 import os
 import subprocess
 import sys
-import threading
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -17,14 +15,14 @@ HOLD = "import sys, time\nfrom clipiqa_pyiqa.files.writing import locked\n"
 HOLD += "with locked(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(100)\n"
 
 
-def holder(output: Path) -> subprocess.Popen[str]:
+def holder(output):
     process = subprocess.Popen([sys.executable, "-c", HOLD, output], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     return process
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_a_lock_holds_against_another_process(tmp_path: Path, kind: str) -> None:
+def test_a_lock_holds_against_another_process(tmp_path, kind):
     output = tmp_path / "out"
     if kind == "folder":
         output.mkdir()
@@ -39,7 +37,7 @@ def test_a_lock_holds_against_another_process(tmp_path: Path, kind: str) -> None
     assert not lock_file(output).exists()
 
 
-def test_a_lock_ends_with_its_context(tmp_path: Path) -> None:
+def test_a_lock_ends_with_its_context(tmp_path):
     with pytest.raises(KeyboardInterrupt), locked(tmp_path / "out"):
         raise KeyboardInterrupt
     held, again = locked(tmp_path / "out"), locked(tmp_path / "out")
@@ -48,37 +46,32 @@ def test_a_lock_ends_with_its_context(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_four_threads_never_hold_one_lock_at_once(tmp_path: Path) -> None:
+def test_four_threads_never_hold_one_lock_at_once(tmp_path):
     """Held and removed over and over by four threads: the counter would tell of two in the context."""
-    inside, most, entered = 0, 0, 0
+    inside, counts = [], []
 
-    def work() -> None:
-        nonlocal inside, most, entered
-        mine = 0
-        while mine < 20:  # entered, not tried: how often it is refused depends on the machine
-            try:
-                with locked(tmp_path / "out"):
-                    mine += 1
-                    inside += 1
-                    most, entered = max(most, inside), entered + 1
-                    os.stat(tmp_path)  # lets other threads run
-                    inside -= 1
-            except LockedError:
-                pass
+    def work(_):
+        entered = 0
+        while entered < 20:  # entered, not tried: how often it is refused depends on the machine
+            with contextlib.suppress(LockedError), locked(tmp_path / "out"):
+                entered += 1
+                inside.append(entered)
+                counts.append(len(inside))
+                os.stat(tmp_path)  # lets other threads run
+                inside.pop()
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert most == 1 and entered == 80 and os.listdir(tmp_path) == []
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert counts == [1] * 80 and os.listdir(tmp_path) == []
 
 
-def test_links_and_long_names_share_one_lock(tmp_path: Path) -> None:
+def test_links_and_long_names_share_one_lock(tmp_path):
     with locked(tmp_path / ("n" * 255)):
         pass
     (tmp_path / "link").symlink_to("real")
     assert lock_file(tmp_path / "link") == lock_file(tmp_path / "real")
 
 
-def test_a_lock_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
+def test_a_lock_in_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(OutputError), locked(tmp_path / "nowhere/out"):
         pass

@@ -1,10 +1,6 @@
 """Writing files: whole or not at all, with the mode and link of what was there, and over nothing that is not ours."""
 
-from __future__ import annotations
-
 import os
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,23 +9,23 @@ from clipiqa_pyiqa.files.writing import check_folder, check_output, replacing, w
 
 
 class TestReplacing:
-    def test_an_interrupted_write_changes_no_file(self, tmp_path: Path) -> None:
+    def test_an_interrupted_write_changes_no_file(self, tmp_path):
         (tmp_path / "a").write_text("old")
         with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "a") as partial:
             partial.write_text("half")
             raise KeyboardInterrupt
         assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
 
-    def test_a_partial_file_keeps_its_suffix(self, tmp_path: Path) -> None:
+    def test_a_partial_file_keeps_its_suffix(self, tmp_path):
         with replacing(tmp_path / "a.png") as partial:
             assert partial.suffix == ".png" and partial.name.startswith(".")  # hidden: no folder scan finds it
 
     @pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "n" * 200 + "." + "s" * 54])
-    def test_the_longest_names_are_written(self, tmp_path: Path, name: str) -> None:
+    def test_the_longest_names_are_written(self, tmp_path, name):
         write_text(tmp_path / name, "x")
         assert os.listdir(tmp_path) == [name]
 
-    def test_a_link_stays_and_its_target_is_replaced(self, tmp_path: Path) -> None:
+    def test_a_link_stays_and_its_target_is_replaced(self, tmp_path):
         (tmp_path / "folder").mkdir()
         (tmp_path / "link").symlink_to("folder/real")
         for text in ("first", "second"):  # dangling, then not
@@ -37,39 +33,39 @@ class TestReplacing:
             assert (tmp_path / "link").is_symlink() and (tmp_path / "folder/real").read_text() == text
 
     @pytest.mark.parametrize("name", ["fifo", "/dev/null"])
-    def test_pipes_and_devices_are_refused(self, tmp_path: Path, name: str, monkeypatch: Any) -> None:
+    def test_pipes_and_devices_are_refused(self, tmp_path, name, monkeypatch):
         monkeypatch.chdir(tmp_path)
         os.mkfifo("fifo")
         for write in (lambda: write_text(name, "x"), lambda: check_output(name, overwrite=True)):
             with pytest.raises(OutputError, match="pipe"):
                 write()
 
-    def test_a_tilde_is_the_home_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_tilde_is_the_home_folder(self, tmp_path, monkeypatch):
         monkeypatch.setenv("HOME", str(tmp_path))
         write_text("~/a", "x")
         assert (tmp_path / "a").read_text() == "x" and check_output("~/b") == tmp_path / "b"
 
-    def test_errors_about_other_files_are_raised_unchanged(self, tmp_path: Path) -> None:
+    def test_errors_about_other_files_are_raised_unchanged(self, tmp_path):
         with pytest.raises(FileNotFoundError), replacing(tmp_path / "a"):
             (tmp_path / "not there").read_text()
         with pytest.raises(OutputError, match="No such file"):
             write_text(tmp_path / "no folder/a", "x")
         assert issubclass(OutputError, CLIPIQAError) and issubclass(OutputError, OSError)
 
-    def test_text_that_is_not_unicode_is_escaped(self, tmp_path: Path) -> None:
+    def test_text_that_is_not_unicode_is_escaped(self, tmp_path):
         write_text(tmp_path / "a", os.fsdecode(b"caf\xe9\r\n"))
         assert (tmp_path / "a").read_bytes() == b"caf\\xe9\r\n"
 
 
 class TestCheckOutput:
-    def test_an_existing_file_is_replaced_only_with_overwrite(self, tmp_path: Path) -> None:
+    def test_an_existing_file_is_replaced_only_with_overwrite(self, tmp_path):
         (tmp_path / "a").write_text("theirs")
         with pytest.raises(OutputError):
             check_output(tmp_path / "a")
         assert check_output(tmp_path / "a", overwrite=True) == tmp_path / "a"
 
     @pytest.mark.parametrize("how", ["same", "link", "hard link"])
-    def test_inputs_are_never_replaced(self, tmp_path: Path, how: str) -> None:
+    def test_inputs_are_never_replaced(self, tmp_path, how):
         photo, out = tmp_path / "photo.png", tmp_path / "out.png"
         photo.write_text("photo")
         if how == "same":
@@ -82,28 +78,28 @@ class TestCheckOutput:
     @pytest.mark.parametrize(
         ("name", "named"), [("", "folder"), ("nowhere/a", "nowhere"), ("file/a", "file'"), ("a\0b", "null byte")]
     )
-    def test_outputs_that_cannot_be_written_are_refused(self, tmp_path: Path, name: str, named: str) -> None:
+    def test_outputs_that_cannot_be_written_are_refused(self, tmp_path, name, named):
         (tmp_path / "file").touch()
         with pytest.raises(CLIPIQAError, match=named):
             check_output(f"{tmp_path}/{name}")
 
-    def test_an_output_without_permission_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_output_without_permission_is_refused(self, tmp_path, monkeypatch):
         monkeypatch.setattr(os, "access", lambda *_: False)  # as root, everything can be written
         with pytest.raises(OutputError, match="permission"):
             check_output(tmp_path / "new")
 
 
 class TestCheckFolder:
-    def test_a_folder_is_made_and_every_name_checked(self, tmp_path: Path) -> None:
+    def test_a_folder_is_made_and_every_name_checked(self, tmp_path):
         folder = check_folder(tmp_path / "a/b", ["x.csv", "x.png"])
         assert folder.is_dir()
         (folder / "x.png").write_text("input")
         for options, named in (({}, "exists"), ({"overwrite": True, "inputs": [folder / "x.png"]}, "inputs")):
             with pytest.raises(OutputError, match=named):
-                check_folder(folder, ["x.csv", "x.png"], **options)  # type: ignore[arg-type]
+                check_folder(folder, ["x.csv", "x.png"], **options)
 
     @pytest.mark.parametrize("name", ["file", "file/b"])
-    def test_a_folder_that_cannot_be_made_is_refused(self, tmp_path: Path, name: str) -> None:
+    def test_a_folder_that_cannot_be_made_is_refused(self, tmp_path, name):
         (tmp_path / "file").touch()
         with pytest.raises(OutputError):
             check_folder(tmp_path / name, [])

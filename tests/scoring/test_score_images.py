@@ -1,11 +1,7 @@
 """Images in memory: a row for each, whatever its form, and a scorer that survives pickling."""
 
-from __future__ import annotations
-
 import pickle
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas
@@ -15,7 +11,7 @@ from PIL import Image
 from shard_makers import picture
 from standin import Brightness
 
-from clipiqa_pyiqa import CLIPIQA, Scorer, ray, score_images
+from clipiqa_pyiqa import Scorer, ray, score_images
 from clipiqa_pyiqa.errors import CLIPIQAError, OptionError, PromptError
 
 DATA = Path(__file__).parents[1] / "data"
@@ -23,38 +19,34 @@ FILE = DATA / "canyon-wren.jpg"
 GREY = np.full((40, 48, 3), 51, np.uint8)  # scores 0.2
 
 
-def forms(pixels: np.ndarray, folder: Path) -> dict[str, Any]:
+def forms(pixels, folder):
     """The same pixels (H, W, 3) in every form."""
     image, path = Image.fromarray(pixels), folder / "photo.png"
     image.save(path)
     return {
-        **{"path": path, "bytes": path.read_bytes(), "PIL": image, "lazy PIL": Image.open(path), "array": pixels},
-        **{
-            "tensor": torch.from_numpy(pixels).permute(2, 0, 1),
-            "floats": pixels / 255,
-            "float32": pixels / np.float32(255),
-        },
-        **{"dict of path": {"bytes": None, "path": str(path)}, "dict of array": {"array": pixels}},
+        "path": path,
+        "bytes": path.read_bytes(),
+        "PIL": image,
+        "lazy PIL": Image.open(path),
+        "array": pixels,
+        "tensor": torch.from_numpy(pixels).permute(2, 0, 1),
+        "floats": pixels / 255,
+        "float32": pixels / np.float32(255),
+        "dict of path": {"bytes": None, "path": str(path)},
+        "dict of array": {"array": pixels},
     }
 
 
-def test_the_same_pixels_have_the_same_score_to_the_last_bit(metric: Any, tmp_path: Path) -> None:
+def test_the_same_pixels_have_the_same_score_to_the_last_bit(metric, tmp_path):
     with Image.open(FILE) as image:
         images = forms(np.array(image.convert("RGB")), tmp_path)
-    found = score_images(metric, images.values(), ["quality", "sharpness"], device="cpu", batch_size=1)
-    assert found["error"].tolist() == [""] * len(images)
-    assert dict.fromkeys(images, len(set(found["quality"]))) == dict.fromkeys(images, 1)
-    assert found["sharpness"].nunique() == 1
+    found = score_images(metric, images.values(), ["quality", "sharpness"], device="cpu")[["quality", "sharpness"]]
+    assert len(found) == len(images) and found.nunique().tolist() == [1, 1]
     of_file = metric.score_files(tmp_path / "photo.png", ["quality", "sharpness"])
-    assert of_file[["quality", "sharpness"]].iloc[0].tolist() == found[["quality", "sharpness"]].iloc[0].tolist()
+    assert of_file[["quality", "sharpness"]].iloc[0].tolist() == found.iloc[0].tolist()
 
 
-def test_floats_and_8_bit_images_of_one_size_are_scored_together() -> None:
-    found = score_images(Brightness(), [GREY, GREY / 255, np.full(GREY.shape, 0.5)], device="cpu")
-    assert found["quality"].tolist() == pytest.approx([0.2, 0.2, 0.5], abs=1e-6)
-
-
-def test_a_row_for_each_image_in_order_with_flag_or_error() -> None:
+def test_a_row_for_each_image_in_order_with_flag_or_error():
     images = pandas.Series([GREY, None, b"none", np.zeros((64, 64, 3)) - 1, picture(102)])
     found = score_images(Brightness(), images, device="cpu")
     assert found.columns.tolist() == ["quality", "flag", "error"] and found.index.tolist() == [*range(5)]
@@ -68,8 +60,6 @@ COLUMNS = {
     "bytes": {"bytes": [picture(51)] * 2},
     "arrays": {"image": np.stack([GREY] * 2)},
     "arrays of several sizes": {"image": np.array([GREY, GREY[:36]], object)},
-    "PIL": {"image": [Image.fromarray(GREY)] * 2},
-    "a list": [GREY, picture(51)],
     "a pandas column": pandas.Series([GREY, GREY]),
     "a pandas frame": pandas.DataFrame({"image": [GREY, picture(51)]}),
     "a tensor": torch.from_numpy(np.stack([GREY] * 2)),
@@ -77,32 +67,32 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("form", COLUMNS)
-def test_a_scorer_takes_the_batches_of_pipelines(form: str) -> None:
+def test_a_scorer_takes_the_batches_of_pipelines(form):
     batch = COLUMNS[form]
     found = Scorer(Brightness(), device="cpu")(batch)
     assert found["quality"] == pytest.approx([0.2, 0.2], abs=1e-6)
     assert list(found) == [*(batch if isinstance(batch, dict | pandas.DataFrame) else []), "quality", "flag", "error"]
 
 
-def test_a_scorer_takes_a_column_of_arrow() -> None:
+def test_a_scorer_takes_a_column_of_arrow():
     pyarrow = pytest.importorskip("pyarrow")
     found = Scorer(Brightness(), device="cpu")(pyarrow.chunked_array([[{"bytes": picture(51)}], [None]]))
     assert found["quality"] == pytest.approx([0.2, np.nan], abs=1e-6, nan_ok=True) and "None" in found["error"][1]
 
 
-def test_the_scorer_for_ray_is_the_same_class() -> None:
+def test_the_scorer_for_ray_is_the_same_class():
     assert ray.Scorer is Scorer
 
 
-made: list[int] = []
+made = []
 
 
-def make() -> Brightness:
+def make():
     made.append(1)
     return Brightness()
 
 
-def test_a_scorer_makes_its_metric_at_the_first_batch_and_once_however_often_it_is_unpickled() -> None:
+def test_a_scorer_makes_its_metric_at_the_first_batch_and_once_however_often_it_is_unpickled():
     made.clear()
     pickled = pickle.dumps(Scorer(make, device="cpu"))
     scorers = [pickle.loads(pickled), pickle.loads(pickled)]
@@ -112,15 +102,13 @@ def test_a_scorer_makes_its_metric_at_the_first_batch_and_once_however_often_it_
     assert made == [1]
 
 
-@pytest.mark.parametrize("given", [CLIPIQA, None], ids=["a class", "a metric"])
-def test_a_pickled_scorer_gives_equal_scores(metric: Any, given: Any) -> None:
-    scorer = Scorer(partial(given, backbone="mini") if given else metric, ["quality", "happy"], device="cpu")
-    again = pickle.loads(pickle.dumps(scorer))
-    for name, values in scorer([FILE]).items():
-        assert (again([FILE])[name] == values).all()
+def test_a_pickled_scorer_gives_equal_scores(metric):
+    scorer = Scorer(metric, ["quality", "happy"], device="cpu")
+    found = [pandas.DataFrame(each([FILE])) for each in (scorer, pickle.loads(pickle.dumps(scorer)))]
+    pandas.testing.assert_frame_equal(*found, check_exact=True)
 
 
-def test_what_cannot_be_used_is_refused_when_the_scorer_is_made() -> None:
+def test_what_cannot_be_used_is_refused_when_the_scorer_is_made():
     with pytest.raises(PromptError):
         Scorer(Brightness(), "no such prompt")
     with pytest.raises(OptionError):

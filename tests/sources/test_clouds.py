@@ -1,10 +1,6 @@
 """Shards and images on the Hugging Face Hub, from a stand-in, and in memory."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from importlib.util import find_spec
-
+import fsspec
 import pytest
 from cloud_standin import REPOSITORY, cloud
 from shard_makers import picture, samples, save_parquet, save_tar
@@ -22,34 +18,31 @@ STORES = {
 
 
 @pytest.fixture(scope="module", params=list(STORES))
-def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def lake(request, tmp_path_factory):
     package, address = STORES[request.param]
-    if find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
-    import fsspec
-
+    pytest.importorskip(package)
     folder = tmp_path_factory.mktemp("lake")
     files = {
-        f"shards/{number:03d}.tar": save_tar(folder / f"{number}.tar", samples([10 * number + 10, 15])).read_bytes()
-        for number in range(2)
+        "shards/000.tar": save_tar(folder / "0.tar", samples([10, 15])).read_bytes(),
+        "shards/001.tar": save_tar(folder / "1.tar", samples([20, 15])).read_bytes(),
+        "t.parquet": save_parquet(folder / "t.parquet", {"image": [picture(50)]}).read_bytes(),
+        "photos/a.png": picture(60),
+        "photos/b.nef": b"x",
     }
-    files["t.parquet"] = save_parquet(folder / "t.parquet", {"image": [picture(50)]}).read_bytes()
-    files |= {"photos/a.png": picture(60), "photos/b.nef": b"x"}
     with cloud(files) as server, pytest.MonkeyPatch.context() as patch:
         patch.setitem(fsspec.config.conf, "hf", {"endpoint": server, "token": False})
-        for name, content in files.items() if request.param == "memory" else ():
-            fsspec.filesystem("memory").pipe(f"/lake/{name}", content)
+        fsspec.filesystem("memory").pipe({f"/lake/{name}": content for name, content in files.items()})
         yield address
 
 
-def test_shards_tables_and_images_in_a_store_are_found_and_read(lake: str) -> None:
+def test_shards_tables_and_images_in_a_store_are_found_and_read(lake):
     found = find_shards([f"{lake}/shards/{{000..001}}.tar", f"{lake}/t.parquet", f"{lake}/photos", f"{lake}/shards"])
     assert [str(item.name).rpartition("/")[2] for item in found.items] == ["000.tar", "001.tar", "t.parquet", "a.png"]
     assert found.skipped == {".nef": 1} and not found.problems
     assert [int(read_image(source).pixels.max()) for source in sources_of(found.items)] == [10, 15, 20, 15, 50, 60]
 
 
-def test_sources_that_are_not_in_a_store_are_named(lake: str) -> None:
+def test_sources_that_are_not_in_a_store_are_named(lake):
     with pytest.raises(ShardError):
         list(find_shards(f"{lake}/gone.tar").items[0].entries())
     with pytest.raises(ImageError):

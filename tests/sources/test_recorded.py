@@ -1,9 +1,5 @@
 """Images by the names that results give them."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 from shard_makers import picture, samples, save_parquet, save_tar
 
@@ -15,9 +11,8 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
-def test_members_rows_and_files_are_read_by_their_names(tmp_path: Path, suffix: str) -> None:
-    mode = "w" if suffix == "tar" else "w:gz"
-    tar = save_tar(tmp_path / f"0.{suffix}", samples([10, 20, 30]), mode)
+def test_members_rows_and_files_are_read_by_their_names(tmp_path, suffix):
+    tar = save_tar(tmp_path / f"0.{suffix}", samples([10, 20, 30]), "w" + suffix[3:].replace(".", ":"))
     table = save_parquet(tmp_path / "t.parquet", {"image": [picture(40), picture(50), picture(60)]})
     (tmp_path / "a.png").write_bytes(picture(70))
     names = [f"{table}::2", f"{tar}::0002.png", str(tmp_path / "a.png"), f"{table}::0", f"{tar}::0000.png"]
@@ -26,7 +21,7 @@ def test_members_rows_and_files_are_read_by_their_names(tmp_path: Path, suffix: 
 
 
 @pytest.mark.parametrize("shard", ["0.tar", "gone.tar", "gone.parquet", "t.parquet"])
-def test_an_image_that_is_gone_is_named(tmp_path: Path, shard: str) -> None:
+def test_an_image_that_is_gone_is_named(tmp_path, shard):
     save_tar(tmp_path / "0.tar", samples([10]))
     save_parquet(tmp_path / "t.parquet", {"image": [picture(40)]})
     (source,) = images_named([f"{tmp_path}/{shard}::9"])

@@ -1,14 +1,11 @@
 """Stamps: texts that change when the content of a file, a member or a shard changes."""
 
-from __future__ import annotations
-
 import http.server
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import fsspec
 import pytest
 from loopback import serving
 from shard_makers import picture, samples, save_tar
@@ -21,9 +18,9 @@ from clipiqa_pyiqa.sources.stores import source_at
 
 
 @contextmanager
-def server(headers: dict[str, str]) -> Iterator[str]:
+def server(headers):
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
+        def do_HEAD(self):
             self.send_response(404 if "gone" in self.path else 200)
             for name, value in {"Content-Length": "7", **headers}.items():
                 self.send_header(name, value)
@@ -31,49 +28,48 @@ def server(headers: dict[str, str]) -> Iterator[str]:
 
         do_GET = do_HEAD
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, *_):
             pass
 
     with serving(Handler) as address:
         yield address
 
 
-def test_a_file_has_another_stamp_after_it_was_replaced(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"one")
-    source = FileSource(str(tmp_path / "a.png"))
+def test_a_file_has_another_stamp_after_it_was_replaced(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"one")
+    source = FileSource(str(path))
     stamps = [stamp_of(source), stamp_of(source)]
-    (tmp_path / "a.png").write_bytes(b"three")
+    path.write_bytes(b"three")
     stamps.append(stamp_of(source))
-    os.utime(tmp_path / "a.png", ns=(0, 0))
+    os.utime(path, ns=(0, 0))
     stamps.append(stamp_of(source))
     assert stamps[0] == stamps[1] and len(set(stamps)) == 3
-    (tmp_path / "a.png").unlink()
+    path.unlink()
     assert stamp_of(source) == MISSING
 
 
-def test_what_is_in_memory_has_no_stamp(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"one")
-    entry = ShardImage("b.png", b"x")
-    assert stamp_of(entry) is None
-    assert stamp_of(FilesShard(0, [FileSource(str(tmp_path / "a.png")), entry])) is None
-
-
-def test_loose_files_have_another_stamp_after_one_of_them_was_replaced(tmp_path: Path) -> None:
-    for name in "ab":
-        (tmp_path / f"{name}.png").write_bytes(b"one")
+def test_loose_files_have_another_stamp_after_one_of_them_was_replaced(tmp_path):
     sources = [FileSource(str(tmp_path / f"{name}.png")) for name in "ab"]
+    for source in sources:
+        Path(source.name).write_bytes(b"one")
     before = FilesShard(0, sources).stamp()
     assert FilesShard(0, sources[:1]).stamp() != before == FilesShard(0, sources).stamp()
     (tmp_path / "b.png").write_bytes(b"three")
     assert FilesShard(0, sources).stamp() != before
 
 
-def test_a_member_has_the_stamp_of_its_shard(tmp_path: Path) -> None:
+def test_what_is_in_memory_has_no_stamp():
+    entry = ShardImage("b.png", b"x")
+    assert stamp_of(entry) is stamp_of(FilesShard(0, [entry])) is None
+
+
+def test_a_member_has_the_stamp_of_its_shard(tmp_path):
     path = save_tar(tmp_path / "0.tar", samples([10, 20]))
-    assert {stamp_of(member) for member in sources_of([path])} == {stamp_of(FileSource(str(path)))}
+    assert {stamp_of(member) for member in sources_of(find_shards(path).items)} == {stamp_of(FileSource(str(path)))}
 
 
-def test_finding_shards_makes_no_request_for_each_name() -> None:
+def test_finding_shards_makes_no_request_for_each_name():
     assert len(find_shards("http://127.0.0.1:1/{0000..9999}.tar").items) == 10_000
 
 
@@ -81,19 +77,17 @@ def test_finding_shards_makes_no_request_for_each_name() -> None:
     ("headers", "stamp"),
     [({"ETag": "mark"}, "7 mark"), ({"Last-Modified": "mark"}, "7 mark"), ({}, None)],  # a size alone says too little
 )
-def test_a_web_server_gives_size_with_checksum_or_time(headers: dict[str, str], stamp: str | None) -> None:
+def test_a_web_server_gives_size_with_checksum_or_time(headers, stamp):
     with server(headers) as address:
         assert stamp_of(source_at(f"{address}/a.png")) == stamp
         assert stamp_of(source_at(f"{address}/gone.png")) == MISSING
 
 
-def test_a_server_that_cannot_be_reached_gives_no_stamp() -> None:
+def test_a_server_that_cannot_be_reached_gives_no_stamp():
     assert stamp_of(source_at("http://127.0.0.1:1/a.png")) is None
 
 
-def test_an_object_has_another_stamp_after_it_was_replaced() -> None:
-    import fsspec
-
+def test_an_object_has_another_stamp_after_it_was_replaced():
     stamps = []
     for _ in range(2):
         fsspec.filesystem("memory").pipe("/stamps/a.png", picture(10))

@@ -88,6 +88,7 @@ def table(
         overwrite: Delete the scores in ``out`` first.
         sd: Show standard deviations beside the means.
         seed, trust_weights, strict, progress, settings: As for ``compare``.
+        device, batch_size, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         The table, which also names metrics and images that failed.
