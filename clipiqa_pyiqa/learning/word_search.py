@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -200,7 +200,7 @@ def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[st
 
 
 def _our_pairs(templates: Sequence[str] | None) -> Iterator[tuple[Words, str]]:
-    yield from ((name, "{}") for name in NAMED_PAIRS)
+    yield from (((pair.positive, pair.negative), "{}") for pair in NAMED_PAIRS.values())
     for suited, *sides in _GROUPS:
         for template, positive, negative in itertools.product(
             templates or suited, *(side.split(", ") for side in sides)
