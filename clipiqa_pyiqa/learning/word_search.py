@@ -154,7 +154,7 @@ def search_prompts(
     Args:
         scores, features, say: As for :func:`clipiqa_pyiqa.train`.
         words: Pairs of words, positive first; default the named pairs and our antonyms. Unknown words are left out.
-        templates: Texts with ``{}`` for the words; default those that suit our words, or ``'{}'`` for pairs of your own.
+        templates: Texts with ``{}`` for the words; default those that suit our words; ``'{}'`` for your own pairs.
         ensemble: Largest number of pairs in the ensemble.
         bootstrap: Resamples per interval, at most a million.
         metric: The metric; default CLIP-IQA on RN50.

@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ _SILENCE = 30  # longest pause in seconds
 _GRACE = 60  # first seconds of a download, in which any speed is accepted
 _SLOWEST = 20_000  # lowest average speed after these seconds, in bytes per second
 _MOST_BYTES = 12 << 30  # largest download; open_clip's largest towers have 10 GB
+_TRIES = 3  # number of attempts if a connection breaks off
 _PIECE = 1 << 18
 
 constants.HF_HUB_DISABLE_TELEMETRY = True  # telemetry would first read a list from the server, without a limit of size
@@ -66,21 +68,27 @@ def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | N
 
 def _stream(request: urllib.request.Request, path: Path) -> None:
     start, title = time.monotonic(), request.full_url.rpartition("/")[2]
-    with (
-        with_timeout(urllib.request.urlopen, request, timeout=_SILENCE) as response,
-        path.open("wb") as file,
-        tqdm(desc=title, unit="B", unit_scale=True) as progress,
-    ):
-        while piece := response.read1(_PIECE):  # bytes that have arrived
-            progress.update(file.write(piece))
-            size, seconds = file.tell(), time.monotonic() - start
-            progress.total = size + (response.length or 0)  # `length`: bytes still to come
-            if progress.total > _MOST_BYTES:
-                raise OSError(f"it has more than {_MOST_BYTES:,} bytes, the limit of a download")
-            if seconds > _GRACE and size < _SLOWEST * (seconds - _GRACE):
-                raise OSError(f"the download is too slow: {size:,} bytes in {seconds:.0f} s")
-        if response.length:
-            raise OSError(f"the download broke off {response.length:,} bytes before its end")
+    with path.open("wb") as file, tqdm(desc=title, unit="B", unit_scale=True) as progress:
+        for tries_left in reversed(range(_TRIES)):
+            request.add_header("Range", f"bytes={file.tell()}-")
+            try:
+                with with_timeout(urllib.request.urlopen, request, timeout=_SILENCE) as response:
+                    if response.status != 206:  # the server sends the whole file
+                        file.truncate(file.seek(0))
+                    while piece := response.read1(_PIECE):  # bytes that have arrived
+                        progress.update(file.write(piece))
+                        size, seconds = file.tell(), time.monotonic() - start
+                        progress.total = size + (response.length or 0)  # `length`: bytes still to come
+                        if progress.total > _MOST_BYTES:
+                            raise OSError(f"it has more than {_MOST_BYTES:,} bytes, the limit of a download")
+                        if seconds > _GRACE and size < _SLOWEST * (seconds - _GRACE):
+                            raise OSError(f"the download is too slow: {size:,} bytes in {seconds:.0f} s")
+                    if not response.length:
+                        return
+                    raise ConnectionError(f"the download broke off {response.length:,} bytes before its end")
+            except (ConnectionError, TimeoutError, HTTPException):
+                if not tries_left:
+                    raise
 
 
 def with_timeout(call: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -223,7 +223,7 @@ class TestOnAPhone:
         (["{scores}", "--by", "MUS", "--worst", "1"], "'MOS'"),
         (["{scores}", "--prompts", "quality"], "--prompts"),
         (["{root}/photos", "--columns", "MOS"], "--columns"),
-        (["--undo", "{scores}"], "list of photos"),
+        (["--undo", "{scores}"], "undo list"),
     ],
 )
 def test_options_that_do_not_go_together_are_named(folder, options, named, capsys):
