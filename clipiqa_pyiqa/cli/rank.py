@@ -180,7 +180,7 @@ def run(
         start(run)
         with Bar(unit="photo") as bar:
             written = write_browser(
-                photos, page, overwrite=run.overwrite or run.resume, workers=run.workers, progress=bar.show
+                photos, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show
             )
         note(f"the page is {written}")
     if picked.stars:

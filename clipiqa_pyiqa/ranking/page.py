@@ -68,6 +68,7 @@ def _name(path: str) -> str:
 
 
 PAGE, THUMBNAILS = "browse.html", "thumbnails"
+_MARK = b'<meta name="generator" content="clipiqa rank">'
 
 
 def write_browser(
@@ -83,14 +84,16 @@ def write_browser(
     Args:
         photos: The photos, and the column that orders them when the page opens.
         folder: The folder; a missing folder is made.
-        overwrite: Replace an existing ``browse.html``.
+        overwrite: Replace a ``browse.html`` that another program made.
         workers: Number of threads.
         progress: Called with two numbers: the finished thumbnails, and all thumbnails.
 
     Raises:
         CLIPIQAError: No photo exists at its path.
     """
-    folder = check_folder(folder, [PAGE], overwrite=overwrite)
+    folder = check_folder(folder)
+    is_ours = (folder / PAGE).is_file() and _MARK in (folder / PAGE).read_bytes()
+    check_folder(folder, [PAGE], overwrite=overwrite or is_ours)
     paths = list(map(photos.path, photos.scores.frame.index))
     if not any(map(file_of, paths)):
         raise CLIPIQAError(

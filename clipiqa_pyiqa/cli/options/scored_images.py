@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...errors import OptionError
 from ...errors.arguments import Machine
 from .model import start
 from .terminal import note
@@ -41,6 +42,8 @@ class OpinionOptions:
     def table(self, scores: str, seed: int, **more: Any) -> ScoreTable:
         from ...datasets.score_table import find_score_table
 
+        if len(self.columns or ()) > 3:
+            raise OptionError(f"--columns takes up to three columns; got {', '.join(self.columns or ())}.")
         columns = self.columns and (*self.columns, None, None)[:3]
         options = {**vars(self), "score_range": self.range, "columns": columns}
         del options["range"]
