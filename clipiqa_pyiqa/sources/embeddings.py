@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     Blocks = Iterator[tuple[NDArray[np.float32], list[dict[str, Any]]]]
 
-SUFFIXES = (".npy",)
-_ROWS = 4096  # rows read at a time
+ARRAYS = (".npy",)
+_FEATURES = 4096  # rows of features read at a time
 
 
 class EmbeddingsShard(ShardFile):
@@ -32,7 +32,7 @@ class EmbeddingsShard(ShardFile):
 
     def blocks(self, width: int, backbone: str) -> Blocks:
         """Yield features ``(N, width)`` and the kept columns of each row. Raises ``ShardError``."""
-        if not self.name.lower().endswith(SUFFIXES):
+        if not self.name.lower().endswith(ARRAYS):
             yield from self._table_blocks(width, backbone)
             return
         if self.keep:
@@ -48,8 +48,8 @@ class EmbeddingsShard(ShardFile):
                 raise ShardError(why, Kind.DAMAGED_ARCHIVE, self.name) from error
             if features.ndim != 2 or features.shape[1] != width or features.dtype.kind != "f":
                 raise self._misfit(f"{features.dtype} features of shape {features.shape}", width, backbone)
-            for first in range(0, len(features), _ROWS):
-                rows = features[first : first + _ROWS].astype(np.float32)
+            for first in range(0, len(features), _FEATURES):
+                rows = features[first : first + _FEATURES].astype(np.float32)
                 yield rows, [{}] * len(rows)
 
     def _table_blocks(self, width: int, backbone: str) -> Blocks:
@@ -64,7 +64,7 @@ class EmbeddingsShard(ShardFile):
                     f"{self.name!r} must have one column of lists, or image_column must name one; "
                     f"got {', '.join(lists) or 'none'}."
                 )
-            for batch in table.iter_batches(_ROWS, columns=[*found, *self.keep]):
+            for batch in table.iter_batches(_FEATURES, columns=[*found, *self.keep]):
                 column = batch.column(found[0])
                 values = column.flatten().to_numpy(zero_copy_only=False)
                 lengths = set(column.value_lengths().drop_null().to_pylist())

@@ -15,11 +15,11 @@ from ..errors import CLIPIQAError, ImageError, Kind, first_of, shown
 from ..files.names import printable
 from ..images.formats import image_suffixes, unreadable_suffixes
 from ..images.source import FileSource, ImageSource, NoImage, reason
-from . import embeddings, parquet, tar
-from .parquet import SUFFIXES, ParquetShard
+from .embeddings import ARRAYS, EmbeddingsShard
+from .parquet import TABLES, ParquetShard
 from .shards import LOOSE, FilesShard, Shard
 from .stores import address_of, files_below, in_store, is_remote, source_at, suffix_of
-from .tar import TarShard
+from .tar import ARCHIVES, TarShard
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -41,7 +41,7 @@ def images_named(names: Iterable[str]) -> Iterator[ImageSource]:
         if not shard:
             yield from map(source_at, wanted)
             continue
-        if shard.lower().endswith(SUFFIXES):
+        if shard.lower().endswith(TABLES):
             entries = ParquetShard(shard).entries({int(row) for _, row in map(split_name, wanted) if row.isdecimal()})
         else:
             entries = TarShard(shard).entries()
@@ -62,9 +62,9 @@ def images_named(names: Iterable[str]) -> Iterator[ImageSource]:
 Item = ImageSource | Shard
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
 _SHARDS: dict[tuple[str, ...], Callable[..., Shard]] = {
-    tar.SUFFIXES: tar.TarShard,
-    parquet.SUFFIXES: parquet.ParquetShard,
-    embeddings.SUFFIXES: embeddings.EmbeddingsShard,
+    ARCHIVES: TarShard,
+    TABLES: ParquetShard,
+    ARRAYS: EmbeddingsShard,
 }
 MOST = 1_000_000  # names that one pattern may have
 
@@ -155,11 +155,11 @@ class Found:
         files = files_below(folder, unreadable)
         for error in unreadable:
             self.note(error.name, error.reason, error.kind)
-        kinds = [tuple(image_suffixes()), tar.SUFFIXES, parquet.SUFFIXES]
+        kinds = [tuple(image_suffixes()), ARCHIVES, TABLES]
         if self.archives:
             kinds = [kinds[0] + kinds[1], kinds[2]]
         if self.features:
-            kinds = [embeddings.SUFFIXES, parquet.SUFFIXES]
+            kinds = [ARRAYS, TABLES]
         found = next(filter(None, ([file for file in files if file.lower().endswith(kind)] for kind in kinds)), [])
         if not self.features and len(found) < len(files):
             unreadable_here = unreadable_suffixes()
@@ -168,7 +168,7 @@ class Found:
 
     def _item(self, name: str) -> Item:
         if self.features:
-            return embeddings.EmbeddingsShard(name, self.keep, self.image_column)
+            return EmbeddingsShard(name, self.keep, self.image_column)
         for suffixes, shard in _SHARDS.items():
             if name.lower().endswith(suffixes):
                 return shard(name, self.keep, self.image_column)

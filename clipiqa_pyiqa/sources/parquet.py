@@ -14,7 +14,7 @@ from .stores import ShardFile, opened
 if TYPE_CHECKING:
     import pyarrow
 
-SUFFIXES = (".parquet", ".pq")
+TABLES = (".parquet", ".pq")
 _ROWS = 64  # rows read at a time
 _USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data")
 

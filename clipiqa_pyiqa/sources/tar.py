@@ -18,7 +18,7 @@ from ..images.source import ImageSource, NoImage, reason
 from .shards import MOST_BYTES, ShardError, ShardImage
 from .stores import ShardFile, opened, suffix_of
 
-SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # tarfile raises a TypeError for an incomplete gzip header.
 _DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 
