@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from .scoring.in_memory import Scorer, score_images
     from .scoring.score import score_paths
     from .scoring.shards.filtered import filter_shards
+    from .scoring.shards.results import merge_shards
     from .scoring.shards.run import score_sources
-    from .scoring.shards.summary import merge_shards
     from .weights.selection import weights_at_hand
 
 __all__ = [

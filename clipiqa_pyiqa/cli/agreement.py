@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .options.experiment import Run
+from .options.groups import Run
 
 
 def run(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ..errors import OptionError
 from ..errors.arguments import Machine
-from .options.model import MetricOptions, OutputOptions, start
+from .options.groups import MetricOptions, OutputOptions, start
 from .options.terminal import Bar, command_line, stored
 
 

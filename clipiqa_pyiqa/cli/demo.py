@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import OptionError
 from ..errors.arguments import Machine
-from .options.model import start
+from .options.groups import start
 from .options.terminal import Bar, frame_as_text
 
 EXPLANATION = """\

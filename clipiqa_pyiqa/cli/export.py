@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors.arguments import Machine
-from .options.model import LearnedQuestions, Model, start
+from .options.groups import LearnedQuestions, Model, start
 from .options.terminal import note
 
 

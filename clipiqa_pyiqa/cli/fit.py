@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import OptionError, counted
-from .options.model import Model
-from .options.scored_images import OpinionOptions, Store, creation
+from .options.groups import Model, OpinionOptions, Store, creation
 from .options.terminal import frame_as_text
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import OptionError
 from ..errors.arguments import SharedOptions
-from .options.model import OutputOptions, start
+from .options.groups import OutputOptions, start
 from .options.terminal import Bar, in_shell, numbers_by_name, stored, tell
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors.arguments import Images
-from .options.model import LearnedQuestions, Model, start
+from .options.groups import LearnedQuestions, Model, start
 from .options.terminal import Bar, frame_as_text, note, tell
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .options.experiment import AskingRun
+from .options.groups import AskingRun
 
 
 def run(low: str, high: str, run: AskingRun, *, skip_missing: bool = False, count: int = 10) -> int:

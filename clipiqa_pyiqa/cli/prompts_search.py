@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import counted
-from .options.model import Model
-from .options.scored_images import OpinionOptions, Store, creation
+from .options.groups import Model, OpinionOptions, Store, creation
 from .options.terminal import frame_as_text
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import OptionError
-from .options.experiment import AskingRun
+from .options.groups import AskingRun
 
 
 def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = False) -> int:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, counted
-from .options.experiment import AskingRun
-from .options.model import start
+from .options.groups import AskingRun, start
 from .options.terminal import Bar, aligned, note, tell
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class PickOptions:
     star_shares: str = "10,20,40,20,10"
 
     def cuts(self) -> dict[str, Any]:
-        from ..scoring.directions import CUTS
+        from ..scoring.score_files import CUTS
 
         return {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
 
@@ -154,7 +153,7 @@ def run(
         return 0
     from ..ranking.folder_ranking import rank
     from ..ranking.picking import Photos
-    from ..scoring.scale import scales_of
+    from ..scoring.rows import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
 
     code = 0
@@ -179,9 +178,7 @@ def run(
 
         start(run)
         with Bar(unit="photo") as bar:
-            written = write_browser(
-                photos, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show
-            )
+            written = write_browser(photos, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show)
         note(f"the page is {written}")
     if picked.stars:
         code = max(code, _give_stars(photos, picked.star_shares, run.overwrite))

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions, check_resume
 from ..scoring.result_files import ResultWriter
-from .options.model import LearnedQuestions, MetricOptions, Model, OutputOptions, start
+from .options.groups import LearnedQuestions, MetricOptions, Model, OutputOptions, start
 from .options.terminal import Bar, frame_as_text, note, on_interrupt, stored, tell
 
 if TYPE_CHECKING:
     from ..scoring.score import ScoringRun
-    from ..scoring.shards.summary import ShardedResult
+    from ..scoring.shards.results import ShardedResult
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def run(
     if merge is not None:
         if paths:
             raise OptionError("--merge joins results and scores no images: leave out the paths.")
-        from ..scoring.shards.summary import merge_shards
+        from ..scoring.shards.results import merge_shards
 
         _report(merge_shards(merge, kept.out, overwrite=kept.overwrite, partial=partial))
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .options.experiment import AskingRun
+from .options.groups import AskingRun
 
 
 def run(

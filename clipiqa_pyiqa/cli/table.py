@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..errors import OptionError
 from ..errors.arguments import Batches
-from .options.model import MetricOptions, OutputOptions, start
+from .options.groups import MetricOptions, OutputOptions, start
 from .options.terminal import Bar, command_line, numbers_by_name, stored, tell
 
 

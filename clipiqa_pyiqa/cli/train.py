@@ -8,8 +8,7 @@ from typing import Literal
 
 from ..errors import counted
 from ..files.names import one_line
-from .options.model import Model
-from .options.scored_images import OpinionOptions, Store, creation
+from .options.groups import Model, OpinionOptions, Store, creation
 from .options.terminal import on_interrupt
 
 

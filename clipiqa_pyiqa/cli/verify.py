@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors.arguments import Machine
-from .options.model import start
+from .options.groups import start
 from .options.terminal import tell
 
 

@@ -20,9 +20,8 @@ from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..errors.arguments import checked
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
-from ..scoring.directions import Direction, find_direction
-from ..scoring.scale import comparable_fields, differences
-from ..scoring.score_files import AnyScores, matching_names, read_any_scores
+from ..scoring.rows import comparable_fields, differences
+from ..scoring.score_files import AnyScores, Direction, find_direction, matching_names, read_any_scores
 from ..sources.naming import few
 from .verdicts import FAILED, ColumnPair, judge
 

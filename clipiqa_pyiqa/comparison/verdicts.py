@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import pandas
 
 from ..errors import CLIPIQAError, counted
-from ..scoring.directions import Direction
-from ..scoring.score_files import AnyScores
+from ..scoring.score_files import AnyScores, Direction
 from ..stats.bootstrap import holm
 from ..stats.paired_means import FEW, LEVEL, mean_difference, noticed
 

@@ -15,7 +15,7 @@ from ..files.hashes import hash_file
 from ..images.reader import read_image
 from ..metric import CLIPIQA, net_of
 from ..report.table import Table, console_table, words
-from ..sources.inputs import find_inputs
+from ..sources.finding import find_inputs
 from ..weights.published import OPENAI
 
 PIQ = "piq, tests/assets: the official code with OpenAI's RN50 in fp16 (so ±0.01)"

@@ -23,7 +23,7 @@ from ..files.yaml import check_keys
 from ..images.memory import set_aside
 from ..images.reader import read_image
 from ..images.source import reason
-from ..sources.inputs import find_inputs
+from ..sources.finding import find_inputs
 from .csv_files import SPLITS, find_column, read_rows, read_scores
 from .score_table import pyiqa_path
 from .specification import Specification, check_kinds, parse_specifications

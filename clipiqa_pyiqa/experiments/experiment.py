@@ -28,8 +28,7 @@ from ..report.plotting import captioned, plain_texts
 from ..scoring.result_files import Output, read_results
 from ..scoring.rows import Row, frame_csv, printable
 from ..scoring.score import ScoringOptions, ScoringRun, score_paths
-from ..sources.finding import each_of
-from ..sources.inputs import find_inputs
+from ..sources.finding import each_of, find_inputs
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]

@@ -20,8 +20,7 @@ from ..images.source import ImageSource, NoImage
 from ..metric import find_device, net_of, scoring_bytes
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
-from ..sources.finding import each_of, find_shards
-from ..sources.inputs import sources_of
+from ..sources.finding import each_of, find_shards, sources_of
 from .photo_map import PhotoMap, Question
 from .places import check_scale, enlarged, smoothed
 from .results import Format, MapFolder, PhotoMaps

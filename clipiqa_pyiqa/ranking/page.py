@@ -21,7 +21,7 @@ from ..images.source import ImageSource
 from ..prompts.provenance import metric_line
 from ..report.contact_sheet import thumbnail
 from ..report.html import render
-from ..scoring.directions import find_direction
+from ..scoring.score_files import find_direction
 from ..sources.finding import images_named
 from .picking import Photos, file_of, is_local
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, nearest
 from ..files.names import printable
-from ..scoring.directions import Direction, choose, find_direction
-from ..scoring.score_files import AnyScores
+from ..scoring.score_files import AnyScores, Direction, choose, find_direction
 from ..sources.finding import split_name
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Photos:
         return find_direction([self.scores], self.by, self.lower_better)
 
     def ends(self, **cuts: Any) -> tuple[pandas.Series, pandas.Series]:
-        """Return the worst and the best photos with their scores (:func:`~clipiqa_pyiqa.scoring.directions.choose`)."""
+        """Return the worst and the best photos with their scores; ``cuts`` as for :func:`choose`."""
         scores = self.scores.frame[self.by]
         worst, best = choose(list(map(printable, scores.index)), scores, self.direction.lower_better, cuts)
         return scores.iloc[worst], scores.iloc[best]

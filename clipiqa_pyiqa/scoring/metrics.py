@@ -31,7 +31,7 @@ from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import PRESETS, Columns, PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
 from .metric_specs import MetricSpec, check_weights, parse_metrics
-from .scale import fingerprint
+from .rows import fingerprint
 
 _ONCE = "once-"  # the beginning of the state of a mere function
 log = logging.getLogger("clipiqa_pyiqa")

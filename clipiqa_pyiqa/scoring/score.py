@@ -23,9 +23,8 @@ from ..images.reader import MIN_SIDE, Damaged, ImageRecord, check_limits, read_i
 from ..images.source import ImageSource, stamp_of
 from ..metric import find_device
 from ..prompts.pairs import PromptPair, Prompts
-from ..sources.finding import find_shards
-from ..sources.inputs import sources_of
-from ..sources.shards import Shard
+from ..sources.finding import find_shards, sources_of
+from ..sources.stores import Shard
 from .engine import Options, Task, plan, score_items
 from .metrics import MetricSet, metric_set
 from .result_files import EarlierRun, FileWriter, Output, format_of, open_results

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import glob
 import os
+import queue
 import re
 import sys
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, ImageError, Kind, first_of, shown
+from ..errors.arguments import checked
 from ..files.names import printable
 from ..images.formats import image_suffixes, unreadable_suffixes
-from ..images.source import FileSource, ImageSource, NoImage, reason
-from .embeddings import ARRAYS, EmbeddingsShard
-from .parquet import TABLES, ParquetShard
-from .shards import LOOSE, FilesShard, Shard
-from .stores import address_of, files_below, in_store, is_remote, source_at, suffix_of
+from ..images.memory import Room
+from ..images.source import FileSource, ImageSource, NoImage, reason, stamp_of
+from .stores import (
+    LOOSE,
+    FilesShard,
+    Shard,
+    ShardError,
+    ShardImage,
+    address_of,
+    as_shard_error,
+    files_below,
+    in_store,
+    is_remote,
+    source_at,
+    suffix_of,
+)
+from .tables import ARRAYS, TABLES, EmbeddingsShard, ParquetShard
 from .tar import ARCHIVES, TarShard
 
 if TYPE_CHECKING:
@@ -256,3 +271,72 @@ def expanded(pattern: str) -> list[str]:
             raise ImageError(f"{shown(pattern)} must stand for at most {MOST:,} names.")
         names = [f"{str(choice).zfill(width)}{name}" for choice in choices for name in names]
     return names
+
+
+AHEAD_BYTES = 64 << 20
+_LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the number of small images
+
+
+@checked
+def find_inputs(arguments: Iterable[str]) -> Found:
+    """Return what :func:`~.finding.find_shards` finds; ``problems`` names all that is no image file on this machine."""
+    found = find_shards(arguments, archives=False)
+    for item in found.items:
+        if not isinstance(item, FileSource) and item.name not in found.problems:
+            found.problems[item.name] = f"{item.name!r} is not an image file or a folder on this machine"
+    return found
+
+
+def sources_of(items: Iterable[Item]) -> Iterator[ImageSource]:
+    """Yield the images of what :func:`~.finding.find_shards` has found; an unreadable shard is a ``NoImage``."""
+    for item in items:
+        if not is_shard(item):
+            yield item
+        else:
+            is_empty = True
+            try:
+                for source in read_ahead(item):
+                    is_empty = False
+                    yield source
+                if is_empty:
+                    yield NoImage(item.name, "holds no images", Kind.EMPTY)
+            except ShardError as error:
+                why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
+                yield NoImage(item.name, why, error.kind)
+
+
+def read_ahead(shard: Shard) -> Generator[ImageSource, None, None]:
+    """Yield a shard's images, while a thread reads up to 64 MiB ahead. Raises ``ShardError``."""
+    room, coming = Room(AHEAD_BYTES), queue.SimpleQueue[ImageSource | Exception | None]()
+
+    def fill() -> None:
+        end = None
+        try:
+            with as_shard_error(shard.name):
+                stamp = stamp_of(shard)
+                for source in shard.entries():
+                    if isinstance(source, ShardImage):
+                        source.shard_stamp = stamp
+                    if not room.take(_size(source)):
+                        break
+                    coming.put(source)
+        except ShardError as error:
+            end = error
+        coming.put(end)
+
+    threading.Thread(target=fill, daemon=True, name="clipiqa-read").start()
+    try:
+        while True:
+            source = coming.get()
+            if isinstance(source, Exception):
+                raise source
+            if source is None:
+                return
+            room.give(_size(source))
+            yield source
+    finally:
+        room.close()
+
+
+def _size(source: ImageSource) -> int:
+    return max(_LEAST, getattr(source, "size", 0))

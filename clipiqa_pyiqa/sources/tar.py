@@ -15,8 +15,7 @@ from typing import Any
 from ..errors import Kind, counted
 from ..images.formats import image_suffixes
 from ..images.source import ImageSource, NoImage, reason
-from .shards import MOST_BYTES, ShardError, ShardImage
-from .stores import ShardFile, opened, suffix_of
+from .stores import MOST_BYTES, ShardError, ShardFile, ShardImage, opened, suffix_of
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # tarfile raises a TypeError for an incomplete gzip header.

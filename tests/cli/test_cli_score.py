@@ -13,7 +13,7 @@ from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli.options import model
+from clipiqa_pyiqa.cli.options import groups
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.sources.finding import find_shards
 
@@ -30,7 +30,7 @@ def folder(tmp_path):
 @pytest.fixture
 def clipiqa(monkeypatch, capfd):
     """Runs the command in this process with the stand-in metric: code, out, err."""
-    monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
+    monkeypatch.setattr(groups, "build_metric", lambda *_: Brightness())
 
     def run(*arguments):
         code = main(["score", *map(str, arguments)])

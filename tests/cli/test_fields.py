@@ -9,7 +9,7 @@ from photos import save_grey
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli.options import model
+from clipiqa_pyiqa.cli.options import groups
 from clipiqa_pyiqa.errors import CLIPIQAError
 
 pytestmark = pytest.mark.quick
@@ -53,7 +53,7 @@ def outcome(folder, capsys):
 
 
 def test_commands_do_the_same_with_noise_in_place_of_messages(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
+    monkeypatch.setattr(groups, "build_metric", lambda *_: Brightness())
     results = []
     for name in ("words", "noise"):
         (tmp_path / name).mkdir()

@@ -15,7 +15,7 @@ from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.metric import PICTURE, scoring_bytes
 from clipiqa_pyiqa.scoring.metrics import metric_set
 from clipiqa_pyiqa.scoring.result_files import read_results
-from clipiqa_pyiqa.scoring.scale import scales_of
+from clipiqa_pyiqa.scoring.rows import scales_of
 
 CPU = torch.device("cpu")
 V2 = [1.655, 2.359, 3.070, 3.672, 4.238, 4.701, 5.073, 5.365, 5.577, 5.747]

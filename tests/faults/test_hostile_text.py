@@ -14,7 +14,7 @@ from photos import save_grey
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli.options import model
+from clipiqa_pyiqa.cli.options import groups
 from clipiqa_pyiqa.files.names import one_line, plain_lines, printable
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.rows import csv_line, frame_csv
@@ -29,7 +29,7 @@ UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066
 
 @pytest.fixture
 def hostile(tmp_path, monkeypatch):
-    monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
+    monkeypatch.setattr(groups, "build_metric", lambda *_: Brightness())
     for number, name in enumerate(NAMES):
         save_grey(tmp_path / "photos/x.png", 5 * number).rename(tmp_path / "photos" / name)
     return tmp_path / "photos"

@@ -50,9 +50,9 @@ class Brightness:
 
 def main():
     from clipiqa_pyiqa.cli import main
-    from clipiqa_pyiqa.cli.options import model
+    from clipiqa_pyiqa.cli.options import groups
 
     seconds, stall = os.environ.get("STANDIN_SECONDS", 0), os.environ.get("STANDIN_STALL", "inf")
     standin = Brightness(float(seconds), float(stall))
-    model.build_metric = lambda *_: standin
+    groups.build_metric = lambda *_: standin
     return main()

@@ -17,7 +17,7 @@ import torch
 
 from clipiqa_pyiqa.images.memory import give_back_memory
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.sources.inputs import find_inputs
+from clipiqa_pyiqa.sources.finding import find_inputs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 COMMAND = ["-c", "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"]

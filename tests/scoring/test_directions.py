@@ -9,10 +9,9 @@ import pytest
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.gating import gate
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
-from clipiqa_pyiqa.scoring.directions import find_direction
 from clipiqa_pyiqa.scoring.result_files import Output, open_results
 from clipiqa_pyiqa.scoring.rows import Header, Row
-from clipiqa_pyiqa.scoring.score_files import read_any_scores
+from clipiqa_pyiqa.scoring.score_files import find_direction, read_any_scores
 
 FITTED = {"sha256": "ab" * 32, "method": "ridge", "fit_on": "features", "rated_photos": 9, "interval": None}
 HEAD = {"range": [1.0, 5.0], "lower_better": True, "head": FITTED}

@@ -14,7 +14,7 @@ from clipiqa_pyiqa import filter_shards, merge_shards
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.scoring.shards import filtered
 from clipiqa_pyiqa.sources import tar
-from clipiqa_pyiqa.sources.shards import ShardImage
+from clipiqa_pyiqa.sources.stores import ShardImage
 
 QUESTIONS = {"prompts": ["sharpness"]}
 

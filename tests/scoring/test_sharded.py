@@ -15,16 +15,15 @@ from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA, filter_shards, merge_shards, score_sources
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli.options import model
+from clipiqa_pyiqa.cli.options import groups
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.writing import locked
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.source import FileSource
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
-from clipiqa_pyiqa.sources.finding import find_shards
-from clipiqa_pyiqa.sources.inputs import sources_of
-from clipiqa_pyiqa.sources.shards import FilesShard
+from clipiqa_pyiqa.sources.finding import find_shards, sources_of
+from clipiqa_pyiqa.sources.stores import FilesShard
 from clipiqa_pyiqa.sources.tar import TarShard
 
 LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}
@@ -268,7 +267,7 @@ def test_scores_of_stored_features(compact, tmp_path, out):
 class TestCommand:
     @pytest.fixture
     def clipiqa(self, monkeypatch, capfd, tmp_path):
-        monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
+        monkeypatch.setattr(groups, "build_metric", lambda *_: Brightness())
         monkeypatch.chdir(tmp_path)
 
         def run(*arguments):

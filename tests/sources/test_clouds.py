@@ -7,9 +7,8 @@ from shard_makers import picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.sources.finding import find_shards
-from clipiqa_pyiqa.sources.inputs import sources_of
-from clipiqa_pyiqa.sources.shards import ShardError
+from clipiqa_pyiqa.sources.finding import find_shards, sources_of
+from clipiqa_pyiqa.sources.stores import ShardError
 
 STORES = {
     "hf": ("huggingface_hub", f"hf://datasets/{REPOSITORY}"),

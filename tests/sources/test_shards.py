@@ -15,12 +15,10 @@ from shard_makers import header_at, picture, samples, save_parquet, save_tar
 from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images.formats import skipped_note, unreadable_suffixes
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.sources import finding, inputs
-from clipiqa_pyiqa.sources.embeddings import EmbeddingsShard
-from clipiqa_pyiqa.sources.finding import expanded, find_shards
-from clipiqa_pyiqa.sources.inputs import find_inputs, read_ahead, sources_of
-from clipiqa_pyiqa.sources.parquet import ParquetShard
-from clipiqa_pyiqa.sources.shards import ShardError, ShardImage
+from clipiqa_pyiqa.sources import finding
+from clipiqa_pyiqa.sources.finding import expanded, find_inputs, find_shards, read_ahead, sources_of
+from clipiqa_pyiqa.sources.stores import ShardError, ShardImage
+from clipiqa_pyiqa.sources.tables import EmbeddingsShard, ParquetShard
 from clipiqa_pyiqa.sources.tar import TarShard
 
 
@@ -213,7 +211,7 @@ def test_features_are_no_images(tmp_path):
 
 
 def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch):
-    monkeypatch.setattr(inputs, "AHEAD_BYTES", 5 << 14)  # a small image counts as 16 KiB
+    monkeypatch.setattr(finding, "AHEAD_BYTES", 5 << 14)  # a small image counts as 16 KiB
     made, before = [], set(threading.enumerate())
 
     def entries():

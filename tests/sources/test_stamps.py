@@ -11,10 +11,8 @@ from loopback import serving
 from shard_makers import picture, samples, save_tar
 
 from clipiqa_pyiqa.images.source import MISSING, FileSource, stamp_of
-from clipiqa_pyiqa.sources.finding import find_shards
-from clipiqa_pyiqa.sources.inputs import sources_of
-from clipiqa_pyiqa.sources.shards import FilesShard, ShardImage
-from clipiqa_pyiqa.sources.stores import source_at
+from clipiqa_pyiqa.sources.finding import find_shards, sources_of
+from clipiqa_pyiqa.sources.stores import FilesShard, ShardImage, source_at
 
 
 @contextmanager

@@ -19,16 +19,12 @@ from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
 from ...images.source import NoImage
 from ...sources.finding import split_name
-from ...sources.parquet import opened_table
-from ...sources.shards import MOST_BYTES, ShardError
-from ...sources.stores import address_of
+from ...sources.stores import MOST_BYTES, ShardError, address_of
+from ...sources.tables import opened_table
 from ...sources.tar import members, split_key
-from ..directions import CUTS, choose, find_direction
-from ..rows import ResultsError
-from ..scale import scales_of
-from ..score_files import AnyScores
-from .results import ShardResult, read_table
-from .summary import check_outside, summary_of
+from ..rows import ResultsError, scales_of
+from ..score_files import CUTS, AnyScores, choose, find_direction
+from .results import ShardResult, check_outside, read_table, summary_of
 
 if TYPE_CHECKING:
     import pyarrow

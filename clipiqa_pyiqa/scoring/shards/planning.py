@@ -17,12 +17,10 @@ from ...errors import CLIPIQAError
 from ...files.names import below_common, printable
 from ...files.writing import LockedError, locked
 from ...images.source import MISSING, reason, stamp_of
-from ...sources.parquet import ParquetShard, check_columns, image_column, opened_table
-from ...sources.shards import FilesShard, Shard, ShardError
-from ...sources.stores import is_remote, joined
+from ...sources.stores import FilesShard, Shard, ShardError, is_remote, joined
+from ...sources.tables import ParquetShard, check_columns, image_column, opened_table
 from ..rows import Header, ResultsError, Row, header_changes
-from .results import RUN, Run, read_run, read_shard_result, results_in, save_shard, way_of_scoring
-from .summary import left_out_note
+from .results import RUN, Run, left_out_note, read_run, read_shard_result, results_in, save_shard, way_of_scoring
 
 if TYPE_CHECKING:
     import pyarrow

@@ -15,7 +15,7 @@ import torch
 from ...errors import CLIPIQAError, counted
 from ...images.memory import keep_memory
 from ...images.source import reason
-from ...sources.shards import Shard, ShardError
+from ...sources.stores import Shard, ShardError
 from ..rows import Header, Row
 from ..score import ScoringSetup, device_name
 from .planning import Job

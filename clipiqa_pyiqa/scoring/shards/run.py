@@ -17,17 +17,15 @@ from ...errors import CLIPIQAError, Kind
 from ...errors.arguments import checked
 from ...files.writing import check_folder
 from ...images.source import NoImage
-from ...sources.embeddings import EmbeddingsShard
-from ...sources.finding import Found, find_shards
-from ...sources.inputs import read_ahead
-from ...sources.shards import FilesShard, Shard, ShardError
-from ...sources.stores import address_of, is_remote
+from ...sources.finding import Found, find_shards, read_ahead
+from ...sources.stores import FilesShard, Shard, ShardError, address_of, is_remote
+from ...sources.tables import EmbeddingsShard
 from ..engine import rounded
 from ..metrics import MetricSet
 from ..rows import Header, Row
 from ..score import Questions, ScoringOptions, ScoringSetup
 from .planning import Job, note_stamps, part_of, plan
-from .summary import ShardedResult, summary_of
+from .results import ShardedResult, summary_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -95,7 +93,7 @@ def score_sources(
     Args:
         metric: As for :func:`~clipiqa_pyiqa.score_paths`.
         sources: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or objects such as
-            :class:`~clipiqa_pyiqa.sources.shards.Shard`.
+            :class:`~clipiqa_pyiqa.sources.stores.Shard`.
         prompts: Questions as for :func:`~clipiqa_pyiqa.score_paths`.
         out: The folder of results, on disk or in a store.
         part: ``'3/8'`` scores the third of eight parts, ``'slurm'`` the part of a SLURM array's task.

@@ -1,4 +1,4 @@
-"""Options of the scoring commands: CLIP, questions, results."""
+"""Groups of options that several commands share, and the start of PyTorch."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import OptionError
-from ...errors.arguments import Machine, check_resume
-from .terminal import note
+from ...errors.arguments import Images, Machine, check_resume
+from .terminal import Bar, frame_as_text, note, stored, tell
 
 if TYPE_CHECKING:
     import torch
 
+    from ...datasets.score_table import ScoreTable
+    from ...experiments.experiment import ExperimentResult
     from ...metric import CLIPIQA
     from ...prompts.pairs import Columns, Prompts
 
@@ -170,3 +172,104 @@ def build_metric(model: Model, device: torch.device) -> CLIPIQA:
     from ...metric import CLIPIQA
 
     return CLIPIQA(**model.given()).to(device).eval()
+
+
+Result = TypeVar("Result", bound="ExperimentResult")
+
+
+@dataclass(frozen=True)
+class Run(OutputOptions, Images, Model, Wording):
+    """Pictures.
+
+    Args:
+        pictures (KIND): png, svg or pdf; sheets of photos are always png
+    """
+
+    pictures: str = "png"
+
+    def result(self, experiment: Callable[..., Result], *inputs: Any, **options: Any) -> Result:
+        device = start(self)
+        with stored(self.out), Bar() as bar:
+            return experiment(
+                lambda: build_metric(self, device),
+                *inputs,
+                template=self.template,
+                pictures=self.pictures,
+                progress=bar.show,
+                device=device,
+                **self.storage(),
+                **self.keywords(),
+                **options,
+            )
+
+    def report(self, experiment: Callable[..., ExperimentResult], *inputs: Any, **options: Any) -> int:
+        result = self.result(experiment, *inputs, **options)
+        print(frame_as_text(result.summary(), result.intervals))
+        return self.conclude(result)
+
+    def conclude(self, result: ExperimentResult) -> int:
+        tell(*(f"left out: {reason}" for reason in result.failed.values()), *result.notes())
+        return 1 if result.failed else 0
+
+
+@dataclass(frozen=True)
+class AskingRun(Run, Questions):
+    """Options of the experiments that ask questions."""
+
+
+@dataclass(frozen=True)
+class OpinionOptions:
+    """Scores.
+
+    Args:
+        root (DIR): folder of the images; default: the CSV file's folder
+        data_root (DIR): folder of pyiqa's data sets
+        columns: the columns of paths and scores, and perhaps of splits
+        range (LOW HIGH): lowest and highest possible score
+        lower_better: low scores are good; --no-lower-better: high scores are good, though the column is called dmos
+        val_fraction: share of images to hold out if there is no split column; default: 0.2
+        skip_missing: leave out missing images
+        group (COLUMN): column of groups that splits and folds keep together; default: a column of references
+    """
+
+    root: str | None = None
+    data_root: str = "datasets"
+    columns: list[str] | None = None
+    range: Sequence[float] | None = None
+    lower_better: bool | None = None
+    val_fraction: float | None = None
+    skip_missing: bool = False
+    group: str | None = None
+
+    def table(self, scores: str, seed: int, **more: Any) -> ScoreTable:
+        from ...datasets.score_table import find_score_table
+
+        if len(self.columns or ()) > 3:
+            raise OptionError(f"--columns takes up to three columns; got {', '.join(self.columns or ())}.")
+        columns = self.columns and (*self.columns, None, None)[:3]
+        options = {**vars(self), "score_range": self.range, "columns": columns}
+        del options["range"]
+        stated = {name: value for name, value in options.items() if value is not None}
+        return find_score_table(scores, **{**more, **stated}, seed=seed)
+
+
+@dataclass(frozen=True)
+class Store(Machine):
+    """Features.
+
+    Args:
+        features (DIR): folder of the feature store; default: ~/.cache/clipiqa/features
+        quiet (-q): show no progress
+    """
+
+    features: str | None = None
+    quiet: bool = False
+
+    def start(self) -> dict[str, Any]:
+        """Load PyTorch; return the options of functions that learn."""
+        return {"device": start(self), "features": self.features, "workers": self.workers, "say": note}
+
+
+def creation(name: str, **options: Any) -> str:
+    arguments = [f"{key}={value!r}" for key, value in options.items()]
+    return f"pyiqa.create_metric({', '.join([repr(name), *arguments])})"
