@@ -80,7 +80,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "filter_shards": "scoring.shards.filtered",
     "fit": "learning.fitting",
     "gate": "comparison.gating",
-    "merge_shards": "scoring.shards.summary",
+    "merge_shards": "scoring.shards.results",
     "pairs": "experiments.image_pairs",
     "radar": "experiments.radar_chart",
     "rank": "ranking.folder_ranking",

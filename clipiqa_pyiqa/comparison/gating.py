@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import pandas
@@ -24,11 +24,6 @@ from ..scoring.rows import comparable_fields, differences
 from ..scoring.score_files import AnyScores, Direction, find_direction, matching_names, read_any_scores
 from ..sources.naming import few
 from .verdicts import FAILED, ColumnPair, judge
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from ..scoring.score import ScoringOptions
 
 WRITTEN = ("gate.json", "gate.xml", "rows.csv")
 
@@ -123,7 +118,7 @@ def gate(
     resume: bool = False,
     overwrite: bool = False,
     progress: Callable[[str, int, int | None], object] = lambda run, done, total: None,
-    **options: Unpack[ScoringOptions],
+    **options: Any,
 ) -> Gate:
     """Return the comparison of two runs over the same inputs.
 
@@ -143,7 +138,7 @@ def gate(
         resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
         progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
-        options: Options of scoring, as in :class:`~clipiqa_pyiqa.scoring.score.ScoringOptions`.
+        options: Options of scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
     Returns:
         The verdicts; see :attr:`~.verdicts.ColumnPair.verdict`.

@@ -120,7 +120,7 @@ def checked(function: Function) -> Function:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments
-        for name, value in {**given, **kwargs}.items():
+        for name, value in given.items():
             wanted = hints().get(name)
             if wanted is not None:
                 _check(name, value, wanted)
@@ -175,21 +175,15 @@ def _is(value: Any, hint: Any) -> bool:
 
 
 def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, tuple[Any, ...]]:
-    """Return parameter -> type hints; each key of an ``Unpack`` is a parameter."""
-    found: dict[str, Any] = {}
-    for name, parameter in signature.parameters.items():
-        hint = _evaluated(parameter.annotation, function.__module__)
-        if parameter.kind is not parameter.VAR_KEYWORD:
-            found[name] = hint
-        for keys in get_args(hint) if parameter.kind is parameter.VAR_KEYWORD else ():
-            texts = {key: text.__forward_arg__ for key, text in keys.__annotations__.items()}
-            found |= {key: _evaluated(text, keys.__module__) for key, text in texts.items()}
+    """Return parameter -> type hints."""
+    parameters = signature.parameters.items()
+    found = {name: _evaluated(parameter.annotation, function.__module__) for name, parameter in parameters}
     return {name: tuple(_alternatives(hint)) for name, hint in found.items() if hint is not Any}
 
 
 def _evaluated(annotation: Any, module: str) -> Any:
     """Return an annotation's type; Any for none, or for a name that only type checkers import."""
-    names = {**vars(sys.modules[module]), **_NUMBERS, "Unpack": list}  # only Unpack's argument is used
+    names = {**vars(sys.modules[module]), **_NUMBERS}
     try:
         return eval(annotation, names)
     except (NameError, TypeError):

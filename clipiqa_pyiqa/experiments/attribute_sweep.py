@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -30,11 +30,8 @@ from ..scoring.result_files import open_results
 from ..scoring.rows import Header, printable
 from ..scoring.score import ScoringRun, ScoringSetup
 from ..stats.correlation import MIN_IMAGES, srocc
-from .experiment import ExperimentResult, Paths, RunOptions, because, find_images, prepare, rows_of, saved
+from .experiment import ExperimentResult, Paths, because, find_images, prepare, rows_of, saved
 from .picture_changes import CHANGES, Change, read_scaled
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 _MOST_SCALE = 8
 _PICTURES_KEPT = 2  # decoded images at a scale, which all of their versions share
@@ -139,7 +136,7 @@ def sweep(
     scales: Sequence[float] = (1.0, 0.5),
     sample: int | None = None,
     seed: int = 0,
-    **options: Unpack[RunOptions],
+    **options: Any,
 ) -> Sweep:
     """Return scores of images that are changed in steps (Fig. 4).
 
@@ -170,7 +167,7 @@ def sweep(
         files = sorted(random.Random(seed).sample(sorted(files), sample))
     columns = parse_columns(list(chosen), template)
     columns = Columns(columns if prompts is None else columns | parse_columns(prompts, template))
-    output, progress, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png"), files)
+    output, progress, limits = prepare(("sweep.csv", "spearman.csv", "sweep.png"), files, **options)
     setup = ScoringSetup(metric, columns, **limits)
     cost = scoring_bytes(net_of(metric), setup.device)
     read = functools.lru_cache(_PICTURES_KEPT)(functools.partial(read_scaled, cost=cost, **setup.limits))

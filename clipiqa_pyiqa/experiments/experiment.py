@@ -27,37 +27,11 @@ from ..report.contact_sheet import footed
 from ..report.plotting import captioned, plain_texts
 from ..scoring.result_files import Output, read_results
 from ..scoring.rows import Row, frame_csv, printable
-from ..scoring.score import ScoringOptions, ScoringRun, score_paths
+from ..scoring.score import ScoringRun, score_paths
 from ..sources.finding import each_of, find_inputs
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-Pictures = Literal["png", "svg", "pdf"]
-_STORAGE = {  # option -> default
-    "out": None,
-    "resume": False,
-    "overwrite": False,
-    "pictures": "png",
-    "progress": lambda done, total: None,
-}
-
-
-class RunOptions(ScoringOptions, total=False):
-    """Options of every experiment, beside those of :func:`~clipiqa_pyiqa.score_paths`.
-
-    Attributes:
-        out: Folder for scores and results; by default none.
-        resume: Continue with the scores in ``out``.
-        overwrite: Replace the files in ``out``.
-        progress: Called with the numbers of new and of all scores.
-        pictures: Format of figures: ``'png'``, ``'svg'`` or ``'pdf'``.
-    """
-
-    out: str | os.PathLike[str] | None
-    resume: bool
-    overwrite: bool
-    progress: Callable[[int, int], object]
-    pictures: Pictures
 
 
 @dataclass(frozen=True)
@@ -145,11 +119,11 @@ def score_files(
     files: Sequence[str],
     columns: Mapping[str, Sequence[PromptPair]],
     names: Iterable[str],
-    options: RunOptions,
+    options: Mapping[str, Any],
     inputs: Iterable[str] = (),
 ) -> ImageScores:
     """Return the scores of image files; see :func:`prepare` for ``names`` and ``inputs``."""
-    output, progress, scoring = prepare(options, names, [*files, *inputs])
+    output, progress, scoring = prepare(names, [*files, *inputs], **options)
     run = score_paths(net_of(metric), map(FileSource, files), columns, out=output, **scoring)
     found = rows_of(run, output, progress, len(files))
     rows = {path: found[printable(path)] for path in files}
@@ -163,15 +137,30 @@ def score_files(
     return ImageScores(frame, run.header.columns, failed, run.header.provenance, flags=flags)
 
 
+@checked
 def prepare(
-    options: RunOptions, names: Iterable[str], inputs: Iterable[str]
+    names: Iterable[str],
+    inputs: Iterable[str],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    pictures: Literal["png", "svg", "pdf"] = "png",
+    progress: Callable[[int, int], object] = lambda done, total: None,
+    **scoring: Any,
 ) -> tuple[Output | None, Callable[[int, int], object], dict[str, Any]]:
     """Create the output folder; return the file of scores, the function for progress, and the scoring options.
 
-    Raises if the folder has one of the files ``names``; ``inputs`` are never replaced.
+    Args:
+        names: Files that the experiment writes into ``out``; without ``resume`` or ``overwrite``, none may be there.
+        inputs: Files that are never replaced.
+        out: Folder for scores and results; by default none.
+        resume: Continue with the scores in ``out``.
+        overwrite: Replace the files in ``out``.
+        pictures: Format of figures.
+        progress: Called with the numbers of new and of all scores.
+        **scoring: Options as for :func:`~clipiqa_pyiqa.score_paths`.
     """
-    scoring: dict[str, Any] = {**_STORAGE, **options}
-    out, resume, overwrite, pictures, progress = map(scoring.pop, _STORAGE)
     check_resume(out, resume, overwrite)
     if out is None:
         return None, progress, scoring
@@ -194,7 +183,7 @@ def rows_of(
     return rows if output is None else {row.path: row for row in read_results(output.path)[1]}
 
 
-def saved(result: Result, options: RunOptions) -> Result:
+def saved(result: Result, options: Mapping[str, Any]) -> Result:
     out = options.get("out")
     if out is not None:
         result.save(out, pictures=options.get("pictures", "png"))

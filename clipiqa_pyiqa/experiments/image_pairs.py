@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import matplotlib
 import pandas
@@ -22,17 +22,12 @@ from ..sources.naming import in_all_folders, named_images
 from ..stats.bootstrap import Estimate, share
 from .experiment import (
     ExperimentResult,
-    RunOptions,
     because,
     exif_applied,
     file_names,
     saved,
     score_files,
 )
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 
 _SIDES = ("low", "high")
 
@@ -132,7 +127,7 @@ def pairs(
     template: str | None = None,
     skip_missing: bool = False,
     count: int = 10,
-    **options: Unpack[RunOptions],
+    **options: Any,
 ) -> PairScores:
     """Return scores of two versions of each image (Fig. 5).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -23,15 +23,11 @@ from .experiment import (
     ExperimentResult,
     ImageScores,
     Paths,
-    RunOptions,
     exif_applied,
     find_images,
     saved,
     score_files,
 )
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 LOOK = ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "contrast")
 """The attributes of Fig. 1 (a), quality perception."""
@@ -65,7 +61,7 @@ def radar(
     *,
     kind: Literal["look", "feel"] | None = None,
     template: str | None = None,
-    **options: Unpack[RunOptions],
+    **options: Any,
 ) -> RadarCharts:
     """Return scores for radar charts of the look and feel (Fig. 1).
 

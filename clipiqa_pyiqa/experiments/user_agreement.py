@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import matplotlib
 import numpy as np
@@ -20,10 +20,7 @@ from ..prompts.pairs import PromptPair, parse_columns
 from ..report.contact_sheet import wrapped
 from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
 from ..stats.bootstrap import clustered_share, share
-from .experiment import ExperimentResult, RunOptions, because, saved, score_files
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
+from .experiment import ExperimentResult, because, saved, score_files
 
 
 @dataclass(frozen=True)
@@ -192,7 +189,7 @@ def agreement(
     attribute: str | None = None,
     template: str | None = None,
     seed: int = 0,
-    **options: Unpack[RunOptions],
+    **options: Any,
 ) -> Agreement:
     """Return the metric's choices beside people's choices (Fig. 7).
 

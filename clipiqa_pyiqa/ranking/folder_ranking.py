@@ -15,7 +15,6 @@ from ..experiments.experiment import (
     ExperimentResult,
     ImageScores,
     Paths,
-    RunOptions,
     exif_applied,
     file_names,
     find_images,
@@ -29,7 +28,6 @@ from ..scoring.rows import printable
 
 if TYPE_CHECKING:
     import pandas
-    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def rank(
     *,
     template: str | None = None,
     count: int = 10,
-    **options: Unpack[RunOptions],
+    **options: Any,
 ) -> Ranking:
     """Return the scores of images, ranked by each question.
 
@@ -78,7 +76,7 @@ def rank(
         prompts: Questions as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
         template: Wording of the pairs, such as ``'A photo of {}.'``.
         count: Number of best images to show, and of worst images.
-        options: The fields of :class:`~.experiment.RunOptions`.
+        options: As for :func:`~clipiqa_pyiqa.score_paths` and :func:`~clipiqa_pyiqa.experiments.experiment.prepare`.
 
     Raises:
         CLIPIQAError: There are no images, or an argument cannot be used.

@@ -13,19 +13,16 @@ from ..errors import CLIPIQAError
 from ..errors.arguments import checked
 from ..images.in_memory import memory_images
 from ..metric import is_factory
-from .score import Questions, ScoringOptions, ScoringRun, ScoringSetup
+from .score import Questions, ScoringRun, ScoringSetup
 
 if TYPE_CHECKING:
     import pandas
-    from typing_extensions import Unpack
 
 _USUAL = ("image", "bytes", "jpg", "jpeg", "png", "webp", "img")
 
 
 @checked
-def score_images(
-    metric: Any, images: Any, prompts: Questions = None, **options: Unpack[ScoringOptions]
-) -> pandas.DataFrame:
+def score_images(metric: Any, images: Any, prompts: Questions = None, **options: Any) -> pandas.DataFrame:
     """Return scores of images in memory, a row for each image, in order.
 
     An image is a path, bytes of a file, a PIL image, an array or tensor, or a dict with one of these as ``bytes``,
@@ -35,7 +32,7 @@ def score_images(
         metric: As for :func:`~clipiqa_pyiqa.score_paths`.
         images: One image, a list of images, a batch ``(N, H, W, 3)`` or ``(N, 3, H, W)``, or a column of a table.
         prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
-        options: Options of reading and scoring, as in :class:`~clipiqa_pyiqa.scoring.score.ScoringOptions`.
+        options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
     Returns:
         A column for each question, ``flag``, and ``error``: the reason for a missing score, else ``''``.
@@ -74,7 +71,7 @@ class Scorer:
         prompts: Questions = None,
         *,
         column: str | None = None,
-        **options: Unpack[ScoringOptions],
+        **options: Any,
     ) -> None:
         self._given = metric, prompts, column, options
         if not is_factory(metric):
@@ -112,7 +109,7 @@ class Scorer:
 _scorers: dict[bytes, Scorer] = {}  # of this process, by their arguments' pickle
 
 
-def _unpickled(metric: Any, prompts: Any, column: str | None, options: ScoringOptions) -> Scorer:
+def _unpickled(metric: Any, prompts: Any, column: str | None, options: Mapping[str, Any]) -> Scorer:
     """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
     scorer = Scorer(metric, prompts, column=column, **options)
     with suppress(pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import OptionError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import check_output
-from ..images.reader import MIN_SIDE, Damaged, ImageRecord, check_limits, read_image
+from ..images.reader import MIN_SIDE, ImageRecord, check_limits, read_image
 from ..images.source import ImageSource, stamp_of
 from ..metric import find_device
 from ..prompts.pairs import PromptPair, Prompts
@@ -32,24 +32,12 @@ from .rows import Header, Row, printable
 
 if TYPE_CHECKING:
     import pandas
-    from typing_extensions import Unpack
 
 _read_image = inspect.unwrap(read_image)  # ScoringSetup has checked its options, once for all images
 _LIMITS = ("apply_exif", "max_side", "max_pixels", "damaged")
+_OPTIONS = ("batch_size", "workers", *_LIMITS)
 Questions = Prompts | Mapping[str, Sequence[PromptPair]]
 Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
-
-
-class ScoringOptions(TypedDict, total=False):
-    """Options of reading and scoring: see :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`."""
-
-    device: str | torch.device | None
-    batch_size: int
-    workers: int | None
-    apply_exif: bool
-    max_side: int | None
-    max_pixels: int | None
-    damaged: Damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +74,14 @@ class ScoringSetup:
         *,
         trust_weights: bool = False,
         strict: bool = False,
-        **options: Unpack[ScoringOptions],
+        **options: Any,
     ) -> None:
-        if unknown := options.keys() - ScoringOptions.__annotations__.keys():
-            known = ", ".join(ScoringOptions.__annotations__)
-            raise OptionError(f"there is no option {min(unknown)}: known options are {known}.")
-        images = SharedOptions(**options)  # type: ignore[arg-type]
+        device = find_device(options.pop("device", None))
+        if unknown := options.keys() - {*_OPTIONS}:
+            raise OptionError(f"there is no option {min(unknown)}: known options are device, {', '.join(_OPTIONS)}.")
+        images = checked(SharedOptions)(**options)
         check_limits(images.max_side, images.max_pixels, images.damaged)
-        self.options = Options(find_device(images.device), images.batch_size, images.workers)
+        self.options = Options(device, images.batch_size, images.workers)
         self.metrics = metric_set(metric, prompts, self.device, trust_weights=trust_weights, strict=strict)
         self.limits = {name: getattr(images, name) for name in _LIMITS}
 
@@ -169,7 +157,7 @@ def score_paths(
     overwrite: bool = False,
     trust_weights: bool = False,
     strict: bool = False,
-    **options: Unpack[ScoringOptions],
+    **options: Any,
 ) -> ScoringRun:
     """Score images and yield their rows in input order, as ``clipiqa score`` does.
 
@@ -186,7 +174,7 @@ def score_paths(
         overwrite: Replace an existing file.
         trust_weights: Let pyiqa load files and URLs that could run code.
         strict: Raise before scoring if a metric cannot be built.
-        options: Options of reading and scoring, as in :class:`ScoringOptions`.
+        options: Options of reading and scoring, as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         An iterator of rows, which scores while the caller iterates.

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -23,12 +23,9 @@ from ...sources.tables import EmbeddingsShard
 from ..engine import rounded
 from ..metrics import MetricSet
 from ..rows import Header, Row
-from ..score import Questions, ScoringOptions, ScoringSetup
+from ..score import Questions, ScoringSetup
 from .planning import Job, note_stamps, part_of, plan
 from .results import ShardedResult, summary_of
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 def check_features(metrics: MetricSet) -> None:
@@ -83,7 +80,7 @@ def score_sources(
     trust_weights: bool = False,
     strict: bool = False,
     progress: Callable[[int, int, int], object] | None = None,
-    **options: Unpack[ScoringOptions],
+    **options: Any,
 ) -> ShardedResult:
     """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
 
