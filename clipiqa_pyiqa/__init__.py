@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from .maps.photos import draw_maps
     from .metric import CLIPIQA
     from .ranking.folder_ranking import rank
-    from .scoring.in_memory import Scorer, score_images
-    from .scoring.score import score_paths
+    from .scoring.score import Scorer, score_images, score_paths
     from .scoring.shards.filtered import filter_shards
     from .scoring.shards.results import merge_shards
     from .scoring.shards.run import score_sources
@@ -71,7 +70,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "CLIPIQA": "metric",
     "CLIPIQALoss": "loss",
     "GamingAlarm": "gaming",
-    "Scorer": "scoring.in_memory",
+    "Scorer": "scoring.score",
     "agreement": "experiments.user_agreement",
     "compare": "comparison.compare",
     "demo": "experiments.demonstration",
@@ -84,7 +83,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "pairs": "experiments.image_pairs",
     "radar": "experiments.radar_chart",
     "rank": "ranking.folder_ranking",
-    "score_images": "scoring.in_memory",
+    "score_images": "scoring.score",
     "score_paths": "scoring.score",
     "score_sources": "scoring.shards.run",
     "search_prompts": "learning.word_search",

@@ -17,7 +17,7 @@ from ..errors.arguments import checked
 from ..files.writing import replacing
 from ..metric import CLIPIQA
 from ..report.plotting import SOFT, captioned
-from ..scoring.in_memory import score_images
+from ..scoring.score import score_images
 from .picture_changes import CHANGES
 
 PHOTOS = Path(__file__).parents[1] / "data/photos"
