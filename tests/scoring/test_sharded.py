@@ -255,7 +255,7 @@ class TestFiltering:
 
 def test_scores_of_stored_features(compact, tmp_path, out):
     metric = CLIPIQA(backbone="mini", clip_weights=compact, aggregate=None, prompts=["quality", "sharpness"])
-    features = np.random.default_rng(0).normal(size=(6, 64)).astype(np.float16)
+    features = np.random.default_rng(0).normal(size=(6, metric.clip.width)).astype(np.float16)
     np.save(tmp_path / "img_emb_0.npy", features)
     score_sources(metric, tmp_path, out=out, embeddings=True, device="cpu")
     table = pandas.read_parquet(out / "img_emb_0.npy.parquet")
