@@ -123,9 +123,9 @@ def run(
     Args:
         sources (PATH): folders, images, quoted globs; or a score file, or a folder of results by shard
         count: number of best images to show, and of worst images
-        undo (LIST): undo what wrote the file LIST
+        undo (LIST): undo the command that wrote the file LIST
         page (DIR): folder for browse.html, a page of all photos
-        selected: pick the photos PATH themselves, without scoring them
+        selected: pick every photo in PATH, without scoring
     """
     if undo is not None:
         from ..ranking.transfers import undo as put_back
@@ -204,7 +204,7 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
     for action, folder in picked.folders().items():
         done, undo_list = transfer(parts, folder, action, only_photos=picked.only_photos)
         more = len(done) - len(set(paths))
-        along = f", with {counted(more, 'file')} of theirs" if more else ""
+        along = f", with {counted(more, 'RAW or XMP file')}" if more else ""
         tell(f"{counted(len(done) - more, 'photo')} in {folder}{along}; --undo {str(undo_list)!r} puts them back")
     if picked.paths:
         end = b"\0" if picked.null else b"\n"
@@ -220,7 +220,7 @@ def _give_stars(photos: Photos, shares: str, overwrite: bool) -> int:
         numbers = []
     found = give_stars(photos, numbers, overwrite=overwrite)
     undoing = f"; --undo {str(found.undo_list)!r} takes them away" if found.given else ""
-    tell(f"{counted(found.given, 'photo')} given stars, {found.kept:,} left with theirs{undoing}", *found.problems)
+    tell(f"{counted(found.given, 'photo')} given stars, {found.kept:,} kept theirs{undoing}", *found.problems)
     return 1 if found.problems else 0
 
 

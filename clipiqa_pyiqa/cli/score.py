@@ -26,7 +26,7 @@ class Shards:
     """Shards (--out DIR: one Parquet file of results per shard).
 
     Args:
-        keep: copy these Parquet columns, .json keys, or sidecar files of these suffixes
+        keep: values to add: Parquet columns, .json keys, or suffixes of sidecar files
         image_column: column of images or features in Parquet files; default: detected
         embeddings: score stored image features (.npy, lists in Parquet)
         part (I/N): score part I of N parts of the shards; slurm: the part of this task of a SLURM array

@@ -156,12 +156,6 @@ def read_score_table(
     if "split" not in frame:
         frame["split"] = "train"
         frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"
-    if torn := int((frame.groupby("group")["split"].nunique() - 1).sum()):
-        logger.warning(
-            "%s puts images of one group into several splits, %s: agreement on held-out images will look too good.",
-            path,
-            counted(torn, "time"),
-        )
     if skip_missing:
         is_there = frame["path"].map(os.path.isfile)
         if missing := int((~is_there).sum()):

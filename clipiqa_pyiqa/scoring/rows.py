@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 SCALE = "scale"
-_NOT_OF_SCORES = ("version", "versions", "device", "weights", "scores", "keep", "image_column")
+_NOT_OF_SCORES = ("version", "versions", "device", "weights", "keep", "image_column")
 """Fields of provenance that may differ between comparable runs; the hash of the weights is compared instead."""
 
 
@@ -42,8 +42,11 @@ def scales_of(provenance: Mapping[str, Any]) -> dict[str, Scale]:
 
 
 def fingerprint(record: Mapping[str, Any]) -> str:
-    fields = {key: value for key, value in record.items() if key not in _NOT_OF_SCORES or key == "scores"}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(_fields(record), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in _NOT_OF_SCORES}
 
 
 def scale_text(provenance: Mapping[str, Any]) -> str:
@@ -79,9 +82,8 @@ def _number(end: Any) -> float | None:
 
 def comparable_fields(provenance: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """Return the fields that must be equal for a comparison of scores."""
-    fields = {key: value for key, value in provenance.items() if key not in _NOT_OF_SCORES}
-    fields["scores"] = {name: _hashed(record) for name, record in provenance["scores"].items() if name in names}
-    return fields
+    scores = {name: _hashed(record) for name, record in provenance["scores"].items() if name in names}
+    return {**_fields(provenance), "scores": scores}
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -102,8 +104,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[
 
 
 def _hashed(record: Mapping[str, Any]) -> dict[str, Any]:
-    fields = {key: value for key, value in record.items() if key not in _NOT_OF_SCORES}
-    return {key: value["sha256"] if isinstance(value, dict) else value for key, value in fields.items()}
+    return {key: value["sha256"] if isinstance(value, dict) else value for key, value in _fields(record).items()}
 
 
 NUMBERS = ("width", "height", "scored_width", "scored_height", "exif_orientation")
@@ -210,13 +211,9 @@ class Header:
         return {"columns": self.columns, "provenance": self.provenance}
 
     @property
-    def metric(self) -> str:
-        """Return a short name of the CLIP-IQA."""
-        return metric_line(self.provenance)
-
-    @property
     def constants(self) -> dict[str, str]:
-        return {SCALE: scale_text(self.provenance), METRIC: self.metric}
+        """Return column -> value of ``CONSTANT_COLUMNS``."""
+        return {SCALE: scale_text(self.provenance), METRIC: metric_line(self.provenance)}
 
     @property
     def schema(self) -> pyarrow.Schema:
@@ -235,10 +232,10 @@ def header_changes(before: Header, now: Header) -> str:
 
 def frame_csv(frame: pandas.DataFrame) -> str:
     """Return a frame as CSV; an index with a name is the first column."""
-    is_named = frame.index.name is not None
-    names = [*([frame.index.name] if is_named else []), *frame.columns]
-    cells = frame.astype(object).where(frame.notna(), None).itertuples(index=is_named, name=None)
-    return "".join(map(csv_line, [names, *cells]))
+    if frame.index.name is not None:
+        frame = frame.reset_index()
+    cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
+    return "".join(map(csv_line, [frame.columns, *cells]))
 
 
 def write_tables(path: Path, format: str, schema: pyarrow.Schema, tables: Iterable[pyarrow.Table]) -> None:

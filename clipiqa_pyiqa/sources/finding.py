@@ -94,10 +94,10 @@ class Found:
         skipped: Suffix -> number of photos in unreadable formats.
     """
 
-    keep: Sequence[str] = ()
-    image_column: str | None = None
-    features: bool = False
-    archives: bool = True
+    keep: Sequence[str]
+    image_column: str | None
+    features: bool
+    archives: bool
     items: list[Item] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -144,9 +144,9 @@ class Found:
         elif is_remote(name):
             with in_store(name):
                 pass  # raises if the store's package is missing
-            is_file = _is_web(name) or suffix_of(name) in image_suffixes() or _is_shard(name)
+            is_file = _is_web(name) or suffix_of(name) in image_suffixes() or _shard_at(name) is not None
             files = [name] if is_file else self._files_in(name)  # a missing file is noticed when it is read
-        elif _is_shard(name):
+        elif _shard_at(name):
             self.problems[name] = NoImage(name, why).problem
             files = [name]  # the shard cannot be read now, but the next run tries again
         given = name.rstrip(f"/{os.sep}")
@@ -182,20 +182,16 @@ class Found:
         return found
 
     def _item(self, name: str) -> Item:
-        if self.features:
-            return EmbeddingsShard(name, self.keep, self.image_column)
-        for suffixes, shard in _SHARDS.items():
-            if name.lower().endswith(suffixes):
-                return shard(name, self.keep, self.image_column)
-        return source_at(name)
+        shard = EmbeddingsShard if self.features else _shard_at(name)
+        return source_at(name) if shard is None else shard(name, self.keep, self.image_column)
 
 
 def _is_web(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
-def _is_shard(name: str) -> bool:
-    return any(name.lower().endswith(suffixes) for suffixes in _SHARDS)
+def _shard_at(name: str) -> Callable[..., Shard] | None:
+    return next((shard for suffixes, shard in _SHARDS.items() if name.lower().endswith(suffixes)), None)
 
 
 def find_shards(
@@ -279,7 +275,7 @@ _LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the
 
 @checked
 def find_inputs(arguments: Iterable[str]) -> Found:
-    """Return what :func:`~.finding.find_shards` finds; ``problems`` names all that is no image file on this machine."""
+    """Return what :func:`find_shards` finds; ``problems`` names also what is no image file on this machine."""
     found = find_shards(arguments, archives=False)
     for item in found.items:
         if not isinstance(item, FileSource) and item.name not in found.problems:
@@ -288,7 +284,7 @@ def find_inputs(arguments: Iterable[str]) -> Found:
 
 
 def sources_of(items: Iterable[Item]) -> Iterator[ImageSource]:
-    """Yield the images of what :func:`~.finding.find_shards` has found; an unreadable shard is a ``NoImage``."""
+    """Yield the images, also those in shards; an unreadable shard is a ``NoImage``."""
     for item in items:
         if not is_shard(item):
             yield item

@@ -110,14 +110,6 @@ def test_a_random_split_keeps_groups_together_and_its_share(tmp_path, header, gr
         assert abs(len(table.part("val")) - 10) <= 4  # a quarter of 40, to half of the largest group
 
 
-def test_a_file_whose_splits_tear_groups_apart_is_named(tmp_path, caplog):
-    for name in "abcd":
-        (tmp_path / f"{name}.png").touch()
-    text = "ref,path,score,split\n1,a.png,1,train\n1,b.png,2,val\n2,c.png,3,val\n3,d.png,4,train\n"
-    read_score_table(written(tmp_path, text))
-    assert "puts images of one group into several splits, 1 time:" in caplog.text
-
-
 @pytest.mark.parametrize("name", ["tid2013", "csiq"])
 def test_pyiqas_full_reference_sets_are_read_with_their_references_as_groups(tmp_path, name):
     info = pyiqa.get_dataset_info()[name]

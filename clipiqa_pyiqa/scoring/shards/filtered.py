@@ -7,7 +7,7 @@ import math
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +51,8 @@ class FilteredSet:
     images: int
     unscored: int
     problems: dict[str, str]
-    together: Mapping[str, int] = field(default_factory=dict)
-    notes: Sequence[str] = ()
+    together: Mapping[str, int]
+    notes: Sequence[str]
 
     def sentences(self) -> list[str]:
         lines = [f"{self.kept:,} of {counted(self.images, 'image')} kept, in {counted(self.shards, 'new shard')}"]

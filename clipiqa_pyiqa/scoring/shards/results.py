@@ -43,7 +43,7 @@ class Run:
     shards: dict[str, tuple[str, str | None]]
 
     def save(self, folder: str) -> None:
-        """Write ``run.json`` whole; of several runs, one leaves its file."""
+        """Write ``run.json`` whole; of runs that write at the same time, the last one wins."""
         record = {**self.header.record, "shards": self.shards}
         write_whole(joined(folder, RUN), json.dumps(record, indent=1).encode())
 
@@ -339,12 +339,7 @@ def merge_shards(
         raise ResultsError(f"the shards' columns hold different types: {reason(error)}.") from error
     schema = schema.with_metadata(found.header.schema.metadata)
     with replacing(target) as unfinished:
-        write_tables(unfinished, format, schema, (_with_schema(table, schema) for table in found.tables()))
+        empty = schema.empty_table()  # adds columns of null where a table lacks them
+        tables = (pyarrow.concat_tables([empty, table], promote_options="permissive") for table in found.tables())
+        write_tables(unfinished, format, schema, tables)
     return found
-
-
-def _with_schema(table: pyarrow.Table, schema: pyarrow.Schema) -> pyarrow.Table:
-    import pyarrow
-
-    whole = [schema.empty_table(), table]
-    return pyarrow.concat_tables(whole, promote_options="permissive")  # missing cells are null
