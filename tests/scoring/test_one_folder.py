@@ -105,7 +105,7 @@ class TestTheRun:
 
     def test_runs_of_fewer_shards_lose_no_results(self, lake, out):
         score(lake, out)
-        assert score([lake / "1.tar"], out).shard_count == 1
+        assert score([lake / "1.tar"], out).shards == 1
         assert score(lake, out).states == {"kept": 3}
 
     @pytest.mark.parametrize("change", [QUESTIONS, {"keep": ["n"]}])

@@ -11,7 +11,7 @@ from standin import Brightness
 
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.ray import RayEngine
-from clipiqa_pyiqa.scoring.shards.ray_engine import connected
+from clipiqa_pyiqa.scoring.shards.run import connected
 from clipiqa_pyiqa.sources.stores import ShardImage
 
 

@@ -187,10 +187,6 @@ class ShardedResult:
         return len(self.results)
 
     @property
-    def shard_count(self) -> int:
-        return len(self.results) + len(self.missing)
-
-    @property
     def is_whole(self) -> bool:
         return not self.missing and not self.unread
 
@@ -238,7 +234,7 @@ class ShardedResult:
         failures = self.failures
         kinds = ", ".join(f"{count} {kind}" for kind, count in failures.most_common())
         clauses = [
-            f"{self.shards} of {counted(self.shard_count, 'shard')}, {counted(self.images, 'image')}: "
+            f"{self.shards} of {counted(len(self.results) + len(self.missing), 'shard')}, {counted(self.images, 'image')}: "
             f"{self.scored:,} scored, {failures.total():,} failed{f' ({kinds})' if kinds else ''}"
         ]
         if self.states:
