@@ -233,8 +233,9 @@ class ShardedResult:
     def sentences(self) -> list[str]:
         failures = self.failures
         kinds = ", ".join(f"{count} {kind}" for kind, count in failures.most_common())
+        every = counted(self.shards + len(self.missing), "shard")
         clauses = [
-            f"{self.shards} of {counted(len(self.results) + len(self.missing), 'shard')}, {counted(self.images, 'image')}: "
+            f"{self.shards} of {every}, {counted(self.images, 'image')}: "
             f"{self.scored:,} scored, {failures.total():,} failed{f' ({kinds})' if kinds else ''}"
         ]
         if self.states:
