@@ -25,7 +25,7 @@ _NOT_OF_SCORES = ("version", "versions", "device", "weights", "keep", "image_col
 
 @dataclass(frozen=True)
 class Scale:
-    """The meaning of a column's values; None is an open end of their range."""
+    """The meaning of a column's values: their range (None: open), the good end, and a hash of how they were made."""
 
     low: float | None
     high: float | None
@@ -50,6 +50,7 @@ def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def scale_text(provenance: Mapping[str, Any]) -> str:
+    """Return the cell of the column ``scale``, such as ``{"quality":[0,1,"higher","3f2a9c01"]}``."""
     scales = {}
     for name, scale in scales_of(provenance).items():
         ends = [int(end) if end is not None and float(end).is_integer() else end for end in (scale.low, scale.high)]
@@ -58,7 +59,7 @@ def scale_text(provenance: Mapping[str, Any]) -> str:
 
 
 def read_scales(cells: Iterable[Any]) -> dict[str, Scale]:
-    """Return the scales in the column's cells. Raises ``ValueError`` if they differ."""
+    """Return the scales in the cells of :func:`scale_text`. Raises ``ValueError`` if they differ."""
     found: dict[str, Scale] = {}
     for cell in dict.fromkeys(cell for cell in cells if isinstance(cell, str)):
         try:
@@ -87,7 +88,7 @@ def comparable_fields(provenance: Mapping[str, Any], names: Collection[str]) -> 
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return each field that differs between two provenances, and on which scores depend, with both values as texts."""
+    """Return the fields that change scores and differ between two provenances, with both values as texts."""
     shared = [name for name in one.get("scores", {}) if name in other.get("scores", {})]
 
     def fields(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLik
 
 @dataclass(frozen=True, slots=True)
 class SourceItem:
-    """A source of an image as an item; ``stamped`` asks for its stamp."""
+    """An image to score; it has a stamp only if ``stamped``."""
 
     source: ImageSource
     reading: Mapping[str, Any]

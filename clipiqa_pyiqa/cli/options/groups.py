@@ -127,7 +127,7 @@ class OutputOptions:
     """Results.
 
     Args:
-        out (-o FILE|DIR): folder for results, or with `clipiqa score` a file; default: print a table only
+        out (-o FILE|DIR): folder for results (or a file, for `clipiqa score`); default: only print a table
         resume: continue with the scores in --out
         overwrite: replace what is in --out
         quiet (-q): show no progress bar and no summary

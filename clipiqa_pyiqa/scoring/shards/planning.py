@@ -74,7 +74,7 @@ class Job:
         return not self._is_done()  # another run may have scored it in the meantime
 
     def _is_done(self) -> bool:
-        """Return whether the result is of the shard as it is now."""
+        """Return whether there is a result, and the shard has not changed since."""
         try:
             found = read_shard_result(self.path)
         except ResultsError:  # missing or damaged
