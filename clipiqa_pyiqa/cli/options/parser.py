@@ -20,9 +20,7 @@ from ...files.names import plain_lines
 from .terminal import FLAGS
 
 _NOT_IN_A_FILE = ("resume", "overwrite", "config_file")
-_CONFIG = (
-    "a YAML file of options (such as max_side: 512), or the name of a shipped one, such as fig1; the command line wins"
-)
+_CONFIG = "a YAML file of options (such as max_side: 512), or a shipped file by name (fig1); the command line wins"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
 
 
