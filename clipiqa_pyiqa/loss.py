@@ -26,7 +26,6 @@ __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 
 Form = Literal["linear", "nll", "margin"]
 Reduction = Literal["mean", "sum", "none"]
-OutOfRange = Literal["clamp", "pass", "raise"]
 OnNaN = Literal["raise", "propagate"]
 
 FORMS: dict[Form, Callable[[Tensor], Tensor]] = {
@@ -64,9 +63,8 @@ class CLIPIQALoss(nn.Module):
         reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: ``(N,)``.
         local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`.
         prompt_weights: weights of the pairs, at least 0.
-        input_range: lowest and highest value of the prediction, such as ``(0, 1)``, ``(-1, 1)``.
-        out_of_range: for values outside ``input_range``, ``'clamp'`` clamps them, without gradient; ``'pass'`` scores
-            them, which a network can exploit; ``'raise'`` raises ``ImageError``.
+        input_range: lowest and highest value of the prediction, such as ``(0, 1)`` or ``(-1, 1)``. Other values are
+            clamped and get no gradient.
         crop: side in pixels of a random square to score; default the whole image.
         nan: ``'raise'`` raises ``ImageError`` for NaN or infinity; ``'propagate'`` makes that image's loss and gradient
             NaN, for a ``GradScaler``.
@@ -98,7 +96,6 @@ class CLIPIQALoss(nn.Module):
         local: bool = False,
         prompt_weights: Sequence[float] | None = None,
         input_range: Sequence[float] = (0.0, 1.0),
-        out_of_range: OutOfRange = "clamp",
         crop: int | None = None,
         nan: OnNaN = "raise",
         double_backward: bool = False,
@@ -107,7 +104,7 @@ class CLIPIQALoss(nn.Module):
         **options: Any,
     ):
         super().__init__()
-        self.form, self.reduction, self.out_of_range, self.nan = form, reduction, out_of_range, nan
+        self.form, self.reduction, self.nan = form, reduction, nan
         self.double_backward, self.local, self.crop = double_backward, local, crop
         self.loss_weight, self.input_range, self._checks_left = loss_weight, _range(input_range), _CHECKED_BATCHES
         if loss_weight < 0:
@@ -188,22 +185,15 @@ class CLIPIQALoss(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        names = ("form", "local", "loss_weight", "reduction", "input_range", "out_of_range", "crop", "nan")
+        names = ("form", "local", "loss_weight", "reduction", "input_range", "crop", "nan")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names) + f", {self.metric.extra_repr()}"
 
     def _prepare(self, pred: Tensor) -> Tensor:
         low, high = self.input_range
-        if self.out_of_range == "clamp" and self._checks_left:
+        if self._checks_left:
             self._checks_left -= 1
             self._warn_far_outside(pred.detach())
-        if self.out_of_range == "raise" and (pred.amin() < low or pred.amax() > high):
-            raise ImageError(
-                f"CLIPIQALoss expects values in [{low:g}, {high:g}]; got {pred.amin():.4g} to {pred.amax():.4g}: clamp "
-                "the prediction, or pass out_of_range='clamp' or 'pass'."
-            )
-        images = pred if self.crop is None else _random_crops(pred, self.crop)
-        if self.out_of_range == "clamp":
-            images = clamped(images, low, high)
+        images = clamped(pred if self.crop is None else _random_crops(pred, self.crop), low, high)
         return images if (low, high) == (0.0, 1.0) else (images - low) / (high - low)
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .device import FrozenTensors
-from .gradient import is_traced, untraced
+from .gradient import is_traced, needs_gradient, untraced
 
 HEAD_WIDTH = 64
 
@@ -36,7 +36,7 @@ class AttentionPool:
         self.c_weight, self.c_bias = load("c_proj.weight"), load("c_proj.bias")
 
     def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        if x.device.type == "cpu" and not is_traced() and not (torch.is_grad_enabled() and x.requires_grad):
+        if x.device.type == "cpu" and not (is_traced() or needs_gradient(x)):
             return torch.cat([self._pool(image, pos_embedding) for image in x.split(1)])
         return self._pool(x, pos_embedding)
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .gradient import is_traced, untraced
+from .gradient import is_traced, needs_gradient, untraced
 
 _FUSED: dict[str, tuple[str, list[float], str]] = {
     "none": ("none", [], ""),
@@ -70,9 +70,8 @@ class Convolution:
 
         Operations on packed weights have no derivative, and trace badly.
         """
-        needs_gradient = plain or (x.requires_grad and torch.is_grad_enabled())
         is_fp32 = x.dtype == torch.float32 and x.device.type == "cpu"
-        if needs_gradient or not is_fp32 or is_traced() or not _can_pack():
+        if plain or needs_gradient(x) or not is_fp32 or is_traced() or not _can_pack():
             dilation = idle_dilation(x, self.kernel)
             y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
             return activate(y, self.activation) if onto is None else onto.add_(y).relu_()

@@ -59,10 +59,6 @@ def general_path() -> Iterator[None]:
         _general.reset(token)
 
 
-def is_general() -> bool:
-    return is_traced() or _general.get()
-
-
 def is_traced() -> bool:
     """Return whether torch traces operations, so that no branch may depend on a tensor's values."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
@@ -71,15 +67,8 @@ def is_traced() -> bool:
 @contextmanager
 def untraced() -> Iterator[None]:
     """Compute without tracing, inference mode or gradients; new tensors are on the CPU by default."""
-    state = torch._C._get_tracing_state()
-    if state is not None:  # inside a custom operation the state is None and must not be set
-        torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
-    try:
-        with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
-            yield
-    finally:
-        if state is not None:
-            torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+    with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Result:
@@ -102,7 +91,7 @@ def groups(x: Tensor, times: int = 1) -> tuple[Tensor, ...]:
     if is_traced():
         return (x,)
     pixels = x.shape[-2] * x.shape[-1]
-    if x.device.type == "cpu" and pixels < CPU_SHARED_PIXELS and not (torch.is_grad_enabled() and x.requires_grad):
+    if x.device.type == "cpu" and pixels < CPU_SHARED_PIXELS and not needs_gradient(x):
         return x.split(1)
     limit = times * CPU_GROUP_PIXELS if x.device.type == "cpu" else GPU_GROUP_PIXELS
     return x.split(max(1, limit // pixels))
@@ -110,22 +99,22 @@ def groups(x: Tensor, times: int = 1) -> tuple[Tensor, ...]:
 
 def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ``function(x)``, one value per image; the gradient is computed in the forward pass, in fp32 or wider."""
-    return _ahead(x, function) if is_ahead(x) else function(x)
+    return _Ahead.apply(x, anchor_of(x), function) if is_ahead(x) else function(x)
 
 
 def is_ahead(x: Tensor) -> bool:
-    return torch.is_grad_enabled() and x.requires_grad and not is_general()
+    """Return whether gradients of ``x`` are computed in the forward pass."""
+    return needs_gradient(x) and not (is_traced() or _general.get())
 
 
-@untraceable  # torch.compile cannot trace a gradient inside a forward pass
-def _ahead(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    return _Ahead.apply(x, anchor_of(x), function)
+def needs_gradient(x: Tensor) -> bool:
+    return torch.is_grad_enabled() and x.requires_grad
 
 
 class _Ahead(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, anchor: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+        wide = torch.promote_types(x.dtype, torch.float32)
         gradient = torch.empty_like(x, dtype=wide)
         values, done = [], 0
         # Hooks of activation checkpoints or offloading around this call must not see tensors that are freed here.

@@ -12,7 +12,7 @@ from torch import Tensor
 from .attention_pool import AttentionPool
 from .device import FrozenTensors, Part
 from .frozen import FrozenConv, Tape, avg_pool, keep_positive, pack_signs, pull_back_avg_pool
-from .gradient import anchor_of, forbid_double_backward, is_general, is_traced
+from .gradient import anchor_of, forbid_double_backward, is_ahead, is_traced, needs_gradient
 from .strips import RowMap, cut, take_rows
 
 MIN_SIDE = 32
@@ -40,20 +40,17 @@ class ModifiedResNet:
         return [(self.pool if part == "image" else self.pool.dense)(y, pos_embedding) for part in parts]
 
     def _last_map(self, x: Tensor) -> Tensor:
-        if not (torch.is_grad_enabled() and x.requires_grad) and not is_traced():
-            return self.trunk(self._rounded(x))
-        if is_general():
-            return self.trunk(self._rounded(x), plain=True)
-        return _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self._rounded)
+        if is_ahead(x):
+            return _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self._rounded)
+        return self.trunk(self._rounded(x))
 
     def _rounded(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.dtype).to(self.working)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)``, and ``(N, K)`` channels' means and deviations after the stem and each stage."""
-        wants_gradient = torch.is_grad_enabled() and x.requires_grad
         moments = []
-        for y in self.trunk.maps(self._rounded(x), plain=wants_gradient or is_traced()):
+        for y in self.trunk.maps(self._rounded(x)):
             moments.append(channel_moments(y.flatten(2).to(self.pool.dtype)))
         return self.pool(y, pos_embedding), torch.cat(moments, dim=1)
 
@@ -76,13 +73,14 @@ class ResNetTrunk:
         self.stages = [_stage(tensors, number) for number in (1, 2, 3, 4)]
         self.blocks = [block for stage in self.stages for block in stage]
 
-    def __call__(self, x: Tensor, tape: Tape | None = None, plain: bool = False) -> Tensor:
-        for last in self.maps(x, tape, plain):  # noqa: B007
+    def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
+        for last in self.maps(x, tape):  # noqa: B007
             pass
         return last
 
-    def maps(self, x: Tensor, tape: Tape | None = None, plain: bool = False) -> Iterator[Tensor]:
+    def maps(self, x: Tensor, tape: Tape | None = None) -> Iterator[Tensor]:
         """Yield the maps after the stem and each stage; each map is valid until the next."""
+        plain = is_traced() or needs_gradient(x)
         x = self.stem.plain(x) if plain else self.stem(x.contiguous(memory_format=torch.channels_last), tape)
         yield x
         for stage in self.stages:

@@ -6,8 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
@@ -15,9 +13,6 @@ from ..weights.checkpoint import Checkpoint
 from .device import FrozenTensors
 from .tokenizer import tokenizer
 from .transformer import LayerNorm, Transformer
-
-if TYPE_CHECKING:
-    pass
 
 
 class Vocabulary:
@@ -95,13 +90,11 @@ class TextTower:
     def __call__(self, texts: Sequence[str]) -> Tensor:
         tokens = tokenize(texts, self.context_length)
         ends = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
-        counts = ends.unique(return_counts=True)[1].tolist()
-        order = ends.argsort(stable=True)
-        groups = [
-            rows for group in order.split(counts) for rows in group.split(BATCH)
-        ]  # texts of one length, so that no text is padded
-        features = [self.encode(self.embed(tokens[rows, : int(ends[rows[0]]) + 1]), ends[rows]) for rows in groups]
-        return torch.cat(features)[order.argsort()]
+        features = self.projection.new_empty(len(texts), self.projection.shape[1])
+        for end in ends.unique().tolist():  # texts of one length are encoded together, so that no text is padded
+            for rows in (ends == end).nonzero()[:, 0].split(BATCH):
+                features[rows] = self.encode(self.embed(tokens[rows, : end + 1]), ends[rows])
+        return features
 
 
 def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:

@@ -14,7 +14,6 @@ from ..clip.model import FrozenCLIP
 from ..clip.text import TextTower, tokenize
 from ..errors import PromptError
 from ..errors.arguments import check_bounds, checked
-from ..files.yaml import check_keys
 from .pairs import PromptPair, parse_prompts
 from .provenance import question_record
 
@@ -49,9 +48,7 @@ class PromptLearner(nn.Module):
         self.pair = pair or parse_prompts()[0]
         self.source: tuple[str, str] | None = None  # the context's file, and its hash when loaded
         self.metadata: Mapping[str, str] = {}  # of the context's file
-        context = context or {}
-        check_keys(context, ("n_ctx", "shared", "init"), "context")
-        n_ctx, shared, init = _context(**context)
+        n_ctx, shared, init = _context(**(context or {}))
         prefix, suffix, self.words = self._embed(n_ctx)
         shape = (n_ctx, prefix.shape[-1]) if shared else (2, n_ctx, prefix.shape[-1])
         if init == "random":

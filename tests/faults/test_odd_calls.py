@@ -113,7 +113,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
             lambda **given: CLIPIQALoss(**mini, **given),
             {
                 **{"prompts": None, "form": "linear", "loss_weight": 1.0, "reduction": "mean", "prompt_weights": None},
-                **{"input_range": (0, 1), "out_of_range": "clamp", "crop": None, "nan": "raise"},
+                **{"input_range": (0, 1), "crop": None, "nan": "raise"},
                 "double_backward": False,
             },
         ),
