@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .clip.gradient import clamped, general_path, per_image, untraceable
-from .clip.inputs import ANY_RANGE, OVERSHOOT
-from .clip.resnet import MIN_SIDE
+from .clip.inputs import ANY_RANGE, MIN_SIDE, OVERSHOOT
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .errors.arguments import checked
 from .metric import CLIPIQA

@@ -64,12 +64,13 @@ class Convolution:
         return weight
 
     def convolve(self, x: Tensor, padding: tuple[int, int], plain: bool = False, onto: Tensor | None = None) -> Tensor:
-        """Return the activated output for ``(N, C, H, W)``; ``plain`` if the caller computes the gradient.
+        """Return the activated output for ``(N, C, H, W)``, computed from packed weights if possible.
 
-        With ``onto``, the output is added to it in place, and the sum passes a ReLU.
-
-        Operations on packed weights have no derivative, and trace badly.
+        Args:
+            plain: use the plain weights, which the caller needs for the gradient.
+            onto: a map to which the output is added in place; the sum passes a ReLU.
         """
+        # operations on packed weights have no derivative and trace badly
         is_fp32 = x.dtype == torch.float32 and x.device.type == "cpu"
         if plain or needs_gradient(x) or not is_fp32 or is_traced() or not _can_pack():
             dilation = idle_dilation(x, self.kernel)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache, partial, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import CLIPIQAError
+from ..errors.arguments import Function
 
 try:
     from torch.utils._python_dispatch import _disable_current_modes
@@ -28,25 +29,24 @@ CPU_GROUP_PIXELS = 1 << 18
 """Pixels per group on a CPU; a larger image is a group alone. The value suits the cache of a CPU."""
 
 CPU_SHARED_PIXELS = 224 * 224
-"""In a group, the score of a smaller image changes by 1e-6; the score of a larger image stays equal to the last bit."""
+"""Pixels of an image from which its score in a group stays equal to the last bit; smaller images change by 1e-6."""
 
-_Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 _general = ContextVar("general_path", default=False)
 
 
-def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+def untraceable(function: Function) -> Function:
+    """Return a function at which torch.compile breaks the graph."""
     disabled = cache(partial(torch.compiler.disable, function))
 
     @wraps(function)
-    def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-        if "torch._dynamo" not in sys.modules:  # the import takes two seconds, and only a compiler needs it
-            return function(*args, **kwargs)
-        return disabled()(*args, **kwargs)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        may_be_compiled = "torch._dynamo" in sys.modules  # importing it takes two seconds
+        return (disabled() if may_be_compiled else function)(*args, **kwargs)
 
     run._torchdynamo_disable = True  # type: ignore[attr-defined]
-    return run
+    return cast(Function, run)
 
 
 @contextmanager
@@ -67,8 +67,13 @@ def is_traced() -> bool:
 @contextmanager
 def untraced() -> Iterator[None]:
     """Compute without tracing, inference mode or gradients; new tensors are on the CPU by default."""
-    with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
-        yield
+    state = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    try:
+        with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
+            yield
+    finally:
+        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Result:

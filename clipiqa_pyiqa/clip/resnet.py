@@ -15,9 +15,6 @@ from .frozen import FrozenConv, Tape, avg_pool, keep_positive, pack_signs, pull_
 from .gradient import anchor_of, forbid_double_backward, is_ahead, is_traced, needs_gradient
 from .strips import RowMap, cut, take_rows
 
-MIN_SIDE = 32
-"""Smallest height and width in pixels; the network halves both five times."""
-
 
 class ModifiedResNet:
     """Frozen image tower: normalised pixels ``(N, 3, H, W)`` to features, for H and W of at least 32.
@@ -25,10 +22,8 @@ class ModifiedResNet:
     Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Sec. 3.1 (no positional embedding).
     """
 
-    min_side = MIN_SIDE
-
     def __init__(self, tensors: FrozenTensors):
-        self.device, self.dtype, self.working = tensors.device, tensors.dtype, tensors.working
+        self.rounded = tensors.rounded
         self.trunk, self.pool = ResNetTrunk(tensors), AttentionPool(tensors)
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
@@ -41,16 +36,13 @@ class ModifiedResNet:
 
     def _last_map(self, x: Tensor) -> Tensor:
         if is_ahead(x):
-            return _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self._rounded)
-        return self.trunk(self._rounded(x))
-
-    def _rounded(self, pixels: Tensor) -> Tensor:
-        return pixels.to(self.dtype).to(self.working)
+            return _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self.rounded)
+        return self.trunk(self.rounded(x))
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)``, and ``(N, K)`` channels' means and deviations after the stem and each stage."""
         moments = []
-        for y in self.trunk.maps(self._rounded(x)):
+        for y in self.trunk.maps(self.rounded(x)):
             moments.append(channel_moments(y.flatten(2).to(self.pool.dtype)))
         return self.pool(y, pos_embedding), torch.cat(moments, dim=1)
 
@@ -113,9 +105,9 @@ class Stem:
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
         rows, columns = self.out_size((x.shape[-2], x.shape[-1]))
-        row_bytes = 4 * columns * self.convs[-1].out_channels * x.element_size()
+        row_size = 4 * columns * self.convs[-1].out_channels
         out, signs = RowMap(rows), [RowMap((x.shape[-2] + 1) // 2) for _ in self.convs]
-        for start, stop in cut(x, rows, row_bytes):
+        for start, stop in cut(x, rows, row_size):
             out.append(self._strip(x, start, stop, None if tape is None else signs))
         if tape is not None:
             tape.extend(sign.whole for sign in signs)
@@ -144,9 +136,8 @@ class Stem:
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
         half, rows = (size[0] + 1) // 2, grad.shape[-2]
         signs = [tape.pop() for _ in self.convs]
-        row_bytes = 4 * grad.shape[-1] * grad.shape[1] * grad.element_size()
         out = RowMap(size[0])
-        for start, stop in cut(grad, rows, row_bytes):
+        for start, stop in cut(grad, rows, 4 * grad.shape[-1] * grad.shape[1]):
             out.append(self._pull_back_strip(grad, signs, start, stop, half, size))
         return out.whole
 
@@ -190,9 +181,8 @@ class Bottleneck:
         plain = tape is not None
         height, width = x.shape[-2:]
         rows, _ = self.out_size((height, width))
-        row_bytes = self.stride * width * max(x.shape[1], self.expand.out_channels) * x.element_size()
         out, signs = RowMap(rows), [RowMap(height), RowMap(height), RowMap(rows)]
-        strips = cut(x, rows, row_bytes)
+        strips = cut(x, rows, self.stride * width * max(x.shape[1], self.expand.out_channels))
         done, above = 0, None  # number of rows of x that passed `reduce`, and its last two rows of output
         for start, stop in strips:
             first, last = start * self.stride, height if stop == rows else stop * self.stride
@@ -231,11 +221,11 @@ class Bottleneck:
         """Return the input's gradient; ``grad`` is overwritten unless the shortcut has a convolution."""
         height, width = size
         rows, columns = self.out_size(size)
-        row_bytes = self.stride * width * max(self.reduce.in_channels, grad.shape[1]) * grad.element_size()
+        row_size = self.stride * width * max(self.reduce.in_channels, grad.shape[1])
         out_signs, spatial_signs, reduce_signs = tape.pop(), tape.pop(), tape.pop()
         out = RowMap(height)
         done, above = 0, grad[:, :0, :0]  # number of rows of grad that passed `expand`, and its last rows of output
-        for start, stop in cut(grad, rows, row_bytes):
+        for start, stop in cut(grad, rows, row_size):
             first, last = start * self.stride, height if stop == rows else stop * self.stride
             ahead = min(stop + 1, rows)
             low, high = done * self.stride, height if ahead == rows else ahead * self.stride

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -61,18 +62,14 @@ class TextTower:
     """Frozen text tower: token embeddings, up to end-of-text, to features."""
 
     def __init__(self, tensors: FrozenTensors, vocabulary: Vocabulary, quick_gelu: bool):
-        self.device, self.dtype, self.vocabulary = tensors.device, tensors.dtype, vocabulary
+        self.vocabulary = vocabulary
         self.positional_embedding = tensors.rounded(tensors.raw["positional_embedding"])
         self.transformer = Transformer(tensors, "transformer", quick_gelu)
         self.norm = LayerNorm(tensors, "ln_final")
         self.projection = tensors.rounded(tensors.raw["text_projection"])
 
-    @property
-    def context_length(self) -> int:
-        return self.positional_embedding.shape[0]
-
     def embed(self, tokens: Tensor) -> Tensor:
-        return self.vocabulary[tokens].to(self.device, self.dtype)
+        return self.vocabulary[tokens].to(self.projection)
 
     def encode(self, embeddings: Tensor, ends: Tensor) -> Tensor:
         """Return features ``(P, D)``, not normalised, differentiable.
@@ -88,7 +85,7 @@ class TextTower:
         return x @ self.projection
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        tokens = tokenize(texts, self.context_length)
+        tokens = tokenize(texts, len(self.positional_embedding))
         ends = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
         features = self.projection.new_empty(len(texts), self.projection.shape[1])
         for end in ends.unique().tolist():  # texts of one length are encoded together, so that no text is padded

@@ -62,7 +62,7 @@ class Network(nn.Module):
         return (column_means(self._answers(features), self.sizes),)
 
     def reference(self, x: Tensor) -> tuple[Tensor, ...]:
-        scores = self.metric(x) if self.columns is None else self.metric(x, self.columns)
+        scores = self.metric(x, self.columns)
         return (scores, self.metric.score_map(x, self.columns)) if self.with_map else (scores,)
 
     def _answers(self, features: Tensor) -> Tensor:
@@ -85,8 +85,8 @@ def check_fit(metric: CLIPIQA, prompts: Prompts | Columns, with_map: bool) -> No
 def traced(network: Network) -> onnx.ModelProto:
     if "prefer_deferred_runtime_asserts_over_guards" not in inspect.signature(torch.export.export).parameters:
         raise CLIPIQAError(f"torch must be 2.9 or newer; got {torch.__version__}.")
-    side = {name: torch.export.Dim(name, min=SOLVABLE_SIDE) for name in ("H", "W")}
-    free: Any = ({0: torch.export.Dim("N"), 2: side["H"], 3: side["W"]},)
+    height, width = (torch.export.Dim(name, min=SOLVABLE_SIDE) for name in ("H", "W"))
+    free: Any = ({0: torch.export.Dim("N"), 2: height, 3: width},)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.export.export(

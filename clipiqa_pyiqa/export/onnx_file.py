@@ -1,4 +1,4 @@
-"""Export of a metric as an ONNX file, which onnxruntime checks."""
+"""Export of a metric as an ONNX file, checked in onnxruntime."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def export_onnx(
         The file's properties.
 
     Raises:
-        CLIPIQAError: the metric cannot be exported, a package is missing or too old, or their scores differ.
+        CLIPIQAError: the metric cannot be exported, a package is missing or too old, or the file gives other scores.
         PromptError: the prompts cannot be used.
         OutputError: the file cannot be written.
 
@@ -153,7 +153,7 @@ def described_by(network: Network) -> dict[str, str]:
         **as_texts({**network.metric.provenance(), "scores": network.records}),
         **{name: json.dumps(value, ensure_ascii=False) for name, value in facts.items()},
         "input": INPUT,
-        "min_side": str(network.tower.encoder.min_side),
+        "min_side": str(network.metric.clip.cell),
         "aggregate": "mean of the pairs of each column",
     }
     if network.with_map:

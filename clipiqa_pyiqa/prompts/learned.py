@@ -14,7 +14,7 @@ from ..clip.model import FrozenCLIP
 from ..clip.text import TextTower, tokenize
 from ..errors import PromptError
 from ..errors.arguments import check_bounds, checked
-from .pairs import PromptPair, parse_prompts
+from .pairs import PromptPair
 from .provenance import question_record
 
 RANDOM_STD = 0.02  # standard deviation of a random context, as in the official recipe and CLIP's token embeddings
@@ -42,10 +42,10 @@ class PromptLearner(nn.Module):
     token_suffix: Tensor
     initial_ctx: Tensor
 
-    def __init__(self, clip: FrozenCLIP, pair: PromptPair | None = None, context: Mapping[str, Any] | None = None):
+    def __init__(self, clip: FrozenCLIP, pair: PromptPair, context: Mapping[str, Any] | None = None):
         super().__init__()
         self.clip = clip
-        self.pair = pair or parse_prompts()[0]
+        self.pair = pair
         self.source: tuple[str, str] | None = None  # the context's file, and its hash when loaded
         self.metadata: Mapping[str, str] = {}  # of the context's file
         n_ctx, shared, init = _context(**(context or {}))
@@ -133,8 +133,7 @@ class PromptLearner(nn.Module):
     def _encode(self, embeddings: Tensor) -> Tensor:
         ends = torch.tensor(self.words, device="cpu") + self.n_ctx + 1
         with torch.autocast(embeddings.device.type, enabled=False):
-            if self._tower is None or (self._tower.device, self._tower.dtype) != (embeddings.device, embeddings.dtype):
-                self._tower = self.clip.text_tower(embeddings.device, embeddings.dtype)
+            self._tower = self.clip.text_tower(embeddings.device, embeddings.dtype)
             return F.normalize(self._tower.encode(embeddings, ends), dim=-1)[None]  # (2, D) -> (1, 2, D)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

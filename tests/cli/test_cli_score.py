@@ -130,7 +130,7 @@ class TestFailures:
             (["PHOTOS", "--out", "nowhere/scores.csv"], "there is no folder"),
             (["PHOTOS", "--format", "csv", "--out", "photos/a.png", "--overwrite"], "a.png' is one of the inputs"),
             (["PHOTOS", "--keep", "caption"], "--keep, --embeddings, --part and --engine need results by shard"),
-            (["PHOTOS", "--out", "a.csv", "--resume", "--overwrite"], "and excludes --overwrite"),
+            (["PHOTOS", "--out", "a.csv", "--resume", "--overwrite"], "combined with --overwrite"),
             (["PHOTOS", "--metrics", "clipiqa", "--template", "{} photo."], "metrics have options of their own"),
             (["PHOTOS", "--learned-prompts", "clipiqa+", "--prompts", "happy"], "--learned-prompts excludes --prompts"),
             (["PHOTOS", "--device", "quantum"], "--device must be cpu, cuda, cuda:N or mps"),
