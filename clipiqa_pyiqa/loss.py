@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -151,23 +150,21 @@ class CLIPIQALoss(nn.Module):
             # The network sees no NaN; the product makes all of the image's gradient NaN, also where it is clamped.
             marked = pred * unusable.view(-1, 1, 1, 1)
             pred = torch.where(finite.view(-1, 1, 1, 1), marked, self.input_range[0])
-        images, texts = self._prepare(pred), None
-        if isinstance(self.metric, CLIPIQA) and self.metric.head is None:
-            wide = torch.promote_types(images.dtype, torch.float32)
-            texts = self.metric.encode_prompts(dtype=wide).detach()
+        images = self._prepare(pred)
         path = general_path() if self.double_backward else nullcontext()
         with path, torch.autocast(images.device.type, enabled=False):
-            each = per_image(partial(self._losses, texts=texts), images)
+            each = per_image(self._losses, images)
             if unusable is not None:
                 each = each * unusable
             return self.loss_weight * REDUCTIONS[self.reduction](each)
 
-    def _losses(self, images: Tensor, texts: Any) -> Tensor:
+    def _losses(self, images: Tensor) -> Tensor:
         if not isinstance(self.metric, CLIPIQA):
             low, high = self.metric.score_range
             return (high - self.metric(images).flatten()) / (high - low)
         if self.metric.head is not None:  # its call returns shares of the score range, high for good photos
             return 1 - self.metric.head(self.metric.encode_unchecked(images))[:, 0]
+        texts = self.metric.encode_prompts(dtype=torch.promote_types(images.dtype, torch.float32)).detach()
         found = self.metric.margins_unchecked(images, texts, self.local)  # (N, places, P)
         return (FORMS[self.form](found) @ self.prompt_weights.to(found)).mean(1)
 

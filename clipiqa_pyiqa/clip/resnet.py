@@ -104,11 +104,22 @@ class Stem:
         return (size[0] + 1) // 4, (size[1] + 1) // 4
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
+        half = (x.shape[-2] + 1) // 2
         rows, columns = self.out_size((x.shape[-2], x.shape[-1]))
-        row_size = 4 * columns * self.convs[-1].out_channels
-        out, signs = RowMap(rows), [RowMap((x.shape[-2] + 1) // 2) for _ in self.convs]
-        for start, stop in cut(x, rows, row_size):
-            out.append(self._strip(x, start, stop, None if tape is None else signs))
+        out, signs = RowMap(rows), [RowMap(half) for _ in self.convs]
+        strips = cut(x, rows, 4 * columns * self.convs[-1].out_channels)
+        for start, stop in strips:
+            first, last = 2 * start, half if stop == rows else 2 * stop
+            y, low = x, 0  # the current map, and its row with which y begins
+            for conv, sign, halo in zip(self.convs, signs, (2, 1, 0), strict=True):
+                if len(strips) > 1:
+                    top, bottom = max(first - halo, 0), min(last + halo, half)
+                    y = take_rows(y, conv.stride * top - 1 - low, conv.stride * (bottom - 1) + 2 - low)
+                    low = top
+                y = conv(y, len(strips) == 1, tape is not None)
+                if tape is not None:
+                    sign.append(pack_signs(y[:, :, first - low : last - low]))
+            out.append(F.avg_pool2d(y, 2))
         if tape is not None:
             tape.extend(sign.whole for sign in signs)
         return out.whole
@@ -118,46 +129,24 @@ class Stem:
             x = conv(x)
         return F.avg_pool2d(x, 2)
 
-    def _strip(self, x: Tensor, start: int, stop: int, signs: list[RowMap] | None) -> Tensor:
-        half = (x.shape[-2] + 1) // 2
-        is_whole = start == 0 and stop == half // 2
-        first, last = 2 * start, half if stop == half // 2 else 2 * stop
-        low = 0  # the row of the current map with which x begins
-        for index, (conv, halo) in enumerate(zip(self.convs, (2, 1, 0), strict=True)):
-            if not is_whole:
-                top, bottom = max(first - halo, 0), min(last + halo, half)
-                x = take_rows(x, conv.stride * top - 1 - low, conv.stride * (bottom - 1) + 2 - low)
-                low = top
-            x = conv(x, is_whole, signs is not None)
-            if signs is not None:
-                signs[index].append(pack_signs(x[:, :, first - low : last - low]))
-        return F.avg_pool2d(x, 2)
-
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
-        half, rows = (size[0] + 1) // 2, grad.shape[-2]
+        half, rows, columns = (size[0] + 1) // 2, grad.shape[-2], (size[1] + 1) // 2
         signs = [tape.pop() for _ in self.convs]
         out = RowMap(size[0])
         for start, stop in cut(grad, rows, 4 * grad.shape[-1] * grad.shape[1]):
-            out.append(self._pull_back_strip(grad, signs, start, stop, half, size))
+            first, last = 2 * start, half if stop == rows else 2 * stop
+            above, below = max(start - 1, 0), min(stop + 2, rows)
+            low, high = 2 * above, half if below == rows else 2 * below  # y holds these rows of the current map
+            y = pull_back_avg_pool(grad[:, :, above:below], 2, (high - low, columns))
+            for conv, sign, halo in zip(reversed(self.convs), signs, (2, 1, 0), strict=True):
+                top, bottom = max(first - halo, 0), min(last + halo + 1, half)
+                y = keep_positive(y[:, :, top - low : bottom - low], sign[:, :, top:bottom])
+                low = top
+                if halo:
+                    y = conv.pull_back(y, (bottom - top, columns))
+            y = self.convs[0].pull_back(y, (min(2 * (bottom - top), size[0] - 2 * top), size[1]))
+            out.append(y if last == half else y[:, :, : 2 * (last - first)])
         return out.whole
-
-    def _pull_back_strip(
-        self, grad: Tensor, signs: list[Tensor], start: int, stop: int, half: int, size: tuple[int, int]
-    ) -> Tensor:
-        rows = grad.shape[-2]
-        first, last = 2 * start, half if stop == rows else 2 * stop
-        above, below = max(start - 1, 0), min(stop + 2, rows)
-        low, high = 2 * above, half if below == rows else 2 * below  # grad holds these rows of the current map
-        columns = (size[1] + 1) // 2
-        grad = pull_back_avg_pool(grad[:, :, above:below], 2, (high - low, columns))
-        for conv, sign, halo in zip(reversed(self.convs), signs, (2, 1, 0), strict=True):
-            top, bottom = max(first - halo, 0), min(last + halo + 1, half)
-            grad = keep_positive(grad[:, :, top - low : bottom - low], sign[:, :, top:bottom])
-            low = top
-            if halo:
-                grad = conv.pull_back(grad, (bottom - top, columns))
-        grad = self.convs[0].pull_back(grad, (min(2 * (bottom - top), size[0] - 2 * top), size[1]))
-        return grad if last == half else grad[:, :, : 2 * (last - first)]
 
 
 class Bottleneck:

@@ -30,6 +30,7 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "epochs": (1, 1_000_000),
     "lr": (0, 1000),
     "crop": (0, 2048),
+    "n_ctx": (1, 75),
     "crops": (1, 1000),
 }
 Function = TypeVar("Function", bound=Callable[..., Any])

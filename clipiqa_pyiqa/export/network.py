@@ -45,9 +45,6 @@ class Network(nn.Module):
             with untraced():
                 self.register_buffer("pairs", self.metric.encode_prompts(self.columns).detach().clone())
         self.tower = self.metric.clip.image_tower(torch.device("cpu"), torch.float32)
-        if with_map:
-            # before tracing, since this call caches tensors
-            self.tower.encode(torch.zeros(1, 3, 64, 64), self.metric.pos_embedding, "places")
 
     pairs: Tensor
 
@@ -95,6 +92,7 @@ def traced(network: Network) -> onnx.ModelProto:
         )  # fmt: skip
         exported = torch.onnx.export(
             program, dynamo=True, input_names=["image"],
+            dynamic_shapes=({0: "N", 2: "H", 3: "W"},),  # names of the axes
             output_names=["scores", "map"] if network.with_map else ["scores"],
             opset_version=OPSET, verbose=False,
         )  # fmt: skip

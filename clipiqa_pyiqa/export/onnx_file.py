@@ -170,11 +170,6 @@ def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
             del part.metadata_props[:]
         part.doc_string = ""
     del graph.value_info[:]
-    axes = (("N", None, "H", "W"), ("N", None), ("N", None, "h", "w"))
-    for value, names in zip((*graph.input, *graph.output), axes, strict=False):
-        for dim, name in zip(value.type.tensor_type.shape.dim, names, strict=True):
-            if name:
-                dim.dim_param = name
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
     model.producer_name, model.producer_version = "clipiqa-pyiqa", dict(metadata)["version"]
     graph.name = "CLIP-IQA"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..clip.model import FrozenCLIP
 from ..clip.text import TextTower, tokenize
 from ..errors import PromptError
-from ..errors.arguments import check_bounds, checked
+from ..errors.arguments import checked
 from .pairs import PromptPair
 from .provenance import question_record
 
@@ -177,10 +177,7 @@ class PromptLearner(nn.Module):
 
 
 @checked
-def _context(n_ctx: int = 16, shared: bool = False, init: str = "x") -> tuple[int, bool, str]:
-    check_bounds("n_ctx", n_ctx)
-    if init not in ("x", "random"):
-        raise PromptError(f"init must be 'x' or 'random'; got {init!r}.")
+def _context(n_ctx: int = 16, shared: bool = False, init: Literal["x", "random"] = "x") -> tuple[int, bool, str]:
     return n_ctx, shared, init
 
 

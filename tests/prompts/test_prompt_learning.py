@@ -181,7 +181,6 @@ def test_a_missing_published_file_is_named(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"context": {"n_ctxs": 4}}, "did you mean 'n_ctx'"),
         ({"context": {"n_ctx": 0}}, "n_ctx must be between 1 and"),
         ({"context": {"shared": 1}}, "shared must be True or False; got 1"),
         ({"context": {"n_ctx": 74}}, "CLIP reads 77"),
