@@ -214,7 +214,7 @@ class CLIPIQA(TowerMetric):
     @property
     def questions(self) -> Columns | None:
         """The metric's own columns of pairs; None for learned prompts and heads."""
-        if self.head is not None or self.prompt_learner is not None:
+        if self.head or self.prompt_learner:
             return None
         if self.aggregate == "mean" and len(self._prompts) > 1:
             return Columns({"score": self._prompts})

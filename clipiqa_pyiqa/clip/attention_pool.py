@@ -27,11 +27,9 @@ class AttentionPool:
             return tensors.widened(f"visual.attnpool.{name}")
 
         self.positional_embedding = load("positional_embedding")
-        self.channels = self.positional_embedding.shape[1]
-        self.heads = self.channels // HEAD_WIDTH
         self.q_weight, self.q_bias = load("q_proj.weight"), load("q_proj.bias")
-        self.k_weight = load("k_proj.weight").view(self.heads, HEAD_WIDTH, self.channels)
-        self.v_weight = load("v_proj.weight").view(self.heads, HEAD_WIDTH, self.channels)
+        self.k_weight = load("k_proj.weight").unflatten(0, (-1, HEAD_WIDTH))  # (heads, 64, C)
+        self.v_weight = load("v_proj.weight").unflatten(0, (-1, HEAD_WIDTH))
         self.v_bias = load("v_proj.bias")
         self.c_weight, self.c_bias = load("c_proj.weight"), load("c_proj.bias")
 
@@ -63,7 +61,7 @@ class AttentionPool:
         if pos_embedding == "interpolate":
             tokens = tokens + resize_rows(self.positional_embedding, tokens.shape[1])
         query = F.linear(tokens[:, 0], self.q_weight, self.q_bias) * HEAD_WIDTH**-0.5
-        query = query.view(-1, self.heads, HEAD_WIDTH)
+        query = query.unflatten(1, (-1, HEAD_WIDTH))  # (N, heads, 64)
         query = torch.einsum("nhd,hdc->nhc", query, self.k_weight)  # the key projection, applied to the query
         weights = (query @ tokens.transpose(1, 2)).softmax(dim=-1)  # (N, heads, hw + 1)
         pooled = weights @ tokens  # (N, heads, C)

@@ -179,13 +179,11 @@ class Bottleneck:
             done = last + 1
             if tape is not None:
                 signs[0].append(pack_signs(reduced))
-            if len(strips) == 1:
-                y = self.spatial(reduced, plain=plain)
-            else:
+            if len(strips) > 1:
                 zeros = torch.zeros_like(reduced[:, :, :1])
                 reduced = torch.cat([zeros if above is None else above, reduced, zeros[:, :, : stop == rows]], dim=2)
                 above = reduced[:, :, -2:].clone()
-                y = self.spatial(reduced, False, plain)
+            y = self.spatial(reduced, len(strips) == 1, plain)
             if tape is not None:
                 signs[1].append(pack_signs(y))
             y, identity = avg_pool(y, self.stride), x[:, :, first:last]

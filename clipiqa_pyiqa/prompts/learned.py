@@ -60,7 +60,7 @@ class PromptLearner(nn.Module):
         self.register_buffer("token_suffix", suffix)
         self.register_buffer("initial_ctx", ctx.clone(), persistent=False)  # NaN after loading: unlike any ctx
         self._tower: TextTower | None = None
-        self._remembered: tuple[Tensor, Tensor] | None = None
+        self._remembered: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}  # texts, features
 
     @property
     def n_ctx(self) -> int:
@@ -92,9 +92,10 @@ class PromptLearner(nn.Module):
             )
         with torch.inference_mode(False), torch.no_grad():  # ordinary tensors, since later calls may need gradients
             texts = embeddings.detach().clone()
-            known = self._remembered
-            if known is None or not _identical(known[0], texts):
-                known = self._remembered = (texts, self._encode(texts))
+            key = texts.dtype, texts.device
+            known = self._remembered.get(key)
+            if known is None or not torch.equal(known[0], texts):
+                known = self._remembered[key] = texts, self._encode(texts)
                 self._tower = None  # not needed again until the context changes, or gradients are asked for
         return _Remembered.apply(embeddings, known[1], self._encode)
 
@@ -173,7 +174,7 @@ class PromptLearner(nn.Module):
         return f"{self.clip.weights.backbone} ({self.clip.weights.short})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_tower": None, "_remembered": None}
+        return {**self.__dict__, "_tower": None, "_remembered": {}}
 
 
 @checked
@@ -204,7 +205,3 @@ def _are_equal(theirs: Tensor, ours: Tensor, used: slice) -> bool:
         return False
     theirs, ours = theirs[:, used].detach().cpu().float(), ours[:, used].cpu()
     return bool(((theirs - ours).norm(dim=-1) <= 1e-2 * ours.norm(dim=-1)).all())  # equal up to half precision
-
-
-def _identical(a: Tensor, b: Tensor) -> bool:
-    return (a.dtype, a.device, a.shape) == (b.dtype, b.device, b.shape) and torch.equal(a, b)

@@ -182,10 +182,10 @@ def test_a_missing_published_file_is_named(monkeypatch, tmp_path):
     ("options", "message"),
     [
         ({"context": {"n_ctx": 0}}, "n_ctx must be between 1 and"),
-        ({"context": {"shared": 1}}, "shared must be True or False; got 1"),
+        ({"context": {"shared": 1}}, "shared must be"),
         ({"context": {"n_ctx": 74}}, "CLIP reads 77"),
         ({"context": {"init": "zeros"}}, "'x' or 'random'"),
-        ({"context": 16}, "context must be a dict"),
+        ({"context": 16}, "context must be"),
         ({"prompts": ["sharpness", "quality"]}, "need a single pair as prompts"),
     ],
 )
