@@ -13,11 +13,11 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 import pytest
-import seeded_compact
 from at_hand import SHARED_FOLDER
 from filelock import FileLock
 from forked import Forked
 from seeded import save_seeded, set_depth
+from seeded_compact import save_compact
 
 
 def pytest_addoption(parser):
@@ -68,10 +68,13 @@ def once(tmp_path_factory):
 def seeded_weights(once):
     """``seeded_weights('RN50')`` -> path of a seeded checkpoint of that architecture, alone in its folder.
 
-    It has few layers, unless the run is ``--long``.
+    It has few layers, unless the run is ``--long``. mini's are the bundled ones.
     """
+    from clipiqa_pyiqa.weights.published import MINI_FILE
 
     def get(backbone="RN50"):
+        if backbone == "mini":
+            return MINI_FILE
         name = backbone.replace("/", "-")
         return once(name, lambda folder: save_seeded(folder, backbone)) / f"{name}.safetensors"
 
@@ -95,21 +98,15 @@ def full_rn50(once):
 
 
 @pytest.fixture(scope="session")
-def compact(once):
-    """A seeded checkpoint in the compact format, mini's."""
-    return once("compact", lambda folder: seeded_compact.save_compact(folder / "mini.safetensors")) / "mini.safetensors"
+def compact(seeded_weights):
+    """A checkpoint in the compact format: mini's."""
+    return seeded_weights("mini")
 
 
 @pytest.fixture(scope="session")
 def small_compact(once):
-    """A compact checkpoint with two blocks, which is quick to compile and to export."""
-
-    def fill(folder):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(seeded_compact, "STAGES", ((1, 3, 1, 1, 16), (1, 5, 2, 6, 320)))
-            seeded_compact.save_compact(folder / "mini.safetensors")
-
-    return once("small", fill) / "mini.safetensors"
+    """A seeded compact checkpoint with two blocks, which is quick to compile and to export."""
+    return once("small", lambda folder: save_compact(folder / "mini.safetensors")) / "mini.safetensors"
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def test_actors_of_ray_score_on_the_gpu(tmp_path):
     for engine, device in ((None, "cpu"), (RayEngine(1), DEVICE)):
         out = tmp_path / device / type(engine).__name__
         score_sources(CLIPIQA(backbone="mini"), tmp_path / "0.tar", out=out, engine=engine, device=device)
-        tables.append(pandas.read_parquet(out / "0.parquet"))
+        tables.append(pandas.read_parquet(out / "0.tar.parquet"))
     assert (tables[1]["quality"] - tables[0]["quality"]).abs().max() < TOLERANCES["fp32"]
 
 

@@ -11,7 +11,6 @@ def run(
     *,
     root: str | None = None,
     attribute: str | None = None,
-    skip_missing: bool = False,
     seed: int = 0,
 ) -> int:
     """Test whether the metric chooses between two images as people do (paper's Fig. 7).
@@ -28,9 +27,8 @@ def run(
         votes (VOTES): a CSV file; see below
         root (DIR): folder of the images; default: the CSV file's folder
         attribute (PROMPT): the question, if the file has no column attribute
-        skip_missing: leave out pairs with missing images
         seed: seed for resampling the pairs
     """
     from ..experiments.user_agreement import agreement
 
-    return run.report(agreement, votes, root=root, attribute=attribute, skip_missing=skip_missing, seed=seed)
+    return run.report(agreement, votes, root=root, attribute=attribute, seed=seed)

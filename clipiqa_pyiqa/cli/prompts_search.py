@@ -45,19 +45,18 @@ def run(
         bootstrap: resamples per interval
         seed: seed of resamples and of a random split
     """
-    from ..files.writing import check_output
+    from ..files.writing import check_output, write_text
     from ..learning.word_search import read_words
 
     words = read_words(candidates) if candidates else None
-    if out is not None:
-        check_output(out, overwrite=overwrite, inputs=[path for path in (scores, candidates) if path is not None])
     device = start(store)
-    import pandas
-
     from ..learning.word_search import search_prompts
     from ..metric import CLIPIQA
+    from ..scoring.rows import frame_csv
 
     table = scored.table(scores, seed, needed=("train",))
+    if out is not None:
+        check_output(out, overwrite=overwrite, inputs=[scores, candidates or scores, *table.frame["path"]])
     findings = search_prompts(
         table,
         words=words,
@@ -69,33 +68,18 @@ def run(
         bootstrap=bootstrap,
         **store.keywords(),
     )
+    found = findings.frame()
     if out is not None:
-        findings.save(out)
+        write_text(out, frame_csv(found))
     print(
         f"{table.name}: {counted(len(findings.ranked), 'pair')}, chosen on {counted(findings.chosen_on, 'image')}, "
         f"measured on {findings.held_out:,} held out (split {'val' if table.part('test').empty else 'test'!r})"
     )
     if findings.unknown:
         print(f"left out: {counted(findings.unknown, 'pair')} with words that {model.backbone or 'RN50'} never saw")
-    named = {str(rank): found for rank, found in enumerate(findings.ranked[:top], start=1)}
-    named |= {"paper": findings.paper, "ensemble": findings.ensemble}
-    rows = []
-    for name, found in named.items():
-        pair, srocc = found.pairs[0], found.srocc
-        texts = (pair.positive, pair.negative) if name != "ensemble" else (f"mean of {len(found.pairs)}", "")
-        rows.append((name, *texts, found.chosen_by, srocc.value, srocc.low, srocc.high, found.plcc))
-    columns = [
-        "",
-        "positive",
-        "negative",
-        "SROCC chosen by",
-        "SROCC held out",
-        "SROCC held out low",
-        "SROCC held out high",
-        "PLCC held out",
-    ]
-    print(frame_as_text(pandas.DataFrame(rows, columns=columns), ["SROCC held out"]))
-    for name, found in {"best pair": findings.ranked[0], "ensemble": findings.ensemble}.items():
-        prompts = [(each.positive, each.negative) for each in found.pairs]
+    shown = (found.index < top) | (found.index >= len(findings.ranked))
+    print(frame_as_text(found[shown], ["SROCC held out"]))
+    for name, finding in {"best pair": findings.ranked[0], "ensemble": findings.ensemble}.items():
+        prompts = [(each.positive, each.negative) for each in finding.pairs]
         print(f"The {name}:\n  {creation('clipiqa', model.given(), prompts=prompts)}")
     return 0

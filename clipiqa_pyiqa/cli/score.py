@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions, check_resume
-from ..scoring.result_files import Output, ResultWriter, format_of
+from ..scoring.result_files import ResultWriter
 from .options.model import LearnedQuestions, MetricOptions, Model, OutputOptions, start
 from .options.terminal import Bar, frame_as_text, note, on_interrupt, stored, tell
 
@@ -28,7 +28,7 @@ class Shards:
     Args:
         keep: copy these Parquet columns, .json keys, or sidecar files of these suffixes
         image_column: column of images or features in Parquet files; default: detected
-        embeddings: score stored image features (.npy, .npz, lists in Parquet)
+        embeddings: score stored image features (.npy, lists in Parquet)
         part (I/N): score part I of N parts of the shards; slurm: the part of this task of a SLURM array
         engine: score in this process, or on a Ray cluster
     """
@@ -112,9 +112,6 @@ def run(
     by_shard = format is None and is_folder
     if not by_shard and replace(shards, image_column=None) != Shards():
         raise OptionError("--keep, --embeddings, --part and --engine need results by shard: name a folder, --out DIR/.")
-    output = None
-    if kept.out and not by_shard:
-        output = Output(kept.out, format or format_of(kept.out), kept.resume, kept.overwrite)
     if kept.out is None and format == "parquet":
         raise OptionError("parquet results are not text: name a file with --out.")
     found = find_shards(
@@ -126,13 +123,13 @@ def run(
     # torch takes seconds to load, so all cheap checks come first
     device = start(images)
     from ..images.formats import skipped_note
-    from ..scoring.rows import printable
     from ..scoring.score import score_paths
     from ..scoring.shards.run import score_sources
 
     metric: Any = chosen.metrics or questions.metric(model, device)
     options: dict[str, Any] = {"device": device, **images.keywords()}
     options |= {"trust_weights": chosen.trust_weights, "strict": chosen.strict}
+    options |= {"out": kept.out, "overwrite": kept.overwrite}
     again = "the same command continues with the shards that have no result"
     with on_interrupt(again) if by_shard else stored(kept.out), Bar("shard" if by_shard else "image") as bar:
         if kept.out and by_shard:
@@ -141,20 +138,19 @@ def run(
                 from ..ray import RayEngine
 
                 engine = RayEngine(**vars(cluster))
-            options |= {**vars(shards), "engine": engine, "out": kept.out, "overwrite": kept.overwrite}
+            options |= {**vars(shards), "engine": engine}
 
             def show(images: int, done: int, total: int) -> None:
                 bar.show(done, total, detail=f"{images:,} images")
 
             done = score_sources(metric, found, columns, progress=show, **options)
             _report(done)
-            return 1 if done.counts.failed or done.unread or done.absent else 0
-        run = score_paths(metric, found.items, columns, out=output, **options)
-        todo = [printable(item.name) for item in found.items] if run.names is None else run.names
+            return 1 if done.failures or done.unread or done.absent else 0
+        run = score_paths(metric, found.items, columns, format=format, resume=kept.resume, **options)
         if run.earlier and not found.has_shards:
             note(run.earlier.sentence)
-        writer = None if output else ResultWriter(sys.stdout.buffer, format or "table", run.header, todo)
-        code = _follow(run, writer, None if found.has_shards else len(todo), bar)
+        writer = None if kept.out else ResultWriter(sys.stdout.buffer, format or "table", run.header)
+        code = _follow(run, writer, None if run.names is None else len(run.names), bar)
         if run.earlier and found.has_shards:  # known once they are read
             note(run.earlier.sentence)
     if skipped := skipped_note(found.skipped):
@@ -185,5 +181,5 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
 def _report(found: ShardedResult) -> None:
     for sentence in found.sentences():
         (tell if found.unread or found.absent or found.notes() else note)(sentence)
-    if found.counts.scored:
+    if found.scored:
         note("\n" + frame_as_text(found.quantiles().reset_index(names="")))

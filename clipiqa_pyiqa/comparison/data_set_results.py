@@ -169,7 +169,7 @@ class DataSetResult:
             },
             "skipped": dict(self.skipped),
         }
-        with replacing(check_folder(folder, ()) / f"{file_name(self.name)}.parquet") as partial:
+        with replacing(check_folder(folder) / f"{file_name(self.name)}.parquet") as partial:
             frame.to_parquet(partial)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import logging
 import math
 import os
 from collections.abc import Collection, Sequence
@@ -16,7 +15,6 @@ from ..sources.naming import few
 if TYPE_CHECKING:
     import pandas
 
-logger = logging.getLogger("clipiqa_pyiqa")
 PATH_COLUMNS = (
     "path",
     "image",
@@ -106,14 +104,12 @@ def read_scores(
 
 
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
-    """Return the numbered rows of a CSV file, and its column names; comment lines (``#``) may come first."""
+    """Return the numbered rows of a CSV file, and its column names."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = file.readlines()
-        first = next((number for number, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
-        reader = csv.DictReader(lines[first:])
-        header = list(reader.fieldnames or ())
-        rows = [(first + reader.line_num, row) for row in reader]
+            reader = csv.DictReader(file)
+            header = list(reader.fieldnames or ())
+            rows = [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise CLIPIQAError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -128,17 +124,13 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     return rows, header
 
 
-def missing_images(path: Path, files: Collection[str], skip_missing: bool) -> set[str]:
-    """Return the missing files, and log their number; raise CLIPIQAError unless ``skip_missing`` is set."""
-    missing = sorted({file for file in files if not os.path.isfile(file)})
-    if missing and not skip_missing:
+def check_images(path: Path, files: Collection[str], way_out: str = "") -> None:
+    """Raise ``CLIPIQAError`` if files are missing."""
+    if missing := sorted({file for file in files if not os.path.isfile(file)}):
         raise CLIPIQAError(
             f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
-            f"({few(missing)}): correct the paths or `root`, or leave out the missing images (skip_missing)."
+            f"({few(missing)}): correct the paths or `root`{way_out}."
         )
-    if missing:
-        logger.warning("left out: %s", counted(len(missing), "missing image"))
-    return set(missing)
 
 
 def find_column(

@@ -21,7 +21,7 @@ from ..errors.arguments import check_path
 from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.memory import set_aside
-from ..images.reader import check_limits, read_image
+from ..images.reader import read_image
 from ..images.source import reason
 from ..sources.inputs import find_inputs
 from .csv_files import SPLITS, find_column, read_rows, read_scores
@@ -71,17 +71,17 @@ def published_set(name: str, options: Mapping[str, Any], usual: Mapping[str, Any
 
 @cache
 def _rows() -> list[dict[str, str]]:
+    # of the paper (https://arxiv.org/abs/2207.12396): Tables 1, 2 (without the row that is in Table 1) and 5
+    # of pyiqa: tests/NR_benchmark_results.csv (commit 0d000733), its own code and weights on its own splits
     return [row for _, row in read_rows(Path(__file__).with_name("published_correlations.csv"))[0]]
 
 
 Kinds = dict[str, tuple[type, ...]]
-_PATH, _FLAG, _WHOLE = (str, Path), (bool,), (int,)
-_LIMITS: Kinds = {"max_side": _WHOLE, "max_pixels": _WHOLE}
-_CSV: Kinds = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, "split": (str,), **_LIMITS}
-_FOLDER: Kinds = {"folder": _PATH, **_LIMITS}
+_PATH, _FLAG = (str, Path), (bool,)
+_CSV: Kinds = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, "split": (str,)}
+_FOLDER: Kinds = {"folder": _PATH}
 _ROOTS = ("meta_info_file", "dataroot_target", "dataroot_ref")
 _PYIQA: Kinds = {"augment": (Mapping,), "lower_better": _FLAG, "mos_normalize": _FLAG, **dict.fromkeys(_ROOTS, (str,))}
-_STEADY = ("resize", "center_crop", "adaptive_resize", "ada_pad", "totensor")  # augmentations without randomness
 
 
 @dataclass(frozen=True)
@@ -157,11 +157,9 @@ def _find(specification: Specification, data_root: str | Path | None, within: st
 
 
 def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
-    limits = {key: options[key] for key in _LIMITS if options.get(key) is not None}
-    check_limits(limits.get("max_side"), limits.get("max_pixels"))
-    table, mos, groups = "", None, tuple[str, ...]()
+    table, mos, groups, split = "", None, tuple[str, ...](), options.get("split")
     if "csv" in options:
-        columns, split = tuple(options.get("columns") or (None, None)), options.get("split")
+        columns = tuple(options.get("columns") or (None, None))
         table = os.path.abspath(Path(options["csv"]).expanduser())
         if len(columns) not in (2, 3):
             raise CLIPIQAError(f"columns of data set {label!r} must be of paths, scores and splits; got {columns!r}.")
@@ -191,9 +189,9 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
             raise CLIPIQAError(f"{found.problem}.")
 
     def load(index: int) -> Tensor:
-        return read_image(paths[index], **limits, min_side=1).pixels  # each metric checks its own smallest side
+        return read_image(paths[index], min_side=1).pixels  # each metric checks its own smallest side
 
-    note = [f"{key.replace('_', ' ')} {options[key]}" for key in ("split", *_LIMITS) if options.get(key) is not None]
+    note = [] if split is None else [f"split {split}"]
     return _finish(DataSet(label, paths, mos, load, table=table, groups=groups), note, options)
 
 
@@ -213,8 +211,6 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     if used["type"] in ("PieAPPDataset", "BAPPSDataset"):
         raise CLIPIQAError(f"{where} holds judgements of pairs, no score for each image.")
     augment = used.get("augment") or {}
-    if drawn := [each for each in augment if each not in _STEADY]:
-        raise CLIPIQAError(f"augment of {where} must be of {', '.join(_STEADY)}; got {drawn[0]!r}.")
     for key in _ROOTS:
         if used.get(key):
             used[key] = str(pyiqa_path(used[key], data_root or "datasets"))

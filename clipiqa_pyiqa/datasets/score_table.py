@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CLIPIQAError, counted, first_of, import_pyiqa, nearest
 from ..files.xmp import Rating, XMPError, find_rating
 from ..sources.stores import images_in
-from .csv_files import Columns, missing_images, read_scores
+from .csv_files import Columns, check_images, read_scores
 
 if TYPE_CHECKING:
     import pandas
@@ -78,9 +78,6 @@ def rated_photos(folder: Path) -> pandas.DataFrame:
             f"no photo in {str(folder)!r} has one to five stars (xmp:Rating): rate some photos, or name a CSV file."
         )
     return pandas.DataFrame(found, columns=["path", "score"], dtype=object).astype({"score": float})
-
-
-logger = logging.getLogger("clipiqa_pyiqa")
 
 
 @dataclass(frozen=True)
@@ -165,8 +162,13 @@ def read_score_table(
             path,
             counted(torn, "time"),
         )
-    is_missing = frame["path"].isin(missing_images(path, frame["path"], skip_missing))
-    table = ScoreTable(name or path.stem, frame[~is_missing], (low, high), bool(lower_better))
+    if skip_missing:
+        is_there = frame["path"].map(os.path.isfile)
+        if missing := int((~is_there).sum()):
+            logger.warning("left out: %s", counted(missing, "missing image"))
+        frame = frame[is_there]
+    check_images(path, frame["path"], ", or leave out the missing images (skip_missing)")
+    table = ScoreTable(name or path.stem, frame, (low, high), bool(lower_better))
     table.check_splits(needed)
     return table
 

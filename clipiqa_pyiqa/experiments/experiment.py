@@ -108,7 +108,7 @@ class ExperimentResult(ImageScores, ABC):
         Raises:
             CLIPIQAError: The folder cannot be written.
         """
-        place, provenance = check_folder(folder, ()), dict(self.provenance)
+        place, provenance = check_folder(folder), dict(self.provenance)
         caption = "CLIP-IQA, {backbone}, {weights}".format(**provenance) if "weights" in provenance else ""
         table = self.summary().astype(object)
         rows = table.where(table.notna(), None).to_dict(orient="records")  # pandas' to_json would round 1e-12 to 0
@@ -177,7 +177,7 @@ def prepare(
     if out is None:
         return None, progress, scoring
     folder = Path(out).expanduser()
-    output = Output(check_folder(folder, ()) / "scores.csv", "csv", resume, overwrite)
+    output = Output(check_folder(folder) / "scores.csv", "csv", resume, overwrite)
     written = {"summary.json"} | {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
     is_resumed = resume and output.earlier() is not None
     check_folder(folder, sorted(written), overwrite=overwrite or is_resumed, inputs=inputs)

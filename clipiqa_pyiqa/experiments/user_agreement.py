@@ -13,7 +13,7 @@ import numpy as np
 import pandas
 from matplotlib.figure import Figure
 
-from ..datasets.csv_files import missing_images, read_rows
+from ..datasets.csv_files import check_images, read_rows
 from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..errors.arguments import checked
 from ..prompts.pairs import PromptPair, parse_columns, parse_prompt_argument
@@ -23,17 +23,15 @@ from ..stats.bootstrap import clustered_share, share
 from .experiment import ExperimentResult, RunOptions, because, saved, score_files
 
 if TYPE_CHECKING:
-    import pandas
     from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
 class Votes:
-    """A table with a row per attribute and image pair, the attributes' prompts, and missing images."""
+    """A table with a row per attribute and image pair, and the attributes' prompts."""
 
     frame: pandas.DataFrame
     columns: dict[str, tuple[PromptPair, ...]]
-    missing: tuple[str, ...] = ()
 
 
 def read_votes(
@@ -42,7 +40,6 @@ def read_votes(
     root: str | os.PathLike[str] | None = None,
     attribute: str | None = None,
     template: str | None = None,
-    skip_missing: bool = False,
 ) -> Votes:
     """Return the votes in a CSV file with a row per vote or image pair.
 
@@ -54,10 +51,7 @@ def read_votes(
         root: Folder of the images; default the CSV file's folder.
         attribute: A named pair or ``'positive|negative'``, if the file has no column ``attribute``.
         template: Wording of the attributes' prompts.
-        skip_missing: Leave out pairs with missing files; otherwise raise an error.
     """
-    import pandas
-
     path = Path(path).expanduser()
     rows, header = read_rows(path)
     has_counts = {"votes_first", "votes_second"} <= set(header)
@@ -90,12 +84,10 @@ def read_votes(
         if (swapped := (name, second, first)) in tallied:
             key, votes = swapped, [votes[1], votes[0], votes[2]]
         tallied[key] = [before + more for before, more in zip(tallied.get(key, [0, 0, 0]), votes, strict=True)]
-    missing = missing_images(path, {file for _, *pair in tallied for file in pair}, skip_missing)
-    table = [(*key, *votes) for key, votes in tallied.items() if not missing & {*key[1:]}]
-    if not table:
-        raise CLIPIQAError(f"{str(path)!r} has no pair whose two images exist: correct the paths or `root`.")
+    check_images(path, {file for _, *pair in tallied for file in pair})
+    table = [(*key, *votes) for key, votes in tallied.items()]
     head = ["attribute", "first", "second", "votes_first", "votes_second", "undecided"]
-    return Votes(pandas.DataFrame(table, columns=head), columns, tuple(sorted(missing)))
+    return Votes(pandas.DataFrame(table, columns=head), columns)
 
 
 def _counts(row: Mapping[str, str]) -> list[int]:
@@ -163,13 +155,12 @@ class Agreement(ExperimentResult):
         return {"agreement.csv": self.frame, "agreement.png": self.figure()}
 
     def details(self) -> dict[str, Any]:
-        return {"undecided": int(self.votes.frame["undecided"].sum()), "missing": list(self.votes.missing)}
+        return {"undecided": int(self.votes.frame["undecided"].sum())}
 
     def notes(self) -> list[str]:
         counts = [
             ((self.frame["majority"] == "").sum(), "pair", "without a majority, counted vote by vote only"),
             (self.votes.frame["undecided"].sum(), "vote", "for neither image, not counted"),
-            (len(self.votes.missing), "image", "missing, whose pairs were left out"),
         ]
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
@@ -200,7 +191,6 @@ def agreement(
     root: str | os.PathLike[str] | None = None,
     attribute: str | None = None,
     template: str | None = None,
-    skip_missing: bool = False,
     seed: int = 0,
     **options: Unpack[RunOptions],
 ) -> Agreement:
@@ -209,7 +199,7 @@ def agreement(
     Args:
         metric, options: As for :func:`~.ranking.rank`.
         votes: A CSV file, or the result of :func:`~.votes.read_votes`.
-        root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`.
+        root, attribute, template: As for :func:`~.votes.read_votes`.
         seed: Seed for resampling the pairs.
 
     Raises:
@@ -218,7 +208,7 @@ def agreement(
     inputs: list[str] = []
     if not isinstance(votes, Votes):
         inputs = [os.fspath(votes)]
-        votes = read_votes(votes, root=root, attribute=attribute, template=template, skip_missing=skip_missing)
+        votes = read_votes(votes, root=root, attribute=attribute, template=template)
     files = list(dict.fromkeys(votes.frame[list(_SIDES)].to_numpy().ravel()))
     scores = score_files(metric, files, votes.columns, ["agreement.csv", "agreement.png"], options, inputs)
     frame = votes.frame[~votes.frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)

@@ -16,14 +16,8 @@ _FORMATS = (
     "TIFF",
     "JPEG2000",
     "BMP",
-    "DIB",
     "GIF",
     "PPM",
-    "TGA",
-    "QOI",
-    "ICO",
-    "PCX",
-    "SGI",
 )
 _HEIF = (".heic", ".heif", ".hif", ".heics", ".avif")
 _RAW = (
@@ -53,7 +47,7 @@ _RAW = (
     ".rwl",
     ".gpr",
 )
-_OTHERS = (".psd", ".exr", ".hdr", ".jxl", ".jxr", ".wdp", ".svg", ".xcf", ".eps")
+_OTHERS = (".psd", ".exr", ".jxl")
 
 
 def readable_formats() -> list[str]:

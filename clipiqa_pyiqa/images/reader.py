@@ -210,8 +210,8 @@ def _decode(
 ) -> tuple[Pixels, int, str, str]:
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _make_room(path, image.width, image.height, min_side, max_side, max_pixels)
-        # Loading drops the depth, and turns a TIFF upright: take depth and orientation first. An MPO is not animated.
-        depth, is_animated = depth_of(image), image.format != "MPO" and getattr(image, "is_animated", False)
+        # Loading drops the depth, and turns a TIFF upright: take depth and orientation first.
+        depth = depth_of(image)
         orientation = taken_orientation(path, image) if image.format == "TIFF" else 0
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, "")
         if pixels is None:
@@ -221,8 +221,6 @@ def _decode(
         if pixels is None:  # PIL gives a TIFF the size of the turned image; a copy has the size of its pixels
             is_turned = image.format == "TIFF" and orientation > 4
             pixels, converted = rgb_pixels(path, image.copy() if is_turned else image, depth)
-        if is_animated:
-            converted = f"{converted}; first frame".lstrip("; ")
         return pixels, orientation, converted, damage
 
 

@@ -51,7 +51,7 @@ class FeatureStore:
         digest = hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest()
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "clipiqa" / "features"
         backbone = provenance["backbone"].replace("/", "-")
-        self.folder = check_folder((Path(folder) if folder else cache) / f"{backbone}-{digest[:16]}", ())
+        self.folder = check_folder((Path(folder) if folder else cache) / f"{backbone}-{digest[:16]}")
 
     def features(
         self,

@@ -240,7 +240,7 @@ def _read_state(path: Path, run: str) -> Any:
 @contextlib.contextmanager
 def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
     """Make and lock the folder of a run; raise CLIPIQAError if the folder holds another run's files."""
-    found = check_folder(folder, ())
+    found = check_folder(folder)
     with locked(found):
         for name in () if resume else (STATE, LAST, BEST, LOG):
             file = found / name

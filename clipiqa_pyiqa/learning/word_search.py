@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas
@@ -17,7 +16,6 @@ from torch import Tensor
 from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, PromptError, counted
 from ..errors.arguments import SharedOptions, checked
-from ..files.writing import check_output, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompt_argument, parse_prompts
 from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
@@ -127,31 +125,27 @@ class Findings:
     chosen_on: int
     held_out: int
     unknown: int = 0
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Sequence[str | Path] = ()
 
-    def save(self, path: str | Path) -> None:
-        """Write lines of metadata, ``# key: value``, and a CSV line per pair; never replace an input."""
-        check_output(path, overwrite=True, inputs=self.inputs)
-        place = {pair: number for number, pair in enumerate(self.ensemble.pairs, start=1)}
-        lines = [f"# {key}: {' '.join(str(value).split())}\n" for key, value in self.metadata.items()]
+    def frame(self) -> pandas.DataFrame:
+        """Return a row for each pair, best first, then for the paper's pair and for the ensemble."""
+        named = {str(rank): found for rank, found in enumerate(self.ranked, start=1)}
+        named |= {"paper": self.paper, "ensemble": self.ensemble}
         rows = []
-        for rank, finding in enumerate(self.ranked, start=1):
-            (pair,) = finding.pairs
-            row = {
-                "rank": rank,
-                "positive": pair.positive,
-                "negative": pair.negative,
-                "srocc_chosen_by": finding.chosen_by,
-                "srocc_held_out": finding.srocc.value,
-                "srocc_low": finding.srocc.low,
-                "srocc_high": finding.srocc.high,
-                "plcc_held_out": finding.plcc,
-                "ensemble": place.get(pair, ""),
-            }
-            rows.append(row)
-        table = pandas.DataFrame(rows).to_csv(index=False, float_format="%.6f", lineterminator="\n")
-        write_text(path, "".join(lines) + table)
+        for name, found in named.items():
+            pair, srocc = found.pairs[0], found.srocc
+            texts = (pair.positive, pair.negative) if name != "ensemble" else (f"mean of {len(found.pairs)}", "")
+            rows.append((name, *texts, found.chosen_by, srocc.value, srocc.low, srocc.high, found.plcc))
+        columns = [
+            "rank",
+            "positive",
+            "negative",
+            "SROCC chosen by",
+            "SROCC held out",
+            "SROCC held out low",
+            "SROCC held out high",
+            "PLCC held out",
+        ]
+        return pandas.DataFrame(rows, columns=columns)
 
 
 @checked
@@ -190,7 +184,7 @@ def search_prompts(
         CLIPIQAError: Scores, images, words or templates cannot be used.
 
     Example:
-        >>> search_prompts("scores.csv", words=[("Crisp photo.", "Hazy photo.")]).save("pairs.csv")  # doctest: +SKIP
+        >>> search_prompts("scores.csv", words=[("Crisp photo.", "Hazy photo.")]).frame()  # doctest: +SKIP
     """
     candidates = make_candidates(words, templates)
     table = find_score_table(scores, seed=seed, needed=("train",))
@@ -208,15 +202,7 @@ def search_prompts(
         say(f"scoring {counted(len(known), 'pair')}")
     data = encoded[:, 0].to(device), targets, held_out
     findings = search(metric, *data, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed)
-    metadata = {
-        "data_set": table.name,
-        "chosen_on": counted(findings.chosen_on, "image"),
-        "held_out": f"{counted(findings.held_out, 'image')} ({split})",
-        "seed": seed,
-        **{key: value for key, value in metric.provenance().items() if key not in ("metric", "scores")},
-    }
-    inputs = paths if isinstance(scores, ScoreTable) else [scores, *paths]
-    return replace(findings, unknown=len(candidates) - len(known), metadata=metadata, inputs=inputs)
+    return replace(findings, unknown=len(candidates) - len(known))
 
 
 def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[str] | None = None) -> list[PromptPair]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -23,9 +22,6 @@ from ..report.html import embedded, render
 from ..report.plotting import STYLE, WORDS, captioned
 from .photo_map import PhotoMap
 from .places import upsampled
-
-if TYPE_CHECKING:
-    from .photo_map import PhotoMap
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
 STRENGTH = 0.62  # opacity of the colours over the grey photo

@@ -20,7 +20,7 @@ from ..images.source import ImageSource, NoImage
 from ..metric import find_device, net_of, scoring_bytes
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
-from ..sources.finding import each_of
+from ..sources.finding import each_of, find_shards
 from ..sources.inputs import sources_of
 from .photo_map import PhotoMap, Question
 from .places import check_scale, enlarged, smoothed
@@ -145,7 +145,7 @@ def draw_maps(
 
 def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSource]:
     given = list(each_of(paths))
-    found = {each.name: each for each in sources_of(given, archives=False)}
+    found = {each.name: each for each in sources_of(find_shards(given, archives=False).items)}
     if out is not None:
         named, folder = {os.fspath(each) for each in given}, os.path.join(os.path.abspath(out), "")
         found = {

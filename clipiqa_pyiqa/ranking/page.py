@@ -101,7 +101,7 @@ def write_browser(
     Raises:
         CLIPIQAError: No photo exists at its path.
     """
-    folder = check_folder(folder, ())
+    folder = check_folder(folder)
     check_output(folder / PAGE, overwrite=overwrite or _is_ours(folder / PAGE))
     paths = list(map(photos.path, photos.scores.frame.index))
     if not any(map(file_of, paths)):

@@ -74,10 +74,10 @@ def transfer(
         raise CLIPIQAError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
     if action != "copy" and (inside := [path for path in inner if not is_local(path)]):
         raise CLIPIQAError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
-    target, done = check_folder(folder, ()), list[str]()
+    target, done = check_folder(folder), list[str]()
     with undoable(target) as (undo_list, note):
         try:
-            taken = {into: _stems(check_folder(target / into, ())) for into in dict.fromkeys(inner.values())}
+            taken = {into: _stems(check_folder(target / into)) for into in dict.fromkeys(inner.values())}
             for into, sources in _families(inner, only_photos):
                 stem = free = ""
                 for source in sources:

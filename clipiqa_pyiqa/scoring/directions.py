@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,9 @@ _COMMON |= {"mos": False, "vmaf": False}
 
 @dataclass(frozen=True)
 class Direction:
-    """Whether low scores are good; ``known_by`` names the reason for code, ``because`` for people."""
+    """Whether low scores are good, and the reason."""
 
     lower_better: bool
-    known_by: Literal["file", "option", "name", "assumed"]
     because: str
 
     def __str__(self) -> str:
@@ -40,10 +39,10 @@ def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = 
             continue
         name, lower_better = os.path.basename(run.file) or "the metric", run.scales[column].lower_better
         if given in (None, lower_better):
-            return Direction(lower_better, "file", f"as {name} says")
-        return Direction(not lower_better, "option", f"as the option says, unlike {name}")
+            return Direction(lower_better, f"as {name} says")
+        return Direction(not lower_better, f"as the option says, unlike {name}")
     if given is not None:
-        return Direction(given, "option", "as the option says")
+        return Direction(given, "as the option says")
     known = {**_COMMON, **{name: bool(config.get("lower_better")) for name, config in pyiqa_configs().items()}}
     name = column.lower().strip()
     by_name = known.get(name, known.get(re.split(r"[\s_(-]", name)[0]))
@@ -55,8 +54,8 @@ def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = 
                 f"{column!r} is good: pass lower_better or higher_better."
             )
     if by_name is None:
-        return Direction(False, "assumed", "assumed, as its name is unknown; if wrong, pass lower_better")
-    return Direction(by_name, "name", "by its name")
+        return Direction(False, "assumed, as its name is unknown; if wrong, pass lower_better")
+    return Direction(by_name, "by its name")
 
 
 _SHARE = "percentage such as 10%"

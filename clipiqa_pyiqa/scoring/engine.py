@@ -234,17 +234,17 @@ def _row(scored: _Scored, metrics: MetricSet) -> Row:
         return Row(name, kind=record.kind, error=str(record), stamp=task.stamp, kept=kept)
     scores: list[float | None] = []
     failures: dict[str, list[str]] = {}
-    kind = next((answer.kind for answer in scored.answers if answer is not None and answer.kind), None)
+    kind: Kind | None = None  # of the first failure
     for metric, answer in zip(metrics.metrics, scored.answers, strict=True):
         answer = answer or Answer()  # it was not asked
         scores += answer.values or [None] * len(metric.columns)
+        kind = kind or answer.kind
         if answer.kind:
             failures.setdefault(answer.error, []).append(metric.spec.label)
     has_scores = any(score is not None for score in scores)
     error = ""
     if failures:
-        is_shared = len(failures) == 1 and not has_scores
-        reasons = [why if is_shared else f"{', '.join(labels)}: {why}" for why, labels in failures.items()]
+        reasons = [f"{', '.join(labels)}: {why}".removeprefix(": ") for why, labels in failures.items()]
         extent = " by every metric" if has_scores else ""
         error = f"{name!r} cannot be scored{extent}: {'; '.join(reasons)}."
     return Row(

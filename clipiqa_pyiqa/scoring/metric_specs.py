@@ -122,11 +122,6 @@ def _find(specification: Specification) -> MetricSpec:
     config = {**defaults, **{key: value for key, value in entry.items() if value is not None}}
     usual = defaults.get("metric_opts", {})
     changed = {key: value for key, value in options.items() if key not in usual or usual[key] != value}
-    for key, value in changed.items():
-        if str(key).endswith("_path") and isinstance(value, str) and "://" not in value:
-            changed[key] = os.path.expanduser(value)
-            if not os.path.isfile(changed[key]):
-                raise CLIPIQAError(f"{where}: {key} is {value!r}, but there is no such file.")
     kind, label = str({**usual, **options}.get("type", "")), specification.label or _label(name, options)
     lower_better, score_range = config.get("lower_better"), config.get("score_range") or ""
     if kind == "CLIPIQA":

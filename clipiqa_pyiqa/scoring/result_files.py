@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -17,14 +17,14 @@ from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
 from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
-from ..files.names import csv_line, printable
+from ..files.names import csv_line, one_line, printable
 from ..files.writing import check_output, locked, replacing, write_text
 from ..images.source import reason
+from ..prompts.provenance import as_texts
 from .rows import (
     CONSTANT_COLUMNS,
     FIELDS,
     PARQUET_KEY,
-    AlignedText,
     Header,
     ResultsError,
     Row,
@@ -53,7 +53,7 @@ def format_of(path: Path) -> str:
 
 @dataclass
 class Output:
-    """The result file; raises ``OutputError`` at once if the file cannot be written."""
+    """The result file. Raises ``OutputError`` if its folder is missing or cannot be written to."""
 
     path: Path
     format: str
@@ -68,20 +68,9 @@ class Output:
             raise ResultsError(f"format must be one of {', '.join(FORMATS)} for a file; got {self.format}.")
         for beside in (self.journal, self.provenance):
             check_output(beside, overwrite=True)
-        if self.journal.exists():
-            with locked(self.path):  # raises if another run is writing
-                pass
-        self.check_free()
 
     def earlier(self) -> Path | None:
         return next((path for path in (self.journal, self.path) if path.is_file() and path.stat().st_size), None)
-
-    def check_free(self) -> None:
-        found = None if self.resume or self.overwrite else self.earlier()
-        if found == self.journal:
-            raise ResultsError(f"{unfinished(self.path)}, or `overwrite` to start again.")
-        if found is not None:
-            raise ResultsError(f"{str(found)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
 
 
 def journal_of(path: Path) -> Path:
@@ -129,23 +118,40 @@ class EarlierRun:
 
 
 class ResultWriter:
-    """Writer of rows to a binary stream; ``paths`` set a table's width."""
+    """Writer of rows to a binary stream: CSV, JSON lines, or a table for people that ends with the mean scores."""
 
-    def __init__(self, stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> None:
+    def __init__(self, stream: IO[bytes], format: str, header: Header) -> None:
         self._stream, self._format, self._columns, self._constants = stream, format, header.columns, header.constants
-        self._table = AlignedText(header, paths) if format == "table" else None
-        self._append(self._table.head() if self._table else csv_line(header.names) if format == "csv" else "")
+        self._scored = list[tuple[float | None, ...]]()  # of a table's rows
+        if format == "table":
+            provenance = ", ".join(f"{key} {value}" for key, value in as_texts(header.provenance).items())
+            self._append(f"# {one_line(provenance)}\n" + self._line(header.columns, "path"))
+        elif format == "csv":
+            self._append(csv_line(header.names))
 
     def write(self, row: Row) -> None:
-        cells = row.as_dict(self._columns) | self._constants
-        self._append(self._table.row(row) if self._table else line_of(self._format, cells))
+        if self._format != "table":
+            self._append(line_of(self._format, row.as_dict(self._columns) | self._constants))
+            return
+        if row.scores is not None:
+            self._scored.append(row.scores)
+        notes = [row.kind or f"{row.width}×{row.height}", row.converted, row.flag]
+        path = f"{row.path} ({', '.join(filter(None, notes))})"
+        self._append(self._line(row.scores or [None] * len(self._columns), path))
+
+    def _line(self, cells: Sequence[Any], path: str) -> str:
+        texts = ["-" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else cell for cell in cells]
+        aligned = [f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, self._columns, strict=True)]
+        return one_line("  ".join([*aligned, path])) + "\n"
 
     def __enter__(self) -> ResultWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and self._table:
-            self._append(self._table.foot())
+        if kind is None and len(self._scored) > 1:
+            columns = [[score for score in scores if score is not None] for scores in zip(*self._scored, strict=True)]
+            means = [sum(scores) / len(scores) if scores else None for scores in columns]
+            self._append(self._line(means, f"mean of {len(self._scored)}"))
 
     def _append(self, text: str) -> None:
         try:
@@ -191,7 +197,10 @@ def open_results(output: Output, header: Header, can_resume: bool = True) -> Fil
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
-        output.check_free()  # check again, as another run may have written results in the meantime
+        if not (output.resume or output.overwrite) and (found := output.earlier()) is not None:
+            if found == output.journal:
+                raise ResultsError(f"{unfinished(output.path)}, or `overwrite` to start again.")
+            raise ResultsError(f"{str(found)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
         if output.resume and not can_resume:
             logger.warning("all images are scored again, since a metric is a function, whose changes cannot be seen.")
         rows = _earlier_rows(output, header) if output.resume and can_resume else []

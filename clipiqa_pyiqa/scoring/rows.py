@@ -1,17 +1,17 @@
-"""Rows of results, the header that they share, and their layouts: CSV, JSON, an aligned table."""
+"""Rows of results, the header that they share, and their layouts in files."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Kind, OutputError
-from ..files.names import csv_line, one_line, printable
-from ..prompts.provenance import as_texts, metric_line
+from ..files.names import csv_line, printable
+from ..prompts.provenance import metric_line
 from .scale import SCALE, differences, scale_text
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class Answer(NamedTuple):
     seconds: float = math.nan
     error: str = ""
     kind: Kind | None = None
+
+    @property
+    def score(self) -> float | None:
+        return self.values[0] if self.values else None
 
 
 @dataclass(frozen=True)
@@ -147,38 +151,6 @@ def frame_csv(frame: pandas.DataFrame) -> str:
     names = [*([frame.index.name] if is_named else []), *frame.columns]
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=is_named, name=None)
     return "".join(map(csv_line, [names, *cells]))
-
-
-class AlignedText:
-    """A table for people; its last line holds the mean scores."""
-
-    def __init__(self, header: Header, paths: Collection[str] = ()) -> None:
-        self.header, self._scores = header, list[tuple[float | None, ...]]()
-        self.widths = [max(len(name), 6) for name in header.columns]
-        self.path_width = max(len("mean of 1000"), min(60, max(map(len, paths), default=0)))
-
-    def head(self) -> str:
-        provenance = ", ".join(f"{key} {value}" for key, value in as_texts(self.header.provenance).items())
-        return f"# {one_line(provenance)}\n" + self._line("path", self.header.columns, "size")
-
-    def row(self, row: Row) -> str:
-        if row.scores is None:
-            return self._line(row.path, ["-"] * len(self.widths), "not scored")
-        self._scores.append(row.scores)
-        size, scored = f"{row.width}×{row.height}", f"{row.scored_width}×{row.scored_height}"
-        notes = [size if size == scored else f"{size} as {scored}", row.converted, row.flag]
-        cells = ["-" if score is None else f"{score:.4f}" for score in row.scores]
-        return self._line(row.path, cells, ", ".join(filter(None, notes)))
-
-    def foot(self) -> str:
-        count = len(self._scores)
-        columns = [[score for score in scores if score is not None] for scores in zip(*self._scores, strict=True)]
-        means = [f"{sum(scores) / len(scores):.4f}" if scores else "-" for scores in columns]
-        return self._line(f"mean of {count}", means, "") if count > 1 else ""
-
-    def _line(self, path: str, cells: Sequence[str], note: str) -> str:
-        scores = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, self.widths, strict=True))
-        return one_line(f"{path:<{self.path_width}}  {scores}  {note}".rstrip()) + "\n"
 
 
 def write_tables(path: Path, format: str, schema: pyarrow.Schema, tables: Iterable[pyarrow.Table]) -> None:

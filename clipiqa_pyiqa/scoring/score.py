@@ -197,26 +197,22 @@ def score_paths(
     """
     setup = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
     header = setup.header
-    if out is None and isinstance(paths, Iterator):
-        return ScoringRun(header, setup.rows(sources_of(paths)))
     if not isinstance(out, Output | None):
         out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
     found = find_shards(paths)
-    setup.options = replace(setup.options, count=found.count)
+    names = None if found.has_shards else tuple(printable(item.name) for item in found.items)
+    setup.options = replace(setup.options, count=None if names is None else len(names))
     if out is None:
-        return ScoringRun(header, setup.rows(sources_of(found.items)))
+        return ScoringRun(header, setup.rows(sources_of(found.items)), names=names)
     check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
     writer = open_results(out, header, setup.metrics.can_resume)
     known = writer.earlier.knows if writer.earlier else None
     items = setup.items(sources_of(found.items), stamped=True)
     tasks: Iterable[Task] = plan(items, setup.metrics, setup.options, known)
-    names = None
-    if not found.has_shards:
-        names = tuple(printable(item.name) for item in found.items)
-        if known is not None:
-            tasks = list(tasks)
-            names = tuple(printable(task.item.name) for task in tasks)
-            writer.earlier.kept = len(found.items) - len(names)
+    if known is not None and names is not None:
+        tasks = list(tasks)
+        names = tuple(printable(task.item.name) for task in tasks)
+        writer.earlier.kept = len(found.items) - len(names)
     return ScoringRun(header, score_items(tasks, setup.metrics, setup.options), writer, names)
 
 

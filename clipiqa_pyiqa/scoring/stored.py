@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import counted, first_of
@@ -14,6 +13,7 @@ from ..files.journal import Journal, read_journal
 from ..files.writing import as_output_error
 from .engine import Item, Options, plan, score_items
 from .metrics import MetricSet
+from .rows import Answer
 
 Progress = Callable[[str, int, int], object]
 """Function of a data set's name, the number of finished images, and the number of all images."""
@@ -21,24 +21,15 @@ UNREAD = ""  # in place of a metric's key, for images that cannot be read
 log = logging.getLogger("clipiqa_pyiqa")
 
 
-@dataclass(frozen=True)
-class StoredScore:
-    """One score, or None with an error."""
-
-    score: float | None
-    seconds: float = math.nan
-    error: str = ""
-
-
 class ScoreStore:
     """Scores in a folder of journals (None: in memory only); each process writes its own journal.
 
     Attributes:
-        entries: A metric's key -> an image's key (:func:`key_of`) -> its score.
+        entries: A metric's key -> an image's key (:func:`key_of`) -> the answer.
     """
 
     def __init__(self, folder: Path | None, overwrite: bool = False) -> None:
-        self.entries: dict[str, dict[str, StoredScore]] = {}
+        self.entries: dict[str, dict[str, Answer]] = {}
         self._folder = folder
         self._journal: Journal | None = None
         damaged = list[str]()
@@ -49,15 +40,15 @@ class ScoreStore:
             damage = list[str]()
             with as_output_error(file):
                 for row in read_journal(file, damage):
-                    self._keep(row.pop("group"), row.pop("name"), StoredScore(**row))
+                    self._keep(row.pop("group"), row.pop("name"), Answer(**row))
             damaged += [f"{line} of {str(file)!r}" for line in damage]
         if damaged:
             log.warning("damaged lines, whose scores are computed again: %s.", first_of(damaged))
 
-    def get(self, metric: str, image: str) -> StoredScore | None:
+    def get(self, metric: str, image: str) -> Answer | None:
         return self.entries.get(metric, {}).get(image)
 
-    def add(self, metric: str, image: str, entry: StoredScore) -> None:
+    def add(self, metric: str, image: str, entry: Answer) -> None:
         """Add a score, and write it to the disk. Raises ``OutputError`` if the disk is full."""
         self._keep(metric, image, entry)
         if self._folder is not None:
@@ -65,14 +56,14 @@ class ScoreStore:
                 with as_output_error(self._folder):
                     self._folder.mkdir(parents=True, exist_ok=True)
                 self._journal = Journal.create(self._folder / f"{uuid.uuid4().hex}.jsonl")
-            self._journal.append({"group": metric, "name": image, **vars(entry)})
+            self._journal.append({"group": metric, "name": image, **entry._asdict()})
 
     def close(self) -> None:
         if self._journal is not None:
             self._journal.close()
         self._journal = None
 
-    def _keep(self, metric: str, image: str, entry: StoredScore) -> None:
+    def _keep(self, metric: str, image: str, entry: Answer) -> None:
         known = self.entries.setdefault(metric, {})
         if not entry.error or image not in known or known[image].error:  # an error replaces no score
             known[image] = entry
@@ -112,11 +103,10 @@ def score_missing(
             if row.width is None:
                 log.warning("%s: left out of all metrics: %s", title, row.error)
                 unread[row.path] = row.error
-                store.add(UNREAD, key, StoredScore(None, error=row.error))
+                store.add(UNREAD, key, Answer(error=row.error))
             for metric, answer in zip(metrics.metrics, row.answers, strict=False):
                 if answer is not None:
-                    value = None if answer.values is None else answer.values[0]
-                    store.add(metric.key, key, StoredScore(value, answer.seconds, answer.error))
+                    store.add(metric.key, key, answer)
             progress(title, number, count)
     finally:
         store.close()

@@ -97,10 +97,6 @@ class Found:
         return all(isinstance(item, NoImage) or item.name in self.problems for item in self.items)
 
     @property
-    def count(self) -> int | None:
-        return None if self.has_shards else len(self.items)
-
-    @property
     def has_shards(self) -> bool:
         return any(map(is_shard, self.items))
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from typing import Any
 
 from ..errors import Kind
 from ..errors.arguments import checked
 from ..images.memory import Room
 from ..images.source import FileSource, ImageSource, NoImage, stamp_of
-from .finding import Found, each_of, find_shards, is_shard
+from .finding import Found, Item, find_shards, is_shard
 from .shards import Shard, ShardError, ShardImage
-from .stores import store_error
+from .stores import as_shard_error
 
 AHEAD_BYTES = 64 << 20
 _LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the number of small images
@@ -30,14 +28,9 @@ def find_inputs(arguments: Iterable[str]) -> Found:
     return found
 
 
-def sources_of(given: Any, archives: bool = True) -> Iterator[ImageSource]:
-    seen = set[str]()
-    items = (item for one in each_of(given) for item in find_shards([one], archives=archives).items)
+def sources_of(items: Iterable[Item]) -> Iterator[ImageSource]:
+    """Yield the images of what :func:`~.finding.find_shards` has found; an unreadable shard is a ``NoImage``."""
     for item in items:
-        if isinstance(item, FileSource):  # a file that is named twice is one image, as in find_shards
-            if (path := os.path.abspath(item.name)) in seen:
-                continue
-            seen.add(path)
         if not is_shard(item):
             yield item
         else:
@@ -60,14 +53,15 @@ def read_ahead(shard: Shard) -> Generator[ImageSource, None, None]:
     def fill() -> None:
         end = None
         try:
-            stamp = stamp_of(shard)
-            for source in shard.entries():
-                if isinstance(source, ShardImage):
-                    source.shard_stamp = stamp
-                if not room.take(_size(source)):
-                    break
-                coming.put(source)
-        except Exception as error:
+            with as_shard_error(shard.name):
+                stamp = stamp_of(shard)
+                for source in shard.entries():
+                    if isinstance(source, ShardImage):
+                        source.shard_stamp = stamp
+                    if not room.take(_size(source)):
+                        break
+                    coming.put(source)
+        except ShardError as error:
             end = error
         coming.put(end)
 
@@ -76,7 +70,7 @@ def read_ahead(shard: Shard) -> Generator[ImageSource, None, None]:
         while True:
             source = coming.get()
             if isinstance(source, Exception):
-                raise store_error(shard.name, source) from source
+                raise source
             if source is None:
                 return
             room.give(_size(source))

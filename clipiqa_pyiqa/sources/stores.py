@@ -44,18 +44,14 @@ def in_store(name: str) -> Iterator[tuple[Any, str]]:
 def as_shard_error(name: str) -> Iterator[None]:
     try:
         yield
+    except ShardError:
+        raise
     except Exception as error:  # stores raise almost anything
-        raise store_error(name, error) from error
-
-
-def store_error(name: str, error: BaseException) -> ShardError:
-    if isinstance(error, ShardError):
-        return error
-    if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, OSError):
-        error = error.__cause__  # fsspec's HTTP reports a refused connection as a missing file
-    if isinstance(error, FileNotFoundError):
-        return ShardError("does not exist", Kind.MISSING, name)
-    return ShardError(f"cannot be read: {reason(error)}", Kind.UNREADABLE, name)
+        if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, OSError):
+            error = error.__cause__  # fsspec's HTTP reports a refused connection as a missing file
+        if isinstance(error, FileNotFoundError):
+            raise ShardError("does not exist", Kind.MISSING, name) from error
+        raise ShardError(f"cannot be read: {reason(error)}", Kind.UNREADABLE, name) from error
 
 
 def opened(name: str) -> IO[bytes]:

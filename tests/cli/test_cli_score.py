@@ -1,14 +1,9 @@
-"""``clipiqa score``: what the paths stand for, options, exit codes, and runs that are broken off."""
-
-from __future__ import annotations
+"""``clipiqa score``: what the paths stand for, options, exit codes."""
 
 import io
 import os
 import re
-import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,11 +17,9 @@ from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.sources.finding import find_shards
 
-STANDIN = {"STANDIN": "1"}
-
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path):
     """Three images of grey levels 0, 51, 102, scores 0, 0.2, 0.4; files that are none; and hidden ones."""
     for name, grey in {"a.png": 0, "b.JPG": 51, "sub/c.webp": 102, ".hidden.png": 9, ".thumbnails/d.png": 9}.items():
         save_grey(tmp_path / "photos" / name, grey, (40, 40))
@@ -35,11 +28,11 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.fixture
-def clipiqa(monkeypatch, capfd) -> Callable[..., SimpleNamespace]:
+def clipiqa(monkeypatch, capfd):
     """Runs the command in this process with the stand-in metric: code, out, err."""
     monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
 
-    def run(*arguments: str | Path) -> SimpleNamespace:
+    def run(*arguments):
         code = main(["score", *map(str, arguments)])
         out, err = capfd.readouterr()
         assert "Traceback" not in err
@@ -48,7 +41,7 @@ def clipiqa(monkeypatch, capfd) -> Callable[..., SimpleNamespace]:
     return run
 
 
-def rows(path: Path) -> list[tuple[str, float | None]]:
+def rows(path):
     return [(Path(row.path).name, row.scores and round(row.scores[0], 4)) for row in read_results(path)[1]]
 
 
@@ -58,9 +51,7 @@ class TestPaths:
         [
             (["."], ["a.png", "b.JPG", "sub/c.webp"]),  # sorted, without hidden ones
             (["notes.txt", ".hidden.png"], ["notes.txt", ".hidden.png"]),  # a file counts whatever its name
-            (["*.png"], ["a.png"]),
-            (["**/*.webp"], ["sub/c.webp"]),
-            (["?.[Jp]*"], ["a.png", "b.JPG"]),
+            (["**/?.[Jw]*"], ["b.JPG", "sub/c.webp"]),
             (["holiday[1].png"], ["holiday[1].png"]),  # a file first
             (["b.JPG", "./b.JPG", ".", "a.png"], ["b.JPG", "a.png", "sub/c.webp"]),  # each once, in the order given
         ],
@@ -71,7 +62,7 @@ class TestPaths:
             save_grey(folder / "holiday[1].png", 9)
         assert [os.path.normpath(path) for path in find_shards(given).paths] == names
 
-    @pytest.mark.parametrize(("null", "end"), [(False, b"\n"), (False, b"\r\n"), (True, b"\0")])
+    @pytest.mark.parametrize(("null", "end"), [(False, b"\r\n"), (True, b"\0")])
     def test_a_list_on_standard_input(self, folder, monkeypatch, null, end):
         listed = [bytes(folder / "sub"), b"", bytes(folder / "a.png")]
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(end.join(listed) + end)))
@@ -83,10 +74,10 @@ class TestResults:
         ran = clipiqa(folder)
         assert ran.code == 0
         lines = ran.out.splitlines()
-        assert lines[0].startswith("# metric brightness, ") and "max_side none" in lines[0] and "torch " in lines[0]
-        assert lines[1].split()[1:] == ["quality", "size"]
-        assert lines[3].split()[1:] == ["0.2000", "40×40,", "almost", "uniform"]
-        assert lines[5].split() == ["mean", "of", "3", "0.2000"]
+        assert lines[0].startswith("# metric brightness, ") and "max_side none" in lines[0]
+        assert lines[1].split() == ["quality", "path"]
+        assert lines[3].endswith(" (40×40, almost uniform)")
+        assert lines[5].split() == ["0.2000", "mean", "of", "3"]
         assert "3 scored, 0 failed" in ran.err and clipiqa(folder, "--quiet").err == ""
 
     @pytest.mark.parametrize("name", ["s.csv", "s.jsonl", "s.parquet"])
@@ -95,9 +86,9 @@ class TestResults:
         assert (ran.code, ran.out) == (0, "")
         assert rows(tmp_path / name) == [("a.png", 0.0), ("b.JPG", 0.2), ("c.webp", 0.4)]
         said = read_results(tmp_path / name)[0].provenance
-        assert set(said["versions"]) == {"pyiqa", "torch", "open_clip_torch", "pillow"} and said["damaged"] == "refuse"
-        limits = (said["apply_exif"], said["max_side"], said["max_pixels"], said["device"])
-        assert limits == (False, 64, 4000, "cpu")
+        assert set(said["versions"]) == {"pyiqa", "torch", "open_clip_torch", "pillow"}
+        asked = {"apply_exif": False, "max_side": 64, "max_pixels": 4000, "device": "cpu", "damaged": "refuse"}
+        assert said.items() >= asked.items()
 
     def test_columns(self, clipiqa, folder, tmp_path):
         asked = ["--prompts", "sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "--prompts", "Bright/Dark"]
@@ -114,65 +105,33 @@ class TestFailures:
     def test_bad_files_are_reported_counted_and_skipped(self, clipiqa, folder, tmp_path):
         (folder / "bad.png").write_bytes(b"")
         ran = clipiqa(folder, tmp_path / "gone.png", "--out", tmp_path / "scores.csv")
-        assert ran.code == 1
-        assert f"clipiqa score: '{folder}/bad.png' is empty (0 bytes)." in ran.err
-        assert f"clipiqa score: '{tmp_path}/gone.png' does not exist." in ran.err
-        assert "3 scored, 2 failed" in ran.err
-        found = read_results(tmp_path / "scores.csv")[1]
-        assert {Path(row.path).name for row in found if row.error} == {"bad.png", "gone.png"} and len(found) == 5
+        assert ran.code == 1 and "3 scored, 2 failed" in ran.err
+        found = {Path(row.path).name: row.error for row in read_results(tmp_path / "scores.csv")[1]}
+        assert len(found) == 5 and "empty" in found["bad.png"] and "exist" in found["gone.png"]
+        assert f"{folder}/bad.png" in ran.err and f"{tmp_path}/gone.png" in ran.err
 
     @pytest.mark.parametrize(
-        ("arguments", "message"),
+        ("arguments", "named"),
         [
-            (["gone.png"], r"'gone.png' does not exist: there is nothing to score."),
-            (["--prompts", "quality", "PHOTOS"], "no PATH given: .*before --prompts"),
-            (["PHOTOS", "--format", "parquet"], "parquet results are not text: name a file with --out"),
-            (["PHOTOS", "--out", "nowhere/scores.csv"], "there is no folder"),
-            (["PHOTOS", "--format", "csv", "--out", "photos/a.png", "--overwrite"], "a.png' is one of the inputs"),
-            (["PHOTOS", "--keep", "caption"], "--keep, --embeddings, --part and --engine need results by shard"),
+            (["gone.png"], "'gone.png' does not exist"),
+            (["--prompts", "quality", "PHOTOS"], "before --prompts"),
+            (["PHOTOS", "--format", "parquet"], "with --out"),
+            (["PHOTOS", "--out", "nowhere/scores.csv"], "no folder"),
+            (["PHOTOS", "--format", "csv", "--out", "photos/a.png", "--overwrite"], "one of the inputs"),
+            (["PHOTOS", "--keep", "caption"], "by shard"),
             (["PHOTOS", "--out", "a.csv", "--resume", "--overwrite"], "combined with --overwrite"),
-            (["PHOTOS", "--metrics", "clipiqa", "--template", "{} photo."], "metrics have options of their own"),
-            (["PHOTOS", "--learned-prompts", "clipiqa+", "--prompts", "happy"], "--learned-prompts excludes --prompts"),
-            (["PHOTOS", "--device", "quantum"], "--device must be cpu, cuda, cuda:N or mps"),
+            (["PHOTOS", "--learned-prompts", "clipiqa+", "--prompts", "happy"], "excludes --prompts"),
+            (["PHOTOS", "--device", "quantum"], "cuda:N"),
         ],
     )
-    def test_bad_usage(self, clipiqa, folder, monkeypatch, arguments, message):
+    def test_bad_usage(self, clipiqa, folder, monkeypatch, arguments, named):
         monkeypatch.chdir(folder.parent)
         ran = clipiqa(*("photos" if argument == "PHOTOS" else argument for argument in arguments))
         assert (ran.code, ran.out) == (2, "")
-        assert re.match(rf"(clipiqa score: loading .* …\n)?clipiqa score: error: [^\n]*{message}[^\n]*\n\Z", ran.err)
+        assert re.match(rf"(clipiqa score: loading .* …\n)?clipiqa score: error: [^\n]*{named}[^\n]*\n\Z", ran.err)
 
     def test_a_bomb_and_the_way_out(self, clipiqa, folder, monkeypatch):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 40 // 3)
         ran = clipiqa(folder)
         assert ran.code == 1 and "decompression bombs" in ran.err and "huge" in ran.err
         assert clipiqa(folder, "--huge").code == 0
-
-
-@pytest.mark.parametrize(
-    ("suffix", "number", "code"),
-    [("parquet", signal.SIGKILL, -9), ("csv", signal.SIGINT, 130), ("jsonl", signal.SIGTERM, 143)],
-)
-def test_a_run_that_is_broken_off_goes_on(forked, clipiqa, tmp_path, suffix, number, code):
-    """It hangs in the middle, where the signal finds it; a kill may leave half a row."""
-    for grey in range(100):
-        save_grey(tmp_path / f"many/{grey:03}.png", grey)
-    out, journal = tmp_path / f"scores.{suffix}", tmp_path / f"scores.{suffix}.part.jsonl"
-    command = ["score", tmp_path / "many", "--out", out, "--batch-size", "4", "--resume"]
-    job = forked.start(command, tmp_path, variables=STANDIN | {"STANDIN_STALL": "50"})
-    deadline = time.monotonic() + 120
-    while not journal.exists() or journal.read_bytes().count(b"\n") < 30:
-        assert not job.ended and time.monotonic() < deadline
-        time.sleep(0.01)
-    job.kill(number)
-    assert job.wait() == code and "Traceback" not in job.err
-    kept = len(read_results(journal)[1])
-    assert 20 < kept < 100
-    if number == signal.SIGKILL:
-        with journal.open("ab") as file:
-            file.write(b"photos/half a r")
-    else:
-        assert re.search(rf"interrupted: {kept} scored.* left; .*--resume continues from here", job.err)
-    ran = clipiqa(tmp_path / "many", "--out", out, "--resume")
-    assert ran.code == 0 and "done before" in ran.err
-    assert rows(out) == [(f"{grey:03}.png", round(grey / 255, 4)) for grey in range(100)]

@@ -1,7 +1,5 @@
 """``clipiqa weights``: the table downloads nothing unless asked, and tells the truth."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -17,6 +15,7 @@ from weights_fakes import (
     sha256,
 )
 
+from clipiqa_pyiqa import weights_at_hand
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.weights import published
@@ -26,10 +25,9 @@ from clipiqa_pyiqa.weights.selection import find_weights
 pytest_plugins = ["weights_fakes"]
 
 
-def rows(text: str) -> dict[str, list[str]]:
+def rows(text):
     """The table's lines by their first cell; cells are two spaces apart or more."""
-    cells = [re.split(r"\s{2,}", line) for line in text.splitlines()]
-    return {line[0]: line[1:] for line in cells}
+    return {line[0]: line[1:] for line in (re.split(r"\s{2,}", line) for line in text.splitlines())}
 
 
 def test_table_of_everything_downloads_nothing(home, server, monkeypatch, capsys):
@@ -54,7 +52,7 @@ def test_table_of_everything_downloads_nothing(home, server, monkeypatch, capsys
 
 @pytest.mark.parametrize("copy", ["folder", "cache"])
 def test_table_says_what_is_there_and_what_is_damaged(home, folder, openai_file, capsys, copy):
-    path = {"folder": folder / "ViT-B-32.pt", "cache": home / ".cache" / "clip" / "ViT-B-32.pt"}[copy]
+    path = {"folder": folder / "ViT-B-32.pt", "cache": home / ".cache/clip/ViT-B-32.pt"}[copy]
     command = ["weights", "--backbone", VIT]
     size = f"{place(openai_file, path).stat().st_size / 1e6:.1f} MB"
     assert main(command) == 0
@@ -66,7 +64,7 @@ def test_table_says_what_is_there_and_what_is_damaged(home, folder, openai_file,
     assert state == "damaged" and digest == sha256(path)[:12]
     assert str(path) in where and f"not {sha256(openai_file)[:8]}" in where
     # A good copy elsewhere serves if the damaged one lies in a cache, but the folder is the user's choice.
-    place(openai_file, home / "torch" / "hub" / "clip" / "ViT-B-32.pt")
+    place(openai_file, home / "torch/hub/clip/ViT-B-32.pt")
     assert main(command) == (1 if copy == "folder" else 0)
 
 
@@ -86,12 +84,10 @@ def test_download_fetches_missing_weights(home, openai_file, server, monkeypatch
 
 
 def test_weights_at_hand_returns_what_the_command_prints(home, openai_file, monkeypatch):
-    from clipiqa_pyiqa import weights_at_hand
-
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    cached = place(openai_file, home / ".cache" / "clip" / "ViT-B-32.pt")
+    cached = place(openai_file, home / ".cache/clip/ViT-B-32.pt")
     found = list(weights_at_hand([VIT, "mini"], prompts=True))
     assert [file.state for file in found[:3]] == ["found", "found", "missing (offline)"]
     assert (found[0].size, found[0].sha256, found[2].sha256) == (cached.stat().st_size, sha256(cached), "603f3273")
-    with pytest.raises(WeightsError, match="did you mean 'RN50'"):
+    with pytest.raises(WeightsError, match="'RN50'"):
         weights_at_hand("RN51")

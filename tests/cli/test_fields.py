@@ -1,14 +1,11 @@
 """Code takes no decision from a sentence: with noise in place of every message, commands do the same."""
 
-from __future__ import annotations
-
-import csv
 import json
 from pathlib import Path
-from typing import Any
 
+import pandas
 import pytest
-from PIL import Image
+from photos import save_grey
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
@@ -19,42 +16,40 @@ pytestmark = pytest.mark.quick
 
 PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 COMMANDS = [
-    ["score", "photos", "gone.png", "--out", "a.csv"],
-    ["score", "photos", "gone.png", "--out", "a.csv", "--resume"],
-    ["score", "photos", "--out", "b.jsonl", "--prompts", "quality", "sharpness"],
-    ["score", "photos", "--out", "shards/"],
-    ["score", "photos", "--out", "a.csv"],  # taken
-    ["score", "--merge", "shards", "--out", "merged.csv"],
-    ["rank", "a.csv", "--worst", "2"],
-    ["rank", "photos", "--out", "ranked"],
-    ["gate", "a.csv", "b.jsonl", "--by", "quality", "--skip-missing", "--out", "gated"],
-    ["gate", "b.jsonl", "a.csv"],
+    "score photos gone.png --out a.csv",
+    "score photos gone.png --out a.csv --resume",
+    "score photos --out b.jsonl --prompts quality sharpness",
+    "score photos --out shards/",
+    "score photos --out a.csv",  # taken
+    "score --merge shards --out merged.csv",
+    "rank a.csv --worst 2",
+    "rank photos --out ranked",
+    "gate a.csv b.jsonl --by quality --skip-missing --out gated",
+    "gate b.jsonl a.csv",
 ]
-
-
 MADE = CLIPIQAError.__init__
 
 
-def noise(error: CLIPIQAError, reason: str = "", *fields: Any, **more: Any) -> None:
+def noise(error, reason="", *fields, **more):
     MADE(error, "qwx", *fields, **more)
 
 
-def outcome(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
+def outcome(folder, capsys):
     """Run all commands in a folder; what they came to, without sentences."""
-    (folder / "photos").mkdir()
     for number in range(7):
-        Image.new("RGB", (96, 96), (30 * number,) * 3).save(folder / f"photos/{number}.png")
+        save_grey(folder / f"photos/{number}.png", 30 * number, (96, 96))
     (folder / "photos/empty.jpg").touch()
     (folder / "photos/half.jpg").write_bytes(PHOTO.read_bytes()[:2000])
     (folder / "photos/text.png").write_text("no image")
-    codes = [main(command) for command in COMMANDS]
-    found: list[Any] = [codes, [line for line in capsys.readouterr().out.splitlines() if "left out" not in line]]
+    codes = [main(command.split()) for command in COMMANDS]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "left out" not in line]
+    tables = {}
     for path in sorted(folder.rglob("*.csv")):
-        with path.open(encoding="utf-8") as file:
-            rows = [line for line in file if not line.startswith("#")]
-        found += [(path.name, {**row, "error": bool(row.get("error")), "stamp": ""}) for row in csv.DictReader(rows)]
+        table = pandas.read_csv(path, comment="#", dtype=str, keep_default_na=False)
+        tables[path.name] = table.drop(columns=["error", "stamp"], errors="ignore").to_dict()
+        tables[f"failed in {path.name}"] = [bool(error) for error in table.get("error", ())]
     verdict = json.loads((folder / "gated/gate.json").read_text())
-    return [*found, [question["verdict"] for question in verdict["columns"]]]
+    return codes, lines, tables, [question["verdict"] for question in verdict["columns"]]
 
 
 def test_commands_do_the_same_with_noise_in_place_of_messages(tmp_path, monkeypatch, capsys):

@@ -1,7 +1,5 @@
 """The same option means the same in every command."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """What a command line takes: completion, help without delay, and unknown options."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,19 +1,13 @@
 """Packed weights: what takes them, what does not, and what they weigh."""
 
-from __future__ import annotations
-
 import gc
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from forked import Forked
+from operations import Operations
+from photos import photo_like
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.convolution import Convolution
 from clipiqa_pyiqa.loss import general_path
 
@@ -24,41 +18,19 @@ LAYERS = [(3, 32, 3, 2, 1, "relu"), (16, 16, 5, 1, 16, "relu6"), (32, 48, 1, 1, 
 """Channels in and out, kernel, stride, groups and activation."""
 
 
-class Operations(TorchDispatchMode):
-    """Notes the names of operations."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.append(func.overloadpacket.__name__)
-        return func(*args, **(kwargs or {}))
-
-    @property
-    def packed(self) -> int:
-        return sum("pointwise" in name for name in self.names)
+def layer(into, out, kernel, stride, groups, activation):
+    generator = torch.Generator().manual_seed(into)
+    weight = torch.randn(out, into // groups, kernel, kernel, generator=generator)
+    return Convolution(weight, torch.randn(out, generator=generator), stride, groups, activation), weight
 
 
-@pytest.fixture(params=["mini", "RN50"])
-def fresh(request: pytest.FixtureRequest, seeded_weights: Callable[[str], Path]) -> Callable[[], CLIPIQA]:
-    name = request.param
-    options = {} if name == "mini" else {"clip_weights": seeded_weights(name), "quick_gelu": True}
-    return lambda: CLIPIQA(backbone=name, **options).eval()
-
-
-def layer(i: int, o: int, kernel: int, stride: int, groups: int, activation: str) -> tuple[Convolution, Tensor]:
-    generator = torch.Generator().manual_seed(i)
-    weight, bias = torch.randn(o, i // groups, kernel, kernel, generator=generator), torch.randn(o, generator=generator)
-    return Convolution(weight, bias, stride, groups, activation), weight
-
-
-def image(*size: int, **options: Any) -> Tensor:
-    return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0), **options)
+def packed(seen):
+    """How many operations took packed weights."""
+    return sum("pointwise" in name for name, _ in seen.calls)
 
 
 @pytest.mark.parametrize("sizes", LAYERS, ids=str)
-def test_the_packed_way_equals_the_plain_way_at_any_size_of_map(sizes: tuple[Any, ...]) -> None:
+def test_the_packed_way_equals_the_plain_way_at_any_size_of_map(sizes):
     conv, weight = layer(*sizes)
     padding = (conv.kernel // 2,) * 2
     for side in (7, 16, 1, 7, 33):
@@ -71,7 +43,7 @@ def test_the_packed_way_equals_the_plain_way_at_any_size_of_map(sizes: tuple[Any
 
 
 @pytest.mark.parametrize("side", [1, 7, 33])
-def test_an_output_added_onto_a_map_equals_the_plain_way_and_overwrites_the_map(side: int) -> None:
+def test_an_output_added_onto_a_map_equals_the_plain_way_and_overwrites_the_map(side):
     conv, _ = layer(32, 48, 1, 1, 1, "none")
     x, onto = (torch.randn(2, c, side, side + 1).contiguous(memory_format=torch.channels_last) for c in (32, 48))
     with torch.no_grad():
@@ -82,20 +54,20 @@ def test_an_output_added_onto_a_map_equals_the_plain_way_and_overwrites_the_map(
 
 
 @needs_onednn
-def test_weights_are_packed_once(fresh: Callable[[], CLIPIQA]) -> None:
-    metric = fresh()
+@pytest.mark.parametrize("backbone", ["mini", "RN50"])
+def test_weights_are_packed_once(make, backbone):
+    metric, x = make(backbone), photo_like(96, 64)
     with torch.no_grad():
-        metric(image(96, 64))
+        metric(x)
         with Operations() as seen:
-            metric(image(96, 64))
-    assert seen.packed > 5 and not {"to_mkldnn", "mkldnn_reorder_conv2d_weight"} & {*seen.names}
+            metric(x)
+    assert packed(seen) > 5 and not {"to_mkldnn", "mkldnn_reorder_conv2d_weight"} & dict(seen.calls).keys()
 
 
+@pytest.mark.parametrize("backbone", ["mini", "RN50"])
 @pytest.mark.parametrize("way", ["gradient", "double backward", "float64", "trace"])
-def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(
-    fresh: Callable[[], CLIPIQA], way: str
-) -> None:
-    metric, x = fresh(), image(64, 64, dtype=torch.float64 if way == "float64" else torch.float32)
+def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(make, backbone, way):
+    metric, x = make(backbone), photo_like(64, 64, dtype=torch.float64 if way == "float64" else torch.float32)
     with torch.no_grad():
         metric(x)  # from now on weights may be packed
     with Operations() as seen:
@@ -109,21 +81,21 @@ def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(
             with general_path():
                 (slope,) = torch.autograd.grad(metric(x.requires_grad_()).sum(), x, create_graph=True)
                 slope.square().sum().backward()
-    assert seen.packed == 0
+    assert packed(seen) == 0
     if x.requires_grad:
-        assert x.grad is not None and x.grad.norm() > 0
+        assert x.grad.norm() > 0
 
 
 @needs_onednn
-def test_a_tower_that_only_scores_holds_its_weights_once(seeded_weights: Callable[[str], Path]) -> None:
-    def held() -> int:
+def test_a_tower_that_only_scores_holds_its_weights_once(make):
+    def held():
         gc.collect()
         tensors = [each for each in gc.get_objects() if type(each) is Tensor]
         storages = {each.untyped_storage() for each in tensors if not each.is_mkldnn}
         dense = {storage.data_ptr(): storage.nbytes() for storage in storages}
         return sum(dense.values()) + sum(torch.ops.mkldnn._nbytes(each) for each in tensors if each.is_mkldnn)
 
-    metric, x = CLIPIQA(clip_weights=seeded_weights("RN50"), quick_gelu=True).eval(), image(64, 64)
+    metric, x = make("RN50"), photo_like(64, 64)
     metric.encode_prompts()
     without = held()
     tower = metric.clip.image_tower(x.device, x.dtype)
@@ -135,14 +107,19 @@ def test_a_tower_that_only_scores_holds_its_weights_once(seeded_weights: Callabl
     assert held() - without > 1.2 * plain  # now both are held, and both were counted
 
 
-PRIVATE = [
-    *("_convolution_pointwise", "_convolution_pointwise_", "_linear_pointwise", "_reorder_linear_weight"),
-    *("_get_mkldnn_serialized_md", "mkldnn_reorder_conv2d_weight", "_disable_current_modes"),
-]
-
-
-@pytest.mark.parametrize("name", PRIVATE)
-def test_the_plain_way_stays_where_torch_lacks_a_private_name(name: str, forked_bare: Forked, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_convolution_pointwise",
+        "_convolution_pointwise_",
+        "_linear_pointwise",
+        "_reorder_linear_weight",
+        "_get_mkldnn_serialized_md",
+        "mkldnn_reorder_conv2d_weight",
+        "_disable_current_modes",
+    ],
+)
+def test_the_plain_way_stays_where_torch_lacks_a_private_name(name, forked_bare, tmp_path):
     code = f"""
 import torch, torch.utils._python_dispatch as dispatch
 class Others:

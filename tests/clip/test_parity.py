@@ -5,10 +5,7 @@ scores are compared in fp32; gradients in float64, where two correct implementat
 where the signs of ReLUs close to zero differ even between two memory layouts of the same code.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
+import functools
 
 import open_clip
 import pytest
@@ -28,67 +25,44 @@ SIZES = [(224, 224), (97, 131), (33, 250), (32, 32), (613, 419)]
 """Height and width: CLIP's own, odd, narrow, the smallest, portrait and large enough to be cut in strips."""
 
 
-@pytest.fixture(scope="module")
-def rn50(seeded_weights: Callable[[str], Path]) -> Path:
-    return seeded_weights("RN50")
-
-
-@pytest.fixture(scope="module")
-def metric(rn50: Path) -> CLIPIQA:
-    return CLIPIQA(clip_weights=rn50, quick_gelu=True)
-
-
-@pytest.fixture(scope="module")
-def reference(rn50: Path) -> Reference:
-    return Reference(rn50)
-
-
-@pytest.fixture(scope="module")
-def reference64(rn50: Path) -> Reference:
-    return Reference(rn50, torch.float64)
-
-
-@pytest.fixture(scope="module")
-def real_photos(shared: Path, request: pytest.FixtureRequest) -> list[tuple[Path, int | None]]:
-    """Three photos and the longer side to which they are shrunk; the long form has every tenth, and all of the wild."""
-    found = [*sorted((shared / "data/photos").glob("*.jpg"))[::10], *sorted((shared / "data/in_the_wild").glob("*"))]
-    return [(path, None) for path in found] if request.config.getoption("long") else [(p, 448) for p in found[::3]]
+reference_on = functools.cache(Reference)
+PRECISE = {"atol": FEATURE_TOLERANCE, "rtol": 0}
 
 
 @pytest.mark.parametrize("pos_embedding", [False, True])
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_features_and_scores_equal_pyiqas(metric, reference, size, pos_embedding):
+@pytest.mark.parametrize(
+    ("backbone", "size"),
+    [*(("RN50", size) for size in SIZES), ("ViT-B/32", (224, 224)), ("ViT-B/32", (100, 333))],
+    ids=str,
+)
+def test_features_and_scores_equal_pyiqas(make, seeded_weights, backbone, size, pos_embedding):
+    ours, reference = make(backbone, pos_embedding=pos_embedding), reference_on(seeded_weights(backbone))
     x = photo_like(*size)
-    ours = CLIPIQA(clip_weights=metric.clip.weights.path, quick_gelu=True, pos_embedding=pos_embedding)
     with torch.no_grad():
-        torch.testing.assert_close(
-            ours.encode_image(x), reference.features(x, pos_embedding), atol=FEATURE_TOLERANCE, rtol=0
-        )
+        torch.testing.assert_close(ours.encode_image(x), reference.features(x, pos_embedding), **PRECISE)
         expected = reference(x, ["Good photo.", "Bad photo."], pos_embedding)
         torch.testing.assert_close(ours(x), expected, atol=SCORE_TOLERANCE, rtol=0)
 
 
-def test_scores_of_real_photos_equal_pyiqas(metric, reference, real_photos):
-    for path, side in real_photos:
+def test_features_of_real_photos_equal_pyiqas(make, seeded_weights, shared, request):
+    """A few photos, shrunk; the long form has every tenth, and all of the wild."""
+    found = [*sorted((shared / "data/photos").glob("*.jpg"))[::10], *sorted((shared / "data/in_the_wild").glob("*"))]
+    side, paths = (None, found) if request.config.getoption("long") else (448, found[::3])
+    metric, reference = make("RN50"), reference_on(seeded_weights("RN50"))
+    for path in paths:
         x = read_image(path, max_side=side).pixels[None] / 255
         with torch.no_grad():
-            torch.testing.assert_close(
-                metric.encode_image(x),
-                reference.features(x),
-                atol=FEATURE_TOLERANCE,
-                rtol=0,
-                msg=lambda m, p=path: f"{p.name}: {m}",
-            )
+            torch.testing.assert_close(metric.encode_image(x), reference.features(x), **PRECISE)
 
 
 @pytest.mark.parametrize("pos_embedding", [False, True])
-def test_gradients_equal_pyiqas_in_float64(metric, reference64, pos_embedding):
-    metric64 = CLIPIQA(clip_weights=metric.clip.weights.path, quick_gelu=True, pos_embedding=pos_embedding)
-    pairs = metric64.encode_prompts(dtype=torch.float64)
+def test_gradients_equal_pyiqas_in_float64(make, seeded_weights, pos_embedding):
+    metric, reference = make("RN50", pos_embedding=pos_embedding), reference_on(seeded_weights("RN50"), torch.float64)
+    pairs = metric.encode_prompts(dtype=torch.float64)
     for size in [(75, 113), (200, 150)]:
         x = photo_like(*size, dtype=torch.float64).requires_grad_()
-        (ours,) = torch.autograd.grad(metric64(x).sum(), x)
-        (expected,) = torch.autograd.grad(reference64.score64(x, pairs, pos_embedding).sum(), x)
+        (ours,) = torch.autograd.grad(metric(x).sum(), x)
+        (expected,) = torch.autograd.grad(reference.score64(x, pairs, pos_embedding).sum(), x)
         assert (ours - expected).norm() <= 1e-8 * expected.norm()  # rounding only: no sign flips at this precision
 
 
@@ -102,45 +76,29 @@ def test_the_pyiqa_preset_equals_pyiqas_class(full_rn50, monkeypatch):
         clipiqa_arch, "load", lambda name, device: clip_model.build_model(load_file(full_rn50)).to(device).float()
     )
     built_in = pyiqa.create_metric("clipiqa", type="CLIPIQA_builtin", device="cpu")
-    ours = pyiqa.create_metric("clipiqa", clip_weights=full_rn50, quick_gelu=True, prompts="pyiqa", device="cpu")
+    ours = pyiqa.create_metric("clipiqa", clip_weights=full_rn50, prompts="pyiqa", device="cpu")
     assert type(built_in.net) is clipiqa_arch.CLIPIQA and isinstance(ours.net, CLIPIQA)
     x = photo_like(250, 333)
     with torch.no_grad():
         torch.testing.assert_close(ours(x), built_in(x), atol=SCORE_TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("pos_embedding", [False, True])
-def test_vision_transformers_equal_pyiqas(seeded_weights, pos_embedding):
-    path = seeded_weights("ViT-B/32")
-    ours = CLIPIQA(backbone="ViT-B/32", clip_weights=path, quick_gelu=True, pos_embedding=pos_embedding)
-    reference = Reference(path)
-    for size in [(224, 224), (100, 333)]:
-        x = photo_like(*size)
-        with torch.no_grad():
-            expected = reference.features(x, pos_embedding)
-            torch.testing.assert_close(ours.encode_image(x), expected, atol=FEATURE_TOLERANCE, rtol=0)
-            expected = reference(x, ["Good photo.", "Bad photo."], pos_embedding)
-            torch.testing.assert_close(ours(x), expected, atol=SCORE_TOLERANCE, rtol=0)
-
-
 @pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32"])
-def test_fixed_positional_embedding_scores_clips_own_input(seeded_weights, backbone):
+def test_fixed_positional_embedding_scores_clips_own_input(make, backbone):
     """A 224 px square is CLIP's own input, so there it must equal open_clip's model, embedding and all."""
-    path = seeded_weights(backbone)
-    name = {"RN50": "RN50-quickgelu", "ViT-B/32": "ViT-B-32-quickgelu"}[backbone]
-    model = open_clip.create_model(name).eval()
-    model.load_state_dict(load_file(path))
-    ours = CLIPIQA(backbone=backbone, clip_weights=path, quick_gelu=True, pos_embedding="fixed")
-    x = photo_like(224, 224)
+    ours, x = make(backbone, pos_embedding="fixed"), photo_like(224, 224)
+    model = open_clip.create_model(backbone.replace("/", "-") + "-quickgelu").eval()
+    model.load_state_dict(load_file(ours.clip.weights.path))
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (ours.clip.weights.mean, ours.clip.weights.std))
     with torch.no_grad():
         expected = model.encode_image((x - mean) / std, normalize=True)
-        torch.testing.assert_close(ours.encode_image(x), expected, atol=FEATURE_TOLERANCE, rtol=0)
+        torch.testing.assert_close(ours.encode_image(x), expected, **PRECISE)
 
 
-def test_texts_without_padding_have_the_same_features(metric, reference):
+def test_texts_without_padding_have_the_same_features(make, seeded_weights):
     """Positions after the end-of-text token cannot change a causal tower's output."""
     texts = ["Good photo.", "Bad photo.", "There is high quality in the photo, and also much else."]
+    tokens, clip = open_clip.tokenizer.SimpleTokenizer()(texts), reference_on(seeded_weights("RN50")).clip
     with torch.no_grad():
-        expected = nn.functional.normalize(reference.clip.encode_text(open_clip.tokenizer.SimpleTokenizer()(texts)))
-    torch.testing.assert_close(metric.clip.encode_texts(texts), expected, atol=FEATURE_TOLERANCE, rtol=0)
+        expected = nn.functional.normalize(clip.encode_text(tokens))
+    torch.testing.assert_close(make("RN50").clip.encode_texts(texts), expected, **PRECISE)

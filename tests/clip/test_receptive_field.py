@@ -1,13 +1,10 @@
 """How far a place sees, which docs/maps.md states, and maps that move with their image: shifted, flipped."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA
 
@@ -19,17 +16,17 @@ STATED = {
 
 
 @pytest.fixture(params=["RN50", "mini"])
-def metric(request: pytest.FixtureRequest) -> CLIPIQA:
+def metric(request):
     path = request.getfixturevalue("compact" if request.param == "mini" else "full_rn50")
-    return CLIPIQA(backbone=request.param, clip_weights=path, quick_gelu=True).eval()
+    return CLIPIQA(backbone=request.param, clip_weights=path).eval()
 
 
-def strip(width: int, height: int = 32) -> Tensor:
+def strip(width, height=32):
     """A low and wide image in float64; sideways, all that matters is its width."""
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def seen(metric: CLIPIQA, x: Tensor, column: int) -> tuple[int, int]:
+def seen(metric, x, column):
     """The first and the last column of pixels that the places in a column of the map depend on."""
     x = x.clone().requires_grad_()
     cells = metric.encode_map(x)[..., column]
@@ -39,19 +36,19 @@ def seen(metric: CLIPIQA, x: Tensor, column: int) -> tuple[int, int]:
     return int(columns[0]), int(columns[-1])
 
 
-def test_a_place_depends_on_as_many_pixels_as_the_page_says(metric: CLIPIQA) -> None:
+def test_a_place_depends_on_as_many_pixels_as_the_page_says(metric):
     side = STATED[metric.clip.weights.backbone]
     first, last = seen(metric, strip(1536), 24)
     assert last - first + 1 == side
     assert first < 24 * 32 - 32 and last > 25 * 32 + 32  # and beyond its neighbours on both sides
 
 
-def test_a_shift_by_a_place_shifts_the_map(metric: CLIPIQA) -> None:
+def test_a_shift_by_a_place_shifts_the_map(metric):
     """For places further from the border than they see; near it, padding is seen, and it does not move."""
     far = -(-STATED[metric.clip.weights.backbone] // 64) + 1  # places from the border
     x = strip(32 * (2 * far + 4))
 
-    def moved(x: Tensor) -> Tensor:
+    def moved(x):
         return (metric.encode_map(x)[..., 1:] - metric.encode_map(x[..., 32:])).abs().amax((0, 1, 2))
 
     with torch.no_grad():

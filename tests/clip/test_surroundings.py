@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from clipiqa_pyiqa import CLIPIQA, PromptError
+from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.device import missing_on_mps
 
 IMAGES = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
@@ -18,26 +15,26 @@ CLOSE = 5e-6  # of scores in [0, 1]: plain operations sum in another order than 
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[None]:
+def elsewhere():
     """Every tensor that names no device is made where none has numbers."""
     with torch.device("meta"):
         yield
 
 
-def test_scores_under_another_default_device(elsewhere: None) -> None:
-    metric = CLIPIQA(backbone="mini", prompts=["quality", "sharpness"], precision="bf16")
-    assert metric(IMAGES).device.type == "cpu" and metric(IMAGES).isfinite().all()
+def test_scores_under_another_default_device(elsewhere):
+    scores = CLIPIQA(backbone="mini", prompts=["quality", "sharpness"], precision="bf16")(IMAGES)
+    assert scores.device.type == "cpu" and scores.isfinite().all()
 
 
 @pytest.mark.parametrize("init", ["x", "random"])
-def test_learned_prompts_under_another_default_device(elsewhere: None, init: str) -> None:
+def test_learned_prompts_under_another_default_device(elsewhere, init):
     metric = CLIPIQA("clipiqa+", backbone="mini", pretrained=False, context={"init": init}).train()
     metric(IMAGES).sum().backward()
     assert metric.prompt_learner.ctx.grad.abs().sum() > 0
 
 
 @pytest.mark.quick
-def test_an_operation_that_mps_lacks_is_explained() -> None:
+def test_an_operation_that_mps_lacks_is_explained():
     """torch's message goes on for several lines about what its authors should know."""
     theirs = NotImplementedError("The operator 'aten::x' is not currently implemented for the MPS device. If you want")
     said = str(missing_on_mps(theirs))
@@ -45,11 +42,11 @@ def test_an_operation_that_mps_lacks_is_explained() -> None:
 
 
 @pytest.fixture
-def options(small_compact: Path) -> dict[str, Any]:
-    return {"backbone": "mini", "clip_weights": small_compact, "quick_gelu": True}
+def options(small_compact):
+    return {"backbone": "mini", "clip_weights": small_compact}
 
 
-def test_a_jit_trace_keeps_the_scores(options: dict[str, Any]) -> None:
+def test_a_jit_trace_keeps_the_scores(options):
     metric = CLIPIQA(**options).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own deprecation, and that shapes become constants
@@ -57,10 +54,8 @@ def test_a_jit_trace_keeps_the_scores(options: dict[str, Any]) -> None:
     assert (traced(IMAGES.flip(3)) - metric(IMAGES.flip(3))).abs().max() < CLOSE
 
 
-@pytest.mark.parametrize(
-    "more", [{}, {"prompts": ["quality", "sharpness"], "aggregate": None}, {"pos_embedding": "fixed"}]
-)
-def test_a_compiled_metric_scores_as_it_does_uncompiled(more: dict[str, Any], options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("more", [{}, {"pos_embedding": "fixed"}])
+def test_a_compiled_metric_scores_as_it_does_uncompiled(more, options):
     metric = CLIPIQA(**options, **more).eval()
     torch._dynamo.reset()
     backend = "eager" if more else "aot_eager"  # inductor needs a compiler
@@ -75,7 +70,7 @@ def test_a_compiled_metric_scores_as_it_does_uncompiled(more: dict[str, Any], op
     assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[1].norm()  # signs of ReLUs flip in fp32
 
 
-def test_prompts_are_trained_alike_when_compiled(options: dict[str, Any]) -> None:
+def test_prompts_are_trained_alike_when_compiled(options):
     metric = CLIPIQA("clipiqa+", **options, pretrained=False).train()
     torch._dynamo.reset()
     gradients = []
@@ -86,22 +81,17 @@ def test_prompts_are_trained_alike_when_compiled(options: dict[str, Any]) -> Non
     assert torch.allclose(*gradients, rtol=1e-4, atol=1e-7) and gradients[0].abs().sum() > 0
 
 
-def test_torch_export_keeps_the_scores(options: dict[str, Any]) -> None:
+def test_torch_export_keeps_the_scores(options):
     metric = CLIPIQA(**options).eval()
     module = torch.export.export(metric, (IMAGES,)).module()
     assert (module(IMAGES.flip(3)) - metric(IMAGES.flip(3))).abs().max() < CLOSE
 
 
 @pytest.mark.quick
-def test_grey_images_are_three_equal_channels() -> None:
+def test_grey_images_are_three_equal_channels():
     grey = IMAGES[:, :1].clone().requires_grad_()
     metric = CLIPIQA(backbone="mini").eval()
     score = metric(grey)
     assert torch.equal(score, metric(IMAGES[:, :1].repeat(1, 3, 1, 1).requires_grad_()))
     score.sum().backward()
     assert grey.grad.shape == grey.shape and grey.grad.abs().sum() > 0
-
-
-def test_a_tuple_of_two_names_is_refused_as_a_pair() -> None:
-    with pytest.raises(PromptError):
-        CLIPIQA(backbone="mini", prompts=("quality", "brightness"))

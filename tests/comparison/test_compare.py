@@ -249,7 +249,7 @@ def test_a_damaged_score_is_named_and_made_again(tmp_path, caplog):
     before = compare({"spread": Spread()}, made(9), out=tmp_path, batch_size=1).data_sets[0].scores
     (part,) = (tmp_path / "parts").rglob("*.jsonl")
     lines = part.read_bytes().splitlines(keepends=True)
-    lines[5] = lines[5].replace(b'"score": ', b'"score": 1')
+    lines[5] = lines[5].replace(b'"values": [', b'"values": [1')
     part.write_bytes(b"".join(lines))
     again = Spread()
     found = compare({"spread": again}, made(9), out=tmp_path, resume=True, batch_size=1)

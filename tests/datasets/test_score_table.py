@@ -19,11 +19,11 @@ def written(folder, text):
     return path
 
 
-def test_comments_quotes_and_line_numbers(tmp_path):
-    text = '# made by hand\n#\npath,score\na.png,1\n\n#1.png,2\n"c\n.png",3\nd.png,good\n'
+def test_quotes_and_line_numbers(tmp_path):
+    text = 'path,score\na.png,1\n\n#1.png,2\n"c\n.png",3\nd.png,good\n'
     rows, header = read_rows(written(tmp_path, text))
     assert header == ["path", "score"]
-    assert [(line, row["path"]) for line, row in rows] == [(4, "a.png"), (6, "#1.png"), (8, "c\n.png"), (9, "d.png")]
+    assert [(line, row["path"]) for line, row in rows] == [(2, "a.png"), (4, "#1.png"), (6, "c\n.png"), (7, "d.png")]
 
 
 @pytest.mark.parametrize(

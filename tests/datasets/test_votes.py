@@ -1,7 +1,5 @@
 """Votes on pairs of images: every spelling of a choice, and rows that cannot be used."""
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 from photos import save_grey
@@ -58,9 +56,3 @@ def test_an_attribute_may_be_passed_for_all_rows(folder):
 def test_rows_that_cannot_be_used_are_refused(line, message, folder):
     with pytest.raises(CLIPIQAError, match=message):
         read_votes(write_votes(folder, line))
-
-
-def test_missing_images_may_be_left_out(folder):
-    path = write_votes(folder, "happy,a.png,x.png,first", "happy,a.png,b.png,first")
-    votes = read_votes(path, skip_missing=True)
-    assert len(votes.frame) == 1 and [Path(name).name for name in votes.missing] == ["x.png"]

@@ -5,8 +5,6 @@ offline, with seeded stand-ins for CLIP's weights: Python in a process of its ow
 torch already, commands in this one. ``<!-- not run: REASON -->`` before a block excuses it.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from importlib.util import find_spec
@@ -40,7 +38,7 @@ BLOCKS = [
 ]
 
 
-def of(*languages: str) -> list[object]:
+def of(*languages):
     """The blocks in these languages that are not excused."""
     return [
         pytest.param(block, id=f"{block.page}:{block.code.strip().splitlines()[0][:60]}")
@@ -50,7 +48,7 @@ def of(*languages: str) -> list[object]:
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path):
     """What the pages speak of."""
     (tmp_path / "tests").mkdir()
     for name in ("tests/data", "configs", "docs"):
@@ -71,7 +69,7 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.fixture
-def variables(seeded_weights) -> dict[str, str]:
+def variables(seeded_weights):
     return {"CLIPIQA_WEIGHTS_DIR": str(seeded_weights("RN50").parent), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
 
 

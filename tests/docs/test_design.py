@@ -1,7 +1,5 @@
 """docs/design.md shows the package's real tree, and no module hides a function that its package exports."""
 
-from __future__ import annotations
-
 import importlib
 import runpy
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every example in a docstring runs, in the package as it is installed."""
 
-from __future__ import annotations
-
 import doctest
 import importlib
 import pkgutil

@@ -1,7 +1,5 @@
 """The script behind the tables of docs/table.md runs as it stands, on small pictures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import methods_table

@@ -1,7 +1,5 @@
 """The recipes of docs/scale.md run against the real packages, and give the scores of the files."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -24,27 +22,21 @@ TAILS = {  # package -> what prints {name: score}
     "webdataset": "show(*([*keys] for keys in [scored[0][0]]), scored[0][1]['quality'])",
     "daft": "rows = scored.to_pydict(); show(rows['path'], rows['quality'])",
 }
+READ_IMAGES, LOADER = "ray.data.read_images('photos/', include_paths=True)", "shardshuffle=False)"
 SWAPS = {  # the other forms that the page names
-    "datasets, decoded": ("datasets", "photos = photos.cast_column('image', Image(decode=False))", ""),
-    "datasets, one process": ("datasets", ", num_proc=2", ""),
-    "ray, shards": (
-        "ray",
-        "ray.data.read_images('photos/', include_paths=True)",
-        "ray.data.read_webdataset('shards/')",
-    ),
-    "ray, shards, undecoded": (
-        *("ray", "ray.data.read_images('photos/', include_paths=True)"),
-        "ray.data.read_webdataset('shards/', decoder=None)",
-    ),
+    "datasets, decoded": ("photos = photos.cast_column('image', Image(decode=False))", ""),
+    "datasets, one process": (", num_proc=2", ""),
+    "ray, shards": (READ_IMAGES, "ray.data.read_webdataset('shards/')"),
+    "ray, shards, undecoded": (READ_IMAGES, "ray.data.read_webdataset('shards/', decoder=None)"),
     **{
-        f"webdataset, {form}": ("webdataset", "shardshuffle=False)", f"shardshuffle=False).decode('{form}')")
+        f"webdataset, {form}": (LOADER, f"{LOADER}.decode('{form}')")
         for form in ("pil", "rgb8", "rgb", "torchrgb8", "torchrgb")
     },
 }
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory):
     """Photos of several sizes, without losses, and a shard of the same."""
     folder = tmp_path_factory.mktemp("pipelines")
     (folder / "photos").mkdir()
@@ -56,33 +48,32 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expected(folder) -> dict[str, float]:
+def expected(folder):
     scores = CLIPIQA(backbone="mini").eval().score_files(folder / "photos", device="cpu")["quality"]
     return {Path(path).stem: score for path, score in scores.items()}
 
 
 @pytest.mark.parametrize("recipe", [*TAILS, *SWAPS])
 def test_a_recipe_gives_the_scores_of_the_files(recipe, folder, expected):
-    package, *swap = SWAPS.get(recipe, (recipe,))
+    package, before, after = recipe.partition(",")[0], *SWAPS.get(recipe, ("", ""))
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed: pip install '.[pipelines]'")
     (block,) = (text.split("```")[0] for text in BLOCKS if f"import {package}\n" in text or f"from {package} " in text)
-    assert block.count("\n") <= 10
+    assert block.count("\n") <= 10 and before in block
     tail = TAILS[package]
-    if swap:
-        assert swap[0] in block
-        block = block.replace(*swap)
     if "decoded" in recipe:
-        tail = tail.replace(
-            "files = photos['image']", "files = photos.cast_column('image', Image(decode=False))['image']"
-        )
+        tail = tail.replace("photos['image']", "photos.cast_column('image', Image(decode=False))['image']")
     if "shards" in recipe:
         tail = tail.replace("row['path']", "row['__key__']")
     show = "import json\ndef show(names, scores): print('FOUND', json.dumps(dict(zip(names, map(float, scores)))))\n"
     quiet = {"HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     quiet |= {"HF_DATASETS_CACHE": str(folder / "cache"), "DAFT_PROGRESS_BAR": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", block + show + tail], cwd=folder, env=os.environ | quiet, capture_output=True, text=True
+        [sys.executable, "-c", (block.replace(before, after) if before else block) + show + tail],
+        cwd=folder,
+        env=os.environ | quiet,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("FOUND "))

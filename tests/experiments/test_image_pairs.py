@@ -1,9 +1,5 @@
 """``clipiqa pairs``: what pairs up, the statistics against scipy's, and a folder that is known to be worse."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,19 +13,17 @@ from clipiqa_pyiqa.experiments.image_pairs import PairScores, pairs
 
 
 class TestMatching:
-    def test_by_path_within_the_folder_without_suffix(self, tmp_path: Path) -> None:
+    def test_by_path_within_the_folder_without_suffix(self, tmp_path):
         for name in ("low/1.png", "low/night/2.jpg", "high/1.jpg", "high/night/2.png"):
             save_grey(tmp_path / name, 9)
-        frame = pairs(Brightness(), tmp_path / "low", tmp_path / "high").frame
-        assert frame.loc["night/2", ["low", "high"]].tolist() == [
-            str(tmp_path / name) for name in ("low/night/2.jpg", "high/night/2.png")
-        ]
+        row = pairs(Brightness(), tmp_path / "low", tmp_path / "high").frame.loc["night/2"]
+        assert (row["low"], row["high"]) == (f"{tmp_path}/low/night/2.jpg", f"{tmp_path}/high/night/2.png")
 
     @pytest.mark.parametrize(
         ("low", "high", "name"),
         [("*_real.JPG", "*_mean.JPG", "Canon_1"), ("*/blur/blur_*.png", "*/gt/gt_*.png", "scene1/3")],
     )
-    def test_by_wildcards(self, tmp_path: Path, low: str, high: str, name: str) -> None:
+    def test_by_wildcards(self, tmp_path, low, high, name):
         for path in ("Canon_1_real.JPG", "Canon_1_mean.JPG", "scene1/blur/blur_3.png", "scene1/gt/gt_3.png"):
             save_grey(tmp_path / path, 9)
         assert list(pairs(Brightness(), f"{tmp_path}/{low}", f"{tmp_path}/{high}").frame.index) == [name]
@@ -37,28 +31,25 @@ class TestMatching:
     @pytest.mark.parametrize(
         ("low", "high", "message"),
         [
-            ("low", "gone", "'gone' is no folder"),
-            ("low", "more", r"2 of 3 images are not in all folders \(low lacks '3'; high lacks '2'\)"),
-            ("low", "other", "3 of 3 images are not in all folders"),
-            ("twins", "low", r"'twins/1.jpg' and 'twins/1.png' have the same name, '1'"),
+            ("low", "gone", "'gone'"),
+            ("low", "more", "low lacks '3'; high lacks '2'"),
+            ("twins", "low", "'twins/1.jpg' and 'twins/1.png'"),
         ],
     )
-    def test_images_that_do_not_pair_up_are_named(
-        self, low: str, high: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_images_that_do_not_pair_up_are_named(self, low, high, message, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        for name in ("low/1.png", "low/2.png", "more/1.png", "more/3.png", "other/a.png", "twins/1.png", "twins/1.jpg"):
+        for name in ("low/1.png", "low/2.png", "more/1.png", "more/3.png", "twins/1.png", "twins/1.jpg"):
             save_grey(tmp_path / name, 9)
         with pytest.raises(CLIPIQAError, match=message):
             pairs(Brightness(), low, high)
 
 
-def joined(low: np.ndarray, high: np.ndarray) -> PairScores:
+def joined(low, high):
     frame = pd.DataFrame({"quality low": low, "quality high": high, "quality difference": high - low})
     return PairScores(frame, ("quality",), {}, {}, {}, 100)
 
 
-def test_statistics_equal_scipys() -> None:
+def test_statistics_equal_scipys():
     low, high = np.random.default_rng(1).random((2, 30))
     high += 0.2
     high[3] = low[3]
@@ -73,12 +64,12 @@ def test_statistics_equal_scipys() -> None:
     assert worst.is_monotonic_increasing and (worst <= 0).all() and len(worst) == 30 - row["right"]
 
 
-def test_one_pair_and_equal_scores_have_no_test_and_no_interval() -> None:
+def test_one_pair_and_equal_scores_have_no_test_and_no_interval():
     row = joined(np.array([0.5]), np.array([0.5])).summary().iloc[0]
     assert (row["right"], row["equal"]) == (0, 1) and np.isnan(row["p"]) and np.isnan(row["mean difference low"])
 
 
-def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_path: Path) -> None:
+def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_path):
     for n, level in enumerate((51, 102, 153)):
         save_grey(tmp_path / f"low/{n}.png", level)
         save_grey(tmp_path / f"high/{n}.png", level + 51)
@@ -89,23 +80,22 @@ def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_pa
     assert list(found.frame.index) == ["0", "2"]
     np.testing.assert_allclose(found.frame[["brightness difference", "happy difference"]], [[0.2, 0.1]] * 2, atol=1e-6)
     assert found.failure_sheet("happy") is None
-    with pytest.raises(CLIPIQAError, match=r"nothing to compare: .*1\.png' is truncated or damaged"):
+    with pytest.raises(CLIPIQAError, match="nothing to compare"):
         pairs(metric, f"{tmp_path}/low/1*", f"{tmp_path}/high/1*")
 
 
-def test_a_blurred_folder_loses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_blurred_folder_loses(tmp_path, capsys):
     low, high, out = save_blurred(tmp_path / "low", 2.5), save_blurred(tmp_path / "high", 0), tmp_path / "out"
     args = ["--backbone", "mini", "-p", "sharpness", "quality", "--max-side", "160", "-q", "--out", str(out)]
     assert main(["pairs", str(high), str(low), *args, "--pictures", "svg"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:4] == ["sharpness", "2", "0", "0"]
     assert (pd.read_csv(out / "pairs.csv")["sharpness difference"] < 0).all()
-    assert "<!-- CLIP-IQA, mini, bundled" in (out / "pairs.svg").read_text()
-    assert (out / "failures-sharpness.png").exists()
+    assert "CLIP-IQA, mini" in (out / "pairs.svg").read_text() and (out / "failures-sharpness.png").exists()
     assert main(["pairs", str(low), str(high), *args, "--overwrite"]) == 0
     assert (out / "pairs.png").exists() and not list(out.glob("failures*"))  # none left of the earlier run
 
 
-def test_images_without_a_partner_are_left_out_when_asked(tmp_path: Path) -> None:
+def test_images_without_a_partner_are_left_out_when_asked(tmp_path):
     for name in ("low/1.png", "high/1.png", "high/2.png"):
         save_grey(tmp_path / name, 9)
     found = pairs(Brightness(), tmp_path / "low", tmp_path / "high", skip_missing=True)

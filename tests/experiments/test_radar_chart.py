@@ -1,14 +1,11 @@
 """``clipiqa radar``: which charts, where the points lie, and the three kinds of file."""
 
-from __future__ import annotations
-
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from photos import PHOTOS, save_corrupt, save_grey
+from photos import PHOTOS, save_grey
 from PIL import Image
 from standin import Brightness
 
@@ -18,7 +15,7 @@ from clipiqa_pyiqa.experiments.radar_chart import FEEL, LOOK, charts_of, radar, 
 
 
 @pytest.fixture
-def scores(tmp_path: Path) -> ImageScores:
+def scores(tmp_path):
     """Two images with all of the paper's attributes, at random."""
     paths = [str(save_grey(tmp_path / name, 90)) for name in ("a.png", "b.png")]
     values = np.random.default_rng(0).random((2, 12))
@@ -26,12 +23,12 @@ def scores(tmp_path: Path) -> ImageScores:
 
 
 class TestCharts:
-    def test_the_papers_two_or_one(self, scores: ImageScores) -> None:
+    def test_the_papers_two_or_one(self, scores):
         assert charts_of(scores) == {"look": list(LOOK), "feel": list(FEEL)}
         mixed = ImageScores(scores.frame[["happy", "quality", "new"]], ("happy", "quality", "new"), {}, {})
         assert charts_of(mixed) == {"": ["happy", "quality", "new"]}
 
-    def test_the_figures_lines_are_the_scores(self, scores: ImageScores) -> None:
+    def test_the_figures_lines_are_the_scores(self, scores):
         look, feel = [axes for axes in radar_figure(scores).findobj() if getattr(axes, "name", "") == "polar"]
         for axes, questions in ((look, LOOK), (feel, FEEL)):
             for line, (_, row) in zip(axes.lines, scores.frame[list(questions)].iterrows(), strict=True):
@@ -40,32 +37,30 @@ class TestCharts:
                 assert values[-1] == values[0] and math.isclose(angles[1], 2 * math.pi / 6)
 
 
-def test_images_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_images_of_one_name_are_told_apart(tmp_path):
     paths = [save_grey(tmp_path / folder / "a.png", 20) for folder in ("x", "y")]
     found = radar(Brightness(), paths, ["happy", "new", "scary"])
     assert list(found.summary()) == ["question", "x/a.png", "y/a.png"]
 
 
 class TestCommand:
-    def test_a_folder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        out, corrupt = tmp_path / "out", save_corrupt(tmp_path / "half.png")
-        args = [*map(str, PHOTOS), str(corrupt), "--backbone", "mini", "--max-side", "96"]
-        assert main(["radar", *args, "--out", str(out)]) == 1
-        printed = capsys.readouterr()
-        assert [line.split()[0] for line in printed.out.splitlines()[1:]] == list(LOOK)  # mini knows no word of feel
-        assert "left out" in printed.err and "half.png" in printed.err
-        with Image.open(out / "radar.png") as picture:
+    def test_a_folder(self, tmp_path, capsys):
+        args = [*map(str, PHOTOS), "--backbone", "mini", "--max-side", "96", "--out", str(tmp_path)]
+        assert main(["radar", *args]) == 0
+        rows = capsys.readouterr().out.splitlines()[1:]
+        assert [row.split()[0] for row in rows] == list(LOOK)  # mini knows no word of feel
+        with Image.open(tmp_path / "radar.png") as picture:
             assert picture.width > 800
 
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["-p", "happy", "new"], "at least three questions; got happy, new"),
-            (["--look", "-p", "happy"], "name the questions"),
-            (["{folder}"], "a radar chart shows at most 8 images; got 10"),
+            (["-p", "happy", "new"], "three questions"),
+            (["--look", "-p", "happy"], "questions"),
+            (["{folder}"], "at most 8 images"),
         ],
     )
-    def test_bad_input(self, more: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_charts_that_cannot_be_drawn_are_refused(self, more, message, tmp_path, capsys):
         for number in range(9):
             save_grey(tmp_path / f"{number}.png", number)
         words = [word.format(folder=tmp_path) for word in more]

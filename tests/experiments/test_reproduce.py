@@ -1,7 +1,5 @@
 """docs/reproduce.md: its commands can be parsed, and every experiment of the paper is in its table."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path
@@ -17,7 +15,7 @@ PAGE = (ROOT / "docs/reproduce.md").read_text(encoding="utf-8")
 COMMAND_LINES = sorted(set(re.findall(r"`(clipiqa (?:compare|radar|sweep|pairs|rank|agreement) [^`]*)`", PAGE)))
 
 
-def test_every_experiment_is_there() -> None:
+def test_every_experiment_is_there():
     rows = re.findall(r"^\| ((?:Table|Fig\.) [^:]*):", PAGE, re.M)
     assert [row for row in rows if row.startswith("Table")] == ["Table 1", "Table 2", "Table 5"]
     numbers = [number for row in rows if row.startswith("Fig") for number in re.findall(r"\d+", row)]
@@ -25,7 +23,7 @@ def test_every_experiment_is_there() -> None:
 
 
 @pytest.mark.parametrize("line", COMMAND_LINES)
-def test_its_commands_are_understood_and_their_files_exist(line: str) -> None:
+def test_its_commands_are_understood_and_their_files_exist(line):
     _, name, *words = shlex.split(line)
     parser = Parser()
     parser.declare(function_of(name))

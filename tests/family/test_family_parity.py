@@ -1,17 +1,13 @@
 """Every member of the family beside pyiqa's own class, on the same seeded weights and real photos of odd sizes."""
 
-from __future__ import annotations
-
 import functools
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 from torchvision.transforms import Normalize
 
 import clipiqa_pyiqa
@@ -31,13 +27,13 @@ TOLERANCE = {
 CAPTIONS = ["a building with arches", "two otters " + "in the water " * 40]
 
 
-def photo(index: int, height: int, width: int) -> Tensor:
+def photo(index, height, width):
     pixels = np.array(Image.open(PHOTOS[index]).convert("RGB").resize((width + 60, height + 40)))
     return torch.from_numpy(pixels[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255
 
 
 @pytest.fixture
-def cpu() -> Iterator[None]:
+def cpu():
     with on_cpu():
         yield
 
@@ -80,18 +76,18 @@ def test_scores_and_gradients_equal_pyiqas(seeded_weights, name, tmp_path, monke
     assert (fp32 - expected).abs().median() < 2e-3 * expected.abs().median() != 0
 
 
-def gradient_of(net: nn.Module, x: Tensor, options: dict[str, Any]) -> Tensor:
+def gradient_of(net, x, options):
     leaf = x.clone().requires_grad_()
     return torch.autograd.grad(net(leaf, **options).sum(), leaf)[0]
 
 
-def rounded_normalize(*constants: tuple[float, ...]) -> Normalize:
+def rounded_normalize(*constants):
     """Return the normalisation with constants rounded to fp32, as all other metrics have them."""
     return Normalize(*(torch.tensor(values).tolist() for values in constants))
 
 
 @torch.no_grad()
-def in_float64(theirs: nn.Module) -> nn.Module:
+def in_float64(theirs):
     """Turn pyiqa's metric, with what it keeps in lists and of texts, into float64."""
     theirs.double()
     if isinstance(theirs.clip_model, list):

@@ -1,17 +1,15 @@
 """A server, or a hub, that trickles, never stops, falls silent or lies: every download ends, and leaves nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import hashlib
-import socket
+import http.server
+import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
+from loopback import serving
 from weights_fakes import set_hub
 
 from clipiqa_pyiqa.weights import download
@@ -19,131 +17,69 @@ from clipiqa_pyiqa.weights.published import release
 
 BODY = b"weights" * 1000
 HASH = hashlib.sha256(BODY).hexdigest()
-Behaviour = Callable[[socket.socket], None]
-REQUESTS: list[bytes] = []
 
 pytest_plugins = ["weights_fakes"]
 
 
-def head(connection: socket.socket, length: int | None = len(BODY), status: str = "200 OK", more: str = "") -> None:
-    lines = [f"HTTP/1.1 {status}", "Connection: close", *([f"Content-Length: {length}"] if length is not None else [])]
-    connection.sendall(("\r\n".join(lines + ([more] if more else [])) + "\r\n\r\n").encode())
+def answering(*answers):
+    """A server that gives these one after the other, the last again and again: a head, pieces, seconds after each."""
+    coming = itertools.chain(answers, itertools.repeat(answers[-1]))
 
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            head, pieces, pause = next(coming)
+            with contextlib.suppress(OSError):
+                self.wfile.write(f"HTTP/1.1 {head}\r\nConnection: close\r\n\r\n".encode())
+                for piece in pieces:
+                    self.wfile.write(piece)
+                    time.sleep(pause)
 
-def trickle(connection: socket.socket) -> None:
-    head(connection, 900_000)
-    while True:
-        connection.sendall(b"x")
-        time.sleep(0.05)
+        do_HEAD = do_GET
 
-
-def endless(connection: socket.socket) -> None:
-    head(connection, None)
-    while True:
-        connection.sendall(bytes(1 << 16))
-
-
-def silent(connection: socket.socket) -> None:
-    head(connection)
-    connection.sendall(BODY[:100])
-    time.sleep(5)
-
-
-def longer(connection: socket.socket) -> None:
-    head(connection, 10**12)
-    connection.sendall(BODY)
-
-
-def redirecting(connection: socket.socket) -> None:
-    head(connection, 0, "302 Found", "Location: /")
-
-
-def another_file(connection: socket.socket) -> None:
-    head(connection)
-    connection.sendall(BODY[::-1])
-
-
-def good(connection: socket.socket) -> None:
-    head(connection)
-    connection.sendall(BODY)
-
-
-def interrupted(connection: socket.socket) -> None:
-    if b"bytes=100-" in REQUESTS[-1]:
-        head(connection, len(BODY) - 100, "206 Partial Content", f"Content-Range: bytes 100-6999/{len(BODY)}")
-        connection.sendall(BODY[100:])
-    else:
-        head(connection)
-        connection.sendall(BODY[:100])
-
-
-@contextlib.contextmanager
-def serving(behaviour: Behaviour) -> Iterator[str]:
-
-    def serve(connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            REQUESTS.append(connection.recv(10_000))
-            behaviour(connection)
-
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        listening.shutdown(socket.SHUT_RDWR)
+    return serving(Handler)
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(monkeypatch):
     for name, value in {"_ANSWER": 1, "_SILENCE": 0.5, "_GRACE": 0.5, "_MOST_BYTES": 1_000_000}.items():
         monkeypatch.setattr(download, name, value)
 
 
-BEHAVIOURS = [
-    (trickle, "slow"),
-    (endless, "bytes"),
-    (silent, "timed out|slow"),
-    (longer, "bytes"),
-    (redirecting, "redirect"),
-    (another_file, "not kept"),
-]
+BEHAVIOURS = {
+    "trickling": ("slow", "200 OK\r\nContent-Length: 900000", itertools.repeat(b"x"), 0.05),
+    "endless": ("bytes", "200 OK", itertools.repeat(bytes(1 << 16)), 0),
+    "silent": ("timed out|slow", "200 OK\r\nContent-Length: 7000", [BODY[:100]], 5),
+    "longer": ("bytes", "200 OK\r\nContent-Length: 1000000000000", [BODY], 0),
+    "redirecting": ("redirect", "302 Found\r\nLocation: /", [], 0),
+}
 
 
-@pytest.mark.parametrize(("behaviour", "said"), BEHAVIOURS, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
 @pytest.mark.parametrize("who", ["publisher", "hub"])
-def test_a_download_from_a_misbehaving_server_ends(
-    home: Path, monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, said: str, who: str
-) -> None:
+def test_a_download_from_a_misbehaving_server_ends(home, monkeypatch, behaviour, who):
+    said, *answer = BEHAVIOURS[behaviour]
     file = dataclasses.replace(release("ViT-B/32", "laion2b_s34b_b79k"), hub_sha256=HASH)
-    start, threads = time.monotonic(), {*threading.enumerate()}
-    with (
-        serving(behaviour) as url,
-        pytest.raises(Exception, match=None if who == "hub" else f"(?i){said}"),
-    ):
+    start, kept = time.monotonic(), home / "weights.pt"
+    kept.write_bytes(b"old")
+    with answering(answer) as url, pytest.raises(Exception, match=None if who == "hub" else f"(?i){said}"):
         if who == "hub":
-            set_hub(monkeypatch, url.rstrip("/"))
+            set_hub(monkeypatch, url)
             download.from_hub(file)
         else:
-            (home / "weights.pt").write_bytes(b"old")
-            download.from_url(url, home / "weights.pt", HASH)
+            download.from_url(url, kept, HASH)
     assert time.monotonic() - start < 10  # some tries of a second at most
-    if behaviour is endless:  # nothing goes on reading
-        assert not [each for each in {*threading.enumerate()} - threads if each.name == "clipiqa-download"]
+    assert "clipiqa-download" not in {thread.name for thread in threading.enumerate()}  # nothing goes on reading
     left = [path for path in home.rglob("*") if path.is_file() and path.suffix not in (".lock", ".json")]
-    assert [path.read_bytes() for path in left] == ([b"old"] if who == "publisher" else [])
+    assert left == [kept] and kept.read_bytes() == b"old"
 
 
-def test_a_broken_download_continues_where_it_was(tmp_path: Path) -> None:
-    with serving(good) as url:
-        assert download.from_url(url, tmp_path / "weights.pt", HASH[:8]).read_bytes() == BODY
-    with serving(interrupted) as url:
+def test_a_broken_download_continues_where_it_was(tmp_path):
+    first = "200 OK\r\nContent-Length: 7000", [BODY[:100]], 0
+    rest = "206 Partial Content\r\nContent-Length: 6900\r\nContent-Range: bytes 100-6999/7000", [BODY[100:]], 0
+    with answering(first, rest) as url:
         assert download.from_url(url, tmp_path / "again.pt", HASH).read_bytes() == BODY
 
 
-def test_a_file_without_a_known_hash_is_not_downloaded(tmp_path: Path) -> None:
-    with serving(good) as url, pytest.raises(OSError):
-        download.from_url(url, tmp_path / "weights.pt", "")
-    assert not list(tmp_path.glob("*.pt"))
+def test_a_file_without_a_known_hash_is_not_downloaded(tmp_path):
+    with pytest.raises(OSError, match="SHA-256"):
+        download.from_url("http://127.0.0.1:9/", tmp_path / "weights.pt", "")

@@ -1,7 +1,5 @@
 """What a machine may have beside the repository."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,9 +1,5 @@
 """Comparisons made by hand, with what must come out of them, for tests of tables, pictures and the report."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pandas
 from PIL import Image
@@ -15,76 +11,51 @@ NASTY = "<script>alert(1)<!--&\"'$x_1$ 100% a|b \u202egpj.exe.png"
 CONSTANT, FAILURE = "all scores are 0.5", "The weights <of> piqe & co. cannot be reached."
 
 
-def photos(folder: Path, count: int, nasty: bool = False) -> list[str]:
+def photos(folder, count, nasty=False):
     """Small pictures, each of one colour that tells its number: red is six times the number. The last may be NASTY."""
-    paths = []
-    for number in range(count):
-        name = NASTY if nasty and number == count - 1 else f"photo {number:02}.png"
-        path = folder / name
+    paths = [str(folder / f"photo {number:02}.png") for number in range(count)]
+    if nasty:
+        paths[-1] = str(folder / NASTY)
+    for number, path in enumerate(paths):
         Image.new("RGB", (64, 48), (number * 6, 100, 200)).save(path)
-        paths.append(str(path))
     return paths
 
 
-def graded(folder: Path, name: str = "graded", count: int = 40, **options: object) -> DataSetResult:
-    """``count`` images of opinion 1, 2, …, and metrics about which everything is known.
+def graded(folder, **options):
+    """40 images of opinion 1, 2, …, and metrics about which everything is known.
 
     'sharp' has the right order but for the first and the last image, which it swaps; 'niqe' is lower-better and ranks
     all images right; 'flat' is constant; 'piqe' failed.
     """
-    paths = photos(folder, count, nasty=True)
-    mos = np.arange(1.0, count + 1)
-    sharp = mos / count
+    paths, mos = photos(folder, 40, nasty=True), np.arange(1.0, 41)
+    sharp = mos / 40
     sharp[[0, -1]] = sharp[[-1, 0]]
-    scores = {
-        "sharp": sharp,
-        "niqe": 20 - 3 * np.sqrt(mos),
-        "flat": np.full(count, 0.5),
-        "piqe": np.full(count, np.nan),
-    }
+    scores = {"sharp": sharp, "niqe": 20 - 3 * np.sqrt(mos), "flat": 0.5, "piqe": np.nan}
+    about = {"metric": "CLIP-IQA <RN50>", "weights": "seeded"}
     metrics = {
-        "sharp": MetricResult(
-            score_range="0, 1",
-            provenance={"metric": "CLIP-IQA <RN50>", "weights": "seeded"},
-            seconds_per_image=0.0123,
-        ),
-        "niqe": MetricResult(
-            lower_better=True,
-            score_range="~0, ~100",
-            provenance={"name": "niqe"},
-            seconds_per_image=0.25,
-            published_as="niqe",
-        ),
+        "sharp": MetricResult(score_range="0, 1", provenance=about),
+        "niqe": MetricResult(lower_better=True, score_range="~0, ~100", published_as="niqe"),
         "flat": MetricResult(),
-        "piqe": MetricResult(lower_better=True, score_range="0, 100", provenance={"name": "piqe"}, error=FAILURE),
+        "piqe": MetricResult(lower_better=True, score_range="0, 100", error=FAILURE),
     }
     return DataSetResult(
-        name,
-        pandas.DataFrame(scores, index=pandas.Index(paths, name="path")),
+        "graded",
+        pandas.DataFrame(scores, pandas.Index(paths, name="path")),
         pandas.Series(mos, index=paths),
         metrics=metrics,
         note="test split, 64×48, seed 0",
         published_as="livec",
         bootstrap=100,
-        **options,  # type: ignore[arg-type]
+        **options,
     )
 
 
-def folder_only(folder: Path) -> DataSetResult:
-    """Ten images that nobody rated."""
-    paths = photos(folder, 10)
-    scores = pandas.DataFrame({"sharp": np.linspace(0.1, 1.0, 10)}, index=pandas.Index(paths, name="path"))
-    return DataSetResult("holiday", scores, None, metrics={"sharp": MetricResult(score_range="0, 1")})
-
-
-def comparison(folder: Path) -> Comparison:
-    """Graded images with one left out, the same as DMOS under a nasty name, and a folder that nobody rated."""
+def comparison(folder):
+    """Graded images with one left out, the same as DMOS under a nasty name, and ten photos that nobody rated."""
     first = graded(folder, skipped={f"{folder}/broken.png": "it is truncated"})
-    mos = first.mos
-    assert mos is not None
-    second = DataSetResult(
-        "dmos_<b>&%", first.scores, -mos, mos_lower_better=True, metrics=first.metrics, bootstrap=100
-    )
-    return Comparison(
-        (first, second, folder_only(folder)), {"clipiqa_pyiqa": "0.1", "command": "clipiqa compare -m <x>"}
-    )
+    options = {"mos_lower_better": True, "metrics": first.metrics, "bootstrap": 100}
+    second = DataSetResult("dmos_<b>&%", first.scores, -first.mos, **options)
+    index = pandas.Index(photos(folder, 10), name="path")
+    scores = pandas.DataFrame({"sharp": np.linspace(0.1, 1.0, 10)}, index)
+    third = DataSetResult("holiday", scores, None, metrics={"sharp": first.metrics["sharp"]})
+    return Comparison((first, second, third), {"clipiqa_pyiqa": "0.1", "command": "clipiqa compare -m <x>"})

@@ -1,20 +1,15 @@
 """A metric of the family and pyiqa's own class on the same seeded weights; needs openai's clip and 'setuptools<82'."""
 
-from __future__ import annotations
-
 import tempfile
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 import torch
 from pyiqa.archs import clipscore_arch, laion_aes_arch, liqe_arch, maclip_arch, qualiclip_arch
 from pyiqa.archs.clip_model import build_model
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from clipiqa_pyiqa.family import MEMBERS
 
@@ -29,14 +24,12 @@ MODULES = {
 }
 
 
-def backbone_of(name: str) -> str:
+def backbone_of(name):
     """Return the backbone that :func:`builders` expects; of ``laion_aes`` one that is quick to test."""
     return "RN50" if MODULES[name][1] in ("MACLIP", "QualiCLIP") else "ViT-B/32"
 
 
-def builders(
-    name: str, weights: Path, folder: Path, backbone: str = ""
-) -> tuple[Callable[[], nn.Module], Callable[[], nn.Module]]:
+def builders(name, weights, folder, backbone=""):
     """Return functions that build our metric and pyiqa's, whose files are written into an empty folder.
 
     Args:
@@ -46,13 +39,13 @@ def builders(
         backbone: default :func:`backbone_of`.
     """
     module, kind = MODULES[name]
-    ours: dict[str, Any] = {"clip_weights": weights, "quick_gelu": True}
-    theirs: dict[str, Any] = {"model_type": name}
+    ours = {"clip_weights": weights, "quick_gelu": True}
+    theirs = {"model_type": name}
 
-    def tower(*_: Any, **__: Any) -> nn.Module:
+    def tower(*_, **__):
         return build_model(load_file(weights)).float().eval()
 
-    def build() -> nn.Module:
+    def build():
         with pytest.MonkeyPatch.context() as patch, on_cpu(), torch.no_grad():
             patch.setattr(module, "load", tower, raising=False)
             if kind in ("LAIONAes", "CLIPScore"):
@@ -61,7 +54,7 @@ def builders(
                 patch.setattr(module, "load_file_from_url", lambda *_: str(ours["clip_weights"]))
             patch.setattr(liqe_arch, "DEFAULT_CACHE_DIR", tempfile.mkdtemp(dir=folder))
             torch.manual_seed(0)
-            return getattr(module, kind)(**theirs).eval()  # type: ignore[no-any-return]
+            return getattr(module, kind)(**theirs).eval()
 
     if kind == "QualiCLIP":
         state = {f"clip_model.{key}": value for key, value in tower().state_dict().items()}
@@ -85,11 +78,11 @@ def builders(
 
 
 @contextmanager
-def on_cpu() -> Iterator[None]:
+def on_cpu():
     """Let ``.cuda()`` and ``.to('cuda')`` of tensors, which pyiqa's MACLIP calls, leave them where they are."""
     to = torch.Tensor.to
 
-    def to_cpu(self: Tensor, *args: Any, **options: Any) -> Tensor:
+    def to_cpu(self, *args, **options):
         return to(self, *("cpu" if arg == "cuda" else arg for arg in args), **options)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -98,16 +91,12 @@ def on_cpu() -> Iterator[None]:
         yield
 
 
-def _clip(module: ModuleType, tower: Callable[[], nn.Module]) -> Any:
-    class Clip:
-        tokenize = staticmethod(module.clip.tokenize)
+def _clip(module, tower):
+    def load(*_):
+        model = tower()
+        model.visual.input_resolution, model.visual.output_dim = 224, model.text_projection.shape[1]
+        encode = model.encode_image
+        model.encode_image = lambda x: encode(x, True)  # openai's own always adds the positional embedding
+        return model, None
 
-        @staticmethod
-        def load(*_: Any) -> tuple[nn.Module, None]:
-            model: Any = tower()
-            model.visual.input_resolution, model.visual.output_dim = 224, model.text_projection.shape[1]
-            encode = model.encode_image
-            model.encode_image = lambda x: encode(x, True)  # openai's own always adds the positional embedding
-            return model, None
-
-    return Clip
+    return SimpleNamespace(tokenize=module.clip.tokenize, load=load)

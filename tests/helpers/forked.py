@@ -11,8 +11,6 @@ a pipe that nobody reads any more. Images are scored by the stand-in metric wher
 ``Forked(bare=True)`` is for code that imports us itself, or pyiqa, or open_clip.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 import os
@@ -21,16 +19,14 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
 
 class Forked:
     """A process that has imported what the commands import, or what that builds upon if ``bare``, and forks."""
 
-    def __init__(self, bare: bool = False) -> None:
+    def __init__(self, bare=False):
         self._process = subprocess.Popen(
             [sys.executable, __file__, "bare" if bare else ""],
             stdin=subprocess.PIPE,
@@ -39,29 +35,18 @@ class Forked:
             env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},  # which are read when it imports
         )
 
-    def start(
-        self,
-        arguments: Sequence[object],
-        folder: Path,
-        *,
-        code: str | None = None,
-        out: str = "stdout",
-        err: str = "stderr",
-        stdin: str = "",
-        variables: Mapping[str, str] | None = None,
-    ) -> Job:
+    def start(self, arguments, folder, *, code=None, out="stdout", err="stderr", variables=()):
         """Begin a command in a folder; or ``code``, with these arguments."""
-        said = {"argv": list(map(str, arguments)), "folder": str(folder), "variables": dict(variables or {})}
-        said["code"] = code
-        return Job(self, self.ask({**said, "streams": [stdin, out, err]}), folder, out, err)
+        said = {"argv": list(map(str, arguments)), "folder": str(folder), "variables": dict(variables), "code": code}
+        return Job(self, self.ask({**said, "streams": [out, err]}), folder, out, err)
 
-    def run(self, arguments: Sequence[object], folder: Path, **options: Any) -> Job:
+    def run(self, arguments, folder, **options):
         """A command that has ended."""
         job = self.start(arguments, folder, **options)
         job.wait()
         return job
 
-    def call(self, function: Callable[..., object], *each: Sequence[object], folder: Path) -> list[int]:
+    def call(self, function, *each, folder):
         """Exit codes of calls of a function at the top of a module, all at once, with their arguments."""
         path = Path(inspect.getfile(function))
         jobs = [
@@ -75,12 +60,11 @@ class Forked:
         print(*(job.err for job in jobs))  # which pytest shows where a test fails
         return codes
 
-    def ask(self, request: Mapping[str, Any]) -> int:
-        assert self._process.stdin is not None and self._process.stdout is not None
+    def ask(self, request):
         print(json.dumps(request), file=self._process.stdin, flush=True)
         return int(self._process.stdout.readline())
 
-    def close(self) -> None:
+    def close(self):
         self._process.communicate()
 
 
@@ -95,64 +79,54 @@ class Job:
     _err: str
     code: int | None = None
 
-    def kill(self, number: signal.Signals) -> None:
+    def kill(self, number):
         os.kill(self.pid, number)
 
     @property
-    def ended(self) -> bool:
+    def ended(self):
         """Whether it has come to an end, waited for or not."""
-        status = Path(f"/proc/{self.pid}/stat")
-        return self.code is not None or not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+        return self.code is not None or ") Z " in Path(f"/proc/{self.pid}/stat").read_text()
 
-    def wait(self) -> int:
+    def wait(self):
         if self.code is None:
             self.code = self.jobs.ask({"wait": self.pid})
         return self.code
 
     @property
-    def out(self) -> str:
+    def out(self):
         return (self.folder / self._out).read_text(errors="backslashreplace")
 
     @property
-    def err(self) -> str:
+    def err(self):
         path = self.folder / self._err
         return path.read_text(errors="backslashreplace") if path.is_file() else ""
 
 
-def _connect(number: int, stream: str) -> None:
+def _connect(number, stream):
     """Make a file descriptor what a word says."""
-    os.close(number)
     if stream == "closed":
+        os.close(number)
         return
     if stream == "left":
-        reading, writing = os.pipe()
-        if reading == number:  # it took the very number that is to be written to
-            reading = os.dup(reading)
-        os.dup2(writing, number)
-        os.close(writing)
+        reading, opened = os.pipe()
         os.close(reading)
-        return
-    flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    opened = os.open({"full": "/dev/full", "": os.devnull}.get(stream, stream), flags, 0o666)
-    if opened != number:
-        os.dup2(opened, number)
-        os.close(opened)
+    else:
+        opened = os.open({"full": "/dev/full", "": os.devnull}.get(stream, stream), os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    os.dup2(opened, number)
+    os.close(opened)
 
 
-def _child(job: Mapping[str, Any]) -> int:
+def _child(job):
     os.chdir(job["folder"])
     os.environ |= job["variables"]
-    for number, stream in reversed(list(enumerate(job["streams"]))):  # a closed one must not be taken by the next
+    for number, name, stream in zip((1, 2), ("stdout", "stderr"), job["streams"], strict=True):
         _connect(number, stream)
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        closed = job["streams"][number] == "closed"
-        mode = "r" if number == 0 else "w"
-        file = None if closed else open(number, mode, closefd=False, errors="surrogateescape")  # noqa: SIM115
+        file = None if stream == "closed" else open(number, "w", closefd=False, errors="surrogateescape")  # noqa: SIM115
         setattr(sys, name, file)
     if sys.stderr is not None:
         sys.stderr.reconfigure(line_buffering=True, errors="backslashreplace")
     sys.argv = ["clipiqa", *job["argv"]]
-    if job.get("code") is not None:
+    if job["code"] is not None:
         exec(compile(job["code"], "<code>", "exec"), {"__name__": "__main__"})
         return 0
     import standin
@@ -162,7 +136,7 @@ def _child(job: Mapping[str, Any]) -> int:
     return standin.main() if "STANDIN" in os.environ else main()
 
 
-def _end(work: Callable[[], int]) -> NoReturn:
+def _end(work):
     """End as Python does with an exit code, but for what takes seconds: taking torch apart."""
     code = 1
     try:
@@ -180,7 +154,7 @@ def _end(work: Callable[[], int]) -> NoReturn:
     os._exit(code)
 
 
-def _serve(bare: bool) -> NoReturn:
+def _serve(bare):
     import importlib
 
     libraries = "beartype.door cv2 matplotlib.figure pandas pyarrow.parquet scipy.stats timm torch._dynamo tqdm "
@@ -195,6 +169,7 @@ def _serve(bare: bool) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background of a shell
     answers = os.fdopen(os.dup(1), "w")
     requests = os.fdopen(os.dup(0), "r")
+    _connect(0, "")
     while line := requests.readline():
         request = json.loads(line)
         if "wait" in request:

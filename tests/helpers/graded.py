@@ -3,56 +3,37 @@
 Grade 0 is the photo itself; 5 is the best score, each grade takes one off.
 """
 
-from __future__ import annotations
-
-import csv
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
-from distortions import blurred, jpeg, noisy
+import pandas
+from distortions import blurred, noisy
 from PIL import Image, ImageEnhance
 
 GRADES = 4
 BEST = 5.0
 TABLE = "meta_info_GradedDataset.csv"
-
-
-KINDS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
+KINDS = {
     "blur": lambda image, grade: blurred(image, 0.8 * grade),
     "noise": lambda image, grade: noisy(image, 8 * grade),
-    "jpeg": lambda image, grade: jpeg(image, (40, 20, 10, 5)[grade - 1]),
     "contrast": lambda image, grade: ImageEnhance.Contrast(image).enhance(1 - 0.2 * grade),
-    "colour": lambda image, grade: ImageEnhance.Color(image).enhance(1 - 0.25 * grade),
 }
 
 
-def graded_data_set(
-    data_root: Path, photos: Sequence[Path], kinds: Sequence[str] = tuple(KINDS), size: tuple[int, int] = (256, 192)
-) -> dict[str, object]:
+def graded_data_set(data_root, photos, kinds, size):
     """Write it under ``data_root``, and return its options as pyiqa's ``default_dataset_configs.yml`` would have them.
 
-    The split ``official_split`` has every third photo in 'train' and the others in 'test'.
+    The split ``official_split`` is 'test' throughout.
     """
-    images = data_root / "graded" / "images"
+    images, table = data_root / "graded" / "images", data_root / "meta_info" / TABLE
     images.mkdir(parents=True)
-    rows: list[tuple[str, float, str]] = []
-    for number, photo in enumerate(photos):
-        split = "train" if number % 3 == 2 else "test"
-        with Image.open(photo) as file:
-            pristine = file.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-        versions = {"pristine_0": pristine}
-        for kind in kinds:
-            versions |= {f"{kind}_{grade}": KINDS[kind](pristine, grade) for grade in range(1, GRADES + 1)}
-        for version, image in versions.items():
-            name = f"{photo.stem}_{version}.png"
-            image.save(images / name, compress_level=1)
-            rows.append((name, BEST - int(version[-1]), split))
-    table = data_root / "meta_info" / TABLE
     table.parent.mkdir(exist_ok=True)
-    with table.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["img_name", "mos", "official_split"])
-        writer.writerows(rows)
+    rows = []
+    for photo in photos:
+        pristine = Image.open(photo).convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        versions = {("pristine", 0): pristine}
+        versions |= {(kind, grade): KINDS[kind](pristine, grade) for kind in kinds for grade in range(1, GRADES + 1)}
+        for (kind, grade), image in versions.items():
+            rows.append((f"{photo.stem}_{kind}_{grade}.png", BEST - grade, "test"))
+            image.save(images / rows[-1][0])
+    pandas.DataFrame(rows, columns=["img_name", "mos", "official_split"]).to_csv(table, index=False)
     return {
         "name": "Graded",
         "type": "GeneralNRDataset",

@@ -1,7 +1,5 @@
 """YAML that is made to exhaust memory or the stack, or that YAML's own constructors stumble over."""
 
-from __future__ import annotations
-
 LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
 MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 10))
 HOSTILE = {  # name: (a text, what is said of it)

@@ -1,15 +1,12 @@
 """Servers on the loopback, for tests of downloads."""
 
-from __future__ import annotations
-
 import http.server
 import threading
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
-def serving(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+def serving(handler):
     """The address of a server on the loopback."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

@@ -1,22 +1,15 @@
 """Small versions of the bundled photos: distorted, or in an order that is known; and pictures that are none."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from distortions import blurred, jpeg, noisy
 from PIL import Image, ImageEnhance
-from torch import Tensor
 from torch.nn import functional as F
 
 BUNDLED = Path(__file__).parents[1] / "data"
 PHOTOS = sorted(BUNDLED.glob("*.jpg"))
-SIDE = 160
-
-
-DISTORTIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
+DISTORTIONS = {
     "as is": lambda image: image,
     "blur 1": lambda image: blurred(image, 1),
     "blur 3": lambda image: blurred(image, 3),
@@ -29,18 +22,15 @@ DISTORTIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
-def distorted_photos(
-    folder: Path, sources: list[Path], size: tuple[int, int] = (128, 96), parts: int = 1
-) -> list[Path]:
+def distorted_photos(folder, sources, size=(128, 96), parts=1):
     """Write each photo, shrunk (or ``parts`` pieces of it), in every distortion, as PNG; returns the files in order."""
     paths = []
     for source in sources:
         photo = Image.open(source).convert("RGB")
         for part in range(parts):
             left = photo.width * part // parts
-            piece = photo.crop((left, 0, left + photo.width // parts, photo.height)).resize(
-                size, Image.Resampling.LANCZOS
-            )
+            box = (left, 0, left + photo.width // parts, photo.height)
+            piece = photo.resize(size, Image.Resampling.LANCZOS, box)
             for name, distort in DISTORTIONS.items():
                 path = folder / f"{source.stem} {part} {name}.png"
                 distort(piece).save(path)
@@ -48,17 +38,17 @@ def distorted_photos(
     return paths
 
 
-def photos() -> dict[str, Image.Image]:
+def photos():
     """Name -> the bundled photos, shrunk."""
     found = {}
     for path in PHOTOS:
         photo = Image.open(path).convert("RGB")
-        photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        photo.thumbnail((160, 160), Image.Resampling.LANCZOS)
         found[path.stem] = photo
     return found
 
 
-def save_blurred(folder: Path, radius: float) -> Path:
+def save_blurred(folder, radius):
     """The photos blurred by that many pixels; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, photo in photos().items():
@@ -66,33 +56,33 @@ def save_blurred(folder: Path, radius: float) -> Path:
     return folder
 
 
-def save_exposures(folder: Path, factors: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5)) -> dict[str, list[Path]]:
+def save_exposures(folder):
     """Photo -> its files from the darkest to the brightest."""
     folder.mkdir(parents=True, exist_ok=True)
-    made: dict[str, list[Path]] = {}
+    made = {}
     for name, photo in photos().items():
-        for factor in factors:
-            path = folder / f"{name}-{factor:g}.png"
-            ImageEnhance.Brightness(photo).enhance(factor).save(path)
-            made.setdefault(name, []).append(path)
+        made[name] = []
+        for factor in (0.25, 0.5, 1.0, 1.5):
+            made[name].append(folder / f"{name}-{factor:g}.png")
+            ImageEnhance.Brightness(photo).enhance(factor).save(made[name][-1])
     return made
 
 
-def save_grey(path: Path, level: int, size: tuple[int, int] = (48, 40)) -> Path:
+def save_grey(path, level, size=(48, 40)):
     """A uniformly grey image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (level,) * 3).save(path)
     return path
 
 
-def save_corrupt(path: Path) -> Path:
+def save_corrupt(path):
     """Half of a PNG."""
     save_grey(path, 77, (64, 64))
     path.write_bytes(path.read_bytes()[:60])
     return path
 
 
-def photo_like(height: int, width: int, n: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:
+def photo_like(height, width, n=1, dtype=torch.float32):
     """Smooth random images with noise on them: ``(n, 3, height, width)`` in [0, 1]."""
     generator = torch.Generator().manual_seed(0)
     smooth = F.interpolate(torch.rand(n, 3, 6, 6, generator=generator), size=(height, width), mode="bilinear")

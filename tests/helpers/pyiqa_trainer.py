@@ -1,11 +1,7 @@
 """pyiqa's own trainer, with our configurations, on a few photos."""
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import yaml
@@ -13,7 +9,7 @@ import yaml
 CONFIGS = Path(__file__).parents[2] / "configs/train"
 
 
-def trainer_options(name: str, photos: Sequence[Path], folder: Path, **loader: int) -> dict[str, Any]:
+def trainer_options(name, photos, folder, **loader):
     """Return a configuration's options for photos, of which two validate; their table is written to ``folder``."""
     options = yaml.safe_load((CONFIGS / f"{name}.yml").read_text())
     rows = [f"{path.name},{index % 100},{'val' if index < 2 else 'train'}" for index, path in enumerate(photos)]
@@ -25,7 +21,7 @@ def trainer_options(name: str, photos: Sequence[Path], folder: Path, **loader: i
     return options
 
 
-def run_trainer(options: dict[str, Any], folder: Path) -> dict[str, Any]:
+def run_trainer(options, folder):
     from pyiqa.train import train_pipeline
 
     (folder / "train.yml").write_text(yaml.safe_dump(options))

@@ -1,19 +1,15 @@
 """CLIP-IQA made of pyiqa's towers, which are the official code's to the last bit: what ours is compared with."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import open_clip
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 
 class Reference(nn.Module):
     """CLIP-IQA assembled from pyiqa's towers, the way its built-in class uses them, for any prompts."""
 
-    def __init__(self, path: Path, dtype: torch.dtype = torch.float32):
+    def __init__(self, path, dtype=torch.float32):
         super().__init__()
         from pyiqa.archs.clip_model import build_model
         from pyiqa.archs.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
@@ -21,16 +17,16 @@ class Reference(nn.Module):
         self.clip = build_model(load_file(path)).to(dtype).requires_grad_(False)
         self.mean, self.std = (torch.tensor(v).view(1, 3, 1, 1).to(dtype) for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
 
-    def features(self, x: Tensor, pos_embedding: bool = False) -> Tensor:
+    def features(self, x, pos_embedding=False):
         features = self.clip.encode_image((x - self.mean) / self.std, pos_embedding=pos_embedding)
         return features / features.norm(dim=-1, keepdim=True)
 
-    def forward(self, x: Tensor, texts: list[str], pos_embedding: bool = False) -> Tensor:
+    def forward(self, x, texts, pos_embedding=False):
         tokens = open_clip.tokenizer.SimpleTokenizer()(texts)
         logits, _ = self.clip((x - self.mean) / self.std, tokens, pos_embedding=pos_embedding)
         return logits.unflatten(1, (-1, 2)).softmax(-1)[..., 0]
 
-    def score64(self, x: Tensor, pairs: Tensor, pos_embedding: bool = False) -> Tensor:
+    def score64(self, x, pairs, pos_embedding=False):
         """Scores in float64, of which the reference's text tower is not capable: text features ``(P, 2, D)`` come."""
         logits = self.clip.logit_scale.exp() * torch.einsum("nd,psd->nps", self.features(x, pos_embedding), pairs)
         return logits.softmax(-1)[..., 0]

@@ -4,10 +4,7 @@ Every weight is fp16-representable, since OpenAI's are and pyiqa's ``clip_model`
 are measured on random images, so that activations neither vanish nor explode and the ReLUs split about half and half.
 """
 
-from __future__ import annotations
-
 import math
-from pathlib import Path
 
 import open_clip
 import torch
@@ -17,10 +14,9 @@ from torch import nn
 
 LAYERS = {"RN50": (([3, 4, 6, 3], 12), ([1, 2, 1, 1], 2)), "ViT-B-32": ((12, 12), (2, 2))}
 """Layers of the image and the text tower: CLIP's, and few, which hold each kind of layer and a sequence of two."""
-OPEN_CLIP_NAMES = {"ViT-B/32": "ViT-B-32", "ViT-B/16": "ViT-B-16", "ViT-L/14": "ViT-L-14"}
 
 
-def set_depth(few: bool) -> None:
+def set_depth(few):
     """From now on RN50 and ViT-B/32 have few layers, or CLIP's, in open_clip and for the package, which asks it."""
     from clipiqa_pyiqa.weights.published import shapes_of
 
@@ -30,27 +26,21 @@ def set_depth(few: bool) -> None:
     shapes_of.cache_clear()
 
 
-def seeded_state_dict(backbone: str = "RN50", seed: int = 0) -> dict[str, torch.Tensor]:
-    """A state dict with OpenAI's key names, fp32 tensors with fp16-representable values."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        name = OPEN_CLIP_NAMES.get(backbone, backbone) + "-quickgelu"
-        model = open_clip.create_model(name, pretrained=None, force_quick_gelu=True).train()
-        with torch.no_grad():
-            model.logit_scale.fill_(math.log(100))  # as in every published CLIP; open_clip starts from 1 / 0.07
-            if backbone.startswith("RN"):
-                _calibrate(model.visual)
-        return {key: _fp16_values(value) for key, value in model.state_dict().items() if "num_batches" not in key}
+def save_seeded(folder, backbone="RN50"):
+    """Write a seeded checkpoint with OpenAI's key names as an fp16 safetensors file and return its path."""
+    name = backbone.replace("/", "-")
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = open_clip.create_model(f"{name}-quickgelu", pretrained=None, force_quick_gelu=True).train()
+        model.logit_scale.fill_(math.log(100))  # as in every published CLIP; open_clip starts from 1 / 0.07
+        if backbone.startswith("RN"):
+            _calibrate(model.visual)
+    tensors = {key: value.half().contiguous() for key, value in model.state_dict().items() if "num_batches" not in key}
+    save_file(tensors, folder / f"{name}.safetensors")
+    return folder / f"{name}.safetensors"
 
 
-def save_seeded(folder: Path, backbone: str = "RN50", seed: int = 0) -> Path:
-    """Write the seeded checkpoint as an fp16 safetensors file and return its path."""
-    path = folder / f"{backbone.replace('/', '-')}.safetensors"
-    save_file({key: value.half().contiguous() for key, value in seeded_state_dict(backbone, seed).items()}, path)
-    return path
-
-
-def _calibrate(visual: nn.Module) -> None:
+def _calibrate(visual):
     """Seed the BatchNorms, measure their statistics on random images, and give the attention pool moderate logits."""
     for name, norm in visual.named_modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -69,14 +59,10 @@ def _calibrate(visual: nn.Module) -> None:
     pool.q_proj.weight.mul_(0.05 / logits.std())  # real photos excite the deep layers some fifty times more
 
 
-def _calibration_images() -> torch.Tensor:
+def _calibration_images():
     """Random images with a photo's statistics (1/f spectrum, grey rather than colourful): (8, 3, 224, 224)."""
     image = torch.zeros(8, 3, 224, 224)
     for side in (2, 4, 8, 16, 32, 64, 128):
         octave = torch.randn(8, 1, side, side) + 0.3 * torch.randn(8, 3, side, side)
         image += nn.functional.interpolate(octave, size=224, mode="bilinear") / side**0.5
     return (0.45 + 0.3 * image).clamp(0, 1).sub(0.45) / 0.27
-
-
-def _fp16_values(value: torch.Tensor) -> torch.Tensor:
-    return value.detach().half().float() if value.is_floating_point() else value

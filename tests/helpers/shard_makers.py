@@ -1,13 +1,8 @@
 """Shards for tests: tar archives and Parquet files of grey images, whose brightness is known, whole and damaged."""
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import pyarrow
 from PIL import Image
@@ -15,20 +10,19 @@ from pyarrow import parquet
 from standin import Brightness
 
 from clipiqa_pyiqa import score_sources
-from clipiqa_pyiqa.scoring.shards.summary import ShardedResult
 
 
-def picture(grey: int, size: tuple[int, int] = (40, 40), format: str = "PNG") -> bytes:
+def picture(grey, size=(40, 40), format="PNG"):
     """The bytes of a uniformly grey image."""
     file = io.BytesIO()
     Image.new("RGB", size, (grey,) * 3).save(file, format)
     return file.getvalue()
 
 
-def save_tar(path: Path, members: Mapping[str, bytes | None], mode: str = "w") -> Path:
+def save_tar(path, members, mode="w"):
     """A tar archive of these members, in their order; None stands for a link."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(path, mode) as archive:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
             if data is None:
@@ -38,7 +32,7 @@ def save_tar(path: Path, members: Mapping[str, bytes | None], mode: str = "w") -
     return path
 
 
-def samples(greys: Sequence[int], first: int = 0) -> dict[str, bytes]:
+def samples(greys, first=0):
     """Members of a WebDataset shard: for each level a picture with a .json and a .txt beside it."""
     members = {}
     for number, grey in enumerate(greys, first):
@@ -51,18 +45,18 @@ def samples(greys: Sequence[int], first: int = 0) -> dict[str, bytes]:
     return members
 
 
-def save_parquet(path: Path, columns: dict[str, Any], schema: Any = None) -> Path:
+def save_parquet(path, columns, schema=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pyarrow.table(columns, schema=schema), path, row_group_size=2)
     return path
 
 
-def score(sources: Any, out: Path | str, metric: Any = None, **options: Any) -> ShardedResult:
+def score(sources, out, metric=None, **options):
     """Score shards by their brightness."""
     return score_sources(metric or Brightness(), sources, out=out, device="cpu", workers=1, **options)
 
 
-def header_at(path: Path, member: str) -> int:
+def header_at(path, member):
     """The offset of a member's header."""
     with tarfile.open(path) as archive:
         return archive.getmember(member).offset

@@ -1,14 +1,11 @@
-"""A cheap stand-in for CLIPIQA, whose score is the image's mean brightness; run as a script, it is ``clipiqa`` with it.
+"""A cheap stand-in for CLIPIQA, whose score is the image's mean brightness.
 
 Each further prompt pair's score is half the one before, so that columns can be told apart.
 """
 
-from __future__ import annotations
-
+import math
 import os
-import sys
 import time
-from typing import Any
 
 import torch
 
@@ -26,40 +23,36 @@ class Brightness:
 
     lower_better = False
 
-    def __init__(self, seconds: float = 0.0, stall: int | None = None) -> None:
+    def __init__(self, seconds=0.0, stall=math.inf):
         self.seconds, self.stall = seconds, stall
         self.columns = ("quality",)
-        self.batches: list[tuple[int, ...]] = []
+        self.batches = []
 
-    def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, x):
         assert x.dtype == torch.float32 and x.min() >= 0 and x.max() <= 1
         self.batches.append(tuple(x.shape))
         time.sleep(self.seconds * len(x))
-        if self.stall is not None and sum(shape[0] for shape in self.batches) > self.stall:
+        if sum(shape[0] for shape in self.batches) > self.stall:
             time.sleep(300)
-        return x.double().mean(dim=(1, 2, 3), keepdim=False)[:, None].float()
+        return x.double().mean(dim=(1, 2, 3))[:, None].float()
 
-    def score(self, features: torch.Tensor, prompts: Any = None, aggregate: Any = "mean") -> torch.Tensor:
+    def score(self, features, prompts=None, aggregate="mean"):
         pairs = prompts.pairs if isinstance(prompts, Columns) else prompts or [None]
         scores = features * 0.5 ** torch.arange(len(pairs))
         if isinstance(prompts, Columns):
             return column_means(scores, prompts.sizes)
         return scores.mean(1, keepdim=True) if aggregate == "mean" else scores
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self):
         scores = {name: {"range": (0.0, 1.0), "lower_better": self.lower_better} for name in self.columns}
-        return {"metric": "brightness", "precision": os.environ.get("STANDIN_PRECISION", "fp32"), "scores": scores}
+        return {"metric": "brightness", "precision": "fp32", "scores": scores}
 
 
-def main() -> int:
+def main():
     from clipiqa_pyiqa.cli import main
     from clipiqa_pyiqa.cli.options import model
 
-    seconds, stall = (os.environ.get(f"STANDIN_{name}") for name in ("SECONDS", "STALL"))
-    standin = Brightness(float(seconds or 0), int(stall) if stall else None)
-    model.build_metric = lambda *_: standin  # type: ignore[assignment]
+    seconds, stall = os.environ.get("STANDIN_SECONDS", 0), os.environ.get("STANDIN_STALL", "inf")
+    standin = Brightness(float(seconds), float(stall))
+    model.build_metric = lambda *_: standin
     return main()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

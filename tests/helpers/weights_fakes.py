@@ -4,18 +4,14 @@ Every tensor is one number, expanded: ``torch.save`` and ``torch.jit.save`` stor
 modules that name this one in ``pytest_plugins`` get the fixtures.
 """
 
-from __future__ import annotations
-
 import hashlib
 import http.server
 import os
 import pickle
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import open_clip
 import pytest
@@ -35,16 +31,15 @@ REVISION = "f" * 40
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path, monkeypatch):
     """A home folder with nothing in it, all caches inside, and a hub that refuses connections."""
     home = tmp_path / "home"
     home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-    monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
-    monkeypatch.delenv("CLIPIQA_WEIGHTS_DIR", raising=False)
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
+    for name, place in {"HOME": home, "XDG_CACHE_HOME": home / "cache", "TORCH_HOME": home / "torch"}.items():
+        monkeypatch.setenv(name, str(place))
+    for name in list(os.environ):
+        if name == "CLIPIQA_WEIGHTS_DIR" or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     set_hub(monkeypatch, REFUSED)
@@ -52,14 +47,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-def set_hub(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def set_hub(monkeypatch, url):
     """Do what HF_ENDPOINT does, for a client that is loaded already."""
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     """An empty folder that ``CLIPIQA_WEIGHTS_DIR`` names; ask for ``home`` before it."""
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -68,7 +63,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def pinned(tmp_path, monkeypatch):
     """A file that counts as the hub's ViT-B/32, under a name that stands for open_clip_model.safetensors."""
     file = save_state_dict(tmp_path / "first.bin", VIT)
     monkeypatch.setitem(published.PINNED, TIMM, (REVISION, sha256(file)))
@@ -76,7 +71,7 @@ def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def prompts_like(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def prompts_like(folder, monkeypatch):
     """A file that counts as one of pyiqa's: its name has a plus, and carries the hash of its content."""
     torch.save(torch.zeros(16, 512), folder / "x.pth")
     path = (folder / "x.pth").rename(folder / f"PROMPTS+_x-{sha256(folder / 'x.pth')[:8]}.pth")
@@ -85,12 +80,12 @@ def prompts_like(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def openai_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def openai_archive(tmp_path_factory):
     return save_openai_like(tmp_path_factory.mktemp("openai") / "x.pt", VIT)
 
 
 @pytest.fixture
-def openai_file(openai_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def openai_file(openai_archive, tmp_path, monkeypatch):
     """A file that counts as OpenAI's ``ViT-B-32.pt``: open_clip's table gets its hash."""
     path = place(openai_archive, tmp_path / "published.pt")
     set_openai_url(monkeypatch, f"{REFUSED}/{sha256(path)}/ViT-B-32.pt")
@@ -103,28 +98,30 @@ class Response:
 
     body: bytes = b""
     status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict = field(default_factory=dict)
     cut_at: int | None = None
+
+
+NOT_FOUND = Response(status=404, headers={"X-Error-Code": "EntryNotFound"})  # as the hub says it
 
 
 @dataclass
 class Server:
     url: str
-    responses: dict[str, Response] = field(default_factory=dict)  # by path
-    requests: list[str] = field(default_factory=list)  # 'GET /path', as they came
+    responses: dict = field(default_factory=dict)  # by path
+    requests: list = field(default_factory=list)  # 'GET /path', as they came
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server():
     """A server on this machine that gives prepared answers, 404 to all else."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+        def do_GET(self):
             prepared.requests.append(f"{self.command} {self.path}")
-            not_found = Response(status=404, headers={"X-Error-Code": "EntryNotFound"})  # as the hub says it
-            response = prepared.responses.get(self.path, not_found)
+            response = prepared.responses.get(self.path, NOT_FOUND)
             self.send_response(response.status)
-            for name, value in {"Content-Length": str(len(response.body)), **response.headers}.items():
+            for name, value in {"Content-Length": len(response.body), **response.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command == "GET":
@@ -132,7 +129,7 @@ def server() -> Iterator[Server]:
 
         do_HEAD = do_GET
 
-        def log_message(self, *args: Any) -> None:
+        def log_message(self, *args):
             pass
 
     with serving(Handler) as url:
@@ -140,25 +137,25 @@ def server() -> Iterator[Server]:
         yield prepared
 
 
-def set_openai_url(monkeypatch: pytest.MonkeyPatch, url: str, model: str = "ViT-B-32") -> None:
+def set_openai_url(monkeypatch, url, model="ViT-B-32"):
     """Change OpenAI's URL, which carries the file's hash, in open_clip's table."""
     monkeypatch.setitem(open_clip.get_pretrained_cfg(model, "openai"), "url", url)
 
 
-def place(file: Path, target: Path) -> Path:
+def place(file, target):
     """Copy a file to where a cache would keep it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     return Path(shutil.copyfile(file, target))
 
 
-def damage(path: Path) -> None:
+def damage(path):
     """Change one bit in the middle."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
-def put_into_hub_cache(cache: Path, repository: str, name: str, file: Path, blob: str = "") -> Path:
+def put_into_hub_cache(cache, repository, name, file, blob=""):
     """Lay a file into the hub cache as huggingface_hub does: a blob named by its hash, a link, a reference."""
     folder = cache / f"models--{repository.replace('/', '--')}"
     blob_path = place(file, folder / "blobs" / (blob or sha256(file)))
@@ -170,33 +167,33 @@ def put_into_hub_cache(cache: Path, repository: str, name: str, file: Path, blob
     return link
 
 
-def fake_state_dict(backbone: str = "RN50") -> dict[str, torch.Tensor]:
+def fake_state_dict(backbone="RN50"):
     """Every tensor that a backbone has, its numbers all 0.5."""
     half = torch.tensor(0.5, dtype=torch.float16)
     return {name: half.expand(shape) for name, shape in shapes_of(backbone).items()}
 
 
-def save_state_dict(path: Path, backbone: str = "RN50") -> Path:
+def save_state_dict(path, backbone="RN50"):
     torch.save(fake_state_dict(backbone), path)
     return path
 
 
-def save_archive(path: Path, tensors: Mapping[str, torch.Tensor]) -> Path:
+def save_archive(path, tensors):
     """Write a TorchScript archive of nested modules, as OpenAI's checkpoints are."""
     root = torch.nn.Module()
     for name, tensor in tensors.items():
         *folders, leaf = name.split(".")
         module = root
         for folder in folders:
-            if folder not in module._modules:
+            if not hasattr(module, folder):
                 module.add_module(folder, torch.nn.Module())
-            module = module.get_submodule(folder)
+            module = getattr(module, folder)
         module.register_buffer(leaf, tensor)
     torch.jit.save(torch.jit.script(root), path)
     return path
 
 
-def save_openai_like(path: Path, backbone: str = "ViT-B/32") -> Path:
+def save_openai_like(path, backbone="ViT-B/32"):
     """Like OpenAI's file: a TorchScript archive in fp16, with OpenAI's three bookkeeping numbers."""
     bookkeeping = {"input_resolution": torch.tensor(224), "context_length": torch.tensor(77)}
     return save_archive(path, {**fake_state_dict(backbone), **bookkeeping, "vocab_size": torch.tensor(49408)})
@@ -205,14 +202,14 @@ def save_openai_like(path: Path, backbone: str = "ViT-B/32") -> Path:
 class Trap:
     """Creates a file when it is unpickled: what a poisoned checkpoint would do."""
 
-    def __init__(self, victim: Path) -> None:
+    def __init__(self, victim):
         self.victim = victim
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self):
         return Path.touch, (self.victim,)
 
 
-def poison_archive(path: Path, victim: Path) -> None:
+def poison_archive(path, victim):
     """Replace the description of an archive's modules, and its constants, by a trap."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
@@ -222,5 +219,5 @@ def poison_archive(path: Path, victim: Path) -> None:
             archive.writestr(name, trap if name.endswith(("data.pkl", "constants.pkl")) else content)
 
 
-def sha256(path: Path) -> str:
+def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -68,7 +68,7 @@ class TestPlainRgb:
         assert torch.equal(record.pixels.float().div(255), theirs)  # bit for bit: the same decoder, the same division
         assert record.converted == "" and record.pixels[None].is_contiguous(memory_format=torch.channels_last)
 
-    @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm", "tga"])
+    @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm"])
     def test_lossless_formats_come_back_exactly(self, photo, saved, suffix):
         record = read_image(saved(photo, f"photo.{suffix}"))
         assert np.array_equal(array(record), np.asarray(photo))
@@ -145,7 +145,6 @@ class TestConversions:
         options = {"lossless": True} if suffix == "webp" else {}
         others = [Image.new("RGB", photo.size, colour) for colour in ("red", "blue")]
         record = read_image(saved(photo, f"film.{suffix}", save_all=True, append_images=others, **options))
-        assert record.converted.endswith("first frame")
         # A GIF's palette of 256 costs a few levels; the other frames would be a hundred off.
         assert np.abs(array(record).astype(int) - np.asarray(photo)).mean() < (8 if suffix == "gif" else 1e-9)
 

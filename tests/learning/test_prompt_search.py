@@ -1,18 +1,16 @@
 """`clipiqa prompts search`: what is planted is found, held-out images have no say, the printed line gives it back."""
 
-from __future__ import annotations
-
-import csv
 import re
 
+import numpy as np
+import pandas
 import pyiqa
 import pytest
 import torch
-from photos import BUNDLED, distorted_photos
-from torch import Tensor
+from photos import PHOTOS, distorted_photos
 from torch.nn import functional as F
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, PromptError
+from clipiqa_pyiqa import CLIPIQAError, PromptError
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
 from clipiqa_pyiqa.learning.word_search import make_candidates, our_pairs, read_words, search, search_prompts
@@ -27,7 +25,7 @@ HELD_OUT = list(range(0, 120, 3))
 
 
 @pytest.fixture(scope="module")
-def features(metric: CLIPIQA) -> Tensor:
+def features(metric):
     generator = torch.Generator().manual_seed(0)
     return F.normalize(torch.randn(120, metric.clip.width, generator=generator), dim=-1)
 
@@ -44,7 +42,6 @@ def test_planted_pair_is_found_and_reported_on_held_out_images(metric, features)
     assert best.chosen_by == pytest.approx(1, abs=1e-9) and best.srocc.value < 0.99
     assert chosen_by == sorted(chosen_by, reverse=True) and len(chosen_by) == 15
     assert findings.ensemble.pairs == best.pairs  # nothing is left to gain
-    assert (findings.chosen_on, findings.held_out) == (80, 40)
     assert findings.paper.pairs == (NAMED_PAIRS["quality"],)
     for found in (*findings.ranked, findings.paper):
         with torch.no_grad():
@@ -77,10 +74,6 @@ def test_ensemble_is_the_metrics_own_mean(metric, features):
 def test_candidates_are_made_once_each():
     made = make_candidates([("Good", "Bad"), ("good", "BAD"), ("Good photo.", "Bad photo.")], ["{} photo.", "{}"])
     assert [pair.positive for pair in made] == ["Good photo.", "Good", "Good photo. photo."]
-    with pytest.raises(PromptError, match="template must be a text"):
-        make_candidates(WORDS, ["photo."])
-    with pytest.raises(PromptError, match="a pair of two texts"):
-        make_candidates([3])
 
 
 def test_our_pairs_make_sentences():
@@ -90,62 +83,44 @@ def test_our_pairs_make_sentences():
     assert {"In-focus photo.", "The photo is in-focus.", "There is fine detail in the photo."} <= texts
     assert not {"There is in-focus in the photo.", "A photo of good."} & texts
     assert all(text[0].isupper() and text.endswith(".") for text in texts)
-    things = {pair for pair, _ in our_pairs(["There is {} in the photo."])}
-    assert ("no noise", "noise") in things and all("good" not in pair for pair in things)
     assert (("good", "bad"), "my {} shot") in set(our_pairs(["my {} shot"]))  # a template of one's own takes all words
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [("# only a comment\n\n", "holds no pairs"), ("a|b|c\n", "3 parts"), (None, "cannot be read")],
+    ("content", "named"), [(b"# only a comment\n\n", "no pairs"), (b"a|b|c\n", "3 parts"), (b"\xff|\xfe", "read")]
 )
-def test_files_of_pairs_that_are_none(tmp_path, text, message):
-    if text is not None:
-        (tmp_path / "pairs.txt").write_text(text)
-    with pytest.raises(PromptError, match=message):
+def test_a_file_without_pairs_is_refused(tmp_path, content, named):
+    (tmp_path / "pairs.txt").write_bytes(content)
+    with pytest.raises(PromptError, match=named):
         read_words(tmp_path / "pairs.txt")
 
 
-@pytest.mark.parametrize(
-    ("held_out", "chosen", "message"),
-    [(HELD_OUT[:2], None, "images held out .*: 2 images"), (HELD_OUT, 0.5, "images to choose on .*all scores are 0.5")],
-)
-def test_searches_that_cannot_be_made(metric, features, held_out, chosen, message):
-    targets = torch.rand(120)
-    if chosen is not None:
-        targets[[row for row in range(120) if row not in held_out]] = chosen
-    with pytest.raises(CLIPIQAError, match=message):
-        search(metric, features, targets, held_out, make_candidates(WORDS))
+@pytest.mark.parametrize(("held_out", "side"), [(HELD_OUT[:2], "held out"), (range(118), "to choose on")])
+def test_a_search_on_too_few_images_is_refused(metric, features, held_out, side):
+    with pytest.raises(CLIPIQAError, match=side):
+        search(metric, features, torch.rand(120), held_out, make_candidates(WORDS))
 
 
 def test_command_from_csv_to_a_loaded_metric(tmp_path, capsys):
-    photos = distorted_photos(tmp_path, sorted(BUNDLED.glob("*.jpg")), (40, 40))[:18]
-    table, out, mos = tmp_path / "scores.csv", tmp_path / "pairs.csv", [index * 7 % 18 for index in range(18)]
+    photos = distorted_photos(tmp_path, PHOTOS, (40, 40))[:18]
+    table, out, store, mos = tmp_path / "scores.csv", tmp_path / "pairs.csv", tmp_path / "store", np.arange(18) * 7 % 18
     splits = ["train"] * 13 + ["test"] * 5
-    rows = [f"{path},{score},{split}" for path, score, split in zip(photos, mos, splits, strict=True)]
-    table.write_text("path,mos,split\n" + "\n".join(rows))
+    pandas.DataFrame({"path": photos, "mos": mos, "split": splits}).to_csv(table, index=False)
     (tmp_path / "words.txt").write_text("# ours\nBright|Dark\nGood|Bad\n\nSharp|Blurry\nHappy|Sad\n")
     command = ["prompts", "search", str(table), "--quiet", "--bootstrap", "20", "--backbone", "mini", "--device", "cpu"]
-    command += ["--candidates", str(tmp_path / "words.txt"), "--out", str(out), "--features", str(tmp_path / "store")]
+    command += ["--candidates", str(tmp_path / "words.txt"), "--out", str(out), "--features", str(store)]
     command += ["--templates", *TEMPLATES[:2]]
     assert main([*command, "--bootstrap", "1000000000"]) == 2
-    assert "bootstrap must be between 0 and 1,000,000; got 1,000,000,000." in capsys.readouterr().err
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "chosen on 13 images, measured on 5 held out (split 'test')" in printed
-    assert "left out: 2 pairs with words that mini never saw" in printed
-    lines = out.read_text().splitlines()
-    assert "# held_out: 5 images (test)" in lines and any(line.startswith("# weights_sha256: ") for line in lines)
-    found = list(csv.DictReader(line for line in lines if not line.startswith("# ")))
-    assert [row["rank"] for row in found] == list("123456")
+    assert "5 held out (split 'test')" in printed and "left out: 2 pairs" in printed  # mini never saw 'happy'
+    found = pandas.read_csv(out)
+    assert found["rank"].tolist() == [*"123456", "paper", "ensemble"]
     loaded = eval(re.findall(r"pyiqa\.create_metric\(.*\)", printed)[0], {"pyiqa": pyiqa}).net.cpu()
-    assert loaded.prompts[0].positive == found[0]["positive"]
+    assert loaded.prompts[0].positive == found["positive"][0]
     with torch.no_grad():
-        scores = loaded.score(FeatureStore(loaded, tmp_path / "store").features(photos[13:])[:, 0])[:, 0]
-    assert float(found[0]["srocc_held_out"]) == pytest.approx(srocc(scores.numpy(), mos[13:]), abs=1e-6)
-
-    assert main(command) == 2
-    assert "pass --overwrite" in capsys.readouterr().err
-    options = {"metric": CLIPIQA(backbone="mini"), "features": tmp_path / "store", "device": "cpu"}
-    with pytest.raises(CLIPIQAError, match="mini knows no pair"):
-        search_prompts(table, words=[("Happy", "Sad")], **options)
+        scores = loaded.score(FeatureStore(loaded, store).features(photos[13:])[:, 0])[:, 0]
+    assert found["SROCC held out"][0] == pytest.approx(srocc(scores.numpy(), mos[13:]), abs=1e-6)
+    assert main(command) == 2  # nothing is replaced unless told
+    with pytest.raises(CLIPIQAError, match="mini"):
+        search_prompts(table, words=[("Happy", "Sad")], metric=loaded, features=store, device="cpu")

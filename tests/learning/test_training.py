@@ -1,125 +1,92 @@
-"""Training: hidden prompts are recovered, seeds decide, two processes equal one, pyiqa trains."""
-
-from __future__ import annotations
+"""Training: its steps, hidden prompts that are recovered, two processes that equal one, and pyiqa's own trainer."""
 
 import copy
 import logging
-from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 import yaml
-from photos import BUNDLED, distorted_photos
+from photos import photo_like
 from pyiqa_trainer import CONFIGS, run_trainer, trainer_options
-from torch import Tensor
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.errors import CLIPIQAError, OptionError
+from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.writing import LockedError
 from clipiqa_pyiqa.learning.recipe import RECIPES, augmentations_of, draw_augmentation, find_recipe, with_options
-from clipiqa_pyiqa.learning.training import Progress, prepare_folder, train_context
+from clipiqa_pyiqa.learning.training import prepare_folder, train_context
 from clipiqa_pyiqa.stats.correlation import srocc
 
-SMALL = with_options(find_recipe("plain"), batch_size=3, epochs=10)
+SMALL = with_options(find_recipe("plain"), batch_size=3, epochs=1)
 
 
-def fresh(**context: object) -> CLIPIQA:
+def fresh(**context):
     return CLIPIQA("clipiqa+", "mini", pretrained=False, context=context)
 
 
-def hidden(**options: object) -> CLIPIQA:
-    """A metric with a context of its own, as if it had been trained."""
-    metric = fresh(**options)
-    generator = torch.Generator().manual_seed(11)
-    metric.prompt_learner.ctx.data += torch.randn(metric.prompt_learner.ctx.shape, generator=generator) * 0.05
-    return metric.eval()
-
-
-def trained(metric: CLIPIQA, features: Tensor, folder: Path, recipe=SMALL) -> tuple[list[float], Tensor]:
-    """The losses of the epochs, and the context that was learned."""
-    progress: list[Progress] = []
-    targets = torch.linspace(0, 1, 6)[:, None]
-    twin = copy.deepcopy(metric)
-    val_features = F.normalize(torch.eye(6, features.shape[-1]) + 0.1)
-    train_context(twin, recipe, features, targets, val_features, targets, folder, report=progress.append)
-    return [each.loss for each in progress], twin.prompt_learner.ctx.detach()
-
-
-def some_features(count: int, metric: CLIPIQA) -> Tensor:
-    """Unit features in the span of 24 directions, as those of photos are of few; equal for both views."""
-    generator = torch.Generator().manual_seed(0)
-    directions = torch.linalg.qr(torch.randn(metric.clip.width, 24, generator=generator))[0]
-    features = F.normalize(torch.randn(count, 24, generator=generator) @ directions.T, dim=-1)
-    return features[:, None].expand(-1, 2, -1)
-
-
-def test_equal_features_give_bit_equal_training(tmp_path):
-    metric = fresh()
-    features = some_features(6, metric)
-    (one, first), (other, second) = (trained(metric, features.clone(), tmp_path) for _ in range(2))
-    assert one == other and torch.equal(first, second)
-    log = (tmp_path / "log.csv").read_text().splitlines()
-    assert log[0] == "epoch,loss,srocc,plcc,krcc" and len(log) == 11
-    assert [float(line.split(",")[1]) for line in log[1:]] == one
+def train_on(features, metric, folder, recipe=SMALL):
+    """The losses of the epochs."""
+    progress, targets = [], torch.linspace(0, 1, 6)[:, None]
+    val_features = F.normalize(torch.eye(6, metric.clip.width) + 0.1)
+    train_context(metric, recipe, features, targets, val_features, targets, folder, report=progress.append)
+    return [each.loss for each in progress]
 
 
 def test_an_epoch_is_plain_gradient_descent(tmp_path):
     """Two steps of SGD on the mean squared error, on views that the seed draws, against a loop written here."""
     metric = fresh()
-    recipe = with_options(SMALL, sgd=True, plcc_loss=False, lr=0.5, epochs=1, crop=32, crops=3)
+    recipe = with_options(SMALL, sgd=True, plcc_loss=False, lr=0.5, crop=32, crops=3)
     features = F.normalize(torch.randn(6, 6, metric.clip.width, generator=torch.Generator().manual_seed(0)), dim=-1)
     assert len(augmentations_of(recipe, 0)) == 6 and augmentations_of(recipe, 0) != augmentations_of(recipe, 1)
-    drawn: list[tuple[list[int], list[int]]] = []
-
-    class Noted(Tensor):
-        def __getitem__(self, index):
-            rows, columns = index
-            drawn.append((rows.tolist(), columns))
-            return features[rows, columns]
-
-    losses, context = trained(metric, features.as_subclass(Noted), tmp_path, recipe)
+    noted = mock.MagicMock()  # notes the rows and columns that are asked for
+    noted.__getitem__.side_effect = features.__getitem__
+    (mean_loss,) = train_on(noted, trained := copy.deepcopy(metric), tmp_path, recipe)
     targets, ctx = torch.linspace(0, 1, 6)[:, None], metric.prompt_learner.ctx
+    drawn, losses = [places for (places,), _ in noted.__getitem__.call_args_list], []
     for rows, columns in drawn:
         loss = F.mse_loss(metric.train().score(features[rows, columns]), targets[rows])
         (grad,) = torch.autograd.grad(loss, ctx)
         ctx.data -= 0.5 * grad
         losses.append(loss.item())
-    assert losses[0] == pytest.approx(sum(losses[1:]) / 2)
-    assert {row for rows, _ in drawn for row in rows} == {*range(6)}
-    torch.testing.assert_close(context, ctx.detach())
+    assert mean_loss == pytest.approx(sum(losses) / 2)
+    assert sorted(torch.cat([rows for rows, _ in drawn]).tolist()) == [*range(6)]
+    torch.testing.assert_close(trained.prompt_learner.ctx, ctx)
     seen = {draw_augmentation(recipe, torch.Generator().manual_seed(seed)) for seed in range(60)}
     assert seen == {*range(6)}
 
 
 def test_hidden_prompts_are_recovered(tmp_path):
-    """Scores by other words are learned from a random start, up to SROCC 0.95 on images held out."""
-    teacher = CLIPIQA(backbone="mini", prompts="colorfulness")
-    features = some_features(400, teacher)
+    """Scores by other words are learned from a random start, up to SROCC 0.95 on images held out.
+
+    Features lie in the span of 24 directions, as those of photos lie in that of few.
+    """
+    teacher, generator = CLIPIQA(backbone="mini", prompts="colorfulness"), torch.Generator().manual_seed(0)
+    directions = torch.linalg.qr(torch.randn(teacher.clip.width, 24, generator=generator))[0]
+    features = F.normalize(torch.randn(400, 24, generator=generator) @ directions.T, dim=-1)
     torch.manual_seed(3)
     student = fresh(n_ctx=4, init="random").train()  # in evaluation, an untrained context has no score
     with torch.no_grad():
-        scores, before = teacher.score(features[:, 0]), student.score(features[:, 0])
+        scores, before = teacher.score(features), student.score(features)
     assert abs(srocc(before[300:, 0].numpy(), scores[300:, 0].numpy())) < 0.5
     recipe = with_options(find_recipe("plain"), batch_size=32, epochs=15, lr=5e-3)
-    data = features[:300], scores[:300], features[300:, 0], scores[300:]
+    data = features[:300, None].expand(-1, 2, -1), scores[:300], features[300:], scores[300:]  # flipped alike
     assert train_context(student, recipe, *data, tmp_path)["srocc"] >= 0.95
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "message"),
+    ("changes", "message"),
     [
-        ({"lr": -1.0}, OptionError, "lr must be"),
-        ({"epochs": "ten"}, OptionError, "epochs must be"),
-        ({"batch_size": 0}, OptionError, "batch_size must be between 1 and"),
-        ({"batch_size": 7}, CLIPIQAError, "cannot fill a batch of 7"),
-        ({}, CLIPIQAError, "the loss of epoch 1 is not finite"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": 7}, "batch of 7"),
+        ({}, "not finite"),
     ],
 )
-def test_bad_recipes(tmp_path, changes, error, message):
+def test_trainings_that_cannot_be_are_refused(tmp_path, changes, message):
     metric = fresh()
-    with pytest.raises(error, match=message):
-        trained(metric, torch.full((6, 2, metric.clip.width), torch.nan), tmp_path, with_options(SMALL, **changes))
+    features = torch.full((6, 2, metric.clip.width), torch.nan)
+    with pytest.raises(CLIPIQAError, match=message):
+        train_on(features, metric, tmp_path, with_options(SMALL, **changes))
 
 
 @pytest.mark.parametrize("name", ["official", "pyiqa"])
@@ -139,32 +106,27 @@ def test_recipes_are_those_of_the_configurations_for_pyiqas_trainer(name):
 def test_options_change_a_recipe():
     changed = with_options(find_recipe("official"), epochs=100, lr=1.0, crop=64, n_ctx=3, seed=1, backbone="mini")
     assert (changed.lr, changed.crop, changed.seed) == (1.0, 64, 1)
-    assert changed.cosine_epochs == pytest.approx(2727 / 7.27)
+    assert changed.cosine_epochs == pytest.approx(2727 / 7.27) and with_options(changed, crop=0).crop is None
     assert changed.network == {"backbone": "mini", "context": {"n_ctx": 3, "shared": True, "init": "random"}}
-    assert with_options(changed, crop=0, lr=None).crop is None
 
 
-def _gradient(rank: int, folder: Path) -> None:
+TARGETS = torch.tensor([[0.1], [0.8], [0.4], [0.6]])
+
+
+def _gradient(rank, folder):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", world_size=2, rank=rank)
-    metric = hidden().train()
+    metric = fresh().train()
     parallel = torch.nn.parallel.DistributedDataParallel(metric)
-    images, targets = _batch()
-    F.mse_loss(parallel(images[rank::2]), targets[rank::2]).backward()
+    F.mse_loss(parallel(photo_like(64, 64, n=4)[rank::2]), TARGETS[rank::2]).backward()
     torch.save(metric.prompt_learner.ctx.grad, folder / f"{rank}.pt")
     torch.distributed.barrier()
 
 
-def _batch() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand(4, 3, 64, 64, generator=generator), torch.rand(4, 1, generator=generator)
-
-
 def test_two_processes_give_the_gradient_of_the_joint_batch(forked, tmp_path):
     assert forked.call(_gradient, (0, tmp_path), (1, tmp_path), folder=tmp_path) == [0, 0]
-    metric = hidden().train()
-    images, targets = _batch()
-    F.mse_loss(metric(images), targets).backward()
+    metric = fresh().train()
+    F.mse_loss(metric(photo_like(64, 64, n=4)), TARGETS).backward()
     expected = metric.prompt_learner.ctx.grad
     for rank in (0, 1):
         grad = torch.load(tmp_path / f"{rank}.pt")
@@ -173,10 +135,9 @@ def test_two_processes_give_the_gradient_of_the_joint_batch(forked, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["official", "pyiqa"])
-def test_pyiqas_own_trainer(seeded_weights, tmp_path, name):
+def test_pyiqas_own_trainer(photos, seeded_weights, tmp_path, name):
     """Its GeneralIQAModel and train_pipeline, from our config: builds, trains prompts only, saves, loads strictly."""
-    photos = distorted_photos(tmp_path, sorted(BUNDLED.glob("*.jpg"))[:1], (48, 40))[:6]
-    options = trainer_options(name, photos, tmp_path, num_worker_per_gpu=0, batch_size_per_gpu=2)
+    options = trainer_options(name, photos[:6], tmp_path, num_worker_per_gpu=0, batch_size_per_gpu=2)
     augment = options["datasets"]["train"]["augment"]
     augment |= {"random_crop": 32} if "random_crop" in augment else {}
     options["network"] |= {"clip_weights": str(seeded_weights("RN50")), "quick_gelu": True}
@@ -198,8 +159,6 @@ def test_one_training_at_a_time_in_a_folder(tmp_path):
     with prepare_folder(tmp_path / "run") as folder:
         (folder / "best.safetensors").write_text("mine")
         again = prepare_folder(folder, overwrite=True)
-        with pytest.raises(LockedError, match="is being written by process"), again:
+        with pytest.raises(LockedError), again:
             pass
     assert (folder / "best.safetensors").read_text() == "mine"
-    with pytest.raises(CLIPIQAError, match="set `resume` to continue"), prepare_folder(folder):
-        pass

@@ -5,35 +5,26 @@
 Weights of RN50 and ViT-B/32 are seeded ones of the full architecture: time does not depend on their values.
 """
 
-from __future__ import annotations
-
 import sys
-import tempfile
 from functools import partial
-from pathlib import Path
 from statistics import median
-from typing import Any
 
 import pyiqa
 import torch
-from timing import in_turns, ratio
+from timing import in_turns, new_folder, ratio, seeded
 
 from clipiqa_pyiqa import CLIPIQA
 
 
-def main() -> None:
-    from seeded import save_seeded
-
+def main():
     torch.set_num_threads(1)
     x = torch.nn.functional.interpolate(torch.rand(1, 3, 24, 32), size=(384, 512), mode="bilinear")
-    nets: dict[str, Any] = {"mini": CLIPIQA(backbone="mini"), "piqe": pyiqa.create_metric("piqe", device="cpu")}
+    nets = {"piqe": pyiqa.create_metric("piqe", device="cpu")}
     for given in sys.argv[1:]:
         name, _, file = given.partition("=")
         nets[name] = pyiqa.create_metric(name, pretrained_model_path=file, device="cpu")
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        for backbone in ("RN50", "ViT-B/32"):
-            weights = save_seeded(Path(folder), backbone)
-            nets[backbone] = CLIPIQA(backbone=backbone, clip_weights=weights, quick_gelu=True)
+    with new_folder() as folder, torch.inference_mode():
+        nets |= {backbone: CLIPIQA(**seeded(backbone, folder)) for backbone in ("mini", "RN50", "ViT-B/32")}
         times = in_turns({name: partial(net, x) for name, net in nets.items()}, 7)
     for name, taken in times.items():
         print(f"{name}: {1000 * median(taken):.0f} ms, by RN50's: {ratio(taken, times['RN50'])}")

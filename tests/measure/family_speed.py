@@ -7,81 +7,71 @@ pyiqa's maclip scores one image a call, so a batch of eight is scored one by one
 imported, the file's hash known and pyiqa's caches empty. Needs openai's clip and 'setuptools<82'.
 """
 
-from __future__ import annotations
-
-import argparse
 import statistics
 import tempfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
-from timing import alone, images, in_turns, peak, ratio
-from torch import Tensor, nn
+from timing import alone, arguments, head, images, in_turns, new_folder, peak, ratio, row, seeded  # and a path
+
+# isort: split
+from family_pairs import builders, on_cpu
 
 BACKBONES = {"maclip": "RN50", "qualiclip": "RN50", "liqe": "ViT-B/32", "laion_aes": "ViT-L/14"}
-LARGE, SMALL, BATCH = (1, 768, 1024), (1, 224, 224), (8, 224, 224)
+SIDES = ("ours", "pyiqa's")
+SMALL = (1, 224, 224)
+SHAPES = ((1, 768, 1024), (8, 224, 224))
 
 
-def score(net: nn.Module, x: Tensor, singly: bool = False) -> None:
-    """Score a batch, or its images one by one."""
+def score(side, net, x):
+    """Score a batch; with pyiqa its images one by one."""
     with torch.no_grad():
-        for part in x.split(1) if singly else [x]:
+        for part in [x] if side == "ours" else x.split(1):
             net(part)
 
 
-def builders_of(name: str, folder: Path) -> tuple[Callable[[], nn.Module], Callable[[], nn.Module]]:
+def create_and_score(side, build):
+    score(side, build(), images(*SMALL))
+
+
+def builders_of(name, folder):
     """Return both sides' builders on the weights in a folder, with files of their own in a new one below it."""
-    from family_pairs import builders
-    from seeded import save_seeded
-
-    weights = folder / f"{BACKBONES[name].replace('/', '-')}.safetensors"
-    if not weights.exists():
-        save_seeded(folder, BACKBONES[name])
-    return builders(name, weights, Path(tempfile.mkdtemp(dir=folder)), BACKBONES[name])
+    backbone = BACKBONES[name]
+    weights = seeded(backbone, folder)["clip_weights"]
+    return dict(zip(SIDES, builders(name, weights, Path(tempfile.mkdtemp(dir=folder)), backbone), strict=True))
 
 
-def memory(side: int, name: str, folder: Path, threads: int) -> float:
+def memory(side, name, folder, threads):
     """Return the megabytes that this process needs for a large image beyond the loaded metric."""
-    from family_pairs import on_cpu
-
     torch.set_num_threads(threads)
     with on_cpu():
-        net, x = builders_of(name, folder)[side](), images(*LARGE)
-        score(net, images(*SMALL))  # what is made once
-        return peak(lambda: score(net, x))
+        net, x = builders_of(name, folder)[side](), images(*SHAPES[0])
+        score(side, net, images(*SMALL))  # what is made once
+        return peak(lambda: score(side, net, x))
 
 
-def main() -> None:
-    from family_pairs import on_cpu
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    args = parser.parse_args()
+def main():
+    args = arguments(rounds=5, threads=torch.get_num_threads())
     torch.set_num_threads(args.threads)
-    print("| work | ours | pyiqa's | ratio | range |\n" + "|---" * 5 + "|")
-    with on_cpu(), tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    head("work", *SIDES, "ratio", "range")
+    with on_cpu(), new_folder() as folder:
         for name in BACKBONES:
-            ours, theirs = builders_of(name, folder)
-            nets, small = (ours(), theirs()), images(*SMALL)
+            build = builders_of(name, folder)
+            nets = {side: build[side]() for side in SIDES}
             works = {
-                "creation": (ours, theirs),
-                "creation and 1×224²": (lambda: score(ours(), small), lambda: score(theirs(), small)),  # noqa: B023
+                "creation": build,
+                "creation and 1×224²": {side: partial(create_and_score, side, build[side]) for side in SIDES},
             }
-            for shape in (LARGE, BATCH):
+            for shape in SHAPES:
                 x = images(*shape)
-                works["×".join(map(str, shape))] = (
-                    lambda x=x: score(nets[0], x),  # type: ignore[misc]  # noqa: B023
-                    lambda x=x: score(nets[1], x, singly=True),  # type: ignore[misc]  # noqa: B023
-                )
+                works["×".join(map(str, shape))] = {side: partial(score, side, nets[side], x) for side in SIDES}
             for what, pair in works.items():
-                taken = in_turns(dict(zip(("ours", "theirs"), pair, strict=True)), args.rounds)
-                seconds = " | ".join(f"{statistics.median(side):.3f} s" for side in taken.values())
-                print(f"| {name}, {what} | {seconds} | {ratio(taken['theirs'], taken['ours'])} |", flush=True)
-            peaks = " | ".join(f"{alone(memory, side, name, folder, args.threads):.0f} MB" for side in (0, 1))
-            print(f"| {name}, peak memory | {peaks} | | |", flush=True)
+                taken = in_turns(pair, args.rounds)
+                seconds = (f"{statistics.median(side):.3f} s" for side in taken.values())
+                row(f"{name}, {what}", *seconds, ratio(taken[SIDES[1]], taken["ours"]))
+            peaks = (f"{alone(memory, side, name, folder, args.threads):.0f} MB" for side in SIDES)
+            row(f"{name}, peak memory", *peaks)
 
 
 if __name__ == "__main__":

@@ -4,53 +4,45 @@
 unlike PIL's), and a random sample of 100 files is damaged in each of five ways.
 """
 
-from __future__ import annotations
-
 import io
 import random
-import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from timing import arguments, photos
 
 from clipiqa_pyiqa.images.reader import decode_jpeg, decodes_like_pil
 
-
-def replaced(length: int, fill: Callable[[random.Random, bytes], bytes]) -> Callable[[bytes, random.Random], bytes]:
-    """Return a function that replaces ``length`` bytes of a JPEG's compressed picture."""
-
-    def damage(data: bytes, rng: random.Random) -> bytes:
-        at = rng.randrange(start_of_picture(data), len(data) - length - 2)
-        return data[:at] + fill(rng, data[at : at + length]) + data[at + length :]
-
-    return damage
-
-
-def halved(data: bytes, rng: random.Random) -> bytes:
-    return data[: (start_of_picture(data) + len(data)) // 2] + b"\xff\xd9"
-
-
-DAMAGES = {
-    "cut in half, with an end marker": halved,
-    "400 bytes zeroed": replaced(400, lambda rng, old: bytes(len(old))),
-    "64 bytes zeroed": replaced(64, lambda rng, old: bytes(len(old))),
-    "16 bytes random": replaced(16, lambda rng, old: rng.randbytes(len(old))),
-    "1 bit flipped": replaced(1, lambda rng, old: bytes([old[0] ^ 1 << rng.randrange(8)])),
+REPLACED = {  # number of bytes, and what replaces them
+    "400 bytes zeroed": (400, lambda rng, old: bytes(400)),
+    "64 bytes zeroed": (64, lambda rng, old: bytes(64)),
+    "16 bytes random": (16, lambda rng, old: rng.randbytes(16)),
+    "1 bit flipped": (1, lambda rng, old: bytes([old[0] ^ 1 << rng.randrange(8)])),
 }
 
 
-def start_of_picture(data: bytes) -> int:
+def damaged(data, name, rng):
+    """Return a JPEG with bytes of its compressed picture replaced, or without the second half."""
+    start = start_of_picture(data)
+    if name not in REPLACED:
+        return data[: (start + len(data)) // 2] + b"\xff\xd9"
+    length, new = REPLACED[name]
+    at = rng.randrange(start, len(data) - length - 2)
+    return data[:at] + new(rng, data[at : at + length]) + data[at + length :]
+
+
+def start_of_picture(data):
     """Return where the compressed picture begins, behind the headers, which may hold a thumbnail with markers."""
-    at = 2
-    while data[at : at + 2] != b"\xff\xda":
+    at, marker = 2, b""
+    while marker != b"\xff\xda":
+        marker = data[at : at + 2]
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at
 
 
-def outcome(data: bytes, good: bytes | None = None) -> str:
+def outcome(data, good=None):
     """Return what happens to a file; ``good`` is the file without damage."""
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -68,16 +60,16 @@ def outcome(data: bytes, good: bytes | None = None) -> str:
     return "fine" if np.array_equal(decoded.squeeze(), pixels) else "OTHER PIXELS"
 
 
-def main(folders: list[str]) -> None:
-    paths = (path for folder in folders for path in Path(folder).rglob("*"))
-    files = sorted(path for path in paths if path.suffix.lower() in (".jpg", ".jpeg"))
+def main():
+    paths = map(Path, photos(*arguments("folders*").folders))
+    files = [path for path in paths if path.suffix.lower() in (".jpg", ".jpeg")]
     print("pixels of simplejpeg taken for PIL's:", decodes_like_pil())
     print("good files:", dict(Counter(outcome(path.read_bytes()) for path in files)))
     rng = random.Random(0)
     sample = [path.read_bytes() for path in rng.sample(files, min(100, len(files)))]
-    for name, damage in DAMAGES.items():
-        print(f"{name}:", dict(Counter(outcome(damage(data, rng), data) for data in sample)))
+    for name in ("cut in half, with an end marker", *REPLACED):
+        print(f"{name}:", dict(Counter(outcome(damaged(data, name, rng), data) for data in sample)))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

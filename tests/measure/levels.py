@@ -3,9 +3,8 @@
 python tests/measure/levels.py
 """
 
-from __future__ import annotations
-
 import numpy as np
+from timing import head, row
 
 from clipiqa_pyiqa.stats.paired_means import mean_difference
 
@@ -20,21 +19,18 @@ DIFFERENCES = {
 """Differences whose true mean is 0. The long tail of the skewed ones is above 0: then "worse" is called too often."""
 
 
-def rates(name: str, n: int) -> tuple[float, float]:
+def rates(name, n):
     """Return the shares of samples with the whole interval below 0, and with p < 0.05."""
     draw = np.random.default_rng(n)
     found = [mean_difference(DIFFERENCES[name](draw, n), np.zeros(n)) for _ in range(RUNS)]
-    return float(np.mean([apart.high < 0 for apart in found])), float(np.mean([apart.p < 0.05 for apart in found]))
+    return np.mean([(apart.high < 0, apart.p < 0.05) for apart in found], axis=0)
 
 
-def table() -> str:
-    """Return the table of the documentation, as Markdown."""
-    lines = ["| differences | " + " | ".join(f"n = {n}" for n in CASES) + " |", "|---|" + "---:|" * len(CASES)]
+def main():
+    head("differences", *(f"n = {n}" for n in CASES))
     for name in DIFFERENCES:
-        cells = ["{:.3f} / {:.3f}".format(*rates(name, n)) for n in CASES]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        row(name, *("{:.3f} / {:.3f}".format(*rates(name, n)) for n in CASES))
 
 
 if __name__ == "__main__":
-    print(table())
+    main()

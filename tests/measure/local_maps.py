@@ -1,6 +1,5 @@
 """How well maps tell where a photo was damaged, and what they cost: a Markdown table.
 
-    export PYTHONPATH=tests/helpers
     python tests/measure/local_maps.py PHOTOS                       # photos that mini was not trained on
     python tests/measure/local_maps.py PHOTOS --finer --limit 8     # a larger scale, and its cost
 
@@ -9,27 +8,22 @@ that part: area under the ROC curve of the scores, inside below outside; mean ov
 photo's mean. ``--finer`` changes squares instead, and compares pixels: all maps enlarged to the photo's size.
 """
 
-from __future__ import annotations
-
-import argparse
-import statistics
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
-from distortions import area, blurred, jpeg, noisy
 from PIL import Image, ImageEnhance
+from timing import arguments, head, in_turns, photos, ratio, row  # which adds tests/helpers to the path
+
+# isort: split
+from distortions import area, blurred, jpeg, noisy
+from torchvision.transforms.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.maps.places import quality_map, smoothed
+from clipiqa_pyiqa.maps.places import quality_map
 
-Change = Callable[[Image.Image], Image.Image]
-
-
-CHANGES: dict[str, tuple[str, Change]] = {
+CHANGES = {
     "blur 1 px": ("sharpness", lambda photo: blurred(photo, 1)),
     "blur 3 px": ("sharpness", lambda photo: blurred(photo, 3)),
     "noise 20": ("noisiness", lambda photo: noisy(photo, 20)),
@@ -38,93 +32,68 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "contrast × 0.4": ("contrast", lambda photo: ImageEnhance.Contrast(photo).enhance(0.4)),
 }
 SIDE = 512
-PARTS: dict[str, tuple[float, float, float, float]] = {  # left, top, right, bottom
-    "left": (0, 0, 0.5, 1),
-    "right": (0.5, 0, 1, 1),
-    "top": (0, 0, 1, 0.5),
-    "centre": (0.15, 0.15, 0.85, 0.85),
-}
+PARTS = ((0, 0, 0.5, 1), (0.5, 0, 1, 1), (0, 0, 1, 0.5), (0.15, 0.15, 0.85, 0.85))
+"""Left, top, right and bottom of the left, right and upper half and of the centre."""
+SQUARES = [(name, side) for name in ("blur 3 px", "JPEG 10") for side in (128, 64)]
 
 
-def tensor(photo: Image.Image) -> torch.Tensor:
-    return torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() / 255
+def damaged(photo, name, box):
+    """Return the pixels ``(1, 3, H, W)`` of a photo with a changed part."""
+    changed = photo.copy()
+    changed.paste(CHANGES[name][1](photo).crop(box), box[:2])
+    return pil_to_tensor(changed)[None] / 255
 
 
-def told(metric: CLIPIQA, photo: Image.Image, change: Change, question: str) -> list[float]:
-    """Areas of the smoothed map, for each part."""
-    found, changed, cell = [], change(photo), metric.clip.cell
-    width, height = photo.size
-    for left, top, right, bottom in PARTS.values():
-        box = [round(left * width), round(top * height), round(right * width), round(bottom * height)]
-        damaged = photo.copy()
-        damaged.paste(changed.crop(box), box[:2])
-        with torch.no_grad():
-            scores = smoothed(metric.score_map(tensor(damaged), question))
-        rows, columns = (np.arange(count) * cell + cell / 2 for count in scores.shape[2:])
-        inside = np.outer((rows >= box[1]) & (rows < box[3]), (columns >= box[0]) & (columns < box[2])).ravel()
-        flat = scores.flatten().numpy()
-        found.append(area(flat[inside], flat[~inside]))
-    return found
+def separated(scores, box, first, step):
+    """Return how well scores, one every ``step`` px, tell inside and outside of a box."""
+    left, top, right, bottom = box
+    rows, columns = (first + step * np.arange(count) for count in scores.shape)
+    inside = np.outer((rows >= top) & (rows < bottom), (columns >= left) & (columns < right))
+    return area(scores[inside], scores[~inside])
 
 
-FINER: dict[str, dict[str, Any]] = {
-    "places, smoothed": {},
-    "scale 2, smoothed": {"scale": 2},
-}
-FINER_CHANGES = [(name, side) for name in ("blur 3 px", "JPEG 10") for side in (128, 64)]
+def coarse(metric, opened):
+    head("change", "asked", "mean", "lowest photo")
+    for name, (question, _) in CHANGES.items():
+        areas = []
+        for photo in opened:
+            for part in PARTS:
+                box = [round(share * side) for share, side in zip(part, photo.size * 2, strict=True)]
+                scores = quality_map(metric, damaged(photo, name, box), question)[0, 0].numpy()
+                areas.append(separated(scores, box, metric.clip.cell / 2, metric.clip.cell))
+        means = np.reshape(areas, (-1, len(PARTS))).mean(1)
+        row(name, question, f"{means.mean():.3f}", f"{means.min():.3f}")
 
 
-def finer(metric: CLIPIQA, photos: list[Image.Image]) -> None:
+def finer(metric, opened):
     """A square in the photo is changed; area under the curve of pixels inside and outside, and the cost in scores."""
-    print("| map | " + " | ".join(f"{name}, {side} px" for name, side in FINER_CHANGES) + " | cost |")
-    print("|" + " --- |" * (len(FINER_CHANGES) + 2))
-    for kind, options in FINER.items():
-        areas: dict[tuple[str, int], list[float]] = {key: [] for key in FINER_CHANGES}
-        ratios = []
-        for number, photo in enumerate(photos):
+    head("map", *(f"{name}, {side} px" for name, side in SQUARES), "cost", "range")
+    for scale in (1, 2):
+        draw = partial(quality_map, metric, upsample=True, scale=scale)
+        areas = []
+        for number, photo in enumerate(opened):
             dice = np.random.default_rng(number)
-            for name, side in FINER_CHANGES:
-                question, change = CHANGES[name]
+            for name, side in SQUARES:
                 left, top = (int(dice.integers(0, length - side + 1)) for length in photo.size)
-                damaged, inside = photo.copy(), np.zeros((photo.height, photo.width), bool)
-                damaged.paste(change(photo).crop((left, top, left + side, top + side)), (left, top))
-                inside[top : top + side, left : left + side] = True
-                x = tensor(damaged)
-                with torch.no_grad():
-                    start = time.process_time()
-                    scores = quality_map(metric, x, question, upsample=True, **options)[0, 0, ::4, ::4].numpy()
-                    middle = time.process_time()
-                    metric(x)
-                    ratios.append((middle - start) / (time.process_time() - middle))
-                chosen = inside[::4, ::4]
-                areas[name, side].append(area(scores[chosen], scores[~chosen]))
-        cells = [f"{np.mean(found):.3f}" for found in areas.values()]
-        print(f"| {kind} | {' | '.join(cells)} | {statistics.median(ratios):.1f} |", flush=True)
+                box = left, top, left + side, top + side
+                x = damaged(photo, name, box)
+                areas.append(separated(draw(x, CHANGES[name][0])[0, 0, ::4, ::4].numpy(), box, 0, 4))
+        taken = in_turns({"map": partial(draw, x, "quality"), "score": partial(metric, x)}, 5, time.process_time)
+        cells = (f"{mean:.3f}" for mean in np.reshape(areas, (-1, len(SQUARES))).mean(0))
+        row(f"scale {scale}, smoothed", *cells, ratio(taken["map"], taken["score"]))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("--backbone", default="mini")
-    parser.add_argument("--finer", action="store_true", help="only scale")
-    parser.add_argument("--limit", type=int, help="only so many photos")
-    args = parser.parse_args()
-    metric = CLIPIQA(backbone=args.backbone).eval()
-    photos = []
-    for path in sorted(path for path in args.photos.iterdir() if path.suffix.lower() in (".jpg", ".png")):
+def main():
+    args, opened = arguments("photos", finer=False, limit=1000), []
+    for path in photos(args.photos):
         photo = Image.open(path).convert("RGB")
         if max(photo.size) >= SIDE:
             photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-            photos.append(photo)
-    photos = photos[: args.limit]
-    print(f"\n{metric.clip.weights.backbone} {metric.clip.weights.short}, {len(photos)} photos of {SIDE} px\n")
-    if args.finer:
-        finer(metric, photos)
-        return
-    print("| change | asked | mean | lowest photo |\n|" + " --- |" * 4)
-    for name, (question, change) in CHANGES.items():
-        areas = np.array([told(metric, photo, change, question) for photo in photos])  # (photos, parts)
-        print(f"| {name} | {question} | {areas.mean():.3f} | {areas.mean(1).min():.3f} |", flush=True)
+            opened.append(photo)
+    opened = opened[: args.limit]
+    print(f"{len(opened)} photos of {SIDE} px\n")
+    with torch.no_grad():
+        (finer if args.finer else coarse)(CLIPIQA(backbone="mini").eval(), opened)
 
 
 if __name__ == "__main__":

@@ -6,17 +6,14 @@ The two take turns, each in a process of its own, on the same seeded JPEG files.
 second, start included, and its rate divided by the old one's: the median and the range of the rounds.
 """
 
-from __future__ import annotations
-
-import argparse
 import statistics
-import subprocess
-import sys
-import tempfile
 from functools import partial
-from pathlib import Path
 
-from timing import COMMAND, environment, in_turns, ratio
+from timing import COMMAND, arguments, in_turns, new_folder, ratio, row, runners, seeded
+
+# isort: split
+from photos import photo_like
+from torchvision.transforms.functional import to_pil_image
 
 CASES = {  # backbone, height, width, photos
     "mini-224": ("mini", 224, 224, 1000),
@@ -26,39 +23,22 @@ CASES = {  # backbone, height, width, photos
 }
 
 
-def main() -> None:
-    from photos import photo_like
-    from seeded import save_seeded
-    from torchvision.transforms.functional import to_pil_image
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("old", "new"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", default=[*CASES], choices=CASES)
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        variables = {side: environment(getattr(args, side).resolve(), folder) for side in ("old", "new")}
-        for each in variables.values():
-            del each["OMP_NUM_THREADS"]
+def main():
+    args = arguments("old", "new", threads=2, rounds=3, only=[*CASES])
+    with new_folder() as folder:
+        runs = runners(args, folder, OMP_NUM_THREADS=str(args.threads))
         for case in args.only:
             backbone, height, width, count = CASES[case]
             (photos := folder / case).mkdir()
             picture = to_pil_image(photo_like(height, width)[0])
             for number in range(count):
                 picture.rotate(number % 7).save(photos / f"{number:04}.jpg", quality=90)
-            weights = [] if backbone == "mini" else ["--clip-weights", str(save_seeded(folder, backbone))]
-            command = [*COMMAND, "score", str(photos), "-b", backbone, *weights, "--threads", str(args.threads)]
-            command += ["-o", str(folder / "scores.csv"), "--overwrite"]
-            works = {
-                side: partial(subprocess.run, [sys.executable, *command], env=each, check=True, capture_output=True)
-                for side, each in variables.items()
-            }
-            taken = in_turns(works, args.rounds)
+            words = [*COMMAND, "score", photos, "-b", backbone, "-o", "scores.csv", "--overwrite"]
+            if backbone != "mini":
+                words += ["--clip-weights", seeded(backbone, folder)["clip_weights"]]
+            taken = in_turns({side: partial(run, *words) for side, run in runs.items()}, args.rounds)
             rate = count / statistics.median(taken["new"])
-            print(f"| {case}, {count} | {rate:.1f} | {ratio(taken['old'], taken['new'])} |", flush=True)
+            row(f"{case}, {count}", f"{rate:.1f}", ratio(taken["old"], taken["new"]))
 
 
 if __name__ == "__main__":

@@ -8,102 +8,64 @@ Threads of this package wait as in commands (OMP_WAIT_POLICY=PASSIVE), or busily
 onnxruntime ignores, set ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2.
 """
 
-from __future__ import annotations
-
-import argparse
 import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
-from timing import images, ratio
+from timing import alone, arguments, images, new_folder, ratio, row, seeded
 
 from clipiqa_pyiqa import CLIPIQA, export_onnx
 from clipiqa_pyiqa.images.memory import keep_memory
 
-SIZES = [(64, 64), (224, 224), (384, 512), (768, 1024)]
+SIZES = ((64, 64), (224, 224), (384, 512), (768, 1024))
+SECONDS = 0.7  # for each size and side
 
 
-def metric_of(backbone: str, folder: Path, precision: str = "fp32") -> CLIPIQA:
-    seeded: dict[str, Any] = {"clip_weights": folder / f"{backbone}.safetensors", "quick_gelu": True}
-    return CLIPIQA(backbone=backbone, precision=precision, **({} if backbone == "mini" else seeded)).eval()  # type: ignore[arg-type]
-
-
-def encoder(side: str, backbone: str, threads: int, folder: Path, precision: str) -> Callable[[torch.Tensor], object]:
+def encoder(side, backbone, threads, folder, precision):
     if side == "onnxruntime":
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        path = str(folder / f"{backbone}.onnx")
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(folder / f"{backbone}.onnx", options, ["CPUExecutionProvider"])
         return lambda x: session.run(None, {"image": x.numpy()})
     keep_memory()  # as commands do
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
-    return metric_of(backbone, folder, precision).encode_image
+    return CLIPIQA(**seeded(backbone, folder), precision=precision).eval().encode_image
 
 
-def measure(encode: Callable[[torch.Tensor], object], seconds: float) -> None:
-    """Print the median seconds for an image of each size."""
+def measured(*given):
+    """Return a side's median seconds for an image of each size."""
+    encode, medians = encoder(*given), []
     for size in SIZES:
-        x, taken = images(1, *size), list[float]()
+        x, taken = images(1, *size), []
         encode(x), encode(x)
-        end = time.perf_counter() + seconds
+        end = time.perf_counter() + SECONDS
         while time.perf_counter() < end or len(taken) < 3:
             start = time.perf_counter()
             encode(x)
             taken.append(time.perf_counter() - start)
-        print(statistics.median(taken))
+        medians.append(statistics.median(taken))
+    return medians
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbones", nargs="+", default=["mini", "RN50"])
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, os.cpu_count() or 1])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=0.7, help="for each size and side (default: 0.7)")
-    parser.add_argument("--busy", action="store_true", help="threads of this package spin while they wait")
-    parser.add_argument("--precision", default="fp32", help="of this package; onnxruntime's is fp32")
-    parser.add_argument("--folder", type=Path, help="keep weights and exported files here")
-    parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.side:
-        side, backbone, threads = args.side
-        measure(encoder(side, backbone, int(threads), args.folder, args.precision), args.seconds)
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = args.folder or Path(temporary)
-        variables = os.environ | {"OMP_WAIT_POLICY": "ACTIVE" if args.busy else "PASSIVE"}
+def main():
+    args = arguments(backbones=["mini", "RN50"], threads=[1, os.cpu_count()], rounds=3, busy=False, precision="fp32")
+    os.environ["OMP_WAIT_POLICY"] = "ACTIVE" if args.busy else "PASSIVE"  # for the processes of the sides
+    with new_folder() as folder:
         for backbone in args.backbones:
-            if not (folder / f"{backbone}.onnx").exists():
-                from seeded import save_seeded
-
-                if backbone != "mini":
-                    save_seeded(folder, backbone)
-                export_onnx(metric_of(backbone, folder), folder / f"{backbone}.onnx")
+            export_onnx(CLIPIQA(**seeded(backbone, folder)).eval(), folder / f"{backbone}.onnx")
             for threads in args.threads:
-                taken: dict[str, list[list[float]]] = {"onnxruntime": [], "ours": []}
+                taken = {"onnxruntime": [], "ours": []}
                 for number in range(args.rounds):
                     for side in list(taken)[:: 1 if number % 2 else -1]:
-                        command = [sys.executable, __file__, "--side", side, backbone, str(threads)]
-                        command += ["--folder", str(folder), "--seconds", str(args.seconds)]
-                        command += ["--precision", args.precision]
-                        done = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
-                        taken[side].append([float(line) for line in done.stdout.split()])
+                        taken[side].append(alone(measured, side, backbone, threads, folder, args.precision))
                 for place, (height, width) in enumerate(SIZES):
-                    theirs, ours = ([each[place] for each in taken[side]] for side in taken)
-                    print(
-                        f"| {backbone} | {threads} | {height}×{width} | {1000 * statistics.median(ours):.2f} ms | "
-                        f"{ratio(theirs, ours)} |",
-                        flush=True,
-                    )
+                    theirs, ours = ([seconds[place] for seconds in rounds] for rounds in taken.values())
+                    milliseconds = f"{1000 * statistics.median(ours):.2f} ms"
+                    row(backbone, threads, f"{height}×{width}", milliseconds, ratio(theirs, ours))
 
 
 if __name__ == "__main__":

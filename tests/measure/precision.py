@@ -7,83 +7,65 @@
 processor one without AVX-512, and ``ONEDNN_MAX_CPU_ISA=AVX512_CORE`` makes it one with AVX-512 but without bf16.
 """
 
-from __future__ import annotations
-
-import argparse
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import torch
-from timing import in_turns, ratio
-from torch import Tensor
+from timing import arguments, head, in_turns, photos, pixels, ratio, row
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip import device
-from clipiqa_pyiqa.images.formats import image_suffixes
-from clipiqa_pyiqa.images.reader import read_image
 
 PAIRS = ["quality", "brightness", "noisiness", "sharpness"]
 WAYS = {f"{precision}{way}": (precision, bool(way)) for precision in ("bf16", "fp16") for way in ("", " in fp32")}
 SIDE = 512
 
 
-@contextmanager
-def processor(is_slow: bool) -> Iterator[None]:
-    """A processor that is slow in bf16 and fp16, or one that is fast in both."""
-    with mock.patch.object(device, "is_slow_on_cpu", lambda dtype: is_slow and dtype.itemsize == 2):
-        yield
+def scorer(backbone, precision, is_slow):
+    """Return a function from images to scores, on a processor that is slow in bf16 and fp16, or fast in both."""
+    net = CLIPIQA(backbone=backbone, precision=precision).eval()
+    processor = mock.patch.object(device, "is_slow_on_cpu", lambda dtype: is_slow and dtype.itemsize == 2)
+
+    def score(x):
+        with torch.no_grad(), processor:
+            return net.score(net.encode_image(x), PAIRS, aggregate=None)
+
+    return score
 
 
-def measure_scores(nets: dict[str, CLIPIQA], photos: list[Path]) -> None:
-    suffixes = image_suffixes()
-    paths = sorted(path for folder in photos for path in folder.rglob("*") if path.suffix.lower() in suffixes)
-    moved: dict[str, list[Tensor]] = {name: [] for name in WAYS}
+def measure_scores(scorers, paths):
+    distances = {name: [] for name in WAYS}
     for path in paths:
-        x = read_image(path).pixels[None].float() / 255
-        scores = {}
-        for name, net in nets.items():
-            with torch.inference_mode(), processor(WAYS.get(name, ("", False))[1]):
-                scores[name] = net.score(net.encode_image(x), PAIRS, aggregate=None)
-        for name, found in moved.items():
-            found.append((scores[name] - scores["fp32"]).abs().flatten())
-    print(f"{len(paths)} photos, {', '.join(PAIRS)}; far from fp32\n\n| precision | largest | median |\n|---|---|---|")
-    for name, distances in moved.items():
-        distance = torch.cat(distances)
-        print(f"| {name} | {distance.max():.4f} | {distance.median():.4f} |")
+        x = pixels(path)[None]
+        scores = {name: score(x) for name, score in scorers.items()}
+        for name, found in distances.items():
+            found.append((scores[name] - scores["fp32"]).abs())
+    print(f"{len(paths)} photos, {', '.join(PAIRS)}; far from fp32\n")
+    head("precision", "largest", "median")
+    for name, found in distances.items():
+        distance = torch.cat(found)
+        row(name, f"{distance.max():.4f}", f"{distance.median():.4f}")
 
 
-def measure_time(nets: dict[str, CLIPIQA]) -> None:
+def measure_time(scorers):
     torch.set_num_threads(1)
     x = torch.rand(1, 3, SIDE, SIDE)
-
-    def score(name: str) -> None:
-        with torch.no_grad(), processor(WAYS.get(name, ("", False))[1]):
-            nets[name].encode_image(x)
-
-    taken = in_turns({name: partial(score, name) for name in nets}, 5, time.process_time)
-    print(f"score of 1×{SIDE}×{SIDE}, median ratio to fp32 | range")
+    taken = in_turns({name: partial(score, x) for name, score in scorers.items()}, 5, time.process_time)
+    print(f"score of 1×{SIDE}×{SIDE}\n")
+    head("precision", "median ratio to fp32", "range")
     for name in WAYS:
-        print(f"| {name} | {ratio(taken[name], taken['fp32'])} |")
+        row(name, ratio(taken[name], taken["fp32"]))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("scores", "time"))
-    parser.add_argument("photos", type=Path, nargs="*", help="folders, searched recursively")
-    parser.add_argument("--backbone", default="RN50")
-    args = parser.parse_args()
-    precisions: dict[str, Any] = {"fp32": "fp32", **{name: precision for name, (precision, _) in WAYS.items()}}
-    nets = {name: CLIPIQA(backbone=args.backbone, precision=each).eval() for name, each in precisions.items()}
+def main():
+    args = arguments("what", "photos*", backbone="RN50")
+    scorers = {name: scorer(args.backbone, *way) for name, way in {"fp32": ("fp32", False), **WAYS}.items()}
     print(args.backbone, end=", ")
-    if args.what == "time":
-        measure_time(nets)
+    if args.what.name == "time":
+        measure_time(scorers)
     else:
-        measure_scores(nets, args.photos)
+        measure_scores(scorers, photos(*args.photos))
 
 
 if __name__ == "__main__":

@@ -9,18 +9,12 @@ compared with its score, mini with its RN50. Its class needs openai's ``clip``, 
 an idle machine.
 """
 
-from __future__ import annotations
-
-import argparse
 import statistics
-import tempfile
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from timing import alone, images, in_turns, peak, ratio
+from timing import alone, arguments, head, images, in_turns, new_folder, peak, ratio, row, seeded
 
 from clipiqa_pyiqa import CLIPIQA
 
@@ -36,19 +30,19 @@ ROWS = {  # backbone -> work and the shapes of its images
 SIDES = ("ours", "pyiqa's")
 
 
-def built(side: str, backbone: str, weights: Path, precision: str) -> Any:
+def built(side, backbone, folder, precision):
     """Return a side's network."""
-    if side == "pyiqa's":
-        from pyiqa.archs import clip_model, clipiqa_arch
+    if side == "ours":
+        return CLIPIQA(**seeded(backbone, folder), prompts="pyiqa", precision=precision).eval()
+    from pyiqa.archs import clip_model, clipiqa_arch
 
-        tensors = {key: value.float() for key, value in load_file(weights).items()}
-        clipiqa_arch.load = lambda *_: clip_model.build_model(tensors).float()
-        return clipiqa_arch.CLIPIQA(backbone="RN50" if backbone == "mini" else backbone).eval()
-    own: dict[str, Any] = {} if backbone == "mini" else {"clip_weights": weights, "quick_gelu": True}
-    return CLIPIQA(backbone=backbone, prompts="pyiqa", precision=precision, **own).eval()  # type: ignore[arg-type]
+    backbone = "RN50" if backbone == "mini" else backbone
+    tensors = {key: value.float() for key, value in load_file(seeded(backbone, folder)["clip_weights"]).items()}
+    clipiqa_arch.load = lambda *_: clip_model.build_model(tensors).float()
+    return clipiqa_arch.CLIPIQA(backbone=backbone).eval()
 
 
-def do(net: Any, work: str, x: torch.Tensor) -> None:
+def do(net, work, x):
     """Score, map, or take the gradient of the mean score to the pixels."""
     if work == "loss":
         net(x.requires_grad_()).mean().backward()
@@ -60,7 +54,7 @@ def do(net: Any, work: str, x: torch.Tensor) -> None:
         torch.cuda.synchronize()  # times are of finished work
 
 
-def memory(work: str, shape: tuple[int, ...], threads: int, *network: Any) -> float:
+def memory(work, shape, threads, *network):
     """Return the megabytes that this process needs for one work."""
     torch.set_num_threads(threads)
     net = built(*network)
@@ -68,31 +62,23 @@ def memory(work: str, shape: tuple[int, ...], threads: int, *network: Any) -> fl
     return peak(lambda: do(net, work, images(*shape)))
 
 
-def main() -> None:
-    from seeded import save_seeded
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--precision", default="fp32", help="of ours; pyiqa's is fp32")
-    parser.add_argument("--device", default="cpu")
-    args = parser.parse_args()
-    threads = torch.get_num_threads()
+def main():
+    args, threads = arguments(rounds=5, precision="fp32", device="cpu"), torch.get_num_threads()
     print(f"torch {torch.__version__}, {threads} threads, {args.device}, {args.precision}, {args.rounds} rounds\n")
-    print("| work | ours, s | pyiqa's, s | ratio | range | ours, MB | pyiqa's, MB |\n" + "|---" * 7 + "|")
-    with tempfile.TemporaryDirectory() as folder:
+    head("work", "ours, s", "pyiqa's, s", "ratio", "range", "ours, MB", "pyiqa's, MB")
+    with new_folder() as folder:
         for backbone, works in ROWS.items():
-            weights = save_seeded(Path(folder), "RN50" if backbone == "mini" else backbone)
-            networks = {side: (side, backbone, weights, args.precision) for side in SIDES}
+            networks = {side: (side, backbone, folder, args.precision) for side in SIDES}
             nets = {side: built(*network).to(args.device) for side, network in networks.items()}
             for work, shape in ((work, shape) for work, shapes in works.items() for shape in shapes):
                 x = images(*shape).to(args.device)
                 taken = in_turns({side: partial(do, net, work, x) for side, net in nets.items()}, args.rounds)
-                seconds = " | ".join(f"{statistics.median(taken[side]):.3f}" for side in SIDES)
-                peaks = "– | –"
+                seconds = (f"{statistics.median(taken[side]):.3f}" for side in SIDES)
+                peaks = ["–", "–"]
                 if args.device == "cpu":
-                    peaks = " | ".join(f"{alone(memory, work, shape, threads, *networks[side]):.0f}" for side in SIDES)
-                row = f"{backbone} {work} {'×'.join(map(str, shape))}"
-                print(f"| {row} | {seconds} | {ratio(taken['ours'], taken[SIDES[1]])} | {peaks} |", flush=True)
+                    peaks = (f"{alone(memory, work, shape, threads, *networks[side]):.0f}" for side in SIDES)
+                name = f"{backbone} {work} {'×'.join(map(str, shape))}"
+                row(name, *seconds, ratio(taken["ours"], taken[SIDES[1]]), *peaks)
 
 
 if __name__ == "__main__":

@@ -7,19 +7,12 @@ NEW / OLD of CPU time, start included. CPU time depends less on other work of th
 Compare a checkout with itself first: that shows how far from 1 chance alone takes a ratio.
 """
 
-from __future__ import annotations
-
-import argparse
 import os
-import subprocess
-import sys
 import tarfile
-import tempfile
 from functools import partial
-from pathlib import Path
 
 from checkouts.inputs import make_inputs
-from timing import COMMAND, environment, in_turns, ratio
+from timing import COMMAND, arguments, in_turns, new_folder, ratio, row, runners
 
 COMMANDS = {
     "clipiqa --help": "--help",
@@ -33,25 +26,17 @@ WORKS = {name: [*COMMAND, *line.split()] for name, line in COMMANDS.items()}
 WORKS |= {f"four scores of 1×{side}²": ["-c", ENCODE.format(side)] for side in (224, 768)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("old", "new", "photos"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--rounds", type=int, default=5)
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder, runs = Path(temporary), {}
+def main():
+    args = arguments("old", "new", "photos", rounds=5)
+    with new_folder() as folder:
         make_inputs(folder / "in", args.photos)
         with tarfile.open(folder / "photos.tar", "w") as shard:
             shard.add(folder / "in/photos", "photos")
-        for side in ("old", "new"):
-            (folder / side).mkdir()
-            variables = environment(getattr(args, side).resolve(), folder)
-            runs[side] = partial(subprocess.run, cwd=folder / side, env=variables, check=True, capture_output=True)
+        runs = runners(args, folder)
         for name, words in WORKS.items():
-            works = {side: partial(run, [sys.executable, *words]) for side, run in runs.items()}
+            works = {side: partial(run, *words) for side, run in runs.items()}
             taken = in_turns(works, args.rounds, clock=lambda: sum(os.times()[2:4]))  # of the processes that ended
-            print(f"| {name} | {ratio(taken['new'], taken['old'])} |", flush=True)
+            row(name, ratio(taken["new"], taken["old"]))
 
 
 if __name__ == "__main__":

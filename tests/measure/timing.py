@@ -1,32 +1,93 @@
-"""What the scripts of this folder share: works timed in turns, peaks of memory, and commands of another checkout."""
+"""What the scripts of this folder share: options, photos, seeded weights, turns, peaks of memory, checkouts, tables."""
 
-from __future__ import annotations
-
+import argparse
 import gc
 import multiprocessing
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from clipiqa_pyiqa.images.memory import give_back_memory
+from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.sources.inputs import find_inputs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 COMMAND = ["-c", "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"]
 """What Python runs as the command ``clipiqa``."""
 
 
-def in_turns(
-    works: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
-) -> dict[str, list[float]]:
+def arguments(*paths, **defaults):
+    """Return the script's arguments: paths, of which ``'name*'`` takes any number, and options with their defaults."""
+    about = sys.modules["__main__"].__doc__
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for path in paths:
+        parser.add_argument(path.rstrip("*"), type=Path, nargs="*" if path.endswith("*") else None)
+    for name, default in defaults.items():
+        if default is False:
+            parser.add_argument(f"--{name}", action="store_true")
+        elif isinstance(default, list):
+            parser.add_argument(f"--{name}", nargs="+", type=type(default[0]), default=default)
+        else:
+            parser.add_argument(f"--{name}", type=type(default), default=default)
+    return parser.parse_args()
+
+
+def row(*cells):
+    """Print a row of a Markdown table."""
+    print("|", " | ".join(map(str, cells)), "|", flush=True)
+
+
+def head(*names):
+    """Print the first two rows of a table."""
+    row(*names)
+    row(*["---"] * len(names))
+
+
+@contextmanager
+def new_folder():
+    """A folder that is removed at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder).resolve()
+
+
+def photos(*folders):
+    """Return the paths of all images in folders."""
+    return find_inputs(list(map(str, folders))).paths
+
+
+def pixels(path):
+    """Return an image's pixels, (3, H, W) in [0, 1]."""
+    return read_image(path).pixels.float() / 255
+
+
+def images(count, height, width):
+    """Return random images, (N, 3, H, W): times do not depend on what they show."""
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def seeded(backbone, folder):
+    """Return a metric's options for a backbone with seeded weights, kept in a folder; mini has weights of its own."""
+    from seeded import save_seeded
+
+    if backbone == "mini":
+        return {"backbone": "mini"}
+    weights = folder / f"{backbone.replace('/', '-')}.safetensors"
+    if not weights.exists():
+        save_seeded(folder, backbone)
+    return {"backbone": backbone, "clip_weights": weights, "quick_gelu": True}
+
+
+def in_turns(works, rounds, clock=time.perf_counter):
     """Return the seconds of each work in every round, after one that does not count; the order alternates."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
+    taken = {name: [] for name in works}
     for number in range(rounds + 1):
         for name in list(works)[:: 1 if number % 2 else -1]:
             gc.collect()
@@ -36,35 +97,45 @@ def in_turns(
     return {name: seconds[1:] for name, seconds in taken.items()}
 
 
-def ratio(seconds: list[float], others: list[float]) -> str:
+def ratio(seconds, others):
     """Return the median and the range of the rounds' ratios, as two cells of a table."""
     ratios = [one / other for one, other in zip(seconds, others, strict=True)]
     return f"{statistics.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f}"
 
 
-def images(*shape: int) -> torch.Tensor:
-    """Return random images, (N, 3, H, W): times do not depend on what they show."""
-    count, height, width = shape
-    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
-
-
-def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+def alone(function, *arguments):
     """Return a function's result from a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
 
-def peak(work: Callable[[], object]) -> float:
+def peak(work):
     """Return the megabytes that a work takes beyond what this process holds (Linux)."""
     gc.collect()
     give_back_memory()  # or what was freed before would serve
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = resident("VmRSS")
     work()
-    return (resident("VmHWM") - before) * 1024 / 1e6
+    return (resident("VmHWM") - before) / 1e6
 
 
-def environment(checkout: Path, folder: Path) -> dict[str, str]:
+def resident(name):
+    """Return a line of this process's status (Linux), in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def runners(args, folder, **variables):
+    """Return what runs Python in a process with ``args.old`` or ``args.new``, each in a folder of its own below one."""
+    runs = {}
+    for side in ("old", "new"):
+        (folder / side).mkdir()
+        own = environment(getattr(args, side).resolve(), folder) | variables
+        runs[side] = partial(subprocess.run, cwd=folder / side, env=own, check=True, capture_output=True)
+    return {side: lambda *words, run=run: run([sys.executable, *words]) for side, run in runs.items()}
+
+
+def environment(checkout, folder):
     """Return environment variables that choose a checkout, and keep caches and entry points in a folder."""
     entry_points = folder / f"entry-points-of-{checkout.name}"
     entry_points.mkdir(exist_ok=True)
@@ -75,9 +146,3 @@ def environment(checkout: Path, folder: Path) -> dict[str, str]:
     own = {"PYTHONPATH": path, "HOME": str(folder), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     # `python -c` would take the package of the current folder first, for both checkouts
     return {"PATH": os.environ["PATH"], "PYTHONSAFEPATH": "1", "OMP_WAIT_POLICY": "PASSIVE", **own}
-
-
-def resident(name: str) -> int:
-    """Return a line of this process's status (Linux), in KB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name))

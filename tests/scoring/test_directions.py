@@ -53,7 +53,7 @@ def test_a_converted_copy_says_that_low_is_good(two, suffix):
     copies = [converted(file, suffix) for file in files]
     for base, new in ((files[0], copies[1]), copies):  # one of two has its provenance, or none
         (question,) = gate(base, new).pairs
-        assert (question.verdict, question.direction.known_by) == ("worse", "file")
+        assert question.verdict == "worse"
         assert question.line.endswith(f"lower is better (as {base.name} says)")
 
 
@@ -89,7 +89,7 @@ def test_the_direction_of_other_tools_columns_is_known_by_their_names(tmp_path, 
     frame.to_csv(tmp_path / "a.csv", index=False)
     direction = find_direction([read_any_scores(tmp_path / "a.csv", columns=[name])], name)
     assert direction.lower_better == (name in LOW)
-    assert direction.known_by == ("assumed" if name in UNKNOWN else "name")
+    assert ("assumed" in direction.because) == (name in UNKNOWN)
 
 
 AFFINE = {**HEAD, "head": {**FITTED, "sha256": "ef" * 32}}

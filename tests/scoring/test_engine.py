@@ -200,7 +200,7 @@ def test_a_zero_row_of_stored_features_is_one_failed_image(tmp_path, out):
     features[1] = 0
     np.save(tmp_path / "a.npy", features)
     score_sources(CLIPIQA(backbone="mini"), tmp_path / "a.npy", out=out, embeddings=True)
-    table = pandas.read_parquet(out / "a.parquet")
+    table = pandas.read_parquet(out / "a.npy.parquet")
     assert table["quality"].isna().tolist() == [False, True, False] and table["kind"][1] == "not finite"
 
 

@@ -44,10 +44,10 @@ class TestStamps:
     def test_a_repaired_archive_is_scored_again(self, lake, out):
         whole = (lake / "1.tar").read_bytes()
         (lake / "1.tar").write_bytes(whole[:-9000])
-        assert score(lake, out).counts.failed
+        assert score(lake, out).failures.total()
         (lake / "1.tar").write_bytes(whole)
         done = score(lake, out)
-        assert (done.counts.images, done.counts.failed) == (6, 0) and "this run: 2 kept, 1 changed" in done.sentences()
+        assert (done.images, done.failures.total()) == (6, 0) and "this run: 2 kept, 1 changed" in done.sentences()
 
     def test_a_replaced_photo_is_scored_again(self, tmp_path, out):
         for grey in (51, 102):
@@ -80,27 +80,27 @@ class TestTheRun:
         score(lake, out, part="2/3")
         shards = shards_of(out)
         assert {name: shard for name, (shard, _) in shards.items()} == {
-            f"{n}.parquet": f"{lake}/{n}.tar" for n in range(3)
+            f"{n}.tar.parquet": f"{lake}/{n}.tar" for n in range(3)
         }
         assert [stamp is None for _, stamp in shards.values()] == [True, False, True]
 
     def test_parts_that_run_at_once_leave_one_whole_run(self, forked, lake, out):
         parts = [(lake, f"{number}/3") for number in (1, 2, 3)]
         assert forked.call(score_part, *parts, folder=lake.parent) == [0, 0, 0]
-        assert list(shards_of(out)) == [f"{number}.parquet" for number in range(3)]
+        assert list(shards_of(out)) == [f"{number}.tar.parquet" for number in range(3)]
         assert merged(out).path.nunique() == len(merged(out)) == 6
 
     def test_shards_that_are_moved_leave_no_rows_and_a_line_says_so_before_the_first_image(self, lake, out, caplog):
         class Late(Brightness):
             def encode_image(self, x):
-                assert "left out: '1.parquet'" in caplog.text
+                assert "left out: '1.tar.parquet'" in caplog.text
                 return super().encode_image(x)
 
         score(lake, out)
         (lake / "sub").mkdir()
         (lake / "1.tar").rename(lake / "sub/1.tar")
         done = score(lake, out, Late())
-        assert (done.shards, done.counts.scored, done.left_out) == (3, 6, ["1.parquet"])
+        assert (done.shards, done.scored, done.left_out) == (3, 6, ["1.tar.parquet"])
         assert done.states == {"kept": 2, "new": 1} and merged(out).path.nunique() == len(merged(out)) == 6
 
     def test_runs_of_fewer_shards_lose_no_results(self, lake, out):
@@ -126,8 +126,8 @@ class TestTheRun:
 
     def test_a_damaged_result_is_scored_again(self, lake, out):
         score(lake, out)
-        (out / "1.parquet").write_bytes(b"x")
-        with pytest.raises(CLIPIQAError, match=r"1\.parquet"):
+        (out / "1.tar.parquet").write_bytes(b"x")
+        with pytest.raises(CLIPIQAError, match=r"1\.tar\.parquet"):
             merge_shards(out)
         assert score(lake, out).states == {"kept": 2, "new": 1}
 

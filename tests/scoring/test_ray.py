@@ -47,7 +47,7 @@ def test_rows_equal_the_local_engines_to_the_last_bit(ray, tmp_path):
     for path in (tmp_path / "local").rglob("*.parquet"):
         there = tmp_path / "ray" / path.relative_to(tmp_path / "local")
         pandas.testing.assert_frame_equal(pandas.read_parquet(path), pandas.read_parquet(there))
-    assert found.counts == local.counts and found.unread == local.unread
+    assert found.failures == local.failures and found.unread == local.unread
     assert told[-1] == (14, 4, 4)
 
 
@@ -56,7 +56,7 @@ def test_actors_build_metrics_of_pyiqa_from_their_names(ray, tmp_path):
     tables = []
     for name, options in {"local": {}, "ray": {"engine": engine()}}.items():
         score(tmp_path / "0.tar", tmp_path / name, ["clipiqa:backbone=mini", "entropy"], **options)
-        tables.append(pandas.read_parquet(tmp_path / name / "0.parquet"))
+        tables.append(pandas.read_parquet(tmp_path / name / "0.tar.parquet"))
     pandas.testing.assert_frame_equal(*tables)
     assert tables[0]["entropy"].notna().all()
 
@@ -87,7 +87,7 @@ def test_a_shard_that_kills_its_actor_is_reported_and_the_others_are_scored(ray,
     save_tar(tmp_path / "bad.tar", samples([1, 255]))
     sources = [Deadly(), str(tmp_path / "bad.tar"), str(tmp_path / "good.tar")]
     done = score(sources, out, DeadlyMetric(), engine=engine(retries=1))
-    assert done.shards == 1 and done.counts.scored == 2 and len(done.unread) == 2
+    assert done.shards == 1 and done.scored == 2 and len(done.unread) == 2
     assert all("was given up after 2 attempts" in why for why in done.unread.values())
 
 

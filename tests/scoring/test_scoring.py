@@ -48,8 +48,13 @@ class TestOrderAndBatches:
 
     def test_an_odd_image_does_not_wait_for_ever(self, make):
         paths, read = make([SQUARE] + [LANDSCAPE] * 40), []
-        monitored = (read.append(path) or path for path in paths)
-        assert next(score_paths(Brightness(), monitored, batch_size=2, workers=1)).path == paths[0]
+
+        class Monitored(FileSource):
+            def read(self):
+                read.append(self.name)
+                return super().read()
+
+        assert next(score_paths(Brightness(), map(Monitored, paths), batch_size=2, workers=1)).path == paths[0]
         assert len(read) <= batches.WAIT * 2 + 4  # eight batches of two, and what is decoded ahead
 
     def test_decoding_happens_while_the_metric_works(self, make, monkeypatch):

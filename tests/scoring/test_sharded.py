@@ -22,6 +22,7 @@ from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.source import FileSource
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
+from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.sources.inputs import sources_of
 from clipiqa_pyiqa.sources.shards import FilesShard
 from clipiqa_pyiqa.sources.tar import TarShard
@@ -38,7 +39,7 @@ def lake(tmp_path):
 
 
 def greys_of(folder):
-    return sorted(int(read_image(image).pixels.max()) for image in sources_of(folder))
+    return sorted(int(read_image(image).pixels.max()) for image in sources_of(find_shards(folder).items))
 
 
 def contents(path):
@@ -63,13 +64,13 @@ class TestResults:
     def test_a_file_for_each_shard_with_all_that_is_known_of_it(self, lake, out):
         done = score(lake, out, prompts=["quality", "sharpness"], keep=["caption", "n", "tags", "width"])
         written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
-        assert written == ["a/000.parquet", "a/001.parquet", "b/000.parquet", "run.json"]
-        table = pandas.read_parquet(out / "a/000.parquet")
+        assert written == ["a/000.tar.parquet", "a/001.tar.parquet", "b/000.tar.parquet", "run.json"]
+        table = pandas.read_parquet(out / "a/000.tar.parquet")
         assert list(table.path) == [f"{lake}/a/000.tar::{n:04d}.png" for n in range(3)]
         assert np.allclose(table[["quality", "sharpness"]], [[0, 0], [0.2, 0.1], [0.4, 0.2]])
         assert table[["caption", "n", "tags", "kept_width"]].loc[1].tolist() == ["grey 51", 1, '["a"]', None]
         assert table.attrs["shard"] == f"{lake}/a/000.tar" and table.attrs["metric"] == "brightness"
-        assert (done.shards, done.counts.images, done.counts.failed, done.is_whole) == (3, 7, 0, True)
+        assert (done.shards, done.images, done.failures.total(), done.is_whole) == (3, 7, 0, True)
         assert done.quantiles([0.5]).iloc[0, 0] == 0.4
 
     def test_every_image_has_a_row_and_failures_are_counted_by_kind(self, tmp_path, out):
@@ -80,7 +81,7 @@ class TestResults:
         loose = [tar, tmp_path / "is empty.png", FileSource(str(tmp_path / "too small.png"))]
         done = score(loose, out, NotFinite())
         found = {"not finite": 1, "empty": 1, "not an image": 1, "not a file": 2, "too small": 1, "path outside": 1}
-        assert done.counts.failures == found and list(done.unread) == [f"{tmp_path}/is empty.png"]
+        assert done.failures == found and list(done.unread) == [f"{tmp_path}/is empty.png"]
         rows = pandas.concat(map(pandas.read_parquet, out.glob("*.parquet"))).set_index("path")
         assert rows.kind.value_counts().to_dict() == found
         assert rows.kind[f"{tar}::memory/nan.png"] == "not finite" and rows.quality[f"{tar}::ok.png"] > 0
@@ -91,9 +92,9 @@ class TestResults:
         table = save_parquet(tmp_path / "t.parquet", {"image": [picture(102), None], "id": [7, 8]})
         empty = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
         done = score([tmp_path, table, empty], out)
-        assert np.allclose(pandas.read_parquet(out / "t.parquet").quality[0], 0.4)
+        assert np.allclose(pandas.read_parquet(out / "t.parquet.parquet").quality[0], 0.4)
         assert list(pandas.read_parquet(out / "files-00000.parquet").path) == [f"{tmp_path}/one.png"]
-        assert done.shards == 3 and not read_results(out / "0.parquet")[1]
+        assert done.shards == 3 and not read_results(out / "0.tar.parquet")[1]
         assert f"without images: '{empty}'" in done.sentences()
         assert done.sentences()[-1].startswith("1 skipped: .nef; convert")
 
@@ -102,13 +103,13 @@ class TestResults:
         for n, value in enumerate([1, "two", {"three": 3}]):
             members |= {f"{n}.png": picture(n), f"{n}.json": json.dumps({"v": value}).encode()}
         score(save_tar(tmp_path / "0.tar", members), out, keep=["v"])
-        assert list(pandas.read_parquet(out / "0.parquet").v) == ["1", "two", '{"three": 3}']
+        assert list(pandas.read_parquet(out / "0.tar.parquet").v) == ["1", "two", '{"three": 3}']
 
 
 class TestResuming:
     def test_finished_shards_are_skipped_unless_overwrite_is_set(self, lake, out):
         score(lake, out)
-        (out / "b/000.parquet").unlink()
+        (out / "b/000.tar.parquet").unlink()
         for overwrite, images in ((False, 2), (True, 7)):
             told = []
             score(lake, out, overwrite=overwrite, progress=lambda *numbers, told=told: told.append(numbers))
@@ -127,25 +128,25 @@ class TestResuming:
         (tmp_path / "b.png").write_bytes(picture(51))
         with pytest.raises(CLIPIQAError, match="files-00000"):
             score(tmp_path, out)
-        assert score(tmp_path, out, overwrite=True).counts.images == 2
+        assert score(tmp_path, out, overwrite=True).images == 2
 
     def test_a_file_of_another_program_is_never_replaced(self, lake, out):
-        theirs = save_parquet(out / "000.parquet", {"mine": [1]})
+        theirs = save_parquet(out / "000.tar.parquet", {"mine": [1]})
         for overwrite in (False, True):
-            with pytest.raises(CLIPIQAError, match=r"000\.parquet"):
+            with pytest.raises(CLIPIQAError, match=r"000\.tar\.parquet"):
                 score(lake / "a/000.tar", out, overwrite=overwrite)
         assert parquet.read_table(theirs).column_names == ["mine"]
 
     def test_a_shard_that_another_run_scores_is_left_to_it(self, lake, out):
         out.mkdir()
-        with locked(out / "000.parquet"):
+        with locked(out / "000.tar.parquet"):
             assert score(lake / "a", out).states == {"being scored by another run": 1, "new": 1}
 
 
 def test_results_in_a_store(lake, tmp_path, kept):
     for _ in range(2):
         done = score(lake, "memory://results/run")
-        assert done.is_whole and done.counts.scored == 7
+        assert done.is_whole and done.scored == 7
     merge_shards("memory://results/run", tmp_path / "all.csv")
     assert len(pandas.read_csv(tmp_path / "all.csv")) == 7
     filter_shards("memory://results/run", kept, above=0.5)
@@ -258,7 +259,7 @@ def test_scores_of_stored_features(compact, tmp_path, out):
     features = np.random.default_rng(0).normal(size=(6, 64)).astype(np.float16)
     np.save(tmp_path / "img_emb_0.npy", features)
     score_sources(metric, tmp_path, out=out, embeddings=True, device="cpu")
-    table = pandas.read_parquet(out / "img_emb_0.parquet")
+    table = pandas.read_parquet(out / "img_emb_0.npy.parquet")
     units = torch.nn.functional.normalize(torch.from_numpy(features).float(), dim=1)
     assert np.allclose(table[["quality", "sharpness"]], metric.score(units).numpy(), atol=1e-6)
     assert table.path[5].endswith("img_emb_0.npy::5") and "CLIP's own 224 px" in table.attrs["views"]
@@ -337,7 +338,7 @@ def test_names_of_results_do_not_meet():
         return result_names([FilesShard(0, []) if shard == "files" else TarShard(shard) for shard in shards])
 
     assert names("/d/a/000.tar", "/d/b/000.tar", "/d/b/000.parquet", "/d/b/x.tar.gz", "files") == [
-        *("a/000", "b/000.tar", "b/000.parquet", "b/x", "files-00000")
+        *("a/000.tar", "b/000.tar", "b/000.parquet", "b/x.tar.gz", "files-00000")
     ]
-    assert names("s3://bucket/x/0.tar", "s3://bucket/y/0.tar") == ["x/0", "y/0"]
-    assert names("/d/../e/0.tar") == ["0"]
+    assert names("s3://bucket/x/0.tar", "s3://bucket/y/0.tar") == ["x/0.tar", "y/0.tar"]
+    assert names("/d/../e/0.tar") == ["0.tar"]

@@ -1,14 +1,9 @@
 """The page that scores in the browser, in headless Chromium: Python's scores, by keyboard, on a phone, bad files."""
 
-from __future__ import annotations
-
 import functools
 import http.server
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,13 +25,13 @@ if not (WEB / "node_modules").is_dir():
 
 
 @pytest.fixture(scope="module")
-def address(browser_page, exported_mini, tmp_path_factory) -> Iterator[str]:
+def address(browser_page, exported_mini, tmp_path_factory):
     """The built page, served from this machine."""
     folder = tmp_path_factory.mktemp("site")
     assert browser_page.build(folder / "score", exported_mini)
 
     class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, *_):
             pass
 
     Handler.extensions_map = {**Handler.extensions_map, ".mjs": "text/javascript"}
@@ -45,7 +40,7 @@ def address(browser_page, exported_mini, tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def page(browser, address) -> Any:
+def page(browser, address):
     """One page for all tests, at a phone's width, with everything that it asked for and complained about."""
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
     page.set_default_timeout(120_000)
@@ -57,19 +52,19 @@ def page(browser, address) -> Any:
     return page
 
 
-def scored(page: Any) -> list[float]:
+def scored(page):
     """What the page says once it has nothing left to do."""
     page.locator("#status", has_text=re.compile("^Scored")).wait_for()  # the page's policy lets no script be a text
     return [float(value) for value in page.eval_on_selector_all("#rows tr", "rows => rows.map(r => r.dataset.score)")]
 
 
-def choose(page: Any, path: Path) -> list[float]:
+def choose(page, path):
     page.evaluate("document.getElementById('status').textContent = ''")
     page.set_input_files("#file", path)
     return scored(page)
 
 
-def expected(browser_page: ModuleType, picture: Image.Image) -> torch.Tensor:
+def expected(browser_page, picture):
     x = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
         return CLIPIQA(backbone="mini")(x, list(browser_page.QUESTIONS.values()), None)[0]

@@ -1,10 +1,7 @@
 """The documentation site: built without a warning, loads nothing from elsewhere, read from disk, without barriers."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,11 +13,11 @@ pytest.importorskip("myst_parser", reason="clipiqa-pyiqa[docs] is not installed"
 
 
 @pytest.fixture(scope="module")
-def site(once, forked) -> Path:
+def site(once, forked):
     """The site without what takes long: its pictures and the page that scores, which have tests of their own."""
     build = ROOT / "docs/site/build.py"
 
-    def fill(folder: Path) -> None:
+    def fill(folder):
         code = f"import sys; sys.argv = [{str(build)!r}, '--no-page', '--no-gallery', '--out', 'site']; "
         code += f"sys.path.insert(0, {str(build.parent)!r}); import build; sys.exit(build.main())"
         done = forked.run([], folder, code=code)
@@ -30,7 +27,7 @@ def site(once, forked) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(browser) -> Any:
+def page(browser):
     return browser.new_page(viewport={"width": 390, "height": 844})
 
 

@@ -90,7 +90,9 @@ class TestFinding:
 
     def test_an_archive_without_images_is_named(self, tmp_path):
         path = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
-        assert [getattr(source, "problem", "") for source in sources_of(path)] == [f"'{path}' holds no images"]
+        assert [getattr(source, "problem", "") for source in sources_of(find_shards(path).items)] == [
+            f"'{path}' holds no images"
+        ]
 
     @pytest.mark.parametrize(
         ("name", "count", "why"),

@@ -66,7 +66,7 @@ def test_what_is_in_memory_has_no_stamp():
 
 def test_a_member_has_the_stamp_of_its_shard(tmp_path):
     path = save_tar(tmp_path / "0.tar", samples([10, 20]))
-    assert {stamp_of(member) for member in sources_of([path])} == {stamp_of(FileSource(str(path)))}
+    assert {stamp_of(member) for member in sources_of(find_shards(path).items)} == {stamp_of(FileSource(str(path)))}
 
 
 def test_finding_shards_makes_no_request_for_each_name():

@@ -1,10 +1,8 @@
 """The compact format: read like any CLIP, refused in one sentence, and honest about the words it never saw."""
 
-from __future__ import annotations
-
 import json
 import logging
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,14 +23,14 @@ PHOTO = str(sorted((Path(__file__).parents[2] / "clipiqa_pyiqa/data/photos").glo
 
 
 @pytest.fixture
-def metric(compact: Path) -> CLIPIQA:
+def metric(compact):
     metric = CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True).eval()
     metric.clip._warned.clear()
     metric.clip._text_features.clear()
     return metric
 
 
-def changed(compact: Path, path: Path, change: Callable[[dict, dict], None]) -> Path:
+def changed(compact, path, change):
     """A copy of the file with its tensors or metadata changed."""
     tensors = load_file(compact)
     with safe_open(compact, "pt") as file:
@@ -52,7 +50,6 @@ def changed(compact: Path, path: Path, change: Callable[[dict, dict], None]) -> 
         (lambda t, m: t.update({"visual.proj.bias": torch.ones(3)}), "complete"),
         (lambda t, m: m.update(architecture="{}"), "stages"),
         (lambda t, m: m.update(format="clipiqa-mini/3"), "format"),
-        (lambda t, m: t.pop("ln_final.weight"), "ln_final.weight"),
     ],
 )
 def test_an_incomplete_file_is_refused(compact, tmp_path, change, named):
@@ -61,14 +58,13 @@ def test_an_incomplete_file_is_refused(compact, tmp_path, change, named):
         CLIPIQA(backbone="mini", clip_weights=path, quick_gelu=True)(torch.rand(1, 3, 64, 64))
 
 
-def test_mini_takes_fixed_sizes_but_no_positional_embedding(compact):
+def test_mini_takes_fixed_sizes_but_no_positional_embedding(compact, metric):
+    mini = {"backbone": "mini", "clip_weights": compact, "quick_gelu": True}
     with pytest.raises(CLIPIQAError, match="pos_embedding"):
-        CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True, pos_embedding="interpolate")
-    fixed = CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True, pos_embedding="fixed")
-    free = CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True)
-    x = torch.rand(1, 3, 224, 224)
-    # 224 px are its own size, where resizing and cropping change nothing but rounding
-    torch.testing.assert_close(fixed.encode_image(x), free.encode_image(x), atol=1e-5, rtol=0)
+        CLIPIQA(**mini, pos_embedding="interpolate")
+    fixed, x = CLIPIQA(**mini, pos_embedding="fixed"), torch.rand(1, 3, 224, 224)
+    # 224 px are their own size, where resizing and cropping change nothing but rounding
+    torch.testing.assert_close(fixed.encode_image(x), metric.encode_image(x), atol=1e-5, rtol=0)
     assert fixed(torch.rand(1, 3, 20, 300)).shape == (1, 1)
 
 
@@ -78,7 +74,7 @@ def test_mini_takes_fixed_sizes_but_no_positional_embedding(compact):
 def test_a_vocabulary_without_rare_words_gives_the_same_features(compact, tmp_path, metric):
     """The rows put back to their places in a whole table, zeros elsewhere."""
 
-    def widen(tensors: dict, metadata: dict) -> None:
+    def widen(tensors, metadata):
         table = torch.zeros(49408, tensors["token_embedding.weight"].shape[1], dtype=torch.float16)
         table[json.loads(metadata["token_ids"])] = tensors["token_embedding.weight"]
         tensors["token_embedding.weight"] = table
@@ -86,12 +82,11 @@ def test_a_vocabulary_without_rare_words_gives_the_same_features(compact, tmp_pa
     texts = ["Good photo.", "A happy dog!", "XX good Photo.."]
     whole = changed(compact, tmp_path / "whole.safetensors", widen)
     weights = find_weights("mini", compact, True)
-    other = frozen_clip(type(weights)(**{**vars(weights), "path": whole, "sha256": "0" * 64}))
+    other = frozen_clip(replace(weights, path=whole, sha256="0" * 64))
     assert torch.equal(metric.clip.encode_texts(texts), other.encode_texts(texts))
     tokens = torch.tensor([[49406, 0, 1125]])
     assert torch.equal(metric.clip.vocabulary[tokens], other.vocabulary[tokens])
-    row = metric.clip.vocabulary[torch.tensor(1125)].float()
-    assert row.norm() > 0
+    assert metric.clip.vocabulary[torch.tensor(1125)].any()
 
 
 def test_unknown_words_are_named_in_one_message(metric, caplog):
@@ -110,15 +105,9 @@ def test_unknown_words_are_named_in_one_message(metric, caplog):
 
 
 def test_commands_leave_out_pairs_with_unknown_words(compact, capsys, caplog):
-    def said() -> str:
-        text = caplog.text
-        caplog.clear()
-        return text
-
     options = ["--backbone", "mini", "--clip-weights", str(compact), "--quick-gelu", "--max-side", "64", "-q"]
     assert main(["radar", PHOTO, *options]) == 0
-    captured = capsys.readouterr()
-    assert {line.split()[0] for line in captured.out.splitlines()[1:]} == set(PROMPTS)
-    assert said().count("left out") == 1
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]} == set(PROMPTS)
+    assert caplog.text.count("left out") == 1
     assert main(["radar", PHOTO, "--feel", *options]) == 2
     assert "at least three questions" in capsys.readouterr().err

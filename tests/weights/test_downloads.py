@@ -1,9 +1,6 @@
 """Downloads: from the hub, a mirror and publishers; what fails leaves nothing, and says what to fetch."""
 
-from __future__ import annotations
-
 import logging
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -16,7 +13,6 @@ from weights_fakes import (
     TIMM,
     VIT,
     Response,
-    Server,
     damage,
     prompts_like,
     save_state_dict,
@@ -32,7 +28,7 @@ from clipiqa_pyiqa.weights.selection import find_file, find_weights
 pytest_plugins = ["weights_fakes"]
 
 
-def serve(server: Server, content: bytes, digest: str, repository: str, revision: str, name: str) -> str:
+def serve(server, content, digest, repository, revision, name):
     """Let the server have a file of the hub that it says to have a hash; returns the file's route."""
     route = f"/{repository}/resolve/{revision}/{quote(name)}"
     headers = {"ETag": f'"{digest}"', "X-Repo-Commit": REVISION, "X-Linked-Etag": f'"{digest}"'}
@@ -41,7 +37,7 @@ def serve(server: Server, content: bytes, digest: str, repository: str, revision
 
 
 @pytest.fixture
-def route(openai_file: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+def route(openai_file, server, monkeypatch):
     """The route of OpenAI's file on the server; the hub refuses."""
     route = f"/{sha256(openai_file)}/ViT-B-32.pt"
     server.responses[route] = Response(openai_file.read_bytes())
@@ -66,18 +62,21 @@ def test_weights_are_downloaded_at_a_pinned_revision(home, pinned, server, monke
     assert find_weights(VIT).source == "download" and sha256(weights.path) == sha256(pinned)
 
 
-@pytest.mark.parametrize(("content", "etag"), [(b"other", "a" * 64), (b"other", None), (None, "../../../../x")])
-def test_a_hub_with_wrong_content_is_refused(home, pinned, server, monkeypatch, content, etag):
+@pytest.mark.parametrize("etag", ["a" * 64, None])
+def test_a_hub_with_wrong_content_is_refused(home, pinned, server, monkeypatch, etag):
     set_openai_url(monkeypatch, f"{REFUSED}/ViT-B-32.pt")
     set_hub(monkeypatch, server.url)
-    serve(server, content or pinned.read_bytes(), etag or sha256(pinned), TIMM, REVISION, pinned.name)
-    if content:
-        with pytest.raises(WeightsError, match="SHA-256"):
-            find_weights(VIT)
-        assert not [path for path in (home / "hub").rglob("*") if path.is_file() and path.suffix != ".lock"]
-    else:
+    serve(server, b"other", etag or sha256(pinned), TIMM, REVISION, pinned.name)
+    with pytest.raises(WeightsError, match="SHA-256"):
         find_weights(VIT)
-        assert {path.relative_to(home).parts[0] for path in home.rglob("*") if path.is_file()} <= {"hub", "cache"}
+    assert not [path for path in (home / "hub").rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_a_hub_writes_nowhere_else(home, pinned, server, monkeypatch):
+    set_hub(monkeypatch, server.url)
+    serve(server, pinned.read_bytes(), "../../../../x", TIMM, REVISION, pinned.name)
+    find_weights(VIT)
+    assert {path.relative_to(home).parts[0] for path in home.rglob("*") if path.is_file()} <= {"hub", "cache"}
 
 
 def test_a_file_without_a_known_hash_is_checked_by_the_hubs(home, tmp_path, server, monkeypatch):
@@ -115,7 +114,7 @@ def test_weights_are_downloaded_from_the_publisher(home, openai_file, server, ro
         set_openai_url(monkeypatch, REFUSED + route)
         monkeypatch.setattr(published, "MIRRORS", {"ViT-B/32 (openai)": server.url + route})
     weights = find_weights(VIT)
-    target = home / ".cache" / "clip" / "ViT-B-32.pt"
+    target = home / ".cache/clip/ViT-B-32.pt"
     assert (weights.path, weights.source, weights.tag) == (target, "download", "openai")
     assert target.read_bytes() == openai_file.read_bytes()
     captured = capsys.readouterr()
@@ -126,9 +125,8 @@ def test_weights_are_downloaded_from_the_publisher(home, openai_file, server, ro
 @pytest.mark.parametrize(
     ("response", "reason"),
     [
-        (Response(b"x" * 1000, cut_at=500), "the download broke off 500 bytes before its end"),
-        (Response(b"x" * 1000), "its SHA-256 is .*, not .*: the file was not kept"),
-        (Response(b"gone", status=404), "404"),
+        (Response(b"x" * 1000, cut_at=500), "broke off 500 bytes"),
+        (Response(b"x" * 1000), "SHA-256"),
         (None, "refused"),
     ],
 )
@@ -139,7 +137,7 @@ def test_failed_download_leaves_nothing(home, server, route, monkeypatch, respon
         set_openai_url(monkeypatch, REFUSED + route)
     with pytest.raises(WeightsError, match=reason):
         find_weights(VIT)
-    assert [path for path in (home / ".cache" / "clip").iterdir() if path.suffix != ".lock"] == []
+    assert [path for path in (home / ".cache/clip").iterdir() if path.suffix != ".lock"] == []
 
 
 # Without network
@@ -153,7 +151,7 @@ def test_missing_weights_give_a_way_out_first_and_then_the_address(home, server,
     with pytest.raises(WeightsError) as caught:
         find_weights("RN50")
     problem, fetch = str(caught.value).splitlines()
-    target = home / ".cache" / "clip" / "RN50.safetensors"
+    target = home / ".cache/clip/RN50.safetensors"
     assert problem.startswith("RN50 (openai) is not on this machine and could not be downloaded (")
     assert ("HF_HUB_OFFLINE is set" in problem) == offline and ("refused" in problem) != offline
     revision = published.PINNED["timm/resnet50_clip.openai"][0]

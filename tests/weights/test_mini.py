@@ -1,7 +1,5 @@
 """The bundled small CLIP: found, checked, and its scores stay."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,12 +1,8 @@
 """Opening checkpoints: every format, nothing executed, nothing read early, each defect named."""
 
-from __future__ import annotations
-
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,13 +12,13 @@ from weights_fakes import VIT, Trap, fake_state_dict, poison_archive, save_archi
 
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.weights.checkpoint import check_options, open_checkpoint
-from clipiqa_pyiqa.weights.published import canonical_backbone, check_architecture
+from clipiqa_pyiqa.weights.published import check_architecture
 
 Tensors = dict[str, torch.Tensor]
 
 
 @pytest.fixture
-def tensors() -> Tensors:
+def tensors():
     generator = torch.Generator().manual_seed(0)
     return {
         "visual.conv1.weight": torch.randn(4, 3, 2, 2, generator=generator).half(),
@@ -32,50 +28,40 @@ def tensors() -> Tensors:
     }
 
 
-def saved(path: Path, content: object) -> Path:
-    torch.save(content, path)
+def saved(path, content, **options):
+    torch.save(content, path, **options)
     return path
 
 
-def saved_by_old_torch(path: Path, content: object) -> Path:
-    torch.save(content, path, _use_new_zipfile_serialization=False)
-    return path
+def saved_by_old_torch(path, content):
+    return saved(path, content, _use_new_zipfile_serialization=False)
 
 
-def safetensors(path: Path, tensors: Tensors) -> Path:
+def safetensors(path, tensors):
     save_file(tensors, path)
     return path
 
 
-def nested(path: Path, tensors: Tensors, under: str = "state_dict") -> Path:
-    """With ``module.`` before each name, and beside it what a training saves."""
-    said = {"epoch": 3, "best": 0.5, "optimizer": {"lr": 0.1}}
-    return saved(path, {**said, under: {f"module.{name}": tensor for name, tensor in tensors.items()}})
+def nested(under):
+    """Saves with ``module.`` before each name, and beside it what a training saves."""
+
+    def save(path, tensors):
+        said = {"epoch": 3, "best": 0.5, "optimizer": {"lr": 0.1}}
+        return saved(path, {**said, under: {f"module.{name}": tensor for name, tensor in tensors.items()}})
+
+    return save
 
 
 FORMATS = [save_archive, saved, saved_by_old_torch, safetensors]
-Save = Callable[[Path, Tensors], Path]
 
 
-def repacked(path: Path, change: Callable[[str, bytes], bytes | None], compression: int) -> None:
-    """Write a zip archive again, with other contents, or without the members for which ``change`` returns None."""
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: change(name, archive.read(name)) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in entries.items():
-            if content is not None:
-                archive.writestr(name, content)
-
-
-@pytest.mark.parametrize(
-    "save", [*FORMATS, nested, lambda p, t: nested(p, t, "model"), lambda p, t: nested(p, t, "params")]
-)
+@pytest.mark.parametrize("save", [*FORMATS, nested("state_dict"), nested("model"), nested("params")])
 def test_every_format_is_read_by_its_content(tmp_path, tensors, save):
     checkpoint = open_checkpoint(save(tmp_path / "x.bin", tensors))
-    assert set(checkpoint) == set(tensors) and len(checkpoint) == len(tensors) and "other" not in checkpoint
+    assert "other" not in checkpoint and len(checkpoint) == len(tensors)
     for name, tensor in tensors.items():
-        assert checkpoint.shapes[name] == tuple(tensor.shape) and checkpoint[name].dtype == tensor.dtype
-        assert torch.equal(checkpoint[name], tensor)
+        assert checkpoint.shapes[name] == tuple(tensor.shape)
+        torch.testing.assert_close(checkpoint[name], tensor, atol=0, rtol=0)
     with pytest.raises(WeightsError):
         checkpoint["other"]
 
@@ -85,60 +71,55 @@ def test_an_archive_reads_as_torch_reads_it(tmp_path):
     whole = torch.arange(24.0).reshape(4, 6)
     parts = {"a.transposed": whole.T, "a.b.slice": whole[1:, 2:], "a.empty": whole[:0]}
     path = save_archive(tmp_path / "x.pt", parts)
-    before, expected, checkpoint = path.read_bytes(), torch.jit.load(path).state_dict(), open_checkpoint(path)
-    assert {name: tensor.tolist() for name, tensor in checkpoint.items()} == {
-        n: t.tolist() for n, t in expected.items()
-    }
-    assert checkpoint["a.transposed"].data_ptr() == checkpoint["a.transposed"].data_ptr()
-    checkpoint["a.transposed"].zero_()
+    before, checkpoint = path.read_bytes(), open_checkpoint(path)
+    torch.testing.assert_close(dict(checkpoint), dict(torch.jit.load(path).state_dict()), atol=0, rtol=0)
+    transposed = checkpoint["a.transposed"]
+    assert transposed.data_ptr() == checkpoint["a.transposed"].data_ptr()
+    transposed.zero_()
     assert path.read_bytes() == before
 
 
 # Damaged and hostile files
 
 
-@pytest.mark.parametrize("form", ["trap", saved, saved_by_old_torch, "bare", "archive", "objects"])
-def test_pickled_code_is_refused_and_never_runs(tmp_path, form):
-    path, victim = tmp_path / "poisoned.pt", tmp_path / "victim"
-    trap = Trap(victim)
-    if form == "trap":  # it works where pickle is trusted, or else this test would prove nothing
-        torch.load(saved(path, trap), weights_only=False)
-        assert victim.exists()
-        return
-    if form == "bare":
-        path.write_bytes(pickle.dumps(trap))
-    elif form == "archive":
-        poison_archive(save_archive(path, {"a": torch.zeros(3)}), victim)
-    elif form == "objects":
-        saved(path, {"state_dict": {"a": torch.zeros(3)}, "x": np.array([trap], dtype=object)})
-    else:
-        form(path, {"a": torch.zeros(3), "trap": trap})  # type: ignore[operator]
+def bare_pickle(path, trap):
+    path.write_bytes(pickle.dumps(trap))
+
+
+def poisoned_archive(path, trap):
+    poison_archive(save_archive(path, {"a": torch.zeros(3)}), trap.victim)
+
+
+def object_array(path, trap):
+    saved(path, {"state_dict": {"a": torch.zeros(3)}, "x": np.array([trap], dtype=object)})
+
+
+@pytest.mark.parametrize("save", [saved, saved_by_old_torch, bare_pickle, poisoned_archive, object_array])
+def test_pickled_code_is_refused_and_never_runs(tmp_path, save):
+    victim = tmp_path / "victim"
+    pickle.loads(pickle.dumps(Trap(victim)))  # it works where pickle is trusted, or else this would prove nothing
+    victim.unlink()
+    save(tmp_path / "poisoned.pt", Trap(victim))
     with pytest.raises(WeightsError, match="code"):
-        open_checkpoint(path)
+        open_checkpoint(tmp_path / "poisoned.pt")
     assert not victim.exists()
 
 
 @pytest.mark.parametrize("save", FORMATS)
-@pytest.mark.parametrize("share", [0.1, 0.9])
-def test_truncated_checkpoints_are_refused(tmp_path, tensors, save, share):
+def test_truncated_checkpoints_are_refused(tmp_path, tensors, save):
     path = save(tmp_path / "cut.pt", tensors)
-    path.write_bytes(path.read_bytes()[: max(20, int(path.stat().st_size * share))])
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.9)])
     with pytest.raises(WeightsError, match="truncated"):
         open_checkpoint(path)
 
 
 @pytest.mark.parametrize(
-    ("content", "named"),
-    [
-        (b"", "empty"),
-        (b"<!DOCTYPE html><html>Not Found", "DOCTYPE"),
-        (b"PK\x03\x04 and nothing more", "damaged"),
-        (b"\x10\0\0\0\0\0\0\0{not json        ", "damaged"),
-    ],
+    "content",
+    [b"", b"<!DOCTYPE html><html>Not Found", b"PK\x03\x04 and nothing more", b"\x10" + bytes(7) + b"{not json"],
 )
-def test_files_that_are_no_checkpoint_are_refused(tmp_path, content, named):
+def test_files_that_are_no_checkpoint_are_refused(tmp_path, content):
     (tmp_path / "x.pt").write_bytes(content)
-    with pytest.raises(WeightsError, match=named):
+    with pytest.raises(WeightsError):
         open_checkpoint(tmp_path / "x.pt")
 
 
@@ -148,18 +129,17 @@ def test_a_missing_file_and_a_list_are_refused(tmp_path):
             open_checkpoint(path)
 
 
-@pytest.mark.parametrize(
-    ("change", "compression"),
-    [
-        (lambda name, content: None if name.endswith("data/1") else content, zipfile.ZIP_STORED),
-        (lambda name, content: content.replace(b"K\x07K\x09", b"K\xf7K\x09"), zipfile.ZIP_STORED),
-        (lambda name, content: content, zipfile.ZIP_DEFLATED),
-    ],
-    ids=["a member is missing", "a shape of (247, 9) for (7, 9)", "compressed"],
-)
-def test_archives_with_false_claims_are_refused(tmp_path, change, compression):
+@pytest.mark.parametrize("claim", ["a member that is missing", "a shape of (247, 9) for (7, 9)", "compressed"])
+def test_archives_with_false_claims_are_refused(tmp_path, claim):
     path = save_archive(tmp_path / "x.pt", {"a": torch.ones(7, 9), "b": torch.ones(2)})
-    repacked(path, change, compression)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if claim == "compressed" else zipfile.ZIP_STORED) as archive:
+        for name, content in entries.items():
+            if "shape" in claim:
+                content = content.replace(b"K\x07K\x09", b"K\xf7K\x09")
+            if not ("missing" in claim and name.endswith("data/1")):
+                archive.writestr(name, content)
     with pytest.raises(WeightsError):
         dict(open_checkpoint(path))
 
@@ -172,25 +152,22 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path, tensors):
         checkpoint["visual.ln.weight"]
 
 
-def write_bomb(path: Path, kind: str) -> None:
-    members: dict[str, bytes] = {"x/data.pkl": b"", "x/constants.pkl": b""}
-    if kind.startswith("inflated"):
-        members = {"x/data.pkl": bytes(64 << 20), f"x/{'constants.pkl' if 'archive' in kind else 'version'}": b"3\n"}
-    else:  # 65,536 modules by their names, or a trillion, deeper: each level has the level before as a and as b
-        tree = b"\x80\x02c__torch__\nM\n)\x81}b"
-        for level in range(int(kind)):
-            memo = struct.pack("<I", level)
-            tree += b"r" + memo + b"0" + b"c__torch__\nM\n)\x81}("
-            tree += b"X\x01\x00\x00\x00aj" + memo + b"X\x01\x00\x00\x00bj" + memo + b"ub"
-        members["x/data.pkl"] = tree + b"."
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
+def module_tree(levels):
+    """A pickle of modules of which each has the one before as its a and as its b: 2 ** levels names."""
+    tree = b"\x80\x02c__torch__\nM\n)\x81}b"
+    for level in range(levels):
+        memo = struct.pack("<I", level)
+        tree += b"r" + memo + b"0" + b"c__torch__\nM\n)\x81}("
+        tree += b"X\x01\x00\x00\x00aj" + memo + b"X\x01\x00\x00\x00bj" + memo + b"ub"
+    return tree + b"."
 
 
-@pytest.mark.parametrize("kind", ["inflated archive", "inflated state dict", "16", "40"])
-def test_archives_that_declare_too_large_a_size_are_refused(tmp_path, kind):
-    write_bomb(tmp_path / "x.pt", kind)
+@pytest.mark.parametrize("description", [bytes(64 << 20), module_tree(16), module_tree(40)], ids=len)
+@pytest.mark.parametrize("member", ["constants.pkl", "version"], ids=["archive", "state dict"])
+def test_archives_that_declare_too_large_a_size_are_refused(tmp_path, description, member):
+    with zipfile.ZipFile(tmp_path / "x.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", description)
+        archive.writestr(f"x/{member}", b"3\n")
     with pytest.raises(WeightsError):
         open_checkpoint(tmp_path / "x.pt")
 
@@ -219,11 +196,6 @@ def test_extra_tensors_of_batch_norm_are_accepted(tmp_path):
     assert "visual.bn1.num_batches_tracked" in checkpoint
 
 
-def test_an_unknown_backbone_is_answered_by_the_nearest():
-    with pytest.raises(WeightsError, match="'RN50'"):
-        canonical_backbone("RN51")
-
-
 # Files for pyiqa's other metrics
 
 
@@ -235,14 +207,12 @@ def test_files_that_could_run_code_need_trust(tmp_path, tensors):
     (tmp_path / "old.pth").write_bytes(pickle.dumps(Trap(canary), protocol=0))
     (tmp_path / "brace.pth").write_bytes(brace + b"cos\nsystem\n(S'true'\ntR.")
     (tmp_path / "niqe.mat").write_bytes(b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(100))
-    good = [
-        saved(tmp_path / "good.pth", {"params": tensors}),
-        tmp_path / "niqe.mat",
-        save_state_dict(tmp_path / "x.pt", VIT),
-    ]
-    for value in (*map(str, good), get_url_from_name("musiq_koniq_ckpt-e95806b9.pth"), 3):
+    saved(tmp_path / "good.pth", {"params": tensors})
+    save_state_dict(tmp_path / "x.pt", VIT)
+    good = [f"{tmp_path}/{name}" for name in ("good.pth", "niqe.mat", "x.pt")]
+    for value in (*good, get_url_from_name("musiq_koniq_ckpt-e95806b9.pth"), 3):
         check_options({"pretrained_model_path": value})
-    bad = [str(tmp_path / name) for name in ("trap.pth", "old.pth", "brace.pth")]
+    bad = [f"{tmp_path}/{name}" for name in ("trap.pth", "old.pth", "brace.pth")]
     for value in (*bad, "https://example.org/a.pth", get_url_from_name("../../../other/repo/resolve/main/a.pth")):
         with pytest.raises(WeightsError, match="trust_weights"):
             check_options({"nested": [{"pretrained_model_path": value}]})

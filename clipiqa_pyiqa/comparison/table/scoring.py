@@ -26,7 +26,8 @@ from ...images.reader import ImageRecord, read_image
 from ...images.source import FileSource
 from ...scoring.engine import Item, Options, kept_random_state, set_seeds
 from ...scoring.metrics import BuiltMetric, MetricSet, build_or_explain, describe_error
-from ...scoring.stored import Progress, ScoreStore, StoredScore, key_of, score_missing
+from ...scoring.rows import Answer
+from ...scoring.stored import Progress, ScoreStore, key_of, score_missing
 from ..compare import stored_scores
 from ..data_set_results import MetricResult
 from .matching import MethodImages
@@ -141,7 +142,7 @@ def _sets(images: pandas.DataFrame, references: Mapping[str, str]) -> pandas.Dat
     return sets.set_axis(keys)
 
 
-def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int) -> StoredScore:
+def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int) -> Answer:
     set_seeds(seed)
     start = time.perf_counter()
     try:
@@ -149,11 +150,11 @@ def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[s
             folders = [ours] if metric.spec.name == "inception_score" or not references else [ours, theirs]
             output = metric.score(*folders, **({} if metric.spec.made is not None else {"verbose": False}))
     except Exception as error:
-        return StoredScore(None, error=describe_error(error))
+        return Answer(error=describe_error(error))
     value = float(next(iter(output.values())) if isinstance(output, Mapping) else output)  # inception_score's mean
     if not math.isfinite(value):
-        return StoredScore(None, error=f"its value is {value}")
-    return StoredScore(value, time.perf_counter() - start)
+        return Answer(error=f"its value is {value}")
+    return Answer((value,), time.perf_counter() - start)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from ..rows import ResultsError
 from ..scale import scales_of
 from ..score_files import AnyScores
 from .results import ShardResult, read_table
-from .summary import summary_of
+from .summary import check_outside, summary_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -114,10 +114,7 @@ def filter_shards(
         raise CLIPIQAError(f"nothing says which images to keep: pass `{'`, `'.join(CUTS)}`.")
     summary = summary_of(results, partial=partial)
     found, source, target = summary.results, address_of(results), resolved(into)
-    if target.is_relative_to(resolved(source)):
-        raise ResultsError(
-            f"{str(into)!r} lies in the folder of the results: name a folder outside of {str(results)!r}."
-        )
+    check_outside(target, results)
     check_folder(into)
     if not found:
         raise ResultsError(f"{str(results)!r} holds no results yet: score its shards first.")

@@ -8,14 +8,13 @@ import logging
 import os
 import posixpath
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...errors import CLIPIQAError
-from ...files.names import printable
+from ...files.names import below_common, printable
 from ...files.writing import LockedError, locked
 from ...images.source import MISSING, reason, stamp_of
 from ...sources.parquet import ParquetShard, check_columns, image_column, opened_table
@@ -199,14 +198,10 @@ def _kept_schema(shard: ParquetShard) -> pyarrow.Schema:
 
 
 def result_names(shards: Sequence[Shard]) -> list[str]:
-    """Return paths below the common folder; suffixes stay where names would be equal."""
+    """Return the shards' paths below their common folder."""
     names = [_full_path(shard) for shard in shards]
-    folders = [posixpath.dirname(name) for name in names if name.startswith("/")]
-    common = posixpath.commonpath(folders).rstrip("/") if folders else ""
-    names = [name.removeprefix(f"{common}/") for name in names]
-    short = [re.sub(r"(?<=[^/])(\.tar\.\w+|\.[^./]*)$", "", name) for name in names]
-    count = Counter(name.lower() for name in short)  # some file systems treat A and a as the same name
-    return [stem if count[stem.lower()] == 1 else name for stem, name in zip(short, names, strict=True)]
+    below = below_common([name for name in names if name.startswith("/")])
+    return [below.get(name, name) for name in names]
 
 
 def _full_path(shard: Shard) -> str:

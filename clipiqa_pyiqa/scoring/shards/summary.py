@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import counted, first_of
 from ...errors.arguments import checked
-from ...files.writing import check_output, replacing
+from ...files.writing import check_output, replacing, resolved
 from ...images.formats import skipped_note
 from ...images.source import reason
 from ...sources.stores import address_of, joined
@@ -23,22 +24,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Numbers of images."""
-
-    images: int
-    failures: Counter[str]
-
-    @property
-    def failed(self) -> int:
-        return self.failures.total()
-
-    @property
-    def scored(self) -> int:
-        return self.images - self.failed
 
 
 @dataclass(frozen=True)
@@ -75,11 +60,20 @@ class ShardedResult:
         return not self.missing and not self.unread
 
     @property
-    def counts(self) -> Counts:
+    def images(self) -> int:
+        return sum(result.images for result in self.results)
+
+    @property
+    def failures(self) -> Counter[str]:
+        """Return kind of failure -> number of images."""
         failures = Counter[str]()
         for result in self.results:
             failures.update(result.failures)
-        return Counts(sum(result.images for result in self.results), failures)
+        return failures
+
+    @property
+    def scored(self) -> int:
+        return self.images - self.failures.total()
 
     @property
     def absent(self) -> dict[str, list[str]]:
@@ -91,24 +85,26 @@ class ShardedResult:
                     found.setdefault(each.name, []).append(result.shard)
         return found
 
-    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pyarrow.Table]:
-        return (read_table(result.path, columns) for result in self.results)
+    def tables(self) -> Iterator[pyarrow.Table]:
+        return (read_table(result.path) for result in self.results)
 
     def quantiles(self, at: Sequence[float] = QUANTILES) -> pandas.DataFrame:
         """Return quantiles, one row per score column."""
         import pandas
 
         columns = list(self.header.columns)
-        frames = [pandas.DataFrame(columns=columns, dtype=float), *(each.to_pandas() for each in self.tables(columns))]
+        with ThreadPoolExecutor(16) as pool:  # a store takes long to answer each request
+            tables = pool.map(lambda result: read_table(result.path, columns).to_pandas(), self.results)
+            frames = [pandas.DataFrame(columns=columns, dtype=float), *tables]
         found = pandas.concat(frames).quantile(list(at)).T
         return found.set_axis([f"{100 * level:g} %" for level in at], axis=1)
 
     def sentences(self) -> list[str]:
-        counts = self.counts
-        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.failures.most_common())
+        failures = self.failures
+        kinds = ", ".join(f"{count} {kind}" for kind, count in failures.most_common())
         clauses = [
-            f"{self.shards} of {counted(self.shard_count, 'shard')}, {counted(counts.images, 'image')}: "
-            f"{counts.scored:,} scored, {counts.failed:,} failed{f' ({kinds})' if kinds else ''}"
+            f"{self.shards} of {counted(self.shard_count, 'shard')}, {counted(self.images, 'image')}: "
+            f"{self.scored:,} scored, {failures.total():,} failed{f' ({kinds})' if kinds else ''}"
         ]
         if self.states:
             clauses.append("this run: " + ", ".join(f"{count:,} {state}" for state, count in self.states.items()))
@@ -168,6 +164,13 @@ def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
     return ShardedResult(header, results, missing, sorted(there - run.shards.keys()))
 
 
+def check_outside(target: Path, results: str | Path) -> None:
+    if target.is_relative_to(resolved(address_of(results))):
+        raise ResultsError(
+            f"{str(target)!r} lies in the folder of the results: name a place outside of {str(results)!r}."
+        )
+
+
 @checked
 def merge_shards(
     out: str | Path, path: str | Path | None = None, *, overwrite: bool = False, partial: bool = False
@@ -189,11 +192,9 @@ def merge_shards(
     """
     import pyarrow
 
-    address = address_of(out)
-    target = Path(path or f"{address.rstrip('/')}.parquet").absolute()
+    target = resolved(path or f"{address_of(out).rstrip('/')}.parquet")
     format = format_of(target)
-    if target.is_relative_to(Path(address).absolute()):
-        raise ResultsError(f"{str(target)!r} lies in the folder of the results: name a file outside of {str(out)!r}.")
+    check_outside(target, out)
     target = check_output(target, overwrite=overwrite)
     found = summary_of(out, partial=partial)
     try:

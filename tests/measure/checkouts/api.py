@@ -1,108 +1,62 @@
 """What the documented Python API returns, one line per value; a script run in each checkout: ``api.py NAME``."""
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyiqa
 import torch
 
+from clipiqa_pyiqa import CLIPIQALoss
+from clipiqa_pyiqa.images.reader import read_image
+
 INPUTS = Path("../../in")
+PAIR = ("Crisp photo.", "Hazy photo.")
 
 
-def show(name: str, value: Any) -> None:
-    """Print a value; of a tensor up to a thousand numbers, evenly spread."""
-    if isinstance(value, torch.Tensor):
-        shape, value = tuple(value.shape), value.detach().flatten()
-        value = f"{shape} {value.dtype} {[f'{v:.9g}' for v in value[:: 1 + len(value) // 1000].tolist()]}"
-    print(f"{name}: {value}")
+def show(name, value):
+    """Print a tensor's shape, type and up to a thousand numbers, evenly spread."""
+    shown = value.detach().flatten()[:: 1 + value.numel() // 1000].tolist()
+    print(f"{name}: {tuple(value.shape)} {value.dtype} {[f'{number:.9g}' for number in shown]}")
 
 
-def photos(count: int = 3, side: tuple[int, int] = (224, 288)) -> torch.Tensor:
-    """Photos as a batch, ``(N, 3, H, W)`` in [0, 1]."""
-    from clipiqa_pyiqa.images.reader import read_image
-
+def photos(count, *side):
+    """Return photos as a batch, ``(N, 3, H, W)`` in [0, 1]."""
     files = sorted((INPUTS / "photos").iterdir())[:count]
     images = [read_image(str(file)).pixels[None].float() / 255 for file in files]
     return torch.cat([torch.nn.functional.interpolate(image, side, mode="bilinear") for image in images])
 
 
-def reading() -> None:
-    from clipiqa_pyiqa.images.reader import read_image
-
-    for path in sorted((INPUTS / "odd").iterdir()):
-        try:
-            show(path.name, read_image(str(path)).pixels)
-        except ValueError as error:
-            show(path.name, type(error).__name__)
-
-
-def scores() -> None:
+def scores():
     for backbone, side in (("mini", (224, 288)), ("RN50", (96, 128))):
-        x = photos(side=side)
+        x = photos(3, *side)
         for options in (
-            {}, {"prompts": "pyiqa"}, {"prompts": ["quality", ("Crisp photo.", "Hazy photo.")], "aggregate": None},
-            {"template": "A photo of {}."}, *[{"pos_embedding": "interpolate"}] * (backbone == "RN50"),
-        ):  # fmt: skip
+            {},
+            {"prompts": "pyiqa"},
+            {"prompts": ["quality", PAIR], "aggregate": None},
+            {"template": "A photo of {}."},
+        ):
             metric = pyiqa.create_metric("clipiqa", device="cpu", backbone=backbone, **options)
             show(f"{backbone} {options}", metric(x))
-        net = pyiqa.create_metric("clipiqa", device="cpu", backbone=backbone).net
-        features = net.encode_image(x)
-        show(f"{backbone} features", features)
-        asked = net.score(features, prompts=["happy", ("Crisp photo.", "Hazy photo.")], aggregate=None)
-        show(f"{backbone} other questions", asked)
-        for size in ((32, 32), (97, 131), *([(700, 500)] if backbone == "mini" else [])):
-            show(f"{backbone} {size}", net.encode_image(photos(1, size)))
+        net = metric.net
+        show(f"{backbone} features", net.encode_image(x))
+        show(f"{backbone} other questions", net.score(net.encode_image(x), prompts=["happy", PAIR], aggregate=None))
+        for size in ((32, 32), (97, 131)):
+            show(f"{backbone} {size}", net.encode_image(photos(1, *size)))
         show(f"{backbone} float64", net(x.double()))
-        show(f"{backbone} from a path", metric(str(sorted((INPUTS / "few").iterdir())[0])))
+        show(f"{backbone} from a path", metric(str(min((INPUTS / "few").iterdir()))))
 
 
-def gradients() -> None:
-    from clipiqa_pyiqa import CLIPIQALoss
-
-    def gradient(name: str, criterion: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> None:
-        x = x.clone().requires_grad_()
-        value = criterion(x)
-        value.sum().backward()
-        show(name, value)
-        show(f"{name}, gradient", x.grad)
-
+def gradients():
     for backbone, side in (("mini", (160, 224)), ("RN50", (64, 96))):
-        x = photos(3, side)
-        for dtype in (torch.float32, torch.float64):
-            for form in ("linear", "nll", "margin") if backbone == "mini" else ("linear",):
-                gradient(f"{backbone} {dtype} {form}", CLIPIQALoss(backbone=backbone, form=form), x.to(dtype))
-            loss = CLIPIQALoss(
-                backbone=backbone, prompts=["quality", "sharpness"], prompt_weights=[3, 1], reduction="none"
-            )
-            gradient(f"{backbone} {dtype} weighted", loss, x.to(dtype))
-        gradient(f"{backbone} out of range", CLIPIQALoss(backbone=backbone, input_range=(-1, 1)), x * 2.2 - 1.1)
-        metric = pyiqa.create_metric("clipiqa", backbone=backbone, device="cpu").net
-        gradient(f"{backbone} features", lambda x, net=metric: net.encode_image(x), x)
-
-
-def precisions() -> None:
-    for backbone, precision in (("mini", "bf16"), ("mini", "fp16"), ("RN50", "bf16")):
-        metric = pyiqa.create_metric("clipiqa", device="cpu", backbone=backbone, precision=precision)
-        show(f"{backbone} {precision}", metric(photos(side=(96, 128))))
-
-
-def learned() -> None:
-    from clipiqa_pyiqa.prompts.files import save_prompt_file
-
-    torch.manual_seed(0)
-    metric = pyiqa.create_metric("clipiqa+", backbone="mini", pretrained=False, device="cpu").net
-    for name, parameter in metric.named_parameters():
-        show(name, parameter)
-    for name in ("mine.pth", "mine.safetensors"):
-        save_prompt_file(metric.prompt_learner, name)
-        loaded = pyiqa.create_metric("clipiqa+", backbone="mini", pretrained_model_path=name, device="cpu")
-        show(name, loaded(photos()))
-        metric.load_prompts(name)
-    show("state", sorted(metric.state_dict()))
+        x = photos(3, *side)
+        weighted = {"prompts": ["quality", "sharpness"], "prompt_weights": [3, 1], "reduction": "none"}
+        for options in ({}, {"form": "nll"}, {"form": "margin"}, weighted, {"input_range": (-1, 1)}):
+            for dtype in (torch.float32, torch.float64):
+                leaf = x.to(dtype).requires_grad_()
+                value = CLIPIQALoss(backbone=backbone, **options)(leaf)
+                value.sum().backward()
+                show(f"{backbone} {options}", value)
+                show(f"{backbone} {options}, gradient", leaf.grad)
 
 
 if __name__ == "__main__":
