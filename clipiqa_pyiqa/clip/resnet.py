@@ -31,13 +31,11 @@ class ModifiedResNet:
 
         A place is a position of the last map: h = ((H + 1) // 2) // 16, and w accordingly.
         """
-        y = self._last_map(x)
-        return [(self.pool if part == "image" else self.pool.dense)(y, pos_embedding) for part in parts]
-
-    def _last_map(self, x: Tensor) -> Tensor:
         if is_ahead(x):
-            return _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self.rounded)
-        return self.trunk(self.rounded(x))
+            y = _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self.rounded)
+        else:
+            y = self.trunk(self.rounded(x))
+        return [(self.pool if part == "image" else self.pool.dense)(y, pos_embedding) for part in parts]
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)``, and ``(N, K)`` channels' means and deviations after the stem and each stage."""
@@ -169,7 +167,7 @@ class Bottleneck:
         """Return the output; ``x`` is overwritten unless the shortcut has a convolution."""
         plain = tape is not None
         height, width = x.shape[-2:]
-        rows, _ = self.out_size((height, width))
+        rows = height // self.stride
         out, signs = RowMap(rows), [RowMap(height), RowMap(height), RowMap(rows)]
         strips = cut(x, rows, self.stride * width * max(x.shape[1], self.expand.out_channels))
         done, above = 0, None  # number of rows of x that passed `reduce`, and its last two rows of output
