@@ -62,7 +62,7 @@ def is_factory(metric: Any) -> bool:
 
 
 def net_of(metric: Any) -> Any:
-    """Return a metric's net; a function makes the metric first. Raise ``CLIPIQAError`` for other objects."""
+    """Return the network of a metric, or of a function that makes one; raise ``CLIPIQAError`` for other objects."""
     metric = metric() if is_factory(metric) else metric
     net = getattr(metric, "net", metric)
     if not hasattr(net, "encode_image"):

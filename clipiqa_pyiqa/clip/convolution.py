@@ -43,8 +43,8 @@ class _Packed(NamedTuple):
 class Convolution:
     """A frozen convolution and its activation.
 
-    Scoring in fp32 on a CPU keeps only the weight in oneDNN's order, so that no call has to reorder it. A gradient or a
-    trace restores the plain weight, to the last bit, for good.
+    Scoring in fp32 on a CPU keeps only the weight in oneDNN's order, so that no call has to reorder it. The first
+    gradient or trace restores the plain weight, equal to the last bit, and keeps it.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: str = "none"):
