@@ -285,7 +285,7 @@ class TestInput:
     def test_limits_are_inside_the_range(self, metric):
         """Black and white pixels have their neighbours' gradient, whatever the release's own clamp makes of them."""
         x = images().detach().round().requires_grad_()
-        assert distance(grad_of(CLIPIQALoss(metric=metric), x), -grad_of(metric, x) / len(x)) < 1e-6
+        assert distance(grad_of(CLIPIQALoss(metric=metric), x), -grad_of(metric, x) / len(x)) < 1e-5
 
     def test_each_image_gets_a_crop_of_its_own(self, metric):
         x = images(3, 96)

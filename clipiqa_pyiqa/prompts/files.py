@@ -137,11 +137,15 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
         texts["sha256"] = content_checksum(tensors, texts)
         write_bytes(path, save(tensors, texts))
     elif path.suffix in (".pth", ".pt"):
-        file = io.BytesIO()  # in memory, since torch.save raises no OSError on a full disk
-        torch.save({"params": tensors}, file)
-        write_bytes(path, file.getvalue())
+        write_bytes(path, pickled({"params": tensors}))
     else:
         raise PromptError(f"the file of learned prompts must end in .safetensors or .pth; got {str(path)!r}.")
+
+
+def pickled(content: Any) -> bytes:
+    file = io.BytesIO()  # in memory, since torch.save raises no OSError on a full disk
+    torch.save(content, file)
+    return file.getvalue()
 
 
 def content_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
