@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from ..errors import OptionError, counted
-from .options.model import Model, start
+from .options.model import Model
 from .options.scored_images import OpinionOptions, Store, creation
 from .options.terminal import frame_as_text
 
@@ -18,8 +19,8 @@ def run(
     *,
     out: Path,
     overwrite: bool = False,
-    method: str = "auto",
-    fit_on: str = "features",
+    method: Literal["affine", "ridge", "auto"] = "auto",
+    fit_on: Literal["features", "stages"] = "features",
     prompts: str | None = None,
     own_scale: bool = False,
     without_mini_photos: bool = False,
@@ -41,8 +42,8 @@ def run(
         scores (CSV|FOLDER|NAME): a CSV file of paths and scores, a folder of photos with stars, or a data set
         out (-o FILE): write the head to this .safetensors file
         overwrite: replace an existing --out
-        method: auto, affine or ridge
-        fit_on (WHAT): features, or stages (statistics of the image tower's stages)
+        method: affine, ridge or auto
+        fit_on: features, or stages (statistics of the image tower's stages)
         prompts (-p PAIR): prompt pair of the zero-shot score; default: quality
         own_scale: predict scores in the range of the given scores, not in 0 to 1
         without_mini_photos: leave out mini's training photos
@@ -51,14 +52,13 @@ def run(
         seed: seed of folds, splits and held-out photos
     """
     from ..files.writing import check_output
-    from ..prompts.pairs import parse_prompt_argument
 
     check_output(out, overwrite=overwrite)
     if splits_out is not None:
         if splits < 1:
             raise OptionError("--splits-out has no splits to write: also give their number, such as --splits 10.")
         check_output(splits_out, overwrite=overwrite, inputs=[scores])
-    device = start(store)
+    options = store.start()
     import numpy as np
     import pandas
 
@@ -67,18 +67,16 @@ def run(
 
     # cross-validation needs no split
     table = scored.table(scores, seed, needed=("train",), val_fraction=0.0)
-    question = None if prompts is None else parse_prompt_argument(prompts)
     result = fit(
         table,
         method=method,
         fit_on=fit_on,
         own_scale=own_scale,
-        device=device,
-        metric=CLIPIQA(prompts=question, **model.given()),
+        metric=CLIPIQA(prompts=prompts, **model.given()),
         seed=seed,
         splits=splits,
         without_mini_photos=without_mini_photos,
-        **store.keywords(),
+        **options,
     )
     result.save(out)
     if splits_out is not None:
@@ -95,5 +93,5 @@ def run(
     print(frame_as_text(pandas.DataFrame(rows, columns=["", "SROCC", "PLCC", "RMSE (scores from 0 to 1)"])))
     why = ": ridge must be clearly better than affine" if method == "auto" else ""
     print(f"{result.head.method} is chosen{why}")
-    print(f"load it with:\n{creation('clipiqa+', model.given(), pretrained_model_path=str(out.resolve()))}")
+    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(out.resolve()), **model.given())}")
     return 0

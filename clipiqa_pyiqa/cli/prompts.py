@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..prompts.pairs import NAMED_PAIRS, PRESETS, parse_prompt_argument, parse_prompts
+from ..prompts.pairs import NAMED_PAIRS, PRESETS, parse_prompts
 from .options.terminal import aligned
 
 
@@ -15,7 +15,7 @@ def run(prompts: Sequence[str] = (), *, template: str | None = None) -> int:
         prompts (PROMPT): a name, a preset or 'Positive text.|Negative text.'; default: all names
         template (TEXT): wording of the pairs, such as 'A photo of {}.'
     """
-    pairs = parse_prompts(list(map(parse_prompt_argument, prompts)) or list(NAMED_PAIRS), template)
+    pairs = parse_prompts(list(prompts or NAMED_PAIRS), template)
     rows = [("name", "positive", "negative"), *((pair.name, pair.positive, pair.negative) for pair in pairs)]
     if not prompts:
         rows += [(name, pair.positive, pair.negative) for name in PRESETS for pair in PRESETS[name]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import counted
-from .options.model import Model, start
+from .options.model import Model
 from .options.scored_images import OpinionOptions, Store, creation
 from .options.terminal import frame_as_text
 
@@ -49,7 +49,7 @@ def run(
     from ..learning.word_search import read_words
 
     words = read_words(candidates) if candidates else None
-    device = start(store)
+    options = store.start()
     from ..learning.word_search import search_prompts
     from ..metric import CLIPIQA
     from ..scoring.rows import frame_csv
@@ -62,11 +62,10 @@ def run(
         words=words,
         templates=templates,
         metric=CLIPIQA(**model.given()),
-        device=device,
         seed=seed,
         ensemble=ensemble,
         bootstrap=bootstrap,
-        **store.keywords(),
+        **options,
     )
     found = findings.frame()
     if out is not None:
@@ -81,5 +80,5 @@ def run(
     print(frame_as_text(found[shown], ["SROCC held out"]))
     for name, finding in {"best pair": findings.ranked[0], "ensemble": findings.ensemble}.items():
         prompts = [(each.positive, each.negative) for each in finding.pairs]
-        print(f"The {name}:\n  {creation('clipiqa', model.given(), prompts=prompts)}")
+        print(f"The {name}:\n  {creation('clipiqa', prompts=prompts, **model.given())}")
     return 0

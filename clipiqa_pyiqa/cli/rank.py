@@ -62,6 +62,8 @@ class PickOptions:
         only_photos: leave the RAW files and XMP files of picked photos where they are
         write_shards (DIR): write new shards that hold only the picked images
         partial: for a folder of results by shard: accept results of a part of the shards
+        stars: write one to five stars by score into XMP files beside the photos; --overwrite replaces stars
+        star_shares (P,P,P,P,P): percent of photos with one, two, three, four and five stars
     """
 
     worst: str | None = None
@@ -77,6 +79,8 @@ class PickOptions:
     only_photos: bool = False
     write_shards: Path | None = None
     partial: bool = False
+    stars: bool = False
+    star_shares: str = "10,20,40,20,10"
 
     def cuts(self) -> dict[str, Any]:
         from ..scoring.directions import CUTS
@@ -88,24 +92,10 @@ class PickOptions:
         return {action: folder for action, folder in folders.items() if folder is not None}
 
 
-@dataclass(frozen=True)
-class StarOptions:
-    """Stars.
-
-    Args:
-        stars: write one to five stars by score into XMP files beside the photos; --overwrite replaces stars
-        star_shares (P,P,P,P,P): percent of photos with one, two, three, four and five stars
-    """
-
-    stars: bool = False
-    star_shares: str = "10,20,40,20,10"
-
-
 def run(
     run: AskingRun,
     order: OrderOptions,
     picked: PickOptions,
-    rated: StarOptions,
     sources: Sequence[str] = (),
     *,
     count: int = 10,
@@ -148,7 +138,7 @@ def run(
         raise OptionError("no PATH given: name a folder of images, or a score file.")
     cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
     if picked.write_shards is not None:
-        others = (order.columns, order.root, rated.stars, count != 10, page, run.out, run.prompts, selected)
+        others = (order.columns, order.root, picked.stars, count != 10, page, run.out, run.prompts, selected)
         if any(others) or folders or picked.paths or picked.null or picked.only_photos:
             raise OptionError(
                 "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
@@ -168,7 +158,7 @@ def run(
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
 
     code = 0
-    is_table = not cuts and page is None and not rated.stars
+    is_table = not cuts and page is None and not picked.stars
     if len(sources) == 1 and is_score_file(sources[0]):
         if run.prompts or run.out is not None:
             raise OptionError("--prompts and --out need images, but a score file holds scores: leave them out.")
@@ -191,8 +181,8 @@ def run(
         with Bar(unit="photo") as bar:
             written = write_browser(photos, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show)
         note(f"the page is {written}")
-    if rated.stars:
-        code = max(code, _give_stars(photos, rated.star_shares, run.overwrite))
+    if picked.stars:
+        code = max(code, _give_stars(photos, picked.star_shares, run.overwrite))
     worst, best = photos.ends(**(cuts or {"worst": count, "best": count}))
     if picked.paths or folders:
         chosen = {"worst": worst.index, "best": best.index}

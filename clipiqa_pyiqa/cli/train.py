@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ..errors import counted
 from ..files.names import one_line
-from .options.model import Model, start
+from .options.model import Model
 from .options.scored_images import OpinionOptions, Store, creation
-from .options.terminal import note, on_interrupt
-
-if TYPE_CHECKING:
-    from ..learning.training import Agreement, Progress
+from .options.terminal import on_interrupt
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Changes:
         lr (RATE): learning rate
         crop (PX): side of random square crops; 0: whole images
         crops (K): fixed crops per image, stored as features; default: 4
-        seed: seed of context, order and split; default: 123
+        seed: seed of context, order and split
     """
 
     n_ctx: int | None = None
@@ -40,7 +37,7 @@ class Changes:
     lr: float | None = None
     crop: int | None = None
     crops: int | None = None
-    seed: int | None = None
+    seed: int = 123
 
 
 def run(
@@ -74,44 +71,30 @@ def run(
         prompts (-p PAIR): pair whose context is learned: a name or 'positive|negative'; default: quality
         without_mini_photos: leave out mini's training photos
     """
-    from ..prompts.pairs import parse_prompt_argument
-
-    device = start(store)
-    from ..learning.recipe import find_recipe, with_options
-    from ..learning.training import train
-
-    pair = None if prompts is None else parse_prompt_argument(prompts)
-    stated = with_options(find_recipe(recipe), prompts=pair, **vars(changes), **model.given())
-
-    def report(progress: Progress) -> None:
-        best = "  best so far" if progress.is_best else ""
-        scores = f"loss {progress.loss:.5f}, validation {_text(progress.scores)}{best}"
-        note(f"epoch {progress.epoch}/{progress.epochs}: {scores}")
+    options = store.start()
+    from ..learning.training import agreement_text, train
 
     with on_interrupt("--resume continues after the last whole epoch"):
         result = train(
-            scored.table(scores, stated.seed),
+            scored.table(scores, changes.seed),
             out,
-            recipe=stated,
-            device=device,
+            recipe=recipe,
+            prompts=prompts,
             resume=resume,
             overwrite=overwrite,
-            report=report,
             without_mini_photos=without_mini_photos,
-            **store.keywords(),
+            **vars(changes),
+            **model.given(),
+            **options,
         )
     images = result.table.frame["split"].value_counts().to_dict()
-    passes = counted(stated.epochs, "epoch")
+    passes = counted(result.recipe.epochs, "epoch")
     print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {passes}")
     for split, found in result.scores.items():
         shown = counted(images[split], f"{'validation' if split == 'val' else split} image")
-        print(f"before training, {shown}: {_text(result.before[split])}")
-        print(f"best epoch, {shown}: {_text(found)}")
+        print(f"before training, {shown}: {agreement_text(result.before[split])}")
+        print(f"best epoch, {shown}: {agreement_text(found)}")
     print(f"log: {one_line(str(result.folder / 'log.csv'))}")
-    network = {**stated.network, "pos_embedding": result.metric.pos_embedding}
-    print(f"load it with:\n{creation('clipiqa+', network, pretrained_model_path=str(result.best.resolve()))}")
+    network = {**model.given(), "pos_embedding": result.metric.pos_embedding}
+    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(result.best.resolve()), **network)}")
     return 0
-
-
-def _text(scores: Agreement) -> str:
-    return ", ".join(f"{name.upper()} {value:.4f}" for name, value in scores.items())

@@ -25,4 +25,4 @@ def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: b
         size = "-" if file.size is None else f"{file.size / 1e6:.1f} MB"
         rows.append((file.title, file.state, size, file.sha256[:12] or "-", file.where))
     print(aligned(rows))
-    return int(any(file.is_bad for file in found))
+    return int(any(file.state in ("damaged", "failed") for file in found))

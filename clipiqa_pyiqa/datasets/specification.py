@@ -14,7 +14,6 @@ from typing import Any
 
 from ..errors import CLIPIQAError, ConfigError, shown
 from ..files.yaml import parse_yaml, read_mapping
-from ..prompts.pairs import parse_prompt_argument
 
 CONFIG_KEYS = (  # keys of a benchmark configuration
     "metrics",
@@ -60,7 +59,7 @@ def parse_argument(text: str) -> Specification:
         key, _, value = part.partition("=")
         try:
             is_pair = key == "prompts" and "|" in value
-            options[key] = parse_prompt_argument(value) if is_pair else parse_yaml(value, "")
+            options[key] = value if is_pair else parse_yaml(value, "")
         except ConfigError as error:
             raise CLIPIQAError(f"the value of {key!r} in {text!r} is not YAML: quote it.") from error
     return Specification(label.strip(), target.strip(), options)

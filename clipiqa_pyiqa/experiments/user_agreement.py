@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from ..datasets.csv_files import check_images, read_rows
 from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..errors.arguments import checked
-from ..prompts.pairs import PromptPair, parse_columns, parse_prompt_argument
+from ..prompts.pairs import PromptPair, parse_columns
 from ..report.contact_sheet import wrapped
 from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
 from ..stats.bootstrap import clustered_share, share
@@ -71,7 +71,7 @@ def read_votes(
     tallied: dict[tuple[str, str, str], list[int]] = {}
     for line, row in rows:
         try:
-            question = parse_columns([parse_prompt_argument(attribute or row["attribute"].strip())], template)
+            question = parse_columns([attribute or row["attribute"].strip()], template)
             first, second = (os.fspath(folder / row[side].strip()) for side in ("first", "second"))
             if first == second:
                 raise CLIPIQAError(f"both images are {first!r}, but a pair has two different images.")

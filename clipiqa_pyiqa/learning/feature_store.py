@@ -58,7 +58,6 @@ class FeatureStore:
         paths: Collection[str | Path],
         augmentations: Sequence[Sequence[Augmentation]] | None = None,
         *,
-        name: str = "features",
         device: str | torch.device = "cpu",
         workers: int | None = None,
         say: Say | None = None,
@@ -84,7 +83,7 @@ class FeatureStore:
             logger.warning("damaged features are encoded again: %s.", first_of(damaged))
         if say is not None:
             todo = f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}"
-            say(f"{name}: {todo}; features are stored in {self.folder}")
+            say(f"{todo}; features are stored in {self.folder}")
         encoded, run = self._encode(missing, torch.device(device), workers), uuid.uuid4().hex
         for key, feature in tqdm(encoded, total=count, unit="feature", disable=True if say is None else None):
             found[key] = feature

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas
@@ -19,8 +19,8 @@ from ..datasets.score_table import ScoreTable, draw_groups, find_score_table
 from ..errors import CLIPIQAError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import write_text
-from ..metric import CLIPIQA, choice, find_device
-from ..prompts.heads import FORMAT, METHODS, OpinionHead
+from ..metric import CLIPIQA, find_device
+from ..prompts.heads import FORMAT, OpinionHead
 from ..prompts.provenance import as_texts
 from ..stats.correlation import plcc, srocc
 from .feature_store import FeatureStore, Say
@@ -39,7 +39,7 @@ class RatedPhotos(NamedTuple):
     shares: Array
 
     def at(self, rows: NDArray[Any]) -> RatedPhotos:
-        return RatedPhotos(self.x[rows], self.zero_shot[rows], self.shares[rows])
+        return RatedPhotos(*(part[rows] for part in self))
 
 
 def fit_affine(photos: RatedPhotos) -> Fitted:
@@ -91,7 +91,6 @@ def _basis(photos: RatedPhotos) -> Array:
 
 NEEDED = {"affine": 3, "ridge": 6, "auto": 10}
 """Smallest number of rated photos for each method."""
-FIT_ON = ("features", "stages")
 FOLDS = 5
 
 
@@ -140,8 +139,8 @@ class FitResult:
 def fit(
     scores: ScoreTable | str | Path,
     *,
-    method: str = "auto",
-    fit_on: str = "features",
+    method: Literal["affine", "ridge", "auto"] = "auto",
+    fit_on: Literal["features", "stages"] = "features",
     own_scale: bool = False,
     without_mini_photos: bool = False,
     splits: int = 0,
@@ -175,8 +174,6 @@ def fit(
     Example:
         >>> fit("scores.csv", fit_on="stages").save("head.safetensors")  # doctest: +SKIP
     """
-    choice("method", method, NEEDED)
-    choice("fit_on", fit_on, dict.fromkeys(FIT_ON))
     table = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
     device = find_device(device)
     metric = (CLIPIQA() if metric is None else metric).to(device).eval()
@@ -187,7 +184,7 @@ def fit(
     if len(train) < NEEDED[method]:
         raise CLIPIQAError(f"method {method!r} needs at least {NEEDED[method]} rated photos; got {len(train)}.")
     store = FeatureStore(metric, features, stages=fit_on == "stages")
-    encoded = store.features(frame["path"], name="photos", device=device, workers=workers, say=say)[:, 0]
+    encoded = store.features(frame["path"], device=device, workers=workers, say=say)[:, 0]
     with torch.no_grad():
         texts = metric.encode_prompts().cpu()
     direction = metric.clip.logit_scale * (texts[0, 0] - texts[0, 1])  # (D,)
@@ -229,7 +226,6 @@ def fit(
         "scale": "own" if own_scale else "share",
         "method": best,
         "trained_on": written_digests(train["path"]),
-        "cross_validation": json.dumps({name: found._asdict() for name, found in agreements.items()}),
     }
     tensors = {name: torch.from_numpy(value).float() for name, value in fitted.items()}
     head = OpinionHead({**tensors, "direction": direction}, metadata)
@@ -240,7 +236,7 @@ def _fit(
     method: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int
 ) -> tuple[str, dict[str, FitAgreement], Fitted]:
     """Return the chosen method, each method's cross-validation, and the fit to all photos."""
-    names = METHODS if method == "auto" else (method,)
+    names = list(FITS) if method == "auto" else [method]
     predicted = pandas.DataFrame({name: _out_of_fold(name, photos, groups, seed) for name in names})
     agreements = {name: _agreement(predicted[name].to_numpy(), photos.shares) for name in names}
     squares = (predicted.sub(photos.shares, axis=0) ** 2).groupby(groups).mean()

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,17 +30,6 @@ from .recipe import Recipe, augmentations_of, draw_augmentation, find_recipe, mi
 BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
 Agreement = dict[str, float]
 """``srocc``, ``plcc`` and ``krcc`` of predicted against given scores."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A finished epoch (1 to ``epochs``): mean loss, validation scores, and whether its SROCC is the best so far."""
-
-    epoch: int
-    epochs: int
-    loss: float
-    scores: Agreement
-    is_best: bool
 
 
 @dataclass(frozen=True)
@@ -74,7 +63,6 @@ def train(
     workers: int | None = SharedOptions.workers,
     resume: bool = False,
     overwrite: bool = False,
-    report: Callable[[Progress], object] = lambda progress: None,
     say: Say | None = None,
     **changes: Any,
 ) -> TrainingResult:
@@ -88,7 +76,6 @@ def train(
         features: Folder of image features; default ``~/.cache/clipiqa/features``.
         resume: Continue the run in ``out``.
         overwrite: Replace the run in ``out``.
-        report: Receives each epoch's progress.
         say: Receives progress messages.
         **changes: Changes of the recipe, see :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
         device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
@@ -115,9 +102,7 @@ def train(
         for split in ("train", "val", "test"):
             part = table.part(split)
             augmentations = [augmentations_of(recipe, row) for row in range(len(part))] if split == "train" else None
-            encoded[split] = store.features(
-                part["path"], augmentations, name=split, device=device, workers=workers, say=say
-            )
+            encoded[split] = store.features(part["path"], augmentations, device=device, workers=workers, say=say)
             targets[split] = torch.tensor(part["target"].tolist())[:, None]
         tested = {split: encoded[split][:, 0].to(device) for split in ("val", "test") if len(targets[split]) > 1}
         before = {split: evaluate(metric, each, targets[split], metric.prompts) for split, each in tested.items()}
@@ -137,7 +122,7 @@ def train(
             folder,
             metadata=metadata,
             resume=resume,
-            report=report,
+            say=say,
         )
         metric.load_prompts(folder / BEST)
         found = {"val": best}
@@ -157,7 +142,7 @@ def train_context(
     *,
     metadata: Mapping[str, Any] | None = None,
     resume: bool = False,
-    report: Callable[[Progress], object] = lambda progress: None,
+    say: Say | None = None,
 ) -> Agreement:
     """Train the metric's prompts in place; return the best epoch's agreement with the validation scores.
 
@@ -223,7 +208,9 @@ def train_context(
             "scheduler": scheduler.state_dict(),
         }
         write_bytes(folder / STATE, pickled(state))
-        report(Progress(epoch, recipe.epochs, mean_loss, found, is_best))
+        if say is not None:
+            line = f"epoch {epoch}/{recipe.epochs}: loss {mean_loss:.5f}, validation {agreement_text(found)}"
+            say(f"{line}  best so far" if is_best else line)
     return best
 
 
@@ -255,9 +242,12 @@ def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = F
 def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor, prompts: Prompts = None) -> Agreement:
     """Return SROCC, PLCC and KRCC for features ``(M, D)`` and targets ``(M, 1)``; default the metric's own prompts."""
     theirs = import_pyiqa(".metrics.correlation_coefficient")
-
     with torch.no_grad():
         scores = metric.eval().score(features, prompts, aggregate="mean")
     pair = scores[:, 0].double().cpu().numpy(), targets[:, 0].double().cpu().numpy()
     found = {"srocc": theirs.calculate_srcc, "plcc": theirs.calculate_plcc, "krcc": theirs.calculate_krcc}
     return {name: float(calculate(*pair)) for name, calculate in found.items()}
+
+
+def agreement_text(scores: Agreement) -> str:
+    return ", ".join(f"{name.upper()} {value:.4f}" for name, value in scores.items())

@@ -17,73 +17,57 @@ from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, PromptError, counted
 from ..errors.arguments import SharedOptions, checked
 from ..metric import CLIPIQA, find_device
-from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompt_argument, parse_prompts
+from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
 from .feature_store import FeatureStore, Say
 
 Words = str | tuple[str, str]
-"""A named pair, or two texts, positive first."""
+"""A named pair, ``positive|negative``, or two texts, positive first."""
 
 # Templates in which the words make a sentence; the paper's templates are in Sec. 4.1 and Table 2.
 ADJECTIVES = ("{} photo.", "The photo is {}.")
 QUALITIES = ("{} photo.", "A photo of {}.")
 THINGS = ("There is {} in the photo.",)
-AS_IS = "{}"
 
-# Groups of synonyms on one scale: every positive text is tried with every negative text of its group.
-_GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
-    (  # Sec. 3.2 and the five grades of ITU-R BT.500 (excellent, good, fair, poor, bad), with synonyms
+# Synonyms on one scale: every positive text is tried with every negative text.
+_GROUPS = (
+    # Sec. 3.2 and the five grades of ITU-R BT.500 (excellent, good, fair, poor, bad), with synonyms
+    (
         ADJECTIVES,
-        ("good", "great", "excellent", "fair", "fine", "perfect", "superb"),
-        ("bad", "poor", "terrible", "awful", "horrible", "inferior", "imperfect"),
+        "good, great, excellent, fair, fine, perfect, superb",
+        "bad, poor, terrible, awful, horrible, inferior, imperfect",
     ),
-    (  # Table 2, pyiqa's preset
+    # Table 2, pyiqa's preset
+    (
         QUALITIES,
-        ("high quality", "high definition", "high resolution", "best quality", "good quality"),
-        ("low quality", "low definition", "low resolution", "worst quality", "poor quality", "bad quality"),
+        "high quality, high definition, high resolution, best quality, good quality",
+        "low quality, low definition, low resolution, worst quality, poor quality, bad quality",
     ),
-    (  # Table 3, SPAQ's attributes
-        ADJECTIVES,
-        ("sharp", "clear", "crisp", "in-focus", "detailed"),
-        ("blurry", "unclear", "hazy", "out-of-focus", "fuzzy", "motion-blurred"),
-    ),
-    (THINGS, ("fine detail", "sharp detail"), ("blur", "motion blur", "haze")),
-    (ADJECTIVES, ("clean", "noise-free", "smooth", "pure"), ("noisy", "grainy", "dirty", "speckled")),  # Table 3
-    (THINGS, ("no noise", "no grain"), ("noise", "grain")),
+    # Table 3, SPAQ's attributes
     (
         ADJECTIVES,
-        ("bright", "well-lit", "light", "well-exposed"),
-        ("dark", "dim", "badly lit", "underexposed", "overexposed"),
+        "sharp, clear, crisp, in-focus, detailed",
+        "blurry, unclear, hazy, out-of-focus, fuzzy, motion-blurred",
     ),
+    (THINGS, "fine detail, sharp detail", "blur, motion blur, haze"),
+    (ADJECTIVES, "clean, noise-free, smooth, pure", "noisy, grainy, dirty, speckled"),
+    (THINGS, "no noise, no grain", "noise, grain"),
+    (ADJECTIVES, "bright, well-lit, light, well-exposed", "dark, dim, badly lit, underexposed, overexposed"),
+    (ADJECTIVES, "colorful, vivid, vibrant, richly colored", "dull, faded, pale, washed-out, colorless"),
+    (QUALITIES, "high contrast, strong contrast", "low contrast, weak contrast"),
+    # distortions in KADID-10k and other synthetic data sets
     (
         ADJECTIVES,
-        ("colorful", "vivid", "vibrant", "richly colored"),
-        ("dull", "faded", "pale", "washed-out", "colorless"),
+        "undistorted, pristine, flawless, artifact-free, uncompressed",
+        "distorted, degraded, compressed, JPEG-compressed, pixelated, damaged",
     ),
-    (QUALITIES, ("high contrast", "strong contrast"), ("low contrast", "weak contrast")),
-    (  # distortions in KADID-10k and other synthetic data sets
+    # the official demo, Table 6, AVA
+    (
         ADJECTIVES,
-        ("undistorted", "pristine", "flawless", "artifact-free", "uncompressed"),
-        ("distorted", "degraded", "compressed", "JPEG-compressed", "pixelated", "damaged"),
-    ),
-    (  # the official demo, Table 6, AVA
-        ADJECTIVES,
-        ("aesthetic", "beautiful", "attractive", "pretty", "stunning", "appealing"),
-        ("not aesthetic", "ugly", "unattractive", "boring", "unappealing", "plain"),
+        "aesthetic, beautiful, attractive, pretty, stunning, appealing",
+        "not aesthetic, ugly, unattractive, boring, unappealing, plain",
     ),
 )
-
-
-def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, str]]:
-    for pair in NAMED_PAIRS.values() if templates is None else ():
-        yield (pair.positive, pair.negative), AS_IS
-    ours = {*ADJECTIVES, *QUALITIES, *THINGS}
-    for suited, positives, negatives in _GROUPS:
-        fitting = suited if templates is None else [each for each in templates if each in suited or each not in ours]
-        for template, positive, negative in itertools.product(fitting, positives, negatives):
-            if template.startswith("{}"):
-                positive, negative = positive[0].upper() + positive[1:], negative[0].upper() + negative[1:]
-            yield (positive, negative), template
 
 
 def read_words(path: str | Path) -> list[Words]:
@@ -92,7 +76,7 @@ def read_words(path: str | Path) -> list[Words]:
         lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"the pairs in {str(path)!r} cannot be read: {error}.") from error
-    pairs = [parse_prompt_argument(line.strip()) for line in lines if line.strip() and not line.startswith("#")]
+    pairs: list[Words] = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not pairs:
         raise PromptError(f"{str(path)!r} holds no pairs: write one pair a line, such as 'Crisp photo.|Hazy photo.'.")
     return pairs
@@ -169,8 +153,8 @@ def search_prompts(
 
     Args:
         scores, features, say: As for :func:`clipiqa_pyiqa.train`.
-        words: Pairs of words, positive first; default our antonyms. Unknown words are left out.
-        templates: Texts with ``{}`` for the words; default: fitting ones for our antonyms, else ``'{}'``.
+        words: Pairs of words, positive first; default the named pairs and our antonyms. Unknown words are left out.
+        templates: Texts with ``{}`` for the words; default those that suit our words; ``'{}'`` for your own pairs.
         ensemble: Largest number of pairs in the ensemble.
         bootstrap: Resamples per interval, at most a million.
         metric: The metric; default CLIP-IQA on RN50.
@@ -197,7 +181,7 @@ def search_prompts(
     if not known:
         raise CLIPIQAError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone.")
     store = FeatureStore(metric, features)
-    encoded = store.features(paths, name="all splits", device=device, workers=workers, say=say)
+    encoded = store.features(paths, device=device, workers=workers, say=say)
     if say is not None:
         say(f"scoring {counted(len(known), 'pair')}")
     data = encoded[:, 0].to(device), targets, held_out
@@ -207,12 +191,23 @@ def search_prompts(
 
 def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[str] | None = None) -> list[PromptPair]:
     """Return each pair of words in each template; of pairs that CLIP reads alike, return the first."""
-    combined = our_pairs(templates) if words is None else itertools.product(words, templates or (AS_IS,))
+    given = itertools.product(words, templates or ("{}",)) if words is not None else _our_pairs(templates)
     found: dict[tuple[str, str], PromptPair] = {}
-    for given, template in combined:
-        for pair in parse_prompts([given], template):
+    for texts, template in given:
+        for pair in parse_prompts([texts], template):
             found.setdefault((pair.positive.lower(), pair.negative.lower()), pair)
     return list(found.values())
+
+
+def _our_pairs(templates: Sequence[str] | None) -> Iterator[tuple[Words, str]]:
+    yield from (((pair.positive, pair.negative), "{}") for pair in NAMED_PAIRS.values())
+    for suited, *sides in _GROUPS:
+        for template, positive, negative in itertools.product(
+            templates or suited, *(side.split(", ") for side in sides)
+        ):
+            if template.startswith("{}"):
+                positive, negative = positive[0].upper() + positive[1:], negative[0].upper() + negative[1:]
+            yield (positive, negative), template
 
 
 def search(

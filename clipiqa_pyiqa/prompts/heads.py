@@ -13,14 +13,13 @@ from torch import Tensor, nn
 from ..clip.model import FrozenCLIP
 from ..errors import PromptError
 from ..files.writing import write_bytes
-from ..weights.checkpoint import first_bytes, open_checkpoint
+from ..weights.checkpoint import open_checkpoint
 from .antonym import exact, sigmoid
 from .files import check_checksum, check_origin, content_checksum
 from .pairs import PromptPair
 
 FORMAT = "clipiqa-pyiqa opinion head 1"
 _TENSORS = {"affine": ("direction", "prior"), "ridge": ("direction", "prior", "mean", "weight")}
-METHODS = tuple(_TENSORS)
 
 
 class OpinionHead(nn.Module):
@@ -100,8 +99,7 @@ def is_head(metadata: Mapping[str, str]) -> bool:
 
 def read_metadata(path: str | Path) -> dict[str, str]:
     """Return a ``.safetensors`` file's metadata, or an empty dict for other files."""
-    path = Path(path).expanduser()
-    return dict(open_checkpoint(path).metadata) if first_bytes(path)[8:9] == b"{" else {}
+    return dict(open_checkpoint(path).metadata)
 
 
 def read_head(path: str | Path) -> OpinionHead:

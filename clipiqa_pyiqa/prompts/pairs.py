@@ -103,9 +103,9 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
     """Return the pairs that a user passes as ``prompts``, at least one.
 
     Args:
-        prompts: A string names a pair or a preset. A tuple of two strings is a free pair, positive first. A list holds
-            several of these; in a list, a list of two strings is also a free pair. ``None`` is the paper's
-            ``'quality'``.
+        prompts: A string names a pair or a preset. A tuple of two strings, or ``'positive|negative'``, is a free
+            pair. A list holds several of these; in a list, a list of two strings is also a free pair. ``None`` is the
+            paper's ``'quality'``.
         template: A wording, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2); ``{}`` stands for the words of named
             pairs ('Good', 'Bad') and the texts of free pairs.
 
@@ -133,14 +133,6 @@ def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str
     if not columns:
         raise PromptError("there are no columns: pass at least one, such as ['quality'].")
     return columns
-
-
-def parse_prompt_argument(text: str) -> str | tuple[str, str]:
-    """Return a prompt of the command line: a name, or a free pair ``'Crisp photo.|Hazy photo.'``."""
-    sides = text.split("|")
-    if len(sides) > 2:
-        raise PromptError(f"{shown(text)} has {len(sides)} parts: write a pair as 'positive|negative'.")
-    return (sides[0], sides[1]) if len(sides) == 2 else text
 
 
 def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = None) -> list[str]:
@@ -174,7 +166,10 @@ def _parse_item(item: Any, template: str | None) -> Iterable[PromptPair]:
     if isinstance(item, PromptPair):
         return [_checked(item)]
     if isinstance(item, str):
-        return _look_up(item, template)
+        sides = item.split("|")
+        if len(sides) == 1:
+            return _look_up(item, template)
+        item = sides
     if not isinstance(item, list | tuple) or len(item) != 2 or not _are_texts(item):
         raise PromptError(
             f"a prompt must be a name or a pair of two texts, as 'sharpness' or ('Crisp photo.', 'Hazy photo.'); got "
@@ -226,7 +221,4 @@ def _tokens(text: str) -> tuple[int, ...]:
         text.encode()
     except UnicodeEncodeError:
         raise PromptError(f"the prompt {shown(text)} is not valid Unicode text: check its encoding.") from None
-    tokens = tuple(tokenizer().encode(text))  # without start and end marks
-    if not {tokenizer().sot_token_id, tokenizer().eot_token_id}.isdisjoint(tokens):
-        raise PromptError(f"the prompt {shown(text)} holds CLIP's own start or end mark: leave it out.")
-    return tokens
+    return tuple(tokenizer().encode(text))  # without start and end marks

@@ -56,9 +56,7 @@ def record_text(record: Mapping[str, Any]) -> str:
     question = pairs[0] if len(pairs) == 1 else f"mean of {', '.join(pairs)}" if pairs else ""
     if not (learned := record.get("learned")):
         return question
-    origin = "trained here" if learned["trained"] else "not trained"
-    if learned["from"] is not None:
-        origin = f"{'trained on ' if learned['trained'] else ''}from {learned['from']}"
+    origin = f"from {learned['from'] or 'scratch'}{', trained here' if learned['trained'] else ''}"
     return f"learned {learned['sha256'][:8]} ({origin}; ctx {'×'.join(map(str, learned['shape']))} around {question})"
 
 

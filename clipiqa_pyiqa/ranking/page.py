@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import CLIPIQAError, ImageError, counted
 from ..files.names import printable
-from ..files.writing import check_folder, check_output, replacing, write_text
+from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
 from ..images.reader import ImageRecord, read_image
 from ..images.source import ImageSource
@@ -30,20 +30,9 @@ _QUALITY = 72
 
 
 def thumbnails(
-    paths: Sequence[str],
-    folder: Path,
-    *,
-    workers: int | None = None,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    paths: Sequence[str], folder: Path, workers: int | None, progress: Callable[[int, int], object]
 ) -> list[str]:
-    """Make missing thumbnails; return each photo's thumbnail name, empty if the photo cannot be read.
-
-    Args:
-        paths: Photos, or images in shards by their names in results.
-        folder: The folder of thumbnails.
-        workers: Number of threads.
-        progress: Called with two numbers: the finished thumbnails, and all thumbnails.
-    """
+    """Make missing thumbnails; return each photo's thumbnail name, empty if the photo cannot be read."""
     names = {path: _name(path) for path in paths}
     missing = [path for path, name in names.items() if name and not (folder / name).exists()]
 
@@ -79,7 +68,7 @@ def _name(path: str) -> str:
 
 
 PAGE, THUMBNAILS = "browse.html", "thumbnails"
-_MARK = '<meta name="generator" content="clipiqa rank">'
+_MARK = b'<meta name="generator" content="clipiqa rank">'
 
 
 def write_browser(
@@ -95,20 +84,22 @@ def write_browser(
     Args:
         photos: The photos, and the column that orders them when the page opens.
         folder: The folder; a missing folder is made.
-        overwrite: Replace a ``browse.html`` that another tool wrote.
-        workers, progress: As for :func:`~.thumbnails.thumbnails`.
+        overwrite: Replace a ``browse.html`` that another program made.
+        workers: Number of threads.
+        progress: Called with two numbers: the finished thumbnails, and all thumbnails.
 
     Raises:
         CLIPIQAError: No photo exists at its path.
     """
     folder = check_folder(folder)
-    check_output(folder / PAGE, overwrite=overwrite or _is_ours(folder / PAGE))
+    is_ours = (folder / PAGE).is_file() and _MARK in (folder / PAGE).read_bytes()
+    check_folder(folder, [PAGE], overwrite=overwrite or is_ours)
     paths = list(map(photos.path, photos.scores.frame.index))
     if not any(map(file_of, paths)):
         raise CLIPIQAError(
             f"none of {counted(len(paths), 'photo')} exists, such as {paths[0]!r}: pass their folder as `root`."
         )
-    small = thumbnails(paths, folder / THUMBNAILS, workers=workers, progress=progress)
+    small = thumbnails(paths, folder / THUMBNAILS, workers, progress)
     provenance = photos.scores.provenance
     text = render(
         __package__,
@@ -150,9 +141,3 @@ def _link(path: str, folder: Path, small: str) -> str:
         return f"{THUMBNAILS}/{small}"
     relative = os.path.relpath(os.path.realpath(path), folder)
     return quote(os.fsencode(relative.replace(os.sep, "/")))
-
-
-def _is_ours(path: Path) -> bool:
-    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-        return _MARK in file.read(2000)
-    return False

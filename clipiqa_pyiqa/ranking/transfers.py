@@ -135,10 +135,8 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
     undo_list = Path(undo_list).expanduser()
     try:
         steps = [Step(**json.loads(line)) for line in undo_list.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise CLIPIQAError(f"{str(undo_list)!r} cannot be read: {error.strerror}.") from error
-    except (ValueError, TypeError) as error:
-        raise CLIPIQAError(f"{str(undo_list)!r} is not a list of photos to put back: nothing was undone.") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise CLIPIQAError(f"{str(undo_list)!r} is no undo list ({error}): nothing was undone.") from error
     problems = []
     for step in reversed(steps):
         try:

@@ -104,9 +104,9 @@ def load_pickled(path: Path) -> Any:
             check_archive(path)
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # torch's advice about pickle protocols is for the author of the file
-            # older files cannot be mapped, and torch reads a path with this suffix as safetensors
-            mmap = is_archive and path.suffix != ".safetensors"
-            return torch.load(path if mmap else file, map_location="cpu", weights_only=True, mmap=mmap)
+            # older files cannot be mapped
+            source = path if is_archive else file
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=is_archive)
     except Exception as error:  # with a damaged file, torch.load raises many kinds of errors
         raise _refusal(path, error) from error
 

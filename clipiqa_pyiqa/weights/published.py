@@ -17,6 +17,7 @@ from .checkpoint import Checkpoint
 
 BACKBONES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "mini")
 
+STEM = "visual.stem.weight"  # a tensor that only mini has
 # Last parts of names of tensors that only some checkpoints hold; no feature depends on these tensors.
 _BOOKKEEPING = {
     "input_resolution",
@@ -48,23 +49,19 @@ def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
 
 def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
     found = _without_bookkeeping(checkpoint.shapes)
-    likely_first = sorted(BACKBONES[:-1], key=lambda name: name != backbone)
-    held = "mini" if is_compact(found) else next((name for name in likely_first if shapes_of(name) == found), "")
-    if held and held != backbone:
-        raise WeightsError(
-            f"{checkpoint.path} holds {held} weights, not {backbone}: pass backbone={held!r} or another file."
-        )
-    if not held:
-        different = found.items() ^ ({} if backbone == "mini" else shapes_of(backbone)).items()
-        names = sorted({name for name, _ in different})
+    if backbone == "mini":
+        names = [] if is_compact(found) else [STEM]
+    else:
+        names = sorted({name for name, _ in found.items() ^ shapes_of(backbone).items()})
+    if names:
         raise WeightsError(
             f"{checkpoint.path} is not a complete {backbone} checkpoint: {len(names)} tensors are missing, unknown or "
-            f"of another shape, such as {', '.join(names[:1])}; get a complete file."
+            f"of another shape, such as {names[0]}; pass the file's own backbone, or another file."
         )
 
 
 def is_compact(names: Mapping[str, object]) -> bool:
-    return "visual.stem.weight" in names
+    return STEM in names
 
 
 def _without_bookkeeping(shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:

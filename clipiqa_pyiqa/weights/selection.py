@@ -132,12 +132,8 @@ def found_again(weights: Weights) -> Weights:
 
 def find_file(file: PublishedFile) -> Copy:
     """Return the first good copy of a published file on this machine; download the file if there is no copy."""
-    for copy in copies(file):
-        if not copy.problem:
-            return copy
-        if copy.source == VARIABLE:
-            raise WeightsError(f"{copy.problem}; copy it again, or delete the file.")
-        logger.warning("%s; this copy is not used: delete the file.", copy.problem)
+    if copy := good_copy(file):
+        return copy
     places = download_places(file)
     if not places:
         raise WeightsError(f"{file.title}, a part of clipiqa-pyiqa, is missing or damaged: install the package again.")
@@ -164,6 +160,17 @@ def find_file(file: PublishedFile) -> Copy:
         f"The file is at {address}: save it as {file.caches[-1] / file.names[0]}, or under that name in the folder "
         f"that {VARIABLE} names. Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com."
     )
+
+
+def good_copy(file: PublishedFile) -> Copy | None:
+    """Return the first good copy on this machine; raise WeightsError if the copy in the user's folder is damaged."""
+    for copy in copies(file):
+        if not copy.problem:
+            return copy
+        if copy.source == VARIABLE:
+            raise WeightsError(f"{copy.problem}; copy it again, or delete the file.")
+        logger.warning("%s; this copy is not used: delete the file.", copy.problem)
+    return None
 
 
 def copies(file: PublishedFile) -> Iterator[Copy]:
@@ -194,10 +201,6 @@ class FileAtHand:
     size: int | None = None  # in bytes; None if the file is not on this machine
     sha256: str = ""  # of the file on this machine, or the known first digits of the published file's
 
-    @property
-    def is_bad(self) -> bool:
-        return self.state in ("damaged", "failed")
-
 
 @checked
 def weights_at_hand(
@@ -226,24 +229,13 @@ def weights_at_hand(
 
 
 def _look(file: PublishedFile, download: bool) -> FileAtHand:
-    damaged = None
     try:
-        if download:
-            find_file(file)
-        for copy in copies(file):
-            facts = (f"{copy.source}: {copy.path}", copy.path.stat().st_size, copy.sha256)
-            problem = copy.problem
-            try:
-                if not problem and file.backbone:
-                    weights_in(copy, file)
-            except WeightsError as error:
-                problem = str(error)
-            if not problem:
-                return FileAtHand(file.title, "found", *facts)
-            damaged = damaged or FileAtHand(file.title, "damaged", f"{facts[0]}: {problem}", *facts[1:])
-            if copy.source == VARIABLE:  # the user chose this folder, so no other copy is used instead
-                break
+        copy = find_file(file) if download else good_copy(file)
+        if copy is None:
+            state = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
+            return FileAtHand(file.title, state, " or ".join(download_places(file)), sha256=file.sha256)
+        if file.backbone:
+            weights_in(copy, file)
     except WeightsError as error:
-        return FileAtHand(file.title, "failed", str(error).splitlines()[0])
-    state = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
-    return damaged or FileAtHand(file.title, state, " or ".join(download_places(file)), sha256=file.sha256)
+        return FileAtHand(file.title, "failed" if download else "damaged", str(error).splitlines()[0])
+    return FileAtHand(file.title, "found", f"{copy.source}: {copy.path}", copy.path.stat().st_size, copy.sha256)

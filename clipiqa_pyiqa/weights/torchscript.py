@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import mmap
 import os
 import pickle
@@ -10,7 +9,8 @@ import struct
 import zipfile
 import zlib
 from collections import OrderedDict
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -30,33 +30,29 @@ def check_archive(path: Path) -> None:
 def read_torchscript(path: Path) -> dict[str, LazyTensor] | None:
     """Return an archive's tensors by dotted names; None for another zip archive; damage may raise any exception."""
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-        members = {PurePosixPath(name).name: name for name in archive.namelist()}
+        members = {member.filename.partition("/")[2]: member for member in archive.infolist()}
         if "constants.pkl" not in members:
             return None
         _check_declared(archive, path)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        description = members["data.pkl"]
-        with archive.open(description) as pickled:
-            root = _Unpickler(pickled, archive, description.removesuffix(".pkl"), mapped).load()
-    tensors: dict[str, LazyTensor] = {}
-    waiting, seen = [("", root)], 0
-    while waiting:
-        prefix, module = waiting.pop()
-        seen += 1
-        if seen > _MODULES:  # a small file may hold very many names, if modules share parts
-            raise ValueError(f"it has more than {_MODULES:,} modules")
-        for name, value in module.attributes.items():
+        with archive.open(members["data.pkl"]) as pickled:
+            root = _Unpickler(pickled, members, mapped).load()
+    tensors, modules = dict[str, LazyTensor](), [("", root)]
+    for prefix, module in modules:
+        for name, value in module.items():
             if isinstance(value, LazyTensor):
                 tensors[prefix + name] = value
             elif isinstance(value, _Module):
-                waiting.append((f"{prefix}{name}.", value))
+                modules.append((f"{prefix}{name}.", value))
+        if len(modules) > _MODULES:  # a small file may hold very many names, if modules share parts
+            raise ValueError(f"it has more than {_MODULES:,} modules")
     return tensors
 
 
 class LazyTensor(NamedTuple):
     """A tensor on disk; its fields are the arguments of torch's ``_rebuild_tensor_v2``."""
 
-    storage: tuple[mmap.mmap, int, zipfile.ZipInfo, torch.dtype]  # mapped file, offset in the file, member, dtype
+    storage: tuple[memoryview, int, torch.dtype]  # bytes in the mapped file, their CRC, dtype
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -65,22 +61,18 @@ class LazyTensor(NamedTuple):
 
     def read(self) -> torch.Tensor:
         """Return the tensor, mapped into memory; writing does not change the file."""
-        mapped, start, member, dtype = self.storage
-        if math.prod(self.shape) == 0:
-            return torch.empty(self.shape, dtype=dtype)
-        if math.prod(self.shape) * dtype.itemsize > member.file_size:
-            raise ValueError(f"it declares the shape {self.shape}, but has {member.file_size} bytes")
-        if zlib.crc32(memoryview(mapped)[start : start + member.file_size]) != member.CRC:
-            raise ValueError(f"the checksum of its member {member.filename} is wrong")
-        flat = torch.frombuffer(mapped, dtype=dtype, count=member.file_size // dtype.itemsize, offset=start)
-        return flat.as_strided(self.shape, self.stride, self.offset)  # raises if the tensor leaves the storage
+        content, crc, dtype = self.storage
+        flat = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+        tensor = flat.as_strided(self.shape, self.stride, self.offset)  # raises if the tensor leaves the storage
+        if tensor.nbytes > len(content):
+            raise ValueError(f"it declares the shape {self.shape}, but has {len(content)} bytes")
+        if zlib.crc32(content) != crc:
+            raise ValueError("its checksum is wrong")
+        return tensor
 
 
-class _Module:
-    attributes: dict[str, Any]
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.attributes = dict(state)
+class _Module(dict[str, Any]):
+    __setstate__ = dict.update
 
 
 _KNOWN = {
@@ -95,12 +87,12 @@ _KNOWN = {
 class _Unpickler(pickle.Unpickler):
     """An unpickler that accepts only modules, tensors and containers."""
 
-    def __init__(self, file: Any, archive: zipfile.ZipFile, folder: str, mapped: mmap.mmap) -> None:
+    def __init__(self, file: Any, members: Mapping[str, zipfile.ZipInfo], mapped: mmap.mmap) -> None:
         super().__init__(file)
-        self._archive, self._folder, self._mapped = archive, folder, mapped
+        self._members, self._mapped = members, mapped
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] == "__torch__":
+        if module.startswith("__torch__"):
             return _Module
         if module == "torch.jit._pickle":  # build_intlist and similar functions mark the type of a list or a dict
             return lambda value, *_: value
@@ -108,14 +100,15 @@ class _Unpickler(pickle.Unpickler):
             return _KNOWN[module, name]
         raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is neither a module nor a tensor")
 
-    def persistent_load(self, pid: Any) -> tuple[mmap.mmap, int, zipfile.ZipInfo, torch.dtype]:
+    def persistent_load(self, pid: Any) -> tuple[memoryview, int, torch.dtype]:
         _, dtype, key, _, _ = pid  # 'storage', dtype, file name, device, number of elements
-        member = self._archive.getinfo(f"{self._folder}/{key}")
+        member = self._members[f"data/{key}"]
         header = self._mapped[member.header_offset : member.header_offset + 30]
         if member.compress_type != zipfile.ZIP_STORED or not header.startswith(b"PK\3\4"):
             raise ValueError(f"its member {member.filename} is compressed, or is not at its declared position")
         # The bytes follow the member's local header: 30 bytes, then its name and an extra field of these two lengths.
-        return self._mapped, member.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26)), member, dtype
+        start = member.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26))
+        return memoryview(self._mapped)[start : start + member.file_size], member.CRC, dtype
 
 
 def _check_declared(archive: zipfile.ZipFile, path: Path) -> None:

@@ -20,7 +20,7 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning import fitting
 from clipiqa_pyiqa.prompts.files import content_checksum
-from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
+from clipiqa_pyiqa.prompts.heads import read_metadata
 from clipiqa_pyiqa.scoring.metric_specs import parse_metrics
 from clipiqa_pyiqa.stats.correlation import srocc
 
@@ -76,8 +76,8 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
     assert line == pytest.approx(np.polyval(np.polyfit(zero_shot, shares, 1), zero_shot), abs=1e-9)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("fit_on", fitting.FIT_ON)
+@pytest.mark.parametrize("method", fitting.FITS)
+@pytest.mark.parametrize("fit_on", ("features", "stages"))
 def test_from_scores_to_a_loaded_metric(method, fit_on, table, fit, metric, tmp_path):
     result = fit(table, method=method, fit_on=fit_on)
     result.save(tmp_path / "head.safetensors")
@@ -162,7 +162,7 @@ def test_a_head_keeps_the_scale_and_the_direction_of_its_scores(table, fit, tmp_
 def test_auto_takes_what_errs_least_on_photos_it_was_not_fitted_to(table, fit):
     result = fit(table, fit_on="stages")
     errors = {name: found.rmse for name, found in result.cross_validation.items()}
-    assert list(errors) == list(METHODS) and errors[result.head.method] < 0.8 * errors["affine"]
+    assert list(errors) == list(fitting.FITS) and errors[result.head.method] < 0.8 * errors["affine"]
     assert fit(table, fit_on="stages").head.metadata == result.head.metadata  # a seed decides
 
 

@@ -12,7 +12,7 @@ from safetensors import safe_open
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli import train as train_command
+from clipiqa_pyiqa.cli.options import scored_images
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.stats.correlation import srocc
 
@@ -90,7 +90,7 @@ def test_killed_between_epochs_goes_on_to_the_same_result(table, tmp_path, store
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_command, "note", killed)
+        patch.setattr(scored_images, "note", killed)
         assert train(table, cut, store, *schedule) == 130
     assert train(table, cut, store, *schedule, "--resume") == 0
     for name in ("last.safetensors", "best.safetensors"):

@@ -4,6 +4,7 @@ import copy
 import logging
 from unittest import mock
 
+import pandas
 import pytest
 import torch
 import yaml
@@ -27,10 +28,10 @@ def fresh(**context):
 
 def train_on(features, metric, folder, recipe=SMALL):
     """The losses of the epochs."""
-    progress, targets = [], torch.linspace(0, 1, 6)[:, None]
+    targets = torch.linspace(0, 1, 6)[:, None]
     val_features = F.normalize(torch.eye(6, metric.clip.width) + 0.1)
-    train_context(metric, recipe, features, targets, val_features, targets, folder, report=progress.append)
-    return [each.loss for each in progress]
+    train_context(metric, recipe, features, targets, val_features, targets, folder)
+    return pandas.read_csv(folder / "log.csv")["loss"].tolist()
 
 
 def test_an_epoch_is_plain_gradient_descent(tmp_path):

@@ -18,7 +18,7 @@ from timing import arguments, head, new_folder, row
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.fitting import FIT_ON, NEEDED, fit
+from clipiqa_pyiqa.learning.fitting import NEEDED, fit
 from clipiqa_pyiqa.stats.correlation import srocc
 
 COUNTS, SEEDS = (16, 50, 200, 1000, 4000), 5
@@ -40,7 +40,7 @@ def main():
         with torch.no_grad():
             print(f"zero-shot: {srocc(metric.score(features)[:, 0].numpy(), held_out['target']):.3f}\n")
         head("method", *(f"{count:,}" for count in COUNTS), "seconds to fit, largest")
-        for fit_on, method in itertools.product(FIT_ON, NEEDED):
+        for fit_on, method in itertools.product(("features", "stages"), NEEDED):
             cells, options = [], {"method": method, "fit_on": fit_on, "metric": metric, "features": store}
             for count in COUNTS:
                 found = []

@@ -60,7 +60,7 @@ def test_every_format_of_prompts_is_loaded(metric, tmp_path, name):
     torch.testing.assert_close(metric.prompt_learner.ctx.data, expected, atol=tolerance, rtol=0)
     assert metric.prompt_learner.ctx.dtype == torch.float32 and metric.prompts[0].positive == "Good photo."
     metric.prompt_learner.ctx.data += 0.1
-    assert "trained on from prompts.pth" in repr(metric)
+    assert "from prompts.pth, trained here" in repr(metric)
 
 
 @pytest.mark.parametrize("shape", [(4, WIDTH), (2, 30, WIDTH)])

@@ -145,7 +145,7 @@ def test_without_learned_prompts_there_is_no_score(images):
         metric(images)
     assert metric(images, prompts="sharpness").shape == (2, 1)  # a question of its own words needs none
     assert metric.train()(images).shape == (2, 1)  # how training starts
-    assert "not trained" in repr(metric)
+    assert "from scratch" in repr(metric)
 
 
 def test_a_missing_published_file_is_named(monkeypatch, tmp_path):

@@ -14,7 +14,6 @@ from clipiqa_pyiqa.prompts.pairs import (
     PRESETS,
     PromptPair,
     count_tokens,
-    parse_prompt_argument,
     parse_prompts,
 )
 
@@ -90,8 +89,7 @@ def test_prompts_may_be_names_pairs_and_lists():
 def test_a_free_pair_is_named_by_its_words_as_the_command_line_writes_it():
     (pair,) = parse_prompts(("  Crisp\nphoto. ", "Hazy photo."))
     assert pair == PromptPair("Crisp photo.|Hazy photo.", *CRISP)
-    assert parse_prompts(parse_prompt_argument(pair.name)) == parse_prompts(pair, template="My {}.") == (pair,)
-    assert parse_prompt_argument("sharpness") == "sharpness"
+    assert parse_prompts(pair.name) == parse_prompts(pair, template="My {}.") == (pair,)
 
 
 def test_templates_of_table_2_reword_pairs():
@@ -120,7 +118,6 @@ def test_tokens_are_counted_as_clip_counts_them():
         (("Good photo.", "&nbsp;"), "nothing"),
         (("Good photo.", "GOOD  photo."), "same text"),
         (("photo " * 76, "Bad photo."), "78 tokens"),
-        (("Good <end_of_text> photo.", "Bad photo."), "mark"),
         (("Good \udc80 photo.", "Bad photo."), "Unicode"),
     ],
 )

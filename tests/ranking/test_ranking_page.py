@@ -37,8 +37,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def page_of(folder):
-    return write_browser(Photos(read_any_scores(folder / "scores.csv"), "MOS", root=folder / "photos"), folder / "page")
+def page_of(folder, **options):
+    scores = Photos(read_any_scores(folder / "scores.csv"), "MOS", root=folder / "photos")
+    return write_browser(scores, folder / "page", **options)
 
 
 def data_in(page):
@@ -222,7 +223,7 @@ class TestOnAPhone:
         (["{scores}", "--by", "MUS", "--worst", "1"], "'MOS'"),
         (["{scores}", "--prompts", "quality"], "--prompts"),
         (["{root}/photos", "--columns", "MOS"], "--columns"),
-        (["--undo", "{scores}"], "list of photos"),
+        (["--undo", "{scores}"], "undo list"),
     ],
 )
 def test_options_that_do_not_go_together_are_named(folder, options, named, capsys):

@@ -178,7 +178,7 @@ def test_archives_that_declare_too_large_a_size_are_refused(tmp_path, descriptio
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        (lambda: fake_state_dict(VIT), "ViT-B/32"),
+        (lambda: fake_state_dict(VIT), "RN50"),
         (lambda: {**fake_state_dict(), "visual.bn3.bias": torch.zeros(5)}, "visual.bn3.bias"),
         (dict, "complete"),
     ],

@@ -68,9 +68,7 @@ class Questions(Wording):
     prompts: Sequence[str] = ()
 
     def parsed(self, default: Any = "quality") -> Prompts:
-        from ...prompts.pairs import parse_prompt_argument
-
-        return list(map(parse_prompt_argument, self.prompts)) or default
+        return list(self.prompts) or default
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -20,8 +19,6 @@ from ...errors.arguments import check_bounds, check_path, documentation
 from ...files.names import plain_lines
 from .terminal import FLAGS
 
-FILES = {"FILE", "PATH", "PHOTO", "IMAGE", "CSV", "BASE", "NEW", "LIST", "DATA", "VOTES"}  # words for files in the help
-FOLDERS = {"DIR", "FOLDER", "LOW", "HIGH"}
 _NOT_IN_A_FILE = ("resume", "overwrite", "config_file")
 _CONFIG = "a YAML file of options (such as max_side: 512), or a shipped file, such as fig1; the command line wins"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
@@ -108,13 +105,12 @@ class Parser(argparse.ArgumentParser):
         return value
 
     def complete_paths(self) -> None:
-        """Let shells complete the names of files and folders."""
+        """Let shells complete texts by the names of files and folders."""
         import shtab
 
         for action in self._actions:
-            words = set(re.split(r"\W", str(action.metavar)))
-            if words & (FILES | FOLDERS):
-                action.complete = shtab.FILE if words & FILES else shtab.DIRECTORY  # type: ignore[attr-defined]
+            if action.type in (str, Path) and not action.choices:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
 
     def take_defaults(self, files: Sequence[str]) -> None:
         """Make the values in YAML files the defaults; a later file wins."""

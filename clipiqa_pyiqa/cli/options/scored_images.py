@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import OptionError
 from ...errors.arguments import Machine
-from .model import Model
+from .model import start
 from .terminal import note
 
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ class OpinionOptions:
     def table(self, scores: str, seed: int, **more: Any) -> ScoreTable:
         from ...datasets.score_table import find_score_table
 
-        if self.columns is not None and len(self.columns) not in (2, 3):
-            raise OptionError(f"columns must be two or three names; got {len(self.columns)}.")
-        options = {**vars(self), "score_range": self.range, "columns": self.columns and (*self.columns, None)[:3]}
+        if len(self.columns or ()) > 3:
+            raise OptionError(f"--columns takes up to three columns; got {', '.join(self.columns or ())}.")
+        columns = self.columns and (*self.columns, None, None)[:3]
+        options = {**vars(self), "score_range": self.range, "columns": columns}
         del options["range"]
         stated = {name: value for name, value in options.items() if value is not None}
         return find_score_table(scores, **{**more, **stated}, seed=seed)
@@ -62,11 +63,11 @@ class Store(Machine):
     features: str | None = None
     quiet: bool = False
 
-    def keywords(self) -> dict[str, Any]:
-        return {"features": self.features, "workers": self.workers, "say": note}
+    def start(self) -> dict[str, Any]:
+        """Load PyTorch; return the options of functions that learn."""
+        return {"device": start(self), "features": self.features, "workers": self.workers, "say": note}
 
 
-def creation(name: str, network: Mapping[str, Any], **options: Any) -> str:
-    options |= {option: network[option] for option in Model.__dataclass_fields__ if network.get(option) is not None}
+def creation(name: str, **options: Any) -> str:
     arguments = [f"{key}={value!r}" for key, value in options.items()]
     return f"pyiqa.create_metric({', '.join([repr(name), *arguments])})"
