@@ -30,6 +30,7 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "epochs": (1, 1_000_000),
     "lr": (0, 1000),
     "crop": (0, 2048),
+    "n_ctx": (1, 75),
     "crops": (1, 1000),
 }
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -137,9 +138,7 @@ def check_bounds(name: str, value: int) -> None:
 
 def check_resume(out: object, resume: bool, overwrite: bool) -> None:
     if resume and (out is None or overwrite):
-        raise OptionError(
-            "`resume` needs `out` and excludes `overwrite`: name the results to continue with, which stay."
-        )
+        raise OptionError("`resume` needs `out`, the results to continue, and cannot be combined with `overwrite`.")
 
 
 def check_path(name: str, value: str | os.PathLike[str]) -> None:
