@@ -116,12 +116,13 @@ def checked(function: Function) -> Function:
 
     @functools.cache
     def hints() -> dict[str, tuple[Any, ...]]:
-        return _hints(function, signature)
+        parameters = signature.parameters.items()
+        found = {name: _evaluated(parameter.annotation, function.__module__) for name, parameter in parameters}
+        return {name: tuple(_alternatives(hint)) for name, hint in found.items() if hint is not Any}
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs).arguments
-        for name, value in given.items():
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
             wanted = hints().get(name)
             if wanted is not None:
                 _check(name, value, wanted)
@@ -171,13 +172,6 @@ def _is(value: Any, hint: Any) -> bool:
     if hint in _LISTS:
         return isinstance(value, hint) and not isinstance(value, str | bytes)
     return is_bearable(value, hint)
-
-
-def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, tuple[Any, ...]]:
-    """Return parameter -> type hints."""
-    parameters = signature.parameters.items()
-    found = {name: _evaluated(parameter.annotation, function.__module__) for name, parameter in parameters}
-    return {name: tuple(_alternatives(hint)) for name, hint in found.items() if hint is not Any}
 
 
 def _evaluated(annotation: Any, module: str) -> Any:
