@@ -76,7 +76,7 @@ def key_of(name: str, stamp: str | None) -> str:
 def score_missing(
     title: str, items: Sequence[Item], metrics: MetricSet, store: ScoreStore, options: Options, progress: Progress
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Write the scores that the store lacks; return each image's key, and why images cannot be read, by name."""
+    """Score what the store lacks; return image -> its key, and image -> why it cannot be read."""
     keys, unread, options = dict[str, str](), dict[str, str](), replace(options, count=len(items))
     names = {name.partition("#")[2] for entries in store.entries.values() for name in entries}
 

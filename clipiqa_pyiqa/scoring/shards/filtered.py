@@ -157,7 +157,7 @@ def _named_values(result: ShardResult, column: str) -> pyarrow.Table:
 
 
 def _copied(result: ShardResult, folder: Path, kept: Sequence[str]) -> tuple[set[str], str]:
-    """Copy images; return the names of the copied, and why others are missing."""
+    """Copy images; return the names of the copied ones, and why others are missing."""
     if not kept:
         return set(), ""
     copy = {"tar": _copy_tar, "parquet": _copy_rows}.get(result.kind)

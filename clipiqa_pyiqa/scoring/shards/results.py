@@ -33,7 +33,7 @@ RUN = "run.json"
 
 @dataclass
 class Run:
-    """The shards and the way of scoring that a folder of results is for.
+    """What ``run.json`` holds: the shards of a run, and how they are scored.
 
     Attributes:
         shards: Path of a result -> the shard, and its stamp (None until its turn).
@@ -49,7 +49,7 @@ class Run:
 
 
 def read_run(folder: str) -> Run | None:
-    """Return what a folder of results is for; None without ``run.json``. Raises ``ResultsError``."""
+    """Return what a folder's ``run.json`` holds; None if there is no such file. Raises ``ResultsError``."""
     path = joined(folder, RUN)
     try:
         with opened(path) as file:
