@@ -233,10 +233,10 @@ def header_changes(before: Header, now: Header) -> str:
 
 def frame_csv(frame: pandas.DataFrame) -> str:
     """Return a frame as CSV; an index with a name is the first column."""
-    if frame.index.name is not None:
-        frame = frame.reset_index()
-    cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
-    return "".join(map(csv_line, [frame.columns, *cells]))
+    is_named = frame.index.name is not None
+    names = [*([frame.index.name] if is_named else []), *frame.columns]
+    cells = frame.astype(object).where(frame.notna(), None).itertuples(index=is_named, name=None)
+    return "".join(map(csv_line, [names, *cells]))
 
 
 def write_tables(path: Path, format: str, schema: pyarrow.Schema, tables: Iterable[pyarrow.Table]) -> None:
