@@ -70,7 +70,7 @@ def test_best_and_worst_go_to_folders_of_their_own(camera, tmp_path, capsys):
     command = ["rank", str(tmp_path / "s.csv"), "--worst", "25%", "--best", "2", "--move-to", str(tmp_path / "out")]
     assert main(command) == 0
     said = capsys.readouterr()
-    assert said.out == "" and "3 photos" in said.err and "4 files" in said.err
+    assert said.out == "" and "3 photos" in said.err and "4 RAW or XMP files" in said.err
     assert len(names(tmp_path / "out/worst")) == 5 and names(tmp_path / "out/best") == ["IMG_2.JPG", "IMG_3.JPG"]
     assert main(["rank", "--undo", re.search("--undo '(.+)'", said.err)[1]]) == 0
     assert (camera / "IMG_3.JPG").is_file()
