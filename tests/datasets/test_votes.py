@@ -25,7 +25,7 @@ def test_one_row_per_vote_in_every_spelling(folder):
 def test_one_row_per_pair_equals_one_row_per_vote(folder):
     single = read_votes(write_votes(folder, *["happy,a.png,b.png,first"] * 3, *["happy,a.png,b.png,second"] * 2))
     counted = read_votes(
-        write_votes(folder, "Happy/Sad,a.png,b.png,3,2,x", head="attribute,first,second,votes_first,votes_second,note")
+        write_votes(folder, "Happy,a.png,b.png,3,2,x", head="attribute,first,second,votes_first,votes_second,note")
     )
     pd.testing.assert_frame_equal(single.frame, counted.frame)
 
