@@ -35,12 +35,11 @@ def test_votes_on_the_same_two_images_in_either_order_are_added(folder):
     assert votes[["votes_first", "votes_second"]].to_numpy().tolist() == [[1, 1]]
 
 
-def test_an_attribute_may_be_passed_for_all_rows(folder):
-    path = write_votes(folder, "a.png,b.png,first", head="first,second,choice")
-    votes = read_votes(path, attribute="Crisp photo.|Hazy photo.")
+def test_an_attribute_may_be_a_pair_of_texts_and_must_be_there(folder):
+    votes = read_votes(write_votes(folder, "Crisp photo.|Hazy photo.,a.png,b.png,first"))
     assert votes.columns["Crisp photo.|Hazy photo."][0].negative == "Hazy photo."
     with pytest.raises(CLIPIQAError, match="attribute"):
-        read_votes(path)
+        read_votes(write_votes(folder, "a.png,b.png,first", head="first,second,choice"))
 
 
 @pytest.mark.parametrize(
