@@ -179,9 +179,7 @@ def run(
 
         start(run)
         with Bar(unit="photo") as bar:
-            written = write_browser(
-                photos, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show
-            )
+            written = write_browser(photos, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show)
         note(f"the page is {written}")
     if picked.stars:
         code = max(code, _give_stars(photos, picked.star_shares, run.overwrite))
@@ -215,7 +213,7 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
 
 
 def _give_stars(photos: Photos, shares: str, overwrite: bool) -> int:
-    from ..ranking.stars import give_stars
+    from ..ranking.transfers import give_stars
 
     try:
         numbers = [float(share) for share in shares.split(",")]

@@ -11,7 +11,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -25,9 +25,34 @@ from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA, scoring_bytes
-from .recipe import WHOLE, Augmentation
 
 logger = logging.getLogger("clipiqa_pyiqa")
+
+
+class Augmentation(NamedTuple):
+    """A whole image, or a square crop: its side in pixels, and its place, down and right, in [0, 1); flipped or not."""
+
+    crop: tuple[int, float, float] | None = None
+    flip: bool = False
+
+    @property
+    def name(self) -> str:
+        crop = "whole" if self.crop is None else f"crop {self.crop[0]} at {self.crop[1]:.6f} {self.crop[2]:.6f}"
+        return f"{crop} flipped" if self.flip else crop
+
+    def __call__(self, pixels: Tensor, path: str) -> Tensor:
+        if self.crop is not None:
+            side, down, right = self.crop
+            height, width = pixels.shape[1:]
+            if min(height, width) < side:
+                reason = f"is {width}×{height} px, too small for crops of {side} px"
+                raise ImageError(reason, Kind.TOO_SMALL, path)
+            top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
+            pixels = pixels[:, top : top + side, left : left + side]
+        return pixels.flip(2) if self.flip else pixels
+
+
+WHOLE = Augmentation()
 Say = Callable[[str], object]
 """A function that receives progress messages."""
 Feature = NDArray[np.float32]

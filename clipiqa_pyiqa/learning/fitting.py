@@ -14,8 +14,7 @@ import pandas
 import torch
 from numpy.typing import NDArray
 
-from ..datasets.mini_photos import look_for_mini_photos, written_digests
-from ..datasets.score_table import ScoreTable, draw_groups, find_score_table
+from ..datasets.score_table import ScoreTable, draw_groups, find_score_table, look_for_mini_photos, written_digests
 from ..errors import CLIPIQAError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import write_text

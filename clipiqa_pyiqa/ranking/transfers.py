@@ -1,4 +1,4 @@
-"""Copy, move or link photos into a folder without overwriting a file, and undo these steps."""
+"""Copy, move or link photos without overwriting a file, give them stars, and undo these steps."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from PIL import Image
 
-from ..datasets.score_table import listing
+from ..datasets.score_table import listing, sidecars, stars_of
 from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
 from ..files.hashes import hash_file
@@ -25,7 +26,7 @@ from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
 from ..images.formats import image_suffixes, raw_suffixes
 from ..sources.finding import images_named, split_name
-from .picking import file_of, is_local
+from .picking import Photos, file_of, is_local
 
 Action = Literal["copy", "move", "link"]
 
@@ -124,7 +125,7 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
     """Undo the steps in an undo list. A file stays if it has changed, or if another file is at its old place.
 
     Args:
-        undo_list: The file that :func:`transfer` or :func:`~.stars.give_stars` wrote.
+        undo_list: The file that :func:`transfer` or :func:`give_stars` wrote.
 
     Returns:
         The number of files that are as before, and a sentence for each other file.
@@ -238,3 +239,64 @@ def _move(source: str, place: str) -> None:
     except OSError:
         os.unlink(place)
         raise
+
+
+SHARES = (10, 20, 40, 20, 10)
+
+
+@dataclass(frozen=True)
+class Stars:
+    """What :func:`give_stars` did.
+
+    Attributes:
+        given: Number of photos with new stars.
+        kept: Number of photos whose stars stayed.
+        problems: A sentence for each photo that cannot get stars.
+        undo_list: The file for :func:`undo`.
+    """
+
+    given: int
+    kept: int
+    problems: Sequence[str]
+    undo_list: Path
+
+
+def give_stars(photos: Photos, shares: Sequence[float] = SHARES, *, overwrite: bool = False) -> Stars:
+    """Write one to five stars by quantile of the scores into sidecars (XMP files beside the photos).
+
+    Only ``xmp:Rating`` changes. Photos that have 1 to 5 stars, or are rejected (-1), stay.
+
+    Args:
+        photos: The photos. Photos without a score get no stars.
+        shares: The shares of photos with one, two, three, four and five stars, in percent.
+        overwrite: Replace the stars that photos have.
+
+    Raises:
+        CLIPIQAError: A photo is not a file on this machine, or the shares are not five with a sum of 100.
+    """
+    if len(shares) != 5 or not (min(shares) >= 0 and abs(sum(shares) - 100) < 1e-6):
+        raise CLIPIQAError(f"star_shares must be five shares with a sum of 100; got {','.join(map(str, shares))}.")
+    paths = [os.path.abspath(photos.path(name)) for name in photos.ends()[0].index]
+    if missing := [path for path in paths if not is_local(path)]:
+        raise CLIPIQAError(f"{missing[0]!r} is not a file in a folder: nothing was done; if it has moved, pass `root`.")
+    middles = (np.arange(len(paths)) + 0.5) * 100 / len(paths)  # in percent, from the worst photo
+    stars = 1 + np.searchsorted(np.cumsum(shares)[:4], middles)
+    beside = sidecars(paths)
+    given, problems = 0, list[str]()
+    with undoable(Path(os.path.commonpath(list(map(os.path.dirname, paths))))) as (undo_list, note):
+        for path, text in zip(paths, map(str, stars), strict=True):
+            place = beside.get(path, f"{path}.xmp")
+            try:
+                before = Path(place).read_bytes() if path in beside else NEW
+                rating = find_rating(before)
+                if overwrite or not stars_of(path, rating):
+                    after = rating.changed(before, text)
+                    write_bytes(place, after)
+                    old = before.decode() if path in beside else None
+                    note(Step("rating", path, place, hashlib.sha256(after).hexdigest(), old, text))
+                    given += 1
+            except XMPError as error:
+                problems.append(f"{place!r} {error.reason}: it is left alone.")
+    if not given:
+        undo_list.unlink()
+    return Stars(given, len(paths) - given - len(problems), problems, undo_list)

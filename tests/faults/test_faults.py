@@ -17,8 +17,7 @@ from safetensors.torch import save_file
 from test_damaged_files import REFUSED, budget, check_that_damage_is_refused, damaged, mutated
 
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.recipe import WHOLE, Augmentation
+from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, FeatureStore
 from clipiqa_pyiqa.learning.training import _read_state
 from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, content_checksum, read_prompt_file
 from clipiqa_pyiqa.scoring.result_files import Output, open_results, read_results

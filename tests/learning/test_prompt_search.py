@@ -86,9 +86,7 @@ def test_our_pairs_make_sentences():
     assert "my good shot" in {pair.positive for pair in make_candidates(None, ["my {} shot"])}
 
 
-@pytest.mark.parametrize(
-    ("content", "named"), [(b"# only a comment\n\n", "no pairs"), (b"\xff|\xfe", "read")]
-)
+@pytest.mark.parametrize(("content", "named"), [(b"# only a comment\n\n", "no pairs"), (b"\xff|\xfe", "read")])
 def test_a_file_without_pairs_is_refused(tmp_path, content, named):
     (tmp_path / "pairs.txt").write_bytes(content)
     with pytest.raises(PromptError, match=named):

@@ -15,8 +15,15 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.writing import LockedError
-from clipiqa_pyiqa.learning.recipe import RECIPES, augmentations_of, draw_augmentation, find_recipe, with_options
-from clipiqa_pyiqa.learning.training import prepare_folder, train_context
+from clipiqa_pyiqa.learning.training import (
+    RECIPES,
+    augmentations_of,
+    draw_augmentation,
+    find_recipe,
+    prepare_folder,
+    train_context,
+    with_options,
+)
 from clipiqa_pyiqa.stats.correlation import srocc
 
 SMALL = with_options(find_recipe("plain"), batch_size=3, epochs=1)

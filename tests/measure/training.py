@@ -20,9 +20,8 @@ from timing import arguments, new_folder, photos, seeded
 from pyiqa_trainer import run_trainer, trainer_options
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.recipe import WHOLE, Augmentation, augmentations_of, find_recipe, with_options
-from clipiqa_pyiqa.learning.training import train_context
+from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, FeatureStore
+from clipiqa_pyiqa.learning.training import augmentations_of, find_recipe, train_context, with_options
 
 KONIQ = 7058  # training images
 BATCH = 8
