@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, counted
-from ..sources.naming import few
+from ..errors import CLIPIQAError
 
 if TYPE_CHECKING:
     import pandas
@@ -122,15 +121,6 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
         if None in row or None in row.values():
             raise CLIPIQAError(f"{path}, line {line}: expected {len(header)} columns ({', '.join(header)}).")
     return rows, header
-
-
-def check_images(path: Path, files: Collection[str], way_out: str = "") -> None:
-    """Raise ``CLIPIQAError`` if files are missing."""
-    if missing := sorted({file for file in files if not os.path.isfile(file)}):
-        raise CLIPIQAError(
-            f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
-            f"({few(missing)}): correct the paths or `root`{way_out}."
-        )
 
 
 def find_column(

@@ -219,7 +219,13 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
         raise CLIPIQAError(
             f"{where} needs {' and '.join(missing)}, but there is no such path: correct it or data_root{way_out}."
         )
-    dataset = _build(label, used)
+    before = ImageFile.LOAD_TRUNCATED_IMAGES  # pyiqa may change this
+    try:
+        dataset = import_pyiqa(".data").build_dataset(used)
+    except Exception as error:  # pyiqa raises many types for a bad table or option
+        raise CLIPIQAError(f"pyiqa cannot build data set {label!r}: {reason(error)}.") from error
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
     first = int(hasattr(dataset, "paired_trans"))  # the image's place in a row: a reference comes first
     folder = getattr(dataset, "dataroot", "")  # AVA's table has file names without folders
     note = [f"{used['phase']} part of {used['split_index']}"] if used.get("split_index") is not None else []
@@ -241,17 +247,6 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     )
     # when pyiqa normalises DMOS, it also reverses the scale: high is good
     return _finish(found, note, {**used, "lower_better": used.get("lower_better") and not used.get("mos_normalize")})
-
-
-def _build(label: str, options: dict[str, Any]) -> Any:
-    build_dataset = import_pyiqa(".data").build_dataset
-    before = ImageFile.LOAD_TRUNCATED_IMAGES  # pyiqa may change this
-    try:
-        return build_dataset(options)
-    except Exception as error:  # pyiqa raises many types for a bad table or option
-        raise CLIPIQAError(f"pyiqa cannot build data set {label!r}: {reason(error)}.") from error
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _pyiqa_pixels(dataset: Any, first: int, index: int) -> Tensor:

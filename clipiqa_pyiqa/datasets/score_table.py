@@ -13,13 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..errors import CLIPIQAError, counted, first_of, import_pyiqa, nearest
 from ..files.hashes import hashes_of
 from ..files.xmp import Rating, XMPError, find_rating
+from ..sources.naming import few
 from ..sources.stores import images_in
-from .csv_files import Columns, check_images, read_scores
+from .csv_files import Columns, read_scores
 
 if TYPE_CHECKING:
     import pandas
@@ -167,12 +166,15 @@ def read_score_table(
             path,
             counted(torn, "time"),
         )
-    if skip_missing:
-        is_there = frame["path"].map(os.path.isfile)
-        if missing := int((~is_there).sum()):
-            logger.warning("left out: %s", counted(missing, "missing image"))
+    is_there = frame["path"].map(os.path.isfile)
+    if missing := sorted(set(frame["path"][~is_there])):
+        if not skip_missing:
+            raise CLIPIQAError(
+                f"{len(missing)} of {counted(len(frame), 'image')} named in {str(path)!r} cannot be found "
+                f"({few(missing)}): correct the paths or `root`, or leave out the missing images (skip_missing)."
+            )
+        logger.warning("left out: %s", counted(len(missing), "missing image"))
         frame = frame[is_there]
-    check_images(path, frame["path"], ", or leave out the missing images (skip_missing)")
     table = ScoreTable(name or path.stem, frame, (low, high), bool(lower_better))
     table.check_splits(needed)
     return table
@@ -272,7 +274,7 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
     if not leave_out:
         logger.warning("%s", seen_warning(count, len(seen)))
         return table
-    table = replace(table, frame=table.frame[~np.array(seen)])
+    table = replace(table, frame=table.frame[[not each for each in seen]])
     table.check_splits(needed)
     logger.warning("left out: %s images that mini was trained on", f"{count:,}")
     return table

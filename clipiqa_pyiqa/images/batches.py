@@ -10,28 +10,22 @@ from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, S
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from contextvars import copy_context
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ..errors import ImageError, Kind, is_out_of_memory
 from .memory import Room, Share, memory_limit, use_share
+from .reader import ImageRecord
 
 BATCH_PIXELS = 8 * 1024 * 1024  # limit of a batch; a larger image is a batch alone, and alone takes all threads
 WAITING_PIXELS = 64 * 1024 * 1024  # limit of decoded images that wait for images of equal size: 192 MiB
 WAIT = 8  # an image waits for its batch to fill until this number of batches has been read
 
 
-class Shaped(Protocol):
-    """A decoded image ``(3, H, W)``, as tensor or ``ImageRecord``."""
-
-    @property
-    def shape(self) -> Sequence[int]: ...
-
-
 Item = TypeVar("Item")
-Decoded = TypeVar("Decoded", bound=Shaped)
+Decoded = TypeVar("Decoded", bound=ImageRecord | Tensor)  # (3, H, W)
 Result = TypeVar("Result")
 
 

@@ -10,14 +10,14 @@ import math
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from ..errors import ImageError, Kind, OptionError, shown
+from ..errors import ImageError, Kind
 from ..errors.arguments import SharedOptions, checked
 from .formats import readable_formats
 from .memory import set_aside
@@ -75,15 +75,6 @@ _KINDS = {
 }  # of other modes, the name in lower case
 _ALPHA_MODES = ("LA", "PA", "RGBA")
 _ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 Pixels = NDArray[np.uint8]
 STRIP = 4 * 1024 * 1024  # pixels that are converted at once
@@ -160,7 +151,7 @@ def read_image(
             pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
         OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
     """
-    check_limits(max_side, max_pixels, damaged)
+    check_limits(max_side, max_pixels)
     source = FileSource(os.fspath(source)) if isinstance(source, str | os.PathLike) else source
     path = source.name
     digest = damage = ""
@@ -194,8 +185,10 @@ def read_image(
         raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
     if damage and damaged != "keep":
         raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED, path)
-    if apply_exif and orientation in _UPRIGHT:
-        rgb = np.array(Image.fromarray(rgb).transpose(_UPRIGHT[orientation]))
+    if apply_exif and orientation != 1:
+        image = Image.fromarray(rgb)
+        image.getexif()[_ORIENTATION_TAG] = orientation
+        rgb = np.array(ImageOps.exif_transpose(image))
     height, width = rgb.shape[:2]
     scored = _limited(width, height, max_side, max_pixels)
     if scored != (width, height):
@@ -224,9 +217,7 @@ def _decode(
         return pixels, orientation, converted, damage
 
 
-def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged = "refuse") -> None:
-    if damaged not in get_args(Damaged):
-        raise OptionError(f"damaged must be 'refuse' or 'keep'; got {shown(damaged)}.")
+def check_limits(max_side: int | None, max_pixels: int | None) -> None:
     for name, value, least in (("max_side", max_side, MIN_SIDE), ("max_pixels", max_pixels, MIN_SIDE**2)):
         if value is not None and value < least:
             raise ImageError(f"{name} must be at least {least}; got {value}.")
@@ -253,7 +244,7 @@ def taken_orientation(path: str, image: Image.Image) -> int:
     except Exception as error:  # damaged EXIF data raises many kinds of errors
         log.warning("%r has damaged EXIF data (%s): the image is taken as upright", path, reason(error))
         return 1
-    return value if value in _UPRIGHT else 1
+    return value if value in range(1, 9) else 1
 
 
 def depth_of(image: Image.Image) -> int:
@@ -280,7 +271,13 @@ def rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
 
 def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _from_deep_grey(path, image, depth), f"{12 if depth == 12 else 16}-bit grey->rgb"
+        samples = np.asarray(image)
+        if image.mode == "F" or depth == 32 or samples.min() < 0:
+            samples_kind = "floating-point" if image.mode == "F" else "32-bit"
+            problem = f"has {samples_kind} samples, whose value of white is unknown; save the image with 8 or 16 bits"
+            raise ImageError(problem, Kind.UNCLEAR_SCALE, path)
+        bits = 12 if depth == 12 else 16
+        return Image.fromarray((samples >> (bits - 8)).astype(np.uint8)).convert("RGB"), f"{bits}-bit grey->rgb"
     kind = _KINDS.get(image.mode, image.mode.lower())
     if depth > 8:
         kind = f"{depth}-bit {kind}"
@@ -291,15 +288,6 @@ def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str
     if image.mode == "RGB":
         return image, f"{kind}->rgb" if depth > 8 else ""  # PIL has already kept the high byte
     return image.convert("RGB"), f"{kind}->rgb"
-
-
-def _from_deep_grey(path: str, image: Image.Image, depth: int) -> Image.Image:
-    samples = np.asarray(image)
-    if image.mode == "F" or depth == 32 or samples.min() < 0:
-        samples_kind = "floating-point" if image.mode == "F" else "32-bit"
-        problem = f"has {samples_kind} samples, whose value of white is unknown; save the image with 8 or 16 bits"
-        raise ImageError(problem, Kind.UNCLEAR_SCALE, path)
-    return Image.fromarray((samples >> (4 if depth == 12 else 8)).astype(np.uint8)).convert("RGB")
 
 
 def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

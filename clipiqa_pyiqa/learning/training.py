@@ -69,21 +69,19 @@ RECIPES = {
 }
 
 
-def find_recipe(recipe: Recipe | str) -> Recipe:
-    return recipe if isinstance(recipe, Recipe) else choice("recipe", recipe, RECIPES)
-
-
-def with_options(recipe: Recipe, **changes: Any) -> Recipe:
+def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
     """Return a recipe with changed options; None changes nothing.
 
     Args:
-        recipe: The recipe.
+        recipe: The recipe, or a name in ``RECIPES``.
         **changes: Attributes of :class:`Recipe` (``epochs`` stretches the cosine; ``crop`` 0 means whole images),
             ``n_ctx``, ``shared``, ``init``, or arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
 
     Raises:
         OptionError: A value is of a wrong kind or out of bounds.
     """
+    if not isinstance(recipe, Recipe):
+        recipe = choice("recipe", recipe, RECIPES)
     changes = {name: value for name, value in changes.items() if value is not None}
     changed = checked(Recipe)(**{name: changes.pop(name, value) for name, value in vars(recipe).items()})
     if context := {name: changes.pop(name) for name in ("n_ctx", "shared", "init") if name in changes}:
@@ -177,7 +175,7 @@ def train(
     Example:
         >>> train("scores.csv", "runs/mine", backbone="mini", epochs=10).scores["val"]  # doctest: +SKIP
     """
-    recipe = with_options(find_recipe(recipe), **changes)
+    recipe = with_options(recipe, **changes)
     # check the data first: all later steps take time
     table = find_score_table(scores, seed=recipe.seed)
     with prepare_folder(out, resume, overwrite) as folder:
@@ -259,7 +257,12 @@ def train_context(
         run.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     best, log = Agreement(), list[dict[str, float]]()
     if resume and (folder / STATE).is_file():
-        state = _read_state(folder / STATE, run.hexdigest())
+        state = load_pickled(folder / STATE)
+        if state["run"] != run.hexdigest():
+            raise CLIPIQAError(
+                f"{folder / STATE} was left by another run: use the images, scores, weights, recipe, epochs and seed "
+                "of that run, or choose another folder."
+            )
         with torch.no_grad():
             learner.ctx.copy_(state["ctx"])
         optimizer.load_state_dict(state["optimizer"])
@@ -300,16 +303,6 @@ def train_context(
             line = f"epoch {epoch}/{recipe.epochs}: loss {mean_loss:.5f}, validation {agreement_text(found)}"
             say(f"{line}  best so far" if is_best else line)
     return best
-
-
-def _read_state(path: Path, run: str) -> Any:
-    state = load_pickled(path)
-    if state["run"] != run:
-        raise CLIPIQAError(
-            f"{path} was left by another run: use the images, scores, weights, recipe, epochs and seed of that run, "
-            "or choose another folder."
-        )
-    return state
 
 
 @contextlib.contextmanager

@@ -93,7 +93,7 @@ class ScoringSetup:
             known = ", ".join(ScoringOptions.__annotations__)
             raise OptionError(f"there is no option {min(unknown)}: known options are {known}.")
         images = SharedOptions(**options)  # type: ignore[arg-type]
-        check_limits(images.max_side, images.max_pixels, images.damaged)
+        check_limits(images.max_side, images.max_pixels)
         self.options = Options(find_device(images.device), images.batch_size, images.workers)
         self.metrics = metric_set(metric, prompts, self.device, trust_weights=trust_weights, strict=strict)
         self.limits = {name: getattr(images, name) for name in _LIMITS}
