@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, counted
+from ..sources.naming import few
 
 if TYPE_CHECKING:
     import pandas
@@ -44,8 +45,6 @@ SCORE_COLUMNS = (
     "mean_score",
     "score",
 )
-OF_RESULTS = ("scale", "metric")
-"""Columns that mark a file of ``clipiqa score``."""
 GROUP_COLUMNS = ("ref_img", "ref_name", "ref_path", "ref_image", "reference", "ref")
 SPLITS = ("train", "val", "test")
 Columns = tuple[str | int | None, str | int | None, str | int | None]
@@ -72,7 +71,7 @@ def read_scores(
     score = find_column(path, header, columns[1], SCORE_COLUMNS, "score")
     split = find_column(path, header, columns[2], ("split",), "split", needed=False) if with_splits else ""
     groups = find_column(path, header, group, GROUP_COLUMNS, "group", option="group or within", needed=False)
-    if columns[1] is None and score == "score" and set(OF_RESULTS) <= set(header):
+    if columns[1] is None and score == "score" and {"scale", "metric"} <= set(header):
         raise CLIPIQAError(
             f"{path} holds results of clipiqa score, not opinions: add people's scores in a column 'mos', "
             "or name their column with `columns`."
@@ -121,6 +120,15 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
         if None in row or None in row.values():
             raise CLIPIQAError(f"{path}, line {line}: expected {len(header)} columns ({', '.join(header)}).")
     return rows, header
+
+
+def check_images(path: Path, files: Collection[str], way_out: str = "") -> None:
+    """Raise ``CLIPIQAError`` if files are missing."""
+    if missing := sorted({file for file in files if not os.path.isfile(file)}):
+        raise CLIPIQAError(
+            f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
+            f"({few(missing)}): correct the paths or `root`{way_out}."
+        )
 
 
 def find_column(

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CLIPIQAError, counted, first_of, import_pyiqa, nearest
 from ..files.hashes import hashes_of
 from ..files.xmp import Rating, XMPError, find_rating
-from ..sources.naming import few
 from ..sources.stores import images_in
-from .csv_files import Columns, read_scores
+from .csv_files import Columns, check_images, read_scores
 
 if TYPE_CHECKING:
     import pandas
@@ -166,15 +165,12 @@ def read_score_table(
             path,
             counted(torn, "time"),
         )
-    is_there = frame["path"].map(os.path.isfile)
-    if missing := sorted(set(frame["path"][~is_there])):
-        if not skip_missing:
-            raise CLIPIQAError(
-                f"{len(missing)} of {counted(len(frame), 'image')} named in {str(path)!r} cannot be found "
-                f"({few(missing)}): correct the paths or `root`, or leave out the missing images (skip_missing)."
-            )
-        logger.warning("left out: %s", counted(len(missing), "missing image"))
+    if skip_missing:
+        is_there = frame["path"].map(os.path.isfile)
+        if missing := int((~is_there).sum()):
+            logger.warning("left out: %s", counted(missing, "missing image"))
         frame = frame[is_there]
+    check_images(path, frame["path"], ", or leave out the missing images (skip_missing)")
     table = ScoreTable(name or path.stem, frame, (low, high), bool(lower_better))
     table.check_splits(needed)
     return table

@@ -1,4 +1,4 @@
-"""The published metrics of the family, and their heads: functions from unit features to scores."""
+"""The published metrics of the family."""
 
 from __future__ import annotations
 
@@ -26,32 +26,6 @@ from .member import ALL_PATCHES, CROP, FIFTEEN_PATCHES, WHOLE, CLIPMetric
 def pairs(features: Tensor, texts: Tensor, scale: float) -> Tensor:
     """Return the mean probability of the positive texts in pairs ``(P, 2, D)``: ``(N,)`` or ``(N, K)``."""
     return antonym_scores(features.flatten(0, -2), texts, scale).mean(1).view(features.shape[:-1])
-
-
-def levels(features: Tensor, texts: Tensor, scale: float) -> Tensor:
-    """Return the expected level, 1 to L, ``(N,)`` (Zhang et al., CVPR 2023, Eqs. 4 and 6).
-
-    Args:
-        features: ``(N, K, D)``; logits are averaged over patches.
-        texts: ``(L, T, D)``, T texts of each level, the worst level first.
-    """
-    logits = scale * features.mean(1) @ texts.flatten(0, 1).T
-    shares = logits.softmax(1).unflatten(1, texts.shape[:2]).sum(2)
-    return shares @ torch.arange(1, len(texts) + 1).to(shares)
-
-
-def magnitude(features: Tensor, texts: Tensor, scale: float) -> Tensor:
-    """Return a mean of text similarity and channel magnitude, ``(N,)``, weighted by their difference.
-
-    Source: Liao et al., AAAI 2026, https://arxiv.org/abs/2511.09948.
-    """
-    similar = pairs(features, texts, scale)
-    sizes = features.abs()
-    sizes = sizes / sizes.std(-1, keepdim=True)
-    large = (2 * ((sizes + 1).sqrt() - 1)).mean(-1)
-    difference = similar - large
-    weight = torch.sigmoid(0.4 + 2 * difference)  # a softmax over 1 + difference and 0.6 - difference
-    return (weight * similar + (1 - weight) * large).mean(1)
 
 
 class CLIPScore(CLIPMetric):
@@ -194,8 +168,9 @@ class LIQE(CLIPMetric):
         super().__init__("liqe_mix" if is_mix else model_type, backbone, clip_weights=tower, **options)  # type: ignore[arg-type]
 
     def answer(self, features: Tensor) -> Tensor:
-        texts = self.texts(self.asked, features).unflatten(0, (len(QUALITIES), -1))
-        return levels(features, texts, self.clip.logit_scale)
+        logits = self.clip.logit_scale * features.mean(1) @ self.texts(self.asked, features).T  # mean over patches
+        shares = logits.softmax(1).unflatten(1, (len(QUALITIES), -1)).sum(2)
+        return shares @ torch.arange(1, len(QUALITIES) + 1).to(shares)  # the expected level, Eqs. 4 and 6
 
 
 class MACLIP(CLIPMetric):
@@ -206,7 +181,13 @@ class MACLIP(CLIPMetric):
 
     def answer(self, features: Tensor) -> Tensor:
         texts = [text for pair in parse_prompts("pyiqa") for text in (pair.positive, pair.negative)]
-        return magnitude(features, self.texts(texts, features).unflatten(0, (-1, 2)), self.clip.logit_scale)
+        similar = pairs(features, self.texts(texts, features).unflatten(0, (-1, 2)), self.clip.logit_scale)
+        sizes = features.abs()
+        sizes = sizes / sizes.std(-1, keepdim=True)
+        large = (2 * ((sizes + 1).sqrt() - 1)).mean(-1)
+        difference = similar - large
+        weight = torch.sigmoid(0.4 + 2 * difference)  # a softmax over 1 + difference and 0.6 - difference
+        return (weight * similar + (1 - weight) * large).mean(1)
 
 
 TEMPERATURE = 2.0

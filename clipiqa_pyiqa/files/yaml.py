@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,7 @@ def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if value is not None}
 
 
-def check_keys(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    known = list(known)
+def check_keys(options: Mapping[str, Any], known: Collection[str], where: str) -> None:
     for key in options:
         if key not in known:
             raise ConfigError(f"unknown key {key!r} in {where}: {nearest(str(key), known)}")

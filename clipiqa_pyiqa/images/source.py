@@ -30,8 +30,7 @@ def stamp_of(source: Any) -> str | None:
 
     Ask for it before reading, so that a change in between causes a new reading next time.
     """
-    stamp: str | None = source.stamp() if hasattr(source, "stamp") else None
-    return stamp
+    return source.stamp() if hasattr(source, "stamp") else None
 
 
 @dataclass(frozen=True)

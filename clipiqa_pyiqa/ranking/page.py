@@ -26,7 +26,6 @@ from ..sources.finding import images_named
 from .picking import Photos, file_of, is_local
 
 SIDE = 220  # pixels
-_QUALITY = 72
 
 
 def thumbnails(
@@ -42,7 +41,7 @@ def thumbnails(
         place.parent.mkdir(parents=True, exist_ok=True)
         picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
         with replacing(place) as partial:
-            thumbnail(picture, SIDE).save(partial, "JPEG", quality=_QUALITY)
+            thumbnail(picture, SIDE).save(partial, "JPEG", quality=72)
         return record
 
     done = len(names) - len(missing)

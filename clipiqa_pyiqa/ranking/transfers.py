@@ -241,9 +241,6 @@ def _move(source: str, place: str) -> None:
         raise
 
 
-SHARES = (10, 20, 40, 20, 10)
-
-
 @dataclass(frozen=True)
 class Stars:
     """What :func:`give_stars` did.
@@ -261,7 +258,7 @@ class Stars:
     undo_list: Path
 
 
-def give_stars(photos: Photos, shares: Sequence[float] = SHARES, *, overwrite: bool = False) -> Stars:
+def give_stars(photos: Photos, shares: Sequence[float] = (10, 20, 40, 20, 10), *, overwrite: bool = False) -> Stars:
     """Write one to five stars by quantile of the scores into sidecars (XMP files beside the photos).
 
     Only ``xmp:Rating`` changes. Photos that have 1 to 5 stars, or are rejected (-1), stay.
