@@ -219,10 +219,10 @@ def _give_stars(photos: Photos, shares: str, overwrite: bool) -> int:
         numbers = [float(share) for share in shares.split(",")]
     except ValueError:
         numbers = []
-    found = give_stars(photos, numbers, overwrite=overwrite)
-    undoing = f"; --undo {str(found.undo_list)!r} takes them away" if found.given else ""
-    tell(f"{counted(found.given, 'photo')} given stars, {found.kept:,} left with theirs{undoing}", *found.problems)
-    return 1 if found.problems else 0
+    given, kept, problems, undo_list = give_stars(photos, numbers, overwrite=overwrite)
+    undoing = f"; --undo {str(undo_list)!r} takes them away" if given else ""
+    tell(f"{counted(given, 'photo')} given stars, {kept:,} left with theirs{undoing}", *problems)
+    return 1 if problems else 0
 
 
 def _write_shards(sources: Sequence[str], order: OrderOptions, picked: PickOptions) -> int:

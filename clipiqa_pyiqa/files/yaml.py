@@ -49,8 +49,9 @@ def parse_yaml(text: str | bytes, what: str) -> Any:
 def shipped(protocols: bool = False) -> dict[str, Path]:
     """Return a dict from name to file: the package's configurations, or, with ``protocols``, its table protocols."""
     package = Path(__file__).parents[1]
-    places = (package / "configs", package.parent / "configs")  # the folder of an installation, and of a clone
-    folder = next((place for place in places if place.is_dir()), places[0])
+    folder = package / "configs"
+    if not folder.is_dir():  # in a clone
+        folder = package.parent / "configs"
     return {
         path.stem: path for path in sorted(folder.glob("*/*.yml")) if (path.parent.name == "protocols") == protocols
     }

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,9 +20,8 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError, Kind
 from ..errors.arguments import SharedOptions, checked
-from .formats import readable_formats
 from .memory import set_aside
-from .source import FileSource, ImageSource, reason
+from .source import FileSource, ImageSource, readable_formats, reason
 
 try:
     import simplejpeg
@@ -155,16 +155,21 @@ def read_image(
     source = FileSource(os.fspath(source)) if isinstance(source, str | os.PathLike) else source
     path = source.name
     digest = damage = ""
+
+    def make_room(width: int, height: int) -> None:
+        _check_size(path, width, height, min_side)
+        set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
+
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # pyiqa's data sets set this to True
     try:
         if decoded := getattr(source, "decoded", None):  # an image in memory
             rgb, converted, orientation = decoded()
-            _make_room(path, rgb.shape[1], rgb.shape[0], min_side, max_side, max_pixels)
+            make_room(rgb.shape[1], rgb.shape[0])
         else:
             if not (data := source.read()):
                 raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
             digest = hashlib.sha256(data).hexdigest() if sha256 else ""
-            rgb, orientation, converted, damage = _decode(path, data, min_side, max_side, max_pixels)
+            rgb, orientation, converted, damage = _decode(path, data, make_room)
             del data
     except ImageError:
         raise
@@ -198,11 +203,9 @@ def read_image(
     return ImageRecord(path, pixels, width, height, orientation, converted, digest)
 
 
-def _decode(
-    path: str, data: bytes, min_side: int, max_side: int | None, max_pixels: int | None
-) -> tuple[Pixels, int, str, str]:
+def _decode(path: str, data: bytes, make_room: Callable[[int, int], None]) -> tuple[Pixels, int, str, str]:
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
-        _make_room(path, image.width, image.height, min_side, max_side, max_pixels)
+        make_room(image.width, image.height)
         # Loading drops the depth, and turns a TIFF upright: take depth and orientation first.
         depth = depth_of(image)
         orientation = taken_orientation(path, image) if image.format == "TIFF" else 0
@@ -221,11 +224,6 @@ def check_limits(max_side: int | None, max_pixels: int | None) -> None:
     for name, value, least in (("max_side", max_side, MIN_SIDE), ("max_pixels", max_pixels, MIN_SIDE**2)):
         if value is not None and value < least:
             raise ImageError(f"{name} must be at least {least}; got {value}.")
-
-
-def _make_room(path: str, width: int, height: int, min_side: int, max_side: int | None, max_pixels: int | None) -> None:
-    _check_size(path, width, height, min_side)
-    set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
 
 
 def _check_size(path: str, width: int, height: int, min_side: int, cause: str = "it") -> None:

@@ -184,8 +184,9 @@ def search_prompts(
     encoded = store.features(paths, device=device, workers=workers, say=say)
     if say is not None:
         say(f"scoring {counted(len(known), 'pair')}")
-    data = encoded[:, 0].to(device), targets, held_out
-    findings = search(metric, *data, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed)
+    findings = search(
+        metric, encoded[:, 0].to(device), targets, held_out, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed
+    )
     return replace(findings, unknown=len(candidates) - len(known))
 
 

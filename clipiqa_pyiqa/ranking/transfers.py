@@ -20,11 +20,10 @@ from PIL import Image
 from ..datasets.score_table import listing, sidecars, stars_of
 from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
-from ..files.hashes import hash_file
 from ..files.names import free_name
-from ..files.writing import check_folder, locked, write_bytes
+from ..files.writing import check_folder, hash_file, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
-from ..images.formats import image_suffixes, raw_suffixes
+from ..images.source import image_suffixes, raw_suffixes
 from ..sources.finding import images_named, split_name
 from .picking import Photos, file_of, is_local
 
@@ -241,24 +240,9 @@ def _move(source: str, place: str) -> None:
         raise
 
 
-@dataclass(frozen=True)
-class Stars:
-    """What :func:`give_stars` did.
-
-    Attributes:
-        given: Number of photos with new stars.
-        kept: Number of photos whose stars stayed.
-        problems: A sentence for each photo that cannot get stars.
-        undo_list: The file for :func:`undo`.
-    """
-
-    given: int
-    kept: int
-    problems: Sequence[str]
-    undo_list: Path
-
-
-def give_stars(photos: Photos, shares: Sequence[float] = (10, 20, 40, 20, 10), *, overwrite: bool = False) -> Stars:
+def give_stars(
+    photos: Photos, shares: Sequence[float] = (10, 20, 40, 20, 10), *, overwrite: bool = False
+) -> tuple[int, int, list[str], Path]:
     """Write one to five stars by quantile of the scores into sidecars (XMP files beside the photos).
 
     Only ``xmp:Rating`` changes. Photos that have 1 to 5 stars, or are rejected (-1), stay.
@@ -267,6 +251,10 @@ def give_stars(photos: Photos, shares: Sequence[float] = (10, 20, 40, 20, 10), *
         photos: The photos. Photos without a score get no stars.
         shares: The shares of photos with one, two, three, four and five stars, in percent.
         overwrite: Replace the stars that photos have.
+
+    Returns:
+        The numbers of photos with new stars and with their old ones, a sentence for each photo that cannot get stars,
+        and the file for :func:`undo`.
 
     Raises:
         CLIPIQAError: A photo is not a file on this machine, or the shares are not five with a sum of 100.
@@ -296,4 +284,4 @@ def give_stars(photos: Photos, shares: Sequence[float] = (10, 20, 40, 20, 10), *
                 problems.append(f"{place!r} {error.reason}: it is left alone.")
     if not given:
         undo_list.unlink()
-    return Stars(given, len(paths) - given - len(problems), problems, undo_list)
+    return given, len(paths) - given - len(problems), problems, undo_list

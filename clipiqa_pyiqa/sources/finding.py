@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, ImageError, Kind, first_of, shown
 from ..files.names import printable
-from ..images.formats import image_suffixes, unreadable_suffixes
-from ..images.source import FileSource, ImageSource, NoImage, reason
+from ..images.source import FileSource, ImageSource, NoImage, image_suffixes, reason, unreadable_suffixes
 from . import embeddings, parquet, tar
 from .parquet import SUFFIXES, ParquetShard
 from .shards import LOOSE, FilesShard, Shard

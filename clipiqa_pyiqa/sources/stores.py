@@ -12,8 +12,7 @@ from typing import IO, Any
 
 from ..errors import ImageError, Kind
 from ..files.writing import write_bytes
-from ..images.formats import image_suffixes
-from ..images.source import MISSING, FileSource, ImageSource, reason, stamp_of
+from ..images.source import MISSING, FileSource, ImageSource, image_suffixes, reason, stamp_of
 from .shards import ShardError
 
 _BLOCK = 8 << 20  # bytes read from a store at once

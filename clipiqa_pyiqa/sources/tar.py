@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import Kind, counted
-from ..images.formats import image_suffixes
-from ..images.source import ImageSource, NoImage, reason
+from ..images.source import ImageSource, NoImage, image_suffixes, reason
 from .shards import MOST_BYTES, ShardError, ShardImage
 from .stores import ShardFile, opened, suffix_of
 

@@ -24,8 +24,7 @@ from tqdm import tqdm
 
 from ..errors import WeightsError
 from ..errors.arguments import checked
-from ..files.hashes import hash_file, sha256_of
-from ..files.writing import replacing
+from ..files.writing import hash_file, replacing, sha256_of
 from .checkpoint import open_checkpoint
 from .published import (
     BACKBONES,

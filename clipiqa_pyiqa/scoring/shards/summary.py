@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from ...errors import counted, first_of
 from ...errors.arguments import checked
 from ...files.writing import check_output, replacing, resolved
-from ...images.formats import skipped_note
-from ...images.source import reason
+from ...images.source import reason, skipped_note
 from ...sources.stores import address_of, joined
 from ..result_files import format_of
 from ..rows import Header, ResultsError, write_tables
