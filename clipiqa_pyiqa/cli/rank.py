@@ -15,8 +15,7 @@ from .options.model import start
 from .options.terminal import Bar, aligned, note, tell
 
 if TYPE_CHECKING:
-    from ..ranking.picking import Photos
-    from ..ranking.transfers import Action
+    from ..ranking.transfers import Action, Photos
 
 
 @dataclass(frozen=True)
@@ -148,12 +147,12 @@ def run(
     if (picked.paths or folders) and not (cuts or selected):
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     if selected:
-        from ..ranking.picking import on_disk
+        from ..ranking.transfers import on_disk
 
         _take({"": list(map(on_disk, sources))}, picked)
         return 0
     from ..ranking.folder_ranking import rank
-    from ..ranking.picking import Photos
+    from ..ranking.transfers import Photos
     from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
 

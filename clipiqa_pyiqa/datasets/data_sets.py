@@ -60,7 +60,7 @@ def published_set(name: str, options: Mapping[str, Any], usual: Mapping[str, Any
     changed = {
         key: value
         for key, value in options.items()
-        if key not in (*paths, "name", "dataroot_ref") and value != {"phase": "test", **usual}.get(key)
+        if key not in (*paths, "name", "dataroot_ref") and value != usual.get(key)
     }
     if any(Path(options[key]).name != Path(usual[key]).name for key in paths):
         return ""
@@ -210,7 +210,6 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     check_kinds(used, _PYIQA, where)
     if used["type"] in ("PieAPPDataset", "BAPPSDataset"):
         raise CLIPIQAError(f"{where} holds judgements of pairs, no score for each image.")
-    augment = used.get("augment") or {}
     for key in _ROOTS:
         if used.get(key):
             used[key] = str(pyiqa_path(used[key], data_root or "datasets"))
@@ -229,7 +228,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     first = int(hasattr(dataset, "paired_trans"))  # the image's place in a row: a reference comes first
     folder = getattr(dataset, "dataroot", "")  # AVA's table has file names without folders
     note = [f"{used['phase']} part of {used['split_index']}"] if used.get("split_index") is not None else []
-    note += [f"{key.replace('_', ' ')} {value}" for key, value in augment.items()]
+    note += [f"{key.replace('_', ' ')} {value}" for key, value in (used.get("augment") or {}).items()]
     groups = tuple[str, ...]()
     if within:
         path = Path(used["meta_info_file"])

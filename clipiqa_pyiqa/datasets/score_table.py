@@ -265,14 +265,14 @@ def seen_warning(count: int, images: int) -> str:
 
 def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]) -> ScoreTable:
     """Log how many photos ``mini`` was trained on; return the table, without these photos if ``leave_out`` is set."""
-    if backbone != "mini" or not (count := sum(seen := seen_by_mini(table.frame["path"]))):
-        return table
-    if not leave_out:
+    seen = seen_by_mini(table.frame["path"]) if backbone == "mini" else []
+    count = sum(seen)
+    if count and leave_out:
+        table = replace(table, frame=table.frame[[not each for each in seen]])
+        table.check_splits(needed)
+        logger.warning("left out: %s images that mini was trained on", f"{count:,}")
+    elif count:
         logger.warning("%s", seen_warning(count, len(seen)))
-        return table
-    table = replace(table, frame=table.frame[[not each for each in seen]])
-    table.check_splits(needed)
-    logger.warning("left out: %s images that mini was trained on", f"{count:,}")
     return table
 
 

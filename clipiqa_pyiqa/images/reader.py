@@ -33,7 +33,7 @@ _END = b"\xff\xd9"
 _IN_PICTURE = {0xC4, 0xDA, *range(0xD0, 0xD8), _END[1]}  # markers that follow a part of the picture
 
 
-def decode_jpeg(data: bytes, mode: str) -> tuple[NDArray[np.uint8] | None, str]:
+def decode_jpeg(data: bytes, mode: str) -> tuple[Pixels | None, str]:
     """Return pixels ``(H, W, 3)``, or None if PIL must decode, and the damage as part of a sentence, or ``''``."""
     if simplejpeg is None or mode not in ("L", "RGB"):
         return None, ""

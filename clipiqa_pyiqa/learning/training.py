@@ -97,7 +97,7 @@ def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
 def augmentations_of(recipe: Recipe, row: int) -> list[Augmentation]:
     crops: list[tuple[int, float, float] | None] = [None]
     if recipe.crop is not None:
-        generator = torch.Generator().manual_seed(mixed_seed(recipe.seed, "crops", row))
+        generator = seeded(recipe.seed, "crops", row)
         places = (torch.rand(2, generator=generator, dtype=torch.float64).tolist() for _ in range(recipe.crops))
         crops = [(recipe.crop, down, right) for down, right in places]
     return [Augmentation(crop, flip) for crop in crops for flip in (False, True)]
@@ -109,8 +109,9 @@ def draw_augmentation(recipe: Recipe, generator: torch.Generator) -> int:
     return 2 * crop + flip
 
 
-def mixed_seed(*parts: Any) -> int:
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+def seeded(*parts: Any) -> torch.Generator:
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
@@ -269,7 +270,7 @@ def train_context(
         scheduler.load_state_dict(state["scheduler"])
         best, log = state["best"], state["log"]
     for epoch in range(len(log) + 1, recipe.epochs + 1):
-        generator = torch.Generator().manual_seed(mixed_seed(recipe.seed, "epoch", epoch - 1))
+        generator = seeded(recipe.seed, "epoch", epoch - 1)
         order = torch.randperm(len(targets), generator=generator)
         steps = []
         for rows in order[: len(order) // recipe.batch_size * recipe.batch_size].split(recipe.batch_size):

@@ -105,7 +105,10 @@ def load_pickled(path: Path) -> Any:
     """Return the tensors and plain values in a ``torch.save`` file; raise ``WeightsError`` for other objects."""
     try:
         if is_archive := zipfile.is_zipfile(path):
-            check_archive(path)
+            with zipfile.ZipFile(path) as archive:
+                _check_declared(archive, path)
+                if (damaged := archive.testzip()) is not None:
+                    raise ValueError(f"the checksum of its member {damaged} is wrong")
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # torch's advice about pickle protocols is for the author of the file
             # older files cannot be mapped
@@ -166,14 +169,6 @@ def _texts(value: Any) -> Iterator[str]:
 
 _INFLATION = 8  # limit of declared bytes per byte of the file; torch does not compress tensors
 _MODULES = 5_000  # limit of modules (RN50x64: about 1,000); a shared module counts once for each name
-
-
-def check_archive(path: Path) -> None:
-    """Raise ``ValueError`` if a zip archive declares too many bytes or a CRC (checksum) is wrong."""
-    with zipfile.ZipFile(path) as archive:
-        _check_declared(archive, path)
-        if (damaged := archive.testzip()) is not None:
-            raise ValueError(f"the checksum of its member {damaged} is wrong")
 
 
 def read_torchscript(path: Path) -> dict[str, LazyTensor] | None:
