@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import ImageError, Kind
 from ..weights.checkpoint import Checkpoint, open_checkpoint
-from ..weights.published import is_compact
+from ..weights.published import STEM
 from ..weights.selection import Weights, found_again
 from .device import FrozenTensors, Part, missing_on_mps
 from .efficientnet import RESOLUTION, EfficientNet
@@ -113,7 +113,7 @@ class FrozenCLIP:
 
     @property
     def has_positions(self) -> bool:
-        return not is_compact(self.checkpoint)
+        return STEM not in self.checkpoint
 
     @property
     def width(self) -> int:
@@ -168,7 +168,7 @@ class FrozenCLIP:
             return tower
 
     def _build_image(self, tensors: FrozenTensors) -> ImageTower:
-        if is_compact(tensors.raw):
+        if STEM in tensors.raw:
             return ImageTower(EfficientNet(tensors), self.weights, RESOLUTION)
         if "visual.proj" in tensors.raw:
             vit = VisionTransformer(tensors, self.weights.quick_gelu)

@@ -201,7 +201,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     used = {**usual, **options}
     if "type" not in used:
         raise CLIPIQAError(
-            f"{name!r} is no data set of pyiqa's, no CSV file and no folder: {nearest(name, known)} "
+            f"{name!r} is neither a data set of pyiqa's nor a CSV file nor a folder: {nearest(name, known)} "
             "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
         )
     if used["type"] in {info["type"] for info in known.values()}:  # other types have options of their own
@@ -209,7 +209,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
         check_keys(used, {"phase", "mos_normalize", *keys}, where)
     check_kinds(used, _PYIQA, where)
     if used["type"] in ("PieAPPDataset", "BAPPSDataset"):
-        raise CLIPIQAError(f"{where} holds judgements of pairs, no score for each image.")
+        raise CLIPIQAError(f"{where} holds judgements of pairs, not a score for each image.")
     for key in _ROOTS:
         if used.get(key):
             used[key] = str(pyiqa_path(used[key], data_root or "datasets"))

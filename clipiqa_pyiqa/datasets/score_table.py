@@ -1,4 +1,4 @@
-"""Images with people's scores, from CSV files, pyiqa's data sets and stars, and which of them were trained on."""
+"""Images with people's scores, from CSV files, pyiqa's data sets and stars; and the photos used in training."""
 
 from __future__ import annotations
 

@@ -181,8 +181,9 @@ def _acquired(path: Path, output: str | os.PathLike[str]) -> TextIO:
             with file:
                 file.seek(0)
                 holder = file.read(200) or "another run"
-            advice = "wait until that run has ended, or name another output"
-            raise LockedError(f"{str(output)!r} is being written by {holder}: {advice}.") from None
+            raise LockedError(
+                f"{str(output)!r} is being written by {holder}: wait until that run has ended, or name another output."
+            ) from None
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise

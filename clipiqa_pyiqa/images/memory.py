@@ -62,13 +62,14 @@ class Room:
         self.scoring, self.at_once, self.largest = scoring, at_once, 0  # largest: bytes to score the largest so far
         self._changed = threading.Condition()
 
-    def take(self, size: int, spare: int = 0, is_urgent: Callable[[], bool] = lambda: False) -> None:
-        """Wait until ``size`` and ``spare`` bytes are free, the request is urgent, or the room is closed."""
+    def take(self, size: int, spare: int = 0, is_urgent: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until ``size`` and ``spare`` bytes are free, or the request is urgent; return False after ``close``."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._is_closed or is_urgent() or not self.used or self.used + size + spare <= self.most
             )
             self.used += size
+            return not self._is_closed
 
     def give(self, size: int) -> None:
         with self._changed:

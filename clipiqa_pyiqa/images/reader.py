@@ -1,4 +1,4 @@
-"""The image reader, which turns image files into 8-bit RGB; pixels of plain files are equal to pyiqa's."""
+"""Reading of image files as 8-bit RGB; pixels of plain files are equal to pyiqa's."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ def read_image(
 ) -> ImageRecord:
     """Return an image as 8-bit RGB; an image of floats in memory stays one of floats.
 
-    Grey becomes three equal channels, transparency is laid over white, PIL converts CMYK, 16-bit samples keep the high
-    byte. Only the first frame is read. Colour profiles are not applied.
+    Grey becomes three equal channels; transparent images are laid over white; PIL converts CMYK; of 16-bit samples, the
+    high byte is kept. Only the first frame is read. Colour profiles are not applied.
 
     Args:
         source: Path, or a source with a name and bytes.

@@ -64,14 +64,15 @@ _KEY, _CHECKSUM = 32, 4  # bytes before and after the numbers of a row: a SHA-25
 class FeatureStore:
     """Files of rows with a metric's image features; ``stages`` adds the statistics of ``encode_stages``.
 
-    Each run writes one file; the file's name ends in the count of numbers in a row. A kill can cut only the last row.
+    Each run writes one file, whose name ends in the number of values in a row. A kill can cut only the last row.
     """
 
     def __init__(self, metric: CLIPIQA, folder: str | Path | None = None, stages: bool = False):
         self.metric, self.stages = metric, stages
         provenance = metric.provenance()
-        names = ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
-        setup = {"format": FORMAT, "stages": stages, **{name: provenance[name] for name in names}}
+        setup = {"format": FORMAT, "stages": stages}
+        for name in ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision"):
+            setup[name] = provenance[name]
         digest = hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest()
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "clipiqa" / "features"
         backbone = provenance["backbone"].replace("/", "-")

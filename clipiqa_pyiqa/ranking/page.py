@@ -17,7 +17,7 @@ from ..files.names import printable
 from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
 from ..images.reader import ImageRecord, read_image
-from ..images.source import ImageSource
+from ..images.source import FileSource, ImageSource
 from ..prompts.provenance import metric_line
 from ..report.contact_sheet import thumbnail
 from ..report.html import render
@@ -56,12 +56,9 @@ def thumbnails(
 
 def _name(path: str) -> str:
     """Return a thumbnail's name; empty if the photo does not exist."""
-    file, identity = file_of(path), os.path.abspath(path)
-    if not file:
+    if not (file := file_of(path)):
         return ""
-    if "://" not in file:
-        status = os.stat(file)
-        identity += f"\0{status.st_size}\0{status.st_mtime_ns}"
+    identity = f"{os.path.abspath(path)}\0{FileSource(file).stamp()}"
     digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
     return f"{digest[:2]}/{digest[2:22]}.jpg"
 

@@ -163,8 +163,8 @@ def transfer(
         except (CLIPIQAError, OSError) as error:
             why = getattr(error, "strerror", None) or str(error).rstrip(".")
             raise CLIPIQAError(
-                f"cannot bring all photos to {str(target)!r}: {why}; {len(done)} are there, undo {str(undo_list)!r} to "
-                "put them back."
+                f"cannot bring all photos to {str(target)!r}: {why}; {len(done)} arrived, and undoing "
+                f"{str(undo_list)!r} puts them back."
             ) from error
     return done, undo_list
 
@@ -199,7 +199,7 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
     try:
         steps = [Step(**json.loads(line)) for line in undo_list.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError, TypeError) as error:
-        raise CLIPIQAError(f"{str(undo_list)!r} is no undo list ({error}): nothing was undone.") from error
+        raise CLIPIQAError(f"{str(undo_list)!r} is not an undo list ({error}): nothing was undone.") from error
     problems = []
     for step in reversed(steps):
         try:
@@ -303,9 +303,7 @@ def _move(source: str, place: str) -> None:
         raise
 
 
-def give_stars(
-    photos: Photos, shares: Sequence[float] = (10, 20, 40, 20, 10), *, overwrite: bool = False
-) -> tuple[int, int, list[str], Path]:
+def give_stars(photos: Photos, shares: Sequence[float], *, overwrite: bool) -> tuple[int, int, list[str], Path]:
     """Write one to five stars by quantile of the scores into sidecars (XMP files beside the photos).
 
     Only ``xmp:Rating`` changes. Photos that have 1 to 5 stars, or are rejected (-1), stay.
