@@ -14,8 +14,7 @@ from pathlib import Path
 
 from ..errors import ImageError, Kind, OptionError, shown
 
-DECODING = 9
-"""Bytes per pixel while an image is decoded: four in PIL, three as RGB, and two for the conversion."""
+DECODING = 9  # bytes per pixel while an image is decoded: four in PIL, three as RGB, and two for the conversion
 
 _LARGE = 64 << 20  # smaller shares are not returned to the system, since each return takes milliseconds
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")

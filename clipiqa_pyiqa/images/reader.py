@@ -61,8 +61,7 @@ def _damage(data: bytes, warning: str) -> str:
     return "" if is_between_headers or is_padding else damage
 
 
-MIN_SIDE = 32
-"""Smallest height and width, in pixels, that the image towers take."""
+MIN_SIDE = 32  # smallest height and width, in pixels, that the image towers take
 
 _KINDS = {
     "1": "bilevel",

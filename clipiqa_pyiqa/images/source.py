@@ -22,8 +22,7 @@ class ImageSource(Protocol):
         """Return all bytes, or raise ``ImageError``; not called if ``decoded()`` returns the pixels."""
 
 
-MISSING = "missing"
-"""The stamp of a file that does not exist."""
+MISSING = "missing"  # the stamp of a file that does not exist
 
 
 def stamp_of(source: Any) -> str | None:

@@ -52,11 +52,10 @@ class Augmentation(NamedTuple):
 
 
 WHOLE = Augmentation()
-Say = Callable[[str], object]
-"""A function that receives progress messages."""
+Say = Callable[[str], object]  # receives progress messages
 Feature = NDArray[np.float32]
+# content hash of an image -> its path, and its augmentations by the keys of their features
 Missing = dict[str, tuple[str, dict[bytes, Augmentation]]]
-"""Content hash of an image -> its path, and its augmentations by the keys of their features."""
 FORMAT = 3  # version of stored features: raise it if features change, also if the reading of images changes
 _KEY, _CHECKSUM = 32, 4  # bytes before and after the numbers of a row: a SHA-256, and a CRC-32 of all before it
 

@@ -80,16 +80,15 @@ def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
     Raises:
         OptionError: A value is of a wrong kind or out of bounds.
     """
-    if not isinstance(recipe, Recipe):
-        recipe = choice("recipe", recipe, RECIPES)
+    base = recipe if isinstance(recipe, Recipe) else choice("recipe", recipe, RECIPES)
     changes = {name: value for name, value in changes.items() if value is not None}
-    changed = checked(Recipe)(**{name: changes.pop(name, value) for name, value in vars(recipe).items()})
+    changed = checked(Recipe)(**{name: changes.pop(name, value) for name, value in vars(base).items()})
     if context := {name: changes.pop(name) for name in ("n_ctx", "shared", "init") if name in changes}:
-        changes["context"] = {**(recipe.network.get("context") or {}), **context}
+        changes["context"] = {**(base.network.get("context") or {}), **context}
     return replace(
         changed,
         crop=changed.crop or None,
-        cosine_epochs=changed.cosine_epochs * changed.epochs / recipe.epochs,
+        cosine_epochs=changed.cosine_epochs * changed.epochs / base.epochs,
         network={**changed.network, **changes},
     )
 
@@ -115,8 +114,7 @@ def seeded(*parts: Any) -> torch.Generator:
 
 
 BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
-Agreement = dict[str, float]
-"""``srocc``, ``plcc`` and ``krcc`` of predicted against given scores."""
+Agreement = dict[str, float]  # `srocc`, `plcc` and `krcc` of predicted against given scores
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,7 @@ from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
 from .feature_store import FeatureStore, Say
 
-Words = str | tuple[str, str]
-"""A named pair, ``positive|negative``, or two texts, positive first."""
+Words = str | tuple[str, str]  # a named pair, `positive|negative`, or two texts, positive first
 
 # Templates in which the words make a sentence; the paper's templates are in Sec. 4.1 and Table 2.
 ADJECTIVES = ("{} photo.", "The photo is {}.")
