@@ -15,9 +15,7 @@ from pathlib import Path
 from ..errors import ImageError, Kind, OptionError, shown
 
 DECODING = 9  # bytes per pixel while an image is decoded: four in PIL, three as RGB, and two for the conversion
-
 _LARGE = 64 << 20  # smaller shares are not returned to the system, since each return takes milliseconds
-_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _limit: list[int] = []  # empty if no limit is set
 _thread = threading.local()
 
@@ -31,7 +29,7 @@ def half_of_memory() -> int:
     sizes = [8 << 30]  # assumed if the system does not report its memory
     with contextlib.suppress(AttributeError, ValueError, OSError):
         sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for path in _CGROUPS:
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):  # ValueError: 'max'
             sizes.append(int(Path(path).read_text()))
     return min(sizes) // 2

@@ -72,7 +72,6 @@ _KINDS = {
     "RGBA": "rgb",
     "RGBX": "rgb",
 }  # of other modes, the name in lower case
-_ALPHA_MODES = ("LA", "PA", "RGBA")
 _ORIENTATION_TAG = 0x0112
 
 Pixels = NDArray[np.uint8]
@@ -278,7 +277,7 @@ def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str
     kind = _KINDS.get(image.mode, image.mode.lower())
     if depth > 8:
         kind = f"{depth}-bit {kind}"
-    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB"), f"{kind}+alpha->rgb on white"

@@ -1,4 +1,4 @@
-"""The best and worst photos of a score file: copied, moved, linked or given stars; and the undoing of these steps."""
+"""The best and worst photos of a score file, and what is done with them: copies, moves, links, stars, undo."""
 
 from __future__ import annotations
 

@@ -159,11 +159,11 @@ def find_file(file: PublishedFile) -> Copy:
         except Exception as error:  # the hub's client raises many kinds of errors; the message below lists all
             failures.append(f"{urlsplit(place).netloc}: {' '.join((str(error) or repr(error)).split())[:200]}")
     address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
-    way_out = "name a file of your own instead"
-    if file.backbone:
-        way_out = (
-            "to try clipiqa, use backbone=mini, the small CLIP in this package, or name a file by clip_weights=PATH"
-        )
+    way_out = (
+        "to try clipiqa, use backbone=mini, the small CLIP in this package, or name a file by clip_weights=PATH"
+        if file.backbone
+        else "name a file of your own instead"
+    )
     raise WeightsError(
         f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): {way_out}.\n"
         f"The file is at {address}: save it as {file.caches[-1] / file.names[0]}, or under that name in the folder "
