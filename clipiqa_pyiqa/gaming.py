@@ -17,7 +17,7 @@ from .prompts.pairs import NAMED_PAIRS
 from .stats.paired_means import mean_difference
 
 PROMPTS = ("quality", "sharpness", "noisiness")
-LEVEL = 0.05  # chance of a false alarm in all looks together
+LEVEL = 0.05  # probability of a false alarm in any of the calls
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class GamingAlarm:
     It goes off if the optimised loss got better and one of these holds: most outputs have a lower loss than any clean
     photo; PSNR to the references fell by more than ``allow_db``; more judges got worse than better while PSNR did
     not rise. Judges are not in the loss: other prompts, the worst place of each image, metrics of pyiqa. Paired tests
-    over images decide; in all looks together, chance passes one with a probability of 5 %. Pass 16 images or more.
+    over images decide; a false alarm in any of the calls has a probability of 5 %. Pass 16 images or more.
 
     Args:
         criterion: the loss in training.
         clean: clean photos ``(M, 3, H, W)`` of any scenes, in the criterion's ``input_range``; default the references.
         judges: no-reference metrics of pyiqa; PIQE needs no file, NIQE is downloaded.
-        allow_db: PSNR in dB that may be lost, as perceptual losses do.
+        allow_db: loss of PSNR, in dB, that is no alarm; perceptual losses cost some PSNR.
 
     Example:
         >>> criterion = CLIPIQALoss(backbone="mini")
@@ -100,10 +100,10 @@ class GamingAlarm:
         return Look(numbers, self._sentence(first, now, numbers.get("above clean", 0)))
 
     def _sentence(self, first: dict[str, Tensor], now: dict[str, Tensor], above_clean: float) -> str:
-        level = LEVEL / (self._looks * (self._looks + 1))  # of this look; of all looks together: LEVEL
+        level = LEVEL / (self._looks * (self._looks + 1))  # of this call; the levels of all calls add up to LEVEL
 
         def improvement(name: str, tests: int = 1, allowed: float = 0.0) -> float:
-            # the mean since the first look, or 0 if chance explains it
+            # mean change since the first call, or 0 if chance explains it
             change = mean_difference(now[name] + allowed, first[name])
             if change.p * tests >= level:
                 return 0.0

@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -14,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .clip.gradient import clamped, general_path, per_image, untraceable
-from .clip.inputs import ANY_RANGE, OVERSHOOT
-from .clip.resnet import MIN_SIDE
+from .clip.inputs import ANY_RANGE, MIN_SIDE, OVERSHOOT
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .errors.arguments import checked
 from .metric import CLIPIQA
@@ -26,7 +24,6 @@ __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 
 Form = Literal["linear", "nll", "margin"]
 Reduction = Literal["mean", "sum", "none"]
-OutOfRange = Literal["clamp", "pass", "raise"]
 OnNaN = Literal["raise", "propagate"]
 
 FORMS: dict[Form, Callable[[Tensor], Tensor]] = {
@@ -64,9 +61,8 @@ class CLIPIQALoss(nn.Module):
         reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: ``(N,)``.
         local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`.
         prompt_weights: weights of the pairs, at least 0.
-        input_range: lowest and highest value of the prediction, such as ``(0, 1)``, ``(-1, 1)``.
-        out_of_range: for values outside ``input_range``, ``'clamp'`` clamps them, without gradient; ``'pass'`` scores
-            them, which a network can exploit; ``'raise'`` raises ``ImageError``.
+        input_range: lowest and highest value of the prediction, such as ``(0, 1)`` or ``(-1, 1)``. Other values are
+            clamped and get no gradient.
         crop: side in pixels of a random square to score; default the whole image.
         nan: ``'raise'`` raises ``ImageError`` for NaN or infinity; ``'propagate'`` makes that image's loss and gradient
             NaN, for a ``GradScaler``.
@@ -98,7 +94,6 @@ class CLIPIQALoss(nn.Module):
         local: bool = False,
         prompt_weights: Sequence[float] | None = None,
         input_range: Sequence[float] = (0.0, 1.0),
-        out_of_range: OutOfRange = "clamp",
         crop: int | None = None,
         nan: OnNaN = "raise",
         double_backward: bool = False,
@@ -107,7 +102,7 @@ class CLIPIQALoss(nn.Module):
         **options: Any,
     ):
         super().__init__()
-        self.form, self.reduction, self.out_of_range, self.nan = form, reduction, out_of_range, nan
+        self.form, self.reduction, self.nan = form, reduction, nan
         self.double_backward, self.local, self.crop = double_backward, local, crop
         self.loss_weight, self.input_range, self._checks_left = loss_weight, _range(input_range), _CHECKED_BATCHES
         if loss_weight < 0:
@@ -155,23 +150,21 @@ class CLIPIQALoss(nn.Module):
             # The network sees no NaN; the product makes all of the image's gradient NaN, also where it is clamped.
             marked = pred * unusable.view(-1, 1, 1, 1)
             pred = torch.where(finite.view(-1, 1, 1, 1), marked, self.input_range[0])
-        images, texts = self._prepare(pred), None
-        if isinstance(self.metric, CLIPIQA) and self.metric.head is None:
-            wide = torch.promote_types(images.dtype, torch.float32)
-            texts = self.metric.encode_prompts(dtype=wide).detach()
+        images = self._prepare(pred)
         path = general_path() if self.double_backward else nullcontext()
         with path, torch.autocast(images.device.type, enabled=False):
-            each = per_image(partial(self._losses, texts=texts), images)
+            each = per_image(self._losses, images)
             if unusable is not None:
                 each = each * unusable
             return self.loss_weight * REDUCTIONS[self.reduction](each)
 
-    def _losses(self, images: Tensor, texts: Any) -> Tensor:
+    def _losses(self, images: Tensor) -> Tensor:
         if not isinstance(self.metric, CLIPIQA):
             low, high = self.metric.score_range
             return (high - self.metric(images).flatten()) / (high - low)
         if self.metric.head is not None:  # its call returns shares of the score range, high for good photos
             return 1 - self.metric.head(self.metric.encode_unchecked(images))[:, 0]
+        texts = self.metric.encode_prompts(dtype=torch.promote_types(images.dtype, torch.float32)).detach()
         found = self.metric.margins_unchecked(images, texts, self.local)  # (N, places, P)
         return (FORMS[self.form](found) @ self.prompt_weights.to(found)).mean(1)
 
@@ -188,22 +181,15 @@ class CLIPIQALoss(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        names = ("form", "local", "loss_weight", "reduction", "input_range", "out_of_range", "crop", "nan")
+        names = ("form", "local", "loss_weight", "reduction", "input_range", "crop", "nan")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names) + f", {self.metric.extra_repr()}"
 
     def _prepare(self, pred: Tensor) -> Tensor:
         low, high = self.input_range
-        if self.out_of_range == "clamp" and self._checks_left:
+        if self._checks_left:
             self._checks_left -= 1
             self._warn_far_outside(pred.detach())
-        if self.out_of_range == "raise" and (pred.amin() < low or pred.amax() > high):
-            raise ImageError(
-                f"CLIPIQALoss expects values in [{low:g}, {high:g}]; got {pred.amin():.4g} to {pred.amax():.4g}: clamp "
-                "the prediction, or pass out_of_range='clamp' or 'pass'."
-            )
-        images = pred if self.crop is None else _random_crops(pred, self.crop)
-        if self.out_of_range == "clamp":
-            images = clamped(images, low, high)
+        images = clamped(pred if self.crop is None else _random_crops(pred, self.crop), low, high)
         return images if (low, high) == (0.0, 1.0) else (images - low) / (high - low)
 
 

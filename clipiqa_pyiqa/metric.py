@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from .clip.gradient import is_ahead, per_image, untraceable
-from .clip.inputs import OVERSHOOT, check_features, check_images
-from .clip.model import FrozenCLIP, ImageTower, check_size, frozen_clip
+from .clip.inputs import OVERSHOOT, check_features, check_images, check_size
+from .clip.model import FrozenCLIP, ImageTower, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .errors.arguments import checked
 from .prompts.antonym import antonym_scores, column_means, margins
@@ -62,7 +62,7 @@ def is_factory(metric: Any) -> bool:
 
 
 def net_of(metric: Any) -> Any:
-    """Return a metric's net; a function makes the metric first. Raise ``CLIPIQAError`` for other objects."""
+    """Return the network of a metric, or of a function that makes one; raise ``CLIPIQAError`` for other objects."""
     metric = metric() if is_factory(metric) else metric
     net = getattr(metric, "net", metric)
     if not hasattr(net, "encode_image"):
@@ -89,11 +89,9 @@ class TowerMetric(nn.Module):
         return ", ".join(f"{key}={value!r}" for key, value in fields.items() if key != "weights_sha256")
 
     def _image_tower(self, x: Tensor) -> ImageTower:
-        self._tower = self.clip.image_tower(x.device, self._dtype_for(x))
+        dtype = torch.float64 if x.dtype == torch.float64 else self.dtype
+        self._tower = self.clip.image_tower(x.device, dtype)
         return self._tower
-
-    def _dtype_for(self, x: Tensor) -> torch.dtype:
-        return torch.float64 if x.dtype == torch.float64 else self.dtype
 
     def _apply(self, fn: Any, recurse: bool = True) -> TowerMetric:
         self._tower = None  # frees the tower on the old device
@@ -187,8 +185,8 @@ class CLIPIQA(TowerMetric):
             if pretrained_model_path is not None:
                 self.load_prompts(pretrained_model_path)
             elif pretrained:
-                self.load_prompts(published_prompt_file(model_type, self.clip.weights.backbone))
-                self._learned_name = model_type
+                published = published_prompt_file(model_type, self.clip.weights.backbone)
+                load_prompt_file(self.prompt_learner, published, self.pos_embedding)
         elif pretrained_model_path is not None or context is not None:
             raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load or train some.")
 
@@ -216,7 +214,7 @@ class CLIPIQA(TowerMetric):
     @property
     def questions(self) -> Columns | None:
         """The metric's own columns of pairs; None for learned prompts and heads."""
-        if self.head is not None or self.prompt_learner is not None:
+        if self.head or self.prompt_learner:
             return None
         if self.aggregate == "mean" and len(self._prompts) > 1:
             return Columns({"score": self._prompts})
@@ -396,7 +394,8 @@ class CLIPIQA(TowerMetric):
     def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
         """Raise :class:`ImageError` if images cannot be scored; ``overshoot=None`` accepts every pixel value."""
         check_images(x, overshoot)
-        check_size(x, self._image_tower(x), self.pos_embedding)
+        if self.pos_embedding != "fixed":
+            check_size(x, self.clip.cell, self.clip.weights.backbone)
 
     def score(
         self, features: Tensor, prompts: Prompts | Columns = None, aggregate: CallAggregate = "default"

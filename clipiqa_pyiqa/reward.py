@@ -22,7 +22,7 @@ class CLIPIQAReward:
 
     Args:
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`.
-        local: reward the worst places of an image in place of the image as a whole.
+        local: reward the worst places of an image instead of the whole image.
         quantile: with ``local``, the share of places that count as the worst; their margins are averaged.
         batch_size: images encoded at once.
         device: device that encodes; default the images' device.
@@ -72,7 +72,7 @@ class CLIPIQAReward:
 
     def _margins(self, batch: Tensor) -> Tensor:
         x = batch.to(self.device or batch.device)
-        self.metric.check(x, None)  # its values are checked
+        self.metric.check(x, None)  # to_tensors checked the values
         places = self.metric.margins_unchecked(x, self.metric.encode_prompts(), self.local).mean(2)
         worst = places.topk(ceil(self.quantile * places.shape[1]), largest=False).values
         return worst.mean(1).cpu()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-from .metric import CLIPIQA
-from .prompts.pairs import ALIASES, NAMED_PAIRS, PromptPair, parse_prompts
+from .metric import CLIPIQA, choice
+from .prompts.pairs import Columns, parse_columns
 
 try:
     from torchmetrics import Metric
@@ -23,14 +24,13 @@ __all__ = ["CLIPImageQualityAssessment", "clip_image_quality_assessment"]
 
 TorchmetricsPrompts = tuple[str | tuple[str, str], ...]
 
-_VIT = {"pos_embedding": "fixed"}  # torchmetrics resizes and crops images
 MODELS: dict[str, dict[str, Any]] = {
     "clip_iqa": {"backbone": "RN50"},
-    "openai/clip-vit-base-patch16": {"backbone": "ViT-B/16", **_VIT},
-    "openai/clip-vit-base-patch32": {"backbone": "ViT-B/32", **_VIT},
-    "openai/clip-vit-large-patch14": {"backbone": "ViT-L/14", **_VIT},
+    "openai/clip-vit-base-patch16": {"backbone": "ViT-B/16", "pos_embedding": "fixed"},
+    "openai/clip-vit-base-patch32": {"backbone": "ViT-B/32", "pos_embedding": "fixed"},
+    "openai/clip-vit-large-patch14": {"backbone": "ViT-L/14", "pos_embedding": "fixed"},
 }
-"""torchmetrics' names of models as options of :class:`~clipiqa_pyiqa.CLIPIQA`."""
+"""torchmetrics' names of models as options of :class:`~clipiqa_pyiqa.CLIPIQA`; its ViTs see resized, cropped images."""
 
 _OPTIONS = set(inspect.signature(CLIPIQA).parameters) - {"prompts", "aggregate"}
 
@@ -62,24 +62,12 @@ def clip_image_quality_assessment(
     return metric.by_prompt(metric.scores_of(images))
 
 
-def parse(prompts: TorchmetricsPrompts) -> tuple[tuple[str, ...], tuple[PromptPair, ...]]:
-    if not isinstance(prompts, tuple) or not all(isinstance(prompt, str | tuple) for prompt in prompts):
+def parse(prompts: TorchmetricsPrompts) -> Columns:
+    if not isinstance(prompts, tuple):
         raise ValueError("Argument `prompts` must be a tuple containing strings or tuples of strings")
-    names: list[str] = []
-    pairs: list[PromptPair] = []
-    for prompt in prompts:
-        if isinstance(prompt, str):
-            if (name := ALIASES.get(prompt, prompt)) not in NAMED_PAIRS:
-                known = ", ".join(NAMED_PAIRS)
-                raise ValueError(f"All elements of `prompts` must be one of {known} if not tuples, got {prompt}.")
-            names.append(prompt)
-            pairs.append(NAMED_PAIRS[name])
-        elif len(prompt) != 2:
-            raise ValueError("If a tuple is provided in argument `prompts`, it must be of length 2")
-        else:
-            names.append(f"user_defined_{sum(name.startswith('user_defined_') for name in names)}")
-            pairs += parse_prompts([prompt])
-    return tuple(names), tuple(pairs)
+    numbers = itertools.count()
+    names = [prompt if isinstance(prompt, str) else f"user_defined_{next(numbers)}" for prompt in prompts]
+    return parse_columns(dict(zip(names, prompts, strict=True)))
 
 
 class CLIPImageQualityAssessment(Metric):
@@ -116,16 +104,12 @@ class CLIPImageQualityAssessment(Metric):
     ) -> None:
         options = {name: kwargs.pop(name) for name in _OPTIONS & kwargs.keys()}
         super().__init__(**kwargs)
-        if model_name_or_path not in MODELS:
-            raise ValueError(
-                f"model_name_or_path must be one of {', '.join(map(repr, MODELS))}; got {model_name_or_path!r}: for "
-                "other models pass backbone."
-            )
-        if isinstance(data_range, bool) or not isinstance(data_range, int | float) or not data_range > 0:
+        model = choice("model_name_or_path", model_name_or_path, MODELS)
+        if not isinstance(data_range, int | float) or not data_range > 0:
             raise ValueError("Argument `data_range` should be a positive number.")
         self.data_range = data_range
-        self.prompt_names, self.prompt_pairs = parse(prompts)
-        self.model = CLIPIQA(**(MODELS[model_name_or_path] | options)).eval()
+        self.columns = parse(prompts)
+        self.model = CLIPIQA(**(model | options)).eval()
         self.add_state("scores", [], dist_reduce_fx="cat")
 
     def update(self, images: Tensor) -> None:
@@ -134,14 +118,13 @@ class CLIPImageQualityAssessment(Metric):
 
     def compute(self) -> Tensor | dict[str, Tensor]:
         """Return all scores since the last reset: ``(N,)``, or a dict from prompt to scores."""
-        return self.by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.prompt_names))))
+        return self.by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.columns))))
 
     def scores_of(self, images: Tensor) -> Tensor:
-        return self.model(images / float(self.data_range), list(self.prompt_pairs), None)
+        return self.model(images / float(self.data_range), self.columns)
 
     def by_prompt(self, scores: Tensor) -> Tensor | dict[str, Tensor]:
-        names = self.prompt_names
-        return scores.squeeze() if len(names) == 1 else dict(zip(names, scores.unbind(1), strict=True))
+        return scores.squeeze() if len(self.columns) == 1 else dict(zip(self.columns, scores.unbind(1), strict=True))
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
         """Return figure and axes of a plot of ``val``, by default of the result of :meth:`compute`."""

@@ -52,12 +52,12 @@ def test_it_is_the_mean_of_the_places_losses(metric, form):
 def test_memory_is_flat_in_the_batch(metric, monkeypatch, local):
     """Between forward and backward only the pixels' gradient lives."""
     monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 64 * 64)
-    loss, x = CLIPIQALoss(metric=metric, local=local, out_of_range="pass"), images(4)  # a clamp keeps its input
+    loss, x = CLIPIQALoss(metric=metric, local=local), images(4)
     packed = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: packed.append(t) or t, lambda t: t):
         value = loss(x * 1.0)
     large = [(t.shape, t.dtype) for t in packed if t.numel() >= x.numel() // 8]
-    assert large == [(x.shape, torch.float32)]
+    assert large == [*[(x.shape, torch.bool)] * 2, (x.shape, torch.float32)]  # the masks of the clamp, and the gradient
     value.backward()
     assert x.grad is not None and x.grad.isfinite().all() and x.grad.norm() > 0
 

@@ -20,7 +20,6 @@ def values(hint):
     [
         (CLIPIQALoss, "form", {"linear", "nll", "margin"}),
         (CLIPIQALoss, "reduction", {"mean", "sum", "none"}),
-        (CLIPIQALoss, "out_of_range", {"clamp", "pass", "raise"}),
         (CLIPIQALoss, "nan", {"raise", "propagate"}),
         (CLIPIQA, "precision", {"fp32", "bf16", "fp16"}),
         (CLIPIQA, "aggregate", {"mean", type(None)}),

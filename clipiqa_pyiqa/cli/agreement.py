@@ -5,20 +5,13 @@ from __future__ import annotations
 from .options.experiment import Run
 
 
-def run(
-    votes: str,
-    run: Run,
-    *,
-    root: str | None = None,
-    attribute: str | None = None,
-    seed: int = 0,
-) -> int:
+def run(votes: str, run: Run, *, root: str | None = None) -> int:
     """Test whether the metric chooses between two images as people do (paper's Fig. 7).
 
     VOTES is a CSV file with a row per vote and columns attribute,first,second,choice (a choice is 'first', 'second',
     one of the files, or 'tie'); or with a row per pair and columns attribute,first,second,votes_first,votes_second. The
     table has the share of majorities and the share of votes that agree with the metric, with 95 % intervals; ceiling is
-    the highest possible share of votes. --out DIR receives agreement.csv and agreement.png.
+    the highest possible share of votes. --out DIR receives agreement.csv.
 
     examples:
       clipiqa agreement votes.csv --out agreement/
@@ -26,9 +19,7 @@ def run(
     Args:
         votes (VOTES): a CSV file; see below
         root (DIR): folder of the images; default: the CSV file's folder
-        attribute (PROMPT): the question, if the file has no column attribute
-        seed: seed for resampling the pairs
     """
     from ..experiments.user_agreement import agreement
 
-    return run.report(agreement, votes, root=root, attribute=attribute, seed=seed)
+    return run.report(agreement, votes, root=root)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ..errors import OptionError
 from ..errors.arguments import Machine
 from .options.model import MetricOptions, OutputOptions, start
-from .options.terminal import Bar, command_line, stored
+from .options.terminal import Bar, stored
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,7 @@ def run(
     from ..comparison.compare import compare
 
     with stored(out), Bar() as bar:
-        comparison = compare(
-            metrics,
-            data,
-            **options,
-            progress=bar.show,
-            settings=command_line(),
-        )
+        comparison = compare(metrics, data, **options, progress=bar.show)
         if out:
             comparison.save(out)  # before the table: a program that reads the table may end early
         print(comparison.table(format), end="")

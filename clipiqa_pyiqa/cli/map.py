@@ -64,13 +64,12 @@ def run(
             **images.keywords(),
         )
     rows = [
-        (one.path, question.name, float(score), *map(float, numbers))
+        (one.path, question.name, float(score), float(places.min()))
         for one in found.maps
-        for question, score, numbers in zip(one.questions, one.score, one.statistics, strict=True)
+        for question, score, places in zip(one.questions, one.score, one.scores, strict=True)
     ]
     if rows:
-        names = ("photo", "question", "score", "worst place", "10th percentile", "below 0.5")
-        print(frame_as_text(pandas.DataFrame(rows, columns=names)))
+        print(frame_as_text(pandas.DataFrame(rows, columns=["photo", "question", "score", "worst place"])))
     tell(*found.failed.values())
     if out is not None and found.maps:
         note(f"results are in {out}")

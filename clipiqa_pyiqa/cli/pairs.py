@@ -5,13 +5,12 @@ from __future__ import annotations
 from .options.experiment import AskingRun
 
 
-def run(low: str, high: str, run: AskingRun, *, skip_missing: bool = False, count: int = 10) -> int:
+def run(low: str, high: str, run: AskingRun, *, skip_missing: bool = False) -> int:
     """Test whether the better of two versions of an image scores higher (paper's Fig. 5).
 
     Two images form a pair if their paths in the folders are equal without suffix, or if the wildcards of quoted
     patterns match the same text. The table has the share of pairs in the right order, the mean difference (high minus
-    low), their 95 % intervals, and p of Wilcoxon's signed-rank test. --out DIR receives pairs.csv, pairs.png and
-    failures-QUESTION.png.
+    low), their 95 % intervals, and p of the difference. --out DIR receives pairs.csv and failures-QUESTION.png.
 
     examples:
       clipiqa pairs LOL/eval15/low LOL/eval15/high --prompts brightness --out lol/
@@ -21,8 +20,7 @@ def run(low: str, high: str, run: AskingRun, *, skip_missing: bool = False, coun
         low (LOW): folder or quoted pattern of the low-quality images
         high (HIGH): folder or quoted pattern of the high-quality images
         skip_missing: leave out images without a partner
-        count: failures to show
     """
     from ..experiments.image_pairs import pairs
 
-    return run.report(pairs, low, high, run.parsed(), skip_missing=skip_missing, count=count)
+    return run.report(pairs, low, high, run.parsed(), skip_missing=skip_missing)

@@ -52,7 +52,7 @@ def run(
     options = store.start()
     from ..learning.word_search import search_prompts
     from ..metric import CLIPIQA
-    from ..scoring.rows import frame_csv
+    from ..report.table import csv_table
 
     table = scored.table(scores, seed, needed=("train",))
     if out is not None:
@@ -69,7 +69,7 @@ def run(
     )
     found = findings.frame()
     if out is not None:
-        write_text(out, frame_csv(found))
+        write_text(out, csv_table(found))
     print(
         f"{table.name}: {counted(len(findings.ranked), 'pair')}, chosen on {counted(findings.chosen_on, 'image')}, "
         f"measured on {findings.held_out:,} held out (split {'val' if table.part('test').empty else 'test'!r})"

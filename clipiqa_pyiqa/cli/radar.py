@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ..errors import OptionError
 from .options.experiment import AskingRun
 
 
-def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = False) -> int:
+def run(paths: list[str], run: AskingRun) -> int:
     """Draw the look and feel of images on radar charts (paper's Fig. 1).
 
     Without --prompts, the two charts are look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and
@@ -19,11 +18,7 @@ def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = Fa
 
     Args:
         paths (IMAGE): images, up to 8
-        look: draw only the look
-        feel: draw only the feel
     """
     from ..experiments.radar_chart import radar
 
-    if bool(run.prompts) + look + feel > 1:
-        raise OptionError("`look`, `feel` and `prompts` each name the questions: give one of the three.")
-    return run.report(radar, paths, run.parsed(None), kind="look" if look else "feel" if feel else None)
+    return run.report(radar, paths, run.parsed(None))

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .options.experiment import AskingRun
+from .options.experiment import Run
 
 
 def run(
     paths: list[str],
-    run: AskingRun,
+    run: Run,
     *,
     changes: list[str] | None = None,
     steps: int = 9,
     scales: Sequence[float] = (),
-    sample: int | None = None,
-    seed: int = 0,
 ) -> int:
     """Test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps (paper's Fig. 4).
 
     The table has Spearman's correlation between score and step for each change and scale. --out DIR receives sweep.csv,
-    spearman.csv and sweep.png (curves). Each change asks the question of the same name; --prompts adds questions.
+    spearman.csv and sweep.png (curves). Each change asks the question of the same name.
 
     examples:
       clipiqa sweep photos/ --changes brightness sharpness --steps 15 --scales 1 0.5 0.25 --out sweep/
@@ -30,10 +28,8 @@ def run(
         changes: changes to make; default: brightness noisiness colorfulness sharpness contrast
         steps: steps, from the least to the most of the attribute
         scales: factors that resize images first; default: 1 and 0.5
-        sample: images to draw at random; default: all
-        seed: seed of sample and noise
     """
     from ..experiments.attribute_sweep import sweep
 
     given = {name: value for name, value in {"changes": changes, "scales": scales}.items() if value}
-    return run.report(sweep, paths, steps=steps, sample=sample, seed=seed, prompts=run.parsed(), **given)
+    return run.report(sweep, paths, steps=steps, **given)

@@ -9,7 +9,7 @@ from typing import Literal
 from ..errors import OptionError
 from ..errors.arguments import Batches
 from .options.model import MetricOptions, OutputOptions, start
-from .options.terminal import Bar, command_line, numbers_by_name, stored, tell
+from .options.terminal import Bar, numbers_by_name, stored, tell
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,6 @@ def run(
     methods: Methods,
     *,
     value: Sequence[str] = (),
-    one_set: bool = False,
     format: Literal["table", "csv", "markdown", "latex"] = "table",
     describe: bool = False,
 ) -> int:
@@ -71,7 +70,6 @@ def run(
 
     Args:
         value (NAME=NUMBER): a number for the protocol's formula
-        one_set: all images are one test set
         format: format of the printed table
         describe: print a sentence about each metric, not the table
     """
@@ -84,18 +82,15 @@ def run(
         found = table(
             **vars(methods),
             values=numbers_by_name("value", value),
-            by_folder=not one_set,
             device=device,
             batch_size=batches.batch_size,
             workers=batches.workers,
             progress=bar.show,
-            settings=command_line(),
             **kept.storage(),
         )
         if kept.out:
             found.save(kept.out)  # before the table: a program that reads the table may end early
         print(found.describe(format) if describe else found.table(format), end="")
     for row in [] if found.changed is None else found.changed.itertuples():
-        why = f" ({row.why})" if row.why else ""
-        tell(f"{row.what}: {row.was} in the lock, {row.now} here{why}")
+        tell(f"{row.what}: {row.was} in the lock, {row.now} here")
     return 0 if found.complete and found.agrees else 1

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .device import FrozenTensors
-from .gradient import is_traced, untraced
+from .gradient import is_traced, needs_gradient, untraced
 
 HEAD_WIDTH = 64
 
@@ -27,16 +27,14 @@ class AttentionPool:
             return tensors.widened(f"visual.attnpool.{name}")
 
         self.positional_embedding = load("positional_embedding")
-        self.channels = self.positional_embedding.shape[1]
-        self.heads = self.channels // HEAD_WIDTH
         self.q_weight, self.q_bias = load("q_proj.weight"), load("q_proj.bias")
-        self.k_weight = load("k_proj.weight").view(self.heads, HEAD_WIDTH, self.channels)
-        self.v_weight = load("v_proj.weight").view(self.heads, HEAD_WIDTH, self.channels)
+        self.k_weight = load("k_proj.weight").unflatten(0, (-1, HEAD_WIDTH))  # (heads, 64, C)
+        self.v_weight = load("v_proj.weight").unflatten(0, (-1, HEAD_WIDTH))
         self.v_bias = load("v_proj.bias")
         self.c_weight, self.c_bias = load("c_proj.weight"), load("c_proj.bias")
 
     def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        if x.device.type == "cpu" and not is_traced() and not (torch.is_grad_enabled() and x.requires_grad):
+        if x.device.type == "cpu" and not (is_traced() or needs_gradient(x)):
             return torch.cat([self._pool(image, pos_embedding) for image in x.split(1)])
         return self._pool(x, pos_embedding)
 
@@ -63,7 +61,7 @@ class AttentionPool:
         if pos_embedding == "interpolate":
             tokens = tokens + resize_rows(self.positional_embedding, tokens.shape[1])
         query = F.linear(tokens[:, 0], self.q_weight, self.q_bias) * HEAD_WIDTH**-0.5
-        query = query.view(-1, self.heads, HEAD_WIDTH)
+        query = query.unflatten(1, (-1, HEAD_WIDTH))  # (N, heads, 64)
         query = torch.einsum("nhd,hdc->nhc", query, self.k_weight)  # the key projection, applied to the query
         weights = (query @ tokens.transpose(1, 2)).softmax(dim=-1)  # (N, heads, hw + 1)
         pooled = weights @ tokens  # (N, heads, C)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .gradient import is_traced, untraced
+from .gradient import is_traced, needs_gradient, untraced
 
 _FUSED: dict[str, tuple[str, list[float], str]] = {
     "none": ("none", [], ""),
@@ -43,8 +43,8 @@ class _Packed(NamedTuple):
 class Convolution:
     """A frozen convolution and its activation.
 
-    Scoring in fp32 on a CPU keeps only the weight in oneDNN's order, so that no call has to reorder it. A gradient or a
-    trace restores the plain weight, to the last bit, for good.
+    Scoring in fp32 on a CPU keeps only the weight in oneDNN's order, so that no call has to reorder it. The first
+    gradient or trace restores the plain weight, equal to the last bit, and keeps it.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: str = "none"):
@@ -64,15 +64,15 @@ class Convolution:
         return weight
 
     def convolve(self, x: Tensor, padding: tuple[int, int], plain: bool = False, onto: Tensor | None = None) -> Tensor:
-        """Return the activated output for ``(N, C, H, W)``; ``plain`` if the caller computes the gradient.
+        """Return the activated output for ``(N, C, H, W)``, computed from packed weights if possible.
 
-        With ``onto``, the output is added to it in place, and the sum passes a ReLU.
-
-        Operations on packed weights have no derivative, and trace badly.
+        Args:
+            plain: use the plain weights, which the caller needs for the gradient.
+            onto: a map to which the output is added in place; the sum passes a ReLU.
         """
-        needs_gradient = plain or (x.requires_grad and torch.is_grad_enabled())
+        # operations on packed weights have no derivative and trace badly
         is_fp32 = x.dtype == torch.float32 and x.device.type == "cpu"
-        if needs_gradient or not is_fp32 or is_traced() or not _can_pack():
+        if plain or needs_gradient(x) or not is_fp32 or is_traced() or not _can_pack():
             dilation = idle_dilation(x, self.kernel)
             y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
             return activate(y, self.activation) if onto is None else onto.add_(y).relu_()

@@ -16,7 +16,7 @@ def is_slow_on_cpu(dtype: torch.dtype) -> bool:
     if dtype == torch.bfloat16:
         if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return True
-        # With AVX-512 but no bf16 instructions, torch reports support but converts, in 1.6 to 3.8 times fp32's time.
+        # With AVX-512 but no bf16 instructions, torch claims support but converts: 1.6 to 3.8 times as slow as fp32.
         return torch.cpu._is_avx512_supported() and not torch.cpu._is_avx512_bf16_supported()
     return dtype == torch.float16  # 0.9 to 1.5 times fp32's time where torch supports fp16, else 11 to 15
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
 from operator import mul
@@ -22,7 +22,7 @@ Moments = tuple[Tensor, Tensor]
 """Mean and variance of every channel: ``(N, C)`` of images, ``(N, C, h, w)`` of places; fp32 or wider."""
 
 
-def of_image(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
+def of_image(x: Tensor) -> Moments:
     return _moments(wide(x), (2, 3))
 
 
@@ -32,12 +32,6 @@ def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
     if side == 1:
         return x, torch.zeros_like(x)
     return _moments(x.unflatten(3, (grid[1], side)).unflatten(2, (grid[0], side)), (3, 5))
-
-
-def with_neighbours(mean: Tensor, variance: Tensor) -> Moments:
-    for axis in (3, 2):
-        mean, variance = recomputed(_with_next, mean, variance, axis)
-    return mean, variance
 
 
 def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
@@ -52,7 +46,8 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _with_next(mean: Tensor, variance: Tensor, axis: int) -> Moments:
+def with_neighbours(mean: Tensor, variance: Tensor, axis: int) -> Moments:
+    """Return the moments of each cell together with the cells before and after it."""
     size, around = mean.shape[axis], (1, 1) if axis == 3 else (0, 0, 1, 1)
     padded, there = F.pad(mean, around), F.pad(torch.ones_like(mean[:1, :1]), around)
     before, after = (
@@ -98,7 +93,6 @@ FORMAT = "clipiqa-mini/2"
 CELL = 32
 """Side in pixels of a place: a cell of the image that gets its own feature."""
 
-MIN_SIDE = 32
 RESOLUTION = 224
 """Side in pixels of the images on which the network was first trained."""
 
@@ -110,15 +104,13 @@ class EfficientNet:
     blocks: Sandler et al., CVPR 2018; Google's Lite variants.
     """
 
-    min_side = MIN_SIDE
-
     def __init__(self, tensors: FrozenTensors):
         self.device, self.dtype = tensors.device, tensors.dtype
         # fp16 would lose small gradients: a caller's GradScaler does not scale gradients inside this tower
         self.working = torch.float32 if self.dtype == torch.float16 else tensors.working
         try:
             self._load(tensors)
-            self.encode_stages(torch.zeros(1, 3, MIN_SIDE, MIN_SIDE, device=self.device))
+            self.encode_stages(torch.zeros(1, 3, CELL, CELL, device=self.device))
         except WeightsError:
             raise
         except Exception as error:  # wrong shapes and metadata raise many kinds of exceptions, and so do devices
@@ -164,31 +156,31 @@ class EfficientNet:
         self.centres = F.pad(means[:stages], (0, 2 * len(means) - stages))
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
-        measures = [of_image if part == "image" else of_places for part in parts]
-        return [self.readout(statistics) for statistics in self._statistics(x, *measures)]
+        return [self.readout(statistics) for statistics in self._statistics(x, *parts)]
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)``, and each channel's mean and log deviation, ``(N, S)``.
 
         The checkpoint's mean is subtracted from each mean, except in the head.
         """
-        (statistics,) = self._statistics(x, of_image)
+        (statistics,) = self._statistics(x, "image")
         return self.readout(statistics), statistics - self.centres
 
-    def _statistics(self, x: Tensor, *measures: Callable[..., Moments]) -> list[Tensor]:
+    def _statistics(self, x: Tensor, *parts: Part) -> list[Tensor]:
         if not is_traced() and len(x) > 1 and x.device.type == "cpu" and x.shape[2] * x.shape[3] >= CPU_SHARED_PIXELS:
-            singles = [self._statistics(image, *measures) for image in x.split(1)]
+            singles = [self._statistics(image, *parts) for image in x.split(1)]
             return [torch.cat(images) for images in zip(*singles, strict=True)]
         grid = (x.shape[2] + 1) // 2 // 16, (x.shape[3] + 1) // 2 // 16
-        moments: list[list[Moments]] = [[] for _ in measures]
+        moments: dict[Part, list[Moments]] = {part: [] for part in parts}
         for y, side in zip(self._maps(x), self.sides, strict=True):
-            for measure, found in zip(measures, moments, strict=True):
-                found.append(measure(y, side, grid))
+            for part, found in moments.items():
+                found.append(of_image(y) if part == "image" else of_places(y, side, grid))
         statistics = []
-        for found in moments:
-            mean, variance = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
-            if mean.dim() == 4:
-                mean, variance = with_neighbours(mean, variance)
+        for part, found in moments.items():
+            mean, variance = (torch.cat(maps, dim=1) for maps in zip(*found, strict=True))
+            if part == "places":
+                for axis in (3, 2):
+                    mean, variance = recomputed(with_neighbours, mean, variance, axis)
             statistics.append(torch.cat([mean, (variance + self.eps).log() / 2], dim=1))
         return statistics
 
@@ -230,8 +222,8 @@ class InvertedBottleneck:
         if not is_traced():
             rows = (x.shape[2] + stride - 1) // stride
             places = x.shape[3] // stride if self.expand is None else x.shape[3] * stride  # in a row of the widest map
-            row_bytes = places * self.spatial.out_channels * x.element_size()
-            bands = [(start, stop if stop < rows else None) for start, stop in cut(x, rows, row_bytes)]
+            strips = cut(x, rows, places * self.spatial.out_channels)
+            bands = [(start, stop if stop < rows else None) for start, stop in strips]
         outputs = [recomputed(self.band, x, start, stop) for start, stop in bands]
         return torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0]
 

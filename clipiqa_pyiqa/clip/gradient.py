@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache, partial, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import CLIPIQAError
+from ..errors.arguments import Function
 
 try:
     from torch.utils._python_dispatch import _disable_current_modes
@@ -28,25 +29,24 @@ CPU_GROUP_PIXELS = 1 << 18
 """Pixels per group on a CPU; a larger image is a group alone. The value suits the cache of a CPU."""
 
 CPU_SHARED_PIXELS = 224 * 224
-"""In a group, the score of a smaller image changes by 1e-6; the score of a larger image stays equal to the last bit."""
+"""Pixels of an image from which its score in a group stays equal to the last bit; smaller images change by 1e-6."""
 
-_Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 _general = ContextVar("general_path", default=False)
 
 
-def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+def untraceable(function: Function) -> Function:
+    """Return a function at which torch.compile breaks the graph."""
     disabled = cache(partial(torch.compiler.disable, function))
 
     @wraps(function)
-    def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-        if "torch._dynamo" not in sys.modules:  # the import takes two seconds, and only a compiler needs it
-            return function(*args, **kwargs)
-        return disabled()(*args, **kwargs)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        may_be_compiled = "torch._dynamo" in sys.modules  # importing it takes two seconds
+        return (disabled() if may_be_compiled else function)(*args, **kwargs)
 
     run._torchdynamo_disable = True  # type: ignore[attr-defined]
-    return run
+    return cast(Function, run)
 
 
 @contextmanager
@@ -59,10 +59,6 @@ def general_path() -> Iterator[None]:
         _general.reset(token)
 
 
-def is_general() -> bool:
-    return is_traced() or _general.get()
-
-
 def is_traced() -> bool:
     """Return whether torch traces operations, so that no branch may depend on a tensor's values."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
@@ -72,14 +68,12 @@ def is_traced() -> bool:
 def untraced() -> Iterator[None]:
     """Compute without tracing, inference mode or gradients; new tensors are on the CPU by default."""
     state = torch._C._get_tracing_state()
-    if state is not None:  # inside a custom operation the state is None and must not be set
-        torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
     try:
         with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
             yield
     finally:
-        if state is not None:
-            torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Result:
@@ -102,7 +96,7 @@ def groups(x: Tensor, times: int = 1) -> tuple[Tensor, ...]:
     if is_traced():
         return (x,)
     pixels = x.shape[-2] * x.shape[-1]
-    if x.device.type == "cpu" and pixels < CPU_SHARED_PIXELS and not (torch.is_grad_enabled() and x.requires_grad):
+    if x.device.type == "cpu" and pixels < CPU_SHARED_PIXELS and not needs_gradient(x):
         return x.split(1)
     limit = times * CPU_GROUP_PIXELS if x.device.type == "cpu" else GPU_GROUP_PIXELS
     return x.split(max(1, limit // pixels))
@@ -110,22 +104,22 @@ def groups(x: Tensor, times: int = 1) -> tuple[Tensor, ...]:
 
 def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ``function(x)``, one value per image; the gradient is computed in the forward pass, in fp32 or wider."""
-    return _ahead(x, function) if is_ahead(x) else function(x)
+    return _Ahead.apply(x, anchor_of(x), function) if is_ahead(x) else function(x)
 
 
 def is_ahead(x: Tensor) -> bool:
-    return torch.is_grad_enabled() and x.requires_grad and not is_general()
+    """Return whether gradients of ``x`` are computed in the forward pass."""
+    return needs_gradient(x) and not (is_traced() or _general.get())
 
 
-@untraceable  # torch.compile cannot trace a gradient inside a forward pass
-def _ahead(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    return _Ahead.apply(x, anchor_of(x), function)
+def needs_gradient(x: Tensor) -> bool:
+    return torch.is_grad_enabled() and x.requires_grad
 
 
 class _Ahead(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, anchor: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+        wide = torch.promote_types(x.dtype, torch.float32)
         gradient = torch.empty_like(x, dtype=wide)
         values, done = [], 0
         # Hooks of activation checkpoints or offloading around this call must not see tensors that are freed here.

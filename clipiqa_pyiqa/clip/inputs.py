@@ -14,6 +14,9 @@ _PIXELS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 OVERSHOOT = 0.5
 """Largest allowed distance of a pixel from [0, 1]: networks overshoot a little; more means another range of pixels."""
 
+MIN_SIDE = 32
+"""Smallest height and width in pixels; the networks halve images five times."""
+
 ANY_RANGE = 1e6
 """Largest allowed distance if pixels may have any range: beyond this distance scores overflow."""
 
@@ -49,6 +52,15 @@ def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
         f"{start} pixels from {lowest:.4g} to {highest:.4g}, far outside [0, 1]: divide 8-bit pixels by 255 "
         "(torchmetrics' and piq's classes take data_range=255), turn [-1, 1] into [0, 1] by (x + 1) / 2, or clamp."
     )
+
+
+def check_size(x: Tensor, least: int, name: str) -> None:
+    if min(x.shape[-2:]) < least:
+        raise ImageError(
+            f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {name} needs at least {least} px on each side: use a "
+            "larger image.",
+            Kind.TOO_SMALL,
+        )
 
 
 def _reach(x: Tensor) -> float:

@@ -13,18 +13,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import ImageError, Kind
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.published import STEM
 from ..weights.selection import Weights, found_again
 from .device import FrozenTensors, Part, missing_on_mps
 from .efficientnet import RESOLUTION, EfficientNet
 from .gradient import clamped, groups, untraceable, untraced
+from .inputs import MIN_SIDE
 from .resnet import ModifiedResNet
 from .text import TextTower, Vocabulary
 from .transformer import VisionTransformer
 
 logger = logging.getLogger("clipiqa_pyiqa")
+
+
+Encoder = ModifiedResNet | VisionTransformer | EfficientNet
 
 
 class ImageTower:
@@ -33,11 +36,10 @@ class ImageTower:
     Features are differentiable, in fp32 or wider, also under autocast.
     """
 
-    def __init__(self, encoder: ModifiedResNet | VisionTransformer | EfficientNet, weights: Weights, resolution: int):
-        self.encoder, self.weights, self.resolution = encoder, weights, resolution
-        wide = torch.promote_types(encoder.dtype, torch.float32)
+    def __init__(self, encoder: Encoder, tensors: FrozenTensors, weights: Weights, resolution: int):
+        self.encoder, self.resolution = encoder, resolution
         self.mean, self.std = (
-            torch.tensor(values).view(1, 3, 1, 1).to(encoder.device, wide)  # in fp32, as in other packages
+            torch.tensor(values).view(1, 3, 1, 1).to(tensors.device, tensors.wide)  # in fp32, as in other packages
             for values in (weights.mean, weights.std)
         )
 
@@ -76,15 +78,6 @@ class ImageTower:
         return (x - self.mean) / self.std, "none" if pos_embedding == "none" else "interpolate"
 
 
-def check_size(x: Tensor, tower: ImageTower, pos_embedding: str) -> None:
-    if min(x.shape[-2:]) < tower.encoder.min_side and pos_embedding != "fixed":
-        raise ImageError(
-            f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {tower.weights.backbone} needs at least "
-            f"{tower.encoder.min_side} px on each side: use a larger image.",
-            Kind.TOO_SMALL,
-        )
-
-
 class FrozenCLIP:
     """The CLIP of one checkpoint, made by :func:`frozen_clip`.
 
@@ -108,8 +101,8 @@ class FrozenCLIP:
 
     @property
     def cell(self) -> int:
-        """Side of a place in pixels: 32, or the side of a ViT's patch."""
-        return self.checkpoint.shapes["visual.conv1.weight"][-1] if "visual.proj" in self.checkpoint else 32
+        """Side in pixels of a place, which is also the smallest image: 32, or a ViT's patch."""
+        return self.checkpoint.shapes["visual.conv1.weight"][-1] if "visual.proj" in self.checkpoint else MIN_SIDE
 
     @property
     def has_positions(self) -> bool:
@@ -168,14 +161,15 @@ class FrozenCLIP:
             return tower
 
     def _build_image(self, tensors: FrozenTensors) -> ImageTower:
+        encoder: Encoder
         if STEM in tensors.raw:
-            return ImageTower(EfficientNet(tensors), self.weights, RESOLUTION)
+            return ImageTower(EfficientNet(tensors), tensors, self.weights, RESOLUTION)
         if "visual.proj" in tensors.raw:
-            vit = VisionTransformer(tensors, self.weights.quick_gelu)
-            places = tensors.raw.shapes["visual.positional_embedding"][0] - 1
-            return ImageTower(vit, self.weights, round(places**0.5) * vit.min_side)
-        places = tensors.raw.shapes["visual.attnpool.positional_embedding"][0] - 1
-        return ImageTower(ModifiedResNet(tensors), self.weights, round(places**0.5) * 32)
+            encoder, name = VisionTransformer(tensors, self.weights.quick_gelu), "visual.positional_embedding"
+        else:
+            encoder, name = ModifiedResNet(tensors), "visual.attnpool.positional_embedding"
+        places = tensors.raw.shapes[name][0] - 1
+        return ImageTower(encoder, tensors, self.weights, round(places**0.5) * self.cell)
 
     def _build_text(self, tensors: FrozenTensors) -> TextTower:
         return TextTower(tensors, self.vocabulary, self.weights.quick_gelu)

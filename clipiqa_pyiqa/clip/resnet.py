@@ -12,11 +12,8 @@ from torch import Tensor
 from .attention_pool import AttentionPool
 from .device import FrozenTensors, Part
 from .frozen import FrozenConv, Tape, avg_pool, keep_positive, pack_signs, pull_back_avg_pool
-from .gradient import anchor_of, forbid_double_backward, is_general, is_traced
+from .gradient import anchor_of, forbid_double_backward, is_ahead, is_traced, needs_gradient
 from .strips import RowMap, cut, take_rows
-
-MIN_SIDE = 32
-"""Smallest height and width in pixels; the network halves both five times."""
 
 
 class ModifiedResNet:
@@ -25,10 +22,8 @@ class ModifiedResNet:
     Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Sec. 3.1 (no positional embedding).
     """
 
-    min_side = MIN_SIDE
-
     def __init__(self, tensors: FrozenTensors):
-        self.device, self.dtype, self.working = tensors.device, tensors.dtype, tensors.working
+        self.rounded = tensors.rounded
         self.trunk, self.pool = ResNetTrunk(tensors), AttentionPool(tensors)
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
@@ -36,24 +31,16 @@ class ModifiedResNet:
 
         A place is a position of the last map: h = ((H + 1) // 2) // 16, and w accordingly.
         """
-        y = self._last_map(x)
+        if is_ahead(x):
+            y = _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self.rounded)
+        else:
+            y = self.trunk(self.rounded(x))
         return [(self.pool if part == "image" else self.pool.dense)(y, pos_embedding) for part in parts]
-
-    def _last_map(self, x: Tensor) -> Tensor:
-        if not (torch.is_grad_enabled() and x.requires_grad) and not is_traced():
-            return self.trunk(self._rounded(x))
-        if is_general():
-            return self.trunk(self._rounded(x), plain=True)
-        return _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self._rounded)
-
-    def _rounded(self, pixels: Tensor) -> Tensor:
-        return pixels.to(self.dtype).to(self.working)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)``, and ``(N, K)`` channels' means and deviations after the stem and each stage."""
-        wants_gradient = torch.is_grad_enabled() and x.requires_grad
         moments = []
-        for y in self.trunk.maps(self._rounded(x), plain=wants_gradient or is_traced()):
+        for y in self.trunk.maps(self.rounded(x)):
             moments.append(channel_moments(y.flatten(2).to(self.pool.dtype)))
         return self.pool(y, pos_embedding), torch.cat(moments, dim=1)
 
@@ -76,13 +63,14 @@ class ResNetTrunk:
         self.stages = [_stage(tensors, number) for number in (1, 2, 3, 4)]
         self.blocks = [block for stage in self.stages for block in stage]
 
-    def __call__(self, x: Tensor, tape: Tape | None = None, plain: bool = False) -> Tensor:
-        for last in self.maps(x, tape, plain):  # noqa: B007
+    def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
+        for last in self.maps(x, tape):  # noqa: B007
             pass
         return last
 
-    def maps(self, x: Tensor, tape: Tape | None = None, plain: bool = False) -> Iterator[Tensor]:
+    def maps(self, x: Tensor, tape: Tape | None = None) -> Iterator[Tensor]:
         """Yield the maps after the stem and each stage; each map is valid until the next."""
+        plain = is_traced() or needs_gradient(x)
         x = self.stem.plain(x) if plain else self.stem(x.contiguous(memory_format=torch.channels_last), tape)
         yield x
         for stage in self.stages:
@@ -114,11 +102,22 @@ class Stem:
         return (size[0] + 1) // 4, (size[1] + 1) // 4
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
+        half = (x.shape[-2] + 1) // 2
         rows, columns = self.out_size((x.shape[-2], x.shape[-1]))
-        row_bytes = 4 * columns * self.convs[-1].out_channels * x.element_size()
-        out, signs = RowMap(rows), [RowMap((x.shape[-2] + 1) // 2) for _ in self.convs]
-        for start, stop in cut(x, rows, row_bytes):
-            out.append(self._strip(x, start, stop, None if tape is None else signs))
+        out, signs = RowMap(rows), [RowMap(half) for _ in self.convs]
+        strips = cut(x, rows, 4 * columns * self.convs[-1].out_channels)
+        for start, stop in strips:
+            first, last = 2 * start, half if stop == rows else 2 * stop
+            y, low = x, 0  # the current map, and its row with which y begins
+            for conv, sign, halo in zip(self.convs, signs, (2, 1, 0), strict=True):
+                if len(strips) > 1:
+                    top, bottom = max(first - halo, 0), min(last + halo, half)
+                    y = take_rows(y, conv.stride * top - 1 - low, conv.stride * (bottom - 1) + 2 - low)
+                    low = top
+                y = conv(y, len(strips) == 1, tape is not None)
+                if tape is not None:
+                    sign.append(pack_signs(y[:, :, first - low : last - low]))
+            out.append(F.avg_pool2d(y, 2))
         if tape is not None:
             tape.extend(sign.whole for sign in signs)
         return out.whole
@@ -128,47 +127,24 @@ class Stem:
             x = conv(x)
         return F.avg_pool2d(x, 2)
 
-    def _strip(self, x: Tensor, start: int, stop: int, signs: list[RowMap] | None) -> Tensor:
-        half = (x.shape[-2] + 1) // 2
-        is_whole = start == 0 and stop == half // 2
-        first, last = 2 * start, half if stop == half // 2 else 2 * stop
-        low = 0  # the row of the current map with which x begins
-        for index, (conv, halo) in enumerate(zip(self.convs, (2, 1, 0), strict=True)):
-            if not is_whole:
-                top, bottom = max(first - halo, 0), min(last + halo, half)
-                x = take_rows(x, conv.stride * top - 1 - low, conv.stride * (bottom - 1) + 2 - low)
-                low = top
-            x = conv(x, is_whole, signs is not None)
-            if signs is not None:
-                signs[index].append(pack_signs(x[:, :, first - low : last - low]))
-        return F.avg_pool2d(x, 2)
-
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
-        half, rows = (size[0] + 1) // 2, grad.shape[-2]
+        half, rows, columns = (size[0] + 1) // 2, grad.shape[-2], (size[1] + 1) // 2
         signs = [tape.pop() for _ in self.convs]
-        row_bytes = 4 * grad.shape[-1] * grad.shape[1] * grad.element_size()
         out = RowMap(size[0])
-        for start, stop in cut(grad, rows, row_bytes):
-            out.append(self._pull_back_strip(grad, signs, start, stop, half, size))
+        for start, stop in cut(grad, rows, 4 * grad.shape[-1] * grad.shape[1]):
+            first, last = 2 * start, half if stop == rows else 2 * stop
+            above, below = max(start - 1, 0), min(stop + 2, rows)
+            low, high = 2 * above, half if below == rows else 2 * below  # y holds these rows of the current map
+            y = pull_back_avg_pool(grad[:, :, above:below], 2, (high - low, columns))
+            for conv, sign, halo in zip(reversed(self.convs), signs, (2, 1, 0), strict=True):
+                top, bottom = max(first - halo, 0), min(last + halo + 1, half)
+                y = keep_positive(y[:, :, top - low : bottom - low], sign[:, :, top:bottom])
+                low = top
+                if halo:
+                    y = conv.pull_back(y, (bottom - top, columns))
+            y = self.convs[0].pull_back(y, (min(2 * (bottom - top), size[0] - 2 * top), size[1]))
+            out.append(y if last == half else y[:, :, : 2 * (last - first)])
         return out.whole
-
-    def _pull_back_strip(
-        self, grad: Tensor, signs: list[Tensor], start: int, stop: int, half: int, size: tuple[int, int]
-    ) -> Tensor:
-        rows = grad.shape[-2]
-        first, last = 2 * start, half if stop == rows else 2 * stop
-        above, below = max(start - 1, 0), min(stop + 2, rows)
-        low, high = 2 * above, half if below == rows else 2 * below  # grad holds these rows of the current map
-        columns = (size[1] + 1) // 2
-        grad = pull_back_avg_pool(grad[:, :, above:below], 2, (high - low, columns))
-        for conv, sign, halo in zip(reversed(self.convs), signs, (2, 1, 0), strict=True):
-            top, bottom = max(first - halo, 0), min(last + halo + 1, half)
-            grad = keep_positive(grad[:, :, top - low : bottom - low], sign[:, :, top:bottom])
-            low = top
-            if halo:
-                grad = conv.pull_back(grad, (bottom - top, columns))
-        grad = self.convs[0].pull_back(grad, (min(2 * (bottom - top), size[0] - 2 * top), size[1]))
-        return grad if last == half else grad[:, :, : 2 * (last - first)]
 
 
 class Bottleneck:
@@ -191,10 +167,9 @@ class Bottleneck:
         """Return the output; ``x`` is overwritten unless the shortcut has a convolution."""
         plain = tape is not None
         height, width = x.shape[-2:]
-        rows, _ = self.out_size((height, width))
-        row_bytes = self.stride * width * max(x.shape[1], self.expand.out_channels) * x.element_size()
+        rows = height // self.stride
         out, signs = RowMap(rows), [RowMap(height), RowMap(height), RowMap(rows)]
-        strips = cut(x, rows, row_bytes)
+        strips = cut(x, rows, self.stride * width * max(x.shape[1], self.expand.out_channels))
         done, above = 0, None  # number of rows of x that passed `reduce`, and its last two rows of output
         for start, stop in strips:
             first, last = start * self.stride, height if stop == rows else stop * self.stride
@@ -202,13 +177,11 @@ class Bottleneck:
             done = last + 1
             if tape is not None:
                 signs[0].append(pack_signs(reduced))
-            if len(strips) == 1:
-                y = self.spatial(reduced, plain=plain)
-            else:
+            if len(strips) > 1:
                 zeros = torch.zeros_like(reduced[:, :, :1])
                 reduced = torch.cat([zeros if above is None else above, reduced, zeros[:, :, : stop == rows]], dim=2)
                 above = reduced[:, :, -2:].clone()
-                y = self.spatial(reduced, False, plain)
+            y = self.spatial(reduced, len(strips) == 1, plain)
             if tape is not None:
                 signs[1].append(pack_signs(y))
             y, identity = avg_pool(y, self.stride), x[:, :, first:last]
@@ -233,11 +206,11 @@ class Bottleneck:
         """Return the input's gradient; ``grad`` is overwritten unless the shortcut has a convolution."""
         height, width = size
         rows, columns = self.out_size(size)
-        row_bytes = self.stride * width * max(self.reduce.in_channels, grad.shape[1]) * grad.element_size()
+        row_size = self.stride * width * max(self.reduce.in_channels, grad.shape[1])
         out_signs, spatial_signs, reduce_signs = tape.pop(), tape.pop(), tape.pop()
         out = RowMap(height)
         done, above = 0, grad[:, :0, :0]  # number of rows of grad that passed `expand`, and its last rows of output
-        for start, stop in cut(grad, rows, row_bytes):
+        for start, stop in cut(grad, rows, row_size):
             first, last = start * self.stride, height if stop == rows else stop * self.stride
             ahead = min(stop + 1, rows)
             low, high = done * self.stride, height if ahead == rows else ahead * self.stride

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,9 +14,6 @@ from ..weights.checkpoint import Checkpoint
 from .device import FrozenTensors
 from .tokenizer import tokenizer
 from .transformer import LayerNorm, Transformer
-
-if TYPE_CHECKING:
-    pass
 
 
 class Vocabulary:
@@ -66,18 +62,14 @@ class TextTower:
     """Frozen text tower: token embeddings, up to end-of-text, to features."""
 
     def __init__(self, tensors: FrozenTensors, vocabulary: Vocabulary, quick_gelu: bool):
-        self.device, self.dtype, self.vocabulary = tensors.device, tensors.dtype, vocabulary
+        self.vocabulary = vocabulary
         self.positional_embedding = tensors.rounded(tensors.raw["positional_embedding"])
         self.transformer = Transformer(tensors, "transformer", quick_gelu)
         self.norm = LayerNorm(tensors, "ln_final")
         self.projection = tensors.rounded(tensors.raw["text_projection"])
 
-    @property
-    def context_length(self) -> int:
-        return self.positional_embedding.shape[0]
-
     def embed(self, tokens: Tensor) -> Tensor:
-        return self.vocabulary[tokens].to(self.device, self.dtype)
+        return self.vocabulary[tokens].to(self.projection)
 
     def encode(self, embeddings: Tensor, ends: Tensor) -> Tensor:
         """Return features ``(P, D)``, not normalised, differentiable.
@@ -93,15 +85,13 @@ class TextTower:
         return x @ self.projection
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        tokens = tokenize(texts, self.context_length)
+        tokens = tokenize(texts, len(self.positional_embedding))
         ends = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
-        counts = ends.unique(return_counts=True)[1].tolist()
-        order = ends.argsort(stable=True)
-        groups = [
-            rows for group in order.split(counts) for rows in group.split(BATCH)
-        ]  # texts of one length, so that no text is padded
-        features = [self.encode(self.embed(tokens[rows, : int(ends[rows[0]]) + 1]), ends[rows]) for rows in groups]
-        return torch.cat(features)[order.argsort()]
+        features = self.projection.new_empty(len(texts), self.projection.shape[1])
+        for end in ends.unique().tolist():  # texts of one length are encoded together, so that no text is padded
+            for rows in (ends == end).nonzero()[:, 0].split(BATCH):
+                features[rows] = self.encode(self.embed(tokens[rows, : end + 1]), ends[rows])
+        return features
 
 
 def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:

@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .attention_pool import resize_rows
+from .attention_pool import HEAD_WIDTH, resize_rows
 from .device import FrozenTensors, Part
 from .gradient import is_traced
 from .resnet import channel_moments
 
-HEAD_WIDTH = 64
 LAYER_NORM_EPS = 1e-5
 
 
@@ -76,10 +75,10 @@ class Transformer:
         count = len({key[len(start) :].split(".")[0] for key in tensors.raw if key.startswith(start)})
         self.blocks = [AttentionBlock(tensors, f"{start}{i}", activation) for i in range(count)]
 
-    def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
-        for block in self.blocks[:-1]:
+    def __call__(self, x: Tensor, is_causal: bool = False) -> Tensor:
+        for block in self.blocks:
             x = block(x, is_causal)
-        return self.blocks[-1](x, is_causal, queries)
+        return x
 
 
 def _split_heads(x: Tensor) -> Tensor:
@@ -94,7 +93,7 @@ class VisionTransformer:
     """
 
     def __init__(self, tensors: FrozenTensors, quick_gelu: bool):
-        self.device, self.dtype, self.working = tensors.device, tensors.dtype, tensors.working
+        self.rounded = tensors.rounded
 
         def load(name: str) -> Tensor:
             return tensors.rounded(tensors.raw[f"visual.{name}"])
@@ -105,7 +104,7 @@ class VisionTransformer:
         self.norm_after = LayerNorm(tensors, "visual.ln_post")
         self.transformer = Transformer(tensors, "visual.transformer", quick_gelu)
         self.projection = load("proj")
-        self.min_side = self.patch_weight.shape[-1]
+        self.patch = self.patch_weight.shape[-1]
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
         tokens, last = self._tokens(x, pos_embedding), self.transformer.blocks[-1]
@@ -113,7 +112,7 @@ class VisionTransformer:
             tokens = block(tokens)
         outputs = {"image": lambda: last(tokens, queries=1)[:, 0], "places": lambda: last.alone(tokens[:, 1:])}
         features = [self.norm_after(outputs[part]()) @ self.projection for part in parts]
-        grid = x.shape[2] // self.min_side, x.shape[3] // self.min_side
+        grid = x.shape[2] // self.patch, x.shape[3] // self.patch
         return [y if y.dim() == 2 else y.transpose(1, 2).unflatten(2, grid) for y in features]  # from (N, hw, D)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
@@ -128,7 +127,7 @@ class VisionTransformer:
         return self.norm_after(x[:, 0]) @ self.projection, torch.cat(moments, dim=1)
 
     def _tokens(self, x: Tensor, pos_embedding: str) -> Tensor:
-        x = F.conv2d(x.to(self.dtype).to(self.working), self.patch_weight, stride=self.min_side)
+        x = F.conv2d(self.rounded(x), self.patch_weight, stride=self.patch)
         x = x.flatten(2).transpose(1, 2)  # (N, width, h, w) -> (N, hw, width)
         x = torch.cat([self.class_embedding.expand(x.shape[0], 1, -1), x], dim=1)  # (N, hw + 1, width)
         if pos_embedding == "interpolate":

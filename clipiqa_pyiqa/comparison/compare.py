@@ -74,8 +74,7 @@ def compare(
     trust_weights: bool = False,
     strict: bool = False,
     without_mini_photos: bool = False,
-    progress: Progress | None = None,
-    settings: Mapping[str, str] | None = None,
+    progress: Progress = lambda data_set, done, total: None,
 ) -> Comparison:
     """Return scores of metrics on data sets, and their correlations with human opinion.
 
@@ -96,7 +95,6 @@ def compare(
         strict: Raise before scoring if a metric cannot be built.
         without_mini_photos: Leave out ``mini``'s training photos if a metric uses it.
         progress: See :data:`~clipiqa_pyiqa.scoring.stored.Progress`.
-        settings: More names and values for the record of the run.
         device, batch_size, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
@@ -108,7 +106,7 @@ def compare(
     """
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root, within)
     check_weights(specs, trust_weights)
-    where, report = find_device(device), progress or (lambda *_: None)
+    where = find_device(device)
     options = Options(where, batch_size, workers or default_workers(), seed)
     folder = None
     if out is not None:
@@ -124,7 +122,7 @@ def compare(
             items = [_Item(data, index) for index in range(len(data.paths))]
             if data.mos is not None:
                 data, items = _without_training_photos(data, items, ready, without_mini_photos)
-            keys, skipped = score_missing(data.name, items, MetricSet(ready), store, options, report)
+            keys, skipped = score_missing(data.name, items, MetricSet(ready), store, options, progress)
             paths = pandas.Index([item.name for item in items if item.name not in skipped], name="path")
             opinion = None if data.mos is None else pandas.Series(data.mos, data.paths, float, "mos").loc[paths]
             scores, known = stored_scores(specs, built, store, [keys[path] for path in paths])
@@ -147,8 +145,7 @@ def compare(
             results.append(result)
             if folder is not None:
                 result.save_scores(folder / "scores")
-    about_run = {**run_settings(options), "bootstrap": str(bootstrap), **(settings or {})}
-    return Comparison(tuple(results), about_run)
+    return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)})
 
 
 def _without_training_photos(

@@ -81,17 +81,14 @@ class Gate:
         if self.flagged:
             flags = pandas.Series(self.flagged)
             cases.append(("flag", "worse", f"{counted(len(flags), 'image')} newly flagged", flags))
-        suite = ElementTree.Element("testsuite", name=f"{self.base} → {self.new}")
+        counts = {"tests": str(len(cases)), "failures": str(sum(verdict in FAILED for _, verdict, *_ in cases))}
+        suite = ElementTree.Element("testsuite", counts, name=f"clipiqa gate: {self.base} → {self.new}")
         for name, verdict, message, rows in cases:
             case = ElementTree.SubElement(suite, "testcase", classname="clipiqa.gate", name=one_line(name))
             if verdict in FAILED:
                 failure = ElementTree.SubElement(case, "failure", type=verdict, message=one_line(message))
                 failure.text = "\n".join(one_line(f"{row}: {text}") for row, text in rows.items())
-        counts = {"tests": str(len(suite)), "failures": str(len(suite.findall("testcase/failure")))}
-        suite.attrib.update(counts)
-        suites = ElementTree.Element("testsuites", counts, name="clipiqa gate")
-        suites.append(suite)
-        return ElementTree.tostring(suites, "UTF-8")
+        return ElementTree.tostring(suite, "UTF-8")
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas
@@ -18,7 +18,7 @@ from ..report.table import Table, console_table, csv_table, latex_document, mark
 def tables_as_text(
     format: str,
     tables: Sequence[Table],
-    frame: Callable[[], pandas.DataFrame],
+    frame: pandas.DataFrame,
     *,
     reading: Sequence[str],
     marks: str,
@@ -28,7 +28,7 @@ def tables_as_text(
     """Return tables as text; ``reading`` has sentences about the tables, ``marks`` explains the signs on a console."""
     run = key_lines(settings)
     if format == "csv":
-        return csv_table(frame(), [*reading, *metrics, *run])
+        return csv_table(frame, [*reading, *metrics, *run])
     if format == "latex":
         return latex_document(tables, [*reading, *metrics, *run])
     if format == "markdown":

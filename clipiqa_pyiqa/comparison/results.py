@@ -21,7 +21,7 @@ from ..report.table import csv_table, number
 from ..stats.correlation import fit_logistic
 from .data_set_results import DataSetResult
 from .outputs import check_result_folder, tables_as_text
-from .summary import build_tables, legend, metric_lines, overview_table, provenances, tables_of
+from .summary import build_tables, legend, metric_lines, provenances, tables_of
 
 _POINTS = 400  # with more images, points are small, and a vector picture holds them as pixels
 
@@ -38,7 +38,6 @@ def report_page(results: Sequence[DataSetResult], settings: Mapping[str, str]) -
         "comparison.html.j2",
         title=f"Image-quality metrics on {', '.join(data.name for data in results)}",
         legend=legend(results),
-        overview=overview_table(results),
         sections={data.name: tables_of(data) for data in results},
         plots=plots,
         provenances=provenances(results),
@@ -86,7 +85,7 @@ class Comparison:
     """The results of metrics on data sets.
 
     Attributes:
-        settings: Versions, machine, seeds, command.
+        settings: Versions, machine, seeds.
     """
 
     data_sets: tuple[DataSetResult, ...]
@@ -120,7 +119,7 @@ class Comparison:
         return tables_as_text(
             format,
             build_tables(self.data_sets),
-            self.frame,
+            self.frame(),
             reading=legend(self.data_sets),
             marks=_MARKS,
             metrics=metric_lines(self.data_sets),

@@ -46,20 +46,7 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
-    overview = overview_table(results)
-    return [*([overview] if overview else []), *(table for data in results for table in tables_of(data))]
-
-
-def overview_table(results: Sequence[DataSetResult]) -> Table | None:
-    rated = [data for data in results if data.mos is not None]
-    if len(rated) < 2:
-        return None
-    columns = _first_columns(rated[0])
-    for data in rated:
-        for statistic in ("SROCC", "PLCC"):
-            cells = [replace(cell, detail="") for cell in _estimates(data, statistic)]
-            columns.append(Column(f"{data.name}: {statistic}", cells))
-    return Table("All data sets: SROCC and PLCC", columns)
+    return [table for data in results for table in tables_of(data)]
 
 
 def tables_of(data: DataSetResult) -> list[Table]:
@@ -68,13 +55,11 @@ def tables_of(data: DataSetResult) -> list[Table]:
 
 
 def _metrics(data: DataSetResult) -> Table:
-    columns, frame = _first_columns(data), data.frame
+    frame = data.frame
+    columns = [words("metric", frame["metric"]), words("better", frame["direction"])]
     before = [data.note] if data.note else []
     if data.mos is None:
         before.append("There are no opinion scores here, so no correlations.")
-        for head, quantile in (("lowest", 0.0), ("median", 0.5), ("highest", 1.0)):
-            values = data.scores[list(data.metrics)].quantile(quantile)
-            columns.append(Column(head, [_cell(f"{value:.4g}", value) for value in values]))
     else:
         if data.mos_lower_better:
             before.append("The opinion scores are DMOS: lower is better.")
@@ -153,10 +138,6 @@ def provenances(results: Sequence[DataSetResult]) -> dict[str, Mapping[str, str]
 def metric_lines(results: Sequence[DataSetResult]) -> list[str]:
     known = provenances(results)
     return [f"{label} = {', '.join(key_lines(provenance)) or 'unknown'}" for label, provenance in known.items()]
-
-
-def _first_columns(data: DataSetResult) -> list[Column]:
-    return [words("metric", data.frame["metric"]), words("better", data.frame["direction"])]
 
 
 def _estimates(data: DataSetResult, statistic: str) -> list[Cell]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import pandas
 import torch
 
 from ..errors import ImageError
 from ..files.writing import hash_file
 from ..images.reader import read_image
 from ..metric import CLIPIQA, net_of
-from ..report.table import Table, console_table, words
 from ..sources.inputs import find_inputs
 from ..weights.published import OPENAI
 
@@ -29,64 +28,18 @@ _OSEDIFF_FILE = Path(__file__).parents[1] / "data" / "osediff_drealsr.csv"
 # Four printed digits are exact to 5e-5. The tolerance is ten times larger, because fp32 rounds more on pixels that are
 # 255 times too large.
 _FP16, _FOUR_DIGITS = 0.01, 5e-4
-
-
-@dataclass(frozen=True)
-class Check:
-    """A published number and the measured number.
-
-    Attributes:
-        tolerance: Largest accepted difference.
-    """
-
-    subject: str
-    prompts: str
-    expected: float
-    tolerance: float
-    source: str
-    got: float
-
-    @property
-    def agrees(self) -> bool:
-        return abs(self.got - self.expected) <= self.tolerance
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Published numbers beside measured numbers.
-
-    Attributes:
-        binding: Whether the published numbers are for these weights.
-    """
-
-    checks: tuple[Check, ...]
-    heading: str
-    binding: bool
-
-    @property
-    def verdicts(self) -> list[str]:
-        """Per check ``'ok'``, or for a difference ``'FAIL'`` if ``binding``, else ``'differs'``."""
-        return ["ok" if check.agrees else "FAIL" if self.binding else "differs" for check in self.checks]
-
-    @property
-    def exit_code(self) -> int:
-        """0 if all numbers agree, 1 if one differs; 2 instead of 1 if the weights are not OpenAI's RN50."""
-        return 0 if all(check.agrees for check in self.checks) else 1 if self.binding else 2
-
-    def __str__(self) -> str:
-        heads = ("input", "prompts", "expected", "got", "difference", "tolerance", "verdict", "source")
-        rows = []
-        for check, verdict in zip(self.checks, self.verdicts, strict=True):
-            numbers = (f"{check.expected:.4f}", f"{check.got:.4f}", f"{check.got - check.expected:+.4f}")
-            rows.append((check.subject, check.prompts, *numbers, f"{check.tolerance:g}", verdict, check.source))
-        columns = list(map(words, heads, zip(*rows, strict=True)))
-        return console_table(Table(f"Published, and measured here with {self.heading}", columns))
+Row = tuple[str, str, float, float, float, str]
+_COLUMNS = ["input", "prompts", "expected", "got", "tolerance", "source"]
 
 
 def verify(
     metric: CLIPIQA | Callable[[], CLIPIQA], images: Sequence[Path] = (), *, device: str | torch.device = "cpu"
-) -> Verification:
-    """Return published scores of images beside measured scores.
+) -> pandas.DataFrame:
+    """Return published scores of images beside measured scores, a row for each.
+
+    Columns: input, prompts, expected, got, tolerance (largest accepted difference), source, difference, verdict
+    (``'ok'``; for a difference ``'FAIL'``, or ``'differs'`` if the published scores are of other weights).
+    ``attrs["weights"]`` names the weights.
 
     Args:
         metric: CLIP-IQA, or a function that builds CLIP-IQA after the images are found.
@@ -104,10 +57,10 @@ def verify(
             return float(net.score(net.encode_unchecked(x.to(device)), prompts).item())
 
     files = list(map(Path, found.paths))
-    checks = []
+    checks: list[Row] = []
     for path in files:
         if (expected := PICTURES.get(path.name.lower())) is not None:
-            checks.append(Check(path.name, "quality", expected, _FP16, PIQ, score(_read(path), "quality")))
+            checks.append((path.name, "quality", expected, score(_read(path), "quality"), _FP16, PIQ))
     checks += check_osediff(lambda x: score(x, "pyiqa"), files)
     if images and not checks:
         raise ImageError("images must hold I01.BMP, i01_01_5.bmp or OSEDiff's results; none of them is there.")
@@ -115,13 +68,18 @@ def verify(
     for question, published in NOISE.items():
         for number, expected in enumerate(published):
             got = score(noise[number, None], question)
-            checks.append(Check(f"noise {number + 1} of 2", question, expected, _FOUR_DIGITS, TORCHMETRICS, got))
-    heading = f"{weights.backbone}, {weights.short}, from {weights.source}: {weights.path}"
-    return Verification(tuple(checks), heading, weights.backbone == "RN50" and weights.tag == OPENAI)
+            checks.append((f"noise {number + 1} of 2", question, expected, got, _FOUR_DIGITS, TORCHMETRICS))
+    table = pandas.DataFrame(checks, columns=_COLUMNS)
+    table["difference"] = table["got"] - table["expected"]
+    is_ours = weights.backbone == "RN50" and weights.tag == OPENAI
+    agrees = table["difference"].abs() <= table["tolerance"]
+    table["verdict"] = agrees.map({True: "ok", False: "FAIL" if is_ours else "differs"})
+    table.attrs["weights"] = f"{weights.backbone}, {weights.short}, from {weights.source}: {weights.path}"
+    return table
 
 
-def check_osediff(score: Callable[[torch.Tensor], float], files: Iterable[Path]) -> list[Check]:
-    """Return checks of OSEDiff's published scores; the function ``score`` must use five prompt pairs."""
+def check_osediff(score: Callable[[torch.Tensor], float], files: Iterable[Path]) -> list[Row]:
+    """Return rows for OSEDiff's published scores; the function ``score`` must use five prompt pairs."""
     with _OSEDIFF_FILE.open(encoding="utf-8", newline="") as file:
         published = {row["sha256"]: float(row["clipiqa"]) for row in csv.DictReader(file)}
     hashes = {hash_file(path): path for path in files if path.suffix.lower() == ".png"}
@@ -130,8 +88,8 @@ def check_osediff(score: Callable[[torch.Tensor], float], files: Iterable[Path])
         return []
     subject = f"distance of {len(apart)} images of OSEDiff"
     return [
-        Check(f"median {subject}", "pyiqa", 0.0, 0.002, OSEDIFF, median(apart)),
-        Check(f"largest {subject}", "pyiqa", 0.0, 0.02, OSEDIFF, max(apart)),
+        (f"median {subject}", "pyiqa", 0.0, median(apart), 0.002, OSEDIFF),
+        (f"largest {subject}", "pyiqa", 0.0, max(apart), 0.02, OSEDIFF),
     ]
 
 

@@ -30,6 +30,7 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "epochs": (1, 1_000_000),
     "lr": (0, 1000),
     "crop": (0, 2048),
+    "n_ctx": (1, 75),
     "crops": (1, 1000),
 }
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -137,9 +138,7 @@ def check_bounds(name: str, value: int) -> None:
 
 def check_resume(out: object, resume: bool, overwrite: bool) -> None:
     if resume and (out is None or overwrite):
-        raise OptionError(
-            "`resume` needs `out` and excludes `overwrite`: name the results to continue with, which stay."
-        )
+        raise OptionError("`resume` needs `out`, the results to continue, and cannot be combined with `overwrite`.")
 
 
 def check_path(name: str, value: str | os.PathLike[str]) -> None:
@@ -181,9 +180,10 @@ def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
         hint = _evaluated(parameter.annotation, function.__module__)
         if parameter.kind is not parameter.VAR_KEYWORD:
             found[name] = hint
-        for keys in get_args(hint) if parameter.kind is parameter.VAR_KEYWORD else ():
-            texts = {key: text.__forward_arg__ for key, text in keys.__annotations__.items()}
-            found |= {key: _evaluated(text, keys.__module__) for key, text in texts.items()}
+            continue
+        for keys in get_args(hint):
+            for key, text in keys.__annotations__.items():
+                found[key] = _evaluated(text.__forward_arg__, keys.__module__)
     return {name: tuple(_alternatives(hint)) for name, hint in found.items() if hint is not Any}
 
 

@@ -3,69 +3,124 @@
 from __future__ import annotations
 
 import functools
+import io
 import itertools
-import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 import pandas
-import torch
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageFilter
 
-from ..errors import CLIPIQAError, ImageError, counted, shown
+from ..errors import CLIPIQAError, ImageError, shown
 from ..errors.arguments import checked
+from ..files.names import printable
 from ..images.memory import set_aside
-from ..images.reader import ImageRecord
+from ..images.reader import read_image
 from ..images.source import FileSource
-from ..metric import choice, net_of, scoring_bytes
-from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
+from ..metric import choice
+from ..prompts.pairs import parse_columns
 from ..report.plotting import COLOURS, STYLE
-from ..scoring.engine import Item, plan, score_items
-from ..scoring.result_files import open_results
-from ..scoring.rows import Header, printable
-from ..scoring.score import ScoringRun, ScoringSetup
 from ..stats.correlation import MIN_IMAGES, srocc
-from .experiment import ExperimentResult, Paths, RunOptions, because, find_images, prepare, rows_of, saved
-from .picture_changes import CHANGES, Change, read_scaled
+from .experiment import ExperimentResult, Paths, RunOptions, because, find_images, saved, score_files
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _MOST_SCALE = 8
+_READING = ("apply_exif", "max_side", "max_pixels", "damaged")  # options of reading the images, before the changes
 _PICTURES_KEPT = 2  # decoded images at a scale, which all of their versions share
-_CHANGING = 20  # bytes per pixel for a change: three fp32 numbers of noise, and 8-bit copies
 
 
 @dataclass(frozen=True)
-class _Version(Item):
-    """A changed image, which is scored; ``read`` returns the image at a scale."""
+class Change:
+    """A change of one attribute of an image.
+
+    Attributes:
+        question: Name of the prompt pair whose score should grow from ``first`` to ``last``.
+        first, last: Amounts with least and most of the attribute.
+        plain: Amount that changes nothing.
+        apply: Function of image and amount -> changed image of the same size.
+    """
+
+    question: str
+    first: float
+    last: float
+    plain: float
+    unit: str
+    apply: Callable[[Image.Image, float], Image.Image]
+
+    def amounts(self, steps: int) -> list[float]:
+        return [round(float(amount), 6) for amount in np.linspace(self.first, self.last, steps)]
+
+
+def read_scaled(path: str, scale: float, **options: Any) -> Image.Image:
+    """Return an image with sides multiplied by ``scale``, if there is memory for it; options as for ``read_image``."""
+    record = read_image(path, **options)
+    picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
+    width, height = (max(1, round(side * scale)) for side in record.size)
+    set_aside(path, width, height)
+    return picture if scale == 1 else picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _noise(image: Image.Image, sigma: float) -> Image.Image:
+    # PIL's effect_noise takes no seed. All steps use the same noise pattern, so that only its strength differs.
+    grain = np.random.default_rng(0).standard_normal((image.height, image.width, 3), dtype=np.float32)
+    grain *= sigma
+    grain += np.asarray(image)
+    return Image.fromarray(grain.round(out=grain).clip(0, 255, out=grain).astype(np.uint8))
+
+
+def _enhanced(enhancer: Callable[[Image.Image], Any]) -> Callable[[Image.Image, float], Image.Image]:
+    return lambda image, factor: enhancer(image).enhance(factor)
+
+
+def _blur(image: Image.Image, radius: float) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(radius))
+
+
+CHANGES: dict[str, Change] = {
+    change.question: change
+    for change in (
+        Change(
+            "brightness", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Brightness", _enhanced(ImageEnhance.Brightness)
+        ),
+        Change("noisiness", 48.0, 0.0, 0.0, "standard deviation of noise, of 255", _noise),
+        Change("colorfulness", 0.0, 2.0, 1.0, "factor of PIL's ImageEnhance.Color", _enhanced(ImageEnhance.Color)),
+        Change("sharpness", 4.0, 0.0, 0.0, "radius of PIL's GaussianBlur, in pixels", _blur),
+        Change("contrast", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Contrast", _enhanced(ImageEnhance.Contrast)),
+    )
+}
+"""Changes of the paper's five attributes. The paper names only PIL, so amounts, noise and blur are our choice."""
+
+
+@dataclass(frozen=True)
+class _Version:
+    """A changed image as a source; ``reading`` returns the image at a scale, ``how`` says what else it depends on."""
 
     path: str
     scale: float
     change: Change
     step: int
     amount: float
-    seed: int
-    read: Callable[[str, float], Image.Image]
+    reading: Callable[[str, float], Image.Image]
+    how: str
 
     @property
     def name(self) -> str:  # changes that leave the image as it is have one name
         words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
         return f"{self.path} [scale {self.scale:g}, {words}]"
 
-    def stamp(self) -> str | None:
-        return FileSource(self.path).stamp()
+    def stamp(self) -> str:
+        return f"{FileSource(self.path).stamp()} {self.how}"
 
-    def load(self) -> ImageRecord:
-        picture = self.read(self.path, self.scale)
-        set_aside(self.path, picture.width, picture.height, decoding=_CHANGING)
-        picture = self.change.apply(picture, self.amount, self.seed)
-        return ImageRecord.of(self.name, torch.from_numpy(np.array(picture)).permute(2, 0, 1))  # (H, W, 3) -> (3, H, W)
+    def read(self) -> bytes:
+        picture = self.change.apply(self.reading(self.path, self.scale), self.amount)
+        picture.save(file := io.BytesIO(), "PPM")
+        return file.getvalue()
 
 
 @dataclass(frozen=True)
@@ -73,10 +128,9 @@ class Sweep(ExperimentResult):
     """Scores of images that were changed in steps.
 
     Attributes:
-        frame: One row per image, scale, change and step. Columns: ``path``; ``scale``; ``width`` and ``height`` of
-            the scored image; ``change``; ``step`` (step 0 has the least of the attribute); ``amount``; one column
-            per question.
-        questions: Names of the questions; the changes' names come first.
+        frame: One row per image, scale, change and step. Columns: ``path``; ``scale``; ``change``; ``step`` (step 0 has
+            the least of the attribute); ``amount``; one column per question.
+        questions: The changes' names.
     """
 
     def spearman(self) -> pandas.DataFrame:
@@ -91,13 +145,10 @@ class Sweep(ExperimentResult):
         ``images`` counts images with changing scores, ``constant`` images with constant scores; ``spread`` is the
         standard deviation of Spearman's correlation.
         """
-        spearman = self.spearman()
-        rows = []
-        for change, scale in itertools.product(self.frame["change"].unique(), self.frame["scale"].unique()):
-            scores, correlations = (
-                frame.loc[(frame["change"] == change) & (frame["scale"] == scale)] for frame in (self.frame, spearman)
-            )
-            found, means = correlations[change], scores.groupby("step")[change].mean()
+        keys, rows = ["change", "scale"], []
+        scores = self.frame.groupby(keys)
+        for (change, scale), correlations in self.spearman().groupby(keys, sort=False):
+            found, means = correlations[change], scores.get_group((change, scale)).groupby("step")[change].mean()
             row = {"change": change, "scale": scale, "images": found.count(), "constant": found.isna().sum()}
             row |= {"mean Spearman": found.mean(), "spread": found.std(), "lowest": found.min()}
             rows.append(row | {"first step": means.iloc[0], "last step": means.iloc[-1]})
@@ -133,27 +184,21 @@ def sweep(
     paths: Paths,
     *,
     changes: str | Iterable[str] = tuple(CHANGES),
-    prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None,
     template: str | None = None,
     steps: int = 9,
     scales: Sequence[float] = (1.0, 0.5),
-    sample: int | None = None,
-    seed: int = 0,
     **options: Unpack[RunOptions],
 ) -> Sweep:
     """Return scores of images that are changed in steps (Fig. 4).
 
     Args:
         metric, paths, template, options: As for :func:`~.ranking.rank`.
-        changes: Names in :data:`~.picture_changes.CHANGES`; each name is also a question.
-        prompts: Further questions, one column each.
+        changes: Names in :data:`CHANGES`; each name is also a question.
         steps: Number of steps, at least 3.
         scales: Factors, up to 8, by which width and height are multiplied before the changes.
-        sample: Number of images to draw at random; by default all.
-        seed: Seed of sample and noise.
 
     Raises:
-        CLIPIQAError: An argument, a prompt or an image cannot be used.
+        CLIPIQAError: An argument or an image cannot be used.
     """
     names = [changes] if isinstance(changes, str) else changes
     chosen = {name: choice("changes", name, CHANGES) for name in names}
@@ -163,48 +208,27 @@ def sweep(
         raise CLIPIQAError(f"steps must be at least {MIN_IMAGES}; got {steps}.")
     if not scales or not all(0 < scale <= _MOST_SCALE for scale in scales):
         raise CLIPIQAError(f"scales must be positive factors up to {_MOST_SCALE}; got {shown(list(scales))}.")
-    files = find_images(paths, options.get("out"))
-    if sample is not None:
-        if sample > len(files):
-            raise CLIPIQAError(f"sample must be at most the {counted(len(files), 'image')} given; got {sample}.")
-        files = sorted(random.Random(seed).sample(sorted(files), sample))
+    files = find_images(paths)
     columns = parse_columns(list(chosen), template)
-    columns = Columns(columns if prompts is None else columns | parse_columns(prompts, template))
-    output, progress, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png"), files)
-    setup = ScoringSetup(metric, columns, **limits)
-    cost = scoring_bytes(net_of(metric), setup.device)
-    read = functools.lru_cache(_PICTURES_KEPT)(functools.partial(read_scaled, cost=cost, **setup.limits))
+    limits: dict[str, Any] = {name: value for name, value in options.items() if name in _READING}
+    reading = functools.lru_cache(_PICTURES_KEPT)(functools.partial(read_scaled, **limits))
     planned = [
-        _Version(path, scale, change, step, amount, seed, read)
+        _Version(path, scale, change, step, amount, reading, str(limits))
         for path, scale, change in itertools.product(files, dict.fromkeys(scales), chosen.values())
         for step, amount in enumerate(change.amounts(steps))
     ]
     versions = {version.name: version for version in planned}
-    header = Header(tuple(columns), {**setup.header.provenance, "noise_seed": seed})
-    writer = None if output is None else open_results(output, header)
-    known = None if writer is None else writer.earlier.knows
-    # versions of an image share batches, in which equal pictures get equal scores
-    tasks = plan(versions.values(), setup.metrics, setup.options, known, apart=attrgetter("path", "scale"))
-    run = ScoringRun(header, score_items(tasks, setup.metrics, setup.options), writer)
-    found = rows_of(run, output, progress, len(versions))
-    rows = [(version, found[printable(version.name)]) for version in planned]
-    failed = {version.path: row.error for version, row in rows if row.scores is None}
-    if len(failed) == len(files):
+    as_they_are: RunOptions = {**options, "max_side": None, "max_pixels": None}
+    results = ["sweep.csv", "spearman.csv", "sweep.png"]
+    scores = score_files(metric, list(versions.values()), columns, results, as_they_are, files)
+    failed = {versions[name].path: error for name, error in scores.failed.items()}
+    scored = [version for version in planned if version.path not in failed]
+    if not scored:
         raise ImageError("none of the images could be scored" + because(failed))
-    scored = [(version, row) for version, row in rows if version.path not in failed]
-    table = [
-        (
-            each.scale,
-            row.scored_width,
-            row.scored_height,
-            each.change.question,
-            each.step,
-            each.amount,
-            *(row.scores or ()),
-        )
-        for each, row in scored
-    ]
-    frame = pandas.DataFrame(table, columns=["scale", "width", "height", "change", "step", "amount", *columns])
+    rows = [(version.scale, version.change.question, version.step, version.amount) for version in scored]
     # pandas' own text type refuses names that are not UTF-8
-    frame.insert(0, "path", pandas.Series([version.path for version, _ in scored], dtype=object))
-    return saved(Sweep(frame, tuple(columns), failed, header.provenance), options)
+    names = pandas.Index([version.name for version in scored], dtype=object)
+    frame = pandas.DataFrame(rows, names, ["scale", "change", "step", "amount"]).join(scores.frame)
+    frame.insert(0, "path", pandas.Index([version.path for version in scored], dtype=object))
+    frame = frame.reset_index(drop=True)
+    return saved(Sweep(frame, scores.questions, failed, {**scores.provenance, **limits}), options)

@@ -18,7 +18,7 @@ from ..files.writing import replacing
 from ..metric import CLIPIQA
 from ..report.plotting import SOFT, captioned
 from ..scoring.in_memory import score_images
-from .picture_changes import CHANGES
+from .attribute_sweep import CHANGES
 
 PHOTOS = Path(__file__).parents[1] / "data/photos"
 ATTRIBUTES = ("quality", "sharpness", "noisiness", "contrast", "colorfulness", "brightness")
@@ -30,10 +30,10 @@ def versions_of(photo: Image.Image) -> dict[str, Image.Image]:
     photo.save(compressed, "JPEG", quality=8)
     return {
         "as it is": photo,
-        "blurred": CHANGES["sharpness"].apply(photo, 3.0, 0),
-        "noisy": CHANGES["noisiness"].apply(photo, 25.0, 0),
+        "blurred": CHANGES["sharpness"].apply(photo, 3.0),
+        "noisy": CHANGES["noisiness"].apply(photo, 25.0),
         "JPEG quality 8": Image.open(compressed).convert("RGB"),
-        "low contrast": CHANGES["contrast"].apply(photo, 0.3, 0),
+        "low contrast": CHANGES["contrast"].apply(photo, 0.3),
     }
 
 
@@ -49,8 +49,11 @@ class Demonstration:
     images: dict[tuple[str, str], Image.Image]
     scores: pd.DataFrame
 
-    def figure(self) -> Figure:
-        """Return a figure of each photo's versions, with their quality."""
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a picture of each photo's versions, with their quality, in the format of the suffix.
+
+        Raises ``OutputError`` if the file cannot be written.
+        """
         photos, versions = self.scores.index.levshape
         figure = Figure(figsize=(2.5 * versions, 2.7 * photos), layout="constrained")
         panels = figure.subplots(photos, versions).ravel()
@@ -58,12 +61,8 @@ class Demonstration:
             axes.imshow(np.asarray(picture))
             axes.set_title(f"{key[1]}\nquality {quality:.2f}", fontsize=9, color=SOFT)
             axes.axis("off")
-        return captioned(figure, "CLIP-IQA, mini, bundled")
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the figure in the format of the suffix. Raises ``OutputError`` if the file cannot be written."""
         with replacing(path) as partial:
-            self.figure().savefig(partial, dpi=110, transparent=True)
+            captioned(figure, "CLIP-IQA, mini, bundled").savefig(partial, dpi=110, transparent=True)
 
 
 @checked

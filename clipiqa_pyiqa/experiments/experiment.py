@@ -6,40 +6,31 @@ import json
 import logging
 import os
 import re
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 import pandas
 
 from ..errors import ImageError, first_of
 from ..errors.arguments import check_resume, checked
-from ..files.names import free_name
+from ..files.names import free_name, printable
 from ..files.writing import check_folder, locked, replacing, write_text
-from ..images.source import FileSource, skipped_note
+from ..images.source import FileSource, ImageSource, skipped_note
 from ..metric import net_of
 from ..prompts.pairs import PromptPair
 from ..report.contact_sheet import footed
 from ..report.plotting import captioned, plain_texts
+from ..report.table import csv_table
 from ..scoring.result_files import Output, read_results
-from ..scoring.rows import Row, frame_csv, printable
-from ..scoring.score import ScoringOptions, ScoringRun, score_paths
+from ..scoring.score import ScoringOptions, score_paths
 from ..sources.finding import each_of
 from ..sources.inputs import find_inputs
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 Pictures = Literal["png", "svg", "pdf"]
-_STORAGE = {  # option -> default
-    "out": None,
-    "resume": False,
-    "overwrite": False,
-    "pictures": "png",
-    "progress": lambda done, total: None,
-}
 
 
 class RunOptions(ScoringOptions, total=False):
@@ -112,14 +103,13 @@ class ExperimentResult(ImageScores, ABC):
         table = self.summary().astype(object)
         rows = table.where(table.notna(), None).to_dict(orient="records")  # pandas' to_json would round 1e-12 to 0
         fields = {"summary": rows, **self.details(), "left_out": dict(self.failed), "provenance": provenance}
-        with locked(place), warnings.catch_warnings():  # so that pictures and tables come from one run
-            warnings.filterwarnings("ignore", "Glyph .* missing from")  # the picture shows boxes; the CSV has the names
+        with locked(place):  # so that pictures and tables come from one run
             for name, content in self.contents().items():
                 path = place / name
                 if content is None:
                     path.unlink(missing_ok=True)  # the file is from an earlier run
                 elif hasattr(content, "to_csv"):
-                    write_text(path, frame_csv(content))
+                    write_text(path, csv_table(content))
                 elif hasattr(content, "savefig"):
                     with replacing(path.with_suffix(f".{pictures}")) as partial:
                         captioned(plain_texts(content), caption).savefig(partial, dpi=150)
@@ -132,66 +122,50 @@ class ExperimentResult(ImageScores, ABC):
 Result = TypeVar("Result", bound=ExperimentResult)
 
 
-def exif_applied(provenance: Mapping[str, Any]) -> bool:
-    return provenance.get("apply_exif") is not False
-
-
 def because(failed: Mapping[str, str]) -> str:
     return f": {first_of(failed.values())}." if failed else "."
 
 
 def score_files(
     metric: Any,
-    files: Sequence[str],
+    images: Sequence[str | ImageSource],
     columns: Mapping[str, Sequence[PromptPair]],
     names: Iterable[str],
     options: RunOptions,
     inputs: Iterable[str] = (),
 ) -> ImageScores:
-    """Return the scores of image files; see :func:`prepare` for ``names`` and ``inputs``."""
-    output, progress, scoring = prepare(options, names, [*files, *inputs])
-    run = score_paths(net_of(metric), map(FileSource, files), columns, out=output, **scoring)
-    found = rows_of(run, output, progress, len(files))
-    rows = {path: found[printable(path)] for path in files}
-    scores = {path: row.scores for path, row in rows.items() if row.scores is not None}
-    failed = {path: row.error for path, row in rows.items() if row.scores is None}
+    """Return the scores of image files, or of other sources.
+
+    Raises if ``out`` has one of the files ``names``; the images and ``inputs`` are never replaced.
+    """
+    scoring: dict[str, Any] = dict(options)
+    out, resume, overwrite = scoring.pop("out", None), scoring.pop("resume", False), scoring.pop("overwrite", False)
+    pictures, progress = scoring.pop("pictures", "png"), scoring.pop("progress", lambda done, total: None)
+    sources = [FileSource(image) if isinstance(image, str) else image for image in images]
+    check_resume(out, resume, overwrite)
+    output = None
+    if out is not None:
+        output = Output(check_folder(out) / "scores.csv", "csv", resume, overwrite)
+        written = {"summary.json"} | {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
+        is_resumed = resume and output.earlier() is not None
+        known = [source.name for source in sources]
+        check_folder(out, sorted(written), overwrite=overwrite or is_resumed, inputs=[*known, *inputs])
+    run = score_paths(net_of(metric), sources, columns, out=output, **scoring)
+    rows = {}
+    for row in run:
+        rows[row.path] = row
+        progress(len(rows), len(sources))
+    if output is not None:  # with the rows of an earlier run
+        rows = {row.path: row for row in read_results(output.path)[1]}
+    found = {source.name: rows[printable(source.name)] for source in sources}
+    scores = {name: row.scores for name, row in found.items() if row.scores is not None}
+    failed = {name: row.error for name, row in found.items() if row.scores is None}
     if not scores:
         raise ImageError("none of the images could be scored" + because(failed))
     index = pandas.Index(scores, name="path", dtype=object)  # pandas' own text type refuses names that are not UTF-8
     frame = pandas.DataFrame(list(scores.values()), index, list(run.header.columns), dtype=float)
-    flags = {path: row.flag for path, row in rows.items() if row.flag}
+    flags = {name: row.flag for name, row in found.items() if row.flag}
     return ImageScores(frame, run.header.columns, failed, run.header.provenance, flags=flags)
-
-
-def prepare(
-    options: RunOptions, names: Iterable[str], inputs: Iterable[str]
-) -> tuple[Output | None, Callable[[int, int], object], dict[str, Any]]:
-    """Create the output folder; return the file of scores, the function for progress, and the scoring options.
-
-    Raises if the folder has one of the files ``names``; ``inputs`` are never replaced.
-    """
-    scoring: dict[str, Any] = {**_STORAGE, **options}
-    out, resume, overwrite, pictures, progress = map(scoring.pop, _STORAGE)
-    check_resume(out, resume, overwrite)
-    if out is None:
-        return None, progress, scoring
-    folder = Path(out).expanduser()
-    output = Output(check_folder(folder) / "scores.csv", "csv", resume, overwrite)
-    written = {"summary.json"} | {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
-    is_resumed = resume and output.earlier() is not None
-    check_folder(folder, sorted(written), overwrite=overwrite or is_resumed, inputs=inputs)
-    return output, progress, scoring
-
-
-def rows_of(
-    run: ScoringRun, output: Output | None, progress: Callable[[int, int], object], total: int
-) -> dict[str, Row]:
-    """Return a run's rows and those that it keeps: name -> row."""
-    rows = dict[str, Row]()
-    for done, row in enumerate(run, 1):
-        progress(done, total)
-        rows[row.path] = row
-    return rows if output is None else {row.path: row for row in read_results(output.path)[1]}
 
 
 def saved(result: Result, options: RunOptions) -> Result:
@@ -202,19 +176,15 @@ def saved(result: Result, options: RunOptions) -> Result:
 
 
 @checked
-def find_images(paths: Paths, out: str | os.PathLike[str] | None = None) -> list[str]:
-    """Return the image files in ``paths``; a picture in ``out`` counts only if ``paths`` names it."""
-    given = list(map(os.fspath, each_of(paths)))
-    inputs = find_inputs(given)
+def find_images(paths: Paths) -> list[str]:
+    inputs = find_inputs(map(os.fspath, each_of(paths)))
     if inputs.problems:
         raise ImageError(f"{inputs.problem}: name images or folders of images.")
     if inputs.skipped:
         logger.info("%s", skipped_note(inputs.skipped))
-    results = None if out is None else os.path.join(os.path.abspath(out), "")
-    found = [p for p in inputs.paths if p in given or results is None or not os.path.abspath(p).startswith(results)]
-    if not found:
-        raise ImageError(f"there are no images to score{' outside out' if inputs.paths else ''}.")
-    return found
+    if not inputs.paths:
+        raise ImageError("there are no images to score.")
+    return inputs.paths
 
 
 def file_names(questions: Iterable[str], form: str) -> dict[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -19,24 +20,16 @@ from ..metric import net_of
 from ..prompts.pairs import Prompts, known_names, parse_columns
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.plotting import COLOURS, INK, STYLE, WORDS
-from .experiment import (
-    ExperimentResult,
-    ImageScores,
-    Paths,
-    RunOptions,
-    exif_applied,
-    find_images,
-    saved,
-    score_files,
-)
+from .experiment import ExperimentResult, Paths, RunOptions, find_images, saved, score_files
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-LOOK = ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "contrast")
-"""The attributes of Fig. 1 (a), quality perception."""
-FEEL = ("aesthetic", "happy", "natural", "new", "scary", "complex")
-"""The attributes of Fig. 1 (b), abstract perception."""
+CHARTS = {
+    "look": ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "contrast"),
+    "feel": ("aesthetic", "happy", "natural", "new", "scary", "complex"),
+}
+"""The attributes of Fig. 1: quality perception (a) and abstract perception (b)."""
 MOST = len(COLOURS)  # most images on one chart: each image needs its own colour
 _PER_ROW = 4  # most photos in a row of the legend
 _GREY = "#d5d8dd"
@@ -44,7 +37,13 @@ _GREY = "#d5d8dd"
 
 @dataclass(frozen=True)
 class RadarCharts(ExperimentResult):
-    """Scores for radar charts."""
+    """Scores for radar charts.
+
+    Attributes:
+        charts: Title -> questions of each chart.
+    """
+
+    charts: Mapping[str, Sequence[str]]
 
     def summary(self) -> pandas.DataFrame:
         """Return the scores, with a row per question and a column per image."""
@@ -54,7 +53,18 @@ class RadarCharts(ExperimentResult):
         return table.reset_index(drop=True)
 
     def contents(self) -> dict[str, Any]:
-        return {"radar.png": radar_figure(self)}
+        return {"radar.png": self.figure()}
+
+    @matplotlib.rc_context(STYLE)
+    def figure(self) -> Figure:
+        rows = math.ceil(len(self.frame) / _PER_ROW)
+        figure = Figure(figsize=(4.6 * max(len(self.charts), 1.3), 4.3 + 1.3 * rows), layout="constrained")
+        photos, spokes = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.3 * rows, 4.3]).ravel()
+        _draw_legend(photos, self.frame, self.provenance.get("apply_exif", True))
+        panels = spokes.subplots(1, len(self.charts), squeeze=False, subplot_kw={"projection": "polar"})[0]
+        for axes, (title, questions) in zip(panels, self.charts.items(), strict=True):
+            _draw_chart(axes, self.frame[list(questions)], title)
+        return figure
 
 
 @checked
@@ -63,7 +73,6 @@ def radar(
     paths: Paths,
     prompts: Prompts = None,
     *,
-    kind: Literal["look", "feel"] | None = None,
     template: str | None = None,
     **options: Unpack[RunOptions],
 ) -> RadarCharts:
@@ -73,47 +82,27 @@ def radar(
         metric, template, options: As for :func:`~.ranking.rank`.
         paths: Images, folders or globs that give up to 8 images.
         prompts: At least three questions; by default the paper's questions whose words the CLIP knows.
-        kind: Ask only the look questions, or only the feel questions.
 
     Raises:
         CLIPIQAError: An argument, a prompt or an image cannot be used.
     """
-    files = find_images(paths, options.get("out"))
+    files = find_images(paths)
     if len(files) > MOST:
         raise CLIPIQAError(f"a radar chart shows at most {MOST} images; got {len(files)}.")
+    charts: Mapping[str, Sequence[str]] = {}
     if prompts is None:
         metric = net_of(metric)
-        prompts = known_names(metric.clip, {"look": LOOK, "feel": FEEL, None: (*LOOK, *FEEL)}[kind], template)
+        prompts = known_names(metric.clip, sum(CHARTS.values(), ()), template)
+        charts = {title: [name for name in names if name in prompts] for title, names in CHARTS.items()}
     columns = parse_columns(prompts, template) if prompts else {}
     if len(columns) < 3:
         raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(columns) or 'none'}.")
+    charts = {title: names for title, names in charts.items() if names} or {"": list(columns)}
     scores = score_files(metric, files, columns, ["radar.png"], options)
-    return saved(RadarCharts(**vars(scores)), options)
+    return saved(RadarCharts(**vars(scores), charts=charts), options)
 
 
-def charts_of(scores: ImageScores) -> dict[str, list[str]]:
-    """Return title -> questions of each chart."""
-    questions = scores.questions
-    charts = {title: [name for name in names if name in questions] for title, names in (("look", LOOK), ("feel", FEEL))}
-    charts = {title: names for title, names in charts.items() if names}
-    is_papers = set(questions) <= {*LOOK, *FEEL} and min(map(len, charts.values())) >= 3
-    return charts if is_papers else {"": list(questions)}
-
-
-@matplotlib.rc_context(STYLE)
-def radar_figure(scores: ImageScores) -> Figure:
-    charts = charts_of(scores)
-    rows = math.ceil(len(scores.frame) / _PER_ROW)
-    figure = Figure(figsize=(4.6 * max(len(charts), 1.3), 4.3 + 1.3 * rows), layout="constrained")
-    photos, spokes = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.3 * rows, 4.3]).ravel()
-    _draw_legend(photos, scores)
-    panels = spokes.subplots(1, len(charts), squeeze=False, subplot_kw={"projection": "polar"})[0]
-    for axes, (title, questions) in zip(panels, charts.items(), strict=True):
-        draw_chart(axes, scores.frame[questions], title)
-    return figure
-
-
-def draw_chart(axes: Axes, scores: pandas.DataFrame, title: str = "") -> None:
+def _draw_chart(axes: Axes, scores: pandas.DataFrame, title: str) -> None:
     """Draw one chart on polar axes; ``scores`` has a row per image."""
     angles = np.linspace(0, 2 * np.pi, scores.shape[1], endpoint=False)
     around = np.append(angles, angles[0])
@@ -139,16 +128,14 @@ def draw_chart(axes: Axes, scores: pandas.DataFrame, title: str = "") -> None:
         axes.set_title(title, loc="center", fontsize=11, pad=16)
 
 
-def _draw_legend(figure: SubFigure, scores: ImageScores) -> None:
-    columns = min(max(len(scores.frame), 3), _PER_ROW)
-    panels = figure.subplots(math.ceil(len(scores.frame) / columns), columns, squeeze=False).ravel()
+def _draw_legend(figure: SubFigure, scores: pandas.DataFrame, apply_exif: bool) -> None:
+    columns = min(max(len(scores), 3), _PER_ROW)
+    panels = figure.subplots(math.ceil(len(scores) / columns), columns, squeeze=False).ravel()
     width = 0.95 * figure.bbox.width / figure.figure.dpi * 72 / columns  # of each photo, in points
     for axes in panels:
         axes.set_axis_off()
-    for axes, colour, (path, name) in zip(
-        panels, COLOURS, below_common(list(scores.frame.index)).items(), strict=False
-    ):
-        axes.imshow(np.asarray(thumbnail(path, 240, exif_applied(scores.provenance))))
+    for axes, colour, (path, name) in zip(panels, COLOURS, below_common(list(scores.index)).items(), strict=False):
+        axes.imshow(np.asarray(thumbnail(path, 240, apply_exif)))
         axes.set_axis_on()
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set(visible=True, color=colour, linewidth=3.5)

@@ -8,17 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import matplotlib
 import numpy as np
 import pandas
-from matplotlib.figure import Figure
 
 from ..datasets.csv_files import check_images, read_rows
 from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..errors.arguments import checked
 from ..prompts.pairs import PromptPair, parse_columns
-from ..report.contact_sheet import wrapped
-from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
 from ..stats.bootstrap import clustered_share, share
 from .experiment import ExperimentResult, RunOptions, because, saved, score_files
 
@@ -38,7 +34,6 @@ def read_votes(
     path: str | os.PathLike[str],
     *,
     root: str | os.PathLike[str] | None = None,
-    attribute: str | None = None,
     template: str | None = None,
 ) -> Votes:
     """Return the votes in a CSV file with a row per vote or image pair.
@@ -49,29 +44,23 @@ def read_votes(
     Args:
         path: The CSV file, with a header line.
         root: Folder of the images; default the CSV file's folder.
-        attribute: A named pair or ``'positive|negative'``, if the file has no column ``attribute``.
         template: Wording of the attributes' prompts.
     """
     path = Path(path).expanduser()
     rows, header = read_rows(path)
     has_counts = {"votes_first", "votes_second"} <= set(header)
-    needed = ["first", "second"]
-    if not attribute:
-        needed.append("attribute")
-    if not has_counts:
-        needed.append("choice")
+    needed = ["attribute", "first", "second", *([] if has_counts else ["choice"])]
     if lacking := [column for column in needed if column not in header]:
         raise CLIPIQAError(
             f"{str(path)!r} has no column {lacking[0]!r}: expected attribute,first,second,choice, or votes_first and "
-            f"votes_second in place of choice; got {', '.join(header)}. One attribute for all rows may be passed, as "
-            "attribute='sharpness'."
+            f"votes_second in place of choice; got {', '.join(header)}."
         )
     folder = path.parent if root is None else Path(root).expanduser()
     columns: dict[str, tuple[PromptPair, ...]] = {}
     tallied: dict[tuple[str, str, str], list[int]] = {}
     for line, row in rows:
         try:
-            question = parse_columns([attribute or row["attribute"].strip()], template)
+            question = parse_columns([row["attribute"].strip()], template)
             first, second = (os.fspath(folder / row[side].strip()) for side in ("first", "second"))
             if first == second:
                 raise CLIPIQAError(f"both images are {first!r}, but a pair has two different images.")
@@ -121,11 +110,8 @@ class Agreement(ExperimentResult):
             ``majority`` and ``metric``, the choices of people and metric (``'first'``, ``'second'``, or ``''``);
             ``right``, whether both choices are equal (None without a majority); ``votes``, the number of votes; and
             ``votes_right``, the number of votes that agree with the metric.
-        votes: The compared votes.
     """
 
-    votes: Votes
-    seed: int = 0
     intervals: ClassVar = ("majority accuracy", "vote accuracy")
 
     def summary(self) -> pandas.DataFrame:
@@ -147,71 +133,46 @@ class Agreement(ExperimentResult):
             "tied": len(frame) - len(decided),
             **share(int(decided["right"].astype(bool).sum()), len(decided)).named("majority accuracy"),
             "votes": votes,
-            **clustered_share(frame["votes_right"], frame["votes"], seed=self.seed).named("vote accuracy"),
+            **clustered_share(frame["votes_right"], frame["votes"]).named("vote accuracy"),
             "ceiling": frame[["votes_first", "votes_second"]].max(axis=1).sum() / votes if votes else np.nan,
         }
 
     def contents(self) -> dict[str, Any]:
-        return {"agreement.csv": self.frame, "agreement.png": self.figure()}
+        return {"agreement.csv": self.frame}
 
     def details(self) -> dict[str, Any]:
-        return {"undecided": int(self.votes.frame["undecided"].sum())}
+        return {"undecided": int(self.frame["undecided"].sum())}
 
     def notes(self) -> list[str]:
         counts = [
             ((self.frame["majority"] == "").sum(), "pair", "without a majority, counted vote by vote only"),
-            (self.votes.frame["undecided"].sum(), "vote", "for neither image, not counted"),
+            (self.frame["undecided"].sum(), "vote", "for neither image, not counted"),
         ]
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
-
-    @matplotlib.rc_context(STYLE)
-    def figure(self) -> Figure:
-        summary = self.summary()
-        figure = Figure(figsize=(max(4.5, 1.0 * len(summary) + 1.6), 3.6), layout="constrained")
-        axes = figure.subplots()
-        places = np.arange(len(summary), dtype=float)
-        kinds = (("majority of each pair", -0.2, BLUE), ("single votes", 0.2, ORANGE))
-        for name, (label, shift, colour) in zip(self.intervals, kinds, strict=True):
-            bars = places + shift
-            axes.bar(bars, summary[name], 0.38, color=colour, alpha=0.6, label=label)
-            axes.vlines(bars, summary[f"{name} low"], summary[f"{name} high"], color=INK, linewidth=1.4)
-        axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
-        axes.set_xticks(places, [wrapped(name, 14) for name in summary["attribute"]], **WORDS)
-        axes.set_ylim(0, 1.02)
-        axes.set_ylabel("share that agrees with the metric\n(lines: 95 % intervals)")
-        figure.legend(loc="outside upper left", ncols=3, fontsize=8, frameon=False)
-        return figure
 
 
 @checked
 def agreement(
     metric: Any,
-    votes: Votes | str | os.PathLike[str],
+    votes: str | os.PathLike[str],
     *,
     root: str | os.PathLike[str] | None = None,
-    attribute: str | None = None,
     template: str | None = None,
-    seed: int = 0,
     **options: Unpack[RunOptions],
 ) -> Agreement:
     """Return the metric's choices beside people's choices (Fig. 7).
 
     Args:
         metric, options: As for :func:`~.ranking.rank`.
-        votes: A CSV file, or the result of :func:`~.votes.read_votes`.
-        root, attribute, template: As for :func:`~.votes.read_votes`.
-        seed: Seed for resampling the pairs.
+        votes, root, template: As for :func:`read_votes`.
 
     Raises:
         CLIPIQAError: An argument, the votes or an image cannot be used.
     """
-    inputs: list[str] = []
-    if not isinstance(votes, Votes):
-        inputs = [os.fspath(votes)]
-        votes = read_votes(votes, root=root, attribute=attribute, template=template)
-    files = list(dict.fromkeys(votes.frame[list(_SIDES)].to_numpy().ravel()))
-    scores = score_files(metric, files, votes.columns, ["agreement.csv", "agreement.png"], options, inputs)
-    frame = votes.frame[~votes.frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)
+    found = read_votes(votes, root=root, template=template)
+    files = list(dict.fromkeys(found.frame[list(_SIDES)].to_numpy().ravel()))
+    scores = score_files(metric, files, found.columns, ["agreement.csv"], options, [os.fspath(votes)])
+    frame = found.frame[~found.frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)
     if frame.empty:
         raise ImageError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))
     for side in _SIDES:
@@ -222,7 +183,7 @@ def agreement(
     frame["right"] = (frame["majority"] == frame["metric"]).astype(object).where(frame["majority"] != "", None)
     frame["votes"] = frame["votes_first"] + frame["votes_second"]
     frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in _SIDES)
-    return saved(Agreement(frame, scores.questions, scores.failed, scores.provenance, votes, seed), options)
+    return saved(Agreement(frame, scores.questions, scores.failed, scores.provenance), options)
 
 
 def _larger(first: pandas.Series, second: pandas.Series) -> Any:

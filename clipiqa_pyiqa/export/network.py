@@ -45,9 +45,6 @@ class Network(nn.Module):
             with untraced():
                 self.register_buffer("pairs", self.metric.encode_prompts(self.columns).detach().clone())
         self.tower = self.metric.clip.image_tower(torch.device("cpu"), torch.float32)
-        if with_map:
-            # before tracing, since this call caches tensors
-            self.tower.encode(torch.zeros(1, 3, 64, 64), self.metric.pos_embedding, "places")
 
     pairs: Tensor
 
@@ -62,7 +59,7 @@ class Network(nn.Module):
         return (column_means(self._answers(features), self.sizes),)
 
     def reference(self, x: Tensor) -> tuple[Tensor, ...]:
-        scores = self.metric(x) if self.columns is None else self.metric(x, self.columns)
+        scores = self.metric(x, self.columns)
         return (scores, self.metric.score_map(x, self.columns)) if self.with_map else (scores,)
 
     def _answers(self, features: Tensor) -> Tensor:
@@ -85,8 +82,8 @@ def check_fit(metric: CLIPIQA, prompts: Prompts | Columns, with_map: bool) -> No
 def traced(network: Network) -> onnx.ModelProto:
     if "prefer_deferred_runtime_asserts_over_guards" not in inspect.signature(torch.export.export).parameters:
         raise CLIPIQAError(f"torch must be 2.9 or newer; got {torch.__version__}.")
-    side = {name: torch.export.Dim(name, min=SOLVABLE_SIDE) for name in ("H", "W")}
-    free: Any = ({0: torch.export.Dim("N"), 2: side["H"], 3: side["W"]},)
+    height, width = (torch.export.Dim(name, min=SOLVABLE_SIDE) for name in ("H", "W"))
+    free: Any = ({0: torch.export.Dim("N"), 2: height, 3: width},)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.export.export(
@@ -95,6 +92,7 @@ def traced(network: Network) -> onnx.ModelProto:
         )  # fmt: skip
         exported = torch.onnx.export(
             program, dynamo=True, input_names=["image"],
+            dynamic_shapes=({0: "N", 2: "H", 3: "W"},),  # names of the axes
             output_names=["scores", "map"] if network.with_map else ["scores"],
             opset_version=OPSET, verbose=False,
         )  # fmt: skip

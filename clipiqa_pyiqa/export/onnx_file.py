@@ -1,4 +1,4 @@
-"""Export of a metric as an ONNX file, which onnxruntime checks."""
+"""Export of a metric as an ONNX file, checked in onnxruntime."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def export_onnx(
         The file's properties.
 
     Raises:
-        CLIPIQAError: the metric cannot be exported, a package is missing or too old, or their scores differ.
+        CLIPIQAError: the metric cannot be exported, a package is missing or too old, or the file gives other scores.
         PromptError: the prompts cannot be used.
         OutputError: the file cannot be written.
 
@@ -153,7 +153,7 @@ def described_by(network: Network) -> dict[str, str]:
         **as_texts({**network.metric.provenance(), "scores": network.records}),
         **{name: json.dumps(value, ensure_ascii=False) for name, value in facts.items()},
         "input": INPUT,
-        "min_side": str(network.tower.encoder.min_side),
+        "min_side": str(network.metric.clip.cell),
         "aggregate": "mean of the pairs of each column",
     }
     if network.with_map:
@@ -170,11 +170,6 @@ def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
             del part.metadata_props[:]
         part.doc_string = ""
     del graph.value_info[:]
-    axes = (("N", None, "H", "W"), ("N", None), ("N", None, "h", "w"))
-    for value, names in zip((*graph.input, *graph.output), axes, strict=False):
-        for dim, name in zip(value.type.tensor_type.shape.dim, names, strict=True):
-            if name:
-                dim.dim_param = name
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
     model.producer_name, model.producer_version = "clipiqa-pyiqa", dict(metadata)["version"]
     graph.name = "CLIP-IQA"

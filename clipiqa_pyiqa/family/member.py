@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..clip.gradient import per_image, recomputed
-from ..clip.inputs import OVERSHOOT, check_images
-from ..clip.model import check_size, frozen_clip, middle_square
-from ..errors import CLIPIQAError, ImageError, Kind
+from ..clip.inputs import OVERSHOOT, check_images, check_size
+from ..clip.model import frozen_clip, middle_square
+from ..errors import CLIPIQAError
 from ..metric import Precision, TowerMetric
 from ..prompts.provenance import tower_record
 from ..weights.published import pyiqa_file
@@ -25,7 +25,7 @@ SIDE = 224  # pixels of CLIP's own square input
 class TowerInput(NamedTuple):
     name: str
     pos_embedding: str  # the tower's option: 'none' or 'interpolate'
-    min_side: int  # smallest height and width in pixels; 0 means that the tower decides
+    min_side: int  # smallest height and width in pixels; 0 means the size of the tower's places
     take: Callable[[Tensor], list[Tensor]]  # returns the parts to encode, each ``(N, 3, h, w)``
     dims: int = 2  # axes of features: ``(N, D)``, or ``(N, K, D)`` of K patches
 
@@ -141,14 +141,7 @@ class CLIPMetric(TowerMetric):
     def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
         """Raise :class:`ImageError` if images cannot be scored; pixels may lie ``overshoot`` outside [0, 1]."""
         check_images(x, overshoot)
-        if not self.view.min_side:
-            check_size(x, self._image_tower(x), "none")
-        elif min(x.shape[2:]) < self.view.min_side:
-            raise ImageError(
-                f"the image is {x.shape[3]}×{x.shape[2]} px, but {self.model_type} needs at least "
-                f"{self.view.min_side} px on each side: use a larger image.",
-                Kind.TOO_SMALL,
-            )
+        check_size(x, self.view.min_side or self.clip.cell, self.model_type)
 
     def encode_image(self, x: Tensor) -> Tensor:
         """Return unit features for :meth:`score`: ``(N, D)``, or ``(N, K, D)`` of K patches."""

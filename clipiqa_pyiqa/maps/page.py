@@ -20,8 +20,8 @@ from ..prompts.provenance import as_texts
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.html import embedded, render
 from ..report.plotting import STYLE, WORDS, captioned
-from .photo_map import PhotoMap
 from .places import upsampled
+from .results import PhotoMap
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
 STRENGTH = 0.62  # opacity of the colours over the grey photo
@@ -60,7 +60,7 @@ def caption(one: PhotoMap) -> str:
 
 
 def picture_of(one: PhotoMap) -> Image.Image:
-    return thumbnail(one.path, _SIDE, one.provenance.get("apply_exif") is not False)
+    return thumbnail(one.path, _SIDE, one.provenance.get("apply_exif", True))
 
 
 def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float) -> Image.Image:
@@ -86,7 +86,7 @@ def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str]) -> str:
             {
                 "name": (name := Path(printable(one.path)).name),
                 "image": embedded(picture_of(one), name, format="JPEG", quality=88, optimize=True),
-                "rows": list(zip(questions, one.score.tolist(), one.statistics.tolist(), strict=True)),
+                "rows": list(zip(questions, one.score.tolist(), one.scores.min(axis=(1, 2)).tolist(), strict=True)),
                 "one": one,
             }
             for one in maps

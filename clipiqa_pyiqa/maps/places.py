@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -78,9 +77,3 @@ def upsampled(scores: Tensor, size: tuple[int, int], cell: float) -> Tensor:
     bordered = F.pad(scores, (0, 2, 0, 2), mode="replicate")  # for the pixels after the last whole place
     height, width = size
     return F.interpolate(bordered, scale_factor=cell, mode="bilinear", align_corners=False)[..., :height, :width]
-
-
-def map_statistics(scores: Tensor) -> Tensor:
-    """Return the lowest score, the 10th percentile and the share of scores below 0.5, ``(N, P, 3)``."""
-    places = scores.flatten(2).float()
-    return torch.stack([places.amin(2), places.quantile(0.1, dim=2), (places < 0.5).float().mean(2)], dim=2)

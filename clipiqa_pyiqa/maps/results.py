@@ -1,22 +1,68 @@
-"""The maps of photos as a result, and the folder with their files."""
+"""The maps of photos as a result, and their files."""
 
 from __future__ import annotations
 
+import json
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..files.names import file_name, free_name, printable
-from ..files.writing import check_folder, replacing, write_text
-from .photo_map import PhotoMap
+from ..files.writing import check_folder, replacing
 
 Format = Literal["png", "svg", "pdf"]
 PAGE = "maps.html"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A column of scores, and the texts at both ends of its scale."""
+
+    name: str
+    low: str = "low"
+    high: str = "high"
+
+
+@dataclass(frozen=True)
+class PhotoMap:
+    """Local scores of one photo.
+
+    Attributes:
+        path: Path of the photo.
+        questions: The questions, in the order of axis P.
+        score: Scores of the whole photo, ``(P,)``.
+        scores, places: Scores of places, ``(P, h, w)``, after smoothing (``scores``) and before (``places``).
+        height, width: Size in pixels, as mapped.
+        step: Side of a place, in pixels.
+        provenance: The metric and the options.
+    """
+
+    path: str
+    questions: tuple[Question, ...]
+    score: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    places: NDArray[np.float32]
+    height: int
+    width: int
+    step: float
+    provenance: Mapping[str, Any]
+
+    def arrays(self) -> dict[str, Any]:
+        return {
+            "questions": np.array([question.name for question in self.questions]),
+            "score": self.score,
+            "scores": self.scores,
+            "places": self.places,
+            "step": np.array(self.step),
+            "size": np.array([self.height, self.width]),
+            "path": np.array(printable(self.path)),
+            "provenance": np.array(json.dumps(dict(self.provenance), ensure_ascii=False)),
+        }
 
 
 @dataclass
@@ -34,30 +80,21 @@ class PhotoMaps:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-class MapFolder:
-    """The folder of results, which is checked before photos are scored."""
+def map_files(
+    folder: str | os.PathLike[str], paths: Iterable[str], format: Format, html: bool, overwrite: bool
+) -> dict[str, Path]:
+    """Return photo -> path of its files, without suffix. Raise if a file cannot be written."""
+    taken = {"maps": 1}
+    names = {path: free_name(file_name(printable(Path(path).stem)), taken) for path in paths}
+    files = [f"{name}.{suffix}" for name in names.values() for suffix in (format, "npz")]
+    target = check_folder(folder, [*files, *([PAGE] if html else [])], overwrite=overwrite, inputs=names)
+    return {path: target / name for path, name in names.items()}
 
-    def __init__(
-        self, folder: str | os.PathLike[str], paths: Iterable[str], format: Format, html: bool, overwrite: bool
-    ) -> None:
-        self.format, self.html, taken = format, html, {"maps": 1}
-        paths = list(paths)
-        self.names = {path: free_name(file_name(printable(Path(path).stem)), taken) for path in paths}
-        names = [f"{name}.{suffix}" for name in self.names.values() for suffix in (format, "npz")]
-        self.path = check_folder(folder, [*names, *([PAGE] if html else [])], overwrite=overwrite, inputs=paths)
 
-    def write(self, one: PhotoMap) -> None:
-        from .page import map_figure
+def write_map(one: PhotoMap, path: Path, format: Format) -> None:
+    from .page import map_figure
 
-        name = self.names[one.path]
-        with replacing(self.path / f"{name}.{self.format}") as partial, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing from")  # a missing glyph is shown as a box
-            map_figure(one).savefig(partial, dpi=130)
-        with replacing(self.path / f"{name}.npz") as partial:
-            np.savez_compressed(partial, **one.arrays())
-
-    def finish(self, found: PhotoMaps) -> None:
-        if self.html and found.maps:
-            from .page import map_page
-
-            write_text(self.path / PAGE, map_page(found.maps, found.failed))
+    with replacing(f"{path}.{format}") as partial:
+        map_figure(one).savefig(partial, dpi=130)
+    with replacing(f"{path}.npz") as partial:
+        np.savez_compressed(partial, **one.arrays())

@@ -46,7 +46,6 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 def read_prompt_file(path: str | Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     """Return the tensors of ``STATE_KEYS``, or ``ctx`` alone, and the metadata of our, pyiqa's or the official file."""
-    path = Path(path).expanduser()
     checkpoint = open_checkpoint(path)
     if checkpoint.metadata.get("format") == FORMAT or "sha256" in checkpoint.metadata:
         check_checksum(path, dict(checkpoint), checkpoint.metadata)

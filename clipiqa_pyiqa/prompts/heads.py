@@ -1,4 +1,4 @@
-"""Heads fitted to rated photos, which score in place of prompts."""
+"""Heads fitted to rated photos, which score instead of prompts."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ def is_head(metadata: Mapping[str, str]) -> bool:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """Return a ``.safetensors`` file's metadata; return an empty dict for other files."""
-    return dict(open_checkpoint(Path(path).expanduser()).metadata)
+    """Return a ``.safetensors`` file's metadata, or an empty dict for other files."""
+    return dict(open_checkpoint(path).metadata)
 
 
 def read_head(path: str | Path) -> OpinionHead:
     """Return the head in a file; raise PromptError if the file holds no head."""
-    checkpoint = open_checkpoint(Path(path).expanduser())
+    checkpoint = open_checkpoint(path)
     tensors, metadata = dict(checkpoint), dict(checkpoint.metadata)
     if metadata.get("format") != FORMAT:
         raise PromptError(f"{path} must be a file of format {FORMAT!r}; got {metadata.get('format')!r}.")

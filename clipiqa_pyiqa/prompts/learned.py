@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from ..clip.model import FrozenCLIP
 from ..clip.text import TextTower, tokenize
 from ..errors import PromptError
-from ..errors.arguments import check_bounds, checked
-from ..files.yaml import check_keys
-from .pairs import PromptPair, parse_prompts
+from ..errors.arguments import checked
+from .pairs import PromptPair
 from .provenance import question_record
 
 RANDOM_STD = 0.02  # standard deviation of a random context, as in the official recipe and CLIP's token embeddings
@@ -43,15 +42,13 @@ class PromptLearner(nn.Module):
     token_suffix: Tensor
     initial_ctx: Tensor
 
-    def __init__(self, clip: FrozenCLIP, pair: PromptPair | None = None, context: Mapping[str, Any] | None = None):
+    def __init__(self, clip: FrozenCLIP, pair: PromptPair, context: Mapping[str, Any] | None = None):
         super().__init__()
         self.clip = clip
-        self.pair = pair or parse_prompts()[0]
+        self.pair = pair
         self.source: tuple[str, str] | None = None  # the context's file, and its hash when loaded
         self.metadata: Mapping[str, str] = {}  # of the context's file
-        context = context or {}
-        check_keys(context, ("n_ctx", "shared", "init"), "context")
-        n_ctx, shared, init = _context(**context)
+        n_ctx, shared, init = _context(**(context or {}))
         prefix, suffix, self.words = self._embed(n_ctx)
         shape = (n_ctx, prefix.shape[-1]) if shared else (2, n_ctx, prefix.shape[-1])
         if init == "random":
@@ -63,7 +60,7 @@ class PromptLearner(nn.Module):
         self.register_buffer("token_suffix", suffix)
         self.register_buffer("initial_ctx", ctx.clone(), persistent=False)  # NaN after loading: unlike any ctx
         self._tower: TextTower | None = None
-        self._remembered: tuple[Tensor, Tensor] | None = None
+        self._remembered: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}  # texts, features
 
     @property
     def n_ctx(self) -> int:
@@ -95,9 +92,10 @@ class PromptLearner(nn.Module):
             )
         with torch.inference_mode(False), torch.no_grad():  # ordinary tensors, since later calls may need gradients
             texts = embeddings.detach().clone()
-            known = self._remembered
-            if known is None or not _identical(known[0], texts):
-                known = self._remembered = (texts, self._encode(texts))
+            key = texts.dtype, texts.device
+            known = self._remembered.get(key)
+            if known is None or not torch.equal(known[0], texts):
+                known = self._remembered[key] = texts, self._encode(texts)
                 self._tower = None  # not needed again until the context changes, or gradients are asked for
         return _Remembered.apply(embeddings, known[1], self._encode)
 
@@ -136,8 +134,7 @@ class PromptLearner(nn.Module):
     def _encode(self, embeddings: Tensor) -> Tensor:
         ends = torch.tensor(self.words, device="cpu") + self.n_ctx + 1
         with torch.autocast(embeddings.device.type, enabled=False):
-            if self._tower is None or (self._tower.device, self._tower.dtype) != (embeddings.device, embeddings.dtype):
-                self._tower = self.clip.text_tower(embeddings.device, embeddings.dtype)
+            self._tower = self.clip.text_tower(embeddings.device, embeddings.dtype)
             return F.normalize(self._tower.encode(embeddings, ends), dim=-1)[None]  # (2, D) -> (1, 2, D)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -177,12 +174,11 @@ class PromptLearner(nn.Module):
         return f"{self.clip.weights.backbone} ({self.clip.weights.short})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_tower": None, "_remembered": None}
+        return {**self.__dict__, "_tower": None, "_remembered": {}}
 
 
 @checked
 def _context(n_ctx: int = 16, shared: bool = False, init: Literal["x", "random"] = "x") -> tuple[int, bool, str]:
-    check_bounds("n_ctx", n_ctx)
     return n_ctx, shared, init
 
 
@@ -209,7 +205,3 @@ def _are_equal(theirs: Tensor, ours: Tensor, used: slice) -> bool:
         return False
     theirs, ours = theirs[:, used].detach().cpu().float(), ours[:, used].cpu()
     return bool(((theirs - ours).norm(dim=-1) <= 1e-2 * ours.norm(dim=-1)).all())  # equal up to half precision
-
-
-def _identical(a: Tensor, b: Tensor) -> bool:
-    return (a.dtype, a.device, a.shape) == (b.dtype, b.device, b.shape) and torch.equal(a, b)

@@ -77,7 +77,6 @@ def _named(name: str, template: str | None = None) -> PromptPair:
 
 NAMED_PAIRS: dict[str, PromptPair] = {name: _named(name) for name in _BARE}
 ALIASES: dict[str, str] = {
-    **{f"{positive}/{negative}".lower(): name for name, (positive, negative) in _BARE.items()},  # as in the paper
     "colourfulness": "colorfulness",
     "colorfullness": "colorfulness",  # torchmetrics' spelling
     "complexity": "complex",  # torchmetrics' name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -16,7 +15,6 @@ from ..experiments.experiment import (
     ImageScores,
     Paths,
     RunOptions,
-    exif_applied,
     file_names,
     find_images,
     saved,
@@ -24,7 +22,7 @@ from ..experiments.experiment import (
 )
 from ..files.names import below_common
 from ..prompts.pairs import Prompts, parse_columns
-from ..report.contact_sheet import SIDE, contact_sheet, headed
+from ..report.contact_sheet import contact_sheet, headed
 from ..scoring.rows import printable
 
 if TYPE_CHECKING:
@@ -83,7 +81,7 @@ def rank(
     Raises:
         CLIPIQAError: There are no images, or an argument cannot be used.
     """
-    files = find_images(paths, options.get("out"))
+    files = find_images(paths)
     columns = parse_columns(prompts, template)
     scores = score_files(metric, files, columns, ["ranking.csv", *_sheets(columns).values()], options)
     return saved(Ranking(**vars(scores), count=count), options)
@@ -110,8 +108,8 @@ def rank_sheet(scores: ImageScores, question: str, count: int) -> Image.Image:
         if len(chosen):
             captions = [f"{score:.4f}\n{names[path]}" for path, score in chosen[question].items()]
             heading = f"{title} of {len(scores.frame)}: {question}"
-            files, upright = [Path(path) for path in chosen.index], exif_applied(scores.provenance)
-            sheets[heading] = contact_sheet(files, captions, height=SIDE, apply_exif=upright)
+            upright = scores.provenance.get("apply_exif", True)
+            sheets[heading] = contact_sheet(list(chosen.index), captions, apply_exif=upright)
     return headed(sheets)
 
 

@@ -16,8 +16,8 @@ from ..files.names import printable
 from ..images.reader import read_image
 
 PAPER, INK, FAINT = (255, 255, 255), (28, 30, 34), (236, 238, 241)
-SIDE = 256  # pixels of an image
 _ELLIPSIS = "…"
+_LETTER = 0.6  # width of most letters, as a share of the font's size
 
 
 def contact_sheet(
@@ -25,8 +25,7 @@ def contact_sheet(
     captions: Sequence[str],
     *,
     columns: int = 5,
-    side: int = SIDE,
-    height: int = 0,
+    side: int = 256,
     apply_exif: bool = True,
 ) -> Image.Image:
     """Return a grid of images with captions, as 'RGB'; an unreadable file becomes a grey field.
@@ -35,11 +34,10 @@ def contact_sheet(
         captions: One text per image; long lines are shortened in the middle.
         columns: Number of images in a row.
         side: Largest width and height of an image in pixels; images are never enlarged.
-        height: Least height of a cell in pixels.
     """
     gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
     tiles = [_tile(image, side, size, apply_exif) for image in images]
-    high = max(height, *(tile.height for tile in tiles))
+    high = max(tile.height for tile in tiles)
     cells = []
     for tile, caption in zip(tiles, captions, strict=True):
         field = Image.new("RGB", (side, high), FAINT)
@@ -73,13 +71,9 @@ def _tile(image: Path | str | Image.Image, side: int, size: int, apply_exif: boo
 
 
 def fitted(text: str, width: float, size: int) -> str:
-    text, font = " ".join(printable(text).split()), _font(size)
-    shorter = text
-    kept = min(len(text), int(width) + 1)  # a character is at least a pixel wide
-    while kept > 0 and font.getlength(shorter) > width:
-        kept -= 1
-        shorter = text[: kept // 2] + _ELLIPSIS + text[len(text) - math.ceil(kept / 2) :]
-    return shorter
+    text, most = " ".join(printable(text).split()), int(width / (_LETTER * size))
+    half = max(most - 1, 2) // 2
+    return text if len(text) <= most else text[:half] + _ELLIPSIS + text[-half:]
 
 
 def wrapped(text: str, width: int, lines: int = 3) -> str:
@@ -96,7 +90,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 def footed(sheet: Image.Image, text: str) -> Image.Image:
     width, size = sheet.width - 32, 13
-    lines = textwrap.wrap(printable(text), max(10, int(width / (0.6 * size)))) or [""]
+    lines = textwrap.wrap(printable(text), max(10, int(width / (_LETTER * size)))) or [""]
     return _stacked([sheet, _text(lines, width, size, left=16, colour=(107, 114, 128)), _paper(1, 4)])
 
 

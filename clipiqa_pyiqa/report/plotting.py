@@ -60,7 +60,6 @@ def svg(figure: Figure) -> str:
         )
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
-    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    used = set(re.findall(r"#([\w-]+)", text))  # an id that is not used might occur twice in a page
-    text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
+    # ids such as figure_1 would occur again in the page's other pictures
+    text = re.sub(r'<metadata>.*?</metadata>|<style.*?</style>| id="[\w.]+_\d+"', "", text, flags=re.DOTALL)
     return re.sub(r"\n\s*", "\n", text)

@@ -15,7 +15,6 @@ from ..prompts.provenance import metric_line
 from .scale import SCALE, differences, scale_text
 
 if TYPE_CHECKING:
-    import pandas
     import pyarrow
 
 NUMBERS = ("width", "height", "scored_width", "scored_height", "exif_orientation")
@@ -143,14 +142,6 @@ def header_changes(before: Header, now: Header) -> str:
     """Return the fields that differ between two headers and on which scores depend, as part of a sentence."""
     old, new = ({**header.provenance, "columns": ", ".join(header.columns)} for header in (before, now))
     return "; ".join(f"{key} was {was} and is now {is_now}" for key, was, is_now in differences(old, new))
-
-
-def frame_csv(frame: pandas.DataFrame) -> str:
-    """Return a frame as CSV; an index with a name is the first column."""
-    is_named = frame.index.name is not None
-    names = [*([frame.index.name] if is_named else []), *frame.columns]
-    cells = frame.astype(object).where(frame.notna(), None).itertuples(index=is_named, name=None)
-    return "".join(map(csv_line, [names, *cells]))
 
 
 def write_tables(path: Path, format: str, schema: pyarrow.Schema, tables: Iterable[pyarrow.Table]) -> None:

@@ -22,7 +22,7 @@ The function returns another function, which maps counts of drawn cases ``(b, N)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with its 95 % bootstrap interval.
+    """A statistic with its 95 % interval.
 
     Attributes:
         value: The statistic; NaN if undefined.
@@ -127,7 +127,7 @@ def share(right: int, count: int) -> Estimate:
     return Estimate(right / count, float(interval.low), float(interval.high))
 
 
-def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_000, seed: int = 0) -> Estimate:
+def clustered_share(right: ArrayLike, count: ArrayLike) -> Estimate:
     """Return the share of right cases in all groups ``(N,)``, with an interval from resampled groups.
 
     If the share is 0 or 1, the interval is Wilson's for the number of groups.
@@ -137,7 +137,7 @@ def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_0
         return Estimate(math.nan, reason="there are no cases")
     groups = int(np.count_nonzero(counts))
     with np.errstate(invalid="ignore"):  # a resample of groups without cases has no share
-        whole, drawn = resampled(len(counts), lambda n: (n @ rights / (n @ counts))[None], bootstrap, seed)
+        whole, drawn = resampled(len(counts), lambda n: (n @ rights / (n @ counts))[None], 10_000, 0)
     value = float(whole[0])
     if groups == 1:
         return Estimate(value)

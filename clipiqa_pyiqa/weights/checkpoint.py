@@ -58,7 +58,7 @@ class Checkpoint(Mapping[str, torch.Tensor]):
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
     """Return the checkpoint in a TorchScript archive, a ``torch.save`` file or a ``.safetensors`` file."""
-    path = Path(path)
+    path = Path(path).expanduser()
     head = first_bytes(path)
     try:
         if head[8:9] == b"{":  # .safetensors: eight bytes of length, then JSON

@@ -45,12 +45,6 @@ GALLERY = (
         "The paper's Fig. 4: whether each score follows its own change.",
     ),
     Picture(
-        "The better of two versions",
-        "pairs blurred photos --backbone mini --prompts sharpness quality --out pairs",
-        ("pairs/pairs.png",),
-        "The paper's Fig. 5: every pair a point, above the line where the better version scores higher.",
-    ),
-    Picture(
         "The best and the worst",
         "rank photos blurred --backbone mini --prompts sharpness --out rank",
         ("rank/rank*.png",),

@@ -91,7 +91,7 @@ class TestResults:
         assert said.items() >= asked.items()
 
     def test_columns(self, clipiqa, folder, tmp_path):
-        asked = ["--prompts", "sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "--prompts", "Bright/Dark"]
+        asked = ["--prompts", "sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "--prompts", "Brightness"]
         assert clipiqa(folder, *asked, "--out", tmp_path / "scores.csv").code == 0
         header, found = read_results(tmp_path / "scores.csv")
         assert header.columns == ("sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "brightness")
@@ -119,7 +119,7 @@ class TestFailures:
             (["PHOTOS", "--out", "nowhere/scores.csv"], "no folder"),
             (["PHOTOS", "--format", "csv", "--out", "photos/a.png", "--overwrite"], "one of the inputs"),
             (["PHOTOS", "--keep", "caption"], "by shard"),
-            (["PHOTOS", "--out", "a.csv", "--resume", "--overwrite"], "excludes --overwrite"),
+            (["PHOTOS", "--out", "a.csv", "--resume", "--overwrite"], "combined with --overwrite"),
             (["PHOTOS", "--learned-prompts", "clipiqa+", "--prompts", "happy"], "excludes --prompts"),
             (["PHOTOS", "--device", "quantum"], "cuda:N"),
         ],

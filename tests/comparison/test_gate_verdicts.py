@@ -156,8 +156,8 @@ def test_a_blurred_release_fails_with_files_for_ci(folders, capsys):
     assert "sharp: worse: -0." in (said := capsys.readouterr().out) and "n = 20" in said
     written = json.loads((out / "gate.json").read_text())
     assert written["columns"][0]["verdict"] == "worse" and not written["passed"]
-    suites = ElementTree.parse(out / "gate.xml").getroot()
-    assert suites.get("failures") == "1" and suites.find("testsuite/testcase/failure") is not None
+    suite = ElementTree.parse(out / "gate.xml").getroot()
+    assert suite.get("failures") == "1" and suite.find("testcase/failure") is not None
     assert len(pandas.read_csv(out / "rows.csv")) == 20
     assert main(["gate", str(out / "base.parquet"), str(out / "new.parquet")]) == 1
 
@@ -174,8 +174,8 @@ def test_newly_flagged_and_cut_images_fail_the_gate(folders):
     assert found.flagged == {"3": "noise", "7": "cut"} and list(found.columns["verdict"]) == ["pass"]
     written = json.loads((folders / "gate/gate.json").read_text(), parse_constant=pytest.fail)  # no NaN
     assert found.verdict == "worse" and written["flagged"] == found.flagged
-    suites = ElementTree.parse(folders / "gate/gate.xml").getroot()
-    assert suites.get("tests") == "2" and suites.find("testsuite/testcase/failure").text == "3: noise\n7: cut"
+    suite = ElementTree.parse(folders / "gate/gate.xml").getroot()
+    assert suite.get("tests") == "2" and suite.find("testcase/failure").text == "3: noise\n7: cut"
     again = gate(folders / "gate/base.parquet", folders / "gate/new.parquet", margin=0.9)
     assert again.flagged == {"3": "noise"}  # files of scores know no images
 

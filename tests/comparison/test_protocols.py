@@ -63,14 +63,14 @@ def small(tmp_path_factory):
         left, top = 180 + 50 * number, 180 + 60 * number
         crop = photo.crop((left, top, left + 232, top + 112))
         for method, radius in {"gt": 0.0, "ours": 1.0}.items():
-            for folder in (f"{method}/{'CelebA' if number < 4 else 'CelebChild'}", f"set/{method}"):
+            for folder in (method, f"sorted/{method}/{'CelebA' if number < 4 else 'CelebChild'}"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
                 crop.filter(ImageFilter.GaussianBlur(radius)).save(root / folder / f"{number}.png")
     return root
 
 
 def compare(pictures, metrics=None, **options):
-    given = {"reference": pictures / "gt", "by_folder": False, "device": "cpu", "workers": 1, **options}
+    given = {"reference": pictures / "gt", "device": "cpu", "workers": 1, **options}
     return table({"ours": pictures / "ours"}, metrics, **given)
 
 
@@ -84,7 +84,7 @@ def test_a_protocol_cites_its_source_and_names_metrics_that_pyiqa_knows(name):
     protocol = read_protocol(name)
     metrics, changed = parse_table_metrics(None, protocol)
     assert [each.spec.label for each in metrics] == list(protocol.metrics) and not changed
-    assert {"files", "said"} & protocol.source.keys()
+    assert protocol.source
 
 
 NTIRE = {"lpips": 0.2, "dists": 0.1, "clipiqa": 0.6, "maniqa": 0.5, "musiq": 60.0, "niqe": 4.0}  # 0.8 + 0.9 + 0.6 + …
@@ -124,7 +124,7 @@ def test_a_metric_sees_the_part_of_an_image_that_the_protocol_says(name, label, 
 @pytest.mark.parametrize(("name", "share"), [("ntire-faces", 100 / 150), ("stablevsr", 1 / 2)])
 def test_means_are_weighted_as_the_protocol_says(name, share, small):
     """``share`` is the weight of the first folder, which has 4 of the 6 images."""
-    found = compare(small, protocol=name)
+    found = compare(small / "sorted", protocol=name)
     scores = found.scores["musiq"]
     expected = share * scores[:4].mean() + (1 - share) * scores[4:].mean()
     assert found.mean("", "musiq", "ours") == pytest.approx(expected, abs=1e-9)
@@ -132,7 +132,7 @@ def test_means_are_weighted_as_the_protocol_says(name, share, small):
 
 @pytest.mark.usefixtures("stand_ins")
 def test_a_score_with_a_missing_part_is_missing_and_half_precision_is_named(small):
-    found = compare(small, protocol="ntire-faces")
+    found = compare(small / "sorted", protocol="ntire-faces")
     assert math.isnan(found.mean("", "faces score", "ours")) and "fid: not computed here" in found.table()
     assert "fp32 (in the source fp16" in compare(small, protocol="sinsr").table()
 
@@ -149,8 +149,8 @@ def test_pictures_of_unequal_sizes_are_treated_as_the_source_treats_them(name):
 
 
 def test_pictures_of_unequal_sizes_have_no_score_if_the_source_does_not_say_more(small, tmp_path):
-    save_resized(small / "set/ours/0.png", tmp_path / "ours/0.png")
-    found = compare(tmp_path, "psnr", reference=small / "set/gt", skip_missing=True)
+    save_resized(small / "ours/0.png", tmp_path / "ours/0.png")
+    found = compare(tmp_path, "psnr", reference=small / "gt", skip_missing=True)
     assert "240×108 px" in found.columns["psnr"].error
 
 
@@ -174,7 +174,7 @@ def test_osediffs_own_numbers_are_reproduced(label, options, tolerance, shared):
 def test_golden_pictures_are_known_by_their_hashes(tmp_path, shared):
     (tmp_path / "other.png").write_bytes(b"another picture")
     median, largest = check_osediff(lambda x: 0.5, [tmp_path / "other.png", *shared.glob("data/osediff/sr/*")])
-    assert " 12 images" in median.subject and 0 < median.got < largest.got
+    assert " 12 images" in median[0] and 0 < median[3] < largest[3]
     assert check_osediff(lambda x: 0.5, [tmp_path / "other.png"]) == []
 
 
@@ -194,7 +194,7 @@ def test_nothing_but_bounded_arithmetic_is_run(formula):
         evaluate(formula, {"a": 1.0})
 
 
-GOOD = "title: T\ncertainty: user\nsource: {said: here}\nmetrics: {m: 'psnr'}\n"
+GOOD = "title: T\ncertainty: user\nsource: here\nmetrics: {m: 'psnr'}\n"
 
 
 def test_an_own_protocol_is_read_by_path_and_what_is_given_wins(small, tmp_path):
@@ -265,8 +265,8 @@ def test_a_planted_change_is_found_and_no_other(asked, planted, view, change, sm
 
 @pytest.mark.usefixtures("stand_ins")
 def test_a_change_sees_pictures_of_the_protocols_size_and_may_lack_its_weights(small, tmp_path):
-    save_resized(small / "set/ours/0.png", tmp_path / "ours/0.png")
-    given = {"protocol": tmp_path / "own.yml", "reference": small / "set/gt", "skip_missing": True, "strict": True}
+    save_resized(small / "ours/0.png", tmp_path / "ours/0.png")
+    given = {"protocol": tmp_path / "own.yml", "reference": small / "gt", "skip_missing": True, "strict": True}
     text = GOOD.replace("m: ", "m: musiq, p: ") + "unequal: cut\n"
     given["protocol"].write_text(text + "view: {crop: 4}\n")
     number = compare(tmp_path, **given).mean("", "m", "ours")
@@ -276,19 +276,19 @@ def test_a_change_sees_pictures_of_the_protocols_size_and_may_lack_its_weights(s
 
 
 def test_dropped_alpha_is_found(small, tmp_path):
-    shutil.copytree(small / "set/ours", tmp_path / "ours")
+    shutil.copytree(small / "ours", tmp_path / "ours")
     for path in (tmp_path / "ours").iterdir():
         picture = Image.open(path)
         picture.putalpha(Image.linear_gradient("L").resize(picture.size))
         picture.save(path)
-    opaque = compare(small / "set", "psnr").mean("", "psnr", "ours")
-    found = compare(tmp_path, "psnr", reference=small / "set/gt", expect=f"ours: psnr={opaque:.5f}", explain=True)
+    opaque = compare(small, "psnr").mean("", "psnr", "ours")
+    found = compare(tmp_path, "psnr", reference=small / "gt", expect=f"ours: psnr={opaque:.5f}", explain=True)
     assert fits(found) == ["alpha dropped"]
 
 
 def test_published_numbers_decide_the_exit_code_and_are_written(small, tmp_path, capsys):
     command = ["table", "--methods", f"ours={small}/ours", "--reference", f"{small}/gt", "-m", "psnr", "ssim"]
-    command += ["--one-set", "--device", "cpu", "-q", "--out", str(tmp_path / "out"), "--resume", "--expect"]
+    command += ["--device", "cpu", "-q", "--out", str(tmp_path / "out"), "--resume", "--expect"]
     found = compare(small, ["psnr", "ssim"])
     psnr, ssim = (found.mean("", label, "ours") for label in ("psnr", "ssim"))
     (tmp_path / "paper.csv").write_text(f"Method,PSNR,ssim,other\nOurs,{psnr:.2f},{ssim:.3f},1\nTheirs,1,-,\n")
@@ -312,7 +312,7 @@ def test_published_numbers_of_images_are_averaged(small, tmp_path):
     assert found.agrees and len(found.expected) == 1
     assert "single images are averaged" in found.table()
     published[1:].to_csv(paper, index=False)
-    with pytest.raises(CLIPIQAError, match="CelebA/0"):
+    with pytest.raises(CLIPIQAError, match="'0'"):
         compare(small, "psnr", expect=paper)
 
 
@@ -327,7 +327,7 @@ def test_a_gap_that_is_usual_between_machines_is_told_from_others(small, stand_i
 def locked(small, tmp_path_factory):
     """Three pictures of each method, and the lock of their table."""
     folder = tmp_path_factory.mktemp("locked") / "table"
-    shutil.copytree(small / "set", folder, ignore=shutil.ignore_patterns("[3-5].png"))
+    shutil.copytree(small, folder, ignore=shutil.ignore_patterns("[3-5].png", "sorted"))
     compare(folder, "clipiqa=clipiqa:backbone=mini", protocol="basicsr", lock=folder / "table.lock.json")
     return folder
 
@@ -349,7 +349,7 @@ def test_a_lock_holds_on_another_machine(lock):
     assert elsewhere.agrees and [*elsewhere.changed["what"]] == ["versions cpu"]
 
 
-def test_a_lock_names_what_changed_and_why(lock):
+def test_a_lock_names_what_changed(lock):
     kept = json.loads(lock.read_text())
     Image.new("RGB", (232, 112), "gray").save(lock.parent / "ours/1.png")
     kept["versions"]["torch"] = "1.0"
@@ -357,10 +357,9 @@ def test_a_lock_names_what_changed_and_why(lock):
     lock.write_text(json.dumps(kept))
     later = compare(lock.parent, locked=lock)
     assert not later.agrees
-    why = later.changed.set_index("what")["why"]
-    assert {"versions torch", "pictures ours 1", "means psnr ours"} <= {*why.index}
-    assert why["scores psnr ours 1"] == "pictures ours 1 changed" and "scores psnr ours 2" not in why
-    assert why["scores clipiqa ours 2"] == "versions torch changed"
+    changed = {*later.changed["what"]}
+    assert {"versions torch", "pictures ours 1", "means psnr ours", "scores clipiqa ours 2"} <= changed
+    assert "scores psnr ours 1" in changed and "scores psnr ours 2" not in changed
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_ids_are_unique_and_links_lead_somewhere(page):
     ids = [attributes["id"] for _, attributes, _ in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     links = [attributes["href"] for tag, attributes, _ in page.elements if tag == "a"]
-    assert links == ["#overview", "#data-0", "#data-1", "#data-2", "#metrics"]
+    assert links == ["#data-0", "#data-1", "#data-2", "#metrics"]
     assert {link[1:] for link in links} <= set(ids)
 
 

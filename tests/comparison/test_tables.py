@@ -58,18 +58,10 @@ def test_published_values_with_source_and_difference(comparison):
     assert (srocc.text, srocc.value, srocc.detail) == ("0.451", 0.4505, f"{1 - 0.4505:+.3f}")
 
 
-def test_without_opinion_the_scores_themselves_are_described(comparison):
+def test_without_opinion_there_are_no_correlations(comparison):
     table = named(comparison, "holiday")
     assert not {"SROCC", "PLCC", "KRCC"} & set(table.heads)
-    assert [cell.text for cell in table.rows[0][2:5]] == ["0.1", "0.55", "1"]
     assert "no opinion scores" in table.before[0] and not table.reasons
-
-
-def test_the_overview_of_several_data_sets_has_the_frames_correlations(comparison):
-    table = named(comparison, "All data sets: SROCC and PLCC")
-    assert table.heads[2:] == ["graded: SROCC", "graded: PLCC", "dmos_<b>&%: SROCC", "dmos_<b>&%: PLCC"]
-    sharp = comparison.frame().iloc[0]
-    assert [cell.value for cell in table.rows[0][2:4]] == [sharp.SROCC, sharp.PLCC]
 
 
 def test_without_bootstrap_there_are_no_intervals_and_differences(tmp_path):

@@ -25,7 +25,7 @@ def test_one_row_per_vote_in_every_spelling(folder):
 def test_one_row_per_pair_equals_one_row_per_vote(folder):
     single = read_votes(write_votes(folder, *["happy,a.png,b.png,first"] * 3, *["happy,a.png,b.png,second"] * 2))
     counted = read_votes(
-        write_votes(folder, "Happy/Sad,a.png,b.png,3,2,x", head="attribute,first,second,votes_first,votes_second,note")
+        write_votes(folder, "Happy,a.png,b.png,3,2,x", head="attribute,first,second,votes_first,votes_second,note")
     )
     pd.testing.assert_frame_equal(single.frame, counted.frame)
 
@@ -35,12 +35,11 @@ def test_votes_on_the_same_two_images_in_either_order_are_added(folder):
     assert votes[["votes_first", "votes_second"]].to_numpy().tolist() == [[1, 1]]
 
 
-def test_an_attribute_may_be_passed_for_all_rows(folder):
-    path = write_votes(folder, "a.png,b.png,first", head="first,second,choice")
-    votes = read_votes(path, attribute="Crisp photo.|Hazy photo.")
+def test_an_attribute_may_be_a_pair_of_texts_and_must_be_there(folder):
+    votes = read_votes(write_votes(folder, "Crisp photo.|Hazy photo.,a.png,b.png,first"))
     assert votes.columns["Crisp photo.|Hazy photo."][0].negative == "Hazy photo."
     with pytest.raises(CLIPIQAError, match="attribute"):
-        read_votes(path)
+        read_votes(write_votes(folder, "a.png,b.png,first", head="first,second,choice"))
 
 
 @pytest.mark.parametrize(

@@ -42,15 +42,14 @@ def test_the_command_that_a_file_names_has_its_options(path, told):
 def file(tmp_path):
     path = tmp_path / "options.yml"
     path.write_text(
-        "prompts: [quality, 'Warm photo.|Cold photo.']\nsteps: 5\nscales: [1, 0.25]\nexif: false\nhuge: false\n"
-        "quick_gelu: false\nmax_side:\n"
+        "template: '{} photo.'\nsteps: 5\nscales: [1, 0.25]\nexif: false\nhuge: false\nquick_gelu: false\nmax_side:\n"
     )
     return path
 
 
 def test_the_command_line_wins(file, told):
-    args = told("sweep", "--steps", "9", "-c", str(file), "--prompts", "sharpness", "--", "a.jpg")
-    assert (args.steps, args.prompts, args.paths, args.scales) == (9, ["sharpness"], ["a.jpg"], [1, 0.25])
+    args = told("sweep", "--steps", "9", "-c", str(file), "--template", "{}.", "--", "a.jpg")
+    assert (args.steps, args.template, args.paths, args.scales) == (9, "{}.", ["a.jpg"], [1, 0.25])
     assert (args.apply_exif, args.huge, args.quick_gelu, args.max_side) == (False, False, False, None)
 
 
@@ -63,9 +62,9 @@ def test_prompts_may_be_pairs_as_yaml_writes_them_and_begin_with_a_dash(tmp_path
 
 def test_of_several_files_the_later_wins(file, tmp_path, told):
     later = tmp_path / "later.yml"
-    later.write_text("prompts: happy\nsteps: 3\nquick_gelu: true")
+    later.write_text("template: a {}\nsteps: 3\nquick_gelu: true")
     args = told("sweep", "-c", str(file), PHOTOS, "-c", str(later))
-    assert (args.prompts, args.steps, args.quick_gelu, args.scales) == (["happy"], 3, True, [1, 0.25])
+    assert (args.template, args.steps, args.quick_gelu, args.scales) == ("a {}", 3, True, [1, 0.25])
 
 
 @pytest.mark.parametrize(

@@ -36,11 +36,11 @@ EXPERIMENTS = {
     ),
     "pairs": (
         lambda at, **o: pairs(Brightness(), at / "low", at / "high", **o),
-        {"pairs.csv", "pairs.png"},
+        {"pairs.csv"},
     ),
     "agreement": (
         lambda folder, **o: agreement(Brightness(), folder / "votes.csv", **o),
-        {"agreement.csv", "agreement.png"},
+        {"agreement.csv"},
     ),
 }
 

@@ -9,29 +9,25 @@ from photos import PHOTOS, save_grey
 from PIL import Image
 from standin import Brightness
 
+from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.experiments.experiment import ImageScores
-from clipiqa_pyiqa.experiments.radar_chart import FEEL, LOOK, charts_of, radar, radar_figure
-
-
-@pytest.fixture
-def scores(tmp_path):
-    """Two images with all of the paper's attributes, at random."""
-    paths = [str(save_grey(tmp_path / name, 90)) for name in ("a.png", "b.png")]
-    values = np.random.default_rng(0).random((2, 12))
-    return ImageScores(pd.DataFrame(values, pd.Index(paths, name="path"), [*LOOK, *FEEL]), (*LOOK, *FEEL), {}, {})
+from clipiqa_pyiqa.experiments.radar_chart import CHARTS, RadarCharts, radar
 
 
 class TestCharts:
-    def test_the_papers_two_or_one(self, scores):
-        assert charts_of(scores) == {"look": list(LOOK), "feel": list(FEEL)}
-        mixed = ImageScores(scores.frame[["happy", "quality", "new"]], ("happy", "quality", "new"), {}, {})
-        assert charts_of(mixed) == {"": ["happy", "quality", "new"]}
+    def test_the_papers_that_the_clip_knows_or_one(self, tmp_path):
+        photo = save_grey(tmp_path / "a.png", 20)
+        assert radar(CLIPIQA(backbone="mini"), photo).charts == {"look": [*CHARTS["look"]]}  # it knows no word of feel
+        assert radar(Brightness(), photo, ["happy", "quality", "new"]).charts == {"": ["happy", "quality", "new"]}
 
-    def test_the_figures_lines_are_the_scores(self, scores):
-        look, feel = [axes for axes in radar_figure(scores).findobj() if getattr(axes, "name", "") == "polar"]
-        for axes, questions in ((look, LOOK), (feel, FEEL)):
-            for line, (_, row) in zip(axes.lines, scores.frame[list(questions)].iterrows(), strict=True):
+    def test_the_figures_lines_are_the_scores(self, tmp_path):
+        paths = [str(save_grey(tmp_path / name, 90)) for name in ("a.png", "b.png")]
+        asked = sum(CHARTS.values(), ())
+        frame = pd.DataFrame(np.random.default_rng(0).random((2, 12)), pd.Index(paths, name="path"), [*asked])
+        figure = RadarCharts(frame, asked, {}, {}, CHARTS).figure()
+        panels = [axes for axes in figure.findobj() if getattr(axes, "name", "") == "polar"]
+        for axes, questions in zip(panels, CHARTS.values(), strict=True):
+            for line, (_, row) in zip(axes.lines, frame[list(questions)].iterrows(), strict=True):
                 angles, values = line.get_data()
                 np.testing.assert_allclose(values[:-1], row)
                 assert values[-1] == values[0] and math.isclose(angles[1], 2 * math.pi / 6)
@@ -48,7 +44,7 @@ class TestCommand:
         args = [*map(str, PHOTOS), "--backbone", "mini", "--max-side", "96", "--out", str(tmp_path)]
         assert main(["radar", *args]) == 0
         rows = capsys.readouterr().out.splitlines()[1:]
-        assert [row.split()[0] for row in rows] == list(LOOK)  # mini knows no word of feel
+        assert [row.split()[0] for row in rows] == [*CHARTS["look"]]  # mini knows only these
         with Image.open(tmp_path / "radar.png") as picture:
             assert picture.width > 800
 
@@ -56,7 +52,6 @@ class TestCommand:
         ("more", "message"),
         [
             (["-p", "happy", "new"], "three questions"),
-            (["--look", "-p", "happy"], "questions"),
             (["{folder}"], "at most 8 images"),
         ],
     )

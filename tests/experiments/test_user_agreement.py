@@ -7,7 +7,7 @@ from votes_file import write_votes
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.experiments.user_agreement import agreement, read_votes
+from clipiqa_pyiqa.experiments.user_agreement import agreement
 
 LEVELS = {"a.png": 50, "b.png": 100, "c.png": 150, "d.png": 200}
 
@@ -26,7 +26,7 @@ class TestAgreement:
             folder, "happy,a.png,b.png,1,4", "happy,d.png,c.png,5,0", "happy,a.png,c.png,3,2", "happy,b.png,d.png,2,2",
             head="attribute,first,second,votes_first,votes_second",
         )  # fmt: skip
-        found = agreement(Brightness(), read_votes(path))
+        found = agreement(Brightness(), path)
         row = found.summary().iloc[0]
         assert (row["pairs"], row["tied"], row["votes"]) == (3, 1, 19)
         assert found.frame["right"].tolist() == [True, True, False, None]
@@ -37,12 +37,10 @@ class TestAgreement:
 
     def test_a_corrupt_image_takes_its_pairs_along(self, folder):
         save_corrupt(folder / "b.png")
-        found = agreement(
-            Brightness(), read_votes(write_votes(folder, "new,a.png,b.png,first", "new,a.png,c.png,first"))
-        )
+        found = agreement(Brightness(), write_votes(folder, "new,a.png,b.png,first", "new,a.png,c.png,first"))
         assert len(found.frame) == 1 and "b.png" in next(iter(found.failed))
         with pytest.raises(CLIPIQAError, match="both images"):
-            agreement(Brightness(), read_votes(write_votes(folder, "new,a.png,b.png,first")))
+            agreement(Brightness(), write_votes(folder, "new,a.png,b.png,first"))
 
 
 class TestCommand:

@@ -16,8 +16,9 @@ from standin import Brightness
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.files.names import one_line, plain_lines, printable
+from clipiqa_pyiqa.report.table import csv_table
 from clipiqa_pyiqa.scoring.result_files import read_results
-from clipiqa_pyiqa.scoring.rows import csv_line, frame_csv
+from clipiqa_pyiqa.scoring.rows import csv_line
 
 NAMES = [
     "=cmd|' (C calc'!A0.png", "\u202egpj.exe.png", "a\rb\nc.png", '"quoted", #1.png', "\x1b[31mred\x1b]0;t\x07.png",
@@ -79,5 +80,5 @@ def test_any_text_becomes_printable(text):
 def test_tables_are_read_as_they_were_written(cells):
     assert list(csv.reader(io.StringIO(csv_line(cells), newline=""), strict=True)) == [cells]
     frame = pandas.DataFrame({"name": cells, "value": [0.1] * len(cells)})
-    rows = list(csv.reader(io.StringIO(frame_csv(frame), newline=""), strict=True))
+    rows = list(csv.reader(io.StringIO(csv_table(frame), newline=""), strict=True))
     assert rows == [["name", "value"], *([cell, "0.1"] for cell in cells)]

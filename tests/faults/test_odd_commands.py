@@ -8,6 +8,7 @@ before as it was.
 import math
 import os
 import resource
+import stat
 import tempfile
 from pathlib import Path
 
@@ -51,12 +52,12 @@ SLOW = ("demo", "export", "train")  # seconds each: tried in the long form
 NUMBERS = ("nan", "-inf", "1e24", "-1", "9" * 5000, "10000000", "1e-400", "0x10", "٣")
 NAMES = (
     "", "-", "--", "\x1b[2J\x07", "\u202egpj.exe", "a\rb\nc", "a\0b", "\ud800", os.fsdecode(b"latin\xe9"), "n" * 300,
-    "n/" * 3000, "~nobody-here/x", "no/such/file", "photos", "photos/0.png", "scores.csv", "fifo", "loop", "empty",
-    "full", "new.csv/x", "s3://", "http://127.0.0.1:9/x.pt", "{0..999999999}.tar", "[", "**", "|", "{}", "a=b",
+    "n/" * 3000, "~nobody-here/x", "no/such/file", "photos", "photos/0.png", "scores.csv", "fifo", "socket", "loop",
+    "empty", "full", "new.csv/x", "s3://", "http://127.0.0.1:9/x.pt", "{0..999999999}.tar", "[", "**", "|", "{}", "a=b",
     "entropy:=", "x=entropy:a=[[[", "9" * 5000,
 )  # fmt: skip
 FILES = ("photos/0.png", "better/1.png", "scores.csv", "base.csv", "new.csv", "votes.csv", "pairs.txt", "empty")
-PLACES = (*FILES, "photos", "fifo", "loop", "full", "empty/x", "n" * 300, "~nobody-here/x")
+PLACES = (*FILES, "photos", "fifo", "socket", "loop", "full", "empty/x", "n" * 300, "~nobody-here/x")
 OUTPUTS = ("out", "download_to", "page", "copy_to", "link_to", "write_shards", "path")
 
 
@@ -77,6 +78,7 @@ def make_world(folder):
     (folder / "loop").symlink_to("loop")
     (folder / "full").symlink_to("/dev/full")
     os.mkfifo(folder / "fifo")
+    os.mknod(folder / "socket", 0o666 | stat.S_IFSOCK)
 
 
 def options():

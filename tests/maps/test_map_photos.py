@@ -54,8 +54,6 @@ def test_numbers_are_those_of_the_metric(metric, photos, maps):
     said = json.loads(str(kept.pop("provenance")))
     assert {name: value.tolist() for name, value in kept.items()} == {
         "questions": ["sharpness", "Crisp photo.|Hazy photo."],
-        "rows": [16, 48, 80, 112],
-        "columns": [*range(16, 256, 32)],
         "step": 32,
         "size": [144, 256],
         "path": str(photos / "half.png"),
@@ -68,7 +66,6 @@ def test_numbers_are_those_of_the_metric(metric, photos, maps):
 def test_the_map_tells_the_blurred_half(maps):
     half = maps[0].maps[1]
     assert half.scores[0, :, :3].max() < half.scores[0, :, 5:].min()
-    assert half.statistics[:, 2] == pytest.approx((half.scores < 0.5).mean((1, 2)))
 
 
 def test_bad_photos_are_named_and_cost_only_their_picture(photos, maps):
@@ -101,18 +98,12 @@ def test_colours_lie_where_their_places_are(maps):
     np.testing.assert_allclose(mixed[96, 352], 0.38 + 0.62 * colour, atol=0.03)
 
 
-def test_pictures_of_an_earlier_run_are_not_mapped(metric, photos, tmp_path):
-    """A folder for results within that of the photos, and a photo that is named twice."""
-    (tmp_path / "maps").mkdir()
-    for name in ("half.png", "maps/half.png"):
-        shutil.copy(photos / "half.png", tmp_path / name)
-    given = [tmp_path, tmp_path / "half.png"]
-    found = draw_maps(metric, given, out=tmp_path / "maps", overwrite=True, device="cpu")
+def test_a_photo_that_is_named_twice_is_mapped_once_and_not_replaced(metric, photos, tmp_path):
+    shutil.copy(photos / "half.png", tmp_path)
+    found = draw_maps(metric, [tmp_path, tmp_path / "half.png"], device="cpu")
     assert [one.path for one in found.maps] == [str(tmp_path / "half.png")]
     with pytest.raises(CLIPIQAError, match="inputs"):
         draw_maps(metric, tmp_path / "half.png", out=tmp_path, device="cpu")
-    with pytest.raises(CLIPIQAError, match="map"):
-        draw_maps(metric, tmp_path / "maps", out=tmp_path, device="cpu")
 
 
 def test_learned_prompts_draw_maps(compact, photos, tmp_path):

@@ -10,7 +10,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
-from clipiqa_pyiqa.maps.places import map_statistics, quality_map, smoothed, upsampled
+from clipiqa_pyiqa.maps.places import quality_map, smoothed, upsampled
 
 pytestmark = pytest.mark.quick
 
@@ -37,11 +37,6 @@ def test_enlarging_keeps_places_where_they_are(size):
     assert (found[0, 0, 5, 80:] == 2).all() and (found[0, 0, :, :16] == 0).all()
     steps = found[0, 0, 5, 16:80].diff()
     torch.testing.assert_close(steps, torch.full_like(steps, 1 / 32))
-
-
-def test_statistics_equal_hand_computed_values():
-    maps = torch.stack([torch.arange(11) / 10, torch.ones(11)])[None, :, None]  # (1, 2, 1, 11)
-    torch.testing.assert_close(map_statistics(maps), torch.tensor([[[0.0, 0.1, 5 / 11], [1.0, 1.0, 0.0]]]))
 
 
 def test_quality_map_equals_the_metrics_map_and_its_smoothing(metric):

@@ -19,11 +19,16 @@ COMMANDS = {
     "score": "score ../in/photos -b mini -o scores.csv --overwrite",
     "score, of a shard": "score ../photos.tar -b mini -o shards --overwrite",
     "compare": "compare -m piqe clipiqa:backbone=mini -d ../in/few.csv --bootstrap 0 -o table --overwrite",
+    "table": "table --methods a=../in/photos b=../in/photos -m piqe clipiqa:backbone=mini -o methods --overwrite",
     "train": "train ../in/few.csv -b mini --crop 128 --epochs 3 --batch-size 8 -o run --overwrite",
 }
 ENCODE = "import torch, clipiqa_pyiqa as c; [c.CLIPIQA(backbone='mini')(torch.rand(1, 3, {0}, {0})) for _ in '1234']"
 WORKS = {name: [*COMMAND, *line.split()] for name, line in COMMANDS.items()}
 WORKS |= {f"four scores of 1×{side}²": ["-c", ENCODE.format(side)] for side in (224, 768)}
+LOSS = """import torch, clipiqa_pyiqa as c
+loss = c.CLIPIQALoss(backbone='mini')
+for _ in range(8): loss(torch.rand(4, 3, 224, 224, requires_grad=True)).backward()"""
+WORKS["eight losses of 4×224²"] = ["-c", LOSS]
 
 
 def main():

@@ -162,7 +162,6 @@ def test_a_missing_published_file_is_named(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"context": {"n_ctxs": 4}}, "n_ctx"),
         ({"context": {"n_ctx": 0}}, "n_ctx"),
         ({"context": {"n_ctx": 74}}, "77"),
         ({"context": {"init": "zeros"}}, "init"),

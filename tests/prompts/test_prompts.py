@@ -48,7 +48,7 @@ def texts(*args, **kwargs):
 
 def test_every_pair_of_the_paper_has_a_name_and_there_are_no_others():
     for name, pair in PAPER.items():
-        assert texts(name) == texts(name.split("/")[0]) == [pair]
+        assert texts(name.split("/")[0]) == [pair]
     assert sorted(NAMED_PAIRS) == sorted(name.split("/")[0] for name in PAPER)
     assert all(pair.name == name for name, pair in NAMED_PAIRS.items())
 
@@ -57,7 +57,7 @@ def test_aliases_lead_to_names_and_hide_none():
     assert set(ALIASES.values()) <= set(NAMED_PAIRS)
     assert not set(ALIASES) & (set(NAMED_PAIRS) | set(PRESETS))
     assert texts("colourfulness") == texts("colorfullness") == [PAPER["colorfulness"]]
-    assert texts(" Sharpness ") == texts("SHARP/Blurry") == [PAPER["sharpness"]]
+    assert texts(" Sharpness ") == [PAPER["sharpness"]]
 
 
 def test_the_preset_has_the_words_of_the_installed_builtin():

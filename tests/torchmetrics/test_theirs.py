@@ -56,5 +56,5 @@ def test_names_of_prompts_are_theirs():
     for prompts in (*zip(names), names[:4], (CAT,), (CAT, "quality", COLOURS)):
         texts, expected = theirs._clip_iqa_format_prompts(prompts)
         metric = CLIPImageQualityAssessment(prompts=prompts, backbone="mini")
-        assert list(metric.prompt_names) == expected
-        assert [text for pair in metric.prompt_pairs for text in (pair.positive, pair.negative)] == texts
+        assert list(metric.columns) == expected
+        assert [text for pair in metric.columns.pairs for text in (pair.positive, pair.negative)] == texts

@@ -79,7 +79,7 @@ def test_gradient_reaches_the_pixels(score):
     ],
 )
 def test_bad_arguments_raise_torchmetrics_errors(option, value):
-    with pytest.raises(ValueError, match=option):
+    with pytest.raises(ValueError, match=option.removesuffix("s")):
         clip_image_quality_assessment(IMAGES, **{option: value}, backbone="mini")
 
 

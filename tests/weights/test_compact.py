@@ -109,5 +109,3 @@ def test_commands_leave_out_pairs_with_unknown_words(compact, capsys, caplog):
     assert main(["radar", PHOTO, *options]) == 0
     assert {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]} == set(PROMPTS)
     assert caplog.text.count("left out") == 1
-    assert main(["radar", PHOTO, "--feel", *options]) == 2
-    assert "at least three questions" in capsys.readouterr().err

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import re
-import shlex
 import signal
 import sys
 import time
@@ -150,11 +149,6 @@ def numbers_by_name(option: str, texts: Iterable[str]) -> dict[str, float]:
         return {name.strip(): float(number) for name, _, number in (text.rpartition("=") for text in texts)}
     except ValueError:
         raise OptionError(f"{option} must be NUMBER or NAME=NUMBER; got {' '.join(texts)!r}.") from None
-
-
-def command_line() -> dict[str, str]:
-    """Return the command for the settings of a report."""
-    return {"command": f"clipiqa {shlex.join(sys.argv[1:])}"}
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas
 
@@ -18,7 +18,9 @@ from ...files.writing import hash_file
 from ...scoring.metrics import BuiltMetric, values_of
 from ..compare import versions
 from .matching import REFERENCE
-from .values import MethodScores
+
+if TYPE_CHECKING:
+    from .results import MethodTable
 
 SCHEMA = 1
 _COMPARED = ("versions", "metrics", "weights", "pictures", "scores", "means")
@@ -27,7 +29,7 @@ _ROUNDING = 1e-5
 """Largest difference of numbers that agree: relative above 1, absolute below. Threads and processors cause less."""
 
 
-def make_lock(found: MethodScores, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def make_lock(found: MethodTable, arguments: Mapping[str, Any]) -> dict[str, Any]:
     files: dict[Any, Any] = dict(found.images.files)
     if found.images.references:
         files[REFERENCE] = found.images.references
@@ -61,31 +63,11 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas.DataFrame:
-    """Return a table of differences: ``what``, ``was``, ``now``, ``why`` a score may have changed, and ``judged``.
-
-    Differences of the machine are not judged.
-    """
+    """Return a table of differences: ``what``, ``was``, ``now`` and ``judged`` (False for the machine)."""
     was, now = (dict(_entries({part: lock.get(part) for part in _COMPARED})) for lock in (before, after))
     changed = dict.fromkeys(key for key in {**was, **now} if not _agree(key[0], was.get(key), now.get(key)))
-    software = [key for key in changed if key[0] in ("versions", "metrics", "weights")]
-
-    def reason(kind: str, label: str, *cell: str) -> str:
-        if kind != "scores":
-            return ""
-        method, image = cell
-        causes: tuple[list[tuple[str, ...]], ...] = (
-            [key for who in (method, REFERENCE) if (key := ("pictures", who, image)) in changed],
-            [key for key in software if key[0] != "versions" and key[1] == label],
-            [key for key in software if key[0] == "versions"],
-        )
-        found = [f"{' '.join(key)} changed" for key in next(filter(None, causes), [])]
-        return ", ".join(found) or "another machine, device or number of threads"
-
-    rows = [
-        (" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), reason(*key), key not in _MACHINE)
-        for key in changed
-    ]
-    return pandas.DataFrame(rows, columns=["what", "was", "now", "why", "judged"])
+    rows = [(" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), key not in _MACHINE) for key in changed]
+    return pandas.DataFrame(rows, columns=["what", "was", "now", "judged"])
 
 
 def _agree(part: str, was: str | None, now: str | None) -> bool:

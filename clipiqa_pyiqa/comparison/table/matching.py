@@ -61,7 +61,6 @@ def match_images(
     protocol: Protocol = NO_PROTOCOL,
     *,
     skip_missing: bool = False,
-    by_folder: bool = True,
 ) -> MethodImages:
     """Return the images of several methods, matched by name; options as in ``table`` and ``Protocol``."""
     named = {method: _without(protocol.removed, named_images(place)) for method, place in methods.items()}
@@ -75,10 +74,9 @@ def match_images(
     shared, lacking = in_all_folders(named, skip_missing)
     folders = pandas.Series([name.partition("/")[0] if "/" in name else "" for name in shared.index], shared.index)
     is_equal = protocol.average == "images"
-    is_split = by_folder and is_equal and all(folders)
     return MethodImages(
         shared[list(methods)],
-        folders if is_split else pandas.Series("", shared.index),
+        folders if is_equal and all(folders) else pandas.Series("", shared.index),
         dict(shared[REFERENCE]) if REFERENCE in shared else {},
         (*(f"{who} lacks {few(names)}: left out of all methods" for who, names in lacking.items()), *left_out),
         None if is_equal else _weights(folders, protocol.average),

@@ -135,7 +135,6 @@ UNEQUAL = {
     "resize": "both resized to the smaller height and width, bilinearly with antialiasing",
     "reference": "resized to the reference's size, by PIL's bilinear filter",
 }
-_SOURCE = ("repository", "commit", "files", "pyiqa", "licence", "said")
 _AVERAGES = ("images", "sequences")
 
 
@@ -145,7 +144,7 @@ class Protocol:
 
     Attributes:
         certainty, unequal: Keys of ``CERTAINTY`` and ``UNEQUAL``.
-        source: ``repository``, ``commit``, ``files``, ``pyiqa``'s version, ``licence``, ``said`` (in a discussion).
+        source: Where the rules stand: repository, commit, files, pyiqa's version, licence, discussions.
         metrics: Label -> metric, as written after ``-m``.
         not_computed: Label -> why pyiqa cannot compute the metric.
         view, views: Fields of ``Preprocess`` for all metrics; label -> changes of these fields.
@@ -159,7 +158,7 @@ class Protocol:
     name: str
     title: str
     certainty: str
-    source: dict[str, str]
+    source: str
     metrics: dict[str, str]
     not_computed: dict[str, str] = field(default_factory=dict)
     view: dict[str, Any] = field(default_factory=dict)
@@ -191,13 +190,8 @@ class Protocol:
             return f"over {self.average}"
         return f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in self.average.items())}"
 
-    @property
-    def cited(self) -> str:
-        where = " ".join(self.source[key] for key in ("repository", "commit", "files") if key in self.source)
-        return ", ".join(filter(None, [where, self.source.get("said", "")]))
 
-
-NO_PROTOCOL = Protocol("", "", "code", {}, {})
+NO_PROTOCOL = Protocol("", "", "code", "", {})
 _KINDS: dict[str, tuple[type, ...]] = {key: (type(value),) for key, value in vars(NO_PROTOCOL).items() if key != "name"}
 _KINDS["average"] = (str, dict)
 
@@ -216,13 +210,12 @@ def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
     check_kinds(values, _KINDS, where)
     if lacking := [key for key in ("title", "certainty", "source", "metrics") if key not in values]:
         raise CLIPIQAError(f"{where} needs the key {lacking[0]!r}.")
-    for key in ("source", "metrics", "not_computed", "values"):
+    for key in ("metrics", "not_computed", "values"):
         values[key] = {str(label): str(text) for label, text in values.get(key, {}).items()}
     protocol = Protocol(name, **values)
     for what, given, known in (
         ("certainty", [protocol.certainty], CERTAINTY),
         ("unequal", [protocol.unequal], UNEQUAL),
-        ("source", protocol.source, _SOURCE),
         ("average", [protocol.average] if isinstance(protocol.average, str) else [], _AVERAGES),
         ("views", protocol.views, protocol.metrics),
     ):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import pandas
 import torch
@@ -18,9 +18,10 @@ from ...sources.naming import few
 from .matching import MethodImages
 from .protocols import Preprocess, has_alpha
 from .table_metrics import TableMetric, parse_names
-from .values import MethodScores
 
-Scores = TypeVar("Scores", bound=MethodScores)
+if TYPE_CHECKING:
+    from .results import MethodTable
+
 _NOTHING = ("", "-", "–", "—", "n/a", "nan")
 _VARIANTS = (  # change -> metric, as written after -m; a row has the variants of one metric
     {"RGB": "psnr-rgb", "Y of YCbCr (16 to 235)": "psnr-y", "Y of YIQ (0 to 255)": "psnry"},
@@ -77,7 +78,7 @@ def read_expected(
     return found
 
 
-def with_published(found: Scores, published: pandas.DataFrame) -> Scores:
+def with_published(found: MethodTable, published: pandas.DataFrame) -> MethodTable:
     """Return the table with the published numbers of its methods, metrics and test sets; a note lists other names."""
     names = {"method": found.methods, "metric": found.labels, "test_set": found.test_sets}
     expected, unknown = published.copy(), dict[str, str]()
@@ -137,7 +138,7 @@ def _means(rows: pandas.DataFrame, images: MethodImages) -> pandas.DataFrame:
 
 
 def explain(
-    found: MethodScores, metrics: Sequence[TableMetric], score: Callable[[Sequence[TableMetric], bool], MethodScores]
+    found: MethodTable, metrics: Sequence[TableMetric], score: Callable[[Sequence[TableMetric], bool], MethodTable]
 ) -> pandas.DataFrame:
     """Return a trial of every change to the metrics whose published numbers differ.
 

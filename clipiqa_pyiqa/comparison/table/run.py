@@ -33,7 +33,7 @@ from .results import WRITTEN, MethodTable
 from .scoring import score_images
 from .table_metrics import parse_table_metrics
 
-_LOCKED = ("metrics", "crop_border", "values", "seed", "by_folder")  # arguments that a lock stores
+_LOCKED = ("metrics", "crop_border", "values", "seed")  # arguments that a lock stores
 
 
 @checked
@@ -51,7 +51,6 @@ def table(
     lock: str | Path | None = None,
     locked: str | Path | None = None,
     skip_missing: bool = False,
-    by_folder: bool = True,
     out: str | Path | None = None,
     device: str | torch.device | None = SharedOptions.device,
     batch_size: int = SharedOptions.batch_size,
@@ -62,8 +61,7 @@ def table(
     trust_weights: bool = False,
     strict: bool = False,
     sd: bool = True,
-    progress: Progress | None = None,
-    settings: Mapping[str, str] | None = None,
+    progress: Progress = lambda data_set, done, total: None,
 ) -> MethodTable:
     """Return scores of several methods on the same images, side by side.
 
@@ -82,12 +80,11 @@ def table(
         lock: Lock file to write, with everything that the numbers depend on.
         locked: Lock file to compute again; ``changed`` of the result lists the differences.
         skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
-        by_folder: Use the first sub-folders as test sets if all images are in sub-folders.
         out: Folder for scores; None stores nothing.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
         overwrite: Delete the scores in ``out`` first.
         sd: Show standard deviations beside the means.
-        seed, trust_weights, strict, progress, settings: As for ``compare``.
+        seed, trust_weights, strict, progress: As for ``compare``.
         device, batch_size, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
@@ -103,7 +100,7 @@ def table(
         if metrics or protocol or inputs or crop_border is not None:
             raise CLIPIQAError("the lock already sets metrics, protocol and options: do not give them with `locked`.")
         try:
-            metrics, crop_border, inputs, seed, by_folder = (before["asked"][name] for name in _LOCKED)
+            metrics, crop_border, inputs, seed = (before["asked"][name] for name in _LOCKED)
             chosen = make_protocol(**before["protocol"])
         except (KeyError, TypeError) as error:
             raise CLIPIQAError(f"the lock is damaged: {error}.") from error
@@ -126,16 +123,15 @@ def table(
     if unknown := [name for name in inputs if name not in chosen.values]:
         raise CLIPIQAError(f"the protocol's formula has no value {unknown[0]!r}.")
     check_weights([each.spec for each in wanted], trust_weights)
-    report = progress or (lambda *_: None)
     options = Options(find_device(device), batch_size, workers or default_workers(), seed)
-    images = match_images(folders, reference, chosen, skip_missing=skip_missing, by_folder=by_folder)
+    images = match_images(folders, reference, chosen, skip_missing=skip_missing)
     folder = None
     if out is not None:
         folder = check_result_folder(out, WRITTEN, images.inputs, overwrite=overwrite, resume=resume)
     published = None if expect is None else read_expected(expect, images)
     with contextlib.nullcontext() if folder is None else hold_lock(folder):
         store = ScoreStore(folder and folder / "parts" / "methods", overwrite)
-        score = partial(score_images, images, baseline_name, store, options, report, chosen.unequal)
+        score = partial(score_images, images, baseline_name, store, options, progress, chosen.unequal)
         found = score(wanted, strict=strict)
         if chosen.per_picture:
             rows = found.scores[found.of_images].to_dict("records")
@@ -146,14 +142,14 @@ def table(
             *(f"{line}." for line in images.left_out),
             *found.notes,
         ]
-        known = {**run_settings(options), **(settings or {})}
+        known = run_settings(options)
         found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes, sd=sd)
         if published is not None:
             found = with_published(found, published)
         if explain:
             found = replace(found, explained=try_changes(found, wanted, score))
     if lock is not None or before is not None:
-        here = make_lock(found, dict(zip(_LOCKED, (given, crop_border, inputs, seed, by_folder), strict=True)))
+        here = make_lock(found, dict(zip(_LOCKED, (given, crop_border, inputs, seed), strict=True)))
         if before is not None:
             found = replace(found, changed=compare_locks(before, here))
         if lock is not None:
@@ -162,7 +158,7 @@ def table(
 
 
 def _notes(protocol: Protocol, changed: Sequence[str]) -> Iterable[str]:
-    yield f"Protocol {protocol.name}: {protocol.title}; {CERTAINTY[protocol.certainty]} ({protocol.cited})."
+    yield f"Protocol {protocol.name}: {protocol.title}; {CERTAINTY[protocol.certainty]} ({protocol.source})."
     if changed:
         yield f"This table does not follow protocol {protocol.name}: {', '.join(changed)} changed."
     if protocol.score:
