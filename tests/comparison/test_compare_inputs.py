@@ -77,7 +77,7 @@ def published_name(spec):
         ("niqe:pretrained_model_path=a,b:c.mat", "", "niqe", {"pretrained_model_path": "a,b:c.mat"}),
         (
             "clipiqa:prompts=Good, sharp.|Bad, dull.,precision=bf16", "", "clipiqa",
-            {"prompts": ("Good, sharp.", "Bad, dull."), "precision": "bf16"},
+            {"prompts": "Good, sharp.|Bad, dull.", "precision": "bf16"},
         ),
         ("C:/photos/s.csv", "", "C:/photos/s.csv", {}),
     ],
