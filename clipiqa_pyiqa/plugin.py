@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .metric import CLIPIQA, ModelType
 
 NAME = "CLIPIQA"  # the class in pyiqa's configurations of clipiqa, clipiqa+, …
-LOSS_NAME = "CLIPIQALoss"
 BUILTIN_MODULES = {  # pyiqa's class -> its module
     NAME: "pyiqa.archs.clipiqa_arch",
     "MACLIP": "pyiqa.archs.maclip_arch",
@@ -47,7 +46,7 @@ def register() -> None:
 
 
 def register_losses() -> None:
-    LOSS_REGISTRY.register(functools.partial(build, ".loss", LOSS_NAME), name=LOSS_NAME, override=True)
+    LOSS_REGISTRY.register(functools.partial(build, ".loss", "CLIPIQALoss"), name="CLIPIQALoss", override=True)
 
 
 def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> CLIPIQA:

@@ -65,11 +65,12 @@ def run(
         config (-c FILE): a YAML file, or the paper's table1, table2 or table5; the command line wins
         format: format of the printed table
     """
-    from ..datasets.specification import read_benchmark
+    from ..datasets.specification import CONFIG_KEYS
+    from ..files.yaml import read_mapping
 
     given: dict[str, Any] = {**vars(comparing), "workers": machine.workers, "device": machine.device, "out": kept.out}
     given["datasets"] = given.pop("data")
-    options = read_benchmark(config) if config else {}
+    options = read_mapping(config, CONFIG_KEYS) if config else {}
     options |= {name: value for name, value in given.items() if value is not None and value is not False}
     metrics, data, out = (options.pop(name, None) for name in ("metrics", "datasets", "out"))
     if not metrics or not data:

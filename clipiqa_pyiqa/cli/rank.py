@@ -14,8 +14,7 @@ from .options.groups import AskingRun, start
 from .options.terminal import Bar, aligned, note, tell
 
 if TYPE_CHECKING:
-    from ..ranking.picking import Photos
-    from ..ranking.transfers import Action
+    from ..ranking.transfers import Action, Photos
 
 
 @dataclass(frozen=True)
@@ -147,12 +146,12 @@ def run(
     if (picked.paths or folders) and not (cuts or selected):
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     if selected:
-        from ..ranking.picking import on_disk
+        from ..ranking.transfers import on_disk
 
         _take({"": list(map(on_disk, sources))}, picked)
         return 0
     from ..ranking.folder_ranking import rank
-    from ..ranking.picking import Photos
+    from ..ranking.transfers import Photos
     from ..scoring.rows import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
 
@@ -212,16 +211,16 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
 
 
 def _give_stars(photos: Photos, shares: str, overwrite: bool) -> int:
-    from ..ranking.stars import give_stars
+    from ..ranking.transfers import give_stars
 
     try:
         numbers = [float(share) for share in shares.split(",")]
     except ValueError:
         numbers = []
-    found = give_stars(photos, numbers, overwrite=overwrite)
-    undoing = f"; --undo {str(found.undo_list)!r} takes them away" if found.given else ""
-    tell(f"{counted(found.given, 'photo')} given stars, {found.kept:,} kept theirs{undoing}", *found.problems)
-    return 1 if found.problems else 0
+    given, kept, problems, undo_list = give_stars(photos, numbers, overwrite=overwrite)
+    undoing = f"; --undo {str(undo_list)!r} takes them away" if given else ""
+    tell(f"{counted(given, 'photo')} given stars, {kept:,} kept theirs{undoing}", *problems)
+    return 1 if problems else 0
 
 
 def _write_shards(sources: Sequence[str], order: OrderOptions, picked: PickOptions) -> int:

@@ -122,7 +122,7 @@ def run(
 
     # torch takes seconds to load, so all cheap checks come first
     device = start(images)
-    from ..images.formats import skipped_note
+    from ..images.source import skipped_note
     from ..scoring.score import score_paths
     from ..scoring.shards.run import score_sources
 

@@ -92,5 +92,5 @@ def run(
             found.save(kept.out)  # before the table: a program that reads the table may end early
         print(found.describe(format) if describe else found.table(format), end="")
     for row in [] if found.changed is None else found.changed.itertuples():
-        tell(f"{row.what}: {row.was} in the lock, {row.now} here")
+        tell(f"{row.what}: {row.was} in the lock, {row.now} here{f' ({row.why})' if row.why else ''}")
     return 0 if found.complete and found.agrees else 1

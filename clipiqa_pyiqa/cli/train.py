@@ -87,8 +87,10 @@ def run(
             **options,
         )
     images = result.table.frame["split"].value_counts().to_dict()
-    passes = counted(result.recipe.epochs, "epoch")
-    print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {passes}")
+    print(
+        f"{result.table.name}: trained on {counted(images['train'], 'image')} for "
+        f"{counted(result.recipe.epochs, 'epoch')}"
+    )
     for split, found in result.scores.items():
         shown = counted(images[split], f"{'validation' if split == 'val' else split} image")
         print(f"before training, {shown}: {agreement_text(result.before[split])}")

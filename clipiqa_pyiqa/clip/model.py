@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..weights.checkpoint import Checkpoint, open_checkpoint
-from ..weights.published import is_compact
+from ..weights.published import STEM
 from ..weights.selection import Weights, found_again
 from .device import FrozenTensors, Part, missing_on_mps
 from .efficientnet import RESOLUTION, EfficientNet
@@ -106,7 +106,7 @@ class FrozenCLIP:
 
     @property
     def has_positions(self) -> bool:
-        return not is_compact(self.checkpoint)
+        return STEM not in self.checkpoint
 
     @property
     def width(self) -> int:
@@ -162,7 +162,7 @@ class FrozenCLIP:
 
     def _build_image(self, tensors: FrozenTensors) -> ImageTower:
         encoder: Encoder
-        if is_compact(tensors.raw):
+        if STEM in tensors.raw:
             return ImageTower(EfficientNet(tensors), tensors, self.weights, RESOLUTION)
         if "visual.proj" in tensors.raw:
             encoder, name = VisionTransformer(tensors, self.weights.quick_gelu), "visual.positional_embedding"

@@ -17,7 +17,7 @@ import pandas
 import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
-from ..datasets.mini_photos import count_learned_from, seen_by_mini, seen_warning
+from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
 from ..errors import CLIPIQAError, counted
 from ..errors.arguments import SharedOptions, checked
 from ..files.names import file_name

@@ -45,8 +45,6 @@ SCORE_COLUMNS = (
     "mean_score",
     "score",
 )
-OF_RESULTS = ("scale", "metric")
-"""Columns that mark a file of ``clipiqa score``."""
 GROUP_COLUMNS = ("ref_img", "ref_name", "ref_path", "ref_image", "reference", "ref")
 SPLITS = ("train", "val", "test")
 Columns = tuple[str | int | None, str | int | None, str | int | None]
@@ -73,7 +71,7 @@ def read_scores(
     score = find_column(path, header, columns[1], SCORE_COLUMNS, "score")
     split = find_column(path, header, columns[2], ("split",), "split", needed=False) if with_splits else ""
     groups = find_column(path, header, group, GROUP_COLUMNS, "group", option="group or within", needed=False)
-    if columns[1] is None and score == "score" and set(OF_RESULTS) <= set(header):
+    if columns[1] is None and score == "score" and {"scale", "metric"} <= set(header):
         raise CLIPIQAError(
             f"{path} holds results of clipiqa score, not opinions: add people's scores in a column 'mos', "
             "or name their column with `columns`."

@@ -60,7 +60,7 @@ def published_set(name: str, options: Mapping[str, Any], usual: Mapping[str, Any
     changed = {
         key: value
         for key, value in options.items()
-        if key not in (*paths, "name", "dataroot_ref") and value != {"phase": "test", **usual}.get(key)
+        if key not in (*paths, "name", "dataroot_ref") and value != usual.get(key)
     }
     if any(Path(options[key]).name != Path(usual[key]).name for key in paths):
         return ""
@@ -201,7 +201,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     used = {**usual, **options}
     if "type" not in used:
         raise CLIPIQAError(
-            f"{name!r} is no data set of pyiqa's, no CSV file and no folder: {nearest(name, known)} "
+            f"{name!r} is neither a data set of pyiqa's nor a CSV file nor a folder: {nearest(name, known)} "
             "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
         )
     if used["type"] in {info["type"] for info in known.values()}:  # other types have options of their own
@@ -209,8 +209,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
         check_keys(used, {"phase", "mos_normalize", *keys}, where)
     check_kinds(used, _PYIQA, where)
     if used["type"] in ("PieAPPDataset", "BAPPSDataset"):
-        raise CLIPIQAError(f"{where} holds judgements of pairs, no score for each image.")
-    augment = used.get("augment") or {}
+        raise CLIPIQAError(f"{where} holds judgements of pairs, not a score for each image.")
     for key in _ROOTS:
         if used.get(key):
             used[key] = str(pyiqa_path(used[key], data_root or "datasets"))
@@ -219,11 +218,17 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
         raise CLIPIQAError(
             f"{where} needs {' and '.join(missing)}, but there is no such path: correct it or data_root{way_out}."
         )
-    dataset = _build(label, used)
+    before = ImageFile.LOAD_TRUNCATED_IMAGES  # pyiqa may change this
+    try:
+        dataset = import_pyiqa(".data").build_dataset(used)
+    except Exception as error:  # pyiqa raises many types for a bad table or option
+        raise CLIPIQAError(f"pyiqa cannot build data set {label!r}: {reason(error)}.") from error
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
     first = int(hasattr(dataset, "paired_trans"))  # the image's place in a row: a reference comes first
     folder = getattr(dataset, "dataroot", "")  # AVA's table has file names without folders
     note = [f"{used['phase']} part of {used['split_index']}"] if used.get("split_index") is not None else []
-    note += [f"{key.replace('_', ' ')} {value}" for key, value in augment.items()]
+    note += [f"{key.replace('_', ' ')} {value}" for key, value in (used.get("augment") or {}).items()]
     groups = tuple[str, ...]()
     if within:
         path = Path(used["meta_info_file"])
@@ -241,17 +246,6 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     )
     # when pyiqa normalises DMOS, it also reverses the scale: high is good
     return _finish(found, note, {**used, "lower_better": used.get("lower_better") and not used.get("mos_normalize")})
-
-
-def _build(label: str, options: dict[str, Any]) -> Any:
-    build_dataset = import_pyiqa(".data").build_dataset
-    before = ImageFile.LOAD_TRUNCATED_IMAGES  # pyiqa may change this
-    try:
-        return build_dataset(options)
-    except Exception as error:  # pyiqa raises many types for a bad table or option
-        raise CLIPIQAError(f"pyiqa cannot build data set {label!r}: {reason(error)}.") from error
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _pyiqa_pixels(dataset: Any, first: int, index: int) -> Tensor:

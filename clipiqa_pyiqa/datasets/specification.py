@@ -9,11 +9,10 @@ import runpy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from ..errors import CLIPIQAError, ConfigError, shown
-from ..files.yaml import parse_yaml, read_mapping
+from ..files.yaml import parse_yaml
 
 CONFIG_KEYS = (  # keys of a benchmark configuration
     "metrics",
@@ -79,10 +78,6 @@ def pyiqa_configs() -> dict[str, dict[str, Any]]:
     for folder in (package and package.submodule_search_locations) or ():
         return dict(runpy.run_path(os.path.join(folder, "default_model_configs.py"))["DEFAULT_CONFIGS"])
     return {}
-
-
-def read_benchmark(path: str | Path) -> dict[str, Any]:
-    return read_mapping(path, CONFIG_KEYS)
 
 
 def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], where: str) -> None:

@@ -17,8 +17,7 @@ from ..errors import ImageError, first_of
 from ..errors.arguments import check_resume, checked
 from ..files.names import free_name, printable
 from ..files.writing import check_folder, locked, replacing, write_text
-from ..images.formats import skipped_note
-from ..images.source import FileSource, ImageSource
+from ..images.source import FileSource, ImageSource, skipped_note
 from ..metric import net_of
 from ..prompts.pairs import PromptPair
 from ..report.contact_sheet import footed

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from .member import CLIPMetric
-from .published import LIQE, MACLIP, CLIPScore, LAIONAes, QualiCLIP
+from .published import LEARNED, LIQE, MACLIP, CLIPScore, LAIONAes, QualiCLIP
 
 MEMBERS: dict[str, type[CLIPMetric]] = {  # pyiqa's name -> class, whose first argument is that name
     "maclip": MACLIP,
     "qualiclip": QualiCLIP,
-    "qualiclip+": QualiCLIP,
-    "qualiclip+-clive": QualiCLIP,
-    "qualiclip+-flive": QualiCLIP,
-    "qualiclip+-spaq": QualiCLIP,
+    **dict.fromkeys(LEARNED, QualiCLIP),
     "liqe": LIQE,
     "liqe_mix": LIQE,
     "laion_aes": LAIONAes,

@@ -14,13 +14,18 @@ from torch import Tensor
 from ..clip.gradient import per_image, untraced
 from ..clip.text import tokenize
 from ..errors import CLIPIQAError, WeightsError
-from ..files.hashes import sha256_of
+from ..files.writing import sha256_of
+from ..prompts.antonym import antonym_scores
 from ..prompts.pairs import parse_prompts
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.published import LAION_HEADS, head_file, pyiqa_file
 from ..weights.selection import find_file
-from . import heads
 from .member import ALL_PATCHES, CROP, FIFTEEN_PATCHES, WHOLE, CLIPMetric
+
+
+def pairs(features: Tensor, texts: Tensor, scale: float) -> Tensor:
+    """Return the mean probability of the positive texts in pairs ``(P, 2, D)``: ``(N,)`` or ``(N, K)``."""
+    return antonym_scores(features.flatten(0, -2), texts, scale).mean(1).view(features.shape[:-1])
 
 
 class CLIPScore(CLIPMetric):
@@ -163,8 +168,9 @@ class LIQE(CLIPMetric):
         super().__init__("liqe_mix" if is_mix else model_type, backbone, clip_weights=tower, **options)  # type: ignore[arg-type]
 
     def answer(self, features: Tensor) -> Tensor:
-        texts = self.texts(self.asked, features).unflatten(0, (len(QUALITIES), -1))
-        return heads.levels(features, texts, self.clip.logit_scale)
+        logits = self.clip.logit_scale * features.mean(1) @ self.texts(self.asked, features).T  # mean over patches
+        shares = logits.softmax(1).unflatten(1, (len(QUALITIES), -1)).sum(2)
+        return shares @ torch.arange(1, len(QUALITIES) + 1).to(shares)  # the expected level, Eqs. 4 and 6
 
 
 class MACLIP(CLIPMetric):
@@ -175,7 +181,13 @@ class MACLIP(CLIPMetric):
 
     def answer(self, features: Tensor) -> Tensor:
         texts = [text for pair in parse_prompts("pyiqa") for text in (pair.positive, pair.negative)]
-        return heads.magnitude(features, self.texts(texts, features).unflatten(0, (-1, 2)), self.clip.logit_scale)
+        similar = pairs(features, self.texts(texts, features).unflatten(0, (-1, 2)), self.clip.logit_scale)
+        sizes = features.abs()
+        sizes = sizes / sizes.std(-1, keepdim=True)
+        large = (2 * ((sizes + 1).sqrt() - 1)).mean(-1)
+        difference = similar - large
+        weight = torch.sigmoid(0.4 + 2 * difference)  # a softmax over 1 + difference and 0.6 - difference
+        return (weight * similar + (1 - weight) * large).mean(1)
 
 
 TEMPERATURE = 2.0
@@ -235,7 +247,7 @@ class QualiCLIP(CLIPMetric):
                 tower = self.clip.text_tower(torch.device("cpu"), features.dtype)
                 self._texts[features.dtype] = tower.encode(self._prompts.to(features.dtype), self._ends)
         texts = F.normalize(self._texts[features.dtype], dim=-1).unflatten(0, (-1, 2))
-        return heads.pairs(features, texts.to(features), self.clip.logit_scale / TEMPERATURE)
+        return pairs(features, texts.to(features), self.clip.logit_scale / TEMPERATURE)
 
     def _read_learned(self, path: Path) -> tuple[Tensor, Tensor]:
         file = open_checkpoint(path)

@@ -54,7 +54,7 @@ def below_common(paths: Sequence[str]) -> dict[str, str]:
 
 
 def file_name(name: str) -> str:
-    """Return a label as part of a file's name; characters that do not suit a file become ``-``."""
+    """Return a label for use in a file's name; unsuitable characters become ``-``."""
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "data"
 
 

@@ -14,12 +14,11 @@ _RATING = f"{_XMP} Rating"
 _ATTRIBUTE = re.compile(rb"""\s+([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""")
 _HEAD = re.compile(rb"<([^\s/>]+)(?:" + _ATTRIBUTE.pattern + rb")*")
 _ELEMENT = re.compile(rb"(" + _HEAD.pattern + rb")\s*(?:/>|>([^<]*)</[^>]*>)")
-NEW = (
+NEW = (  # a packet without a rating
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
     f' <rdf:RDF xmlns:rdf="{_RDF}">\n  <rdf:Description rdf:about=""/>\n </rdf:RDF>\n</x:xmpmeta>\n'
     '<?xpacket end="w"?>\n'
 ).encode()
-"""A packet without a rating."""
 
 
 class XMPError(CLIPIQAError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,9 @@ def parse_yaml(text: str | bytes, what: str) -> Any:
 def shipped(protocols: bool = False) -> dict[str, Path]:
     """Return a dict from name to file: the package's configurations, or, with ``protocols``, its table protocols."""
     package = Path(__file__).parents[1]
-    places = (package / "configs", package.parent / "configs")  # the folder of an installation, and of a clone
-    folder = next((place for place in places if place.is_dir()), places[0])
+    folder = package / "configs"
+    if not folder.is_dir():  # in a clone
+        folder = package.parent / "configs"
     return {
         path.stem: path for path in sorted(folder.glob("*/*.yml")) if (path.parent.name == "protocols") == protocols
     }
@@ -86,8 +87,7 @@ def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if value is not None}
 
 
-def check_keys(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    known = list(known)
+def check_keys(options: Mapping[str, Any], known: Collection[str], where: str) -> None:
     for key in options:
         if key not in known:
             raise ConfigError(f"unknown key {key!r} in {where}: {nearest(str(key), known)}")

@@ -10,28 +10,22 @@ from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, S
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from contextvars import copy_context
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ..errors import ImageError, Kind, is_out_of_memory
 from .memory import Room, Share, memory_limit, use_share
+from .reader import ImageRecord
 
 BATCH_PIXELS = 8 * 1024 * 1024  # limit of a batch; a larger image is a batch alone, and alone takes all threads
 WAITING_PIXELS = 64 * 1024 * 1024  # limit of decoded images that wait for images of equal size: 192 MiB
 WAIT = 8  # an image waits for its batch to fill until this number of batches has been read
 
 
-class Shaped(Protocol):
-    """A decoded image ``(3, H, W)``, as tensor or ``ImageRecord``."""
-
-    @property
-    def shape(self) -> Sequence[int]: ...
-
-
 Item = TypeVar("Item")
-Decoded = TypeVar("Decoded", bound=Shaped)
+Decoded = TypeVar("Decoded", bound=ImageRecord | Tensor)  # (3, H, W)
 Result = TypeVar("Result")
 
 
@@ -42,8 +36,8 @@ def default_workers() -> int:
 def images_at_once(device: torch.device, count: int | None) -> int:
     """Return how many images are scored at once, each on a thread: on a CPU the number of torch's threads.
 
-    ``count`` is the run's number of images, None if not known. The result is 1 where images share batches or, being too
-    few, the threads.
+    ``count`` is the run's number of images, None if not known. The result is 1 on other devices, where images share
+    batches, and for fewer images than threads, where an image takes all threads.
     """
     threads = torch.get_num_threads()
     return threads if device.type == "cpu" and (count is None or count >= threads) else 1

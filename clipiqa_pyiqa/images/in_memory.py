@@ -128,8 +128,8 @@ class _Pixels(_Bytes):
             array = np.asarray(image if is_array else None)
             if array.dtype.kind not in "biuf":
                 raise ImageError(
-                    f"is no image: it is {shown(image)}, not a path, bytes, a PIL image, an array (H, W, 3), a tensor "
-                    "(3, H, W), or a dict with bytes, path or array",
+                    f"is not an image: it is {shown(image)}, not a path, bytes, a PIL image, an array (H, W, 3), a "
+                    "tensor (3, H, W), or a dict with bytes, path or array",
                     Kind.NOT_AN_IMAGE,
                     name,
                 )

@@ -14,15 +14,8 @@ from pathlib import Path
 
 from ..errors import ImageError, Kind, OptionError, shown
 
-DECODING = 9
-"""Bytes per pixel while an image is decoded: four in PIL, three as RGB, and two for the conversion."""
-
-SHARE = 0.5  # default limit, as a share of the machine's memory
-_UNKNOWN = 8 << 30  # bytes of memory that are assumed if the system does not report them
-_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # names in glibc's malloc.h
-_KEPT_BLOCK, _KEPT = 32 << 20, 1 << 30  # bytes that glibc keeps: in a freed block, and in free memory at the heap's end
+DECODING = 9  # bytes per pixel while an image is decoded: four in PIL, three as RGB, and two for the conversion
 _LARGE = 64 << 20  # smaller shares are not returned to the system, since each return takes milliseconds
-_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _limit: list[int] = []  # empty if no limit is set
 _thread = threading.local()
 
@@ -33,13 +26,13 @@ def memory_limit() -> int:
 
 @functools.cache
 def half_of_memory() -> int:
-    sizes = [_UNKNOWN]
+    sizes = [8 << 30]  # assumed if the system does not report its memory
     with contextlib.suppress(AttributeError, ValueError, OSError):
         sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for path in _CGROUPS:
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):  # ValueError: 'max'
             sizes.append(int(Path(path).read_text()))
-    return int(SHARE * min(sizes))
+    return min(sizes) // 2
 
 
 def limit_memory(size: int | None) -> None:
@@ -125,7 +118,8 @@ def give_back_memory() -> None:
 def keep_memory() -> None:
     """Let this process keep freed memory, for speed; for commands, not libraries."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
-        for parameter, size in ((_M_MMAP_THRESHOLD, _KEPT_BLOCK), (_M_TRIM_THRESHOLD, _KEPT)):
+        # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD: it keeps freed blocks, and free memory at the heap's end
+        for parameter, size in ((-3, 32 << 20), (-1, 1 << 30)):
             ctypes.CDLL(None).mallopt(parameter, size)
 
 

@@ -1,4 +1,4 @@
-"""The image reader, which turns image files into 8-bit RGB; pixels of plain files are equal to pyiqa's."""
+"""Reading of image files as 8-bit RGB; pixels of plain files are equal to pyiqa's."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import logging
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from ..errors import ImageError, Kind, OptionError, shown
+from ..errors import ImageError, Kind
 from ..errors.arguments import SharedOptions, checked
-from .formats import readable_formats
 from .memory import set_aside
-from .source import FileSource, ImageSource, reason
+from .source import FileSource, ImageSource, readable_formats, reason
 
 try:
     import simplejpeg
@@ -33,7 +33,7 @@ _END = b"\xff\xd9"
 _IN_PICTURE = {0xC4, 0xDA, *range(0xD0, 0xD8), _END[1]}  # markers that follow a part of the picture
 
 
-def decode_jpeg(data: bytes, mode: str) -> tuple[NDArray[np.uint8] | None, str]:
+def decode_jpeg(data: bytes, mode: str) -> tuple[Pixels | None, str]:
     """Return pixels ``(H, W, 3)``, or None if PIL must decode, and the damage as part of a sentence, or ``''``."""
     if simplejpeg is None or mode not in ("L", "RGB"):
         return None, ""
@@ -61,8 +61,7 @@ def _damage(data: bytes, warning: str) -> str:
     return "" if is_between_headers or is_padding else damage
 
 
-MIN_SIDE = 32
-"""Smallest height and width, in pixels, that the image towers take."""
+MIN_SIDE = 32  # smallest height and width, in pixels, that the image towers take
 
 _KINDS = {
     "1": "bilevel",
@@ -73,17 +72,7 @@ _KINDS = {
     "RGBA": "rgb",
     "RGBX": "rgb",
 }  # of other modes, the name in lower case
-_ALPHA_MODES = ("LA", "PA", "RGBA")
 _ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 Pixels = NDArray[np.uint8]
 STRIP = 4 * 1024 * 1024  # pixels that are converted at once
@@ -143,8 +132,8 @@ def read_image(
 ) -> ImageRecord:
     """Return an image as 8-bit RGB; an image of floats in memory stays one of floats.
 
-    Grey becomes three equal channels, transparency is laid over white, PIL converts CMYK, 16-bit samples keep the high
-    byte. Only the first frame is read. Colour profiles are not applied.
+    Grey becomes three equal channels; transparent images are laid over white; PIL converts CMYK; of 16-bit samples, the
+    high byte is kept. Only the first frame is read. Colour profiles are not applied.
 
     Args:
         source: Path, or a source with a name and bytes.
@@ -160,20 +149,25 @@ def read_image(
             pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
         OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
     """
-    check_limits(max_side, max_pixels, damaged)
+    check_limits(max_side, max_pixels)
     source = FileSource(os.fspath(source)) if isinstance(source, str | os.PathLike) else source
     path = source.name
     digest = damage = ""
+
+    def make_room(width: int, height: int) -> None:
+        _check_size(path, width, height, min_side)
+        set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
+
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # pyiqa's data sets set this to True
     try:
         if decoded := getattr(source, "decoded", None):  # an image in memory
             rgb, converted, orientation = decoded()
-            _make_room(path, rgb.shape[1], rgb.shape[0], min_side, max_side, max_pixels)
+            make_room(rgb.shape[1], rgb.shape[0])
         else:
             if not (data := source.read()):
                 raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
             digest = hashlib.sha256(data).hexdigest() if sha256 else ""
-            rgb, orientation, converted, damage = _decode(path, data, min_side, max_side, max_pixels)
+            rgb, orientation, converted, damage = _decode(path, data, make_room)
             del data
     except ImageError:
         raise
@@ -194,8 +188,10 @@ def read_image(
         raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
     if damage and damaged != "keep":
         raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED, path)
-    if apply_exif and orientation in _UPRIGHT:
-        rgb = np.array(Image.fromarray(rgb).transpose(_UPRIGHT[orientation]))
+    if apply_exif and orientation != 1:
+        image = Image.fromarray(rgb)
+        image.getexif()[_ORIENTATION_TAG] = orientation
+        rgb = np.array(ImageOps.exif_transpose(image))
     height, width = rgb.shape[:2]
     scored = _limited(width, height, max_side, max_pixels)
     if scored != (width, height):
@@ -205,11 +201,9 @@ def read_image(
     return ImageRecord(path, pixels, width, height, orientation, converted, digest)
 
 
-def _decode(
-    path: str, data: bytes, min_side: int, max_side: int | None, max_pixels: int | None
-) -> tuple[Pixels, int, str, str]:
+def _decode(path: str, data: bytes, make_room: Callable[[int, int], None]) -> tuple[Pixels, int, str, str]:
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
-        _make_room(path, image.width, image.height, min_side, max_side, max_pixels)
+        make_room(image.width, image.height)
         # Loading drops the depth, and turns a TIFF upright: take depth and orientation first.
         depth = depth_of(image)
         orientation = taken_orientation(path, image) if image.format == "TIFF" else 0
@@ -224,17 +218,10 @@ def _decode(
         return pixels, orientation, converted, damage
 
 
-def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged = "refuse") -> None:
-    if damaged not in get_args(Damaged):
-        raise OptionError(f"damaged must be 'refuse' or 'keep'; got {shown(damaged)}.")
+def check_limits(max_side: int | None, max_pixels: int | None) -> None:
     for name, value, least in (("max_side", max_side, MIN_SIDE), ("max_pixels", max_pixels, MIN_SIDE**2)):
         if value is not None and value < least:
             raise ImageError(f"{name} must be at least {least}; got {value}.")
-
-
-def _make_room(path: str, width: int, height: int, min_side: int, max_side: int | None, max_pixels: int | None) -> None:
-    _check_size(path, width, height, min_side)
-    set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
 
 
 def _check_size(path: str, width: int, height: int, min_side: int, cause: str = "it") -> None:
@@ -253,7 +240,7 @@ def taken_orientation(path: str, image: Image.Image) -> int:
     except Exception as error:  # damaged EXIF data raises many kinds of errors
         log.warning("%r has damaged EXIF data (%s): the image is taken as upright", path, reason(error))
         return 1
-    return value if value in _UPRIGHT else 1
+    return value if value in range(1, 9) else 1
 
 
 def depth_of(image: Image.Image) -> int:
@@ -280,26 +267,23 @@ def rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
 
 def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _from_deep_grey(path, image, depth), f"{12 if depth == 12 else 16}-bit grey->rgb"
+        samples = np.asarray(image)
+        if image.mode == "F" or depth == 32 or samples.min() < 0:
+            samples_kind = "floating-point" if image.mode == "F" else "32-bit"
+            problem = f"has {samples_kind} samples, whose value of white is unknown; save the image with 8 or 16 bits"
+            raise ImageError(problem, Kind.UNCLEAR_SCALE, path)
+        bits = 12 if depth == 12 else 16
+        return Image.fromarray((samples >> (bits - 8)).astype(np.uint8)).convert("RGB"), f"{bits}-bit grey->rgb"
     kind = _KINDS.get(image.mode, image.mode.lower())
     if depth > 8:
         kind = f"{depth}-bit {kind}"
-    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB"), f"{kind}+alpha->rgb on white"
     if image.mode == "RGB":
         return image, f"{kind}->rgb" if depth > 8 else ""  # PIL has already kept the high byte
     return image.convert("RGB"), f"{kind}->rgb"
-
-
-def _from_deep_grey(path: str, image: Image.Image, depth: int) -> Image.Image:
-    samples = np.asarray(image)
-    if image.mode == "F" or depth == 32 or samples.min() < 0:
-        samples_kind = "floating-point" if image.mode == "F" else "32-bit"
-        problem = f"has {samples_kind} samples, whose value of white is unknown; save the image with 8 or 16 bits"
-        raise ImageError(problem, Kind.UNCLEAR_SCALE, path)
-    return Image.fromarray((samples >> (4 if depth == 12 else 8)).astype(np.uint8)).convert("RGB")
 
 
 def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

@@ -1,7 +1,8 @@
-"""An image before it is read: a file, a member of an archive, or a missing image."""
+"""Images before they are read: files, missing images, and the formats of files that can be read."""
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections.abc import Mapping
@@ -21,8 +22,7 @@ class ImageSource(Protocol):
         """Return all bytes, or raise ``ImageError``; not called if ``decoded()`` returns the pixels."""
 
 
-MISSING = "missing"
-"""The stamp of a file that does not exist."""
+MISSING = "missing"  # the stamp of a file that does not exist
 
 
 def stamp_of(source: Any) -> str | None:
@@ -30,8 +30,7 @@ def stamp_of(source: Any) -> str | None:
 
     Ask for it before reading, so that a change in between causes a new reading next time.
     """
-    stamp: str | None = source.stamp() if hasattr(source, "stamp") else None
-    return stamp
+    return source.stamp() if hasattr(source, "stamp") else None
 
 
 @dataclass(frozen=True)
@@ -89,3 +88,88 @@ class NoImage:
 def reason(error: BaseException) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()).rstrip(".") or type(error).__name__
+
+
+# PIL reads further formats, which run other programs (EPS) or hold no photos. HEIF needs pillow-heif.
+_FORMATS = (
+    "JPEG",
+    "MPO",
+    "PNG",
+    "WEBP",
+    "AVIF",
+    "HEIF",
+    "TIFF",
+    "JPEG2000",
+    "BMP",
+    "GIF",
+    "PPM",
+)
+_HEIF = (".heic", ".heif", ".hif", ".heics", ".avif")
+_RAW = (
+    ".cr2",
+    ".cr3",
+    ".crw",
+    ".nef",
+    ".nrw",
+    ".arw",
+    ".srf",
+    ".sr2",
+    ".dng",
+    ".raf",
+    ".orf",
+    ".rw2",
+    ".pef",
+    ".srw",
+    ".x3f",
+    ".3fr",
+    ".fff",
+    ".iiq",
+    ".kdc",
+    ".dcr",
+    ".erf",
+    ".mef",
+    ".mos",
+    ".rwl",
+    ".gpr",
+)
+_OTHERS = (".psd", ".exr", ".jxl")
+
+
+def readable_formats() -> list[str]:
+    from PIL import Image  # imported here, so that a command's help does not wait for PIL
+
+    _register_heif()
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def image_suffixes() -> frozenset[str]:
+    from PIL import Image
+
+    formats = readable_formats()
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
+
+
+def unreadable_suffixes() -> frozenset[str]:
+    """Return suffixes of photos that cannot be read: RAW, and HEIC without pillow-heif."""
+    return frozenset((*_HEIF, *_RAW, *_OTHERS)) - image_suffixes()
+
+
+def raw_suffixes() -> frozenset[str]:
+    return frozenset(_RAW) - image_suffixes()
+
+
+def skipped_note(skipped: Mapping[str, int]) -> str:
+    if not skipped:
+        return ""
+    heif = "" if skipped.keys().isdisjoint(_HEIF) else "install pillow-heif for HEIC, or "
+    return f"{sum(skipped.values())} skipped: {', '.join(sorted(skipped))}; {heif}convert them to PNG or TIFF"
+
+
+@functools.cache
+def _register_heif() -> None:
+    try:
+        import pillow_heif
+    except ImportError:
+        return
+    pillow_heif.register_heif_opener()

@@ -11,7 +11,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -20,19 +20,42 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import ImageError, Kind, counted, first_of
-from ..files.hashes import hashes_of, remember
-from ..files.writing import as_output_error, check_folder
+from ..files.writing import as_output_error, check_folder, hashes_of, remember
 from ..images.batches import images_at_once, in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA, scoring_bytes
-from .recipe import WHOLE, Augmentation
 
 logger = logging.getLogger("clipiqa_pyiqa")
-Say = Callable[[str], object]
-"""A function that receives progress messages."""
+
+
+class Augmentation(NamedTuple):
+    """A whole image, or a square crop: its side in pixels, and its place, down and right, in [0, 1); flipped or not."""
+
+    crop: tuple[int, float, float] | None = None
+    flip: bool = False
+
+    @property
+    def name(self) -> str:
+        crop = "whole" if self.crop is None else f"crop {self.crop[0]} at {self.crop[1]:.6f} {self.crop[2]:.6f}"
+        return f"{crop} flipped" if self.flip else crop
+
+    def __call__(self, pixels: Tensor, path: str) -> Tensor:
+        if self.crop is not None:
+            side, down, right = self.crop
+            height, width = pixels.shape[1:]
+            if min(height, width) < side:
+                reason = f"is {width}×{height} px, too small for crops of {side} px"
+                raise ImageError(reason, Kind.TOO_SMALL, path)
+            top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
+            pixels = pixels[:, top : top + side, left : left + side]
+        return pixels.flip(2) if self.flip else pixels
+
+
+WHOLE = Augmentation()
+Say = Callable[[str], object]  # receives progress messages
 Feature = NDArray[np.float32]
+# content hash of an image -> its path, and its augmentations by the keys of their features
 Missing = dict[str, tuple[str, dict[bytes, Augmentation]]]
-"""Content hash of an image -> its path, and its augmentations by the keys of their features."""
 FORMAT = 3  # version of stored features: raise it if features change, also if the reading of images changes
 _KEY, _CHECKSUM = 32, 4  # bytes before and after the numbers of a row: a SHA-256, and a CRC-32 of all before it
 
@@ -40,14 +63,15 @@ _KEY, _CHECKSUM = 32, 4  # bytes before and after the numbers of a row: a SHA-25
 class FeatureStore:
     """Files of rows with a metric's image features; ``stages`` adds the statistics of ``encode_stages``.
 
-    Each run writes one file; the file's name ends in the count of numbers in a row. A kill can cut only the last row.
+    Each run writes one file, whose name ends in the number of values in a row. A kill can cut only the last row.
     """
 
     def __init__(self, metric: CLIPIQA, folder: str | Path | None = None, stages: bool = False):
         self.metric, self.stages = metric, stages
         provenance = metric.provenance()
-        names = ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
-        setup = {"format": FORMAT, "stages": stages, **{name: provenance[name] for name in names}}
+        setup = {"format": FORMAT, "stages": stages}
+        for name in ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision"):
+            setup[name] = provenance[name]
         digest = hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest()
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "clipiqa" / "features"
         backbone = provenance["backbone"].replace("/", "-")

@@ -14,8 +14,7 @@ import pandas
 import torch
 from numpy.typing import NDArray
 
-from ..datasets.mini_photos import look_for_mini_photos, written_digests
-from ..datasets.score_table import ScoreTable, draw_groups, find_score_table
+from ..datasets.score_table import ScoreTable, draw_groups, find_score_table, look_for_mini_photos, written_digests
 from ..errors import CLIPIQAError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import write_text
@@ -27,8 +26,8 @@ from .feature_store import FeatureStore, Say
 
 PENALTIES = np.logspace(-6, 3, 37)  # factors of the largest variance
 Array = NDArray[np.float64]
+# a head's tensors: `prior` (2,), and for ridge regression `mean` and `weight` (K,)
 Fitted = Mapping[str, NDArray[np.floating[Any]]]
-"""A head's tensors: ``prior`` ``(2,)``, and for ridge regression ``mean`` and ``weight`` ``(K,)``."""
 
 
 class RatedPhotos(NamedTuple):
@@ -89,8 +88,7 @@ def _basis(photos: RatedPhotos) -> Array:
     return np.column_stack([photos.zero_shot, np.ones_like(photos.zero_shot)])
 
 
-NEEDED = {"affine": 3, "ridge": 6, "auto": 10}
-"""Smallest number of rated photos for each method."""
+NEEDED = {"affine": 3, "ridge": 6, "auto": 10}  # method -> smallest number of rated photos
 FOLDS = 5
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,106 @@ import pandas
 import torch
 from torch import Tensor
 
-from ..datasets.mini_photos import look_for_mini_photos, written_digests
-from ..datasets.score_table import ScoreTable, find_score_table
+from ..datasets.score_table import ScoreTable, find_score_table, look_for_mini_photos, written_digests
 from ..errors import CLIPIQAError, counted, import_pyiqa
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import check_folder, locked, write_bytes, write_text
-from ..metric import CLIPIQA, find_device
+from ..metric import CLIPIQA, choice, find_device
 from ..prompts.files import pickled, save_prompt_file
 from ..prompts.pairs import Prompts
 from ..weights.checkpoint import load_pickled
-from .feature_store import FeatureStore, Say
-from .recipe import Recipe, augmentations_of, draw_augmentation, find_recipe, mixed_seed, with_options
+from .feature_store import Augmentation, FeatureStore, Say
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Options of training.
+
+    Attributes:
+        sgd: Use SGD instead of Adam.
+        lr: First learning rate, which falls along half a cosine.
+        cosine_epochs: Epochs of this half cosine.
+        plcc_loss: Add pyiqa's PLCC loss to the mean squared error.
+        batch_size: Images per step; an incomplete batch is left out.
+        epochs: Passes over the images.
+        crop: Side of random square crops in pixels; None: whole images.
+        crops: Number of seeded crops per image.
+        seed: Seed of a random context, of crops and of the images' order.
+        network: Arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
+    """
+
+    sgd: bool = False
+    lr: float = 2e-3
+    cosine_epochs: float = 50
+    plcc_loss: bool = True
+    batch_size: int = 8
+    epochs: int = 50
+    crop: int | None = None
+    crops: int = 4
+    seed: int = 123
+    network: Mapping[str, Any] = field(default_factory=dict)
+
+
+RECIPES = {
+    "plain": Recipe(),  # whole images give exact features
+    "official": Recipe(
+        sgd=True,
+        cosine_epochs=2727,
+        plcc_loss=False,
+        batch_size=64,
+        epochs=727,
+        network={"context": {"shared": True, "init": "random"}},
+    ),
+    "pyiqa": Recipe(crop=384, network={"pos_embedding": True}),
+}
+
+
+def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
+    """Return a recipe with changed options; None changes nothing.
+
+    Args:
+        recipe: The recipe, or a name in ``RECIPES``.
+        **changes: Attributes of :class:`Recipe` (``epochs`` stretches the cosine; ``crop`` 0 means whole images),
+            ``n_ctx``, ``shared``, ``init``, or arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
+
+    Raises:
+        OptionError: A value is of a wrong kind or out of bounds.
+    """
+    base = recipe if isinstance(recipe, Recipe) else choice("recipe", recipe, RECIPES)
+    changes = {name: value for name, value in changes.items() if value is not None}
+    changed = checked(Recipe)(**{name: changes.pop(name, value) for name, value in vars(base).items()})
+    if context := {name: changes.pop(name) for name in ("n_ctx", "shared", "init") if name in changes}:
+        changes["context"] = {**(base.network.get("context") or {}), **context}
+    return replace(
+        changed,
+        crop=changed.crop or None,
+        cosine_epochs=changed.cosine_epochs * changed.epochs / base.epochs,
+        network={**changed.network, **changes},
+    )
+
+
+def augmentations_of(recipe: Recipe, row: int) -> list[Augmentation]:
+    crops: list[tuple[int, float, float] | None] = [None]
+    if recipe.crop is not None:
+        generator = seeded(recipe.seed, "crops", row)
+        places = (torch.rand(2, generator=generator, dtype=torch.float64).tolist() for _ in range(recipe.crops))
+        crops = [(recipe.crop, down, right) for down, right in places]
+    return [Augmentation(crop, flip) for crop in crops for flip in (False, True)]
+
+
+def draw_augmentation(recipe: Recipe, generator: torch.Generator) -> int:
+    flip = int(torch.randint(2, (), generator=generator))
+    crop = 0 if recipe.crop is None else int(torch.randint(recipe.crops, (), generator=generator))
+    return 2 * crop + flip
+
+
+def seeded(*parts: Any) -> torch.Generator:
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
 
 BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
-Agreement = dict[str, float]
-"""``srocc``, ``plcc`` and ``krcc`` of predicted against given scores."""
+Agreement = dict[str, float]  # `srocc`, `plcc` and `krcc` of predicted against given scores
 
 
 @dataclass(frozen=True)
@@ -77,7 +162,7 @@ def train(
         resume: Continue the run in ``out``.
         overwrite: Replace the run in ``out``.
         say: Receives progress messages.
-        **changes: Changes of the recipe, see :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
+        **changes: Changes of the recipe, see :func:`with_options`.
         device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
@@ -89,7 +174,7 @@ def train(
     Example:
         >>> train("scores.csv", "runs/mine", backbone="mini", epochs=10).scores["val"]  # doctest: +SKIP
     """
-    recipe = with_options(find_recipe(recipe), **changes)
+    recipe = with_options(recipe, **changes)
     # check the data first: all later steps take time
     table = find_score_table(scores, seed=recipe.seed)
     with prepare_folder(out, resume, overwrite) as folder:
@@ -171,14 +256,19 @@ def train_context(
         run.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     best, log = Agreement(), list[dict[str, float]]()
     if resume and (folder / STATE).is_file():
-        state = _read_state(folder / STATE, run.hexdigest())
+        state = load_pickled(folder / STATE)
+        if state["run"] != run.hexdigest():
+            raise CLIPIQAError(
+                f"{folder / STATE} was left by another run: use the images, scores, weights, recipe, epochs and seed "
+                "of that run, or choose another folder."
+            )
         with torch.no_grad():
             learner.ctx.copy_(state["ctx"])
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
         best, log = state["best"], state["log"]
     for epoch in range(len(log) + 1, recipe.epochs + 1):
-        generator = torch.Generator().manual_seed(mixed_seed(recipe.seed, "epoch", epoch - 1))
+        generator = seeded(recipe.seed, "epoch", epoch - 1)
         order = torch.randperm(len(targets), generator=generator)
         steps = []
         for rows in order[: len(order) // recipe.batch_size * recipe.batch_size].split(recipe.batch_size):
@@ -212,16 +302,6 @@ def train_context(
             line = f"epoch {epoch}/{recipe.epochs}: loss {mean_loss:.5f}, validation {agreement_text(found)}"
             say(f"{line}  best so far" if is_best else line)
     return best
-
-
-def _read_state(path: Path, run: str) -> Any:
-    state = load_pickled(path)
-    if state["run"] != run:
-        raise CLIPIQAError(
-            f"{path} was left by another run: use the images, scores, weights, recipe, epochs and seed of that run, "
-            "or choose another folder."
-        )
-    return state
 
 
 @contextlib.contextmanager

@@ -21,8 +21,7 @@ from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
 from .feature_store import FeatureStore, Say
 
-Words = str | tuple[str, str]
-"""A named pair, ``positive|negative``, or two texts, positive first."""
+Words = str | tuple[str, str]  # a named pair, `positive|negative`, or two texts, positive first
 
 # Templates in which the words make a sentence; the paper's templates are in Sec. 4.1 and Table 2.
 ADJECTIVES = ("{} photo.", "The photo is {}.")
@@ -184,8 +183,9 @@ def search_prompts(
     encoded = store.features(paths, device=device, workers=workers, say=say)
     if say is not None:
         say(f"scoring {counted(len(known), 'pair')}")
-    data = encoded[:, 0].to(device), targets, held_out
-    findings = search(metric, *data, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed)
+    findings = search(
+        metric, encoded[:, 0].to(device), targets, held_out, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed
+    )
     return replace(findings, unknown=len(candidates) - len(known))
 
 

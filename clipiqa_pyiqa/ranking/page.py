@@ -17,16 +17,15 @@ from ..files.names import printable
 from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
 from ..images.reader import ImageRecord, read_image
-from ..images.source import ImageSource
+from ..images.source import FileSource, ImageSource
 from ..prompts.provenance import metric_line
 from ..report.contact_sheet import thumbnail
 from ..report.html import render
 from ..scoring.score_files import find_direction
 from ..sources.finding import images_named
-from .picking import Photos, file_of, is_local
+from .transfers import Photos, file_of, is_local
 
 SIDE = 220  # pixels
-_QUALITY = 72
 
 
 def thumbnails(
@@ -42,7 +41,7 @@ def thumbnails(
         place.parent.mkdir(parents=True, exist_ok=True)
         picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
         with replacing(place) as partial:
-            thumbnail(picture, SIDE).save(partial, "JPEG", quality=_QUALITY)
+            thumbnail(picture, SIDE).save(partial, "JPEG", quality=72)
         return record
 
     done = len(names) - len(missing)
@@ -57,12 +56,9 @@ def thumbnails(
 
 def _name(path: str) -> str:
     """Return a thumbnail's name; empty if the photo does not exist."""
-    file, identity = file_of(path), os.path.abspath(path)
-    if not file:
+    if not (file := file_of(path)):
         return ""
-    if "://" not in file:
-        status = os.stat(file)
-        identity += f"\0{status.st_size}\0{status.st_mtime_ns}"
+    identity = f"{os.path.abspath(path)}\0{FileSource(file).stamp()}"
     digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
     return f"{digest[:2]}/{digest[2:22]}.jpg"
 

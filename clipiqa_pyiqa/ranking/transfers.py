@@ -1,4 +1,4 @@
-"""Copy, move or link photos into a folder without overwriting a file, and undo these steps."""
+"""The best and worst photos of a score file, and what is done with them: copies, moves, links, stars, undo."""
 
 from __future__ import annotations
 
@@ -7,25 +7,87 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from PIL import Image
 
-from ..datasets.score_table import listing
-from ..errors import CLIPIQAError, first_of
+from ..datasets.score_table import listing, sidecars, stars_of
+from ..errors import CLIPIQAError, first_of, nearest
 from ..errors.arguments import checked
-from ..files.hashes import hash_file
-from ..files.names import free_name
-from ..files.writing import check_folder, locked, write_bytes
+from ..files.names import free_name, printable
+from ..files.writing import check_folder, hash_file, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
-from ..images.formats import image_suffixes, raw_suffixes
+from ..images.source import image_suffixes, raw_suffixes
+from ..scoring.score_files import AnyScores, Direction, choose, find_direction
 from ..sources.finding import images_named, split_name
-from .picking import file_of, is_local
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos and their scores.
+
+    Attributes:
+        by: The column that orders the photos.
+        lower_better: Whether a low value is good; None: as the file or the name says.
+        root: Where relative paths start; None: the current folder.
+
+    Raises:
+        CLIPIQAError: There is no column ``by``.
+    """
+
+    scores: AnyScores
+    by: str
+    lower_better: bool | None = None
+    root: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.by not in self.scores.columns:
+            raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.columns)}")
+
+    @cached_property
+    def direction(self) -> Direction:
+        """Return whether low or high values are good."""
+        return find_direction([self.scores], self.by, self.lower_better)
+
+    def ends(self, **cuts: Any) -> tuple[pandas.Series, pandas.Series]:
+        """Return the worst and the best photos with their scores; ``cuts`` as for :func:`choose`."""
+        scores = self.scores.frame[self.by]
+        worst, best = choose(list(map(printable, scores.index)), scores, self.direction.lower_better, cuts)
+        return scores.iloc[worst], scores.iloc[best]
+
+    def path(self, name: str) -> str:
+        return on_disk(os.path.join(self.root or "", os.path.expanduser(name)))
+
+
+def on_disk(path: str) -> str:
+    r"""Return a path as the system knows it; result files hold ``\xNN`` for a byte that is not UTF-8."""
+    if "\\x" not in path or os.path.lexists(path):
+        return path
+    raw = re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
+    return raw if os.path.lexists(raw) else path
+
+
+def file_of(path: str) -> str:
+    """Return the file or shard of a photo; empty if the file does not exist."""
+    file = split_name(path)[0] or path
+    return file if "://" in file or os.path.isfile(file) else ""
+
+
+def is_local(path: str) -> bool:
+    """Return whether a photo is a file on this machine, not in a shard, missing, or in a store."""
+    return file_of(path) == path and "://" not in path
+
 
 Action = Literal["copy", "move", "link"]
 
@@ -100,8 +162,8 @@ def transfer(
         except (CLIPIQAError, OSError) as error:
             why = getattr(error, "strerror", None) or str(error).rstrip(".")
             raise CLIPIQAError(
-                f"cannot bring all photos to {str(target)!r}: {why}; {len(done)} are there, undo {str(undo_list)!r} to "
-                "put them back."
+                f"cannot bring all photos to {str(target)!r}: {why}; {len(done)} arrived, and undoing "
+                f"{str(undo_list)!r} puts them back."
             ) from error
     return done, undo_list
 
@@ -124,7 +186,7 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
     """Undo the steps in an undo list. A file stays if it has changed, or if another file is at its old place.
 
     Args:
-        undo_list: The file that :func:`transfer` or :func:`~.stars.give_stars` wrote.
+        undo_list: The file that :func:`transfer` or :func:`give_stars` wrote.
 
     Returns:
         The number of files that are as before, and a sentence for each other file.
@@ -136,7 +198,7 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
     try:
         steps = [Step(**json.loads(line)) for line in undo_list.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError, TypeError) as error:
-        raise CLIPIQAError(f"{str(undo_list)!r} is no undo list ({error}): nothing was undone.") from error
+        raise CLIPIQAError(f"{str(undo_list)!r} is not an undo list ({error}): nothing was undone.") from error
     problems = []
     for step in reversed(steps):
         try:
@@ -238,3 +300,48 @@ def _move(source: str, place: str) -> None:
     except OSError:
         os.unlink(place)
         raise
+
+
+def give_stars(photos: Photos, shares: Sequence[float], *, overwrite: bool) -> tuple[int, int, list[str], Path]:
+    """Write one to five stars by quantile of the scores into sidecars (XMP files beside the photos).
+
+    Only ``xmp:Rating`` changes. Photos that have 1 to 5 stars, or are rejected (-1), stay.
+
+    Args:
+        photos: The photos. Photos without a score get no stars.
+        shares: The shares of photos with one, two, three, four and five stars, in percent.
+        overwrite: Replace the stars that photos have.
+
+    Returns:
+        The numbers of photos with new stars and with their old ones, a sentence for each photo that cannot get stars,
+        and the file for :func:`undo`.
+
+    Raises:
+        CLIPIQAError: A photo is not a file on this machine, or the shares are not five with a sum of 100.
+    """
+    if len(shares) != 5 or not (min(shares) >= 0 and abs(sum(shares) - 100) < 1e-6):
+        raise CLIPIQAError(f"star_shares must be five shares with a sum of 100; got {','.join(map(str, shares))}.")
+    paths = [os.path.abspath(photos.path(name)) for name in photos.ends()[0].index]
+    if missing := [path for path in paths if not is_local(path)]:
+        raise CLIPIQAError(f"{missing[0]!r} is not a file in a folder: nothing was done; if it has moved, pass `root`.")
+    middles = (np.arange(len(paths)) + 0.5) * 100 / len(paths)  # in percent, from the worst photo
+    stars = 1 + np.searchsorted(np.cumsum(shares)[:4], middles)
+    beside = sidecars(paths)
+    given, problems = 0, list[str]()
+    with undoable(Path(os.path.commonpath(list(map(os.path.dirname, paths))))) as (undo_list, note):
+        for path, text in zip(paths, map(str, stars), strict=True):
+            place = beside.get(path, f"{path}.xmp")
+            try:
+                before = Path(place).read_bytes() if path in beside else NEW
+                rating = find_rating(before)
+                if overwrite or not stars_of(path, rating):
+                    after = rating.changed(before, text)
+                    write_bytes(place, after)
+                    old = before.decode() if path in beside else None
+                    note(Step("rating", path, place, hashlib.sha256(after).hexdigest(), old, text))
+                    given += 1
+            except XMPError as error:
+                problems.append(f"{place!r} {error.reason}: it is left alone.")
+    if not given:
+        undo_list.unlink()
+    return given, len(paths) - given - len(problems), problems, undo_list

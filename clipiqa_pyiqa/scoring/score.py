@@ -84,7 +84,7 @@ class ScoringSetup:
         if unknown := options.keys() - {*_OPTIONS}:
             raise OptionError(f"there is no option {min(unknown)}: known options are device, {', '.join(_OPTIONS)}.")
         images = checked(SharedOptions)(**options)
-        check_limits(images.max_side, images.max_pixels, images.damaged)
+        check_limits(images.max_side, images.max_pixels)
         self.options = Options(device, images.batch_size, images.workers)
         self.metrics = metric_set(metric, prompts, self.device, trust_weights=trust_weights, strict=strict)
         self.limits = {name: getattr(images, name) for name in _LIMITS}

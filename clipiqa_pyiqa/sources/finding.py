@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CLIPIQAError, ImageError, Kind, first_of, shown
 from ..errors.arguments import checked
 from ..files.names import printable
-from ..images.formats import image_suffixes, unreadable_suffixes
 from ..images.memory import Room
-from ..images.source import FileSource, ImageSource, NoImage, reason, stamp_of
+from ..images.source import FileSource, ImageSource, NoImage, image_suffixes, reason, stamp_of, unreadable_suffixes
 from .stores import (
     LOOSE,
     FilesShard,

@@ -15,8 +15,7 @@ from typing import IO, Any, ClassVar, Protocol, runtime_checkable
 from ..errors import CLIPIQAError, ImageError, Kind
 from ..files.names import printable
 from ..files.writing import write_bytes
-from ..images.formats import image_suffixes
-from ..images.source import MISSING, FileSource, ImageSource, reason, stamp_of
+from ..images.source import MISSING, FileSource, ImageSource, image_suffixes, reason, stamp_of
 
 LOOSE = 10_000  # the most loose files in one numbered shard
 MOST_BYTES = 1 << 30  # the largest size of an image in an archive

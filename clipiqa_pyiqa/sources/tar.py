@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import Kind, counted
-from ..images.formats import image_suffixes
-from ..images.source import ImageSource, NoImage, reason
+from ..images.source import ImageSource, NoImage, image_suffixes, reason
 from .stores import MOST_BYTES, ShardError, ShardFile, ShardImage, opened, suffix_of
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

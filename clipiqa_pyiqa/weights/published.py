@@ -50,7 +50,7 @@ def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
 def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
     found = _without_bookkeeping(checkpoint.shapes)
     if backbone == "mini":
-        names = [] if is_compact(found) else [STEM]
+        names = [] if STEM in found else [STEM]
     else:
         names = sorted({name for name, _ in found.items() ^ shapes_of(backbone).items()})
     if names:
@@ -58,10 +58,6 @@ def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
             f"{checkpoint.path} is not a complete {backbone} checkpoint: {len(names)} tensors are missing, unknown or "
             f"of another shape, such as {names[0]}; pass the file's own backbone, or another file."
         )
-
-
-def is_compact(names: Mapping[str, object]) -> bool:
-    return STEM in names
 
 
 def _without_bookkeeping(shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
@@ -109,7 +105,6 @@ PYIQA_FILES = {  # name in pyiqa's repository -> SHA-256, or its first eight dig
 }
 _TOWERS = {"QualiCLIP.pth": "RN50", "liqe_koniq.pt": "ViT-B/32", "liqe_mix.pt": "ViT-B/32"}  # file -> CLIP in it
 LAION_HEADS = ("v2", "sa_0_4")
-_PYIQA_HUB = "chaofengc/IQA-PyTorch-Weights"
 PYIQA_RELEASE = "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights"
 HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # open_clip tries them in this order
 
@@ -208,7 +203,7 @@ def pyiqa_file(name: str) -> PublishedFile:
         caches=(Path(torch.hub.get_dir(), "checkpoints"), Path(torch.hub.get_dir(), "pyiqa")),
         urls=(f"{PYIQA_RELEASE}/{quote(name)}",),
         sha256=PYIQA_FILES[name],
-        hub=_PYIQA_HUB,
+        hub="chaofengc/IQA-PyTorch-Weights",
         hub_names=(name,),
         hub_sha256=PYIQA_FILES[name],
         backbone=_TOWERS.get(name, ""),

@@ -17,8 +17,9 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.datasets.data_sets import ENSEMBLE, PAPER, DataSet, find_published, parse_data_sets, variant
-from clipiqa_pyiqa.datasets.specification import parse_argument, read_benchmark
+from clipiqa_pyiqa.datasets.specification import CONFIG_KEYS, parse_argument
 from clipiqa_pyiqa.errors import WeightsError
+from clipiqa_pyiqa.files.yaml import read_mapping
 from clipiqa_pyiqa.scoring import metrics
 from clipiqa_pyiqa.scoring.metric_specs import check_weights, parse_metrics
 from clipiqa_pyiqa.scoring.metrics import build_metric, build_or_explain
@@ -76,7 +77,7 @@ def published_name(spec):
         ("niqe:pretrained_model_path=a,b:c.mat", "", "niqe", {"pretrained_model_path": "a,b:c.mat"}),
         (
             "clipiqa:prompts=Good, sharp.|Bad, dull.,precision=bf16", "", "clipiqa",
-            {"prompts": ("Good, sharp.", "Bad, dull."), "precision": "bf16"},
+            {"prompts": "Good, sharp.|Bad, dull.", "precision": "bf16"},
         ),
         ("C:/photos/s.csv", "", "C:/photos/s.csv", {}),
     ],
@@ -113,7 +114,7 @@ def test_options_are_written_as_pyiqa_has_them():
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
 def test_benchmark_configurations_can_be_used(path, data_root, monkeypatch):
     monkeypatch.chdir(ROOT)
-    config = read_benchmark(path)
+    config = read_mapping(path, CONFIG_KEYS)
     specs, sets = parse_metrics(config["metrics"]), parse_data_sets(config["datasets"], data_root)
     for data in sets if path.stem != "example" else ():
         assert len(data.paths) == {"koniq10k-1024": 5, "livec": 13, "spaq": 20, "tid2013": 20}[data.name]
@@ -206,7 +207,7 @@ def test_data_sets_that_cannot_be_used_are_refused(given, noun, data_root):
 def test_unknown_keys_of_a_configuration_are_refused(tmp_path):
     (tmp_path / "c.yml").write_text("metric: [niqe]")
     with pytest.raises(ValueError, match="'metrics'"):
-        read_benchmark(tmp_path / "c.yml")
+        read_mapping(tmp_path / "c.yml", CONFIG_KEYS)
 
 
 @pytest.mark.parametrize(

@@ -357,6 +357,9 @@ def test_a_lock_names_what_changed(lock):
     lock.write_text(json.dumps(kept))
     later = compare(lock.parent, locked=lock)
     assert not later.agrees
+    why = later.changed.set_index("what").why
+    assert why["scores psnr ours 1"] == "pictures ours 1 changed"
+    assert why["scores clipiqa ours 2"] == "versions torch changed"
     changed = {*later.changed["what"]}
     assert {"versions torch", "pictures ours 1", "means psnr ours", "scores clipiqa ours 2"} <= changed
     assert "scores psnr ours 1" in changed and "scores psnr ours 2" not in changed

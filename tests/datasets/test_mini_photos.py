@@ -3,24 +3,24 @@
 import pandas as pd
 import pytest
 
-from clipiqa_pyiqa.datasets import mini_photos
+from clipiqa_pyiqa.datasets import score_table
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.files import hashes
-from clipiqa_pyiqa.files.hashes import hash_file
+from clipiqa_pyiqa.files import writing
+from clipiqa_pyiqa.files.writing import hash_file
 
 
 def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch, caplog):
     files = [tmp_path / f"{number}.jpg" for number in range(6)]
     for file in files:
         file.write_text(file.name)
-    known = frozenset(bytes.fromhex(hash_file(file))[: mini_photos.BYTES] for file in files[:3])
-    monkeypatch.setattr(mini_photos, "digests_of_mini", lambda: known)
-    assert mini_photos.seen_by_mini([*files, tmp_path / "gone.jpg"]) == [True] * 3 + [False] * 4
+    known = frozenset(bytes.fromhex(hash_file(file))[: score_table.BYTES] for file in files[:3])
+    monkeypatch.setattr(score_table, "digests_of_mini", lambda: known)
+    assert score_table.seen_by_mini([*files, tmp_path / "gone.jpg"]) == [True] * 3 + [False] * 4
     splits = ("train", "val", "train", "val", "val", "train")
     paths, targets = [*map(str, files)], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     table = ScoreTable("mine", pd.DataFrame({"path": paths, "target": targets, "split": splits}), (0, 1))
-    look = mini_photos.look_for_mini_photos
+    look = score_table.look_for_mini_photos
     assert look(table, "RN50", True, ("val",)) is look(table, "mini", False, ("val",)) is table
     assert "mini was trained on 3 of these 6 images" in caplog.text
     kept = look(table, "mini", True, ("val",))
@@ -33,6 +33,6 @@ def test_a_second_look_reads_no_photo_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (photo := tmp_path / "a.png").write_bytes(b"a photo")
     read = []
-    monkeypatch.setattr(hashes, "hash_file", lambda path: read.append(path) or hash_file(path))
-    assert mini_photos.seen_by_mini([photo]) == [False] == mini_photos.seen_by_mini([photo])
+    monkeypatch.setattr(writing, "hash_file", lambda path: read.append(path) or hash_file(path))
+    assert score_table.seen_by_mini([photo]) == [False] == score_table.seen_by_mini([photo])
     assert read == [photo]

@@ -17,12 +17,11 @@ from safetensors.torch import save_file
 from test_damaged_files import REFUSED, budget, check_that_damage_is_refused, damaged, mutated
 
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.recipe import WHOLE, Augmentation
-from clipiqa_pyiqa.learning.training import _read_state
+from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, FeatureStore
 from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, content_checksum, read_prompt_file
 from clipiqa_pyiqa.scoring.result_files import Output, open_results, read_results
 from clipiqa_pyiqa.scoring.rows import Header, Row
+from clipiqa_pyiqa.weights.checkpoint import load_pickled
 
 FORMATS = ("csv", "jsonl", "parquet")
 HEADER = Header(("quality", "sharpness"), {"metric": "clipiqa", "weights": "openai afeb0e10"})
@@ -33,6 +32,7 @@ from pathlib import Path
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.scoring.result_files import Output, format_of, open_results
 from clipiqa_pyiqa.scoring.rows import Header, Row
+from clipiqa_pyiqa.weights.checkpoint import load_pickled
 path, count, limit, pause = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 said = open(sys.argv[5], "ab", buffering=0)
 if limit:
@@ -190,4 +190,4 @@ def test_damaged_training_states_are_refused(tmp_path, times):
     path, generator = tmp_path / "state.pt", torch.Generator().manual_seed(0)
     state = {"run": "a" * 64, "epoch": 3, "ctx": torch.randn(2, 16, 64, generator=generator), "best": 0.5}
     torch.save(state | {"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2, 16, 64)}}}}, path)
-    check_that_damage_is_refused(path, lambda path: _read_state(path, "a" * 64), 60 * times)
+    check_that_damage_is_refused(path, load_pickled, 60 * times)

@@ -11,8 +11,7 @@ from metrics import DIM, FakeMetric
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.recipe import WHOLE, Augmentation
+from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, FeatureStore
 
 AUGMENTATIONS = (WHOLE, Augmentation(flip=True), Augmentation((32, 0.5, 0.99)))
 

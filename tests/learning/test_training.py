@@ -15,11 +15,17 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.writing import LockedError
-from clipiqa_pyiqa.learning.recipe import RECIPES, augmentations_of, draw_augmentation, find_recipe, with_options
-from clipiqa_pyiqa.learning.training import prepare_folder, train_context
+from clipiqa_pyiqa.learning.training import (
+    RECIPES,
+    augmentations_of,
+    draw_augmentation,
+    prepare_folder,
+    train_context,
+    with_options,
+)
 from clipiqa_pyiqa.stats.correlation import srocc
 
-SMALL = with_options(find_recipe("plain"), batch_size=3, epochs=1)
+SMALL = with_options("plain", batch_size=3, epochs=1)
 
 
 def fresh(**context):
@@ -70,7 +76,7 @@ def test_hidden_prompts_are_recovered(tmp_path):
     with torch.no_grad():
         scores, before = teacher.score(features), student.score(features)
     assert abs(srocc(before[300:, 0].numpy(), scores[300:, 0].numpy())) < 0.5
-    recipe = with_options(find_recipe("plain"), batch_size=32, epochs=15, lr=5e-3)
+    recipe = with_options("plain", batch_size=32, epochs=15, lr=5e-3)
     data = features[:300, None].expand(-1, 2, -1), scores[:300], features[300:], scores[300:]  # flipped alike
     assert train_context(student, recipe, *data, tmp_path)["srocc"] >= 0.95
 
@@ -105,7 +111,7 @@ def test_recipes_are_those_of_the_configurations_for_pyiqas_trainer(name):
 
 
 def test_options_change_a_recipe():
-    changed = with_options(find_recipe("official"), epochs=100, lr=1.0, crop=64, n_ctx=3, seed=1, backbone="mini")
+    changed = with_options("official", epochs=100, lr=1.0, crop=64, n_ctx=3, seed=1, backbone="mini")
     assert (changed.lr, changed.crop, changed.seed) == (1.0, 64, 1)
     assert changed.cosine_epochs == pytest.approx(2727 / 7.27) and with_options(changed, crop=0).crop is None
     assert changed.network == {"backbone": "mini", "context": {"n_ctx": 3, "shared": True, "init": "random"}}

@@ -20,9 +20,8 @@ from timing import arguments, new_folder, photos, seeded
 from pyiqa_trainer import run_trainer, trainer_options
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.recipe import WHOLE, Augmentation, augmentations_of, find_recipe, with_options
-from clipiqa_pyiqa.learning.training import train_context
+from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, FeatureStore
+from clipiqa_pyiqa.learning.training import RECIPES, augmentations_of, train_context, with_options
 
 KONIQ = 7058  # training images
 BATCH = 8
@@ -71,7 +70,7 @@ def pyiqas_trainer(weights, paths, folder):
 def our_epoch(metric, folder):
     """Seconds per batch of the second epoch of 40 batches, with stored features."""
     features, targets, ends = torch.nn.functional.normalize(torch.randn(320, 1024)), torch.rand(320, 1), []
-    config = with_options(find_recipe("pyiqa"), batch_size=BATCH, epochs=2)
+    config = with_options("pyiqa", batch_size=BATCH, epochs=2)
     views = features[:, None].expand(-1, 8, -1)
     given = metric, config, views, targets, features[:8], targets[:8], folder
     train_context(*given, say=lambda line: ends.append(time.perf_counter()))
@@ -88,7 +87,7 @@ def main():
         paths = write_images(folder / "images", sources)
         metric = CLIPIQA("clipiqa+", pretrained=False, pos_embedding=True, **options)
         store = FeatureStore(metric, folder / "store")
-        views = [augmentations_of(find_recipe("pyiqa"), index)[:2] for index in range(16)]
+        views = [augmentations_of(RECIPES["pyiqa"], index)[:2] for index in range(16)]
         for name, asked in {"whole, flipped": [(WHOLE, Augmentation(flip=True))] * 16, "crops of 384": views}.items():
             start = time.perf_counter()
             store.features(paths[:16], asked)

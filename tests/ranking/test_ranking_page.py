@@ -16,8 +16,7 @@ from PIL import Image
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.ranking.page import write_browser
-from clipiqa_pyiqa.ranking.picking import Photos
-from clipiqa_pyiqa.ranking.transfers import transfer, undo
+from clipiqa_pyiqa.ranking.transfers import Photos, transfer, undo
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
 VALUES = [0.4, 0.1, 0.8, None, 0.2, 0.6]
@@ -103,7 +102,7 @@ class TestTransfer:
         source, unlink = folder / "photos/a/1.png", os.unlink
         monkeypatch.setattr("os.rename", REFUSED)
         monkeypatch.setattr("os.unlink", lambda path: REFUSED() if str(path) == str(source) else unlink(path))
-        with pytest.raises(CLIPIQAError, match="0 are there"):
+        with pytest.raises(CLIPIQAError, match="0 arrived"):
             transfer([str(source)], folder / "out", "move")
         assert source.is_file() and not list((folder / "out").glob("*.png"))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas
 
 from ...errors import CLIPIQAError
-from ...files.hashes import hash_file
+from ...files.writing import hash_file
 from ...scoring.metrics import BuiltMetric, values_of
 from ..compare import versions
 from .matching import REFERENCE
@@ -63,11 +63,28 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas.DataFrame:
-    """Return a table of differences: ``what``, ``was``, ``now`` and ``judged`` (False for the machine)."""
+    """Return a table of differences: ``what``, ``was``, ``now``, ``why`` a score may differ, and ``judged``.
+
+    Differences of the machine are not judged.
+    """
     was, now = (dict(_entries({part: lock.get(part) for part in _COMPARED})) for lock in (before, after))
     changed = dict.fromkeys(key for key in {**was, **now} if not _agree(key[0], was.get(key), now.get(key)))
-    rows = [(" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), key not in _MACHINE) for key in changed]
-    return pandas.DataFrame(rows, columns=["what", "was", "now", "judged"])
+
+    def reason(kind: str, label: str, *cell: str) -> str:
+        if kind != "scores":
+            return ""
+        method, image = cell
+        pictures = {("pictures", who, image) for who in (method, REFERENCE)}
+        for causes in (pictures, {("metrics", label), ("weights", label)}, {("versions",)}):
+            if found := [" ".join(key) for key in changed if any(key[: len(cause)] == cause for cause in causes)]:
+                return f"{', '.join(found)} changed"
+        return "another machine, device or number of threads"
+
+    rows = [
+        (" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), reason(*key), key not in _MACHINE)
+        for key in changed
+    ]
+    return pandas.DataFrame(rows, columns=["what", "was", "now", "why", "judged"])
 
 
 def _agree(part: str, was: str | None, now: str | None) -> bool:
