@@ -17,7 +17,6 @@ import torch
 
 from clipiqa_pyiqa.images.memory import give_back_memory
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.sources.finding import find_inputs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 COMMAND = ["-c", "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"]
@@ -60,6 +59,8 @@ def new_folder():
 
 def photos(*folders):
     """Return the paths of all images in folders."""
+    from clipiqa_pyiqa.sources.finding import find_inputs  # not there in older checkouts
+
     return find_inputs(list(map(str, folders))).paths
 
 
