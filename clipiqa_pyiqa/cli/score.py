@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions, check_resume
-from ..scoring.result_files import ResultWriter
+from ..scoring.result_files import Output, ResultWriter, format_of
 from .options.groups import LearnedQuestions, MetricOptions, Model, OutputOptions, start
 from .options.terminal import Bar, frame_as_text, note, on_interrupt, stored, tell
 
@@ -120,7 +120,10 @@ def run(
     if found.is_empty:
         raise ImageError(f"{found.problem}: there is nothing to score.")
 
-    # torch takes seconds to load, so all cheap checks come first
+    # torch takes seconds to load, and weights may be downloaded, so all cheap checks come first
+    out: Any = kept.out
+    if out and not by_shard:
+        out = Output(out, format or format_of(out), kept.resume, kept.overwrite)
     device = start(images)
     from ..images.source import skipped_note
     from ..scoring.score import score_paths
@@ -129,7 +132,7 @@ def run(
     metric: Any = chosen.metrics or questions.metric(model, device)
     options: dict[str, Any] = {"device": device, **images.keywords()}
     options |= {"trust_weights": chosen.trust_weights, "strict": chosen.strict}
-    options |= {"out": kept.out, "overwrite": kept.overwrite}
+    options |= {"out": out, "overwrite": kept.overwrite}
     again = "the same command continues with the shards that have no result"
     with on_interrupt(again) if by_shard else stored(kept.out), Bar("shard" if by_shard else "image") as bar:
         if kept.out and by_shard:

@@ -51,7 +51,7 @@ def format_of(path: Path) -> str:
 
 @dataclass
 class Output:
-    """The result file. Raises ``OutputError`` if its folder is missing or cannot be written to."""
+    """The result file. Raises ``OutputError`` at once if it cannot be written, or exists."""
 
     path: Path
     format: str
@@ -66,6 +66,14 @@ class Output:
             raise ResultsError(f"format must be one of {', '.join(FORMATS)} for a file; got {self.format}.")
         for beside in (self.journal, self.provenance):
             check_output(beside, overwrite=True)
+        self.check_free()
+
+    def check_free(self) -> None:
+        found = None if self.resume or self.overwrite else self.earlier()
+        if found == self.journal:
+            raise ResultsError(f"{unfinished(self.path)}, or `overwrite` to start again.")
+        if found is not None:
+            raise ResultsError(f"{str(found)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
 
     def earlier(self) -> Path | None:
         return next((path for path in (self.journal, self.path) if path.is_file() and path.stat().st_size), None)
@@ -195,10 +203,7 @@ def open_results(output: Output, header: Header, can_resume: bool = True) -> Fil
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
-        if not (output.resume or output.overwrite) and (found := output.earlier()) is not None:
-            if found == output.journal:
-                raise ResultsError(f"{unfinished(output.path)}, or `overwrite` to start again.")
-            raise ResultsError(f"{str(found)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
+        output.check_free()  # check again, as another run may have written results in the meantime
         if output.resume and not can_resume:
             logger.warning("all images are scored again, since a metric is a function, whose changes cannot be seen.")
         rows = _earlier_rows(output, header) if output.resume and can_resume else []

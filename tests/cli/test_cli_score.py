@@ -70,6 +70,12 @@ class TestPaths:
 
 
 class TestResults:
+    def test_results_that_exist_are_named_before_weights_are_looked_for(self, clipiqa, folder, tmp_path, monkeypatch):
+        (tmp_path / "s.csv").write_text("mine")
+        monkeypatch.setattr(groups, "build_metric", lambda *_: pytest.fail("weights were looked for"))
+        ran = clipiqa(folder, "--out", tmp_path / "s.csv")
+        assert ran.code == 2 and "exists already" in ran.err
+
     def test_table_on_standard_output(self, clipiqa, folder):
         ran = clipiqa(folder)
         assert ran.code == 0
