@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _read_image = inspect.unwrap(read_image)  # ScoringSetup has checked its options, once for all images
 _LIMITS = ("apply_exif", "max_side", "max_pixels", "damaged")
 _OPTIONS = ("batch_size", "workers", *_LIMITS)
+_shared_options = checked(SharedOptions)
 Questions = Prompts | Mapping[str, Sequence[PromptPair]]
 Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
 
@@ -83,7 +84,7 @@ class ScoringSetup:
         device = find_device(options.pop("device", None))
         if unknown := options.keys() - {*_OPTIONS}:
             raise OptionError(f"there is no option {min(unknown)}: known options are device, {', '.join(_OPTIONS)}.")
-        images = checked(SharedOptions)(**options)
+        images = _shared_options(**options)
         check_limits(images.max_side, images.max_pixels)
         self.options = Options(device, images.batch_size, images.workers)
         self.metrics = metric_set(metric, prompts, self.device, trust_weights=trust_weights, strict=strict)
