@@ -14,7 +14,8 @@ from .options.groups import AskingRun, start
 from .options.terminal import Bar, aligned, note, tell
 
 if TYPE_CHECKING:
-    from ..ranking.transfers import Action, Photos
+    from ..ranking.photos import Photos
+    from ..ranking.transfers import Action
 
 
 @dataclass(frozen=True)
@@ -146,12 +147,12 @@ def run(
     if (picked.paths or folders) and not (cuts or selected):
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     if selected:
-        from ..ranking.transfers import on_disk
+        from ..ranking.photos import on_disk
 
         _take({"": list(map(on_disk, sources))}, picked)
         return 0
     from ..ranking.folder_ranking import rank
-    from ..ranking.transfers import Photos
+    from ..ranking.photos import Photos
     from ..scoring.rows import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pandas
 
-from ..datasets.data_sets import find_published
+from ..datasets.published_correlations import find_published
 from ..files.names import file_name
 from ..files.writing import check_folder, replacing
 from ..stats.bootstrap import Estimate, holm, paired_differences

@@ -1,4 +1,4 @@
-"""Data sets to compare on: pyiqa's, CSV files, and folders without scores; published correlations."""
+"""Data sets to compare on: pyiqa's, CSV files, and folders without scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,56 +25,9 @@ from ..images.reader import read_image
 from ..images.source import reason
 from ..sources.finding import find_inputs
 from .csv_files import SPLITS, find_column, read_rows, read_scores
+from .published_correlations import published_set
 from .score_table import pyiqa_path
 from .specification import Specification, check_kinds, parse_specifications
-
-
-def find_published(metric: str, data_set: str, prefer: str = "") -> dict[str, str]:
-    """Return a metric's published ``SROCC``, ``PLCC`` (without a fit), ``KRCC`` (may be empty) and ``source``, or {}.
-
-    Args:
-        metric: pyiqa's name, or the name from :func:`variant`.
-        data_set: pyiqa's name.
-        prefer: Preferred source: ``'paper'`` (default for CLIP-IQA) or ``'pyiqa'``.
-    """
-    found = [row for row in _rows() if (row["metric"], row["data_set"]) == (metric, data_set)]
-    prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")
-    return min(found, key=lambda row: not row["source"].startswith(prefer), default={})
-
-
-def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:
-    """Return the table's name for CLIP-IQA with a prompt pair."""
-    return f"clipiqa {backbone} {pos_embedding} {positive}|{negative}"
-
-
-PAPER = variant("RN50", "none", "Good photo.", "Bad photo.")
-ENSEMBLE = "clipiqa, pyiqa's five pairs"
-
-
-def published_set(name: str, options: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
-    """Return the table's name for a data set of pyiqa's; empty if options differ from the usual options.
-
-    Of paths, only the last part counts: the same images may lie in another folder.
-    """
-    paths = ("meta_info_file", "dataroot_target")
-    changed = {
-        key: value
-        for key, value in options.items()
-        if key not in (*paths, "name", "dataroot_ref") and value != usual.get(key)
-    }
-    if any(Path(options[key]).name != Path(usual[key]).name for key in paths):
-        return ""
-    if name == "spaq" and changed == {"augment": {"resize": 512}}:  # the paper's size; pyiqa uses 448
-        return "spaq at 512"
-    return "" if changed else name
-
-
-@cache
-def _rows() -> list[dict[str, str]]:
-    # of the paper (https://arxiv.org/abs/2207.12396): Tables 1, 2 (without the row that is in Table 1) and 5
-    # of pyiqa: tests/NR_benchmark_results.csv (commit 0d000733), its own code and weights on its own splits
-    return [row for _, row in read_rows(Path(__file__).with_name("published_correlations.csv"))[0]]
-
 
 Kinds = dict[str, tuple[type, ...]]
 _PATH, _FLAG = (str, Path), (bool,)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, counted, first_of, import_pyiqa, nearest
-from ..files.writing import hashes_of
+from ..files.hashes import hashes_of
 from ..files.xmp import Rating, XMPError, find_rating
 from ..sources.stores import images_in
 from .csv_files import Columns, check_images, read_scores

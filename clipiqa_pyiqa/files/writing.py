@@ -1,23 +1,20 @@
-"""Files written whole or not at all, by one run at a time; journals; and hashes of files."""
+"""Files written whole or not at all, by one run at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import json
 import logging
 import os
 import socket
 import time
 import uuid
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from ..errors import OutputError, WeightsError
+from ..errors import OutputError
 from ..errors.arguments import checked
 from .names import printable
 
@@ -198,121 +195,3 @@ def _acquired(path: Path, output: str | os.PathLike[str]) -> TextIO:
                     os.write(file.fileno(), holder.encode())
                 return file
         file.close()
-
-
-class Journal:
-    """A file of rows that is open for appending: a line is ``["CRC32", {…}]``, and a kill may cut the last line.
-
-    Raises ``OutputError`` if the disk is full.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with as_output_error(path):  # a deleted journal is an error: a new file would lack the earlier rows
-            self._file = open(path, "rb+", buffering=0)  # noqa: SIM115 - closed by close()
-
-    @classmethod
-    def create(cls, path: Path, rows: Iterable[Mapping[str, Any]] = ()) -> Journal:
-        """Return a new journal with these rows, in place of the file at ``path``."""
-        with replacing(path) as partial, open(partial, "wb") as file:
-            file.writelines(map(_line, rows))
-        return cls(path)
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        rest, end = memoryview(_line(row)), self._file.seek(0, os.SEEK_END)
-        try:
-            with as_output_error(self.path):
-                while rest:
-                    rest = rest[self._file.write(rest) :]
-        except BaseException:  # also if Ctrl-C interrupts the writing of a row
-            self._file.truncate(end)
-            raise
-
-    def close(self) -> None:
-        """Write all rows to the disk, and close the file."""
-        with self._file, as_output_error(self.path):
-            os.fsync(self._file.fileno())
-
-
-def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a journal; ``damage`` receives lines with wrong checksums, such as ``'line 7'``."""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return  # a kill has left this line incomplete
-            text = line[13:-2]
-            if line == _checked(text):
-                yield json.loads(text)
-            else:
-                damage.append(f"line {number}")
-
-
-def is_journal(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(2) == b'["'
-
-
-def _line(row: Mapping[str, Any]) -> bytes:
-    return _checked(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-
-
-def _checked(text: bytes) -> bytes:
-    return b'["%08x", %s]\n' % (zlib.crc32(text), text)
-
-
-def sha256_of(path: str | Path) -> str:
-    """Return the SHA-256 of a file in hex. Raises ``WeightsError`` if the file cannot be read."""
-    try:
-        return hashes_of([path])[0]
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def hashes_of(paths: Sequence[str | Path]) -> list[str]:
-    """Return the SHA-256 of files in hex.
-
-    ``$XDG_CACHE_HOME/clipiqa/hashes.json`` stores them, so that only a new or changed file is read.
-    """
-    known, new = _read_cache(), dict[str, str]()
-    found = []
-    for path in map(str, paths):
-        entry = known.get(os.path.realpath(path))
-        if not isinstance(entry, list) or entry[:-1] != _stamp(path):
-            new[path] = hash_file(Path(path))
-            entry = [new[path]]
-        found.append(str(entry[-1]))
-    if new:
-        remember(new)
-    return found
-
-
-def hash_file(path: Path) -> str:
-    sha256 = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            sha256.update(chunk)
-    return sha256.hexdigest()
-
-
-def remember(hashes: Mapping[str, str]) -> None:
-    with contextlib.suppress(OSError):
-        entries = {os.path.realpath(path): [*_stamp(path), digest] for path, digest in hashes.items()}
-        _cache_file().parent.mkdir(parents=True, exist_ok=True)
-        write_text(_cache_file(), json.dumps({**_read_cache(), **entries}, indent=1))
-
-
-def _stamp(path: str) -> list[int]:
-    status = os.stat(path)
-    return [status.st_size, status.st_mtime_ns]
-
-
-def _cache_file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clipiqa" / "hashes.json"
-
-
-def _read_cache() -> dict[str, Any]:
-    try:
-        content = json.loads(_cache_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

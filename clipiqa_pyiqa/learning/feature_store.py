@@ -20,7 +20,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import ImageError, Kind, counted, first_of
-from ..files.writing import as_output_error, check_folder, hashes_of, remember
+from ..files.hashes import hashes_of, remember
+from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA, scoring_bytes

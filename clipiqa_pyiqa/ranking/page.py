@@ -23,7 +23,7 @@ from ..report.contact_sheet import thumbnail
 from ..report.html import render
 from ..scoring.score_files import find_direction
 from ..sources.finding import images_named
-from .transfers import Photos, file_of, is_local
+from .photos import Photos, file_of, is_local
 
 SIDE = 220  # pixels
 

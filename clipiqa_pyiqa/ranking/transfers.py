@@ -1,4 +1,4 @@
-"""The best and worst photos of a score file, and what is done with them: copies, moves, links, stars, undo."""
+"""What is done with photos: they are copied, moved, linked or given stars, and all this can be undone."""
 
 from __future__ import annotations
 
@@ -7,86 +7,29 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
 
 from ..datasets.score_table import listing, sidecars, stars_of
-from ..errors import CLIPIQAError, first_of, nearest
+from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
-from ..files.names import free_name, printable
-from ..files.writing import check_folder, hash_file, locked, write_bytes
+from ..files.hashes import hash_file
+from ..files.names import free_name
+from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
 from ..images.source import image_suffixes, raw_suffixes
-from ..scoring.score_files import AnyScores, Direction, choose, find_direction
 from ..sources.finding import images_named, split_name
+from .photos import Photos, file_of, is_local
 
 if TYPE_CHECKING:
-    import pandas
-
-
-@dataclass(frozen=True)
-class Photos:
-    """Photos and their scores.
-
-    Attributes:
-        by: The column that orders the photos.
-        lower_better: Whether a low value is good; None: as the file or the name says.
-        root: Where relative paths start; None: the current folder.
-
-    Raises:
-        CLIPIQAError: There is no column ``by``.
-    """
-
-    scores: AnyScores
-    by: str
-    lower_better: bool | None = None
-    root: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.by not in self.scores.columns:
-            raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.columns)}")
-
-    @cached_property
-    def direction(self) -> Direction:
-        """Return whether low or high values are good."""
-        return find_direction([self.scores], self.by, self.lower_better)
-
-    def ends(self, **cuts: Any) -> tuple[pandas.Series, pandas.Series]:
-        """Return the worst and the best photos with their scores; ``cuts`` as for :func:`choose`."""
-        scores = self.scores.frame[self.by]
-        worst, best = choose(list(map(printable, scores.index)), scores, self.direction.lower_better, cuts)
-        return scores.iloc[worst], scores.iloc[best]
-
-    def path(self, name: str) -> str:
-        return on_disk(os.path.join(self.root or "", os.path.expanduser(name)))
-
-
-def on_disk(path: str) -> str:
-    r"""Return a path as the system knows it; result files hold ``\xNN`` for a byte that is not UTF-8."""
-    if "\\x" not in path or os.path.lexists(path):
-        return path
-    raw = re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
-    return raw if os.path.lexists(raw) else path
-
-
-def file_of(path: str) -> str:
-    """Return the file or shard of a photo; empty if the file does not exist."""
-    file = split_name(path)[0] or path
-    return file if "://" in file or os.path.isfile(file) else ""
-
-
-def is_local(path: str) -> bool:
-    """Return whether a photo is a file on this machine, not in a shard, missing, or in a store."""
-    return file_of(path) == path and "://" not in path
+    pass
 
 
 Action = Literal["copy", "move", "link"]

@@ -22,11 +22,11 @@ from unittest import mock
 import numpy as np
 import torch
 
-from ..datasets.data_sets import ENSEMBLE, variant
+from ..datasets.published_correlations import ENSEMBLE, variant
 from ..datasets.specification import parse_specifications
 from ..errors import CLIPIQAError, WeightsError, import_pyiqa
 from ..family import MEMBERS
-from ..files.writing import hash_file
+from ..files.hashes import hash_file
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import PRESETS, Columns, PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records

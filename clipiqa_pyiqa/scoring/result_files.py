@@ -15,8 +15,10 @@ from typing import IO, TYPE_CHECKING, Any
 from ..datasets.csv_files import read_rows
 from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
+from ..files.hashes import hash_file
+from ..files.journal import Journal, is_journal, read_journal
 from ..files.names import csv_line, one_line, printable
-from ..files.writing import Journal, check_output, hash_file, is_journal, locked, read_journal, replacing, write_text
+from ..files.writing import check_output, locked, replacing, write_text
 from ..images.source import reason
 from ..prompts.provenance import as_texts
 from .rows import (

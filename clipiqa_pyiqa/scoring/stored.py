@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import counted, first_of
-from ..files.writing import Journal, as_output_error, read_journal
+from ..files.journal import Journal, read_journal
+from ..files.writing import as_output_error
 from .engine import Item, Options, plan, score_items
 from .metrics import MetricSet
 from .rows import Answer

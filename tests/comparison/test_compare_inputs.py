@@ -16,7 +16,8 @@ from weights_fakes import Trap
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.compare import compare
-from clipiqa_pyiqa.datasets.data_sets import ENSEMBLE, PAPER, DataSet, find_published, parse_data_sets, variant
+from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
+from clipiqa_pyiqa.datasets.published_correlations import ENSEMBLE, PAPER, find_published, variant
 from clipiqa_pyiqa.datasets.specification import CONFIG_KEYS, parse_argument
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.files.yaml import read_mapping

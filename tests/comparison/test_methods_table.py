@@ -11,8 +11,8 @@ from photos import BUNDLED, save_corrupt, save_grey
 from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.comparison.table.crops import differing_crops
 from clipiqa_pyiqa.comparison.table.matching import match_images
-from clipiqa_pyiqa.comparison.table.results import differing_crops
 from clipiqa_pyiqa.comparison.table.run import table
 from clipiqa_pyiqa.comparison.table.table_metrics import channel, parse_names
 from clipiqa_pyiqa.errors import CLIPIQAError

@@ -12,7 +12,7 @@ import pytest
 from loopback import serving
 from weights_fakes import set_hub
 
-from clipiqa_pyiqa.weights import selection
+from clipiqa_pyiqa.weights import download
 from clipiqa_pyiqa.weights.published import release
 
 BODY = b"weights" * 1000
@@ -42,7 +42,7 @@ def answering(*answers):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     for name, value in {"_ANSWER": 1, "_SILENCE": 0.5, "_GRACE": 0.5, "_MOST_BYTES": 1_000_000}.items():
-        monkeypatch.setattr(selection, name, value)
+        monkeypatch.setattr(download, name, value)
 
 
 BEHAVIOURS = {
@@ -64,9 +64,9 @@ def test_a_download_from_a_misbehaving_server_ends(home, monkeypatch, behaviour,
     with answering(answer) as url, pytest.raises(Exception, match=None if who == "hub" else f"(?i){said}"):
         if who == "hub":
             set_hub(monkeypatch, url)
-            selection.from_hub(file)
+            download.from_hub(file)
         else:
-            selection.from_url(url, kept, HASH)
+            download.from_url(url, kept, HASH)
     assert time.monotonic() - start < 10  # some tries of a second at most
     assert "clipiqa-download" not in {thread.name for thread in threading.enumerate()}  # nothing goes on reading
     left = [path for path in home.rglob("*") if path.is_file() and path.suffix not in (".lock", ".json")]
@@ -77,9 +77,9 @@ def test_a_broken_download_continues_where_it_was(tmp_path):
     first = "200 OK\r\nContent-Length: 7000", [BODY[:100]], 0
     rest = "206 Partial Content\r\nContent-Length: 6900\r\nContent-Range: bytes 100-6999/7000", [BODY[100:]], 0
     with answering(first, rest) as url:
-        assert selection.from_url(url, tmp_path / "again.pt", HASH).read_bytes() == BODY
+        assert download.from_url(url, tmp_path / "again.pt", HASH).read_bytes() == BODY
 
 
 def test_a_file_without_a_known_hash_is_not_downloaded(tmp_path):
     with pytest.raises(OSError, match="SHA-256"):
-        selection.from_url("http://127.0.0.1:9/", tmp_path / "weights.pt", "")
+        download.from_url("http://127.0.0.1:9/", tmp_path / "weights.pt", "")

@@ -16,7 +16,8 @@ from PIL import Image
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.ranking.page import write_browser
-from clipiqa_pyiqa.ranking.transfers import Photos, transfer, undo
+from clipiqa_pyiqa.ranking.photos import Photos
+from clipiqa_pyiqa.ranking.transfers import transfer, undo
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
 VALUES = [0.4, 0.1, 0.8, None, 0.2, 0.6]

@@ -12,7 +12,8 @@ import pytest
 from pyarrow import parquet
 
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind, OutputError
-from clipiqa_pyiqa.files.writing import LockedError, hash_file
+from clipiqa_pyiqa.files.hashes import hash_file
+from clipiqa_pyiqa.files.writing import LockedError
 from clipiqa_pyiqa.scoring.result_files import Output, ResultWriter, format_of, open_results, read_results
 from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row
 from clipiqa_pyiqa.scoring.score_files import read_any_scores

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas
 
 from ...errors import CLIPIQAError
-from ...files.writing import hash_file
+from ...files.hashes import hash_file
 from ...scoring.metrics import BuiltMetric, values_of
 from ..compare import versions
 from .matching import REFERENCE

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,12 +12,10 @@ from typing import Any
 
 import numpy as np
 import pandas
-from PIL import Image
 
-from ...errors import ImageError, counted
+from ...errors import counted
 from ...files.writing import locked, write_text
 from ...prompts.provenance import as_texts
-from ...report.contact_sheet import thumbnail
 from ...report.html import embedded, render
 from ...report.table import Cell, Column, Mark, Table, csv_table, latex, number, p_value, signed, words
 from ...scoring.metrics import BuiltMetric
@@ -27,6 +23,7 @@ from ...stats.bootstrap import holm
 from ...stats.paired_means import FEW, FEWEST, LEVEL, mean_difference
 from ..data_set_results import MetricResult
 from ..outputs import check_result_folder, tables_as_text
+from .crops import differing_crops
 from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
 from .published import summarize
@@ -59,31 +56,6 @@ def _picture(found: MethodTable, test_set: str, name: str) -> dict[str, Any]:
         texts = {label: shown(score, found.digits(label)) for label, score in scores.items()}
         versions.append({"who": who, "crop": embedded(crops[who], who) if who in crops else None, "scores": texts})
     return {"name": name, "whole": next(iter(files.values())), "versions": versions}
-
-
-def differing_crops(files: Mapping[str, str], side: int = 176) -> dict[str, Image.Image]:
-    """Return each version's crop at the square where the readable versions of one size differ most."""
-    pictures: dict[str, Image.Image] = {}
-    for who, path in files.items():
-        with contextlib.suppress(ImageError):
-            picture = thumbnail(path, sys.maxsize)
-            if not pictures or picture.size == next(iter(pictures.values())).size:
-                pictures[who] = picture
-    box = _most_different(list(pictures.values()), side) if pictures else None
-    return {who: picture.crop(box) for who, picture in pictures.items()}
-
-
-def _most_different(versions: Sequence[Image.Image], side: int) -> tuple[int, int, int, int]:
-    """Return the box of the square with the largest variance between versions."""
-    from scipy.ndimage import uniform_filter
-
-    width, height = versions[0].size
-    wide, high = min(side, width), min(side, height)
-    variance = np.var([np.asarray(version) for version in versions], axis=0, dtype=np.float32).mean(axis=2)
-    means = uniform_filter(variance, (high, wide))[high // 2 :, wide // 2 :]  # of the squares around each pixel
-    whole = means[: height - high + 1, : width - wide + 1]  # squares that lie inside
-    top, left = map(int, np.unravel_index(whole.argmax(), whole.shape))
-    return left, top, left + wide, top + high
 
 
 _MARKS = "* best of its column, ° second best; in the differences, * marks an improvement and ▼ a decline"

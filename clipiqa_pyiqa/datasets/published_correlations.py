@@ -1,0 +1,57 @@
+"""Published correlations with their sources, from ``published_correlations.csv``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from .csv_files import read_rows
+
+
+def find_published(metric: str, data_set: str, prefer: str = "") -> dict[str, str]:
+    """Return a metric's published ``SROCC``, ``PLCC`` (without a fit), ``KRCC`` (may be empty) and ``source``, or {}.
+
+    Args:
+        metric: pyiqa's name, or the name from :func:`variant`.
+        data_set: pyiqa's name.
+        prefer: Preferred source: ``'paper'`` (default for CLIP-IQA) or ``'pyiqa'``.
+    """
+    found = [row for row in _rows() if (row["metric"], row["data_set"]) == (metric, data_set)]
+    prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")
+    return min(found, key=lambda row: not row["source"].startswith(prefer), default={})
+
+
+def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:
+    """Return the table's name for CLIP-IQA with a prompt pair."""
+    return f"clipiqa {backbone} {pos_embedding} {positive}|{negative}"
+
+
+PAPER = variant("RN50", "none", "Good photo.", "Bad photo.")
+ENSEMBLE = "clipiqa, pyiqa's five pairs"
+
+
+def published_set(name: str, options: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """Return the table's name for a data set of pyiqa's; empty if options differ from the usual options.
+
+    Of paths, only the last part counts: the same images may lie in another folder.
+    """
+    paths = ("meta_info_file", "dataroot_target")
+    changed = {
+        key: value
+        for key, value in options.items()
+        if key not in (*paths, "name", "dataroot_ref") and value != usual.get(key)
+    }
+    if any(Path(options[key]).name != Path(usual[key]).name for key in paths):
+        return ""
+    if name == "spaq" and changed == {"augment": {"resize": 512}}:  # the paper's size; pyiqa uses 448
+        return "spaq at 512"
+    return "" if changed else name
+
+
+@cache
+def _rows() -> list[dict[str, str]]:
+    # of the paper (https://arxiv.org/abs/2207.12396): Tables 1, 2 (without the row that is in Table 1) and 5
+    # of pyiqa: tests/NR_benchmark_results.csv (commit 0d000733), its own code and weights on its own splits
+    return [row for _, row in read_rows(Path(__file__).with_name("published_correlations.csv"))[0]]

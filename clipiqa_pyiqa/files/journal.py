@@ -1,0 +1,72 @@
+"""Journals: append-only files of rows; a killed run loses no row that it has written."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .writing import as_output_error, replacing
+
+
+class Journal:
+    """A file of rows that is open for appending: a line is ``["CRC32", {…}]``, and a kill may cut the last line.
+
+    Raises ``OutputError`` if the disk is full.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with as_output_error(path):  # a deleted journal is an error: a new file would lack the earlier rows
+            self._file = open(path, "rb+", buffering=0)  # noqa: SIM115 - closed by close()
+
+    @classmethod
+    def create(cls, path: Path, rows: Iterable[Mapping[str, Any]] = ()) -> Journal:
+        """Return a new journal with these rows, in place of the file at ``path``."""
+        with replacing(path) as partial, open(partial, "wb") as file:
+            file.writelines(map(_line, rows))
+        return cls(path)
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        rest, end = memoryview(_line(row)), self._file.seek(0, os.SEEK_END)
+        try:
+            with as_output_error(self.path):
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+        except BaseException:  # also if Ctrl-C interrupts the writing of a row
+            self._file.truncate(end)
+            raise
+
+    def close(self) -> None:
+        """Write all rows to the disk, and close the file."""
+        with self._file, as_output_error(self.path):
+            os.fsync(self._file.fileno())
+
+
+def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a journal; ``damage`` receives lines with wrong checksums, such as ``'line 7'``."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return  # a kill has left this line incomplete
+            text = line[13:-2]
+            if line == _checked(text):
+                yield json.loads(text)
+            else:
+                damage.append(f"line {number}")
+
+
+def is_journal(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(2) == b'["'
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return _checked(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+
+def _checked(text: bytes) -> bytes:
+    return b'["%08x", %s]\n' % (zlib.crc32(text), text)
