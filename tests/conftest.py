@@ -15,7 +15,7 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
 import pytest
 from at_hand import SHARED_FOLDER
 from filelock import FileLock
-from forked import Forked
+from forked import Bare, Forked
 from seeded import save_seeded, set_depth
 from seeded_compact import save_compact
 
@@ -150,9 +150,9 @@ def shared():
 
 
 @pytest.fixture(scope="session")
-def forked():
+def forked(forked_bare, tmp_path_factory):
     """Runs commands in processes of their own, quickly."""
-    jobs = Forked()
+    jobs = Forked(forked_bare, tmp_path_factory.mktemp("pipes"))
     yield jobs
     jobs.close()
 
@@ -160,7 +160,7 @@ def forked():
 @pytest.fixture(scope="session")
 def forked_bare():
     """Runs code in processes that have imported torch and other libraries, but not pyiqa, open_clip or us."""
-    jobs = Forked(bare=True)
+    jobs = Bare()
     yield jobs
     jobs.close()
 

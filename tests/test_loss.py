@@ -306,15 +306,14 @@ class TestInput:
             loss(x)
 
     @pytest.mark.parametrize(
-        "how",
+        ("how", "where", "value"),
         [
-            *({"form": form} for form in FORMS),
-            *({"local": True}, {"crop": 40}, {"input_range": (-1, 2)}, {"double_backward": True}, {"criterion": True}),
+            *(({"form": form}, (0, 5, 5), math.nan) for form in FORMS),
+            *(({}, *bad) for bad in [((), math.nan), ((0, slice(9)), math.inf), ((0, 5, 5), -math.inf)]),
+            *(({option: True}, (0, slice(9)), math.inf) for option in ("local", "double_backward")),
+            *((each, (0, 5, 5), -math.inf) for each in ({"crop": 40}, {"input_range": (-1, 2)}, {"criterion": True})),
         ],
         ids=str,
-    )
-    @pytest.mark.parametrize(
-        ("where", "value"), [((0, 5, 5), math.nan), ((), math.nan), ((0, slice(9)), math.inf), ((0, 5, 5), -math.inf)]
     )
     def test_propagated_nan_is_all_of_an_images_loss_and_gradient(self, metric, how, where, value):
         options, good = {"metric": metric, **how}, images(3).detach()

@@ -8,9 +8,10 @@ A standard stream is the name of a file in the folder, ``'full'`` (a disk), ``'c
 a pipe that nobody reads any more. Images are scored by the stand-in metric where ``STANDIN=1`` is in the variables.
 
 ``jobs.start(code=…)`` runs lines of Python in place of a command, and ``jobs.call`` functions of a test's module.
-``Forked(bare=True)`` is for code that imports us itself, or pyiqa, or open_clip.
+``Bare()`` is for code that imports us itself, or pyiqa, or open_clip; ``Forked(bare)`` is forked from it.
 """
 
+import importlib
 import inspect
 import json
 import os
@@ -23,17 +24,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-class Forked:
-    """A process that has imported what the commands import, or what that builds upon if ``bare``, and forks."""
+class Bare:
+    """A process that has imported what ours and pyiqa build upon, and forks."""
 
-    def __init__(self, bare=False):
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, "bare" if bare else ""],
+    def __init__(self):
+        process = subprocess.Popen(
+            [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},  # which are read when it imports
         )
+        self._requests, self._answers, self._wait = process.stdin, process.stdout, process.wait
 
     def start(self, arguments, folder, *, code=None, out="stdout", err="stderr", variables=()):
         """Begin a command in a folder; or ``code``, with these arguments."""
@@ -61,11 +63,24 @@ class Forked:
         return codes
 
     def ask(self, request):
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        return int(self._process.stdout.readline())
+        print(json.dumps(request), file=self._requests, flush=True)
+        return int(self._answers.readline())
 
     def close(self):
-        self._process.communicate()
+        self._requests.close()
+        self._wait()
+
+
+class Forked(Bare):
+    """A process that has imported what the commands import, and forks."""
+
+    def __init__(self, bare, folder):
+        pipes = [str(folder / name) for name in ("requests", "answers")]
+        for pipe in pipes:
+            os.mkfifo(pipe)
+        pid = bare.ask({"serve": pipes})
+        self._requests, self._answers = (open(pipe, mode) for pipe, mode in zip(pipes, "wr", strict=True))  # noqa: SIM115
+        self._wait = lambda: bare.ask({"wait": pid})
 
 
 @dataclass
@@ -154,22 +169,23 @@ def _end(work):
     os._exit(code)
 
 
-def _serve(bare):
-    import importlib
+def _import(names, package=""):
+    for name in names.split():
+        importlib.import_module(package + name)
 
-    libraries = "beartype.door cv2 matplotlib.figure pandas pyarrow.parquet scipy.stats timm torch._dynamo tqdm "
-    libraries += "torchvision transformers"
-    ours = "cli.score scoring.score comparison.compare comparison.results experiments.radar_chart learning.training"
-    more = () if bare else ("pyiqa", *(f"clipiqa_pyiqa.{name}" for name in ours.split()))
-    for name in (*libraries.split(), *more):
-        importlib.import_module(name)
-    if not bare:
+
+def _serve_commands(pipes):
+    with open(pipes[0]) as requests, open(pipes[1], "w") as answers:
+        _import("pyiqa clipiqa_pyiqa.cli.score clipiqa_pyiqa.scoring.score clipiqa_pyiqa.comparison.compare")
+        _import(
+            "clipiqa_pyiqa.comparison.results clipiqa_pyiqa.experiments.radar_chart clipiqa_pyiqa.learning.training"
+        )
         importlib.import_module("clipiqa_pyiqa.prompts.pairs").parse_prompts("quality")  # reads CLIP's vocabulary
         importlib.import_module("seeded").set_depth("FEW_LAYERS" in os.environ)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background of a shell
-    answers = os.fdopen(os.dup(1), "w")
-    requests = os.fdopen(os.dup(0), "r")
-    _connect(0, "")
+        _serve(requests, answers)
+
+
+def _serve(requests, answers):
     while line := requests.readline():
         request = json.loads(line)
         if "wait" in request:
@@ -177,10 +193,15 @@ def _serve(bare):
         elif not (answer := os.fork()):
             answers.close()
             requests.close()
-            _end(lambda request=request: _child(request))
+            _end(lambda request=request: _serve_commands(request["serve"]) if "serve" in request else _child(request))
         print(answer, file=answers, flush=True)
     os._exit(0)  # taking torch apart takes seconds
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1] == "bare")
+    _import("beartype.door cv2 matplotlib.figure pandas pyarrow.parquet scipy.stats timm torch._dynamo tqdm")
+    _import("torchvision transformers")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background of a shell
+    lines = os.fdopen(os.dup(0), "r"), os.fdopen(os.dup(1), "w")
+    _connect(0, "")
+    _serve(*lines)
