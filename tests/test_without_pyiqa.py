@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from photos import BUNDLED
@@ -60,7 +61,7 @@ print(score.item())
     job = forked_bare.run([], folder, code=code)
     assert job.code == 0, job.err
     x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert float(job.out) == CLIPIQA(backbone="mini").eval()(x).item()
+    assert float(job.out) == pytest.approx(CLIPIQA(backbone="mini").eval()(x).item(), abs=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -72,9 +73,9 @@ print(score.item())
         ["rank", "rated", "--out", "rank", *MINI],
         ["fit", "scores.csv", "--method", "affine", "--out", "head.safetensors", "--features", "store", *MINI],
         ["gate", "scores.csv", "scores.csv", "--key", "path"],
-        ["export", "mini.onnx", "--backbone", "mini", "--quick-gelu", "--clip-weights"],
+        pytest.param(["export", "mini.onnx", "-b", "mini", "--quick-gelu", "--clip-weights"], marks=pytest.mark.long),
     ],
-    ids=lambda command: " ".join(command[:4]),
+    ids=lambda command: " ".join(command[:3]),
 )
 def test_a_command_works(forked_bare, folder, small_compact, command):
     if command[0] == "export":
@@ -84,7 +85,7 @@ def test_a_command_works(forked_bare, folder, small_compact, command):
     assert job.code == 0, job.err
     if "out.csv" in command:
         expected = CLIPIQA(backbone="mini").eval().score_files(folder / "photo.jpg")["quality"].item()
-        assert f",{expected}," in (folder / "out.csv").read_text()
+        assert pandas.read_csv(folder / "out.csv")["quality"].tolist() == pytest.approx([expected], abs=2e-6)
 
 
 @pytest.mark.parametrize(
