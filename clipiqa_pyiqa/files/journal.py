@@ -22,6 +22,7 @@ class Journal:
         self.path = path
         with as_output_error(path):  # a deleted journal is an error: a new file would lack the earlier rows
             self._file = open(path, "rb+", buffering=0)  # noqa: SIM115 - closed by close()
+            self._end = self._file.seek(0, os.SEEK_END)
 
     @classmethod
     def create(cls, path: Path, rows: Iterable[Mapping[str, Any]] = ()) -> Journal:
@@ -31,14 +32,15 @@ class Journal:
         return cls(path)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        rest, end = memoryview(_line(row)), self._file.seek(0, os.SEEK_END)
+        rest = memoryview(line := _line(row))
         try:
             with as_output_error(self.path):
                 while rest:
                     rest = rest[self._file.write(rest) :]
         except BaseException:  # also if Ctrl-C interrupts the writing of a row
-            self._file.truncate(end)
+            self._file.truncate(self._file.seek(self._end))
             raise
+        self._end += len(line)
 
     def close(self) -> None:
         """Write all rows to the disk, and close the file."""
@@ -64,8 +66,11 @@ def is_journal(path: Path) -> bool:
         return file.read(2) == b'["'
 
 
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def _line(row: Mapping[str, Any]) -> bytes:
-    return _checked(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    return _checked(_as_json(row).encode("utf-8", "surrogatepass"))
 
 
 def _checked(text: bytes) -> bytes:

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from contextvars import copy_context
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,7 +56,7 @@ def prefetch(
     Args:
         read: Returns an item's decoded image; runs in a thread.
         items: Items to read; a generator is closed at the end.
-        workers: Threads, each of which reads up to two items ahead; default :func:`default_workers`.
+        workers: Threads, default :func:`default_workers`; up to two items for each, and two more, are read ahead.
         scoring: Bytes that scoring takes per pixel.
         at_once: Images that are scored at once.
     """
@@ -70,7 +71,8 @@ def prefetch(
 
     def handed_out() -> Iterator[tuple[Item, Decoded | ImageError]]:
         item, future, share = coming.popleft()
-        share.hurry()
+        if not future.done():
+            share.hurry()
         yield item, future.result()
         share.give_back()
 
@@ -80,7 +82,7 @@ def prefetch(
     try:
         for item in items:
             coming.append((item, pool.submit(attempt, item, share := Share(room)), share))
-            if len(coming) > 2 * workers:
+            if len(coming) > 2 * workers + 2:
                 yield from handed_out()
         while coming:
             yield from handed_out()
@@ -222,8 +224,12 @@ def _threads(count: int) -> Iterator[ThreadPoolExecutor | None]:
         pool.shutdown(cancel_futures=True)
 
 
-def stacked(pixels: Sequence[Tensor], device: str | torch.device) -> Tensor:
+def stacked(pixels: Sequence[Tensor], device: torch.device) -> Tensor:
     """Return images ``(3, H, W)``, uint8 or in [0, 1], as one fp32 batch ``(N, 3, H, W)`` in [0, 1]."""
+    if len(pixels) == 1 and device.type == "cpu" and pixels[0].dtype == torch.uint8:  # fewer steps for small images
+        only = pixels[0].permute(1, 2, 0).numpy()[None].astype(np.float32)
+        only /= 255
+        return torch.from_numpy(only).permute(0, 3, 1, 2)
     if any(image.is_floating_point() for image in pixels):
         pixels = [image if image.is_floating_point() else image.float().div_(255) for image in pixels]
     # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, as towers need it

@@ -14,20 +14,27 @@ _SMALLEST = 64  # side of the smallest image in which noise can be told from a p
 _LEVEL = 1 / 255
 
 
-def flag(x: Tensor) -> str:
+def flag(pixels: Tensor) -> str:
     """Return ``'noise'``, ``'almost black'``, ``'almost white'`` or ``'almost uniform'``; for a photo, return ``''``.
 
     Docs/scoring.md explains the flags; tests/measure/flags.py counts the errors.
 
     Args:
-        x: RGB image ``(3, H, W)`` in [0, 1].
+        pixels: RGB image ``(3, H, W)``, uint8 or in [0, 1], at least 32 pixels wide and high.
     """
-    step = max(1, min(x.shape[1:]) // _SAMPLES)
-    samples = x[:, ::step, ::step].contiguous().cpu().numpy()
-    if samples.std((1, 2)).max() < 24 * _LEVEL and _is_almost_uniform(x):
-        mean = samples.mean()
+    x, (height, width) = pixels.numpy(), pixels.shape[1:]
+    few = _as_float(x[1, :: height // 5, :: width // 5])
+    if few.max() - few.min() < 0.5 and _is_almost_uniform(full := _as_float(x)):
+        mean = full.mean()
         return "almost " + ("black" if mean < 16 * _LEVEL else "white" if mean > 239 * _LEVEL else "uniform")
-    return "noise" if min(x.shape[1:]) >= _SMALLEST and _is_noise(samples, x) else ""
+    return "noise" if min(height, width) >= _SMALLEST and _is_noise(x) else ""
+
+
+def _as_float(x: NDArray[Any]) -> NDArray[np.float32]:
+    """Return values in [0, 1], contiguous."""
+    if x.dtype == np.uint8:
+        x = np.divide(x, np.float32(255), dtype=np.float32, order="C")
+    return np.ascontiguousarray(x)
 
 
 def has_band(pixels: Tensor) -> bool:
@@ -40,18 +47,20 @@ def has_band(pixels: Tensor) -> bool:
     return False
 
 
-def _is_almost_uniform(x: Tensor) -> bool:
-    blocks = torch.nn.functional.avg_pool2d(x, 16).flatten(1)
-    spread = (blocks.amax(1) - blocks.amin(1)).max()
-    return bool(spread < 8 * _LEVEL and x.flatten(1).cpu().numpy().std(1).max() < 16 * _LEVEL)  # torch's takes longer
+def _is_almost_uniform(x: NDArray[Any]) -> bool:
+    if x.std((1, 2)).max() >= 16 * _LEVEL:
+        return False
+    blocks = torch.nn.functional.avg_pool2d(torch.from_numpy(x), 16).flatten(1)
+    return bool((blocks.amax(1) - blocks.amin(1)).max() < 8 * _LEVEL)
 
 
-def _is_noise(samples: NDArray[Any], x: Tensor) -> bool:
+def _is_noise(x: NDArray[Any]) -> bool:
     """Return whether neighbouring places differ as much as distant ones.
 
     In photos, nearby places are alike at every scale; in noise, only below the size of its grains.
     """
-    scales = [samples]
+    step = max(1, min(x.shape[1:]) // _SAMPLES)
+    scales = [samples := _as_float(x[:, ::step, ::step])]
     while min(scales[-1].shape[1:]) >= 16:  # until 8 to 15 cells are left
         scales.append(_halved(scales[-1]))
     if _likeness(scales[2]) < 0.25 or _likeness(scales[3]) < 0.12:
@@ -67,7 +76,7 @@ def _is_noise(samples: NDArray[Any], x: Tensor) -> bool:
         channels = np.mean(np.corrcoef(samples.reshape(3, -1)))  # 1/3 for unrelated channels
     if unlike[1] > 3 * unlike[0] and abs(channels - 1 / 3) < 0.07:  # the same, in each channel by itself
         return True
-    rows = x[:, ::8].contiguous().cpu().numpy()
+    rows = _as_float(x[:, ::8])
     steps = np.diff(rows, axis=2)
     share = (np.abs(steps).max(0) > _LEVEL / 2).mean()
     # grains enlarged by repetition: neighbours are equal, or as unlike as unrelated pixels

@@ -260,7 +260,8 @@ def rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
     pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        strip, converted = _to_rgb(path, image.crop((0, top, width, bottom)), depth)
+        part = image if rows >= height else image.crop((0, top, width, bottom))
+        strip, converted = _to_rgb(path, part, depth)
         pixels[top:bottom] = np.asarray(strip)
     return pixels, converted
 

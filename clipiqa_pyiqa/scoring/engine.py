@@ -131,12 +131,13 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
     def score(tasks: list[Task], records: list[ImageRecord]) -> list[_Scored]:
         x = stacked([record.pixels for record in records], options.device)
         scored = [
-            _Scored(task, record, [None] * count, flag(pixels) if min(record.size) >= MIN_SIDE else "")
-            for task, record, pixels in zip(tasks, records, x, strict=True)
+            _Scored(task, record, [None] * count, flag(record.pixels) if min(record.size) >= MIN_SIDE else "")
+            for task, record in zip(tasks, records, strict=True)
         ]
         for places in metrics.groups.values():
             if any(task.wanted[place] for task in tasks for place in places):
-                found = _answers_of_group([metrics.metrics[place] for place in places], x)
+                with torch.no_grad():  # not inference_mode: metrics keep text features for a later backward pass
+                    found = _answers_of_group([metrics.metrics[place] for place in places], x)
                 for place, answers in zip(places, found, strict=True):
                     for each, answer in zip(scored, answers, strict=True):
                         each.answers[place] = answer
@@ -158,7 +159,7 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
     with closing(batches) as results:
         for each in results:  # in the main thread, where metrics of pyiqa run
             if metrics.foreign and isinstance(each.record, ImageRecord):
-                with kept_random_state():
+                with kept_random_state(), torch.no_grad():
                     for place in metrics.foreign:
                         if each.task.wanted[place]:
                             each.answers[place] = _foreign_answer(metrics.metrics[place], each.record, options)
@@ -168,8 +169,7 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
 def _answers_of_group(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answer]]:
     start = time.perf_counter()
     try:
-        with torch.no_grad():  # not inference_mode: the metric keeps text features for a later backward pass
-            features = group[0].net.encode_image(x)
+        features = group[0].net.encode_image(x)
         if x.device.type == "cuda":
             torch.cuda.synchronize(x.device)
     except Exception as error:
@@ -197,10 +197,9 @@ def _foreign_answer(metric: BuiltMetric, record: ImageRecord, options: Options) 
 def _answers(metric: BuiltMetric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:
     start = time.perf_counter()
     try:
-        with torch.no_grad():
-            output = score()
-            output = output[0] if isinstance(output, tuple | list) else output
-            rows = rounded(torch.as_tensor(output).detach())  # waits for the device
+        output = score()
+        output = output[0] if isinstance(output, tuple | list) else output
+        rows = rounded(torch.as_tensor(output))  # waits for the device
         if sum(map(len, rows)) != count * len(metric.columns):
             raise CLIPIQAError(
                 f"{counted(sum(map(len, rows)), 'score')} came for {counted(count, 'image')}, but each image needs "
@@ -263,10 +262,10 @@ def _row(scored: _Scored, metrics: MetricSet) -> Row:
 
 def rounded(scores: Tensor) -> list[tuple[float, ...]]:
     """Return scores ``(N, P)``, or ``(N,)`` or a single one; fp32 with the fewest digits that give the same number."""
-    numbers = scores.reshape(len(scores), -1) if scores.ndim else scores.reshape(1, 1)
+    rows = scores.reshape(len(scores), -1).tolist() if scores.ndim else [[scores.item()]]
     if scores.dtype == torch.float64 or not scores.is_floating_point():
-        return list(map(tuple, numbers.double().tolist()))
-    return [tuple(float(str(value)) for value in row) for row in numbers.float().cpu().numpy()]
+        return [tuple(map(float, row)) for row in rows]
+    return [tuple(float(str(np.float32(value))) for value in row) for row in rows]
 
 
 @contextlib.contextmanager

@@ -168,13 +168,13 @@ class Row:
     kept: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("path", "error"):
-            object.__setattr__(self, name, printable(getattr(self, name)))
+        object.__setattr__(self, "path", printable(self.path))
+        object.__setattr__(self, "error", printable(self.error))
 
     def as_dict(self, columns: Sequence[str]) -> dict[str, Any]:
         """Return column -> value, without the columns that are equal in every row (``CONSTANT_COLUMNS``)."""
         scores = self.scores or (None,) * len(columns)
-        return {"path": self.path, **dict(zip(columns, scores, strict=True))} | {f: getattr(self, f) for f in FIELDS}
+        return {"path": self.path, **dict(zip(columns, scores, strict=True)), **{f: getattr(self, f) for f in FIELDS}}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], columns: Sequence[str]) -> Row:

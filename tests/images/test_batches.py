@@ -43,7 +43,7 @@ class Work:
         self.batches.append(numbers)
         if self.refused in numbers:
             raise ImageError("not this one.")
-        return [int(value) for value in stacked(images, "cpu").mul(255).round()[:, 0, 0, 0]]
+        return [int(value) for value in stacked(images, torch.device("cpu")).mul(255).round()[:, 0, 0, 0]]
 
 
 def test_order_sizes_and_images_that_cannot_be_read():

@@ -30,7 +30,7 @@ def memory(backbone, folder, work, megapixels):
 
     def do(pixels):
         with torch.set_grad_enabled(work == "gradient"):
-            WORKS[work](metric, stacked(list(pixels), "cpu"))
+            WORKS[work](metric, stacked(list(pixels), torch.device("cpu")))
 
     do(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
     width = round(math.sqrt(1e6 * megapixels * 4 / 3))
