@@ -182,7 +182,8 @@ def run(
         note(f"the page is {written}")
     if picked.stars:
         code = max(code, _give_stars(photos, picked.star_shares, run.overwrite))
-    worst, best = photos.ends(**(cuts or {"worst": count, "best": count}))
+    half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
+    worst, best = photos.ends(**(cuts or {"worst": min(count, half) or None, "best": count}))
     if picked.paths or folders:
         chosen = {"worst": worst.index, "best": best.index}
         if not chosen.keys() <= cuts.keys():

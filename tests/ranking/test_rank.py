@@ -127,6 +127,7 @@ class TestCommand:
 
     def test_a_column_and_a_direction_order_photos_that_are_scored_first(self, greys, capsys):
         asked = ["rank", str(greys[0].parent), "-b", "mini", "-p", "quality", "brightness", "--by", "brightness"]
-        assert main([*asked, "--count", "1", "--lower-better"]) == 0
-        _, worst, best = capsys.readouterr().out.splitlines()
-        assert worst.endswith("2.png") and best.endswith("1.png")
+        for count, first in (("1", 2), ("10", 3)):  # half of the five photos are the worst at most
+            assert main([*asked, "--count", count, "--lower-better"]) == 0
+            lines = capsys.readouterr().out.splitlines()
+            assert lines[1].endswith("2.png") and lines[first].endswith("1.png")
