@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
@@ -28,6 +29,20 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 
 Encoder = ModifiedResNet | VisionTransformer | EfficientNet
+
+
+@contextmanager
+def _threads_for(texts: int) -> Iterator[None]:
+    """Let one thread of torch encode a few texts, so that features are equal for any number of threads."""
+    threads = torch.get_num_threads()
+    if threads == 1 or texts > 64:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class ImageTower:
@@ -130,7 +145,7 @@ class FrozenCLIP:
         missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
         if missing:
             self.warn_of_unknown(missing)
-            with untraced(), torch.autocast("cpu", enabled=False):
+            with untraced(), torch.autocast("cpu", enabled=False), _threads_for(len(missing)):
                 features = F.normalize(self.text_tower(torch.device("cpu"), dtype)(missing), dim=-1)
                 self._text_features.update(zip([(text, dtype) for text in missing], features, strict=True))
         return torch.stack([self._text_features[text, dtype] for text in texts])
