@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pandas
 import pytest
 import torch
 from photos import BUNDLED
@@ -44,6 +43,16 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def one_thread():
+    """One thread of torch, as in processes that are forked."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_the_interfaces_give_equal_scores(forked_bare, folder):
     code = f"""{WITHOUT}
 import torch, clipiqa_pyiqa
@@ -61,9 +70,10 @@ print(score.item())
     job = forked_bare.run([], folder, code=code)
     assert job.code == 0, job.err
     x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert float(job.out) == pytest.approx(CLIPIQA(backbone="mini").eval()(x).item(), abs=2e-6)
+    assert float(job.out) == CLIPIQA(backbone="mini").eval()(x).item()
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     "command",
     [
@@ -85,7 +95,7 @@ def test_a_command_works(forked_bare, folder, small_compact, command):
     assert job.code == 0, job.err
     if "out.csv" in command:
         expected = CLIPIQA(backbone="mini").eval().score_files(folder / "photo.jpg")["quality"].item()
-        assert pandas.read_csv(folder / "out.csv")["quality"].tolist() == pytest.approx([expected], abs=2e-6)
+        assert f",{expected}," in (folder / "out.csv").read_text()
 
 
 @pytest.mark.parametrize(

@@ -129,18 +129,19 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
     count = len(metrics.metrics)
 
     def score(tasks: list[Task], records: list[ImageRecord]) -> list[_Scored]:
-        x = stacked([record.pixels for record in records], options.device)
         scored = [
             _Scored(task, record, [None] * count, flag(record.pixels) if min(record.size) >= MIN_SIDE else "")
             for task, record in zip(tasks, records, strict=True)
         ]
-        for places in metrics.groups.values():
-            if any(task.wanted[place] for task in tasks for place in places):
-                with torch.no_grad():  # not inference_mode: metrics keep text features for a later backward pass
-                    found = _answers_of_group([metrics.metrics[place] for place in places], x)
-                for place, answers in zip(places, found, strict=True):
-                    for each, answer in zip(scored, answers, strict=True):
-                        each.answers[place] = answer
+        groups = [group for group in metrics.groups.values() if any(task.wanted[at] for task in tasks for at in group)]
+        if groups:
+            x = stacked([record.pixels for record in records], options.device)
+        for places in groups:
+            with torch.no_grad():  # not inference_mode: metrics keep text features for a later backward pass
+                found = _answers_of_group([metrics.metrics[place] for place in places], x)
+            for place, answers in zip(places, found, strict=True):
+                for each, answer in zip(scored, answers, strict=True):
+                    each.answers[place] = answer
         return scored
 
     def failed(task: Task, record: ImageRecord | None, error: ImageError) -> _Scored:

@@ -19,9 +19,7 @@ from tqdm import tqdm
 
 from ..files.hashes import hash_file, sha256_of
 from ..files.writing import replacing
-from .published import (
-    PublishedFile,
-)
+from .published import PublishedFile
 
 _ANSWER = 60  # seconds until a server must have answered
 _SILENCE = 30  # longest pause in seconds

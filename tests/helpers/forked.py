@@ -176,10 +176,9 @@ def _import(names, package=""):
 
 def _serve_commands(pipes):
     with open(pipes[0]) as requests, open(pipes[1], "w") as answers:
-        _import("pyiqa clipiqa_pyiqa.cli.score clipiqa_pyiqa.scoring.score clipiqa_pyiqa.comparison.compare")
-        _import(
-            "clipiqa_pyiqa.comparison.results clipiqa_pyiqa.experiments.radar_chart clipiqa_pyiqa.learning.training"
-        )
+        _import("pyiqa")
+        ours = "cli.score scoring.score comparison.compare comparison.results experiments.radar_chart learning.training"
+        _import(ours, "clipiqa_pyiqa.")
         importlib.import_module("clipiqa_pyiqa.prompts.pairs").parse_prompts("quality")  # reads CLIP's vocabulary
         importlib.import_module("seeded").set_depth("FEW_LAYERS" in os.environ)
         _serve(requests, answers)
