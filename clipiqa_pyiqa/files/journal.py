@@ -22,7 +22,6 @@ class Journal:
         self.path = path
         with as_output_error(path):  # a deleted journal is an error: a new file would lack the earlier rows
             self._file = open(path, "rb+", buffering=0)  # noqa: SIM115 - closed by close()
-            self._end = self._file.seek(0, os.SEEK_END)
 
     @classmethod
     def create(cls, path: Path, rows: Iterable[Mapping[str, Any]] = ()) -> Journal:
@@ -32,15 +31,14 @@ class Journal:
         return cls(path)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        rest = memoryview(line := _line(row))
+        rest, end = memoryview(_line(row)), self._file.seek(0, os.SEEK_END)
         try:
             with as_output_error(self.path):
                 while rest:
                     rest = rest[self._file.write(rest) :]
         except BaseException:  # also if Ctrl-C interrupts the writing of a row
-            self._file.truncate(self._file.seek(self._end))
+            self._file.truncate(end)
             raise
-        self._end += len(line)
 
     def close(self) -> None:
         """Write all rows to the disk, and close the file."""
