@@ -82,7 +82,7 @@ setup(
             "ranking/templates/*",
         ]
     },
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     # Each lower bound is what `.ci/oldest` installs and tests; docs/install.md says what was seen.
     install_requires=[
         "pyiqa>=0.1.16",  # the first with entry points

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import Kind, OutputError
 from ..prompts.provenance import value_text
 
-NOT_OF_SCORES = ("metric", "version", "versions", "device", "weights", "file")
+NOT_OF_SCORES = ("version", "versions", "device", "weights", "file")
 """Fields of a record that may differ between equal columns: hashes of weights and files are compared instead."""
 
 

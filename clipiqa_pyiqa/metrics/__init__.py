@@ -1,0 +1,1 @@
+"""Any metric: named, built, and grouped by shared encoding."""
