@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from .maps.photos import draw_maps
     from .metric import CLIPIQA
     from .ranking.folder_ranking import rank
+    from .results.folder import merge_shards
     from .scoring.score import Scorer, score_images, score_paths
     from .scoring.shards.filtered import filter_shards
-    from .scoring.shards.results import merge_shards
     from .scoring.shards.run import score_sources
     from .weights.selection import weights_at_hand
 
@@ -79,7 +79,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "filter_shards": "scoring.shards.filtered",
     "fit": "learning.fitting",
     "gate": "comparison.gating",
-    "merge_shards": "scoring.shards.results",
+    "merge_shards": "results.folder",
     "pairs": "experiments.image_pairs",
     "radar": "experiments.radar_chart",
     "rank": "ranking.folder_ranking",

@@ -82,7 +82,7 @@ class PickOptions:
     star_shares: str = "10,20,40,20,10"
 
     def cuts(self) -> dict[str, Any]:
-        from ..scoring.score_files import CUTS
+        from ..results.choosing import CUTS
 
         return {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
 
@@ -153,8 +153,8 @@ def run(
         return 0
     from ..ranking.folder_ranking import rank
     from ..ranking.photos import Photos
-    from ..scoring.rows import scales_of
-    from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
+    from ..results.columns import Column
+    from ..results.scores import Scores, is_score_file, read_scores
 
     code = 0
     is_table = not cuts and page is None and not picked.stars
@@ -162,7 +162,7 @@ def run(
         if run.prompts or run.out is not None:
             raise OptionError("--prompts and --out need images, but a score file holds scores: leave them out.")
         key, columns = next(iter(order.columns), None), order.columns[1:]
-        scores = read_any_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
+        scores = read_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     elif is_table and order.by is None and direction is None:
@@ -170,9 +170,9 @@ def run(
     else:
         ranking = run.result(rank, sources, run.parsed(), count=count)
         code = run.conclude(ranking)
-        scales = scales_of(ranking.provenance)
-        scores = AnyScores("", ranking.frame, ranking.provenance, ranking.failed, scales=scales, ours=True)
-    photos = Photos(scores, order.by or scores.columns[0], direction, order.root)
+        known = {name: Column(name, record) for name, record in ranking.provenance["scores"].items()}
+        scores = Scores(ranking.frame, known, errors=ranking.failed, ours=True)
+    photos = Photos(scores, order.by or scores.names[0], direction, order.root)
     if page is not None:
         from ..ranking.page import write_browser
 

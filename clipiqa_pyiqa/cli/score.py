@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions, check_resume
-from ..scoring.result_files import Output, ResultWriter, format_of
+from ..results.printing import Printer
+from ..results.results import Output
 from .options.groups import LearnedQuestions, MetricOptions, Model, OutputOptions, start
 from .options.terminal import Bar, frame_as_text, note, on_interrupt, stored, tell
 
 if TYPE_CHECKING:
+    from ..results.folder import ShardedResult
     from ..scoring.score import ScoringRun
-    from ..scoring.shards.results import ShardedResult
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def run(
     if merge is not None:
         if paths:
             raise OptionError("--merge joins results and scores no images: leave out the paths.")
-        from ..scoring.shards.results import merge_shards
+        from ..results.folder import merge_shards
 
         _report(merge_shards(merge, kept.out, overwrite=kept.overwrite, partial=partial))
         return 0
@@ -123,7 +124,7 @@ def run(
     # torch takes seconds to load, and weights may be downloaded, so all cheap checks come first
     out: Any = kept.out
     if out and not by_shard:
-        out = Output(out, format or format_of(out), kept.resume, kept.overwrite)
+        out = Output(out, format or "", kept.resume, kept.overwrite)
     device = start(images)
     from ..images.source import skipped_note
     from ..scoring.score import score_paths
@@ -150,18 +151,18 @@ def run(
             _report(done)
             return 1 if done.failures or done.unread or done.absent else 0
         run = score_paths(metric, found.items, columns, format=format, resume=kept.resume, **options)
-        if run.earlier and not found.has_shards:
-            note(run.earlier.sentence)
-        writer = None if kept.out else ResultWriter(sys.stdout.buffer, format or "table", run.header)
+        if run.known and not found.has_shards:
+            note(run.known.sentence)
+        writer = None if kept.out else Printer(sys.stdout.buffer, format or "table", run.head)
         code = _follow(run, writer, None if run.names is None else len(run.names), bar)
-        if run.earlier and found.has_shards:  # known once they are read
-            note(run.earlier.sentence)
+        if run.known and found.has_shards:  # known once they are read
+            note(run.known.sentence)
     if skipped := skipped_note(found.skipped):
         note(skipped)
     return code
 
 
-def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar: Bar) -> int:
+def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar) -> int:
     scored, failed = 0, 0
     try:
         with writer or contextlib.nullcontext(), contextlib.closing(run):

@@ -7,7 +7,7 @@ import logging
 import math
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,20 +20,24 @@ from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
 from ..errors import CLIPIQAError, counted
 from ..errors.arguments import SharedOptions, checked
-from ..files.names import file_name
+from ..files.names import printable
 from ..files.writing import locked
 from ..images.batches import default_workers
 from ..images.reader import ImageRecord
 from ..images.source import FileSource
 from ..metric import find_device
-from ..scoring.engine import Item, Options
+from ..results.results import Output, Results
+from ..results.scores import Scores
+from ..scoring.engine import Item, Options, plan, score_items
 from ..scoring.metric_specs import MetricSpec, check_weights, parse_metrics
 from ..scoring.metrics import BuiltMetric, MetricSet, build_or_explain
-from ..scoring.stored import Progress, ScoreStore, score_missing
+from ..scoring.score import circumstances
 from .data_set_results import DataSetResult, MetricResult
-from .results import Comparison, check_results
+from .results import Comparison, check_results, score_file
 
 _PACKAGES = ("clipiqa-pyiqa", "pyiqa", "torch", "torchvision", "open_clip_torch", "pillow", "numpy", "scipy")
+Progress = Callable[[str, int, int], object]
+"""Function of a data set's name, the number of finished images, and the number of all images."""
 log = logging.getLogger("clipiqa_pyiqa")
 
 
@@ -90,11 +94,11 @@ def compare(
         published: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
         within: Column of the tables of scores; adds the mean SROCC within the groups that it names, such as scenes.
         resume: Compute only the scores that ``out`` lacks.
-        overwrite: Delete the scores in ``out`` first.
+        overwrite: Start again; with ``resume``, score again only by metrics that have changed.
         trust_weights: Let pyiqa load files and URLs that could run code.
         strict: Raise before scoring if a metric cannot be built.
         without_mini_photos: Leave out ``mini``'s training photos if a metric uses it.
-        progress: See :data:`~clipiqa_pyiqa.scoring.stored.Progress`.
+        progress: See :data:`Progress`.
         device, batch_size, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
@@ -117,22 +121,30 @@ def compare(
         ready = [metric for metric in built.values() if isinstance(metric, BuiltMetric)]
         results = []
         for data in sets:
-            parts = folder and folder / "parts" / f"{file_name(data.name)}-{data.identity}"
-            store = ScoreStore(parts, overwrite)
             items = [_Item(data, index) for index in range(len(data.paths))]
             if data.mos is not None:
                 data, items = _without_training_photos(data, items, ready, without_mini_photos)
-            keys, skipped = score_missing(data.name, items, MetricSet(ready), store, options, progress)
-            paths = pandas.Index([item.name for item in items if item.name not in skipped], name="path")
-            opinion = None if data.mos is None else pandas.Series(data.mos, data.paths, float, "mos").loc[paths]
-            scores, known = stored_scores(specs, built, store, [keys[path] for path in paths])
+            output = None
+            if folder is not None:
+                output = Output(score_file(folder, data.name), "parquet", resume, overwrite)
+            how = {"data_set": data.identity, **circumstances(where)}
+            with Results(output, MetricSet(ready).columns, how) as stored:
+                if data.mos is not None:
+                    stored.join("mos", dict(zip(map(printable, data.paths), data.mos, strict=True)))
+                seconds = score_missing(data.name, items, MetricSet(ready), stored, options, progress)
+            found = rows_of(stored, [item.name for item in items])
+            skipped = unread(found)
+            known = metric_results(specs, built, found, seconds)
+            scores = found.frame.reindex(columns=[spec.label for spec in specs]).drop(index=list(skipped))
+            opinion = None if data.mos is None else pandas.Series(data.mos, data.paths, float, "mos").loc[scores.index]
             result = DataSetResult(
                 data.name,
-                scores.set_axis(paths),
+                scores,
                 opinion,
                 mos_lower_better=data.lower_better,
                 metrics=known,
                 skipped=skipped,
+                stored=stored,
                 note=data.note,
                 published_as=data.published_as,
                 bootstrap=bootstrap,
@@ -143,8 +155,6 @@ def compare(
                 groups=dict(zip(data.paths, data.groups, strict=False)),
             )
             results.append(result)
-            if folder is not None:
-                result.save_scores(folder / "scores")
     return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)})
 
 
@@ -174,36 +184,77 @@ def _without_training_photos(
     return replace(data, note="; ".join(notes)), items
 
 
-def stored_scores(
-    specs: Sequence[MetricSpec], built: Mapping[str, BuiltMetric | str], store: ScoreStore, keys: Sequence[str]
-) -> tuple[pandas.DataFrame, dict[str, MetricResult]]:
-    """Return stored scores (a row per key, a column per metric) and a result per metric."""
-    scores, results = {}, {}
+def score_missing(
+    title: str, items: Sequence[Item], metrics: MetricSet, results: Results, options: Options, progress: Progress
+) -> dict[str, float]:
+    """Score what results lack; return label -> median seconds per image in this run, NaN if nothing was scored."""
+    known, count = results.known, len(items)
+    tasks = list(plan(items, metrics, replace(options, count=count), known.of if known else None))
+    seconds = {metric.spec.label: list[float]() for metric in metrics.metrics}
+    done = count - len(tasks)
+    if known:
+        again = len(tasks) - known.new
+        log.info(
+            "%s: %s kept, %s scored again or by more metrics, %s new.", title, counted(done, "image"), again, known.new
+        )
+    progress(title, done, count)
+    for number, row in enumerate(score_items(tasks, metrics, replace(options, count=count)), done + 1):
+        row = results.append(row)
+        if row.width is None:
+            log.warning("%s: left out of all metrics: %s", title, row.error)
+        for times, time in zip(seconds.values(), row.seconds, strict=True):
+            if not math.isnan(time):
+                times.append(time)
+        progress(title, number, count)
+    return {label: statistics.median(times) if times else math.nan for label, times in seconds.items()}
+
+
+def rows_of(results: Results, names: Sequence[str]) -> Scores:
+    """Return the scores of images, in order, under their names as given."""
+    found, shown = results.scores(), {printable(name): name for name in names}
+    axis = pandas.Index(list(shown.values()), name="path", dtype=object)
+    frames = []
+    for frame in (found.frame, found.other):
+        assert frame is not None
+        frames.append(frame[~frame.index.duplicated(keep="last")].reindex(list(shown)).set_axis(axis))
+    errors = {shown[name]: error for name, error in found.errors.items() if name in shown}
+    return replace(found, frame=frames[0], other=frames[1], errors=errors)
+
+
+def unread(found: Scores) -> dict[str, str]:
+    """Return image -> why it could not be read."""
+    assert found.other is not None
+    lost = found.other.index[found.other["width"].isna()]
+    return {path: found.errors[path] for path in lost if path in found.errors}
+
+
+def metric_results(
+    specs: Sequence[MetricSpec],
+    built: Mapping[str, BuiltMetric | str],
+    found: Scores,
+    seconds: Mapping[str, float],
+    noun: str = "image",
+) -> dict[str, MetricResult]:
+    results, lost = {}, unread(found)
     for spec in specs:
-        metric = built[spec.label]
+        metric, note = built[spec.label], ""
         error, about = (metric, None) if isinstance(metric, str) else ("", metric)
-        known = {} if about is None else store.entries.get(about.key, {})
-        entries = {key: known[key] for key in keys if key in known}
-        scores[spec.label] = [entries[key].score if key in entries else None for key in keys]
-        times = [entry.seconds for entry in entries.values() if not entry.error]
-        failures = [(key, entry.error) for key, entry in entries.items() if entry.error]
-        note = ""
-        if failures:
-            key, reason = failures[0]
-            total = counted(len(keys), "set" if spec.of_sets else "image")
-            note = f"no score for {len(failures)} of {total}, such as {Path(key).name}: {reason}."
-        if not (keys or error):
+        scores = found.frame[spec.label].drop(index=list(lost)) if about is not None else pandas.Series(dtype=float)
+        failed = scores.index[scores.isna()]
+        if len(failed):
+            note = f"no score for {len(failed)} of {counted(len(scores), noun)}: {found.errors.get(failed[0], '')}"
+        if scores.empty and not error:
             error = "no image could be read."
         results[spec.label] = MetricResult(
             lower_better=spec.lower_better,
             score_range=spec.score_range,
             provenance=spec.provenance if about is None else about.provenance,
-            seconds_per_image=statistics.median(times) if times else math.nan,
-            error=error or ("" if times else note),
+            seconds_per_image=seconds.get(spec.label, math.nan),
+            error=error or (note if len(failed) == len(scores) else ""),
             published_as="" if about is None else about.published_as,
-            note=note if times else "",
+            note="" if len(failed) == len(scores) else note,
         )
-    return pandas.DataFrame(scores, keys, dtype=float), results
+    return results
 
 
 def run_settings(options: Options) -> dict[str, str]:

@@ -7,14 +7,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import pandas
 
 from ..datasets.published_correlations import find_published
-from ..files.names import file_name
-from ..files.writing import check_folder, replacing
+from ..results.results import Results
 from ..stats.bootstrap import Estimate, holm, paired_differences
 from ..stats.correlation import correlations, srocc_with, srocc_within, undefined
 from ..stats.paired_means import LEVEL
@@ -69,6 +67,7 @@ class DataSetResult:
         plcc_fit, fit_parameters: Whether a logistic curve is fitted, and its number of parameters.
         prefer: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
         groups: Image -> its group; with groups, the statistics have the mean SROCC within groups.
+        stored: The rows of all images, as they are on the disk.
     """
 
     name: str
@@ -86,6 +85,7 @@ class DataSetResult:
     fit_parameters: int = 4
     prefer: str = ""
     groups: Mapping[str, str] = field(default_factory=dict)
+    stored: Results | None = field(default=None, repr=False)
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
@@ -153,24 +153,6 @@ class DataSetResult:
         estimates = self.estimates.get(label, {}).values()
         texts = (metric.error, metric.note, *(text for e in estimates for text in (e.reason, e.caveat)))
         return "; ".join(dict.fromkeys(filter(None, texts)))
-
-    def save_scores(self, folder: Path) -> None:
-        """Write all scores to ``NAME.parquet``, with the provenance in ``attrs``."""
-        frame = self.scores.copy()
-        if self.mos is not None:
-            frame.insert(0, "mos", self.mos)
-        frame.attrs = {
-            "data_set": self.name,
-            "note": self.note,
-            "mos_lower_better": self.mos_lower_better,
-            "metrics": {
-                label: {**metric.provenance, "lower_better": metric.lower_better, "error": metric.error}
-                for label, metric in self.metrics.items()
-            },
-            "skipped": dict(self.skipped),
-        }
-        with replacing(check_folder(folder) / f"{file_name(self.name)}.parquet") as partial:
-            frame.to_parquet(partial)
 
 
 def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, seed: int) -> pandas.DataFrame:

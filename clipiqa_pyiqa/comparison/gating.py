@@ -20,8 +20,8 @@ from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..errors.arguments import checked
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
-from ..scoring.rows import comparable_fields, differences
-from ..scoring.score_files import AnyScores, Direction, find_direction, matching_names, read_any_scores
+from ..results.columns import changes
+from ..results.scores import Direction, Scores, find_direction, matching_names, read_scores
 from ..sources.naming import few
 from .verdicts import FAILED, ColumnPair, judge
 
@@ -161,10 +161,10 @@ def gate(
 
                 file = str(folder / f"{side}.parquet")
                 run = score_paths(metrics, path, out=file, resume=resume, overwrite=overwrite, **options)
-                total = None if run.names is None else run.earlier.kept + len(run.names)
-                for done, _ in enumerate(run, run.earlier.kept + 1):
+                total = None if run.names is None else run.known.kept + len(run.names)
+                for done, _ in enumerate(run, run.known.kept + 1):
                     progress(side, done, total)
-            runs.append(replace(read_any_scores(file, columns=columns, key=key, option="key"), file=path))
+            runs.append(replace(read_scores(file, columns=columns, key=key, option="key"), file=path))
     names = _shared_columns(runs, columns)
     _check_alike(runs, names)
     margins = _margins(names, margin)
@@ -200,7 +200,7 @@ def _margins(names: Sequence[str], margin: float | Mapping[str, float] | None) -
 
 
 def _directions(
-    runs: Sequence[AnyScores], names: Sequence[str], low: Collection[str], high: Collection[str]
+    runs: Sequence[Scores], names: Sequence[str], low: Collection[str], high: Collection[str]
 ) -> dict[str, Direction]:
     for name in {*low} & {*high}:
         raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
@@ -223,8 +223,8 @@ def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
     return found
 
 
-def _shared_columns(runs: Sequence[AnyScores], columns: Sequence[str] | None) -> list[str]:
-    base, new = (run.columns for run in runs)
+def _shared_columns(runs: Sequence[Scores], columns: Sequence[str] | None) -> list[str]:
+    base, new = (run.names for run in runs)
     shared = [name for name in base if name in new]
     others = [name for name in dict.fromkeys([*base, *new]) if name not in shared]
     if not shared or (others and columns is None):
@@ -235,23 +235,24 @@ def _shared_columns(runs: Sequence[AnyScores], columns: Sequence[str] | None) ->
     return shared
 
 
-def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
+def _check_alike(runs: Sequence[Scores], names: Sequence[str]) -> None:
     base, new = runs
-    if all("scores" in run.provenance for run in runs):
-        found = differences(*(comparable_fields(run.provenance, names) for run in runs))
-    else:
-        found = [
-            (f"the hash of everything that {name!r} depends on", base.scales[name].made, new.scales[name].made)
-            for name in names
-            if name in base.scales and name in new.scales and base.scales[name] != new.scales[name]
-        ]
+    found = changes(base.reading, new.reading) if base.reading and new.reading else []
+    for name in names:
+        was, now = base.columns.get(name), new.columns.get(name)
+        if was is None or now is None or was.fingerprint == now.fingerprint:
+            continue
+        if "hash" in {*was.record, *now.record}:
+            found.append((f"the hash of everything that {name!r} depends on", was.fingerprint, now.fingerprint))
+        else:
+            found += [(f"{name!r} {key}", old, new) for key, old, new in changes(was.record, now.record)]
     if found:
         text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
         raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
 
 
 def _pair_rows(
-    runs: Sequence[AnyScores], names: Sequence[str], has_key: bool, skip_missing: bool
+    runs: Sequence[Scores], names: Sequence[str], has_key: bool, skip_missing: bool
 ) -> tuple[pandas.DataFrame, list[str], pandas.DataFrame]:
     """Return both runs' scores, a sentence per run with missing rows, and both runs' row names."""
     indices = [list(map(str, run.frame.index)) for run in runs]

@@ -13,6 +13,7 @@ from ..errors.arguments import check_resume
 from ..files.names import one_line
 from ..files.writing import check_folder
 from ..report.table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
+from ..results.formats import journal_of
 
 
 def tables_as_text(
@@ -47,12 +48,22 @@ def key_lines(values: Mapping[str, str]) -> list[str]:
 
 
 def check_result_folder(
-    folder: str | os.PathLike[str], names: Iterable[str], inputs: Iterable[str], *, overwrite: bool, resume: bool
+    folder: str | os.PathLike[str],
+    names: Iterable[str],
+    stored: Iterable[Path],
+    inputs: Iterable[str],
+    *,
+    overwrite: bool,
+    resume: bool,
 ) -> Path:
-    """Return the folder of results; raise if it has one of the files ``names``, unless its ``parts/`` holds scores."""
+    """Return the folder of results; raise if it has one of the files ``names``, unless a file of ``stored`` is ours."""
     folder = Path(folder).expanduser()
     check_resume(folder, resume, overwrite)
-    is_ours = any(folder.glob("parts/*/*.jsonl"))
+    if any(folder.glob("parts/*/*.jsonl")):
+        raise CLIPIQAError(
+            f"{str(folder)!r} was written by an earlier version: name another folder, or delete this one."
+        )
+    is_ours = any(path.exists() or journal_of(path).exists() for path in stored)
     if is_ours and not (resume or overwrite):
         raise CLIPIQAError(
             f"{str(folder)!r} holds the scores of an earlier run: continue it (`resume`) or delete them (`overwrite`)."

@@ -145,15 +145,20 @@ class Comparison:
             lines = ["SROCC of the first metric minus SROCC of the second metric, by a paired bootstrap"]
             write_text(folder / "differences.csv", csv_table(self.differences(), lines))
             for data in self.data_sets:
-                data.save_scores(folder / "scores")
+                if data.stored is not None:
+                    data.stored.write(score_file(folder, data.name), "parquet")
             write_text(folder / "report.html", report_page(self.data_sets, self.settings))
 
 
 def check_results(
     folder: str | Path, data_sets: Iterable[str], inputs: Iterable[str], *, overwrite: bool, resume: bool
 ) -> Path:
-    scores = [f"scores/{file_name(name)}.parquet" for name in data_sets]
-    if len({*scores}) < len(scores):
+    stored = [score_file(Path(folder), name) for name in data_sets]
+    if len({*stored}) < len(stored):
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
-    names = [*_FILES, "differences.csv", "report.html", *scores]
-    return check_result_folder(folder, names, inputs, overwrite=overwrite, resume=resume)
+    names = [*_FILES, "differences.csv", "report.html"]
+    return check_result_folder(folder, names, stored, inputs, overwrite=overwrite, resume=resume)
+
+
+def score_file(folder: Path, data_set: str) -> Path:
+    return folder / "scores" / f"{file_name(data_set)}.parquet"

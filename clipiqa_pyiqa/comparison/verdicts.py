@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pandas
 
 from ..errors import CLIPIQAError, counted
-from ..scoring.score_files import AnyScores, Direction
+from ..results.scores import Direction, Scores
 from ..stats.bootstrap import holm
 from ..stats.paired_means import FEW, LEVEL, mean_difference, noticed
 
@@ -99,7 +99,7 @@ def judge(
     rows: pandas.DataFrame,
     directions: Mapping[str, Direction],
     margins: Mapping[str, float],
-    runs: Sequence[AnyScores],
+    runs: Sequence[Scores],
 ) -> tuple[ColumnPair, ...]:
     """Return a verdict per column; ``rows`` has ``NAME base`` and ``NAME new``, ``margins`` the allowed losses."""
     corrected = [name for name in directions if name not in margins]
@@ -137,10 +137,9 @@ def judge(
     return tuple(pairs.values())
 
 
-def _rounding(name: str, runs: Sequence[AnyScores], largest: float) -> float:
+def _rounding(name: str, runs: Sequence[Scores], largest: float) -> float:
     for run in runs:
-        scale = run.scales.get(name)
-        if scale is not None and scale.low is not None and scale.high is not None:
-            record = {**run.provenance, **run.provenance.get("scores", {}).get(name, {})}
-            return (scale.high - scale.low) * _ROUNDING[record.get("precision", "fp32")]
+        low, high = run.columns[name].ends if name in run.columns else (None, None)
+        if low is not None and high is not None:
+            return (high - low) * _ROUNDING[run.columns[name].record.get("precision", "fp32")]
     return float(largest) * 1e-6

@@ -138,8 +138,8 @@ def check_bounds(name: str, value: int) -> None:
 
 
 def check_resume(out: object, resume: bool, overwrite: bool) -> None:
-    if resume and (out is None or overwrite):
-        raise OptionError("`resume` needs `out`, the results to continue, and cannot be combined with `overwrite`.")
+    if resume and out is None:
+        raise OptionError("`resume` needs `out`, the results to continue.")
 
 
 def check_path(name: str, value: str | os.PathLike[str]) -> None:

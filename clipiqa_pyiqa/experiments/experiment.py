@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 from abc import ABC, abstractmethod
@@ -23,7 +24,8 @@ from ..prompts.pairs import PromptPair
 from ..report.contact_sheet import footed
 from ..report.plotting import captioned, plain_texts
 from ..report.table import csv_table
-from ..scoring.result_files import Output, read_results
+from ..results.results import Output
+from ..results.scores import read_scores
 from ..scoring.score import score_paths
 from ..sources.finding import each_of, find_inputs
 
@@ -149,17 +151,25 @@ def score_files(
     for row in run:
         rows[row.path] = row
         progress(len(rows), len(sources))
-    if output is not None:  # with the rows of an earlier run
-        rows = {row.path: row for row in read_results(output.path)[1]}
-    found = {source.name: rows[printable(source.name)] for source in sources}
-    scores = {name: row.scores for name, row in found.items() if row.scores is not None}
-    failed = {name: row.error for name, row in found.items() if row.scores is None}
-    if not scores:
+    asked = run.head.scores
+    if output is None:
+        values = {name: row.scores or [math.nan] * len(asked) for name, row in rows.items()}
+        frame = pandas.DataFrame(values, asked, dtype=float).T
+        errors = {name: row.error for name, row in rows.items()}
+        flags = {name: row.flag for name, row in rows.items() if row.flag}
+    else:  # with the rows of an earlier run
+        stored = read_scores(output.path, columns=asked, key="path")
+        frame, errors, flags = stored.frame, dict(stored.errors), stored.flags
+    names = {printable(source.name): source.name for source in sources}
+    frame = frame[~frame.index.duplicated(keep="last")].reindex(list(names))
+    # pandas' own text type refuses names that are not UTF-8
+    frame = frame.set_axis(pandas.Index(names.values(), name="path", dtype=object))
+    has_scores = frame.notna().any(axis=1)
+    failed = {names[name]: errors[name] for name in names if not has_scores[names[name]]}
+    if len(failed) == len(names):
         raise ImageError("none of the images could be scored" + because(failed))
-    index = pandas.Index(scores, name="path", dtype=object)  # pandas' own text type refuses names that are not UTF-8
-    frame = pandas.DataFrame(list(scores.values()), index, list(run.header.columns), dtype=float)
-    flags = {name: row.flag for name, row in found.items() if row.flag}
-    return ImageScores(frame, run.header.columns, failed, run.header.provenance, flags=flags)
+    flags = {names[name]: flag for name, flag in flags.items() if name in names}
+    return ImageScores(frame[has_scores], tuple(asked), failed, run.head.provenance, flags=flags)
 
 
 def saved(result: Result, options: Mapping[str, Any]) -> Result:

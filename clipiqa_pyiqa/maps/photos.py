@@ -88,7 +88,7 @@ def draw_maps(
     setup = ScoringSetup(net, columns, **options)
     device = setup.device
     size = f"places of {net.clip.cell} px" + (", each the mean of 3×3" if smooth else "")
-    found = PhotoMaps({**setup.header.provenance, "map": size, "scale": scale})
+    found = PhotoMaps({**setup.head.provenance, "map": size, "scale": scale})
 
     def scored(items: list[SourceItem], records: list[ImageRecord]) -> list[PhotoMap | tuple[str, str]]:
         with torch.no_grad():

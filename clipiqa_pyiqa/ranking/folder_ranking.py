@@ -19,10 +19,9 @@ from ..experiments.experiment import (
     saved,
     score_files,
 )
-from ..files.names import below_common
+from ..files.names import below_common, printable
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, headed
-from ..scoring.rows import printable
 
 if TYPE_CHECKING:
     import pandas

@@ -18,10 +18,10 @@ from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
 from ..images.reader import ImageRecord, read_image
 from ..images.source import FileSource, ImageSource
-from ..prompts.provenance import metric_line
 from ..report.contact_sheet import thumbnail
 from ..report.html import render
-from ..scoring.score_files import find_direction
+from ..results.columns import metric_line
+from ..results.scores import find_direction
 from ..sources.finding import images_named
 from .photos import Photos, file_of, is_local
 
@@ -96,14 +96,13 @@ def write_browser(
             f"none of {counted(len(paths), 'photo')} exists, such as {paths[0]!r}: pass their folder as `root`."
         )
     small = thumbnails(paths, folder / THUMBNAILS, workers, progress)
-    provenance = photos.scores.provenance
     text = render(
         __package__,
         "browse.html.j2",
         title=f"{counted(len(paths), 'photo')} by {photos.by}",
-        columns=photos.scores.columns,
+        columns=photos.scores.names,
         by=photos.by,
-        metric=metric_line(provenance) or Path(photos.scores.file).name,
+        metric=metric_line(list(photos.scores.columns.values())) or Path(photos.scores.file).name,
         direction=photos.direction,
         data={
             "by": photos.by,
@@ -121,7 +120,7 @@ def write_browser(
 
 def _low_is_good(photos: Photos) -> list[str]:
     found = {photos.by: photos.direction}
-    for name in photos.scores.columns:
+    for name in photos.scores.names:
         with contextlib.suppress(CLIPIQAError):
             found.setdefault(name, find_direction([photos.scores], name))
     return [name for name, direction in found.items() if direction.lower_better]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, nearest
 from ..files.names import printable
-from ..scoring.score_files import AnyScores, Direction, choose, find_direction
+from ..results.choosing import choose
+from ..results.scores import Direction, Scores, find_direction
 from ..sources.finding import split_name
 
 if TYPE_CHECKING:
@@ -31,14 +32,14 @@ class Photos:
         CLIPIQAError: There is no column ``by``.
     """
 
-    scores: AnyScores
+    scores: Scores
     by: str
     lower_better: bool | None = None
     root: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.by not in self.scores.columns:
-            raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.columns)}")
+        if self.by not in self.scores.names:
+            raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.names)}")
 
     @cached_property
     def direction(self) -> Direction:

@@ -22,8 +22,8 @@ from ..images.batches import WAIT, images_at_once, in_batches, prefetch, stacked
 from ..images.flags import flag
 from ..images.reader import MIN_SIDE, ImageRecord
 from ..metric import scoring_bytes
+from ..results.rows import Answer, Row, worst_kind
 from .metrics import BuiltMetric, MetricSet, describe_error
-from .rows import Answer, Row
 
 
 class Item(Protocol):
@@ -89,7 +89,7 @@ def plan(
     items: Iterable[Item],
     metrics: MetricSet,
     options: Options,
-    known: Callable[[Item], Sequence[bool | None] | bool | None] | None = None,
+    known: Callable[[Item], Sequence[bool | None]] | None = None,
     apart: Callable[[Any], Hashable] | None = None,
 ) -> Iterator[Task]:
     """Yield the tasks of a run, in order; items whose scores are all known have none.
@@ -97,8 +97,8 @@ def plan(
     If a run ended inside of a block, its successor scores the whole block again, so that both have the same batches.
 
     Args:
-        known: Returns whether an item's scores are known from an earlier run, for all metrics or for each; None if the
-            earlier run has not come to the item. False (a failure, a changed image): it is scored again alone.
+        known: Returns for each column whether an item's cell is known from an earlier run; None if that run had not
+            come to it. False (a failure, a changed image): the item is scored again alone.
         apart: Returns an item's block; by default, blocks depend on an item's place only.
     """
     size, every = WAIT * options.together, [True] * len(metrics.metrics)
@@ -111,7 +111,7 @@ def plan(
             yield from (Task(item, block, every) for _, item in numbered)
             continue
         group = [item for _, item in numbered]
-        found = [list(each) if isinstance(each, Sequence) else [each] * len(every) for each in map(known, group)]
+        found = [metrics.by_metric(known(each)) for each in group]
         is_broken = [
             metric.net is not None and options.together > 1 and any(each[place] is None for each in found)
             for place, metric in enumerate(metrics.metrics)
@@ -119,7 +119,7 @@ def plan(
         for item, each in zip(group, found, strict=True):
             wanted = [again or not is_known for again, is_known in zip(is_broken, each, strict=True)]
             if any(wanted):
-                yield Task(item, block, every if len({*each}) == 1 else wanted)
+                yield Task(item, block, wanted)
 
 
 def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> Generator[Row, None, None]:
@@ -228,19 +228,19 @@ def _failure(error: Exception) -> Answer:
 
 
 def _row(scored: _Scored, metrics: MetricSet) -> Row:
-    task, record = scored.task, scored.record
-    name, kept = task.item.name, task.item.kept
-    if isinstance(record, ImageError):
-        return Row(name, kind=record.kind, error=str(record), stamp=task.stamp, kept=kept)
-    scores: list[float | None] = []
+    task, record, scores = scored.task, scored.record, list[float | None]()
     failures: dict[str, list[str]] = {}
-    kind: Kind | None = None  # of the first failure
-    for metric, answer in zip(metrics.metrics, scored.answers, strict=True):
-        answer = answer or Answer()  # it was not asked
+    answers = [answer or Answer() for answer in scored.answers]  # none came from a metric that was not asked
+    for metric, answer in zip(metrics.metrics, answers, strict=True):
         scores += answer.values or [None] * len(metric.columns)
-        kind = kind or answer.kind
         if answer.kind:
             failures.setdefault(answer.error, []).append(metric.spec.label)
+    asked = metrics.by_column(task.wanted)
+    seconds = tuple(answer.seconds for answer in answers)
+    name, kept = task.item.name, task.item.kept
+    if isinstance(record, ImageError):
+        return Row(name, kind=record.kind, error=str(record), stamp=task.stamp, asked=asked, seconds=seconds, kept=kept)
+    kind = worst_kind([answer.kind for answer in answers])
     has_scores = any(score is not None for score in scores)
     error = ""
     if failures:
@@ -256,7 +256,8 @@ def _row(scored: _Scored, metrics: MetricSet) -> Row:
         kind,
         error,
         task.stamp,
-        tuple(scored.answers),
+        asked,
+        seconds,
         kept,
     )
 

@@ -11,7 +11,6 @@ import sys
 import textwrap
 import traceback
 import urllib.request
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -30,10 +29,9 @@ from ..files.hashes import hash_file
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import PRESETS, Columns, PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
+from ..results.columns import Column
 from .metric_specs import MetricSpec, check_weights, parse_metrics
-from .rows import fingerprint
 
-_ONCE = "once-"  # the beginning of the state of a mere function
 log = logging.getLogger("clipiqa_pyiqa")
 
 
@@ -46,7 +44,7 @@ class BuiltMetric:
         net: CLIP metric of this package, or None.
         columns: Names of the scores of one image.
         questions: Questions for ``net``; None means the metric's own.
-        state: Hash of what an object holds; a number used once if there is nothing to hash.
+        state: Hash of what an object holds; empty if there is nothing to hash.
     """
 
     spec: MetricSpec
@@ -59,16 +57,11 @@ class BuiltMetric:
     state: str = ""
 
     @property
-    def key(self) -> str:
-        """Name of the metric and hash of everything that its scores depend on."""
-        return f"{self.provenance['metric']}-{fingerprint({**self.provenance, 'state': self.state})}"
-
-    @property
     def records(self) -> dict[str, Any]:
         if self.net is None:
             ends = [None if not end or "~" in end else float(end) for end in f"{self.spec.score_range},".split(",")[:2]]
             record = {**self.provenance, "range": ends, "lower_better": self.spec.lower_better}
-            return {self.columns[0]: {**record, "state": self.state} if self.state else record}
+            return {self.columns[0]: record if self.spec.made is None else {**record, "state": self.state or None}}
         if self.questions is not None:
             return column_records(self.questions)
         return dict(self.provenance["scores"])
@@ -112,28 +105,24 @@ class MetricSet:
         self.foreign = [place for place, metric in enumerate(self.metrics) if metric.net is None]
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple(column for metric in self.metrics for column in metric.columns)
+    def columns(self) -> tuple[Column, ...]:
+        return tuple(
+            Column(name, {**{key: value for key, value in metric.provenance.items() if key != "scores"}, **record})
+            for metric in self.metrics
+            for name, record in zip(metric.columns, metric.records.values(), strict=True)
+        )
 
-    @property
-    def can_resume(self) -> bool:
-        return not any(metric.state.startswith(_ONCE) for metric in self.metrics)
+    def by_metric(self, found: Sequence[bool | None]) -> list[bool | None]:
+        """Return for each metric whether all its columns are known; None if a run had not come to one of them."""
+        columns = iter(found)
+        groups = [[next(columns) for _ in metric.columns] for metric in self.metrics]
+        return [None if None in group else all(group) for group in groups]
+
+    def by_column(self, wanted: Sequence[bool]) -> tuple[bool, ...]:
+        return tuple(each for metric, each in zip(self.metrics, wanted, strict=True) for _ in metric.columns)
 
     def on(self, device: torch.device) -> MetricSet:
         return MetricSet([metric.on(device) for metric in self.metrics], self.named)
-
-    def provenance(self) -> dict[str, Any]:
-        """Return everything that scores depend on, except how images are read."""
-        if not self.named:
-            (metric,) = self.metrics
-            return {**metric.provenance, "scores": metric.records}
-        shared, scores = dict[str, Any](), dict[str, Any]()
-        for metric in self.metrics:
-            fields = {key: value for key, value in metric.provenance.items() if key != "scores"}
-            shared |= {key: fields.pop(key) for key in ("version", "cpu_arithmetic") if key in fields}
-            (record,) = metric.records.values()
-            scores[metric.columns[0]] = {**fields, **record}
-        return {**shared, "scores": scores}
 
 
 def metric_set(
@@ -260,7 +249,7 @@ def _state(made: Any) -> str:
         if isinstance(value, str | bytes | int | float | bool | tuple | None):
             is_empty = False
             digest.update(f"{name} {value!r}".encode())
-    return f"{_ONCE}{uuid.uuid4().hex}" if is_empty else digest.hexdigest()[:16]
+    return "" if is_empty else digest.hexdigest()[:16]
 
 
 def values_of(made: Any) -> Iterator[tuple[str, Any]]:

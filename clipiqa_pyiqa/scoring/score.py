@@ -21,18 +21,20 @@ import torch
 
 from ..errors import CLIPIQAError, OptionError
 from ..errors.arguments import SharedOptions, checked
+from ..files.names import printable
 from ..files.writing import check_output
 from ..images.in_memory import memory_images
 from ..images.reader import MIN_SIDE, ImageRecord, check_limits, read_image
 from ..images.source import ImageSource, stamp_of
 from ..metric import find_device, is_factory
 from ..prompts.pairs import PromptPair, Prompts
+from ..results.formats import Head
+from ..results.results import Known, Output, Results
+from ..results.rows import Row
 from ..sources.finding import find_shards, sources_of
 from ..sources.stores import Shard
 from .engine import Options, Task, plan, score_items
-from .metrics import MetricSet, metric_set
-from .result_files import EarlierRun, FileWriter, Output, format_of, open_results
-from .rows import Header, Row, printable
+from .metrics import metric_set
 
 if TYPE_CHECKING:
     import pandas
@@ -95,8 +97,14 @@ class ScoringSetup:
         return self.options.device
 
     @property
-    def header(self) -> Header:
-        return Header(self.metrics.columns, provenance(self.metrics, self.device, **self.limits))
+    def head(self) -> Head:
+        columns = self.metrics.columns
+        if self.device.type != "cpu":  # where half precision is computed as such
+            columns = tuple(
+                replace(each, record={key: value for key, value in each.record.items() if key != "cpu_arithmetic"})
+                for each in columns
+            )
+        return Head(columns, {**self.limits, **circumstances(self.device)})
 
     def on(self, device: torch.device) -> ScoringSetup:
         setup = copy.copy(self)
@@ -114,24 +122,25 @@ class ScoringSetup:
 
 
 class ScoringRun(Iterator[Row]):
-    """An iterator that writes each row to the file, then yields it.
+    """An iterator that stores each row, then yields it with what is known from an earlier run.
 
     Attributes:
+        head: The columns, and how images are read.
         names: Images to score; None if shards hold them.
-        earlier: What is known of an earlier run.
+        known: What is known from an earlier run.
     """
 
     def __init__(
         self,
-        header: Header,
+        head: Head,
         rows: Generator[Row, None, None],
-        writer: FileWriter | None = None,
+        results: Results | None = None,
         names: tuple[str, ...] | None = None,
     ) -> None:
-        self.header, self.names, self._rows, self.earlier = header, names, rows, EarlierRun()
-        if writer is not None:
-            self._rows, self.earlier = _write_rows(rows, writer), writer.earlier
-            next(self._rows)  # enters the writer's context; closing the run leaves the context
+        self.head, self.names, self._rows, self.known = head, names, rows, Known()
+        if results is not None:
+            self._rows, self.known = _stored(rows, results), results.known
+            next(self._rows)  # enters the context of the results; closing the run leaves it
 
     def __next__(self) -> Row:
         return next(self._rows)
@@ -143,7 +152,7 @@ class ScoringRun(Iterator[Row]):
         """Return the rows with index ``path``, a column for each question (NaN: no score), ``flag`` and ``error``."""
         import pandas
 
-        rows, columns = list(self), list(self.header.columns)
+        rows, columns = list(self), self.head.scores
         index = pandas.Index([row.path for row in rows], name="path", dtype=object)
         scores = [row.scores or (math.nan,) * len(columns) for row in rows]
         frame = pandas.DataFrame(scores, index, columns, float)
@@ -175,8 +184,9 @@ def score_paths(
         prompts: Questions as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means the metric's questions.
         out: A file to write the rows to.
         format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None uses the file's suffix.
-        resume: Continue an interrupted run, and score its failed images again.
-        overwrite: Replace an existing file.
+        resume: Score what the file lacks: new and changed images, columns that it does not have, and failures that
+            may pass.
+        overwrite: Replace an existing file; with ``resume``, only the columns that were made in another way.
         trust_weights: Let pyiqa load files and URLs that could run code.
         strict: Raise before scoring if a metric cannot be built.
         options: Options of reading and scoring, as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
@@ -188,36 +198,32 @@ def score_paths(
         CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.
     """
     setup = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
-    header = setup.header
+    head = setup.head
     if not isinstance(out, Output | None):
-        out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
+        out = Output(Path(out), format or "", resume, overwrite)
     found = find_shards(paths)
     names = None if found.has_shards else tuple(printable(item.name) for item in found.items)
     setup.options = replace(setup.options, count=None if names is None else len(names))
     if out is None:
-        return ScoringRun(header, setup.rows(sources_of(found.items)), names=names)
+        return ScoringRun(head, setup.rows(sources_of(found.items)), names=names)
     check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
-    writer = open_results(out, header, setup.metrics.can_resume)
-    known = writer.earlier.knows if writer.earlier else None
+    results = Results(out, head.columns, head.reading)
+    known = results.known.of if results.known else None
     items = setup.items(sources_of(found.items), stamped=True)
     tasks: Iterable[Task] = plan(items, setup.metrics, setup.options, known)
     if known is not None and names is not None:
         tasks = list(tasks)
         names = tuple(printable(task.item.name) for task in tasks)
-        writer.earlier.kept = len(found.items) - len(names)
-    return ScoringRun(header, score_items(tasks, setup.metrics, setup.options), writer, names)
+    return ScoringRun(head, score_items(tasks, setup.metrics, setup.options), results, names)
 
 
-def provenance(metrics: MetricSet, device: torch.device, **limits: Any) -> dict[str, Any]:
-    record = metrics.provenance()
-    if device.type != "cpu":
-        record.pop("cpu_arithmetic", None)
+def circumstances(device: torch.device) -> dict[str, Any]:
+    """Return the device and the versions of packages, on which scores should not depend."""
     packages = ("pyiqa", "torch", "open_clip_torch", "pillow")
     return {
-        **record,
-        **limits,
         "device": device_name(device),
         "versions": {name: version(name) for name in packages if name != "pyiqa" or find_spec(name)},
+        "decoders": {name: version(name) for name in ("pillow", "simplejpeg")},
     }
 
 
@@ -225,12 +231,11 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _write_rows(rows: Generator[Row, None, None], writer: FileWriter) -> Generator[Any, None, None]:
-    with writer, closing(rows):
+def _stored(rows: Generator[Row, None, None], results: Results) -> Generator[Any, None, None]:
+    with results, closing(rows):
         yield None
         for row in rows:
-            writer.write(row)
-            yield row
+            yield results.append(row)
 
 
 _USUAL = ("image", "bytes", "jpg", "jpeg", "png", "webp", "img")
@@ -333,4 +338,4 @@ def _unpickled(metric: Any, prompts: Any, column: str | None, options: Mapping[s
 
 
 def _frame(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
-    return ScoringRun(setup.header, setup.rows(memory_images(images))).frame().reset_index(drop=True)
+    return ScoringRun(setup.head, setup.rows(memory_images(images))).frame().reset_index(drop=True)

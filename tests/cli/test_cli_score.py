@@ -11,10 +11,10 @@ import pytest
 from photos import save_grey
 from PIL import Image
 from standin import Brightness
+from stored import read_results
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import groups
-from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.sources.finding import find_shards
 
 

@@ -7,7 +7,7 @@ import pytest
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.gating import gate
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.scoring.score_files import matching_names, read_any_scores
+from clipiqa_pyiqa.results.scores import matching_names, read_scores
 
 pytestmark = pytest.mark.quick
 
@@ -114,4 +114,4 @@ def test_files_without_scores_are_refused(tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(CLIPIQAError, match=name):
-        read_any_scores(tmp_path / name)
+        read_scores(tmp_path / name)

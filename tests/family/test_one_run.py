@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from pyarrow import parquet
+from stored import read_results
 
 from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.cli import main
@@ -14,8 +15,6 @@ from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.metric import PICTURE, scoring_bytes
 from clipiqa_pyiqa.scoring.metrics import metric_set
-from clipiqa_pyiqa.scoring.result_files import read_results
-from clipiqa_pyiqa.scoring.rows import scales_of
 
 CPU = torch.device("cpu")
 V2 = [1.655, 2.359, 3.070, 3.672, 4.238, 4.701, 5.073, 5.365, 5.577, 5.747]
@@ -47,16 +46,15 @@ def test_several_metrics_fill_columns_of_one_run(metrics, monkeypatch, tmp_path)
     assert sorted(shapes) == [(1, 3, 64, 80), (1, 3, 224, 224)]  # not once for each metric
     assert main(["score", "0.png", "1.png", *command, "--resume"]) == 0
     assert len(shapes) == 4
-    header, rows = read_results("scores.csv")
-    assert header.columns == ("aes0", "aes1", "clipiqa") and len(rows) == 2 and rows[1].scores[0] != rows[1].scores[1]
-    scales = scales_of(header.provenance)
-    assert [(scale.low, scale.high) for scale in scales.values()] == [(1, 10), (1, 10), (0, 1)]
-    assert header.provenance["scores"]["aes1"]["file"].startswith("head1.pth ")
+    head, rows = read_results("scores.csv")
+    assert head.scores == ["aes0", "aes1", "clipiqa"] and len(rows) == 2 and rows[1].scores[0] != rows[1].scores[1]
+    assert [column.ends for column in head.columns] == [(1, 10), (1, 10), (0, 1)]
+    assert head.columns[1].record["file"].startswith("head1.pth ")
     assert main(["score", "0.png", *command, "--resume", "--max-side", "50"]) == 2
     assert main(["score", "0.png", "--metrics", metrics[1], "--out", "alone.csv", "--device", "cpu"]) == 0
-    header, (row,) = read_results("alone.csv")
+    alone, (row,) = read_results("alone.csv")
     assert row.scores[0] == pytest.approx(rows[0].scores[1], abs=1e-5)
-    assert scales_of(header.provenance)["aes1"] == scales["aes1"]  # so the two files can be compared
+    assert alone.columns[0].fingerprint == head.columns[1].fingerprint  # so the two files can be compared
 
 
 @pytest.mark.quick

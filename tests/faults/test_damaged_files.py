@@ -29,8 +29,8 @@ from clipiqa_pyiqa.images.source import readable_formats
 from clipiqa_pyiqa.learning.fitting import fit
 from clipiqa_pyiqa.learning.word_search import read_words
 from clipiqa_pyiqa.metric import CLIPIQA
-from clipiqa_pyiqa.scoring.score_files import read_any_scores
-from clipiqa_pyiqa.scoring.shards.results import read_shard_result, read_table
+from clipiqa_pyiqa.results.folder import read_shard_result, read_table
+from clipiqa_pyiqa.results.scores import read_scores
 from clipiqa_pyiqa.scoring.shards.run import score_sources
 from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
@@ -125,9 +125,9 @@ def read_shards(path):
 READERS = {
     "opinions.csv": lambda path: read_score_table(path, root=path.parent, skip_missing=True),
     "votes.csv": lambda path: read_votes(path, root=path.parent),
-    "scores.csv": read_any_scores,
-    "scores.jsonl": read_any_scores,
-    "scores.parquet": read_any_scores,
+    "scores.csv": read_scores,
+    "scores.jsonl": read_scores,
+    "scores.parquet": read_scores,
     "pairs.txt": read_words,
     "shard.tar": read_shards,
     "shard.tar.gz": read_shards,
@@ -146,7 +146,7 @@ def test_damaged_results_of_shards_are_refused(folder, times):
 
     def read(path):
         said = read_shard_result(str(path))
-        return said.failures, said.header, said.shard, read_table(str(path)).to_pydict()
+        return said.failures, said.head, said.shard, read_table(str(path)).to_pydict()
 
     check_that_damage_is_refused(folder / "scored/shard.tar.parquet", read, 60 * times)
 

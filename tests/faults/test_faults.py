@@ -14,37 +14,40 @@ from hypothesis import strategies as st
 from metrics import FakeMetric
 from PIL import Image
 from safetensors.torch import save_file
+from stored import read_results, write_results
 from test_damaged_files import REFUSED, budget, check_that_damage_is_refused, damaged, mutated
 
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, FeatureStore
 from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, content_checksum, read_prompt_file
-from clipiqa_pyiqa.scoring.result_files import Output, open_results, read_results
-from clipiqa_pyiqa.scoring.rows import Header, Row
+from clipiqa_pyiqa.results.columns import Column
+from clipiqa_pyiqa.results.formats import journal_of
+from clipiqa_pyiqa.results.results import Output, Results
+from clipiqa_pyiqa.results.rows import Row
 from clipiqa_pyiqa.weights.checkpoint import load_pickled
 
 FORMATS = ("csv", "jsonl", "parquet")
-HEADER = Header(("quality", "sharpness"), {"metric": "clipiqa", "weights": "openai afeb0e10"})
+COLUMNS = [Column(name, {"metric": "clipiqa", "weights": "openai afeb0e10"}) for name in ("quality", "sharpness")]
 ROWS = [Row(f"{n}.jpg", (n / 50, 0.5), 9, 9, 9, 9, 1) for n in range(50)]
 RUN = """
 import resource, sys, time
 from pathlib import Path
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.scoring.result_files import Output, format_of, open_results
-from clipiqa_pyiqa.scoring.rows import Header, Row
-from clipiqa_pyiqa.weights.checkpoint import load_pickled
+from clipiqa_pyiqa.results.columns import Column
+from clipiqa_pyiqa.results.results import Output, Results
+from clipiqa_pyiqa.results.rows import Row
 path, count, limit, pause = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 said = open(sys.argv[5], "ab", buffering=0)
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    header = Header(("quality", "sharpness"), {"metric": "clipiqa", "weights": "openai afeb0e10"})
-    with open_results(Output(path, format_of(path), resume=True), header) as writer:
+    columns = [Column(name, {"metric": "clipiqa", "weights": "openai afeb0e10"}) for name in ("quality", "sharpness")]
+    with Results(Output(path, resume=True), columns, {}) as results:
         for n in range(count):
             name = f"{n}.jpg"
-            if writer.earlier.stamps.get(name) is None:
+            if name not in results.known.places:
                 time.sleep(pause)
-                writer.write(Row(name, (n / count, 0.5), 9, 9, 9, 9, 1))
+                results.append(Row(name, (n / count, 0.5), 9, 9, 9, 9, 1))
                 said.write(f"{name}\\n".encode())
 except CLIPIQAError as error:
     print(error, file=sys.stderr)
@@ -59,10 +62,7 @@ def start(forked, path, count, limit=0, pause=0):
 
 def write(output):
     """All rows that are not there yet."""
-    with open_results(output, HEADER) as writer:
-        for row in ROWS:
-            if writer.earlier.stamps.get(row.path) is None:
-                writer.write(row)
+    write_results(Results(output, COLUMNS, {}), ROWS)
 
 
 def check_that_all_said_is_kept(path):
@@ -134,18 +134,18 @@ def test_damaged_results_are_refused(tmp_path, suffix, times):
 def test_a_damaged_journal_is_refused_or_repaired(tmp_path, suffix, times):
     """Whatever happens to a journal, a run that resumes either refuses or ends with all rows right."""
     output = Output(tmp_path / f"scores.{suffix}", suffix, resume=True)
-    with pytest.raises(KeyboardInterrupt), open_results(output, HEADER) as writer:
+    with pytest.raises(KeyboardInterrupt), Results(output, COLUMNS, {}) as results:
         for row in ROWS[:30]:
-            writer.write(row)
+            results.append(row)
         raise KeyboardInterrupt
-    content, repaired = output.journal.read_bytes(), []
+    content, repaired = journal_of(output.path).read_bytes(), []
 
     @budget(10 * times)
     @given(st.randoms(use_true_random=False))
     def damage(generator):
         for file in tmp_path.iterdir():
             file.unlink()
-        output.journal.write_bytes(mutated(content, generator))
+        journal_of(output.path).write_bytes(mutated(content, generator))
         with contextlib.suppress(CLIPIQAError):
             write(output)
             repaired.append(sorted(read_results(output.path)[1], key=ROWS.index))

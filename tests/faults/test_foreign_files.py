@@ -2,8 +2,7 @@
 
 import pytest
 from photos import save_grey
-
-from clipiqa_pyiqa.scoring.result_files import read_results
+from stored import read_results
 
 STANDIN = {"STANDIN": "1"}
 

@@ -12,13 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from photos import save_grey
 from standin import Brightness
+from stored import read_results
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import groups
-from clipiqa_pyiqa.files.names import one_line, plain_lines, printable
+from clipiqa_pyiqa.files.names import csv_line, one_line, plain_lines, printable
 from clipiqa_pyiqa.report.table import csv_table
-from clipiqa_pyiqa.scoring.result_files import read_results
-from clipiqa_pyiqa.scoring.rows import csv_line
 
 NAMES = [
     "=cmd|' (C calc'!A0.png", "\u202egpj.exe.png", "a\rb\nc.png", '"quoted", #1.png', "\x1b[31mred\x1b]0;t\x07.png",

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from photos import save_grey
 from standin import Brightness
+from stored import read_results
 
 from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.sources.stores import images_in
 
 IMAGES = 8

@@ -8,7 +8,7 @@ from levels import DIFFERENCES, RUNS
 from timing import head, row
 
 from clipiqa_pyiqa.comparison.verdicts import ColumnPair
-from clipiqa_pyiqa.scoring.score_files import Direction
+from clipiqa_pyiqa.results.scores import Direction
 from clipiqa_pyiqa.stats.bootstrap import holm
 from clipiqa_pyiqa.stats.paired_means import LEVEL, mean_difference, noticed
 

@@ -18,7 +18,7 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.ranking.page import write_browser
 from clipiqa_pyiqa.ranking.photos import Photos
 from clipiqa_pyiqa.ranking.transfers import transfer, undo
-from clipiqa_pyiqa.scoring.score_files import read_any_scores
+from clipiqa_pyiqa.results.scores import read_scores
 
 VALUES = [0.4, 0.1, 0.8, None, 0.2, 0.6]
 
@@ -38,7 +38,7 @@ def folder(tmp_path):
 
 
 def page_of(folder, **options):
-    scores = Photos(read_any_scores(folder / "scores.csv"), "MOS", root=folder / "photos")
+    scores = Photos(read_scores(folder / "scores.csv"), "MOS", root=folder / "photos")
     return write_browser(scores, folder / "page", **options)
 
 
@@ -156,7 +156,7 @@ class TestPage:
         name = "<script>alert(1)<!--.png"
         save_grey(tmp_path / name, 9)
         (tmp_path / "s.csv").write_text(f'image,"</script><b>"\n{name},0.5\n')
-        known = Photos(read_any_scores(tmp_path / "s.csv"), "</script><b>", root=tmp_path)
+        known = Photos(read_scores(tmp_path / "s.csv"), "</script><b>", root=tmp_path)
         page = write_browser(known, tmp_path / "page").read_text()
         assert page.count("<script") == 2 and "<b>alert" not in page and "&lt;/script&gt;" in page
 

@@ -15,16 +15,16 @@ import torch
 from PIL import Image
 from shard_makers import picture, save_parquet, score
 from standin import Brightness
+from stored import read_results
 
 from clipiqa_pyiqa import CLIPIQA, score_paths, score_sources
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa.results.scores import read_scores
 from clipiqa_pyiqa.scoring import engine
 from clipiqa_pyiqa.scoring.engine import Options, plan
 from clipiqa_pyiqa.scoring.metrics import metric_set
-from clipiqa_pyiqa.scoring.result_files import read_results
-from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
 MINI = "clipiqa:backbone=mini"
 MAIN = "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"
@@ -130,9 +130,9 @@ class TestSeveral:
         entropy = pyiqa.create_metric("entropy", device="cpu")
         given = [MINI, niqe, "piqe", {"object": entropy}, {"own": Weighted(3.0)}]
         rows = list(score_paths(given, photos, out=csv, device="cpu"))
-        scales = read_any_scores(csv).scales
+        scales = read_scores(csv).columns
         assert [scale.lower_better for scale in scales.values()] == [False, True, True, False, True]
-        assert [(scales[name].low, scales[name].high) for name in ("piqe", "own")] == [(0, 100), (None, None)]
+        assert [scales[name].ends for name in ("piqe", "own")] == [(0, 100), (None, None)]
         row = rows[7]
         theirs = [pyiqa.create_metric("niqe", device="cpu", pretrained_model_path=tmp_path / "niqe.mat"), entropy]
         assert np.float32(row.scores[1:4:2]).tolist() == [np.float32(metric(row.path).item()) for metric in theirs]

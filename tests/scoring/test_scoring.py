@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 from standin import Brightness
+from stored import read_results
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError
 from clipiqa_pyiqa.images import batches
 from clipiqa_pyiqa.images.source import FileSource
-from clipiqa_pyiqa.scoring.result_files import read_results
+from clipiqa_pyiqa.results.scores import read_scores
 from clipiqa_pyiqa.scoring.score import score_paths
-from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
 DATA = Path(__file__).parents[1] / "data"
 LANDSCAPE, PORTRAIT, SQUARE = (48, 32), (32, 48), (40, 40)
@@ -90,13 +90,13 @@ class TestOrderAndBatches:
         (row,) = score_paths(Brightness(), path)
         assert row.kind is Kind.DAMAGED and "is a damaged JPEG with" in row.error
         run = score_paths(Brightness(), path, damaged="keep")
-        assert next(run).scores and run.header.provenance["damaged"] == "keep"
+        assert next(run).scores and run.head.reading["damaged"] == "keep"
 
 
 def test_images_that_are_no_photos_have_a_flag_in_their_row(make, csv):
     (black,) = make([SQUARE])
     list(score_paths(Brightness(), [*DATA.glob("*.jpg"), black], out=csv))
-    assert read_any_scores(csv).flags == {black: "almost black"}
+    assert read_scores(csv).flags == {black: "almost black"}
 
 
 def test_rows_are_written_before_they_are_handed_out(make, csv):
@@ -107,7 +107,7 @@ def test_rows_are_written_before_they_are_handed_out(make, csv):
         rows.append(next(run))
         assert read_results(journal)[1] == rows
     run.close()
-    for call in (lambda: score_paths(Brightness(), paths, out=csv), lambda: read_any_scores(csv)):
+    for call in (lambda: score_paths(Brightness(), paths, out=csv), lambda: read_scores(csv)):
         with pytest.raises(CLIPIQAError, match="not finished"):
             call()
     score_paths(Brightness(), paths, out=csv, resume=True).close()  # before its first row, too

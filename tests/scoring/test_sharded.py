@@ -12,6 +12,7 @@ import torch
 from pyarrow import parquet
 from shard_makers import picture, samples, save_parquet, save_tar, score
 from standin import Brightness
+from stored import read_results
 
 from clipiqa_pyiqa import CLIPIQA, filter_shards, merge_shards, score_sources
 from clipiqa_pyiqa.cli import main
@@ -20,7 +21,6 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.writing import locked
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.source import FileSource
-from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
 from clipiqa_pyiqa.sources.stores import FilesShard

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ...files.writing import locked, write_text
 from ...prompts.provenance import as_texts
 from ...report.html import embedded, render
 from ...report.table import Cell, Column, Mark, Table, csv_table, latex, number, p_value, signed, words
+from ...results.results import Results
 from ...scoring.metrics import BuiltMetric
 from ...stats.bootstrap import holm
 from ...stats.paired_means import FEW, FEWEST, LEVEL, mean_difference
@@ -77,7 +79,7 @@ _PROMPTS = {
     5: "five prompt pairs",
 }
 _FILES = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv"}
-WRITTEN = (*_FILES, "images.csv", "expect.csv", "explain.csv", "report.html")
+_WRITTEN = (*_FILES, "expect.csv", "explain.csv", "report.html")
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class MethodTable:
         explained: Result of :func:`~.published.explain`, or None.
         changed: Result of :func:`~.lock.compare_locks`; None without a lock.
         sd: Whether tables show standard deviations.
+        stored: The rows of all images, as they are on the disk.
     """
 
     scores: pandas.DataFrame
@@ -112,6 +115,7 @@ class MethodTable:
     explained: pandas.DataFrame | None = None
     changed: pandas.DataFrame | None = None
     sd: bool = True
+    stored: Results | None = field(default=None, repr=False)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -236,15 +240,21 @@ class MethodTable:
         Raises:
             OutputError: A file cannot be written, or exists.
         """
-        folder = check_result_folder(folder, WRITTEN, self.images.inputs, overwrite=overwrite, resume=not overwrite)
+        folder = check_table_folder(folder, self.images.inputs, overwrite=overwrite, resume=not overwrite)
         with locked(folder):
             for name, format in _FILES.items():
                 write_text(folder / name, self.table(format))
-            write_text(folder / "images.csv", self.scores.to_csv(index=False))
+            if self.stored is not None:
+                self.stored.write(folder / "images.csv", "csv")
             for name, frame in {"expect.csv": self.expected, "explain.csv": self.explained}.items():
                 if frame is not None:
                     write_text(folder / name, csv_table(frame))
             write_text(folder / "report.html", report_page(self, _tables(self), self.describe().splitlines()))
+
+
+def check_table_folder(folder: str | os.PathLike[str], inputs: Iterable[str], *, overwrite: bool, resume: bool) -> Path:
+    stored = [Path(folder).expanduser() / name for name in ("images.csv", "sets.csv")]
+    return check_result_folder(folder, _WRITTEN, stored, inputs, overwrite=overwrite, resume=resume)
 
 
 def shown(value: float, digits: int) -> str:

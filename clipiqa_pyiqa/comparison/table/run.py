@@ -20,17 +20,15 @@ from ...images.batches import default_workers
 from ...metric import find_device
 from ...scoring.engine import Options
 from ...scoring.metric_specs import check_weights
-from ...scoring.stored import Progress, ScoreStore
-from ..compare import run_settings
+from ..compare import Progress, run_settings
 from ..data_set_results import MetricResult
-from ..outputs import check_result_folder
 from .lock import compare_locks, make_lock, read_lock
 from .matching import Place, match_images, parse_methods
 from .protocols import CERTAINTY, FORMULA_OF, NO_PROTOCOL, UNEQUAL, Protocol, make_protocol, read_protocol
 from .published import explain as try_changes
 from .published import read_expected, with_published
-from .results import WRITTEN, MethodTable
-from .scoring import score_images
+from .results import MethodTable, check_table_folder
+from .scoring import Memory, score_images
 from .table_metrics import parse_table_metrics
 
 _LOCKED = ("metrics", "crop_border", "values", "seed")  # arguments that a lock stores
@@ -82,7 +80,7 @@ def table(
         skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
         out: Folder for scores; None stores nothing.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
-        overwrite: Delete the scores in ``out`` first.
+        overwrite: Start again; with ``resume``, score again only by metrics that have changed.
         sd: Show standard deviations beside the means.
         seed, trust_weights, strict, progress: As for ``compare``.
         device, batch_size, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
@@ -127,11 +125,11 @@ def table(
     images = match_images(folders, reference, chosen, skip_missing=skip_missing)
     folder = None
     if out is not None:
-        folder = check_result_folder(out, WRITTEN, images.inputs, overwrite=overwrite, resume=resume)
+        folder = check_table_folder(out, images.inputs, overwrite=overwrite, resume=resume)
     published = None if expect is None else read_expected(expect, images)
     with contextlib.nullcontext() if folder is None else hold_lock(folder):
-        store = ScoreStore(folder and folder / "parts" / "methods", overwrite)
-        score = partial(score_images, images, baseline_name, store, options, progress, chosen.unequal)
+        memory = Memory(folder, resume, overwrite)
+        score = partial(score_images, images, baseline_name, memory, options, progress, chosen.unequal)
         found = score(wanted, strict=strict)
         if chosen.per_picture:
             rows = found.scores[found.of_images].to_dict("records")

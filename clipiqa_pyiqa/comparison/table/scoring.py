@@ -10,26 +10,26 @@ import math
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from ...errors import ImageError
+from ...errors import ImageError, Kind
 from ...files.names import printable
 from ...images.reader import ImageRecord, read_image
 from ...images.source import FileSource
+from ...results.results import Output, Results
+from ...results.rows import Row
 from ...scoring.engine import Item, Options, kept_random_state, set_seeds
 from ...scoring.metrics import BuiltMetric, MetricSet, build_or_explain, describe_error
-from ...scoring.rows import Answer
-from ...scoring.stored import Progress, ScoreStore, key_of, score_missing
-from ..compare import stored_scores
-from ..data_set_results import MetricResult
+from ...scoring.score import circumstances
+from ..compare import Progress, metric_results, rows_of, score_missing, unread
 from .matching import MethodImages
 from .protocols import fit_sizes, has_alpha, with_preprocessing
 from .results import MethodTable
@@ -38,59 +38,90 @@ from .table_metrics import TableMetric
 _REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' images
 
 
+@dataclass(frozen=True)
+class Memory:
+    """The files that hold a table's scores; in memory without a folder."""
+
+    folder: Path | None
+    resume: bool = False
+    overwrite: bool = False
+
+    def of_images(self, is_trial: bool) -> Output | None:
+        # a trial's columns may have been made in another way
+        return self._output("trials.csv", True, True) if is_trial else self._output("images.csv")
+
+    def of_sets(self) -> Output | None:
+        return self._output("sets.csv")
+
+    def _output(self, name: str, resume: bool | None = None, overwrite: bool | None = None) -> Output | None:
+        if self.folder is None:
+            return None
+        how = self.resume if resume is None else resume, self.overwrite if overwrite is None else overwrite
+        return Output(self.folder / name, "csv", *how)
+
+
 def score_images(
     matched: MethodImages,
     baseline: str,
-    store: ScoreStore,
+    memory: Memory,
     options: Options,
     progress: Progress,
     unequal: str,
     metrics: Sequence[TableMetric],
-    drop_alpha: bool = False,
+    drop_alpha: bool | None = None,
     strict: bool = False,
 ) -> MethodTable:
-    """Return the scores of every image and set; ``drop_alpha`` ignores transparency."""
+    """Return the scores of every image and set; ``drop_alpha`` says for a trial whether transparency is ignored."""
     specs, built, seeing = [each.spec for each in metrics], {}, {}
+    reads_references = bool(matched.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
+    references = matched.references if reads_references else {}
+    how = {"unequal": unequal} if unequal and references else {}
+    how |= {"alpha": "dropped"} if drop_alpha else {}
     for each in metrics:
         metric = each.built or build_or_explain(each.spec, options.device, options.seed, strict)
         built[each.spec.label] = metric
-        seeing[each.spec.label] = with_preprocessing(metric, each.preprocess, options.device)
+        metric = with_preprocessing(metric, each.preprocess, options.device)
+        if isinstance(metric, BuiltMetric):
+            metric = replace(metric, provenance={**metric.provenance, **how})
+        seeing[each.spec.label] = metric
     ready = [metric for metric in seeing.values() if isinstance(metric, BuiltMetric)]
-    reads_references = bool(matched.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
-    references = matched.references if reads_references else {}
     read_reference = functools.lru_cache(_REFERENCES_KEPT)(_read)
     images = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
     images.insert(0, "test_set", images["image"].map(matched.test_sets))
     items = [
-        _Item(row.path, references.get(row.image, ""), unequal, drop_alpha, read_reference)
+        _Item(row.path, references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)
         for row in images.itertuples()
     ]
     of_images = MetricSet([metric for metric in ready if not metric.spec.of_sets])
-    keys, unread = score_missing("methods", items, of_images, store, options, progress)
-    images.index = pandas.Index([keys[item.name] for item in items])
+    output = memory.of_images(drop_alpha is not None)
+    with Results(output, of_images.columns, circumstances(options.device)) as stored:
+        for name in ("test_set", "method", "image"):
+            stored.join(name, dict(zip(map(printable, images["path"]), images[name], strict=True)))
+        seconds = score_missing("methods", items, of_images, stored, options, progress)
+    rows = rows_of(stored, list(images["path"]))
+    results = metric_results([spec for spec in specs if not spec.of_sets], seeing, rows, seconds)
+    scores = rows.frame.reindex(columns=[spec.label for spec in specs if not spec.of_sets])
+    frame = pandas.concat([images, scores.reset_index(drop=True)], axis=1)
     sets = _sets(images, matched.references) if any(spec.of_sets for spec in specs) else images.iloc[:0]
-    with kept_random_state():
-        for metric in ready:
-            for key, row in sets.iterrows() if metric.spec.of_sets else ():
-                known = store.get(metric.key, str(key))
-                if known is None or known.error:
-                    store.add(metric.key, str(key), _score_set(metric, row["path"], row["references"], options.seed))
-        store.close()
-    results: dict[str, MetricResult] = {}
-    frames: list[pandas.DataFrame] = []
-    for of_sets, head in ((False, images), (True, sets[["test_set", "method"]])):
-        those = [spec for spec in specs if spec.of_sets == of_sets]
-        scores, found = stored_scores(those, seeing, store, list(head.index))
-        frames.append(pandas.concat([head, scores], axis=1).reset_index(drop=True))
-        results |= found
+    heads = sets[["test_set", "method"]].reset_index(drop=True)
+    of_sets = [metric for metric in ready if metric.spec.of_sets]
+    if len(sets):
+        with Results(memory.of_sets(), MetricSet(of_sets).columns, circumstances(options.device)) as kept:
+            for one in map(_Set, sets.to_dict("records")):
+                _score_set(one, of_sets, kept, options.seed)
+        found = rows_of(kept, [_Set(row).name for row in sets.to_dict("records")])
+        those = [spec for spec in specs if spec.of_sets]
+        results |= metric_results(those, seeing, found, {}, "set")
+        values = found.frame.reindex(columns=[spec.label for spec in those]).reset_index(drop=True)
+        heads = pandas.concat([heads, values], axis=1)
     columns = {spec.label: results[spec.label] for spec in specs}
-    notes = [f"Left out of all methods: {reason}" for reason in unread.values()]
-    return MethodTable(frames[0], frames[1], columns, built, matched, baseline, notes=notes)
+    notes = [f"Left out of all methods: {reason}" for reason in unread(rows).values()]
+    return MethodTable(frame, heads, columns, built, matched, baseline, notes=notes, stored=stored)
 
 
 @dataclass(frozen=True)
 class _Item(Item):
-    """An image of a method, with its reference if a metric needs one; the name tells how both are read, too."""
+    """An image of a method, with its reference if a metric needs one; the stamp holds both files."""
 
     path: str
     reference: str
@@ -99,16 +130,12 @@ class _Item(Item):
     read_reference: Callable[[str, bool], Tensor]
 
     @property
-    def files(self) -> list[str]:
-        return [self.reference, self.path] if self.reference else [self.path]
-
-    @property
     def name(self) -> str:
-        how = f"{self.unequal or 'refused'}, {'opaque' if self.drop_alpha else 'with alpha'}:"
-        return printable(" ".join([how, *map(os.path.abspath, self.files)]))
+        return self.path
 
     def stamp(self) -> str | None:
-        stamps = [FileSource(file).stamp() for file in self.files]
+        files = [self.reference, self.path] if self.reference else [self.path]
+        stamps = [FileSource(file).stamp() for file in files]
         return None if None in stamps else ",".join(map(str, stamps))
 
     def load(self) -> ImageRecord:
@@ -134,27 +161,52 @@ def _read(path: str, drop_alpha: bool) -> Tensor:
 def _sets(images: pandas.DataFrame, references: Mapping[str, str]) -> pandas.DataFrame:
     sets = images.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
     sets["references"] = [[references[name] for name in names] if references else [] for names in sets["image"]]
-    keys = []
-    for row in sets.to_dict("records"):
-        files = [*row["path"], *row["references"]]
+    return sets
+
+
+@dataclass(frozen=True)
+class _Set:
+    """A method's images of a test set, as a row of results."""
+
+    row: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.row['test_set']}/{self.row['method']}"
+
+    def stamp(self) -> str:
+        files = [*self.row["path"], *self.row["references"]]
         stamps = json.dumps([(os.path.abspath(file), FileSource(file).stamp()) for file in files])
-        keys.append(key_of(f"{row['test_set']}/{row['method']}", hashlib.sha256(stamps.encode()).hexdigest()[:12]))
-    return sets.set_axis(keys)
+        return hashlib.sha256(stamps.encode()).hexdigest()[:12]
 
 
-def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int) -> Answer:
-    set_seeds(seed)
-    start = time.perf_counter()
+def _score_set(each: _Set, metrics: Sequence[BuiltMetric], results: Results, seed: int) -> None:
+    known = results.known.of(each) if results.known else [False] * len(metrics)
+    if all(known):
+        return
+    scores, errors = [], []
+    for metric, is_known in zip(metrics, known, strict=True):
+        score = None if is_known else _value(metric, each.row["path"], each.row["references"], seed)
+        errors += [f"{metric.spec.label}: {score}"] if isinstance(score, str) else []
+        scores.append(score if isinstance(score, float) else None)
+    asked, error = tuple(not is_known for is_known in known), "; ".join(errors)
+    kind = Kind.OTHER if error else None
+    count = len(each.row["path"])  # in place of a width: the set could be read
+    results.append(Row(each.name, tuple(scores), count, kind=kind, error=error, stamp=each.stamp(), asked=asked))
+
+
+def _value(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int) -> float | str:
+    """Return a metric's value for a set of files, or why there is none."""
     try:
-        with _folder(files) as ours, _folder(references) as theirs, contextlib.redirect_stdout(sys.stderr):
+        with kept_random_state(), _folder(files) as ours, _folder(references) as theirs:
+            set_seeds(seed)
             folders = [ours] if metric.spec.name == "inception_score" or not references else [ours, theirs]
-            output = metric.score(*folders, **({} if metric.spec.made is not None else {"verbose": False}))
+            with contextlib.redirect_stdout(sys.stderr):
+                output = metric.score(*folders, **({} if metric.spec.made is not None else {"verbose": False}))
     except Exception as error:
-        return Answer(error=describe_error(error))
+        return describe_error(error)
     value = float(next(iter(output.values())) if isinstance(output, Mapping) else output)  # inception_score's mean
-    if not math.isfinite(value):
-        return Answer(error=f"its value is {value}")
-    return Answer((value,), time.perf_counter() - start)
+    return value if math.isfinite(value) else f"its value is {value}"
 
 
 @contextlib.contextmanager

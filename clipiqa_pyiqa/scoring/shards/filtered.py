@@ -18,13 +18,14 @@ from ...errors.arguments import checked
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
 from ...images.source import NoImage
+from ...results.choosing import CUTS, choose
+from ...results.columns import ResultsError
+from ...results.folder import ShardResult, check_outside, read_table, summary_of
+from ...results.scores import Scores, find_direction
 from ...sources.finding import split_name
 from ...sources.stores import MOST_BYTES, ShardError, address_of
 from ...sources.tables import opened_table
 from ...sources.tar import members, split_key
-from ..rows import ResultsError, scales_of
-from ..score_files import CUTS, AnyScores, choose, find_direction
-from .results import ShardResult, check_outside, read_table, summary_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -116,8 +117,8 @@ def filter_shards(
         raise ResultsError(f"{str(results)!r} holds no results yet: score its shards first.")
     if any(target.iterdir()):
         raise ResultsError(f"{str(into)!r} holds files: name an empty folder for the new shards.")
-    column = column or found[0].header.columns[0]
-    runs = [AnyScores(str(results), pandas.DataFrame(), scales=scales_of(found[0].header.provenance))]
+    column = column or found[0].head.scores[0]
+    runs = [Scores(pandas.DataFrame(), {each.name: each for each in found[0].head.columns}, file=str(results))]
     tables = [_named_values(result, column) for result in found]
     whole = pyarrow.concat_tables(tables)
     direction = find_direction(runs, column, lower_better)

@@ -17,10 +17,21 @@ from ...errors import CLIPIQAError
 from ...files.names import below_common, printable
 from ...files.writing import LockedError, locked
 from ...images.source import MISSING, reason, stamp_of
+from ...results.columns import ResultsError, changes, changes_text
+from ...results.folder import (
+    RUN,
+    Run,
+    left_out_note,
+    read_run,
+    read_shard_result,
+    results_in,
+    save_shard,
+    way_of_scoring,
+)
+from ...results.formats import Head
+from ...results.rows import Row
 from ...sources.stores import FilesShard, Shard, ShardError, is_remote, joined
 from ...sources.tables import ParquetShard, check_columns, image_column, opened_table
-from ..rows import Header, ResultsError, Row, header_changes
-from .results import RUN, Run, left_out_note, read_run, read_shard_result, results_in, save_shard, way_of_scoring
 
 if TYPE_CHECKING:
     import pyarrow
@@ -42,7 +53,7 @@ class Job:
 
     shard: Shard
     path: str
-    header: Header
+    head: Head
     overwrite: bool = False
     stamp: str | None = None
     problem: str | None = None
@@ -80,7 +91,7 @@ class Job:
         except ResultsError:  # missing or damaged
             return False
         is_same = not self.overwrite and found.shard == self.identity
-        is_same = is_same and way_of_scoring(found.header) == way_of_scoring(self.header)
+        is_same = is_same and way_of_scoring(found.head) == way_of_scoring(self.head)
         if is_same and found.stamp is not None and self.stamp in (found.stamp, MISSING):
             self.state = "kept"
         else:
@@ -89,7 +100,7 @@ class Job:
 
     def save(self, rows: Sequence[Row]) -> None:
         kind = getattr(self.shard, "kind", "own")
-        save_shard(self.path, rows, self.header, shard=self.identity, stamp=self.stamp, kind=kind)
+        save_shard(self.path, rows, self.head, shard=self.identity, stamp=self.stamp, kind=kind)
 
 
 def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
@@ -122,22 +133,22 @@ def _part_of_task(environment: Mapping[str, str]) -> str:
     return f"{(task - first) // step + 1}/{count}"
 
 
-def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int], overwrite: bool) -> list[Job]:
+def plan(shards: Sequence[Shard], out: str, head: Head, part: tuple[int, int], overwrite: bool) -> list[Job]:
     """Write ``run.json``, and return the jobs of a part. Raises ``CLIPIQAError`` before any result is replaced."""
     names = [f"{printable(name)}.parquet" for name in result_names(shards)]
-    jobs = {name: Job(shard, joined(out, name), header, overwrite) for name, shard in zip(names, shards, strict=True)}
+    jobs = {name: Job(shard, joined(out, name), head, overwrite) for name, shard in zip(names, shards, strict=True)}
     mine = dict.fromkeys(names[part[0] - 1 :: part[1]])
     before, there = read_run(out), results_in(out)
     known = before.shards.copy() if before else {}
-    headers = {joined(out, RUN): before.header} if before else {}
+    heads = {joined(out, RUN): before.head} if before else {}
     for name in jobs.keys() & there - known.keys():
         result = read_shard_result(jobs[name].path)  # raises if the file is not ours
-        known[name], headers[result.path] = (result.shard, None), result.header
-    for path, earlier in headers.items() if not overwrite else ():
-        if way_of_scoring(earlier) != way_of_scoring(header):
-            changes = header_changes(earlier, header)
+        known[name], heads[result.path] = (result.shard, None), result.head
+    for path, earlier in heads.items() if not overwrite else ():
+        if way_of_scoring(earlier) != way_of_scoring(head):
+            found = _changes(earlier, head)
             raise ResultsError(
-                f"{path!r} was made with another metric or in another way: {changes}; use the earlier options, another "
+                f"{path!r} was made with another metric or in another way: {found}; use the earlier options, another "
                 "output folder, or `overwrite`."
             )
     for name in jobs.keys() & there if not overwrite else ():
@@ -151,22 +162,31 @@ def plan(shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int
     if left_out := there - jobs.keys():
         logger.warning("%s.", left_out_note(left_out))
     stamps = {name: stamp for name, (_, stamp) in known.items() if name not in mine}
-    Run(header, {name: (job.identity, stamps.get(name)) for name, job in jobs.items()}).save(out)
+    Run(head, {name: (job.identity, stamps.get(name)) for name, job in jobs.items()}).save(out)
     return [jobs[name] for name in mine]
 
 
-def note_stamps(out: str, header: Header, jobs: Sequence[Job]) -> None:
+def _changes(before: Head, now: Head) -> str:
+    columns = {column.name: column.record for column in before.columns}
+    found = changes(before.reading, now.reading)
+    for column in now.columns:
+        named = changes(columns.get(column.name, {}), column.record)
+        found += [(f"{column.name!r} {key}", old, new) for key, old, new in named]
+    return changes_text([("columns", ", ".join(before.scores), ", ".join(now.scores)), *found])
+
+
+def note_stamps(out: str, head: Head, jobs: Sequence[Job]) -> None:
     """Write the stamps of finished jobs into ``run.json``."""
     stamps = {job.path: job.stamp for job in jobs if job.stamp != MISSING}
     with contextlib.suppress(LockedError), contextlib.ExitStack() as lock:
         if not is_remote(out):
             lock.enter_context(locked(joined(out, RUN)))
         run = read_run(out)
-        if run is not None and way_of_scoring(run.header) == way_of_scoring(header):
+        if run is not None and way_of_scoring(run.head) == way_of_scoring(head):
             shards = {
                 name: (shard, stamps.get(joined(out, name)) or stamp) for name, (shard, stamp) in run.shards.items()
             }
-            Run(run.header, shards).save(out)
+            Run(run.head, shards).save(out)
 
 
 def _check_tables(shards: Sequence[Shard]) -> None:

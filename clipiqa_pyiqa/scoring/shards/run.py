@@ -21,15 +21,16 @@ from ...errors.arguments import checked
 from ...files.writing import check_folder
 from ...images.memory import keep_memory
 from ...images.source import NoImage, reason
+from ...results.folder import ShardedResult, summary_of
+from ...results.formats import Head
+from ...results.rows import Row
 from ...sources.finding import Found, find_shards, read_ahead
 from ...sources.stores import FilesShard, Shard, ShardError, address_of, is_remote
 from ...sources.tables import EmbeddingsShard
 from ..engine import rounded
 from ..metrics import MetricSet
-from ..rows import Header, Row
 from ..score import Questions, ScoringSetup, device_name
 from .planning import Job, note_stamps, part_of, plan
-from .results import ShardedResult, summary_of
 
 
 def check_features(metrics: MetricSet) -> None:
@@ -120,24 +121,22 @@ def score_sources(
         found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings)
     if found.is_empty:
         raise CLIPIQAError(f"{found.problem if found.problems else 'no source was given'}: there is nothing to score.")
-    header = work.header
-    provenance = {**header.provenance, "keep": keep, "image_column": image_column}
+    head = work.head
+    columns, reading = head.columns, {**head.reading, "keep": list(keep), "image_column": image_column}
     if embeddings:
         check_features(work.metrics)
-        provenance |= {
-            "views": "CLIP's own 224 px, from stored embeddings",
-            "pos_embedding": "fixed",
-            "apply_exif": None,
-        }
+        shown = {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed"}
+        columns = tuple(replace(column, record={**column.record, **shown}) for column in columns)
+        reading["apply_exif"] = None
     folder = address_of(out)
     if not is_remote(folder):
         folder = str(check_folder(folder))
-    header = Header(header.columns, provenance)
-    jobs = plan(found.shards(), folder, header, part_of(part), overwrite)
+    head = Head(columns, reading)
+    jobs = plan(found.shards(), folder, head, part_of(part), overwrite)
     try:
         _score_jobs(jobs, work, engine or score_locally, progress)
     finally:
-        note_stamps(folder, header, jobs)
+        note_stamps(folder, head, jobs)
     unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
     unread |= {job.shard.name: job.problem for job in jobs if job.problem is not None}
     states = Counter("not read" if job.problem else job.state for job in jobs)
@@ -236,7 +235,7 @@ class RayEngine:
             (actor, job), rows = under_way.pop(reference), list[Row]()
             try:
                 rows, job.problem, device = ray.get(reference)
-                job.header = Header(job.header.columns, {**job.header.provenance, "device": device})
+                job.head = replace(job.head, reading={**job.head.reading, "device": device})
             except ray.exceptions.RayTaskError as error:
                 cause = getattr(error, "cause", None) or error
                 why = f"{type(cause).__name__}: {reason(cause)[:200]}"

@@ -9,9 +9,10 @@ import pytest
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.gating import gate
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
-from clipiqa_pyiqa.scoring.result_files import Output, open_results
-from clipiqa_pyiqa.scoring.rows import Header, Row
-from clipiqa_pyiqa.scoring.score_files import find_direction, read_any_scores
+from clipiqa_pyiqa.results.columns import Column
+from clipiqa_pyiqa.results.results import Output, Results
+from clipiqa_pyiqa.results.rows import Row
+from clipiqa_pyiqa.results.scores import find_direction, read_scores
 
 FITTED = {"sha256": "ab" * 32, "method": "ridge", "fit_on": "features", "rated_photos": 9, "interval": None}
 HEAD = {"range": [1.0, 5.0], "lower_better": True, "head": FITTED}
@@ -21,12 +22,12 @@ RUN = {"metric": "clipiqa", "weights": "bundled", "weights_sha256": "cd" * 32, "
 
 def ours(path, shift=0.0, record=HEAD, name="boss", **run):
     """A result file as ``clipiqa score`` writes it, of twenty photos and one that has no score."""
-    header = Header((name,), {**RUN, **run, "scores": {name: record}})
+    columns = [Column(name, {**RUN, **run, **record})]
     values = np.random.default_rng(0).uniform(0.3, 0.6, 20) + shift
-    with open_results(Output(path, "csv"), header) as writer:
+    with Results(Output(path), columns, {}) as results:
         for number, value in enumerate(values):
-            writer.write(Row(f"out/{number}.png", (float(value),), 64, 64, 64, 64, 1))
-        writer.write(Row("out/empty.png", kind=Kind.EMPTY, error="it is empty."))
+            results.append(Row(f"out/{number}.png", (float(value),), 64, 64, 64, 64, 1))
+        results.append(Row("out/empty.png", kind=Kind.EMPTY, error="it is empty."))
     return path
 
 
@@ -59,7 +60,7 @@ def test_a_converted_copy_says_that_low_is_good(two, suffix):
 def test_neither_names_nor_words_of_a_prompt_decide(two):
     base, new = two({**QUESTION, "questions": [["Sharp, low is good", "Blurry"]]}, "niqe")
     assert gate(base, new).pairs[0].verdict == "better"
-    found = find_direction([read_any_scores(base)], "niqe", True)
+    found = find_direction([read_scores(base)], "niqe", True)
     assert found.lower_better and str(found) == "lower is better (as the option says, unlike a.csv)"
     with pytest.raises(CLIPIQAError, match="both name 'niqe'"):
         gate(base, new, lower_better=["niqe"], higher_better=["niqe"])
@@ -74,7 +75,7 @@ def test_where_the_direction_is_lost_it_is_asked_for(two, capsys):
         assert main([*command, "--higher-better", *names]) == 0
     pandas.read_csv(files[0]).rename(columns={"boss": "chief"}).to_csv(lost[0], index=False)
     with pytest.raises(CLIPIQAError):
-        find_direction([read_any_scores(lost[0])], "chief")
+        find_direction([read_scores(lost[0])], "chief")
 
 
 LOW = ("NIQE (v2)", "lpips-alex", "x ↓", "RMSE")
@@ -86,7 +87,7 @@ UNKNOWN = ("compiqa",)
 def test_the_direction_of_other_tools_columns_is_known_by_their_names(tmp_path, name):
     frame = pandas.DataFrame({"image": [f"{n}.png" for n in range(9)], name: np.arange(9.0), "scale": 4})
     frame.to_csv(tmp_path / "a.csv", index=False)
-    direction = find_direction([read_any_scores(tmp_path / "a.csv", columns=[name])], name)
+    direction = find_direction([read_scores(tmp_path / "a.csv", columns=[name])], name)
     assert direction.lower_better == (name in LOW)
     assert ("assumed" in direction.because) == (name in UNKNOWN)
 
@@ -109,7 +110,7 @@ def test_unlike_runs_are_not_compared(tmp_path, what):
     base, new = ours(tmp_path / "a.csv", record=one), ours(tmp_path / "b.csv", record=other, **run)
     with pytest.raises(CLIPIQAError, match=re.escape(f"{what} is {was} in {str(base)!r} and {now} in {str(new)!r}")):
         gate(base, new)
-    with pytest.raises(CLIPIQAError, match=r"hash .* is \w{8} in .* and \w{8} in "):
+    with pytest.raises(CLIPIQAError, match=r"hash .* is \w{16} in .* and \w{16} in "):
         gate(converted(base), converted(new))
 
 
@@ -123,4 +124,4 @@ def test_a_file_with_rows_of_several_runs_is_refused(tmp_path):
     files = [ours(tmp_path / "a.csv"), ours(tmp_path / "b.csv", precision="bf16")]
     pandas.concat(map(pandas.read_csv, files)).to_csv(tmp_path / "both.csv", index=False)
     with pytest.raises(CLIPIQAError, match="several runs"):
-        read_any_scores(tmp_path / "both.csv")
+        read_scores(tmp_path / "both.csv")

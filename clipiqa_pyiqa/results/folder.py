@@ -14,14 +14,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import Kind, counted, first_of
-from ...errors.arguments import checked
-from ...files.writing import check_output, replacing, resolved
-from ...images.source import reason, skipped_note
-from ...sources.stores import ShardError, address_of, files_below, joined, opened, write_whole
-from ...sources.tables import opened_table
-from ..result_files import format_of
-from ..rows import CONSTANT_COLUMNS, PARQUET_KEY, Header, ResultsError, Row, scale_text, write_tables
+from ..errors import Kind, counted, first_of
+from ..errors.arguments import checked
+from ..files.writing import check_output, replacing, resolved
+from ..images.source import reason, skipped_note
+from ..sources.stores import ShardError, address_of, files_below, joined, opened, write_whole
+from ..sources.tables import opened_table
+from .columns import ResultsError, scale_text
+from .formats import PARQUET_KEY, Head, format_of, write_tables
+from .rows import Row
 
 if TYPE_CHECKING:
     import pandas
@@ -38,12 +39,12 @@ class Run:
         shards: Path of a result -> the shard, and its stamp (None until its turn).
     """
 
-    header: Header
+    head: Head
     shards: dict[str, tuple[str, str | None]]
 
     def save(self, folder: str) -> None:
         """Write ``run.json`` whole; of runs that write at the same time, the last one wins."""
-        record = {**self.header.record, "shards": self.shards}
+        record = {**self.head.record, "shards": self.shards}
         write_whole(joined(folder, RUN), json.dumps(record, indent=1).encode())
 
 
@@ -54,7 +55,7 @@ def read_run(folder: str) -> Run | None:
         with opened(path) as file:
             record = json.load(file)
         shards = {name: (str(shard), stamp) for name, (shard, stamp) in record["shards"].items()}
-        return Run(Header(tuple(record["columns"]), dict(record["provenance"])), shards)
+        return Run(Head.of(record), shards)
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, ShardError) and error.kind is Kind.MISSING:
             return None
@@ -63,10 +64,9 @@ def read_run(folder: str) -> Run | None:
         ) from error
 
 
-def way_of_scoring(header: Header) -> str:
+def way_of_scoring(head: Head) -> str:
     """Return a text that is equal for results that belong together: equal scales and kept columns."""
-    record = header.provenance
-    return json.dumps([scale_text(record), record.get("keep"), record.get("image_column")])
+    return json.dumps([scale_text(head.columns), head.reading.get("keep"), head.reading.get("image_column")])
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class ShardResult:
     """
 
     path: str
-    header: Header
+    head: Head
     schema: pyarrow.Schema
     shard: str
     stamp: str | None
@@ -90,21 +90,21 @@ class ShardResult:
     failures: Mapping[str, int]
 
 
-def save_shard(path: str, rows: Sequence[Row], header: Header, **about: Any) -> None:
+def save_shard(path: str, rows: Sequence[Row], head: Head, **about: Any) -> None:
     """Write a scored shard's file whole or not at all; ``about``: ``shard``, ``stamp`` and ``kind``."""
     import pyarrow
     from pyarrow import parquet
 
-    constants = header.constants
-    table = pyarrow.Table.from_pylist([row.as_dict(header.columns) | constants for row in rows], header.schema)
+    constants = head.constants
+    table = pyarrow.Table.from_pylist([row.as_dict(head.scores) | constants for row in rows], head.schema)
     for name in dict.fromkeys(name for row in rows for name in row.kept):
         values = _array([row.kept.get(name) for row in rows])
         free = f"kept_{name}" if name in table.column_names else name
-        table = table.add_column(table.num_columns - len(CONSTANT_COLUMNS), free, values)
+        table = table.add_column(table.num_columns - len(constants), free, values)
     failures = Counter(str(row.kind) for row in rows if row.kind)
-    record = {**header.record, **about, "images": len(rows), "failures": failures}
+    record = {**head.record, **about, "images": len(rows), "failures": failures}
     record["check"] = _check(record, table.schema)
-    attrs = {**header.provenance, "shard": about["shard"]}
+    attrs = {**head.provenance, "shard": about["shard"]}
     metadata = {PARQUET_KEY: json.dumps(record), b"PANDAS_ATTRS": json.dumps(attrs)}
     file, table = io.BytesIO(), table.replace_schema_metadata(metadata)
     parquet.write_table(table, file, row_group_size=50_000, write_page_checksum=True)
@@ -119,8 +119,8 @@ def read_shard_result(path: str) -> ShardResult:
             record = json.loads((schema.metadata or {})[PARQUET_KEY])
         if record.pop("check") != _check(record, schema):
             raise ValueError("its metadata has changed")
-        header = Header(tuple(record.pop("columns")), record.pop("provenance"))
-        return ShardResult(path, header, schema.remove_metadata(), **record)
+        head = Head.of({name: record.pop(name) for name in ("columns", "reading", "joined")})
+        return ShardResult(path, head, schema.remove_metadata(), **record)
     except (LookupError, TypeError, ValueError) as error:
         raise ResultsError(
             f"{path!r} is not the result of a shard that clipiqa score wrote, or it is damaged ({error}): remove it, "
@@ -173,7 +173,7 @@ class ShardedResult:
         skipped: Suffix -> number of photos in unreadable formats.
     """
 
-    header: Header
+    head: Head
     results: Sequence[ShardResult] = field(repr=False)
     missing: Mapping[str, str]
     left_out: Sequence[str]
@@ -222,7 +222,7 @@ class ShardedResult:
         """Return quantiles, one row per score column."""
         import pandas
 
-        columns = list(self.header.columns)
+        columns = self.head.scores
         with ThreadPoolExecutor(16) as pool:  # a store takes long to answer each request
             tables = pool.map(lambda result: read_table(result.path, columns).to_pandas(), self.results)
             frames = [pandas.DataFrame(columns=columns, dtype=float), *tables]
@@ -271,28 +271,28 @@ def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
     if run is None:
         raise ResultsError(f"{str(out)!r} holds no results by shard: name the folder that clipiqa score wrote.")
     there, results, missing = results_in(folder), list[ShardResult](), dict[str, str]()
-    wanted = way_of_scoring(run.header)
+    wanted = way_of_scoring(run.head)
     for name, (shard, stamp) in run.shards.items():
         try:
             if name not in there:
                 raise ResultsError(f"{shard!r} is not scored")
             result = read_shard_result(joined(folder, name))
-            if result.shard != shard or way_of_scoring(result.header) != wanted:
+            if result.shard != shard or way_of_scoring(result.head) != wanted:
                 raise ResultsError(f"the result of {shard!r} is from an earlier run")
             if stamp not in (None, result.stamp):
                 raise ResultsError(f"{shard!r} has changed since it was scored")
         except ResultsError as error:
             missing[shard] = str(error)
         else:
-            # thousands of equal headers would take much memory
-            results.append(replace(result, header=results[0].header) if results else result)
+            # thousands of equal heads would take much memory
+            results.append(replace(result, head=results[0].head) if results else result)
     if missing and not partial:
         raise ResultsError(
             f"{str(out)!r} is not finished: {len(missing):,} of {counted(len(run.shards), 'shard')} have no valid "
             f"result ({first_of(missing.values())}): score the rest, or set `partial` to take what is there."
         )
-    header = results[0].header if results else run.header
-    return ShardedResult(header, results, missing, sorted(there - run.shards.keys()))
+    head = results[0].head if results else run.head
+    return ShardedResult(head, results, missing, sorted(there - run.shards.keys()))
 
 
 def check_outside(target: Path, results: str | Path) -> None:
@@ -329,11 +329,11 @@ def merge_shards(
     target = check_output(target, overwrite=overwrite)
     found = summary_of(out, partial=partial)
     try:
-        schemas = [each.schema for each in found.results] or [found.header.schema]
+        schemas = [each.schema for each in found.results] or [found.head.schema]
         schema = pyarrow.unify_schemas(schemas, promote_options="permissive")
     except pyarrow.ArrowException as error:
         raise ResultsError(f"the shards' columns hold different types: {reason(error)}.") from error
-    schema = schema.with_metadata(found.header.schema.metadata)
+    schema = schema.with_metadata(found.head.schema.metadata)
     with replacing(target) as unfinished:
         empty = schema.empty_table()  # adds columns of null where a table lacks them
         tables = (pyarrow.concat_tables([empty, table], promote_options="permissive") for table in found.tables())

@@ -1,0 +1,257 @@
+"""Formats of result files: csv, jsonl and parquet, read and written as a stream of rows."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CLIPIQAError
+from ..files.hashes import hash_file
+from ..files.journal import is_journal, read_journal
+from ..files.names import csv_line
+from ..images.source import reason
+from .columns import Column, ResultsError, metric_line, scale_text, shared_fields
+from .rows import FIELDS, NUMBERS
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FORMATS = ("csv", "jsonl", "parquet")
+SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+SCALE, METRIC = "scale", "metric"
+"""The last two columns, equal in every row: the meaning of the scores, and what made them."""
+PARQUET_KEY = b"clipiqa_pyiqa"
+"""A key in a Parquet file's metadata; its value holds the head as JSON."""
+GROUP = 50_000  # rows in memory at a time
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a result file says of all its rows.
+
+    Attributes:
+        columns: The columns of scores.
+        reading: How images were read; it must be equal for all rows.
+        joined: Columns of other values -> a hash of the values.
+    """
+
+    columns: tuple[Column, ...]
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    joined: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = self.names
+        if doubled := next((name for name in names if names.count(name) > 1), None):
+            raise ResultsError(f"a score cannot be called {doubled!r}, because another column has this name.")
+
+    @property
+    def scores(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    @property
+    def names(self) -> list[str]:
+        return ["path", *self.scores, *FIELDS, *self.joined, SCALE, METRIC]
+
+    @property
+    def constants(self) -> dict[str, str]:
+        return {SCALE: scale_text(self.columns), METRIC: metric_line(self.columns)}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        columns = {column.name: dict(column.record) for column in self.columns}
+        # with lists instead of tuples, to be equal to a head that is read from a file
+        found: dict[str, Any] = json.loads(
+            json.dumps({"columns": columns, "reading": dict(self.reading), "joined": dict(self.joined)})
+        )
+        return found
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What all scores share, how images were read, and ``scores``: column -> record."""
+        return {**shared_fields(self.columns), **self.reading, "scores": {c.name: dict(c.record) for c in self.columns}}
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Head:
+        columns = tuple(Column(name, fields) for name, fields in record["columns"].items())
+        return cls(columns, record["reading"], record.get("joined", {}))
+
+    @property
+    def schema(self) -> pyarrow.Schema:
+        import pyarrow
+
+        record = self.record
+        types = dict.fromkeys(self.names, pyarrow.string()) | dict.fromkeys(self.scores, pyarrow.float64())
+        types |= dict.fromkeys(NUMBERS, pyarrow.int32()) | dict.fromkeys(self.joined, pyarrow.null())
+        return pyarrow.schema(types, {PARQUET_KEY: json.dumps(record), b"PANDAS_ATTRS": json.dumps(self.provenance)})
+
+
+def format_of(path: Path) -> str:
+    if path.suffix.lower() not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass `format`.")
+    return SUFFIXES[path.suffix.lower()]
+
+
+def journal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part.jsonl")
+
+
+def provenance_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.provenance.json")
+
+
+def unfinished(path: Path) -> str:
+    return f"{str(path)!r} is not finished, because its run was interrupted: pass `resume` to continue"
+
+
+def read_head(path: Path, format: str) -> Head | None:
+    """Return what a file or a journal says of its rows; None if nothing is known.
+
+    Raises ``ValueError`` if a file has changed since its head was written.
+    """
+    record: Any = None
+    if format == "parquet":
+        with _parquet(path) as file:
+            metadata = (file.schema_arrow.metadata or {}).get(PARQUET_KEY)
+            record = json.loads(metadata) if metadata else None
+    elif is_journal(path):
+        record = next(read_journal(path, []), {}).get("head")
+        if record is None:
+            raise ValueError("its first line is damaged")
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            record = json.loads(provenance_of(path).read_text(encoding="utf-8"))
+        if record is not None and record["sha256"] != hash_file(path):
+            raise ValueError(f"it has changed: its SHA-256 differs from the one in {path.name}.provenance.json")
+    return None if record is None else Head.of(record)
+
+
+def read_cells(
+    path: Path, format: str, damage: list[str], names: Sequence[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file or a journal as column -> value; values of csv files are texts.
+
+    Args:
+        damage: Receives a journal's damaged lines.
+        names: The columns that are needed; other columns may come too.
+    """
+    if format == "parquet":
+        with _parquet(path) as file:
+            known = None if names is None else [name for name in names if name in file.schema_arrow.names]
+            for batch in file.iter_batches(GROUP, columns=known):
+                yield from batch.to_pylist()
+    elif is_journal(path):
+        yield from itertools.islice(read_journal(path, damage), 1, None)
+    elif format == "csv":
+        yield from _csv_cells(path)
+    else:
+        with open(path, encoding="utf-8") as lines:
+            yield from (json.loads(line) for line in lines if line.strip())
+
+
+def typed(cells: Mapping[str, Any], scores: Iterable[str]) -> dict[str, Any]:
+    """Return the cells of a row with numbers instead of texts, and None instead of empty texts for numbers."""
+    found = dict(cells)
+    for name in scores:
+        if name in found:
+            found[name] = None if found[name] in (None, "") else float(found[name])
+    for name in NUMBERS:
+        found[name] = int(found[name]) if found[name] else None
+    for name in FIELDS[len(NUMBERS) :]:
+        found[name] = found[name] or ""
+    return found
+
+
+def write_cells(path: Path, format: str, head: Head, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows (column -> value, without the constant columns) to a csv, jsonl or parquet file."""
+    constants, names = head.constants, head.names
+    if format == "parquet":
+        _write_parquet(path, head, rows)
+        return
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(csv_line(names) if format == "csv" else "")
+        for row in rows:
+            cells = {**row, **constants}
+            file.write(line_of(format, {name: cells.get(name) for name in names}))
+
+
+def write_tables(path: Path, format: str, schema: pyarrow.Schema, tables: Iterable[pyarrow.Table]) -> None:
+    """Write tables, one after the other, to a csv, jsonl or parquet file."""
+    if format == "parquet":
+        from pyarrow import parquet
+
+        with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
+            for table in tables:
+                writer.write_table(table)
+        return
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(csv_line(schema.names) if format == "csv" else "")
+        for table in tables:
+            file.writelines(line_of(format, row) for row in table.to_pylist())
+
+
+def line_of(format: str, cells: Mapping[str, Any]) -> str:
+    return csv_line(cells.values()) if format == "csv" else json.dumps(cells, ensure_ascii=False, default=str) + "\n"
+
+
+def _write_parquet(path: Path, head: Head, rows: Iterable[Mapping[str, Any]]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    schema, constants, waiting = head.schema, head.constants, iter(rows)
+    first = list(itertools.islice(waiting, GROUP))
+    for name in head.joined:  # their types are known once there are values
+        values = pyarrow.array([row.get(name) for row in first])
+        place = schema.get_field_index(name)
+        schema = schema.set(
+            place, pyarrow.field(name, pyarrow.string() if values.type == pyarrow.null() else values.type)
+        )
+    with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
+        for group in itertools.chain([first], iter(lambda: list(itertools.islice(waiting, GROUP)), [])):
+            columns = {name: [row.get(name) for row in group] for name in head.names if name not in constants}
+            columns |= {name: [text] * len(group) for name, text in constants.items()}
+            writer.write_table(pyarrow.Table.from_pydict(columns, schema))
+
+
+def _csv_cells(path: Path) -> Iterator[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file)
+        header = next(lines, [])
+        if doubled := next((name for name in header if header.count(name) > 1), None):
+            raise ValueError(f"it has two columns called {doubled!r}")
+        for cells in lines:
+            if cells:
+                if len(cells) != len(header):
+                    raise ValueError(f"line {lines.line_num} has {len(cells)} cells instead of {len(header)}")
+                yield dict(zip(header, cells, strict=True))
+
+
+@contextlib.contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        count, size = file.metadata.num_rows, os.path.getsize(path)
+        if count > size:  # a small file with many equal rows would take all memory
+            raise ValueError(f"it has {count:,} rows in {size:,} bytes, which cannot hold that many names")
+        yield file
+
+
+@contextlib.contextmanager
+def reading(path: Path, format: str) -> Iterator[None]:
+    """Raise ``ResultsError`` if the file cannot be read or does not hold what this context expects."""
+    try:
+        yield
+    except CLIPIQAError:
+        raise
+    except (OSError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, csv.Error) as error:
+        if isinstance(error, FileNotFoundError) and journal_of(path).exists():
+            raise ResultsError(f"{unfinished(path)}.") from error
+        raise ResultsError(f"{str(path)!r} cannot be read as {format}: {reason(error)[:200]}.") from error
