@@ -21,7 +21,7 @@ from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warnin
 from ..errors import CLIPIQAError, counted
 from ..errors.arguments import SharedOptions, checked
 from ..files.names import printable
-from ..files.writing import locked
+from ..files.writing import check_folder, locked
 from ..images.batches import default_workers
 from ..images.reader import ImageRecord
 from ..images.source import FileSource
@@ -116,6 +116,7 @@ def compare(
     if out is not None:
         inputs = [path for data in sets for path in (*data.paths, data.table)]
         folder = check_results(out, [data.name for data in sets], inputs, overwrite=overwrite, resume=resume)
+        check_folder(folder / "scores")
     with contextlib.nullcontext() if folder is None else locked(folder):
         built = {spec.label: build_or_explain(spec, where, seed, strict) for spec in specs}
         ready = [metric for metric in built.values() if isinstance(metric, BuiltMetric)]

@@ -21,6 +21,7 @@ from clipiqa_pyiqa import CLIPIQA, score_paths, score_sources
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa.results.columns import ResultsError
 from clipiqa_pyiqa.results.scores import read_scores
 from clipiqa_pyiqa.scoring import engine
 from clipiqa_pyiqa.scoring.engine import Options, plan
@@ -63,7 +64,7 @@ class TestChanges:
         before = [row.scores for row in score_paths(Brightness(), photos, out=csv)]
         replace_image(photos / "03.png")
         run = score_paths(Brightness(), photos, out=csv, resume=True)
-        assert (run.earlier.kept, run.earlier.changed, run.earlier.new) == (19, 1, 0)
+        assert (run.known.kept, run.known.changed, run.known.new) == (19, 1, 0)
         assert [row.scores for row in run] == [(1.0,)]
         before[3] = (1.0,)
         assert sorted(row.scores for row in read_results(csv)[1]) == sorted(before)
@@ -84,7 +85,10 @@ class TestChanges:
             if "pyiqa" in kind:
                 metric = pyiqa.create_metric("niqe", device="cpu", pretrained_model_path=_niqe_file(tmp_path))
                 metric.net.mu_pris_param = change * metric.net.mu_pris_param
-            found = compare({"m": metric}, str(photos), out=out, resume=True)
+            if scores:
+                with pytest.raises(ResultsError, match="'m' "):
+                    compare({"m": metric}, str(photos), out=out, resume=True)
+            found = compare({"m": metric}, str(photos), out=out, resume=True, overwrite=True)
             scores.append(found.data_sets[0].scores["m"])
         assert (scores[0] != scores[1]).all()
 
@@ -92,14 +96,14 @@ class TestChanges:
         for _ in range(2):
             rows = list(score_paths([lambda x: x.mean()], photos, out=csv, resume=True))
             assert len(rows) == 20
-        assert "scored again" in caplog.text
+        assert "scores all images again" in caplog.text
 
     def test_a_resumed_run_scores_a_block_again_in_which_the_run_was_broken_off(self):
         items = range(40)
         metrics, options = metric_set(Brightness()), Options(torch.device("cuda"), batch_size=2)
         known = {**dict.fromkeys(range(18), True), 3: False}  # image 3 has failed
         whole = {task.item: task.block for task in plan(items, metrics, options)}
-        resumed = {task.item: task.block for task in plan(items, metrics, options, known.get)}
+        resumed = {task.item: task.block for task in plan(items, metrics, options, lambda item: [known.get(item)])}
         assert list(resumed) == [3, *range(16, 40)] and resumed.items() <= whole.items()
 
     def test_a_failed_image_outside_of_a_resumed_runs_paths_keeps_its_row(self, photos, csv):
@@ -154,7 +158,7 @@ class TestSeveral:
 
         run = score_paths([MINI, {"picky": picky}, {"own": Weighted(1.0)}], photos, out=csv)
         *_, bright, small = rows = list(run)
-        assert small.scores == (None, None, 0.0) and small.kind is Kind.TOO_SMALL  # that of the first metric
+        assert small.scores == (None, None, 0.0) and small.kind is Kind.OTHER  # which is tried again
         assert "small.png" in small.error and "picky: " in small.error
         assert [score is None for score in bright.scores] == [False, True, False]
         assert bright.kind is Kind.OTHER and "picky: RuntimeError: no photo" in bright.error
