@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas
 
 from ...errors import counted
+from ...files.hashes import hash_file
 from ...files.writing import locked, write_text
 from ...prompts.provenance import as_texts
 from ...report.html import embedded, render
@@ -30,6 +34,7 @@ from .published import summarize
 from .table_metrics import channel
 
 _SHOWN = 10  # images whose crops are shown
+_LISTED = 20  # most changes that are listed
 _NUMBERS = ["n", "mean", "sd", "difference", "low", "high", "p"]
 
 
@@ -77,7 +82,8 @@ _PROMPTS = {
     5: "five prompt pairs",
 }
 _FILES = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv"}
-WRITTEN = (*_FILES, "images.csv", "expect.csv", "explain.csv", "report.html")
+_FRAMES = ("images", "sets", "expect", "explain", "changes")
+WRITTEN = (*_FILES, *(f"{name}.csv" for name in _FRAMES), "images.csv.provenance.json", "report.html")
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ class MethodTable:
         notes: Sentences on the numbers.
         expected: Published and computed numbers, or None.
         explained: Result of :func:`~.published.explain`, or None.
-        changed: Result of :func:`~.lock.compare_locks`; None without a lock.
+        changed: Result of :func:`~.earlier.differences`, or None.
         sd: Whether tables show standard deviations.
     """
 
@@ -136,9 +142,29 @@ class MethodTable:
 
     @property
     def agrees(self) -> bool:
-        """Whether all published numbers and the lock agree with the computed numbers."""
+        """Whether all published numbers and earlier scores agree with the computed ones."""
         is_as_published = self.expected is None or bool(self.expected["agrees"].all())
-        return is_as_published and (self.changed is None or not self.changed["judged"].any())
+        return is_as_published and (self.changed is None or self.changed.empty)
+
+    @property
+    def records(self) -> dict[str, Any]:
+        """Label -> everything that a metric's scores depend on, as values of JSON."""
+        records = {}
+        for label in self.built:
+            fields = dict(self.columns[label].provenance)
+            records[label] = {key: value for key, value in fields.items() if key != "scores"}
+            records[label] |= next(iter(fields.get("scores", {}).values()), {})
+        return dict(json.loads(json.dumps(records)))
+
+    @cached_property
+    def hashed(self) -> pandas.DataFrame:
+        """``scores`` with the hashes ``sha256`` and ``reference_sha256`` (empty: unreadable) behind the path."""
+        hashes = {path: _sha256(path) for path in self.images.inputs}
+        frame = self.scores.copy()
+        frame.insert(4, "sha256", [hashes[path] for path in frame["path"]])
+        if references := self.images.references:
+            frame.insert(5, "reference_sha256", [hashes[references[name]] for name in frame["image"]])
+        return frame
 
     def mean(self, test_set: str, label: str, method: str) -> float:
         """Return a method's mean score, or its value for a whole set."""
@@ -228,7 +254,7 @@ class MethodTable:
         return "".join(f"{line}\n" for line in lines)
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the tables, ``images.csv`` (every score), ``expect.csv``, ``explain.csv`` and ``report.html``.
+        """Write the tables, every score and the files' hashes, what differs from expectations, and ``report.html``.
 
         Args:
             folder, overwrite: As for :meth:`~clipiqa_pyiqa.comparison.results.Comparison.save`.
@@ -240,11 +266,20 @@ class MethodTable:
         with locked(folder):
             for name, format in _FILES.items():
                 write_text(folder / name, self.table(format))
-            write_text(folder / "images.csv", self.scores.to_csv(index=False))
-            for name, frame in {"expect.csv": self.expected, "explain.csv": self.explained}.items():
+            write_text(folder / "images.csv", self.hashed.to_csv(index=False))
+            write_text(folder / "images.csv.provenance.json", json.dumps({"columns": self.records}, indent=1) + "\n")
+            sets = self.sets if len(self.sets) else None
+            frames = {"expect": self.expected, "explain": self.explained, "changes": self.changed, "sets": sets}
+            for name, frame in frames.items():
                 if frame is not None:
-                    write_text(folder / name, csv_table(frame))
+                    write_text(folder / f"{name}.csv", csv_table(frame))
             write_text(folder / "report.html", report_page(self, _tables(self), self.describe().splitlines()))
+
+
+def _sha256(path: str) -> str:
+    with contextlib.suppress(OSError):
+        return hash_file(Path(path))
+    return ""
 
 
 def shown(value: float, digits: int) -> str:
@@ -266,6 +301,8 @@ def _tables(found: MethodTable) -> list[Table]:
         )
     if found.expected is not None:
         tables.append(_published(found.expected, found.explained))
+    if found.changed is not None:
+        tables.append(_changed(found.changed))
     return tables
 
 
@@ -323,6 +360,14 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
     return Table(
         "Beside published numbers", columns, before, left_out=[] if explained is None else summarize(explained)
     )
+
+
+def _changed(changed: pandas.DataFrame) -> Table:
+    before = [f"{counted(len(changed), 'value')} of the earlier table changed; scores agree up to 1e-5 of their size."]
+    columns = [words(name, changed[name].head(_LISTED)) for name in changed]
+    more = len(changed) - _LISTED
+    left_out = [f"… and {more:,} more: with --out, changes.csv lists all" if more > 0 else ""]
+    return Table("Beside an earlier table", columns, before, left_out=[*filter(None, left_out)])
 
 
 def _reasons(found: MethodTable) -> dict[str, str]:
