@@ -9,7 +9,7 @@ from typing import Literal
 from ..errors import OptionError
 from ..errors.arguments import Batches
 from .options.groups import MetricOptions, OutputOptions, start
-from .options.terminal import Bar, numbers_by_name, stored, tell
+from .options.terminal import Bar, numbers_by_name, stored
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,8 @@ class Methods(MetricOptions):
         protocol: use a paper's metrics and settings; see `clipiqa protocols`
         crop_border (PX): pixels to cut off each side before full-reference metrics; default: the protocol's, else 0
         expect (PAPER): published numbers: a CSV file (a row per method, a column per label), or 'METHOD:
-            LABEL=NUMBER …'
+            LABEL=NUMBER …'; or images.csv of an earlier --out, to compute its scores again
         explain: try changes to metrics that may explain why published numbers differ
-        lock (FILE): write everything that the numbers depend on to this file
-        locked (FILE): compute the numbers of a --lock file again
         skip_missing: leave out images that are not in every folder
         seed: seed of random metrics
         sd: print standard deviations beside the means
@@ -39,8 +37,6 @@ class Methods(MetricOptions):
     crop_border: int | None = None
     expect: list[str] | None = None
     explain: bool = False
-    lock: str | None = None
-    locked: str | None = None
     skip_missing: bool = False
     seed: int = 0
     sd: bool = True
@@ -61,7 +57,7 @@ def run(
     patterns matches the same text. If every file lies in a sub-folder, each sub-folder is a test set. A metric is one
     of `clipiqa compare`, or psnr-y, ssim-y, psnr-rgb or ssim-rgb; a metric replaces the protocol's metric of the same
     label. --out receives table.md, table.tex, table.csv, images.csv and report.html. Exit code: 0 all scored, 1 a
-    metric failed, images were left out, or a published number or a lock differs, 2 bad usage.
+    metric failed, images were left out, or an expected number differs, 2 bad usage.
 
     examples:
       clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/
@@ -91,6 +87,4 @@ def run(
         if kept.out:
             found.save(kept.out)  # before the table: a program that reads the table may end early
         print(found.describe(format) if describe else found.table(format), end="")
-    for row in [] if found.changed is None else found.changed.itertuples():
-        tell(f"{row.what}: {row.was} in the lock, {row.now} here{f' ({row.why})' if row.why else ''}")
     return 0 if found.complete and found.agrees else 1

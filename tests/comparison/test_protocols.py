@@ -1,9 +1,10 @@
-"""Protocols, published numbers, explanations and locks of ``clipiqa table``."""
+"""Protocols, published numbers, explanations and earlier scores of ``clipiqa table``."""
 
 import json
 import math
 import shutil
 import zlib
+from pathlib import Path
 
 import pandas
 import pyiqa
@@ -323,55 +324,94 @@ def test_a_gap_that_is_usual_between_machines_is_told_from_others(small, stand_i
         assert mark in said.splitlines()[-1] and "single images" not in said
 
 
+class SetSize:
+    """A metric of whole sets: how many images there are."""
+
+    of_sets, lower_better = True, True
+
+    def __call__(self, folder, references):
+        return len(list(Path(folder).iterdir()))
+
+
+METRICS = ["psnr", "clipiqa=clipiqa:backbone=mini"]
+
+
 @pytest.fixture(scope="module")
-def locked(small, tmp_path_factory):
-    """Three pictures of each method, and the lock of their table."""
-    folder = tmp_path_factory.mktemp("locked") / "table"
+def kept(small, tmp_path_factory):
+    """Three pictures of each method, and what ``save`` wrote of their table."""
+    folder = tmp_path_factory.mktemp("kept") / "table"
     shutil.copytree(small, folder, ignore=shutil.ignore_patterns("[3-5].png", "sorted"))
-    compare(folder, "clipiqa=clipiqa:backbone=mini", protocol="basicsr", lock=folder / "table.lock.json")
+    compare(folder, METRICS, crop_border=4).save(folder / "out")
     return folder
 
 
 @pytest.fixture
-def lock(locked, tmp_path):
-    return shutil.copytree(locked, tmp_path / "table") / "table.lock.json"
+def earlier(kept, tmp_path):
+    return shutil.copytree(kept, tmp_path / "table") / "out/images.csv"
 
 
-def test_a_lock_holds_on_another_machine(lock):
-    again = compare(lock.parent, locked=lock)
-    assert again.changed.empty and again.agrees and again.labels == ["psnr", "clipiqa"]
-    kept = json.loads(lock.read_text())
-    kept["versions"]["cpu"] = "another"
-    kept["scores"]["clipiqa"]["ours"]["2"] += 1e-7
-    kept["means"]["psnr ours"] *= 1 + 9e-6
-    lock.write_text(json.dumps(kept))
-    elsewhere = compare(lock.parent, locked=lock)
-    assert elsewhere.agrees and [*elsewhere.changed["what"]] == ["versions cpu"]
+def changed(earlier, metrics=METRICS, **options):
+    given = {"crop_border": 4, "expect": earlier} | options
+    return compare(earlier.parents[1], metrics, **given)
 
 
-def test_a_lock_names_what_changed(lock):
-    kept = json.loads(lock.read_text())
-    Image.new("RGB", (232, 112), "gray").save(lock.parent / "ours/1.png")
-    kept["versions"]["torch"] = "1.0"
-    kept["scores"]["clipiqa"]["ours"]["2"] = 0.25
-    lock.write_text(json.dumps(kept))
-    later = compare(lock.parent, locked=lock)
-    assert not later.agrees
-    why = later.changed.set_index("what").why
-    assert why["scores psnr ours 1"] == "pictures ours 1 changed"
-    assert why["scores clipiqa ours 2"] == "versions torch changed"
-    changed = {*later.changed["what"]}
-    assert {"versions torch", "pictures ours 1", "means psnr ours", "scores clipiqa ours 2"} <= changed
-    assert "scores psnr ours 1" in changed and "scores psnr ours 2" not in changed
+def edit(path, image, column, change):
+    rows = pandas.read_csv(path)
+    rows.loc[rows["image"] == image, column] = rows[column].map(change)
+    rows.to_csv(path, index=False)
 
 
-@pytest.mark.parametrize(
-    ("change", "noun"), [({"schema": 2}, "schema"), ({"asked": {}}, "damaged"), ({"scores": None}, "damaged")]
-)
-def test_a_damaged_lock_is_refused(change, noun, lock):
-    lock.write_text(json.dumps(json.loads(lock.read_text()) | change))
-    with pytest.raises(CLIPIQAError, match=noun):
-        compare(lock.parent, locked=lock)
+def test_an_earlier_table_agrees_on_another_machine(earlier):
+    edit(earlier, 2, "clipiqa", lambda score: score + 1e-7)
+    edit(earlier, 1, "psnr", lambda score: score * (1 + 9e-6))
+    again = changed(earlier)
+    assert again.changed.empty and again.agrees and "0 values of the earlier table" in again.table()
+
+
+def test_what_changed_since_an_earlier_table_is_named_with_the_reason(earlier, tmp_path):
+    Image.new("RGB", (232, 112), "gray").save(earlier.parents[1] / "ours/1.png")
+    edit(earlier, 2, "clipiqa", lambda score: 0.25)
+    later = changed(earlier)
+    why = later.changed.set_index("what")["why"].to_dict()
+    assert not later.agrees and why.keys() == {"ours 1 sha256", "ours 1 psnr", "ours 1 clipiqa", "ours 2 clipiqa"}
+    assert why["ours 1 psnr"] == "the image changed" and why["ours 2 clipiqa"].startswith("another machine")
+    later.save(tmp_path / "later")
+    assert "ours 1 psnr" in (tmp_path / "later/report.html").read_text()
+    pandas.testing.assert_frame_equal(pandas.read_csv(tmp_path / "later/changes.csv").fillna(""), later.changed)
+
+
+def test_other_options_references_and_images_are_named(earlier):
+    found = changed(earlier, crop_border=0).changed.set_index("what")
+    assert found.loc["psnr seen", "was"] == "a border of 4 px left out"
+    assert found.loc["ours 0 psnr", "why"] == "psnr seen changed" and "ours 0 clipiqa" not in found.index
+    Image.open(earlier.parents[1] / "gt/0.png").rotate(180).save(earlier.parents[1] / "gt/0.png")
+    for method in ("ours", "gt"):
+        (earlier.parents[1] / method / "2.png").rename(earlier.parents[1] / method / "new.png")
+    found = changed(earlier).changed.set_index("what")
+    assert found.loc["ours 0 psnr", "why"] == "the reference changed" and "ours 0 clipiqa" not in found.index
+    assert found.loc["ours 2 clipiqa", "now"] == found.loc["ours new clipiqa", "was"] == "nothing"
+    assert found.loc[["ours 2 sha256", "ours 2 reference_sha256"], "now"].eq("nothing").all()
+
+
+def test_a_metric_that_is_gone_is_named_and_another_may_be_added(earlier):
+    found = changed(earlier, "psnr").changed.set_index("what")
+    assert {f"ours {number} clipiqa" for number in range(3)} < {*found.index}
+    assert found.loc["clipiqa backbone", ["was", "now"]].tolist() == ["mini", "none"]
+    assert changed(earlier, [*METRICS, "ssim"]).changed.empty
+
+
+def test_values_of_whole_sets_are_expected_too(earlier):
+    compare(earlier.parents[1], {"size": SetSize()}).save(earlier.parent, overwrite=True)
+    assert changed(earlier, {"size": SetSize()}).agrees
+    (earlier.parents[1] / "ours/2.png").unlink()
+    found = changed(earlier, {"size": SetSize()}, skip_missing=True).changed.set_index("what")
+    assert found.loc["ours size", ["was", "now"]].tolist() == ["3.0", "2.0"]
+
+
+def test_a_damaged_record_of_an_earlier_table_is_refused(earlier):
+    earlier.with_name("images.csv.provenance.json").write_text("{")
+    with pytest.raises(CLIPIQAError, match="provenance"):
+        changed(earlier)
 
 
 @pytest.mark.parametrize(
@@ -381,13 +421,11 @@ def test_a_damaged_lock_is_refused(change, noun, lock):
         ({"expect": []}, "no published number"),
         ({"expect": "ours: psnr=high"}, "'high'"),
         ({"expect": "paper.csv"}, "No such file"),
-        ({"locked": "paper.lock"}, "No such file"),
-        ({"locked": PHOTO}, "JSON"),
     ],
 )
-def test_published_numbers_and_locks_that_cannot_be_used_are_refused(options, noun, small):
+def test_published_numbers_that_cannot_be_used_are_refused(options, noun, small):
     with pytest.raises(CLIPIQAError, match=noun):
-        compare(small, None if "locked" in options else "psnr", **options)
+        compare(small, "psnr", **options)
 
 
 def test_each_metric_is_described_in_a_sentence(small):

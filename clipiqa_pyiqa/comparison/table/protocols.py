@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import hashlib
-import json
 import math
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -172,10 +170,6 @@ class Protocol:
     values: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
-
     def preprocess_of(self, label: str) -> Preprocess:
         return Preprocess(**{**self.view, **self.views.get(label, {})})
 
@@ -198,21 +192,17 @@ _KINDS["average"] = (str, dict)
 
 def read_protocol(name: str | Path) -> Protocol:
     """Return a protocol, from the name of a shipped protocol or the path of a file."""
-    known = shipped(protocols=True)
-    path = known.get(str(name).lower()) or Path(name).expanduser()
+    ours = shipped(protocols=True)
+    path = ours.get(str(name).lower()) or Path(name).expanduser()
     if path.suffix not in (".yml", ".yaml"):
-        raise CLIPIQAError(f"unknown protocol {str(name)!r}: {nearest(str(name), known)}")
-    return make_protocol(path.stem, **read_mapping(path, _KINDS))
-
-
-def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
-    where = f"protocol {name!r}"
+        raise CLIPIQAError(f"unknown protocol {str(name)!r}: {nearest(str(name), ours)}")
+    values, where = read_mapping(path, _KINDS), f"protocol {path.stem!r}"
     check_kinds(values, _KINDS, where)
     if lacking := [key for key in ("title", "certainty", "source", "metrics") if key not in values]:
         raise CLIPIQAError(f"{where} needs the key {lacking[0]!r}.")
     for key in ("metrics", "not_computed", "values"):
         values[key] = {str(label): str(text) for label, text in values.get(key, {}).items()}
-    protocol = Protocol(name, **values)
+    protocol = Protocol(path.stem, **values)
     for what, given, known in (
         ("certainty", [protocol.certainty], CERTAINTY),
         ("unequal", [protocol.unequal], UNEQUAL),

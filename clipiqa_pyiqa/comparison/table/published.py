@@ -15,6 +15,7 @@ import torch
 
 from ...errors import CLIPIQAError, counted, nearest
 from ...sources.naming import few
+from .earlier import CELL
 from .matching import MethodImages
 from .protocols import Preprocess, has_alpha
 from .table_metrics import TableMetric, parse_names
@@ -47,12 +48,14 @@ _COLUMNS = ["test_set", "method", "metric", "change", "value", "units", "verdict
 
 def read_expected(
     given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], images: MethodImages
-) -> pandas.DataFrame:
-    """Return published numbers: columns ``test_set``, ``method``, ``averaged``, ``metric``, ``published`` (as text).
+) -> tuple[pandas.DataFrame | None, dict[Path, pandas.DataFrame]]:
+    """Return published numbers, and the rows of earlier tables' files ``images.csv``.
+
+    Published numbers have the columns ``test_set``, ``method``, ``averaged``, ``metric``, ``published`` (as text).
 
     Args:
         given: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
-            ``test_set``), and texts such as ``'ours: psnr=27.92 ssim=0.7835'``.
+            ``test_set``), texts such as ``'ours: psnr=27.92 ssim=0.7835'``, and ``images.csv`` of earlier tables.
         images: The images over which numbers of images are averaged.
 
     Raises:
@@ -60,22 +63,29 @@ def read_expected(
     """
     if not (given := [given] if isinstance(given, str | os.PathLike) else list(given)):
         raise CLIPIQAError("no published number is given: name a CSV file in `expect`, or 'METHOD: LABEL=NUMBER …'.")
-    tables = []
+    tables, earlier = [], {}
     for each in given:
         line = re.fullmatch(r"([^:]+):(\s*[^\s=]+=\S+(?:\s+[^\s=]+=\S+)*)\s*", str(each))
         row = dict(pair.split("=", 1) for pair in line[2].split()) if line else {}
         rows = pandas.DataFrame([{"method": line[1], **row}]) if line else _read_csv(Path(each).expanduser())
+        if {*CELL, "sha256"} <= {*rows}:
+            path = Path(each).expanduser()
+            sets = path.with_name("sets.csv")
+            earlier[path] = pandas.concat([rows, *map(_read_csv, [sets] if sets.exists() else [])])
+            continue
         rows = rows.apply(lambda column: column.str.strip())
         is_averaged = "image" in rows
         if is_averaged:
             rows = _means(rows, images)
         rows = rows.assign(test_set=rows.get("test_set", ""), averaged=is_averaged)
         tables.append(rows.melt(["test_set", "method", "averaged"], var_name="metric", value_name="published"))
+    if not tables:
+        return None, earlier
     found = pandas.concat(tables, ignore_index=True)
     found = found[~found["published"].str.lower().isin(_NOTHING)]
     for each in found[~found["published"].str.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
         raise CLIPIQAError(f"{each.metric} of {each.method!r} must be a number; got {each.published!r:.80}.")
-    return found
+    return found, earlier
 
 
 def with_published(found: MethodTable, published: pandas.DataFrame) -> MethodTable:

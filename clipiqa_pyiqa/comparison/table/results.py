@@ -32,6 +32,7 @@ from .published import summarize
 from .table_metrics import channel
 
 _SHOWN = 10  # images whose crops are shown
+_LISTED = 20  # most changes that are listed
 _NUMBERS = ["n", "mean", "sd", "difference", "low", "high", "p"]
 
 
@@ -79,7 +80,7 @@ _PROMPTS = {
     5: "five prompt pairs",
 }
 _FILES = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv"}
-_WRITTEN = (*_FILES, "expect.csv", "explain.csv", "report.html")
+_WRITTEN = (*_FILES, "expect.csv", "explain.csv", "changes.csv", "report.html")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class MethodTable:
     """Scores of methods on one or several test sets, as a table.
 
     Attributes:
-        scores: Columns ``test_set``, ``image``, ``method``, ``path``, and one per metric; NaN where a metric failed.
+        scores: Columns ``test_set``, ``image``, ``method``, ``path``, ``sha256``, ``reference_sha256``, and one per
+            metric; NaN where a metric failed.
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
         columns: Label -> result of the metric, in order.
         built: Label -> metric, or why it cannot be built.
@@ -96,8 +98,9 @@ class MethodTable:
         notes: Sentences on the numbers.
         expected: Published and computed numbers, or None.
         explained: Result of :func:`~.published.explain`, or None.
-        changed: Result of :func:`~.lock.compare_locks`; None without a lock.
+        changed: Result of :func:`~.earlier.differences`, or None.
         sd: Whether tables show standard deviations.
+        records: Label -> everything that a metric's scores depend on, as values of JSON.
         stored: The rows of all images, as they are on the disk.
     """
 
@@ -115,6 +118,7 @@ class MethodTable:
     explained: pandas.DataFrame | None = None
     changed: pandas.DataFrame | None = None
     sd: bool = True
+    records: Mapping[str, Any] = field(default_factory=dict)
     stored: Results | None = field(default=None, repr=False)
 
     @property
@@ -140,9 +144,9 @@ class MethodTable:
 
     @property
     def agrees(self) -> bool:
-        """Whether all published numbers and the lock agree with the computed numbers."""
+        """Whether all published numbers and earlier scores agree with the computed ones."""
         is_as_published = self.expected is None or bool(self.expected["agrees"].all())
-        return is_as_published and (self.changed is None or not self.changed["judged"].any())
+        return is_as_published and (self.changed is None or self.changed.empty)
 
     def mean(self, test_set: str, label: str, method: str) -> float:
         """Return a method's mean score, or its value for a whole set."""
@@ -232,7 +236,7 @@ class MethodTable:
         return "".join(f"{line}\n" for line in lines)
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the tables, ``images.csv`` (every score), ``expect.csv``, ``explain.csv`` and ``report.html``.
+        """Write the tables, every score and the files' hashes, what differs from expectations, and ``report.html``.
 
         Args:
             folder, overwrite: As for :meth:`~clipiqa_pyiqa.comparison.results.Comparison.save`.
@@ -246,9 +250,10 @@ class MethodTable:
                 write_text(folder / name, self.table(format))
             if self.stored is not None:
                 self.stored.write(folder / "images.csv", "csv")
-            for name, frame in {"expect.csv": self.expected, "explain.csv": self.explained}.items():
+            frames = {"expect": self.expected, "explain": self.explained, "changes": self.changed}
+            for name, frame in frames.items():
                 if frame is not None:
-                    write_text(folder / name, csv_table(frame))
+                    write_text(folder / f"{name}.csv", csv_table(frame))
             write_text(folder / "report.html", report_page(self, _tables(self), self.describe().splitlines()))
 
 
@@ -276,6 +281,8 @@ def _tables(found: MethodTable) -> list[Table]:
         )
     if found.expected is not None:
         tables.append(_published(found.expected, found.explained))
+    if found.changed is not None:
+        tables.append(_changed(found.changed))
     return tables
 
 
@@ -333,6 +340,14 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
     return Table(
         "Beside published numbers", columns, before, left_out=[] if explained is None else summarize(explained)
     )
+
+
+def _changed(changed: pandas.DataFrame) -> Table:
+    before = [f"{counted(len(changed), 'value')} of the earlier table changed; scores agree up to 1e-5 of their size."]
+    columns = [words(name, changed[name].head(_LISTED)) for name in changed]
+    more = len(changed) - _LISTED
+    left_out = [f"… and {more:,} more: with --out, changes.csv lists all" if more > 0 else ""]
+    return Table("Beside an earlier table", columns, before, left_out=[*filter(None, left_out)])
 
 
 def _reasons(found: MethodTable) -> dict[str, str]:

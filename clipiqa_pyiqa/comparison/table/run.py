@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,24 +13,21 @@ import torch
 
 from ...errors import CLIPIQAError
 from ...errors.arguments import SharedOptions, checked
-from ...files.writing import locked as hold_lock
-from ...files.writing import write_text
+from ...files.writing import locked
 from ...images.batches import default_workers
 from ...metric import find_device
 from ...scoring.engine import Options
 from ...scoring.metric_specs import check_weights
 from ..compare import Progress, run_settings
 from ..data_set_results import MetricResult
-from .lock import compare_locks, make_lock, read_lock
+from .earlier import differences
 from .matching import Place, match_images, parse_methods
-from .protocols import CERTAINTY, FORMULA_OF, NO_PROTOCOL, UNEQUAL, Protocol, make_protocol, read_protocol
+from .protocols import CERTAINTY, FORMULA_OF, NO_PROTOCOL, UNEQUAL, Protocol, read_protocol
 from .published import explain as try_changes
 from .published import read_expected, with_published
 from .results import MethodTable, check_table_folder
 from .scoring import Memory, score_images
 from .table_metrics import parse_table_metrics
-
-_LOCKED = ("metrics", "crop_border", "values", "seed")  # arguments that a lock stores
 
 
 @checked
@@ -46,8 +42,6 @@ def table(
     crop_border: int | None = None,
     expect: str | Path | Sequence[str] | None = None,
     explain: bool = False,
-    lock: str | Path | None = None,
-    locked: str | Path | None = None,
     skip_missing: bool = False,
     out: str | Path | None = None,
     device: str | torch.device | None = SharedOptions.device,
@@ -73,10 +67,8 @@ def table(
         protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
         values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
         crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
-        expect: Published numbers; see :func:`~.published.read_expected`.
+        expect: Published numbers, and ``images.csv`` of earlier tables; see :func:`~.published.read_expected`.
         explain: Try changes that may explain differences from published numbers.
-        lock: Lock file to write, with everything that the numbers depend on.
-        locked: Lock file to compute again; ``changed`` of the result lists the differences.
         skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
         out: Folder for scores; None stores nothing.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
@@ -93,21 +85,7 @@ def table(
     """
     folders, inputs = parse_methods(methods), dict(values or {})
     chosen = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
-    before = read_lock(locked) if locked is not None else None
-    if before is not None:
-        if metrics or protocol or inputs or crop_border is not None:
-            raise CLIPIQAError("the lock already sets metrics, protocol and options: do not give them with `locked`.")
-        try:
-            metrics, crop_border, inputs, seed = (before["asked"][name] for name in _LOCKED)
-            chosen = make_protocol(**before["protocol"])
-        except (KeyError, TypeError) as error:
-            raise CLIPIQAError(f"the lock is damaged: {error}.") from error
-    given = [metrics] if isinstance(metrics, str) else list(metrics or ())
-    if lock is not None and (isinstance(metrics, Mapping) or not all(isinstance(each, str) for each in given)):
-        raise CLIPIQAError("a lock needs the names of metrics: a metric object cannot be built again from a lock.")
     wanted, changed = parse_table_metrics(metrics, chosen, crop_border)
-    if explain and expect is None:
-        raise CLIPIQAError("`explain` needs published numbers in `expect`.")
     needing = [each.spec.label for each in wanted if each.needs_reference]
     if needing and reference is None:
         raise CLIPIQAError(
@@ -126,8 +104,10 @@ def table(
     folder = None
     if out is not None:
         folder = check_table_folder(out, images.inputs, overwrite=overwrite, resume=resume)
-    published = None if expect is None else read_expected(expect, images)
-    with contextlib.nullcontext() if folder is None else hold_lock(folder):
+    published, earlier = (None, {}) if expect is None else read_expected(expect, images)
+    if explain and published is None:
+        raise CLIPIQAError("`explain` needs published numbers in `expect`.")
+    with contextlib.nullcontext() if folder is None else locked(folder):
         memory = Memory(folder, resume, overwrite)
         score = partial(score_images, images, baseline_name, memory, options, progress, chosen.unequal)
         found = score(wanted, strict=strict)
@@ -146,13 +126,7 @@ def table(
             found = with_published(found, published)
         if explain:
             found = replace(found, explained=try_changes(found, wanted, score))
-    if lock is not None or before is not None:
-        here = make_lock(found, dict(zip(_LOCKED, (given, crop_border, inputs, seed), strict=True)))
-        if before is not None:
-            found = replace(found, changed=compare_locks(before, here))
-        if lock is not None:
-            write_text(Path(lock).expanduser(), json.dumps(here, indent=1, ensure_ascii=False) + "\n")
-    return found
+    return replace(found, changed=differences(found, earlier)) if earlier else found
 
 
 def _notes(protocol: Protocol, changed: Sequence[str]) -> Iterable[str]:

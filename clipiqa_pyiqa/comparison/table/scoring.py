@@ -21,6 +21,7 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from ...errors import ImageError, Kind
+from ...files.hashes import hash_file
 from ...files.names import printable
 from ...images.reader import ImageRecord, read_image
 from ...images.source import FileSource
@@ -82,12 +83,16 @@ def score_images(
         built[each.spec.label] = metric
         metric = with_preprocessing(metric, each.preprocess, options.device)
         if isinstance(metric, BuiltMetric):
-            metric = replace(metric, provenance={**metric.provenance, **how})
+            provenance = {**metric.provenance, **how}
+            metric = replace(metric, spec=each.spec, columns=(each.spec.label,), provenance=provenance)
         seeing[each.spec.label] = metric
     ready = [metric for metric in seeing.values() if isinstance(metric, BuiltMetric)]
     read_reference = functools.lru_cache(_REFERENCES_KEPT)(_read)
     images = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
     images.insert(0, "test_set", images["image"].map(matched.test_sets))
+    images["sha256"] = list(map(_sha256, images["path"]))
+    if matched.references:
+        images["reference_sha256"] = [_sha256(matched.references[name]) for name in images["image"]]
     items = [
         _Item(row.path, references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)
         for row in images.itertuples()
@@ -95,7 +100,7 @@ def score_images(
     of_images = MetricSet([metric for metric in ready if not metric.spec.of_sets])
     output = memory.of_images(drop_alpha is not None)
     with Results(output, of_images.columns, circumstances(options.device)) as stored:
-        for name in ("test_set", "method", "image"):
+        for name in images.columns.drop("path"):
             stored.join(name, dict(zip(map(printable, images["path"]), images[name], strict=True)))
         seconds = score_missing("methods", items, of_images, stored, options, progress)
     rows = rows_of(stored, list(images["path"]))
@@ -104,19 +109,23 @@ def score_images(
     frame = pandas.concat([images, scores.reset_index(drop=True)], axis=1)
     sets = _sets(images, matched.references) if any(spec.of_sets for spec in specs) else images.iloc[:0]
     heads = sets[["test_set", "method"]].reset_index(drop=True)
-    of_sets = [metric for metric in ready if metric.spec.of_sets]
+    of_sets, records = [metric for metric in ready if metric.spec.of_sets], stored.head.record["columns"]
     if len(sets):
         with Results(memory.of_sets(), MetricSet(of_sets).columns, circumstances(options.device)) as kept:
-            for one in map(_Set, sets.to_dict("records")):
+            every = [_Set(row) for row in sets.to_dict("records")]
+            for name in ("test_set", "method"):
+                kept.join(name, {one.name: one.row[name] for one in every})
+            for one in every:
                 _score_set(one, of_sets, kept, options.seed)
-        found = rows_of(kept, [_Set(row).name for row in sets.to_dict("records")])
+        found = rows_of(kept, [one.name for one in every])
+        records |= kept.head.record["columns"]
         those = [spec for spec in specs if spec.of_sets]
         results |= metric_results(those, seeing, found, {}, "set")
         values = found.frame.reindex(columns=[spec.label for spec in those]).reset_index(drop=True)
         heads = pandas.concat([heads, values], axis=1)
     columns = {spec.label: results[spec.label] for spec in specs}
     notes = [f"Left out of all methods: {reason}" for reason in unread(rows).values()]
-    return MethodTable(frame, heads, columns, built, matched, baseline, notes=notes, stored=stored)
+    return MethodTable(frame, heads, columns, built, matched, baseline, notes=notes, records=records, stored=stored)
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,12 @@ def _read(path: str, drop_alpha: bool) -> Tensor:
         with Image.open(path) as image:
             pixels = pil_to_tensor(ImageOps.exif_transpose(image).convert("RGB"))
     return pixels
+
+
+def _sha256(path: str) -> str:
+    with contextlib.suppress(OSError):
+        return hash_file(Path(path))
+    return ""
 
 
 def _sets(images: pandas.DataFrame, references: Mapping[str, str]) -> pandas.DataFrame:
