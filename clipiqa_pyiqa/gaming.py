@@ -14,10 +14,12 @@ from .errors.arguments import checked
 from .loss import CLIPIQALoss
 from .metric import CLIPIQA
 from .prompts.pairs import NAMED_PAIRS
+from .reward import psnr
 from .stats.paired_means import mean_difference
 
 PROMPTS = ("quality", "sharpness", "noisiness")
 LEVEL = 0.05  # probability of a false alarm in any of the calls
+BEHIND_DB = 0.2  # lag behind a training without the loss that is no alarm
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Look:
 
 
 class GamingAlarm:
-    """Alarm that compares outputs of a network in training with the outputs at its first call.
+    """Alarm that compares outputs of a network in training with its first outputs, or with a run without the loss.
 
     It goes off if the optimised loss got better and one of these holds: most outputs have a lower loss than any clean
     photo; PSNR to the references fell by more than ``allow_db``; more judges got worse than better while PSNR did
@@ -45,7 +47,7 @@ class GamingAlarm:
         criterion: the loss in training.
         clean: clean photos ``(M, 3, H, W)`` of any scenes, in the criterion's ``input_range``; default the references.
         judges: no-reference metrics of pyiqa; PIQE needs no file, NIQE is downloaded.
-        allow_db: loss of PSNR, in dB, that is no alarm; perceptual losses cost some PSNR.
+        allow_db: fall of PSNR since the first call, in dB, that is no alarm; perceptual losses cost some PSNR.
 
     Example:
         >>> criterion = CLIPIQALoss(backbone="mini")
@@ -65,6 +67,7 @@ class GamingAlarm:
     ):
         self._criterion = copy.copy(criterion)  # a shallow copy: the network is shared
         self._criterion.loss_weight, self._criterion.reduction = 1.0, "none"
+        self._criterion.share = None
         self.allow_db, self._looks = allow_db, 0
         self._lowest_of_clean = None if clean is None else self._lowest_loss(clean)
         self._judges = {name: import_pyiqa().create_metric(name, device="cpu") for name in judges}
@@ -72,23 +75,27 @@ class GamingAlarm:
         self._first: tuple[Tensor, dict[str, Tensor]] | None = None
 
     @torch.no_grad()
-    def __call__(self, outputs: Tensor, references: Tensor | None = None) -> Look:
+    def __call__(self, outputs: Tensor, references: Tensor | None = None, without: Tensor | None = None) -> Look:
         """Return numbers for a logger, and the alarm.
 
         Args:
             outputs: ``(N, 3, H, W)`` in the criterion's ``input_range``, always for the same inputs; at the first call,
                 those of the network before the loss is used.
             references: clean images of the same shape, if there are any.
+            without: outputs, after as many steps, of a network that was trained alike but without the loss. They take
+                the place of those of the first call, and 0.2 dB that of ``allow_db``; a lag in PSNR is then an alarm
+                even if the loss did not get better.
 
         Raises:
             CLIPIQAError: the images differ in number or shape from those of the first call.
         """
         now = self._scores(outputs, references)
         start, first = self._first = self._first or (outputs.clone(), now)
-        if start.shape != outputs.shape or first.keys() != now.keys():
+        others = outputs if without is None else without
+        if not start.shape == outputs.shape == others.shape or first.keys() != now.keys():
             raise CLIPIQAError(
                 f"outputs must be for the images of the first call, of shape {tuple(start.shape)}, and references must "
-                f"be given in all calls or in none; got {tuple(outputs.shape)}."
+                f"be given in all calls or in none; got {tuple(outputs.shape)} and {tuple(others.shape)}."
             )
         numbers = {name: values.mean().item() for name, values in now.items()}
         numbers["psnr to start"] = self._psnr(outputs, start).mean().item()
@@ -97,37 +104,37 @@ class GamingAlarm:
         if self._lowest_of_clean is not None:
             numbers["above clean"] = (now["loss"] < self._lowest_of_clean).double().mean().item()
         self._looks += 1
-        return Look(numbers, self._sentence(first, now, numbers.get("above clean", 0)))
+        base = first if without is None else self._scores(without, references)
+        return Look(numbers, self._sentence(base, now, numbers.get("above clean", 0), without is not None))
 
-    def _sentence(self, first: dict[str, Tensor], now: dict[str, Tensor], above_clean: float) -> str:
+    def _sentence(self, base: dict[str, Tensor], now: dict[str, Tensor], above_clean: float, beside: bool) -> str:
         level = LEVEL / (self._looks * (self._looks + 1))  # of this call; the levels of all calls add up to LEVEL
 
         def improvement(name: str, tests: int = 1, allowed: float = 0.0) -> float:
-            # mean change since the first call, or 0 if chance explains it
-            change = mean_difference(now[name] + allowed, first[name])
+            # mean change against the base, or 0 if chance explains it
+            change = mean_difference(now[name] + allowed, base[name])
             if change.p * tests >= level:
                 return 0.0
             return -change.value if name in self._lower_better else change.value
 
-        gain = improvement("loss")
-        if gain <= 0:
-            return ""
+        has_references, gain, reasons = "psnr" in now, improvement("loss"), []
         judges = now.keys() - {"loss", "psnr"}
         changes = {name: improvement(name, len(judges)) for name in now if name in judges}
         worse = [name for name, change in changes.items() if change < 0]
         better = [name for name, change in changes.items() if change > 0]
-        reasons = []
-        has_references = "psnr" in now
-        if len(worse) > len(better) and not (has_references and improvement("psnr") > 0):
+        if gain > 0 and len(worse) > len(better) and not (has_references and improvement("psnr") > 0):
             reasons.append(f"{', '.join(worse)} got worse")
-        if has_references and improvement("psnr", allowed=self.allow_db) < 0:
-            reasons.append(f"PSNR fell by {(first['psnr'] - now['psnr']).mean():.2f} dB")
-        if above_clean > 0.5:
+        allowed = BEHIND_DB if beside else self.allow_db
+        if has_references and (beside or gain > 0) and improvement("psnr", allowed=allowed) < 0:
+            reasons.append(f"PSNR is {(base['psnr'] - now['psnr']).mean():.2f} dB behind")
+        if gain > 0 and above_clean > 0.5:
             reasons.append(f"{above_clean:.0%} of the outputs are better than every clean photo")
         if not reasons:
             return ""
+        base_name = "the training without the loss" if beside else "the first call"
+        changed = (now["loss"] - base["loss"]).mean()
         why = " and ".join(reasons)
-        return f"The optimised loss fell by {gain:.3g}, but {why}: lower its weight, or stop earlier."
+        return f"Against {base_name}, the loss changed by {changed:+.3g}, but {why}: lower its weight, or stop earlier."
 
     @torch.no_grad()
     def _lowest_loss(self, images: Tensor) -> float:
@@ -149,7 +156,6 @@ class GamingAlarm:
             found["psnr"] = self._psnr(outputs, references)
         return {name: values.double().cpu() for name, values in found.items()}
 
-    def _psnr(self, x: Tensor, y: Tensor) -> Tensor:
+    def _psnr(self, outputs: Tensor, others: Tensor) -> Tensor:
         low, high = self._criterion.input_range
-        error = (x.double() - y.double()).square().flatten(1).mean(1) / (high - low) ** 2
-        return -10 * error.clamp(min=1e-10).log10()  # at most 100 dB
+        return torch.tensor([psnr(x, y) for x, y in zip(outputs / (high - low), others / (high - low), strict=True)])

@@ -6,13 +6,13 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .clip.gradient import clamped, general_path, per_image, untraceable
+from .clip.gradient import clamped, general_path, needs_gradient, per_image, untraceable
 from .clip.inputs import ANY_RANGE, MIN_SIDE, OVERSHOOT
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .errors.arguments import checked
@@ -41,6 +41,9 @@ REDUCTIONS: dict[Reduction, Callable[[Tensor], Tensor]] = {
     "sum": torch.sum,
     "none": lambda losses: losses,
 }
+BESIDE: dict[Any, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss}
+SMOOTHING = 0.9  # the part of the norms' means that each step keeps
+NEAR_ZERO = 1e-15  # a norm below it gives no weight
 _CHECKED_BATCHES = 20  # number of first batches whose range is checked
 
 
@@ -58,6 +61,11 @@ class CLIPIQALoss(nn.Module):
         form: loss for a pair's score s: ``'linear'`` is ``1 - s``, ``'nll'`` is ``-log s``, ``'margin'`` is
             ``-logit(s)``.
         loss_weight: factor of the loss, at least 0.
+        share: in place of ``loss_weight``: the norm of the loss's gradient with respect to the prediction, as a share
+            of the norm of the pixel loss's gradient. The weight follows from both norms over the batch, smoothed over
+            steps; on no batch is the share exceeded.
+        beside: with ``share``, the pixel loss to which this loss is added: ``'l1'``, ``'mse'``, or a function of the
+            prediction and the target.
         reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: ``(N,)``.
         local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`.
         prompt_weights: weights of the pairs, at least 0.
@@ -97,6 +105,8 @@ class CLIPIQALoss(nn.Module):
         crop: int | None = None,
         nan: OnNaN = "raise",
         double_backward: bool = False,
+        share: float | None = None,
+        beside: Literal["l1", "mse"] | Callable[[Tensor, Tensor], Tensor] | None = None,
         metric: CLIPIQA | None = None,
         criterion: Any = None,
         **options: Any,
@@ -107,6 +117,14 @@ class CLIPIQALoss(nn.Module):
         self.loss_weight, self.input_range, self._checks_left = loss_weight, _range(input_range), _CHECKED_BATCHES
         if loss_weight < 0:
             raise CLIPIQAError(f"loss_weight must be at least 0; got {loss_weight}.")
+        self.share, self._pixel_loss = share, cast(Any, BESIDE.get(beside, beside))
+        self._norms: tuple[float, float] | None = None  # smoothed: of the pixel loss's gradient and of this one's
+        self.last_weight = loss_weight if share is None else 0.0
+        if share is not None and (share <= 0 or loss_weight != 1 or beside is None):
+            raise CLIPIQAError(
+                "share must be above 0, and needs beside, the pixel loss ('l1', 'mse' or a function), and no "
+                f"loss_weight; got share={share}, beside={shown(beside)}, loss_weight={loss_weight}."
+            )
         if crop is not None and crop < MIN_SIDE:
             raise CLIPIQAError(f"crop must be at least {MIN_SIDE} px; got {crop}.")
         ready = criterion if metric is None else metric
@@ -127,6 +145,9 @@ class CLIPIQALoss(nn.Module):
             self.metric.check_map()
 
     metric: Any  # a CLIPIQA, or a metric of the family
+    share: Any
+    last_weight: float
+    """Factor of the loss at the last call, for a logger. With ``share``, it is 0 until a call has a gradient."""
 
     @untraceable  # the gradient in the forward pass cannot be traced
     def forward(self, pred: Tensor, target: Any = None, weight: Any = None) -> Tensor:
@@ -134,15 +155,19 @@ class CLIPIQALoss(nn.Module):
 
         Args:
             pred: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in ``input_range``, both sides at least 32 px.
-            target, weight: not used; trainers pass them.
+            target: with ``share``, the clean images, of the prediction's shape; otherwise not used.
+            weight: not used; trainers pass it.
 
         Raises:
+            CLIPIQAError: ``share`` has no target.
             ImageError: the prediction cannot be scored.
         """
         try:
             self.metric.check(pred, ANY_RANGE if self.nan == "raise" else None)
         except ImageError as error:
             raise ImageError(f"CLIPIQALoss cannot use the prediction: {error}") from None
+        if self.share is not None:  # gradients of fp16 would be subnormal; hooks of the prediction see only the sum
+            pred = pred.to(torch.promote_types(pred.dtype, torch.float32)).view_as(pred)
         unusable = None
         if self.nan == "propagate":
             finite = pred.detach().isfinite().flatten(1).all(1)
@@ -156,7 +181,27 @@ class CLIPIQALoss(nn.Module):
             each = per_image(self._losses, images)
             if unusable is not None:
                 each = each * unusable
-            return self.loss_weight * REDUCTIONS[self.reduction](each)
+            loss = REDUCTIONS[self.reduction](each)
+            if self.share is not None and needs_gradient(pred):
+                self._update_weight(pred, target, loss, self.share)
+            return (self.loss_weight if self.share is None else self.last_weight) * loss
+
+    def _update_weight(self, pred: Tensor, target: Any, loss: Tensor, share: float) -> None:
+        if getattr(target, "shape", None) != pred.shape:
+            raise CLIPIQAError(
+                f"CLIPIQALoss with share needs the target too, of shape {tuple(pred.shape)}: criterion(restored, "
+                f"clean); got {shown(getattr(target, 'shape', target))}."
+            )
+        leaf = pred.detach().requires_grad_()
+        pixel_loss = self._pixel_loss(leaf, target.to(pred.dtype))
+        pixel = torch.autograd.grad(pixel_loss, leaf)[0].norm().item()
+        own = torch.autograd.grad(loss.mean(), pred, retain_graph=True)[0].norm().item()
+        if not (math.isfinite(pixel) and NEAR_ZERO < own < math.inf):
+            return  # the weight stays
+        means = self._norms or (pixel, own)
+        mean_pixel, mean_own = (SMOOTHING * a + (1 - SMOOTHING) * b for a, b in zip(means, (pixel, own), strict=True))
+        self._norms = mean_pixel, mean_own
+        self.last_weight = share * min(mean_pixel / mean_own, pixel / own)
 
     def _losses(self, images: Tensor) -> Tensor:
         if not isinstance(self.metric, CLIPIQA):
@@ -181,7 +226,7 @@ class CLIPIQALoss(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        names = ("form", "local", "loss_weight", "reduction", "input_range", "crop", "nan")
+        names = ("form", "local", "loss_weight", "share", "reduction", "input_range", "crop", "nan")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names) + f", {self.metric.extra_repr()}"
 
     def _prepare(self, pred: Tensor) -> Tensor:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from math import ceil
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .errors import CLIPIQAError
+from .errors import CLIPIQAError, ImageError, shown
 from .errors.arguments import checked
 from .images.in_memory import to_tensors
 from .metric import CLIPIQA
@@ -18,12 +18,13 @@ from .metric import CLIPIQA
 class CLIPIQAReward:
     """Reward function for generated images: a high reward is good. Rewards have no gradient.
 
-    A reward is the mean over pairs of the margin, the positive minus the negative logit.
+    A reward is the mean over pairs of the margin, the positive minus the negative logit; with references, plus PSNR.
 
     Args:
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`.
         local: reward the worst places of an image instead of the whole image.
         quantile: with ``local``, the share of places that count as the worst; their margins are averaged.
+        fidelity: with references, how much margin one dB of PSNR is worth.
         batch_size: images encoded at once.
         device: device that encodes; default the images' device.
         **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`.
@@ -41,38 +42,61 @@ class CLIPIQAReward:
         *,
         local: bool = False,
         quantile: float = 0.02,
+        fidelity: float = 1.0,
         batch_size: int = 16,
         device: str | torch.device | None = None,
         **options: Any,
     ):
         if not 0 < quantile <= 1:
             raise CLIPIQAError(f"quantile must be above 0 and at most 1; got {quantile}.")
-        self.local, self.quantile, self.batch_size, self.device = local, quantile, batch_size, device
+        self.local, self.quantile, self.fidelity = local, quantile, fidelity
+        self.batch_size, self.device = batch_size, device
         self.metric = CLIPIQA(prompts=prompts, **options).eval()
         if local:
             self.metric.check_map()
 
     @torch.no_grad()
-    def __call__(self, images: Any) -> Tensor:
+    def __call__(self, images: Any, references: Any = None) -> Tensor:
         """Return rewards ``(N,)`` in fp32 on the CPU.
 
         Args:
             images: a batch ``(N, 3, H, W)`` or ``(N, H, W, 3)``, or a list of images of any sizes: PIL images, arrays
                 ``(H, W, 3)`` or tensors ``(3, H, W)``, in uint8 or as floats in [0, 1]; floats may exceed this range
                 by 0.5 and are clamped.
+            references: images of the same sizes that the images should resemble. The reward becomes
+                ``margin + fidelity * PSNR``.
 
         Raises:
-            ImageError: the images cannot be scored.
+            ImageError: the images cannot be scored, or the references have other sizes.
         """
         found = to_tensors(images)
         batches: Sequence[Tensor] = [image[None] for image in found]
         if len({image.shape for image in found}) == 1:  # images of one size are encoded together
             batches = torch.stack(found).split(self.batch_size)
-        return torch.cat([self._margins(batch) for batch in batches]) if batches else torch.empty(0)
+        rewards = torch.cat([self._margins(batch) for batch in batches]) if batches else torch.empty(0)
+        if references is None:
+            return rewards
+        like = to_tensors(references)
+        if [image.shape for image in found] != [image.shape for image in like]:
+            raise ImageError(
+                f"references must have the sizes of the images, {shown(_sizes(found))}; got {shown(_sizes(like))}."
+            )
+        both = zip(found, like, strict=True)
+        return rewards + self.fidelity * torch.tensor([psnr(one, other) for one, other in both])
 
     def _margins(self, batch: Tensor) -> Tensor:
         x = batch.to(self.device or batch.device)
         self.metric.check(x, None)  # to_tensors checked the values
         places = self.metric.margins_unchecked(x, self.metric.encode_prompts(), self.local).mean(2)
-        worst = places.topk(ceil(self.quantile * places.shape[1]), largest=False).values
+        worst = places.topk(math.ceil(self.quantile * places.shape[1]), largest=False).values
         return worst.mean(1).cpu()
+
+
+def psnr(x: Tensor, y: Tensor) -> float:
+    """Return PSNR in dB of an image in [0, 1]; an error below that of rounding to 8 bits (58.9 dB) counts as this."""
+    error = (x.cpu().double() - y.cpu().double()).square().mean().item()
+    return -10 * math.log10(max(error, 1 / 12 / 255**2))
+
+
+def _sizes(images: list[Tensor]) -> list[tuple[int, ...]]:
+    return [(image.shape[2], image.shape[1]) for image in images]

@@ -61,5 +61,37 @@ def test_a_restoration_is_not_called(clean, criterion):
 def test_other_images_than_at_first_are_refused(clean, criterion):
     alarm = GamingAlarm(criterion, judges=())
     alarm(clean)
-    with pytest.raises(CLIPIQAError, match="first call"):
-        alarm(clean[:8])
+    for given in ({"outputs": clean[:8]}, {"outputs": clean, "without": clean[:8]}):
+        with pytest.raises(CLIPIQAError, match="first call"):
+            alarm(**given)
+
+
+def noisy(clean, amount, seed=0):
+    return clean + amount * torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_lag_behind_the_training_without_the_loss_is_called(clean, criterion):
+    """PSNR rises from the first call, so that only the other training tells: 0.45 dB are missing."""
+    alarm, usual = GamingAlarm(criterion, judges=()), GamingAlarm(criterion, judges=())
+    for each in (alarm, usual):
+        each(noisy(clean, 0.1), clean)
+    lagging, without = noisy(clean, 0.0421, 1), noisy(clean, 0.04, 2)
+    assert "behind" in alarm(lagging, clean, without=without).sentence
+    assert usual(lagging, clean).sentence == ""
+
+
+def test_a_training_that_keeps_pace_is_not_called(clean, criterion):
+    alarm = GamingAlarm(criterion, judges=())
+    alarm(noisy(clean, 0.1), clean, without=noisy(clean, 0.1))
+    assert alarm(noisy(clean, 0.0404, 1), clean, without=noisy(clean, 0.04, 2)).sentence == ""  # 0.09 dB
+    assert alarm(noisy(clean, 0.08, 1), clean, without=noisy(clean, 0.1, 2)).sentence == ""
+
+
+def test_a_loss_with_a_share_is_watched_like_one_with_a_weight(clean, blurred, climbed, metric, criterion):
+    found = []
+    for watched in (criterion, CLIPIQALoss(share=0.3, beside="l1", metric=metric)):
+        alarm = GamingAlarm(watched, clean)
+        alarm(blurred)
+        found.append(alarm(climbed))
+        assert watched.share == {criterion: None}.get(watched, 0.3)
+    assert found[0] == found[1] and found[0].sentence

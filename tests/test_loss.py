@@ -245,7 +245,8 @@ class TestGoingForward:
         torch.manual_seed(0)
         net, x = nn.Conv2d(3, 3, 3, padding=1), images().detach()
         score = pyiqa.create_metric("clipiqa", as_loss=True, device="cpu", **options)
-        for criterion in (loss, score):
+        sharing = CLIPIQALoss(metric=loss.metric, share=0.3, beside="l1")
+        for criterion in (loss, score, lambda restored: sharing(restored, x)):
             torch._dynamo.reset()
             step = torch.compile(lambda x, criterion=criterion: criterion(net(x).sigmoid()), backend="aot_eager")
             plain = torch.autograd.grad(criterion(net(x).sigmoid()), list(net.parameters()))

@@ -1,5 +1,6 @@
 """The reward: one margin per image, without gradient, whatever the batch."""
 
+import math
 from unittest import mock
 
 import pytest
@@ -87,3 +88,27 @@ def test_only_the_rewards_own_device_gets_a_tower():
 def test_images_that_are_not_finite_are_refused():
     with pytest.raises(ImageError):
         CLIPIQAReward(backbone="mini")(torch.full((1, 3, 64, 64), torch.nan))
+
+
+def test_references_add_psnr():
+    """By hand: an error of 0.1 everywhere is 20 dB; one below the rounding to 8 bits is 58.9 dB."""
+    images = 0.8 * IMAGES.detach() + 0.1
+    references = torch.stack([images[0] + 0.1, images[1] - 0.01, images[2], *images[3:]])
+    for fidelity in (1.0, 0.25):
+        reward = CLIPIQAReward(backbone="mini", fidelity=fidelity, batch_size=2)
+        added = reward(images, references) - reward(images)
+        rounding = 20 * math.log10(255 * math.sqrt(12))
+        assert added.tolist() == pytest.approx([fidelity * db for db in (20, 40, *[rounding] * 3)], rel=1e-4)
+
+
+def test_references_may_come_in_another_form_and_in_several_sizes():
+    images = [IMAGES[0].detach(), IMAGES[1, :, :48].detach()]
+    as_pictures = [Image.fromarray((image * 255).byte().permute(1, 2, 0).numpy()) for image in images]
+    reward = CLIPIQAReward(backbone="mini")
+    assert (reward(images, as_pictures) > reward(images, [image.flip(-1) for image in images])).all()
+
+
+@pytest.mark.parametrize("references", [IMAGES[:4], IMAGES[:, :, :48], IMAGES[0]], ids=["fewer", "smaller", "one"])
+def test_references_that_do_not_fit_are_refused(references):
+    with pytest.raises(ImageError, match="references"):
+        CLIPIQAReward(backbone="mini")(IMAGES.detach(), references.detach())

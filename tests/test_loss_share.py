@@ -1,0 +1,190 @@
+"""CLIPIQALoss(share=…): the weight follows from the gradients of the pixel loss and of CLIP-IQA."""
+
+import copy
+import math
+import pickle
+
+import pytest
+import torch
+from photos import photo_like
+from torch import nn
+from torch.nn import functional as F
+
+from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss
+from clipiqa_pyiqa.loss import SMOOTHING
+
+PIXEL = {"l1": F.l1_loss, "mse": F.mse_loss, "of one's own": lambda x, y: ((x - y).square() + 1e-6).sqrt().mean()}
+
+
+def images(dtype=torch.float32, n=2):
+    return photo_like(64, 48, n, dtype).requires_grad_()
+
+
+def clean(x, distance=0.05):
+    return x.detach() + distance * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x.dtype)
+
+
+def grad_of(loss, x):
+    return torch.autograd.grad(loss, x)[0]
+
+
+def share_of(criterion, x, target, pixel=F.l1_loss):
+    """The gradient of the loss as a share of the pixel loss's, both by their definition in float64."""
+    own, other = (grad_of(function(x, target).mean(), x).double().norm() for function in (criterion, pixel))
+    return (own / other).item()
+
+
+@pytest.mark.parametrize("beside", PIXEL)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"form": "nll"},
+        {"local": True},
+        {"reduction": "sum"},
+        {"reduction": "none"},
+        {"input_range": (-1, 1)},
+        {"double_backward": True},
+        {"nan": "propagate"},
+    ],
+    ids=str,
+)
+def test_the_gradient_is_that_share_of_the_pixel_losss(metric, beside, options):
+    criterion = CLIPIQALoss(
+        share=0.3, beside=beside if beside in ("l1", "mse") else PIXEL[beside], metric=metric, **options
+    )
+    x = images()
+    assert share_of(criterion, x, clean(x), PIXEL[beside]) == pytest.approx(0.3, rel=1e-4)
+
+
+def test_the_loss_is_that_of_the_weight_which_it_reports(metric):
+    x = images()
+    criterion = CLIPIQALoss(share=0.3, beside="l1", metric=metric)
+    loss = criterion(x, clean(x))
+    torch.testing.assert_close(loss, CLIPIQALoss(loss_weight=criterion.last_weight, metric=metric)(x))
+    assert CLIPIQALoss(loss_weight=0.1, metric=metric).last_weight == 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_get_the_weight_of_fp32(metric, dtype):
+    """A mean over these pixels has gradients around 1e-7, where fp16 keeps one bit: norms are taken in fp32."""
+    found = []
+    for x in (
+        photo_like(224, 224, 8).to(dtype).requires_grad_(),
+        photo_like(224, 224, 8).to(dtype).float().requires_grad_(),
+    ):
+        target = photo_like(224, 224, 8).flip(-1).to(dtype).to(x.dtype)
+        criterion = CLIPIQALoss(share=0.01, beside="mse", metric=metric)
+        loss = criterion(x, target)
+        found.append(criterion.last_weight)
+        assert grad_of(65536 * loss, x).dtype == x.dtype  # what a GradScaler does
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+def test_autocast_changes_nothing(metric):
+    x = images()
+    weights = []
+    for enabled in (False, True):
+        criterion = CLIPIQALoss(
+            share=0.3, beside=lambda x, y: F.conv2d(x - y, torch.ones(1, 3, 3, 3)).abs().mean(), metric=metric
+        )
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            criterion(x, clean(x))
+        weights.append(criterion.last_weight)
+    assert weights[0] == weights[1]
+
+
+def test_norms_are_smoothed_over_steps_and_the_share_is_never_exceeded(metric):
+    criterion, x = CLIPIQALoss(share=0.3, beside="mse", metric=metric), images()
+    near, far = clean(x, 0.02), clean(x, 0.08)
+    assert share_of(criterion, x, near, F.mse_loss) == pytest.approx(0.3, rel=1e-4)
+    first = criterion.last_weight
+    lower = share_of(criterion, x, far, F.mse_loss)  # the pixel loss's gradient is four times as large now
+    assert criterion.last_weight == pytest.approx(first * (SMOOTHING + 4 * (1 - SMOOTHING)), rel=1e-3)
+    assert lower < 0.15
+    assert share_of(criterion, x, near, F.mse_loss) == pytest.approx(0.3, rel=1e-4)  # smoothed, it would be more
+    for _ in range(100):
+        criterion(x, far)
+    assert share_of(criterion, x, far, F.mse_loss) == pytest.approx(0.3, rel=1e-3)
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_without_gradients_the_weight_is_the_last_one(metric, context):
+    criterion, x = CLIPIQALoss(share=0.3, beside="l1", metric=metric), images()
+    with context():
+        assert criterion(x).item() == 0
+    criterion(x, clean(x))
+    weight = criterion.last_weight
+    with context():
+        value = criterion(images().flip(-1)).item()  # validation has no target here
+    assert criterion.last_weight == weight
+    assert value == pytest.approx(weight * CLIPIQALoss(metric=metric)(images().flip(-1)).item())
+
+
+def test_a_batch_without_usable_gradients_leaves_the_weight(metric):
+    criterion, x = CLIPIQALoss(share=0.3, beside="mse", nan="propagate", metric=metric), images()
+    black, broken = torch.full_like(x, -0.1).requires_grad_(), x.detach().clone()
+    broken[0, 0, 0, 0] = math.nan
+    assert criterion(black, clean(x)).item() == 0  # every pixel is clamped
+    criterion(x, clean(x))
+    weight = criterion.last_weight
+    for pred, target in ((black, clean(x)), (broken.requires_grad_(), clean(x)), (x, clean(broken))):
+        loss = criterion(pred, target)
+        assert criterion.last_weight == weight and loss.isnan() == pred.isnan().any()
+
+
+def test_a_perfect_prediction_gets_no_pull(metric):
+    criterion, x = CLIPIQALoss(share=0.3, beside="l1", metric=metric), images()
+    assert grad_of(criterion(x, x.detach()), x).norm() == 0
+
+
+def test_hooks_of_the_prediction_see_one_gradient(metric):
+    x, calls = images(), []
+    restored = 0.9 * x
+    restored.register_hook(calls.append)  # wrappers such as FSDP hang theirs there
+    (F.l1_loss(restored, clean(x)) + CLIPIQALoss(share=0.3, beside="l1", metric=metric)(restored, clean(x))).backward()
+    assert len(calls) == 1 and x.grad.isfinite().all()
+
+
+def test_accumulated_parts_step_like_their_sum(metric):
+    """Each part is a step of the smoothing; equal parts have the weight of the first."""
+    net = nn.Conv2d(3, 3, 1)
+    gradients = []
+    for parts in (1, 3):
+        criterion, x = CLIPIQALoss(share=0.3, beside="l1", metric=metric), images().detach()
+        net.zero_grad()
+        for _ in range(parts):
+            restored = net(x).sigmoid()
+            ((F.l1_loss(restored, clean(x)) + criterion(restored, clean(x))) / parts).backward()
+        gradients.append(net.weight.grad.clone())
+    torch.testing.assert_close(*gradients)
+
+
+def test_copies_keep_the_weight(metric):
+    criterion, x = CLIPIQALoss(share=0.3, beside="l1", metric=metric), images()
+    criterion(x, clean(x))
+    for other in (copy.deepcopy(criterion), pickle.loads(pickle.dumps(criterion))):
+        assert other.last_weight == criterion.last_weight and not other.state_dict()
+
+
+@pytest.mark.parametrize("target", [None, torch.rand(2, 3, 64, 64), 0.5], ids=["none", "another shape", "a number"])
+def test_a_target_that_does_not_fit_is_refused(metric, target):
+    with pytest.raises(CLIPIQAError, match="target"):
+        CLIPIQALoss(share=0.3, beside="l1", metric=metric)(images(), target)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"share": 0.3},
+        {"share": 0.0, "beside": "l1"},
+        {"share": -1.0, "beside": "l1"},
+        {"share": 0.3, "beside": "l1", "loss_weight": 0.1},
+        {"share": 0.3, "beside": "huber"},
+        {"share": "much", "beside": "l1"},
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_used_are_named(metric, options):
+    with pytest.raises(CLIPIQAError, match=r"share|beside"):
+        CLIPIQALoss(metric=metric, **options)
