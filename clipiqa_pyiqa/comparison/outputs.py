@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..errors.arguments import check_resume
 from ..files.names import one_line
 from ..files.writing import check_folder
 from ..report.table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
-from ..results.formats import journal_of
+from ..results.formats import format_of, journal_of, read_head
 
 
 def tables_as_text(
@@ -63,10 +64,18 @@ def check_result_folder(
         raise CLIPIQAError(
             f"{str(folder)!r} was written by an earlier version: name another folder, or delete this one."
         )
-    is_ours = any(path.exists() or journal_of(path).exists() for path in stored)
+    files = list(stored)
+    is_ours = any(map(_is_ours, files))
     if is_ours and not (resume or overwrite):
         raise CLIPIQAError(
             f"{str(folder)!r} holds the scores of an earlier run: continue it (`resume`) or delete them (`overwrite`)."
         )
-    existing = [name for name in names if os.path.lexists(folder / name)]
+    every = [*names, *(str(path.relative_to(folder)) for path in files)]
+    existing = [name for name in every if os.path.lexists(folder / name)]
     return check_folder(folder, existing, overwrite=overwrite or is_ours, inputs=inputs)
+
+
+def _is_ours(path: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return journal_of(path).exists() or read_head(path, format_of(path)) is not None
+    return False

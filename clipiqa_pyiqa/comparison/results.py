@@ -153,7 +153,7 @@ class Comparison:
 def check_results(
     folder: str | Path, data_sets: Iterable[str], inputs: Iterable[str], *, overwrite: bool, resume: bool
 ) -> Path:
-    stored = [score_file(Path(folder), name) for name in data_sets]
+    stored = [score_file(Path(folder).expanduser(), name) for name in data_sets]
     if len({*stored}) < len(stored):
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
     names = [*_FILES, "differences.csv", "report.html"]

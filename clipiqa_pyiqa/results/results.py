@@ -272,8 +272,10 @@ class Results:
             if self._journal is not None:
                 self._journal.close()
             has_left = self._exact and not all(self.known.seen)
-            if kind is None and self._output is not None and (self._is_new or has_left):
-                self._publish(self._output)
+            if kind is None and self._output is not None:
+                if self._is_new or has_left:
+                    self._publish(self._output)
+                self._is_published = True
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """Yield the rows as they are published, column -> value."""
@@ -303,10 +305,15 @@ class Results:
         return Scores.of(self.head, self.cells(), str(self._output.path) if self._output else "")
 
     def write(self, path: Path, format: str) -> None:
-        """Write all rows to another file, unless it is the run's own."""
-        if self._output is None or path != self._output.path:
-            with replacing(path) as partial:
-                write_cells(partial, format, self.head, self.cells())
+        """Write all rows to a file, unless it is the run's own and finished."""
+        if self._is_published and self._output is not None and path == self._output.path:
+            return
+        with replacing(path) as partial:
+            write_cells(partial, format, self.head, self.cells())
+            digest = hash_file(partial)
+        if format != "parquet":
+            record = {"file": path.name, "sha256": digest, **self.head.record}
+            write_text(provenance_of(path), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
     def _take(self, path: Path, output: Output) -> None:
         """Read what an earlier run left. Raises ``ResultsError`` if it cannot be continued."""
@@ -407,13 +414,7 @@ class Results:
         return cells
 
     def _publish(self, output: Output) -> None:
-        with replacing(output.path) as partial:
-            write_cells(partial, output.format, self.head, self.cells())
-            digest = hash_file(partial)
-        self._is_published = True
-        if output.format != "parquet":
-            record = {"file": output.path.name, "sha256": digest, **self.head.record}
-            write_text(provenance_of(output.path), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        self.write(output.path, output.format)
         journal_of(output.path).unlink(missing_ok=True)
 
 

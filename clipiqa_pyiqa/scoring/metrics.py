@@ -109,7 +109,7 @@ class MetricSet:
         return tuple(
             Column(name, {**{key: value for key, value in metric.provenance.items() if key != "scores"}, **record})
             for metric in self.metrics
-            for name, record in zip(metric.columns, metric.records.values(), strict=True)
+            for name, record in zip(metric.columns, metric.records.values(), strict=False)
         )
 
     def by_metric(self, found: Sequence[bool | None]) -> list[bool | None]:

@@ -101,7 +101,7 @@ class MethodTable:
         changed: Result of :func:`~.earlier.differences`, or None.
         sd: Whether tables show standard deviations.
         records: Label -> everything that a metric's scores depend on, as values of JSON.
-        stored: The rows of all images, as they are on the disk.
+        stored: File of rows -> the rows.
     """
 
     scores: pandas.DataFrame
@@ -119,7 +119,7 @@ class MethodTable:
     changed: pandas.DataFrame | None = None
     sd: bool = True
     records: Mapping[str, Any] = field(default_factory=dict)
-    stored: Results | None = field(default=None, repr=False)
+    stored: Mapping[str, Results] = field(default_factory=dict, repr=False)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -248,8 +248,8 @@ class MethodTable:
         with locked(folder):
             for name, format in _FILES.items():
                 write_text(folder / name, self.table(format))
-            if self.stored is not None:
-                self.stored.write(folder / "images.csv", "csv")
+            for name, results in self.stored.items():
+                results.write(folder / name, "csv")
             frames = {"expect": self.expected, "explain": self.explained, "changes": self.changed}
             for name, frame in frames.items():
                 if frame is not None:

@@ -109,6 +109,7 @@ def score_images(
     frame = pandas.concat([images, scores.reset_index(drop=True)], axis=1)
     sets = _sets(images, matched.references) if any(spec.of_sets for spec in specs) else images.iloc[:0]
     heads = sets[["test_set", "method"]].reset_index(drop=True)
+    files = {"images.csv": stored}
     of_sets, records = [metric for metric in ready if metric.spec.of_sets], stored.head.record["columns"]
     if len(sets):
         with Results(memory.of_sets(), MetricSet(of_sets).columns, circumstances(options.device)) as kept:
@@ -118,6 +119,7 @@ def score_images(
             for one in every:
                 _score_set(one, of_sets, kept, options.seed)
         found = rows_of(kept, [one.name for one in every])
+        files["sets.csv"] = kept
         records |= kept.head.record["columns"]
         those = [spec for spec in specs if spec.of_sets]
         results |= metric_results(those, seeing, found, {}, "set")
@@ -125,7 +127,7 @@ def score_images(
         heads = pandas.concat([heads, values], axis=1)
     columns = {spec.label: results[spec.label] for spec in specs}
     notes = [f"Left out of all methods: {reason}" for reason in unread(rows).values()]
-    return MethodTable(frame, heads, columns, built, matched, baseline, notes=notes, records=records, stored=stored)
+    return MethodTable(frame, heads, columns, built, matched, baseline, notes=notes, records=records, stored=files)
 
 
 @dataclass(frozen=True)
