@@ -170,7 +170,10 @@ def run(
     else:
         ranking = run.result(rank, sources, run.parsed(), count=count)
         code = run.conclude(ranking)
-        known = {name: Column(name, record) for name, record in ranking.provenance["scores"].items()}
+        known = {
+            name: Column(name, {**ranking.provenance, **record})
+            for name, record in ranking.provenance["scores"].items()
+        }
         scores = Scores(ranking.frame, known, errors=ranking.failed, ours=True)
     photos = Photos(scores, order.by or scores.names[0], direction, order.root)
     if page is not None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ..errors import CLIPIQAError
 from ..files.names import file_name
-from ..files.writing import locked, write_text
+from ..files.writing import check_folder, locked, write_text
 from ..report.html import plot, render
 from ..report.plotting import BLUE, ORANGE, STYLE, WORDS
 from ..report.table import csv_table, number
@@ -146,6 +146,7 @@ class Comparison:
             write_text(folder / "differences.csv", csv_table(self.differences(), lines))
             for data in self.data_sets:
                 if data.stored is not None:
+                    check_folder(folder / "scores")
                     data.stored.write(score_file(folder, data.name), "parquet")
             write_text(folder / "report.html", report_page(self.data_sets, self.settings))
 

@@ -12,9 +12,9 @@ from typing import Any
 from ..errors import OutputError
 from ..prompts.provenance import record_text, value_text
 
-NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "decoders")
+NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "decoders", "keep", "image_column")
 """Fields of a record that may differ between equal columns: hashes of weights and files are compared instead."""
-_OF_ONE = ("metric", "range", "lower_better", "questions", "learned", "head", "state", "hash", "options")
+_OF_ONE = ("range", "lower_better", "questions", "learned", "head", "state", "hash", "options")
 _SHORT = 60  # most characters of prompts that `metric_line` writes in full
 
 
@@ -118,13 +118,9 @@ def described(columns: Sequence[Column], reading: Mapping[str, Any] | None = Non
     names = list(dict.fromkeys(str(record["metric"]) for record in records if record.get("metric")))
     texts = {"metric": ", ".join(names)} if names else {}
     for key, value in {**shared, **(reading or {})}.items():
-        texts |= (
-            {name: str(each) for name, each in value.items()}
-            if isinstance(value, Mapping)
-            else {key: value_text(value)}
-        )
-    of_all = {*shared, "metric"} if len(names) == 1 else {*shared}
-    own = [{key: value for key, value in record.items() if key not in of_all} for record in records]
+        is_group = isinstance(value, Mapping)
+        texts |= {name: str(each) for name, each in value.items()} if is_group else {key: value_text(value)}
+    own = [{key: value for key, value in record.items() if key not in shared} for record in records]
     if prompts := "; ".join(dict.fromkeys(filter(None, map(record_text, own)))):
         texts["prompts"] = prompts
     return texts

@@ -74,8 +74,13 @@ class Head:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What all scores share, how images were read, and ``scores``: column -> record."""
-        return {**shared_fields(self.columns), **self.reading, "scores": {c.name: dict(c.record) for c in self.columns}}
+        """What all scores share, how images were read, and ``scores``: column -> other fields of its record."""
+        shared = shared_fields(self.columns)
+        scores = {
+            column.name: {key: value for key, value in column.record.items() if key not in shared}
+            for column in self.columns
+        }
+        return {**shared, **self.reading, "scores": scores}
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Head:
@@ -148,7 +153,7 @@ def read_cells(
             for batch in file.iter_batches(GROUP, columns=known):
                 yield from batch.to_pylist()
     elif is_journal(path):
-        yield from itertools.islice(read_journal(path, damage), 1, None)
+        yield from (record for record in read_journal(path, damage) if "path" in record)  # not the head
     elif format == "csv":
         yield from _csv_cells(path)
     else:

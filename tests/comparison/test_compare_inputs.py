@@ -217,7 +217,6 @@ def test_unknown_keys_of_a_configuration_are_refused(tmp_path):
         ({"seed": -1}, "seed"),
         ({"fit_parameters": 3}, "fit_parameters"),
         ({"out": __file__}, "folder"),
-        ({"out": "o", "resume": True, "overwrite": True}, "overwrite"),
     ],
 )
 def test_options_that_cannot_be_used_are_refused(options, noun):

@@ -155,7 +155,7 @@ def test_save_writes_all_that_the_command_does(comparison, tmp_path, monkeypatch
     folder = tmp_path / "a/b"
     comparison.save(folder)
     texts = ["comparison.csv", "comparison.md", "comparison.tex", "differences.csv"]
-    assert sorted(path.name for path in folder.iterdir()) == [*texts, "report.html", "scores"]
+    assert sorted(path.name for path in folder.iterdir()) == [*texts, "report.html"]
     read = pandas.read_csv(folder / "differences.csv", comment="#")
     pandas.testing.assert_frame_equal(read, comparison.differences(), rtol=1e-15, check_dtype=False)
     with pytest.raises(CLIPIQAError):

@@ -1,5 +1,7 @@
 """Result files, read back as rows."""
 
+from pathlib import Path
+
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.results.formats import format_of, read_cells, read_head, reading, typed
 from clipiqa_pyiqa.results.rows import FIELDS, Row
@@ -7,7 +9,8 @@ from clipiqa_pyiqa.results.rows import FIELDS, Row
 
 def read_results(path):
     """Return the head and the rows of a result file or a journal; damage is an error."""
-    format, damage = format_of(path), []
+    path, damage = Path(path), []
+    format = format_of(path)
     with reading(path, format):
         head, cells = read_head(path, format), list(read_cells(path, format, damage))
         if damage:
