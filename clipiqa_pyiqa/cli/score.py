@@ -125,7 +125,7 @@ def run(
     if out and not by_shard:
         out = Output(out, format or format_of(out), kept.resume, kept.overwrite)
     device = start(images)
-    from ..images.source import skipped_note
+    from ..images.image import skipped_note
     from ..scoring.score import score_paths
     from ..scoring.shards.run import score_sources
 

@@ -8,7 +8,7 @@ import math
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -19,14 +19,13 @@ import torch
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
 from ..errors import CLIPIQAError, counted
-from ..errors.arguments import SharedOptions, checked
-from ..files.names import file_name
+from ..errors.arguments import AnySize, SharedOptions, checked
+from ..files.names import file_name, printable
 from ..files.writing import locked
 from ..images.batches import default_workers
-from ..images.reader import ImageRecord
-from ..images.source import FileSource
+from ..images.image import Image
 from ..metric import find_device
-from ..scoring.engine import Item, Options
+from ..scoring.engine import Options
 from ..scoring.metric_specs import MetricSpec, check_weights, parse_metrics
 from ..scoring.metrics import BuiltMetric, MetricSet, build_or_explain
 from ..scoring.stored import Progress, ScoreStore, score_missing
@@ -35,22 +34,6 @@ from .results import Comparison, check_results
 
 _PACKAGES = ("clipiqa-pyiqa", "pyiqa", "torch", "torchvision", "open_clip_torch", "pillow", "numpy", "scipy")
 log = logging.getLogger("clipiqa_pyiqa")
-
-
-@dataclass(frozen=True)
-class _Item(Item):
-    data: DataSet
-    index: int
-
-    @property
-    def name(self) -> str:
-        return self.data.paths[self.index]
-
-    def stamp(self) -> str | None:
-        return self.data.stamp(self.index) if self.data.stamp else FileSource(self.name).stamp()
-
-    def load(self) -> ImageRecord:
-        return ImageRecord.of(self.name, self.data.load(self.index))
 
 
 @checked
@@ -107,7 +90,7 @@ def compare(
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root, within)
     check_weights(specs, trust_weights)
     where = find_device(device)
-    options = Options(where, batch_size, workers or default_workers(), seed)
+    options = Options(where, batch_size, workers or default_workers(), seed, reading=AnySize())
     folder = None
     if out is not None:
         inputs = [path for data in sets for path in (*data.paths, data.table)]
@@ -119,20 +102,21 @@ def compare(
         for data in sets:
             parts = folder and folder / "parts" / f"{file_name(data.name)}-{data.identity}"
             store = ScoreStore(parts, overwrite)
-            items = [_Item(data, index) for index in range(len(data.paths))]
+            images = list(data.images)
             if data.mos is not None:
-                data, items = _without_training_photos(data, items, ready, without_mini_photos)
-            keys, skipped = score_missing(data.name, items, MetricSet(ready), store, options, progress)
-            paths = pandas.Index([item.name for item in items if item.name not in skipped], name="path")
+                data, images = _without_training_photos(data, images, ready, without_mini_photos)
+            keys, skipped = score_missing(data.name, images, MetricSet(ready), store, options, progress)
+            scored = [image.name for image in images if image.name not in skipped]
+            paths = pandas.Index(map(printable, scored), name="path")
             opinion = None if data.mos is None else pandas.Series(data.mos, data.paths, float, "mos").loc[paths]
-            scores, known = stored_scores(specs, built, store, [keys[path] for path in paths])
+            scores, known = stored_scores(specs, built, store, [keys[name] for name in scored])
             result = DataSetResult(
                 data.name,
                 scores.set_axis(paths),
                 opinion,
                 mos_lower_better=data.lower_better,
                 metrics=known,
-                skipped=skipped,
+                skipped={printable(name): why for name, why in skipped.items()},
                 note=data.note,
                 published_as=data.published_as,
                 bootstrap=bootstrap,
@@ -149,16 +133,16 @@ def compare(
 
 
 def _without_training_photos(
-    data: DataSet, items: list[_Item], metrics: Sequence[BuiltMetric], leave_out: bool
-) -> tuple[DataSet, list[_Item]]:
+    data: DataSet, images: list[Image], metrics: Sequence[BuiltMetric], leave_out: bool
+) -> tuple[DataSet, list[Image]]:
     """Return the data set, with notes on metrics' training photos, and the images to score."""
     notes = [data.note]
     nets = {metric.spec.label: metric.net for metric in metrics if metric.net is not None}
     has_mini = any(net.clip.weights.backbone == "mini" for net in nets.values())
     seen = seen_by_mini(data.paths) if has_mini else []
     if any(seen) and leave_out:
-        items = [item for item, was_seen in zip(items, seen, strict=True) if not was_seen]
-        if not items:
+        images = [image for image, was_seen in zip(images, seen, strict=True) if not was_seen]
+        if not images:
             raise CLIPIQAError(
                 f"mini was trained on all images of data set {data.name!r}: use other photos, or unset "
                 "without_mini_photos."
@@ -168,10 +152,10 @@ def _without_training_photos(
     elif any(seen):
         notes.append(seen_warning(sum(seen), len(seen)))
     for label, net in nets.items():
-        if learned := count_learned_from(net, [item.name for item in items]):
-            warning = f"{label} was trained on {learned:,} of these {counted(len(items), 'image')}"
+        if learned := count_learned_from(net, [image.name for image in images]):
+            warning = f"{label} was trained on {learned:,} of these {counted(len(images), 'image')}"
             notes.append(f"{warning}: its agreement with them says little")
-    return replace(data, note="; ".join(notes)), items
+    return replace(data, note="; ".join(notes)), images
 
 
 def stored_scores(

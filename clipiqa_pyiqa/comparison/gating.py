@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
@@ -17,7 +16,7 @@ from xml.etree import ElementTree
 import pandas
 
 from ..errors import CLIPIQAError, ImageError, counted, nearest
-from ..errors.arguments import checked
+from ..errors.arguments import AnySize, checked
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
 from ..scoring.rows import comparable_fields, differences
@@ -212,9 +211,12 @@ def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
     """Return the rows whose new image alone has a band of one colour."""
     from ..images.batches import prefetch
     from ..images.flags import has_band
-    from ..images.reader import read_image
+    from ..images.image import File
+    from ..images.reader import ImageRecord
 
-    read = partial(read_image, min_side=1, damaged="keep")
+    def read(path: str) -> ImageRecord:
+        return File(path).load(AnySize(damaged="keep"))
+
     found = {}
     for (row, was, _), image in prefetch(lambda item: read(item[2]), paths.itertuples()):
         with contextlib.suppress(ImageError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from enum import Enum
+from enum import StrEnum
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 BUILTIN_VARIABLE = "CLIPIQA_PYIQA_BUILTIN"
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """The kind of problem that an input has."""
 
     MISSING = "missing"
@@ -29,9 +29,6 @@ class Kind(str, Enum):
     NOT_FINITE = "not finite"
     UNREADABLE = "unreadable"
     OTHER = "other"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class CLIPIQAError(ValueError):

@@ -17,7 +17,7 @@ from ..errors import ImageError, first_of
 from ..errors.arguments import check_resume, checked
 from ..files.names import free_name, printable
 from ..files.writing import check_folder, locked, replacing, write_text
-from ..images.source import FileSource, ImageSource, skipped_note
+from ..images.image import File, Image, skipped_note
 from ..metric import net_of
 from ..prompts.pairs import PromptPair
 from ..report.contact_sheet import footed
@@ -109,7 +109,7 @@ def because(failed: Mapping[str, str]) -> str:
 @checked
 def score_files(
     metric: Any,
-    images: Sequence[str | ImageSource],
+    images: Sequence[str | Image],
     columns: Mapping[str, Sequence[PromptPair]],
     names: Iterable[str],
     inputs: Iterable[str] = (),
@@ -135,7 +135,7 @@ def score_files(
         progress: Called with the numbers of new and of all scores.
         options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
-    sources = [FileSource(image) if isinstance(image, str) else image for image in images]
+    sources = [File(image) if isinstance(image, str) else image for image in images]
     check_resume(out, resume, overwrite)
     output = None
     if out is not None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import Kind, OutputError
+from ..errors import OutputError
 from ..prompts.provenance import value_text
 
 NOT_OF_SCORES = ("version", "versions", "device", "weights", "file")

@@ -19,7 +19,7 @@ from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.names import csv_line, one_line, printable
 from ..files.writing import check_output, locked, replacing, write_text
-from ..images.source import reason
+from ..images.image import reason
 from ..prompts.provenance import as_texts
 from .rows import (
     CONSTANT_COLUMNS,
@@ -36,7 +36,7 @@ from .rows import (
 if TYPE_CHECKING:
     import pyarrow
 
-    from .engine import Item
+    from ..images.image import Image
 
 FORMATS = ("csv", "jsonl", "parquet")
 logger = logging.getLogger("clipiqa_pyiqa")
@@ -112,15 +112,15 @@ class EarlierRun:
     def sentence(self) -> str:
         return f"{self.kept:,} done before, {self.changed:,} changed since, {self.new:,} new"
 
-    def knows(self, item: Item) -> bool | None:
+    def knows(self, image: Image) -> bool | None:
         """Return whether an image's row can be kept; None if the earlier run has not come to the image."""
-        name = printable(item.name)
+        name = printable(image.name)
         if name not in self.stamps:
             self.new += 1
             return None if self.interrupted else False
         if (stamp := self.stamps[name]) is None:
             return False
-        is_same = bool(stamp) and item.stamp() == stamp
+        is_same = bool(stamp) and image.stamp() == stamp
         self.kept, self.changed = self.kept + is_same, self.changed + (not is_same)
         return is_same
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from ..errors import counted, first_of
 from ..files.journal import Journal, read_journal
 from ..files.writing import as_output_error
-from .engine import Item, Options, plan, score_items
+from ..images.image import Image
+from .engine import Options, plan, score_items
 from .metrics import MetricSet
 from .rows import Answer
 
@@ -74,24 +75,24 @@ def key_of(name: str, stamp: str | None) -> str:
 
 
 def score_missing(
-    title: str, items: Sequence[Item], metrics: MetricSet, store: ScoreStore, options: Options, progress: Progress
+    title: str, images: Sequence[Image], metrics: MetricSet, store: ScoreStore, options: Options, progress: Progress
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Score what the store lacks; return image -> its key, and image -> why it cannot be read."""
-    keys, unread, options = dict[str, str](), dict[str, str](), replace(options, count=len(items))
+    keys, unread, options = dict[str, str](), dict[str, str](), replace(options, count=len(images))
     names = {name.partition("#")[2] for entries in store.entries.values() for name in entries}
 
-    def known(item: Item) -> list[bool | None]:
-        stamp = item.stamp()
-        keys[item.name] = key = key_of(item.name, stamp)
+    def known(image: Image) -> list[bool | None]:
+        stamp = image.stamp()
+        keys[image.name] = key = key_of(image.name, stamp)
         found = [
             (store.get(metric.key, key) or store.get(UNREAD, key)) if stamp else None for metric in metrics.metrics
         ]
         return [None if entry is None else not entry.error for entry in found]
 
-    tasks = list(plan(items, metrics, options, known))
-    count, done = len(items), len(items) - len(tasks)
+    tasks = list(plan(images, metrics, options, known))
+    count, done = len(images), len(images) - len(tasks)
     if names:
-        changed = sum(task.item.name in names for task in tasks)
+        changed = sum(task.image.name in names for task in tasks)
         new = len(tasks) - changed
         log.info(
             "%s: %s kept, %s scored again or by more metrics, %s new.", title, counted(done, "image"), changed, new

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CLIPIQAError, Kind
-from ..images.source import ImageSource, NoImage, reason
+from ..images.image import Image, NoImage, reason
 from .stores import ShardError, ShardFile, ShardImage, is_remote, opened
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", 
 class ParquetShard(ShardFile):
     kind = "parquet"
 
-    def entries(self, rows: Container[int] | None = None) -> Iterator[ImageSource]:
+    def entries(self, rows: Container[int] | None = None) -> Iterator[Image]:
         """Yield the images in order; ``rows`` are numbers of rows to read. Raises ``ShardError``."""
         with opened_table(self.name, buffer_size=1 << 20) as table:
             first, column = 0, image_column(self.name, table.schema_arrow, self.image_column)
@@ -106,7 +106,7 @@ class EmbeddingsShard(ShardFile):
 
     kind = "embeddings"
 
-    def entries(self) -> Iterator[ImageSource]:
+    def entries(self) -> Iterator[Image]:
         raise ShardError(f"{self.name!r} holds features, not images: set `embeddings` to score features.")
 
     def blocks(self, width: int, backbone: str) -> Blocks:

@@ -25,7 +25,7 @@ from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
 from clipiqa_pyiqa.experiments.user_agreement import read_votes
 from clipiqa_pyiqa.images.memory import limit_memory
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.images.source import readable_formats
+from clipiqa_pyiqa.images.image import readable_formats
 from clipiqa_pyiqa.learning.fitting import fit
 from clipiqa_pyiqa.learning.word_search import read_words
 from clipiqa_pyiqa.metric import CLIPIQA

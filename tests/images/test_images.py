@@ -10,7 +10,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from clipiqa_pyiqa.errors import ImageError, Kind
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.images.source import image_suffixes
+from clipiqa_pyiqa.images.image import image_suffixes
 
 pytestmark = pytest.mark.quick
 

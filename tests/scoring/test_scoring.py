@@ -15,7 +15,7 @@ from standin import Brightness
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError
 from clipiqa_pyiqa.images import batches
-from clipiqa_pyiqa.images.source import FileSource
+from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.score import score_paths
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
@@ -50,7 +50,7 @@ class TestOrderAndBatches:
     def test_an_odd_image_does_not_wait_for_ever(self, make):
         paths, read = make([SQUARE] + [LANDSCAPE] * 40), []
 
-        class Monitored(FileSource):
+        class Monitored(File):
             def read(self):
                 read.append(self.name)
                 return super().read()
@@ -59,7 +59,7 @@ class TestOrderAndBatches:
         assert len(read) <= batches.WAIT * 2 + 4  # eight batches of two, and what is decoded ahead
 
     def test_decoding_happens_while_the_metric_works(self, make, monkeypatch):
-        at_once, read_file = torch.get_num_threads(), FileSource.read
+        at_once, read_file = torch.get_num_threads(), File.read
         numbers, is_ahead = itertools.count(), threading.Event()
 
         def read(source):
@@ -72,7 +72,7 @@ class TestOrderAndBatches:
                 assert is_ahead.wait(60)
                 return super().encode_image(x)
 
-        monkeypatch.setattr(FileSource, "read", read)
+        monkeypatch.setattr(File, "read", read)
         rows = score_paths(Waiting(), make([SQUARE] * (at_once + 4)), workers=2)
         assert next(rows).kind is None
         rows.close()

@@ -14,7 +14,7 @@ from shard_makers import header_at, picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.images.source import skipped_note, unreadable_suffixes
+from clipiqa_pyiqa.images.image import skipped_note, unreadable_suffixes
 from clipiqa_pyiqa.sources import finding
 from clipiqa_pyiqa.sources.finding import expanded, find_inputs, find_shards, read_ahead, sources_of
 from clipiqa_pyiqa.sources.stores import ShardError, ShardImage

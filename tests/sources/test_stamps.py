@@ -10,7 +10,7 @@ import pytest
 from loopback import serving
 from shard_makers import picture, samples, save_tar
 
-from clipiqa_pyiqa.images.source import MISSING, FileSource, stamp_of
+from clipiqa_pyiqa.images.image import MISSING, File, stamp_of
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
 from clipiqa_pyiqa.sources.stores import FilesShard, ShardImage, source_at
 
@@ -36,7 +36,7 @@ def server(headers):
 def test_a_file_has_another_stamp_after_it_was_replaced(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"one")
-    source = FileSource(str(path))
+    source = File(str(path))
     stamps = [stamp_of(source), stamp_of(source)]
     path.write_bytes(b"three")
     stamps.append(stamp_of(source))
@@ -48,7 +48,7 @@ def test_a_file_has_another_stamp_after_it_was_replaced(tmp_path):
 
 
 def test_loose_files_have_another_stamp_after_one_of_them_was_replaced(tmp_path):
-    sources = [FileSource(str(tmp_path / f"{name}.png")) for name in "ab"]
+    sources = [File(str(tmp_path / f"{name}.png")) for name in "ab"]
     for source in sources:
         Path(source.name).write_bytes(b"one")
     before = FilesShard(0, sources).stamp()
@@ -64,7 +64,7 @@ def test_what_is_in_memory_has_no_stamp():
 
 def test_a_member_has_the_stamp_of_its_shard(tmp_path):
     path = save_tar(tmp_path / "0.tar", samples([10, 20]))
-    assert {stamp_of(member) for member in sources_of(find_shards(path).items)} == {stamp_of(FileSource(str(path)))}
+    assert {stamp_of(member) for member in sources_of(find_shards(path).items)} == {stamp_of(File(str(path)))}
 
 
 def test_finding_shards_makes_no_request_for_each_name():

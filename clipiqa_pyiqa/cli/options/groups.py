@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import OptionError
-from ...errors.arguments import Images, Machine, check_resume
+from ...errors.arguments import Machine, SharedOptions, check_resume
 from .terminal import Bar, frame_as_text, note, stored, tell
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ Result = TypeVar("Result", bound="ExperimentResult")
 
 
 @dataclass(frozen=True)
-class Run(OutputOptions, Images, Model, Wording):
+class Run(OutputOptions, SharedOptions, Model, Wording):
     """Pictures.
 
     Args:

@@ -21,10 +21,12 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from ...errors import ImageError
+from ...errors.arguments import AnySize, Reading
 from ...files.names import printable
-from ...images.reader import ImageRecord, read_image
-from ...images.source import FileSource
-from ...scoring.engine import Item, Options, kept_random_state, set_seeds
+from ...images.image import File
+from ...images.image import Image as AnyImage
+from ...images.reader import ImageRecord
+from ...scoring.engine import Options, kept_random_state, set_seeds
 from ...scoring.metrics import BuiltMetric, MetricSet, build_or_explain, describe_error
 from ...scoring.rows import Answer
 from ...scoring.stored import Progress, ScoreStore, key_of, score_missing
@@ -62,7 +64,7 @@ def score_images(
     images = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
     images.insert(0, "test_set", images["image"].map(matched.test_sets))
     items = [
-        _Item(row.path, references.get(row.image, ""), unequal, drop_alpha, read_reference)
+        _Pair(row.path, references.get(row.image, ""), unequal, drop_alpha, read_reference)
         for row in images.itertuples()
     ]
     of_images = MetricSet([metric for metric in ready if not metric.spec.of_sets])
@@ -89,7 +91,7 @@ def score_images(
 
 
 @dataclass(frozen=True)
-class _Item(Item):
+class _Pair(AnyImage):
     """An image of a method, with its reference if a metric needs one; the name tells how both are read, too."""
 
     path: str
@@ -103,15 +105,15 @@ class _Item(Item):
         return [self.reference, self.path] if self.reference else [self.path]
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]
         how = f"{self.unequal or 'refused'}, {'opaque' if self.drop_alpha else 'with alpha'}:"
         return printable(" ".join([how, *map(os.path.abspath, self.files)]))
 
     def stamp(self) -> str | None:
-        stamps = [FileSource(file).stamp() for file in self.files]
+        stamps = [File(file).stamp() for file in self.files]
         return None if None in stamps else ",".join(map(str, stamps))
 
-    def load(self) -> ImageRecord:
+    def load(self, reading: Reading) -> ImageRecord:
         pixels = _read(self.path, self.drop_alpha)
         if not self.reference:
             return ImageRecord.of(self.path, pixels)
@@ -124,7 +126,7 @@ class _Item(Item):
 
 
 def _read(path: str, drop_alpha: bool) -> Tensor:
-    pixels = read_image(path, min_side=1).pixels
+    pixels = File(path).load(AnySize()).pixels
     if drop_alpha and has_alpha(path):
         with Image.open(path) as image:
             pixels = pil_to_tensor(ImageOps.exif_transpose(image).convert("RGB"))
@@ -137,7 +139,7 @@ def _sets(images: pandas.DataFrame, references: Mapping[str, str]) -> pandas.Dat
     keys = []
     for row in sets.to_dict("records"):
         files = [*row["path"], *row["references"]]
-        stamps = json.dumps([(os.path.abspath(file), FileSource(file).stamp()) for file in files])
+        stamps = json.dumps([(os.path.abspath(file), File(file).stamp()) for file in files])
         keys.append(key_of(f"{row['test_set']}/{row['method']}", hashlib.sha256(stamps.encode()).hexdigest()[:12]))
     return sets.set_axis(keys)
 

@@ -17,7 +17,7 @@ from ...errors import CLIPIQAError, counted
 from ...errors.arguments import checked
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
-from ...images.source import NoImage
+from ...images.image import NoImage
 from ...sources.finding import split_name
 from ...sources.stores import MOST_BYTES, ShardError, address_of
 from ...sources.tables import opened_table

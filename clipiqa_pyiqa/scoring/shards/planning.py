@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ...errors import CLIPIQAError
 from ...files.names import below_common, printable
 from ...files.writing import LockedError, locked
-from ...images.source import MISSING, reason, stamp_of
+from ...images.image import MISSING, reason
 from ...sources.stores import FilesShard, Shard, ShardError, is_remote, joined
 from ...sources.tables import ParquetShard, check_columns, image_column, opened_table
 from ..rows import Header, ResultsError, Row, header_changes
@@ -60,7 +60,7 @@ class Job:
 
     def begin(self) -> bool:
         """Lock the result; return False if there is nothing to do."""
-        self.stamp = stamp_of(self.shard)
+        self.stamp = self.shard.stamp()
         if self._is_done():
             return False
         if is_remote(self.path):

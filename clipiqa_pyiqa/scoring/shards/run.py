@@ -19,8 +19,8 @@ import torch
 from ...errors import CLIPIQAError, Kind, counted
 from ...errors.arguments import checked
 from ...files.writing import check_folder
+from ...images.image import NoImage, reason
 from ...images.memory import keep_memory
-from ...images.source import NoImage, reason
 from ...sources.finding import Found, find_shards, read_ahead
 from ...sources.stores import FilesShard, Shard, ShardError, address_of, is_remote
 from ...sources.tables import EmbeddingsShard
