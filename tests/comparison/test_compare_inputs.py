@@ -21,6 +21,7 @@ from clipiqa_pyiqa.datasets.published_correlations import ENSEMBLE, PAPER, find_
 from clipiqa_pyiqa.datasets.specification import CONFIG_KEYS, parse_argument
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.files.yaml import read_mapping
+from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.scoring import metrics
 from clipiqa_pyiqa.scoring.metric_specs import check_weights, parse_metrics
 from clipiqa_pyiqa.scoring.metrics import build_metric, build_or_explain
@@ -58,7 +59,7 @@ def data_root(tmp_path):
 
 
 def unread(name):
-    return DataSet(name, ("/a",), None, lambda index: torch.zeros(3, 8, 8))
+    return DataSet(name, (File("/a"),), None)
 
 
 def published_name(spec):

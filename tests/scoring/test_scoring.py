@@ -13,7 +13,7 @@ from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError
+from clipiqa_pyiqa.errors import CLIPIQAError, Kind, OptionError
 from clipiqa_pyiqa.images import batches
 from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.scoring.result_files import read_results
@@ -119,7 +119,7 @@ def test_rows_are_written_before_they_are_handed_out(make, csv):
 
 
 def test_limits_are_checked_at_once():
-    with pytest.raises(ImageError, match="max_side"):
+    with pytest.raises(OptionError, match="max_side"):
         score_paths(Brightness(), [], max_side=5)
     with pytest.raises(OptionError, match="huge"):
         score_paths(Brightness(), [], huge=True)

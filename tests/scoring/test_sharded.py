@@ -18,8 +18,8 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import groups
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.writing import locked
-from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.image import File
+from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
