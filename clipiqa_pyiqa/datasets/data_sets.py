@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageFile
-from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, Kind, counted, import_pyiqa, nearest, shown
 from ..errors.arguments import Reading, check_path
@@ -210,24 +209,21 @@ class _PyiqaImage(File):
     has_reference: bool
 
     def load(self, reading: Reading) -> ImageRecord:
-        return ImageRecord.of(self.name, _pyiqa_pixels(self.name, self.data, self.index, self.has_reference))
-
-
-def _pyiqa_pixels(path: str, data: Any, index: int, has_reference: bool) -> Tensor:
-    try:
-        ImageFile.LOAD_TRUNCATED_IMAGES = False
-        with Image.open(path) as file:
-            set_aside(path, file.width, file.height)
-            if not has_reference:
-                return data[index]["img"]
-            image = file.convert("RGB")  # as data[index]["img"], without reading the reference
-            return data.common_trans(data.paired_trans([image, image])[0])
-    except FileNotFoundError as error:
-        raise ImageError("does not exist", Kind.MISSING, path) from error
-    except ImageError:
-        raise
-    except Exception as error:  # on damaged files PIL raises almost anything
-        raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
+        data, path = self.data, self.name
+        try:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+            with Image.open(path) as file:
+                set_aside(path, file.width, file.height)
+                if self.has_reference:  # as data[index]["img"], without reading the reference
+                    image = file.convert("RGB")
+                    return ImageRecord.of(path, data.common_trans(data.paired_trans([image, image])[0]))
+                return ImageRecord.of(path, data[self.index]["img"])
+        except FileNotFoundError as error:
+            raise ImageError("does not exist", Kind.MISSING, path) from error
+        except ImageError:
+            raise
+        except Exception as error:  # on damaged files PIL raises almost anything
+            raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
 
 
 def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataSet:

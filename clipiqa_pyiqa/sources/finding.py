@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,10 @@ from ..files.names import printable
 from ..images.image import File, Image, NoImage, image_suffixes, reason, unreadable_suffixes
 from ..images.memory import Room
 from .stores import (
+    ARCHIVES,
+    ARRAYS,
     LOOSE,
+    TABLES,
     FilesShard,
     Shard,
     ShardError,
@@ -32,8 +35,6 @@ from .stores import (
     source_at,
     suffix_of,
 )
-from .tables import ARRAYS, TABLES, EmbeddingsShard, ParquetShard
-from .tar import ARCHIVES, TarShard
 
 _MEMBER = re.compile(r"(.+?\.(?:tar(?:\.gz|\.bz2|\.xz)?|tgz|parquet|pq))::(.+)", re.IGNORECASE | re.DOTALL)
 
@@ -52,10 +53,9 @@ def images_named(names: Iterable[str]) -> Iterator[Image]:
         if not shard:
             yield from map(source_at, wanted)
             continue
-        if shard.lower().endswith(TABLES):
-            entries = ParquetShard(shard).entries({int(row) for _, row in map(split_name, wanted) if row.isdecimal()})
-        else:
-            entries = TarShard(shard).entries()
+        is_table = shard.lower().endswith(TABLES)
+        rows = [{int(row) for _, row in map(split_name, wanted) if row.isdecimal()}] if is_table else []
+        entries: Iterator[Image] = _kind_of(shard)(shard).entries(*rows)
         missing, why = dict.fromkeys(wanted), "is not in its shard"
         try:
             for source in entries:
@@ -72,11 +72,6 @@ def images_named(names: Iterable[str]) -> Iterator[Image]:
 
 Item = Image | Shard
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
-_SHARDS: dict[tuple[str, ...], Callable[..., Shard]] = {
-    ARCHIVES: TarShard,
-    TABLES: ParquetShard,
-    ARRAYS: EmbeddingsShard,
-}
 MOST = 1_000_000  # names that one pattern may have
 
 
@@ -140,9 +135,9 @@ class Found:
         elif is_remote(name):
             with in_store(name):
                 pass  # raises if the store's package is missing
-            is_file = _is_web(name) or suffix_of(name) in image_suffixes() or _shard_at(name) is not None
+            is_file = _is_web(name) or suffix_of(name) in image_suffixes() or _kind_of(name)
             files = [name] if is_file else self._files_in(name)  # a missing file is noticed when it is read
-        elif _shard_at(name):
+        elif _kind_of(name):
             self.problems[name] = NoImage(name, why).problem
             files = [name]  # the shard cannot be read now, but the next run tries again
         given = name.rstrip(f"/{os.sep}")
@@ -178,16 +173,30 @@ class Found:
         return found
 
     def _item(self, name: str) -> Item:
-        shard = EmbeddingsShard if self.features else _shard_at(name)
-        return source_at(name) if shard is None else shard(name, self.keep, self.image_column)
+        kind = _kind_of(name, self.features)
+        return source_at(name) if kind is None else kind(name, self.keep, self.image_column)
 
 
 def _is_web(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
-def _shard_at(name: str) -> Callable[..., Shard] | None:
-    return next((shard for suffixes, shard in _SHARDS.items() if name.lower().endswith(suffixes)), None)
+def _kind_of(name: str, features: bool = False) -> Any:
+    """Return the class of a shard with this name; None if it is no shard."""
+    name = name.lower()
+    if name.endswith(ARRAYS) or features:
+        from .tables import EmbeddingsShard  # imported here, so that photos do not wait for shards
+
+        return EmbeddingsShard
+    if name.endswith(TABLES):
+        from .tables import ParquetShard
+
+        return ParquetShard
+    if name.endswith(ARCHIVES):
+        from .tar import TarShard
+
+        return TarShard
+    return None
 
 
 def find_shards(

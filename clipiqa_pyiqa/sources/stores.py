@@ -18,6 +18,9 @@ from ..files.names import printable
 from ..files.writing import write_bytes
 from ..images.image import MISSING, File, Image, image_suffixes, reason
 
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+TABLES = (".parquet", ".pq")
+ARRAYS = (".npy",)  # of features
 LOOSE = 10_000  # the most loose files in one numbered shard
 MOST_BYTES = 1 << 30  # the largest size of an image in an archive
 

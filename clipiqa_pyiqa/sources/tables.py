@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import CLIPIQAError, Kind
 from ..images.image import Image, NoImage, reason
-from .stores import ShardError, ShardFile, ShardImage, is_remote, opened
+from .stores import ARRAYS, ShardError, ShardFile, ShardImage, is_remote, opened
 
 if TYPE_CHECKING:
     import pyarrow
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     Blocks = Iterator[tuple[NDArray[np.float32], list[dict[str, Any]]]]
 
-TABLES = (".parquet", ".pq")
 _ROWS = 64  # rows read at a time
 _USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data")
 
@@ -97,7 +96,6 @@ def _listed(schema: pyarrow.Schema) -> str:
     return ", ".join(schema.names[:30])
 
 
-ARRAYS = (".npy",)
 _FEATURES = 4096  # rows of features read at a time
 
 

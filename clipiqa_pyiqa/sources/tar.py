@@ -16,7 +16,6 @@ from ..errors import Kind, counted
 from ..images.image import Image, NoImage, image_suffixes, reason
 from .stores import MOST_BYTES, ShardError, ShardFile, ShardImage, opened, suffix_of
 
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # tarfile raises a TypeError for an incomplete gzip header.
 _DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 

@@ -23,6 +23,7 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
 from clipiqa_pyiqa.errors import CLIPIQAError, OutputError
+from clipiqa_pyiqa.errors.arguments import AnySize
 from clipiqa_pyiqa.images.in_memory import memory_image
 
 MINI = {"metric": "clipiqa", "metric_opts": {"backbone": "mini"}}
@@ -279,7 +280,7 @@ def test_pixels_of_a_data_set_are_pyiqas(contrasts):
     assert len(theirs) == len(data.paths) == 5
     item = theirs[3]
     assert item["img_path"] == data.paths[3] and item["mos_label"].item() == data.mos[3]
-    assert item["img"].shape[-2:] == (40, 53) and torch.equal(item["img"], data.load(3))
+    assert item["img"].shape[-2:] == (40, 53) and torch.equal(item["img"], data.images[3].load(AnySize()).pixels)
 
 
 def test_a_full_reference_set_needs_no_references_and_is_grouped_by_them(tmp_path):
