@@ -15,13 +15,12 @@ from xml.etree import ElementTree
 
 import pandas
 
-from ..errors import CLIPIQAError, ImageError, counted, nearest
+from ..errors import CLIPIQAError, ImageError, counted, few, nearest
 from ..errors.arguments import AnySize, checked
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
 from ..scoring.rows import comparable_fields, differences
 from ..scoring.score_files import AnyScores, Direction, find_direction, matching_names, read_any_scores
-from ..sources.naming import few
 from .verdicts import FAILED, ColumnPair, judge
 
 WRITTEN = ("gate.json", "gate.xml", "rows.csv")

@@ -56,7 +56,7 @@ class Change:
 def read_scaled(reading: Reading, path: str, scale: float) -> Image.Image:
     """Return an image with sides multiplied by ``scale``, if there is memory for it."""
     record = File(path).load(reading)
-    picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
+    picture = record.picture
     width, height = (max(1, round(side * scale)) for side in record.size)
     set_aside(path, width, height)
     return picture if scale == 1 else picture.resize((width, height), Image.Resampling.LANCZOS)

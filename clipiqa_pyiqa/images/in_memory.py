@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ..clip.inputs import OVERSHOOT
 from ..errors import ImageError, Kind, shown
+from ..errors.arguments import Reading
 from .image import File
 from .image import Image as AnyImage
-from .reader import Decoded, depth_of, read_image, rgb_pixels, taken_orientation
+from .reader import Decoded, depth_of, rgb_pixels, taken_orientation
 
 _FILE = bytes | bytearray | memoryview
 _loading = threading.Lock()  # PIL cannot load an image in two threads at once, and a list may hold an image twice
@@ -41,7 +42,7 @@ def memory_images(images: Any) -> Iterator[AnyImage]:
 
 
 def memory_image(name: str, image: Any) -> AnyImage:
-    """Return an image as :func:`~.reader.read_image` takes it.
+    """Return an image to be scored.
 
     Args:
         name: Name in messages, such as ``'image 3'``; a path is its own name.
@@ -66,7 +67,7 @@ def to_tensors(images: Any) -> list[Tensor]:
         if isinstance(source, _Pixels) and not isinstance(source.image, Image.Image):
             pixels = source.tensor(OVERSHOOT).permute(2, 0, 1)
         else:
-            pixels = read_image(source).pixels
+            pixels = source.load(Reading()).pixels
         found.append(pixels if pixels.is_floating_point() else pixels.float() / 255)
     return found
 

@@ -106,6 +106,10 @@ class ImageRecord:
         return cls(path, pixels, pixels.shape[2], pixels.shape[1], 1, "", **more)
 
     @property
+    def picture(self) -> Image.Image:
+        return Image.fromarray(self.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
+
+    @property
     def shape(self) -> torch.Size:
         return self.pixels.shape
 

@@ -10,15 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from PIL import Image
-
 from ..errors import CLIPIQAError, ImageError, counted
 from ..errors.arguments import AnySize
 from ..files.names import printable
 from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
-from ..images.image import File
-from ..images.image import Image as AnyImage
+from ..images.image import File, Image
 from ..images.reader import ImageRecord
 from ..prompts.provenance import metric_line
 from ..report.contact_sheet import thumbnail
@@ -37,13 +34,12 @@ def thumbnails(
     names = {path: _name(path) for path in paths}
     missing = [path for path, name in names.items() if name and not (folder / name).exists()]
 
-    def make(source: AnyImage) -> ImageRecord:
+    def make(source: Image) -> ImageRecord:
         record = source.load(AnySize())
         place = folder / names[source.name]
         place.parent.mkdir(parents=True, exist_ok=True)
-        picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
         with replacing(place) as partial:
-            thumbnail(picture, SIDE).save(partial, "JPEG", quality=72)
+            thumbnail(record.picture, SIDE).save(partial, "JPEG", quality=72)
         return record
 
     done = len(names) - len(missing)

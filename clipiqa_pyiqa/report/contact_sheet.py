@@ -56,8 +56,7 @@ def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = Tru
     if isinstance(image, Image.Image):
         picture = image.convert("RGB")
     else:
-        pixels = File(os.fspath(image)).load(AnySize(apply_exif)).pixels
-        picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
+        picture = File(os.fspath(image)).load(AnySize(apply_exif)).picture
     picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)
     return picture
 

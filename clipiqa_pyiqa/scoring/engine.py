@@ -61,11 +61,6 @@ class Task:
     wanted: Sequence[bool]
     stamp: str = ""
 
-    def load(self, options: Options) -> ImageRecord:
-        if options.stamped:
-            self.stamp = self.image.stamp() or ""
-        return self.image.load(options.reading)
-
 
 @dataclass(slots=True)
 class _Scored:
@@ -117,6 +112,11 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
     at_once = images_at_once(options.device, options.count) if metrics.groups else 1
     count = len(metrics.metrics)
 
+    def load(task: Task) -> ImageRecord:
+        if options.stamped:
+            task.stamp = task.image.stamp() or ""
+        return task.image.load(options.reading)
+
     def score(tasks: list[Task], records: list[ImageRecord]) -> list[_Scored]:
         scored = [
             _Scored(task, record, [None] * count, flag(record.pixels) if min(record.size) >= MIN_SIDE else "")
@@ -139,7 +139,7 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
 
     batches = processed(
         tasks,
-        lambda task: task.load(options),
+        load,
         score,
         failed,
         workers=options.workers,
