@@ -18,7 +18,8 @@ import pandas
 from ..errors import CLIPIQAError, ImageError, counted, few, nearest
 from ..errors.arguments import AnySize, checked
 from ..files.names import one_line
-from ..files.writing import check_folder, write_bytes, write_text
+from ..files.writing import check_folder
+from ..report.report import save_files
 from ..scoring.rows import comparable_fields, differences
 from ..scoring.score_files import AnyScores, Direction, find_direction, matching_names, read_any_scores
 from .verdicts import FAILED, ColumnPair, judge
@@ -92,9 +93,9 @@ class Gate:
         columns = [{**asdict(q), "verdict": q.verdict, "worst": self.worst(q.name).to_dict()} for q in self.pairs]
         names = ("verdict", "passed", "base", "new", "left_out", "flagged")
         summary = {**{name: getattr(self, name) for name in names}, "columns": columns}
-        write_text(folder / "gate.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-        write_bytes(folder / "gate.xml", self.junit())
-        write_text(folder / "rows.csv", self.rows.rename(index=_as_text, columns=_as_text).to_csv())
+        rows = self.rows.rename(index=_as_text, columns=_as_text)
+        files = (f"{json.dumps(summary, indent=2, ensure_ascii=False)}\n", self.junit(), rows)
+        save_files(folder, dict(zip(WRITTEN, files, strict=True)))
 
 
 @checked
