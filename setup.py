@@ -76,9 +76,7 @@ setup(
             "data/photos/*",
             "datasets/*.csv",
             "report/templates/*",
-            "comparison/templates/*",
             "maps/templates/*",
-            "comparison/table/templates/*",
             "ranking/templates/*",
         ]
     },

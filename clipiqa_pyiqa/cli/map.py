@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from ..errors.arguments import Images
+from ..errors.arguments import SharedOptions
 from .options.groups import LearnedQuestions, Model, start
 from .options.terminal import Bar, frame_as_text, note, tell
 
@@ -14,7 +14,7 @@ def run(
     paths: list[str],
     questions: LearnedQuestions,
     model: Model,
-    images: Images,
+    images: SharedOptions,
     *,
     smooth: bool = True,
     scale: float = 1.0,

@@ -10,7 +10,7 @@ def run(low: str, high: str, run: AskingRun, *, skip_missing: bool = False) -> i
 
     Two images form a pair if their paths in the folders are equal without suffix, or if the wildcards of quoted
     patterns match the same text. The table has the share of pairs in the right order, the mean difference (high minus
-    low), their 95 % intervals, and p of the difference. --out DIR receives pairs.csv and failures-QUESTION.png.
+    low), their 95 % intervals, and p of the difference. --out DIR receives pairs.csv and pairs-QUESTION.png.
 
     examples:
       clipiqa pairs LOL/eval15/low LOL/eval15/high --prompts brightness --out lol/

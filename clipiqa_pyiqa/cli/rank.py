@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, counted
 from .options.groups import AskingRun, start
-from .options.terminal import Bar, aligned, note, tell
+from .options.terminal import Bar, note, tell
 
 if TYPE_CHECKING:
     from ..ranking.photos import Photos
@@ -186,17 +186,17 @@ def run(
     if picked.stars:
         code = max(code, _give_stars(photos, picked.star_shares, run.overwrite))
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
-    worst, best = photos.ends(**(cuts or {"worst": min(count, half) or None, "best": count}))
+    is_listed = is_table or bool(cuts)
+    cuts = cuts or {"worst": min(count, half) or None, "best": count}
     if picked.paths or folders:
+        worst, best = photos.ends(**cuts)
         chosen = {"worst": worst.index, "best": best.index}
         if not chosen.keys() <= cuts.keys():
             chosen = {"": [*worst.index, *best.index]}
         _take({part: list(map(photos.path, names)) for part, names in chosen.items()}, picked)
-    elif cuts or is_table:
+    elif is_listed:
         note(f"{photos.by}: {photos.direction}")
-        flags = scores.flags
-        rows = [(f"{score:.4f}", name, flags.get(name, "")) for name, score in (*worst.items(), *best.items())]
-        print(aligned([(photos.by, "path", ""), *rows]))
+        print(photos.report(**cuts).text(), end="")
     return code
 
 

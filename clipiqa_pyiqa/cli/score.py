@@ -126,9 +126,8 @@ def run(
     if out and not by_shard:
         out = Output(out, format or "", kept.resume, kept.overwrite)
     device = start(images)
-    from ..images.source import skipped_note
+    from ..images.image import skipped_note
     from ..scoring.score import score_paths
-    from ..scoring.shards.run import score_sources
 
     metric: Any = chosen.metrics or questions.metric(model, device)
     options: dict[str, Any] = {"device": device, **images.keywords()}
@@ -137,6 +136,8 @@ def run(
     again = "the same command continues with the shards that have no result"
     with on_interrupt(again) if by_shard else stored(kept.out), Bar("shard" if by_shard else "image") as bar:
         if kept.out and by_shard:
+            from ..scoring.shards.run import score_sources
+
             engine: Any = None
             if shards.engine == "ray":
                 from ..ray import RayEngine

@@ -8,7 +8,7 @@ import math
 import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -19,16 +19,15 @@ import torch
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
 from ..errors import CLIPIQAError, counted
-from ..errors.arguments import SharedOptions, checked
+from ..errors.arguments import AnySize, SharedOptions, checked
 from ..files.names import printable
 from ..files.writing import check_folder, locked
 from ..images.batches import default_workers
-from ..images.reader import ImageRecord
-from ..images.source import FileSource
+from ..images.image import Image
 from ..metric import find_device
 from ..results.results import Output, Results
 from ..results.scores import Scores
-from ..scoring.engine import Item, Options, plan, score_items
+from ..scoring.engine import Options, plan, score_items
 from ..scoring.metric_specs import MetricSpec, check_weights, parse_metrics
 from ..scoring.metrics import BuiltMetric, MetricSet, build_or_explain
 from ..scoring.score import circumstances
@@ -39,22 +38,6 @@ _PACKAGES = ("clipiqa-pyiqa", "pyiqa", "torch", "torchvision", "open_clip_torch"
 Progress = Callable[[str, int, int], object]
 """Function of a data set's name, the number of finished images, and the number of all images."""
 log = logging.getLogger("clipiqa_pyiqa")
-
-
-@dataclass(frozen=True)
-class _Item(Item):
-    data: DataSet
-    index: int
-
-    @property
-    def name(self) -> str:
-        return self.data.paths[self.index]
-
-    def stamp(self) -> str | None:
-        return self.data.stamp(self.index) if self.data.stamp else FileSource(self.name).stamp()
-
-    def load(self) -> ImageRecord:
-        return ImageRecord.of(self.name, self.data.load(self.index))
 
 
 @checked
@@ -111,7 +94,7 @@ def compare(
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root, within)
     check_weights(specs, trust_weights)
     where = find_device(device)
-    options = Options(where, batch_size, workers or default_workers(), seed)
+    options = Options(where, batch_size, workers or default_workers(), seed, reading=AnySize())
     folder = None
     if out is not None:
         inputs = [path for data in sets for path in (*data.paths, data.table)]
@@ -122,9 +105,9 @@ def compare(
         ready = [metric for metric in built.values() if isinstance(metric, BuiltMetric)]
         results = []
         for data in sets:
-            items = [_Item(data, index) for index in range(len(data.paths))]
+            images = list(data.images)
             if data.mos is not None:
-                data, items = _without_training_photos(data, items, ready, without_mini_photos)
+                data, images = _without_training_photos(data, images, ready, without_mini_photos)
             output = None
             if folder is not None:
                 output = Output(score_file(folder, data.name), "parquet", resume, overwrite)
@@ -132,8 +115,8 @@ def compare(
             with Results(output, MetricSet(ready).columns, how) as stored:
                 if data.mos is not None:
                     stored.join("mos", dict(zip(map(printable, data.paths), data.mos, strict=True)))
-                seconds = score_missing(data.name, items, MetricSet(ready), stored, options, progress)
-            found = rows_of(stored, [item.name for item in items])
+                seconds = score_missing(data.name, images, MetricSet(ready), stored, options, progress)
+            found = rows_of(stored, [image.name for image in images])
             skipped = unread(found)
             known = metric_results(specs, built, found, seconds)
             scores = found.frame.reindex(columns=[spec.label for spec in specs]).drop(index=list(skipped))
@@ -160,16 +143,16 @@ def compare(
 
 
 def _without_training_photos(
-    data: DataSet, items: list[_Item], metrics: Sequence[BuiltMetric], leave_out: bool
-) -> tuple[DataSet, list[_Item]]:
+    data: DataSet, images: list[Image], metrics: Sequence[BuiltMetric], leave_out: bool
+) -> tuple[DataSet, list[Image]]:
     """Return the data set, with notes on metrics' training photos, and the images to score."""
     notes = [data.note]
     nets = {metric.spec.label: metric.net for metric in metrics if metric.net is not None}
     has_mini = any(net.clip.weights.backbone == "mini" for net in nets.values())
     seen = seen_by_mini(data.paths) if has_mini else []
     if any(seen) and leave_out:
-        items = [item for item, was_seen in zip(items, seen, strict=True) if not was_seen]
-        if not items:
+        images = [image for image, was_seen in zip(images, seen, strict=True) if not was_seen]
+        if not images:
             raise CLIPIQAError(
                 f"mini was trained on all images of data set {data.name!r}: use other photos, or unset "
                 "without_mini_photos."
@@ -179,18 +162,18 @@ def _without_training_photos(
     elif any(seen):
         notes.append(seen_warning(sum(seen), len(seen)))
     for label, net in nets.items():
-        if learned := count_learned_from(net, [item.name for item in items]):
-            warning = f"{label} was trained on {learned:,} of these {counted(len(items), 'image')}"
+        if learned := count_learned_from(net, [image.name for image in images]):
+            warning = f"{label} was trained on {learned:,} of these {counted(len(images), 'image')}"
             notes.append(f"{warning}: its agreement with them says little")
-    return replace(data, note="; ".join(notes)), items
+    return replace(data, note="; ".join(notes)), images
 
 
 def score_missing(
-    title: str, items: Sequence[Item], metrics: MetricSet, results: Results, options: Options, progress: Progress
+    title: str, images: Sequence[Image], metrics: MetricSet, results: Results, options: Options, progress: Progress
 ) -> dict[str, float]:
     """Score what results lack; return label -> median seconds per image in this run, NaN if nothing was scored."""
-    known, count = results.known, len(items)
-    tasks = list(plan(items, metrics, replace(options, count=count), known.of if known else None))
+    known, count = results.known, len(images)
+    tasks = list(plan(images, metrics, replace(options, count=count), known.of if known else None))
     seconds = {metric.spec.label: list[float]() for metric in metrics.metrics}
     done = count - len(tasks)
     if known:

@@ -9,20 +9,19 @@ import os
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
 import pandas
 
-from ..errors import CLIPIQAError, ImageError, counted, nearest
-from ..errors.arguments import checked
+from ..errors import CLIPIQAError, ImageError, counted, few, nearest
+from ..errors.arguments import AnySize, checked
 from ..files.names import one_line
-from ..files.writing import check_folder, write_bytes, write_text
+from ..files.writing import check_folder
+from ..report.report import save_files
 from ..results.columns import changes
 from ..results.scores import Direction, Scores, find_direction, matching_names, read_scores
-from ..sources.naming import few
 from .verdicts import FAILED, ColumnPair, judge
 
 WRITTEN = ("gate.json", "gate.xml", "rows.csv")
@@ -94,9 +93,9 @@ class Gate:
         columns = [{**asdict(q), "verdict": q.verdict, "worst": self.worst(q.name).to_dict()} for q in self.pairs]
         names = ("verdict", "passed", "base", "new", "left_out", "flagged")
         summary = {**{name: getattr(self, name) for name in names}, "columns": columns}
-        write_text(folder / "gate.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-        write_bytes(folder / "gate.xml", self.junit())
-        write_text(folder / "rows.csv", self.rows.rename(index=_as_text, columns=_as_text).to_csv())
+        rows = self.rows.rename(index=_as_text, columns=_as_text)
+        files = (f"{json.dumps(summary, indent=2, ensure_ascii=False)}\n", self.junit(), rows)
+        save_files(folder, dict(zip(WRITTEN, files, strict=True)))
 
 
 @checked
@@ -212,9 +211,12 @@ def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
     """Return the rows whose new image alone has a band of one colour."""
     from ..images.batches import prefetch
     from ..images.flags import has_band
-    from ..images.reader import read_image
+    from ..images.image import File
+    from ..images.reader import ImageRecord
 
-    read = partial(read_image, min_side=1, damaged="keep")
+    def read(path: str) -> ImageRecord:
+        return File(path).load(AnySize(damaged="keep"))
+
     found = {}
     for (row, was, _), image in prefetch(lambda item: read(item[2]), paths.itertuples()):
         with contextlib.suppress(ImageError):

@@ -1,51 +1,16 @@
-"""Output of ``compare`` and ``table``: tables as text, and the folder of results."""
+"""The folder of results of ``compare`` and ``table``."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-
-import pandas
 
 from ..errors import CLIPIQAError
 from ..errors.arguments import check_resume
-from ..files.names import one_line
 from ..files.writing import check_folder
-from ..report.table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
 from ..results.formats import format_of, journal_of, read_head
-
-
-def tables_as_text(
-    format: str,
-    tables: Sequence[Table],
-    frame: pandas.DataFrame,
-    *,
-    reading: Sequence[str],
-    marks: str,
-    metrics: Sequence[str],
-    settings: Mapping[str, str],
-) -> str:
-    """Return tables as text; ``reading`` has sentences about the tables, ``marks`` explains the signs on a console."""
-    run = key_lines(settings)
-    if format == "csv":
-        return csv_table(frame, [*reading, *metrics, *run])
-    if format == "latex":
-        return latex_document(tables, [*reading, *metrics, *run])
-    if format == "markdown":
-        blocks = [*map(markdown_table, tables), markdown_list(reading)]
-        blocks += ["## Which metrics exactly", markdown_list(metrics)]
-        if run:
-            blocks += ["## Settings", markdown_list(run)]
-    else:
-        head = "\n".join(f"# {one_line(line)}" for line in [*reading, *metrics, marks] if line)
-        blocks = [head, *map(console_table, tables)]
-    return "\n\n".join(filter(None, blocks)) + "\n"
-
-
-def key_lines(values: Mapping[str, str]) -> list[str]:
-    return [f"{key}: {value}" for key, value in values.items()]
 
 
 def check_result_folder(

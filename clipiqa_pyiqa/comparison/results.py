@@ -3,46 +3,29 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from ..errors import CLIPIQAError
 from ..files.names import file_name
-from ..files.writing import check_folder, locked, write_text
-from ..report.html import plot, render
+from ..files.writing import check_folder, locked
+from ..report.html import block, plot
 from ..report.plotting import BLUE, ORANGE, STYLE, WORDS
+from ..report.report import Report
 from ..report.table import csv_table, number
 from ..stats.correlation import fit_logistic
 from .data_set_results import DataSetResult
-from .outputs import check_result_folder, tables_as_text
-from .summary import build_tables, legend, metric_lines, provenances, tables_of
+from .outputs import check_result_folder
+from .summary import build_tables, legend, provenances
 
 _POINTS = 400  # with more images, points are small, and a vector picture holds them as pixels
-
-
-def report_page(results: Sequence[DataSetResult], settings: Mapping[str, str]) -> str:
-    plots = {}
-    for data in results:
-        labels = [] if data.mos is None else data.scored
-        plots[data.name] = [
-            plot(scatter(data, label), f"Scores against opinion: {label} on {data.name}") for label in labels
-        ]
-    return render(
-        __package__,
-        "comparison.html.j2",
-        title=f"Image-quality metrics on {', '.join(data.name for data in results)}",
-        legend=legend(results),
-        sections={data.name: tables_of(data) for data in results},
-        plots=plots,
-        provenances=provenances(results),
-        settings=settings,
-    )
 
 
 @matplotlib.rc_context(STYLE)
@@ -72,12 +55,22 @@ def scatter(data: DataSetResult, label: str) -> Figure:
     return figure
 
 
+def _plots(data: DataSetResult) -> Markup:
+    drawn = [plot(scatter(data, label), f"Scores against opinion: {label} on {data.name}") for label in data.scored]
+    return block("plots", "Scores against opinion", drawn)
+
+
 def _wrapped(text: str) -> str:
     return textwrap.fill(text, 38)
 
 
 _MARKS = "* best of its column, or a difference that is larger than chance explains"
-_FILES = {"comparison.csv": "csv", "comparison.md": "markdown", "comparison.tex": "latex"}
+_TEXTS = {
+    "comparison.csv": "csv",
+    "comparison.md": "markdown",
+    "comparison.tex": "latex",
+    "report.html": "html",
+}
 
 
 @dataclass(frozen=True)
@@ -109,22 +102,26 @@ class Comparison:
         pairs = pandas.concat({data.name: data.pairs for data in found}, names=["data_set", "pair"])
         return pairs.reset_index("data_set").reset_index(drop=True)
 
-    def table(self, format: str = "table") -> str:
-        """Return all tables as text.
-
-        Args:
-            format: ``'table'`` for a console, ``'csv'`` (:meth:`frame` in full precision, for
-                ``pandas.read_csv(file, comment='#')``), ``'markdown'`` or ``'latex'``.
-        """
-        return tables_as_text(
-            format,
+    def report(self) -> Report:
+        """Return all tables with the sentences and plots that belong to them."""
+        return Report(
             build_tables(self.data_sets),
             self.frame(),
+            "compare",
+            f"Image-quality metrics on {', '.join(data.name for data in self.data_sets)}",
             reading=legend(self.data_sets),
             marks=_MARKS,
-            metrics=metric_lines(self.data_sets),
+            metrics=provenances(self.data_sets),
             settings=self.settings,
+            pictures=lambda: {
+                data.name: _plots(data) for data in self.data_sets if data.mos is not None and data.scored
+            },
+            texts=_TEXTS,
         )
+
+    def table(self, format: str = "table") -> str:
+        """Return all tables as text; formats as for :meth:`~clipiqa_pyiqa.report.report.Report.text`."""
+        return self.report().text(format)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the tables, ``differences.csv``, ``scores/NAME.parquet`` and ``report.html``.
@@ -140,15 +137,12 @@ class Comparison:
         inputs = [path for data in self.data_sets for path in data.scores.index]
         folder = check_results(folder, names, inputs, overwrite=overwrite, resume=not overwrite)
         with locked(folder):
-            for name, format in _FILES.items():
-                write_text(folder / name, self.table(format))
             lines = ["SROCC of the first metric minus SROCC of the second metric, by a paired bootstrap"]
-            write_text(folder / "differences.csv", csv_table(self.differences(), lines))
+            self.report().save(folder, {"differences.csv": csv_table(self.differences(), lines)})
             for data in self.data_sets:
                 if data.stored is not None:
                     check_folder(folder / "scores")
                     data.stored.write(score_file(folder, data.name), "parquet")
-            write_text(folder / "report.html", report_page(self.data_sets, self.settings))
 
 
 def check_results(
@@ -157,7 +151,7 @@ def check_results(
     stored = [score_file(Path(folder).expanduser(), name) for name in data_sets]
     if len({*stored}) < len(stored):
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
-    names = [*_FILES, "differences.csv", "report.html"]
+    names = [*_TEXTS, "differences.csv"]
     return check_result_folder(folder, names, stored, inputs, overwrite=overwrite, resume=resume)
 
 

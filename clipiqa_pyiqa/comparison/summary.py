@@ -13,7 +13,6 @@ from ..stats.bootstrap import Estimate
 from ..stats.correlation import MIN_IMAGES
 from ..stats.paired_means import LEVEL
 from .data_set_results import CORRELATIONS, DataSetResult
-from .outputs import key_lines
 
 _LISTED = 20  # most skipped images that are named
 _SIGN = (
@@ -46,12 +45,8 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
-    return [table for data in results for table in tables_of(data)]
-
-
-def tables_of(data: DataSetResult) -> list[Table]:
-    tables = (_metrics(data), _agreement(data), _differences(data), _published(data))
-    return [table for table in tables if table is not None]
+    makers = (_metrics, _agreement, _differences, _published)
+    return [replace(table, section=data.name) for data in results for make in makers if (table := make(data))]
 
 
 def _metrics(data: DataSetResult) -> Table:
@@ -133,11 +128,6 @@ def provenances(results: Sequence[DataSetResult]) -> dict[str, Mapping[str, str]
     # the first data set with the label wins
     metrics = {label: metric for data in reversed(results) for label, metric in data.metrics.items()}
     return {label: as_texts(metrics[label].provenance) for data in results for label in data.metrics}
-
-
-def metric_lines(results: Sequence[DataSetResult]) -> list[str]:
-    known = provenances(results)
-    return [f"{label} = {', '.join(key_lines(provenance)) or 'unknown'}" for label, provenance in known.items()]
 
 
 def _estimates(data: DataSetResult, statistic: str) -> list[Cell]:

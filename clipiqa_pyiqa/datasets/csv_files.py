@@ -9,8 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, counted
-from ..sources.naming import few
+from ..errors import CLIPIQAError, counted, few
 
 if TYPE_CHECKING:
     import pandas

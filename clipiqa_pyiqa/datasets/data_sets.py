@@ -7,22 +7,22 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageFile
-from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, Kind, counted, import_pyiqa, nearest, shown
-from ..errors.arguments import check_path
+from ..errors.arguments import Reading, check_path
 from ..files.names import printable
 from ..files.yaml import check_keys
+from ..images.image import File, reason
+from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
-from ..images.reader import read_image
-from ..images.source import reason
+from ..images.reader import ImageRecord
 from ..sources.finding import find_inputs
 from .csv_files import SPLITS, find_column, read_rows, read_scores
 from .published_correlations import published_set
@@ -43,29 +43,29 @@ class DataSet:
 
     Attributes:
         name: Unique name in a comparison.
-        paths: Absolute paths, each once.
+        images: Images whose names are absolute paths, each once.
         mos: People's mean scores (MOS) on the data set's scale, or None.
-        load: Function from index to RGB ``(3, H, W)``, uint8 or floats in [0, 1].
         lower_better: Whether low opinion scores are good (DMOS).
         note: Number of images, split and size, as text.
         published_as: Name in ``published_correlations.csv``, or empty.
         identity: Hash of the options.
         table: File of scores, or empty.
-        stamp: Function from index to the image's stamp; default the file's.
         groups: Group of each image, such as its scene, or empty.
     """
 
     name: str
-    paths: tuple[str, ...]
+    images: tuple[AnyImage, ...]
     mos: tuple[float, ...] | None
-    load: Callable[[int], Tensor]
     lower_better: bool = False
     note: str = ""
     published_as: str = ""
     identity: str = ""
     table: str = ""
-    stamp: Callable[[int], str | None] | None = None
     groups: tuple[str, ...] = ()
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(printable(image.name) for image in self.images)
 
 
 def parse_data_sets(given: Any, data_root: str | Path | None = None, within: str = "") -> list[DataSet]:
@@ -141,11 +141,8 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
         if not paths:
             raise CLIPIQAError(f"{found.problem}.")
 
-    def load(index: int) -> Tensor:
-        return read_image(paths[index], min_side=1).pixels  # each metric checks its own smallest side
-
     note = [] if split is None else [f"split {split}"]
-    return _finish(DataSet(label, paths, mos, load, table=table, groups=groups), note, options)
+    return _finish(DataSet(label, tuple(map(File, paths)), mos, table=table, groups=groups), note, options)
 
 
 def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | Path | None, within: str) -> DataSet:
@@ -190,9 +187,11 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
         groups = tuple(str(row[column]) for row in dataset.paths_mos)
     found = DataSet(
         label,
-        tuple(os.path.abspath(os.path.join(folder, row[first])) for row in dataset.paths_mos),
+        tuple(
+            _PyiqaImage(os.path.abspath(os.path.join(folder, row[first])), dataset, index, bool(first))
+            for index, row in enumerate(dataset.paths_mos)
+        ),
         tuple(float(row[first + 1]) for row in dataset.paths_mos),
-        partial(_pyiqa_pixels, dataset, first),
         published_as=published_set(name, used, usual) if name in known else "",
         table=used["meta_info_file"],
         groups=groups,
@@ -201,22 +200,30 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     return _finish(found, note, {**used, "lower_better": used.get("lower_better") and not used.get("mos_normalize")})
 
 
-def _pyiqa_pixels(dataset: Any, first: int, index: int) -> Tensor:
-    path = str(dataset.paths_mos[index][first])
-    try:
-        ImageFile.LOAD_TRUNCATED_IMAGES = False
-        with Image.open(path) as file:
-            set_aside(path, file.width, file.height)
-            if not first:
-                return dataset[index]["img"]
-            image = file.convert("RGB")  # as dataset[index]["img"], without reading the reference
-            return dataset.common_trans(dataset.paired_trans([image, image])[0])
-    except FileNotFoundError as error:
-        raise ImageError("does not exist", Kind.MISSING, path) from error
-    except ImageError:
-        raise
-    except Exception as error:  # on damaged files PIL raises almost anything
-        raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
+@dataclass(frozen=True)
+class _PyiqaImage(File):
+    """An image as pyiqa's data set changes it."""
+
+    data: Any
+    index: int
+    has_reference: bool
+
+    def load(self, reading: Reading) -> ImageRecord:
+        data, path = self.data, self.name
+        try:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+            with Image.open(path) as file:
+                set_aside(path, file.width, file.height)
+                if self.has_reference:  # as data[index]["img"], without reading the reference
+                    image = file.convert("RGB")
+                    return ImageRecord.of(path, data.common_trans(data.paired_trans([image, image])[0]))
+                return ImageRecord.of(path, data[self.index]["img"])
+        except FileNotFoundError as error:
+            raise ImageError("does not exist", Kind.MISSING, path) from error
+        except ImageError:
+            raise
+        except Exception as error:  # on damaged files PIL raises almost anything
+            raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
 
 
 def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataSet:
@@ -232,7 +239,6 @@ def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataS
     texts = {key: str(options[key]) for key in sorted(options)}
     return replace(
         data,
-        paths=tuple(map(printable, data.paths)),
         lower_better=lower_better,
         note="; ".join(notes),
         identity=hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12],

@@ -94,6 +94,11 @@ def first_of(messages: Iterable[str]) -> str:
     return first.rstrip(".") + (f" (and {len(others)} more like it)" if others else "")
 
 
+def few(names: Iterable[str], most: int = 5) -> str:
+    names = list(names)
+    return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from . import OptionError, shown
 
+MIN_SIDE = 32  # smallest height and width, in pixels, that the image towers take
 BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "batch_size": (1, 65_536),
     "workers": (1, 256),
@@ -26,6 +27,8 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "seed": (0, (1 << 32) - 1),
     "bootstrap": (0, 1_000_000),
     "count": (1, 500),
+    "max_side": (MIN_SIDE, 1_000_000_000),
+    "max_pixels": (MIN_SIDE**2, 1_000_000_000),
     "crop_border": (0, 4096),
     "epochs": (1, 1_000_000),
     "lr": (0, 1000),
@@ -73,33 +76,35 @@ class Batches(Machine):
 
 
 @dataclass(frozen=True)
-class Images(Batches):
+class Reading:
     """Images.
 
     Args:
+        apply_exif: turn images upright as their EXIF orientation says
         max_side (PX): longest allowed side; larger images are shrunk
         max_pixels: most allowed pixels; larger images are shrunk
-        apply_exif: turn images upright as their EXIF orientation says
-    """
-
-    max_side: int | None = None
-    max_pixels: int | None = None
-    apply_exif: bool = True
-
-    def keywords(self) -> dict[str, Any]:
-        names = ("batch_size", "workers", "max_side", "max_pixels", "apply_exif", "damaged")
-        return {name: getattr(self, name) for name in names if hasattr(self, name)}
-
-
-@dataclass(frozen=True)
-class SharedOptions(Images):
-    """Damaged images.
-
-    Args:
         damaged: JPEGs with lost or overwritten bytes: 'refuse' reports an error, 'keep' scores the image
     """
 
+    apply_exif: bool = True
+    max_side: int | None = None
+    max_pixels: int | None = None
     damaged: Literal["refuse", "keep"] = "refuse"
+    min_side = MIN_SIDE  # no option: smallest height and width of images
+
+
+class AnySize(Reading):
+    """Reading where each metric has a smallest size of its own, or none."""
+
+    min_side = 1
+
+
+@dataclass(frozen=True)
+class SharedOptions(Reading, Batches):
+    """Options of reading and scoring."""
+
+    def keywords(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("batch_size", "workers", *Reading.__dataclass_fields__)}
 
 
 def documentation(thing: Any) -> tuple[str, str, dict[str, tuple[list[str], str]]]:

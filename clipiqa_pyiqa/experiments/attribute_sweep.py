@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageEnhance, ImageFilter
 
 from ..errors import CLIPIQAError, ImageError, shown
-from ..errors.arguments import checked
+from ..errors.arguments import Reading, checked
 from ..files.names import printable
+from ..images.image import File
+from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
-from ..images.reader import read_image
-from ..images.source import FileSource
 from ..metric import choice
 from ..prompts.pairs import parse_columns
 from ..report.plotting import COLOURS, STYLE
@@ -28,7 +28,6 @@ from ..stats.correlation import MIN_IMAGES, srocc
 from .experiment import ExperimentResult, Paths, because, find_images, saved, score_files
 
 _MOST_SCALE = 8
-_READING = ("apply_exif", "max_side", "max_pixels", "damaged")  # options of reading the images, before the changes
 _PICTURES_KEPT = 2  # decoded images at a scale, which all of their versions share
 
 
@@ -54,10 +53,10 @@ class Change:
         return [round(float(amount), 6) for amount in np.linspace(self.first, self.last, steps)]
 
 
-def read_scaled(path: str, scale: float, **options: Any) -> Image.Image:
-    """Return an image with sides multiplied by ``scale``, if there is memory for it; options as for ``read_image``."""
-    record = read_image(path, **options)
-    picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
+def read_scaled(reading: Reading, path: str, scale: float) -> Image.Image:
+    """Return an image with sides multiplied by ``scale``, if there is memory for it."""
+    record = File(path).load(reading)
+    picture = record.picture
     width, height = (max(1, round(side * scale)) for side in record.size)
     set_aside(path, width, height)
     return picture if scale == 1 else picture.resize((width, height), Image.Resampling.LANCZOS)
@@ -95,7 +94,7 @@ CHANGES: dict[str, Change] = {
 
 
 @dataclass(frozen=True)
-class _Version:
+class _Version(AnyImage):
     """A changed image as a source; ``reading`` returns the image at a scale, ``how`` says what else it depends on."""
 
     path: str
@@ -107,12 +106,12 @@ class _Version:
     how: str
 
     @property
-    def name(self) -> str:  # changes that leave the image as it is have one name
+    def name(self) -> str:  # type: ignore[override]  # changes that leave the image as it is have one name
         words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
         return f"{self.path} [scale {self.scale:g}, {words}]"
 
     def stamp(self) -> str:
-        return f"{FileSource(self.path).stamp()} {self.how}"
+        return f"{File(self.path).stamp()} {self.how}"
 
     def read(self) -> bytes:
         picture = self.change.apply(self.reading(self.path, self.scale), self.amount)
@@ -207,8 +206,8 @@ def sweep(
         raise CLIPIQAError(f"scales must be positive factors up to {_MOST_SCALE}; got {shown(list(scales))}.")
     files = find_images(paths)
     columns = parse_columns(list(chosen), template)
-    limits: dict[str, Any] = {name: value for name, value in options.items() if name in _READING}
-    reading = functools.lru_cache(_PICTURES_KEPT)(functools.partial(read_scaled, **limits))
+    limits: dict[str, Any] = {name: value for name, value in options.items() if name in Reading.__dataclass_fields__}
+    reading = functools.lru_cache(_PICTURES_KEPT)(functools.partial(read_scaled, checked(Reading)(**limits)))
     planned = [
         _Version(path, scale, change, step, amount, reading, str(limits))
         for path, scale, change in itertools.product(files, dict.fromkeys(scales), chosen.values())

@@ -17,13 +17,14 @@ import pandas
 from ..errors import ImageError, first_of
 from ..errors.arguments import check_resume, checked
 from ..files.names import free_name, printable
-from ..files.writing import check_folder, locked, replacing, write_text
-from ..images.source import FileSource, ImageSource, skipped_note
+from ..files.writing import check_folder, locked
+from ..images.image import File, Image, skipped_note
 from ..metric import net_of
 from ..prompts.pairs import PromptPair
 from ..report.contact_sheet import footed
 from ..report.plotting import captioned, plain_texts
-from ..report.table import csv_table
+from ..report.report import Report, save_files
+from ..report.table import frame_table
 from ..results.results import Output
 from ..results.scores import read_scores
 from ..scoring.score import score_paths
@@ -74,6 +75,10 @@ class ExperimentResult(ImageScores, ABC):
     def notes(self) -> list[str]:
         return []
 
+    def report(self) -> Report:
+        table = self.summary()
+        return Report([frame_table(table, self.intervals)], table)
+
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
         """Write tables, figures (``'png'``, ``'svg'`` or ``'pdf'``), sheets (PNG) and ``summary.json``.
 
@@ -85,20 +90,16 @@ class ExperimentResult(ImageScores, ABC):
         table = self.summary().astype(object)
         rows = table.where(table.notna(), None).to_dict(orient="records")  # pandas' to_json would round 1e-12 to 0
         fields = {"summary": rows, **self.details(), "left_out": dict(self.failed), "provenance": provenance}
+        files = {name: _captioned(content, caption) for name, content in self.contents().items()}
         with locked(place):  # so that pictures and tables come from one run
-            for name, content in self.contents().items():
-                path = place / name
-                if content is None:
-                    path.unlink(missing_ok=True)  # the file is from an earlier run
-                elif hasattr(content, "to_csv"):
-                    write_text(path, csv_table(content))
-                elif hasattr(content, "savefig"):
-                    with replacing(path.with_suffix(f".{pictures}")) as partial:
-                        captioned(plain_texts(content), caption).savefig(partial, dpi=150)
-                else:
-                    with replacing(path) as partial:
-                        (footed(content, caption) if caption else content).save(partial)
-            write_text(place / "summary.json", json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
+            summary = json.dumps(fields, indent=2, ensure_ascii=False)
+            save_files(place, {**files, "summary.json": f"{summary}\n"}, pictures)
+
+
+def _captioned(content: Any, caption: str) -> Any:
+    if hasattr(content, "savefig"):
+        return captioned(plain_texts(content), caption)
+    return footed(content, caption) if caption and hasattr(content, "save") else content
 
 
 Result = TypeVar("Result", bound=ExperimentResult)
@@ -111,7 +112,7 @@ def because(failed: Mapping[str, str]) -> str:
 @checked
 def score_files(
     metric: Any,
-    images: Sequence[str | ImageSource],
+    images: Sequence[str | Image],
     columns: Mapping[str, Sequence[PromptPair]],
     names: Iterable[str],
     inputs: Iterable[str] = (),
@@ -137,7 +138,7 @@ def score_files(
         progress: Called with the numbers of new and of all scores.
         options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
-    sources = [FileSource(image) if isinstance(image, str) else image for image in images]
+    sources = [File(image) if isinstance(image, str) else image for image in images]
     check_resume(out, resume, overwrite)
     output = None
     if out is not None:

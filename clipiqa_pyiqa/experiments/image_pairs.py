@@ -20,7 +20,8 @@ from ..stats.paired_means import mean_difference
 from .experiment import ExperimentResult, because, file_names, saved, score_files
 
 _SIDES = ("low", "high")
-_SHOWN = 10  # most failures on a sheet
+_SHOWN = 10  # most pairs in the wrong order on a sheet
+_CLEAREST = 4  # most pairs in the right order on a sheet
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class PairScores(ExperimentResult):
         }
 
     def contents(self) -> dict[str, Any]:
-        sheets = {name: self.failure_sheet(question) for question, name in _sheets(self.questions).items()}
+        sheets = {name: self.sheet(question) for question, name in _sheets(self.questions).items()}
         return {"pairs.csv": self.frame, **sheets}
 
     def details(self) -> dict[str, Any]:
@@ -75,18 +76,25 @@ class PairScores(ExperimentResult):
         order = self.frame.sort_values(f"{question} difference", kind="stable")
         return order[order[f"{question} difference"] <= 0].head(_SHOWN)
 
-    def failure_sheet(self, question: str) -> Image.Image | None:
-        worst = self.failures(question)
-        if worst.empty:
-            return None
-        images = worst[list(_SIDES)].to_numpy().ravel()
-        captions = [
-            f"{name}\n{version}: {row[f'{question} {version}']:.4f}"
-            for name, row in worst.iterrows()
-            for version in _SIDES
-        ]
-        sheet = contact_sheet(images, captions, columns=4, apply_exif=self.provenance.get("apply_exif", True))
-        return headed({f"{question}: {counted(len(worst), 'pair')} in the wrong order, the worst first": sheet})
+    def sheet(self, question: str) -> Image.Image:
+        """Return the pairs in the wrong order, the worst first, and the pairs with the clearest differences."""
+        wrong, clear = self.failures(question), self.frame.sort_values(f"{question} difference", ascending=False)
+        clear = clear[clear[f"{question} difference"] > 0].head(_CLEAREST)
+        sheets = {}
+        for title, shown in {
+            "in the wrong order, the worst first": wrong,
+            "with the clearest difference": clear,
+        }.items():
+            captions = [
+                f"{name}\n{version}: {row[f'{question} {version}']:.4f}"
+                for name, row in shown.iterrows()
+                for version in _SIDES
+            ]
+            if captions:
+                images = shown[list(_SIDES)].to_numpy().ravel()
+                sheet = contact_sheet(images, captions, columns=4, apply_exif=self.provenance.get("apply_exif", True))
+                sheets[f"{question}: {counted(len(shown), 'pair')} {title}"] = sheet
+        return headed(sheets)
 
 
 @checked
@@ -127,4 +135,4 @@ def pairs(
 
 
 def _sheets(questions: Iterable[str]) -> dict[str, str]:
-    return file_names(questions, "failures-{}.png")
+    return file_names(questions, "pairs-{}.png")

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import matplotlib
 import numpy as np
 import pandas
+from matplotlib.figure import Figure
 
 from ..datasets.csv_files import check_images, read_rows
 from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..errors.arguments import checked
 from ..prompts.pairs import PromptPair, parse_columns
+from ..report.contact_sheet import wrapped
+from ..report.plotting import COLOURS, INK, STYLE, WORDS
 from ..stats.bootstrap import clustered_share, share
 from .experiment import ExperimentResult, because, saved, score_files
 
@@ -135,7 +139,24 @@ class Agreement(ExperimentResult):
         }
 
     def contents(self) -> dict[str, Any]:
-        return {"agreement.csv": self.frame}
+        return {"agreement.csv": self.frame, "agreement.png": self.figure()}
+
+    @matplotlib.rc_context(STYLE)
+    def figure(self) -> Figure:
+        """Return bars of both accuracies with their intervals, and the ceilings, for each attribute."""
+        table = self.summary()
+        figure = Figure(figsize=(2 + 1.3 * max(len(table), 2), 3.4), layout="constrained")
+        axes, places = figure.subplots(), np.arange(len(table))
+        for colour, side, name in zip(COLOURS, (-0.2, 0.2), self.intervals, strict=False):
+            share, ends = table[name], (table[f"{name} low"], table[f"{name} high"])
+            axes.bar(places + side, share, 0.36, color=colour, label=name)
+            axes.errorbar(places + side, share, [share - ends[0], ends[1] - share], fmt="none", ecolor=INK, capsize=3)
+        axes.hlines(table["ceiling"], places + 0.02, places + 0.38, INK, "dotted", label="ceiling of votes")
+        axes.set_xticks(places, [wrapped(name, 18) for name in table["attribute"]], **WORDS)
+        axes.set(ylim=(0, 1), ylabel="agreement with people")
+        axes.axhline(0.5, color=INK, linewidth=0.6)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False, fontsize=7.5)
+        return figure
 
     def details(self) -> dict[str, Any]:
         return {"undecided": int(self.frame["undecided"].sum())}
@@ -168,7 +189,9 @@ def agreement(
     """
     found = read_votes(votes, root=root, template=template)
     files = list(dict.fromkeys(found.frame[list(_SIDES)].to_numpy().ravel()))
-    scores = score_files(metric, files, found.columns, ["agreement.csv"], [os.fspath(votes)], **options)
+    scores = score_files(
+        metric, files, found.columns, ["agreement.csv", "agreement.png"], [os.fspath(votes)], **options
+    )
     frame = found.frame[~found.frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)
     if frame.empty:
         raise ImageError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))

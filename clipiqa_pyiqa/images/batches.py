@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, S
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ WAIT = 8  # an image waits for its batch to fill until this number of batches ha
 Item = TypeVar("Item")
 Decoded = TypeVar("Decoded", bound=ImageRecord | Tensor)  # (3, H, W)
 Result = TypeVar("Result")
+Batch = list[tuple[int, Any, Any]]  # numbers, items and decoded images
 
 
 def default_workers() -> int:
@@ -93,40 +94,44 @@ def prefetch(
             items.close()
 
 
-def in_batches(
-    images: Generator[tuple[Item, Decoded | ImageError], None, None],
-    work: Callable[[list[Item], list[Decoded]], Iterable[Result]],
-    failed: Callable[[Item, Decoded | None, ImageError], Result],
+def processed(
+    images: Iterable[Item],
+    load: Callable[[Item], Decoded],
+    work: Callable[[list[Any], list[Any]], Iterable[Result]],
+    failed: Callable[[Any, Any, ImageError], Result],
     *,
+    workers: int | None = None,
     batch_size: int = 8,
-    apart: Callable[[Item], Hashable] | None = None,
     at_once: int = 1,
     scoring: int = 0,
+    apart: Callable[[Item], Hashable] | None = None,
+    parts: Callable[[Item, Decoded | ImageError], Iterable[tuple[Any, Tensor]]] | None = None,
 ) -> Generator[Result, None, None]:
     """Yield the result of ``work`` for each image, in order.
 
     The images of a batch that fails are tried again one by one. After a lack of memory, later batches are smaller.
 
     Args:
-        images: Items with decoded images, as from :func:`prefetch`; closed at the end.
-        work: Returns a result for each item; the decoded images have equal size.
-        failed: Returns the result of a failed item, or raises.
+        images, load, workers: As ``items``, ``read`` and ``workers`` of :func:`prefetch`.
+        work: Returns a result for each item; takes items, and decoded images of equal size.
+        failed: Returns the result of a failed item, or raises; takes the decoded image, too, if there is one.
         batch_size: Largest number of images in a batch.
-        apart: Returns a key, which the items of a batch share.
         at_once: Number of batches at once, each in a thread with one thread of torch. With 1, and for an image of more
             than ``BATCH_PIXELS``, the calling thread works.
         scoring: Bytes that ``work`` takes per pixel.
+        apart: Returns a key, which the items of a batch share.
+        parts: Returns the items and pixels to work on in place of an item and its image.
     """
-    waiting: dict[tuple[int, ...], list[tuple[int, Item, Decoded]]] = {}  # by shape; the oldest image's shape is first
+    waiting: dict[tuple[int, ...], Batch] = {}  # by shape; the oldest image's shape is first
     ready: dict[int, Result] = {}  # by number of the image
-    running: dict[Future[list[Result | ImageError]], list[tuple[int, Item, Decoded]]] = {}
+    running: dict[Future[list[Result | ImageError]], Batch] = {}
     first, count, most_pixels, most_bytes = 0, 0, BATCH_PIXELS, memory_limit() // 2
     last: Hashable = None
 
-    def pixels_of(*batches: list[tuple[int, Item, Decoded]]) -> int:
+    def pixels_of(*batches: Batch) -> int:
         return sum(math.prod(image.shape[1:]) for batch in batches for *_, image in batch)
 
-    def attempt(batch: list[tuple[int, Item, Decoded]]) -> list[Result | ImageError]:
+    def attempt(batch: Batch) -> list[Result | ImageError]:
         nonlocal most_pixels
         try:
             return list(work([item for _, item, _ in batch], [image for *_, image in batch]))
@@ -164,7 +169,7 @@ def in_batches(
             if not everything:
                 return
 
-    def keep(batch: list[tuple[int, Item, Decoded]], found: list[Result | ImageError]) -> None:
+    def keep(batch: Batch, found: list[Result | ImageError]) -> None:
         for (number, item, image), result in zip(batch, found, strict=True):
             ready[number] = failed(item, image, result) if isinstance(result, ImageError) else result
 
@@ -183,8 +188,10 @@ def in_batches(
             else:
                 return
 
-    with closing(images), _threads(at_once) as pool:
-        for item, image in images:
+    coming = prefetch(load, images, workers, scoring, at_once)
+    pairs: Iterable[Any] = coming if parts is None else (part for each in coming for part in parts(*each))
+    with closing(coming), _threads(at_once) as pool:
+        for item, image in pairs:
             if apart is not None and batch_size > 1 and (key := apart(item)) != last:
                 yield from leave(everything=True)
                 last = key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,16 @@ from torch import Tensor
 
 from ..clip.inputs import OVERSHOOT
 from ..errors import ImageError, Kind, shown
-from .reader import depth_of, read_image, rgb_pixels, taken_orientation
-from .source import FileSource, ImageSource
+from ..errors.arguments import Reading
+from .image import File
+from .image import Image as AnyImage
+from .reader import Decoded, depth_of, rgb_pixels, taken_orientation
 
 _FILE = bytes | bytearray | memoryview
 _loading = threading.Lock()  # PIL cannot load an image in two threads at once, and a list may hold an image twice
 
 
-def memory_images(images: Any) -> Iterator[ImageSource]:
+def memory_images(images: Any) -> Iterator[AnyImage]:
     """Yield the images of a list, of a column of a table, or of a batch ``(N, H, W, C)`` or ``(N, C, H, W)``.
 
     What is itself an image, as for :func:`memory_image`, is one image.
@@ -39,8 +41,8 @@ def memory_images(images: Any) -> Iterator[ImageSource]:
         yield memory_image(f"image {number}", image)
 
 
-def memory_image(name: str, image: Any) -> ImageSource:
-    """Return an image as :func:`~.reader.read_image` takes it.
+def memory_image(name: str, image: Any) -> AnyImage:
+    """Return an image to be scored.
 
     Args:
         name: Name in messages, such as ``'image 3'``; a path is its own name.
@@ -51,7 +53,7 @@ def memory_image(name: str, image: Any) -> ImageSource:
     if isinstance(image, Mapping):
         image = next((image[key] for key in ("bytes", "path", "array") if image.get(key) is not None), None)
     if isinstance(image, str | os.PathLike):
-        return FileSource(os.fspath(image))
+        return File(os.fspath(image))
     return (_Bytes if isinstance(image, _FILE) else _Pixels)(name, image)
 
 
@@ -65,13 +67,13 @@ def to_tensors(images: Any) -> list[Tensor]:
         if isinstance(source, _Pixels) and not isinstance(source.image, Image.Image):
             pixels = source.tensor(OVERSHOOT).permute(2, 0, 1)
         else:
-            pixels = read_image(source).pixels
+            pixels = source.load(Reading()).pixels
         found.append(pixels if pixels.is_floating_point() else pixels.float() / 255)
     return found
 
 
 @dataclass
-class _Bytes:
+class _Bytes(AnyImage):
     name: str
     image: Any
 
@@ -81,14 +83,17 @@ class _Bytes:
 
 @dataclass
 class _Pixels(_Bytes):
-    def decoded(self) -> tuple[Any, str, int]:
-        """Return pixels ``(H, W, 3)`` in uint8 or fp32, conversion and EXIF orientation."""
+    def decoded(self, make_room: Callable[[int, int], None]) -> Decoded:
         image, name = self.image, self.name
-        if not isinstance(image, Image.Image):
-            return self.tensor().cpu().numpy(), "", 1
-        with _loading:
-            depth, image = depth_of(image), image.copy()
-        return *rgb_pixels(name, image, depth), taken_orientation(name, image)
+        if isinstance(image, Image.Image):
+            with _loading:
+                depth, image = depth_of(image), image.copy()
+            pixels, converted = rgb_pixels(name, image, depth)
+            found = Decoded(pixels, taken_orientation(name, image), converted)
+        else:
+            found = Decoded(self.tensor().cpu().numpy(), 1, "")
+        make_room(found.pixels.shape[1], found.pixels.shape[0])
+        return found
 
     def tensor(self, overshoot: float = 1e-4) -> Tensor:  # rounding explains this distance from [0, 1]
         """Return an array or tensor as ``(H, W, 3)``, in uint8 or in fp32 in [0, 1]."""

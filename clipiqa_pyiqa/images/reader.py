@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import logging
 import math
@@ -11,7 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError, Kind
-from ..errors.arguments import SharedOptions, checked
+from ..errors.arguments import Reading, checked
+from .image import File, readable_formats, reason
+from .image import Image as AnyImage
 from .memory import set_aside
-from .source import FileSource, ImageSource, readable_formats, reason
 
 try:
     import simplejpeg
@@ -61,8 +61,6 @@ def _damage(data: bytes, warning: str) -> str:
     return "" if is_between_headers or is_padding else damage
 
 
-MIN_SIDE = 32  # smallest height and width, in pixels, that the image towers take
-
 _KINDS = {
     "1": "bilevel",
     "L": "grey",
@@ -74,10 +72,9 @@ _KINDS = {
 }  # of other modes, the name in lower case
 _ORIENTATION_TAG = 0x0112
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]  # (H, W, 3), in uint8 or in fp32 in [0, 1]
 STRIP = 4 * 1024 * 1024  # pixels that are converted at once
-
-Damaged = Literal["refuse", "keep"]
+_reading = checked(Reading)
 
 log = logging.getLogger("clipiqa_pyiqa")
 
@@ -92,7 +89,6 @@ class ImageRecord:
         width, height: Size after orientation and before resizing.
         orientation: EXIF orientation in the file; 1 is upright or missing.
         converted: Conversion to RGB, such as ``'grey->rgb'``, or ``''``.
-        sha256: Hash of the file's bytes, or ``''``.
         reference: Pixels of the reference image, of the same shape; or why there is none.
     """
 
@@ -102,13 +98,16 @@ class ImageRecord:
     height: int
     orientation: int
     converted: str
-    sha256: str = ""
     reference: torch.Tensor | str = "there are no reference images"
 
     @classmethod
     def of(cls, path: str, pixels: torch.Tensor, **more: Any) -> ImageRecord:
         """Return the record of pixels that were made here, ``(3, H, W)`` uint8 or floats in [0, 1]."""
         return cls(path, pixels, pixels.shape[2], pixels.shape[1], 1, "", **more)
+
+    @property
+    def picture(self) -> Image.Image:
+        return Image.fromarray(self.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
 
     @property
     def shape(self) -> torch.Size:
@@ -119,27 +118,23 @@ class ImageRecord:
         return self.pixels.shape[2], self.pixels.shape[1]
 
 
+class Decoded(NamedTuple):
+    pixels: Pixels
+    orientation: int
+    converted: str
+    damage: str = ""
+
+
 @checked
-def read_image(
-    source: str | os.PathLike[str] | ImageSource,
-    *,
-    apply_exif: bool = SharedOptions.apply_exif,
-    max_side: int | None = SharedOptions.max_side,
-    max_pixels: int | None = SharedOptions.max_pixels,
-    min_side: int = MIN_SIDE,
-    damaged: Damaged = SharedOptions.damaged,
-    sha256: bool = False,
-) -> ImageRecord:
+def read_image(image: str | os.PathLike[str] | AnyImage, **options: Any) -> ImageRecord:
     """Return an image as 8-bit RGB; an image of floats in memory stays one of floats.
 
     Grey becomes three equal channels; transparent images are laid over white; PIL converts CMYK; of 16-bit samples, the
     high byte is kept. Only the first frame is read. Colour profiles are not applied.
 
     Args:
-        source: Path, or a source with a name and bytes.
-        min_side: Smallest allowed width and height in pixels.
-        sha256: Add the hash of the file's bytes.
-        apply_exif, max_side, max_pixels, damaged: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
+        image: Path, or an image.
+        options: Options as in :class:`~clipiqa_pyiqa.errors.arguments.Reading`.
 
     Returns:
         The pixels, and how the image was read.
@@ -147,28 +142,22 @@ def read_image(
     Raises:
         ImageError: The file is missing, damaged, not an image or too small, has float or 32-bit samples, or has more
             pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
-        OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
+        OptionError: An option has a wrong type or value.
     """
-    check_limits(max_side, max_pixels)
-    source = FileSource(os.fspath(source)) if isinstance(source, str | os.PathLike) else source
-    path = source.name
-    digest = damage = ""
+    return (image if isinstance(image, AnyImage) else File(os.fspath(image))).load(_reading(**options))
+
+
+def load(image: AnyImage, reading: Reading) -> ImageRecord:
+    """Return the record of an image. Raises ``ImageError``."""
+    path = image.name
 
     def make_room(width: int, height: int) -> None:
-        _check_size(path, width, height, min_side)
-        set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
+        _check_size(path, width, height, reading)
+        set_aside(path, width, height, _limited(width, height, reading))
 
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # pyiqa's data sets set this to True
     try:
-        if decoded := getattr(source, "decoded", None):  # an image in memory
-            rgb, converted, orientation = decoded()
-            make_room(rgb.shape[1], rgb.shape[0])
-        else:
-            if not (data := source.read()):
-                raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
-            digest = hashlib.sha256(data).hexdigest() if sha256 else ""
-            rgb, orientation, converted, damage = _decode(path, data, make_room)
-            del data
+        rgb, orientation, converted, damage = image.decoded(make_room)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -186,22 +175,24 @@ def read_image(
         raise ImageError("does not fit in memory when decoded", Kind.OUT_OF_MEMORY, path) from error
     except Exception as error:  # for damaged files PIL raises many kinds of errors, from SyntaxError to struct.error
         raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
-    if damage and damaged != "keep":
+    if damage and reading.damaged != "keep":
         raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED, path)
-    if apply_exif and orientation != 1:
-        image = Image.fromarray(rgb)
-        image.getexif()[_ORIENTATION_TAG] = orientation
-        rgb = np.array(ImageOps.exif_transpose(image))
+    if reading.apply_exif and orientation != 1:
+        upright = Image.fromarray(rgb)
+        upright.getexif()[_ORIENTATION_TAG] = orientation
+        rgb = np.array(ImageOps.exif_transpose(upright))
     height, width = rgb.shape[:2]
-    scored = _limited(width, height, max_side, max_pixels)
+    scored = _limited(width, height, reading)
     if scored != (width, height):
-        _check_size(path, *scored, min_side, f"the image, shrunk from {width}×{height},")
+        _check_size(path, *scored, reading, f"the image, shrunk from {width}×{height},")
         rgb = _resized(rgb, scored)
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    return ImageRecord(path, pixels, width, height, orientation, converted, digest)
+    return ImageRecord(path, pixels, width, height, orientation, converted)
 
 
-def _decode(path: str, data: bytes, make_room: Callable[[int, int], None]) -> tuple[Pixels, int, str, str]:
+def decode(path: str, data: bytes, make_room: Callable[[int, int], None]) -> Decoded:
+    if not data:
+        raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         make_room(image.width, image.height)
         # Loading drops the depth, and turns a TIFF upright: take depth and orientation first.
@@ -215,19 +206,13 @@ def _decode(path: str, data: bytes, make_room: Callable[[int, int], None]) -> tu
         if pixels is None:  # PIL gives a TIFF the size of the turned image; a copy has the size of its pixels
             is_turned = image.format == "TIFF" and orientation > 4
             pixels, converted = rgb_pixels(path, image.copy() if is_turned else image, depth)
-        return pixels, orientation, converted, damage
+        return Decoded(pixels, orientation, converted, damage)
 
 
-def check_limits(max_side: int | None, max_pixels: int | None) -> None:
-    for name, value, least in (("max_side", max_side, MIN_SIDE), ("max_pixels", max_pixels, MIN_SIDE**2)):
-        if value is not None and value < least:
-            raise ImageError(f"{name} must be at least {least}; got {value}.")
-
-
-def _check_size(path: str, width: int, height: int, min_side: int, cause: str = "it") -> None:
-    if min(width, height) < min_side:
+def _check_size(path: str, width: int, height: int, reading: Reading, cause: str = "it") -> None:
+    if min(width, height) < reading.min_side:
         raise ImageError(
-            f"is too small: {cause} is {width}×{height} pixels, and both sides must be at least {min_side}",
+            f"is too small: {cause} is {width}×{height} pixels, and both sides must be at least {reading.min_side}",
             Kind.TOO_SMALL,
             path,
         )
@@ -294,7 +279,8 @@ def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return np.stack(list(map(np.asarray, channels)), axis=-1).clip(0, 1)
 
 
-def _limited(width: int, height: int, max_side: int | None, max_pixels: int | None) -> tuple[int, int]:
+def _limited(width: int, height: int, reading: Reading) -> tuple[int, int]:
+    max_side, max_pixels = reading.max_side, reading.max_pixels
     by_side = max_side / max(width, height) if max_side is not None else 1.0
     by_pixels = math.sqrt(max_pixels / (width * height)) if max_pixels is not None else 1.0
     scale = min(1.0, by_side, by_pixels)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
 import os
 import uuid
 import zlib
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -20,10 +20,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import ImageError, Kind, counted, first_of
+from ..errors.arguments import Reading
 from ..files.hashes import hashes_of, remember
 from ..files.writing import as_output_error, check_folder
-from ..images.batches import images_at_once, in_batches, prefetch, stacked
-from ..images.reader import read_image
+from ..images.batches import images_at_once, processed, stacked
+from ..images.image import File
+from ..images.reader import ImageRecord
 from ..metric import CLIPIQA, scoring_bytes
 
 logger = logging.getLogger("clipiqa_pyiqa")
@@ -55,10 +57,23 @@ class Augmentation(NamedTuple):
 WHOLE = Augmentation()
 Say = Callable[[str], object]  # receives progress messages
 Feature = NDArray[np.float32]
-# content hash of an image -> its path, and its augmentations by the keys of their features
-Missing = dict[str, tuple[str, dict[bytes, Augmentation]]]
 FORMAT = 3  # version of stored features: raise it if features change, also if the reading of images changes
 _KEY, _CHECKSUM = 32, 4  # bytes before and after the numbers of a row: a SHA-256, and a CRC-32 of all before it
+
+
+@dataclass(frozen=True)
+class _Views(File):
+    """The views of an image to encode, by the keys of their features; the file must have this hash."""
+
+    sha256: str
+    views: dict[bytes, Augmentation]
+
+    def read(self) -> bytes:
+        data = super().read()
+        if (found := hashlib.sha256(data).hexdigest()) != self.sha256:
+            remember({self.name: found})
+            raise ImageError("was changed while it was encoded: start the run again", name=self.name)
+        return data
 
 
 class FeatureStore:
@@ -99,17 +114,17 @@ class FeatureStore:
             for content, some in zip(contents, augmentations or [(WHOLE,)] * len(paths), strict=True)
         ]
         found, damaged = self._read({key for each in wanted for key in each})
-        missing: Missing = {}
+        missing: dict[str, _Views] = {}
         for path, content, keys in zip(paths, contents, wanted, strict=True):
             if new := {key: each for key, each in keys.items() if key not in found}:
-                missing.setdefault(content, (os.fspath(path), {}))[1].update(new)
-        count = sum(len(new) for _, new in missing.values())
+                missing.setdefault(content, _Views(os.fspath(path), content, {})).views.update(new)
+        count = sum(len(image.views) for image in missing.values())
         if missing and damaged:
             logger.warning("damaged features are encoded again: %s.", first_of(damaged))
         if say is not None:
             todo = f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}"
             say(f"{todo}; features are stored in {self.folder}")
-        encoded, run = self._encode(missing, torch.device(device), workers), uuid.uuid4().hex
+        encoded, run = self._encode(list(missing.values()), torch.device(device), workers), uuid.uuid4().hex
         for key, feature in tqdm(encoded, total=count, unit="feature", disable=True if say is None else None):
             found[key] = feature
             path = self.folder / f"{run}-{len(feature)}.rows"
@@ -122,29 +137,16 @@ class FeatureStore:
         return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
 
     def _encode(
-        self, missing: Missing, device: torch.device, workers: int | None
+        self, images: list[_Views], device: torch.device, workers: int | None
     ) -> Generator[tuple[bytes, Feature], None, None]:
         cost = scoring_bytes(self.metric, device, "stages" if self.stages else "score")
-        at_once = images_at_once(device, len(missing))
-        prefetched = prefetch(
-            lambda content: read_image(missing[content][0], sha256=True),
-            missing,
-            workers,
-            scoring=cost,
-            at_once=at_once,
-        )
+        at_once = images_at_once(device, len(images))
 
-        def augmented() -> Generator[tuple[tuple[str, bytes], Tensor], None, None]:
-            with contextlib.closing(prefetched) as images:
-                for content, record in images:
-                    path, augmentations = missing[content]
-                    if isinstance(record, ImageError):
-                        raise record
-                    if record.sha256 != content:  # the file changed after it was hashed
-                        remember({path: str(record.sha256)})
-                        raise ImageError("was changed while it was encoded: start the run again", name=path)
-                    for key, augmentation in augmentations.items():
-                        yield (path, key), augmentation(record.pixels, path)
+        def parts(image: _Views, record: ImageRecord | ImageError) -> Iterator[tuple[tuple[str, bytes], Tensor]]:
+            if isinstance(record, ImageError):
+                raise record
+            for key, augmentation in image.views.items():
+                yield (image.name, key), augmentation(record.pixels, image.name)
 
         def work(items: list[tuple[str, bytes]], pixels: list[Tensor]) -> list[tuple[bytes, Feature]]:
             encode = self.metric.encode_stages if self.stages else self.metric.encode_image
@@ -152,8 +154,17 @@ class FeatureStore:
                 features = encode(stacked(pixels, device)).float().cpu().numpy()
             return [(key, feature) for (_, key), feature in zip(items, features, strict=True)]
 
-        batch_size = 1 if device.type == "cpu" else 8
-        return in_batches(augmented(), work, _raise, batch_size=batch_size, at_once=at_once, scoring=cost)
+        return processed(
+            images,
+            lambda image: image.load(Reading()),
+            work,
+            _raise,
+            workers=workers,
+            batch_size=1 if device.type == "cpu" else 8,
+            at_once=at_once,
+            scoring=cost,
+            parts=parts,
+        )
 
     def _read(self, wanted: set[bytes]) -> tuple[dict[bytes, Feature], list[str]]:
         """Return the stored features among the wanted, and the damaged rows."""

@@ -15,12 +15,12 @@ import torch
 from ..errors import CLIPIQAError, ImageError, first_of
 from ..errors.arguments import checked
 from ..files.writing import write_text
-from ..images.batches import images_at_once, in_batches, prefetch, stacked
+from ..images.batches import images_at_once, processed, stacked
+from ..images.image import Image, NoImage
 from ..images.reader import ImageRecord
-from ..images.source import NoImage
 from ..metric import net_of, scoring_bytes
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
-from ..scoring.score import Paths, ScoringSetup, SourceItem
+from ..scoring.score import Paths, ScoringSetup
 from ..sources.finding import find_shards, sources_of
 from .places import check_scale, enlarged, smoothed
 from .results import PAGE, Format, PhotoMap, PhotoMaps, Question, map_files, write_map
@@ -90,7 +90,7 @@ def draw_maps(
     size = f"places of {net.clip.cell} px" + (", each the mean of 3×3" if smooth else "")
     found = PhotoMaps({**setup.head.provenance, "map": size, "scale": scale})
 
-    def scored(items: list[SourceItem], records: list[ImageRecord]) -> list[PhotoMap | tuple[str, str]]:
+    def scored(items: list[Image], records: list[ImageRecord]) -> list[PhotoMap | tuple[str, str]]:
         with torch.no_grad():
             x = stacked([record.pixels for record in records], device)
             if scale == 1:
@@ -105,13 +105,21 @@ def draw_maps(
         parts = zip(items, *(part.float().cpu().numpy() for part in (score, shown, places)), strict=True)
         return [one(item.name, questions, *maps) for item, *maps in parts]
 
-    def failed(item: SourceItem, record: ImageRecord | None, error: ImageError) -> PhotoMap | tuple[str, str]:
+    def failed(item: Image, record: ImageRecord | None, error: ImageError) -> PhotoMap | tuple[str, str]:
         return item.name, str(error) if record is None else f"{item.name!r} cannot be mapped: {error}"
 
     cost = max(scoring_bytes(net, device), math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
     at_once = images_at_once(device, len(sources))
-    images = prefetch(SourceItem.load, setup.items(sources), setup.options.workers, scoring=cost, at_once=at_once)
-    batches = in_batches(images, scored, failed, batch_size=setup.options.together, at_once=at_once, scoring=cost)
+    batches = processed(
+        sources,
+        lambda image: image.load(setup.options.reading),
+        scored,
+        failed,
+        workers=setup.options.workers,
+        batch_size=setup.options.together,
+        at_once=at_once,
+        scoring=cost,
+    )
     with closing(batches) as results:
         for result in results:
             if isinstance(result, PhotoMap):

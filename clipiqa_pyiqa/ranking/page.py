@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from PIL import Image
-
 from ..errors import CLIPIQAError, ImageError, counted
+from ..errors.arguments import AnySize
 from ..files.names import printable
 from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
-from ..images.reader import ImageRecord, read_image
-from ..images.source import FileSource, ImageSource
+from ..images.image import File, Image
+from ..images.reader import ImageRecord
 from ..report.contact_sheet import thumbnail
 from ..report.html import render
 from ..results.columns import metric_line
@@ -35,13 +34,12 @@ def thumbnails(
     names = {path: _name(path) for path in paths}
     missing = [path for path, name in names.items() if name and not (folder / name).exists()]
 
-    def make(source: ImageSource) -> ImageRecord:
-        record = read_image(source, min_side=1)
+    def make(source: Image) -> ImageRecord:
+        record = source.load(AnySize())
         place = folder / names[source.name]
         place.parent.mkdir(parents=True, exist_ok=True)
-        picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
         with replacing(place) as partial:
-            thumbnail(picture, SIDE).save(partial, "JPEG", quality=72)
+            thumbnail(record.picture, SIDE).save(partial, "JPEG", quality=72)
         return record
 
     done = len(names) - len(missing)
@@ -58,7 +56,7 @@ def _name(path: str) -> str:
     """Return a thumbnail's name; empty if the photo does not exist."""
     if not (file := file_of(path)):
         return ""
-    identity = f"{os.path.abspath(path)}\0{FileSource(file).stamp()}"
+    identity = f"{os.path.abspath(path)}\0{File(file).stamp()}"
     digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
     return f"{digest[:2]}/{digest[2:22]}.jpg"
 

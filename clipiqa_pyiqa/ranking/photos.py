@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, nearest
 from ..files.names import printable
+from ..report.report import Report
+from ..report.table import frame_table
 from ..results.choosing import choose
 from ..results.scores import Direction, Scores, find_direction
 from ..sources.finding import split_name
@@ -48,9 +51,29 @@ class Photos:
 
     def ends(self, **cuts: Any) -> tuple[pandas.Series, pandas.Series]:
         """Return the worst and the best photos with their scores; ``cuts`` as for :func:`choose`."""
+        worst, best = (self.scores.frame[self.by].iloc[places] for places in self._places(cuts))
+        return worst, best
+
+    def _places(self, cuts: Mapping[str, Any]) -> tuple[Any, Any]:
         scores = self.scores.frame[self.by]
-        worst, best = choose(list(map(printable, scores.index)), scores, self.direction.lower_better, cuts)
-        return scores.iloc[worst], scores.iloc[best]
+        return choose(list(map(printable, scores.index)), scores, self.direction.lower_better, cuts)
+
+    def report(self, **cuts: Any) -> Report:
+        """Return the worst and the best photos as two lists with all of their scores; ``cuts`` as for :meth:`ends`."""
+        import pandas
+
+        frame, flags = self.scores.frame, self.scores.flags
+        known = f"of {frame[self.by].count():,} by {self.by}"
+        lists = {}
+        for end, places in zip(("Worst" if "worst" in cuts else "Picked", "Best"), self._places(cuts), strict=True):
+            if len(places):
+                rows = frame.iloc[places][[self.by, *frame.columns.drop(self.by)]]
+                rows["path"] = list(map(printable, rows.index))
+                if marks := [flags.get(name, "") for name in rows.index if flags]:
+                    rows["flag"] = marks
+                lists[f"{end} {len(rows):,} {known}"] = rows
+        tables = [frame_table(rows, title=title) for title, rows in lists.items()]
+        return Report(tables, pandas.concat(lists.values()) if lists else frame.iloc[:0])
 
     def path(self, name: str) -> str:
         return on_disk(os.path.join(self.root or "", os.path.expanduser(name)))

@@ -24,7 +24,7 @@ from ..files.hashes import hash_file
 from ..files.names import free_name
 from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
-from ..images.source import image_suffixes, raw_suffixes
+from ..images.image import image_suffixes, raw_suffixes
 from ..sources.finding import images_named, split_name
 from .photos import Photos, file_of, is_local
 

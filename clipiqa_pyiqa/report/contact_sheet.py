@@ -12,8 +12,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import ImageError
+from ..errors.arguments import AnySize
 from ..files.names import printable
-from ..images.reader import read_image
+from ..images.image import File
 
 PAPER, INK, FAINT = (255, 255, 255), (28, 30, 34), (236, 238, 241)
 _ELLIPSIS = "…"
@@ -55,8 +56,7 @@ def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = Tru
     if isinstance(image, Image.Image):
         picture = image.convert("RGB")
     else:
-        pixels = read_image(os.fspath(image), apply_exif=apply_exif, min_side=1).pixels
-        picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
+        picture = File(os.fspath(image)).load(AnySize(apply_exif)).picture
     picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)
     return picture
 

@@ -54,6 +54,11 @@ def _joined(environment: Environment, suffix: str) -> str:
     return "\n".join(environment.loader.get_source(environment, name)[0].strip() for name in names)
 
 
+def block(name: str, *values: Any) -> Markup:
+    """Return the HTML that a macro of ``blocks.html.j2`` makes of values."""
+    return Markup(getattr(_environment(__package__).get_template("blocks.html.j2").module, name)(*values))
+
+
 def plot(figure: Figure, description: str) -> Markup:
     label = escape(one_line(description))
     drawing = svg(figure).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..files.names import csv_line, one_line
 
@@ -78,8 +79,9 @@ class Table:
         before: Lines above the table.
         reasons: Name of a row or column -> why cells are empty, or a remark.
         left_out: Lines about inputs without results.
-        reading: Sentences that explain the numbers, for LaTeX.
+        reading: Sentences that explain the numbers.
         is_heat_map: Whether a page colours the cells; the numbers are between -1 and 1.
+        section: Section of a page; by default the title.
     """
 
     title: str
@@ -89,6 +91,7 @@ class Table:
     left_out: Sequence[str] = ()
     reading: Sequence[str] = ()
     is_heat_map: bool = False
+    section: str = ""
 
     @property
     def heads(self) -> list[str]:
@@ -112,6 +115,26 @@ def words(name: str, texts: Iterable[str]) -> Column:
     return Column(name, list(map(Cell, texts)))
 
 
+def frame_table(frame: pandas.DataFrame, intervals: Collection[str] = (), title: str = "") -> Table:
+    """Return a frame as a table, with ``NAME low`` and ``NAME high`` in brackets behind each interval's NAME."""
+    texts = frame.map(_text)
+    details = {name: "[" + texts[f"{name} low"] + ", " + texts[f"{name} high"] + "]" for name in intervals}
+    bounds = [f"{name} {end}" for name in intervals for end in ("low", "high")]
+    columns = []
+    for name, values in frame.items():
+        if name not in bounds:
+            numbers = (float(value) if isinstance(value, Real) else math.nan for value in values)
+            parts = zip(texts[name], details.get(name, [""] * len(frame)), numbers, strict=True)
+            columns.append(Column(str(name), [Cell(*each) for each in parts]))
+    return Table(title, columns)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "–" if math.isnan(value) else f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
+
+
 def number(value: float, digits: int = 3) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"  # adding zero drops the sign of a negative one
 
@@ -128,9 +151,11 @@ def p_value(p: float, at_floor: bool = False) -> str:
 def console_table(table: Table) -> str:
     columns = list(map(_aligned, table.columns))
     lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
-    lines.insert(1, "  ".join("-" * len(column[0]) for column in columns))
     before, after = ([f"  {one_line(line)}" for line in given] for given in (table.before, table.after))
-    return "\n".join([one_line(table.title), *before, *lines, *after])
+    if table.title:
+        lines.insert(1, "  ".join("-" * len(column[0]) for column in columns))
+        before.insert(0, one_line(table.title))
+    return "\n".join([*before, *lines, *after])
 
 
 def markdown_table(table: Table) -> str:

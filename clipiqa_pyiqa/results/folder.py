@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Kind, counted, first_of
 from ..errors.arguments import checked
 from ..files.writing import check_output, replacing, resolved
-from ..images.source import reason, skipped_note
+from ..images.image import reason, skipped_note
 from ..sources.stores import ShardError, address_of, files_below, joined, opened, write_whole
 from ..sources.tables import opened_table
 from .columns import ResultsError, scale_text

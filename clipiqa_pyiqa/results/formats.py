@@ -16,7 +16,7 @@ from ..errors import CLIPIQAError
 from ..files.hashes import hash_file
 from ..files.journal import is_journal, read_journal
 from ..files.names import csv_line
-from ..images.source import reason
+from ..images.image import reason
 from .columns import Column, ResultsError, metric_line, scale_text, shared_fields
 from .rows import FIELDS, NUMBERS
 

@@ -7,39 +7,25 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, Kind, counted, is_out_of_memory
-from ..images.batches import WAIT, images_at_once, in_batches, prefetch, stacked
+from ..errors.arguments import MIN_SIDE, Reading
+from ..images.batches import WAIT, images_at_once, processed, stacked
 from ..images.flags import flag
-from ..images.reader import MIN_SIDE, ImageRecord
+from ..images.image import Image
+from ..images.reader import ImageRecord
 from ..metric import scoring_bytes
 from ..results.rows import Answer, Row, worst_kind
 from .metrics import BuiltMetric, MetricSet, describe_error
-
-
-class Item(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def kept(self) -> Mapping[str, Any]:
-        """Return values to keep beside the scores."""
-        return {}
-
-    def stamp(self) -> str | None:
-        """Return what tells whether the image has changed since, or None; called before :meth:`load`."""
-
-    def load(self) -> ImageRecord:
-        """Return the decoded image. Raises ``ImageError``."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +35,7 @@ class Options:
     Attributes:
         seed: Number that is set before each metric of pyiqa and each image.
         count: Number of images that the run names, whether it scores them or not; None if shards hold them.
+        stamped: Whether rows have stamps.
     """
 
     device: torch.device
@@ -56,6 +43,8 @@ class Options:
     workers: int | None = None
     seed: int = 0
     count: int | None = None
+    reading: Reading = field(default_factory=Reading)
+    stamped: bool = True
 
     @property
     def together(self) -> int:
@@ -65,16 +54,12 @@ class Options:
 
 @dataclass(slots=True)
 class Task:
-    """An item to score by the wanted metrics; only items of one block share a batch."""
+    """An image to score by the wanted metrics; only images of one block share a batch."""
 
-    item: Item
+    image: Image
     block: Hashable
     wanted: Sequence[bool]
     stamp: str = ""
-
-    def load(self) -> ImageRecord:
-        self.stamp = self.item.stamp() or ""
-        return self.item.load()
 
 
 @dataclass(slots=True)
@@ -86,47 +71,51 @@ class _Scored:
 
 
 def plan(
-    items: Iterable[Item],
+    images: Iterable[Image],
     metrics: MetricSet,
     options: Options,
-    known: Callable[[Item], Sequence[bool | None]] | None = None,
+    known: Callable[[Image], Sequence[bool | None]] | None = None,
     apart: Callable[[Any], Hashable] | None = None,
 ) -> Iterator[Task]:
-    """Yield the tasks of a run, in order; items whose scores are all known have none.
+    """Yield the tasks of a run, in order; images whose scores are all known have none.
 
     If a run ended inside of a block, its successor scores the whole block again, so that both have the same batches.
 
     Args:
-        known: Returns for each column whether an item's cell is known from an earlier run; None if that run had not
-            come to it. False (a failure, a changed image): the item is scored again alone.
-        apart: Returns an item's block; by default, blocks depend on an item's place only.
+        known: Returns for each column whether an image's cell is known from an earlier run; None if that run had not
+            come to it. False (a failure, a changed image): the image is scored again alone.
+        apart: Returns an image's block; by default, blocks depend on an image's place only.
     """
     size, every = WAIT * options.together, [True] * len(metrics.metrics)
 
-    def block_of(numbered: tuple[int, Item]) -> Hashable:
+    def block_of(numbered: tuple[int, Image]) -> Hashable:
         return numbered[0] // size if apart is None else apart(numbered[1])
 
-    for block, numbered in itertools.groupby(enumerate(items), block_of):
+    for block, numbered in itertools.groupby(enumerate(images), block_of):
         if known is None:
-            yield from (Task(item, block, every) for _, item in numbered)
+            yield from (Task(image, block, every) for _, image in numbered)
             continue
-        group = [item for _, item in numbered]
+        group = [image for _, image in numbered]
         found = [metrics.by_metric(known(each)) for each in group]
         is_broken = [
             metric.net is not None and options.together > 1 and any(each[place] is None for each in found)
             for place, metric in enumerate(metrics.metrics)
         ]
-        for item, each in zip(group, found, strict=True):
+        for image, each in zip(group, found, strict=True):
             wanted = [again or not is_known for again, is_known in zip(is_broken, each, strict=True)]
             if any(wanted):
-                yield Task(item, block, wanted)
+                yield Task(image, block, wanted)
 
 
 def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> Generator[Row, None, None]:
     cost = max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0)
     at_once = images_at_once(options.device, options.count) if metrics.groups else 1
-    images = prefetch(Task.load, tasks, options.workers, scoring=cost, at_once=at_once)
     count = len(metrics.metrics)
+
+    def load(task: Task) -> ImageRecord:
+        if options.stamped:
+            task.stamp = task.image.stamp() or ""
+        return task.image.load(options.reading)
 
     def score(tasks: list[Task], records: list[ImageRecord]) -> list[_Scored]:
         scored = [
@@ -148,10 +137,12 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
         answer = Answer(error=error.reason.rstrip("."), kind=error.kind)
         return _Scored(task, error if record is None else record, [answer] * count)
 
-    batches = in_batches(
-        images,
+    batches = processed(
+        tasks,
+        load,
         score,
         failed,
+        workers=options.workers,
         batch_size=options.together if metrics.groups else 1,
         apart=lambda task: task.block,
         at_once=at_once,
@@ -178,7 +169,7 @@ def _answers_of_group(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answ
             return [[_failure(error)] for _ in group]
         if is_out_of_memory(error):
             raise
-        raise ImageError(describe_error(error)) from error  # in_batches tries each image of the batch alone
+        raise ImageError(describe_error(error)) from error  # each image of the batch is tried alone
     seconds = (time.perf_counter() - start) / len(x)
     return [_answers(metric, len(x), partial(metric.score_features, features), seconds) for metric in group]
 
@@ -237,7 +228,7 @@ def _row(scored: _Scored, metrics: MetricSet) -> Row:
             failures.setdefault(answer.error, []).append(metric.spec.label)
     asked = metrics.by_column(task.wanted)
     seconds = tuple(answer.seconds for answer in answers)
-    name, kept = task.item.name, task.item.kept
+    name, kept = task.image.name, task.image.kept
     if isinstance(record, ImageError):
         return Row(name, kind=record.kind, error=str(record), stamp=task.stamp, asked=asked, seconds=seconds, kept=kept)
     kind = worst_kind([answer.kind for answer in answers])

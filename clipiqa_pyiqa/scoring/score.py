@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import inspect
 import math
 import os
 import pickle
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -20,12 +19,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import CLIPIQAError, OptionError
-from ..errors.arguments import SharedOptions, checked
+from ..errors.arguments import AnySize, Reading, SharedOptions, checked
 from ..files.names import printable
 from ..files.writing import check_output
-from ..images.in_memory import memory_images
-from ..images.reader import MIN_SIDE, ImageRecord, check_limits, read_image
-from ..images.source import ImageSource, stamp_of
+from ..images.image import Image
 from ..metric import find_device, is_factory
 from ..prompts.pairs import PromptPair, Prompts
 from ..results.formats import Head
@@ -39,36 +36,9 @@ from .metrics import metric_set
 if TYPE_CHECKING:
     import pandas
 
-_read_image = inspect.unwrap(read_image)  # ScoringSetup has checked its options, once for all images
-_LIMITS = ("apply_exif", "max_side", "max_pixels", "damaged")
-_OPTIONS = ("batch_size", "workers", *_LIMITS)
 _shared_options = checked(SharedOptions)
 Questions = Prompts | Mapping[str, Sequence[PromptPair]]
-Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceItem:
-    """An image to score; it has a stamp only if ``stamped``."""
-
-    source: ImageSource
-    reading: Mapping[str, Any]
-    stamped: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def kept(self) -> Mapping[str, Any]:
-        return getattr(self.source, "kept", {})
-
-    def stamp(self) -> str | None:
-        return stamp_of(self.source) if self.stamped else None
-
-    def load(self) -> ImageRecord:
-        record: ImageRecord = _read_image(self.source, **self.reading)
-        return record
+Paths = str | os.PathLike[str] | Image | Shard | Iterable[str | os.PathLike[str] | Image | Shard]
 
 
 class ScoringSetup:
@@ -84,13 +54,15 @@ class ScoringSetup:
         **options: Any,
     ) -> None:
         device = find_device(options.pop("device", None))
-        if unknown := options.keys() - {*_OPTIONS}:
-            raise OptionError(f"there is no option {min(unknown)}: known options are device, {', '.join(_OPTIONS)}.")
-        images = _shared_options(**options)
-        check_limits(images.max_side, images.max_pixels)
-        self.options = Options(device, images.batch_size, images.workers)
-        self.metrics = metric_set(metric, prompts, self.device, trust_weights=trust_weights, strict=strict)
-        self.limits = {name: getattr(images, name) for name in _LIMITS}
+        known = SharedOptions().keywords()
+        if unknown := options.keys() - known:
+            raise OptionError(f"there is no option {min(unknown)}: known options are device, {', '.join(known)}.")
+        shared = _shared_options(**options)
+        self.metrics = metric_set(metric, prompts, device, trust_weights=trust_weights, strict=strict)
+        self.limits = {name: getattr(shared, name) for name in Reading.__dataclass_fields__}
+        # a metric of pyiqa has a smallest side of its own
+        reading = (AnySize if self.metrics.foreign else Reading)(**self.limits)
+        self.options = Options(device, shared.batch_size, shared.workers, reading=reading)
 
     @property
     def device(self) -> torch.device:
@@ -111,14 +83,9 @@ class ScoringSetup:
         setup.options, setup.metrics = replace(self.options, device=device), self.metrics.on(device)
         return setup
 
-    def items(self, sources: Iterable[ImageSource], stamped: bool = False) -> Iterator[SourceItem]:
-        # a metric of pyiqa has a smallest side of its own
-        reading = {**self.limits, "min_side": 1 if self.metrics.foreign else MIN_SIDE}
-        return (SourceItem(source, reading, stamped) for source in sources)
-
-    def rows(self, sources: Iterable[ImageSource], stamped: bool = False) -> Generator[Row, None, None]:
-        tasks = plan(self.items(sources, stamped), self.metrics, self.options)
-        return score_items(tasks, self.metrics, self.options)
+    def rows(self, images: Iterable[Image], stamped: bool = False) -> Generator[Row, None, None]:
+        options = replace(self.options, stamped=stamped)
+        return score_items(plan(images, self.metrics, options), self.metrics, options)
 
 
 class ScoringRun(Iterator[Row]):
@@ -180,7 +147,7 @@ def score_paths(
     Args:
         metric: A ``CLIPIQA``, or the result of ``pyiqa.create_metric``; or a list of pyiqa's names (``'niqe'``,
             ``'mine=niqe:pretrained_model_path=FILE'``) and such objects, one column each.
-        paths: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or objects with ``name`` and ``read()``.
+        paths: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or images.
         prompts: Questions as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means the metric's questions.
         out: A file to write the rows to.
         format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None uses the file's suffix.
@@ -209,11 +176,10 @@ def score_paths(
     check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
     results = Results(out, head.columns, head.reading)
     known = results.known.of if results.known else None
-    items = setup.items(sources_of(found.items), stamped=True)
-    tasks: Iterable[Task] = plan(items, setup.metrics, setup.options, known)
+    tasks: Iterable[Task] = plan(sources_of(found.items), setup.metrics, setup.options, known)
     if known is not None and names is not None:
         tasks = list(tasks)
-        names = tuple(printable(task.item.name) for task in tasks)
+        names = tuple(printable(task.image.name) for task in tasks)
     return ScoringRun(head, score_items(tasks, setup.metrics, setup.options), results, names)
 
 
@@ -338,4 +304,6 @@ def _unpickled(metric: Any, prompts: Any, column: str | None, options: Mapping[s
 
 
 def _frame(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
+    from ..images.in_memory import memory_images
+
     return ScoringRun(setup.head, setup.rows(memory_images(images))).frame().reset_index(drop=True)

@@ -9,17 +9,20 @@ import re
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import CLIPIQAError, ImageError, Kind, first_of, shown
 from ..errors.arguments import checked
 from ..files.names import printable
+from ..images.image import File, Image, NoImage, image_suffixes, reason, unreadable_suffixes
 from ..images.memory import Room
-from ..images.source import FileSource, ImageSource, NoImage, image_suffixes, reason, stamp_of, unreadable_suffixes
 from .stores import (
+    ARCHIVES,
+    ARRAYS,
     LOOSE,
+    TABLES,
     FilesShard,
     Shard,
     ShardError,
@@ -32,11 +35,6 @@ from .stores import (
     source_at,
     suffix_of,
 )
-from .tables import ARRAYS, TABLES, EmbeddingsShard, ParquetShard
-from .tar import ARCHIVES, TarShard
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
 
 _MEMBER = re.compile(r"(.+?\.(?:tar(?:\.gz|\.bz2|\.xz)?|tgz|parquet|pq))::(.+)", re.IGNORECASE | re.DOTALL)
 
@@ -46,7 +44,7 @@ def split_name(name: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else ("", name)
 
 
-def images_named(names: Iterable[str]) -> Iterator[ImageSource]:
+def images_named(names: Iterable[str]) -> Iterator[Image]:
     """Yield the image of each name in results, shard by shard; a missing image is a ``NoImage``."""
     shards: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
@@ -55,16 +53,15 @@ def images_named(names: Iterable[str]) -> Iterator[ImageSource]:
         if not shard:
             yield from map(source_at, wanted)
             continue
-        if shard.lower().endswith(TABLES):
-            entries = ParquetShard(shard).entries({int(row) for _, row in map(split_name, wanted) if row.isdecimal()})
-        else:
-            entries = TarShard(shard).entries()
+        is_table = shard.lower().endswith(TABLES)
+        rows = [{int(row) for _, row in map(split_name, wanted) if row.isdecimal()}] if is_table else []
+        entries: Iterator[Image] = _kind_of(shard)(shard).entries(*rows)
         missing, why = dict.fromkeys(wanted), "is not in its shard"
         try:
             for source in entries:
                 if (name := printable(source.name)) in missing:
                     missing.pop(name)
-                    source.name = name  # type: ignore[misc]
+                    source.name = name
                     yield source
                 if not missing:
                     break
@@ -73,13 +70,8 @@ def images_named(names: Iterable[str]) -> Iterator[ImageSource]:
         yield from (NoImage(name, why) for name in missing)
 
 
-Item = ImageSource | Shard
+Item = Image | Shard
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
-_SHARDS: dict[tuple[str, ...], Callable[..., Shard]] = {
-    ARCHIVES: TarShard,
-    TABLES: ParquetShard,
-    ARRAYS: EmbeddingsShard,
-}
 MOST = 1_000_000  # names that one pattern may have
 
 
@@ -112,17 +104,17 @@ class Found:
 
     @property
     def has_shards(self) -> bool:
-        return any(map(is_shard, self.items))
+        return any(isinstance(item, Shard) for item in self.items)
 
     def shards(self) -> list[Shard]:
         """Return the shards, and numbered shards of the loose files."""
-        shards = list(filter(is_shard, self.items))
-        files = [item for item in self.items if not is_shard(item) and not isinstance(item, NoImage)]
+        shards = [item for item in self.items if isinstance(item, Shard)]
+        files = [item for item in self.items if not isinstance(item, Shard | NoImage)]
         return [*shards, *(FilesShard(n // LOOSE, files[n : n + LOOSE]) for n in range(0, len(files), LOOSE))]
 
     @property
     def paths(self) -> list[str]:
-        return [item.name for item in self.items if isinstance(item, FileSource)]
+        return [item.name for item in self.items if isinstance(item, File)]
 
     def find(self, name: str, patterns: bool = True) -> None:
         why, kind, files = "does not exist", Kind.MISSING, list[str]()
@@ -143,9 +135,9 @@ class Found:
         elif is_remote(name):
             with in_store(name):
                 pass  # raises if the store's package is missing
-            is_file = _is_web(name) or suffix_of(name) in image_suffixes() or _shard_at(name) is not None
+            is_file = _is_web(name) or suffix_of(name) in image_suffixes() or _kind_of(name)
             files = [name] if is_file else self._files_in(name)  # a missing file is noticed when it is read
-        elif _shard_at(name):
+        elif _kind_of(name):
             self.problems[name] = NoImage(name, why).problem
             files = [name]  # the shard cannot be read now, but the next run tries again
         given = name.rstrip(f"/{os.sep}")
@@ -181,16 +173,30 @@ class Found:
         return found
 
     def _item(self, name: str) -> Item:
-        shard = EmbeddingsShard if self.features else _shard_at(name)
-        return source_at(name) if shard is None else shard(name, self.keep, self.image_column)
+        kind = _kind_of(name, self.features)
+        return source_at(name) if kind is None else kind(name, self.keep, self.image_column)
 
 
 def _is_web(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
-def _shard_at(name: str) -> Callable[..., Shard] | None:
-    return next((shard for suffixes, shard in _SHARDS.items() if name.lower().endswith(suffixes)), None)
+def _kind_of(name: str, features: bool = False) -> Any:
+    """Return the class of a shard with this name; None if it is no shard."""
+    name = name.lower()
+    if name.endswith(ARRAYS) or features:
+        from .tables import EmbeddingsShard  # imported here, so that photos do not wait for shards
+
+        return EmbeddingsShard
+    if name.endswith(TABLES):
+        from .tables import ParquetShard
+
+        return ParquetShard
+    if name.endswith(ARCHIVES):
+        from .tar import TarShard
+
+        return TarShard
+    return None
 
 
 def find_shards(
@@ -208,7 +214,7 @@ def find_shards(
     (``{000..099}``, ``{a,b}``) or ``-``, names on standard input.
 
     Args:
-        given: A path, an address, a source of images, a shard, or several of these.
+        given: A path, an address, an image, a shard, or several of these.
         null_separated: Names on standard input end with a NUL byte.
         keep: Columns and sidecars to keep beside the scores.
         image_column: The image column of Parquet files; None finds the column.
@@ -220,7 +226,7 @@ def find_shards(
     """
     found = Found(tuple(keep), image_column, features, archives)
     for item in each_of(given):
-        if hasattr(item, "read") or is_shard(item):
+        if isinstance(item, Image | Shard):
             found.items.append(item)
         elif not isinstance(item, str | os.PathLike):
             raise ImageError(f"sources must be paths, images or shards; got {shown(item)}.")
@@ -234,10 +240,6 @@ def find_shards(
         else:
             found.find(address_of(item))
     return found
-
-
-def is_shard(item: Any) -> TypeIs[Shard]:
-    return hasattr(item, "entries")  # isinstance of a protocol would take long for each of many images
 
 
 def each_of(given: Any) -> Iterable[Any]:
@@ -277,15 +279,15 @@ def find_inputs(arguments: Iterable[str]) -> Found:
     """Return what :func:`find_shards` finds; ``problems`` names also what is no image file on this machine."""
     found = find_shards(arguments, archives=False)
     for item in found.items:
-        if not isinstance(item, FileSource) and item.name not in found.problems:
+        if not isinstance(item, File) and item.name not in found.problems:
             found.problems[item.name] = f"{item.name!r} is not an image file or a folder on this machine"
     return found
 
 
-def sources_of(items: Iterable[Item]) -> Iterator[ImageSource]:
+def sources_of(items: Iterable[Item]) -> Iterator[Image]:
     """Yield the images, also those in shards; an unreadable shard is a ``NoImage``."""
     for item in items:
-        if not is_shard(item):
+        if not isinstance(item, Shard):
             yield item
         else:
             is_empty = True
@@ -300,15 +302,15 @@ def sources_of(items: Iterable[Item]) -> Iterator[ImageSource]:
                 yield NoImage(item.name, why, error.kind)
 
 
-def read_ahead(shard: Shard) -> Generator[ImageSource, None, None]:
+def read_ahead(shard: Shard) -> Generator[Image, None, None]:
     """Yield a shard's images, while a thread reads up to 64 MiB ahead. Raises ``ShardError``."""
-    room, coming = Room(AHEAD_BYTES), queue.SimpleQueue[ImageSource | Exception | None]()
+    room, coming = Room(AHEAD_BYTES), queue.SimpleQueue[Image | Exception | None]()
 
     def fill() -> None:
         end = None
         try:
             with as_shard_error(shard.name):
-                stamp = stamp_of(shard)
+                stamp = shard.stamp()
                 for source in shard.entries():
                     if isinstance(source, ShardImage):
                         source.shard_stamp = stamp
@@ -333,5 +335,5 @@ def read_ahead(shard: Shard) -> Generator[ImageSource, None, None]:
         room.close()
 
 
-def _size(source: ImageSource) -> int:
+def _size(source: Image) -> int:
     return max(_LEAST, getattr(source, "size", 0))

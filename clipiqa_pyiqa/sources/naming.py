@@ -5,17 +5,15 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..errors import CLIPIQAError, counted
+from ..errors import CLIPIQAError, counted, few
 from ..files.names import printable
 from .stores import images_in
 
 if TYPE_CHECKING:
     import pandas
-
-_SHOWN = 5  # the most names in a message
 
 
 def named_images(place: str) -> dict[str, str]:
@@ -94,8 +92,3 @@ def _expression(pattern: str) -> str:
         or (f"({part.replace('[!', '[^')})" if part.startswith("[") and len(part) > 1 else re.escape(part))
         for part in parts
     )
-
-
-def few(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(map(repr, names[:_SHOWN])) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -9,14 +9,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
-from typing import IO, Any, ClassVar, Protocol, runtime_checkable
+from typing import IO, Any, ClassVar
 
 from ..errors import CLIPIQAError, ImageError, Kind
 from ..files.names import printable
 from ..files.writing import write_bytes
-from ..images.source import MISSING, FileSource, ImageSource, image_suffixes, reason, stamp_of
+from ..images.image import MISSING, File, Image, image_suffixes, reason
 
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+TABLES = (".parquet", ".pq")
+ARRAYS = (".npy",)  # of features
 LOOSE = 10_000  # the most loose files in one numbered shard
 MOST_BYTES = 1 << 30  # the largest size of an image in an archive
 
@@ -25,18 +29,21 @@ class ShardError(CLIPIQAError):
     """A shard that cannot be read."""
 
 
-@runtime_checkable
-class Shard(Protocol):
-    """A named collection of images; an image's name is ``NAME::MEMBER``."""
+class Shard:
+    """Base of named collections of images; an image's name is ``NAME::MEMBER``."""
 
-    @property
-    def name(self) -> str: ...
+    name: str
 
-    def entries(self) -> Iterator[ImageSource]:
+    def stamp(self) -> str | None:
+        """Return a text that changes when an image changes, as of :class:`~clipiqa_pyiqa.images.image.Image`."""
+        return None
+
+    def entries(self) -> Iterator[Image]:
         """Yield the images in order. Raises ``ShardError``."""
+        raise NotImplementedError
 
 
-class ShardImage:
+class ShardImage(Image):
     """An image in a shard: bytes that can be read once, and kept columns."""
 
     shard_stamp: str | None = None
@@ -55,26 +62,26 @@ class ShardImage:
 
 
 @dataclass
-class FilesShard:
+class FilesShard(Shard):
     """Up to ``LOOSE`` files outside of archives."""
 
     number: int
-    sources: Sequence[ImageSource]
+    sources: Sequence[Image]
     kind: ClassVar[str] = "files"
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]
         return f"files-{self.number:05d}"
 
     def stamp(self) -> str | None:
         """Return a hash of the files' names and stamps; None if a file has no stamp."""
-        is_local = all(isinstance(source, FileSource) for source in self.sources)
+        is_local = all(isinstance(source, File) for source in self.sources)
         with ThreadPoolExecutor(16) as pool:  # web servers answer a request for each file
-            stamps = list((map if is_local else pool.map)(stamp_of, self.sources))
+            stamps = list((map if is_local else pool.map)(methodcaller("stamp"), self.sources))
         text = repr([[printable(source.name) for source in self.sources], stamps])
         return None if None in stamps else hashlib.sha256(text.encode()).hexdigest()
 
-    def entries(self) -> Iterator[ImageSource]:
+    def entries(self) -> Iterator[Image]:
         return iter(self.sources)
 
 
@@ -137,12 +144,12 @@ def joined(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}" if is_remote(folder) else str(Path(folder, name))
 
 
-class StoreSource:
+class StoreFile(Image):
     def __init__(self, name: str) -> None:
         self.name = name
 
     def stamp(self) -> str | None:
-        """Return size and checksum or time, from a listing or one request: see :func:`stamp_of`."""
+        """Return size and checksum or time, from a listing or one request: see :meth:`.Image.stamp`."""
         try:
             with in_store(self.name) as (fs, path):
                 info = fs.info(path)
@@ -160,12 +167,12 @@ class StoreSource:
             raise ImageError(error.reason, error.kind, error.name) from error
 
 
-def source_at(name: str) -> ImageSource:
-    return StoreSource(name) if is_remote(name) else FileSource(name)
+def source_at(name: str) -> Image:
+    return StoreFile(name) if is_remote(name) else File(name)
 
 
 @dataclass
-class ShardFile:
+class ShardFile(Shard):
     """A shard that is one file, on disk or in a store; ``keep`` names values for rows."""
 
     name: str
@@ -173,7 +180,7 @@ class ShardFile:
     image_column: str | None = None
 
     def stamp(self) -> str | None:
-        return stamp_of(source_at(self.name))
+        return source_at(self.name).stamp()
 
 
 def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | None = None) -> list[str]:

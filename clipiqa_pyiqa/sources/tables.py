@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CLIPIQAError, Kind
-from ..images.source import ImageSource, NoImage, reason
-from .stores import ShardError, ShardFile, ShardImage, is_remote, opened
+from ..images.image import Image, NoImage, reason
+from .stores import ARRAYS, ShardError, ShardFile, ShardImage, is_remote, opened
 
 if TYPE_CHECKING:
     import pyarrow
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     Blocks = Iterator[tuple[NDArray[np.float32], list[dict[str, Any]]]]
 
-TABLES = (".parquet", ".pq")
 _ROWS = 64  # rows read at a time
 _USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data")
 
@@ -26,7 +25,7 @@ _USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", 
 class ParquetShard(ShardFile):
     kind = "parquet"
 
-    def entries(self, rows: Container[int] | None = None) -> Iterator[ImageSource]:
+    def entries(self, rows: Container[int] | None = None) -> Iterator[Image]:
         """Yield the images in order; ``rows`` are numbers of rows to read. Raises ``ShardError``."""
         with opened_table(self.name, buffer_size=1 << 20) as table:
             first, column = 0, image_column(self.name, table.schema_arrow, self.image_column)
@@ -97,7 +96,6 @@ def _listed(schema: pyarrow.Schema) -> str:
     return ", ".join(schema.names[:30])
 
 
-ARRAYS = (".npy",)
 _FEATURES = 4096  # rows of features read at a time
 
 
@@ -106,7 +104,7 @@ class EmbeddingsShard(ShardFile):
 
     kind = "embeddings"
 
-    def entries(self) -> Iterator[ImageSource]:
+    def entries(self) -> Iterator[Image]:
         raise ShardError(f"{self.name!r} holds features, not images: set `embeddings` to score features.")
 
     def blocks(self, width: int, backbone: str) -> Blocks:

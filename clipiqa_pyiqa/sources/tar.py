@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import Kind, counted
-from ..images.source import ImageSource, NoImage, image_suffixes, reason
+from ..images.image import Image, NoImage, image_suffixes, reason
 from .stores import MOST_BYTES, ShardError, ShardFile, ShardImage, opened, suffix_of
 
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # tarfile raises a TypeError for an incomplete gzip header.
 _DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 
@@ -26,7 +25,7 @@ class TarShard(ShardFile):
 
     kind = "tar"
 
-    def entries(self) -> Iterator[ImageSource]:
+    def entries(self) -> Iterator[Image]:
         """Yield the images in order. Raises ``ShardError``."""
         readable, kept = image_suffixes(), ("json", *self.keep)
 

@@ -23,6 +23,8 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
 from clipiqa_pyiqa.errors import CLIPIQAError, OutputError
+from clipiqa_pyiqa.errors.arguments import AnySize
+from clipiqa_pyiqa.images.in_memory import memory_image
 
 MINI = {"metric": "clipiqa", "metric_opts": {"backbone": "mini"}}
 
@@ -52,9 +54,10 @@ def contrasts(tmp_path):
 
 def made(count, side=8):
     """Images of one colour each, from black on."""
-    paths = tuple(f"/{number}" for number in range(count))
-    load = lambda index: torch.full((3, side, side), index / count)  # noqa: E731
-    return DataSet("made", paths, None, load, stamp=lambda index: "as made")
+    images = [memory_image(f"/{number}", torch.full((3, side, side), number / count)) for number in range(count)]
+    for image in images:
+        image.stamp = lambda: "as made"
+    return DataSet("made", tuple(images), None)
 
 
 def rows(comparison):
@@ -159,7 +162,7 @@ def test_variants_of_one_encoder_encode_each_image_once(monkeypatch):
         "other": CLIPIQA(backbone="mini", pos_embedding="fixed"),  # looks at images in another way
     }
     images = [torch.rand(1, 3, 40, 40 + 8 * (index % 2)) for index in range(6)]
-    data = DataSet("made", tuple("abcdef"), None, lambda index: images[index][0])
+    data = DataSet("made", tuple(map(memory_image, "abcdef", (image[0] for image in images))), None)
     scores = compare(metrics, data).data_sets[0].scores
     assert encoded == {"none": 6, "fixed": 6}
     for label, metric in metrics.items():
@@ -263,7 +266,7 @@ def test_pixels_of_a_data_set_are_pyiqas(contrasts):
     assert len(theirs) == len(data.paths) == 5
     item = theirs[3]
     assert item["img_path"] == data.paths[3] and item["mos_label"].item() == data.mos[3]
-    assert item["img"].shape[-2:] == (40, 53) and torch.equal(item["img"], data.load(3))
+    assert item["img"].shape[-2:] == (40, 53) and torch.equal(item["img"], data.images[3].load(AnySize()).pixels)
 
 
 def test_a_full_reference_set_needs_no_references_and_is_grouped_by_them(tmp_path):

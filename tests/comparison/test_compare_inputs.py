@@ -20,7 +20,9 @@ from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
 from clipiqa_pyiqa.datasets.published_correlations import ENSEMBLE, PAPER, find_published, variant
 from clipiqa_pyiqa.datasets.specification import CONFIG_KEYS, parse_argument
 from clipiqa_pyiqa.errors import WeightsError
+from clipiqa_pyiqa.errors.arguments import AnySize
 from clipiqa_pyiqa.files.yaml import read_mapping
+from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.scoring import metrics
 from clipiqa_pyiqa.scoring.metric_specs import check_weights, parse_metrics
 from clipiqa_pyiqa.scoring.metrics import build_metric, build_or_explain
@@ -58,7 +60,7 @@ def data_root(tmp_path):
 
 
 def unread(name):
-    return DataSet(name, ("/a",), None, lambda index: torch.zeros(3, 8, 8))
+    return DataSet(name, (File("/a"),), None)
 
 
 def published_name(spec):
@@ -129,7 +131,7 @@ def test_csv_files_and_folders_are_data_sets(photos):
         {"t": {"csv": str(photos.parent / "s.csv"), "lower_better": True}, "f": {"folder": photos}}
     )
     assert table.mos == (0, 1, 2) and table.lower_better and "lower opinion" in table.note
-    assert folder.mos is None and folder.load(0).dtype == torch.uint8
+    assert folder.mos is None and folder.images[0].load(AnySize()).pixels.dtype == torch.uint8
 
 
 def test_a_name_of_pyiqas_is_no_folder_by_chance(data_root, monkeypatch):

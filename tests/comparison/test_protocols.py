@@ -378,6 +378,8 @@ def test_what_changed_since_an_earlier_table_is_named_with_the_reason(earlier, t
     later.save(tmp_path / "later")
     assert "ours 1 psnr" in (tmp_path / "later/report.html").read_text()
     pandas.testing.assert_frame_equal(pandas.read_csv(tmp_path / "later/changes.csv").fillna(""), later.changed)
+    changed(earlier, expect=None).save(tmp_path / "later", overwrite=True)
+    assert not (tmp_path / "later/changes.csv").exists()  # it would be of another table
 
 
 def test_other_options_references_and_images_are_named(earlier):

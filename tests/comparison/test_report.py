@@ -10,7 +10,7 @@ import pandas
 import pytest
 
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
-from clipiqa_pyiqa.comparison.results import report_page
+from clipiqa_pyiqa.comparison.results import Comparison
 from clipiqa_pyiqa.comparison.summary import build_tables
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def source(comparison):
-    return report_page(comparison.data_sets, comparison.settings)
+    return comparison.report().text("html")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_labels_errors_notes_and_provenance_stay_text():
     metrics["lost"] = MetricResult(error=bad)
     mos = pandas.Series([1.0, 2, 3], images)
     data = DataSetResult(bad, scores, mos, metrics=metrics, skipped={bad: bad}, note=bad, bootstrap=0)
-    page = Page(report_page([data], {bad: bad}))
+    page = Page(Comparison((data,), {bad: bad}).report().text("html"))
     assert len(page.text("script")) == 1
     assert not [name for _, attributes, _ in page.elements for name in attributes if name.startswith("on")]
     assert page.text("h2")[1] == bad

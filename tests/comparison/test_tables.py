@@ -151,7 +151,7 @@ def test_no_metric_wins_by_a_fitted_curve_that_turns():
 
 
 def test_save_writes_all_that_the_command_does(comparison, tmp_path, monkeypatch):
-    monkeypatch.setattr("clipiqa_pyiqa.comparison.results.report_page", lambda *_: "a page")
+    monkeypatch.setattr("clipiqa_pyiqa.report.html.render", lambda *_, **__: "a page")
     folder = tmp_path / "a/b"
     comparison.save(folder)
     texts = ["comparison.csv", "comparison.md", "comparison.tex", "differences.csv"]

@@ -36,11 +36,11 @@ EXPERIMENTS = {
     ),
     "pairs": (
         lambda at, **o: pairs(Brightness(), at / "low", at / "high", **o),
-        {"pairs.csv"},
+        {"pairs.csv", "pairs-quality.png"},
     ),
     "agreement": (
         lambda folder, **o: agreement(Brightness(), folder / "votes.csv", **o),
-        {"agreement.csv"},
+        {"agreement.csv", "agreement.png"},
     ),
 }
 

@@ -33,6 +33,8 @@ class TestAgreement:
         assert row["majority accuracy"] == pytest.approx(2 / 3)
         assert row["vote accuracy"] == pytest.approx((4 + 5 + 2 + 2) / 19)
         assert row["ceiling"] == pytest.approx((4 + 5 + 3 + 2) / 19)
+        axes = found.figure().axes[0]
+        assert {round(bar.get_height(), 6) for bar in axes.patches} == {round(2 / 3, 6), round(13 / 19, 6)}
         assert row["vote accuracy low"] < row["vote accuracy"] < row["vote accuracy high"]
 
     def test_a_corrupt_image_takes_its_pairs_along(self, folder):

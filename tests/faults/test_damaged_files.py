@@ -22,10 +22,10 @@ from weights_fakes import save_archive
 
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
+from clipiqa_pyiqa.errors.arguments import AnySize
 from clipiqa_pyiqa.experiments.user_agreement import read_votes
+from clipiqa_pyiqa.images.image import File, readable_formats
 from clipiqa_pyiqa.images.memory import limit_memory
-from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.images.source import readable_formats
 from clipiqa_pyiqa.learning.fitting import fit
 from clipiqa_pyiqa.learning.word_search import read_words
 from clipiqa_pyiqa.metric import CLIPIQA
@@ -119,7 +119,7 @@ def read_shards(path):
     for shard in find_shards(str(path)).items:
         for entry in shard.entries():
             with contextlib.suppress(ImageError):
-                read_image(entry, min_side=1)
+                entry.load(AnySize())
 
 
 READERS = {
@@ -194,7 +194,7 @@ def test_mutated_images_are_read_or_refused(tmp_path, times):
     assert len({name.split()[0] for name in pictures}) > 8
 
     def read(path):
-        record = read_image(path, min_side=1)
+        record = File(path).load(AnySize())
         assert record.pixels.dtype == torch.uint8 and record.pixels.shape[0] == 3
 
     @budget(2 * len(pictures) * times)

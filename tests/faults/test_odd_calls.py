@@ -85,7 +85,7 @@ def calls(folder, metric):
         (partial(CLIPIQAReward, backbone="mini"), {}),
         (CLIPIQAReward(backbone="mini"), {"images": x}),
         (parse_columns, {}),
-        (read_image, {"source": good, "min_side": 1, **reading}),
+        (read_image, {"image": good, **reading}),
         (partial(score_paths, metric), {"paths": [good], "device": "cpu", "batch_size": 2, "workers": 1, **reading}),
     ]
 

@@ -1,21 +1,17 @@
 """The one path: what is read ahead, what shares a batch, and what becomes of errors; on bare tensors."""
 
-import hashlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 import torch
-from photos import PHOTOS
 
 from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images import batches
-from clipiqa_pyiqa.images.batches import images_at_once, in_batches, prefetch, stacked
-from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.images.batches import images_at_once, processed, stacked
 
 pytestmark = pytest.mark.quick
 
@@ -48,20 +44,20 @@ class Work:
 
 def test_order_sizes_and_images_that_cannot_be_read():
     work = Work()
-    results = list(in_batches(prefetch(read, range(10), workers=3), work, failed, batch_size=3))
+    results = list(processed(range(10), read, work, failed, workers=3, batch_size=3))
     assert results == [0, 1, 2, 3, "4 unread: no such image.", 5, 6, 7, 8, 9]
     assert sorted(work.batches) == [[0, 2, 3], [1, 5, 8], [6, 7, 9]]
 
 
 def test_a_batch_holds_neighbours_of_equal_key_only():
     work = Work()
-    list(in_batches(prefetch(read, range(10)), work, failed, batch_size=8, apart=lambda number: number // 5))
+    list(processed(range(10), read, work, failed, batch_size=8, apart=lambda number: number // 5))
     assert sorted(work.batches) == [[0, 2, 3], [1], [5, 8], [6, 7, 9]]
 
 
 def test_a_batch_that_is_refused_is_tried_one_by_one():
     work = Work(refused=2)
-    results = list(in_batches(prefetch(read, range(4)), work, failed, batch_size=3))
+    results = list(processed(range(4), read, work, failed, batch_size=3))
     assert results == [0, 1, "2 read: not this one.", 3]
     assert work.batches == [[0, 2, 3], [0], [2], [3], [1]]
 
@@ -75,8 +71,7 @@ def test_a_batch_without_memory_is_tried_one_by_one_and_later_batches_are_smalle
             raise MemoryError
         return numbers
 
-    images = prefetch(lambda number: torch.zeros(3, 8, 8), range(32))
-    assert list(in_batches(images, work, failed, batch_size=8)) == [*range(32)]
+    assert list(processed(range(32), lambda number: torch.zeros(3, 8, 8), work, failed)) == [*range(32)]
     assert sizes == [8] + [1] * 8 + [4] * 6  # once is enough to learn from
 
 
@@ -92,16 +87,8 @@ def test_whoever_ends_early_ends_what_it_reads_from():
     broken = mock.Mock(side_effect=KeyError)
     source = numbers()  # that nobody lets go of
     with pytest.raises(KeyError):
-        list(in_batches(prefetch(read, source, workers=1), broken, failed, batch_size=1))
+        list(processed(source, read, broken, failed, workers=1, batch_size=1))
     assert ended == [threading.main_thread()]
-
-
-def test_what_is_hashed_is_what_is_decoded():
-    contents = [PHOTOS[0].read_bytes(), b"another at the next reading"]
-    record = read_image(SimpleNamespace(name="changing", read=lambda: contents.pop(0)), sha256=True)
-    assert record.path == "changing" and len(contents) == 1
-    assert record.sha256 == hashlib.sha256(PHOTOS[0].read_bytes()).hexdigest()
-    assert torch.equal(record.pixels, read_image(PHOTOS[0]).pixels) and read_image(PHOTOS[0]).sha256 == ""
 
 
 def test_images_at_once_come_in_order_each_on_a_thread_with_one_thread_of_torch():
@@ -115,8 +102,7 @@ def test_images_at_once_come_in_order_each_on_a_thread_with_one_thread_of_torch(
         names.add(threading.current_thread().name)
         return [int(image[0, 0, 0]) for image in images]
 
-    images = prefetch(read, [0, 1, 4, 2, 3], scoring=1, at_once=2)
-    results = in_batches(images, work, failed, batch_size=1, at_once=2, scoring=1)
+    results = processed([0, 1, 4, 2, 3], read, work, failed, batch_size=1, at_once=2, scoring=1)
     assert next(results) == 0
     with ThreadPoolExecutor(1) as later:  # a worker's number of threads is nobody else's default
         assert later.submit(torch.get_num_threads).result() == torch.get_num_threads() == threads
@@ -132,7 +118,7 @@ def test_a_large_image_has_the_calling_thread_to_itself(monkeypatch):
         seen[numbers[0]] = threading.current_thread() is threading.main_thread()
         return numbers
 
-    assert list(in_batches(prefetch(read, range(4)), work, failed, batch_size=1, at_once=2)) == [0, 1, 2, 3]
+    assert list(processed(range(4), read, work, failed, batch_size=1, at_once=2)) == [0, 1, 2, 3]
     assert seen == {0: False, 1: True, 2: False, 3: False}
 
 
@@ -146,14 +132,14 @@ def test_images_that_need_more_memory_together_than_there_is_come_one_after_anot
         return numbers
 
     monkeypatch.setattr(batches, "memory_limit", lambda: 1_000_000)
-    results = in_batches(prefetch(read, [0, 2, 3, 6]), work, failed, batch_size=1, at_once=3, scoring=4000)
+    results = processed([0, 2, 3, 6], read, work, failed, batch_size=1, at_once=3, scoring=4000)
     assert list(results) == [0, 2, 3, 6]  # 256 kB each, and half of the memory is for scoring
 
 
 def test_an_error_of_a_thread_is_the_callers():
     work = mock.Mock(side_effect=[[0], KeyError, [2], [3]])
     with pytest.raises(KeyError):
-        list(in_batches(prefetch(read, range(4)), work, failed, batch_size=1, at_once=2))
+        list(processed(range(4), read, work, failed, batch_size=1, at_once=2))
     assert not [each for each in threading.enumerate() if each.name.startswith("clipiqa-")]
 
 

@@ -8,9 +8,9 @@ import torch
 from photos import BUNDLED
 from PIL import Image, ImageFile, ImageOps
 
-from clipiqa_pyiqa.errors import ImageError, Kind
+from clipiqa_pyiqa.errors import ImageError, Kind, OptionError
+from clipiqa_pyiqa.images.image import image_suffixes
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.images.source import image_suffixes
 
 pytestmark = pytest.mark.quick
 
@@ -194,7 +194,7 @@ class TestLimits:
 
     @pytest.mark.parametrize("limits", [{"max_side": 31}, {"max_pixels": 1023}])
     def test_limits_that_leave_nothing(self, limits):
-        with pytest.raises(ImageError, match=next(iter(limits))):
+        with pytest.raises(OptionError, match=next(iter(limits))):
             read_image(BUNDLED / "canyon-wren.jpg", **limits)
 
 

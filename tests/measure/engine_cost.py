@@ -10,7 +10,6 @@ To compare with another checkout, run the script with PYTHONPATH set to it.
 import gc
 import io
 import time
-from types import SimpleNamespace
 
 import torch
 from PIL import Image
@@ -18,15 +17,16 @@ from timing import arguments, new_folder, resident
 
 from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.images.memory import give_back_memory
+from clipiqa_pyiqa.sources.stores import ShardImage
 
 FEW = 2000
 
 
-class Tiny(SimpleNamespace):
-    """A source whose bytes all images share."""
+class Tiny(ShardImage):
+    """An image whose bytes all images share."""
 
     def read(self):
-        return self.data
+        return self._data
 
     def stamp(self):
         return "1 1"
@@ -58,9 +58,10 @@ def main():
     torch.set_num_threads(1)
     count, file = arguments(images=200_000).images, io.BytesIO()
     Image.linear_gradient("L").resize((32, 32)).convert("RGB").save(file, "PNG")
+    data = file.getvalue()
     for name in (None, "scores.csv"):
         with new_folder() as folder:
-            sources = (Tiny(name=f"photos/{number:07}.png", data=file.getvalue()) for number in range(FEW + count))
+            sources = (Tiny(f"photos/{number:07}.png", data) for number in range(FEW + count))
             rows = score_paths(Number(), sources, out=name and folder / name, device="cpu", workers=1)
             start = time.perf_counter()
             for number, _ in enumerate(rows, 1):

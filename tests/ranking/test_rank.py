@@ -127,7 +127,12 @@ class TestCommand:
 
     def test_a_column_and_a_direction_order_photos_that_are_scored_first(self, greys, capsys):
         asked = ["rank", str(greys[0].parent), "-b", "mini", "-p", "quality", "brightness", "--by", "brightness"]
-        for count, first in (("1", 2), ("10", 3)):  # half of the five photos are the worst at most
+        for count, worst, best in (("1", 1, 1), ("10", 2, 3)):  # half of the five photos are the worst at most
             assert main([*asked, "--count", count, "--lower-better"]) == 0
-            lines = capsys.readouterr().out.splitlines()
-            assert lines[1].endswith("2.png") and lines[first].endswith("1.png")
+            lists = [text.splitlines() for text in capsys.readouterr().out.split("\n\n")]
+            assert [text[0] for text in lists] == [
+                f"Worst {worst} of 5 by brightness",
+                f"Best {best} of 5 by brightness",
+            ]
+            assert lists[0][1].split() == ["brightness", "quality", "path"]
+            assert lists[0][3].endswith("2.png") and lists[1][3].endswith("1.png")

@@ -102,8 +102,8 @@ class TestChanges:
         items = range(40)
         metrics, options = metric_set(Brightness()), Options(torch.device("cuda"), batch_size=2)
         known = {**dict.fromkeys(range(18), True), 3: False}  # image 3 has failed
-        whole = {task.item: task.block for task in plan(items, metrics, options)}
-        resumed = {task.item: task.block for task in plan(items, metrics, options, lambda item: [known.get(item)])}
+        whole = {task.image: task.block for task in plan(items, metrics, options)}
+        resumed = {task.image: task.block for task in plan(items, metrics, options, lambda image: [known.get(image)])}
         assert list(resumed) == [3, *range(16, 40)] and resumed.items() <= whole.items()
 
     def test_a_failed_image_outside_of_a_resumed_runs_paths_keeps_its_row(self, photos, csv):

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-from types import SimpleNamespace
 
 import pandas
 import pytest
@@ -14,7 +13,7 @@ from clipiqa_pyiqa import filter_shards, merge_shards
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.scoring.shards import filtered
 from clipiqa_pyiqa.sources import tar
-from clipiqa_pyiqa.sources.stores import ShardImage
+from clipiqa_pyiqa.sources.stores import Shard, ShardImage
 
 QUESTIONS = {"prompts": ["sharpness"]}
 
@@ -57,8 +56,13 @@ class TestStamps:
         assert done.states == {"changed": 1} and merged(out).quality[0] == pytest.approx(0.4)
 
     def test_a_shard_without_stamp_is_scored_again(self, out):
-        own = SimpleNamespace(name="own", entries=lambda: [ShardImage("own::0", picture(9))])
-        assert [score(own, out).states for _ in range(2)] == [{"new": 1}, {"scored again": 1}]
+        class Own(Shard):
+            name = "own"
+
+            def entries(self):
+                return iter([ShardImage("own::0", picture(9))])
+
+        assert [score(Own(), out).states for _ in range(2)] == [{"new": 1}, {"scored again": 1}]
 
     def test_a_shard_that_is_gone_keeps_its_result(self, lake, out):
         for _ in range(2):

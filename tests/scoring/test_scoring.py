@@ -14,9 +14,9 @@ from standin import Brightness
 from stored import read_results
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError
+from clipiqa_pyiqa.errors import CLIPIQAError, Kind, OptionError
 from clipiqa_pyiqa.images import batches
-from clipiqa_pyiqa.images.source import FileSource
+from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.results.scores import read_scores
 from clipiqa_pyiqa.scoring.score import score_paths
 
@@ -50,7 +50,7 @@ class TestOrderAndBatches:
     def test_an_odd_image_does_not_wait_for_ever(self, make):
         paths, read = make([SQUARE] + [LANDSCAPE] * 40), []
 
-        class Monitored(FileSource):
+        class Monitored(File):
             def read(self):
                 read.append(self.name)
                 return super().read()
@@ -59,7 +59,7 @@ class TestOrderAndBatches:
         assert len(read) <= batches.WAIT * 2 + 4  # eight batches of two, and what is decoded ahead
 
     def test_decoding_happens_while_the_metric_works(self, make, monkeypatch):
-        at_once, read_file = torch.get_num_threads(), FileSource.read
+        at_once, read_file = torch.get_num_threads(), File.read
         numbers, is_ahead = itertools.count(), threading.Event()
 
         def read(source):
@@ -72,7 +72,7 @@ class TestOrderAndBatches:
                 assert is_ahead.wait(60)
                 return super().encode_image(x)
 
-        monkeypatch.setattr(FileSource, "read", read)
+        monkeypatch.setattr(File, "read", read)
         rows = score_paths(Waiting(), make([SQUARE] * (at_once + 4)), workers=2)
         assert next(rows).kind is None
         rows.close()
@@ -119,7 +119,7 @@ def test_rows_are_written_before_they_are_handed_out(make, csv):
 
 
 def test_limits_are_checked_at_once():
-    with pytest.raises(ImageError, match="max_side"):
+    with pytest.raises(OptionError, match="max_side"):
         score_paths(Brightness(), [], max_side=5)
     with pytest.raises(OptionError, match="huge"):
         score_paths(Brightness(), [], huge=True)

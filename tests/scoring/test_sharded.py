@@ -19,8 +19,8 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import groups
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.writing import locked
+from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.images.source import FileSource
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
 from clipiqa_pyiqa.sources.stores import FilesShard
@@ -77,7 +77,7 @@ class TestResults:
         members |= {"ok.png": picture(9), "link.png": None, "small.png": picture(1, (8, 8)), "../3.png": picture(1)}
         tar = save_tar(tmp_path / "0.tar", members)
         (tmp_path / "too small.png").mkdir()
-        loose = [tar, tmp_path / "is empty.png", FileSource(str(tmp_path / "too small.png"))]
+        loose = [tar, tmp_path / "is empty.png", File(str(tmp_path / "too small.png"))]
         done = score(loose, out, NotFinite())
         found = {"not finite": 1, "empty": 1, "not an image": 1, "not a file": 2, "too small": 1, "path outside": 1}
         assert done.failures == found and list(done.unread) == [f"{tmp_path}/is empty.png"]

@@ -5,7 +5,6 @@ import socket
 import sys
 import threading
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,17 +12,17 @@ from PIL import Image
 from shard_makers import header_at, picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.errors import ImageError
-from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.images.source import skipped_note, unreadable_suffixes
+from clipiqa_pyiqa.errors.arguments import AnySize, Reading
+from clipiqa_pyiqa.images.image import File, skipped_note, unreadable_suffixes
 from clipiqa_pyiqa.sources import finding
 from clipiqa_pyiqa.sources.finding import expanded, find_inputs, find_shards, read_ahead, sources_of
-from clipiqa_pyiqa.sources.stores import ShardError, ShardImage
+from clipiqa_pyiqa.sources.stores import Shard, ShardError, ShardImage
 from clipiqa_pyiqa.sources.tables import EmbeddingsShard, ParquetShard
 from clipiqa_pyiqa.sources.tar import TarShard
 
 
 def greys(sources):
-    return [int(read_image(source, min_side=1).pixels[0, 0, 0]) for source in sources]
+    return [int(source.load(AnySize()).pixels[0, 0, 0]) for source in sources]
 
 
 def names(sources):
@@ -214,12 +213,15 @@ def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch):
     monkeypatch.setattr(finding, "AHEAD_BYTES", 5 << 14)  # a small image counts as 16 KiB
     made, before = [], set(threading.enumerate())
 
-    def entries():
-        for number in range(50):
-            made.append(number)
-            yield ShardImage(f"own::{number}", bytes(1000))
+    class Own(Shard):
+        name = "own"
 
-    ahead = read_ahead(SimpleNamespace(name="own", entries=entries))
+        def entries(self):
+            for number in range(50):
+                made.append(number)
+                yield ShardImage(f"own::{number}", bytes(1000))
+
+    ahead = read_ahead(Own())
     next(ahead)
     time.sleep(0.1)
     assert len(made) <= 8
@@ -249,5 +251,5 @@ def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):
     assert ".heic" not in unreadable_suffixes()
     path = tmp_path / "a.heic"
     Image.new("RGB", (64, 48), (90,) * 3).save(path, "HEIF", quality=95)
-    record = read_image(path)
+    record = File(str(path)).load(Reading())
     assert record.size == (64, 48) and abs(int(record.pixels[0, 5, 5]) - 90) <= 2

@@ -10,7 +10,7 @@ import pytest
 from loopback import serving
 from shard_makers import picture, samples, save_tar
 
-from clipiqa_pyiqa.images.source import MISSING, FileSource, stamp_of
+from clipiqa_pyiqa.images.image import MISSING, File
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
 from clipiqa_pyiqa.sources.stores import FilesShard, ShardImage, source_at
 
@@ -36,19 +36,19 @@ def server(headers):
 def test_a_file_has_another_stamp_after_it_was_replaced(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"one")
-    source = FileSource(str(path))
-    stamps = [stamp_of(source), stamp_of(source)]
+    source = File(str(path))
+    stamps = [source.stamp(), source.stamp()]
     path.write_bytes(b"three")
-    stamps.append(stamp_of(source))
+    stamps.append(source.stamp())
     os.utime(path, ns=(0, 0))
-    stamps.append(stamp_of(source))
+    stamps.append(source.stamp())
     assert stamps[0] == stamps[1] and len(set(stamps)) == 3
     path.unlink()
-    assert stamp_of(source) == MISSING
+    assert source.stamp() == MISSING
 
 
 def test_loose_files_have_another_stamp_after_one_of_them_was_replaced(tmp_path):
-    sources = [FileSource(str(tmp_path / f"{name}.png")) for name in "ab"]
+    sources = [File(str(tmp_path / f"{name}.png")) for name in "ab"]
     for source in sources:
         Path(source.name).write_bytes(b"one")
     before = FilesShard(0, sources).stamp()
@@ -59,12 +59,12 @@ def test_loose_files_have_another_stamp_after_one_of_them_was_replaced(tmp_path)
 
 def test_what_is_in_memory_has_no_stamp():
     entry = ShardImage("b.png", b"x")
-    assert stamp_of(entry) is stamp_of(FilesShard(0, [entry])) is None
+    assert entry.stamp() is FilesShard(0, [entry]).stamp() is None
 
 
 def test_a_member_has_the_stamp_of_its_shard(tmp_path):
     path = save_tar(tmp_path / "0.tar", samples([10, 20]))
-    assert {stamp_of(member) for member in sources_of(find_shards(path).items)} == {stamp_of(FileSource(str(path)))}
+    assert {member.stamp() for member in sources_of(find_shards(path).items)} == {File(str(path)).stamp()}
 
 
 def test_finding_shards_makes_no_request_for_each_name():
@@ -77,17 +77,17 @@ def test_finding_shards_makes_no_request_for_each_name():
 )
 def test_a_web_server_gives_size_with_checksum_or_time(headers, stamp):
     with server(headers) as address:
-        assert stamp_of(source_at(f"{address}/a.png")) == stamp
-        assert stamp_of(source_at(f"{address}/gone.png")) == MISSING
+        assert source_at(f"{address}/a.png").stamp() == stamp
+        assert source_at(f"{address}/gone.png").stamp() == MISSING
 
 
 def test_a_server_that_cannot_be_reached_gives_no_stamp():
-    assert stamp_of(source_at("http://127.0.0.1:1/a.png")) is None
+    assert source_at("http://127.0.0.1:1/a.png").stamp() is None
 
 
 def test_an_object_has_another_stamp_after_it_was_replaced():
     stamps = []
     for _ in range(2):
         fsspec.filesystem("memory").pipe("/stamps/a.png", picture(10))
-        stamps.append(stamp_of(source_at("memory://stamps/a.png")))
+        stamps.append(source_at("memory://stamps/a.png").stamp())
     assert None not in stamps and stamps[0] != stamps[1]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import OptionError
-from ...errors.arguments import Images, Machine, check_resume
-from .terminal import Bar, frame_as_text, note, stored, tell
+from ...errors.arguments import Machine, SharedOptions, check_resume
+from .terminal import Bar, note, stored, tell
 
 if TYPE_CHECKING:
     import torch
@@ -179,7 +179,7 @@ Result = TypeVar("Result", bound="ExperimentResult")
 
 
 @dataclass(frozen=True)
-class Run(OutputOptions, Images, Model, Wording):
+class Run(OutputOptions, SharedOptions, Model, Wording):
     """Pictures.
 
     Args:
@@ -205,7 +205,7 @@ class Run(OutputOptions, Images, Model, Wording):
 
     def report(self, experiment: Callable[..., ExperimentResult], *inputs: Any, **options: Any) -> int:
         result = self.result(experiment, *inputs, **options)
-        print(frame_as_text(result.summary(), result.intervals))
+        print(result.report().text(), end="")
         return self.conclude(result)
 
     def conclude(self, result: ExperimentResult) -> int:

@@ -129,18 +129,10 @@ class Bar:
         self.close()
 
 
-def frame_as_text(frame: pandas.DataFrame, intervals: Iterable[str] = ()) -> str:
-    """Return a frame as a table, with ``NAME low`` and ``NAME high`` in brackets behind each interval's NAME."""
+def frame_as_text(frame: pandas.DataFrame, intervals: Sequence[str] = ()) -> str:
+    from ...report.table import console_table, frame_table
 
-    def text(value: Any) -> str:
-        if not isinstance(value, float):
-            return str(value)
-        return "–" if value != value else f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
-
-    frame = frame.map(text)
-    for name in intervals:
-        frame[name] += " [" + frame.pop(f"{name} low") + ", " + frame.pop(f"{name} high") + "]"
-    return aligned([list(frame), *frame.to_numpy().tolist()])
+    return console_table(frame_table(frame, intervals))
 
 
 def numbers_by_name(option: str, texts: Iterable[str]) -> dict[str, float]:
@@ -152,16 +144,10 @@ def numbers_by_name(option: str, texts: Iterable[str]) -> dict[str, float]:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return a table; a column aligns right if its last cell is a number."""
-    rows = [[one_line(cell) for cell in row] for row in rows]
-    columns = list(zip(*rows, strict=True))
-    sides = ["<" if column[-1].strip(" 0123456789.,-–+e%[]") else ">" for column in columns]
-    widths = [max(map(len, column)) for column in columns]
-    lines = []
-    for row in rows:
-        cells = (f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    """Return a table; the first row has the columns' names."""
+    from ...report.table import Table, console_table, words
+
+    return console_table(Table("", [words(name, cells) for name, *cells in zip(*rows, strict=True)]))
 
 
 class Terminated(KeyboardInterrupt):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pandas
 
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, few
 from ...files.names import printable
-from ...sources.naming import few, in_all_folders, named_images
+from ...sources.naming import in_all_folders, named_images
 from .protocols import NO_PROTOCOL, Protocol
 
 Place = str | os.PathLike[str]

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import pandas
 import torch
 
-from ...errors import CLIPIQAError, counted, nearest
-from ...sources.naming import few
+from ...errors import CLIPIQAError, counted, few, nearest
 from .earlier import CELL
 from .matching import MethodImages
 from .protocols import Preprocess, has_alpha

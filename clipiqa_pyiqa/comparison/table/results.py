@@ -13,18 +13,20 @@ from typing import Any
 
 import numpy as np
 import pandas
+from markupsafe import Markup
 
 from ...errors import counted
-from ...files.writing import locked, write_text
+from ...files.writing import locked
 from ...prompts.provenance import as_texts
-from ...report.html import embedded, render
-from ...report.table import Cell, Column, Mark, Table, csv_table, latex, number, p_value, signed, words
+from ...report.html import block, embedded
+from ...report.report import Report
+from ...report.table import Cell, Column, Mark, Table, latex, number, p_value, signed, words
 from ...results.results import Results
 from ...scoring.metrics import BuiltMetric
 from ...stats.bootstrap import holm
 from ...stats.paired_means import FEW, FEWEST, LEVEL, mean_difference
 from ..data_set_results import MetricResult
-from ..outputs import check_result_folder, tables_as_text
+from ..outputs import check_result_folder
 from .crops import differing_crops
 from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
@@ -34,31 +36,6 @@ from .table_metrics import channel
 _SHOWN = 10  # images whose crops are shown
 _LISTED = 20  # most changes that are listed
 _NUMBERS = ["n", "mean", "sd", "difference", "low", "high", "p"]
-
-
-def report_page(found: MethodTable, tables: Sequence[Table], exactly: Iterable[str]) -> str:
-    pictures = found.spread().index[:_SHOWN] if len(found.methods) > 1 else ()
-    return render(
-        __package__,
-        "methods.html.j2",
-        title=tables[0].title,
-        tables=tables,
-        pictures=[_picture(found, *key) for key in pictures],
-        exactly=exactly,
-        settings=found.settings,
-    )
-
-
-def _picture(found: MethodTable, test_set: str, name: str) -> dict[str, Any]:
-    rows = found.scores[(found.scores["test_set"] == test_set) & (found.scores["image"] == name)].set_index("method")
-    files = {"reference": found.images.references.get(name), **rows["path"]}
-    files = {who: path for who, path in files.items() if path}
-    crops, versions = differing_crops(files), []
-    for who in files:
-        scores = rows.loc[who, found.of_images] if who in rows.index else {}
-        texts = {label: shown(score, found.digits(label)) for label, score in scores.items()}
-        versions.append({"who": who, "crop": embedded(crops[who], who) if who in crops else None, "scores": texts})
-    return {"name": name, "whole": next(iter(files.values())), "versions": versions}
 
 
 _MARKS = "* best of its column, ° second best; in the differences, * marks an improvement and ▼ a decline"
@@ -79,8 +56,13 @@ _PROMPTS = {
     1: "one prompt pair (most restoration papers use pyiqa's five: clipiqa:prompts=pyiqa)",
     5: "five prompt pairs",
 }
-_FILES = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv"}
-_WRITTEN = (*_FILES, "expect.csv", "explain.csv", "changes.csv", "report.html")
+_CROPS = (
+    "Shown are the images on which the methods' scores differ most. Each crop is the square in which the pixels differ "
+    "most, at 100 % (unscaled)."
+)
+_TEXTS = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv", "report.html": "html"}
+_FRAMES = ("expect", "explain", "changes")
+_WRITTEN = (*_TEXTS, *(f"{name}.csv" for name in _FRAMES))
 
 
 @dataclass(frozen=True)
@@ -215,25 +197,34 @@ class MethodTable:
         """Return the decimals of means: two if a mean is at least 10, otherwise four."""
         return 2 if self.cells["mean"].xs(label, level="metric").abs().max() >= 10 else 4
 
-    def table(self, format: str = "table") -> str:
-        """Return the tables as text: ``'table'`` for a console, ``'csv'``, ``'markdown'`` or ``'latex'``."""
-        tables = _tables(self)
-        return tables_as_text(
-            format,
-            tables,
+    def report(self) -> Report:
+        """Return the tables with the sentences and crops that belong to them."""
+        title = f"{counted(len(self.methods), 'method')} on {counted(len(self.images.files), 'image')}"
+        return Report(
+            _tables(self, title),
             self.frame(),
-            reading=[line for table in tables for line in table.reading],
+            "table",
+            title,
             marks=_MARKS,
-            metrics=self.describe().splitlines(),
+            metrics=self._described(),
             settings=self.settings,
+            pictures=lambda: {"Where the methods differ most": _crops(self)} if len(self.methods) > 1 else {},
+            texts=_TEXTS,
         )
+
+    def table(self, format: str = "table") -> str:
+        """Return the tables as text; formats as for :meth:`~clipiqa_pyiqa.report.report.Report.text`."""
+        return self.report().text(format)
 
     def describe(self, format: str = "table") -> str:
         """Return a sentence per metric for a paper's appendix; ``'latex'`` gives a LaTeX list."""
-        lines = [_describe(self, label) for label in self.built if not self.columns[label].error]
+        lines = [f"{label}: {sentence}" for label, sentence in self._described().items()]
         if format == "latex":
             lines = [r"\begin{itemize}", *(rf"\item {latex(line)}" for line in lines), r"\end{itemize}"]
         return "".join(f"{line}\n" for line in lines)
+
+    def _described(self) -> dict[str, str]:
+        return {label: _describe(self, label) for label in self.built if not self.columns[label].error}
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the tables, every score and the files' hashes, what differs from expectations, and ``report.html``.
@@ -246,15 +237,10 @@ class MethodTable:
         """
         folder = check_table_folder(folder, self.images.inputs, overwrite=overwrite, resume=not overwrite)
         with locked(folder):
-            for name, format in _FILES.items():
-                write_text(folder / name, self.table(format))
             for name, results in self.stored.items():
                 results.write(folder / name, "csv")
-            frames = {"expect": self.expected, "explain": self.explained, "changes": self.changed}
-            for name, frame in frames.items():
-                if frame is not None:
-                    write_text(folder / f"{name}.csv", csv_table(frame))
-            write_text(folder / "report.html", report_page(self, _tables(self), self.describe().splitlines()))
+            frames = (self.expected, self.explained, self.changed)
+            self.report().save(folder, dict(zip((f"{name}.csv" for name in _FRAMES), frames, strict=True)))
 
 
 def check_table_folder(folder: str | os.PathLike[str], inputs: Iterable[str], *, overwrite: bool, resume: bool) -> Path:
@@ -266,10 +252,26 @@ def shown(value: float, digits: int) -> str:
     return "–" if math.isnan(value) else number(value, digits)
 
 
-def _tables(found: MethodTable) -> list[Table]:
+def _crops(found: MethodTable) -> Markup:
+    images = []
+    for test_set, name in found.spread().index[:_SHOWN]:
+        rows = found.scores[(found.scores["test_set"] == test_set) & (found.scores["image"] == name)].set_index(
+            "method"
+        )
+        files = {"reference": found.images.references.get(name), **rows["path"]}
+        files = {who: path for who, path in files.items() if path}
+        crops, versions = differing_crops(files), []
+        for who in files:
+            scores = rows.loc[who, found.of_images] if who in rows.index else {}
+            texts = {label: shown(score, found.digits(label)) for label, score in scores.items()}
+            versions.append((who, embedded(crops[who], who) if who in crops else None, texts))
+        images.append((name, next(iter(files.values())), versions))
+    return block("crops", _CROPS, images)
+
+
+def _tables(found: MethodTable, title: str) -> list[Table]:
     means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
     cells = found.cells if found.sd else found.cells.assign(sd=math.nan)
-    title = f"{counted(len(found.methods), 'method')} on {counted(len(found.images.files), 'image')}"
     tables = [_table(found, title, cells, _mean, [means, *found.notes], _reasons(found))]
     is_compared = cells["difference"].groupby(level=["test_set", "metric"]).transform("count") > 0
     compared = cells[is_compared].drop(found.baseline, level="method")
@@ -335,19 +337,18 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
     ]
     if expected["averaged"].any():
         before.append("Published numbers of single images are averaged.")
+    before += [] if explained is None else summarize(explained)
     heads = ("method", "metric", "published", "computed", "units")
     columns = list(map(words, heads, zip(*rows, strict=True)))
-    return Table(
-        "Beside published numbers", columns, before, left_out=[] if explained is None else summarize(explained)
-    )
+    return Table("Beside published numbers", columns, before)
 
 
 def _changed(changed: pandas.DataFrame) -> Table:
     before = [f"{counted(len(changed), 'value')} of the earlier table changed; scores agree up to 1e-5 of their size."]
     columns = [words(name, changed[name].head(_LISTED)) for name in changed]
-    more = len(changed) - _LISTED
-    left_out = [f"… and {more:,} more: with --out, changes.csv lists all" if more > 0 else ""]
-    return Table("Beside an earlier table", columns, before, left_out=[*filter(None, left_out)])
+    if len(changed) > _LISTED:
+        before.append(f"The first {_LISTED} are listed; with --out, changes.csv lists all.")
+    return Table("Beside an earlier table", columns, before)
 
 
 def _reasons(found: MethodTable) -> dict[str, str]:
@@ -379,4 +380,4 @@ def _describe(found: MethodTable, label: str) -> str:
         name = words.get("metric", label)
         parts = [f"pyiqa {words['pyiqa']} {name}" if "pyiqa" in words else name, *options]
     parts += [channel(words), seen, words.get("precision", "fp32")]
-    return f"{label}: {', '.join(filter(None, parts))}."
+    return f"{', '.join(filter(None, parts))}."

@@ -21,13 +21,15 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from ...errors import ImageError, Kind
+from ...errors.arguments import AnySize, Reading
 from ...files.hashes import hash_file
 from ...files.names import printable
-from ...images.reader import ImageRecord, read_image
-from ...images.source import FileSource
+from ...images.image import File
+from ...images.image import Image as AnyImage
+from ...images.reader import ImageRecord
 from ...results.results import Output, Results
 from ...results.rows import Row
-from ...scoring.engine import Item, Options, kept_random_state, set_seeds
+from ...scoring.engine import Options, kept_random_state, set_seeds
 from ...scoring.metrics import BuiltMetric, MetricSet, build_or_explain, describe_error
 from ...scoring.score import circumstances
 from ..compare import Progress, metric_results, rows_of, score_missing, unread
@@ -94,7 +96,7 @@ def score_images(
     if matched.references:
         images["reference_sha256"] = [_sha256(matched.references[name]) for name in images["image"]]
     items = [
-        _Item(row.path, references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)
+        _Pair(row.path, references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)
         for row in images.itertuples()
     ]
     of_images = MetricSet([metric for metric in ready if not metric.spec.of_sets])
@@ -131,7 +133,7 @@ def score_images(
 
 
 @dataclass(frozen=True)
-class _Item(Item):
+class _Pair(AnyImage):
     """An image of a method, with its reference if a metric needs one; the stamp holds both files."""
 
     path: str
@@ -141,15 +143,15 @@ class _Item(Item):
     read_reference: Callable[[str, bool], Tensor]
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]
         return self.path
 
     def stamp(self) -> str | None:
         files = [self.reference, self.path] if self.reference else [self.path]
-        stamps = [FileSource(file).stamp() for file in files]
+        stamps = [File(file).stamp() for file in files]
         return None if None in stamps else ",".join(map(str, stamps))
 
-    def load(self) -> ImageRecord:
+    def load(self, reading: Reading) -> ImageRecord:
         pixels = _read(self.path, self.drop_alpha)
         if not self.reference:
             return ImageRecord.of(self.path, pixels)
@@ -162,7 +164,7 @@ class _Item(Item):
 
 
 def _read(path: str, drop_alpha: bool) -> Tensor:
-    pixels = read_image(path, min_side=1).pixels
+    pixels = File(path).load(AnySize()).pixels
     if drop_alpha and has_alpha(path):
         with Image.open(path) as image:
             pixels = pil_to_tensor(ImageOps.exif_transpose(image).convert("RGB"))
@@ -193,7 +195,7 @@ class _Set:
 
     def stamp(self) -> str:
         files = [*self.row["path"], *self.row["references"]]
-        stamps = json.dumps([(os.path.abspath(file), FileSource(file).stamp()) for file in files])
+        stamps = json.dumps([(os.path.abspath(file), File(file).stamp()) for file in files])
         return hashlib.sha256(stamps.encode()).hexdigest()[:12]
 
 

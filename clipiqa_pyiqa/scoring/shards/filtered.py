@@ -17,7 +17,7 @@ from ...errors import CLIPIQAError, counted
 from ...errors.arguments import checked
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
-from ...images.source import NoImage
+from ...images.image import NoImage
 from ...results.choosing import CUTS, choose
 from ...results.columns import ResultsError
 from ...results.folder import ShardResult, check_outside, read_table, summary_of

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ...errors import CLIPIQAError
 from ...files.names import below_common, printable
 from ...files.writing import LockedError, locked
-from ...images.source import MISSING, reason, stamp_of
+from ...images.image import MISSING, reason
 from ...results.columns import ResultsError, changes, changes_text
 from ...results.folder import (
     RUN,
@@ -71,7 +71,7 @@ class Job:
 
     def begin(self) -> bool:
         """Lock the result; return False if there is nothing to do."""
-        self.stamp = stamp_of(self.shard)
+        self.stamp = self.shard.stamp()
         if self._is_done():
             return False
         if is_remote(self.path):

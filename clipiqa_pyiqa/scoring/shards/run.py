@@ -19,8 +19,8 @@ import torch
 from ...errors import CLIPIQAError, Kind, counted
 from ...errors.arguments import checked
 from ...files.writing import check_folder
+from ...images.image import NoImage, reason
 from ...images.memory import keep_memory
-from ...images.source import NoImage, reason
 from ...results.folder import ShardedResult, summary_of
 from ...results.formats import Head
 from ...results.rows import Row

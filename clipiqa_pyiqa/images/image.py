@@ -1,40 +1,60 @@
-"""Images before they are read: files, missing images, and the formats of files that can be read."""
+"""What an image is: files, missing images and all others; and the formats of files that can be read."""
 
 from __future__ import annotations
 
 import functools
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageError, Kind
+from ..errors.arguments import Reading
 
-
-@runtime_checkable
-class ImageSource(Protocol):
-    @property
-    def name(self) -> str:
-        """Name in rows and messages."""
-
-    def read(self) -> bytes:
-        """Return all bytes, or raise ``ImageError``; not called if ``decoded()`` returns the pixels."""
-
+if TYPE_CHECKING:
+    from .reader import Decoded, ImageRecord
 
 MISSING = "missing"  # the stamp of a file that does not exist
 
 
-def stamp_of(source: Any) -> str | None:
-    """Return a text that changes when a source's content changes; None if there is no such text.
+class Image:
+    """Base of all images: a subclass has a ``name`` and :meth:`read`, or overrides another step of reading.
 
-    Ask for it before reading, so that a change in between causes a new reading next time.
+    Attributes:
+        name: Name in rows and messages.
+        kept: Values to keep beside the scores.
     """
-    return source.stamp() if hasattr(source, "stamp") else None
+
+    name: str
+    kept: Mapping[str, Any] = {}
+
+    def stamp(self) -> str | None:
+        """Return a text that changes when the content changes; None if there is no such text.
+
+        Ask for it before reading, so that a change in between causes a new reading next time.
+        """
+        return None
+
+    def read(self) -> bytes:
+        """Return all bytes of an image file. Raises ``ImageError``."""
+        raise NotImplementedError
+
+    def decoded(self, make_room: Callable[[int, int], None]) -> Decoded:
+        """Return pixels as in the file; ``make_room`` takes width and height before they are decoded."""
+        from .reader import decode  # imported here, so that a command's help does not wait for PIL
+
+        return decode(self.name, self.read(), make_room)
+
+    def load(self, reading: Reading) -> ImageRecord:
+        """Return the image, read with these options. Raises ``ImageError``."""
+        from .reader import load
+
+        return load(self, reading)
 
 
 @dataclass(frozen=True)
-class FileSource:
+class File(Image):
     name: str
 
     def stamp(self) -> str | None:
@@ -62,14 +82,12 @@ class FileSource:
 
 
 @dataclass
-class NoImage:
+class NoImage(Image):
     """A missing or unreadable image.
 
     Attributes:
-        name: Name of the source.
         reason: The problem, to follow the name in a sentence.
         kind: Kind of the problem, for code.
-        kept: Metadata in a shard (archive).
     """
 
     name: str
@@ -136,18 +154,18 @@ _OTHERS = (".psd", ".exr", ".jxl")
 
 
 def readable_formats() -> list[str]:
-    from PIL import Image  # imported here, so that a command's help does not wait for PIL
+    from PIL import Image as library  # imported here, so that a command's help does not wait for PIL
 
     _register_heif()
-    Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
+    library.init()
+    return [name for name in _FORMATS if name in library.OPEN]
 
 
 def image_suffixes() -> frozenset[str]:
-    from PIL import Image
+    from PIL.Image import registered_extensions
 
     formats = readable_formats()
-    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
+    return frozenset(suffix for suffix, name in registered_extensions().items() if name in formats)
 
 
 def unreadable_suffixes() -> frozenset[str]:

@@ -1,0 +1,107 @@
+"""Reports: what a command found, as text, as a page, and as files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..files.names import one_line
+from ..files.writing import replacing, write_bytes, write_text
+from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
+
+if TYPE_CHECKING:
+    import pandas
+    from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tables with all that a reader needs to know about them.
+
+    Attributes:
+        frame: The numbers in full precision, for CSV.
+        command, title: The command that computes the tables, and the title of the page.
+        reading: Sentences that explain the numbers of all tables.
+        marks: Meaning of the signs on a console.
+        metrics: Label -> what the metric is, as a sentence or as fields.
+        settings: Settings of the run.
+        pictures: Function that returns section of the page -> pictures.
+        texts: Name of a file -> its format.
+    """
+
+    tables: Sequence[Table]
+    frame: pandas.DataFrame
+    command: str = ""
+    title: str = ""
+    reading: Sequence[str] = ()
+    marks: str = ""
+    metrics: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    pictures: Callable[[], Mapping[str, Markup]] = dict
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, format: str = "table") -> str:
+        """Return the report for a console (``'table'``), as ``'csv'``, ``'markdown'``, ``'latex'``, or as ``'html'``.
+
+        CSV is :attr:`frame` in full precision, for ``pandas.read_csv(file, comment='#')``.
+        """
+        if format == "html":
+            return self._page()
+        reading = [*self.reading, *(line for table in self.tables for line in table.reading)]
+        metrics = [
+            f"{label}: {about}" if isinstance(about, str) else f"{label} = {', '.join(_lines(about)) or 'unknown'}"
+            for label, about in self.metrics.items()
+        ]
+        run = _lines(self.settings)
+        if format == "csv":
+            return csv_table(self.frame, [*reading, *metrics, *run])
+        if format == "latex":
+            return latex_document(self.tables, [*reading, *metrics, *run])
+        if format == "markdown":
+            blocks = [*map(markdown_table, self.tables), markdown_list(reading)]
+            for heading, lines in {"Which metrics exactly": metrics, "Settings": run}.items():
+                blocks += [f"## {heading}", markdown_list(lines)] if lines else []
+        else:
+            head = "\n".join(f"# {one_line(line)}" for line in [*reading, *metrics, self.marks] if line)
+            blocks = [head, *map(console_table, self.tables)]
+        return "\n\n".join(filter(None, blocks)) + "\n"
+
+    def _page(self) -> str:
+        from .html import render  # imports matplotlib and jinja2
+
+        tables: dict[str, list[Table]] = {}
+        for table in self.tables:
+            tables.setdefault(table.section or table.title, []).append(table)
+        pictures = self.pictures()
+        sections = {name: (tables.get(name, []), pictures.get(name, "")) for name in {**tables, **pictures}}
+        return render(__package__, "report.html.j2", title=self.title, report=self, sections=sections)
+
+    def save(self, folder: Path, files: Mapping[str, Any]) -> None:
+        """Write the report's texts and other files."""
+        save_files(folder, {name: self.text(format) for name, format in self.texts.items()} | dict(files))
+
+
+def save_files(folder: Path, files: Mapping[str, Any], pictures: str = "png") -> None:
+    """Write files: name -> text, bytes, frame, picture, or figure in the format ``pictures``; None deletes the file."""
+    for name, content in files.items():
+        path = folder / name
+        if content is None:
+            path.unlink(missing_ok=True)  # the file is from an earlier run
+        elif isinstance(content, str):
+            write_text(path, content)
+        elif isinstance(content, bytes):
+            write_bytes(path, content)
+        elif hasattr(content, "to_csv"):
+            write_text(path, csv_table(content))
+        elif hasattr(content, "savefig"):
+            with replacing(path.with_suffix(f".{pictures}")) as partial:
+                content.savefig(partial, dpi=150)
+        else:
+            with replacing(path) as partial:
+                content.save(partial)
+
+
+def _lines(values: Mapping[str, str]) -> list[str]:
+    return [f"{key}: {value}" for key, value in values.items()]
