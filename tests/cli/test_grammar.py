@@ -24,7 +24,7 @@ def test_every_option_has_help_its_short_name_and_bounds(command, capsys):
     for action in parser.options.values():
         for value in ("-1", "99999999999") if action.type is int else ():
             assert main([*command.split(), f"{action.option_strings[-1]}={value}"]) == 2
-            said = rf"error: {action.option_strings[-1]} must be between \d+ and [\d,]+; got {int(value):,}\.\n"
+            said = rf"error: {action.option_strings[-1]} must be between [\d,]+ and [\d,]+; got {int(value):,}\.\n"
             assert re.search(said, capsys.readouterr().err)
 
 
