@@ -36,10 +36,10 @@ def run(
     from ..files.writing import check_output
 
     check_output(path, overwrite=overwrite)
-    columns = questions.columns()
-    metric = questions.metric(model, start(Machine(device=device)))
+    metric = questions.asked(model)
+    net = metric.built(start(Machine(device=device))).net
     from ..export.onnx_file import export_onnx
 
-    result = export_onnx(metric, path, columns, with_map=map, overwrite=overwrite, progress=note)
+    result = export_onnx(net, path, metric.questions, with_map=map, overwrite=overwrite, progress=note)
     print(result.describe())
     return 0

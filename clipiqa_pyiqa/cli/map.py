@@ -42,7 +42,7 @@ def run(
         overwrite: replace what is in --out
         quiet (-q): show no progress bar and no summary
     """
-    columns = questions.columns()
+    metric = questions.asked(model)
     device = start(images)
     import pandas
 
@@ -50,9 +50,9 @@ def run(
 
     with Bar(unit="photo") as bar:
         found = draw_maps(
-            lambda: questions.metric(model, device),
+            lambda: metric.built(device).net,
             paths,
-            columns,
+            metric.questions,
             smooth=smooth,
             scale=scale,
             out=out,

@@ -79,7 +79,7 @@ def run(
     examples:
       clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
       find . -name '*.png' -print0 | clipiqa score -0 - --out scores.parquet --resume
-      clipiqa score photos/ --metrics clipiqa niqe brisque 'mine=niqe:pretrained_model_path=FILE' --out scores.csv
+      clipiqa score photos/ --prompts quality -m niqe brisque 'mine=niqe:pretrained_model_path=FILE' --out scores.csv
       clipiqa score 'shards/{000..099}.tar' --keep caption --out results/
       clipiqa score --merge results/ --out scores.parquet
 
@@ -102,12 +102,7 @@ def run(
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     check_resume(kept.out, kept.resume, kept.overwrite)
-    if chosen.metrics and (questions != LearnedQuestions() or model.given()):
-        raise OptionError(
-            "metrics have options of their own, such as clipiqa:prompts=sharpness: leave out the options of the "
-            "model and of the questions."
-        )
-    columns = None if chosen.metrics else questions.columns()
+    metrics = chosen.with_questions(questions, model)
     # os.path returns False for invalid names; the error follows when the file is written
     is_folder = kept.out and (os.path.isdir(kept.out) or not (kept.out.suffix or os.path.exists(kept.out)))
     by_shard = format is None and is_folder
@@ -129,7 +124,6 @@ def run(
     from ..images.image import skipped_note
     from ..scoring.score import score_paths
 
-    metric: Any = chosen.metrics or questions.metric(model, device)
     options: dict[str, Any] = {"device": device, **images.keywords()}
     options |= {"trust_weights": chosen.trust_weights, "strict": chosen.strict}
     options |= {"out": out, "overwrite": kept.overwrite}
@@ -148,10 +142,10 @@ def run(
             def show(images: int, done: int, total: int) -> None:
                 bar.show(done, total, detail=f"{images:,} images")
 
-            done = score_sources(metric, found, columns, progress=show, **options)
+            done = score_sources(metrics, found, progress=show, **options)
             _report(done)
             return 1 if done.failures or done.unread or done.absent else 0
-        run = score_paths(metric, found.items, columns, format=format, resume=kept.resume, **options)
+        run = score_paths(metrics, found.items, format=format, resume=kept.resume, **options)
         if run.known and not found.has_shards:
             note(run.known.sentence)
         writer = None if kept.out else Printer(sys.stdout.buffer, format or "table", run.head)

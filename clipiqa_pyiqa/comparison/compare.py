@@ -17,6 +17,7 @@ import pandas
 import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
+from ..datasets.published_correlations import ENSEMBLE, variant
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
 from ..errors import CLIPIQAError, counted
 from ..errors.arguments import AnySize, SharedOptions, checked
@@ -24,12 +25,13 @@ from ..files.names import printable
 from ..files.writing import check_folder, locked
 from ..images.batches import default_workers
 from ..images.image import Image
-from ..metric import find_device
+from ..metric import CLIPIQA, find_device
+from ..metrics.metric import Metric, MetricSet
+from ..metrics.parsing import parse_metrics
+from ..prompts.pairs import PRESETS
 from ..results.results import Output, Results
 from ..results.scores import Scores
 from ..scoring.engine import Options, plan, score_items
-from ..scoring.metric_specs import MetricSpec, check_weights, parse_metrics
-from ..scoring.metrics import BuiltMetric, MetricSet, build_or_explain
 from ..scoring.score import circumstances
 from .data_set_results import DataSetResult, MetricResult
 from .results import Comparison, check_results, score_file
@@ -66,7 +68,7 @@ def compare(
     """Return scores of metrics on data sets, and their correlations with human opinion.
 
     Args:
-        metrics: See :func:`~clipiqa_pyiqa.scoring.metric_specs.parse_metrics`.
+        metrics: See :func:`~clipiqa_pyiqa.metrics.parsing.parse_metrics`.
         data_sets: See :func:`~clipiqa_pyiqa.datasets.data_sets.parse_data_sets`.
         out: Folder for scores; None stores nothing.
         data_root: Folder that pyiqa's data set configurations call ``./datasets``.
@@ -91,8 +93,8 @@ def compare(
         CLIPIQAError: An argument is unknown, missing or contradictory, a CSV file cannot be used, or ``out`` cannot be
             written.
     """
-    specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root, within)
-    check_weights(specs, trust_weights)
+    asked = parse_metrics([metrics], trust_weights=trust_weights)
+    sets = parse_data_sets(data_sets, data_root, within)
     where = find_device(device)
     options = Options(where, batch_size, workers or default_workers(), seed, reading=AnySize())
     folder = None
@@ -101,25 +103,25 @@ def compare(
         folder = check_results(out, [data.name for data in sets], inputs, overwrite=overwrite, resume=resume)
         check_folder(folder / "scores")
     with contextlib.nullcontext() if folder is None else locked(folder):
-        built = {spec.label: build_or_explain(spec, where, seed, strict) for spec in specs}
-        ready = [metric for metric in built.values() if isinstance(metric, BuiltMetric)]
+        built = [metric.built(where, seed, strict) for metric in asked]
+        ready = MetricSet(metric for metric in built if not metric.error)
         results = []
         for data in sets:
             images = list(data.images)
             if data.mos is not None:
-                data, images = _without_training_photos(data, images, ready, without_mini_photos)
+                data, images = _without_training_photos(data, images, ready.metrics, without_mini_photos)
             output = None
             if folder is not None:
                 output = Output(score_file(folder, data.name), "parquet", resume, overwrite)
             how = {"data_set": data.identity, **circumstances(where)}
-            with Results(output, MetricSet(ready).columns, how) as stored:
+            with Results(output, ready.columns, how) as stored:
                 if data.mos is not None:
                     stored.join("mos", dict(zip(map(printable, data.paths), data.mos, strict=True)))
-                seconds = score_missing(data.name, images, MetricSet(ready), stored, options, progress)
+                seconds = score_missing(data.name, images, ready, stored, options, progress)
             found = rows_of(stored, [image.name for image in images])
             skipped = unread(found)
-            known = metric_results(specs, built, found, seconds)
-            scores = found.frame.reindex(columns=[spec.label for spec in specs]).drop(index=list(skipped))
+            known = metric_results(built, found, seconds)
+            scores = found.frame.reindex(columns=[metric.label for metric in built]).drop(index=list(skipped))
             opinion = None if data.mos is None else pandas.Series(data.mos, data.paths, float, "mos").loc[scores.index]
             result = DataSetResult(
                 data.name,
@@ -143,11 +145,11 @@ def compare(
 
 
 def _without_training_photos(
-    data: DataSet, images: list[Image], metrics: Sequence[BuiltMetric], leave_out: bool
+    data: DataSet, images: list[Image], metrics: Sequence[Metric], leave_out: bool
 ) -> tuple[DataSet, list[Image]]:
     """Return the data set, with notes on metrics' training photos, and the images to score."""
     notes = [data.note]
-    nets = {metric.spec.label: metric.net for metric in metrics if metric.net is not None}
+    nets = {metric.label: metric.net for metric in metrics if metric.net is not None}
     has_mini = any(net.clip.weights.backbone == "mini" for net in nets.values())
     seen = seen_by_mini(data.paths) if has_mini else []
     if any(seen) and leave_out:
@@ -174,7 +176,7 @@ def score_missing(
     """Score what results lack; return label -> median seconds per image in this run, NaN if nothing was scored."""
     known, count = results.known, len(images)
     tasks = list(plan(images, metrics, replace(options, count=count), known.of if known else None))
-    seconds = {metric.spec.label: list[float]() for metric in metrics.metrics}
+    seconds = {metric.label: list[float]() for metric in metrics.metrics}
     done = count - len(tasks)
     if known:
         again = len(tasks) - known.new
@@ -213,32 +215,43 @@ def unread(found: Scores) -> dict[str, str]:
 
 
 def metric_results(
-    specs: Sequence[MetricSpec],
-    built: Mapping[str, BuiltMetric | str],
-    found: Scores,
-    seconds: Mapping[str, float],
-    noun: str = "image",
+    metrics: Sequence[Metric], found: Scores, seconds: Mapping[str, float], noun: str = "image"
 ) -> dict[str, MetricResult]:
     results, lost = {}, unread(found)
-    for spec in specs:
-        metric, note = built[spec.label], ""
-        error, about = (metric, None) if isinstance(metric, str) else ("", metric)
-        scores = found.frame[spec.label].drop(index=list(lost)) if about is not None else pandas.Series(dtype=float)
+    for metric in metrics:
+        error, note, scores = metric.error, "", pandas.Series(dtype=float)
+        if not error:
+            scores = found.frame[metric.label].drop(index=list(lost))
         failed = scores.index[scores.isna()]
         if len(failed):
             note = f"no score for {len(failed)} of {counted(len(scores), noun)}: {found.errors.get(failed[0], '')}"
         if scores.empty and not error:
             error = "no image could be read."
-        results[spec.label] = MetricResult(
-            lower_better=spec.lower_better,
-            score_range=spec.score_range,
-            provenance=spec.provenance if about is None else about.provenance,
-            seconds_per_image=seconds.get(spec.label, math.nan),
+        results[metric.label] = MetricResult(
+            metric.columns[0],
+            seconds_per_image=seconds.get(metric.label, math.nan),
             error=error or (note if len(failed) == len(scores) else ""),
-            published_as="" if about is None else about.published_as,
+            published_as=published_name(metric),
             note="" if len(failed) == len(scores) else note,
         )
     return results
+
+
+def published_name(metric: Metric) -> str:
+    """Return the metric's name in the published correlations, all of which are of OpenAI's weights; or ``''``."""
+    net = metric.net
+    if not isinstance(net, CLIPIQA):
+        return "" if metric.options else metric.name
+    weights = net.clip.weights
+    if weights.tag != "openai":
+        return ""
+    if net.prompt_learner is not None:
+        return metric.name if set(metric.options) <= {"precision", "clip_weights"} and metric.made is None else ""
+    if net.prompts == PRESETS["pyiqa"] and weights.backbone == "RN50" and net.pos_embedding == "none":
+        return ENSEMBLE
+    if len(net.prompts) == 1:
+        return variant(weights.backbone, net.pos_embedding, net.prompts[0].positive, net.prompts[0].negative)
+    return ""
 
 
 def run_settings(options: Options) -> dict[str, str]:

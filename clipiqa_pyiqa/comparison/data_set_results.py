@@ -6,12 +6,13 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import pandas
 
 from ..datasets.published_correlations import find_published
+from ..results.columns import Column
 from ..results.results import Results
 from ..stats.bootstrap import Estimate, holm, paired_differences
 from ..stats.correlation import correlations, srocc_with, srocc_within, undefined
@@ -26,21 +27,18 @@ _ENOUGH_PER_PAIR = 80
 _GOOD_PER_PAIR, _MOST = 400, 10_000
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class MetricResult:
     """The result of one metric on one data set.
 
     Attributes:
-        score_range: Range in pyiqa's words, such as ``'~0, ~100'``, or empty.
-        provenance: Everything that a score depends on.
         seconds_per_image: Median time without decoding, or NaN.
         error: Reason why all scores are missing, or empty.
         published_as: Name of the metric in the published correlations, or empty.
     """
 
-    lower_better: bool = False
-    score_range: str = ""
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    column: Column = field(default_factory=partial(Column, ""))
+    _: KW_ONLY
     seconds_per_image: float = math.nan
     error: str = ""
     published_as: str = ""
@@ -48,7 +46,12 @@ class MetricResult:
 
     @property
     def direction(self) -> Literal["higher", "lower"]:
-        return "lower" if self.lower_better else "higher"
+        return "lower" if self.column.lower_better else "higher"
+
+    @property
+    def range(self) -> str:
+        ends = ["…" if end is None else f"{end:g}" for end in self.column.ends]
+        return "" if ends == ["…", "…"] else " to ".join(ends)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class DataSetResult:
         rows = []
         for label, metric in self.metrics.items():
             row: dict[str, Any] = {"data_set": self.name, "metric": label, "n": int(self.scores[label].count())}
-            row |= {"direction": metric.direction, "range": metric.score_range}
+            row |= {"direction": metric.direction, "range": metric.range}
             undefined = dict.fromkeys(self.statistics, Estimate(math.nan))
             for name, estimate in self.estimates.get(label, undefined).items():
                 row |= estimate.named(name)
@@ -146,7 +149,7 @@ class DataSetResult:
 
     @property
     def oriented_scores(self) -> pandas.DataFrame:
-        return self.scores[list(self.metrics)] * [-1.0 if m.lower_better else 1.0 for m in self.metrics.values()]
+        return self.scores[list(self.metrics)] * [-1.0 if m.column.lower_better else 1.0 for m in self.metrics.values()]
 
     def reason(self, label: str) -> str:
         metric = self.metrics[label]

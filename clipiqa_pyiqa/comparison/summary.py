@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import counted
-from ..prompts.provenance import as_texts
 from ..report.table import Cell, Column, Table, number, p_value, signed, words
+from ..results.columns import described
 from ..stats.bootstrap import Estimate
 from ..stats.correlation import MIN_IMAGES
 from ..stats.paired_means import LEVEL
@@ -61,7 +61,7 @@ def _metrics(data: DataSetResult) -> Table:
         columns += [Column(statistic, _estimates(data, statistic)) for statistic in data.statistics]
     columns += [
         Column("n", [Cell(str(n), value=n) for n in frame["n"]]),
-        words("range", frame["range"].str.replace(", ", " to ").replace("", "–")),
+        words("range", frame["range"].replace("", "–")),
         Column("ms/image", [_cell(f"{time:.1f}", time) for time in 1000 * frame["seconds per image"]]),
     ]
     reasons = {label: reason for label in data.metrics if (reason := data.reason(label))}
@@ -124,10 +124,10 @@ def _published(data: DataSetResult) -> Table | None:
     return Table(f"{data.name}: beside published values", columns, [_PUBLISHED])
 
 
-def provenances(results: Sequence[DataSetResult]) -> dict[str, Mapping[str, str]]:
+def provenances(results: Sequence[DataSetResult]) -> dict[str, dict[str, str]]:
     # the first data set with the label wins
     metrics = {label: metric for data in reversed(results) for label, metric in data.metrics.items()}
-    return {label: as_texts(metrics[label].provenance) for data in results for label in data.metrics}
+    return {label: described([metrics[label].column]) for data in results for label in data.metrics}
 
 
 def _estimates(data: DataSetResult, statistic: str) -> list[Cell]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -81,7 +81,7 @@ class CLIPMetric(TowerMetric):
     score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     lower_better = False
     takes_captions: ClassVar[bool] = False  # whether each image is compared with its caption
-    file = ""  # name and hash of the metric's own file
+    file: Mapping[str, str] = {}  # name and hash of the metric's own file
     tower_file = ""  # pyiqa's file with the metric's own tower
 
     def __init__(
@@ -192,6 +192,6 @@ class CLIPMetric(TowerMetric):
             "metric": self.model_type,
             **tower_record(self.clip.weights, self.precision, self.dtype),
             "view": self.view.name,
-            **({"file": self.file} if self.file else {}),
+            **self.file,
             "scores": {self.model_type: {"range": list(self.score_range), "lower_better": False}},
         }

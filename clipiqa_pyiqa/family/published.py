@@ -95,7 +95,7 @@ class LAIONAes(CLIPMetric):
         name = "v2" if path is None else str(path)
         self.head_path = find_file(head_file(name)).path if name in LAION_HEADS else Path(name).expanduser()
         self.weight, self.bias = _row(open_checkpoint(self.head_path))
-        self.file = f"{self.head_path.name} {sha256_of(self.head_path)[:8]}"
+        self.file = {"file": self.head_path.name, "file_sha256": sha256_of(self.head_path)}
         if len(self.weight) != self.clip.width:
             raise WeightsError(
                 f"{self.head_path} is for features of {len(self.weight)} numbers, but {self.clip.weights.backbone} "
@@ -239,7 +239,7 @@ class QualiCLIP(CLIPMetric):
         else:
             file = find_file(pyiqa_file(LEARNED[self.model_type])).path if path is None else Path(path).expanduser()
             self._prompts, self._ends = self._read_learned(file)
-            self.file = f"{file.name} {sha256_of(file)[:8]}"
+            self.file = {"file": file.name, "file_sha256": sha256_of(file)}
 
     def answer(self, features: Tensor) -> Tensor:
         if features.dtype not in self._texts:

@@ -188,6 +188,14 @@ class Direction:
         return f"{'lower' if self.lower_better else 'higher'} is better ({self.because})"
 
 
+def direction_by_name(column: str) -> bool | None:
+    """Return whether low scores are good, as far as a column's name tells."""
+    known = {**_COMMON, **{name: bool(config.get("lower_better")) for name, config in pyiqa_configs().items()}}
+    name = column.lower().strip()
+    by_name = known.get(name, known.get(re.split(r"[\s_(-]", name)[0]))
+    return {"↓": True, "↑": False}.get(name[-1:], by_name)
+
+
 def find_direction(runs: Sequence[Scores], column: str, given: bool | None = None) -> Direction:
     """Return a column's direction; ``given`` is the option ``lower_better``, or None if it is not set."""
     for run in runs:
@@ -200,10 +208,7 @@ def find_direction(runs: Sequence[Scores], column: str, given: bool | None = Non
         return Direction(not lower_better, f"as the option says, unlike {name}")
     if given is not None:
         return Direction(given, "as the option says")
-    known = {**_COMMON, **{name: bool(config.get("lower_better")) for name, config in pyiqa_configs().items()}}
-    name = column.lower().strip()
-    by_name = known.get(name, known.get(re.split(r"[\s_(-]", name)[0]))
-    by_name = {"↓": True, "↑": False}.get(name[-1:], by_name)
+    by_name = direction_by_name(column)
     for run in runs:
         if run.ours and (by_name is None or not run.columns):
             raise CLIPIQAError(

@@ -24,8 +24,9 @@ from ..images.flags import flag
 from ..images.image import Image
 from ..images.reader import ImageRecord
 from ..metric import scoring_bytes
+from ..metrics.building import describe_error
+from ..metrics.metric import Metric, MetricSet
 from ..results.rows import Answer, Row, worst_kind
-from .metrics import BuiltMetric, MetricSet, describe_error
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
             yield _row(each, metrics)
 
 
-def _answers_of_group(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answer]]:
+def _answers_of_group(group: Sequence[Metric], x: Tensor) -> list[list[Answer]]:
     start = time.perf_counter()
     try:
         features = group[0].net.encode_image(x)
@@ -174,19 +175,19 @@ def _answers_of_group(group: Sequence[BuiltMetric], x: Tensor) -> list[list[Answ
     return [_answers(metric, len(x), partial(metric.score_features, features), seconds) for metric in group]
 
 
-def _foreign_answer(metric: BuiltMetric, record: ImageRecord, options: Options) -> Answer:
+def _foreign_answer(metric: Metric, record: ImageRecord, options: Options) -> Answer:
     images = [record.pixels]
-    if metric.spec.mode == "FR":
+    if metric.mode == "FR":
         if isinstance(record.reference, str):
             return Answer(error=record.reference, kind=Kind.OTHER)
         images.append(record.reference)
     # a fresh copy each, since an object may change its input
     batches = [stacked([pixels], options.device).contiguous() for pixels in images]
     set_seeds(options.seed)
-    return _answers(metric, 1, lambda: metric.score(*batches))[0]
+    return _answers(metric, 1, lambda: metric.score_images(*batches))[0]
 
 
-def _answers(metric: BuiltMetric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:
+def _answers(metric: Metric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:
     start = time.perf_counter()
     try:
         output = score()
@@ -225,7 +226,7 @@ def _row(scored: _Scored, metrics: MetricSet) -> Row:
     for metric, answer in zip(metrics.metrics, answers, strict=True):
         scores += answer.values or [None] * len(metric.columns)
         if answer.kind:
-            failures.setdefault(answer.error, []).append(metric.spec.label)
+            failures.setdefault(answer.error, []).append(metric.label)
     asked = metrics.by_column(task.wanted)
     seconds = tuple(answer.seconds for answer in answers)
     name, kept = task.image.name, task.image.kept

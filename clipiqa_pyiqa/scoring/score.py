@@ -24,6 +24,7 @@ from ..files.names import printable
 from ..files.writing import check_output
 from ..images.image import Image
 from ..metric import find_device, is_factory
+from ..metrics.parsing import metric_set
 from ..prompts.pairs import PromptPair, Prompts
 from ..results.formats import Head
 from ..results.results import Known, Output, Results
@@ -31,7 +32,6 @@ from ..results.rows import Row
 from ..sources.finding import find_shards, sources_of
 from ..sources.stores import Shard
 from .engine import Options, Task, plan, score_items
-from .metrics import metric_set
 
 if TYPE_CHECKING:
     import pandas
@@ -70,13 +70,7 @@ class ScoringSetup:
 
     @property
     def head(self) -> Head:
-        columns = self.metrics.columns
-        if self.device.type != "cpu":  # where half precision is computed as such
-            columns = tuple(
-                replace(each, record={key: value for key, value in each.record.items() if key != "cpu_arithmetic"})
-                for each in columns
-            )
-        return Head(columns, {**self.limits, **circumstances(self.device)})
+        return Head(self.metrics.columns, {**self.limits, **circumstances(self.device)})
 
     def on(self, device: torch.device) -> ScoringSetup:
         setup = copy.copy(self)

@@ -14,7 +14,7 @@ from standin import Brightness
 from stored import read_results
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli.options import groups
+from clipiqa_pyiqa.metrics import building
 from clipiqa_pyiqa.sources.finding import find_shards
 
 
@@ -30,7 +30,7 @@ def folder(tmp_path):
 @pytest.fixture
 def clipiqa(monkeypatch, capfd):
     """Runs the command in this process with the stand-in metric: code, out, err."""
-    monkeypatch.setattr(groups, "build_metric", lambda *_: Brightness())
+    monkeypatch.setattr(building, "create_ours", lambda *_, **__: Brightness())
 
     def run(*arguments):
         code = main(["score", *map(str, arguments)])
@@ -72,7 +72,7 @@ class TestPaths:
 class TestResults:
     def test_results_that_exist_are_named_before_weights_are_looked_for(self, clipiqa, folder, tmp_path, monkeypatch):
         (tmp_path / "s.csv").write_text("mine")
-        monkeypatch.setattr(groups, "build_metric", lambda *_: pytest.fail("weights were looked for"))
+        monkeypatch.setattr(building, "create_ours", lambda *_, **__: pytest.fail("weights were looked for"))
         ran = clipiqa(folder, "--out", tmp_path / "s.csv")
         assert ran.code == 2 and "exists already" in ran.err
 

@@ -9,8 +9,8 @@ from photos import save_grey
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli.options import groups
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.metrics import building
 
 pytestmark = pytest.mark.quick
 
@@ -53,7 +53,7 @@ def outcome(folder, capsys):
 
 
 def test_commands_do_the_same_with_noise_in_place_of_messages(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(groups, "build_metric", lambda *_: Brightness())
+    monkeypatch.setattr(building, "create_ours", lambda *_, **__: Brightness())
     results = []
     for name in ("words", "noise"):
         (tmp_path / name).mkdir()

@@ -8,8 +8,7 @@ from operations import Operations
 from photos import photo_like
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.scoring.metrics import metric_set
-from clipiqa_pyiqa.scoring.score import provenance
+from clipiqa_pyiqa.metrics.parsing import metric_set
 
 Processor = Callable[..., None]
 
@@ -61,8 +60,8 @@ def test_metric_and_results_name_the_arithmetic(processor):
     processor(False)
     metric = CLIPIQA(backbone="mini", precision="bf16")
     assert "precision='bf16', cpu_arithmetic='fp32'" in repr(metric)
-    assert provenance(metric_set(metric), torch.device("cpu"))["cpu_arithmetic"] == "fp32"
-    assert "cpu_arithmetic" not in provenance(metric_set(metric), torch.device("mps"))
+    assert metric_set(metric).columns[0].record["cpu_arithmetic"] == "fp32"
+    assert "cpu_arithmetic" not in metric_set(metric, device="mps").columns[0].record
     assert "cpu_arithmetic" not in CLIPIQA(backbone="mini").provenance()
     processor(True)
     assert "cpu_arithmetic" not in metric.provenance()

@@ -93,7 +93,7 @@ def test_the_mean_correlation_within_scenes_is_that_of_each_scene(rated, capsys)
     row = rows(compare({"spread": Spread()}, rated, within="scene", bootstrap=100)).loc["spread"]
     assert row["SROCC within"] == pytest.approx((1 + 1 + 0.9487) / 3, abs=1e-4)
     assert row["SROCC within low"] == pytest.approx(0.9487, abs=1e-4) and row["SROCC"] < 0.9
-    assert main(["compare", "-m", "clipiqa:backbone=mini", "-d", str(rated), "--within", "scenes"]) == 2
+    assert main(["compare", "-m", "mini", "-d", str(rated), "--within", "scenes"]) == 2
     assert "'scenes'" in capsys.readouterr().err
 
 

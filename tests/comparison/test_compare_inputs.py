@@ -15,7 +15,7 @@ from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison.compare import compare
+from clipiqa_pyiqa.comparison.compare import compare, published_name
 from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
 from clipiqa_pyiqa.datasets.published_correlations import ENSEMBLE, PAPER, find_published, variant
 from clipiqa_pyiqa.datasets.specification import CONFIG_KEYS, parse_argument
@@ -23,9 +23,8 @@ from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.errors.arguments import AnySize
 from clipiqa_pyiqa.files.yaml import read_mapping
 from clipiqa_pyiqa.images.image import File
-from clipiqa_pyiqa.scoring import metrics
-from clipiqa_pyiqa.scoring.metric_specs import check_weights, parse_metrics
-from clipiqa_pyiqa.scoring.metrics import build_metric, build_or_explain
+from clipiqa_pyiqa.metrics.metric import Metric
+from clipiqa_pyiqa.metrics.parsing import parse_metrics
 
 ROOT = BUNDLED.parents[1]
 BENCHMARKS = sorted((ROOT / "configs" / "benchmark").glob("*.yml"))
@@ -63,7 +62,7 @@ def unread(name):
     return DataSet(name, (File("/a"),), None)
 
 
-def published_name(spec):
+def named_in_the_paper(spec):
     if spec.name != "clipiqa":
         return spec.name
     options = {"backbone": "RN50", "pos_embedding": "none", **spec.options}
@@ -93,7 +92,7 @@ def test_text_is_a_label_a_target_and_options(text, label, target, options):
 def test_labels_do_not_say_where_files_lie(tmp_path):
     (tmp_path / "p.mat").touch()
     given = [f"niqe:pretrained_model_path={tmp_path / 'p.mat'}", "clipiqa:prompts=sharpness"]
-    assert [spec.label for spec in parse_metrics(given)] == ["niqe", "clipiqa:prompts=sharpness"]
+    assert [spec.label for spec in parse_metrics(given, trust_weights=True)] == ["niqe", "clipiqa:prompts=sharpness"]
 
 
 def test_options_are_written_as_pyiqa_has_them():
@@ -106,12 +105,13 @@ def test_options_are_written_as_pyiqa_has_them():
         """
     )
     niqe, grey, worse, musiq = parse_metrics(given)
-    assert (niqe.name, dict(niqe.options), niqe.lower_better) == ("niqe", {}, True)  # all of them pyiqa's own
-    assert (grey.name, dict(grey.options), grey.score_range) == ("", {"type": "Entropy"}, "0, 8")
-    assert worse.name == "entropy" and worse.lower_better
-    assert musiq.score_range == "1, 10"
+    columns = [metric.columns[0] for metric in (niqe, grey, worse, musiq)]
+    assert (niqe.name, dict(niqe.options)) == ("niqe", {})  # all of them pyiqa's own
+    assert (grey.name, dict(grey.options), worse.name) == ("", {"type": "Entropy"}, "entropy")
+    assert [column.lower_better for column in columns] == [True, False, True, False]
+    assert [column.ends for column in columns] == [(None, None), (0, 8), (0, 8), (1, 10)]
     x = torch.rand(1, 3, 40, 40)
-    assert build_metric(grey, CPU).score(x).item() == build_metric(worse, CPU).score(x).item()
+    assert grey.built(CPU).score(x).item() == worse.built(CPU).score(x).item()
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
@@ -122,7 +122,7 @@ def test_benchmark_configurations_can_be_used(path, data_root, monkeypatch):
     for data in sets if path.stem != "example" else ():
         assert len(data.paths) == {"koniq10k-1024": 5, "livec": 13, "spaq": 20, "tid2013": 20}[data.name]
         for spec in specs:
-            found = find_published(published_name(spec), data.published_as, config["published"])
+            found = find_published(named_in_the_paper(spec), data.published_as, config["published"])
             assert found["source"].startswith("paper, Table"), (spec, data.name)
 
 
@@ -166,7 +166,7 @@ def test_published_values_belong_to_prompts_weights_and_positions(monkeypatch):
         net.pos_embedding = pos_embedding  # of RN50, which mini stands in for
         weights = SimpleNamespace(tag=tag, backbone="RN50")
         monkeypatch.setattr(net, "clip", SimpleNamespace(weights=weights))
-        return metrics._published_name(parse_metrics("clipiqa")[0], net)
+        return published_name(Metric("clipiqa", "clipiqa", net=net))
 
     assert name() == name("quality") == name([("Good photo.", "Bad photo.")]) == PAPER
     assert name("pyiqa") == ENSEMBLE
@@ -189,7 +189,7 @@ def test_published_values_belong_to_prompts_weights_and_positions(monkeypatch):
 )
 def test_metrics_that_cannot_be_used_are_refused(given, noun):
     with pytest.raises(ValueError, match=noun):
-        parse_metrics(given)
+        [metric.built(CPU) for metric in parse_metrics(given)]
 
 
 @pytest.mark.parametrize(
@@ -250,16 +250,15 @@ def test_the_compare_command_writes_tables_report_and_scores(photos, tmp_path, c
 def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path, monkeypatch):
     canary, trap = tmp_path / "canary", tmp_path / "trap.pth"
     torch.save({"params": Trap(canary)}, trap)
-    (theirs,) = parse_metrics(f"cnniqa:pretrained_model_path={trap}")
+    theirs, ours = f"cnniqa:pretrained_model_path={trap}", f"clipiqa:clip_weights={trap}"
     with pytest.raises(WeightsError, match="trap"):
-        check_weights([theirs])
-    check_weights([theirs], trust_weights=True)
-    (ours,) = parse_metrics(f"clipiqa:clip_weights={trap}")
-    check_weights([ours])  # ours opens it without running it
+        parse_metrics(theirs)
+    assert parse_metrics(theirs, trust_weights=True)
+    assert parse_metrics(ours)  # ours opens it without running it
     assert not parse_metrics("clipiqa:type=CLIPIQA_builtin")[0].is_ours
     monkeypatch.setenv("CLIPIQA_PYIQA_BUILTIN", "1")
     with pytest.raises(WeightsError):
-        check_weights([ours])
+        parse_metrics(ours)
     assert not canary.exists()
 
 
@@ -275,6 +274,6 @@ def test_a_file_that_pyiqa_cannot_fetch_is_named_with_its_url(name, file, takes_
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (spec,) = parse_metrics(name, every=True)
-    said = str(build_or_explain(spec, CPU))
+    said = spec.built(CPU).error
     assert re.search(rf"(URLError|HF_HUB_OFFLINE).*; fetch https://\S+{file}\S* and save it as /\S+{file}", said)
     assert ("pretrained_model_path=FILE" in said) == takes_it and urlopen.called != offline

@@ -130,14 +130,14 @@ def folders(tmp_path):
     return tmp_path
 
 
-def command(folders, metric="clipiqa:backbone=mini"):
+def command(folders, metric="mini"):
     base, new, out = (str(folders / name) for name in ("base", "new", "gate"))
     return ["gate", base, new, "--metrics", metric, "--device", "cpu", "--out", out]
 
 
 def test_folders_are_scored_paired_and_resumed(folders, capsys):
     out, given = folders / "gate", command(folders)
-    assert main(given) == 0 and "clipiqa: no change: +0.0000" in capsys.readouterr().out
+    assert main(given) == 0 and "mini: no change: +0.0000" in capsys.readouterr().out
     assert len(pandas.read_parquet(out / "base.parquet")) == len(pandas.read_parquet(out / "new.parquet")) == 20
     assert set(pandas.read_csv(out / "rows.csv")["row"]) == set(range(20))  # the numbers before the hyphens
     assert main(given) == 2 and main([*given, "--resume"]) == 0

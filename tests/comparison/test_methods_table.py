@@ -13,9 +13,10 @@ from PIL import Image, ImageFilter
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.table.crops import differing_crops
 from clipiqa_pyiqa.comparison.table.matching import match_images
+from clipiqa_pyiqa.comparison.table.results import channel
 from clipiqa_pyiqa.comparison.table.run import table
-from clipiqa_pyiqa.comparison.table.table_metrics import channel, parse_names
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.metrics.parsing import parse_metrics
 
 PHOTO = BUNDLED / "canyon-wren.jpg"
 CPU = {"device": "cpu", "workers": 1}
@@ -138,13 +139,14 @@ def test_whole_sets_have_one_value_and_no_deviation(results):
 
 @pytest.mark.parametrize(("name", "words"), [("psnr-y", "MATLAB"), ("psnr", "on RGB"), ("ssim", "YIQ"), ("niqe", "")])
 def test_the_channel_of_a_metric_is_named(name, words):
-    said = channel(parse_names(name)[0].provenance)
+    said = channel(parse_metrics(name, every=True)[0])
     assert words in said and bool(words) == bool(said)
 
 
-def test_labels_are_short_and_case_does_not_count():
-    asked = parse_names(["NIQE", "CLIPIQA:backbone=mini", "psnr-Y", "musiq", "MUSIQ:num_class=1"])
-    assert [each.label for each in asked] == ["niqe", "clipiqa", "psnr-y", "musiq", "musiq:num_class=1"]
+def test_labels_are_names_and_options_and_case_does_not_count():
+    asked = parse_metrics(["NIQE", "CLIPIQA:backbone=mini", "psnr-Y", "musiq", "MUSIQ:num_class=1"], every=True)
+    labels = ["niqe", "clipiqa:backbone=mini", "psnr-y", "musiq", "musiq:num_class=1"]
+    assert [each.label for each in asked] == labels
 
 
 def test_pictures_match_by_name_or_pattern(results, tmp_path):

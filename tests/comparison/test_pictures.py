@@ -14,6 +14,7 @@ from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResul
 from clipiqa_pyiqa.comparison.results import scatter
 from clipiqa_pyiqa.report import plotting
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, contact_sheet, thumbnail
+from clipiqa_pyiqa.results.columns import Column
 from clipiqa_pyiqa.stats.correlation import fit_logistic
 
 pytestmark = pytest.mark.quick
@@ -25,7 +26,7 @@ def large():
     rng = np.random.default_rng(0)
     quality = rng.normal(size=1000)
     scores = pandas.DataFrame({"a$b_c$": np.exp(-quality + rng.normal(size=1000) / 2), "same": -quality})
-    metrics = {"a$b_c$": MetricResult(lower_better=True), "same": MetricResult(lower_better=True)}
+    metrics = dict.fromkeys(["a$b_c$", "same"], MetricResult(Column("", {"lower_better": True})))
     return DataSetResult("large", scores, pandas.Series(3 + quality), metrics=metrics, bootstrap=0)
 
 

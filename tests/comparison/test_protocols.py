@@ -15,16 +15,15 @@ from PIL import Image, ImageFilter
 from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison.table.protocols import evaluate, fit_sizes, read_protocol
+from clipiqa_pyiqa.comparison.table.protocols import evaluate, fit_sizes, read_protocol, table_metrics
 from clipiqa_pyiqa.comparison.table.run import table
-from clipiqa_pyiqa.comparison.table.table_metrics import parse_table_metrics
 from clipiqa_pyiqa.comparison.verification import check_osediff
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.yaml import shipped
-from clipiqa_pyiqa.scoring import metrics
+from clipiqa_pyiqa.metrics import building
 
 PHOTO = BUNDLED / "canyon-wren.jpg"
-CREATE, CREATE_OURS = pyiqa.create_metric, metrics.create_ours
+CREATE, CREATE_OURS = pyiqa.create_metric, building.create_ours
 
 
 def stand_in(name, options):
@@ -52,7 +51,7 @@ def create_ours(name, device, **options):
 @pytest.fixture
 def stand_ins(monkeypatch):
     monkeypatch.setattr(pyiqa, "create_metric", create)
-    monkeypatch.setattr(metrics, "create_ours", create_ours)
+    monkeypatch.setattr(building, "create_ours", create_ours)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +82,8 @@ def save_resized(source, path):
 @pytest.mark.parametrize("name", sorted(shipped(protocols=True)))
 def test_a_protocol_cites_its_source_and_names_metrics_that_pyiqa_knows(name):
     protocol = read_protocol(name)
-    metrics, changed = parse_table_metrics(None, protocol)
-    assert [each.spec.label for each in metrics] == list(protocol.metrics) and not changed
+    metrics, changed = table_metrics(None, protocol)
+    assert [each.label for each in metrics] == list(protocol.metrics) and not changed
     assert protocol.source
 
 

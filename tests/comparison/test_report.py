@@ -12,6 +12,7 @@ import pytest
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
 from clipiqa_pyiqa.comparison.results import Comparison
 from clipiqa_pyiqa.comparison.summary import build_tables
+from clipiqa_pyiqa.results.columns import Column
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -107,7 +108,7 @@ def test_labels_errors_notes_and_provenance_stay_text():
     bad = '</td><script>x</script>"\' onload="x'
     images = [f"{bad}{number}" for number in range(3)]
     scores = pandas.DataFrame({bad: [1.0, 2, 3], f"{bad}2": [3.0, 1, 2], "lost": math.nan}, images)
-    metrics = {label: MetricResult(score_range=bad, provenance={bad: bad}) for label in scores}
+    metrics = {label: MetricResult(Column(label, {bad: bad})) for label in scores}
     metrics["lost"] = MetricResult(error=bad)
     mos = pandas.Series([1.0, 2, 3], images)
     data = DataSetResult(bad, scores, mos, metrics=metrics, skipped={bad: bad}, note=bad, bootstrap=0)

@@ -16,6 +16,7 @@ from clipiqa_pyiqa.comparison.results import Comparison
 from clipiqa_pyiqa.comparison.summary import build_tables, legend
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.report.table import Cell, Column, Table, latex_table
+from clipiqa_pyiqa.results import columns
 from clipiqa_pyiqa.stats.bootstrap import holm
 
 
@@ -107,7 +108,7 @@ def close():
         }
     )
     scores.loc[:9, "noisy"] = math.nan
-    metrics = {label: MetricResult(lower_better=label == "less") for label in scores}
+    metrics = {label: MetricResult(columns.Column(label, {"lower_better": label == "less"})) for label in scores}
     return DataSetResult("close", scores, pandas.Series(mos), metrics=metrics)
 
 

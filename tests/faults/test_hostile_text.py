@@ -15,8 +15,8 @@ from standin import Brightness
 from stored import read_results
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli.options import groups
 from clipiqa_pyiqa.files.names import csv_line, one_line, plain_lines, printable
+from clipiqa_pyiqa.metrics import building
 from clipiqa_pyiqa.report.table import csv_table
 
 NAMES = [
@@ -29,7 +29,7 @@ UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066
 
 @pytest.fixture
 def hostile(tmp_path, monkeypatch):
-    monkeypatch.setattr(groups, "build_metric", lambda *_: Brightness())
+    monkeypatch.setattr(building, "create_ours", lambda *_, **__: Brightness())
     for number, name in enumerate(NAMES):
         save_grey(tmp_path / "photos/x.png", 5 * number).rename(tmp_path / "photos" / name)
     return tmp_path / "photos"

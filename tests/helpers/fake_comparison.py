@@ -6,6 +6,7 @@ from PIL import Image
 
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
 from clipiqa_pyiqa.comparison.results import Comparison
+from clipiqa_pyiqa.results.columns import Column
 
 NASTY = "<script>alert(1)<!--&\"'$x_1$ 100% a|b \u202egpj.exe.png"
 CONSTANT, FAILURE = "all scores are 0.5", "The weights <of> piqe & co. cannot be reached."
@@ -31,12 +32,12 @@ def graded(folder, **options):
     sharp = mos / 40
     sharp[[0, -1]] = sharp[[-1, 0]]
     scores = {"sharp": sharp, "niqe": 20 - 3 * np.sqrt(mos), "flat": 0.5, "piqe": np.nan}
-    about = {"metric": "CLIP-IQA <RN50>", "weights": "seeded"}
+    low, about = {"lower_better": True}, {"metric": "CLIP-IQA <RN50>", "weights": "seeded", "range": [0, 1]}
     metrics = {
-        "sharp": MetricResult(score_range="0, 1", provenance=about),
-        "niqe": MetricResult(lower_better=True, score_range="~0, ~100", published_as="niqe"),
+        "sharp": MetricResult(Column("sharp", about)),
+        "niqe": MetricResult(Column("niqe", {**low, "range": [0, None]}), published_as="niqe"),
         "flat": MetricResult(),
-        "piqe": MetricResult(lower_better=True, score_range="0, 100", error=FAILURE),
+        "piqe": MetricResult(Column("piqe", {**low, "range": [0, 100]}), error=FAILURE),
     }
     return DataSetResult(
         "graded",

@@ -50,9 +50,9 @@ class Brightness:
 
 def main():
     from clipiqa_pyiqa.cli import main
-    from clipiqa_pyiqa.cli.options import groups
+    from clipiqa_pyiqa.metrics import building
 
     seconds, stall = os.environ.get("STANDIN_SECONDS", 0), os.environ.get("STANDIN_STALL", "inf")
     standin = Brightness(float(seconds), float(stall))
-    groups.build_metric = lambda *_: standin
+    building.create_ours = lambda *_, **__: standin
     return main()

@@ -19,9 +19,9 @@ from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning import fitting
+from clipiqa_pyiqa.metrics.parsing import metric_set
 from clipiqa_pyiqa.prompts.files import content_checksum
 from clipiqa_pyiqa.prompts.heads import read_metadata
-from clipiqa_pyiqa.scoring.metric_specs import parse_metrics
 from clipiqa_pyiqa.stats.correlation import srocc
 
 
@@ -146,8 +146,8 @@ def test_a_head_keeps_the_scale_and_the_direction_of_its_scores(table, fit, tmp_
     assert (loaded.score_range, loaded.lower_better) == ((0, 5), True)
     wrapped = pyiqa.create_metric("clipiqa+", pretrained_model_path=str(path), device="cpu")  # "0 to 1, high is good"
     objects, named = {"loaded": loaded, "wrapped": wrapped}, [f"mine=clipiqa+:pretrained_model_path={path}"]
-    specs = parse_metrics(objects) + parse_metrics(named)
-    assert {(spec.lower_better, spec.score_range) for spec in specs} == {(True, "0, 5")}
+    columns = metric_set([objects, named]).columns
+    assert {(column.lower_better, column.ends) for column in columns} == {(True, (0, 5))}
 
     x = (read_image(ours.frame["path"][0]).pixels[None] / 255).requires_grad_()
     score, loss = loaded(x).item(), CLIPIQALoss(metric=loaded)(x)

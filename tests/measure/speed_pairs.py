@@ -18,8 +18,8 @@ COMMANDS = {
     "clipiqa --help": "--help",
     "score": "score ../in/photos -b mini -o scores.csv --overwrite",
     "score, of a shard": "score ../photos.tar -b mini -o shards --overwrite",
-    "compare": "compare -m piqe clipiqa:backbone=mini -d ../in/few.csv --bootstrap 0 -o table --overwrite",
-    "table": "table --methods a=../in/photos b=../in/photos -m piqe clipiqa:backbone=mini -o methods --overwrite",
+    "compare": "compare -m piqe mini -d ../in/few.csv --bootstrap 0 -o table --overwrite",
+    "table": "table --methods a=../in/photos b=../in/photos -m piqe mini -o methods --overwrite",
     "train": "train ../in/few.csv -b mini --crop 128 --epochs 3 --batch-size 8 -o run --overwrite",
 }
 ENCODE = "import torch, clipiqa_pyiqa as c; [c.CLIPIQA(backbone='mini')(torch.rand(1, 3, {0}, {0})) for _ in '1234']"

@@ -117,7 +117,7 @@ class TestCommand:
     def test_a_second_call_uses_what_was_scored(self, greys, tmp_path, monkeypatch):
         metrics = [Brightness(), Brightness()]
         made = iter(metrics)
-        monkeypatch.setattr("clipiqa_pyiqa.cli.options.groups.build_metric", lambda *_: next(made))
+        monkeypatch.setattr("clipiqa_pyiqa.metrics.building.create_ours", lambda *_, **__: next(made))
         command = ["rank", str(greys[0].parent), "--out", str(tmp_path / "out"), "--page", str(tmp_path / "page")]
         assert main(command) == 0 == main([*command, "--resume"])
         assert metrics[0].batches and not metrics[1].batches

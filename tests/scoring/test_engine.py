@@ -21,13 +21,13 @@ from clipiqa_pyiqa import CLIPIQA, score_paths, score_sources
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa.metrics.parsing import metric_set
 from clipiqa_pyiqa.results.columns import ResultsError
 from clipiqa_pyiqa.results.scores import read_scores
 from clipiqa_pyiqa.scoring import engine
 from clipiqa_pyiqa.scoring.engine import Options, plan
-from clipiqa_pyiqa.scoring.metrics import metric_set
 
-MINI = "clipiqa:backbone=mini"
+MINI = "clipiqa=mini"
 MAIN = "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"
 
 
@@ -179,7 +179,7 @@ class TestSeveral:
                 score_paths(names, photos, strict=strict)
         elsewhere = pickle.loads(pickle.dumps(metric_set(given))).on(torch.device("cpu"))
         with pytest.raises(CLIPIQAError, match="built"):
-            elsewhere.metrics[1].score()
+            elsewhere.metrics[1].score_images()
 
     def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(self, photos, csv, capsys):
         Image.new("RGB", (20, 20)).save(photos / "small.png")

@@ -16,11 +16,11 @@ from stored import read_results
 
 from clipiqa_pyiqa import CLIPIQA, filter_shards, merge_shards, score_sources
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli.options import groups
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.writing import locked
 from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.metrics import building
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
 from clipiqa_pyiqa.sources.stores import FilesShard
@@ -267,7 +267,7 @@ def test_scores_of_stored_features(compact, tmp_path, out):
 class TestCommand:
     @pytest.fixture
     def clipiqa(self, monkeypatch, capfd, tmp_path):
-        monkeypatch.setattr(groups, "build_metric", lambda *_: Brightness())
+        monkeypatch.setattr(building, "create_ours", lambda *_, **__: Brightness())
         monkeypatch.chdir(tmp_path)
 
         def run(*arguments):

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from ...datasets.score_table import ScoreTable
     from ...experiments.experiment import ExperimentResult
-    from ...metric import CLIPIQA
-    from ...prompts.pairs import Columns, Prompts
+    from ...metrics.metric import Metric
+    from ...prompts.pairs import Prompts
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # a container's limit: CPU time per period, and the period, in microseconds
 
@@ -84,27 +84,19 @@ class LearnedQuestions(Questions):
 
     learned_prompts: str | None = None
 
-    def columns(self) -> Columns | None:
+    def asked(self, model: Model) -> Metric:
+        """Return the CLIP-IQA that the options describe, before it is built; it has a column for each question."""
+        from ...metrics.metric import Metric
         from ...prompts.pairs import parse_columns
 
-        if self.learned_prompts is None:
-            return parse_columns(self.parsed(), self.template)
+        name, options = self.learned_prompts, model.given()
+        if name is None:
+            return Metric("", "clipiqa", options, questions=parse_columns(self.parsed(), self.template))
         if self.prompts or self.template:
             raise OptionError("learned_prompts excludes `prompts` and `template`: leave them out.")
-        return None
-
-    def metric(self, model: Model, device: torch.device) -> CLIPIQA:
-        from ...metric import CLIPIQA
-        from ...prompts.files import PUBLISHED
-
-        options, name = model.given(), self.learned_prompts
-        if name is None:
-            return build_metric(model, device)
-        if name in PUBLISHED:
-            metric = CLIPIQA(name, **options)
-        else:
-            metric = CLIPIQA("clipiqa+", **options, pretrained_model_path=name)
-        return metric.to(device).eval()
+        if name.startswith("clipiqa+") and not os.path.exists(name):
+            return Metric("", name, options)
+        return Metric("", "clipiqa+", {**options, "pretrained_model_path": name})
 
 
 @dataclass(frozen=True)
@@ -120,6 +112,20 @@ class MetricOptions:
     metrics: list[str] | None = None
     trust_weights: bool = False
     strict: bool = False
+
+    def with_questions(self, questions: LearnedQuestions, model: Model) -> list[Metric]:
+        """Return the CLIP-IQA that questions describe, then the named metrics, for which ``model`` has defaults.
+
+        Without questions, the CLIP-IQA is left out if there are named metrics.
+        """
+        if not self.metrics:
+            return [questions.asked(model)]
+        from ...metrics.parsing import parse_metrics
+
+        named = parse_metrics(self.metrics, trust_weights=True)  # weights are checked later, as this takes torch
+        if questions != LearnedQuestions():
+            return [questions.asked(model), *named]
+        return [replace(m, options={**model.given(), **m.options}) if m.is_clipiqa else m for m in named]
 
 
 @dataclass(frozen=True)
@@ -168,13 +174,6 @@ def start(machine: Machine) -> torch.device:
     return find_device(machine.device)
 
 
-def build_metric(model: Model, device: torch.device) -> CLIPIQA:
-    # pyiqa.create_metric would build the same class, but importing pyiqa takes seconds
-    from ...metric import CLIPIQA
-
-    return CLIPIQA(**model.given()).to(device).eval()
-
-
 Result = TypeVar("Result", bound="ExperimentResult")
 
 
@@ -190,9 +189,11 @@ class Run(OutputOptions, SharedOptions, Model, Wording):
 
     def result(self, experiment: Callable[..., Result], *inputs: Any, **options: Any) -> Result:
         device = start(self)
+        from ...metrics.metric import Metric
+
         with stored(self.out), Bar() as bar:
             return experiment(
-                lambda: build_metric(self, device),
+                lambda: Metric("", "clipiqa", self.given()).built(device).net,
                 *inputs,
                 template=self.template,
                 pictures=self.pictures,

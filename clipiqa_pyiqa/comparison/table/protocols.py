@@ -11,80 +11,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import InterpolationMode, center_crop, pil_to_tensor, resize, to_pil_image
+from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
 from ...datasets.specification import check_kinds
 from ...errors import CLIPIQAError, ImageError, nearest
 from ...files.yaml import check_keys, read_mapping, shipped
-from ...scoring.metrics import BuiltMetric
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """Changes to an image before a metric sees it, in this order; 0 makes no change.
-
-    Attributes:
-        crop: Pixels cut off each side.
-        square: Both sides in pixels after PIL's bicubic resize.
-        longest: Longest side in pixels; larger images are shrunk bilinearly, without antialiasing.
-        center: Side in pixels of the middle square.
-        autocast: Whether a metric computes in fp16 on CUDA.
-    """
-
-    crop: int = 0
-    square: int = 0
-    longest: int = 0
-    center: int = 0
-    autocast: bool = False
-
-    @property
-    def words(self) -> str:
-        words = {
-            f"a border of {self.crop} px left out": self.crop,
-            f"squashed to {self.square}×{self.square} px": self.square,
-            f"longer sides shrunk to {self.longest} px": self.longest,
-            f"only the middle {self.center}×{self.center} px": self.center,
-        }
-        return ", ".join(text for text, pixels in words.items() if pixels) or "whole images"
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return changed images, from images ``(N, 3, H, W)`` in [0, 1]."""
-        height, width = x.shape[-2:]
-        if min(height, width) <= 2 * self.crop:
-            raise ImageError(f"no pixel is left of {width}×{height} px without a border of {self.crop} px")
-        x = center_crop(x, [height - 2 * self.crop, width - 2 * self.crop])
-        if self.square:
-            pictures = [to_pil_image((each * 255).round().byte()) for each in x]
-            size = [self.square, self.square]
-            squares = [pil_to_tensor(resize(each, size, InterpolationMode.BICUBIC)) for each in pictures]
-            x = torch.stack(squares).to(x) / 255
-        if self.longest and max(x.shape[-2:]) > self.longest:
-            x = resize(x, [int(side * self.longest / max(x.shape[-2:])) for side in x.shape[-2:]], antialias=False)
-        if self.center:
-            x = center_crop(x, [min(side, self.center) for side in x.shape[-2:]])
-        return x.contiguous()
-
-
-WHOLE = Preprocess()
-
-
-def with_preprocessing(metric: BuiltMetric | str, preprocess: Preprocess, device: torch.device) -> BuiltMetric | str:
-    """Return a metric that scores preprocessed images; metrics of whole sets stay unchanged."""
-    if isinstance(metric, str) or metric.spec.of_sets or preprocess == WHOLE:
-        return metric
-    score, is_half = metric.score, preprocess.autocast and device.type == "cuda"
-
-    def scored(*images: Tensor) -> Any:
-        with torch.autocast(device.type, torch.float16, enabled=is_half):
-            return score(*map(preprocess, images))
-
-    provenance = {**metric.provenance, "seen": preprocess.words}
-    if preprocess.autocast:
-        provenance["precision"] = "fp16 (autocast)" if is_half else "fp32 (in the source fp16, by autocast on CUDA)"
-    return replace(metric, score=scored, net=None, provenance=provenance)
+from ...metrics.metric import Metric
+from ...metrics.parsing import parse_metrics
+from ...metrics.preprocess import Preprocess
 
 
 def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tensor]:
@@ -188,6 +124,29 @@ class Protocol:
 NO_PROTOCOL = Protocol("", "", "code", "", {})
 _KINDS: dict[str, tuple[type, ...]] = {key: (type(value),) for key, value in vars(NO_PROTOCOL).items() if key != "name"}
 _KINDS["average"] = (str, dict)
+
+
+def table_metrics(
+    given: Any, protocol: Protocol = NO_PROTOCOL, crop_border: int | None = None, trust_weights: bool = False
+) -> tuple[list[Metric], list[str]]:
+    """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
+    if not given and not protocol.metrics:
+        raise CLIPIQAError("no metric is given: name at least one in `metrics`, or name a `protocol`.")
+    asked = parse_metrics([given], every=True, trust_weights=trust_weights) if given else []
+    added, found, changed = {metric.label.lower(): metric for metric in asked}, list[Metric](), list[str]()
+    for metric in parse_metrics(protocol.metrics, every=True) if protocol.metrics else ():
+        if replacement := added.pop(metric.label.lower(), None):
+            changed.append(metric.label)
+            metric = replace(replacement, label=metric.label)
+        found.append(metric)
+    found = [replace(each, preprocess=protocol.preprocess_of(each.label)) for each in (*found, *added.values())]
+    if crop_border is not None:
+        cropped = [
+            replace(m, preprocess=replace(m.preprocess, crop=crop_border)) if m.mode == "FR" else m for m in found
+        ]
+        changed += ["the border that is left out"] if cropped != found else []
+        found = cropped
+    return found, changed
 
 
 def read_protocol(name: str | Path) -> Protocol:

@@ -14,10 +14,12 @@ import pandas
 import torch
 
 from ...errors import CLIPIQAError, counted, few, nearest
+from ...metrics.metric import Metric
+from ...metrics.parsing import parse_metrics
+from ...metrics.preprocess import Preprocess
 from .earlier import CELL
 from .matching import MethodImages
-from .protocols import Preprocess, has_alpha
-from .table_metrics import TableMetric, parse_names
+from .protocols import has_alpha
 
 if TYPE_CHECKING:
     from .results import MethodTable
@@ -146,9 +148,7 @@ def _means(rows: pandas.DataFrame, images: MethodImages) -> pandas.DataFrame:
     return rows.groupby("method", sort=False).agg(mean).reset_index()
 
 
-def explain(
-    found: MethodTable, metrics: Sequence[TableMetric], score: Callable[[Sequence[TableMetric], bool], MethodTable]
-) -> pandas.DataFrame:
+def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], MethodTable]) -> pandas.DataFrame:
     """Return a trial of every change to the metrics whose published numbers differ.
 
     Args:
@@ -163,19 +163,18 @@ def explain(
     wrong = found.expected[~found.expected["agrees"]]
     is_transparent = any(map(has_alpha, found.images.inputs))
     trials = [wrong.iloc[:0].assign(change="", value=math.nan, reason="")]
-    for metric in metrics:
-        label = metric.spec.label
+    for metric in found.built:
+        label = metric.label
         cells = wrong[wrong["metric"] == label]
-        if cells.empty or metric.spec.of_sets:
+        if cells.empty or metric.mode == "set":
             continue
-        metric = replace(metric, built=found.built[label])
-        no_alpha = metric if is_transparent else replace(metric, built="no image has transparency")
+        no_alpha = metric if is_transparent else replace(metric, error="no image has transparency")
         for drop_alpha, changes in ((False, _changes(metric)), (True, [("alpha dropped", no_alpha)])):
-            asked = {name: replace(m, spec=replace(m.spec, label=f"{label} ({name})")) for name, m in changes}
+            asked = {name: replace(each, label=f"{label} ({name})") for name, each in changes}
             other = score([*asked.values()], drop_alpha)  # reads each image once for all changes
             for change, each in asked.items():
-                means = [other.mean(cell.test_set, each.spec.label, cell.method) for cell in cells.itertuples()]
-                reason = other.columns[each.spec.label].error
+                means = [other.mean(cell.test_set, each.label, cell.method) for cell in cells.itertuples()]
+                reason = other.columns[each.label].error
                 trials.append(cells.assign(change=change, value=means, reason=reason))
     tried = add_units(pandas.concat(trials), "value")
     tried["verdict"] = tried["agrees"].map({True: "fits", False: "refuted"}).mask(tried["value"].isna(), "not tried")
@@ -194,19 +193,19 @@ def summarize(explained: pandas.DataFrame) -> list[str]:
     return lines
 
 
-def _changes(metric: TableMetric) -> Iterator[tuple[str, TableMetric]]:
-    spec, usual = metric.spec, metric.preprocess
-    kept = {key: value for key, value in spec.options.items() if key in _WEIGHTS}
-    for variants in map(parse_names, _VARIANTS):
-        for variant in variants if any(spec.name == each.name for each in variants) else ():
-            options = {**(kept if variant.name == spec.name else {}), **variant.options}
-            if (variant.name, options) != (spec.name, dict(spec.options)):
-                yield variant.label, TableMetric(replace(variant, options=options), usual)
+def _changes(metric: Metric) -> Iterator[tuple[str, Metric]]:
+    name, usual = metric.name, metric.preprocess
+    kept = {key: value for key, value in metric.options.items() if key in _WEIGHTS}
+    for variants in (parse_metrics(each, every=True) for each in _VARIANTS):
+        for variant in variants if any(name == each.name for each in variants) else ():
+            options = {**(kept if variant.name == name else {}), **variant.options}
+            if (variant.name, options) != (name, dict(metric.options)):
+                yield variant.label, replace(variant, options=options, preprocess=usual)
     others = [replace(usual, crop=crop) for crop in (0, 4)]
-    if spec.mode == "NR":
+    if metric.mode == "NR":
         others += [Preprocess(square=512), Preprocess(center=224), Preprocess(center=512)]
     for each in others:
         if each != usual:
             yield each.words, replace(metric, preprocess=each)
     half = replace(metric, preprocess=replace(usual, autocast=True))
-    yield "fp16 (autocast)", half if torch.cuda.is_available() else replace(metric, built="there is no CUDA here")
+    yield "fp16 (autocast)", half if torch.cuda.is_available() else replace(metric, error="there is no CUDA here")

@@ -17,12 +17,12 @@ from markupsafe import Markup
 
 from ...errors import counted
 from ...files.writing import locked
-from ...prompts.provenance import as_texts
+from ...metrics.metric import Metric
 from ...report.html import block, embedded
 from ...report.report import Report
 from ...report.table import Cell, Column, Mark, Table, latex, number, p_value, signed, words
+from ...results.columns import described
 from ...results.results import Results
-from ...scoring.metrics import BuiltMetric
 from ...stats.bootstrap import holm
 from ...stats.paired_means import FEW, FEWEST, LEVEL, mean_difference
 from ..data_set_results import MetricResult
@@ -31,7 +31,6 @@ from .crops import differing_crops
 from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
 from .published import summarize
-from .table_metrics import channel
 
 _SHOWN = 10  # images whose crops are shown
 _LISTED = 20  # most changes that are listed
@@ -56,6 +55,10 @@ _PROMPTS = {
     1: "one prompt pair (most restoration papers use pyiqa's five: clipiqa:prompts=pyiqa)",
     5: "five prompt pairs",
 }
+_Y = {  # of pyiqa's colour spaces
+    "ycbcr": "on Y of YCbCr as MATLAB's rgb2ycbcr has it (16 to 235)",
+    "yiq": "on Y of YIQ (0 to 255; super-resolution papers use psnr-y and ssim-y)",
+}
 _CROPS = (
     "Shown are the images on which the methods' scores differ most. Each crop is the square in which the pixels differ "
     "most, at 100 % (unscaled)."
@@ -74,7 +77,7 @@ class MethodTable:
             metric; NaN where a metric failed.
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
         columns: Label -> result of the metric, in order.
-        built: Label -> metric, or why it cannot be built.
+        built: The metrics, in order.
         images: Files of the methods, matched by image.
         inputs: Numbers given for the protocol's formula.
         notes: Sentences on the numbers.
@@ -89,7 +92,7 @@ class MethodTable:
     scores: pandas.DataFrame
     sets: pandas.DataFrame
     columns: dict[str, MetricResult]
-    built: Mapping[str, BuiltMetric | str]
+    built: Sequence[Metric]
     images: MethodImages
     baseline: str
     protocol: Protocol = NO_PROTOCOL
@@ -224,7 +227,7 @@ class MethodTable:
         return "".join(f"{line}\n" for line in lines)
 
     def _described(self) -> dict[str, str]:
-        return {label: _describe(self, label) for label in self.built if not self.columns[label].error}
+        return {each.label: _describe(each) for each in self.built if not self.columns[each.label].error}
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the tables, every score and the files' hashes, what differs from expectations, and ``report.html``.
@@ -364,20 +367,29 @@ def _reasons(found: MethodTable) -> dict[str, str]:
     return reasons
 
 
-def _describe(found: MethodTable, label: str) -> str:
-    provenance = found.columns[label].provenance
-    words = as_texts(provenance)
-    seen = "" if label in found.sets else words.pop("seen", "whole images")
-    if "scores" in provenance:
-        (record, *_) = provenance["scores"].values()
+def channel(metric: Metric) -> str:
+    """Return the channel of psnr or ssim in words."""
+    is_y = metric.options.get("test_y_channel")
+    if (metric.name in ("psnry", "ssim") and is_y is not False) or (metric.name == "psnr" and is_y):
+        return _Y.get(metric.options.get("color_space", "yiq"), "")
+    return "on RGB" if metric.name in ("psnr", "ssimc") else ""
+
+
+def _describe(metric: Metric) -> str:
+    words, record = described(metric.columns), metric.columns[0].record
+    seen = "" if metric.mode == "set" else record.get("seen", "whole images")
+    if metric.net is not None:
         pairs = len(record.get("questions", ()))
         prompts = "learned prompts" if record.get("learned") else _PROMPTS.get(pairs, f"{pairs} prompt pairs")
-        prompts = provenance.get("view", prompts)  # of this package's other CLIP metrics
-        weights = f"{words['backbone']} {words['weights']}"
-        parts = [f"clipiqa-pyiqa {words['version']} {words['metric']}", prompts, weights]
+        prompts = record.get("view", prompts)  # of this package's other CLIP metrics
+        parts = [
+            f"clipiqa-pyiqa {words['version']} {words['metric']}",
+            prompts,
+            f"{words['backbone']} {words['weights']}",
+        ]
     else:
-        options = [f"{key} {value}" for key, value in words.items() if key not in ("metric", "pyiqa", "precision")]
-        name = words.get("metric", label)
-        parts = [f"pyiqa {words['pyiqa']} {name}" if "pyiqa" in words else name, *options]
-    parts += [channel(words), seen, words.get("precision", "fp32")]
+        options = [f"{key} {value}" for key, value in metric.options.items()]
+        maker = [f"pyiqa {words['pyiqa']}"] if "pyiqa" in words else []
+        parts = [" ".join([*maker, words["metric"]]), *options]
+    parts += [channel(metric), seen, words.get("precision", "fp32")]
     return f"{', '.join(filter(None, parts))}."

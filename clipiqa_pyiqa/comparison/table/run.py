@@ -17,17 +17,15 @@ from ...files.writing import locked
 from ...images.batches import default_workers
 from ...metric import find_device
 from ...scoring.engine import Options
-from ...scoring.metric_specs import check_weights
 from ..compare import Progress, run_settings
 from ..data_set_results import MetricResult
 from .earlier import differences
 from .matching import Place, match_images, parse_methods
-from .protocols import CERTAINTY, FORMULA_OF, NO_PROTOCOL, UNEQUAL, Protocol, read_protocol
+from .protocols import CERTAINTY, FORMULA_OF, NO_PROTOCOL, UNEQUAL, Protocol, read_protocol, table_metrics
 from .published import explain as try_changes
 from .published import read_expected, with_published
 from .results import MethodTable, check_table_folder
 from .scoring import Memory, score_images
-from .table_metrics import parse_table_metrics
 
 
 @checked
@@ -85,8 +83,8 @@ def table(
     """
     folders, inputs = parse_methods(methods), dict(values or {})
     chosen = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
-    wanted, changed = parse_table_metrics(metrics, chosen, crop_border)
-    needing = [each.spec.label for each in wanted if each.needs_reference]
+    wanted, changed = table_metrics(metrics, chosen, crop_border, trust_weights)
+    needing = [m.label for m in wanted if m.mode == "FR" or (m.mode == "set" and m.name != "inception_score")]
     if needing and reference is None:
         raise CLIPIQAError(
             f"{', '.join(needing)} cannot do without reference images: name their folder in `reference`."
@@ -98,7 +96,6 @@ def table(
         )
     if unknown := [name for name in inputs if name not in chosen.values]:
         raise CLIPIQAError(f"the protocol's formula has no value {unknown[0]!r}.")
-    check_weights([each.spec for each in wanted], trust_weights)
     options = Options(find_device(device), batch_size, workers or default_workers(), seed)
     images = match_images(folders, reference, chosen, skip_missing=skip_missing)
     folder = None
@@ -125,7 +122,7 @@ def table(
         if published is not None:
             found = with_published(found, published)
         if explain:
-            found = replace(found, explained=try_changes(found, wanted, score))
+            found = replace(found, explained=try_changes(found, score))
     return replace(found, changed=differences(found, earlier)) if earlier else found
 
 

@@ -27,16 +27,16 @@ from ...files.names import printable
 from ...images.image import File
 from ...images.image import Image as AnyImage
 from ...images.reader import ImageRecord
+from ...metrics.building import describe_error
+from ...metrics.metric import Metric, MetricSet
 from ...results.results import Output, Results
 from ...results.rows import Row
 from ...scoring.engine import Options, kept_random_state, set_seeds
-from ...scoring.metrics import BuiltMetric, MetricSet, build_or_explain, describe_error
 from ...scoring.score import circumstances
 from ..compare import Progress, metric_results, rows_of, score_missing, unread
 from .matching import MethodImages
-from .protocols import fit_sizes, has_alpha, with_preprocessing
+from .protocols import fit_sizes, has_alpha
 from .results import MethodTable
-from .table_metrics import TableMetric
 
 _REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' images
 
@@ -70,25 +70,18 @@ def score_images(
     options: Options,
     progress: Progress,
     unequal: str,
-    metrics: Sequence[TableMetric],
+    metrics: Sequence[Metric],
     drop_alpha: bool | None = None,
     strict: bool = False,
 ) -> MethodTable:
     """Return the scores of every image and set; ``drop_alpha`` says for a trial whether transparency is ignored."""
-    specs, built, seeing = [each.spec for each in metrics], {}, {}
-    reads_references = bool(matched.references) and (bool(unequal) or any(spec.mode == "FR" for spec in specs))
+    reads_references = bool(matched.references) and (bool(unequal) or any(metric.mode == "FR" for metric in metrics))
     references = matched.references if reads_references else {}
     how = {"unequal": unequal} if unequal and references else {}
     how |= {"alpha": "dropped"} if drop_alpha else {}
-    for each in metrics:
-        metric = each.built or build_or_explain(each.spec, options.device, options.seed, strict)
-        built[each.spec.label] = metric
-        metric = with_preprocessing(metric, each.preprocess, options.device)
-        if isinstance(metric, BuiltMetric):
-            provenance = {**metric.provenance, **how}
-            metric = replace(metric, spec=each.spec, columns=(each.spec.label,), provenance=provenance)
-        seeing[each.spec.label] = metric
-    ready = [metric for metric in seeing.values() if isinstance(metric, BuiltMetric)]
+    built = [metric.built(options.device, options.seed, strict) for metric in metrics]
+    built = [replace(m, columns=tuple(replace(c, record={**c.record, **how}) for c in m.columns)) for m in built]
+    single, of_sets = ([m for m in built if (m.mode == "set") == is_of_sets] for is_of_sets in (False, True))
     read_reference = functools.lru_cache(_REFERENCES_KEPT)(_read)
     images = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
     images.insert(0, "test_set", images["image"].map(matched.test_sets))
@@ -99,35 +92,34 @@ def score_images(
         _Pair(row.path, references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)
         for row in images.itertuples()
     ]
-    of_images = MetricSet([metric for metric in ready if not metric.spec.of_sets])
+    of_images = MetricSet(metric for metric in single if not metric.error)
     output = memory.of_images(drop_alpha is not None)
     with Results(output, of_images.columns, circumstances(options.device)) as stored:
         for name in images.columns.drop("path"):
             stored.join(name, dict(zip(map(printable, images["path"]), images[name], strict=True)))
         seconds = score_missing("methods", items, of_images, stored, options, progress)
     rows = rows_of(stored, list(images["path"]))
-    results = metric_results([spec for spec in specs if not spec.of_sets], seeing, rows, seconds)
-    scores = rows.frame.reindex(columns=[spec.label for spec in specs if not spec.of_sets])
+    results = metric_results(single, rows, seconds)
+    scores = rows.frame.reindex(columns=[metric.label for metric in single])
     frame = pandas.concat([images, scores.reset_index(drop=True)], axis=1)
-    sets = _sets(images, matched.references) if any(spec.of_sets for spec in specs) else images.iloc[:0]
+    sets = _sets(images, matched.references) if of_sets else images.iloc[:0]
     heads = sets[["test_set", "method"]].reset_index(drop=True)
     files = {"images.csv": stored}
-    of_sets, records = [metric for metric in ready if metric.spec.of_sets], stored.head.record["columns"]
+    ready, records = [metric for metric in of_sets if not metric.error], stored.head.record["columns"]
     if len(sets):
-        with Results(memory.of_sets(), MetricSet(of_sets).columns, circumstances(options.device)) as kept:
+        with Results(memory.of_sets(), MetricSet(ready).columns, circumstances(options.device)) as kept:
             every = [_Set(row) for row in sets.to_dict("records")]
             for name in ("test_set", "method"):
                 kept.join(name, {one.name: one.row[name] for one in every})
             for one in every:
-                _score_set(one, of_sets, kept, options.seed)
+                _score_set(one, ready, kept, options.seed)
         found = rows_of(kept, [one.name for one in every])
         files["sets.csv"] = kept
         records |= kept.head.record["columns"]
-        those = [spec for spec in specs if spec.of_sets]
-        results |= metric_results(those, seeing, found, {}, "set")
-        values = found.frame.reindex(columns=[spec.label for spec in those]).reset_index(drop=True)
+        results |= metric_results(of_sets, found, {}, "set")
+        values = found.frame.reindex(columns=[metric.label for metric in of_sets]).reset_index(drop=True)
         heads = pandas.concat([heads, values], axis=1)
-    columns = {spec.label: results[spec.label] for spec in specs}
+    columns = {metric.label: results[metric.label] for metric in built}
     notes = [f"Left out of all methods: {reason}" for reason in unread(rows).values()]
     return MethodTable(frame, heads, columns, built, matched, baseline, notes=notes, records=records, stored=files)
 
@@ -199,14 +191,14 @@ class _Set:
         return hashlib.sha256(stamps.encode()).hexdigest()[:12]
 
 
-def _score_set(each: _Set, metrics: Sequence[BuiltMetric], results: Results, seed: int) -> None:
+def _score_set(each: _Set, metrics: Sequence[Metric], results: Results, seed: int) -> None:
     known = results.known.of(each) if results.known else [False] * len(metrics)
     if all(known):
         return
     scores, errors = [], []
     for metric, is_known in zip(metrics, known, strict=True):
         score = None if is_known else _value(metric, each.row["path"], each.row["references"], seed)
-        errors += [f"{metric.spec.label}: {score}"] if isinstance(score, str) else []
+        errors += [f"{metric.label}: {score}"] if isinstance(score, str) else []
         scores.append(score if isinstance(score, float) else None)
     asked, error = tuple(not is_known for is_known in known), "; ".join(errors)
     kind = Kind.OTHER if error else None
@@ -214,14 +206,14 @@ def _score_set(each: _Set, metrics: Sequence[BuiltMetric], results: Results, see
     results.append(Row(each.name, tuple(scores), count, kind=kind, error=error, stamp=each.stamp(), asked=asked))
 
 
-def _value(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int) -> float | str:
+def _value(metric: Metric, files: Sequence[str], references: Sequence[str], seed: int) -> float | str:
     """Return a metric's value for a set of files, or why there is none."""
     try:
         with kept_random_state(), _folder(files) as ours, _folder(references) as theirs:
             set_seeds(seed)
-            folders = [ours] if metric.spec.name == "inception_score" or not references else [ours, theirs]
+            folders = [ours] if metric.name == "inception_score" or not references else [ours, theirs]
             with contextlib.redirect_stdout(sys.stderr):
-                output = metric.score(*folders, **({} if metric.spec.made is not None else {"verbose": False}))
+                output = metric.score(*folders, **({} if metric.made is not None else {"verbose": False}))
     except Exception as error:
         return describe_error(error)
     value = float(next(iter(output.values())) if isinstance(output, Mapping) else output)  # inception_score's mean

@@ -21,6 +21,7 @@ from ...errors.arguments import checked
 from ...files.writing import check_folder
 from ...images.image import NoImage, reason
 from ...images.memory import keep_memory
+from ...metrics.metric import MetricSet
 from ...results.folder import ShardedResult, summary_of
 from ...results.formats import Head
 from ...results.rows import Row
@@ -28,7 +29,6 @@ from ...sources.finding import Found, find_shards, read_ahead
 from ...sources.stores import FilesShard, Shard, ShardError, address_of, is_remote
 from ...sources.tables import EmbeddingsShard
 from ..engine import rounded
-from ..metrics import MetricSet
 from ..score import Questions, ScoringSetup, device_name
 from .planning import Job, note_stamps, part_of, plan
 
@@ -39,7 +39,7 @@ def check_features(metrics: MetricSet) -> None:
         net = metric.net
         on_stages = getattr(getattr(net, "head", None), "on_stages", False)
         if not hasattr(net, "clip") or on_stages or getattr(getattr(net, "view", None), "dims", 2) != 2:
-            name = f"metric {metric.spec.label!r}" if metric.spec.label else "this metric"
+            name = f"metric {metric.label!r}" if metric.label else "this metric"
             raise CLIPIQAError(f"embeddings hold one final CLIP feature per image, but {name} needs more.")
     backbones = {metric.net.clip.weights.backbone: None for metric in metrics.metrics}
     if len(backbones) > 1:

@@ -1,0 +1,185 @@
+"""Building of metrics, and what their scores depend on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import sys
+import textwrap
+import traceback
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from inspect import signature
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+
+from ..errors import CLIPIQAError, ConfigError, WeightsError, import_pyiqa
+from ..family import MEMBERS
+from ..files.hashes import hash_file
+from ..files.yaml import check_keys
+from ..metric import CLIPIQA, net_of
+from ..prompts.pairs import parse_columns
+from ..prompts.provenance import column_records
+from ..results.columns import Column
+from .metric import Metric
+from .preprocess import WHOLE
+
+log = logging.getLogger("clipiqa_pyiqa")
+
+
+def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = False) -> Metric:
+    """Return the metric, ready to score, or with an ``error``; the records of a metric that is built are made anew."""
+    metric = _with_record(metric, seed)
+    try:
+        score = metric.score or _create(metric, device)
+        net = getattr(score, "net", score)
+        if not metric.label or hasattr(net, "encoding"):
+            return _of_clip(replace(metric, score=score, net=net), device)
+        return replace(metric, score=score, columns=_seen(metric, device, metric.columns))
+    except ConfigError:  # an unknown option
+        raise
+    except Exception as error:
+        if not metric.label:
+            raise
+        name = metric.name or "NAME"
+        log.error("metric %s cannot be built: %s", metric.label, _as_named(str(error), name))  # all lines of the error
+        reason = f"it cannot be built: {_as_named(describe_error(error), name)}{_missing_file(error)}."
+        if strict:
+            raise CLIPIQAError(f"metric {metric.label}: {reason}") from error
+        return replace(metric, error=reason)
+
+
+def create_ours(name: Any, device: torch.device, **options: Any) -> Any:
+    return MEMBERS.get(name, CLIPIQA)(name, **options).to(device).eval()
+
+
+def _create(metric: Metric, device: torch.device) -> Any:
+    if metric.made is not None:
+        made = metric.made if metric.label else net_of(metric.made)
+        return made.to(device) if metric.label and isinstance(made, torch.nn.Module) else made
+    if metric.is_clipiqa:
+        check_keys(metric.options, signature(CLIPIQA).parameters, f"the options of {metric.label or 'CLIP-IQA'!r}")
+    if metric.is_ours:
+        return create_ours(metric.name, device, **metric.options)
+    with contextlib.redirect_stdout(sys.stderr), _downloads_refused_if_offline():  # pyiqa prints what it loads
+        if metric.name:
+            return import_pyiqa().create_metric(metric.name, device=device, **metric.options)
+        return import_pyiqa(".archs").build_network(dict(metric.options)).to(device).eval()
+
+
+def _of_clip(metric: Metric, device: torch.device) -> Metric:
+    """Return a CLIP metric with its columns: each record has the fields of the tower and of the question."""
+    net, questions = metric.net, metric.questions
+    fields = net.provenance()
+    records = fields.pop("scores")
+    if questions is not None:
+        questions = parse_columns(questions, getattr(net, "template", None))
+        records = column_records(questions)
+    if device.type != "cpu":
+        fields.pop("cpu_arithmetic", None)
+    columns = tuple(Column(name, {**fields, **record}) for name, record in records.items())
+    if metric.label:
+        if len(columns) > 1:
+            raise CLIPIQAError(f"one score is needed, but it gives {len(columns)} to an image: set aggregate=mean")
+        columns = (replace(columns[0], name=metric.label),)
+    return replace(metric, questions=questions, columns=_seen(metric, device, columns))
+
+
+def _seen(metric: Metric, device: torch.device, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    if metric.preprocess == WHOLE or metric.mode == "set":
+        return columns
+    seen = metric.preprocess.record(device.type == "cuda")
+    return tuple(replace(column, record={**column.record, **seen}) for column in columns)
+
+
+def _with_record(metric: Metric, seed: int) -> Metric:
+    """Return a metric whose column's record has all fields of a metric that is not ours."""
+    made = getattr(metric.made, "net", metric.made)
+    if metric.is_ours or not metric.label or hasattr(made, "encoding"):
+        return metric
+    (column,) = metric.columns
+    more: dict[str, Any] = {key: column.record[key] for key in ("metric", "range", "lower_better")}
+    if metric.made is not None:
+        more["state"] = _state(made)
+    else:
+        options = dict(metric.options)
+        files = {key: Path(value) for key, value in options.items() if isinstance(value, str) and os.path.isfile(value)}
+        more |= {"pyiqa": version("pyiqa"), "options": options | {key: hash_file(file) for key, file in files.items()}}
+        if files:
+            more["file"] = ", ".join(file.name for file in files.values())
+    return replace(metric, columns=(replace(column, record={**more, "seed": seed}),))
+
+
+@contextlib.contextmanager
+def _downloads_refused_if_offline() -> Iterator[None]:
+    # pyiqa and torchvision do not know HF_HUB_OFFLINE
+    from huggingface_hub import constants
+
+    def download_url_to_file(url: str, dst: str = "", *_: Any, **__: Any) -> None:
+        raise WeightsError("HF_HUB_OFFLINE is set, which forbids downloads")
+
+    with contextlib.ExitStack() as stack:
+        if constants.HF_HUB_OFFLINE:
+            for module in (torch.hub, import_pyiqa(".utils.download_util")):
+                stack.enter_context(mock.patch.object(module, "download_url_to_file", download_url_to_file))
+            stack.enter_context(mock.patch.object(urllib.request, "urlopen", download_url_to_file))
+        yield
+
+
+def _state(made: Any) -> str | None:
+    """Return a hash of what an object holds; None if there is nothing to hash."""
+    digest, is_empty = hashlib.sha256(repr(type(made)).encode()), True
+    for name, value in values_of(made):
+        if isinstance(value, str | bytes | int | float | bool | tuple | None):
+            is_empty = False
+            digest.update(f"{name} {value!r}".encode())
+    return None if is_empty else digest.hexdigest()[:16]
+
+
+def values_of(made: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values that an object and its networks hold; tensors and arrays become bytes."""
+    parts, held = [made], list[tuple[str, Any]]()
+    if isinstance(made, torch.nn.Module):
+        parts, held = list(made.modules()), list(made.state_dict().items())
+    for part in parts:
+        for name, value in getattr(part, "__dict__", {}).items():
+            if isinstance(value, torch.nn.Module):
+                yield from values_of(value)
+            elif not name.startswith("_"):
+                held.append((name, value))
+    for name, value in held:
+        if isinstance(value, torch.Tensor | np.ndarray):
+            value = np.asarray(torch.as_tensor(value).detach().cpu().double()).tobytes()
+        yield name, value
+
+
+def describe_error(error: BaseException) -> str:
+    if isinstance(error, CLIPIQAError):
+        return str(error).partition("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {textwrap.shorten(str(error), 300, placeholder='…')}".rstrip(": .")
+
+
+def _as_named(text: str, name: str) -> str:
+    # options of CLIP belong into the metric's name, in Python and in a shell
+    return re.sub(r"\b(backbone|clip_weights)='?(\w+)'?", rf"{name}:\1=\2", text)
+
+
+def _missing_file(error: BaseException) -> str:
+    # after a failed download: a clause about the file to fetch by hand
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [frame.f_code.co_name for frame in frames]
+    if "download_url_to_file" not in names:  # torch's function, which pyiqa and torchvision call
+        return ""
+    download = frames[names.index("download_url_to_file")].f_locals
+    text = f"; fetch {download['url']}" + (f" and save it as {download['dst']}" if download["dst"] else "")
+    is_option = "load_file_from_url" in names  # pyiqa's function; torchvision's networks have no such option
+    return f"{text}, or name a copy (NAME:pretrained_model_path=FILE)" if is_option else text

@@ -1,0 +1,76 @@
+"""Metrics whose scores are in a file of any tool: they are joined by the names of images, never computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..datasets.specification import check_kinds
+from ..errors import CLIPIQAError
+from ..files.hashes import hash_file
+from ..files.yaml import check_keys
+from ..results.columns import Column
+from ..results.scores import direction_by_name, matching_names, read_scores
+from .metric import Metric
+
+METHOD = "{method}"  # in a file's name: one file for each method of a table
+_OPTIONS: dict[str, tuple[type, ...]] = {"column": (str,), "key": (str,), "lower_better": (bool,)}
+
+
+def file_metric(label: str, path: str, options: Mapping[str, Any]) -> Metric:
+    """Return the metric whose scores are in a file, or in a folder of results by shard.
+
+    Args:
+        options: ``column`` of scores, ``key`` (column of image names), ``lower_better``.
+
+    Raises:
+        CLIPIQAError: The file cannot be read, holds several scores, or does not tell their direction.
+    """
+    label = label or Path(path).stem
+    check_keys(options, _OPTIONS, f"metric {label!r}")
+    check_kinds(options, _OPTIONS, f"metric {label!r}")
+    if METHOD in path:
+        return Metric(label, path, options, mode="file", columns=(Column(label),))
+    column, low = options.get("column"), options.get("lower_better")
+    found = read_scores(path, columns=column and [column], key=options.get("key"), option="key")
+    first, *more = found.names
+    if column is None and more and label not in found.names:
+        names = ", ".join(found.names)
+        raise CLIPIQAError(f"{path!r} has the scores {names}: name one, as in '{label}={path}:column={first}'.")
+    column = column or (label if more else first)
+    record = dict(found.columns[column].record) if column in found.columns else {}
+    if not record:
+        file = Path(path).expanduser()
+        record = {"metric": column, "file": file.name, "sha256": hash_file(file), "range": [None, None]}
+    known = (low, record.get("lower_better"), direction_by_name(column), direction_by_name(label))
+    direction = next((each for each in known if each is not None), None)
+    if direction is None:
+        raise CLIPIQAError(
+            f"nothing says whether low or high scores of {label!r} are good: pass '{label}={path}:lower_better=true', "
+            "or false."
+        )
+    made = Column(label, {**record, "lower_better": direction})
+    return Metric(label, path, options, mode="file", columns=(made,), score=found.frame[column].dropna().to_dict())
+
+
+def scores_of(metric: Metric, images: Sequence[str]) -> dict[str, float]:
+    """Return image -> score; names match below their common folders, without suffixes."""
+    own, theirs = matching_names(images, list(metric.score))
+    scores = dict(zip(theirs, metric.score.values(), strict=True))
+    return {image: scores[name] for image, name in zip(images, own, strict=True) if name in scores}
+
+
+def of_methods(metric: Metric, files: Mapping[str, Sequence[str]]) -> Metric:
+    """Return a metric with the scores of all methods' images: of one file for each method, or of a common file."""
+    if METHOD not in metric.name:
+        return replace(metric, score=scores_of(metric, [path for paths in files.values() for path in paths]))
+    parts = [file_metric(metric.label, metric.name.replace(METHOD, name), metric.options) for name in files]
+    scores: dict[str, float] = {}
+    for part, paths in zip(parts, files.values(), strict=True):
+        scores |= scores_of(part, paths)
+    record = dict(parts[0].columns[0].record)
+    if "sha256" in record:
+        record["sha256"] = " ".join(part.columns[0].record["sha256"] for part in parts)
+    return replace(metric, columns=(Column(metric.label, record),), score=scores)

@@ -1,0 +1,141 @@
+"""A metric, before and after it is built, and the metrics of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import CLIPIQAError, keeps_pyiqas_classes
+from ..results.columns import Column
+from .preprocess import WHOLE, Preprocess
+
+if TYPE_CHECKING:
+    import torch
+
+Mode = Literal["NR", "FR", "set", "file"]
+"""A metric scores an image, an image and its reference, a set of images, or has its scores in a file."""
+_OURS = ("clipiqa", "maclip", "qualiclip", "liqe", "laion_aes", "clipscore")  # how names of our classes begin
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a run.
+
+    Attributes:
+        label: Name of its column; empty for a CLIP-IQA with a column for each question.
+        name: pyiqa's name; empty if ``options['type']`` names the class.
+        options: Changes to pyiqa's ``metric_opts``.
+        made: The caller's metric object, or a function that makes a CLIP-IQA.
+        questions: What a CLIP-IQA without label is asked, as for
+            :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means its own questions.
+        columns: Names and records of its scores; records are complete once it is built.
+        score: Function of images ``(N, 3, H, W)`` in [0, 1], in ``'FR'`` mode also of references; None before it is
+            built. Of a file: name of an image -> score.
+        net: CLIP metric of this package, or None.
+        error: Why it cannot be built.
+    """
+
+    label: str
+    name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    made: Any = None
+    mode: Mode = "NR"
+    preprocess: Preprocess = WHOLE
+    questions: Any = None
+    columns: tuple[Column, ...] = ()
+    score: Any = None
+    net: Any = None
+    error: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this package's own class is built, without pyiqa, whose import takes seconds."""
+        is_known = self.made is None and self.name.startswith(_OURS) and "type" not in self.options
+        return is_known and not keeps_pyiqas_classes()
+
+    @property
+    def is_clipiqa(self) -> bool:
+        return self.is_ours and self.name.startswith("clipiqa")
+
+    def built(self, device: torch.device, seed: int = 0, strict: bool = False) -> Metric:
+        """Return the metric, ready to score, or with an ``error``. With ``strict``, raise the error."""
+        from .building import build
+
+        columns = self.columns
+        if self.label:
+            columns = tuple(replace(column, name=self.label) for column in columns)
+        metric = replace(self, columns=columns)
+        return metric if self.error or self.mode == "file" else build(metric, device, seed, strict)
+
+    def on(self, device: torch.device) -> Metric:
+        """Return the built metric on a device; a metric of pyiqa is built again from its name."""
+        if self.net is None and self.made is None:
+            return replace(self, score=None, error="").built(device)
+        import torch
+
+        for each in (self.score, self.net):
+            if isinstance(each, torch.nn.Module):
+                each.to(device).eval()
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        is_named = self.net is None and self.made is None and self.mode != "file"
+        return {**vars(self), "score": None} if is_named else vars(self)
+
+    def score_images(self, *images: torch.Tensor) -> Any:
+        """Return what ``score`` returns for images and perhaps references as the metric sees them."""
+        if self.error:
+            raise CLIPIQAError(self.error)
+        if self.preprocess == WHOLE:
+            return self.score(*images)
+        import torch
+
+        kind = images[0].device.type
+        with torch.autocast(kind, torch.float16, enabled=self.preprocess.autocast and kind == "cuda"):
+            return self.score(*map(self.preprocess, images))
+
+    def score_features(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the scores ``(N, P)`` of image features."""
+        asked = () if self.questions is None else (self.questions,)
+        scores: torch.Tensor = self.net.score(features, *asked)
+        return scores
+
+
+class MetricSet:
+    """The built metrics of a run.
+
+    Attributes:
+        metrics: Metrics that score.
+        files: Metrics whose scores are in files.
+        groups: Places of CLIP metrics that share the encoding of images.
+        foreign: Places of the other metrics.
+    """
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        every = tuple(metrics)
+        self.metrics = tuple(metric for metric in every if metric.mode != "file")
+        self.files = tuple(metric for metric in every if metric.mode == "file")
+        self.groups: dict[Any, list[int]] = {}
+        self.foreign: list[int] = []
+        for place, metric in enumerate(self.metrics):
+            if metric.net is None or metric.preprocess != WHOLE:
+                self.foreign.append(place)
+            else:
+                self.groups.setdefault(getattr(metric.net, "encoding", id(metric.net)), []).append(place)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return tuple(column for metric in self.metrics for column in metric.columns)
+
+    def by_metric(self, found: Sequence[bool | None]) -> list[bool | None]:
+        """Return for each metric whether all its columns are known; None if a run had not come to one of them."""
+        columns = iter(found)
+        groups = [[next(columns) for _ in metric.columns] for metric in self.metrics]
+        return [None if None in group else all(group) for group in groups]
+
+    def by_column(self, wanted: Sequence[bool]) -> tuple[bool, ...]:
+        return tuple(each for metric, each in zip(self.metrics, wanted, strict=True) for _ in metric.columns)
+
+    def on(self, device: torch.device) -> MetricSet:
+        return MetricSet([*(metric.on(device) for metric in self.metrics), *self.files])

@@ -1,0 +1,187 @@
+"""Metrics by name, file and object: labels, records, questions beside named metrics, and what is refused."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from photos import BUNDLED
+
+from clipiqa_pyiqa import CLIPIQA, score_paths
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.metrics.files import of_methods, scores_of
+from clipiqa_pyiqa.metrics.parsing import metric_set, parse_metrics
+from clipiqa_pyiqa.prompts.files import save_prompt_file
+from clipiqa_pyiqa.results.columns import changes
+
+CPU = torch.device("cpu")
+CLIP_FIELDS = {"metric", "version", "backbone", "weights", "weights_sha256", "quick_gelu", "precision", "pos_embedding"}
+CLIP_FIELDS |= {"range", "lower_better", "questions"}
+
+
+class Grey:
+    def __init__(self, factor=1.0):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * x.mean()
+
+
+def column(given, prompts=None):
+    (found,) = metric_set(given, prompts).columns
+    return found
+
+
+@pytest.mark.quick
+def test_one_question_has_one_fingerprint_however_it_is_asked():
+    net = CLIPIQA(backbone="mini")
+    asked = [column(net), column(net, ["quality"]), column("mini"), column(["x=clipiqa:backbone=mini"])]
+    asked += [column({"mine": net}), column("mini", "quality"), column([lambda: net], [("Good photo.", "Bad photo.")])]
+    assert len({each.fingerprint for each in asked}) == 1 and all(each.record.keys() == CLIP_FIELDS for each in asked)
+    assert [each.name for each in asked[:5]] == ["quality", "quality", "mini", "x", "mine"]
+    assert column("mini", "sharpness").fingerprint != asked[0].fingerprint
+
+
+def test_records_have_all_that_scores_depend_on():
+    (named,) = (each.built(CPU) for each in parse_metrics("niqe:test_y_channel=false"))
+    assert named.columns[0].record.keys() == {"metric", "pyiqa", "options", "seed", "range", "lower_better"}
+    assert column({"a": Grey(1.0)}).fingerprint == column({"b": Grey(1.0)}).fingerprint
+    assert column({"a": Grey(1.0)}).fingerprint != column({"a": Grey(2.0)}).fingerprint
+    assert (
+        column({"a": lambda x: x.mean()}).record["state"] is None and not column({"a": lambda x: x.mean()}).fingerprint
+    )
+    seeded = [parse_metrics("entropy")[0].built(CPU, seed).columns[0] for seed in (0, 1)]
+    assert changes(*(each.record for each in seeded)) == [("seed", "0", "1")]
+
+
+def test_files_among_options_are_told_by_their_content(tmp_path):
+    found = []
+    for name, content in (("a.mat", b"one"), ("b.mat", b"one"), ("c.mat", b"two")):
+        (tmp_path / name).write_bytes(content)
+        (metric,) = parse_metrics(f"niqe:pretrained_model_path={tmp_path / name}", trust_weights=True)
+        metric = metric.built(CPU)  # it has no parameters of niqe
+        assert metric.error and metric.columns[0].record["file"] == name
+        found.append(metric.columns[0].fingerprint)
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        ("MINI", "mini"),
+        ("mini:prompts=sharpness", "mini:prompts=sharpness"),
+        ("clipiqa:backbone=mini", "clipiqa:backbone=mini"),
+        ("PSNR-Y", "psnr-y"),
+        ("taste=niqe", "taste"),
+        ("runs/taste.safetensors", "taste"),
+    ],
+)
+def test_a_label_is_the_name_and_its_options(given, label):
+    alone, beside = (parse_metrics(every, every=True) for every in ([given], ["niqe", given, "musiq"]))
+    assert alone[0].label == beside[1].label == alone[0].columns[0].name == label
+
+
+def test_named_metrics_stand_beside_questions(tmp_path, capsys):
+    photo = str(shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "a.jpg"))
+    out = str(tmp_path / "s.csv")
+    asked = ["--prompts", "quality", "sharpness", "-b", "mini"]
+    assert main(["score", photo, *asked, "-m", "entropy", "sharp=mini:prompts=sharpness", "--out", out]) == 0
+    head, row = (tmp_path / "s.csv").read_text().splitlines()
+    cells = dict(zip(head.split(","), row.split(","), strict=False))
+    assert [*cells][1:5] == ["quality", "sharpness", "entropy", "sharp"] and cells["sharpness"] == cells["sharp"]
+    assert (
+        main(["score", photo, "-m", "clipiqa", "x=clipiqa:precision=bf16", "-b", "mini", "-q", "--format", "csv"]) == 0
+    )
+    assert capsys.readouterr().out.splitlines()[0].startswith("path,clipiqa,x,")  # --backbone is both metrics' default
+    (row,) = score_paths([CLIPIQA(backbone="mini"), "entropy"], photo, ["quality", "sharpness"], device="cpu")
+    assert [f"{score:.4f}" for score in row.scores[:2]] == [f"{float(cells[n]):.4f}" for n in ("quality", "sharpness")]
+    with pytest.raises(CLIPIQAError, match="CLIP-IQA"):
+        score_paths(["entropy", "mini"], photo, "quality")
+
+
+@pytest.mark.quick
+def test_a_file_of_learned_prompts_is_a_metric(tmp_path):
+    trained = CLIPIQA("clipiqa+", "mini", pretrained=False)
+    trained.load_state_dict({**trained.state_dict(), "prompt_learner.ctx": torch.ones(2, 16, 64) / 50})
+    save_prompt_file(trained.prompt_learner, tmp_path / "taste.safetensors")
+    (metric,) = (each.built(CPU) for each in parse_metrics(f"{tmp_path}/taste.safetensors"))
+    x = torch.rand(1, 3, 64, 64)
+    assert metric.label == "taste" and metric.score(x).item() == trained(x).item()
+    assert metric.columns[0].record["learned"]["from"] == "taste.safetensors"
+    (gone,) = parse_metrics(f"{tmp_path}/gone.safetensors")
+    assert "gone.safetensors" in gone.built(CPU).error
+
+
+@pytest.fixture
+def scores(tmp_path):
+    (tmp_path / "deqa.csv").write_text("name,score\na/1.png,3\na/2.png,4\n")
+    (tmp_path / "two.csv").write_text("path,niqe,q\na/1.png,3,1\na/2.png,4,2\n")
+    return tmp_path
+
+
+@pytest.mark.quick
+def test_the_scores_of_any_tool_are_a_metric(scores):
+    metric, two = parse_metrics([f"{scores}/deqa.csv:lower_better=false", f"niqe={scores}/two.csv"])
+    (made,) = metric.columns
+    assert (metric.label, metric.mode, made.ends, made.lower_better) == ("deqa", "file", (None, None), False)
+    assert made.record["file"] == "deqa.csv" and len(made.record["sha256"]) == 64 and made.fingerprint
+    assert two.columns[0].lower_better is True
+    assert scores_of(metric, ["/x/1.jpg", "/x/2.jpg", "/x/3.jpg"]) == {"/x/1.jpg": 3, "/x/2.jpg": 4}
+    found = metric_set([metric, "entropy"])
+    assert found.files == (metric,) and [each.label for each in found.metrics] == ["entropy"]
+
+
+def test_a_file_of_ours_keeps_its_record(tmp_path):
+    photo = str(shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "a.jpg"))
+    (row,) = score_paths("mini", photo, out=tmp_path / "s.parquet", device="cpu")
+    (metric,) = parse_metrics(f"theirs={tmp_path}/s.parquet")
+    assert metric.columns[0].fingerprint == column("mini").fingerprint and [*metric.score.values()] == [*row.scores]
+
+
+def test_one_file_for_each_method(scores):
+    for method, value in {"ours": 1, "theirs": 2}.items():
+        (scores / f"{method}.csv").write_text(f"name,niqe\n1.png,{value}\n2.png,{value}\n")
+    paths = {name: [f"/out/{name}/{number}.png" for number in (1, 2)] for name in ("ours", "theirs")}
+    (each,) = parse_metrics(f"{scores}/{{method}}.csv")
+    found = of_methods(each, paths)
+    assert found.score == {path: value for value, name in enumerate(paths, 1) for path in paths[name]}
+    (scores / "all.csv").write_text(
+        "name,niqe\n" + "".join(f"{p},{n}\n" for n, p in enumerate([*paths["ours"], *paths["theirs"]]))
+    )
+    (common,) = parse_metrics(f"{scores}/all.csv")
+    assert [*of_methods(common, paths).score.values()] == [0, 1, 2, 3]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("given", "noun"),
+    [
+        ("{}/deqa.csv", "lower_better=true"),
+        ("{}/two.csv", "column=niqe"),
+        ("{}/two.csv:colum=niqe", "'column'"),
+        ("{}/two.csv:column=mos", "'mos'"),
+        ("{}/none.csv", "No such file"),
+    ],
+)
+def test_score_files_that_cannot_be_used_are_refused(given, noun, scores):
+    with pytest.raises(CLIPIQAError, match=noun):
+        parse_metrics(given.format(scores))
+
+
+def test_names_and_files_are_checked_before_torch_and_pyiqa_load(scores):
+    code = f"""
+import sys
+from clipiqa_pyiqa.metrics.parsing import parse_metrics
+parse_metrics(["mini", "niqe", "clipiqa:prompts=sharpness", "x.safetensors", "{scores}/deqa.csv:lower_better=true"])
+for given in ("niqq", "lpips", ["niqe", "niqe"], "{scores}/two.csv"):
+    try:
+        parse_metrics(given)
+    except ValueError:
+        continue
+    sys.exit(1)
+sys.exit(bool({{"torch", "pyiqa"}} & {{*sys.modules}}))
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
