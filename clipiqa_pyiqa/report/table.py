@@ -159,7 +159,7 @@ def console_table(table: Table) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    lines = [f"## {markdown(table.title)}", ""]
+    lines = [f"## {markdown(table.title)}", ""] if table.title else []
     lines += [line for text in table.before for line in (markdown(text), "")]
     lines.append("| " + " | ".join(map(markdown, table.heads)) + " |")
     lines.append("|" + "|".join("---" if column.is_wordy else "---:" for column in table.columns) + "|")
@@ -193,7 +193,8 @@ def latex_table(table: Table) -> str:
     frame = pandas.DataFrame(cells, columns=heads if table.groups else heads.get_level_values(1))
     sides = "".join("l" if column.is_wordy else "r" for column in full)
     body = frame.to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
-    lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{latex(table.title)}.}}\medskip"]
+    lines = [r"\begin{table*}[t]", r"\centering\small"]
+    lines += [rf"\caption{{{latex(table.title)}.}}\medskip"] if table.title else []
     lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + r"}\par\medskip"]
     empty = ", ".join(column.title for column in table.columns if column not in full)
     notes = [*table.before, *table.reading, empty and f"Without numbers: {empty}."]

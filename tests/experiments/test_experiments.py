@@ -59,5 +59,7 @@ def test_a_result_saves_itself_as_with_out(run, names, folder, tmp_path):
     assert saved.keys() == {*names, "summary.json"} and saved.items() <= with_out.items()
     assert with_out.keys() - saved.keys() == {"scores.csv", "scores.csv.provenance.json"}
     pd.testing.assert_frame_equal(result.summary(), kept.summary())
+    report, first = result.report(), result.summary().columns[0]
+    assert report.text("markdown").startswith(f"| {first} | ") and rf"{first} & " in report.text("latex")
     said = json.loads((tmp_path / "saved/summary.json").read_text())
     assert len(said["summary"]) == len(result.summary()) and said["provenance"]["metric"] == "brightness"
