@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 _QUOTED = re.compile(r'[",#\r\n]|^\s|\s$')  # in a cell of a CSV file that needs quotes
+_ODD = re.compile(r'["#\r\n]|(?:^|,)\s|\s(?:,|$)')  # the same in a line of cells without commas
 
 
 def printable(path: str) -> str:
@@ -70,5 +71,8 @@ def free_name(name: str, taken: dict[str, int]) -> str:
 
 
 def csv_line(values: Iterable[Any]) -> str:
-    cells = ("" if value is None else printable(str(value)) for value in values)
-    return ",".join('"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells) + "\n"
+    cells = ["" if value is None else printable(str(value)) for value in values]
+    line = ",".join(cells)
+    if line.count(",") >= len(cells) or _ODD.search(line):
+        line = ",".join('"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells)
+    return line + "\n"

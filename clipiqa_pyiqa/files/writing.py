@@ -73,7 +73,7 @@ def check_output(
     exists = target.exists()
     if not os.access(target.parent, os.W_OK) or (exists and not os.access(target, os.W_OK)):
         raise OutputError(f"cannot write to {os.fspath(path)!r}: permission denied.")
-    if exists and any(_is_same(target, each) for each in inputs):
+    if exists and _is_among(target, inputs):
         raise OutputError(f"{os.fspath(path)!r} is one of the inputs and is not replaced: name another output.")
     if exists and not overwrite:
         raise OutputError(
@@ -116,9 +116,12 @@ def _check_kind(path: str | os.PathLike[str]) -> None:
         raise OutputError(f"results cannot be written to {os.fspath(path)!r}, which is {kind}: name a file.")
 
 
-def _is_same(target: Path, other: str | os.PathLike[str]) -> bool:
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        return os.path.samefile(target, os.path.expanduser(other))
+def _is_among(target: Path, files: Iterable[str | os.PathLike[str]]) -> bool:
+    known = os.stat(target)
+    for each in files:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            if os.path.samestat(known, os.stat(os.path.expanduser(each))):
+                return True
     return False
 
 

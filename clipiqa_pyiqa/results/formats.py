@@ -29,7 +29,8 @@ SCALE, METRIC = "scale", "metric"
 """The last two columns, equal in every row: the meaning of the scores, and what made them."""
 PARQUET_KEY = b"clipiqa_pyiqa"
 """A key in a Parquet file's metadata; its value holds the head as JSON."""
-GROUP = 50_000  # rows in memory at a time
+GROUP = 50_000  # rows of a row group in a Parquet file
+_FEW = 5_000  # rows in memory at a time
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def read_cells(
     if format == "parquet":
         with _parquet(path) as file:
             known = None if names is None else [name for name in names if name in file.schema_arrow.names]
-            for batch in file.iter_batches(GROUP, columns=known):
+            for batch in file.iter_batches(_FEW, columns=known):
                 yield from batch.to_pylist()
     elif is_journal(path):
         yield from (record for record in read_journal(path, damage) if "path" in record)  # not the head
@@ -169,8 +170,6 @@ def typed(cells: Mapping[str, Any], scores: Iterable[str]) -> dict[str, Any]:
             found[name] = None if found[name] in (None, "") else float(found[name])
     for name in NUMBERS:
         found[name] = int(found[name]) if found[name] else None
-    for name in FIELDS[len(NUMBERS) :]:
-        found[name] = found[name] or ""
     return found
 
 
@@ -180,11 +179,13 @@ def write_cells(path: Path, format: str, head: Head, rows: Iterable[Mapping[str,
     if format == "parquet":
         _write_parquet(path, head, rows)
         return
+    of_row, end = names[: -len(constants)], csv_line(constants.values())
     with open(path, "w", encoding="utf-8", newline="") as file:
         file.write(csv_line(names) if format == "csv" else "")
         for row in rows:
-            cells = {**row, **constants}
-            file.write(line_of(format, {name: cells.get(name) for name in names}))
+            cells = {name: row.get(name) for name in of_row}
+            is_csv = format == "csv"
+            file.write(f"{csv_line(cells.values())[:-1]},{end}" if is_csv else line_of(format, cells | constants))
 
 
 def write_tables(path: Path, format: str, schema: pyarrow.Schema, tables: Iterable[pyarrow.Table]) -> None:
@@ -211,7 +212,7 @@ def _write_parquet(path: Path, head: Head, rows: Iterable[Mapping[str, Any]]) ->
     from pyarrow import parquet
 
     schema, constants, waiting = head.schema, head.constants, iter(rows)
-    first = list(itertools.islice(waiting, GROUP))
+    first = list(itertools.islice(waiting, _FEW))
     for name in head.joined:  # their types are known once there are values
         values = pyarrow.array([row.get(name) for row in first])
         place = schema.get_field_index(name)
@@ -219,10 +220,15 @@ def _write_parquet(path: Path, head: Head, rows: Iterable[Mapping[str, Any]]) ->
             place, pyarrow.field(name, pyarrow.string() if values.type == pyarrow.null() else values.type)
         )
     with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
-        for group in itertools.chain([first], iter(lambda: list(itertools.islice(waiting, GROUP)), [])):
-            columns = {name: [row.get(name) for row in group] for name in head.names if name not in constants}
-            columns |= {name: [text] * len(group) for name, text in constants.items()}
-            writer.write_table(pyarrow.Table.from_pydict(columns, schema))
+        batches = list[pyarrow.RecordBatch]()
+        for few in itertools.chain([first], iter(lambda: list(itertools.islice(waiting, _FEW)), [])):
+            columns = {name: [row.get(name) for row in few] for name in head.names if name not in constants}
+            columns |= {name: [text] * len(few) for name, text in constants.items()}
+            batches.append(pyarrow.RecordBatch.from_pydict(columns, schema))
+            if sum(map(len, batches)) >= GROUP:
+                writer.write_table(pyarrow.Table.from_batches(batches))
+                batches = []
+        writer.write_table(pyarrow.Table.from_batches(batches, schema))
 
 
 def _csv_cells(path: Path) -> Iterator[dict[str, str]]:

@@ -133,7 +133,7 @@ class Known:
         self.stamps[place] = cells["stamp"] or ""
         for name, scores in self.scores.items():
             score = cells.get(name)
-            scores[place] = math.nan if score is None else score
+            scores[place] = math.nan if score in (None, "") else float(score)
             self.came[name][place] = name in cells
         self.failures.pop(place, None)
         if cells["kind"]:
@@ -369,7 +369,7 @@ class Results:
         format = self._output.format if path == self._output.path else "jsonl"
         with reading(path, format):
             for cells in read_cells(path, format, damage, names):
-                yield typed(cells, before.scores) if format == "csv" else cells
+                yield typed(cells, before.scores) if format == "csv" and names is None else cells
 
     def _earlier_cells(self, damage: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the rows of the earlier run, with its cells under the names of this run."""
