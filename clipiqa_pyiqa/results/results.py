@@ -249,6 +249,8 @@ class Results:
         facts, kind, error = row.facts(), row.kind, row.error
         if place is not None:
             self.known.seen[place] = 1
+            if not self._asked:
+                return row
             if row.stamp and row.stamp == self.known.stamps[place]:
                 others = [name for name in self.head.scores if name not in cells]
                 kept = {name: self.known.score(place, name) for name in others if self.known.has(place, name)}
