@@ -127,7 +127,7 @@ def run(
     options: dict[str, Any] = {"device": device, **images.keywords()}
     options |= {"trust_weights": chosen.trust_weights, "strict": chosen.strict}
     options |= {"out": out, "overwrite": kept.overwrite}
-    again = "the same command continues with the shards that have no result"
+    again = "the same command continues"
     with on_interrupt(again) if by_shard else stored(kept.out), Bar("shard" if by_shard else "image") as bar:
         if kept.out and by_shard:
             from ..scoring.shards.run import score_sources

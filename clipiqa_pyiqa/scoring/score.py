@@ -79,9 +79,12 @@ class ScoringSetup:
         setup.options, setup.metrics = replace(self.options, device=device), self.metrics.on(device)
         return setup
 
-    def rows(self, images: Iterable[Image], stamped: bool = False) -> Generator[Row, None, None]:
+    def rows(
+        self, images: Iterable[Image], stamped: bool = False, known: Known | None = None
+    ) -> Generator[Row, None, None]:
         options = replace(self.options, stamped=stamped)
-        return score_items(plan(images, self.metrics, options), self.metrics, options)
+        tasks = plan(images, self.metrics, options, known.of if known else None)
+        return score_items(tasks, self.metrics, options)
 
 
 class ScoringRun(Iterator[Row]):

@@ -6,7 +6,7 @@ import time
 
 import pandas
 import pytest
-from shard_makers import picture, samples, save_parquet, save_tar, score
+from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 
 from clipiqa_pyiqa.errors import CLIPIQAError
@@ -59,6 +59,23 @@ def test_actors_build_metrics_of_pyiqa_from_their_names(ray, tmp_path):
         tables.append(pandas.read_parquet(tmp_path / name / "0.tar.parquet"))
     pandas.testing.assert_frame_equal(*tables)
     assert tables[0]["entropy"].notna().all()
+
+
+def test_a_column_is_added_and_what_an_interrupted_run_left_is_kept(ray, tmp_path, out):
+    save_tar(tmp_path / "s/0.tar", samples([9, 80, 7]))
+    save_tar(tmp_path / "s/1.tar", samples([50, 60]))
+    one, two = Logged(tmp_path / "one.log"), Logged(tmp_path / "two.log", 0.5, stop=4)
+    with pytest.raises(KeyboardInterrupt):
+        score(tmp_path / "s", out, [{"one": one}, {"two": two}])
+    two.reset()
+    assert one.reset() == 5
+    score(tmp_path / "s", out, [{"two": two}], engine=engine())
+    assert (one.calls(), two.reset()) == (0, 1)
+    save_tar(tmp_path / "s/1.tar", samples([50]))
+    done = score(tmp_path / "s", out, [{"one": one}, {"two": two}], engine=engine())
+    assert (one.calls(), two.calls()) == (1, 1) and done.states == {"kept": 1, "changed": 1}
+    tables = pandas.concat(table.to_pandas() for table in done.tables())
+    assert tables.path.nunique() == len(tables) == 4 and tables.one.to_numpy() == pytest.approx(tables.two * 2)
 
 
 class Deadly:
