@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 RUN = "run.json"
+OF_SHARDS = ("keep", "image_column")
+"""How shards are read: in ``reading`` of a shard's result, as it must be equal for all, but not of a merged file."""
 
 
 @dataclass
@@ -243,7 +245,9 @@ def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
             f"{str(out)!r} is not finished: {len(missing):,} of {counted(len(run.shards), 'shard')} have no valid "
             f"result ({first_of(missing.values())}): score the rest, or set `partial` to take what is there."
         )
-    head = replace(results[0].head, columns=run.head.columns) if results else run.head
+    head = results[0].head if results else run.head
+    reading = {name: value for name, value in head.reading.items() if name not in OF_SHARDS}
+    head = replace(head, columns=run.head.columns, reading=reading)
     left_out = sorted(name for name in there - run.shards.keys() if not name.endswith(JOURNAL))
     return ShardedResult(head, results, missing, left_out)
 

@@ -68,9 +68,7 @@ class TestResults:
         assert list(table.path) == [f"{lake}/a/000.tar::{n:04d}.png" for n in range(3)]
         assert np.allclose(table[["quality", "sharpness"]], [[0, 0], [0.2, 0.1], [0.4, 0.2]])
         assert table[["caption", "n", "tags", "kept_width"]].loc[1].tolist() == ["grey 51", 1, '["a"]', None]
-        assert (
-            table.attrs["shard"] == f"{lake}/a/000.tar" and table.attrs["scores"]["quality"]["metric"] == "brightness"
-        )
+        assert table.attrs["shard"] == f"{lake}/a/000.tar" and table.attrs["metric"] == "brightness"
         assert (done.shards, done.images, done.failures.total(), done.is_whole) == (3, 7, 0, True)
         assert done.quantiles([0.5]).iloc[0, 0] == 0.4
 

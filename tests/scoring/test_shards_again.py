@@ -2,7 +2,6 @@
 
 import datetime
 import os
-from types import SimpleNamespace
 
 import fsspec
 import numpy as np
@@ -14,10 +13,11 @@ from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA, merge_shards, score_sources
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa.images.image import File, Image
 from clipiqa_pyiqa.results.formats import journal_of
 from clipiqa_pyiqa.scoring.shards import planning
 from clipiqa_pyiqa.sources import finding
-from clipiqa_pyiqa.sources.stores import ShardImage
+from clipiqa_pyiqa.sources.stores import Shard, ShardImage
 
 
 class Two:
@@ -211,11 +211,21 @@ class TestImages:
         assert run.score(sources=run.all) == (0, 0)
 
     def test_images_of_an_own_shard_have_its_stamp(self, run):
-        class Own(SimpleNamespace):
-            def entries(self):
-                return [ShardImage("own::0", picture(9)), SimpleNamespace(name="own::1", read=lambda: picture(8))]
+        class Own(Shard):
+            name = "own"
 
-        own = Own(name="own", stamp=lambda: "1")
+            def entries(self):
+                return [ShardImage("own::0", picture(9)), InMemory("own::1")]
+
+        class InMemory(Image):
+            def __init__(self, name):
+                self.name = name
+
+            def read(self):
+                return picture(8)
+
+        own = Own()
+        own.stamp = lambda: "1"
         run.score("a", sources=own)
         assert run.score(sources=own) == (0, 2)
         own.stamp = lambda: "2"
@@ -237,9 +247,7 @@ class TestFailures:
         assert run.table().a.isna().sum() == is_final
 
     def test_a_photo_that_was_missing_is_found(self, run):
-        from clipiqa_pyiqa.images.source import FileSource
-
-        sources = [FileSource(f"{run.sources}/{number}.png") for number in (1, 7)]
+        sources = [File(f"{run.sources}/{number}.png") for number in (1, 7)]
         run.score(sources=sources)
         photo(run.sources, 7, 9)
         assert run.score(sources=sources) == (1, 1)
