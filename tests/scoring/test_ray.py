@@ -12,7 +12,7 @@ from standin import Brightness
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.ray import RayEngine
 from clipiqa_pyiqa.scoring.shards.run import connected
-from clipiqa_pyiqa.sources.stores import ShardImage
+from clipiqa_pyiqa.sources.stores import Shard, ShardImage
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +78,7 @@ def test_a_column_is_added_and_what_an_interrupted_run_left_is_kept(ray, tmp_pat
     assert tables.path.nunique() == len(tables) == 4 and tables.one.to_numpy() == pytest.approx(tables.two * 2)
 
 
-class Deadly:
+class Deadly(Shard):
     """A shard whose reading kills the process that reads it."""
 
     name = "deadly"
