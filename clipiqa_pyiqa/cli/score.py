@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import ImageError, OptionError
+from ..errors import ImageError, OptionError, counted
 from ..errors.arguments import SharedOptions, check_resume
 from ..results.printing import Printer
 from ..results.results import Output
@@ -102,7 +102,7 @@ def run(
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     check_resume(kept.out, kept.resume, kept.overwrite)
-    metrics = chosen.with_questions(questions, model)
+    metrics = chosen.with_questions(questions, model, also=("file",))
     # os.path returns False for invalid names; the error follows when the file is written
     is_folder = kept.out and (os.path.isdir(kept.out) or not (kept.out.suffix or os.path.exists(kept.out)))
     by_shard = format is None and is_folder
@@ -127,7 +127,7 @@ def run(
     options: dict[str, Any] = {"device": device, **images.keywords()}
     options |= {"trust_weights": chosen.trust_weights, "strict": chosen.strict}
     options |= {"out": out, "overwrite": kept.overwrite}
-    again = "the same command continues with the shards that have no result"
+    again = "the same command continues"
     with on_interrupt(again) if by_shard else stored(kept.out), Bar("shard" if by_shard else "image") as bar:
         if kept.out and by_shard:
             from ..scoring.shards.run import score_sources
@@ -150,6 +150,10 @@ def run(
             note(run.known.sentence)
         writer = None if kept.out else Printer(sys.stdout.buffer, format or "table", run.head)
         code = _follow(run, writer, None if run.names is None else len(run.names), bar)
+        for label, names in run.unmatched.items():
+            if names:
+                tell(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")
+                code = 1
         if run.known and found.has_shards:  # known once they are read
             note(run.known.sentence)
     if skipped := skipped_note(found.skipped):

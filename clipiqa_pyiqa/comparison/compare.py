@@ -26,6 +26,7 @@ from ..files.writing import check_folder, locked
 from ..images.batches import default_workers
 from ..images.image import Image
 from ..metric import CLIPIQA, find_device
+from ..metrics.files import scores_of
 from ..metrics.metric import Metric, MetricSet
 from ..metrics.parsing import parse_metrics
 from ..prompts.pairs import PRESETS
@@ -93,7 +94,7 @@ def compare(
         CLIPIQAError: An argument is unknown, missing or contradictory, a CSV file cannot be used, or ``out`` cannot be
             written.
     """
-    asked = parse_metrics([metrics], trust_weights=trust_weights)
+    asked = parse_metrics([metrics], also=("file",), trust_weights=trust_weights)
     sets = parse_data_sets(data_sets, data_root, within)
     where = find_device(device)
     options = Options(where, batch_size, workers or default_workers(), seed, reading=AnySize())
@@ -117,6 +118,8 @@ def compare(
             with Results(output, ready.columns, how) as stored:
                 if data.mos is not None:
                     stored.join("mos", dict(zip(map(printable, data.paths), data.mos, strict=True)))
+                for metric in ready.files:
+                    stored.join(metric.columns[0], scores_of(metric, list(map(printable, data.paths))))
                 seconds = score_missing(data.name, images, ready, stored, options, progress)
             found = rows_of(stored, [image.name for image in images])
             skipped = unread(found)
@@ -186,7 +189,7 @@ def score_missing(
     progress(title, done, count)
     for number, row in enumerate(score_items(tasks, metrics, replace(options, count=count)), done + 1):
         row = results.append(row)
-        if row.width is None:
+        if row.width is None and row.error:
             log.warning("%s: left out of all metrics: %s", title, row.error)
         for times, time in zip(seconds.values(), row.seconds, strict=True):
             if not math.isnan(time):
@@ -224,7 +227,8 @@ def metric_results(
             scores = found.frame[metric.label].drop(index=list(lost))
         failed = scores.index[scores.isna()]
         if len(failed):
-            note = f"no score for {len(failed)} of {counted(len(scores), noun)}: {found.errors.get(failed[0], '')}"
+            why = found.errors.get(failed[0]) or f"{Path(metric.name).name} lacks {printable(failed[0])!r}."
+            note = f"no score for {len(failed)} of {counted(len(scores), noun)}: {why}"
         if scores.empty and not error:
             error = "no image could be read."
         results[metric.label] = MetricResult(

@@ -64,7 +64,7 @@ def is_journal(path: Path) -> bool:
         return file.read(2) == b'["'
 
 
-_as_json = json.JSONEncoder(ensure_ascii=False).encode
+_as_json = json.JSONEncoder(ensure_ascii=False, default=str).encode  # dates and the like become texts
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageError, Kind
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from .reader import Decoded, ImageRecord
 
 MISSING = "missing"  # the stamp of a file that does not exist
+
+
+@functools.cache  # an import statement takes longer
+def _reader() -> ModuleType:
+    from . import reader  # imported here, so that a command's help does not wait for torch
+
+    return reader
 
 
 class Image:
@@ -42,15 +50,11 @@ class Image:
 
     def decoded(self, make_room: Callable[[int, int], None]) -> Decoded:
         """Return pixels as in the file; ``make_room`` takes width and height before they are decoded."""
-        from .reader import decode  # imported here, so that a command's help does not wait for PIL
-
-        return decode(self.name, self.read(), make_room)
+        return _reader().decode(self.name, self.read(), make_room)
 
     def load(self, reading: Reading) -> ImageRecord:
         """Return the image, read with these options. Raises ``ImageError``."""
-        from .reader import load
-
-        return load(self, reading)
+        return _reader().load(self, reading)
 
 
 @dataclass(frozen=True)

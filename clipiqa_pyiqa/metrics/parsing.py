@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,10 +36,16 @@ _ENTRY: dict[str, tuple[type, ...]] = {
 }
 _OF_SETS = ("FID", "InceptionScore")  # their mode in pyiqa is NR
 _CAPTIONED = "CLIPScore"
-_USE = {"set": "rates a set of images: use `clipiqa table`", "FR": "needs a reference image: use `clipiqa table`"}
+_OTHERWISE = {
+    "set": "rates a set of images: use `clipiqa table`",
+    "FR": "needs a reference image: use `clipiqa table`",
+    "file": "has its scores in a file: use `clipiqa score`, `compare` or `table`",
+}
 
 
-def parse_metrics(given: Any, prompts: Any = None, *, every: bool = False, trust_weights: bool = False) -> list[Metric]:
+def parse_metrics(
+    given: Any, prompts: Any = None, *, also: Collection[str] = (), trust_weights: bool = False
+) -> list[Metric]:
     """Return the metrics that the caller names; nothing is built.
 
     Args:
@@ -48,7 +54,7 @@ def parse_metrics(given: Any, prompts: Any = None, *, every: bool = False, trust
             these. A CLIP-IQA that stands alone, or a function that makes one, has a column for each question.
         prompts: Questions for the first metric, a CLIP-IQA, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
-        every: Accept metrics that need a reference or rate sets of images.
+        also: Modes to accept besides ``'NR'``.
         trust_weights: Accept files and URLs that could run code when pyiqa loads them.
 
     Raises:
@@ -66,8 +72,8 @@ def parse_metrics(given: Any, prompts: Any = None, *, every: bool = False, trust
             raise CLIPIQAError(f"a metric cannot be called {label!r}, a column of the results: give it a label.")
         if labels.count(label) > 1:
             raise CLIPIQAError(f"two metrics are called {label!r}: give one a label, as in 'mine={label}'.")
-        why = _USE.get(metric.mode, "needs a caption for each image" if _kind(metric) == _CAPTIONED else "")
-        if why and not every:
+        why = "" if metric.mode in also else _OTHERWISE.get(metric.mode, "")
+        if why := why or ("needs a caption for each image" if _kind(metric) == _CAPTIONED else ""):
             raise CLIPIQAError(f"metric {label!r} does not score single images, since it {why}.")
     for metric in metrics:
         if metric.options and not metric.is_ours and metric.mode != "file":

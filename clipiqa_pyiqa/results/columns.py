@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import OutputError
 from ..prompts.provenance import record_text, value_text
 
-NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "decoders", "keep", "image_column")
+NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "decoders")
 """Fields of a record that may differ between equal columns: hashes of weights and files are compared instead."""
 _OF_ONE = ("range", "lower_better", "questions", "learned", "head", "state", "hash", "options")
 _SHORT = 60  # most characters of prompts that `metric_line` writes in full

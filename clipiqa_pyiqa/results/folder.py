@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
 import json
 import os
 from collections import Counter
@@ -12,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import Kind, counted, first_of
 from ..errors.arguments import checked
@@ -20,27 +17,28 @@ from ..files.writing import check_output, replacing, resolved
 from ..images.image import reason, skipped_note
 from ..sources.stores import ShardError, address_of, files_below, joined, opened, write_whole
 from ..sources.tables import opened_table
-from .columns import ResultsError, scale_text
-from .formats import PARQUET_KEY, Head, format_of, write_tables
-from .rows import Row
+from .columns import ResultsError, changes
+from .formats import JOURNAL, Head, format_of, parquet_record, write_tables
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
 
 RUN = "run.json"
+OF_SHARDS = ("keep", "image_column")
+"""How shards are read: in ``reading`` of a shard's result, as it must be equal for all, but not of a merged file."""
 
 
 @dataclass
 class Run:
-    """What ``run.json`` holds: the shards of a run, and how they are scored.
+    """What ``run.json`` holds: the columns and shards of a run.
 
     Attributes:
-        shards: Path of a result -> the shard, and its stamp (None until its turn).
+        shards: Path of a result -> the shard.
     """
 
     head: Head
-    shards: dict[str, tuple[str, str | None]]
+    shards: dict[str, str]
 
     def save(self, folder: str) -> None:
         """Write ``run.json`` whole; of runs that write at the same time, the last one wins."""
@@ -54,8 +52,7 @@ def read_run(folder: str) -> Run | None:
     try:
         with opened(path) as file:
             record = json.load(file)
-        shards = {name: (str(shard), stamp) for name, (shard, stamp) in record["shards"].items()}
-        return Run(Head.of(record), shards)
+        return Run(Head.of(record), {name: str(shard) for name, shard in record["shards"].items()})
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, ShardError) and error.kind is Kind.MISSING:
             return None
@@ -64,17 +61,12 @@ def read_run(folder: str) -> Run | None:
         ) from error
 
 
-def way_of_scoring(head: Head) -> str:
-    """Return a text that is equal for results that belong together: equal scales and kept columns."""
-    return json.dumps([scale_text(head.columns), head.reading.get("keep"), head.reading.get("image_column")])
-
-
 @dataclass(frozen=True)
 class ShardResult:
     """The metadata of a shard's result.
 
     Attributes:
-        shard: Full path or address; for loose files, a name and a hash.
+        shard: Full path or address; for loose files, a name and their common folder.
         stamp: The shard's stamp when it was scored.
         kind: The kind of shard.
         failures: Kind of failure -> number of images.
@@ -89,38 +81,21 @@ class ShardResult:
     images: int
     failures: Mapping[str, int]
 
-
-def save_shard(path: str, rows: Sequence[Row], head: Head, **about: Any) -> None:
-    """Write a scored shard's file whole or not at all; ``about``: ``shard``, ``stamp`` and ``kind``."""
-    import pyarrow
-    from pyarrow import parquet
-
-    constants = head.constants
-    table = pyarrow.Table.from_pylist([row.as_dict(head.scores) | constants for row in rows], head.schema)
-    for name in dict.fromkeys(name for row in rows for name in row.kept):
-        values = _array([row.kept.get(name) for row in rows])
-        free = f"kept_{name}" if name in table.column_names else name
-        table = table.add_column(table.num_columns - len(constants), free, values)
-    failures = Counter(str(row.kind) for row in rows if row.kind)
-    record = {**head.record, **about, "images": len(rows), "failures": failures}
-    record["check"] = _check(record, table.schema)
-    attrs = {**head.provenance, "shard": about["shard"]}
-    metadata = {PARQUET_KEY: json.dumps(record), b"PANDAS_ATTRS": json.dumps(attrs)}
-    file, table = io.BytesIO(), table.replace_schema_metadata(metadata)
-    parquet.write_table(table, file, row_group_size=50_000, write_page_checksum=True)
-    write_whole(path, file.getvalue())
+    def has(self, head: Head) -> bool:
+        """Return whether the columns of a head are there, made in the same way."""
+        records = {column.name: column.record for column in self.head.columns}
+        return not changes(self.head.reading, head.reading) and all(
+            column.name in records and not changes(records[column.name], column.record) for column in head.columns
+        )
 
 
 def read_shard_result(path: str) -> ShardResult:
     """Return the metadata of a shard's result. Raises ``ResultsError`` if the file is damaged or not a result."""
     try:
         with opened_table(path) as table:
-            schema = table.schema_arrow
-            record = json.loads((schema.metadata or {})[PARQUET_KEY])
-        if record.pop("check") != _check(record, schema):
-            raise ValueError("its metadata has changed")
-        head = Head.of({name: record.pop(name) for name in ("columns", "reading", "joined")})
-        return ShardResult(path, head, schema.remove_metadata(), **record)
+            record, schema = parquet_record(table) or {}, table.schema_arrow.remove_metadata()
+        about = record.pop("about")
+        return ShardResult(path, Head.of(record), schema, **about, images=record["images"], failures=record["failures"])
     except (LookupError, TypeError, ValueError) as error:
         raise ResultsError(
             f"{path!r} is not the result of a shard that clipiqa score wrote, or it is damaged ({error}): remove it, "
@@ -134,27 +109,9 @@ def read_table(path: str, columns: Sequence[str] | None = None) -> pyarrow.Table
 
 
 def results_in(folder: str) -> set[str]:
-    files = (file for file in files_below(folder, []) if file.endswith(".parquet"))
+    """Return the results in a folder, and the journals of results that are not finished."""
+    files = (file for file in files_below(folder, []) if file.endswith((".parquet", JOURNAL)))
     return {file.removeprefix(folder).replace(os.sep, "/").lstrip("/") for file in files}
-
-
-def _check(record: Mapping[str, Any], schema: pyarrow.Schema) -> str:
-    text = json.dumps(record, sort_keys=True) + str(schema.remove_metadata())
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _array(values: list[Any]) -> pyarrow.Array:
-    """Return kept values as a column of one type; mixed types become JSON texts."""
-    import pyarrow
-
-    with contextlib.suppress(pyarrow.ArrowException, TypeError, ValueError, OverflowError):
-        if not any(isinstance(value, dict | list) for value in values):
-            return pyarrow.array(values)
-    texts = [
-        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        for value in values
-    ]
-    return pyarrow.array(texts, pyarrow.string())
 
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -271,16 +228,13 @@ def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
     if run is None:
         raise ResultsError(f"{str(out)!r} holds no results by shard: name the folder that clipiqa score wrote.")
     there, results, missing = results_in(folder), list[ShardResult](), dict[str, str]()
-    wanted = way_of_scoring(run.head)
-    for name, (shard, stamp) in run.shards.items():
+    for name, shard in run.shards.items():
         try:
-            if name not in there:
-                raise ResultsError(f"{shard!r} is not scored")
+            if name not in there or f"{name}{JOURNAL}" in there:
+                raise ResultsError(f"{shard!r} is not scored" + (" to its end" if f"{name}{JOURNAL}" in there else ""))
             result = read_shard_result(joined(folder, name))
-            if result.shard != shard or way_of_scoring(result.head) != wanted:
+            if result.shard != shard or not result.has(run.head):
                 raise ResultsError(f"the result of {shard!r} is from an earlier run")
-            if stamp not in (None, result.stamp):
-                raise ResultsError(f"{shard!r} has changed since it was scored")
         except ResultsError as error:
             missing[shard] = str(error)
         else:
@@ -292,7 +246,10 @@ def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
             f"result ({first_of(missing.values())}): score the rest, or set `partial` to take what is there."
         )
     head = results[0].head if results else run.head
-    return ShardedResult(head, results, missing, sorted(there - run.shards.keys()))
+    reading = {name: value for name, value in head.reading.items() if name not in OF_SHARDS}
+    head = replace(head, columns=run.head.columns, reading=reading)
+    left_out = sorted(name for name in there - run.shards.keys() if not name.endswith(JOURNAL))
+    return ShardedResult(head, results, missing, left_out)
 
 
 def check_outside(target: Path, results: str | Path) -> None:
@@ -333,9 +290,9 @@ def merge_shards(
         schema = pyarrow.unify_schemas(schemas, promote_options="permissive")
     except pyarrow.ArrowException as error:
         raise ResultsError(f"the shards' columns hold different types: {reason(error)}.") from error
-    schema = schema.with_metadata(found.head.schema.metadata)
+    metadata = {**found.head.schema.metadata, **found.head.metadata(schema, found.images, found.failures)}
     with replacing(target) as unfinished:
         empty = schema.empty_table()  # adds columns of null where a table lacks them
         tables = (pyarrow.concat_tables([empty, table], promote_options="permissive") for table in found.tables())
-        write_tables(unfinished, format, schema, tables)
+        write_tables(unfinished, format, schema.with_metadata(metadata), tables)
     return found

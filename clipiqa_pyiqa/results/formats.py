@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import itertools
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +31,13 @@ SCALE, METRIC = "scale", "metric"
 """The last two columns, equal in every row: the meaning of the scores, and what made them."""
 PARQUET_KEY = b"clipiqa_pyiqa"
 """A key in a Parquet file's metadata; its value holds the head as JSON."""
+<<<<<<< HEAD
 GROUP = 50_000  # rows of a row group in a Parquet file
 _FEW = 5_000  # rows in memory at a time
+=======
+JOURNAL = ".part.jsonl"  # added to the name of the result
+GROUP = 50_000  # rows in memory at a time
+>>>>>>> main
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,14 @@ class Head:
     Attributes:
         columns: The columns of scores.
         reading: How images were read; it must be equal for all rows.
-        joined: Columns of other values -> a hash of the values.
+        joined: Columns of other values -> a hash of the values; empty for values that come with the images.
+        about: Which shard the rows are of, if they are of one.
     """
 
     columns: tuple[Column, ...]
     reading: Mapping[str, Any] = field(default_factory=dict)
     joined: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = self.names
@@ -68,9 +77,8 @@ class Head:
     def record(self) -> dict[str, Any]:
         columns = {column.name: dict(column.record) for column in self.columns}
         # with lists instead of tuples, to be equal to a head that is read from a file
-        found: dict[str, Any] = json.loads(
-            json.dumps({"columns": columns, "reading": dict(self.reading), "joined": dict(self.joined)})
-        )
+        record = {"columns": columns, "reading": dict(self.reading), "joined": dict(self.joined)}
+        found: dict[str, Any] = json.loads(json.dumps({**record, "about": dict(self.about)} if self.about else record))
         return found
 
     @property
@@ -86,16 +94,21 @@ class Head:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Head:
         columns = tuple(Column(name, fields) for name, fields in record["columns"].items())
-        return cls(columns, record["reading"], record.get("joined", {}))
+        return cls(columns, record["reading"], record.get("joined", {}), record.get("about", {}))
 
     @property
     def schema(self) -> pyarrow.Schema:
+        """The columns of a Parquet file, but for joined values, whose types are not known."""
         import pyarrow
 
-        record = self.record
-        types = dict.fromkeys(self.names, pyarrow.string()) | dict.fromkeys(self.scores, pyarrow.float64())
-        types |= dict.fromkeys(NUMBERS, pyarrow.int32()) | dict.fromkeys(self.joined, pyarrow.null())
-        return pyarrow.schema(types, {PARQUET_KEY: json.dumps(record), b"PANDAS_ATTRS": json.dumps(self.provenance)})
+        types = {name: pyarrow.string() for name in self.names if name not in self.joined}
+        types |= dict.fromkeys(self.scores, pyarrow.float64()) | dict.fromkeys(NUMBERS, pyarrow.int32())
+        return pyarrow.schema(types, {b"PANDAS_ATTRS": json.dumps({**self.provenance, **self.about})})
+
+    def metadata(self, schema: pyarrow.Schema, images: int, failures: Mapping[str, int]) -> dict[bytes, bytes]:
+        """Return what a Parquet file of this schema says of itself: the record, with numbers of rows and failures."""
+        record = {**self.record, "images": images, "failures": failures}
+        return {PARQUET_KEY: json.dumps({**record, "check": _check(record, schema)}).encode()}
 
 
 def format_of(path: Path) -> str:
@@ -106,7 +119,7 @@ def format_of(path: Path) -> str:
 
 
 def journal_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part.jsonl")
+    return path.with_name(f"{path.name}{JOURNAL}")
 
 
 def provenance_of(path: Path) -> Path:
@@ -125,8 +138,7 @@ def read_head(path: Path, format: str) -> Head | None:
     record: Any = None
     if format == "parquet":
         with _parquet(path) as file:
-            metadata = (file.schema_arrow.metadata or {}).get(PARQUET_KEY)
-            record = json.loads(metadata) if metadata else None
+            record = parquet_record(file)
     elif is_journal(path):
         record = next(read_journal(path, []), {}).get("head")
         if record is None:
@@ -137,6 +149,22 @@ def read_head(path: Path, format: str) -> Head | None:
         if record is not None and record["sha256"] != hash_file(path):
             raise ValueError(f"it has changed: its SHA-256 differs from the one in {path.name}.provenance.json")
     return None if record is None else Head.of(record)
+
+
+def parquet_record(file: Any) -> dict[str, Any] | None:
+    """Return the record in an open Parquet file's metadata, or None. Raises ``ValueError`` if it has changed."""
+    text = (file.metadata.metadata or {}).get(PARQUET_KEY)
+    if text is None:
+        return None
+    record: dict[str, Any] = json.loads(text)
+    if record.pop("check") != _check(record, file.schema_arrow):
+        raise ValueError("its metadata has changed")
+    return record
+
+
+def _check(record: Mapping[str, Any], schema: pyarrow.Schema) -> str:
+    text = json.dumps(record, sort_keys=True) + str(schema.remove_metadata())
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_cells(
@@ -212,6 +240,7 @@ def _write_parquet(path: Path, head: Head, rows: Iterable[Mapping[str, Any]]) ->
     from pyarrow import parquet
 
     schema, constants, waiting = head.schema, head.constants, iter(rows)
+<<<<<<< HEAD
     first = list(itertools.islice(waiting, _FEW))
     for name in head.joined:  # their types are known once there are values
         values = pyarrow.array([row.get(name) for row in first])
@@ -229,6 +258,47 @@ def _write_parquet(path: Path, head: Head, rows: Iterable[Mapping[str, Any]]) ->
                 writer.write_table(pyarrow.Table.from_batches(batches))
                 batches = []
         writer.write_table(pyarrow.Table.from_batches(batches, schema))
+=======
+    joined: dict[str, list[Any]] = {name: [] for name in head.joined}
+    images, failures = 0, Counter[str]()
+
+    def tables() -> Iterator[pyarrow.Table]:
+        for group in iter(lambda: list(itertools.islice(waiting, GROUP)), []):
+            for name, values in joined.items():
+                values += [row.get(name) for row in group]
+            failures.update(row["kind"] for row in group if row["kind"])
+            columns = {name: [row.get(name) for row in group] for name in schema.names if name not in constants}
+            columns |= {name: [text] * len(group) for name, text in constants.items()}
+            yield pyarrow.Table.from_pydict(columns, schema)
+
+    # the types of joined values are known once all rows have come
+    groups = list(tables()) if joined else tables()
+    arrays = {name: _array(values) for name, values in joined.items()}
+    whole = schema
+    for name, array in arrays.items():
+        whole = whole.insert(head.names.index(name), pyarrow.field(name, array.type))
+    with parquet.ParquetWriter(path, whole, write_page_checksum=True) as writer:
+        for table in groups:
+            for name, array in arrays.items():
+                table = table.add_column(head.names.index(name), name, array.slice(images, len(table)))
+            writer.write_table(table)
+            images += len(table)
+        writer.add_key_value_metadata(head.metadata(whole, images, failures))
+
+
+def _array(values: list[Any]) -> pyarrow.Array:
+    """Return values as a column of one type; mixed types become JSON texts."""
+    import pyarrow
+
+    with contextlib.suppress(pyarrow.ArrowException, TypeError, ValueError, OverflowError):
+        if not any(isinstance(value, dict | list) for value in values):
+            return pyarrow.array(values)
+    texts = [
+        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        for value in values
+    ]
+    return pyarrow.array(texts, pyarrow.string())
+>>>>>>> main
 
 
 def _csv_cells(path: Path) -> Iterator[dict[str, str]]:

@@ -38,7 +38,7 @@ from .formats import (
     unfinished,
     write_cells,
 )
-from .rows import OF_THE_IMAGE, Row, worst_kind
+from .rows import Row, is_final, worst_kind
 
 if TYPE_CHECKING:
     from .scores import Scores
@@ -101,6 +101,7 @@ class Known:
         seen: Whether this run has asked about a place.
         interrupted: Whether the earlier run did not end.
         same_decoders: Whether a damaged image would be found damaged again.
+        stamp: The stamp of images that have none of their own: their shard's.
         kept, changed, new, failed: Numbers of images that :meth:`of` found kept, changed, new, and kept as failed.
     """
 
@@ -113,6 +114,7 @@ class Known:
     seen: bytearray = field(default_factory=bytearray)
     interrupted: bool = False
     same_decoders: bool = True
+    stamp: str = ""
     kept: int = 0
     changed: int = 0
     new: int = 0
@@ -150,7 +152,7 @@ class Known:
             self.new += 1
             return [None if self.interrupted else False] * len(self.sources)
         self.seen[place] = 1
-        if not self.stamps[place] or image.stamp() != self.stamps[place]:
+        if not self.stamps[place] or (image.stamp() or self.stamp) != self.stamps[place]:
             self.changed += 1
             return [False] * len(self.sources)
         found = [self._is_kept(place, source) for source in self.sources.values()]
@@ -161,12 +163,11 @@ class Known:
 
     def _is_kept(self, place: int, source: str | None) -> bool | None:
         kind, _, of_image = self.failures.get(place, (None, "", False))
-        is_final = kind in OF_THE_IMAGE or (kind is Kind.DAMAGED and self.same_decoders)
         if of_image:
-            return is_final
+            return is_final(kind, self.same_decoders)
         if source is None or not self.came[source][place]:
             return None
-        return is_final or not math.isnan(self.scores[source][place])
+        return is_final(kind, self.same_decoders) or not math.isnan(self.scores[source][place])
 
     def has(self, place: int, column: str) -> bool:
         """Return whether an earlier run had come to a cell."""
@@ -243,12 +244,15 @@ class Results:
 
     def append(self, row: Row) -> Row:
         """Store the row of an image; return it with the cells that are kept from an earlier row."""
+        row = replace(row, stamp=row.stamp or self.known.stamp) if self.known.stamp else row
         place, asked = self.known.places.get(row.path), row.asked or (True,) * len(self._asked)
         scores = row.scores or (None,) * len(self._asked)
         cells = {name: score for name, score, is_asked in zip(self._asked, scores, asked, strict=True) if is_asked}
         facts, kind, error = row.facts(), row.kind, row.error
         if place is not None:
             self.known.seen[place] = 1
+            if not self._asked:
+                return row
             if row.stamp and row.stamp == self.known.stamps[place]:
                 others = [name for name in self.head.scores if name not in cells]
                 kept = {name: self.known.score(place, name) for name in others if self.known.has(place, name)}
@@ -263,6 +267,10 @@ class Results:
         self._write({"path": row.path, **cells, **facts, **row.kept}, place)
         found = tuple(cells.get(name) for name in self._asked)
         return replace(row, scores=None if set(found) <= {None} and kind else found, kind=kind, error=error)
+
+    def close(self) -> None:
+        """Unlock the file, and leave the rows in the journal."""
+        self.__exit__(GeneratorExit)
 
     def __enter__(self) -> Results:
         return self

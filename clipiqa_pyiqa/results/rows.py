@@ -13,7 +13,8 @@ from ..files.names import printable
 NUMBERS = ("width", "height", "scored_width", "scored_height", "exif_orientation")
 FIELDS = (*NUMBERS, "converted", "flag", "kind", "error", "stamp")
 """The columns after the scores; each is an attribute of ``Row``."""
-OF_THE_IMAGE = (Kind.EMPTY, Kind.NOT_A_FILE, Kind.NOT_AN_IMAGE, Kind.TOO_SMALL, Kind.UNCLEAR_SCALE, Kind.OUTSIDE)
+_OF_FILES = (Kind.EMPTY, Kind.NOT_A_FILE, Kind.DAMAGED_ARCHIVE, Kind.OUTSIDE)
+OF_THE_IMAGE = (*_OF_FILES, Kind.NOT_AN_IMAGE, Kind.TOO_SMALL, Kind.UNCLEAR_SCALE)
 """Kinds of failures that only the image decides: they are kept as long as the image stays the same."""
 
 
@@ -24,6 +25,11 @@ class Answer(NamedTuple):
     seconds: float = math.nan
     error: str = ""
     kind: Kind | None = None
+
+
+def is_final(kind: Kind | None, same_decoders: bool) -> bool:
+    """Return whether a failure is kept while the image stays the same; others are tried again."""
+    return kind in OF_THE_IMAGE or (kind is Kind.DAMAGED and same_decoders)
 
 
 def worst_kind(kinds: Sequence[Kind | None]) -> Kind | None:

@@ -93,7 +93,7 @@ def plan(
         return numbered[0] // size if apart is None else apart(numbered[1])
 
     for block, numbered in itertools.groupby(enumerate(images), block_of):
-        if known is None:
+        if known is None or not every:
             yield from (Task(image, block, every) for _, image in numbered)
             continue
         group = [image for _, image in numbered]
@@ -109,6 +109,10 @@ def plan(
 
 
 def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> Generator[Row, None, None]:
+    if not metrics.metrics:  # the scores are in files, so that no image is read
+        stamps = options.stamped
+        yield from (Row(t.image.name, (), stamp=(stamps and t.image.stamp()) or "", kept=t.image.kept) for t in tasks)
+        return
     cost = max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0)
     at_once = images_at_once(options.device, options.count) if metrics.groups else 1
     count = len(metrics.metrics)

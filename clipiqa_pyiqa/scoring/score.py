@@ -7,7 +7,7 @@ import hashlib
 import math
 import os
 import pickle
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -26,6 +26,7 @@ from ..images.image import Image
 from ..metric import find_device, is_factory
 from ..metrics.parsing import metric_set
 from ..prompts.pairs import PromptPair, Prompts
+from ..results.columns import Column
 from ..results.formats import Head
 from ..results.results import Known, Output, Results
 from ..results.rows import Row
@@ -51,6 +52,7 @@ class ScoringSetup:
         *,
         trust_weights: bool = False,
         strict: bool = False,
+        also: Collection[str] = (),
         **options: Any,
     ) -> None:
         device = find_device(options.pop("device", None))
@@ -58,7 +60,7 @@ class ScoringSetup:
         if unknown := options.keys() - known:
             raise OptionError(f"there is no option {min(unknown)}: known options are device, {', '.join(known)}.")
         shared = _shared_options(**options)
-        self.metrics = metric_set(metric, prompts, device, trust_weights=trust_weights, strict=strict)
+        self.metrics = metric_set(metric, prompts, device, also=also, trust_weights=trust_weights, strict=strict)
         self.limits = {name: getattr(shared, name) for name in Reading.__dataclass_fields__}
         # a metric of pyiqa has a smallest side of its own
         reading = (AnySize if self.metrics.foreign else Reading)(**self.limits)
@@ -77,9 +79,12 @@ class ScoringSetup:
         setup.options, setup.metrics = replace(self.options, device=device), self.metrics.on(device)
         return setup
 
-    def rows(self, images: Iterable[Image], stamped: bool = False) -> Generator[Row, None, None]:
+    def rows(
+        self, images: Iterable[Image], stamped: bool = False, known: Known | None = None
+    ) -> Generator[Row, None, None]:
         options = replace(self.options, stamped=stamped)
-        return score_items(plan(images, self.metrics, options), self.metrics, options)
+        tasks = plan(images, self.metrics, options, known.of if known else None)
+        return score_items(tasks, self.metrics, options)
 
 
 class ScoringRun(Iterator[Row]):
@@ -89,6 +94,8 @@ class ScoringRun(Iterator[Row]):
         head: The columns, and how images are read.
         names: Images to score; None if shards hold them.
         known: What is known from an earlier run.
+        joined: Columns of files' scores, each with image -> score.
+        unmatched: Name of such a column -> images without a score.
     """
 
     def __init__(
@@ -97,14 +104,21 @@ class ScoringRun(Iterator[Row]):
         rows: Generator[Row, None, None],
         results: Results | None = None,
         names: tuple[str, ...] | None = None,
+        joined: Sequence[tuple[Column, Mapping[str, float]]] = (),
     ) -> None:
-        self.head, self.names, self._rows, self.known = head, names, rows, Known()
+        self.names, self._rows, self.known, self.joined = names, rows, Known(), joined
+        self.head, self._asked = replace(head, columns=(*head.columns, *(each for each, _ in joined))), head.columns
+        self.unmatched: dict[str, list[str]] = {}
         if results is not None:
             self._rows, self.known = _stored(rows, results), results.known
             next(self._rows)  # enters the context of the results; closing the run leaves it
 
     def __next__(self) -> Row:
-        return next(self._rows)
+        row = next(self._rows)
+        if not self.joined:
+            return row
+        scores = row.scores or (None,) * len(self._asked)
+        return replace(row, scores=(*scores, *(values.get(row.path) for _, values in self.joined)))
 
     def close(self) -> None:
         self._rows.close()
@@ -140,9 +154,10 @@ def score_paths(
 
     Args:
         metric: A ``CLIPIQA``, or the result of ``pyiqa.create_metric``; or a list of pyiqa's names (``'niqe'``,
-            ``'mine=niqe:pretrained_model_path=FILE'``) and such objects, one column each.
+            ``'mine=niqe:pretrained_model_path=FILE'``), such objects and files of scores, one column each.
         paths: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or images.
-        prompts: Questions as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means the metric's questions.
+        prompts: Questions for the (first) metric, a column each, as for
+            :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means the metric's questions.
         out: A file to write the rows to.
         format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None uses the file's suffix.
         resume: Score what the file lacks: new and changed images, columns that it does not have, and failures that
@@ -158,23 +173,37 @@ def score_paths(
     Raises:
         CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.
     """
-    setup = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
+    setup = ScoringSetup(metric, prompts, also=("file",), trust_weights=trust_weights, strict=strict, **options)
     head = setup.head
     if not isinstance(out, Output | None):
         out = Output(Path(out), format or "", resume, overwrite)
     found = find_shards(paths)
     names = None if found.has_shards else tuple(printable(item.name) for item in found.items)
     setup.options = replace(setup.options, count=None if names is None else len(names))
+    joined = []
+    for metric in setup.metrics.files:
+        from ..metrics.files import scores_of
+
+        if names is None:
+            raise CLIPIQAError(f"the scores of {metric.label!r} are joined to files of images, not to shards.")
+        joined.append((metric.columns[0], scores_of(metric, names)))
+    unmatched = {column.name: [name for name in names or () if name not in values] for column, values in joined}
     if out is None:
-        return ScoringRun(head, setup.rows(sources_of(found.items)), names=names)
+        run = ScoringRun(head, setup.rows(sources_of(found.items)), names=names, joined=joined)
+        run.unmatched = unmatched
+        return run
     check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
     results = Results(out, head.columns, head.reading)
+    for column, values in joined:
+        results.join(column, values)
     known = results.known.of if results.known else None
     tasks: Iterable[Task] = plan(sources_of(found.items), setup.metrics, setup.options, known)
     if known is not None and names is not None:
         tasks = list(tasks)
         names = tuple(printable(task.image.name) for task in tasks)
-    return ScoringRun(head, score_items(tasks, setup.metrics, setup.options), results, names)
+    run = ScoringRun(head, score_items(tasks, setup.metrics, setup.options), results, names, joined)
+    run.unmatched = unmatched
+    return run
 
 
 def circumstances(device: torch.device) -> dict[str, Any]:

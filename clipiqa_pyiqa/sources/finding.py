@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import queue
 import re
 import sys
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import CLIPIQAError, ImageError, Kind, first_of, shown
@@ -106,11 +108,20 @@ class Found:
     def has_shards(self) -> bool:
         return any(isinstance(item, Shard) for item in self.items)
 
-    def shards(self) -> list[Shard]:
-        """Return the shards, and numbered shards of the loose files."""
+    def shards(self, numbers: Mapping[str, int] = MappingProxyType({})) -> list[Shard]:
+        """Return the shards, and numbered shards of the loose files; ``numbers``: name -> its number so far."""
         shards = [item for item in self.items if isinstance(item, Shard)]
         files = [item for item in self.items if not isinstance(item, Shard | NoImage)]
-        return [*shards, *(FilesShard(n // LOOSE, files[n : n + LOOSE]) for n in range(0, len(files), LOOSE))]
+        names = [printable(file.name) for file in files]
+        taken = Counter(numbers[name] for name in names if name in numbers)
+        free = (number for number in itertools.count() for _ in range(LOOSE - taken[number]))
+        blocks: dict[int, list[Image]] = {}
+        for name, file in zip(names, files, strict=True):
+            blocks.setdefault(numbers[name] if name in numbers else next(free), []).append(file)
+        ends = [name.replace(os.sep, "/").split("/")[:-1] for name in (min(names), max(names))] if names else []
+        shared = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))
+        folder = "/".join(part for part, _ in shared)
+        return [*shards, *(FilesShard(number, blocks[number], folder) for number in sorted(blocks))]
 
     @property
     def paths(self) -> list[str]:

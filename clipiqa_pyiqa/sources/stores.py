@@ -63,10 +63,11 @@ class ShardImage(Image):
 
 @dataclass
 class FilesShard(Shard):
-    """Up to ``LOOSE`` files outside of archives."""
+    """Up to ``LOOSE`` of the files outside of archives; ``folder`` is the common folder of all of them."""
 
     number: int
     sources: Sequence[Image]
+    folder: str = ""
     kind: ClassVar[str] = "files"
 
     @property
@@ -138,6 +139,14 @@ def write_whole(name: str, data: bytes) -> None:
     else:
         os.makedirs(os.path.dirname(name), exist_ok=True)
         write_bytes(name, data)
+
+
+def remove(name: str) -> None:
+    if is_remote(name):
+        with in_store(name) as (fs, path):
+            fs.rm_file(path)
+    else:
+        Path(name).unlink(missing_ok=True)
 
 
 def joined(folder: str, name: str) -> str:

@@ -139,12 +139,12 @@ def test_whole_sets_have_one_value_and_no_deviation(results):
 
 @pytest.mark.parametrize(("name", "words"), [("psnr-y", "MATLAB"), ("psnr", "on RGB"), ("ssim", "YIQ"), ("niqe", "")])
 def test_the_channel_of_a_metric_is_named(name, words):
-    said = channel(parse_metrics(name, every=True)[0])
+    said = channel(parse_metrics(name, also=("FR",))[0])
     assert words in said and bool(words) == bool(said)
 
 
 def test_labels_are_names_and_options_and_case_does_not_count():
-    asked = parse_metrics(["NIQE", "CLIPIQA:backbone=mini", "psnr-Y", "musiq", "MUSIQ:num_class=1"], every=True)
+    asked = parse_metrics(["NIQE", "CLIPIQA:backbone=mini", "psnr-Y", "musiq", "MUSIQ:num_class=1"], also=("FR",))
     labels = ["niqe", "clipiqa:backbone=mini", "psnr-y", "musiq", "musiq:num_class=1"]
     assert [each.label for each in asked] == labels
 

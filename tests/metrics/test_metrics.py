@@ -16,6 +16,7 @@ from clipiqa_pyiqa.metrics.parsing import metric_set, parse_metrics
 from clipiqa_pyiqa.prompts.files import save_prompt_file
 from clipiqa_pyiqa.results.columns import changes
 
+FILES = ("file",)
 CPU = torch.device("cpu")
 CLIP_FIELDS = {"metric", "version", "backbone", "weights", "weights_sha256", "quick_gelu", "precision", "pos_embedding"}
 CLIP_FIELDS |= {"range", "lower_better", "questions"}
@@ -80,7 +81,7 @@ def test_files_among_options_are_told_by_their_content(tmp_path):
     ],
 )
 def test_a_label_is_the_name_and_its_options(given, label):
-    alone, beside = (parse_metrics(every, every=True) for every in ([given], ["niqe", given, "musiq"]))
+    alone, beside = (parse_metrics(every, also=("FR", "file")) for every in ([given], ["niqe", given, "musiq"]))
     assert alone[0].label == beside[1].label == alone[0].columns[0].name == label
 
 
@@ -124,20 +125,20 @@ def scores(tmp_path):
 
 @pytest.mark.quick
 def test_the_scores_of_any_tool_are_a_metric(scores):
-    metric, two = parse_metrics([f"{scores}/deqa.csv:lower_better=false", f"niqe={scores}/two.csv"])
+    metric, two = parse_metrics([f"{scores}/deqa.csv:lower_better=false", f"niqe={scores}/two.csv"], also=FILES)
     (made,) = metric.columns
     assert (metric.label, metric.mode, made.ends, made.lower_better) == ("deqa", "file", (None, None), False)
     assert made.record["file"] == "deqa.csv" and len(made.record["sha256"]) == 64 and made.fingerprint
     assert two.columns[0].lower_better is True
     assert scores_of(metric, ["/x/1.jpg", "/x/2.jpg", "/x/3.jpg"]) == {"/x/1.jpg": 3, "/x/2.jpg": 4}
-    found = metric_set([metric, "entropy"])
+    found = metric_set([metric, "entropy"], also=FILES)
     assert found.files == (metric,) and [each.label for each in found.metrics] == ["entropy"]
 
 
 def test_a_file_of_ours_keeps_its_record(tmp_path):
     photo = str(shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "a.jpg"))
     (row,) = score_paths("mini", photo, out=tmp_path / "s.parquet", device="cpu")
-    (metric,) = parse_metrics(f"theirs={tmp_path}/s.parquet")
+    (metric,) = parse_metrics(f"theirs={tmp_path}/s.parquet", also=FILES)
     assert metric.columns[0].fingerprint == column("mini").fingerprint and [*metric.score.values()] == [*row.scores]
 
 
@@ -145,13 +146,13 @@ def test_one_file_for_each_method(scores):
     for method, value in {"ours": 1, "theirs": 2}.items():
         (scores / f"{method}.csv").write_text(f"name,niqe\n1.png,{value}\n2.png,{value}\n")
     paths = {name: [f"/out/{name}/{number}.png" for number in (1, 2)] for name in ("ours", "theirs")}
-    (each,) = parse_metrics(f"{scores}/{{method}}.csv")
+    (each,) = parse_metrics(f"{scores}/{{method}}.csv", also=FILES)
     found = of_methods(each, paths)
     assert found.score == {path: value for value, name in enumerate(paths, 1) for path in paths[name]}
     (scores / "all.csv").write_text(
         "name,niqe\n" + "".join(f"{p},{n}\n" for n, p in enumerate([*paths["ours"], *paths["theirs"]]))
     )
-    (common,) = parse_metrics(f"{scores}/all.csv")
+    (common,) = parse_metrics(f"{scores}/all.csv", also=FILES)
     assert [*of_methods(common, paths).score.values()] == [0, 1, 2, 3]
 
 
@@ -168,14 +169,15 @@ def test_one_file_for_each_method(scores):
 )
 def test_score_files_that_cannot_be_used_are_refused(given, noun, scores):
     with pytest.raises(CLIPIQAError, match=noun):
-        parse_metrics(given.format(scores))
+        parse_metrics(given.format(scores), also=FILES)
 
 
 def test_names_and_files_are_checked_before_torch_and_pyiqa_load(scores):
     code = f"""
 import sys
 from clipiqa_pyiqa.metrics.parsing import parse_metrics
-parse_metrics(["mini", "niqe", "clipiqa:prompts=sharpness", "x.safetensors", "{scores}/deqa.csv:lower_better=true"])
+parse_metrics(["mini", "niqe", "clipiqa:prompts=sharpness", "x.safetensors"])
+parse_metrics("{scores}/deqa.csv:lower_better=true", also=("file",))
 for given in ("niqq", "lpips", ["niqe", "niqe"], "{scores}/two.csv"):
     try:
         parse_metrics(given)

@@ -15,7 +15,12 @@ from clipiqa_pyiqa.scoring.shards import filtered
 from clipiqa_pyiqa.sources import tar
 from clipiqa_pyiqa.sources.stores import Shard, ShardImage
 
-QUESTIONS = {"prompts": ["sharpness"]}
+
+class Other(Brightness):
+    """Brightness that was made in another way."""
+
+    def provenance(self):
+        return {**super().provenance(), "precision": "fp16"}
 
 
 @pytest.fixture
@@ -75,18 +80,15 @@ class TestStamps:
         (lake / "1.tar").write_bytes(b"damaged")
         done = score(lake, out)
         assert list(done.unread) == [f"{lake}/1.tar"] and done.states == {"kept": 2, "not read": 1}
-        with pytest.raises(CLIPIQAError, match="has changed"):
+        with pytest.raises(CLIPIQAError, match=r"1\.tar' is not scored"):
             merge_shards(out)
 
 
 class TestTheRun:
-    def test_a_part_names_the_whole_set_and_the_stamps_it_knows(self, lake, out):
-        score(lake, out, part="2/3")
-        shards = shards_of(out)
-        assert {name: shard for name, (shard, _) in shards.items()} == {
-            f"{n}.tar.parquet": f"{lake}/{n}.tar" for n in range(3)
-        }
-        assert [stamp is None for _, stamp in shards.values()] == [True, False, True]
+    def test_a_part_names_the_whole_set(self, lake, out):
+        done = score(lake, out, part="2/3")
+        assert shards_of(out) == {f"{n}.tar.parquet": f"{lake}/{n}.tar" for n in range(3)}
+        assert list(done.missing) == [f"{lake}/0.tar", f"{lake}/2.tar"]
 
     def test_parts_that_run_at_once_leave_one_whole_run(self, forked, lake, out):
         parts = [(lake, f"{number}/3") for number in (1, 2, 3)]
@@ -112,21 +114,25 @@ class TestTheRun:
         assert score([lake / "1.tar"], out).shards == 1
         assert score(lake, out).states == {"kept": 3}
 
-    @pytest.mark.parametrize("change", [QUESTIONS, {"keep": ["n"]}])
-    def test_another_question_or_other_kept_values_are_refused_before_the_first_image(self, lake, out, change):
+    @pytest.mark.parametrize(
+        ("change", "named"),
+        [({}, "precision was fp32 and is now fp16"), ({"keep": ["n"]}, "keep"), ({"max_side": 64}, "max_side")],
+    )
+    def test_another_way_of_scoring_is_refused_before_the_first_image(self, lake, out, change, named):
         score(lake, out, part="1/3")
-        before, metric = shards_of(out), Brightness()
-        with pytest.raises(CLIPIQAError, match=r"run\.json"):
+        before, metric = (out / "run.json").read_bytes(), Brightness() if change else Other()
+        with pytest.raises(CLIPIQAError, match=rf"run\.json.*{named}"):
             score(lake, out, metric, part="2/3", **change)
-        assert metric.batches == [] and shards_of(out) == before
+        assert metric.batches == [] and (out / "run.json").read_bytes() == before
 
     def test_a_folder_is_never_mixed(self, lake, out):
         score(lake, out)
-        (lake / "1.tar").write_bytes(b"damaged")
-        assert score(lake, out, overwrite=True, **QUESTIONS).shards == 2
+        assert score(lake, out, Other(), part="1/3", overwrite=True).shards == 1
         with pytest.raises(CLIPIQAError, match="earlier run"):
             merge_shards(out)
-        assert "quality" not in merged(out, partial=True)
+        assert len(merged(out, partial=True)) == 2
+        assert score(lake, out, Other()).states == {"kept": 1, "completed": 2}
+        assert len(merged(out)) == 6
 
     def test_a_damaged_result_is_scored_again(self, lake, out):
         score(lake, out)
@@ -140,8 +146,8 @@ class TestTheRun:
         (out / "run.json").unlink()
         with pytest.raises(CLIPIQAError, match="no results"):
             merge_shards(out)
-        with pytest.raises(CLIPIQAError, match="sharpness"):
-            score(lake, out, **QUESTIONS)
+        with pytest.raises(CLIPIQAError, match="precision"):
+            score(lake, out, Other())
         assert score(lake, out).states == {"kept": 3}
 
     def test_a_damaged_run_file_is_named(self, out):

@@ -6,13 +6,13 @@ import time
 
 import pandas
 import pytest
-from shard_makers import picture, samples, save_parquet, save_tar, score
+from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.ray import RayEngine
 from clipiqa_pyiqa.scoring.shards.run import connected
-from clipiqa_pyiqa.sources.stores import ShardImage
+from clipiqa_pyiqa.sources.stores import Shard, ShardImage
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,24 @@ def test_actors_build_metrics_of_pyiqa_from_their_names(ray, tmp_path):
     assert tables[0]["entropy"].notna().all()
 
 
-class Deadly:
+def test_a_column_is_added_and_what_an_interrupted_run_left_is_kept(ray, tmp_path, out):
+    save_tar(tmp_path / "s/0.tar", samples([9, 80, 7]))
+    save_tar(tmp_path / "s/1.tar", samples([50, 60]))
+    one, two = Logged(tmp_path / "one.log"), Logged(tmp_path / "two.log", 0.5, stop=4)
+    with pytest.raises(KeyboardInterrupt):
+        score(tmp_path / "s", out, [{"one": one}, {"two": two}])
+    two.reset()
+    assert one.reset() == 5
+    score(tmp_path / "s", out, [{"two": two}], engine=engine())
+    assert (one.calls(), two.reset()) == (0, 1)
+    save_tar(tmp_path / "s/1.tar", samples([50]))
+    done = score(tmp_path / "s", out, [{"one": one}, {"two": two}], engine=engine())
+    assert (one.calls(), two.calls()) == (1, 1) and done.states == {"kept": 1, "changed": 1}
+    tables = pandas.concat(table.to_pandas() for table in done.tables())
+    assert tables.path.nunique() == len(tables) == 4 and tables.one.to_numpy() == pytest.approx(tables.two * 2)
+
+
+class Deadly(Shard):
     """A shard whose reading kills the process that reads it."""
 
     name = "deadly"

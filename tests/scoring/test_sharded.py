@@ -106,10 +106,10 @@ class TestResults:
 
 
 class TestResuming:
-    def test_finished_shards_are_skipped_unless_overwrite_is_set(self, lake, out):
+    def test_finished_shards_are_skipped(self, lake, out):
         score(lake, out)
         (out / "b/000.tar.parquet").unlink()
-        for overwrite, images in ((False, 2), (True, 7)):
+        for overwrite, images in ((False, 2), (True, 0)):
             told = []
             score(lake, out, overwrite=overwrite, progress=lambda *numbers, told=told: told.append(numbers))
             assert told[-1] == (images, 3, 3)
@@ -122,12 +122,16 @@ class TestResuming:
         assert score(lake, out).is_whole
 
     def test_results_of_other_files_are_not_replaced_unasked(self, tmp_path, out):
-        (tmp_path / "a.png").write_bytes(picture(51))
-        score(tmp_path, out)
-        (tmp_path / "b.png").write_bytes(picture(51))
+        for name in "ab":
+            (tmp_path / name).mkdir()
+            (tmp_path / f"{name}/0.png").write_bytes(picture(51))
+        score(tmp_path / "a", out)
         with pytest.raises(CLIPIQAError, match="files-00000"):
-            score(tmp_path, out)
-        assert score(tmp_path, out, overwrite=True).images == 2
+            score(tmp_path / "b", out)
+        done = score(tmp_path / "b", out, overwrite=True)
+        assert done.images == 1 and list(pandas.read_parquet(out / "files-00000.parquet").path) == [
+            f"{tmp_path}/b/0.png"
+        ]
 
     def test_a_file_of_another_program_is_never_replaced(self, lake, out):
         theirs = save_parquet(out / "000.tar.parquet", {"mine": [1]})

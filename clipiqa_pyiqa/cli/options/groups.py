@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -104,7 +104,7 @@ class MetricOptions:
     """Metrics.
 
     Args:
-        metrics (-m METRIC): metrics: [LABEL=]NAME[:KEY=VALUE,…]
+        metrics (-m METRIC): metrics: [LABEL=]NAME|FILE[:KEY=VALUE,…]; a FILE holds scores, learned prompts or a head
         trust_weights: load files and URLs that could run code
         strict: stop early if a metric cannot be built
     """
@@ -113,7 +113,7 @@ class MetricOptions:
     trust_weights: bool = False
     strict: bool = False
 
-    def with_questions(self, questions: LearnedQuestions, model: Model) -> list[Metric]:
+    def with_questions(self, questions: LearnedQuestions, model: Model, also: Collection[str] = ()) -> list[Metric]:
         """Return the CLIP-IQA that questions describe, then the named metrics, for which ``model`` has defaults.
 
         Without questions, the CLIP-IQA is left out if there are named metrics.
@@ -122,7 +122,8 @@ class MetricOptions:
             return [questions.asked(model)]
         from ...metrics.parsing import parse_metrics
 
-        named = parse_metrics(self.metrics, trust_weights=True)  # weights are checked later, as this takes torch
+        # weights are checked later, as this takes torch
+        named = parse_metrics(self.metrics, also=also, trust_weights=True)
         if questions != LearnedQuestions():
             return [questions.asked(model), *named]
         return [replace(m, options={**model.given(), **m.options}) if m.is_clipiqa else m for m in named]

@@ -132,9 +132,9 @@ def table_metrics(
     """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
     if not given and not protocol.metrics:
         raise CLIPIQAError("no metric is given: name at least one in `metrics`, or name a `protocol`.")
-    asked = parse_metrics([given], every=True, trust_weights=trust_weights) if given else []
+    asked = parse_metrics([given], also=("FR", "set", "file"), trust_weights=trust_weights) if given else []
     added, found, changed = {metric.label.lower(): metric for metric in asked}, list[Metric](), list[str]()
-    for metric in parse_metrics(protocol.metrics, every=True) if protocol.metrics else ():
+    for metric in parse_metrics(protocol.metrics, also=("FR", "set")) if protocol.metrics else ():
         if replacement := added.pop(metric.label.lower(), None):
             changed.append(metric.label)
             metric = replace(replacement, label=metric.label)

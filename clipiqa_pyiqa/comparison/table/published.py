@@ -166,7 +166,7 @@ def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], Method
     for metric in found.built:
         label = metric.label
         cells = wrong[wrong["metric"] == label]
-        if cells.empty or metric.mode == "set":
+        if cells.empty or metric.mode in ("set", "file"):
             continue
         no_alpha = metric if is_transparent else replace(metric, error="no image has transparency")
         for drop_alpha, changes in ((False, _changes(metric)), (True, [("alpha dropped", no_alpha)])):
@@ -196,7 +196,7 @@ def summarize(explained: pandas.DataFrame) -> list[str]:
 def _changes(metric: Metric) -> Iterator[tuple[str, Metric]]:
     name, usual = metric.name, metric.preprocess
     kept = {key: value for key, value in metric.options.items() if key in _WEIGHTS}
-    for variants in (parse_metrics(each, every=True) for each in _VARIANTS):
+    for variants in (parse_metrics(each, also=("FR",)) for each in _VARIANTS):
         for variant in variants if any(name == each.name for each in variants) else ():
             options = {**(kept if variant.name == name else {}), **variant.options}
             if (variant.name, options) != (name, dict(metric.options)):

@@ -377,6 +377,8 @@ def channel(metric: Metric) -> str:
 
 def _describe(metric: Metric) -> str:
     words, record = described(metric.columns), metric.columns[0].record
+    if metric.mode == "file":
+        return f"{record.get('metric', metric.label)} as {metric.name} has it."
     seen = "" if metric.mode == "set" else record.get("seen", "whole images")
     if metric.net is not None:
         pairs = len(record.get("questions", ()))

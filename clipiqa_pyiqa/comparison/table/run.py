@@ -16,6 +16,7 @@ from ...errors.arguments import SharedOptions, checked
 from ...files.writing import locked
 from ...images.batches import default_workers
 from ...metric import find_device
+from ...metrics.files import of_methods
 from ...scoring.engine import Options
 from ..compare import Progress, run_settings
 from ..data_set_results import MetricResult
@@ -98,6 +99,8 @@ def table(
         raise CLIPIQAError(f"the protocol's formula has no value {unknown[0]!r}.")
     options = Options(find_device(device), batch_size, workers or default_workers(), seed)
     images = match_images(folders, reference, chosen, skip_missing=skip_missing)
+    paths = {str(name): list(files) for name, files in images.files.items()}
+    wanted = [of_methods(metric, paths) if metric.mode == "file" else metric for metric in wanted]
     folder = None
     if out is not None:
         folder = check_table_folder(out, images.inputs, overwrite=overwrite, resume=resume)

@@ -80,7 +80,10 @@ def score_images(
     how = {"unequal": unequal} if unequal and references else {}
     how |= {"alpha": "dropped"} if drop_alpha else {}
     built = [metric.built(options.device, options.seed, strict) for metric in metrics]
-    built = [replace(m, columns=tuple(replace(c, record={**c.record, **how}) for c in m.columns)) for m in built]
+    for place, metric in enumerate(built):
+        if metric.mode != "file":
+            seen = tuple(replace(each, record={**each.record, **how}) for each in metric.columns)
+            built[place] = replace(metric, columns=seen)
     single, of_sets = ([m for m in built if (m.mode == "set") == is_of_sets] for is_of_sets in (False, True))
     read_reference = functools.lru_cache(_REFERENCES_KEPT)(_read)
     images = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
@@ -97,6 +100,8 @@ def score_images(
     with Results(output, of_images.columns, circumstances(options.device)) as stored:
         for name in images.columns.drop("path"):
             stored.join(name, dict(zip(map(printable, images["path"]), images[name], strict=True)))
+        for metric in of_images.files:
+            stored.join(metric.columns[0], {printable(path): score for path, score in metric.score.items()})
         seconds = score_missing("methods", items, of_images, stored, options, progress)
     rows = rows_of(stored, list(images["path"]))
     results = metric_results(single, rows, seconds)

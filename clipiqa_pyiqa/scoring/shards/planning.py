@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, Kind
 from ...files.names import below_common, printable
-from ...files.writing import LockedError, locked
+from ...files.writing import LockedError
 from ...images.image import MISSING, reason
 from ...results.columns import ResultsError, changes, changes_text
-from ...results.folder import (
-    RUN,
-    Run,
-    left_out_note,
-    read_run,
-    read_shard_result,
-    results_in,
-    save_shard,
-    way_of_scoring,
-)
-from ...results.formats import Head
-from ...results.rows import Row
-from ...sources.stores import FilesShard, Shard, ShardError, is_remote, joined
+from ...results.folder import RUN, Run, left_out_note, read_run, read_shard_result, read_table, results_in
+from ...results.formats import JOURNAL, Head, journal_of, read_cells
+from ...results.results import Output, Results
+from ...results.rows import Row, is_final
+from ...sources.finding import Found
+from ...sources.stores import FilesShard, Shard, ShardError, is_remote, joined, opened, remove, write_whole
 from ...sources.tables import ParquetShard, check_columns, image_column, opened_table
 
 if TYPE_CHECKING:
@@ -46,61 +40,114 @@ class Job:
 
     Attributes:
         path: The file of its result.
+        asked: The columns to score, and how images are read.
+        head: The columns of all results.
+        kept: Value to keep -> its column.
         stamp: The shard's stamp when its turn came.
+        results: The :class:`.Results` of its images, from :meth:`begin` to :meth:`save`.
         problem: Why there is no result.
-        state: What was done, as in :attr:`.summary.ShardedResult.states`.
+        state: What was done, as in :attr:`.ShardedResult.states`.
     """
 
     shard: Shard
     path: str
+    asked: Head
     head: Head
-    overwrite: bool = False
+    kept: Mapping[str, str]
     stamp: str | None = None
+    results: Any = None
     problem: str | None = None
     state: str = "new"
-    lock: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _copy: TemporaryDirectory[str] | None = None  # of the result in a store
 
     @property
     def identity(self) -> str:
-        """Return the shard's full path or URL; for loose files, their name and a hash of all names."""
+        """Return the shard's full path or URL; for loose files, their name and common folder."""
         name = printable(self.shard.name)
         if isinstance(self.shard, FilesShard):
-            names = "\0".join(printable(source.name) for source in self.shard.sources)
-            return f"{name} ({hashlib.sha256(names.encode()).hexdigest()[:8]})"
+            return f"{name} of {self.shard.folder or '.'}"
         return name if is_remote(name) else os.path.abspath(name)
 
     def begin(self) -> bool:
-        """Lock the result; return False if there is nothing to do."""
-        self.stamp = self.shard.stamp()
-        if self._is_done():
+        """Lock the result, and read what is known; return False if there is nothing to do."""
+        self.stamp, path = self.shard.stamp(), Path(self.path)
+        self.state = self._state()
+        if self.state == "kept":
             return False
+        is_stale = self.state == "changed" and not isinstance(self.shard, FilesShard)
+        if is_stale:  # nobody may take it for the result of the changed shard, which may be unreadable
+            remove(self.path)
         if is_remote(self.path):
-            return True
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            self._copy = TemporaryDirectory()
+            path = Path(self._copy.name, "result.parquet")
+            if self.state != "new" and not is_stale:
+                with opened(self.path) as file:
+                    path.write_bytes(file.read())
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.lock.enter_context(locked(self.path))
+            self.results = self._opened(path)
         except LockedError:
             self.state = "being scored by another run"
             return False
-        return not self._is_done()  # another run may have scored it in the meantime
+        if self._copy is None and self._state() == "kept":  # another run has scored it in the meantime
+            self.state = "kept"
+            self.close()
+        return self.results is not None
 
-    def _is_done(self) -> bool:
-        """Return whether there is a result, and the shard has not changed since."""
+    def _state(self) -> str:
+        """Return what is to be done, by the metadata of the result."""
         try:
             found = read_shard_result(self.path)
         except ResultsError:  # missing or damaged
-            return False
-        is_same = not self.overwrite and found.shard == self.identity
-        is_same = is_same and way_of_scoring(found.head) == way_of_scoring(self.head)
-        if is_same and found.stamp is not None and self.stamp in (found.stamp, MISSING):
-            self.state = "kept"
-        else:
-            self.state = "changed" if is_same and self.stamp is not None else "scored again"
-        return self.state == "kept"
+            return "new"
+        is_same = found.shard == self.identity and not changes(found.head.reading, self.asked.reading)
+        if not is_same or None in (found.stamp, self.stamp):
+            return "scored again"
+        if self.stamp not in (found.stamp, MISSING):
+            return "changed"
+        if not found.has(self.asked) or os.path.exists(journal_of(Path(self.path))):
+            return "completed"
+        same_decoders = found.head.reading.get("decoders") == self.asked.reading.get("decoders")
+        is_done = all(is_final(Kind(kind), same_decoders) for kind in found.failures)
+        is_done = is_done and all(column.fingerprint for column in self.asked.columns)
+        return "kept" if is_done or self.stamp == MISSING else "completed"
 
-    def save(self, rows: Sequence[Row]) -> None:
-        kind = getattr(self.shard, "kind", "own")
-        save_shard(self.path, rows, self.head, shard=self.identity, stamp=self.stamp, kind=kind)
+    def _opened(self, path: Path) -> Results:
+        asked = self.asked
+        try:
+            results = Results(Output(path, "parquet", True, True), asked.columns, asked.reading, exact=True)
+        except ResultsError:  # a damaged file, or images that were read in another way
+            results = Results(Output(path, "parquet", False, True), asked.columns, asked.reading, exact=True)
+        columns = {column.name: column for column in (*self.head.columns, *results.head.columns)}
+        joined = {**results.head.joined, **self.head.joined}
+        about = {"shard": self.identity, "stamp": self.stamp, "kind": getattr(self.shard, "kind", "own")}
+        results.head = replace(results.head, columns=tuple(columns.values()), joined=joined, about=about)
+        if not isinstance(self.shard, FilesShard):
+            results.known.stamp = self.stamp or ""
+        return results
+
+    def save(self, rows: Iterable[Row], report: Callable[[], object]) -> None:
+        """Store the rows of the shard, each as it comes, then write its result unless there is a problem."""
+        results, self.results = self.results, None
+        try:
+            with results:
+                for row in rows:
+                    kept = {column: row.kept.get(name) for name, column in self.kept.items()}
+                    results.append(replace(row, kept=kept) if kept else row)
+                    report()
+                if self.problem is not None:
+                    raise ShardError(self.problem)
+        except ShardError as error:
+            self.problem = str(error)
+        else:
+            if self._copy is not None:
+                write_whole(self.path, Path(self._copy.name, "result.parquet").read_bytes())
+
+    def close(self) -> None:
+        """Unlock the result; what is not published stays in its journal."""
+        if self.results is not None:
+            self.results.close()
+        self.results = None
 
 
 def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
@@ -133,60 +180,64 @@ def _part_of_task(environment: Mapping[str, str]) -> str:
     return f"{(task - first) // step + 1}/{count}"
 
 
-def plan(shards: Sequence[Shard], out: str, head: Head, part: tuple[int, int], overwrite: bool) -> list[Job]:
+def plan(found: Found, out: str, asked: Head, part: tuple[int, int], overwrite: bool) -> list[Job]:
     """Write ``run.json``, and return the jobs of a part. Raises ``CLIPIQAError`` before any result is replaced."""
-    names = [f"{printable(name)}.parquet" for name in result_names(shards)]
-    jobs = {name: Job(shard, joined(out, name), head, overwrite) for name, shard in zip(names, shards, strict=True)}
-    mine = dict.fromkeys(names[part[0] - 1 :: part[1]])
     before, there = read_run(out), results_in(out)
+    shards = found.shards(_numbers(out, there))
+    kept = {name: f"kept_{name}" if name in asked.names else name for name in asked.reading["keep"]}
+    asked = Head.of({**asked.record, "joined": dict.fromkeys(kept.values(), "")})  # as read from a file
+    names = [f"{printable(name)}.parquet" for name in result_names(shards)]
+    paths = {name: joined(out, name) for name in names}
     known = before.shards.copy() if before else {}
-    heads = {joined(out, RUN): before.head} if before else {}
-    for name in jobs.keys() & there - known.keys():
-        result = read_shard_result(jobs[name].path)  # raises if the file is not ours
-        known[name], heads[result.path] = (result.shard, None), result.head
+    heads = {joined(out, RUN): before.head} if before and there else {}
+    for name in paths.keys() & there - known.keys():
+        result = read_shard_result(paths[name])  # raises if the file is not ours
+        known[name], heads[result.path] = result.shard, result.head
     for path, earlier in heads.items() if not overwrite else ():
-        if way_of_scoring(earlier) != way_of_scoring(head):
-            found = _changes(earlier, head)
+        if differing := _changes(earlier, asked):
             raise ResultsError(
-                f"{path!r} was made with another metric or in another way: {found}; use the earlier options, another "
-                "output folder, or `overwrite`."
+                f"{path!r} was made in another way: {changes_text(differing)}; use the earlier options, another output "
+                "folder, or `overwrite`, to score what has changed again."
             )
-    for name in jobs.keys() & there if not overwrite else ():
-        if known[name][0] != jobs[name].identity:
+    same = [each for each in (*heads.values(), asked) if not changes(each.reading, asked.reading)]
+    columns = {column.name: column for each in same for column in each.columns}
+    values = {name: text for each in same for name, text in each.joined.items()}
+    head = replace(asked, columns=tuple(columns.values()), joined=values)
+    jobs = {name: Job(shard, paths[name], asked, head, kept) for name, shard in zip(names, shards, strict=True)}
+    for name, job in jobs.items() if not overwrite else ():
+        if not there.isdisjoint((name, f"{name}{JOURNAL}")) and known.get(name, job.identity) != job.identity:
             raise ResultsError(
-                f"{jobs[name].path!r} holds the result of {known[name][0]!r} with other images or under another name "
-                "than this run's: name all shards and files in every run, because the names of results depend on their "
-                "common folder; or use another output folder, or `overwrite` if only the files have changed."
+                f"{job.path!r} holds the result of {known[name]!r}, not of {job.identity!r}: name all shards and files "
+                "in every run, because the names of results depend on their common folder; or use another output "
+                "folder, or `overwrite` if only the files have changed."
             )
+    mine = names[part[0] - 1 :: part[1]]
     _check_tables([jobs[name].shard for name in mine if overwrite or name not in there])
-    if left_out := there - jobs.keys():
+    if left_out := {name for name in there - jobs.keys() if not name.endswith(JOURNAL)}:
         logger.warning("%s.", left_out_note(left_out))
-    stamps = {name: stamp for name, (_, stamp) in known.items() if name not in mine}
-    Run(head, {name: (job.identity, stamps.get(name)) for name, job in jobs.items()}).save(out)
-    return [jobs[name] for name in mine]
+    Run(head, {name: job.identity for name, job in jobs.items()}).save(out)
+    return [jobs[name] for name in dict.fromkeys(mine)]
 
 
-def _changes(before: Head, now: Head) -> str:
-    columns = {column.name: column.record for column in before.columns}
+def _numbers(out: str, there: Collection[str]) -> dict[str, int]:
+    """Return the number of the numbered shard that holds each loose file."""
+    found = dict[str, int]()
+    for name in there:
+        if match := re.fullmatch(rf"files-(\d+)\.parquet({re.escape(JOURNAL)})?", name):
+            with contextlib.suppress(LookupError, ValueError):  # a damaged result
+                path = joined(out, name)
+                cells = read_cells(Path(path), "jsonl", []) if match[2] else read_table(path, ["path"]).to_pylist()
+                found |= {each["path"]: int(match[1]) for each in cells}
+    return found
+
+
+def _changes(before: Head, now: Head) -> list[tuple[str, str, str]]:
+    earlier = {column.name: column.record for column in before.columns}
     found = changes(before.reading, now.reading)
     for column in now.columns:
-        named = changes(columns.get(column.name, {}), column.record)
+        named = changes(earlier.get(column.name, column.record), column.record)
         found += [(f"{column.name!r} {key}", old, new) for key, old, new in named]
-    return changes_text([("columns", ", ".join(before.scores), ", ".join(now.scores)), *found])
-
-
-def note_stamps(out: str, head: Head, jobs: Sequence[Job]) -> None:
-    """Write the stamps of finished jobs into ``run.json``."""
-    stamps = {job.path: job.stamp for job in jobs if job.stamp != MISSING}
-    with contextlib.suppress(LockedError), contextlib.ExitStack() as lock:
-        if not is_remote(out):
-            lock.enter_context(locked(joined(out, RUN)))
-        run = read_run(out)
-        if run is not None and way_of_scoring(run.head) == way_of_scoring(head):
-            shards = {
-                name: (shard, stamps.get(joined(out, name)) or stamp) for name, (shard, stamp) in run.shards.items()
-            }
-            Run(run.head, shards).save(out)
+    return found
 
 
 def _check_tables(shards: Sequence[Shard]) -> None:

@@ -24,13 +24,14 @@ from ...images.memory import keep_memory
 from ...metrics.metric import MetricSet
 from ...results.folder import ShardedResult, summary_of
 from ...results.formats import Head
+from ...results.results import Known
 from ...results.rows import Row
 from ...sources.finding import Found, find_shards, read_ahead
-from ...sources.stores import FilesShard, Shard, ShardError, address_of, is_remote
+from ...sources.stores import FilesShard, Shard, ShardError, ShardImage, address_of, is_remote
 from ...sources.tables import EmbeddingsShard
 from ..engine import rounded
 from ..score import Questions, ScoringSetup, device_name
-from .planning import Job, note_stamps, part_of, plan
+from .planning import Job, part_of, plan
 
 
 def check_features(metrics: MetricSet) -> None:
@@ -46,7 +47,7 @@ def check_features(metrics: MetricSet) -> None:
         raise CLIPIQAError(f"embeddings need metrics of one backbone; got metrics of {', '.join(backbones)}.")
 
 
-def feature_rows(work: ScoringSetup, shard: EmbeddingsShard) -> Iterator[Row]:
+def feature_rows(work: ScoringSetup, shard: EmbeddingsShard, known: Known) -> Iterator[Row]:
     metrics, numbers = work.metrics.metrics, itertools.count()
     clip = metrics[0].net.clip
     for features, kept in shard.blocks(clip.width, clip.weights.backbone):
@@ -57,11 +58,15 @@ def feature_rows(work: ScoringSetup, shard: EmbeddingsShard) -> Iterator[Row]:
             scores = rounded(torch.cat([metric.score_features(units) for metric in metrics], dim=1))
         for values, beside, usable in zip(scores, kept, is_usable, strict=True):
             path = f"{shard.name}::{next(numbers)}"
+            found = known.of(ShardImage(path, b"")) if known else [False]
+            asked = tuple(not each for each in found) if known else ()
             if usable and all(map(math.isfinite, values)):
-                yield Row(path, values, kept=beside)
+                row = Row(path, values, asked=asked, kept=beside)
             else:
                 error = f"{path!r} cannot be scored: its features are zero or not finite."
-                yield Row(path, kind=Kind.NOT_FINITE, error=error, kept=beside)
+                row = Row(path, kind=Kind.NOT_FINITE, error=error, asked=asked, kept=beside)
+            if not all(found):
+                yield row
 
 
 Outcomes = Generator[tuple[Job, Iterable[Row]], None, None]
@@ -89,8 +94,9 @@ def score_sources(
 ) -> ShardedResult:
     """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
 
-    The same call continues an interrupted run, and scores changed shards again. An image that cannot be
-    scored gets a row with an ``error``. A shard that cannot be read gets no result; the next call tries again.
+    The same call continues an interrupted run, and scores what is new or has changed; a call with other metrics adds
+    their columns. An image that cannot be scored gets a row with an ``error``. A shard that cannot be read gets no
+    result; the next call tries again.
 
     Args:
         metric: As for :func:`~clipiqa_pyiqa.score_paths`.
@@ -103,7 +109,7 @@ def score_sources(
         image_column: The image column of Parquet files; None finds the column.
         embeddings: Score stored features: ``.npy``, or lists in Parquet files.
         engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None means this process.
-        overwrite: Score finished shards again.
+        overwrite: Score columns again that were made in another way, and images that were read in another way.
         trust_weights, strict: As for :func:`~clipiqa_pyiqa.score_paths`.
         progress: Called with the numbers of scored images, finished shards and all shards.
         options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
@@ -113,7 +119,7 @@ def score_sources(
 
     Raises:
         CLIPIQAError: There is nothing to score, or a source cannot be used; or ``out`` cannot be written, or holds
-            results of another metric.
+            results that were made in another way.
     """
     work = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
     found = sources
@@ -131,12 +137,8 @@ def score_sources(
     folder = address_of(out)
     if not is_remote(folder):
         folder = str(check_folder(folder))
-    head = Head(columns, reading)
-    jobs = plan(found.shards(), folder, head, part_of(part), overwrite)
-    try:
-        _score_jobs(jobs, work, engine or score_locally, progress)
-    finally:
-        note_stamps(folder, head, jobs)
+    jobs = plan(found, folder, Head(columns, reading), part_of(part), overwrite)
+    _score_jobs(jobs, work, engine or score_locally, progress)
     unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
     unread |= {job.shard.name: job.problem for job in jobs if job.problem is not None}
     states = Counter("not read" if job.problem else job.state for job in jobs)
@@ -159,38 +161,28 @@ def _score_jobs(
             if job.begin():
                 yield job
             else:
-                job.lock.close()
                 report(0, 1)
 
     try:
         with closing(engine(work, begun())) as outcomes:
             for job, rows in outcomes:
-                with job.lock:
-                    scored = []
-                    try:
-                        for row in rows:
-                            scored.append(row)
-                            report(1, 0)
-                    except ShardError as error:
-                        job.problem = str(error)
-                    if job.problem is None:
-                        job.save(scored)
+                job.save(rows, lambda: report(1, 0))
                 report(0, 1)
     finally:
         for job in jobs:
-            job.lock.close()
+            job.close()
 
 
 def score_locally(work: ScoringSetup, jobs: Iterator[Job]) -> Outcomes:
     for job in jobs:
-        yield job, score_shard(work, job.shard)
+        yield job, score_shard(work, job.shard, job.results.known)
 
 
-def score_shard(work: ScoringSetup, shard: Shard) -> Iterator[Row]:
-    """Yield the rows of a shard. Raises ``ShardError``."""
+def score_shard(work: ScoringSetup, shard: Shard, known: Known) -> Iterator[Row]:
+    """Yield the rows of a shard that are not known. Raises ``ShardError``."""
     if isinstance(shard, EmbeddingsShard):
-        return feature_rows(work, shard)
-    return work.rows(read_ahead(shard), stamped=isinstance(shard, FilesShard))
+        return feature_rows(work, shard, known)
+    return work.rows(read_ahead(shard), stamped=isinstance(shard, FilesShard), known=known)
 
 
 @dataclass(frozen=True)
@@ -234,8 +226,9 @@ class RayEngine:
             reference = ray.wait(list(under_way))[0][0]
             (actor, job), rows = under_way.pop(reference), list[Row]()
             try:
-                rows, job.problem, device = ray.get(reference)
-                job.head = replace(job.head, reading={**job.head.reading, "device": device})
+                rows, job.problem, device, job.results.known.seen = ray.get(reference)
+                head = job.results.head
+                job.results.head = replace(head, reading={**head.reading, "device": device})
             except ray.exceptions.RayTaskError as error:
                 cause = getattr(error, "cause", None) or error
                 why = f"{type(cause).__name__}: {reason(cause)[:200]}"
@@ -250,7 +243,7 @@ class RayEngine:
         try:
             for job in jobs:
                 actor, outcome = finish() if len(under_way) == most else (start(), None)
-                under_way[actor.score.remote(_score, shared, job.shard, gpus > 0)] = actor, job
+                under_way[actor.score.remote(_score, shared, job.shard, job.results.known, gpus > 0)] = actor, job
                 if outcome is not None:
                     yield outcome
             while under_way:
@@ -276,9 +269,9 @@ class RayEngine:
 
 
 def _score(
-    held: dict[str, ScoringSetup], shared: list[Any], shard: Shard, gpu: bool
-) -> tuple[list[Row], str | None, str]:
-    """Return rows, a problem, and the device; ``held`` keeps the work."""
+    held: dict[str, ScoringSetup], shared: list[Any], shard: Shard, known: Known, gpu: bool
+) -> tuple[list[Row], str | None, str, bytearray]:
+    """Return rows, a problem, the device, and which known images the shard has; ``held`` keeps the work."""
     if not held:
         import ray
 
@@ -288,9 +281,9 @@ def _score(
         held["work"] = work.on(device)
     work = held["work"]
     try:
-        return list(score_shard(work, shard)), None, device_name(work.device)
+        return list(score_shard(work, shard, known)), None, device_name(work.device), known.seen
     except ShardError as error:
-        return [], str(error), device_name(work.device)
+        return [], str(error), device_name(work.device), known.seen
 
 
 def connected() -> Any:

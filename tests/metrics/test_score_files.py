@@ -1,0 +1,97 @@
+"""Any tool's scores beside ours: in score, compare and table, without an image being read for them."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas
+import pytest
+from photos import BUNDLED, save_grey
+
+from clipiqa_pyiqa import compare, score_images, score_paths, table
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import CLIPIQAError
+
+OPTIONS = {"device": "cpu", "workers": 1}
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Six grey images, their opinions, and another tool's scores, which name them with other folders and suffixes."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(6):
+        save_grey(tmp_path / f"photos/{number}.png", 40 * number + 9)
+    (tmp_path / "mos.csv").write_text("image,mos\n" + "".join(f"photos/{n}.png,{n}\n" for n in range(6)))
+    (tmp_path / "deqa.csv").write_text("file,score\n" + "".join(f"/gpu/out/{n}.jpg,{9 - n}\n" for n in range(6)))
+    return tmp_path
+
+
+DEQA = "deqa=deqa.csv:lower_better=true"
+
+
+def test_scores_of_a_file_stand_beside_ours(photos, capsys):
+    assert main(["score", "photos", "-m", "entropy", DEQA, "--out", "s.csv", "--device", "cpu"]) == 0
+    found = pandas.read_csv("s.csv").set_index("path")
+    assert found["deqa"].tolist() == [9, 8, 7, 6, 5, 4] and found["entropy"].notna().all()
+    record = json.loads((photos / "s.csv.provenance.json").read_text())["columns"]["deqa"]
+    assert record["file"] == "deqa.csv" and len(record["sha256"]) == 64 and record["lower_better"]
+    assert main(["score", "photos", "-m", DEQA, "--format", "csv", "-q"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("photos/0.png,9.0,")
+    (photos / "deqa.csv").write_text("file,score\n" + "".join(f"/gpu/out/{n}.jpg,{n}\n" for n in range(5)))
+    assert main(["score", "photos", "-m", "entropy", DEQA, "--out", "s.csv", "--resume", "--device", "cpu"]) == 1
+    assert "deqa has no score for 1 image, such as 'photos/5.png'" in capsys.readouterr().err
+    again = pandas.read_csv("s.csv").set_index("path")
+    assert again["deqa"].tolist()[:5] == [0, 1, 2, 3, 4] and np.isnan(again["deqa"].iloc[5])
+    pandas.testing.assert_series_equal(again["entropy"], found["entropy"])
+
+
+def test_no_image_is_read_for_scores_of_a_file(photos):
+    for path in (photos / "photos").iterdir():
+        path.write_bytes(b"")  # could not be read
+    rows = list(score_paths([DEQA], "photos", out="s.csv", device="cpu"))
+    assert [row.scores for row in rows] == [(9 - n,) for n in range(6)] and not any(row.error for row in rows)
+    found = compare(DEQA, "mos.csv", bootstrap=0, **OPTIONS)
+    row = found.frame().iloc[0]
+    assert (row["SROCC"], row["n"], row["direction"]) == (1.0, 6, "lower") and found.complete
+
+
+def test_another_metric_is_added_to_scores_of_a_file(photos):
+    list(score_paths([DEQA], "photos", out="s.csv", device="cpu"))
+    save_grey(photos / "photos/6.png", 200)
+    list(score_paths([DEQA], "photos", out="s.csv", resume=True, device="cpu"))
+    assert len(pandas.read_csv("s.csv")) == 7
+    list(score_paths(["entropy", DEQA], "photos", out="s.csv", resume=True, device="cpu"))
+    found = pandas.read_csv("s.csv")
+    assert found["entropy"].notna().all() and found["deqa"].notna().sum() == 6 and found["width"].notna().all()
+
+
+def test_a_judge_of_another_environment_stands_in_a_comparison(photos):
+    (photos / "deqa.csv").write_text("file,score\n" + "".join(f"/gpu/out/{n}.jpg,{9 - n}\n" for n in range(5)))
+    found = compare(["entropy", DEQA], "mos.csv", bootstrap=0, out="out", **OPTIONS)
+    assert not found.complete and "no score for 1 of 6 images: deqa.csv lacks" in found.table()
+    assert found.frame().set_index("metric").loc["deqa", "n"] == 5
+    kept = pandas.read_parquet("out/scores/mos.parquet")
+    assert kept["deqa"].notna().sum() == 5 and kept["entropy"].notna().all()
+
+
+def test_a_judge_of_another_environment_stands_in_a_table(photos):
+    shutil.copytree("photos", "other")
+    for name, value in {"ours": 2, "theirs": 1}.items():
+        (photos / f"{name}.csv").write_text("file,niqe\n" + "".join(f"{n}.png,{value + n}\n" for n in range(6)))
+    methods = {"ours": "photos", "theirs": "other"}
+    found = table(methods, ["entropy", "judge={method}.csv:column=niqe"], out="out", **OPTIONS)
+    assert [found.mean("", "judge", method) for method in methods] == [4.5, 3.5] and found.complete
+    assert found.cells.xs("judge", level="metric")["rank"].tolist() == [2, 1]  # low is good, as niqe's name tells
+    assert "{method}.csv" in found.describe() and pandas.read_csv("out/images.csv")["judge"].notna().all()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda: score_images([DEQA], str(BUNDLED / "canyon-wren.jpg")),
+        lambda: table({"a": "photos"}, "{method}.csv:lower_better=true", **OPTIONS),
+    ],
+)
+def test_files_are_refused_where_they_cannot_be_joined(asked, photos):
+    with pytest.raises(CLIPIQAError, match=r"in a file|cannot be read"):
+        asked()

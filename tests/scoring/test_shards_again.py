@@ -1,0 +1,357 @@
+"""Folders of results in a second run: a cell is kept if its row's stamp and its column's record are the same."""
+
+import datetime
+import os
+
+import fsspec
+import numpy as np
+import pandas
+import pytest
+from pyarrow import parquet
+from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
+from standin import Brightness
+
+from clipiqa_pyiqa import CLIPIQA, merge_shards, score_sources
+from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa.images.image import File, Image
+from clipiqa_pyiqa.results.formats import journal_of
+from clipiqa_pyiqa.scoring.shards import planning
+from clipiqa_pyiqa.sources import finding
+from clipiqa_pyiqa.sources.stores import Shard, ShardImage
+
+
+class Two:
+    """A run of metrics ``a`` and ``b``, which count the images that they score."""
+
+    def __init__(self, folder, out):
+        self.sources, self.out = folder, out
+        self.a, self.b = Logged(folder.parent / "a.log"), Logged(folder.parent / "b.log", 0.5)
+
+    def score(self, names="ab", **options):
+        """Score; return the numbers of images that each metric scored."""
+        metrics = [{name: getattr(self, name)} for name in names]
+        self.done = score(options.pop("sources", self.sources), self.out, metrics, **options)
+        return self.calls()
+
+    def interrupt(self, name, stop, **options):
+        """Score until a metric stops the run; return the numbers of scored images."""
+        getattr(self, name).reset(stop)
+        with pytest.raises(KeyboardInterrupt):
+            self.score(**options)
+        return self.calls()
+
+    def calls(self):
+        return self.a.reset(), self.b.reset()
+
+    def table(self):
+        merge_shards(self.out, self.sources.parent / "all.parquet", overwrite=True)
+        table = pandas.read_parquet(self.sources.parent / "all.parquet").set_index("path")
+        return table.rename(index=lambda path: path.removeprefix(f"{self.sources}/"))
+
+
+@pytest.fixture
+def run(tmp_path, out):
+    """Six photos, a tar of three pictures and a Parquet file of two."""
+    for number in range(6):
+        photo(tmp_path / "in", number, 40 * number)
+    save_tar(tmp_path / "in/0.tar", samples([10, 20, 30]))
+    save_parquet(tmp_path / "in/t.parquet", {"image": [picture(50), picture(60)]})
+    two = Two(tmp_path / "in", out)
+    two.all = [two.sources, two.sources / "t.parquet"]
+    return two
+
+
+def photo(folder, number, grey):
+    folder.mkdir(exist_ok=True)
+    (folder / f"{number}.png").write_bytes(picture(grey))
+    os.utime(folder / f"{number}.png", ns=(grey, grey))
+
+
+def only_photos(two):
+    (two.sources / "0.tar").unlink()
+    return two
+
+
+class TestColumns:
+    def test_a_column_is_added_and_only_its_metric_runs(self, run):
+        assert run.score("a", sources=run.all) == (11, 0)
+        before = run.table()
+        assert run.score("ab", sources=run.all) == (0, 11) and run.done.states == {"completed": 3}
+        table = run.table()
+        assert np.allclose(table.b, table.a / 2) and table.a.equals(before.a) and table.stamp.all()
+        assert run.score("ab", sources=run.all) == run.score("b", sources=run.all) == (0, 0)
+        assert run.done.states == {"kept": 3} and list(run.done.quantiles().index) == ["a", "b"]
+
+    def test_a_column_alone_is_added_to_the_folder(self, run):
+        run.score("a")
+        assert run.score("b") == (0, 9)
+        assert run.table()[["a", "b"]].notna().all(axis=None)
+
+    @pytest.mark.parametrize("stop", [0, 1, 4, 8])
+    def test_an_interrupted_addition_goes_on_where_it_ended(self, run, stop):
+        run.score("a")
+        assert run.interrupt("b", stop) == (0, stop)
+        with pytest.raises(CLIPIQAError, match="no valid result"):
+            run.table()
+        assert run.score() == (0, 9 - stop)
+        assert np.allclose(run.table().b, run.table().a / 2)
+
+    def test_a_part_adds_to_its_shards_and_the_others_do_not_count_until_their_turn(self, run):
+        run.score("a")
+        run.score("ab", part="1/2")
+        with pytest.raises(CLIPIQAError, match="1 of 2 shards"):
+            run.table()
+        run.score("ab", part="2/2")
+        assert run.table().b.notna().all()
+
+    def test_a_column_that_was_made_in_another_way_is_scored_again_with_overwrite(self, run):
+        run.score()
+        run.b.weight = 0.25
+        with pytest.raises(CLIPIQAError, match="'b' state"):
+            run.score()
+        assert run.score(overwrite=True) == (0, 9)
+        assert np.allclose(run.table().b, run.table().a / 4)
+
+    def test_images_that_are_read_in_another_way_are_scored_again_with_overwrite(self, run):
+        run.score()
+        with pytest.raises(CLIPIQAError, match="max_side was none and is now 32"):
+            run.score("a", max_side=32)
+        assert run.calls() == (0, 0)
+        assert run.score("a", max_side=32, overwrite=True) == (9, 0)
+        assert "b" not in run.table() and set(run.table().scored_width) == {32}
+
+    def test_weights_of_another_name_and_equal_hash_are_the_same(self, run):
+        class Named(Brightness):
+            weights = "openai 1234"
+
+            def provenance(self):
+                return {**super().provenance(), "weights": self.weights, "weights_sha256": "1234"}
+
+        score(run.sources, run.out, Named())
+        Named.weights = "copy.pt 1234"
+        assert score(run.sources, run.out, Named()).states == {"kept": 2}
+
+    def test_one_metric_under_another_name_is_copied(self, run):
+        metric = Brightness()
+        for name in ("quality", "other"):
+            metric.columns = (name,)
+            score(run.sources, run.out, metric)
+        assert len(metric.batches) == 9 and list(run.table().other) == list(run.table().quality)
+
+    def test_a_function_is_scored_in_every_run(self, run):
+        for calls in ((9, 9), (0, 9)):
+            score(run.sources, run.out, [{"a": run.a}, {"f": lambda x: run.b(x)}])
+            assert run.calls() == calls
+
+    def test_an_equal_name_of_a_kept_value_is_refused_before_the_first_image(self, run):
+        run.score("a", keep=["b"])
+        with pytest.raises(CLIPIQAError, match="'b'"):
+            run.score("b", keep=["b"])
+        assert run.calls() == (0, 0)
+
+
+class TestImages:
+    def test_a_photo_that_is_added_replaced_or_removed(self, run):
+        run.score()
+        photo(run.sources, "00", 99)
+        assert run.score() == (1, 1) and run.done.states == {"changed": 1, "kept": 1}
+        photo(run.sources, 3, 255)
+        assert run.score() == (1, 1)
+        table = run.table()
+        assert table.a["3.png"] == 1 and table.a["00.png"] == pytest.approx(99 / 255) and len(table) == 10
+        (run.sources / "2.png").unlink()
+        assert run.score() == (0, 0) and "2.png" not in run.table().index and len(run.table()) == 9
+
+    def test_of_many_photos_one_is_added_and_one_is_scored(self, run, monkeypatch):
+        monkeypatch.setattr(finding, "LOOSE", 3)
+        only_photos(run).score()
+        before = {path.name: path.stat().st_ino for path in run.out.iterdir()}
+        photo(run.sources, "00", 99)  # the first of all, which moves no other photo to another shard
+        assert run.score() == (1, 1) and run.done.states == {"kept": 2, "new": 1}
+        assert all((run.out / name).stat().st_ino == number for name, number in before.items() if name != "run.json")
+        (run.sources / "1.png").unlink()
+        photo(run.sources, "zz", 9)  # takes its place
+        assert run.score() == (1, 1) and run.done.states == {"changed": 1, "kept": 2}
+        assert sorted(run.table().index) == sorted(path.name for path in run.sources.glob("*.png"))
+
+    def test_a_photo_in_a_new_folder_above_needs_overwrite(self, run, tmp_path):
+        only_photos(run).score()
+        photo(tmp_path / "more", 0, 77)
+        both = [run.sources, tmp_path / "more"]
+        with pytest.raises(CLIPIQAError, match="common folder"):
+            run.score(sources=both)
+        assert run.score(sources=both, overwrite=True) == (1, 1)
+
+    def test_a_changed_photo_empties_cells_that_were_not_asked_and_they_can_be_filled(self, run):
+        run.score()
+        photo(run.sources, 3, 255)
+        assert run.score("a") == (1, 0)
+        row = run.table().loc["3.png"]
+        assert row.a == 1 and np.isnan(row.b) and row.kind == "not asked" and "has no b" in row.error
+        assert run.table().b.isna().sum() == 1
+        assert run.score() == (0, 1) and run.table().b["3.png"] == 0.5
+        assert not run.table().error.any()
+
+    def test_a_new_shard_has_every_column_of_the_folder(self, run):
+        run.score()
+        save_tar(run.sources / "1.tar", samples([70]))
+        assert run.score("a") == (1, 0)
+        assert run.done.is_whole and run.table().b.isna().sum() == 1
+        assert run.score() == (0, 1)
+
+    def test_a_changed_archive_is_scored_again_and_lost_members_leave_no_rows(self, run):
+        run.score()
+        save_tar(run.sources / "0.tar", samples([10, 200]))
+        assert run.score() == (2, 2) and run.done.states == {"changed": 1, "kept": 1}
+        assert sum("::" in name for name in run.table().index) == 2
+
+    def test_a_shard_is_not_opened_if_its_result_is_there(self, run, monkeypatch):
+        run.score(sources=run.all)
+        monkeypatch.setattr(planning, "Results", None)
+        assert run.score(sources=run.all) == (0, 0)
+
+    def test_images_of_an_own_shard_have_its_stamp(self, run):
+        class Own(Shard):
+            name = "own"
+
+            def entries(self):
+                return [ShardImage("own::0", picture(9)), InMemory("own::1")]
+
+        class InMemory(Image):
+            def __init__(self, name):
+                self.name = name
+
+            def read(self):
+                return picture(8)
+
+        own = Own()
+        own.stamp = lambda: "1"
+        run.score("a", sources=own)
+        assert run.score(sources=own) == (0, 2)
+        own.stamp = lambda: "2"
+        assert run.score("a", sources=own) == (2, 0)
+
+
+class TestFailures:
+    @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.NOT_ASKED])
+    def test_failures_of_the_image_are_kept_and_others_tried_again(self, run, kind):
+        def fail(x):
+            raise CLIPIQAError("is odd", kind)
+
+        run.a.__class__ = type("Odd", (Logged,), {"__call__": lambda self, x: fail(x) if x.mean() > 0.7 else 0.5})
+        assert run.score()[1] == 9 and run.table().kind["5.png"] == kind
+        run.a.__class__ = type("Odd", (Logged,), {})
+        is_final = kind in ("empty", "not a file", "not an image", "too small", "unclear scale", "path outside")
+        is_final = is_final or kind in ("damaged", "damaged archive")
+        assert run.score() == ((0, 0) if is_final else (1, 0))
+        assert run.table().a.isna().sum() == is_final
+
+    def test_a_photo_that_was_missing_is_found(self, run):
+        sources = [File(f"{run.sources}/{number}.png") for number in (1, 7)]
+        run.score(sources=sources)
+        photo(run.sources, 7, 9)
+        assert run.score(sources=sources) == (1, 1)
+
+
+class TestInterruption:
+    @pytest.mark.parametrize("stop", [1, 5, 7])
+    def test_no_image_of_an_interrupted_run_is_lost(self, run, stop):
+        assert run.interrupt("a", stop)[0] == stop
+        again = run.score()
+        assert again[0] == 9 - stop and again[1] in (9 - stop, 10 - stop)
+        assert len(run.table()) == 9 and not list(run.out.glob("*.jsonl"))
+
+    def test_a_photo_that_is_added_after_an_interruption(self, run, monkeypatch):
+        monkeypatch.setattr(finding, "LOOSE", 4)
+        only_photos(run).interrupt("b", 2)
+        photo(run.sources, "00", 99)
+        assert run.score()[1] == 5 and len(run.table()) == 7
+
+    def test_kept_values_of_all_types_survive_an_interruption(self, tmp_path, out):
+        day = datetime.date(2024, 5, 1)
+        rows = {"image": [picture(9), picture(8), picture(7)], "n": [1, 2, 3], "day": [day] * 3, "x": [b"1"] * 3}
+        run = Two(tmp_path / "in", out)
+        save_parquet(run.sources / "t.parquet", rows)
+        run.interrupt("a", 2, keep=["n", "day", "x"])
+        assert run.score(keep=["n", "day", "x"])[0] == 1
+        table = run.table()
+        assert list(table.n) == [1, 2, 3] and set(table.day) == {"2024-05-01"}
+
+    def test_damaged_lines_of_a_journal_are_scored_again(self, run, caplog):
+        only_photos(run).interrupt("b", 4)
+        journal = journal_of(run.out / "files-00000.parquet")
+        lines = journal.read_bytes().splitlines(keepends=True)
+        lines[2] = lines[2].replace(b"1.png", b"9.png")
+        journal.write_bytes(b"".join(lines))
+        assert run.score()[1] == 3 and "damaged" in caplog.text and len(run.table()) == 6
+        run.interrupt("b", 1, overwrite=True, max_side=32)
+        journal.write_bytes(b"x")
+        assert run.score(overwrite=True, max_side=32) == (6, 6)
+
+    def test_a_result_that_is_damaged_inside_is_scored_again_by_the_run_that_reads_it(self, run):
+        only_photos(run).score("a")
+        path = run.out / "files-00000.parquet"
+        content = bytearray(path.read_bytes())
+        column = parquet.read_metadata(path).row_group(0).column(0)
+        content[column.dictionary_page_offset + column.total_compressed_size - 1] ^= 1
+        path.write_bytes(content)
+        assert run.score() == (6, 6)
+
+    def test_a_stale_result_is_gone_before_the_changed_shard_is_read(self, run, monkeypatch):
+        run.score()
+        save_tar(run.sources / "0.tar", samples([1, 2, 3, 4]))
+        run.interrupt("a", 0)
+        assert not (run.out / "0.tar.parquet").exists()
+        with pytest.raises(CLIPIQAError, match=r"0\.tar' is not scored"):
+            run.table()
+
+    def test_a_second_run_into_the_shard_is_skipped_and_loses_nothing(self, run):
+        only_photos(run)
+        inner = []
+
+        class Nested(Logged):
+            def __call__(self, x):
+                if not inner:
+                    inner.append(None)
+                    inner[0] = score(run.sources, run.out, [{"a": run.a}]).states
+                return super().__call__(x)
+
+        run.a.__class__ = Nested
+        run.score("a")
+        assert inner == [{"being scored by another run": 1}] and len(run.table()) == 6
+
+
+class TestStores:
+    @pytest.fixture
+    def stored(self, run):
+        run.out = f"memory://again/{run.sources.parent.name}"
+        yield run
+        fsspec.filesystem("memory").rm("/again", recursive=True)
+
+    def test_the_same_rules_hold_and_the_shard_is_the_unit(self, stored):
+        assert stored.score("a") == (9, 0)
+        assert stored.score() == (0, 9) and stored.score() == (0, 0)
+        photo(stored.sources, 3, 255)
+        save_tar(stored.sources / "0.tar", samples([10]))
+        assert stored.interrupt("a", 1)[0] == 1
+        assert stored.score()[0] in (1, 2) and len(stored.table()) == 7
+        assert stored.table().a["3.png"] == 1
+
+    def test_a_stale_result_is_gone_there_too(self, stored):
+        stored.score()
+        (stored.sources / "0.tar").write_bytes(b"damaged")
+        stored.score()
+        assert list(stored.done.missing) == [f"{stored.sources}/0.tar"]
+
+
+def test_a_column_is_added_to_scores_of_stored_features(tmp_path, out):
+    features = np.random.default_rng(0).normal(size=(5, 128)).astype(np.float32)
+    features[1] = 0
+    np.save(tmp_path / "a.npy", features)
+    tables = []
+    for questions in (["quality"], ["quality", "sharpness"]):
+        metric = CLIPIQA(backbone="mini", prompts=questions, aggregate=None)
+        score_sources(metric, tmp_path / "a.npy", out=out, embeddings=True, device="cpu")
+        tables.append(pandas.read_parquet(out / "a.npy.parquet"))
+    assert tables[1].quality.equals(tables[0].quality) and tables[1].sharpness.isna().tolist() == [0, 1, 0, 0, 0]
+    assert tables[1].path.tolist() == tables[0].path.tolist() and tables[1].path.nunique() == 5
