@@ -31,13 +31,9 @@ SCALE, METRIC = "scale", "metric"
 """The last two columns, equal in every row: the meaning of the scores, and what made them."""
 PARQUET_KEY = b"clipiqa_pyiqa"
 """A key in a Parquet file's metadata; its value holds the head as JSON."""
-<<<<<<< HEAD
+JOURNAL = ".part.jsonl"  # added to the name of the result
 GROUP = 50_000  # rows of a row group in a Parquet file
 _FEW = 5_000  # rows in memory at a time
-=======
-JOURNAL = ".part.jsonl"  # added to the name of the result
-GROUP = 50_000  # rows in memory at a time
->>>>>>> main
 
 
 @dataclass(frozen=True)
@@ -240,36 +236,23 @@ def _write_parquet(path: Path, head: Head, rows: Iterable[Mapping[str, Any]]) ->
     from pyarrow import parquet
 
     schema, constants, waiting = head.schema, head.constants, iter(rows)
-<<<<<<< HEAD
-    first = list(itertools.islice(waiting, _FEW))
-    for name in head.joined:  # their types are known once there are values
-        values = pyarrow.array([row.get(name) for row in first])
-        place = schema.get_field_index(name)
-        schema = schema.set(
-            place, pyarrow.field(name, pyarrow.string() if values.type == pyarrow.null() else values.type)
-        )
-    with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
-        batches = list[pyarrow.RecordBatch]()
-        for few in itertools.chain([first], iter(lambda: list(itertools.islice(waiting, _FEW)), [])):
-            columns = {name: [row.get(name) for row in few] for name in head.names if name not in constants}
-            columns |= {name: [text] * len(few) for name, text in constants.items()}
-            batches.append(pyarrow.RecordBatch.from_pydict(columns, schema))
-            if sum(map(len, batches)) >= GROUP:
-                writer.write_table(pyarrow.Table.from_batches(batches))
-                batches = []
-        writer.write_table(pyarrow.Table.from_batches(batches, schema))
-=======
     joined: dict[str, list[Any]] = {name: [] for name in head.joined}
     images, failures = 0, Counter[str]()
 
     def tables() -> Iterator[pyarrow.Table]:
-        for group in iter(lambda: list(itertools.islice(waiting, GROUP)), []):
+        batches = list[pyarrow.RecordBatch]()
+        for few in iter(lambda: list(itertools.islice(waiting, _FEW)), []):
             for name, values in joined.items():
-                values += [row.get(name) for row in group]
-            failures.update(row["kind"] for row in group if row["kind"])
-            columns = {name: [row.get(name) for row in group] for name in schema.names if name not in constants}
-            columns |= {name: [text] * len(group) for name, text in constants.items()}
-            yield pyarrow.Table.from_pydict(columns, schema)
+                values += [row.get(name) for row in few]
+            failures.update(row["kind"] for row in few if row["kind"])
+            columns = {name: [row.get(name) for row in few] for name in schema.names if name not in constants}
+            columns |= {name: [text] * len(few) for name, text in constants.items()}
+            batches.append(pyarrow.RecordBatch.from_pydict(columns, schema))
+            if len(batches) * _FEW == GROUP:
+                yield pyarrow.Table.from_batches(batches)
+                batches = []
+        if batches:
+            yield pyarrow.Table.from_batches(batches)
 
     # the types of joined values are known once all rows have come
     groups = list(tables()) if joined else tables()
@@ -298,7 +281,6 @@ def _array(values: list[Any]) -> pyarrow.Array:
         for value in values
     ]
     return pyarrow.array(texts, pyarrow.string())
->>>>>>> main
 
 
 def _csv_cells(path: Path) -> Iterator[dict[str, str]]:
