@@ -177,8 +177,9 @@ def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar
     except KeyboardInterrupt as error:
         rest = "some" if total is None else total - scored - failed
         raise type(error)(f"{scored} scored, {failed} failed, {rest} left") from error
-    note(f"{scored} scored, {failed} failed")
-    return 1 if failed else 0
+    before = f", {run.known.failed:,} failed before" if run.known.failed else ""
+    note(f"{scored} scored, {failed} failed{before}")
+    return 1 if failed or run.known.failed else 0
 
 
 def _report(found: ShardedResult) -> None:

@@ -102,7 +102,8 @@ class Known:
         interrupted: Whether the earlier run did not end.
         same_decoders: Whether a damaged image would be found damaged again.
         stamp: The stamp of images that have none of their own: their shard's.
-        kept, changed, new, failed: Numbers of images that :meth:`of` found kept, changed, new, and kept as failed.
+        kept, changed, new, more, failed: Numbers of images that :meth:`of` found kept, changed, new, the same but
+            without some scores, and kept as failed.
     """
 
     sources: dict[str, str | None] = field(default_factory=dict)
@@ -118,6 +119,7 @@ class Known:
     kept: int = 0
     changed: int = 0
     new: int = 0
+    more: int = 0
     failed: int = 0
 
     def __bool__(self) -> bool:
@@ -156,6 +158,7 @@ class Known:
             self.changed += 1
             return [False] * len(self.sources)
         found = [self._is_kept(place, source) for source in self.sources.values()]
+        self.more += not all(found)
         if all(found):
             self.kept += 1
             self.failed += any(math.isnan(self.score(place, name)) for name in self.sources)
@@ -181,7 +184,8 @@ class Known:
 
     @property
     def sentence(self) -> str:
-        return f"{self.kept:,} done before, {self.changed:,} changed since, {self.new:,} new"
+        more = f"{self.more:,} to be completed, " if self.more else ""
+        return f"{self.kept:,} done before, {more}{self.changed:,} changed since, {self.new:,} new"
 
 
 class Results:

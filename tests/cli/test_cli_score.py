@@ -108,6 +108,13 @@ class TestResults:
 
 
 class TestFailures:
+    def test_a_failure_that_is_kept_decides_the_exit_code_too(self, clipiqa, folder, tmp_path):
+        (folder / "bad.png").write_bytes(b"")
+        arguments = (folder, "--out", tmp_path / "scores.csv")
+        assert clipiqa(*arguments).code == 1
+        again = clipiqa(*arguments, "--resume")
+        assert again.code == 1 and "0 scored, 0 failed, 1 failed before" in again.err
+
     def test_bad_files_are_reported_counted_and_skipped(self, clipiqa, folder, tmp_path):
         (folder / "bad.png").write_bytes(b"")
         ran = clipiqa(folder, tmp_path / "gone.png", "--out", tmp_path / "scores.csv")
