@@ -155,10 +155,14 @@ def joined(folder: str, name: str) -> str:
 
 class StoreFile(Image):
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name, self._stamp = name, ""
 
     def stamp(self) -> str | None:
-        """Return size and checksum or time, from a listing or one request: see :meth:`.Image.stamp`."""
+        """Return size and checksum or time, from a listing or one request, made once: see :meth:`.Image.stamp`."""
+        self._stamp = self._stamp or self._asked() or ""
+        return self._stamp or None
+
+    def _asked(self) -> str | None:
         try:
             with in_store(self.name) as (fs, path):
                 info = fs.info(path)

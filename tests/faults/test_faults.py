@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from metrics import FakeMetric
 from PIL import Image
 from safetensors.torch import save_file
+from shard_makers import picture
 from stored import read_results, write_results
 from test_damaged_files import REFUSED, budget, check_that_damage_is_refused, damaged, mutated
 
@@ -104,6 +105,42 @@ def test_a_killed_run_loses_and_repeats_no_score(forked, folder, suffix, times):
     kill_after()
     finish(forked, path, count)
     assert -signal.SIGKILL in codes
+
+
+SHARDS = """
+import sys, time
+from pathlib import Path
+from shard_makers import Logged, score
+class Slow(Logged):
+    def __call__(self, x):
+        time.sleep(0.005)
+        return super().__call__(x)
+photos, out, log = map(Path, sys.argv[1:])
+print(score(photos, out, [{"own": Slow(log)}]).is_whole)
+"""
+
+
+def test_a_killed_run_into_a_folder_repeats_no_stored_image(forked, folder, times):
+    count, codes, log = 300 * times, list[int](), folder / "calls"
+    (folder / "photos").mkdir()
+    for number in range(count):
+        (folder / f"photos/{number}.png").write_bytes(picture(number % 256, (32, 32)))
+    arguments = [folder / "photos", folder / "out", log]
+
+    @budget(2 * times)
+    @given(st.floats(0.3, 1))
+    def kill_after(seconds):
+        job = forked.start(arguments, folder, code=SHARDS)
+        time.sleep(seconds)
+        job.kill(signal.SIGKILL)
+        codes.append(job.wait())
+
+    kill_after()
+    job = forked.start(arguments, folder, code=SHARDS)
+    assert job.wait() == 0 and job.out == "True\n", job.err
+    rows = read_results(folder / "out/files-00000.parquet")[1]
+    assert len({row.path for row in rows}) == len(rows) == count and all(row.scores for row in rows)
+    assert -signal.SIGKILL in codes and log.stat().st_size <= count + len(codes)  # the image that a kill met
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

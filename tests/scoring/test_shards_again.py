@@ -244,7 +244,18 @@ class TestFailures:
         is_final = kind in ("empty", "not a file", "not an image", "too small", "unclear scale", "path outside")
         is_final = is_final or kind in ("damaged", "damaged archive")
         assert run.score() == ((0, 0) if is_final else (1, 0))
+        assert (run.done.states == {"kept": 2}) == is_final
         assert run.table().a.isna().sum() == is_final
+
+    def test_failures_in_a_deleted_shard_are_kept(self, run):
+        save_tar(run.sources / "1.tar", {"a.png": picture(9), "b.png": picture(0)})
+        run.a.__class__ = type("Odd", (Logged,), {"__call__": lambda self, x: x.mean().view(1, 1) / (x.mean() > 0)})
+        names = f"{run.sources}/{{0..1}}.tar"
+        run.score(sources=names)
+        assert run.done.failures == {"not finite": 1}
+        (run.sources / "1.tar").unlink()
+        run.score(sources=names)
+        assert run.done.states == {"kept": 2} and run.done.is_whole
 
     def test_a_photo_that_was_missing_is_found(self, run):
         sources = [File(f"{run.sources}/{number}.png") for number in (1, 7)]
@@ -266,6 +277,15 @@ class TestInterruption:
         only_photos(run).interrupt("b", 2)
         photo(run.sources, "00", 99)
         assert run.score()[1] == 5 and len(run.table()) == 7
+
+    def test_a_result_whose_photos_changed_does_not_count_while_its_run_is_interrupted(self, run):
+        only_photos(run).score()
+        for number in range(3):
+            photo(run.sources, number, 255)
+        run.interrupt("a", 2)
+        with pytest.raises(CLIPIQAError, match="not scored to its end"):
+            run.table()
+        assert run.score()[0] == 1 and list(run.table().a[["0.png", "1.png", "2.png"]]) == [1, 1, 1]
 
     def test_kept_values_of_all_types_survive_an_interruption(self, tmp_path, out):
         day = datetime.date(2024, 5, 1)

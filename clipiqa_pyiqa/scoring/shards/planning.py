@@ -122,8 +122,7 @@ class Job:
         joined = {**results.head.joined, **self.head.joined}
         about = {"shard": self.identity, "stamp": self.stamp, "kind": getattr(self.shard, "kind", "own")}
         results.head = replace(results.head, columns=tuple(columns.values()), joined=joined, about=about)
-        if not isinstance(self.shard, FilesShard):
-            results.known.stamp = self.stamp or ""
+        results.known.stamp = self.stamp or ""
         return results
 
     def save(self, rows: Iterable[Row], report: Callable[[], object]) -> None:
