@@ -205,11 +205,11 @@ def write_cells(path: Path, format: str, head: Head, rows: Iterable[Mapping[str,
         return
     of_row, end = names[: -len(constants)], csv_line(constants.values())
     with open(path, "w", encoding="utf-8", newline="") as file:
-        file.write(csv_line(names) if format == "csv" else "")
-        for row in rows:
-            cells = {name: row.get(name) for name in of_row}
-            is_csv = format == "csv"
-            file.write(f"{csv_line(cells.values())[:-1]},{end}" if is_csv else line_of(format, cells | constants))
+        if format == "csv":
+            file.write(csv_line(names))
+            file.writelines(f"{csv_line(map(row.get, of_row))[:-1]},{end}" for row in rows)
+        else:
+            file.writelines(line_of(format, {**{name: row.get(name) for name in of_row}, **constants}) for row in rows)
 
 
 def write_tables(path: Path, format: str, schema: pyarrow.Schema, tables: Iterable[pyarrow.Table]) -> None:

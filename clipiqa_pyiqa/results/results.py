@@ -377,11 +377,10 @@ class Results:
     def _raw_cells(self, damage: list[str], names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         if self._earlier is None or self._output is None:
             return
-        path, before = self._earlier
+        path = self._earlier[0]
         format = self._output.format if path == self._output.path else "jsonl"
-        with reading(path, format):
-            for cells in read_cells(path, format, damage, names):
-                yield typed(cells, before.scores) if format == "csv" and names is None else cells
+        with reading(path, format):  # numbers of a csv file stay texts, which a csv file gets again
+            yield from read_cells(path, format, damage, names)
 
     def _earlier_cells(self, damage: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the rows of the earlier run, with its cells under the names of this run."""
