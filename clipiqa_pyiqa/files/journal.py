@@ -54,7 +54,7 @@ def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
                 return  # a kill has left this line incomplete
             text = line[13:-2]
             if line == _checked(text):
-                yield json.loads(text)
+                yield json.loads(text.decode("utf-8", "surrogatepass"))
             else:
                 damage.append(f"line {number}")
 

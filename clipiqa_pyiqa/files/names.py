@@ -71,8 +71,11 @@ def free_name(name: str, taken: dict[str, int]) -> str:
 
 
 def csv_line(values: Iterable[Any]) -> str:
-    cells = ["" if value is None else printable(str(value)) for value in values]
+    cells = ["" if value is None else str(value) for value in values]
     line = ",".join(cells)
+    if not line.isascii():
+        cells = list(map(printable, cells))
+        line = ",".join(cells)
     if line.count(",") >= len(cells) or _ODD.search(line):
         line = ",".join('"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells)
     return line + "\n"
