@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .options.groups import AskingRun
+from .options.groups import Run
 
 
-def run(low: str, high: str, run: AskingRun, *, skip_missing: bool = False) -> int:
+def run(low: str, high: str, run: Run, *, skip_missing: bool = False) -> int:
     """Test whether the better of two versions of an image scores higher (paper's Fig. 5).
 
     Two images form a pair if their paths in the folders are equal without suffix, or if the wildcards of quoted
@@ -23,4 +23,4 @@ def run(low: str, high: str, run: AskingRun, *, skip_missing: bool = False) -> i
     """
     from ..experiments.image_pairs import pairs
 
-    return run.report(pairs, low, high, run.parsed(), skip_missing=skip_missing)
+    return run.report(pairs, low, high, skip_missing=skip_missing)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .options.groups import AskingRun
+from .options.groups import Run
 
 
-def run(paths: list[str], run: AskingRun) -> int:
+def run(paths: list[str], run: Run) -> int:
     """Draw the look and feel of images on radar charts (paper's Fig. 1).
 
     Without --prompts, the two charts are look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and
@@ -21,4 +21,4 @@ def run(paths: list[str], run: AskingRun) -> int:
     """
     from ..experiments.radar_chart import radar
 
-    return run.report(radar, paths, run.parsed(None))
+    return run.report(radar, paths)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, counted
-from .options.groups import AskingRun, start
+from .options.groups import Run, start
 from .options.terminal import Bar, note, tell
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class PickOptions:
 
 
 def run(
-    run: AskingRun,
+    run: Run,
     order: OrderOptions,
     picked: PickOptions,
     sources: Sequence[str] = (),
@@ -114,6 +114,7 @@ def run(
 
     examples:
       clipiqa rank photos/ --backbone mini
+      clipiqa rank photos/ -m niqe
       clipiqa rank photos/ --worst 20% --move-to rejected/
       clipiqa rank photos/ --out rank/ --page rank/
       clipiqa rank photos/ --stars
@@ -137,8 +138,18 @@ def run(
         raise OptionError("no PATH given: name a folder of images, or a score file.")
     cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
     if picked.write_shards is not None:
-        others = (order.columns, order.root, picked.stars, count != 10, page, run.out, run.prompts, selected)
-        if any(others) or folders or picked.paths or picked.null or picked.only_photos:
+        others = (
+            order.columns,
+            order.root,
+            picked.stars,
+            count != 10,
+            page,
+            run.out,
+            run.prompts,
+            run.metrics,
+            selected,
+        )
+        if any(others) or selected or folders or picked.paths or picked.null or picked.only_photos:
             raise OptionError(
                 "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
                 "other options out, or give them in a second call."
@@ -153,28 +164,23 @@ def run(
         return 0
     from ..ranking.folder_ranking import rank
     from ..ranking.photos import Photos
-    from ..results.columns import Column
     from ..results.scores import Scores, is_score_file, read_scores
 
     code = 0
     is_table = not cuts and page is None and not picked.stars
     if len(sources) == 1 and is_score_file(sources[0]):
-        if run.prompts or run.out is not None:
-            raise OptionError("--prompts and --out need images, but a score file holds scores: leave them out.")
+        if run.prompts or run.metrics or run.out is not None:
+            raise OptionError("--prompts, --metrics and --out need images; a score file holds scores: leave them out.")
         key, columns = next(iter(order.columns), None), order.columns[1:]
         scores = read_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     elif is_table and order.by is None and direction is None:
-        return run.report(rank, sources, run.parsed(), count=count)
+        return run.report(rank, sources, count=count)
     else:
-        ranking = run.result(rank, sources, run.parsed(), count=count)
+        ranking = run.result(rank, sources, count=count)
         code = run.conclude(ranking)
-        known = {
-            name: Column(name, {**ranking.provenance, **record})
-            for name, record in ranking.provenance["scores"].items()
-        }
-        scores = Scores(ranking.frame, known, errors=ranking.failed, ours=True)
+        scores = Scores(ranking.frame, ranking.columns, errors=ranking.failed, ours=True)
     photos = Photos(scores, order.by or scores.names[0], direction, order.root)
     if page is not None:
         from ..ranking.page import write_browser

@@ -22,10 +22,10 @@ from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
 from ..metric import choice
-from ..prompts.pairs import parse_columns
+from ..prompts.pairs import Prompts
 from ..report.plotting import COLOURS, STYLE
 from ..stats.correlation import MIN_IMAGES, srocc
-from .experiment import ExperimentResult, Paths, because, find_images, saved, score_files
+from .experiment import ExperimentResult, Paths, asked, because, find_images, saved, score_files
 
 _MOST_SCALE = 8
 _PICTURES_KEPT = 2  # decoded images at a scale, which all of their versions share
@@ -126,7 +126,7 @@ class Sweep(ExperimentResult):
     Attributes:
         frame: One row per image, scale, change and step. Columns: ``path``; ``scale``; ``change``; ``step`` (step 0 has
             the least of the attribute); ``amount``; one column per question.
-        questions: The changes' names.
+        questions: The changes' names; or the named metrics and questions.
     """
 
     def spearman(self) -> pandas.DataFrame:
@@ -136,7 +136,8 @@ class Sweep(ExperimentResult):
         return versions.apply(lambda rows: rows[list(self.questions)].apply(srocc, y=rows["step"])).reset_index()
 
     def summary(self) -> pandas.DataFrame:
-        """Return one row per change and scale, with the scores of the question that has the change's name.
+        """Return one row per change and scale, with the scores of the question that has the change's name; without such
+        a question, one per question or metric too.
 
         ``images`` counts images with changing scores, ``constant`` images with constant scores; ``spread`` is the
         standard deviation of Spearman's correlation.
@@ -144,11 +145,17 @@ class Sweep(ExperimentResult):
         keys, rows = ["change", "scale"], []
         scores = self.frame.groupby(keys)
         for (change, scale), correlations in self.spearman().groupby(keys, sort=False):
-            found, means = correlations[change], scores.get_group((change, scale)).groupby("step")[change].mean()
-            row = {"change": change, "scale": scale, "images": found.count(), "constant": found.isna().sum()}
-            row |= {"mean Spearman": found.mean(), "spread": found.std(), "lowest": found.min()}
-            rows.append(row | {"first step": means.iloc[0], "last step": means.iloc[-1]})
+            for name in self.shown(change):
+                found, means = correlations[name], scores.get_group((change, scale)).groupby("step")[name].mean()
+                row = {"change": change, **({} if name == change else {"score": name}), "scale": scale}
+                row |= {"images": found.count(), "constant": found.isna().sum()}
+                row |= {"mean Spearman": found.mean(), "spread": found.std(), "lowest": found.min()}
+                rows.append(row | {"first step": means.iloc[0], "last step": means.iloc[-1]})
         return pandas.DataFrame(rows)
+
+    def shown(self, change: str) -> Sequence[str]:
+        """Return the questions whose scores belong to a change."""
+        return [change] if change in self.questions else self.questions
 
     def contents(self) -> dict[str, Any]:
         return {"sweep.csv": self.frame, "spearman.csv": self.spearman(), "sweep.png": self.curves()}
@@ -160,14 +167,18 @@ class Sweep(ExperimentResult):
         panels = figure.subplots(1, len(changes), squeeze=False)[0]
         for axes, (name, scores) in zip(panels, changes, strict=True):
             change, by_scale = CHANGES[str(name)], scores.groupby("scale", sort=False)
-            for colour, (scale, rows) in zip(COLOURS * len(by_scale), by_scale, strict=False):
-                steps = rows.groupby("amount", sort=False)[change.question]
+            lines = [(scale, rows, name) for scale, rows in by_scale for name in self.shown(change.question)]
+            for colour, (scale, rows, question) in zip(COLOURS * len(lines), lines, strict=False):
+                steps = rows.groupby("amount", sort=False)[question]
                 means, low, high = steps.mean(), steps.quantile(0.1), steps.quantile(0.9)
+                label = f"scale {scale:g}" if question == change.question else f"{question}, scale {scale:g}"
                 axes.fill_between(means.index, low, high, color=colour, alpha=0.15, linewidth=0)
-                axes.plot(means, color=colour, linewidth=2, marker="o", markersize=3.5, label=f"scale {scale:g}")
+                axes.plot(means, color=colour, linewidth=2, marker="o", markersize=3.5, label=label)
             if change.first > change.last:
                 axes.invert_xaxis()  # the attribute grows to the right
-            axes.set(ylim=(-0.02, 1.02), title=change.question, ylabel="score")
+            axes.set(title=change.question, ylabel="score")
+            if self.frame[list(self.questions)].stack().between(0, 1).all():
+                axes.set_ylim(-0.02, 1.02)
             axes.set_xlabel(change.unit, fontsize=8)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
         figure.suptitle(f"Mean of {self.frame['path'].nunique()} images; band: the middle 80 % of them", fontsize=10)
@@ -179,6 +190,7 @@ def sweep(
     metric: Any,
     paths: Paths,
     *,
+    prompts: Prompts = None,
     changes: str | Iterable[str] = tuple(CHANGES),
     template: str | None = None,
     steps: int = 9,
@@ -188,8 +200,8 @@ def sweep(
     """Return scores of images that are changed in steps (Fig. 4).
 
     Args:
-        metric, paths, template, options: As for :func:`~.ranking.rank`.
-        changes: Names in :data:`CHANGES`; each name is also a question.
+        metric, paths, prompts, template, options: As for :func:`~.ranking.rank`.
+        changes: Names in :data:`CHANGES`; each name is also a question, if neither a metric nor a question is named.
         steps: Number of steps, at least 3.
         scales: Factors, up to 8, by which width and height are multiplied before the changes.
 
@@ -205,7 +217,7 @@ def sweep(
     if not scales or not all(0 < scale <= _MOST_SCALE for scale in scales):
         raise CLIPIQAError(f"scales must be positive factors up to {_MOST_SCALE}; got {shown(list(scales))}.")
     files = find_images(paths)
-    columns = parse_columns(list(chosen), template)
+    metrics = asked(metric, prompts, template, list(chosen))
     limits: dict[str, Any] = {name: value for name, value in options.items() if name in Reading.__dataclass_fields__}
     reading = functools.lru_cache(_PICTURES_KEPT)(functools.partial(read_scaled, checked(Reading)(**limits)))
     planned = [
@@ -216,7 +228,7 @@ def sweep(
     versions = {version.name: version for version in planned}
     as_they_are = {**options, "max_side": None, "max_pixels": None}
     results = ["sweep.csv", "spearman.csv", "sweep.png"]
-    scores = score_files(metric, list(versions.values()), columns, results, files, **as_they_are)
+    scores = score_files(metrics, list(versions.values()), results, files, **as_they_are)
     failed = {versions[name].path: error for name, error in scores.failed.items()}
     scored = [version for version in planned if version.path not in failed]
     if not scored:
@@ -227,4 +239,5 @@ def sweep(
     frame = pandas.DataFrame(rows, names, ["scale", "change", "step", "amount"]).join(scores.frame)
     frame.insert(0, "path", pandas.Index([version.path for version in scored], dtype=object))
     frame = frame.reset_index(drop=True)
-    return saved(Sweep(frame, scores.questions, failed, {**scores.provenance, **limits}), options)
+    found = Sweep(frame, scores.questions, failed, {**scores.provenance, **limits}, columns=scores.columns)
+    return saved(found, options)

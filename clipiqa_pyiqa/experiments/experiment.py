@@ -10,6 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 import pandas
@@ -19,12 +20,15 @@ from ..errors.arguments import check_resume, checked
 from ..files.names import free_name, printable
 from ..files.writing import check_folder, locked
 from ..images.image import File, Image, skipped_note
-from ..metric import net_of
-from ..prompts.pairs import PromptPair
+from ..metric import is_factory, net_of
+from ..metrics.metric import Metric
+from ..metrics.parsing import parse_metrics
+from ..prompts.pairs import parse_columns
 from ..report.contact_sheet import footed
 from ..report.plotting import captioned, plain_texts
 from ..report.report import Report, save_files
 from ..report.table import frame_table
+from ..results.columns import Column
 from ..results.results import Output
 from ..results.scores import read_scores
 from ..scoring.score import score_paths
@@ -39,10 +43,11 @@ class ImageScores:
     """Scores of images.
 
     Attributes:
-        frame: Index ``path``, as given; one column per question, in [0, 1].
+        frame: Index ``path``, as given; one column per question or named metric.
         failed: Path of an image without scores -> the reason.
-        provenance: The CLIP-IQA and the options that made the scores.
+        provenance: The metrics and the options that made the scores.
         flags: Path of an image with nothing to judge -> ``'almost uniform'``.
+        columns: Question or named metric -> its range, direction and all that its scores depend on.
     """
 
     frame: pandas.DataFrame
@@ -50,6 +55,10 @@ class ImageScores:
     failed: Mapping[str, str]
     provenance: Mapping[str, Any]
     flags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    columns: Mapping[str, Column] = field(default_factory=dict, kw_only=True)
+
+    def is_low_good(self, question: str) -> bool:
+        return question in self.columns and bool(self.columns[question].lower_better)
 
 
 class ExperimentResult(ImageScores, ABC):
@@ -109,11 +118,39 @@ def because(failed: Mapping[str, str]) -> str:
     return f": {first_of(failed.values())}." if failed else "."
 
 
+def asked(metric: Any, prompts: Any = None, template: str | None = None, default: Any = None) -> list[Metric]:
+    """Return the metrics of an experiment.
+
+    Args:
+        metric: A CLIP-IQA, or metrics as for :func:`~clipiqa_pyiqa.metrics.parsing.parse_metrics`.
+        prompts: Questions for the (first) metric, a CLIP-IQA.
+        template: Wording of the questions.
+        default: Questions for a CLIP-IQA that stands alone, if there are no ``prompts``.
+    """
+    metrics = parse_metrics(metric() if is_factory(metric) else metric)
+    first = metrics[0]
+    if prompts is None and not first.label and first.questions is None:
+        prompts = default or ("quality" if template or first.name == "clipiqa" else None)
+    return metrics if prompts is None else parse_metrics(metrics, parse_columns(prompts, template))
+
+
+def column_names(metrics: Iterable[Metric]) -> list[str]:
+    """Return the names of the columns that metrics fill, before they are built."""
+    names = []
+    for metric in metrics:
+        if metric.label:
+            names.append(metric.label)
+        elif metric.questions is None and metric.made is None:
+            names.append(Path(metric.options.get("pretrained_model_path", metric.name)).stem)
+        else:
+            names += net_of(metric.made).columns if metric.questions is None else metric.questions
+    return names
+
+
 @checked
 def score_files(
-    metric: Any,
+    metrics: Sequence[Metric],
     images: Sequence[str | Image],
-    columns: Mapping[str, Sequence[PromptPair]],
     names: Iterable[str],
     inputs: Iterable[str] = (),
     *,
@@ -127,7 +164,7 @@ def score_files(
     """Return the scores of image files, or of other sources.
 
     Args:
-        metric, columns: The metric, and its questions.
+        metrics: The result of :func:`asked`.
         images: Files and sources, which are never replaced.
         names: Files that the experiment writes; unless replaced or continued, ``out`` must not have them.
         inputs: Other files that are never replaced.
@@ -147,30 +184,30 @@ def score_files(
         is_resumed = resume and output.earlier() is not None
         known = [source.name for source in sources]
         check_folder(out, sorted(written), overwrite=overwrite or is_resumed, inputs=[*known, *inputs])
-    run = score_paths(net_of(metric), sources, columns, out=output, **options)
+    run = score_paths(metrics, sources, out=output, **options)
     rows = {}
     for row in run:
         rows[row.path] = row
         progress(len(rows), len(sources))
-    asked = run.head.scores
+    columns = {column.name: column for column in run.head.columns}
     if output is None:
-        values = {name: row.scores or [math.nan] * len(asked) for name, row in rows.items()}
-        frame = pandas.DataFrame(values, asked, dtype=float).T
+        values = {name: row.scores or [math.nan] * len(columns) for name, row in rows.items()}
+        frame = pandas.DataFrame(values, list(columns), dtype=float).T
         errors = {name: row.error for name, row in rows.items()}
         flags = {name: row.flag for name, row in rows.items() if row.flag}
     else:  # with the rows of an earlier run
-        stored = read_scores(output.path, columns=asked, key="path")
+        stored = read_scores(output.path, columns=list(columns), key="path")
         frame, errors, flags = stored.frame, dict(stored.errors), stored.flags
     names = {printable(source.name): source.name for source in sources}
     frame = frame[~frame.index.duplicated(keep="last")].reindex(list(names))
     # pandas' own text type refuses names that are not UTF-8
     frame = frame.set_axis(pandas.Index(names.values(), name="path", dtype=object))
-    has_scores = frame.notna().any(axis=1)
+    has_scores = frame.notna().all(axis=1)
     failed = {names[name]: errors[name] for name in names if not has_scores[names[name]]}
     if len(failed) == len(names):
         raise ImageError("none of the images could be scored" + because(failed))
     flags = {names[name]: flag for name, flag in flags.items() if name in names}
-    return ImageScores(frame[has_scores], tuple(asked), failed, run.head.provenance, flags=flags)
+    return ImageScores(frame[has_scores], tuple(columns), failed, run.head.provenance, flags=flags, columns=columns)
 
 
 def saved(result: Result, options: Mapping[str, Any]) -> Result:

@@ -12,12 +12,12 @@ from PIL import Image
 
 from ..errors import CLIPIQAError, counted
 from ..errors.arguments import checked
-from ..prompts.pairs import Prompts, parse_columns
+from ..prompts.pairs import Prompts
 from ..report.contact_sheet import contact_sheet, headed
 from ..sources.naming import in_all_folders, named_images
 from ..stats.bootstrap import share
 from ..stats.paired_means import mean_difference
-from .experiment import ExperimentResult, because, file_names, saved, score_files
+from .experiment import ExperimentResult, asked, because, column_names, file_names, saved, score_files
 
 _SIDES = ("low", "high")
 _SHOWN = 10  # most pairs in the wrong order on a sheet
@@ -40,14 +40,17 @@ class PairScores(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per question.
 
-        ``right`` counts the pairs whose high-quality image scores higher. The share has Wilson's 95 % interval, and the
+        ``right`` counts the pairs whose high-quality image scores better. The share has Wilson's 95 % interval, and the
         mean difference the interval and ``p`` of :func:`~clipiqa_pyiqa.stats.paired_means.mean_difference`.
         """
         return pandas.DataFrame(map(self._summary, self.questions))
 
     def _summary(self, question: str) -> dict[str, object]:
         low, high = (self.frame[f"{question} {side}"] for side in _SIDES)
-        right, apart = int((high > low).sum()), mean_difference(high, low)
+        right, apart = (
+            int(((high < low) if self.is_low_good(question) else (high > low)).sum()),
+            mean_difference(high, low),
+        )
         return {
             "question": question,
             "pairs": len(low),
@@ -73,16 +76,20 @@ class PairScores(ExperimentResult):
 
     def failures(self, question: str) -> pandas.DataFrame:
         """Return the worst pairs, up to ten, with wrong order or equal scores."""
-        order = self.frame.sort_values(f"{question} difference", kind="stable")
-        return order[order[f"{question} difference"] <= 0].head(_SHOWN)
+        gains = self._gains(question).sort_values(kind="stable")
+        return self.frame.loc[gains.index[gains <= 0][:_SHOWN]]
+
+    def _gains(self, question: str) -> pandas.Series:
+        """Return how much better the high-quality images score."""
+        return self.frame[f"{question} difference"] * (-1 if self.is_low_good(question) else 1)
 
     def sheet(self, question: str) -> Image.Image:
         """Return the pairs in the wrong order, the worst first, and the pairs with the clearest differences."""
-        wrong, clear = self.failures(question), self.frame.sort_values(f"{question} difference", ascending=False)
-        clear = clear[clear[f"{question} difference"] > 0].head(_CLEAREST)
+        gains = self._gains(question).sort_values(ascending=False)
+        clear = self.frame.loc[gains.index[gains > 0][:_CLEAREST]]
         sheets = {}
         for title, shown in {
-            "in the wrong order, the worst first": wrong,
+            "in the wrong order, the worst first": self.failures(question),
             "with the clearest difference": clear,
         }.items():
             captions = [
@@ -102,7 +109,7 @@ def pairs(
     metric: Any,
     low: str | os.PathLike[str],
     high: str | os.PathLike[str],
-    prompts: Prompts = "quality",
+    prompts: Prompts = None,
     *,
     template: str | None = None,
     skip_missing: bool = False,
@@ -121,9 +128,9 @@ def pairs(
     """
     named = {"low": named_images(os.fspath(low)), "high": named_images(os.fspath(high))}
     frame, missing = in_all_folders(named, skip_missing)
-    columns = parse_columns(prompts, template)
+    metrics = asked(metric, prompts, template)
     paths = list(dict.fromkeys(frame.to_numpy().ravel()))
-    scores = score_files(metric, paths, columns, ["pairs.csv", *_sheets(columns).values()], **options)
+    scores = score_files(metrics, paths, ["pairs.csv", *_sheets(column_names(metrics)).values()], **options)
     frame = frame[~frame.isin(list(scores.failed)).any(axis=1)].rename_axis("name")
     if frame.empty:
         raise CLIPIQAError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))
@@ -131,7 +138,8 @@ def pairs(
         for version in _SIDES:
             frame[f"{question} {version}"] = frame[version].map(scores.frame[question].get)
         frame[f"{question} difference"] = frame[f"{question} high"] - frame[f"{question} low"]
-    return saved(PairScores(frame, scores.questions, scores.failed, scores.provenance, missing), options)
+    found = PairScores(frame, scores.questions, scores.failed, scores.provenance, missing, columns=scores.columns)
+    return saved(found, options)
 
 
 def _sheets(questions: Iterable[str]) -> dict[str, str]:

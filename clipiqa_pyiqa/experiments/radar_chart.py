@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib
@@ -16,11 +16,11 @@ from matplotlib.figure import Figure, SubFigure
 from ..errors import CLIPIQAError
 from ..errors.arguments import checked
 from ..files.names import below_common, printable
-from ..metric import net_of
-from ..prompts.pairs import Prompts, known_names, parse_columns
+from ..metric import find_device
+from ..prompts.pairs import Columns, Prompts, known_names
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.plotting import COLOURS, INK, STYLE, WORDS
-from .experiment import ExperimentResult, Paths, find_images, saved, score_files
+from .experiment import ExperimentResult, Paths, asked, column_names, find_images, saved, score_files
 
 CHARTS = {
     "look": ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "contrast"),
@@ -60,8 +60,16 @@ class RadarCharts(ExperimentResult):
         _draw_legend(photos, self.frame, self.provenance.get("apply_exif", True))
         panels = spokes.subplots(1, len(self.charts), squeeze=False, subplot_kw={"projection": "polar"})[0]
         for axes, (title, questions) in zip(panels, self.charts.items(), strict=True):
-            _draw_chart(axes, self.frame[list(questions)], title)
+            _draw_chart(axes, self.shares()[list(questions)], title)
         return figure
+
+    def shares(self) -> pandas.DataFrame:
+        """Return the scores as shares of their ranges; 1 is the good end."""
+        frame = self.frame.copy()
+        for name, column in self.columns.items():
+            worst, best = column.record["range"][:: -1 if column.lower_better else 1]
+            frame[name] = (frame[name] - worst) / (best - worst)
+        return frame
 
 
 @checked
@@ -78,7 +86,8 @@ def radar(
     Args:
         metric, template, options: As for :func:`~.ranking.rank`.
         paths: Images, folders or globs that give up to 8 images.
-        prompts: At least three questions; by default the paper's questions whose words the CLIP knows.
+        prompts: At least three questions, with named metrics; by default the paper's questions whose words the CLIP
+            knows. The range of each score must be closed.
 
     Raises:
         CLIPIQAError: An argument, a prompt or an image cannot be used.
@@ -87,15 +96,22 @@ def radar(
     if len(files) > MOST:
         raise CLIPIQAError(f"a radar chart shows at most {MOST} images; got {len(files)}.")
     charts: Mapping[str, Sequence[str]] = {}
-    if prompts is None:
-        metric = net_of(metric)
-        prompts = known_names(metric.clip, sum(CHARTS.values(), ()), template)
-        charts = {title: [name for name in names if name in prompts] for title, names in CHARTS.items()}
-    columns = parse_columns(prompts, template) if prompts else {}
-    if len(columns) < 3:
-        raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(columns) or 'none'}.")
-    charts = {title: names for title, names in charts.items() if names} or {"": list(columns)}
-    scores = score_files(metric, files, columns, ["radar.png"], **options)
+    metrics = asked(metric, prompts, template, [*sum(CHARTS.values(), ())])
+    if prompts is None and column_names(metrics) == [*sum(CHARTS.values(), ())]:
+        first = metrics[0].built(find_device(options.get("device")))
+        names = known_names(first.net.clip, first.questions, template)
+        metrics = [replace(first, questions=Columns({name: first.questions[name] for name in names}))]
+        charts = {title: [name for name in chart if name in names] for title, chart in CHARTS.items()}
+    names = column_names(metrics)
+    if len(names) < 3:
+        raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(names) or 'none'}.")
+    charts = {title: chart for title, chart in charts.items() if chart} or {"": names}
+    scores = score_files(metrics, files, ["radar.png"], **options)
+    for name, column in scores.columns.items():
+        if None in column.ends:
+            raise CLIPIQAError(
+                f"a radar chart needs scores between two ends, but those of {name!r} have none: leave it out."
+            )
     return saved(RadarCharts(**vars(scores), charts=charts), options)
 
 

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from ..datasets.csv_files import check_images, read_rows
 from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..errors.arguments import checked
-from ..prompts.pairs import PromptPair, parse_columns
+from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..report.contact_sheet import wrapped
 from ..report.plotting import COLOURS, INK, STYLE, WORDS
 from ..stats.bootstrap import clustered_share, share
-from .experiment import ExperimentResult, because, saved, score_files
+from .experiment import ExperimentResult, asked, because, saved, score_files
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,7 @@ class Agreement(ExperimentResult):
 def agreement(
     metric: Any,
     votes: str | os.PathLike[str],
+    prompts: Prompts = None,
     *,
     root: str | os.PathLike[str] | None = None,
     template: str | None = None,
@@ -182,6 +183,7 @@ def agreement(
 
     Args:
         metric, options: As for :func:`~.ranking.rank`.
+        prompts: Questions in place of the attributes' own; these and named metrics choose for every attribute.
         votes, root, template: As for :func:`read_votes`.
 
     Raises:
@@ -189,21 +191,27 @@ def agreement(
     """
     found = read_votes(votes, root=root, template=template)
     files = list(dict.fromkeys(found.frame[list(_SIDES)].to_numpy().ravel()))
-    scores = score_files(
-        metric, files, found.columns, ["agreement.csv", "agreement.png"], [os.fspath(votes)], **options
-    )
-    frame = found.frame[~found.frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)
+    metrics = asked(metric, prompts, template, found.columns)
+    scores = score_files(metrics, files, ["agreement.csv", "agreement.png"], [os.fspath(votes)], **options)
+    frame = found.frame.assign(score=found.frame["attribute"])
+    if found.columns.keys() != scores.columns.keys():
+        frame = pandas.concat([found.frame.assign(score=name) for name in scores.questions], ignore_index=True)
+        if len(scores.questions) > 1:
+            frame["attribute"] += ", " + frame["score"]
+    frame = frame[~frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)
     if frame.empty:
         raise ImageError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))
     for side in _SIDES:
-        places = zip(frame[side], frame["attribute"], strict=True)
+        places = zip(frame[side], frame["score"], strict=True)
         frame[f"score_{side}"] = [scores.frame.at[path, question] for path, question in places]
     frame["majority"] = _larger(frame["votes_first"], frame["votes_second"])
-    frame["metric"] = _larger(frame["score_first"], frame["score_second"])
+    sign = frame.pop("score").map(lambda name: -1 if scores.is_low_good(name) else 1)
+    frame["metric"] = _larger(sign * frame["score_first"], sign * frame["score_second"])
     frame["right"] = (frame["majority"] == frame["metric"]).astype(object).where(frame["majority"] != "", None)
     frame["votes"] = frame["votes_first"] + frame["votes_second"]
     frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in _SIDES)
-    return saved(Agreement(frame, scores.questions, scores.failed, scores.provenance), options)
+    agreed = Agreement(frame, scores.questions, scores.failed, scores.provenance, columns=scores.columns)
+    return saved(agreed, options)
 
 
 def _larger(first: pandas.Series, second: pandas.Series) -> Any:

@@ -14,13 +14,15 @@ from ..experiments.experiment import (
     ExperimentResult,
     ImageScores,
     Paths,
+    asked,
+    column_names,
     file_names,
     find_images,
     saved,
     score_files,
 )
 from ..files.names import below_common, printable
-from ..prompts.pairs import Prompts, parse_columns
+from ..prompts.pairs import Prompts
 from ..report.contact_sheet import contact_sheet, headed
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class Ranking(ExperimentResult):
 def rank(
     metric: Any,
     paths: Paths,
-    prompts: Prompts = "quality",
+    prompts: Prompts = None,
     *,
     template: str | None = None,
     count: int = 10,
@@ -68,9 +70,10 @@ def rank(
     """Return the scores of images, ranked by each question.
 
     Args:
-        metric: A ``CLIPIQA``, the result of ``pyiqa.create_metric('clipiqa')``, or a function that makes a metric.
+        metric: A ``CLIPIQA``, or a function that makes one; or metrics as for :func:`~clipiqa_pyiqa.score_paths`.
         paths: Images, folders or globs.
-        prompts: Questions as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
+        prompts: Questions for the (first) metric, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means
+            its own.
         template: Wording of the pairs, such as ``'A photo of {}.'``.
         count: Number of best images to show, and of worst images.
         options: As for :func:`~clipiqa_pyiqa.experiments.experiment.score_files`.
@@ -79,15 +82,16 @@ def rank(
         CLIPIQAError: There are no images, or an argument cannot be used.
     """
     files = find_images(paths)
-    columns = parse_columns(prompts, template)
-    scores = score_files(metric, files, columns, ["ranking.csv", *_sheets(columns).values()], **options)
+    metrics = asked(metric, prompts, template)
+    scores = score_files(metrics, files, ["ranking.csv", *_sheets(column_names(metrics)).values()], **options)
     return saved(Ranking(**vars(scores), count=count), options)
 
 
 def ranking(scores: ImageScores, question: str) -> pandas.DataFrame:
-    """Return the scores of all images, from the highest to the lowest score of a question, with a column ``rank``."""
-    frame = scores.frame.sort_index().sort_values(question, ascending=False, kind="stable")
-    frame.insert(0, "rank", frame[question].rank(method="min", ascending=False).astype(int))
+    """Return the scores of all images, from the best to the worst score of a question, with a column ``rank``."""
+    is_low = scores.is_low_good(question)
+    frame = scores.frame.sort_index().sort_values(question, ascending=is_low, kind="stable")
+    frame.insert(0, "rank", frame[question].rank(method="min", ascending=is_low).astype(int))
     return frame
 
 
@@ -101,7 +105,8 @@ def best_and_worst(scores: ImageScores, question: str, count: int) -> tuple[pand
 def rank_sheet(scores: ImageScores, question: str, count: int) -> Image.Image:
     sheets, names = {}, below_common(list(scores.frame.index))
     best, worst = best_and_worst(scores, question, count)
-    for title, chosen in (("Highest", best), ("Lowest", worst[::-1])):  # the most extreme image is first
+    ends = ("Lowest", "Highest") if scores.is_low_good(question) else ("Highest", "Lowest")
+    for title, chosen in zip(ends, (best, worst[::-1]), strict=True):  # the most extreme image is first
         if len(chosen):
             captions = [f"{score:.4f}\n{names[path]}" for path, score in chosen[question].items()]
             heading = f"{title} of {len(scores.frame)}: {question}"

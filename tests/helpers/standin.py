@@ -10,7 +10,8 @@ import time
 import torch
 
 from clipiqa_pyiqa.prompts.antonym import column_means
-from clipiqa_pyiqa.prompts.pairs import Columns
+from clipiqa_pyiqa.prompts.pairs import Columns, parse_prompts
+from clipiqa_pyiqa.prompts.provenance import question_record
 
 
 class Brightness:
@@ -44,7 +45,9 @@ class Brightness:
         return scores.mean(1, keepdim=True) if aggregate == "mean" else scores
 
     def provenance(self):
-        scores = {name: {"range": (0.0, 1.0), "lower_better": self.lower_better} for name in self.columns}
+        scores = {
+            name: {**question_record(parse_prompts()), "lower_better": self.lower_better} for name in self.columns
+        }
         return {"metric": "brightness", "precision": "fp32", "scores": scores}
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ...datasets.score_table import ScoreTable
     from ...experiments.experiment import ExperimentResult
     from ...metrics.metric import Metric
-    from ...prompts.pairs import Prompts
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # a container's limit: CPU time per period, and the period, in microseconds
 
@@ -69,9 +68,6 @@ class Questions(Wording):
 
     prompts: Sequence[str] = ()
 
-    def parsed(self, default: Any = "quality") -> Prompts:
-        return list(self.prompts) or default
-
 
 @dataclass(frozen=True)
 class LearnedQuestions(Questions):
@@ -91,7 +87,9 @@ class LearnedQuestions(Questions):
 
         name, options = self.learned_prompts, model.given()
         if name is None:
-            return Metric("", "clipiqa", options, questions=parse_columns(self.parsed(), self.template))
+            is_asked = self.prompts or self.template
+            questions = parse_columns(list(self.prompts) or None, self.template) if is_asked else None
+            return Metric("", "clipiqa", options, questions=questions)
         if self.prompts or self.template:
             raise OptionError("learned_prompts excludes `prompts` and `template`: leave them out.")
         if name.startswith("clipiqa+") and not os.path.exists(name):
@@ -124,7 +122,7 @@ class MetricOptions:
 
         # weights are checked later, as this takes torch
         named = parse_metrics(self.metrics, also=also, trust_weights=True)
-        if questions != LearnedQuestions():
+        if questions.prompts or questions.template or questions.learned_prompts:
             return [questions.asked(model), *named]
         return [replace(m, options={**model.given(), **m.options}) if m.is_clipiqa else m for m in named]
 
@@ -179,7 +177,7 @@ Result = TypeVar("Result", bound="ExperimentResult")
 
 
 @dataclass(frozen=True)
-class Run(OutputOptions, SharedOptions, Model, Wording):
+class Run(OutputOptions, SharedOptions, MetricOptions, Model, LearnedQuestions):
     """Pictures.
 
     Args:
@@ -189,17 +187,19 @@ class Run(OutputOptions, SharedOptions, Model, Wording):
     pictures: str = "png"
 
     def result(self, experiment: Callable[..., Result], *inputs: Any, **options: Any) -> Result:
+        # a template alone words the questions of the experiment
+        metrics = self.with_questions(self if self.prompts else replace(self, template=None), self)
         device = start(self)
-        from ...metrics.metric import Metric
-
         with stored(self.out), Bar() as bar:
             return experiment(
-                lambda: Metric("", "clipiqa", self.given()).built(device).net,
+                metrics,
                 *inputs,
                 template=self.template,
                 pictures=self.pictures,
                 progress=bar.show,
                 device=device,
+                trust_weights=self.trust_weights,
+                strict=self.strict,
                 **self.storage(),
                 **self.keywords(),
                 **options,
@@ -213,11 +213,6 @@ class Run(OutputOptions, SharedOptions, Model, Wording):
     def conclude(self, result: ExperimentResult) -> int:
         tell(*(f"left out: {reason}" for reason in result.failed.values()), *result.notes())
         return 1 if result.failed else 0
-
-
-@dataclass(frozen=True)
-class AskingRun(Run, Questions):
-    """Options of the experiments that ask questions."""
 
 
 @dataclass(frozen=True)
