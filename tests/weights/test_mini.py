@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from clipiqa_pyiqa import CLIPIQA
@@ -56,6 +57,60 @@ def test_minis_scores_stay(photo, expected):
     x = stacked([read_image(PHOTOS / photo).pixels], torch.device("cpu"))
     scores = CLIPIQA(backbone="mini").eval()(x, prompts=LOOKS, aggregate=None)
     torch.testing.assert_close(scores[0], torch.tensor(expected), atol=2e-5, rtol=0)
+
+
+# Damage
+
+
+def pixels(name: str) -> torch.Tensor:
+    return stacked([read_image(PHOTOS / name).pixels], torch.device("cpu"))
+
+
+def impulses(x, dice):
+    drawn = torch.rand(x.shape, generator=dice)
+    return torch.where(drawn < 0.01, 0.0, torch.where(drawn < 0.02, 1.0, x))
+
+
+def seams(x, dice):
+    tiles = 0.12 * (torch.rand(1, 1, 4, 4, generator=dice) - 0.5)
+    return (x + F.interpolate(tiles, size=x.shape[2:], mode="nearest")).clamp(0, 1)
+
+
+def wobble(x, dice):
+    y, z = torch.meshgrid(*(torch.linspace(-1, 1, side) for side in x.shape[2:]), indexing="ij")
+    field = torch.stack([z + 0.01 * (40 * y).sin(), y + 0.01 * (40 * z).sin()], -1)
+    return F.grid_sample(x, field[None], align_corners=True, padding_mode="border")
+
+
+def in_a_place(change):
+    def changed(x, dice):
+        x = x.clone()
+        x[..., 96:160, 160:224] = change(x[..., 96:160, 160:224], dice)
+        return x
+
+    return changed
+
+
+@in_a_place
+def noise(piece, dice):
+    return torch.rand(piece.shape, generator=dice)
+
+
+@in_a_place
+def shuffled(piece, dice):
+    return piece.flatten(2)[..., torch.randperm(piece[0, 0].numel(), generator=dice)].view_as(piece)
+
+
+@in_a_place
+def coarse(piece, dice):
+    return F.interpolate(F.avg_pool2d(piece, 8), size=piece.shape[2:], mode="nearest")
+
+
+@pytest.mark.parametrize("change", [impulses, seams, wobble, noise, shuffled, coarse])
+@pytest.mark.parametrize("photo", ["canyon-wren.jpg", "blue-periwinkle.jpg"])
+def test_quality_falls_by_damage_of_many_kinds(photo, change):
+    x, metric = pixels(photo), CLIPIQA(backbone="mini").eval()
+    assert metric(change(x, torch.Generator().manual_seed(0))) < metric(x)
 
 
 # The demo

@@ -37,7 +37,7 @@ from mini.exposure import (
 )
 from mini.head import Basis, Head, merged, train_head, with_logarithms
 from mini.model import Mini
-from mini.readout import begun, exported, gathered, train
+from mini.readout import changed, deep, exported, gathered, people, ridge_questions, steepest, teach
 from mini.report import local_report, opinion_report
 from mini.samples import VERSIONS, emphasise, find_photos, rather_exposure, read_photo
 from mini.text import Directions, TextTower, train_text
@@ -279,16 +279,22 @@ def damage_readout(args: argparse.Namespace, config: dict, rated: Rated, earlier
         for name, count in counts.items()
     }
     print("damage made", flush=True)
-    data = gathered(Mini(earlier), paths, options["basis"], config["seed"])
-    loss, path = begun(data, options, config["seed"]), args.work / "damage.pt"
-    if not path.exists():
-        train(loss, data, options, config["seed"])
-        torch.save(loss.state_dict(), path)
-    loss.load_state_dict(torch.load(path, weights_only=True))
-    axis = Directions(config["text"]["dim"], config["seed"]).asked[AXES.index("quality")]
+    data = gathered(Mini(earlier), paths, rated.sources(), options["basis"], config["seed"])
+    seed, share, mos = config["seed"], options["people"]["share"], torch.from_numpy(rated.mos)
+    with torch.no_grad():
+        teach(data, mos, torch.from_numpy(rated.folds(config["folds"])), options["people"], seed)
+    said = people(data, options["people"], seed)
+    data = changed(data, lambda logit, x: (1 - share) * logit + share * said(said.answers(x)))
+    print("people heard", flush=True)
+    slope = steepest(data, options["slope"])
+    data = changed(data, lambda logit, x: logit - x @ slope)
+    deeper = options["deep"]
+    asked = torch.cat([slope[None], ridge_questions(data, deeper["answers"], deeper["penalty"])])
+    lost = deep(data, asked, deeper, seed)
+    axis = Directions(config["text"]["dim"], seed).asked[AXES.index("quality")]
     note = f"ImageNet's EfficientNet-Lite0, frozen; asked with {len(rated.names)} scores of BIQ2021 and graded damage"
     about = {"recipe_version": str(config["version"]), "recipe": json.dumps(config), "note": note}
-    exported(args.output, earlier, data["matrix"], loss, axis, about)
+    exported(args.output, earlier, data, (said, slope, lost), share, axis, about)
 
 
 def main() -> None:
