@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
 
@@ -64,8 +65,8 @@ def main() -> None:
     for axis, (kind, picture, old, new) in zip(axes.flat, made, strict=False):
         axis.imshow(picture)
         color = "black" if new >= 0.9 else "firebrick"
-        axis.set_title(f"{kind}\n{old:.2f} → {new:.2f}", fontsize=6.2, color=color)
-    figure.savefig(HERE / "mini_damage.jpg", dpi=130, pil_kwargs={"quality": 85, "optimize": True})
+        axis.set_title(f"{fill(kind, 20)}\n{old:.2f} → {new:.2f}", fontsize=6.2, color=color)
+    figure.savefig(HERE / "mini_damage.jpg", dpi=105, pil_kwargs={"quality": 78, "optimize": True})
 
 
 if __name__ == "__main__":

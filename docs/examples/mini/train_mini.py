@@ -37,7 +37,7 @@ from mini.exposure import (
 )
 from mini.head import Basis, Head, merged, train_head, with_logarithms
 from mini.model import Mini
-from mini.readout import changed, deep, exported, gathered, people, ridge_questions, steepest, teach
+from mini.readout import Coordinates, changed, deep, exported, gathered, people, ridge_questions, steepest, teach
 from mini.report import local_report, opinion_report
 from mini.samples import VERSIONS, emphasise, find_photos, rather_exposure, read_photo
 from mini.text import Directions, TextTower, train_text
@@ -279,10 +279,14 @@ def damage_readout(args: argparse.Namespace, config: dict, rated: Rated, earlier
         for name, count in counts.items()
     }
     print("damage made", flush=True)
-    data = gathered(Mini(earlier), paths, rated.sources(), options["basis"], config["seed"])
-    seed, share, mos = config["seed"], options["people"]["share"], torch.from_numpy(rated.mos)
+    model, path = Mini(earlier), args.work / "damage.pt"
+    if not path.exists():
+        torch.save(gathered(model, paths, rated.sources(), options["basis"], config["seed"]), path)
+    data = torch.load(path, weights_only=True)
+    seed, share = config["seed"], options["people"]["share"]
+    mos, fold = torch.from_numpy(rated.mos), torch.from_numpy(rated.folds(config["folds"]))
     with torch.no_grad():
-        teach(data, mos, torch.from_numpy(rated.folds(config["folds"])), options["people"], seed)
+        teach(data, Coordinates(model, data["matrix"]), mos, fold, options["people"], seed)
     said = people(data, options["people"], seed)
     data = changed(data, lambda logit, x: (1 - share) * logit + share * said(said.answers(x)))
     print("people heard", flush=True)

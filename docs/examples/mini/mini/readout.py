@@ -132,14 +132,14 @@ def gathered(
     }  # fmt: skip
     for name, stats in rows.items():
         found[name], found[f"{name} logit"] = to(stats)
-    found["real first"], found["first"] = to.first(real), to.logit
+    found["real first"] = to.first(real)
     numbers = {"level": chain["level"], "kind": chain["kind"], "place kind": place["kind"],
                "source": np.unique(source, return_inverse=True)[1]}  # fmt: skip
     found |= {name: torch.from_numpy(column) for name, column in numbers.items()}
     return found | {"level": found["level"].float(), "spread": found["real"].std(0)}
 
 
-def teach(data: dict[str, Tensor], mos: Tensor, fold: Tensor, config: dict, seed: int) -> None:
+def teach(data: dict[str, Tensor], to: Coordinates, mos: Tensor, fold: Tensor, config: dict, seed: int) -> None:
     """Add what people would say, as far as kernel ridge regression knows.
 
     Adds `real said` (N,): of rated photos, by a regression that has not seen the photo's fold; `mix` (M, P), `mix
@@ -172,7 +172,7 @@ def teach(data: dict[str, Tensor], mos: Tensor, fold: Tensor, config: dict, seed
     slope = pull @ z - pull.sum(1, keepdim=True) * few
     data["views"] = torch.linalg.svd(slope, full_matrices=False)[2][: config["views"]] * spread / size
     first = share * data["real first"][i] + (1 - share) * data["real first"][j]
-    data["mix"], data["mix logit"] = mixed * size / spread + mean, data["first"](first)
+    data["mix"], data["mix logit"] = mixed * size / spread + mean, to.logit(first)
     for name in ("real said", "mix said"):
         data[name] += mos.mean()
 
