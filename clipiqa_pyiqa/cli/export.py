@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors.arguments import Machine
-from .options.groups import LearnedQuestions, Model, start
+from .options.groups import Model, Questions, start
 from .options.terminal import note
 
 
 def run(
     model: Model,
-    questions: LearnedQuestions,
+    questions: Questions,
     path: Path,
     *,
     map: bool = False,

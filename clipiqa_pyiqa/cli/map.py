@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors.arguments import SharedOptions
-from .options.groups import LearnedQuestions, Model, start
+from .options.groups import Model, Questions, start
 from .options.terminal import Bar, frame_as_text, note, tell
 
 
 def run(
     paths: list[str],
-    questions: LearnedQuestions,
+    questions: Questions,
     model: Model,
     images: SharedOptions,
     *,

@@ -14,7 +14,7 @@ from ..errors import ImageError, OptionError, counted
 from ..errors.arguments import SharedOptions, check_resume
 from ..results.printing import Printer
 from ..results.results import Output
-from .options.groups import LearnedQuestions, MetricOptions, Model, OutputOptions, start
+from .options.groups import Asked, OutputOptions, start
 from .options.terminal import Bar, frame_as_text, note, on_interrupt, stored, tell
 
 if TYPE_CHECKING:
@@ -57,13 +57,11 @@ class Cluster:
 
 
 def run(
-    questions: LearnedQuestions,
-    model: Model,
+    asked: Asked,
     images: SharedOptions,
     shards: Shards,
     cluster: Cluster,
     kept: OutputOptions,
-    chosen: MetricOptions,
     paths: Sequence[str] = (),
     *,
     null: bool = False,
@@ -102,7 +100,7 @@ def run(
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     check_resume(kept.out, kept.resume, kept.overwrite)
-    metrics = chosen.with_questions(questions, model, also=("file",))
+    metrics = asked.chosen(also=("file",))
     # os.path returns False for invalid names; the error follows when the file is written
     is_folder = kept.out and (os.path.isdir(kept.out) or not (kept.out.suffix or os.path.exists(kept.out)))
     by_shard = format is None and is_folder
@@ -125,7 +123,7 @@ def run(
     from ..scoring.score import score_paths
 
     options: dict[str, Any] = {"device": device, **images.keywords()}
-    options |= {"trust_weights": chosen.trust_weights, "strict": chosen.strict}
+    options |= {"trust_weights": asked.trust_weights, "strict": asked.strict}
     options |= {"out": out, "overwrite": kept.overwrite}
     again = "the same command continues"
     with on_interrupt(again) if by_shard else stored(kept.out), Bar("shard" if by_shard else "image") as bar:

@@ -146,6 +146,10 @@ def gate(
     given = {"base": os.fspath(base), "new": os.fspath(new)}
     if metrics is not None and not any(map(os.path.isdir, given.values())):
         raise CLIPIQAError("`metrics` score folders of images, but both runs are score files: leave out `metrics`.")
+    if metrics is not None:
+        from ..metrics.parsing import parse_metrics
+
+        metrics = parse_metrics(metrics, trust_weights=True)  # weights are checked when they are loaded
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if out is not None:

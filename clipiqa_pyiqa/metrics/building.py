@@ -138,14 +138,14 @@ def _downloads_refused_if_offline() -> Iterator[None]:
 def _state(made: Any) -> str | None:
     """Return a hash of what an object holds; None if there is nothing to hash."""
     digest, is_empty = hashlib.sha256(repr(type(made)).encode()), True
-    for name, value in values_of(made):
+    for name, value in _values_of(made):
         if isinstance(value, str | bytes | int | float | bool | tuple | None):
             is_empty = False
             digest.update(f"{name} {value!r}".encode())
     return None if is_empty else digest.hexdigest()[:16]
 
 
-def values_of(made: Any) -> Iterator[tuple[str, Any]]:
+def _values_of(made: Any) -> Iterator[tuple[str, Any]]:
     """Yield the names and values that an object and its networks hold; tensors and arrays become bytes."""
     parts, held = [made], list[tuple[str, Any]]()
     if isinstance(made, torch.nn.Module):
@@ -153,7 +153,7 @@ def values_of(made: Any) -> Iterator[tuple[str, Any]]:
     for part in parts:
         for name, value in getattr(part, "__dict__", {}).items():
             if isinstance(value, torch.nn.Module):
-                yield from values_of(value)
+                yield from _values_of(value)
             elif not name.startswith("_"):
                 held.append((name, value))
     for name, value in held:

