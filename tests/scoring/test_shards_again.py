@@ -287,6 +287,17 @@ class TestInterruption:
             run.table()
         assert run.score()[0] == 1 and list(run.table().a[["0.png", "1.png", "2.png"]]) == [1, 1, 1]
 
+    def test_photos_that_are_put_back_after_an_interruption(self, run):
+        only_photos(run).score()
+        before = run.table().a
+        for number in (1, 2):
+            photo(run.sources, number, 255)
+        run.interrupt("a", 1)
+        for number in (1, 2):
+            photo(run.sources, number, 40 * number)
+        run.score()
+        assert run.table().a.sort_index().equals(before)
+
     def test_kept_values_of_all_types_survive_an_interruption(self, tmp_path, out):
         day = datetime.date(2024, 5, 1)
         rows = {"image": [picture(9), picture(8), picture(7)], "n": [1, 2, 3], "day": [day] * 3, "x": [b"1"] * 3}
