@@ -48,6 +48,7 @@ def test_rows_equal_the_local_engines_to_the_last_bit(ray, tmp_path):
         there = tmp_path / "ray" / path.relative_to(tmp_path / "local")
         pandas.testing.assert_frame_equal(pandas.read_parquet(path), pandas.read_parquet(there))
     assert found.failures == local.failures and found.unread == local.unread
+    assert found.missing == local.missing == {f"{tmp_path}/broken.tar": f"'{tmp_path}/broken.tar' is not scored"}
     assert told[-1] == (14, 4, 4)
 
 

@@ -143,6 +143,10 @@ class TestColumns:
             score(run.sources, run.out, [{"a": run.a}, {"f": lambda x: run.b(x)}])
             assert run.calls() == calls
 
+    def test_a_run_that_left_no_result_binds_no_later_run(self, run):
+        run.interrupt("a", 0, max_side=32)
+        assert run.score("b") == (0, 9) and "a" not in run.table()
+
     def test_an_equal_name_of_a_kept_value_is_refused_before_the_first_image(self, run):
         run.score("a", keep=["b"])
         with pytest.raises(CLIPIQAError, match="'b'"):
@@ -335,6 +339,11 @@ class TestInterruption:
         assert not (run.out / "0.tar.parquet").exists()
         with pytest.raises(CLIPIQAError, match=r"0\.tar' is not scored"):
             run.table()
+
+    def test_an_engine_that_fails_leaves_no_lock(self, run):
+        with pytest.raises(ZeroDivisionError) as failure:
+            run.score(engine=lambda work, jobs: (1 / 0 for _ in jobs))
+        assert run.score() == (9, 9) and failure
 
     def test_a_second_run_into_the_shard_is_skipped_and_loses_nothing(self, run):
         only_photos(run)
