@@ -70,8 +70,8 @@ def test_a_column_is_added_and_what_an_interrupted_run_left_is_kept(ray, tmp_pat
         score(tmp_path / "s", out, [{"one": one}, {"two": two}])
     two.reset()
     assert one.reset() == 5
-    score(tmp_path / "s", out, [{"two": two}], engine=engine())
-    assert (one.calls(), two.reset()) == (0, 1)
+    done = score(tmp_path / "s", out, [{"two": two}], engine=engine())
+    assert (one.calls(), two.reset(), done.images) == (0, 1, 5)
     save_tar(tmp_path / "s/1.tar", samples([50]))
     done = score(tmp_path / "s", out, [{"one": one}, {"two": two}], engine=engine())
     assert (one.calls(), two.calls()) == (1, 1) and done.states == {"kept": 1, "changed": 1}

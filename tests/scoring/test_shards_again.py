@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import shutil
 
 import fsspec
 import numpy as np
@@ -213,6 +214,14 @@ class TestImages:
         run.score(sources=run.all)
         monkeypatch.setattr(planning, "Results", None)
         assert run.score(sources=run.all) == (0, 0)
+
+    def test_a_copy_of_a_shard_elsewhere_is_another_shard(self, run, tmp_path):
+        run.score(sources=run.sources / "0.tar")
+        (tmp_path / "copy").mkdir()
+        shutil.copy2(run.sources / "0.tar", tmp_path / "copy")
+        with pytest.raises(CLIPIQAError, match="not of"):
+            run.score(sources=tmp_path / "copy")
+        assert run.score(sources=tmp_path / "copy", overwrite=True) == (3, 3) and run.done.is_whole
 
     def test_images_of_an_own_shard_have_its_stamp(self, run):
         class Own(Shard):
