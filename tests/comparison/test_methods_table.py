@@ -119,6 +119,12 @@ def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results, tmp
     assert later.scores.set_index(["image", "method"]).at[("1", "mild"), "plain"] == 1.0
 
 
+def test_two_methods_may_be_one_folder(results):
+    place = results / "mild/Set3"
+    found = table({"a": place, "b": place}, {"plain": Mean()}, **CPU).scores
+    assert found["plain"].notna().all() and found.groupby("image")["plain"].nunique().eq(1).all()
+
+
 def test_images_without_a_score_leave_every_method_and_are_named(results, tmp_path):
     shutil.copytree(results / "mild/Set3", tmp_path / "mild")
     (tmp_path / "mild/1.png").write_bytes(b"no picture")
