@@ -55,7 +55,10 @@ def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = Fa
         reason = f"it cannot be built: {_as_named(describe_error(error), name)}{_missing_file(error)}."
         if strict:
             raise CLIPIQAError(f"metric {metric.label}: {reason}") from error
-        return replace(metric, error=reason)
+        columns = metric.columns
+        if metric.is_ours:  # its record lacks all that its weights would tell
+            columns = tuple(replace(each, record={**each.record, "error": reason}) for each in columns)
+        return replace(metric, error=reason, columns=columns)
 
 
 def create_ours(name: Any, device: torch.device, **options: Any) -> Any:

@@ -347,7 +347,7 @@ class Results:
                 source = twins.get(column.fingerprint, "")
                 if was is not None:
                     self._gone.add(column.name)
-                    if column.fingerprint and not output.overwrite:
+                    if column.fingerprint and not output.overwrite and "error" not in was.record:
                         found += [
                             (f"{column.name!r} {key}", old, new) for key, old, new in changes(was.record, column.record)
                         ]

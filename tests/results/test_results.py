@@ -311,6 +311,12 @@ class TestOneRule:
         assert rows["a"].scores[0] is not None and rows["b"].scores == (None, value(B, "two"))
         assert rows["b"].kind is Kind.NOT_ASKED  # its old score is not kept under the new record
 
+    def test_a_metric_that_could_not_be_built_is_scored_once_it_can_be(self, path):
+        run(path, [A], [Column("one", {**ONE.record, "error": "no weights"})], lambda *_: Kind.OTHER)
+        assert run(path, [A], [ONE])[0] == [("a", "one")]
+        with pytest.raises(ResultsError, match="no weights"):  # its scores stay
+            run(path, [A], [Column("one", {**ONE.record, "error": "no weights"})])
+
     def test_one_metric_under_another_name_is_copied(self, path):
         run(path, [A, B], [ONE])
         assert run(path, [A, B], [Column("uno", {**ONE.record, "version": "9"})])[0] == []
