@@ -42,7 +42,7 @@ class CLIPIQAReward:
         *,
         local: bool = False,
         quantile: float = 0.02,
-        fidelity: float = 1.0,
+        fidelity: float = 3.0,
         batch_size: int = 16,
         device: str | torch.device | None = None,
         **options: Any,

@@ -3,7 +3,7 @@
 BasicSR trains where it is installed. The others are small copies of their calls, made from their source:
 neosr 31c7022 neosr/models/image.py:573, traiNNer-redux 6862931 traiNNer/models/sr_model.py:646,
 flow_grpo ac4c86e flow_grpo/rewards.py:361, Flow-Factory a0b2bc5 rewards/loader.py:61,
-AlignProp b22918a alignprop_trainer.py:120.
+AlignProp b22918a alignprop_trainer.py:120, KAIR fc1732f models/model_gan.py:218.
 """
 
 import re
@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from pyiqa.losses import build_loss
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.reward import CLIPIQAReward
@@ -36,9 +37,9 @@ def block(heading, language="python"):
     return found[1]
 
 
-def run(heading):
+def run(heading, **given):
     """Run a block; return its names."""
-    names = {"__name__": "pasted"}
+    names = {"__name__": "pasted", **given}
     exec(block(heading), names)
     return names
 
@@ -62,21 +63,32 @@ def output():
     return (0.8 * torch.rand(2, 3, 48, 40, generator=torch.Generator().manual_seed(0)) + 0.1).requires_grad_()
 
 
-def check_weight(total, output):
-    """A loss of weight 0.1 pulls at the pixels a tenth as hard as the loss itself, whoever multiplies."""
-    found, unit = (torch.autograd.grad(loss, output)[0] for loss in (total, CLIPIQALoss()(output)))
-    torch.testing.assert_close(found, 0.1 * unit)
+@pytest.fixture
+def clean(output):
+    return output.detach().flip(-1)
+
+
+def check_share(total, output, clean):
+    """The loss pulls at the pixels with a tenth of the pixel loss's strength, whoever multiplies."""
+    pixel = torch.nn.functional.l1_loss(output, clean)
+    found, expected = (torch.autograd.grad(loss, output, retain_graph=True)[0] for loss in (total, pixel))
+    assert found.norm().item() == pytest.approx(0.1 * expected.norm().item(), rel=1e-4)
 
 
 def score_of(rgb):
     return CLIPIQA().eval()(torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None] / 255).item()
 
 
-def test_basicsr_adds_two_losses(registered, output):
-    loss = registered("### BasicSR", "basicsr.utils.registry")["CLIPIQAPerceptualLoss"](loss_weight=0.1)
-    perceptual, style = loss(output, output)
+def test_pyiqa_builds_the_loss_of_the_page(output, clean):
+    criterion = build_loss(yaml.safe_load(block("## In a trainer", "yaml"))["quality_opt"])
+    assert criterion(output, clean).isfinite() and criterion.local and criterion.last_weight > 0
+
+
+def test_basicsr_adds_two_losses(registered, output, clean):
+    loss = registered("### BasicSR", "basicsr.utils.registry")["CLIPIQAPerceptualLoss"](share=0.1, beside="l1")
+    perceptual, style = loss(output, clean)
     assert style is None and perceptual.dim() == 0
-    check_weight(perceptual, output)
+    check_share(perceptual, output, clean)
 
 
 @pytest.mark.parametrize("picture", [PICTURE, PICTURE[:, :, 0]], ids=["BGR", "grey"])
@@ -111,7 +123,7 @@ def test_five_steps_and_a_validation_of_the_real_basicsr(channels):
     for step in range(5):
         model.feed_data(batch)
         model.optimize_parameters(step)
-        assert 0 < model.log_dict["l_percep"] < 0.01  # 0.01 (1 - s)
+        assert 0 < model.log_dict["l_percep"] < model.cri_perceptual.last_weight  # weight (1 - s)
     assert not torch.equal(model.net_g.conv_last.weight, start)
 
     class Loader(list):
@@ -123,19 +135,29 @@ def test_five_steps_and_a_validation_of_the_real_basicsr(channels):
     assert model.metric_results["clipiqa"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_neosr_adds_one_number(registered, output):
-    loss = registered("### neosr", "neosr.utils.registry")["CLIPIQALoss"](loss_weight=0.1)
+def test_neosr_adds_one_number(registered, output, clean):
+    loss = registered("### neosr", "neosr.utils.registry")["CLIPIQALoss"](share=0.1, beside="l1")
     total = torch.zeros(1)
-    total += loss(output.clamp(1 / 255, 1), output)
-    check_weight(total.sum(), output)
+    total += loss(output.clamp(1 / 255, 1), clean)
+    check_share(total.sum(), output, clean)
 
 
-def test_trainner_redux_multiplies_by_the_weight_itself(registered, output):
+@pytest.mark.parametrize(("weight", "share"), [(1, 0.1), (0.5, 0.2)])
+def test_trainner_redux_multiplies_by_the_weight_itself(registered, output, clean, weight, share):
     found = registered("### traiNNer", "traiNNer.utils.registry")
-    loss = found["CLIPIQATrainerLoss"](loss_weight=0.1, prompts="quality")
-    check_weight(loss(output, output) * abs(loss.loss_weight), output)
+    loss = found["CLIPIQATrainerLoss"](loss_weight=weight, prompts="quality", share=share, beside="l1")
+    check_share(loss(output, clean) * abs(loss.loss_weight), output, clean)
     score = found["calculate_clipiqa"](img=PICTURE, img2=PICTURE, device=torch.device("cpu"))
     assert score == pytest.approx(score_of(PICTURE), abs=1e-6)  # RGB: to_bgr=False
+
+
+def test_kair_has_one_loss(output, clean):
+    model = SimpleNamespace(F_lossfn=torch.nn.L1Loss())
+    run("### KAIR", model=model)
+    total = model.F_lossfn(output, clean)
+    assert total > torch.nn.functional.l1_loss(output, clean)
+    total.backward()
+    assert output.grad.isfinite().all()
 
 
 def test_flow_grpo_calls_a_factory_for_floats_and_for_bytes(output):
@@ -171,6 +193,7 @@ def test_verl_omni_scores_one_uint8_image():
 
 
 def test_alignprop_takes_a_loss_for_each_image(output):
-    losses = CLIPIQALoss(input_range=(-1, 1), reduction="none", loss_weight=0.1)(2 * output - 1)
+    losses = CLIPIQALoss(input_range=(-1, 1), reduction="none")(2 * output - 1)
     assert losses.shape == (2,)
-    check_weight(losses.mean(), output)
+    found, expected = (torch.autograd.grad(loss, output)[0] for loss in (losses.mean(), CLIPIQALoss()(output)))
+    torch.testing.assert_close(found, expected)
