@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 
 from ..errors import CLIPIQAError, OptionError
 from ..errors.arguments import AnySize, Reading, SharedOptions, checked
+from ..files.hashes import sha256_of
 from ..files.names import printable
 from ..files.writing import check_output
 from ..images.image import Image
@@ -80,9 +81,9 @@ class ScoringSetup:
         return setup
 
     def rows(
-        self, images: Iterable[Image], stamped: bool = False, known: Known | None = None
+        self, images: Iterable[Image], stamped: bool = False, known: Known | None = None, count: int | None = None
     ) -> Generator[Row, None, None]:
-        options = replace(self.options, stamped=stamped)
+        options = replace(self.options, stamped=stamped, count=count)
         tasks = plan(images, self.metrics, options, known.of if known else None)
         return score_items(tasks, self.metrics, options)
 
@@ -192,7 +193,8 @@ def score_paths(
         run = ScoringRun(head, setup.rows(sources_of(found.items)), names=names, joined=joined)
         run.unmatched = unmatched
         return run
-    check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
+    inputs = [*(item.name for item in found.items), *(metric.name for metric in setup.metrics.files)]
+    check_output(out.path, overwrite=True, inputs=inputs)
     results = Results(out, head.columns, head.reading)
     for column, values in joined:
         results.join(column, values)
@@ -264,6 +266,7 @@ class Scorer:
         metric: A ``CLIPIQA``, or a function that makes one where the scorer is called.
         prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
         column: Column of images; None looks for a usual name, such as ``'image'``.
+        prefix: Begins the names of the new columns.
         **options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_images`.
 
     Example:
@@ -280,9 +283,10 @@ class Scorer:
         prompts: Questions = None,
         *,
         column: str | None = None,
+        prefix: str = "",
         **options: Any,
     ) -> None:
-        self._given = metric, prompts, column, options
+        self._given, self._prefix = (metric, prompts, column, options), prefix
         if not is_factory(metric):
             _ = self._setup  # raises for what cannot be used
 
@@ -298,7 +302,7 @@ class Scorer:
             batch: A dict of columns, which the result keeps, or images as for :func:`~clipiqa_pyiqa.score_images`.
 
         Raises:
-            CLIPIQAError: There is no column of images.
+            CLIPIQAError: There is no column of images, or a new column has the name of one that is there.
         """
         import pandas
 
@@ -308,25 +312,36 @@ class Scorer:
                 known = ", ".join(batch)
                 raise CLIPIQAError(f"there is no column of images: the columns are {known}; pass column=NAME.")
         frame = _frame(self._setup, list(batch[found[0]]) if is_table else batch)
-        scores = {name: frame[name].to_numpy() for name in frame}
+        scores = {f"{self._prefix}{name}": frame[name].to_numpy() for name in frame}
+        if is_table and (taken := [name for name in scores if name in batch]):
+            raise CLIPIQAError(f"there is a column {taken[0]!r} already: pass prefix=TEXT, which begins the new names.")
         return {**batch, **scores} if is_table else scores
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, self._given
+        return _unpickled, (*self._given, self._prefix, _files_of(self._given[0]))
+
+
+def _files_of(metric: Any) -> list[str]:
+    """Return the SHA-256 of the files that a partial names: a pipeline's cache must see that one was replaced."""
+    given = [*metric.args, *metric.keywords.values()] if isinstance(metric, partial) else []
+    return [sha256_of(each) for each in given if isinstance(each, str | Path) and os.path.isfile(each)]
 
 
 _scorers: dict[bytes, Scorer] = {}  # of this process, by their arguments' pickle
 
 
-def _unpickled(metric: Any, prompts: Any, column: str | None, options: Mapping[str, Any]) -> Scorer:
+def _unpickled(
+    metric: Any, prompts: Any, column: str | None, options: Mapping[str, Any], prefix: str, files: Sequence[str]
+) -> Scorer:
     """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
-    scorer = Scorer(metric, prompts, column=column, **options)
+    scorer = Scorer(metric, prompts, column=column, prefix=prefix, **options)
     with suppress(pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill
-        scorer = _scorers.setdefault(hashlib.sha256(pickle.dumps(scorer._given)).digest(), scorer)
+        scorer = _scorers.setdefault(hashlib.sha256(pickle.dumps((scorer._given, prefix, files))).digest(), scorer)
     return scorer
 
 
 def _frame(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
     from ..images.in_memory import memory_images
 
-    return ScoringRun(setup.head, setup.rows(memory_images(images))).frame().reset_index(drop=True)
+    images = list(memory_images(images))
+    return ScoringRun(setup.head, setup.rows(images, count=len(images))).frame().reset_index(drop=True)
