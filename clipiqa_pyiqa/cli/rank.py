@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,7 @@ class PickOptions:
         only_photos: leave the RAW files and XMP files of picked photos where they are
         write_shards (DIR): write new shards that hold only the picked images
         partial: for a folder of results by shard: accept results of a part of the shards
+        also_starred: with --worst or --below and --move-to: also move photos that people gave 4 or 5 stars
         stars: write one to five stars by score into XMP files beside the photos; --overwrite replaces stars
         star_shares (P,P,P,P,P): percent of photos with one, two, three, four and five stars
     """
@@ -78,6 +79,7 @@ class PickOptions:
     only_photos: bool = False
     write_shards: Path | None = None
     partial: bool = False
+    also_starred: bool = False
     stars: bool = False
     star_shares: str = "10,20,40,20,10"
 
@@ -124,7 +126,7 @@ def run(
     Args:
         sources (PATH): folders, images, quoted globs; or a score file, or a folder of results by shard
         count: number of best images to show, and of worst images
-        undo (LIST): undo the command that wrote the file LIST
+        undo (LIST|DIR): undo the command that wrote the file LIST, or the newest list in DIR
         page (DIR): folder for browse.html, a page of all photos
         selected: pick every photo in PATH, without scoring
     """
@@ -182,6 +184,7 @@ def run(
         code = run.conclude(ranking)
         scores = Scores(ranking.frame, ranking.columns, errors=ranking.failed, ours=True)
     photos = Photos(scores, order.by or scores.names[0], direction, order.root)
+    worst, best = photos.ends(**cuts)
     if page is not None:
         from ..ranking.page import write_browser
 
@@ -190,16 +193,17 @@ def run(
             written = write_browser(photos, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show)
         note(f"the page is {written}")
     if picked.stars:
-        code = max(code, _give_stars(photos, picked.star_shares, run.overwrite))
+        chosen = [*worst.index, *best.index] if cuts else scores.frame.index
+        code = max(code, _give_stars(photos, picked.star_shares, chosen, run.overwrite))
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
     is_listed = is_table or bool(cuts)
     cuts = cuts or {"worst": min(count, half) or None, "best": count}
     if picked.paths or folders:
-        worst, best = photos.ends(**cuts)
-        chosen = {"worst": worst.index, "best": best.index}
-        if not chosen.keys() <= cuts.keys():
-            chosen = {"": [*worst.index, *best.index]}
-        _take({part: list(map(photos.path, names)) for part, names in chosen.items()}, picked)
+        worst_paths, best_paths = (list(map(photos.path, part.index)) for part in (worst, best))
+        if picked.move_to is not None and {"worst", "below"} & cuts.keys() and not picked.also_starred:
+            worst_paths = _without_starred(worst_paths)
+        parts = {"worst": worst_paths, "best": best_paths}
+        _take(parts if parts.keys() <= cuts.keys() else {"": [*worst_paths, *best_paths]}, picked)
     elif is_listed:
         note(f"{photos.by}: {photos.direction}")
         print(photos.report(**cuts).text(), end="")
@@ -221,14 +225,26 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
         sys.stdout.buffer.write(b"".join(os.fsencode(path) + end for path in paths))
 
 
-def _give_stars(photos: Photos, shares: str, overwrite: bool) -> int:
+def _without_starred(paths: Sequence[str]) -> list[str]:
+    """Return the photos without those that people gave 4 or 5 stars."""
+    from ..datasets.score_table import find_stars
+    from ..ranking.photos import is_local
+
+    stars, by_machine = find_stars(list(filter(is_local, paths)))
+    staying = {path for path, given in stars.items() if given >= 4 and path not in by_machine}
+    if staying:
+        tell(f"{counted(len(staying), 'photo')} with 4 or 5 stars left where they are; --also-starred moves them")
+    return [path for path in paths if path not in staying]
+
+
+def _give_stars(photos: Photos, shares: str, chosen: Collection[str], overwrite: bool) -> int:
     from ..ranking.transfers import give_stars
 
     try:
         numbers = [float(share) for share in shares.split(",")]
     except ValueError:
         numbers = []
-    given, kept, problems, undo_list = give_stars(photos, numbers, overwrite=overwrite)
+    given, kept, problems, undo_list = give_stars(photos, numbers, chosen, overwrite=overwrite)
     undoing = f"; --undo {str(undo_list)!r} takes them away" if given else ""
     tell(f"{counted(given, 'photo')} given stars, {kept:,} kept theirs{undoing}", *problems)
     return 1 if problems else 0

@@ -34,6 +34,7 @@ from .stores import (
     files_below,
     in_store,
     is_remote,
+    made_here,
     source_at,
     suffix_of,
 )
@@ -178,6 +179,9 @@ class Found:
         if self.features:
             kinds = [ARRAYS, TABLES]
         found = next(filter(None, ([file for file in files if file.lower().endswith(kind)] for kind in kinds)), [])
+        if not self.features:
+            made = made_here(folder, files)
+            found = [file for file in found if file not in made]
         if not self.features and len(found) < len(files):
             unreadable_here = unreadable_suffixes()
             self.skipped.update(suffix for suffix in map(suffix_of, files) if suffix in unreadable_here)

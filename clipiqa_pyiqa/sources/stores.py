@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
+import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import methodcaller
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from ..errors import CLIPIQAError, ImageError, Kind
-from ..files.names import printable
+from ..errors import CLIPIQAError, ImageError, Kind, counted
+from ..files.names import PICTURE_MARK, printable
 from ..files.writing import write_bytes
 from ..images.image import MISSING, File, Image, image_suffixes, reason
 
@@ -23,6 +25,10 @@ TABLES = (".parquet", ".pq")
 ARRAYS = (".npy",)  # of features
 LOOSE = 10_000  # the most loose files in one numbered shard
 MOST_BYTES = 1 << 30  # the largest size of an image in an archive
+UNDO = "clipiqa-undo-"  # how the names of undo lists begin
+PAGE, THUMBNAILS = "browse.html", "thumbnails"
+PAGE_MARK = b'<meta name="generator" content="clipiqa rank">'
+logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class ShardError(CLIPIQAError):
@@ -234,8 +240,44 @@ def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | N
 
 def images_in(folder: str | os.PathLike[str]) -> Iterator[str]:
     """Yield the image files in a folder and its sub-folders, sorted. Raises ``ImageError``."""
-    suffixes = image_suffixes()
-    return (file for file in files_below(folder) if suffix_of(file) in suffixes)
+    suffixes, files = image_suffixes(), files_below(folder)
+    made = made_here(folder, files)
+    return (file for file in files if suffix_of(file) in suffixes and file not in made)
+
+
+def undo_steps(lists: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any]]:
+    """Yield the steps in undo lists, the oldest list first."""
+    for file in sorted(lists, key=os.path.basename):
+        with contextlib.suppress(OSError, ValueError), open(file, encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
+
+
+def made_here(folder: str | os.PathLike[str], files: Sequence[str]) -> set[str]:
+    """Return the files that this package put into a folder: thumbnails, pictures, and copied, moved or linked photos.
+
+    In the folder itself, copied, moved and linked photos are inputs like all others.
+    """
+    made = set[str]()
+    if is_remote(os.fspath(folder)):
+        return made
+    names = {file: os.path.split(file) for file in files}
+    real, given = os.path.realpath(folder), os.path.join(folder, "")
+    lists = [file for file, (_, name) in names.items() if name.startswith(UNDO) and f"{given}{name}" != file]
+    for step in undo_steps(lists):
+        made.add(os.path.join(folder, os.path.relpath(step["place"], real)))
+    for file, (parent, name) in names.items():
+        if name == PAGE and PAGE_MARK in Path(file).read_bytes():
+            start = os.path.join(parent, THUMBNAILS, "")
+            made.update(each for each in files if each.startswith(start))
+        elif name.endswith(".png"):
+            with contextlib.suppress(OSError), open(file, "rb") as png:
+                if PICTURE_MARK["Software"].encode() in png.read(200):
+                    made.add(file)
+    made &= names.keys()
+    if made:
+        left_out = counted(len(made), "file")
+        logger.warning("left out: %s in %r that clipiqa made, copied, moved or linked", left_out, os.fspath(folder))
+    return made
 
 
 def suffix_of(name: str) -> str:
