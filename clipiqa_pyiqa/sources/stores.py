@@ -257,23 +257,18 @@ def made_here(folder: str | os.PathLike[str], files: Sequence[str]) -> set[str]:
 
     In the folder itself, copied, moved and linked photos are inputs like all others.
     """
-    made = set[str]()
-    if is_remote(os.fspath(folder)):
-        return made
-    names = {file: os.path.split(file) for file in files}
-    real, given = os.path.realpath(folder), os.path.join(folder, "")
-    lists = [file for file, (_, name) in names.items() if name.startswith(UNDO) and f"{given}{name}" != file]
-    for step in undo_steps(lists):
-        made.add(os.path.join(folder, os.path.relpath(step["place"], real)))
-    for file, (parent, name) in names.items():
-        if name == PAGE and PAGE_MARK in Path(file).read_bytes():
-            start = os.path.join(parent, THUMBNAILS, "")
-            made.update(each for each in files if each.startswith(start))
+    made, real = set[str](), os.path.realpath(folder)
+    for file in () if is_remote(os.fspath(folder)) else files:
+        parent, name = os.path.split(file)
+        if name.startswith(UNDO) and os.path.relpath(parent, folder) != ".":
+            made |= {os.path.join(folder, os.path.relpath(step["place"], real)) for step in undo_steps([file])}
+        elif name == PAGE and PAGE_MARK in Path(file).read_bytes():
+            made |= {each for each in files if each.startswith(os.path.join(parent, THUMBNAILS, ""))}
         elif name.endswith(".png"):
             with contextlib.suppress(OSError), open(file, "rb") as png:
                 if PICTURE_MARK["Software"].encode() in png.read(200):
                     made.add(file)
-    made &= names.keys()
+    made &= set(files)
     if made:
         left_out = counted(len(made), "file")
         logger.warning("left out: %s in %r that clipiqa made, copied, moved or linked", left_out, os.fspath(folder))
