@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError, counted
+from ..errors import OptionError, counted, few
 from .options.groups import Run, start
 from .options.terminal import Bar, note, tell
 
@@ -58,6 +58,7 @@ class PickOptions:
         copy_to (DIR): copy picked photos into a folder
         move_to (DIR): move picked photos into a folder
         link_to (DIR): link to picked photos from a folder
+        skip_missing: leave out picked photos that do not exist
         only_photos: leave the RAW files and XMP files of picked photos where they are
         write_shards (DIR): write new shards that hold only the picked images
         partial: for a folder of results by shard: accept results of a part of the shards
@@ -76,6 +77,7 @@ class PickOptions:
     copy_to: Path | None = None
     move_to: Path | None = None
     link_to: Path | None = None
+    skip_missing: bool = False
     only_photos: bool = False
     write_shards: Path | None = None
     partial: bool = False
@@ -185,15 +187,16 @@ def run(
         scores = Scores(ranking.frame, ranking.columns, errors=ranking.failed, ours=True)
     photos = Photos(scores, order.by or scores.names[0], direction, order.root)
     worst, best = photos.ends(**cuts)
+    chosen = [*worst.index, *best.index] if cuts else list(scores.frame.index)
     if page is not None:
         from ..ranking.page import write_browser
 
         start(run)
+        shown = replace(photos, scores=replace(scores, frame=scores.frame.loc[scores.frame.index.isin(chosen)]))
         with Bar(unit="photo") as bar:
-            written = write_browser(photos, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show)
+            written = write_browser(shown, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show)
         note(f"the page is {written}")
     if picked.stars:
-        chosen = [*worst.index, *best.index] if cuts else scores.frame.index
         code = max(code, _give_stars(photos, picked.star_shares, chosen, run.overwrite))
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
     is_listed = is_table or bool(cuts)
@@ -212,9 +215,14 @@ def run(
 
 def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
     """Copy, move or link photos, and print their paths; ``parts`` are the sub-folders."""
+    from ..ranking.photos import file_of
     from ..ranking.transfers import transfer
 
     paths = [path for part in parts.values() for path in part]
+    if picked.skip_missing and (missing := [path for path in paths if not file_of(path)]):
+        tell(f"left out: {counted(len(missing), 'missing photo')}: {few(missing)}")
+        parts = {into: [path for path in part if path not in missing] for into, part in parts.items()}
+        paths = [path for path in paths if path not in missing]
     for action, folder in picked.folders().items():
         done, undo_list = transfer(parts, folder, action, only_photos=picked.only_photos)
         more = len(done) - len(set(paths))

@@ -184,7 +184,9 @@ class Found:
             found = [file for file in found if file not in made]
         if not self.features and len(found) < len(files):
             unreadable_here = unreadable_suffixes()
-            self.skipped.update(suffix for suffix in map(suffix_of, files) if suffix in unreadable_here)
+            stems = {os.path.splitext(file)[0] for file in found}  # a RAW file beside its JPEG is not missed
+            lost = (file for file in files if os.path.splitext(file)[0] not in stems)
+            self.skipped.update(suffix for suffix in map(suffix_of, lost) if suffix in unreadable_here)
         return found
 
     def _item(self, name: str) -> Item:

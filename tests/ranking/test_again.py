@@ -63,7 +63,7 @@ def test_our_pictures_are_no_photos(photos, tmp_path, capsys):
     assert main(["rank", str(photos), "-b", "mini", "--out", str(photos / "rk")]) == 0
     assert main(["radar", str(photos / "1.png"), "-b", "mini", "--out", str(photos / "radar")]) == 0
     save_exposures(tmp_path / "large")
-    draw_maps(CLIPIQA(backbone="mini"), sorted((tmp_path / "large").iterdir())[:1], photos / "maps")
+    draw_maps(CLIPIQA(backbone="mini"), sorted((tmp_path / "large").iterdir())[:1], out=photos / "maps")
     assert len(list(photos.rglob("*.png"))) == 13 and len(found(photos)) == 10
     assert main(["rank", str(photos / "rk"), "-b", "mini"]) == 2
     assert "clipiqa made" in capsys.readouterr().err
@@ -131,3 +131,23 @@ def test_photos_that_people_gave_4_or_5_stars_are_not_moved(photos, capsys, cut)
     assert main(["rank", "--undo", str(photos / "out")]) == 0
     assert rank(photos, *cut, "--move-to", str(photos / "out"), "--also-starred") == 0
     assert len(list((photos / "out").glob("*.png"))) == 4
+
+
+def test_missing_photos_can_be_left_out(photos, tmp_path, capsys):
+    (photos / "1.png").unlink()
+    asked = ["--worst", "3", "--copy-to", str(tmp_path / "out")]
+    assert rank(photos, *asked) == 2 and not list((tmp_path / "out").glob("*.png"))
+    assert rank(photos, *asked, "--skip-missing") == 0
+    assert "1.png" in capsys.readouterr().err.splitlines()[-2]
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"0.png", "2.png"}
+
+
+def test_a_page_of_the_picked_shows_them_only(photos):
+    assert rank(photos, "--worst", "3", "--page", str(photos / "browse")) == 0
+    assert len(list((photos / "browse/thumbnails").rglob("*.jpg"))) == 3
+
+
+def test_a_ranking_knows_its_direction(photos, capsys):
+    assert main(["rank", str(photos / "1.png"), str(photos / "2.png"), "-b", "mini", "--out", str(photos / "rk")]) == 0
+    assert main(["rank", str(photos / "rk/ranking.csv"), "--best", "1"]) == 0
+    assert "as ranking.csv says" in capsys.readouterr().err
