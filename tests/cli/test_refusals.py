@@ -27,7 +27,7 @@ def scores(tmp_path):
 
 def test_a_folder_is_not_called_like_a_file(tmp_path, scores, capsys):
     for name in ("ranked.csv", "out.json"):
-        assert "is not a folder" in said(capsys, "rank", save_grey(tmp_path / "a.png"), "--out", tmp_path / name)
+        assert "is not a folder" in said(capsys, "rank", save_grey(tmp_path / "a.png", 9), "--out", tmp_path / name)
         assert "is not a folder" in said(capsys, "gate", scores, scores, "--out", tmp_path / name)
         assert not (tmp_path / name).exists()
     (tmp_path / "of.csv").mkdir()
