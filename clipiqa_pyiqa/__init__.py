@@ -6,7 +6,7 @@ import importlib
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
+from .errors import CLIPIQAError, ImageError, OptionError, PromptError, WeightsError
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .metric import CLIPIQA
     from .ranking.folder_ranking import rank
     from .results.folder import merge_shards
+    from .reward import CLIPIQAReward
     from .scoring.score import Scorer, score_images, score_paths
     from .scoring.shards.filtered import filter_shards
     from .scoring.shards.run import score_sources
@@ -37,8 +38,10 @@ __all__ = [
     "CLIPIQA",
     "CLIPIQAError",
     "CLIPIQALoss",
+    "CLIPIQAReward",
     "GamingAlarm",
     "ImageError",
+    "OptionError",
     "PromptError",
     "Scorer",
     "WeightsError",
@@ -69,6 +72,7 @@ __all__ = [
 _MODULES = {  # each is imported at its first use, since importing torch takes long
     "CLIPIQA": "metric",
     "CLIPIQALoss": "loss",
+    "CLIPIQAReward": "reward",
     "GamingAlarm": "gaming",
     "Scorer": "scoring.score",
     "agreement": "experiments.user_agreement",

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO, cast
 
-from ..errors import CLIPIQAError, ConfigError, is_out_of_memory
+from ..errors import CLIPIQAError, ConfigError, is_out_of_memory, nearest
 from ..files.names import plain_lines
 from ..version import __version__
 from .options.parser import Parser, call
@@ -92,6 +92,8 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     if argv[:1] and argv[0] in commands:
         args.command = argv[0]  # so that messages about wrong options name the command
         commands[argv[0]].declare(function_of(argv[0]))
+    elif argv and not argv[0].startswith("-"):
+        parser.error(f"there is no command {argv[0]!r}: {nearest(argv[0], commands)}")
     for is_final in (False, True):  # parse again after --config files set the defaults
         given, unknown = parser.parse_known_args(argv)
         vars(args).update(vars(given))

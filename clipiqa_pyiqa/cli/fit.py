@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -90,8 +91,14 @@ def run(
     for name, reduced in (("median", np.median), ("lowest", np.min), ("highest", np.max)):
         if result.splits:
             rows.append((f"{splits} random splits of 80 and 20 %, {name}", *reduced(result.splits, axis=0)))
-    print(frame_as_text(pandas.DataFrame(rows, columns=["", "SROCC", "PLCC", "RMSE (scores from 0 to 1)"])))
-    why = ": ridge must be clearly better than affine" if method == "auto" else ""
-    print(f"{result.head.method} is chosen{why}")
+    low, high = table.score_range if own_scale else (0, 1)
+    frame = pandas.DataFrame(rows, columns=["", "SROCC", "PLCC", f"RMSE (scores from {low:g} to {high:g})"])
+    frame.iloc[:, 3] *= high - low
+    print(frame_as_text(frame))
+    clearly = "" if result.head.method == "ridge" else "not "
+    why = f", as cross-validation finds ridge {clearly}clearly better" if method == "auto" else ""
+    print(f"The method is {result.head.method}{why}.")
+    print(f"score and rank with it:\nclipiqa score photos/ -m {shlex.quote(str(out))} --out scores.csv")
+    print("clipiqa rank scores.csv")
     print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(out.resolve()), **model.given())}")
     return 0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError, counted
+from ..errors import OptionError, counted, few
 from .options.groups import Run, start
 from .options.terminal import Bar, note, tell
 
@@ -58,10 +58,12 @@ class PickOptions:
         copy_to (DIR): copy picked photos into a folder
         move_to (DIR): move picked photos into a folder
         link_to (DIR): link to picked photos from a folder
+        skip_missing: leave out picked photos that do not exist
         only_photos: leave the RAW files and XMP files of picked photos where they are
         write_shards (DIR): write new shards that hold only the picked images
         partial: for a folder of results by shard: accept results of a part of the shards
         despite_changes: also take photos that have changed since they were scored
+        also_starred: with --worst or --below and --move-to: also move photos that people gave 4 or 5 stars
         stars: write one to five stars by score into XMP files beside the photos; --overwrite replaces stars
         star_shares (P,P,P,P,P): percent of photos with one, two, three, four and five stars
     """
@@ -76,10 +78,12 @@ class PickOptions:
     copy_to: Path | None = None
     move_to: Path | None = None
     link_to: Path | None = None
+    skip_missing: bool = False
     only_photos: bool = False
     write_shards: Path | None = None
     partial: bool = False
     despite_changes: bool = False
+    also_starred: bool = False
     stars: bool = False
     star_shares: str = "10,20,40,20,10"
 
@@ -126,7 +130,7 @@ def run(
     Args:
         sources (PATH): folders, images, quoted globs; or a score file, or a folder of results by shard
         count: number of best images to show, and of worst images
-        undo (LIST): undo the command that wrote the file LIST
+        undo (LIST|DIR): undo the command that wrote the file LIST, or the newest list in DIR
         page (DIR): folder for browse.html, a page of all photos
         selected: pick every photo in PATH, without scoring
     """
@@ -186,28 +190,31 @@ def run(
         code = run.conclude(ranking)
         scores = Scores(ranking.frame, ranking.columns, errors=ranking.failed, ours=True)
     photos = Photos(scores, order.by or scores.names[0], direction, order.root)
+    worst, best = photos.ends(**cuts)
+    chosen = [*worst.index, *best.index] if cuts else list(scores.frame.index)
     if page is not None:
         from ..ranking.page import write_browser
 
         start(run)
+        shown = replace(photos, scores=replace(scores, frame=scores.frame.loc[scores.frame.index.isin(chosen)]))
         with Bar(unit="photo") as bar:
-            written = write_browser(photos, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show)
+            written = write_browser(shown, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show)
         note(f"the page is {written}")
     if picked.stars:
-        code = max(code, _give_stars(photos, picked.star_shares, run.overwrite))
+        code = max(code, _give_stars(photos, picked.star_shares, chosen, run.overwrite))
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
     is_listed = is_table or bool(cuts)
     if is_listed:
         note(f"{photos.by}: {photos.direction}")
     cuts = cuts or {"worst": min(count, half) or None, "best": count}
     if picked.paths or folders:
-        worst, best = photos.ends(**cuts)
-        chosen = {"worst": worst.index, "best": best.index}
-        if not chosen.keys() <= cuts.keys():
-            chosen = {"": [*worst.index, *best.index]}
         if folders and not picked.despite_changes:
-            photos.check_unchanged(name for names in chosen.values() for name in names)
-        _take({part: list(map(photos.path, names)) for part, names in chosen.items()}, picked)
+            photos.check_unchanged(name for part in (worst, best) for name in part.index)
+        worst_paths, best_paths = (list(map(photos.path, part.index)) for part in (worst, best))
+        if picked.move_to is not None and {"worst", "below"} & cuts.keys() and not picked.also_starred:
+            worst_paths = _without_starred(worst_paths)
+        parts = {"worst": worst_paths, "best": best_paths}
+        _take(parts if parts.keys() <= cuts.keys() else {"": [*worst_paths, *best_paths]}, picked)
     elif is_listed:
         print(photos.report(**cuts).text(), end="")
     return code
@@ -215,9 +222,14 @@ def run(
 
 def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
     """Copy, move or link photos, and print their paths; ``parts`` are the sub-folders."""
+    from ..ranking.photos import file_of
     from ..ranking.transfers import transfer
 
     paths = [path for part in parts.values() for path in part]
+    if picked.skip_missing and (missing := [path for path in paths if not file_of(path)]):
+        tell(f"left out: {counted(len(missing), 'missing photo')}: {few(missing)}")
+        parts = {into: [path for path in part if path not in missing] for into, part in parts.items()}
+        paths = [path for path in paths if path not in missing]
     for action, folder in picked.folders().items():
         done, undo_list = transfer(parts, folder, action, only_photos=picked.only_photos)
         more = len(done) - len(set(paths))
@@ -228,14 +240,26 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
         sys.stdout.buffer.write(b"".join(os.fsencode(path) + end for path in paths))
 
 
-def _give_stars(photos: Photos, shares: str, overwrite: bool) -> int:
+def _without_starred(paths: Sequence[str]) -> list[str]:
+    """Return the photos without those that people gave 4 or 5 stars."""
+    from ..datasets.score_table import find_stars
+    from ..ranking.photos import is_local
+
+    stars, by_machine = find_stars(list(filter(is_local, paths)))
+    staying = {path for path, given in stars.items() if given >= 4 and path not in by_machine}
+    if staying:
+        tell(f"{counted(len(staying), 'photo')} with 4 or 5 stars left where they are; --also-starred moves them")
+    return [path for path in paths if path not in staying]
+
+
+def _give_stars(photos: Photos, shares: str, chosen: Collection[str], overwrite: bool) -> int:
     from ..ranking.transfers import give_stars
 
     try:
         numbers = [float(share) for share in shares.split(",")]
     except ValueError:
         numbers = []
-    given, kept, problems, undo_list = give_stars(photos, numbers, overwrite=overwrite)
+    given, kept, problems, undo_list = give_stars(photos, numbers, chosen, overwrite=overwrite)
     undoing = f"; --undo {str(undo_list)!r} takes them away" if given else ""
     tell(f"{counted(given, 'photo')} given stars, {kept:,} kept theirs{undoing}", *problems)
     return 1 if problems else 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -160,7 +162,7 @@ def run(
 
 
 def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar) -> int:
-    scored, failed = 0, 0
+    scored, failed, lacking = 0, 0, Counter[str]()
     try:
         with writer or contextlib.nullcontext(), contextlib.closing(run):
             for row in run:
@@ -171,17 +173,21 @@ def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar
                 else:
                     failed += 1
                     tell(row.error)
+                    if row.scores:
+                        lacking.update(compress(run.head.scores, (score is None for score in row.scores)))
                 bar.show(scored + failed, total)
     except KeyboardInterrupt as error:
         rest = "some" if total is None else total - scored - failed
         raise type(error)(f"{scored} scored, {failed} failed, {rest} left") from error
     before = f", {run.known.failed:,} failed before" if run.known.failed else ""
     note(f"{scored} scored, {failed} failed{before}")
+    for name, count in lacking.items():
+        note(f"{name}: {scored + failed - count:,} scored")
     return 1 if failed or run.known.failed else 0
 
 
 def _report(found: ShardedResult) -> None:
     for sentence in found.sentences():
         (tell if found.unread or found.absent or found.notes() else note)(sentence)
-    if found.scored:
+    if found.images:
         note("\n" + frame_as_text(found.quantiles().reset_index(names="")))

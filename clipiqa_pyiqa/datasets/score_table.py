@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CLIPIQAError, counted, first_of, import_pyiqa, nearest
 from ..files.hashes import hashes_of
 from ..files.reading import open_file
-from ..files.xmp import Rating, XMPError, find_rating
-from ..sources.stores import images_in
+from ..files.xmp import NEW, Rating, XMPError, find_rating
+from ..sources.stores import UNDO, images_in, undo_steps
 from .csv_files import Columns, check_images, read_scores
 
 if TYPE_CHECKING:
@@ -57,26 +57,54 @@ def stars_of(photo: str, sidecar: Rating | None) -> int:
     return find_rating(head[start + len(_IN_A_JPEG) : start - 2 + size]).stars
 
 
-def rated_photos(folder: Path) -> pandas.DataFrame:
-    """Return ``path`` and ``score`` of a folder's photos with one to five stars.
+def find_stars(photos: Sequence[str]) -> tuple[dict[str, int], set[str]]:
+    """Return photo -> its one to five stars, and the photos that have them from ``clipiqa rank --stars``.
 
-    Photos with unreadable XMP are left out with a warning. Raises ``CLIPIQAError`` if no photo has stars.
+    Photos with unreadable XMP are left out with a warning.
     """
-    import pandas
-
-    photos = list(images_in(folder))
-    beside, found, problems = sidecars(photos), list[tuple[str, int]](), list[str]()
+    beside, found, by_machine = sidecars(photos), dict[str, int](), set[str]()
+    here = {Path(os.path.realpath(folder)) for folder in set(map(os.path.dirname, photos))}
+    folders = {each for folder in here for each in (folder, *folder.parents)}  # an undo list lies above its photos
+    lists = [file for folder in folders for file in folder.glob(f"{UNDO}*.jsonl")]
+    given = {os.path.realpath(step["place"]): step["stars"] for step in undo_steps(lists)}
+    problems, untold = list[str](), 0
     for photo in photos:
         place = beside.get(photo, photo)
         try:
-            stars = stars_of(photo, find_rating(Path(place).read_bytes()) if photo in beside else None)
+            packet = Path(place).read_bytes() if photo in beside else NEW
+            stars = stars_of(photo, find_rating(packet))
+            if stars > 0:
+                found[photo] = stars
+                if given.get(real := os.path.realpath(place)) == str(stars):
+                    by_machine.add(photo)
+                untold += real not in given and packet == find_rating(NEW).changed(NEW, str(stars))
         except XMPError as error:
             problems.append(f"{place!r} {error.reason}")
-        else:
-            if stars > 0:
-                found.append((os.path.abspath(photo), stars))
     if problems:
         logger.warning("left out: %s", first_of(problems))
+    if untold:
+        have = counted(untold, "photo")
+        logger.warning("%s may have stars from `clipiqa rank --stars`: without its undo list, nothing tells", have)
+    return found, by_machine
+
+
+def rated_photos(folder: Path, with_machine_stars: bool = False) -> pandas.DataFrame:
+    """Return ``path`` and ``score`` of a folder's photos with one to five stars.
+
+    Stars from ``clipiqa rank --stars`` that nobody changed do not count, unless ``with_machine_stars`` is set. Raises
+    ``CLIPIQAError`` if no photo has stars.
+    """
+    import pandas
+
+    stars, by_machine = find_stars(list(images_in(folder)))
+    if by_machine and not with_machine_stars:
+        logger.warning(
+            "left out: %s with unchanged stars from `clipiqa rank --stars`; to learn from these too, pass "
+            "`with_machine_stars`",
+            counted(len(by_machine), "photo"),
+        )
+        stars = {photo: given for photo, given in stars.items() if photo not in by_machine}
+    found = [(os.path.abspath(photo), given) for photo, given in stars.items()]
     if not found:
         raise CLIPIQAError(
             f"no photo in {str(folder)!r} has one to five stars (xmp:Rating): rate some photos, or name a CSV file."
@@ -126,6 +154,7 @@ def read_score_table(
     name: str | None = None,
     group: str | int | None = None,
     needed: Sequence[str] = ("train", "val"),
+    with_machine_stars: bool = False,
 ) -> ScoreTable:
     """Return the images and scores in a CSV file, or the photos in a folder and their stars; no image is decoded.
 
@@ -140,14 +169,17 @@ def read_score_table(
         name: Name of the data set; default the file's name.
         group: Name or number of the column of groups, which splits keep together; default a usual name of references.
         needed: Splits that need at least two images.
+        with_machine_stars: Also take stars that ``clipiqa rank --stars`` gave.
     """
     path = Path(path).expanduser()
     if path.is_dir():
-        frame, usual_range = rated_photos(path), (1, 5)
+        frame, usual_range = rated_photos(path, with_machine_stars), (1, 5)
     else:
         frame = read_scores(path, root=root, columns=columns, lower_better=lower_better, group=group)
         usual_range = min(frame["score"]), max(frame["score"])
     scores, (low, high) = frame["score"], score_range or usual_range
+    if low > high:
+        raise CLIPIQAError(f"score_range must be the lowest, then the highest score; got {low:g} and {high:g}.")
     if not low <= min(scores) < max(scores) <= high:
         raise CLIPIQAError(
             f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "

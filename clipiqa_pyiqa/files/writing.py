@@ -92,13 +92,16 @@ def check_folder(
 ) -> Path:
     """Make a folder and return its path; check that its files may be written, as :func:`check_output` does."""
     target, inputs = resolved(folder), list(inputs)
-    if target.exists() and not target.is_dir():
+    if not target.is_dir() and (target.exists() or target.suffix.lower() in _OF_FILES):
         raise OutputError(f"{os.fspath(folder)!r} is not a folder: name a folder.")
     with as_output_error(folder):
         target.mkdir(parents=True, exist_ok=True)
     for name in names:
         check_output(target / str(name), overwrite=overwrite, inputs=inputs)
     return target
+
+
+_OF_FILES = (".csv", ".json", ".jsonl", ".parquet", ".html", ".png", ".svg", ".pdf", ".xml", ".md", ".tex")
 
 
 def resolved(path: str | os.PathLike[str]) -> Path:

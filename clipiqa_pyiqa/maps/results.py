@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.names import file_name, free_name, printable
+from ..files.names import PICTURE_MARK, file_name, free_name, printable
 from ..files.writing import check_folder, replacing
 
 Format = Literal["png", "svg", "pdf"]
@@ -95,6 +95,6 @@ def write_map(one: PhotoMap, path: Path, format: Format) -> None:
     from .page import map_figure
 
     with replacing(f"{path}.{format}") as partial:
-        map_figure(one).savefig(partial, dpi=130)
+        map_figure(one).savefig(partial, dpi=130, metadata=PICTURE_MARK if format == "png" else None)
     with replacing(f"{path}.npz") as partial:
         np.savez_compressed(partial, **one.arrays())

@@ -52,8 +52,9 @@ def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = Fa
         if not metric.label:
             raise
         name = metric.name or "NAME"
-        log.error("metric %s cannot be built: %s", metric.label, _as_named(str(error), name))  # all lines of the error
-        reason = f"it cannot be built: {_as_named(describe_error(error), name)}{_missing_file(error)}."
+        fetch = _missing_file(error)
+        log.error("metric %s cannot be built: %s%s", metric.label, _as_named(str(error), name), fetch)  # all its lines
+        reason = f"it cannot be built: {_as_named(describe_error(error), name)}{fetch}."
         if strict:
             raise CLIPIQAError(f"metric {metric.label}: {reason}") from error
         columns = metric.columns

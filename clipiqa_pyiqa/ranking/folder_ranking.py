@@ -24,6 +24,7 @@ from ..experiments.experiment import (
 from ..files.names import below_common, printable
 from ..prompts.pairs import Prompts
 from ..report.contact_sheet import contact_sheet, headed
+from ..results.columns import scale_text
 
 if TYPE_CHECKING:
     import pandas
@@ -48,7 +49,8 @@ class Ranking(ExperimentResult):
 
     def contents(self) -> dict[str, Any]:
         sheets = {name: rank_sheet(self, question, self.count) for question, name in _sheets(self.questions).items()}
-        return {"ranking.csv": ranking(self, self.questions[0]), **sheets}
+        table = ranking(self, self.questions[0]).assign(scale=scale_text(self.columns.values()))
+        return {"ranking.csv": table, **sheets}
 
     def details(self) -> dict[str, Any]:
         return {"images": len(self.frame), "flags": dict(self.flags)}

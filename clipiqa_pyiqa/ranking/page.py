@@ -22,6 +22,7 @@ from ..report.html import render
 from ..results.columns import metric_line
 from ..results.scores import find_direction
 from ..sources.finding import images_named
+from ..sources.stores import PAGE, PAGE_MARK, THUMBNAILS
 from .photos import Photos, file_of, is_local
 
 SIDE = 220  # pixels
@@ -61,10 +62,6 @@ def _name(path: str) -> str:
     return f"{digest[:2]}/{digest[2:22]}.jpg"
 
 
-PAGE, THUMBNAILS = "browse.html", "thumbnails"
-_MARK = b'<meta name="generator" content="clipiqa rank">'
-
-
 def write_browser(
     photos: Photos,
     folder: str | os.PathLike[str],
@@ -86,7 +83,7 @@ def write_browser(
         CLIPIQAError: No photo exists at its path.
     """
     folder = check_folder(folder)
-    is_ours = (folder / PAGE).is_file() and _MARK in (folder / PAGE).read_bytes()
+    is_ours = (folder / PAGE).is_file() and PAGE_MARK in (folder / PAGE).read_bytes()
     check_folder(folder, [PAGE], overwrite=overwrite or is_ours)
     paths = list(map(photos.path, photos.scores.frame.index))
     if not any(map(file_of, paths)):

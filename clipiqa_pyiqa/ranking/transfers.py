@@ -9,8 +9,9 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,7 @@ from ..files.xmp import NEW, XMPError, find_rating
 from ..images.image import Image as AnyImage
 from ..images.image import image_suffixes, raw_suffixes
 from ..sources.finding import images_named, split_name
+from ..sources.stores import UNDO
 from .photos import Photos, file_of, is_local
 
 Action = Literal["copy", "move", "link"]
@@ -107,7 +109,7 @@ def transfer(
 def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Step], None]]]:
     """Lock a folder; yield a new file for :func:`undo` in it, and a function that adds a step before it is taken."""
     with locked(folder):
-        name = free_name(f"clipiqa-undo-{time.strftime('%Y%m%d-%H%M%S')}", _stems(folder))
+        name = free_name(f"{UNDO}{time.strftime('%Y%m%d-%H%M%S')}", _stems(folder))
         undo_list = folder / f"{name}.jsonl"
         with contextlib.closing(Journal.create(undo_list)) as journal:
 
@@ -132,7 +134,7 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
     """Undo the steps in an undo list. A file stays if it has changed, or if another file is at its old place.
 
     Args:
-        undo_list: The file that :func:`transfer` or :func:`give_stars` wrote.
+        undo_list: The file that :func:`transfer` or :func:`give_stars` wrote, or a folder, whose newest list is taken.
 
     Returns:
         The number of files that are as before, and a sentence for each other file.
@@ -141,6 +143,11 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
         CLIPIQAError: The file is not an undo list.
     """
     undo_list, damage = Path(undo_list).expanduser(), list[str]()
+    if undo_list.is_dir():
+        lists = [each for each in undo_list.glob(f"{UNDO}*.jsonl") if each.stat().st_size]
+        if not lists:
+            raise CLIPIQAError(f"there is no undo list in {str(undo_list)!r}: name the list, {UNDO}….jsonl.")
+        undo_list = max(lists, key=lambda each: (each.stat().st_mtime_ns, each.stem))
     try:
         if not is_journal(undo_list):
             raise ValueError("it does not begin as one")
@@ -260,13 +267,16 @@ def _move(source: str, place: str) -> None:
         raise
 
 
-def give_stars(photos: Photos, shares: Sequence[float], *, overwrite: bool) -> tuple[int, int, list[str], Path]:
+def give_stars(
+    photos: Photos, shares: Sequence[float], picked: Collection[str], *, overwrite: bool
+) -> tuple[int, int, list[str], Path]:
     """Write one to five stars by quantile of the scores into sidecars (XMP files beside the photos).
 
     Only ``xmp:Rating`` changes. Photos that have 1 to 5 stars, or are rejected (-1), stay.
 
     Args:
-        photos: The photos. Photos without a score get no stars.
+        photos: The photos, which share out the stars. Photos without a score get no stars.
+        picked: Names of the photos that get their stars.
         shares: The shares of photos with one, two, three, four and five stars, in percent.
         overwrite: Replace the stars that photos have.
 
@@ -279,15 +289,16 @@ def give_stars(photos: Photos, shares: Sequence[float], *, overwrite: bool) -> t
     """
     if len(shares) != 5 or not (min(shares) >= 0 and abs(sum(shares) - 100) < 1e-6):
         raise CLIPIQAError(f"star_shares must be five shares with a sum of 100; got {','.join(map(str, shares))}.")
-    paths = [os.path.abspath(photos.path(name)) for name in photos.ends()[0].index]
+    names = photos.ends()[0].index
+    paths = [os.path.abspath(photos.path(name)) for name in names]
     if missing := [path for path in paths if not is_local(path)]:
         raise CLIPIQAError(f"{missing[0]!r} is not a file in a folder: nothing was done; if it has moved, pass `root`.")
     middles = (np.arange(len(paths)) + 0.5) * 100 / len(paths)  # in percent, from the worst photo
     stars = 1 + np.searchsorted(np.cumsum(shares)[:4], middles)
-    beside = sidecars(paths)
+    beside, is_picked = sidecars(paths), names.isin(picked)
     given, problems = 0, list[str]()
     with undoable(Path(os.path.commonpath(list(map(os.path.dirname, paths))))) as (undo_list, note):
-        for path, text in zip(paths, map(str, stars), strict=True):
+        for path, text in compress(zip(paths, map(str, stars), strict=True), is_picked):
             place = beside.get(path, f"{path}.xmp")
             try:
                 before = Path(place).read_bytes() if path in beside else NEW
@@ -302,4 +313,4 @@ def give_stars(photos: Photos, shares: Sequence[float], *, overwrite: bool) -> t
                 problems.append(f"{place!r} {error.reason}: it is left alone.")
     if not given:
         undo_list.unlink()
-    return given, len(paths) - given - len(problems), problems, undo_list
+    return given, int(sum(is_picked)) - given - len(problems), problems, undo_list

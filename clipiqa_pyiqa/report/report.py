@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files.names import one_line
+from ..files.names import PICTURE_MARK, one_line
 from ..files.writing import replacing, write_bytes, write_text
 from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
 
@@ -97,10 +97,14 @@ def save_files(folder: Path, files: Mapping[str, Any], pictures: str = "png") ->
             write_text(path, csv_table(content))
         elif hasattr(content, "savefig"):
             with replacing(path.with_suffix(f".{pictures}")) as partial:
-                content.savefig(partial, dpi=150)
+                content.savefig(partial, dpi=150, metadata=PICTURE_MARK if pictures == "png" else None)
         else:
+            from PIL.PngImagePlugin import PngInfo
+
+            marked = PngInfo()
+            marked.add_text(*next(iter(PICTURE_MARK.items())))
             with replacing(path) as partial:
-                content.save(partial)
+                content.save(partial, pnginfo=marked)
 
 
 def _lines(values: Mapping[str, str]) -> list[str]:

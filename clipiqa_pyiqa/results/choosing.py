@@ -49,6 +49,9 @@ def choose(
     left = ordered("ascending")
     known = quality[left]
     ends = {name: _count(name, cut, known, lower_better) for name, cut in cuts.items() if cut is not None}
+    if ends.get("above", 0) > ends.get("below", len(left)):
+        good = "low" if lower_better else "high"
+        raise CLIPIQAError(f"above and below leave no image, as {good} scores are good: exchange the two.")
     left = left[max(ends.get("above", 0), ends.get("drop_worst", 0)) : ends.get("below")]
     if not {"worst", "best"} & ends.keys():
         return left, left[:0]

@@ -48,6 +48,8 @@ class Run:
 
 def read_run(folder: str) -> Run | None:
     """Return what a folder's ``run.json`` holds; None if there is no such file. Raises ``ResultsError``."""
+    if os.path.isfile(folder):
+        return None
     path = joined(folder, RUN)
     try:
         with opened(path) as file:
@@ -176,15 +178,16 @@ class ShardedResult:
         return (read_table(result.path) for result in self.results)
 
     def quantiles(self, at: Sequence[float] = QUANTILES) -> pandas.DataFrame:
-        """Return quantiles, one row per score column."""
+        """Return quantiles and the number of scores, one row per score column."""
         import pandas
 
         columns = self.head.scores
         with ThreadPoolExecutor(16) as pool:  # a store takes long to answer each request
             tables = pool.map(lambda result: read_table(result.path, columns).to_pandas(), self.results)
             frames = [pandas.DataFrame(columns=columns, dtype=float), *tables]
-        found = pandas.concat(frames).quantile(list(at)).T
-        return found.set_axis([f"{100 * level:g} %" for level in at], axis=1)
+        frame = pandas.concat(frames)
+        found = frame.quantile(list(at)).T.set_axis([f"{100 * level:g} %" for level in at], axis=1)
+        return found.assign(scored=frame.count())
 
     def sentences(self) -> list[str]:
         failures = self.failures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import logging
 import math
 import os
 import pickle
@@ -38,6 +39,7 @@ from .engine import Options, Task, plan, score_items
 if TYPE_CHECKING:
     import pandas
 
+logger = logging.getLogger("clipiqa_pyiqa")
 _shared_options = checked(SharedOptions)
 Questions = Prompts | Mapping[str, Sequence[PromptPair]]
 Paths = str | os.PathLike[str] | Image | Shard | Iterable[str | os.PathLike[str] | Image | Shard]
@@ -110,19 +112,41 @@ class ScoringRun(Iterator[Row]):
         self.names, self._rows, self.known, self.joined = names, rows, Known(), joined
         self.head, self._asked = replace(head, columns=(*head.columns, *(each for each, _ in joined))), head.columns
         self.unmatched: dict[str, list[str]] = {}
+        self._is_open = results is not None
         if results is not None:
             self._rows, self.known = _stored(rows, results), results.known
             next(self._rows)  # enters the context of the results; closing the run leaves it
 
     def __next__(self) -> Row:
-        row = next(self._rows)
+        try:
+            row = next(self._rows)
+        except BaseException:
+            self._is_open = False
+            raise
         if not self.joined:
             return row
         scores = row.scores or (None,) * len(self._asked)
         return replace(row, scores=(*scores, *(values.get(row.path) for _, values in self.joined)))
 
+    def run(self) -> None:
+        """Score all images."""
+        for _ in self:
+            pass
+
     def close(self) -> None:
+        """End the run; the results keep the rows so far."""
+        self._is_open = False
         self._rows.close()
+
+    def __enter__(self) -> ScoringRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if self._is_open:
+            logger.warning("a run was dropped before its end: iterate over what score_paths returns, or call its run()")
 
     def frame(self) -> pandas.DataFrame:
         """Return the rows with index ``path``, a column for each question (NaN: no score), ``flag`` and ``error``."""
@@ -169,7 +193,8 @@ def score_paths(
         options: Options of reading and scoring, as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
-        An iterator of rows, which scores while the caller iterates.
+        An iterator of rows, which scores while the caller iterates; ``run()`` scores all images. It is a context
+        manager.
 
     Raises:
         CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.

@@ -34,6 +34,7 @@ from .stores import (
     files_below,
     in_store,
     is_remote,
+    made_here,
     source_at,
     suffix_of,
 )
@@ -178,9 +179,14 @@ class Found:
         if self.features:
             kinds = [ARRAYS, TABLES]
         found = next(filter(None, ([file for file in files if file.lower().endswith(kind)] for kind in kinds)), [])
+        if not self.features:
+            made = made_here(folder, files)
+            found = [file for file in found if file not in made]
         if not self.features and len(found) < len(files):
             unreadable_here = unreadable_suffixes()
-            self.skipped.update(suffix for suffix in map(suffix_of, files) if suffix in unreadable_here)
+            stems = {os.path.splitext(file)[0] for file in found}  # a RAW file beside its JPEG is not missed
+            lost = (file for file in files if os.path.splitext(file)[0] not in stems)
+            self.skipped.update(suffix for suffix in map(suffix_of, lost) if suffix in unreadable_here)
         return found
 
     def _item(self, name: str) -> Item:

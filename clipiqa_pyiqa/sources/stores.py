@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import methodcaller
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from ..errors import CLIPIQAError, ImageError, Kind
-from ..files.names import printable
+from ..errors import CLIPIQAError, ImageError, Kind, counted
+from ..files.journal import read_journal
+from ..files.names import PICTURE_MARK, printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
 from ..images.image import MISSING, File, Image, image_suffixes, reason
@@ -24,6 +26,10 @@ TABLES = (".parquet", ".pq")
 ARRAYS = (".npy",)  # of features
 LOOSE = 10_000  # the most loose files in one numbered shard
 MOST_BYTES = 1 << 30  # the largest size of an image in an archive
+UNDO = "clipiqa-undo-"  # how the names of undo lists begin
+PAGE, THUMBNAILS = "browse.html", "thumbnails"
+PAGE_MARK = b'<meta name="generator" content="clipiqa rank">'
+logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class ShardError(CLIPIQAError):
@@ -235,8 +241,39 @@ def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | N
 
 def images_in(folder: str | os.PathLike[str]) -> Iterator[str]:
     """Yield the image files in a folder and its sub-folders, sorted. Raises ``ImageError``."""
-    suffixes = image_suffixes()
-    return (file for file in files_below(folder) if suffix_of(file) in suffixes)
+    suffixes, files = image_suffixes(), files_below(folder)
+    made = made_here(folder, files)
+    return (file for file in files if suffix_of(file) in suffixes and file not in made)
+
+
+def undo_steps(lists: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any]]:
+    """Yield the steps in undo lists, the oldest list first."""
+    for file in sorted(lists, key=os.path.basename):
+        with contextlib.suppress(OSError, ValueError):
+            yield from read_journal(Path(file), [])
+
+
+def made_here(folder: str | os.PathLike[str], files: Sequence[str]) -> set[str]:
+    """Return the files that this package put into a folder: thumbnails, pictures, and copied, moved or linked photos.
+
+    In the folder itself, copied, moved and linked photos are inputs like all others.
+    """
+    made, real = set[str](), os.path.realpath(folder)
+    for file in () if is_remote(os.fspath(folder)) else files:
+        parent, name = os.path.split(file)
+        if name.startswith(UNDO) and os.path.relpath(parent, folder) != ".":
+            made |= {os.path.join(folder, os.path.relpath(step["place"], real)) for step in undo_steps([file])}
+        elif name == PAGE and PAGE_MARK in Path(file).read_bytes():
+            made |= {each for each in files if each.startswith(os.path.join(parent, THUMBNAILS, ""))}
+        elif name.endswith(".png"):
+            with contextlib.suppress(OSError), open(file, "rb") as png:
+                if PICTURE_MARK["Software"].encode() in png.read(200):
+                    made.add(file)
+    made &= set(files)
+    if made:
+        left_out = counted(len(made), "file")
+        logger.warning("left out: %s in %r that clipiqa made, copied, moved or linked", left_out, os.fspath(folder))
+    return made
 
 
 def suffix_of(name: str) -> str:

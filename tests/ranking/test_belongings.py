@@ -100,6 +100,7 @@ def test_a_name_that_is_no_text_is_moved_with_the_others(tmp_path):
 
 
 def test_raw_and_heic_that_cannot_be_read_are_counted(camera, capsys):
+    (camera / "IMG_7.CR3").write_text("a RAW file without a JPEG, unlike IMG_0.CR3")
     assert main(["rank", str(camera), "-b", "mini"]) == 0
     assert "1 skipped: .cr3" in capsys.readouterr().err
 

@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         self.options: dict[str, argparse.Action] = {}
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)
 
     def declare(self, function: Callable[..., Any]) -> None:
         FLAGS.clear()
@@ -128,6 +128,8 @@ class Parser(argparse.ArgumentParser):
             return value
         is_list = option.nargs is not None
         entries = value if is_list and isinstance(value, list) else [value]
+        if is_list and isinstance(value, dict):
+            entries = [None if _text(each) is None else f"{key}={each}" for key, each in value.items()]
         texts = [text for text in map(_text, entries) if text is not None]
         if len(texts) != (option.nargs if isinstance(option.nargs, int) else len(entries) or 1):
             raise ConfigError(f"{what} must be {'a list of values' if is_list else 'a value'}; got {value!r:.80}.")

@@ -76,7 +76,7 @@ function make(i, place) {
   const label = document.createElement("label"), box = document.createElement("input"), name = document.createElement("span"), score = document.createElement("b");
   box.type = "checkbox"; box.checked = chosen.has(i);
   box.onchange = () => { choose(i, box.checked); node.classList.toggle("chosen", box.checked); };
-  name.textContent = data.names[i].split(/[\\/]/).pop(); name.title = data.paths[i];
+  name.textContent = data.names[i].split(/[\\/]|::/).pop(); name.title = data.paths[i];
   score.textContent = values() ? number(values()[i]) : "";
   label.append(box, name, score);
   card.append(open, label);
