@@ -61,6 +61,7 @@ class PickOptions:
         only_photos: leave the RAW files and XMP files of picked photos where they are
         write_shards (DIR): write new shards that hold only the picked images
         partial: for a folder of results by shard: accept results of a part of the shards
+        despite_changes: also take photos that have changed since they were scored
         stars: write one to five stars by score into XMP files beside the photos; --overwrite replaces stars
         star_shares (P,P,P,P,P): percent of photos with one, two, three, four and five stars
     """
@@ -78,6 +79,7 @@ class PickOptions:
     only_photos: bool = False
     write_shards: Path | None = None
     partial: bool = False
+    despite_changes: bool = False
     stars: bool = False
     star_shares: str = "10,20,40,20,10"
 
@@ -137,6 +139,8 @@ def run(
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
     cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
+    if len(folders) > 1:
+        raise OptionError("--copy-to, --move-to and --link-to exclude each other: give one of them.")
     if picked.write_shards is not None:
         others = (
             order.columns,
@@ -199,6 +203,8 @@ def run(
         chosen = {"worst": worst.index, "best": best.index}
         if not chosen.keys() <= cuts.keys():
             chosen = {"": [*worst.index, *best.index]}
+        if folders and not picked.despite_changes:
+            photos.check_unchanged(name for names in chosen.values() for name in names)
         _take({part: list(map(photos.path, names)) for part, names in chosen.items()}, picked)
     elif is_listed:
         note(f"{photos.by}: {photos.direction}")
@@ -246,6 +252,7 @@ def _write_shards(sources: Sequence[str], order: OrderOptions, picked: PickOptio
             column=order.by,
             lower_better=order.direction,
             partial=picked.partial,
+            despite_changes=picked.despite_changes,
             progress=bar.show,
             **picked.cuts(),
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, counted, few
+from ..files.reading import open_file
 
 if TYPE_CHECKING:
     import pandas
@@ -103,7 +104,7 @@ def read_scores(
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """Return the numbered rows of a CSV file, and its column names."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open_file(path, "r", newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             header = list(reader.fieldnames or ())
             rows = [(reader.line_num, row) for row in reader]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, counted, first_of, import_pyiqa, nearest
 from ..files.hashes import hashes_of
+from ..files.reading import open_file
 from ..files.xmp import Rating, XMPError, find_rating
 from ..sources.stores import images_in
 from .csv_files import Columns, check_images, read_scores
@@ -47,7 +48,7 @@ def stars_of(photo: str, sidecar: Rating | None) -> int:
     """Return 1 to 5, -1 (rejected) or 0 (none): of the sidecar, or else of the XMP in a JPEG. Raises ``XMPError``."""
     if sidecar is not None and sidecar.text is not None:
         return sidecar.stars
-    with open(photo, "rb") as file:
+    with open_file(photo) as file:
         head = file.read(1 << 20)
     start = head.find(_IN_A_JPEG)
     if start < 2 or not head.startswith(b"\xff\xd8"):

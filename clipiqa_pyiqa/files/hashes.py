@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import WeightsError
+from .reading import open_file
 from .writing import write_text
 
 
@@ -42,7 +43,7 @@ def hashes_of(paths: Sequence[str | Path]) -> list[str]:
 
 def hash_file(path: Path) -> str:
     sha256 = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while chunk := file.read(1 << 20):
             sha256.update(chunk)
     return sha256.hexdigest()
@@ -57,7 +58,7 @@ def remember(hashes: Mapping[str, str]) -> None:
 
 def _stamp(path: str) -> list[int]:
     status = os.stat(path)
-    return [status.st_size, status.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _cache_file() -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .reading import open_file
 from .writing import as_output_error, replacing
 
 
@@ -40,15 +41,20 @@ class Journal:
             self._file.truncate(end)
             raise
 
+    def sync(self) -> None:
+        """Write all rows to the disk."""
+        with as_output_error(self.path):
+            os.fsync(self._file.fileno())
+
     def close(self) -> None:
         """Write all rows to the disk, and close the file."""
-        with self._file, as_output_error(self.path):
-            os.fsync(self._file.fileno())
+        with self._file:
+            self.sync()
 
 
 def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
     """Yield the rows of a journal; ``damage`` receives lines with wrong checksums, such as ``'line 7'``."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return  # a kill has left this line incomplete
@@ -60,7 +66,7 @@ def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def is_journal(path: Path) -> bool:
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return file.read(2) == b'["'
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from ..errors import ConfigError, nearest
+from .reading import open_file
 
 MOST_BYTES = 1 << 20
 
@@ -69,7 +70,7 @@ def read_yaml(path: str | Path) -> Any:
             )
         path = known[path.name]
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as problem:
         raise ConfigError(f"the configuration {str(path)!r} cannot be read: {problem.strerror}.") from problem

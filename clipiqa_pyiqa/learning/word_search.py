@@ -16,6 +16,7 @@ from torch import Tensor
 from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, PromptError, counted
 from ..errors.arguments import SharedOptions, checked
+from ..files.reading import open_file
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
@@ -72,7 +73,8 @@ _GROUPS = (
 def read_words(path: str | Path) -> list[Words]:
     """Return the pairs in a text file: a name or ``positive|negative`` on each line; ``#`` begins a comment."""
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        with open_file(Path(path).expanduser(), "r", encoding="utf-8-sig") as file:
+            lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"the pairs in {str(path)!r} cannot be read: {error}.") from error
     pairs: list[Words] = [line.strip() for line in lines if line.strip() and not line.startswith("#")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 import re
 import sys
 import textwrap
@@ -38,8 +37,8 @@ log = logging.getLogger("clipiqa_pyiqa")
 
 def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = False) -> Metric:
     """Return the metric, ready to score, or with an ``error``; the records of a metric that is built are made anew."""
-    metric = _with_record(metric, seed)
     try:
+        metric = _with_record(metric, seed)
         score = metric.score or _create(metric, device)
         net = getattr(score, "net", score)
         if not metric.label or hasattr(net, "encoding"):
@@ -115,7 +114,8 @@ def _with_record(metric: Metric, seed: int) -> Metric:
         more["state"] = _state(made)
     else:
         options = dict(metric.options)
-        files = {key: Path(value) for key, value in options.items() if isinstance(value, str) and os.path.isfile(value)}
+        texts = {key: Path(value) for key, value in options.items() if isinstance(value, str)}
+        files = {key: file for key, file in texts.items() if file.exists() and not file.is_dir()}
         more |= {"pyiqa": version("pyiqa"), "options": options | {key: hash_file(file) for key, file in files.items()}}
         if files:
             more["file"] = ", ".join(file.name for file in files.values())

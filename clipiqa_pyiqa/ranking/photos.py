@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, nearest
+from ..errors import CLIPIQAError, first_of, nearest
 from ..files.names import printable
+from ..images.image import MISSING
 from ..report.report import Report
 from ..report.table import frame_table
 from ..results.choosing import choose
 from ..results.scores import Direction, Scores, find_direction
 from ..sources.finding import split_name
+from ..sources.stores import source_at
 
 if TYPE_CHECKING:
     import pandas
@@ -74,6 +77,20 @@ class Photos:
                 lists[f"{end} {len(rows):,} {known}"] = rows
         tables = [frame_table(rows, title=title) for title, rows in lists.items()]
         return Report(tables, pandas.concat(lists.values()) if lists else frame.iloc[:0])
+
+    def check_unchanged(self, names: Iterable[str]) -> None:
+        """Raise ``CLIPIQAError`` if the file or shard of a photo has changed since it was scored, as stamps tell."""
+        other = self.scores.other
+        stamps = other["stamp"].to_dict() if self.scores.ours and other is not None and "stamp" in other else {}
+        now = functools.cache(lambda file: source_at(file).stamp())
+        changed = []
+        for name in names:
+            path = self.path(name)
+            found = now(split_name(path)[0] or path)
+            if stamps.get(name) and found not in (None, MISSING, *str(stamps[name]).split(",")):
+                changed.append(f"{path!r} has changed since it was scored")
+        if changed:
+            raise CLIPIQAError(f"{first_of(changed)}: nothing was done; score again, or pass despite_changes.")
 
     def path(self, name: str) -> str:
         return on_disk(os.path.join(self.root or "", os.path.expanduser(name)))

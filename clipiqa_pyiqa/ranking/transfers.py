@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
+import itertools
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -21,16 +21,14 @@ from ..datasets.score_table import listing, sidecars, stars_of
 from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
 from ..files.hashes import hash_file
+from ..files.journal import Journal, is_journal, read_journal
 from ..files.names import free_name
 from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
+from ..images.image import Image as AnyImage
 from ..images.image import image_suffixes, raw_suffixes
 from ..sources.finding import images_named, split_name
 from .photos import Photos, file_of, is_local
-
-if TYPE_CHECKING:
-    pass
-
 
 Action = Literal["copy", "move", "link"]
 
@@ -80,45 +78,49 @@ def transfer(
     if action != "copy" and (inside := [path for path in inner if not is_local(path)]):
         raise CLIPIQAError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
     target, done = check_folder(folder), list[str]()
+    families = _families({path: into for path, into in inner.items() if is_local(path)}, only_photos)
+    others = images_named([path for path in inner if not is_local(path)])
     with undoable(target) as (undo_list, note):
-        try:
-            taken = {into: _stems(check_folder(target / into)) for into in dict.fromkeys(inner.values())}
-            for into, sources in _families(inner, only_photos):
-                stem = free = ""
-                for source in sources:
-                    name, content = _read(source) if action == "copy" else (os.path.basename(source), b"")
-                    stem = stem or os.path.splitext(name)[0]
-                    free = free or free_name(stem, taken[into])
-                    place = str(target / into / (free + name[len(stem) :]))
-                    sha256 = ""
-                    if action == "copy":
-                        write_bytes(place, content)
-                        sha256 = hashlib.sha256(content).hexdigest()
-                        with contextlib.suppress(OSError):  # an image in a shard has no file times
-                            shutil.copystat(source, place)
-                    elif action == "link":
-                        os.symlink(source, place)
-                    else:
-                        _move(source, place)
-                    note(Step(action, source, place, sha256))
-                    done.append(place)
-        except (CLIPIQAError, OSError) as error:
-            why = getattr(error, "strerror", None) or str(error).rstrip(".")
-            raise CLIPIQAError(
-                f"cannot bring all photos to {str(target)!r}: {why}; {len(done)} arrived, and undoing "
-                f"{str(undo_list)!r} puts them back."
-            ) from error
+        taken = {into: _stems(check_folder(target / into)) for into in dict.fromkeys(inner.values())}
+        for into, sources in itertools.chain(families, ((inner[image.name], [image]) for image in others)):
+            stem = free = ""
+            for source in sources:
+                path, name, content = _read(source, action)
+                stem = stem or os.path.splitext(name)[0]
+                free = free or free_name(stem, taken[into])
+                place = str(target / into / (free + name[len(stem) :]))
+                note(Step(action, path, place, hashlib.sha256(content).hexdigest() if action == "copy" else ""))
+                if action == "copy":
+                    write_bytes(place, content)
+                    with contextlib.suppress(OSError):  # an image in a shard has no file times
+                        shutil.copystat(path, place)
+                elif action == "link":
+                    os.symlink(path, place)
+                else:
+                    _move(path, place)
+                done.append(place)
     return done, undo_list
 
 
 @contextlib.contextmanager
 def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Step], None]]]:
-    """Lock a folder; yield a new file for :func:`undo` in it, and a function that adds a step to the file."""
+    """Lock a folder; yield a new file for :func:`undo` in it, and a function that adds a step before it is taken."""
     with locked(folder):
         name = free_name(f"clipiqa-undo-{time.strftime('%Y%m%d-%H%M%S')}", _stems(folder))
         undo_list = folder / f"{name}.jsonl"
-        with open(undo_list, "x", encoding="utf-8") as lines:
-            yield undo_list, lambda step: print(json.dumps(asdict(step)), file=lines, flush=True)
+        with contextlib.closing(Journal.create(undo_list)) as journal:
+
+            def note(step: Step) -> None:
+                journal.append(asdict(step))
+                journal.sync()  # a crash after the step must not lose its line
+
+            try:
+                yield undo_list, note
+            except (CLIPIQAError, OSError) as error:
+                why = getattr(error, "strerror", None) or str(error).rstrip(".")
+                raise CLIPIQAError(
+                    f"not all photos could be done: {why}; undoing {str(undo_list)!r} puts back what was done before."
+                ) from error
 
 
 def _stems(folder: Path) -> dict[str, int]:
@@ -137,12 +139,16 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
     Raises:
         CLIPIQAError: The file is not an undo list.
     """
-    undo_list = Path(undo_list).expanduser()
+    undo_list, damage = Path(undo_list).expanduser(), list[str]()
     try:
-        steps = [Step(**json.loads(line)) for line in undo_list.read_text(encoding="utf-8").splitlines()]
+        if not is_journal(undo_list):
+            raise ValueError("it does not begin as one")
+        steps = [Step(**cells) for cells in read_journal(undo_list, damage)]
     except (OSError, ValueError, TypeError) as error:
         raise CLIPIQAError(f"{str(undo_list)!r} is not an undo list ({error}): nothing was undone.") from error
-    problems = []
+    if steps and not _is_taken(steps[-1]):
+        steps.pop()
+    problems, back = [f"{str(undo_list)!r} is damaged in {line}: this step stays." for line in damage], 0
     for step in reversed(steps):
         try:
             why = _put_back(step) if os.path.lexists(step.place) else "does not exist"
@@ -150,9 +156,18 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
             why = f"cannot be put back: {error.strerror or error}"
         if why:
             problems.append(f"{step.place!r} {why}.")
+        back += not why
     if steps and not problems:
         undo_list.unlink()
-    return len(steps) - len(problems), problems
+    return back, problems
+
+
+def _is_taken(step: Step) -> bool:
+    """Return whether the last step of a list was taken: it may have been interrupted after its line was written."""
+    place = Path(step.place)
+    if step.before is None:
+        return os.path.lexists(place) or not file_of(step.photo)
+    return not place.is_file() or place.read_bytes() != step.before.encode()
 
 
 def _put_back(step: Step) -> str:
@@ -196,9 +211,8 @@ def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str
     families: dict[tuple[str, str, str], list[str]] = {}
     for path, into in inner.items():
         folder, name = os.path.split(path)
-        place = (folder, os.path.splitext(name.lower())[0]) if is_local(path) else (path, "")
-        families.setdefault((into, *place), []).append(path)
-    here = {folder: {} if only_photos else listing(folder) for _, folder, stem in families if stem}
+        families.setdefault((into, folder, os.path.splitext(name.lower())[0]), []).append(path)
+    here = {folder: {} if only_photos else listing(folder) for _, folder, _ in families}
     readable, raw = image_suffixes(), raw_suffixes()
     for (into, folder, stem), photos in families.items():
         names = here.get(folder, {})
@@ -213,17 +227,17 @@ def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str
         yield into, photos
 
 
-def _read(source: str) -> tuple[str, bytes]:
-    """Return the name and the content of a file, or of an image in a shard."""
-    if is_local(source):
-        return os.path.basename(source), Path(source).read_bytes()
-    shard, name = split_name(source)
-    (image,) = images_named([source])
-    content = image.read()
+def _read(source: str | AnyImage, action: Action) -> tuple[str, str, bytes]:
+    """Return path, name, and if it is copied the content, of a file, or of an image in a shard or a store."""
+    if isinstance(source, str):
+        content = Path(source).read_bytes() if action == "copy" else b""
+        return source, os.path.basename(source), content
+    shard, name = split_name(source.name)
+    content = source.read()
     if shard and name.isdecimal():
         with Image.open(io.BytesIO(content)) as picture:
             name = f"{Path(shard).stem}-{name}.{str(picture.format).lower()}"
-    return os.path.basename(name), content
+    return source.name, os.path.basename(name.partition("::")[0] if shard else name), content
 
 
 def _move(source: str, place: str) -> None:
@@ -279,9 +293,9 @@ def give_stars(photos: Photos, shares: Sequence[float], *, overwrite: bool) -> t
                 rating = find_rating(before)
                 if overwrite or not stars_of(path, rating):
                     after = rating.changed(before, text)
-                    write_bytes(place, after)
                     old = before.decode() if path in beside else None
                     note(Step("rating", path, place, hashlib.sha256(after).hexdigest(), old, text))
+                    write_bytes(place, after)
                     given += 1
             except XMPError as error:
                 problems.append(f"{place!r} {error.reason}: it is left alone.")

@@ -18,6 +18,7 @@ from ..errors import CLIPIQAError
 from ..files.hashes import hash_file
 from ..files.journal import is_journal, read_journal
 from ..files.names import csv_line
+from ..files.reading import open_file
 from ..images.image import reason
 from .columns import Column, ResultsError, metric_line, scale_text, shared_fields
 from .rows import FIELDS, NUMBERS
@@ -182,7 +183,7 @@ def read_cells(
     elif format == "csv":
         yield from _csv_cells(path)
     else:
-        with open(path, encoding="utf-8") as lines:
+        with open_file(path, "r", encoding="utf-8") as lines:
             yield from (json.loads(line) for line in lines if line.strip())
 
 
@@ -284,7 +285,7 @@ def _array(values: list[Any]) -> pyarrow.Array:
 
 
 def _csv_cells(path: Path) -> Iterator[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open_file(path, "r", newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file)
         header = next(lines, [])
         if doubled := next((name for name in header if header.count(name) > 1), None):
@@ -300,7 +301,7 @@ def _csv_cells(path: Path) -> Iterator[dict[str, str]]:
 def _parquet(path: Path) -> Iterator[Any]:
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+    with open_file(path) as raw, parquet.ParquetFile(raw, page_checksum_verification=True) as file:
         count, size = file.metadata.num_rows, os.path.getsize(path)
         if count > size:  # a small file with many equal rows would take all memory
             raise ValueError(f"it has {count:,} rows in {size:,} bytes, which cannot hold that many names")

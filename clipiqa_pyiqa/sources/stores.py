@@ -15,6 +15,7 @@ from typing import IO, Any, ClassVar
 
 from ..errors import CLIPIQAError, ImageError, Kind
 from ..files.names import printable
+from ..files.reading import open_file
 from ..files.writing import write_bytes
 from ..images.image import MISSING, File, Image, image_suffixes, reason
 
@@ -129,7 +130,7 @@ def opened(name: str) -> IO[bytes]:
         with in_store(name) as (fs, path):
             return fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead")
     with as_shard_error(name):
-        return open(name, "rb")
+        return open_file(name)
 
 
 def write_whole(name: str, data: bytes) -> None:

@@ -9,6 +9,7 @@ import lzma
 import posixpath
 import tarfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -41,7 +42,7 @@ class TarShard(ShardFile):
                 elif posixpath.basename(member.name).startswith("."):
                     continue
                 elif suffix_of(member.name) in readable:
-                    images.append(member.image(f"{self.name}::{member.name}"))
+                    images.append(member.image(f"{self.name}::{member.shown}"))
                 else:
                     sidecars[member.suffix] = member.data
             for image in images:
@@ -61,9 +62,10 @@ class _Archive(tarfile.TarFile):
 
 
 class TarMember(tarfile.TarInfo):
-    """A member of an archive; ``data`` is its content, if wanted."""
+    """A member of an archive; ``data`` is its content, if wanted; ``twin``: how many of this name came before."""
 
     data = b""
+    twin = 0
 
     @classmethod
     def fromtarfile(cls, archive: Any) -> Any:
@@ -77,6 +79,10 @@ class TarMember(tarfile.TarInfo):
             raise tarfile.ReadError(f"a wrong header at byte {archive.offset}") from error
         archive.is_at_end = False
         return member
+
+    @property
+    def shown(self) -> str:
+        return f"{self.name}::{self.twin + 1}" if self.twin else self.name
 
     @property
     def key(self) -> str:
@@ -110,7 +116,7 @@ def split_key(member: str) -> tuple[str, str]:
 
 def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMember | NoImage]:
     """Yield members (wanted ones with data), and a ``NoImage`` for a damaged part. Raises ``ShardError``."""
-    count, is_at_end, why = 0, False, "its end is missing"
+    count, is_at_end, why, twins = 0, False, "its end is missing", Counter[str]()
     with opened(name) as file:
         try:
             with _Archive.open(
@@ -121,6 +127,8 @@ def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMe
                     archive.members.clear()  # type: ignore[attr-defined]  # the list would grow with the archive
                     count += 1
                     if member.isreg() and member.size <= MOST_BYTES and is_wanted(member):
+                        member.twin = twins[member.name]
+                        twins[member.name] += 1
                         member.data = archive.extractfile(member).read()  # type: ignore[union-attr]
                         if len(member.data) != member.size:
                             raise tarfile.ReadError("unexpected end of data")

@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ..errors import WeightsError, import_pyiqa
+from ..files.reading import open_file
 
 
 @dataclass(eq=False, repr=False)
@@ -92,7 +93,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 def first_bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(16)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}.") from error

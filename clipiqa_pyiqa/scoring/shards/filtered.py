@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import CLIPIQAError, counted
+from ...errors import CLIPIQAError, counted, first_of
 from ...errors.arguments import checked
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
-from ...images.image import NoImage
+from ...images.image import MISSING, NoImage
 from ...results.choosing import CUTS, choose
 from ...results.columns import ResultsError
 from ...results.folder import ShardResult, check_outside, read_table, summary_of
 from ...results.scores import Scores, find_direction
 from ...sources.finding import split_name
-from ...sources.stores import MOST_BYTES, ShardError, address_of
+from ...sources.stores import MOST_BYTES, ShardError, address_of, source_at
 from ...sources.tables import opened_table
 from ...sources.tar import members, split_key
 
@@ -81,6 +81,7 @@ def filter_shards(
     column: str | None = None,
     lower_better: bool | None = None,
     partial: bool = False,
+    despite_changes: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> FilteredSet:
     """Copy images chosen by score into new shards, as ``clipiqa rank OUT --above 0.6 --write-shards DIR`` does.
@@ -97,11 +98,12 @@ def filter_shards(
         column: Column to compare; None means the first score.
         lower_better: Whether low values are good; None means as the results or the column's name says.
         partial: Accept a run that has not scored all shards.
+        despite_changes: Also copy from shards that have changed since they were scored.
         progress: Called with the numbers of results done and of all results.
 
     Raises:
         CLIPIQAError: No condition is given, a column or results are missing, or ``into`` holds files or lies in
-            ``results``.
+            ``results``, or a shard has changed.
     """
     import pandas
     import pyarrow
@@ -124,6 +126,15 @@ def filter_shards(
     direction = find_direction(runs, column, lower_better)
     places = np.concatenate(choose(whole["path"], whole["value"], direction.lower_better, cuts))
     chosen = set(whole["path"].take(places).to_pylist())
+    changed = [
+        result.shard
+        for result, table in zip(found, tables, strict=True)
+        if not (despite_changes or chosen.isdisjoint(table["path"].to_pylist()))
+        and source_at(result.shard).stamp() not in (None, MISSING, result.stamp)
+    ]
+    if changed:
+        why = first_of(f"{shard!r} has changed since it was scored" for shard in changed)
+        raise CLIPIQAError(f"{why}: nothing was written; score again, or pass despite_changes.")
     shards, kept, unscored, problems, samples = 0, 0, 0, dict[str, str](), Counter[str]()
     for number, (result, table) in enumerate(zip(found, tables, strict=True), 1):
         folder, names = (target / result.path.removeprefix(source).lstrip("/")).parent, table["path"].to_pylist()
@@ -192,7 +203,7 @@ def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], st
                 why = f"its member {member.name!r} is larger than 1 GiB"
             else:
                 new.addfile(member, io.BytesIO(member.data))
-                written.add(f"{named}::{printable(member.name)}")
+                written.add(f"{named}::{printable(member.shown)}")
         if written.isdisjoint(kept):
             raise ShardError(f"the kept images of {shard!r}: {why or _CHANGED}")
     return written, why

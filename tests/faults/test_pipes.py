@@ -1,0 +1,52 @@
+"""A pipe that nobody writes to: whoever names one is told so at once, in place of waiting for ever."""
+
+import os
+from pathlib import Path
+
+import pytest
+from photos import save_grey
+from time_limit import time_limit
+
+from clipiqa_pyiqa.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(2):
+        save_grey(tmp_path / f"photos/{number}.png", 90 * number + 9)
+    for name in ("s.csv", "s.jsonl", "s.parquet", "photos/t.tar", "c.yaml", "w.txt", "h.safetensors"):
+        os.mkfifo(tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "score photos --metrics entropy",
+        "score photos --metrics niqe:pretrained_model_path=h.safetensors",
+        "score photos --learned-prompts h.safetensors",
+        "score photos -c c.yaml",
+        "rank s.csv",
+        "rank s.jsonl",
+        "rank s.parquet",
+        "rank --undo s.jsonl",
+        "gate s.csv s.csv",
+        "fit s.csv",
+        "compare --metrics entropy -d s.csv",
+        "table --methods a=photos --metrics entropy --expect s.csv",
+    ],
+)
+def test_a_pipe_is_refused_at_once(folder, command, capsys):
+    with time_limit(120):
+        assert main([*command.split()]) != 0
+    assert "Traceback" not in (said := capsys.readouterr().err) and any(
+        name in said for name in ("s.csv", "s.jsonl", "s.parquet", "t.tar", "c.yaml", "h.safetensors")
+    )
+
+
+def test_the_images_beside_a_pipe_are_scored(folder, capsys):
+    with time_limit(120):
+        main(["score", "photos", "--metrics", "entropy", "--format", "csv", "--device", "cpu"])
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert sum(Path(row.split(",")[0]).suffix == ".png" for row in rows) == 2

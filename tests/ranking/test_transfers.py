@@ -1,0 +1,151 @@
+"""Nothing is lost on the way: an undo list knows each step before it is taken, and a pick is what was scored."""
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from photos import save_grey
+
+from clipiqa_pyiqa import score_paths
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.ranking import transfers
+from clipiqa_pyiqa.ranking.transfers import transfer, undo
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Six grey photos, and their scores with stamps."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(6):
+        save_grey(tmp_path / f"photos/{number}.png", 40 * number + 9)
+    list(score_paths(["entropy"], "photos", out="scores.csv", device="cpu", workers=1))
+    return tmp_path
+
+
+def stopped_at(count, error):
+    """A stand-in for a function that stops the process at one of its calls."""
+    calls = []
+
+    def act(function, *arguments):
+        calls.append(arguments)
+        if len(calls) == count:
+            function(*arguments)
+            raise error
+        return function(*arguments)
+
+    return act
+
+
+def undo_list(folder):
+    (found,) = Path(folder).glob("clipiqa-undo-*.jsonl")
+    return found
+
+
+def test_a_photo_whose_move_was_interrupted_comes_back(photos, monkeypatch):
+    """Ctrl-C comes right after the photo has moved."""
+    act, rename = stopped_at(2, KeyboardInterrupt()), transfers._move
+    monkeypatch.setattr(transfers, "_move", lambda *arguments: act(rename, *arguments))
+    with pytest.raises(KeyboardInterrupt):
+        transfer([f"photos/{n}.png" for n in range(4)], "taken", "move")
+    monkeypatch.undo()
+    assert undo(undo_list(photos / "taken"))[1] == []
+    assert sorted(os.listdir(photos / "photos")) == [f"{n}.png" for n in range(6)]
+
+
+def test_half_a_last_line_is_no_step_and_the_others_are_undone(photos):
+    _, path = transfer([str(photos / f"photos/{n}.png") for n in range(4)], photos / "taken", "move")
+    path.write_bytes(path.read_bytes() + b'["00000000", {"action": "mo')
+    assert undo(path) == (4, []) and len(os.listdir(photos / "photos")) == 6
+
+
+def test_a_damaged_line_is_named_and_the_others_are_undone(photos):
+    _, path = transfer([str(photos / f"photos/{n}.png") for n in range(4)], photos / "taken", "move")
+    path.write_bytes(path.read_bytes().replace(b"1.png", b"l.png", 1))
+    back, problems = undo(path)
+    assert back == 3 and len(problems) == 1 and "line 2" in problems[0]
+    assert (photos / "taken/1.png").is_file() and path.is_file()
+
+
+def test_no_photo_moves_if_the_list_cannot_be_written(photos, monkeypatch):
+    """The disk fills at the third line."""
+    act, append = stopped_at(3, OSError(28, "No space left on device")), transfers.Journal.append
+    monkeypatch.setattr(transfers.Journal, "append", lambda self, row: act(append, self, row))
+    with pytest.raises(CLIPIQAError, match=r"clipiqa-undo-.*jsonl"):
+        transfer([f"photos/{n}.png" for n in range(4)], "taken", "move")
+    assert sorted(path.name for path in (photos / "taken").glob("*.png")) == ["0.png", "1.png"]
+    assert undo(undo_list("taken")) == (2, [])
+
+
+def test_copies_moves_and_links_at_once_are_refused(photos, capsys):
+    arguments = ["rank", "scores.csv", "--worst", "2", "--copy-to", "a", "--move-to", "b"]
+    assert main(arguments) == 2 and "--move-to" in capsys.readouterr().err
+    assert not (photos / "a").exists() and len(os.listdir("photos")) == 6
+
+
+def test_a_name_too_long_for_stars_names_the_undo_list(photos, capsys):
+    os.rename("photos/3.png", f"photos/{'n' * 251}.png")
+    Path("plain.csv").write_text(
+        "path,quality\n" + "".join(f"photos/{name},{n}\n" for n, name in enumerate(sorted(os.listdir("photos"))))
+    )
+    assert main(["rank", "plain.csv", "--stars"]) != 0
+    path = undo_list("photos")
+    assert path.name in capsys.readouterr().err
+    assert undo(path)[1] == [] and not list(Path("photos").glob("*.xmp"))
+
+
+@pytest.mark.parametrize("option", ["--move-to", "--copy-to"])
+def test_a_photo_replaced_since_it_was_scored_is_not_taken(photos, option, capsys):
+    save_grey(photos / "photos/0.png", 200, size=(70, 50))
+    assert main(["rank", "scores.csv", "--worst", "6", option, "taken"]) != 0
+    assert "0.png" in capsys.readouterr().err and not (photos / "taken").exists()
+    assert main(["rank", "scores.csv", "--worst", "6", option, "taken", "--despite-changes"]) == 0
+    assert len(list(Path("taken").glob("*.png"))) == 6
+
+
+def tar_of(path, *members):
+    with tarfile.open(path, "w") as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+def test_no_shard_is_written_from_one_replaced_since_it_was_scored(photos, capsys):
+    content = [(photos / f"photos/{n}.png").read_bytes() for n in range(4)]
+    tar_of("s.tar", ("a.png", content[0]), ("b.png", content[1]))
+    assert main(["score", "s.tar", "-m", "entropy", "--out", "results", "--device", "cpu"]) == 0
+    tar_of("s.tar", ("a.png", content[2]), ("b.png", content[3]), ("c.png", content[3]))
+    arguments = ["rank", "results", "--best", "2", "--write-shards", "kept"]
+    capsys.readouterr()
+    assert main(arguments) != 0 and "s.tar" in capsys.readouterr().err and not list(Path("kept").rglob("*.tar"))
+    assert main([*arguments, "--despite-changes"]) == 0 and list(Path("kept").rglob("*.tar"))
+
+
+def test_members_of_one_name_are_two_images(photos):
+    """Each has its own score and name, is found again, and is copied as it was scored."""
+    content = [(photos / f"photos/{n}.png").read_bytes() for n in range(3)]
+    tar_of("s.tar", ("a.png", content[0]), ("a.png", content[1]), ("b.png", content[2]))
+    rows = list(score_paths(["entropy"], "s.tar", out="t.csv", device="cpu", workers=1))
+    assert len({row.path for row in rows}) == 3
+    assert not list(score_paths(["entropy"], "s.tar", out="t.csv", resume=True, device="cpu", workers=1))
+    assert len(Path("t.csv").read_text().splitlines()) == 4
+    done, _ = transfer([row.path for row in rows], "taken", "copy")
+    assert [Path(path).read_bytes() for path in done] == content and {Path(p).suffix for p in done} == {".png"}
+    assert main(["score", "s.tar", "-m", "entropy", "--out", "results", "--device", "cpu"]) == 0
+    assert main(["rank", "results", "--best", "3", "--write-shards", "kept"]) == 0
+    with tarfile.open(next(Path("kept").rglob("*.tar"))) as archive:
+        assert [member.name for member in archive] == ["a.png", "a.png", "b.png"]
+
+
+def test_a_shard_is_read_once_for_all_its_picks(photos, monkeypatch):
+    content = (photos / "photos/0.png").read_bytes()
+    tar_of("s.tar", *((f"{n}.png", content) for n in range(20)))
+    from clipiqa_pyiqa.sources import tar
+
+    opened, calls = tar.opened, []
+    monkeypatch.setattr(tar, "opened", lambda name: calls.append(name) or opened(name))
+    done, _ = transfer([f"s.tar::{n}.png" for n in range(20)], "taken", "copy")
+    assert len(done) == 20 and len(calls) == 1
