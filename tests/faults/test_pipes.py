@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
         "rank s.parquet",
         "rank --undo s.jsonl",
         "gate s.csv s.csv",
-        "fit s.csv",
+        "fit s.csv --out head.safetensors",
         "compare --metrics entropy -d s.csv",
         "table --methods a=photos --metrics entropy --expect s.csv",
     ],

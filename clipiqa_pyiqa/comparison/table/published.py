@@ -14,6 +14,7 @@ import pandas
 import torch
 
 from ...errors import CLIPIQAError, counted, few, nearest
+from ...files.reading import open_file
 from ...metrics.metric import Metric
 from ...metrics.parsing import parse_metrics
 from ...metrics.preprocess import Preprocess
@@ -122,7 +123,8 @@ def add_units(found: pandas.DataFrame, column: str) -> pandas.DataFrame:
 
 def _read_csv(path: Path) -> pandas.DataFrame:
     try:
-        rows = pandas.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False).fillna("")
+        with open_file(path) as file:
+            rows = pandas.read_csv(file, dtype=str, encoding="utf-8-sig", keep_default_na=False).fillna("")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not a CSV file with a header and rows"
         raise CLIPIQAError(
