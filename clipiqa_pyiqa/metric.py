@@ -77,9 +77,13 @@ class TowerMetric(nn.Module):
 
     def __init__(self, model_type: str, precision: Precision):
         super().__init__()
-        self.model_type, self.precision = model_type, precision
+        self.model_type, self._precision = model_type, precision
         self.dtype: torch.dtype = choice("precision", precision, PRECISIONS)
         self._tower: ImageTower | None = None
+
+    @property
+    def precision(self) -> Precision:
+        return self._precision
 
     def provenance(self) -> dict[str, Any]:
         raise NotImplementedError

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageFile
+from PIL import Image
 
 from ..errors import CLIPIQAError, ImageError, Kind, counted, import_pyiqa, nearest, shown
 from ..errors.arguments import Reading, check_path
@@ -22,7 +22,7 @@ from ..files.yaml import check_keys
 from ..images.image import File, reason
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
-from ..images.reader import ImageRecord
+from ..images.reader import ImageRecord, whole_files
 from ..sources.finding import find_inputs
 from .csv_files import SPLITS, find_column, read_rows, read_scores
 from .published_correlations import published_set
@@ -168,13 +168,11 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
         raise CLIPIQAError(
             f"{where} needs {' and '.join(missing)}, but there is no such path: correct it or data_root{way_out}."
         )
-    before = ImageFile.LOAD_TRUNCATED_IMAGES  # pyiqa may change this
     try:
-        dataset = import_pyiqa(".data").build_dataset(used)
+        with whole_files():  # pyiqa changes PIL's setting
+            dataset = import_pyiqa(".data").build_dataset(used)
     except Exception as error:  # pyiqa raises many types for a bad table or option
         raise CLIPIQAError(f"pyiqa cannot build data set {label!r}: {reason(error)}.") from error
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
     first = int(hasattr(dataset, "paired_trans"))  # the image's place in a row: a reference comes first
     folder = getattr(dataset, "dataroot", "")  # AVA's table has file names without folders
     note = [f"{used['phase']} part of {used['split_index']}"] if used.get("split_index") is not None else []
@@ -211,8 +209,7 @@ class _PyiqaImage(File):
     def load(self, reading: Reading) -> ImageRecord:
         data, path = self.data, self.name
         try:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-            with Image.open(path) as file:
+            with whole_files(), Image.open(path) as file:
                 set_aside(path, file.width, file.height)
                 if self.has_reference:  # as data[index]["img"], without reading the reference
                     image = file.convert("RGB")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import logging
 import math
 import os
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -147,6 +149,23 @@ def read_image(image: str | os.PathLike[str] | AnyImage, **options: Any) -> Imag
     return (image if isinstance(image, AnyImage) else File(os.fspath(image))).load(_reading(**options))
 
 
+_lock, _before = threading.Lock(), list[bool]()
+
+
+@contextlib.contextmanager
+def whole_files() -> Iterator[None]:
+    """Let PIL refuse truncated files in this context; the last of several threads restores the caller's setting."""
+    with _lock:
+        _before.append(ImageFile.LOAD_TRUNCATED_IMAGES)  # which pyiqa's data sets set to True
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        with _lock:
+            last = _before.pop()  # the caller's setting is the first
+            ImageFile.LOAD_TRUNCATED_IMAGES = last if not _before else False
+
+
 def load(image: AnyImage, reading: Reading) -> ImageRecord:
     """Return the record of an image. Raises ``ImageError``."""
     path = image.name
@@ -155,9 +174,9 @@ def load(image: AnyImage, reading: Reading) -> ImageRecord:
         _check_size(path, width, height, reading)
         set_aside(path, width, height, _limited(width, height, reading))
 
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # pyiqa's data sets set this to True
     try:
-        rgb, orientation, converted, damage = image.decoded(make_room)
+        with whole_files():
+            rgb, orientation, converted, damage = image.decoded(make_room)
     except ImageError:
         raise
     except UnidentifiedImageError as error:

@@ -205,8 +205,12 @@ def fit(
     for number in range(splits):
         rows = draw_groups(train["group"], 0.2, seed + number)
         is_out = train.index.isin(rows)
-        if min(len(rows), len(train) - len(rows) - NEEDED[method] + 2) < 2:
-            raise CLIPIQAError(f"{len(train)} photos in {max(groups) + 1} groups are too few for random splits.")
+        is_few = min(len(rows), len(train) - len(rows) - NEEDED[method] + 2) < 2
+        if is_few or np.ptp(groups[~is_out]) == 0:
+            raise CLIPIQAError(
+                f"{len(train)} photos in {max(groups) + 1} groups are too few for random splits: two groups or "
+                "more must be left to fit to, and a group of up to 40 % of the photos is held out."
+            )
         _, _, refitted = _fit(method, fit_to.at(~is_out), groups[~is_out], seed)
         again.append(_agreement(predict(refitted, fit_to.at(is_out)), fit_to.shares[is_out]))
         drawn.append(rows)

@@ -10,11 +10,13 @@ import sys
 import textwrap
 import traceback
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 from unittest import mock
 
@@ -139,30 +141,62 @@ def _downloads_refused_if_offline() -> Iterator[None]:
 
 
 def _state(made: Any) -> str | None:
-    """Return a hash of what an object holds; None if there is nothing to hash."""
-    digest, is_empty = hashlib.sha256(repr(type(made)).encode()), True
-    for name, value in _values_of(made):
-        if isinstance(value, str | bytes | int | float | bool | tuple | None):
-            is_empty = False
-            digest.update(f"{name} {value!r}".encode())
+    """Return a hash of what an object and its class hold; None if that cannot be seen, or is nothing."""
+    digest, is_empty = hashlib.sha256(), True
+    try:
+        for value in _pieces(made, ()):
+            is_empty &= isinstance(value, type)
+            digest.update(value if isinstance(value, bytes) else repr(value).encode("utf-8", "surrogatepass"))
+    except (TypeError, RecursionError):  # a file, a lambda, an object that holds itself
+        return None
     return None if is_empty else digest.hexdigest()[:16]
 
 
-def _values_of(made: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values that an object and its networks hold; tensors and arrays become bytes."""
-    parts, held = [made], list[tuple[str, Any]]()
+def _pieces(value: Any, within: tuple[int, ...]) -> Iterator[Any]:
+    """Yield plain values, types and bytes that an object consists of. Raises ``TypeError`` for others."""
+    if id(value) in within:
+        raise TypeError("it holds itself")
+    within = (*within, id(value))
+    if value is None or isinstance(value, str | bytes | int | float | complex | Path | type | FunctionType):
+        if getattr(value, "__name__", "") == "<lambda>" or getattr(value, "__closure__", None):
+            raise TypeError("a function made at run time")
+        yield (value.__module__, value.__qualname__) if isinstance(value, FunctionType) else value
+    elif isinstance(value, torch.Tensor | np.ndarray | np.generic):
+        yield np.asarray(torch.as_tensor(value).detach().cpu().double()).tobytes()
+    elif isinstance(value, torch.dtype | torch.device | ModuleType | BuiltinFunctionType):
+        return
+    elif isinstance(value, Mapping | list | tuple | set | frozenset):
+        yield type(value)
+        items = value.items() if isinstance(value, Mapping) else value
+        for item in sorted(items, key=repr) if isinstance(value, set | frozenset) else items:
+            yield from _pieces(item, within)
+    else:
+        yield type(value)
+        for name, part in _held(value).items():
+            yield name
+            yield from _pieces(part, within)
+
+
+def _held(made: Any) -> dict[str, Any]:
+    """Return name -> value of an object's attributes and its own classes'; of a network, all parts and tensors."""
+    held = dict[str, Any]()
+    for each in reversed(type(made).__mro__):
+        if each.__module__.partition(".")[0] not in ("builtins", "torch", "typing", "collections", "abc"):
+            own = {name: part for name, part in vars(each).items() if not name.startswith(("__", "_abc_"))}
+            held |= {name: part for name, part in own.items() if not _acts(part)}
+    if not hasattr(made, "__dict__") and not held:
+        raise TypeError("its content cannot be seen")
+    held |= getattr(made, "__dict__", {})
     if isinstance(made, torch.nn.Module):
-        parts, held = list(made.modules()), list(made.state_dict().items())
-    for part in parts:
-        for name, value in getattr(part, "__dict__", {}).items():
-            if isinstance(value, torch.nn.Module):
-                yield from _values_of(value)
-            elif not name.startswith("_"):
-                held.append((name, value))
-    for name, value in held:
-        if isinstance(value, torch.Tensor | np.ndarray):
-            value = np.asarray(torch.as_tensor(value).detach().cpu().double()).tobytes()
-        yield name, value
+        base = vars(torch.nn.Module()).keys() - {"training"}
+        held = {name: part for name, part in held.items() if name not in base}
+        held |= dict(made.named_children()) | dict(made.named_parameters(recurse=False))
+        held |= dict(made.named_buffers(recurse=False))
+    return held
+
+
+def _acts(part: Any) -> bool:
+    return callable(part) or isinstance(part, property | classmethod | staticmethod | cached_property)
 
 
 def describe_error(error: BaseException) -> str:

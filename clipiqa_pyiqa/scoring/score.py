@@ -10,16 +10,18 @@ import pickle
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import CLIPIQAError, OptionError
 from ..errors.arguments import AnySize, Reading, SharedOptions, checked
+from ..files.hashes import sha256_of
 from ..files.names import printable
 from ..files.writing import check_output
 from ..images.image import Image
@@ -264,6 +266,7 @@ class Scorer:
         metric: A ``CLIPIQA``, or a function that makes one where the scorer is called.
         prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
         column: Column of images; None looks for a usual name, such as ``'image'``.
+        prefix: Begins the names of the new columns.
         **options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_images`.
 
     Example:
@@ -280,9 +283,10 @@ class Scorer:
         prompts: Questions = None,
         *,
         column: str | None = None,
+        prefix: str = "",
         **options: Any,
     ) -> None:
-        self._given = metric, prompts, column, options
+        self._given, self._prefix = (metric, prompts, column, options), prefix
         if not is_factory(metric):
             _ = self._setup  # raises for what cannot be used
 
@@ -298,7 +302,7 @@ class Scorer:
             batch: A dict of columns, which the result keeps, or images as for :func:`~clipiqa_pyiqa.score_images`.
 
         Raises:
-            CLIPIQAError: There is no column of images.
+            CLIPIQAError: There is no column of images, or a new column has the name of one that is there.
         """
         import pandas
 
@@ -308,21 +312,35 @@ class Scorer:
                 known = ", ".join(batch)
                 raise CLIPIQAError(f"there is no column of images: the columns are {known}; pass column=NAME.")
         frame = _frame(self._setup, list(batch[found[0]]) if is_table else batch)
-        scores = {name: frame[name].to_numpy() for name in frame}
+        scores = {f"{self._prefix}{name}": frame[name].to_numpy() for name in frame}
+        if is_table and (taken := [name for name in scores if name in batch]):
+            raise CLIPIQAError(f"there is a column {taken[0]!r} already: pass prefix=TEXT, which begins the new names.")
         return {**batch, **scores} if is_table else scores
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, self._given
+        return _unpickled, (*self._given, self._prefix, _files_of(self._given[0]))
+
+
+def _files_of(metric: Any) -> dict[str, str]:
+    """Return the SHA-256 of the files that a function names: a pipeline's cache must see that one was replaced."""
+    given: list[Any] = []
+    if isinstance(metric, partial):
+        given = [*metric.args, *metric.keywords.values()]
+    elif isinstance(metric, FunctionType):
+        given = [*(cell.cell_contents for cell in metric.__closure__ or ()), *(metric.__defaults__ or ())]
+    return {str(each): sha256_of(each) for each in given if isinstance(each, str | Path) and os.path.isfile(each)}
 
 
 _scorers: dict[bytes, Scorer] = {}  # of this process, by their arguments' pickle
 
 
-def _unpickled(metric: Any, prompts: Any, column: str | None, options: Mapping[str, Any]) -> Scorer:
+def _unpickled(
+    metric: Any, prompts: Any, column: str | None, options: Mapping[str, Any], prefix: str, files: Mapping[str, str]
+) -> Scorer:
     """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
-    scorer = Scorer(metric, prompts, column=column, **options)
+    scorer = Scorer(metric, prompts, column=column, prefix=prefix, **options)
     with suppress(pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill
-        scorer = _scorers.setdefault(hashlib.sha256(pickle.dumps(scorer._given)).digest(), scorer)
+        scorer = _scorers.setdefault(hashlib.sha256(pickle.dumps((scorer._given, prefix, files))).digest(), scorer)
     return scorer
 
 

@@ -1,8 +1,10 @@
 """Heads fitted to rated photos: closed forms against refits, files, scales, and what is refused."""
 
 import re
+import shutil
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -123,6 +125,29 @@ def test_copies_of_a_reference_are_not_both_fitted_and_predicted(copies, fit):
         groups = together.table.part("train")["group"]
         is_out = groups.index.isin(drawn)
         assert not {*groups[is_out]} & {*groups[~is_out]} and len(drawn) == len(groups) // 5
+
+
+@pytest.mark.parametrize("are_copies", [False, True])
+def test_rows_of_one_photo_are_one_group(copies, tmp_path, are_copies):
+    """A photo that six people rated is not on both sides, also where each has a file of his own."""
+    rows = []
+    for number, path in enumerate(sorted(copies.parent.glob("*-20.jpg"))[:10]):
+        for rating in range(6):
+            place = tmp_path / f"{number}-{rating if are_copies else 0}.jpg"
+            shutil.copy(path, place)
+            rows.append((place, rating + number / 10))
+    pandas.DataFrame(rows, columns=["path", "score"]).to_csv(tmp_path / "scores.csv", index=False)
+    frame = read_score_table(tmp_path / "scores.csv", needed=()).frame
+    contents = frame["path"].map(lambda path: Path(path).read_bytes())
+    assert frame["group"].nunique() == 10 and frame["split"].groupby(contents).nunique().eq(1).all()
+    assert {*frame["split"]} == {"train", "val"}
+
+
+def test_splits_that_leave_one_group_to_fit_are_refused(table, fit):
+    ours = read_score_table(table, val_fraction=0, needed=("train",))
+    groups = ["most"] * 30 + ["few"] * (len(ours.frame) - 30)
+    with pytest.raises(CLIPIQAError, match="2 groups"):
+        fit(replace(ours, frame=ours.frame.assign(group=groups)), method="affine", splits=1)
 
 
 def test_splits_are_printed_and_written_as_a_table_that_can_be_read(copies, command, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Images in memory: a row for each, whatever its form, and a scorer that survives pickling."""
 
+import functools
 import pickle
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 from shard_makers import picture
 from standin import Brightness
 
@@ -115,3 +116,32 @@ def test_what_cannot_be_used_is_refused_when_the_scorer_is_made():
         Scorer(Brightness(), bach_size=3)
     with pytest.raises(CLIPIQAError, match="column"):
         Scorer(Brightness(), device="cpu")({"a": [], "b": []})
+
+
+def test_a_column_that_exists_is_not_replaced():
+    batch = {"image": [GREY], "quality": ["mine"]}
+    with pytest.raises(CLIPIQAError, match="prefix"):
+        Scorer(Brightness(), device="cpu")(batch)
+    found = Scorer(Brightness(), device="cpu", prefix="clip_")(batch)
+    assert found["quality"] == ["mine"] and found["clip_quality"] == pytest.approx([0.2], abs=1e-6)
+
+
+def made_from(path):
+    return Brightness()
+
+
+def test_a_scorer_whose_file_was_replaced_has_another_pickle(tmp_path):
+    """Pipelines take a pickle as the key of what they store."""
+    scorer = Scorer(functools.partial(made_from, str(tmp_path / "w.pt")), device="cpu")
+    found = []
+    for content in (b"one", b"two", b"two"):
+        (tmp_path / "w.pt").write_bytes(content)
+        found.append(pickle.dumps(scorer))
+    assert found[0] != found[1] == found[2]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_callers_setting_of_pil_is_back(before, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", before)
+    score_images(Brightness(), [FILE] * 4, device="cpu", workers=2)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is before
