@@ -206,3 +206,10 @@ def test_equal_images_of_one_batch_have_equal_scores():
     metric = CLIPIQA(backbone="mini").eval()
     for count in (5, 7):
         assert len(metric(x.expand(count, -1, -1, -1)).unique()) == 1
+
+
+def test_the_precision_cannot_be_changed(metric):
+    """Provenance would name another one than the scores have."""
+    with pytest.raises(AttributeError):
+        metric.precision = "bf16"
+    assert metric.precision == "fp32"

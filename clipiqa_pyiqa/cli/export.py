@@ -35,7 +35,7 @@ def run(
     """
     from ..files.writing import check_output
 
-    check_output(path, overwrite=overwrite)
+    check_output(path, overwrite=overwrite, inputs=map(str, model.given().values()))
     metric = questions.asked(model)
     net = metric.built(start(Machine(device=device))).net
     from ..export.onnx_file import export_onnx

@@ -52,11 +52,12 @@ def run(
     """
     from ..files.writing import check_output
 
-    check_output(out, overwrite=overwrite)
+    inputs = [scores, *map(str, model.given().values())]
+    check_output(out, overwrite=overwrite, inputs=inputs)
     if splits_out is not None:
         if splits < 1:
             raise OptionError("--splits-out has no splits to write: also give their number, such as --splits 10.")
-        check_output(splits_out, overwrite=overwrite, inputs=[scores])
+        check_output(splits_out, overwrite=overwrite, inputs=inputs)
     options = store.start()
     import numpy as np
     import pandas

@@ -70,11 +70,13 @@ def draw_maps(
     if html and out is None:
         raise CLIPIQAError("`html` needs a folder: pass `out`, too.")
     columns = None if prompts is None else parse_columns(prompts, template)
-    sources = list(sources_of(find_shards(paths, archives=False).items))
-    problems = [source.problem for source in sources if isinstance(source, NoImage)]
-    if len(problems) == len(sources):
+    items, names, problems = find_shards(paths, archives=False).items, list[str](), list[str]()
+    for source in sources_of(items):  # and again below, so that only what is read ahead is in memory
+        names.append(source.name)
+        problems += [source.problem] if isinstance(source, NoImage) else []
+    if len(problems) == len(names):
         raise ImageError(f"{first_of(problems or ['paths has no photos'])}: there is nothing to map.")
-    files = {} if out is None else map_files(out, [each.name for each in sources], format, html, overwrite)
+    files = {} if out is None else map_files(out, names, format, html, overwrite)
     net: CLIPIQA = net_of(metric)
     net.encode_prompts(columns)  # raises for prompts that cannot be used, before any photo is read
     net.check_map()
@@ -109,9 +111,9 @@ def draw_maps(
         return item.name, str(error) if record is None else f"{item.name!r} cannot be mapped: {error}"
 
     cost = max(scoring_bytes(net, device), math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
-    at_once = images_at_once(device, len(sources))
+    at_once = images_at_once(device, len(names))
     batches = processed(
-        sources,
+        sources_of(items),
         lambda image: image.load(setup.options.reading),
         scored,
         failed,
@@ -128,7 +130,7 @@ def draw_maps(
                     write_map(result, files[result.path], format)
             else:
                 found.failed[result[0]] = result[1]
-            progress(len(found.maps) + len(found.failed), len(sources))
+            progress(len(found.maps) + len(found.failed), len(names))
     if html and out is not None and found.maps:
         from .page import map_page
 

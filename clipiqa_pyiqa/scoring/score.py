@@ -82,9 +82,9 @@ class ScoringSetup:
         return setup
 
     def rows(
-        self, images: Iterable[Image], stamped: bool = False, known: Known | None = None
+        self, images: Iterable[Image], stamped: bool = False, known: Known | None = None, count: int | None = None
     ) -> Generator[Row, None, None]:
-        options = replace(self.options, stamped=stamped)
+        options = replace(self.options, stamped=stamped, count=count)
         tasks = plan(images, self.metrics, options, known.of if known else None)
         return score_items(tasks, self.metrics, options)
 
@@ -194,7 +194,8 @@ def score_paths(
         run = ScoringRun(head, setup.rows(sources_of(found.items)), names=names, joined=joined)
         run.unmatched = unmatched
         return run
-    check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
+    inputs = [*(item.name for item in found.items), *(metric.name for metric in setup.metrics.files)]
+    check_output(out.path, overwrite=True, inputs=inputs)
     results = Results(out, head.columns, head.reading)
     for column, values in joined:
         results.join(column, values)
@@ -347,4 +348,5 @@ def _unpickled(
 def _frame(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
     from ..images.in_memory import memory_images
 
-    return ScoringRun(setup.head, setup.rows(memory_images(images))).frame().reset_index(drop=True)
+    images = list(memory_images(images))
+    return ScoringRun(setup.head, setup.rows(images, count=len(images))).frame().reset_index(drop=True)

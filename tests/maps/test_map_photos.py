@@ -1,8 +1,11 @@
 """Maps of photos: what the command leaves behind, what stands in it, and bad photos that cost only their picture."""
 
+import io
 import json
 import re
 import shutil
+import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +156,22 @@ def test_a_run_without_photos_is_refused(run, tmp_path, photos):
     assert run(tmp_path / "no")[0] == 2
     code, said, _ = run(photos / "broken.jpg", "-o", tmp_path / "maps", "--html")
     assert code == 1 and not said and not list((tmp_path / "maps").iterdir())
+
+
+def test_members_of_a_shard_are_not_all_in_memory(metric, tmp_path, monkeypatch):
+    """60 MB of members, of which little is read ahead."""
+    monkeypatch.setattr("clipiqa_pyiqa.sources.finding.AHEAD_BYTES", 1 << 20)
+    Image.new("RGB", (48, 40)).save(tmp_path / "grey.png")
+    content = (tmp_path / "grey.png").read_bytes() + bytes(6_000_000)
+    with tarfile.open(tmp_path / "s.tar", "w") as archive:
+        for number in range(10):
+            member = tarfile.TarInfo(f"{number}.png")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    del content
+    tracemalloc.start()
+    try:
+        found = draw_maps(metric, tmp_path / "s.tar", device="cpu", workers=1)
+        assert len(found.maps) == 10 and tracemalloc.get_traced_memory()[1] < 45_000_000
+    finally:
+        tracemalloc.stop()

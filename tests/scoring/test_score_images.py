@@ -145,3 +145,11 @@ def test_the_callers_setting_of_pil_is_back(before, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", before)
     score_images(Brightness(), [FILE] * 4, device="cpu", workers=2)
     assert ImageFile.LOAD_TRUNCATED_IMAGES is before
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_one_image_has_all_threads_and_many_have_one_each(metric, monkeypatch, count):
+    monkeypatch.setattr("clipiqa_pyiqa.scoring.engine.images_at_once", lambda device, known: seen.append(known) or 1)
+    seen = []
+    score_images(metric, [GREY] * count, device="cpu")
+    assert seen == [count]
