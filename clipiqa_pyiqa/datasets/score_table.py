@@ -156,8 +156,8 @@ def read_score_table(
     share = (scores - low) / (high - low)
     frame["target"] = 1 - share if lower_better else share
     if "group" not in frame:
-        frame["group"] = frame.index
-    frame["group"] = _whole_groups(frame["group"], _digests(frame["path"]), frame["path"])
+        photos = [digest or path for digest, path in zip(_digests(frame["path"]), frame["path"], strict=True)]
+        frame["group"] = frame.index.to_series().groupby(photos, sort=False).transform("first")  # several people rated a photo
     if "split" not in frame:
         frame["split"] = "train"
         frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"
@@ -170,19 +170,6 @@ def read_score_table(
     table = ScoreTable(name or path.stem, frame, (low, high), bool(lower_better))
     table.check_splits(needed)
     return table
-
-
-def _whole_groups(groups: pandas.Series, digests: Sequence[bytes], paths: pandas.Series) -> pandas.Series:
-    """Return the groups, joined where they share a photo, by its path or its content."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    count, files = len(groups), paths.groupby([each or str(path) for each, path in zip(digests, paths, strict=True)])
-    shared = [groups.factorize()[0], files.ngroup(), paths.factorize()[0]]
-    rows = [row for _ in shared for row in range(count)]
-    others = [count * place + int(key) for place, keys in enumerate(shared, 1) for key in keys]
-    edges = coo_array(([1] * len(rows), (rows, others)), shape=(4 * count, 4 * count))
-    return groups.groupby(connected_components(edges, directed=False)[1][:count]).transform("first")
 
 
 def draw_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import logging
+import pickle
 import re
 import sys
 import textwrap
 import traceback
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
 from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 from unittest import mock
 
@@ -140,63 +140,25 @@ def _downloads_refused_if_offline() -> Iterator[None]:
         yield
 
 
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, part: Any) -> Any:
+        if isinstance(part, torch.Tensor):
+            return bytes, (np.asarray(part.detach().cpu().double()).tobytes(),)
+        return (str, ("",)) if isinstance(part, torch.device) else NotImplemented
+
+
 def _state(made: Any) -> str | None:
-    """Return a hash of what an object and its class hold; None if that cannot be seen, or is nothing."""
-    digest, is_empty = hashlib.sha256(), True
+    """Return a hash of what an object and its classes hold; None if that cannot be pickled, or is nothing."""
+    own = [each for each in reversed(type(made).__mro__) if not each.__module__.startswith(("builtins", "torch."))]
+    parts = [(name, part) for each in own for name, part in vars(each).items() if not hasattr(part, "__get__")]
+    held = {name: part for name, part in parts if not name.startswith(("__", "_abc_"))} | getattr(made, "__dict__", {})
+    pickler = _Pickler(file := io.BytesIO())
+    pickler.fast = True  # whether equal parts are one object does not matter
     try:
-        for value in _pieces(made, ()):
-            is_empty &= isinstance(value, type)
-            digest.update(value if isinstance(value, bytes) else repr(value).encode("utf-8", "surrogatepass"))
-    except (TypeError, RecursionError):  # a file, a lambda, an object that holds itself
+        pickler.dump((repr(type(made)), held))
+    except Exception:  # a lambda or an open file; objects raise almost anything
         return None
-    return None if is_empty else digest.hexdigest()[:16]
-
-
-def _pieces(value: Any, within: tuple[int, ...]) -> Iterator[Any]:
-    """Yield plain values, types and bytes that an object consists of. Raises ``TypeError`` for others."""
-    if id(value) in within:
-        raise TypeError("it holds itself")
-    within = (*within, id(value))
-    if value is None or isinstance(value, str | bytes | int | float | complex | Path | type | FunctionType):
-        if getattr(value, "__name__", "") == "<lambda>" or getattr(value, "__closure__", None):
-            raise TypeError("a function made at run time")
-        yield (value.__module__, value.__qualname__) if isinstance(value, FunctionType) else value
-    elif isinstance(value, torch.Tensor | np.ndarray | np.generic):
-        yield np.asarray(torch.as_tensor(value).detach().cpu().double()).tobytes()
-    elif isinstance(value, torch.dtype | torch.device | ModuleType | BuiltinFunctionType):
-        return
-    elif isinstance(value, Mapping | list | tuple | set | frozenset):
-        yield type(value)
-        items = value.items() if isinstance(value, Mapping) else value
-        for item in sorted(items, key=repr) if isinstance(value, set | frozenset) else items:
-            yield from _pieces(item, within)
-    else:
-        yield type(value)
-        for name, part in _held(value).items():
-            yield name
-            yield from _pieces(part, within)
-
-
-def _held(made: Any) -> dict[str, Any]:
-    """Return name -> value of an object's attributes and its own classes'; of a network, all parts and tensors."""
-    held = dict[str, Any]()
-    for each in reversed(type(made).__mro__):
-        if each.__module__.partition(".")[0] not in ("builtins", "torch", "typing", "collections", "abc"):
-            own = {name: part for name, part in vars(each).items() if not name.startswith(("__", "_abc_"))}
-            held |= {name: part for name, part in own.items() if not _acts(part)}
-    if not hasattr(made, "__dict__") and not held:
-        raise TypeError("its content cannot be seen")
-    held |= getattr(made, "__dict__", {})
-    if isinstance(made, torch.nn.Module):
-        base = vars(torch.nn.Module()).keys() - {"training"}
-        held = {name: part for name, part in held.items() if name not in base}
-        held |= dict(made.named_children()) | dict(made.named_parameters(recurse=False))
-        held |= dict(made.named_buffers(recurse=False))
-    return held
-
-
-def _acts(part: Any) -> bool:
-    return callable(part) or isinstance(part, property | classmethod | staticmethod | cached_property)
+    return hashlib.sha256(file.getvalue()).hexdigest()[:16] if held else None
 
 
 def describe_error(error: BaseException) -> str:

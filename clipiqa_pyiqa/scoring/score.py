@@ -14,7 +14,6 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -322,21 +321,17 @@ class Scorer:
         return _unpickled, (*self._given, self._prefix, _files_of(self._given[0]))
 
 
-def _files_of(metric: Any) -> dict[str, str]:
-    """Return the SHA-256 of the files that a function names: a pipeline's cache must see that one was replaced."""
-    given: list[Any] = []
-    if isinstance(metric, partial):
-        given = [*metric.args, *metric.keywords.values()]
-    elif isinstance(metric, FunctionType):
-        given = [*(cell.cell_contents for cell in metric.__closure__ or ()), *(metric.__defaults__ or ())]
-    return {str(each): sha256_of(each) for each in given if isinstance(each, str | Path) and os.path.isfile(each)}
+def _files_of(metric: Any) -> list[str]:
+    """Return the SHA-256 of the files that a partial names: a pipeline's cache must see that one was replaced."""
+    given = [*metric.args, *metric.keywords.values()] if isinstance(metric, partial) else []
+    return [sha256_of(each) for each in given if isinstance(each, str | Path) and os.path.isfile(each)]
 
 
 _scorers: dict[bytes, Scorer] = {}  # of this process, by their arguments' pickle
 
 
 def _unpickled(
-    metric: Any, prompts: Any, column: str | None, options: Mapping[str, Any], prefix: str, files: Mapping[str, str]
+    metric: Any, prompts: Any, column: str | None, options: Mapping[str, Any], prefix: str, files: Sequence[str]
 ) -> Scorer:
     """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
     scorer = Scorer(metric, prompts, column=column, prefix=prefix, **options)
