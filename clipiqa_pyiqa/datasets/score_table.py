@@ -157,7 +157,8 @@ def read_score_table(
     frame["target"] = 1 - share if lower_better else share
     if "group" not in frame:
         photos = [digest or path for digest, path in zip(_digests(frame["path"]), frame["path"], strict=True)]
-        frame["group"] = frame.index.to_series().groupby(photos, sort=False).transform("first")  # several people rated a photo
+        # a photo that several people rated is one group
+        frame["group"] = frame.index.to_series().groupby(photos, sort=False).transform("first")
     if "split" not in frame:
         frame["split"] = "train"
         frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"
