@@ -35,7 +35,8 @@ def run(
     """
     from ..files.writing import check_output
 
-    check_output(path, overwrite=overwrite, inputs=map(str, model.given().values()))
+    inputs = [str(each) for each in (*model.given().values(), questions.learned_prompts)]
+    check_output(path, overwrite=overwrite, inputs=inputs)
     metric = questions.asked(model)
     net = metric.built(start(Machine(device=device))).net
     from ..export.onnx_file import export_onnx

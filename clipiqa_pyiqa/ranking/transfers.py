@@ -78,11 +78,12 @@ def transfer(
     if action != "copy" and (inside := [path for path in inner if not is_local(path)]):
         raise CLIPIQAError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
     target, done = check_folder(folder), list[str]()
-    families = _families({path: into for path, into in inner.items() if is_local(path)}, only_photos)
-    others = images_named([path for path in inner if not is_local(path)])
+    files = {path: into for path, into in inner.items() if is_local(path)}
+    jobs: list[Iterator[tuple[str, Sequence[str | AnyImage]]]] = [_families(files, only_photos)]
+    jobs.append((inner[image.name], [image]) for image in images_named([path for path in inner if path not in files]))
     with undoable(target) as (undo_list, note):
         taken = {into: _stems(check_folder(target / into)) for into in dict.fromkeys(inner.values())}
-        for into, sources in itertools.chain(families, ((inner[image.name], [image]) for image in others)):
+        for into, sources in itertools.chain(*jobs):
             stem = free = ""
             for source in sources:
                 path, name, content = _read(source, action)

@@ -16,8 +16,8 @@ from clipiqa_pyiqa.cli import main
         "fit scores.csv --clip-weights in.csv --out in.csv",
         "export in.csv --clip-weights in.csv",
         "export in.csv --learned-prompts in.csv",
-        "score photo.jpg --out in.csv --metrics mine=in.csv",
-        "score photo.jpg --out photo.jpg --format csv",
+        "score photo.jpg --out in.csv --metrics mine=in.csv:lower_better=true",
+        "score photo.jpg --out photo.jpg --format csv --metrics entropy",
     ],
 )
 def test_an_input_is_never_an_output(command, tmp_path, monkeypatch, capsys):
