@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, nearest
+from ..errors import CLIPIQAError, first_of, nearest
 from ..files.names import printable
 from ..report.report import Report
 from ..report.table import frame_table
@@ -43,6 +43,9 @@ class Photos:
     def __post_init__(self) -> None:
         if self.by not in self.scores.names:
             raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.names)}")
+        if not self.scores.frame[self.by].notna().any():
+            why = f" ({first_of(self.scores.errors.values())})" if self.scores.errors else ""
+            raise CLIPIQAError(f"no photo has a score of {self.by!r}{why}: name another column (by).")
 
     @cached_property
     def direction(self) -> Direction:
