@@ -147,8 +147,8 @@ def _rows(path: Path, partial: bool) -> tuple[list[dict[str, Any]], Head | None]
         for line in found.notes():
             logger.warning("%s.", line)
         return [row for table in found.tables() for row in table.to_pylist()], found.head
-    if not path.exists():
-        raise CLIPIQAError(f"{str(path)!r} cannot be read: it does not exist.")
+    if not path.suffix and not path.exists():
+        raise CLIPIQAError(f"{str(path)!r} does not exist: name a file of scores.")
     format = format_of(path)
     with reading(path, format):
         damage = list[str]()
