@@ -30,7 +30,7 @@ def run(
     A run is a score file (csv, jsonl or parquet) of any tool, a folder of images, which --metrics score, or a folder
     of results by shard. Rows match if their paths (below each run's common folder, without suffix) or their values in
     --key COLUMN are equal. --out receives gate.json, gate.xml (JUnit), rows.csv, and the scores of folders. Exit code:
-    0 passed, 1 worse (with --margin, also: unclear), 2 bad input.
+    0 passed, 1 worse or scores missing (with --margin, also: unclear), 2 bad input.
 
     examples:
       clipiqa gate base.parquet new.parquet
@@ -45,7 +45,7 @@ def run(
         margin (D|NAME=D): pass only if the loss is surely below D; for all columns, or for the column NAME
         lower_better: columns whose low values are good
         higher_better: columns whose high values are good
-        skip_missing: leave out rows that have a finite score in only one run
+        skip_missing: leave out rows without a score in one of the runs
     """
     from ..comparison.gating import gate
     from ..files.names import one_line
@@ -71,6 +71,8 @@ def run(
             print(in_shell(one_line(pair.line)))
     for row, flag in found.flagged.items():
         print(one_line(f"{row}: {flag} in the new run only"))
+    for line in found.missing:
+        print(one_line(line))
     for line in found.left_out:
         tell(one_line(f"left out: {line}"))
     return 0 if found.passed else 1

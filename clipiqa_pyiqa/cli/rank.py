@@ -197,6 +197,8 @@ def run(
         code = max(code, _give_stars(photos, picked.star_shares, run.overwrite))
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
     is_listed = is_table or bool(cuts)
+    if is_listed:
+        note(f"{photos.by}: {photos.direction}")
     cuts = cuts or {"worst": min(count, half) or None, "best": count}
     if picked.paths or folders:
         worst, best = photos.ends(**cuts)
@@ -207,7 +209,6 @@ def run(
             photos.check_unchanged(name for names in chosen.values() for name in names)
         _take({part: list(map(photos.path, names)) for part, names in chosen.items()}, picked)
     elif is_listed:
-        note(f"{photos.by}: {photos.direction}")
         print(photos.report(**cuts).text(), end="")
     return code
 

@@ -7,12 +7,13 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas
 
 from ..errors import CLIPIQAError, ImageError, counted, few, nearest
@@ -34,7 +35,8 @@ class Gate:
     Attributes:
         pairs: The compared columns.
         rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new minus base) for each column.
-        left_out: Rows that one run lacks, as a sentence per run.
+        left_out: What the verdict leaves out, in sentences.
+        missing: What has no score, although it was asked for: the reason for not passing, in sentences.
         flagged: Row -> flag of an image that only the new run flags.
     """
 
@@ -42,16 +44,17 @@ class Gate:
     rows: pandas.DataFrame
     base: str
     new: str
-    left_out: tuple[str, ...] = ()
+    left_out: Sequence[str] = ()
+    missing: Sequence[str] = ()
     flagged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Literal["pass", "worse", "unclear"]:
-        """``'worse'`` if a column got worse or an image is newly flagged, else ``'unclear'`` if a column is unclear."""
+        """``'worse'`` if a column is worse or an image newly flagged, else ``'unclear'`` also if scores are missing."""
         found = {pair.verdict for pair in self.pairs}
         if self.flagged or "worse" in found:
             return "worse"
-        return "unclear" if "unclear" in found else "pass"
+        return "unclear" if self.missing or "unclear" in found else "pass"
 
     @property
     def passed(self) -> bool:
@@ -61,7 +64,8 @@ class Gate:
     def columns(self) -> pandas.DataFrame:
         """A row per column: verdict, direction, means, difference with interval and p-values, margin."""
         records = [{"verdict": q.verdict, "lower_better": q.direction.lower_better, **vars(q)} for q in self.pairs]
-        return pandas.DataFrame(records).set_index("name").rename_axis("column").drop(columns="direction")
+        names = pandas.Index([q.name for q in self.pairs], name="column")
+        return pandas.DataFrame(records, names).drop(columns=["name", "direction"], errors="ignore")
 
     def worst(self, column: str, count: int = 10) -> pandas.Series:
         """Return the rows with the largest loss: row name -> new minus base."""
@@ -74,6 +78,8 @@ class Gate:
         if self.flagged:
             flags = pandas.Series(self.flagged)
             cases.append(("flag", "worse", f"{counted(len(flags), 'image')} newly flagged", flags))
+        if self.missing:
+            cases.append(("missing", "unclear", "scores are missing", pandas.Series(self.missing)))
         counts = {"tests": str(len(cases)), "failures": str(sum(verdict in FAILED for _, verdict, *_ in cases))}
         suite = ElementTree.Element("testsuite", counts, name=f"clipiqa gate: {self.base} → {self.new}")
         for name, verdict, message, rows in cases:
@@ -91,7 +97,7 @@ class Gate:
         """
         folder = check_folder(folder, WRITTEN, overwrite=overwrite, inputs=(self.base, self.new))
         columns = [{**asdict(q), "verdict": q.verdict, "worst": self.worst(q.name).to_dict()} for q in self.pairs]
-        names = ("verdict", "passed", "base", "new", "left_out", "flagged")
+        names = ("verdict", "passed", "base", "new", "left_out", "missing", "flagged")
         summary = {**{name: getattr(self, name) for name in names}, "columns": columns}
         rows = self.rows.rename(index=_as_text, columns=_as_text)
         files = (f"{json.dumps(summary, indent=2, ensure_ascii=False)}\n", self.junit(), rows)
@@ -129,7 +135,8 @@ def gate(
         margin: Largest loss that is allowed, in the column's units: for all columns, or for each one by name.
         lower_better: Columns in which low is good; by default the file or the column's name decides.
         higher_better: Columns in which high is good.
-        skip_missing: Leave out rows that lack a finite score in one run; otherwise raise.
+        skip_missing: Leave out rows that one run lacks (otherwise raise), and rows without a score (otherwise, they are
+            ``missing``). A column without any score in a run is always missing.
         out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
         resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
@@ -167,7 +174,8 @@ def gate(
                 total = None if run.names is None else run.known.kept + len(run.names)
                 for done, _ in enumerate(run, run.known.kept + 1):
                     progress(side, done, total)
-            runs.append(replace(read_scores(file, columns=columns, key=key, option="key"), file=path))
+            found = read_scores(file, columns=columns, key=key, option="key")
+            runs.append(replace(found, file=path))
     names = _shared_columns(runs, columns)
     _check_alike(runs, names)
     margins = _margins(names, margin)
@@ -175,14 +183,22 @@ def gate(
         for name in chosen:
             if name not in names:
                 raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
-    directions = _directions(runs, names, lower_better, higher_better)
     rows, left_out, paths = _pair_rows(runs, names, key is not None, skip_missing)
+    judged, missing = list[str](), list[str]()
+    for name in names:
+        base_scores, new_scores = rows[f"{name} base"], rows[f"{name} new"]
+        has_scores = base_scores.notna().any() and new_scores.notna().any()
+        judged += [name] if has_scores else []
+        (left_out if has_scores and skip_missing else missing).extend(_lost(name, rows, paths, runs))
+        if (equal := (base_scores == new_scores) & np.isinf(new_scores)).any():
+            left_out.append(f"{name!r} is infinite in both runs for {counted(equal.sum(), 'row')}: not in its mean")
+    directions = _directions(runs, judged, lower_better, higher_better)
     pairs = judge(rows, directions, margins, runs)
     was, now = (paths[side].map(run.flags) for side, run in zip(given, runs, strict=True))
     flagged = now[was.isna()].dropna().to_dict()
     if _has_images(given["new"]):
         flagged |= _newly_cut(paths.drop(index=list(flagged)))
-    gated = Gate(pairs, rows, given["base"], given["new"], tuple(left_out), flagged)
+    gated = Gate(pairs, rows, given["base"], given["new"], left_out, missing, flagged)
     if out is not None:
         gated.save(out, overwrite=overwrite or resume)
     return gated
@@ -268,22 +284,22 @@ def _pair_rows(
             indices = _numbers(indices)
     frames, names_of_images = {}, {}
     for side, run, index in zip(("base", "new"), runs, indices, strict=True):
-        frames[side] = run.frame[names].set_axis(index).replace([math.inf, -math.inf], math.nan)
+        frames[side] = run.frame[names].set_axis(index)
         names_of_images[side] = pandas.Series(run.frame.index, index)
         if len({*index}) < len(index):
             twice = next(name for name in index if index.count(name) > 1)
             raise CLIPIQAError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
-    both, paths = pandas.concat(frames, axis=1), pandas.concat(names_of_images, axis=1).dropna()
-    if paths.empty:
+    both, paths = pandas.concat(frames, axis=1), pandas.concat(names_of_images, axis=1)
+    if paths.isna().any(axis=1).all():
         raise CLIPIQAError(
             f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}): rows are "
             "paired by their path below each run's common folder, or by a key column (`key`)."
         )
     left_out = []
-    for run, own, other in zip(runs, ("base", "new"), ("new", "base"), strict=True):
-        lacking = (both[own].isna() & both[other].notna()).any(axis=1)
-        if lacking.any():
-            left_out.append(f"{run.file!r} has no finite score of {few(both.index[lacking])}")
+    for run, side in zip(runs, paths, strict=True):
+        if len(lacking := paths.index[paths[side].isna()]):
+            left_out.append(f"{run.file!r} lacks {counted(len(lacking), 'row')}: {few(lacking)}")
+    paths = paths.dropna()
     if left_out and not skip_missing:
         raise CLIPIQAError(
             f"the runs do not have the same inputs: {'; '.join(left_out)}; complete the runs, or leave these rows out "
@@ -292,8 +308,22 @@ def _pair_rows(
     columns: dict[str, pandas.Series] = {}
     for name in names:
         base, new = both["base", name], both["new", name]
-        columns |= {f"{name} base": base, f"{name} new": new, f"{name} difference": new - base}
+        difference = (new - base).replace([math.inf, -math.inf], math.nan)
+        columns |= {f"{name} base": base, f"{name} new": new, f"{name} difference": difference}
     return pandas.DataFrame(columns, paths.index.rename("row")), left_out, paths
+
+
+def _lost(name: str, rows: pandas.DataFrame, paths: pandas.DataFrame, runs: Sequence[Scores]) -> Iterator[str]:
+    """Yield which images have no score, with flags and the first reason, or are infinite in one run only."""
+    for side, run in zip(paths, runs, strict=True):
+        flags, lacking = run.flags, paths[side][rows[f"{name} {side}"].isna()]
+        if len(lacking):
+            images = few(f"{row} ({flags[path]})" if path in flags else row for row, path in lacking.items())
+            why = run.errors.get(lacking.iloc[0], "")
+            yield f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}: {images}. {why}".strip()
+    base, new, difference = (rows[f"{name} {what}"] for what in ("base", "new", "difference"))
+    if (apart := difference.isna() & base.notna() & new.notna() & (base != new)).any():
+        yield f"{name!r} is infinite in one run only for {counted(apart.sum(), 'image')}: {few(rows.index[apart])}"
 
 
 def _numbers(runs: Sequence[Sequence[str]]) -> list[list[str]]:

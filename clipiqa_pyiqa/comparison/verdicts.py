@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas
 
 from ..errors import CLIPIQAError, counted
 from ..results.scores import Direction, Scores
-from ..stats.bootstrap import holm
+from ..stats.bootstrap import Array, holm
 from ..stats.paired_means import FEW, LEVEL, mean_difference, noticed
 
 FAILED = ("worse", "unclear")
@@ -30,7 +31,8 @@ class ColumnPair:
         direction: Whether low or high scores are good, and how this is known.
         n, base, new: Number of rows with scores in both runs, and each run's mean.
         difference, low, high, p: New minus base, with its 95 % interval and p-value.
-        rounding: Largest mean difference that other threads or another processor may cause.
+        rounding: Difference that other threads or another processor may cause: the median of the rows.
+        equal: Whether every row agrees within rounding.
         noticed: Loss that four of five such runs find.
         margin: Largest loss that is allowed; None: any that may be chance.
         p_holm: p-value, corrected by Holm's rule for all columns without a margin; None with a margin.
@@ -46,6 +48,7 @@ class ColumnPair:
     high: float
     p: float
     rounding: float
+    equal: bool
     noticed: float
     margin: float | None = None
     p_holm: float | None = None
@@ -61,7 +64,10 @@ class ColumnPair:
 
         A column passes if its interval excludes a loss of ``margin``, and is worse if it lies beyond. Without
         a margin, a change is more than rounding, its interval excludes 0, and its corrected p-value is below 0.05.
+        If every row agrees within rounding, a column passes or has no change, however few rows there are.
         """
+        if self.equal:
+            return "no change" if self.margin is None else "pass"
         low, high = self.gain
         if self.margin is not None:
             if self.n < FEW or low <= -self.margin <= high:
@@ -82,7 +88,7 @@ class ColumnPair:
     def _because(self) -> str:
         low, high = self.gain
         if self.margin is not None:
-            if self.n < FEW:
+            if self.n < FEW and not self.equal:
                 return f", fewer than {FEW} rows"
             if self.verdict == "unclear":
                 return f", a loss of {self.margin:g} is not excluded"
@@ -106,7 +112,8 @@ def judge(
     count = max(1, len(corrected))
     pairs = {}
     for name, direction in directions.items():
-        base, new = rows[[f"{name} base", f"{name} new"]].dropna().to_numpy(float).T
+        finite = rows[rows[f"{name} difference"].notna()]
+        base, new = finite[[f"{name} base", f"{name} new"]].to_numpy(float).T
         fewest = 2 if name in margins else math.floor(math.log2(count / LEVEL)) + 2
         if len(base) < fewest:
             raise CLIPIQAError(
@@ -117,7 +124,8 @@ def judge(
         apart = mean_difference(new, base)
         if math.isnan(apart.p):
             raise CLIPIQAError(f"{name!r} has no interval: its scores are too large.")
-        rounding = _rounding(name, runs, max(abs(base).max(), abs(new).max()))
+        of_rows = _rounding(name, runs, np.maximum(abs(base), abs(new)))
+        rounding = float(np.median(of_rows))
         pairs[name] = ColumnPair(
             name,
             direction,
@@ -129,6 +137,7 @@ def judge(
             high=apart.high,
             p=apart.p,
             rounding=rounding,
+            equal=bool((abs(new - base) <= of_rows).all()),
             noticed=max(rounding, noticed(new - base, LEVEL / count)),
             margin=margins.get(name),
         )
@@ -137,9 +146,10 @@ def judge(
     return tuple(pairs.values())
 
 
-def _rounding(name: str, runs: Sequence[Scores], largest: float) -> float:
+def _rounding(name: str, runs: Sequence[Scores], largest: Array) -> Array:
+    """Return the difference of each row that rounding may cause; ``largest`` holds its magnitude."""
     for run in runs:
         low, high = run.columns[name].ends if name in run.columns else (None, None)
         if low is not None and high is not None:
-            return (high - low) * _ROUNDING[run.columns[name].record.get("precision", "fp32")]
-    return float(largest) * 1e-6
+            return np.full(len(largest), (high - low) * _ROUNDING[run.columns[name].record.get("precision", "fp32")])
+    return largest * 1e-6

@@ -46,6 +46,9 @@ class Photos:
     def __post_init__(self) -> None:
         if self.by not in self.scores.names:
             raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.names)}")
+        if not self.scores.frame[self.by].notna().any():
+            why = f" ({first_of(self.scores.errors.values())})" if self.scores.errors else ""
+            raise CLIPIQAError(f"no photo has a score of {self.by!r}{why}: name another column (by).")
 
     @cached_property
     def direction(self) -> Direction:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..datasets.csv_files import PATH_COLUMNS, find_column
-from ..datasets.specification import pyiqa_configs
-from ..errors import CLIPIQAError, nearest
+from ..errors import CLIPIQAError, counted, few, nearest
 from ..files.names import below_common
 from ..sources.stores import images_in
 from .columns import Column, read_scales
@@ -114,7 +113,8 @@ def read_scores(
     name = find_column(path, list(table.columns), key, PATH_COLUMNS, "path", option=option)
     names = pandas.Index(table[name].map(str), name="path", dtype=object)
     others = [each for each in table if each != name and str(each).lower().strip() not in _NO_SCORES]
-    numbers = [each for each in columns or others if each in table and _holds_numbers(table[each])]
+    values = {each: _numbers(table[each]) for each in columns or others if each in table}
+    numbers = [each for each in values if each in known or values[each].notna().any()]
     if missing := [each for each in columns or () if each not in numbers]:
         raise CLIPIQAError(
             f"{str(path)!r} has no numbers called {missing[0]!r}: {nearest(missing[0], map(str, others))}"
@@ -123,7 +123,14 @@ def read_scores(
         listed = ", ".join(map(str, table.columns))
         raise CLIPIQAError(f"{str(path)!r} has no column of numbers: its columns are {listed}.")
     chosen = columns or [each for each in numbers if each in known] or numbers
-    scores = {str(each): pandas.to_numeric(table[each], "coerce").to_numpy(float) for each in chosen}
+    for each in chosen:
+        cells = [cell for cell in table[each][values[each].isna()] if isinstance(cell, str) and cell.strip()]
+        if cells:
+            comma = any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", cell) for cell in cells)
+            hint = "; a decimal comma must be a point" if comma else ""
+            lost = f"{counted(len(cells), 'score')} of {str(each)!r} in {str(path)!r}"
+            logger.warning("no number, so missing: %s (%s%s).", lost, few(dict.fromkeys(cells)), hint)
+    scores = {str(each): values[each].to_numpy(float) for each in chosen}
     errors = {} if "error" not in table else _filled(table["error"].set_axis(names))
     ours = bool(known) or any(str(cell).startswith("clipiqa") for cell in table.get(METRIC, ()))
     ends = [end for end in (SCALE, METRIC) if ours and end in table]
@@ -153,13 +160,10 @@ def _filled(texts: pandas.Series) -> dict[str, str]:
     return {str(name): str(text) for name, text in texts.fillna("").items() if text}
 
 
-def _holds_numbers(values: pandas.Series) -> bool:
+def _numbers(values: pandas.Series) -> pandas.Series:
     import pandas
 
-    if pandas.api.types.is_bool_dtype(values):
-        return False
-    filled = values[values.notna() & (values.map(str).str.strip() != "")]
-    return bool(len(filled)) and bool(pandas.to_numeric(filled, "coerce").notna().all())
+    return pandas.to_numeric(values if values.dtype.kind in "iuf" else values.map(str), "coerce")
 
 
 def matching_names(*runs: Sequence[str]) -> list[list[str]]:
@@ -175,6 +179,22 @@ def matching_names(*runs: Sequence[str]) -> list[list[str]]:
 _COMMON = dict.fromkeys(("mse", "rmse", "mae", "l1", "l2", "error", "loss", "distance", "dmos", "kid", "fvd"), True)
 _COMMON |= {"mos": False, "vmaf": False}
 """Name of a well-known score that pyiqa does not have -> whether a low score is good."""
+LOWER_BETTER = (
+    "lpips lpips-vgg lpips+ lpips-vgg+ stlpips stlpips-vgg dists deepdc gmsd nlpd mad piqe niqe niqe_matlab ilniqe "
+    "brisque brisque_matlab pi pieapp msswd fid sfid fid_dinov2 afine_nr afine_fr afine_all_scale afine_all"
+)
+HIGHER_BETTER = (
+    "ahiq ckdn ssim ssimc psnr psnry fsim ms_ssim vif vsi cw_ssim nrqm cnniqa musiq musiq-ava musiq-paq2piq "
+    "musiq-spaq nima nima-koniq nima-spaq nima-vgg16-ava paq2piq dbcnn maniqa maniqa-pipal maniqa-kadid clipiqa "
+    "clipiqa+ clipiqa+_vitL14_512 clipiqa+_rn50_512 fgresq fgresq_pair tres tres-flive hyperiqa metaiqa uranker "
+    "clipscore entropy topiq_nr topiq_nr-flive topiq_nr-spaq topiq_nr-face topiq_nr_swin-face topiq_nr-face-v1 "
+    "topiq_fr topiq_fr-pipal topiq_iaa topiq_iaa_res50 laion_aes liqe liqe_mix wadiqam_fr wadiqam_nr qalign "
+    "qalign_8bit qalign_4bit qrealign qrealign-mini qrealign-lite qrealign-pro compare2score unique arniqa "
+    "arniqa-live arniqa-csiq arniqa-tid arniqa-kadid arniqa-clive arniqa-flive arniqa-spaq dmm maclip qualiclip "
+    "qualiclip+ qualiclip+-clive qualiclip+-flive qualiclip+-spaq inception_score"
+)
+"""Names of pyiqa's metrics, also for machines without pyiqa."""
+_KNOWN = {**_COMMON, **dict.fromkeys(LOWER_BETTER.split(), True), **dict.fromkeys(HIGHER_BETTER.split(), False)}
 
 
 @dataclass(frozen=True)
@@ -190,9 +210,8 @@ class Direction:
 
 def direction_by_name(column: str) -> bool | None:
     """Return whether low scores are good, as far as a column's name tells."""
-    known = {**_COMMON, **{name: bool(config.get("lower_better")) for name, config in pyiqa_configs().items()}}
     name = column.lower().strip()
-    by_name = known.get(name, known.get(re.split(r"[\s_(-]", name)[0]))
+    by_name = _KNOWN.get(name, _KNOWN.get(re.split(r"[\s_(-]", name)[0]))
     return {"↓": True, "↑": False}.get(name[-1:], by_name)
 
 

@@ -63,7 +63,7 @@ def test_infinite_and_missing_scores_are_refused_or_left_out(tmp_path, scores, c
     assert main(["gate", *files, "--skip-missing"]) == 1
     said = capsys.readouterr()
     assert "quality: worse: -20." in said.out and "n = 28" in said.out
-    assert "b.csv' has no finite score of '0/1'" in said.err
+    assert "b.csv' lacks 10 rows: '3/30'" in said.err and "infinite in one run only for 1 image: '0/1'" in said.err
 
 
 def test_no_cell_of_the_rows_is_a_formula(tmp_path, scores):

@@ -8,11 +8,13 @@ import pytest
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.gating import gate
+from clipiqa_pyiqa.datasets import specification
+from clipiqa_pyiqa.datasets.specification import pyiqa_configs
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
 from clipiqa_pyiqa.results.columns import Column
 from clipiqa_pyiqa.results.results import Output, Results
 from clipiqa_pyiqa.results.rows import Row
-from clipiqa_pyiqa.results.scores import find_direction, read_scores
+from clipiqa_pyiqa.results.scores import HIGHER_BETTER, LOWER_BETTER, direction_by_name, find_direction, read_scores
 
 FITTED = {"sha256": "ab" * 32, "method": "ridge", "fit_on": "features", "rated_photos": 9, "interval": None}
 HEAD = {"range": [1.0, 5.0], "lower_better": True, "head": FITTED}
@@ -90,6 +92,30 @@ def test_the_direction_of_other_tools_columns_is_known_by_their_names(tmp_path, 
     direction = find_direction([read_scores(tmp_path / "a.csv", columns=[name])], name)
     assert direction.lower_better == (name in LOW)
     assert ("assumed" in direction.because) == (name in UNKNOWN)
+
+
+def test_the_shipped_names_are_pyiqas():
+    configs = pytest.importorskip("pyiqa.default_model_configs").DEFAULT_CONFIGS
+    low = {name for name, config in configs.items() if config.get("lower_better")}
+    assert (set(LOWER_BETTER.split()), set(HIGHER_BETTER.split())) == (low, configs.keys() - low)
+
+
+def test_directions_need_no_pyiqa(tmp_path, monkeypatch, capsys):
+    pyiqa_configs.cache_clear()
+    monkeypatch.setattr(specification.importlib.util, "find_spec", lambda name: None)
+    assert direction_by_name("niqe") is True and direction_by_name("musiq") is False
+    (tmp_path / "a.csv").write_text("image,niqe,q\na.png,3,1\nb.png,9,2\n")
+    assert main(["rank", str(tmp_path / "a.csv"), "--worst", "1", "--paths"]) == 0
+    assert capsys.readouterr().out == "b.png\n"
+    pyiqa_configs.cache_clear()
+
+
+def test_an_assumed_direction_is_said_where_photos_are_picked(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("image,q\na.png,1\nb.png,2\n")
+    (tmp_path / "a.png").touch()
+    given = ["rank", str(tmp_path / "a.csv"), "--worst", "1", "--root", str(tmp_path)]
+    for more in (["--paths"], ["--copy-to", str(tmp_path / "c")], ["--move-to", str(tmp_path / "m")]):
+        assert main([*given, *more]) == 0 and "assumed" in capsys.readouterr().err
 
 
 AFFINE = {**HEAD, "head": {**FITTED, "sha256": "ef" * 32}}
