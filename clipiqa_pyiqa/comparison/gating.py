@@ -163,7 +163,7 @@ def gate(
             folder = check_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=given.values())
         runs = []
         for side, path in given.items():
-            file = path
+            file, gone = path, list[str]()
             if _has_images(path):
                 if metrics is None:
                     raise CLIPIQAError(f"{path!r} is a folder of images: name the metrics that score them (`metrics`).")
@@ -174,8 +174,9 @@ def gate(
                 total = None if run.names is None else run.known.kept + len(run.names)
                 for done, _ in enumerate(run, run.known.kept + 1):
                     progress(side, done, total)
+                gone = [name for name, place in run.known.places.items() if not run.known.seen[place]]
             found = read_scores(file, columns=columns, key=key, option="key")
-            runs.append(replace(found, file=path))
+            runs.append(replace(found, file=path, frame=found.frame.drop(index=gone)))
     names = _shared_columns(runs, columns)
     _check_alike(runs, names)
     margins = _margins(names, margin)
