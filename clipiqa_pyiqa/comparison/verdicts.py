@@ -32,10 +32,10 @@ class ColumnPair:
         n, base, new: Number of rows with scores in both runs, and each run's mean.
         difference, low, high, p: New minus base, with its 95 % interval and p-value.
         rounding: Difference that other threads or another processor may cause: the median of the rows.
-        equal: Whether every row agrees within rounding.
         noticed: Loss that four of five such runs find.
         margin: Largest loss that is allowed; None: any that may be chance.
         p_holm: p-value, corrected by Holm's rule for all columns without a margin; None with a margin.
+        equal: Whether every row agrees within rounding.
     """
 
     name: str
@@ -48,10 +48,10 @@ class ColumnPair:
     high: float
     p: float
     rounding: float
-    equal: bool
     noticed: float
     margin: float | None = None
     p_holm: float | None = None
+    equal: bool = False
 
     @property
     def gain(self) -> tuple[float, float]:
