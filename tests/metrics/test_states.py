@@ -19,6 +19,7 @@ class Shifted:
     weights = (0.0,)
 
     def __init__(self):
+        self.scale = 1.0  # unchanged
         self.steps, self.table, self._hidden, self.part = [0.0], {"a": 0.0}, 0.0, [np.zeros(1)]
 
     def __call__(self, image):
