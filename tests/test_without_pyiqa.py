@@ -70,7 +70,7 @@ print(score.item())
     job = forked_bare.run([], folder, code=code)
     assert job.code == 0, job.err
     x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert float(job.out) == CLIPIQA(backbone="mini").eval()(x).item()
+    assert float(job.out) == pytest.approx(CLIPIQA(backbone="mini").eval()(x).item(), rel=1e-4)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -95,7 +95,8 @@ def test_a_command_works(forked_bare, folder, small_compact, command):
     assert job.code == 0, job.err
     if "out.csv" in command:
         expected = CLIPIQA(backbone="mini").eval().score_files(folder / "photo.jpg")["quality"].item()
-        assert f",{expected}," in (folder / "out.csv").read_text()
+        found = float((folder / "out.csv").read_text().splitlines()[1].split(",")[1])
+        assert found == pytest.approx(expected, abs=1e-6)  # one image takes all threads here
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import logging
-import pickle
 import re
 import sys
 import textwrap
@@ -141,25 +139,31 @@ def _downloads_refused_if_offline() -> Iterator[None]:
         yield
 
 
-class _Pickler(pickle.Pickler):
-    def reducer_override(self, part: Any) -> Any:
-        if isinstance(part, torch.Tensor):
-            return bytes, (np.asarray(part.detach().cpu().double()).tobytes(),)
-        return (str, ("",)) if isinstance(part, torch.device) else NotImplemented
-
-
 def _state(made: Any) -> str | None:
-    """Return a hash of what an object and its classes hold; None if that cannot be pickled, or is nothing."""
-    own = [each for each in reversed(type(made).__mro__) if not each.__module__.startswith(("builtins", "torch."))]
-    parts = [(name, part) for each in own for name, part in vars(each).items() if not hasattr(part, "__get__")]
-    held = {name: part for name, part in parts if not name.startswith(("__", "_abc_"))} | getattr(made, "__dict__", {})
-    pickler = _Pickler(file := io.BytesIO())
-    pickler.fast = True  # whether equal parts are one object does not matter
-    try:
-        pickler.dump((repr(type(made)), held))
-    except Exception:  # a lambda or an open file; objects raise almost anything
-        return None
-    return hashlib.sha256(file.getvalue()).hexdigest()[:16] if held else None
+    """Return a hash of what an object holds; None if there is nothing to hash."""
+    digest, is_empty = hashlib.sha256(repr(type(made)).encode()), True
+    for name, value in _values_of(made):
+        if isinstance(value, str | bytes | int | float | bool | tuple | None):
+            is_empty = False
+            digest.update(f"{name} {value!r}".encode())
+    return None if is_empty else digest.hexdigest()[:16]
+
+
+def _values_of(made: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values that an object and its networks hold; tensors and arrays become bytes."""
+    parts, held = [made], list[tuple[str, Any]]()
+    if isinstance(made, torch.nn.Module):
+        parts, held = list(made.modules()), list(made.state_dict().items())
+    for part in parts:
+        for name, value in getattr(part, "__dict__", {}).items():
+            if isinstance(value, torch.nn.Module):
+                yield from _values_of(value)
+            elif not name.startswith("_"):
+                held.append((name, value))
+    for name, value in held:
+        if isinstance(value, torch.Tensor | np.ndarray):
+            value = np.asarray(torch.as_tensor(value).detach().cpu().double()).tobytes()
+        yield name, value
 
 
 def describe_error(error: BaseException) -> str:

@@ -79,7 +79,7 @@ def test_dmos_whose_direction_is_said_is_read(tmp_path):
 
 def test_scores_become_shares_and_rows_get_splits(tmp_path):
     for number in range(10):
-        (tmp_path / f"{number}.png").touch()
+        (tmp_path / f"{number}.png").write_text(str(number))
     path = written(tmp_path, "path,score\n" + "".join(f"{number}.png,{number}\n" for number in range(10)))
     table = read_score_table(path, score_range=(0, 20), lower_better=True, seed=3)
     assert table.frame["target"].tolist() == pytest.approx([1 - number / 20 for number in range(10)])

@@ -164,7 +164,7 @@ def test_one_file_for_each_method(scores):
         ("{}/two.csv", "column=niqe"),
         ("{}/two.csv:colum=niqe", "'column'"),
         ("{}/two.csv:column=mos", "'mos'"),
-        ("{}/none.csv", "does not exist"),
+        ("{}/none.csv", "No such file"),
     ],
 )
 def test_score_files_that_cannot_be_used_are_refused(given, noun, scores):
