@@ -273,8 +273,9 @@ def seeded_runs():
 
 
 def watched(images):
-    """Return the middles of squares, at which the alarm looks."""
-    return center_crop(images, WATCHED)[:16].float()
+    """Return four squares from the middle of each, at which the alarm looks."""
+    middles = center_crop(images, 2 * WATCHED).float().unfold(2, WATCHED, WATCHED).unfold(3, WATCHED, WATCHED)
+    return middles.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
 
 
 def looks_of(args, name):
@@ -323,7 +324,7 @@ def rewards(args, options):
 
 def main():
     args = arguments("photos", "cc_noise", "parameters", out="runs/share", weights="", stages=["shares", "table"],
-                     shares=[0.3, 1.0, 10.0], recommended=0.3, gamed=10.0, part=0, parts=1)  # fmt: skip
+                     shares=[0.3, 1.0, 10.0], recommended=0.3, gamed=30.0, part=0, parts=1)  # fmt: skip
     args.out = Path(args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
