@@ -21,7 +21,7 @@ from ..errors.arguments import AnySize, checked
 from ..files.names import one_line
 from ..files.writing import check_folder
 from ..report.report import save_files
-from ..results.columns import changes
+from ..results.columns import changes, column_changes
 from ..results.scores import Direction, Scores, find_direction, matching_names, read_scores
 from .verdicts import FAILED, ColumnPair, judge
 
@@ -268,7 +268,7 @@ def _check_alike(runs: Sequence[Scores], names: Sequence[str]) -> None:
         if "hash" in {*was.record, *now.record}:
             found.append((f"the hash of everything that {name!r} depends on", was.fingerprint, now.fingerprint))
         else:
-            found += [(f"{name!r} {key}", old, new) for key, old, new in changes(was.record, now.record)]
+            found += column_changes(was, now)
     if found:
         text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
         raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")

@@ -69,6 +69,11 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str
     return [(key, value_text(was.get(key)), value_text(is_now.get(key))) for key in differing]
 
 
+def column_changes(before: Column, now: Column) -> list[tuple[str, str, str]]:
+    """Return :func:`changes` of a column; each field is named with the column."""
+    return [(f"{now.name!r} {key}", was, is_now) for key, was, is_now in changes(before.record, now.record)]
+
+
 def changes_text(found: Iterable[tuple[str, str, str]]) -> str:
     return "; ".join(f"{key} was {was} and is now {is_now}" for key, was, is_now in found)
 

@@ -22,7 +22,7 @@ from ..files.hashes import hash_file
 from ..files.journal import Journal
 from ..files.names import printable
 from ..files.writing import check_output, locked, replacing, write_text
-from .columns import Column, ResultsError, changes, changes_text
+from .columns import Column, ResultsError, changes, changes_text, column_changes
 from .formats import (
     FORMATS,
     METRIC,
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from .scores import Scores
 
 logger = logging.getLogger("clipiqa_pyiqa")
-
-
 _FACTS = ("path", "width", "kind", "error", "stamp")
 
 
@@ -302,7 +300,7 @@ class Results:
                 yield typed(cells, self.head.scores) if format == "csv" else cells
             return
         damage, journal = list[str](), self._journal
-        rows = self._earlier_cells(damage) if journal is None else _of_journal(journal.path, damage)
+        rows = self._earlier_cells(damage) if journal is None else _read(journal.path, "jsonl", damage)
         for number, cells in enumerate(rows):
             place = self.known.places.get(cells["path"])
             if place is None or (self._newest[place] == number and (self.known.seen[place] or not self._exact)):
@@ -348,9 +346,7 @@ class Results:
                 if was is not None:
                     self._gone.add(column.name)
                     if column.fingerprint and not output.overwrite and "error" not in was.record:
-                        found += [
-                            (f"{column.name!r} {key}", old, new) for key, old, new in changes(was.record, column.record)
-                        ]
+                        found += column_changes(was, column)
             if not column.fingerprint:
                 logger.warning("%s scores all images again, since its changes cannot be seen.", column.name)
             self.known.sources[column.name] = source or None
@@ -379,8 +375,7 @@ class Results:
             return
         path = self._earlier[0]
         format = self._output.format if path == self._output.path else "jsonl"
-        with reading(path, format):  # numbers of a csv file stay texts, which a csv file gets again
-            yield from read_cells(path, format, damage, names)
+        yield from _read(path, format, damage, names)  # numbers of a csv file stay texts, which it gets again
 
     def _earlier_cells(self, damage: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the rows of the earlier run, with its cells under the names of this run."""
@@ -429,9 +424,9 @@ class Results:
         journal_of(output.path).unlink(missing_ok=True)
 
 
-def _of_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
-    with reading(path, "jsonl"):
-        yield from read_cells(path, "jsonl", damage)
+def _read(path: Path, format: str, damage: list[str], names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    with reading(path, format):
+        yield from read_cells(path, format, damage, names)
 
 
 def _made_otherwise(path: Path, found: Sequence[tuple[str, str, str]], advice: str) -> ResultsError:

@@ -18,7 +18,7 @@ from ...errors import CLIPIQAError, Kind
 from ...files.names import below_common, printable
 from ...files.writing import LockedError
 from ...images.image import MISSING, reason
-from ...results.columns import ResultsError, changes, changes_text
+from ...results.columns import ResultsError, changes, changes_text, column_changes
 from ...results.folder import RUN, Run, left_out_note, read_run, read_shard_result, read_table, results_in
 from ...results.formats import JOURNAL, Head, journal_of, read_cells
 from ...results.results import Output, Results
@@ -230,11 +230,10 @@ def _numbers(out: str, there: Collection[str]) -> dict[str, int]:
 
 
 def _changes(before: Head, now: Head) -> list[tuple[str, str, str]]:
-    earlier = {column.name: column.record for column in before.columns}
+    earlier = {column.name: column for column in before.columns}
     found = changes(before.reading, now.reading)
     for column in now.columns:
-        named = changes(earlier.get(column.name, column.record), column.record)
-        found += [(f"{column.name!r} {key}", old, new) for key, old, new in named]
+        found += column_changes(earlier.get(column.name, column), column)
     return found
 
 
