@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import OptionError
+from ..errors import OptionError, counted
 from ..errors.arguments import SharedOptions
 from .options.groups import OutputOptions, start
 from .options.terminal import Bar, in_shell, numbers_by_name, stored, tell
@@ -73,6 +73,8 @@ def run(
         print(one_line(f"{row}: {flag} in the new run only"))
     for line in found.missing:
         print(one_line(line))
+    if found.resized:
+        tell(f"{found.resized:,} of {counted(len(found.rows), 'image')} have another size in the new run")
     for line in found.left_out:
         tell(one_line(f"left out: {line}"))
     return 0 if found.passed else 1

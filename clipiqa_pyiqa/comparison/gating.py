@@ -38,6 +38,7 @@ class Gate:
         left_out: What the verdict leaves out, in sentences.
         missing: What has no score, although it was asked for: the reason for not passing, in sentences.
         flagged: Row -> flag of an image that only the new run flags.
+        resized: Number of images that have another size in the new run, as far as both runs tell.
     """
 
     pairs: tuple[ColumnPair, ...]
@@ -47,6 +48,7 @@ class Gate:
     left_out: Sequence[str] = ()
     missing: Sequence[str] = ()
     flagged: Mapping[str, str] = field(default_factory=dict)
+    resized: int = 0
 
     @property
     def verdict(self) -> Literal["pass", "worse", "unclear"]:
@@ -97,7 +99,7 @@ class Gate:
         """
         folder = check_folder(folder, WRITTEN, overwrite=overwrite, inputs=(self.base, self.new))
         columns = [{**asdict(q), "verdict": q.verdict, "worst": self.worst(q.name).to_dict()} for q in self.pairs]
-        names = ("verdict", "passed", "base", "new", "left_out", "missing", "flagged")
+        names = ("verdict", "passed", "base", "new", "left_out", "missing", "flagged", "resized")
         summary = {**{name: getattr(self, name) for name in names}, "columns": columns}
         rows = self.rows.rename(index=_as_text, columns=_as_text)
         files = (f"{json.dumps(summary, indent=2, ensure_ascii=False)}\n", self.junit(), rows)
@@ -199,7 +201,9 @@ def gate(
     flagged = now[was.isna()].dropna().to_dict()
     if _has_images(given["new"]):
         flagged |= _newly_cut(paths.drop(index=list(flagged)))
-    gated = Gate(pairs, rows, given["base"], given["new"], left_out, missing, flagged)
+    was, now = (_sizes(run).loc[paths[side]].set_axis(paths.index) for side, run in zip(given, runs, strict=True))
+    resized = int((now - was).fillna(0).any(axis=1).sum())
+    gated = Gate(pairs, rows, given["base"], given["new"], left_out, missing, flagged, resized)
     if out is not None:
         gated.save(out, overwrite=overwrite or resume)
     return gated
@@ -226,6 +230,12 @@ def _directions(
         raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
     given = {**dict.fromkeys(low, True), **dict.fromkeys(high, False)}
     return {name: find_direction(runs, name, given.get(name)) for name in names}
+
+
+def _sizes(run: Scores) -> pandas.DataFrame:
+    known = run.other if run.ours else None
+    sizes = pandas.DataFrame(known, run.frame.index, ["width", "height"])
+    return sizes.apply(pandas.to_numeric, errors="coerce")
 
 
 def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
