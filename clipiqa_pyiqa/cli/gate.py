@@ -53,6 +53,8 @@ def run(
     options = kept.storage()
     if metrics:
         options |= {"metrics": metrics, "device": start(images), **images.keywords()}
+    elif images != SharedOptions():
+        raise OptionError("without --metrics, no image is read: leave out the options of reading and scoring.")
     with stored(kept.out), Bar() as bar:
         found = gate(
             base,

@@ -166,7 +166,7 @@ def run(
     if (picked.paths or folders) and not (cuts or selected):
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     if selected:
-        from ..ranking.photos import on_disk
+        from ..sources.finding import on_disk
 
         _take({"": list(map(on_disk, sources))}, picked)
         return 0
@@ -222,7 +222,7 @@ def run(
 
 def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
     """Copy, move or link photos, and print their paths; ``parts`` are the sub-folders."""
-    from ..ranking.photos import file_of
+    from ..sources.finding import file_of
     from ..ranking.transfers import transfer
 
     paths = [path for part in parts.values() for path in part]

@@ -70,6 +70,7 @@ def run(
     format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
     merge: Path | None = None,
     partial: bool = False,
+    drop_vanished: bool = False,
 ) -> int:
     """Score photos: files, folders, globs or a list on standard input.
 
@@ -89,18 +90,23 @@ def run(
         format: output format; default: the suffix of --out, or a table
         merge (DIR): join the results by shard in this folder into the file --out
         partial: with --merge: accept results of a part of the shards
+        drop_vanished: with --resume: leave rows out of the file if their image or shard is gone
     """
     from ..sources.finding import find_shards
 
     if merge is not None:
-        if paths:
-            raise OptionError("--merge joins results and scores no images: leave out the paths.")
+        idle = (asked, images, shards, cluster, format, null or kept.resume or drop_vanished, *paths)
+        if idle != (Asked(), SharedOptions(), Shards(), Cluster(), None, False):
+            allowed = "--out, --partial, --overwrite and --quiet"
+            raise OptionError(f"--merge joins results and scores no images: leave out all but {allowed}.")
         from ..results.folder import merge_shards
 
         _report(merge_shards(merge, kept.out, overwrite=kept.overwrite, partial=partial))
         return 0
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
+    if partial or (null and "-" not in paths) or (cluster != Cluster() and shards.engine != "ray"):
+        raise OptionError("--partial needs --merge, -0 needs - (standard input), and --actors … need --engine ray.")
     check_resume(kept.out, kept.resume, kept.overwrite)
     metrics = asked.chosen(also=("file",))
     # os.path returns False for invalid names; the error follows when the file is written
@@ -108,6 +114,8 @@ def run(
     by_shard = format is None and is_folder
     if not by_shard and replace(shards, image_column=None) != Shards():
         raise OptionError("--keep, --embeddings, --part and --engine need results by shard: name a folder, --out DIR/.")
+    if by_shard and drop_vanished:
+        raise OptionError("--drop-vanished is for a file of results, not for results by shard.")
     if kept.out is None and format == "parquet":
         raise OptionError("parquet results are not text: name a file with --out.")
     found = find_shards(
@@ -119,7 +127,7 @@ def run(
     # torch takes seconds to load, and weights may be downloaded, so all cheap checks come first
     out: Any = kept.out
     if out and not by_shard:
-        out = Output(out, format or "", kept.resume, kept.overwrite)
+        out = Output(out, format or "", kept.resume, kept.overwrite, drop_vanished)
     device = start(images)
     from ..images.image import skipped_note
     from ..scoring.score import score_paths

@@ -176,7 +176,7 @@ def gate(
                 total = None if run.names is None else run.known.kept + len(run.names)
                 for done, _ in enumerate(run, run.known.kept + 1):
                     progress(side, done, total)
-                gone = [name for name, place in run.known.places.items() if not run.known.seen[place]]
+                gone = [*run.known.unseen]
             found = read_scores(file, columns=columns, key=key, option="key")
             runs.append(replace(found, file=path, frame=found.frame.drop(index=gone)))
     names = _shared_columns(runs, columns)

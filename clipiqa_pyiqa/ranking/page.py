@@ -21,9 +21,9 @@ from ..report.contact_sheet import thumbnail
 from ..report.html import render
 from ..results.columns import metric_line
 from ..results.scores import find_direction
-from ..sources.finding import images_named
+from ..sources.finding import file_of, images_named
 from ..sources.stores import PAGE, PAGE_MARK, THUMBNAILS
-from .photos import Photos, file_of, is_local
+from .photos import Photos, is_local
 
 SIDE = 220  # pixels
 

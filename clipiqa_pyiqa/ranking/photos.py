@@ -18,7 +18,7 @@ from ..report.report import Report
 from ..report.table import frame_table
 from ..results.choosing import choose
 from ..results.scores import Direction, Scores, find_direction
-from ..sources.finding import split_name
+from ..sources.finding import file_of, on_disk, split_name
 from ..sources.stores import source_at
 
 if TYPE_CHECKING:
@@ -97,20 +97,6 @@ class Photos:
 
     def path(self, name: str) -> str:
         return on_disk(os.path.join(self.root or "", os.path.expanduser(name)))
-
-
-def on_disk(path: str) -> str:
-    r"""Return a path as the system knows it; result files hold ``\xNN`` for a byte that is not UTF-8."""
-    if "\\x" not in path or os.path.lexists(path):
-        return path
-    raw = re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
-    return raw if os.path.lexists(raw) else path
-
-
-def file_of(path: str) -> str:
-    """Return the file or shard of a photo; empty if the file does not exist."""
-    file = split_name(path)[0] or path
-    return file if "://" in file or os.path.isfile(file) else ""
 
 
 def is_local(path: str) -> bool:

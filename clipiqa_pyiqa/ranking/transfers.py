@@ -28,9 +28,9 @@ from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
 from ..images.image import Image as AnyImage
 from ..images.image import image_suffixes, raw_suffixes
-from ..sources.finding import images_named, split_name
+from ..sources.finding import file_of, images_named, split_name
 from ..sources.stores import UNDO
-from .photos import Photos, file_of, is_local
+from .photos import Photos, is_local
 
 Action = Literal["copy", "move", "link"]
 

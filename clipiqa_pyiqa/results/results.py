@@ -17,11 +17,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import Kind, first_of
+from ..errors import Kind, counted, first_of
 from ..files.hashes import hash_file
 from ..files.journal import Journal
 from ..files.names import printable
 from ..files.writing import check_output, locked, replacing, write_text
+from ..sources.finding import file_of, on_disk, split_name
 from .columns import Column, ResultsError, changes, changes_text, column_changes
 from .formats import (
     FORMATS,
@@ -62,6 +63,7 @@ class Output:
     format: str = ""
     resume: bool = False
     overwrite: bool = False
+    drop_vanished: bool = False
 
     def __post_init__(self) -> None:
         self.format = self.format or format_of(self.path)
@@ -181,9 +183,19 @@ class Known:
         return math.nan if scores is None else scores[place]
 
     @property
+    def unseen(self) -> dict[str, int]:
+        return {name: place for name, place in self.places.items() if not self.seen[place]}
+
+    @property
+    def gone(self) -> dict[str, int]:
+        """Those of ``unseen`` whose file does not exist."""
+        return {name: place for name, place in self.unseen.items() if not file_of(on_disk(split_name(name)[0] or name))}
+
+    @property
     def sentence(self) -> str:
         more = f"{self.more:,} to be completed, " if self.more else ""
-        return f"{self.kept:,} done before, {more}{self.changed:,} changed since, {self.new:,} new"
+        gone = f", {counted(count, 'row')} of files that are gone" if (count := len(self.gone)) else ""
+        return f"{self.kept:,} done before, {more}{self.changed:,} changed since, {self.new:,} new{gone}"
 
 
 class Results:
@@ -281,9 +293,8 @@ class Results:
         with self._lock:
             if self._journal is not None:
                 self._journal.close()
-            has_left = self._exact and not all(self.known.seen)
             if kind is None and self._output is not None:
-                if self._is_new or has_left:
+                if self._is_new or self._dropped():
                     self._publish(self._output)
                 self._is_published = True
 
@@ -301,12 +312,19 @@ class Results:
             return
         damage, journal = list[str](), self._journal
         rows = self._earlier_cells(damage) if journal is None else _read(journal.path, "jsonl", damage)
+        dropped = self._dropped()
         for number, cells in enumerate(rows):
             place = self.known.places.get(cells["path"])
-            if place is None or (self._newest[place] == number and (self.known.seen[place] or not self._exact)):
+            if place is None or (self._newest[place] == number and place not in dropped):
                 yield self._finished(cells)
         if damage and journal is not None:
             raise ResultsError(f"{str(journal.path)!r} was damaged during the run ({damage[0]}): pass `resume`.")
+
+    def _dropped(self) -> set[int]:
+        """Return the places of earlier rows that are left out."""
+        if self._exact:
+            return {*self.known.unseen.values()}
+        return {*self.known.gone.values()} if self._output and self._output.drop_vanished else set()
 
     def scores(self) -> Scores:
         """Return the scores of all rows, also of columns that this run did not ask for."""

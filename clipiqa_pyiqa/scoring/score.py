@@ -169,6 +169,7 @@ def score_paths(
     format: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    drop_vanished: bool = False,
     trust_weights: bool = False,
     strict: bool = False,
     **options: Any,
@@ -188,6 +189,7 @@ def score_paths(
         resume: Score what the file lacks: new and changed images, columns that it does not have, and failures that
             may pass.
         overwrite: Replace an existing file; with ``resume``, only the columns that were made in another way.
+        drop_vanished: Leave earlier rows out of the file if their images do not exist any more.
         trust_weights: Let pyiqa load files and URLs that could run code.
         strict: Raise before scoring if a metric cannot be built.
         options: Options of reading and scoring, as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
@@ -202,7 +204,7 @@ def score_paths(
     setup = ScoringSetup(metric, prompts, also=("file",), trust_weights=trust_weights, strict=strict, **options)
     head = setup.head
     if not isinstance(out, Output | None):
-        out = Output(Path(out), format or "", resume, overwrite)
+        out = Output(Path(out), format or "", resume, overwrite, drop_vanished)
     found = find_shards(paths)
     names = None if found.has_shards else tuple(printable(item.name) for item in found.items)
     setup.options = replace(setup.options, count=None if names is None else len(names))

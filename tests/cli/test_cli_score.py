@@ -123,6 +123,18 @@ class TestFailures:
         assert len(found) == 5 and "empty" in found["bad.png"] and "exist" in found["gone.png"]
         assert f"{folder}/bad.png" in ran.err and f"{tmp_path}/gone.png" in ran.err
 
+    def test_rows_of_files_that_are_gone_are_counted_and_dropped_on_request(self, clipiqa, folder, tmp_path):
+        odd = folder / os.fsdecode(b"odd\xff.png")
+        save_grey(odd, 9, (40, 40))
+        out = ("--out", tmp_path / "scores.csv", "--resume")
+        clipiqa(folder, *out)
+        (folder / "a.png").unlink()
+        for more in ((), ("--drop-vanished",)):
+            ran = clipiqa(folder / "b.JPG", *out, *more)
+            assert ran.code == 0 and "1 done before" in ran.err and "1 row of files that are gone" in ran.err
+            assert len(rows(tmp_path / "scores.csv")) == 4 - len(more)
+        assert "gone" not in clipiqa(folder, *out).err
+
     @pytest.mark.parametrize(
         ("arguments", "named"),
         [
@@ -132,6 +144,12 @@ class TestFailures:
             (["PHOTOS", "--out", "nowhere/scores.csv"], "no folder"),
             (["PHOTOS", "--format", "csv", "--out", "photos/a.png", "--overwrite"], "one of the inputs"),
             (["PHOTOS", "--keep", "caption"], "by shard"),
+            (["PHOTOS", "--out", "shards", "--drop-vanished"], "by shard"),
+            *((["PHOTOS", *idle], "need") for idle in (["--partial"], ["-0"], ["--actors", "2"])),
+            *(
+                (["--merge", "photos", "--out", "all.csv", *idle], "leave out")
+                for idle in (["-p", "happy"], ["-m", "niqe"], ["--format", "csv"], ["--part", "1/2"], ["--resume"])
+            ),
             (["PHOTOS", "--learned-prompts", "clipiqa+", "--prompts", "happy"], "excludes --prompts"),
             (["PHOTOS", "--device", "quantum"], "cuda:N"),
         ],

@@ -37,6 +37,7 @@ def test_a_folder_is_not_called_like_a_file(tmp_path, scores, capsys):
 
 def test_what_is_missing_is_said_to_be_missing(tmp_path, scores, capsys):
     assert "does not exist" in said(capsys, "gate", scores, tmp_path / "missing")
+    assert "--metrics" in said(capsys, "gate", scores, scores, "--max-side", "64")
     assert "no results by shard" in said(capsys, "rank", scores, "--worst", "1", "--write-shards", tmp_path / "kept")
 
 
