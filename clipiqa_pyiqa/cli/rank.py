@@ -222,8 +222,8 @@ def run(
 
 def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
     """Copy, move or link photos, and print their paths; ``parts`` are the sub-folders."""
-    from ..sources.finding import file_of
     from ..ranking.transfers import transfer
+    from ..sources.finding import file_of
 
     paths = [path for part in parts.values() for path in part]
     if picked.skip_missing and (missing := [path for path in paths if not file_of(path)]):
