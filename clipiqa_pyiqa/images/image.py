@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +128,7 @@ _FORMATS = (
     "PPM",
 )
 _HEIF = (".heic", ".heif", ".hif", ".heics", ".avif")
-_RAW = (
+RAW = (
     ".cr2",
     ".cr3",
     ".crw",
@@ -157,6 +158,10 @@ _RAW = (
 _OTHERS = (".psd", ".exr", ".jxl")
 
 
+_EXTRAS = {"heif": _HEIF, "raw": RAW}
+"""Extra of this package -> suffixes that it makes readable."""
+
+
 def readable_formats() -> list[str]:
     from PIL import Image as library  # imported here, so that a command's help does not wait for PIL
 
@@ -168,24 +173,28 @@ def readable_formats() -> list[str]:
 def image_suffixes() -> frozenset[str]:
     from PIL.Image import registered_extensions
 
-    formats = readable_formats()
-    return frozenset(suffix for suffix, name in registered_extensions().items() if name in formats)
+    formats, raw = readable_formats(), RAW if find_spec("rawpy") else ()
+    return frozenset(suffix for suffix, name in registered_extensions().items() if name in formats).union(raw)
+
+
+def without_twins(files: Iterable[str]) -> list[str]:
+    """Return images without the RAW files that lie beside another image of their name."""
+    parts = {file: os.path.splitext(file) for file in files}
+    stems = {stem for stem, suffix in parts.values() if suffix.lower() not in RAW}
+    return [file for file, (stem, suffix) in parts.items() if suffix.lower() not in RAW or stem not in stems]
 
 
 def unreadable_suffixes() -> frozenset[str]:
-    """Return suffixes of photos that cannot be read: RAW, and HEIC without pillow-heif."""
-    return frozenset((*_HEIF, *_RAW, *_OTHERS)) - image_suffixes()
-
-
-def raw_suffixes() -> frozenset[str]:
-    return frozenset(_RAW) - image_suffixes()
+    """Return suffixes of photos that cannot be read, such as RAW without rawpy."""
+    return frozenset((*_HEIF, *RAW, *_OTHERS)) - image_suffixes()
 
 
 def skipped_note(skipped: Mapping[str, int]) -> str:
     if not skipped:
         return ""
-    heif = "" if skipped.keys().isdisjoint(_HEIF) else "install pillow-heif for HEIC, or "
-    return f"{sum(skipped.values())} skipped: {', '.join(sorted(skipped))}; {heif}convert them to PNG or TIFF"
+    extras = [f"clipiqa-pyiqa[{name}]" for name, suffixes in _EXTRAS.items() if not skipped.keys().isdisjoint(suffixes)]
+    install = f"install {' and '.join(extras)}, or " if extras else ""
+    return f"{sum(skipped.values())} skipped: {', '.join(sorted(skipped))}; {install}convert them to PNG or TIFF"
 
 
 @functools.cache

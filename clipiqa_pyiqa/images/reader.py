@@ -21,7 +21,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError, Kind
 from ..errors.arguments import Reading, checked
-from .image import File, readable_formats, reason
+from .image import RAW, File, readable_formats, reason
 from .image import Image as AnyImage
 from .memory import set_aside
 
@@ -212,6 +212,8 @@ def load(image: AnyImage, reading: Reading) -> ImageRecord:
 def decode(path: str, data: bytes, make_room: Callable[[int, int], None]) -> Decoded:
     if not data:
         raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
+    if os.path.splitext(path)[1].lower() in RAW:
+        return _preview(path, data, make_room)
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         make_room(image.width, image.height)
         # Loading drops the depth, and turns a TIFF upright: take depth and orientation first.
@@ -226,6 +228,25 @@ def decode(path: str, data: bytes, make_room: Callable[[int, int], None]) -> Dec
             is_turned = image.format == "TIFF" and orientation > 4
             pixels, converted = rgb_pixels(path, image.copy() if is_turned else image, depth)
         return Decoded(pixels, orientation, converted, damage)
+
+
+def _preview(path: str, data: bytes, make_room: Callable[[int, int], None]) -> Decoded:
+    """Return the preview that is embedded in a RAW file."""
+    try:
+        import rawpy
+    except ImportError as error:
+        hint = "is a RAW file: to score its embedded preview, run `pip install 'clipiqa-pyiqa[raw]'`"
+        raise ImageError(hint, Kind.UNREADABLE, path) from error
+    try:
+        with rawpy.imread(io.BytesIO(data)) as raw:
+            preview, orientation = raw.extract_thumb(), {3: 3, 5: 8, 6: 6}.get(raw.sizes.flip, 1)
+    except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
+        why = "is a RAW file without a preview that can be read: convert it to PNG or TIFF"
+        raise ImageError(why, Kind.DAMAGED, path) from error
+    if isinstance(preview.data, bytes):  # a JPEG: LibRaw adds the orientation
+        return decode(f"{path} (preview)", preview.data, make_room)._replace(converted="raw preview->rgb")
+    make_room(preview.data.shape[1], preview.data.shape[0])
+    return Decoded(preview.data, orientation, "raw preview->rgb")
 
 
 def _check_size(path: str, width: int, height: int, reading: Reading, cause: str = "it") -> None:

@@ -26,8 +26,8 @@ from ..files.journal import Journal, is_journal, read_journal
 from ..files.names import free_name
 from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
+from ..images.image import RAW, image_suffixes
 from ..images.image import Image as AnyImage
-from ..images.image import image_suffixes, raw_suffixes
 from ..sources.finding import file_of, images_named, split_name
 from ..sources.stores import UNDO
 from .photos import Photos, is_local
@@ -221,12 +221,12 @@ def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str
         folder, name = os.path.split(path)
         families.setdefault((into, folder, os.path.splitext(name.lower())[0]), []).append(path)
     here = {folder: {} if only_photos else listing(folder) for _, folder, _ in families}
-    readable, raw = image_suffixes(), raw_suffixes()
+    readable = image_suffixes().difference(RAW)
     for (into, folder, stem), photos in families.items():
         names = here.get(folder, {})
         chosen = {os.path.basename(photo).lower() for photo in photos}
         stays = {stem + suffix for suffix in readable} & names.keys() - chosen
-        going = chosen | {stem + suffix for suffix in raw}
+        going = chosen | {stem + suffix for suffix in RAW}
         going |= {f"{name}.xmp" for name in (going if stays else {stem, *going})}
         for name in sorted(going & names.keys()):
             found = names.pop(name)  # another family of this name has what is left

@@ -241,7 +241,7 @@ def circumstances(device: torch.device) -> dict[str, Any]:
     return {
         "device": device_name(device),
         "versions": {name: version(name) for name in packages if name != "pyiqa" or find_spec(name)},
-        "decoders": {name: version(name) for name in ("pillow", "simplejpeg")},
+        "decoders": {name: version(name) for name in ("pillow", "simplejpeg", *filter(find_spec, ("rawpy", "av")))},
     }
 
 

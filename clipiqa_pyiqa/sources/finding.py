@@ -18,7 +18,16 @@ from typing import Any
 from ..errors import CLIPIQAError, ImageError, Kind, first_of, shown
 from ..errors.arguments import checked
 from ..files.names import printable
-from ..images.image import File, Image, NoImage, image_suffixes, reason, unreadable_suffixes
+from ..images.image import (
+    File,
+    Image,
+    NoImage,
+    image_suffixes,
+    reason,
+    skipped_note,
+    unreadable_suffixes,
+    without_twins,
+)
 from ..images.memory import Room
 from .stores import (
     ARCHIVES,
@@ -145,7 +154,9 @@ class Found:
     def find(self, name: str, patterns: bool = True) -> None:
         why, kind, files = "does not exist", Kind.MISSING, list[str]()
         if not is_remote(name) and os.path.isdir(name):
-            why, kind, files = "is a folder without image files", Kind.EMPTY, self._files_in(name)
+            files = self._files_in(name)
+            why = ", ".join(filter(None, ["is a folder without image files", skipped_note(self.skipped)]))
+            kind = Kind.EMPTY
         elif not is_remote(name) and os.path.lexists(name):
             files = [name]
         elif patterns and _BRACES.search(name):
@@ -195,7 +206,7 @@ class Found:
         found = next(filter(None, ([file for file in files if file.lower().endswith(kind)] for kind in kinds)), [])
         if not self.features:
             made = made_here(folder, files)
-            found = [file for file in found if file not in made]
+            found = without_twins(file for file in found if file not in made)
         if not self.features and len(found) < len(files):
             unreadable_here = unreadable_suffixes()
             stems = {os.path.splitext(file)[0] for file in found}  # a RAW file beside its JPEG is not missed

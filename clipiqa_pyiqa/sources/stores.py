@@ -19,7 +19,7 @@ from ..files.journal import read_journal
 from ..files.names import PICTURE_MARK, printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
-from ..images.image import MISSING, File, Image, image_suffixes, reason
+from ..images.image import MISSING, File, Image, image_suffixes, reason, without_twins
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TABLES = (".parquet", ".pq")
@@ -239,11 +239,11 @@ def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | N
     return found
 
 
-def images_in(folder: str | os.PathLike[str]) -> Iterator[str]:
-    """Yield the image files in a folder and its sub-folders, sorted. Raises ``ImageError``."""
+def images_in(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the image files in a folder and its sub-folders, sorted. Raises ``ImageError``."""
     suffixes, files = image_suffixes(), files_below(folder)
     made = made_here(folder, files)
-    return (file for file in files if suffix_of(file) in suffixes and file not in made)
+    return without_twins(file for file in files if suffix_of(file) in suffixes and file not in made)
 
 
 def undo_steps(lists: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """The image reader: equal to pyiqa's on plain files, explicit on all others, strict about damage."""
 
+import io
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -234,6 +236,56 @@ class TestDamage:
         path = saved(photo, "bomb.png")
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * 144 // 3)
         assert kind_of(path) == Kind.TOO_LARGE
+
+
+def dng(photo, orientation, compression):
+    """A DNG: first its preview, a JPEG (7) or plain RGB (1), and below it a mosaic of 16-bit samples."""
+    file, samples, at_raw, at_data = io.BytesIO(), bytes(64 * 64 * 2), 300, 600
+    photo.save(file, "JPEG", quality=95)
+    preview = file.getvalue() if compression == 7 else photo.tobytes()
+    size, photometric = photo.size, 6 if compression == 7 else 2
+
+    def directory(at, tags):
+        entries, beyond = b"", b""
+        for tag, letter, *values in tags:
+            data = struct.pack(f"<{len(values)}{letter}", *values)
+            if len(data) > 4:
+                data, beyond = struct.pack("<I", at + 6 + 12 * len(tags) + len(beyond)), beyond + data
+            entries += struct.pack("<HHI4s", tag, "_BxHI".index(letter), len(values), data)
+        return struct.pack("<H", len(tags)) + entries + bytes(4) + beyond
+
+    def image(width, height, depths, packing, colours, at, length):
+        own = [(256, "I", width), (257, "I", height), (258, "H", *depths), (259, "H", packing), (262, "H", colours)]
+        return [*own, (273, "I", at), (277, "H", len(depths)), (278, "I", height), (279, "I", length)]
+
+    first = image(*size, [8, 8, 8], compression, photometric, at_data + len(samples), len(preview))
+    first += [(254, "I", 1), (274, "H", orientation), (330, "I", at_raw), (50706, "B", 1, 4, 0, 0)]
+    mosaic = image(64, 64, [16], 1, 32803, at_data, len(samples))
+    mosaic += [(254, "I", 0), (33421, "H", 2, 2), (33422, "B", 0, 1, 1, 2)]
+    head = (b"II*\0\x08\0\0\0" + directory(8, sorted(first))).ljust(at_raw, b"\0") + directory(at_raw, sorted(mosaic))
+    return head.ljust(at_data, b"\0") + samples + preview
+
+
+class TestRaw:
+    @pytest.mark.parametrize("compression", [7, 1])
+    @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+    def test_the_embedded_preview_is_read_upright(self, photo, saved, orientation, compression):
+        pytest.importorskip("rawpy")
+        found = read_image(saved(dng(photo, orientation, compression), "a.DNG"))
+        photo.getexif()[0x0112] = orientation
+        upright = ImageOps.exif_transpose(photo)
+        assert found.converted == "raw preview->rgb" and found.orientation == orientation
+        assert found.size == upright.size
+        apart = np.abs(array(found).astype(int) - np.asarray(upright))
+        assert apart.mean() < (3 if compression == 7 else 1e-9)
+
+    def test_what_has_no_preview_is_damaged_and_what_needs_rawpy_says_so(self, photo, saved, monkeypatch):
+        path = saved(dng(photo, 1, 7)[:700], "a.dng")
+        if "rawpy" in sys.modules:
+            assert kind_of(path) is Kind.DAMAGED
+        monkeypatch.setitem(sys.modules, "rawpy", None)
+        with pytest.raises(ImageError, match=r"clipiqa-pyiqa\[raw\]"):
+            read_image(path)
 
 
 def test_suffixes():

@@ -2,7 +2,9 @@
 
 import os
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from photos import save_grey
@@ -10,6 +12,7 @@ from photos import save_grey
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.files.names import free_name
 from clipiqa_pyiqa.ranking.transfers import transfer, undo
+from clipiqa_pyiqa.sources.stores import images_in
 
 
 @pytest.fixture
@@ -99,10 +102,24 @@ def test_a_name_that_is_no_text_is_moved_with_the_others(tmp_path):
     assert not os.path.exists(odd) and len(names(tmp_path / "out")) == 2
 
 
-def test_raw_and_heic_that_cannot_be_read_are_counted(camera, capsys):
+def test_raw_files_without_a_jpeg_are_read_or_counted(camera, capsys, monkeypatch):
     (camera / "IMG_7.CR3").write_text("a RAW file without a JPEG, unlike IMG_0.CR3")
+    monkeypatch.setitem(sys.modules, "rawpy", None)
     assert main(["rank", str(camera), "-b", "mini"]) == 0
-    assert "1 skipped: .cr3" in capsys.readouterr().err
+    assert "1 skipped: .cr3; install clipiqa-pyiqa[raw]" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "rawpy", SimpleNamespace(__spec__="is there"))
+    assert [os.path.basename(path) for path in images_in(camera)] == [
+        *("IMG_0.JPG", "IMG_1.JPG", "IMG_1.png", "IMG_2.JPG", "IMG_3.JPG", "IMG_7.CR3")
+    ]
+    transfer([str(camera / "IMG_0.JPG"), str(camera / "IMG_7.CR3")], camera / "out", "move")
+    assert names(camera / "out") == [
+        "IMG_0.CR3",
+        "IMG_0.CR3.xmp",
+        "IMG_0.JPG",
+        "IMG_0.jpg.XMP",
+        "IMG_0.xmp",
+        "IMG_7.CR3",
+    ]
 
 
 def test_a_free_name_is_found_without_trying_all_numbers():

@@ -49,7 +49,8 @@ def test_a_brace_pattern_of_more_than_a_million_names_is_refused(pattern):
 
 class TestFinding:
     @pytest.fixture
-    def lake(self, tmp_path):
+    def lake(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "rawpy", None)
         for shard in ("000", "001", "003"):
             save_tar(tmp_path / f"shards/{shard}.tar", samples([10]))
         save_parquet(tmp_path / "table.parquet", {"image": [picture(20)]})
@@ -65,7 +66,7 @@ class TestFinding:
         assert names(found.shards()) == ["000.tar", "001.tar", "table.parquet", "003.tar", "files-00000"]
         assert greys(sources_of(found.items)) == [30, 10, 10, 20, 10]
         assert found.skipped == {".cr2": 2, ".nef": 1}
-        assert skipped_note(found.skipped).startswith("3 skipped: .cr2, .nef; convert them to PNG or TIFF")
+        assert skipped_note(found.skipped).startswith("3 skipped: .cr2, .nef; install clipiqa-pyiqa[raw]")
 
     def test_archives_beside_images_are_found_but_tables_only_where_named(self, lake):
         assert names(find_shards(lake).items) == ["a.png", "000.tar", "001.tar", "003.tar"]
