@@ -295,6 +295,11 @@ def test_published_numbers_decide_the_exit_code_and_are_written(small, tmp_path,
     assert main([*command, str(tmp_path / "paper.csv")]) == 0
     said = capsys.readouterr().out
     assert "2 of 2" in said and "method 'Theirs', metric 'other'" in said
+    for cell in ("", "nan", "-"):  # the only number of its column
+        (tmp_path / "paper.csv").write_text(f"Method,PSNR,ssim\nOurs,{psnr:.2f},{cell}\n")
+        assert main([*command, str(tmp_path / "paper.csv")]) == 1
+        said = capsys.readouterr().out
+        assert "1 of 1" in said and said.count("not compared") == 1
     assert main([*command, f"ours: psnr={psnr:.2f} ssim={ssim + 1:.3f}", "--explain"]) == 1
     expected, explained = (pandas.read_csv(tmp_path / "out" / name) for name in ("expect.csv", "explain.csv"))
     assert expected["agrees"].tolist() == [True, False] and abs(expected["units"][1] + 1000) < 1
@@ -311,6 +316,9 @@ def test_published_numbers_of_images_are_averaged(small, tmp_path):
     found = compare(small, "psnr", expect=paper)
     assert found.agrees and len(found.expected) == 1
     assert "single images are averaged" in found.table()
+    published.astype(str).replace({"psnr": {published["psnr"][0].astype(str): "n/a"}}).to_csv(paper, index=False)
+    found = compare(small, "psnr", expect=paper)
+    assert not found.agrees and "not compared" in found.table()
     published[1:].to_csv(paper, index=False)
     with pytest.raises(CLIPIQAError, match="'0'"):
         compare(small, "psnr", expect=paper)

@@ -84,8 +84,8 @@ def read_expected(
     if not tables:
         return None, earlier
     found = pandas.concat(tables, ignore_index=True)
-    found = found[~found["published"].str.lower().isin(_NOTHING)]
-    for each in found[~found["published"].str.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
+    found["published"] = found["published"].mask(found["published"].str.lower().isin(_NOTHING), "–")
+    for each in found[~found["published"].str.fullmatch(r"–|[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
         raise CLIPIQAError(f"{each.metric} of {each.method!r} must be a number; got {each.published!r:.80}.")
     return found, earlier
 
@@ -99,7 +99,8 @@ def with_published(found: MethodTable, published: pandas.DataFrame) -> MethodTab
         if len(known) == 1:
             lower[""] = known[0]
         expected[what] = published[what].str.lower().map(lower)
-        unknown |= {f"{what} {name!r}": nearest(name, known) for name in published[what][expected[what].isna()]}
+        lost = published[what][expected[what].isna() & (published["published"] != "–")]
+        unknown |= {f"{what} {name!r}": nearest(name, known) for name in lost}
     expected = expected.dropna()
     if expected.empty:
         first, hint = next(iter(unknown.items()), ("method ''", ""))
@@ -114,11 +115,12 @@ def with_published(found: MethodTable, published: pandas.DataFrame) -> MethodTab
 def add_units(found: pandas.DataFrame, column: str) -> pandas.DataFrame:
     """Return the rows with ``units`` (``column`` minus ``published``) and ``agrees`` (at most one unit apart).
 
-    One unit is 1 in the last digit of ``published``.
+    One unit is 1 in the last digit of ``published``. ``agrees`` is NaN where no number is published.
     """
+    numbers = pandas.to_numeric(found["published"], "coerce")
     digits = found["published"].str.partition(".")[2].str.len()
-    units = (found[column] - found["published"].astype(float)) * 10.0**digits
-    return found.assign(units=units, agrees=units.abs() <= 1 + 1e-6)
+    units = (found[column] - numbers) * 10.0**digits
+    return found.assign(units=units, agrees=(units.abs() <= 1 + 1e-6).astype(object).where(numbers.notna()))
 
 
 def _read_csv(path: Path) -> pandas.DataFrame:
@@ -144,7 +146,8 @@ def _means(rows: pandas.DataFrame, images: MethodImages) -> pandas.DataFrame:
 
     def mean(column: pandas.Series) -> str:  # 'nan' for a column of hashes
         numbers, digits = pandas.to_numeric(column, errors="coerce"), column.str.partition(".")[2].str.len().max()
-        return f"{numbers.mean(skipna=False):.{digits}f}"
+        odd = column[numbers.isna()]
+        return str(odd.iloc[0]) if 0 < len(odd) < len(column) else f"{numbers.mean():.{digits}f}"
 
     rows = rows.loc[names].assign(method=rows.get("method", ""))
     return rows.groupby("method", sort=False).agg(mean).reset_index()
@@ -162,7 +165,7 @@ def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], Method
         ``verdict`` (``'fits'``, ``'refuted'``, ``'not tried'``), ``reason``.
     """
     assert found.expected is not None
-    wrong = found.expected[~found.expected["agrees"]]
+    wrong = found.expected[found.expected["agrees"].eq(False)]
     is_transparent = any(map(has_alpha, found.images.inputs))
     trials = [wrong.iloc[:0].assign(change="", value=math.nan, reason="")]
     for metric in found.built:

@@ -129,8 +129,9 @@ class MethodTable:
 
     @property
     def agrees(self) -> bool:
-        """Whether all published numbers and earlier scores agree with the computed ones."""
-        is_as_published = self.expected is None or bool(self.expected["agrees"].all())
+        """Whether all published numbers, at least one per column, and earlier scores agree with the computed ones."""
+        columns = () if self.expected is None else self.expected.groupby("metric")["agrees"]
+        is_as_published = all(bool(column.all() and column.count()) for _, column in columns)
         return is_as_published and (self.changed is None or self.changed.empty)
 
     def mean(self, test_set: str, label: str, method: str) -> float:
@@ -329,13 +330,16 @@ def _difference(value: pandas.Series, digits: int) -> Cell:
 def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -> Table:
     rows = []
     for row in expected.itertuples():
-        gap = abs(row.computed - float(row.published))
-        mark = "✓" if row.agrees else "≈" if gap <= _BETWEEN_MACHINES.get(row.metric.lower(), 0) else "✗"
-        computed = f"{shown(row.computed, len(row.published.partition('.')[2]))} {mark}"
+        if row.published == "–":
+            digits, mark = 4, "not compared"
+        else:
+            digits, gap = len(row.published.partition(".")[2]), abs(row.computed - float(row.published))
+            mark = "✓" if row.agrees else "≈" if gap <= _BETWEEN_MACHINES.get(row.metric.lower(), 0) else "✗"
+        computed = f"{shown(row.computed, digits)} {mark}"
         method = f"{row.test_set} {row.method}".strip()
         rows.append((method, row.metric, row.published, computed, shown(row.units, 1)))
     before = [
-        f"{expected['agrees'].sum()} of {len(expected)} published numbers agree within one unit of the last digit (✓). "
+        f"{expected['agrees'].sum()} of {expected['agrees'].count()} published numbers agree within one unit of the last digit (✓). "
         "≈ marks a gap that is known between machines (niqe: 0.02)."
     ]
     if expected["averaged"].any():
