@@ -338,8 +338,9 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
         computed = f"{shown(row.computed, digits)} {mark}"
         method = f"{row.test_set} {row.method}".strip()
         rows.append((method, row.metric, row.published, computed, shown(row.units, 1)))
+    agrees = expected["agrees"]
     before = [
-        f"{expected['agrees'].sum()} of {expected['agrees'].count()} published numbers agree within one unit of the last digit (✓). "
+        f"{agrees.sum()} of {agrees.count()} published numbers agree within one unit of the last digit (✓). "
         "≈ marks a gap that is known between machines (niqe: 0.02)."
     ]
     if expected["averaged"].any():
