@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import OptionError, counted
+from ..errors import OptionError
 from ..errors.arguments import SharedOptions
-from .options.groups import OutputOptions, start
+from .options.groups import Asked, OutputOptions, start
 from .options.terminal import Bar, in_shell, numbers_by_name, stored, tell
 
 
 def run(
+    asked: Asked,
     images: SharedOptions,
     kept: OutputOptions,
     base: Path,
     new: Path,
     *,
-    metrics: list[str] | None = None,
     by: list[str] | None = None,
     key: str | None = None,
     margin: Sequence[str] = (),
@@ -39,7 +39,6 @@ def run(
     Args:
         base (BASE): the first run
         new (NEW): the second run
-        metrics (-m METRIC): metrics that score folders of images: [COLUMN=]NAME[:KEY=VALUE,…]
         by: columns to compare; default: every column of both runs
         key (COLUMN): column that matches rows; default: the paths
         margin (D|NAME=D): pass only if the loss is surely below D; for all columns, or for the column NAME
@@ -51,15 +50,15 @@ def run(
     from ..files.names import one_line
 
     options = kept.storage()
-    if metrics:
-        options |= {"metrics": metrics, "device": start(images), **images.keywords()}
-    elif images != SharedOptions():
-        raise OptionError("without --metrics, no image is read: leave out the options of reading and scoring.")
+    if asked != Asked():
+        options |= {"metrics": asked.chosen(), "trust_weights": asked.trust_weights, "strict": asked.strict}
+    if "metrics" in options or images != SharedOptions():
+        options |= {"device": start(images), **images.keywords()}
     with stored(kept.out), Bar() as bar:
         found = gate(
             base,
             new,
-            columns=by,
+            by=by,
             key=key,
             margin=_margin(margin),
             lower_better=lower_better,
@@ -75,10 +74,7 @@ def run(
         print(one_line(f"{row}: {flag} in the new run only"))
     for line in found.missing:
         print(one_line(line))
-    if found.resized:
-        tell(f"{found.resized:,} of {counted(len(found.rows), 'image')} have another size in the new run")
-    for line in found.left_out:
-        tell(one_line(f"left out: {line}"))
+    tell(*map(one_line, found.notes))
     return 0 if found.passed else 1
 
 

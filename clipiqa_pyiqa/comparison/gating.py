@@ -6,10 +6,9 @@ import contextlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from functools import partial
 from typing import Any, Literal
 from xml.etree import ElementTree
 
@@ -22,7 +21,9 @@ from ..files.names import one_line
 from ..files.writing import check_folder
 from ..report.report import save_files
 from ..results.columns import changes, column_changes
+from ..results.results import Output
 from ..results.scores import Direction, Scores, find_direction, matching_names, read_scores
+from ..sources.finding import find_shards
 from .verdicts import FAILED, ColumnPair, judge
 
 WRITTEN = ("gate.json", "gate.xml", "rows.csv")
@@ -35,20 +36,18 @@ class Gate:
     Attributes:
         pairs: The compared columns.
         rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new minus base) for each column.
-        left_out: What the verdict leaves out, in sentences.
+        notes: What the verdict leaves out, and what else to know, in sentences.
         missing: What has no score, although it was asked for: the reason for not passing, in sentences.
         flagged: Row -> flag of an image that only the new run flags.
-        resized: Number of images that have another size in the new run, as far as both runs tell.
     """
 
     pairs: tuple[ColumnPair, ...]
     rows: pandas.DataFrame
     base: str
     new: str
-    left_out: Sequence[str] = ()
+    notes: Sequence[str] = ()
     missing: Sequence[str] = ()
     flagged: Mapping[str, str] = field(default_factory=dict)
-    resized: int = 0
 
     @property
     def verdict(self) -> Literal["pass", "worse", "unclear"]:
@@ -99,7 +98,7 @@ class Gate:
         """
         folder = check_folder(folder, WRITTEN, overwrite=overwrite, inputs=(self.base, self.new))
         columns = [{**asdict(q), "verdict": q.verdict, "worst": self.worst(q.name).to_dict()} for q in self.pairs]
-        names = ("verdict", "passed", "base", "new", "left_out", "missing", "flagged", "resized")
+        names = ("verdict", "passed", "base", "new", "notes", "missing", "flagged")
         summary = {**{name: getattr(self, name) for name in names}, "columns": columns}
         rows = self.rows.rename(index=_as_text, columns=_as_text)
         files = (f"{json.dumps(summary, indent=2, ensure_ascii=False)}\n", self.junit(), rows)
@@ -111,7 +110,7 @@ def gate(
     base: str | os.PathLike[str],
     new: str | os.PathLike[str],
     *,
-    columns: Sequence[str] | None = None,
+    by: Sequence[str] | None = None,
     key: str | None = None,
     metrics: Any = None,
     margin: float | Mapping[str, float] | None = None,
@@ -130,7 +129,7 @@ def gate(
         base: The first run: a score file (csv, jsonl or parquet) of ``clipiqa score`` or another tool, a folder of
             results by shard, or a folder of images.
         new: The second run.
-        columns: Columns to compare; by default all numeric columns.
+        by: Columns to compare; by default all numeric columns.
         key: Column that pairs rows; by default the path below each run's common folder, or, if no path is in both
             runs, the number before the first hyphen of each file's name.
         metrics: Metric that scores folders of images, as for :func:`~clipiqa_pyiqa.score_paths`.
@@ -153,33 +152,28 @@ def gate(
             read; or the good direction is unknown or contradictory.
     """
     given = {"base": os.fspath(base), "new": os.fspath(new)}
-    if metrics is not None and not any(map(os.path.isdir, given.values())):
-        raise CLIPIQAError("`metrics` score folders of images, but both runs are score files: leave out `metrics`.")
-    if metrics is not None:
-        from ..metrics.parsing import parse_metrics
+    folders = {side: find_shards(path) for side, path in given.items() if _has_images(path)}
+    for side, found in folders.items():
+        if found.is_empty:
+            raise CLIPIQAError(f"{found.problem}: there is nothing to compare.")
+        if metrics is None:
+            raise CLIPIQAError(f"{given[side]!r} is a folder of images: name the metrics that score them (`metrics`).")
+    if (metrics is not None or options) and not folders:
+        raise CLIPIQAError(
+            "both runs are files of scores, but `metrics` and the options of reading and scoring are for folders of "
+            "images: leave them out."
+        )
+    if out is not None:
+        out = check_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=given.values())
+    files = given.keys() - folders.keys()
+    scores = {side: read_scores(given[side], columns=by, key=key, option="key") for side in files}
+    for side, found in folders.items():
+        from ..scoring.score import score_paths  # loads torch
 
-        metrics = parse_metrics(metrics, trust_weights=True)  # weights are checked when they are loaded
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        if out is not None:
-            folder = check_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=given.values())
-        runs = []
-        for side, path in given.items():
-            file, gone = path, list[str]()
-            if _has_images(path):
-                if metrics is None:
-                    raise CLIPIQAError(f"{path!r} is a folder of images: name the metrics that score them (`metrics`).")
-                from ..scoring.score import score_paths  # loads torch
-
-                file = str(folder / f"{side}.parquet")
-                run = score_paths(metrics, path, out=file, resume=resume, overwrite=overwrite, **options)
-                total = None if run.names is None else run.known.kept + len(run.names)
-                for done, _ in enumerate(run, run.known.kept + 1):
-                    progress(side, done, total)
-                gone = [*run.known.unseen]
-            found = read_scores(file, columns=columns, key=key, option="key")
-            runs.append(replace(found, file=path, frame=found.frame.drop(index=gone)))
-    names = _shared_columns(runs, columns)
+        output = None if out is None else Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
+        scores[side] = score_paths(metrics, found.items, out=output, **options).scores(partial(progress, side))
+    runs, notes = _renamed(scores["base"], scores["new"])
+    names = _shared_columns(runs, by)
     _check_alike(runs, names)
     margins = _margins(names, margin)
     for option, chosen in {"margin": margins, "lower_better": lower_better, "higher_better": higher_better}.items():
@@ -197,16 +191,31 @@ def gate(
             left_out.append(f"{name!r} is infinite in both runs for {counted(equal.sum(), 'row')}: not in its mean")
     directions = _directions(runs, judged, lower_better, higher_better)
     pairs = judge(rows, directions, margins, runs)
-    was, now = (paths[side].map(run.flags) for side, run in zip(given, runs, strict=True))
-    flagged = now[was.isna()].dropna().to_dict()
-    if _has_images(given["new"]):
+    flags = [paths[side].map(run.flags) for side, run in zip(given, runs, strict=True)]
+    flagged = flags[1][flags[0].isna()].dropna().to_dict()
+    if "new" in folders:
         flagged |= _newly_cut(paths.drop(index=list(flagged)))
-    was, now = (_sizes(run).loc[paths[side]].set_axis(paths.index) for side, run in zip(given, runs, strict=True))
-    resized = int((now - was).fillna(0).any(axis=1).sum())
-    gated = Gate(pairs, rows, given["base"], given["new"], left_out, missing, flagged, resized)
+    notes += [f"left out: {line}" for line in left_out]
+    sizes = [_sizes(run).loc[paths[side]].set_axis(paths.index) for side, run in zip(given, runs, strict=True)]
+    if resized := int((sizes[1] - sizes[0]).fillna(0).any(axis=1).sum()):
+        notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
+    gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged)
     if out is not None:
         gated.save(out, overwrite=overwrite or resume)
     return gated
+
+
+def _renamed(base: Scores, new: Scores) -> tuple[list[Scores], list[str]]:
+    """Return both runs, with the base's names of columns that have equal fingerprints, and a sentence about each."""
+    known = {base.columns[name].fingerprint: name for name in base.names if name in base.columns}
+    names = {
+        name: was
+        for name, column in new.columns.items()
+        if column.fingerprint and (was := known.get(column.fingerprint, name)) != name and was not in new.names
+    }
+    columns = {names.get(name, name): column for name, column in new.columns.items()}
+    notes = [f"{name!r} of {new.file!r} is {was!r} of {base.file!r}: one metric" for name, was in names.items()]
+    return [base, replace(new, frame=new.frame.rename(columns=names), columns=columns)], notes
 
 
 def _has_images(path: str) -> bool:
@@ -256,16 +265,16 @@ def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
     return found
 
 
-def _shared_columns(runs: Sequence[Scores], columns: Sequence[str] | None) -> list[str]:
+def _shared_columns(runs: Sequence[Scores], by: Sequence[str] | None) -> list[str]:
     base, new = (run.names for run in runs)
-    shared = [name for name in base if name in new]
-    others = [name for name in dict.fromkeys([*base, *new]) if name not in shared]
-    if not shared or (others and columns is None):
+    both = [name for name in base if name in new]
+    names = [*by] if by else list(dict.fromkeys([*base, *new]))
+    if not both or not {*names} <= {*both}:
         raise CLIPIQAError(
-            f"only one of the runs has {few(others)}: score both runs with the same questions, or name columns that "
-            f"both runs have ({', '.join(shared) or 'there are none'})."
+            f"not in both runs: {few(name for name in names if name not in both)}; score both by the same metrics, or "
+            f"name columns that both have, with `by` ({', '.join(both) or 'there are none'})."
         )
-    return shared
+    return names
 
 
 def _check_alike(runs: Sequence[Scores], names: Sequence[str]) -> None:

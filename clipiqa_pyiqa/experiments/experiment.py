@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import re
 from abc import ABC, abstractmethod
@@ -30,7 +29,6 @@ from ..report.report import Report, save_files
 from ..report.table import frame_table
 from ..results.columns import Column
 from ..results.results import Output
-from ..results.scores import read_scores
 from ..scoring.score import score_paths
 from ..sources.finding import each_of, find_inputs
 
@@ -158,7 +156,7 @@ def score_files(
     resume: bool = False,
     overwrite: bool = False,
     pictures: Literal["png", "svg", "pdf"] = "png",
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    progress: Callable[[int, int | None], object] = lambda done, total: None,
     **options: Any,
 ) -> ImageScores:
     """Return the scores of image files, or of other sources.
@@ -172,7 +170,7 @@ def score_files(
         resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
         pictures: Format of figures.
-        progress: Called with the numbers of new and of all scores.
+        progress: Called with the numbers of finished and of all images.
         options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
     sources = [File(image) if isinstance(image, str) else image for image in images]
@@ -185,19 +183,8 @@ def score_files(
         known = [source.name for source in sources]
         check_folder(out, sorted(written), overwrite=overwrite or is_resumed, inputs=[*known, *inputs])
     run = score_paths(metrics, sources, out=output, **options)
-    rows = {}
-    for row in run:
-        rows[row.path] = row
-        progress(len(rows), len(sources))
-    columns = {column.name: column for column in run.head.columns}
-    if output is None:
-        values = {name: row.scores or [math.nan] * len(columns) for name, row in rows.items()}
-        frame = pandas.DataFrame(values, list(columns), dtype=float).T
-        errors = {name: row.error for name, row in rows.items()}
-        flags = {name: row.flag for name, row in rows.items() if row.flag}
-    else:  # with the rows of an earlier run
-        stored = read_scores(output.path, columns=list(columns), key="path")
-        frame, errors, flags = stored.frame, dict(stored.errors), stored.flags
+    scores, columns = run.scores(progress), {column.name: column for column in run.head.columns}
+    frame, errors, flags = scores.frame[list(columns)], scores.errors, scores.flags
     names = {printable(source.name): source.name for source in sources}
     frame = frame[~frame.index.duplicated(keep="last")].reindex(list(names))
     # pandas' own text type refuses names that are not UTF-8

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import pickle
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cached_property, partial
@@ -32,6 +32,7 @@ from ..results.columns import Column
 from ..results.formats import Head
 from ..results.results import Known, Output, Results
 from ..results.rows import Row
+from ..results.scores import Scores
 from ..sources.finding import find_shards, sources_of
 from ..sources.stores import Shard
 from .engine import Options, Task, plan, score_items
@@ -112,10 +113,13 @@ class ScoringRun(Iterator[Row]):
         self.names, self._rows, self.known, self.joined = names, rows, Known(), joined
         self.head, self._asked = replace(head, columns=(*head.columns, *(each for each, _ in joined))), head.columns
         self.unmatched: dict[str, list[str]] = {}
-        self._is_open = results is not None
+        self._is_open, self._results = results is not None, results
         if results is not None:
-            self._rows, self.known = _stored(rows, results), results.known
-            next(self._rows)  # enters the context of the results; closing the run leaves it
+            self._keep(results)
+
+    def _keep(self, results: Results) -> None:
+        self._results, self.known, self._rows = results, results.known, _stored(self._rows, results)
+        next(self._rows)  # enters the context of the results; closing the run leaves it
 
     def __next__(self) -> Row:
         try:
@@ -147,6 +151,24 @@ class ScoringRun(Iterator[Row]):
     def __del__(self) -> None:
         if self._is_open:
             logger.warning("a run was dropped before its end: iterate over what score_paths returns, or call its run()")
+
+    def scores(self, progress: Callable[[int, int | None], object] = lambda done, total: None) -> Scores:
+        """Score all images, and return their scores, also those that an earlier run made.
+
+        Args:
+            progress: Called with the numbers of finished and of all images (None: unknown).
+        """
+        results = self._results
+        if results is None:
+            results = Results(None, self._asked, self.head.reading)
+            for column, values in self.joined:
+                results.join(column, values)
+            self._keep(results)
+        total = None if self.names is None else self.known.kept + len(self.names)
+        for done, _ in enumerate(self, self.known.kept + 1):
+            progress(done, total)
+        found = results.scores()
+        return replace(found, frame=found.frame.drop(index=[*self.known.unseen]))
 
     def frame(self) -> pandas.DataFrame:
         """Return the rows with index ``path``, a column for each question (NaN: no score), ``flag`` and ``error``."""

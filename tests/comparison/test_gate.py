@@ -94,7 +94,7 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path, scores, change, noun
 @pytest.mark.parametrize(
     ("options", "noun"),
     [
-        ({"columns": ["qualty"]}, "'quality'"),
+        ({"by": ["qualty"]}, "'quality'"),
         ({"key": "nokey"}, "`key`"),
         ({"lower_better": ["x"]}, "lower_better"),
         ({"margin": 0.0}, "margin"),

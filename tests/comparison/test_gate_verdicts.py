@@ -148,6 +148,28 @@ def test_folders_are_scored_paired_and_resumed(folders, capsys):
     assert "name the metrics" in capsys.readouterr().err
 
 
+def test_a_metric_is_found_under_another_name_and_no_temporary_file_is_written(folders, capsys, monkeypatch):
+    base, new = (str(folders / name) for name in ("base", "new"))
+    assert main(["score", base, "-b", "mini", "--device", "cpu", "--out", f"{base}.csv"]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    given = ["gate", f"{base}.csv", new, "--device", "cpu"]
+    for asked in (["-m", "clipiqa", "-b", "mini"], ["-m", "sharp=mini"]):
+        assert main([*given, *asked, "--margin", "quality=0.01"]) == 0
+        said = capsys.readouterr()
+        assert "quality: pass: " in said.out and f"{asked[1].split('=')[0]!r} of " in said.err
+    assert main([*given, "-m", "clipiqa:backbone=mini,prompts=sharpness"]) == 2  # another metric
+
+
+def test_folders_without_images_are_named_before_anything_is_scored(folders, capsys):
+    (folders / "empty").mkdir()
+    for name, wrong in (("empty", "without image files"), ("missing", "does not exist")):
+        assert main(["gate", str(folders / "base"), str(folders / name), "-m", "mini"]) == 2
+        assert wrong in (said := capsys.readouterr().err) and name in said
+    assert main(["gate", *[str(folders / "base")] * 2, "-m", "mini", "--by", "minn"]) == 2
+    assert "'minn'" in capsys.readouterr().err
+
+
 def test_a_blurred_release_fails_with_files_for_ci(folders, capsys):
     for path in (folders / "new").iterdir():
         Image.open(path).filter(ImageFilter.GaussianBlur(3)).save(path)
