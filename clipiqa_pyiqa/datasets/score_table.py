@@ -187,10 +187,13 @@ def read_score_table(
         )
     share = (scores - low) / (high - low)
     frame["target"] = 1 - share if lower_better else share
-    if "group" not in frame:
-        photos = [digest or path for digest, path in zip(_digests(frame["path"]), frame["path"], strict=True)]
-        # a photo that several people rated is one group
-        frame["group"] = frame.index.to_series().groupby(photos, sort=False).transform("first")
+    photos = [digest or path for digest, path in zip(_digests(frame["path"]), frame["path"], strict=True)]
+    groups, joined = None, frame.index.to_series()
+    while not joined.equals(groups):  # a photo that several people rated is in one group
+        groups = joined
+        for alike in (photos, frame.get("group", photos)):
+            joined = joined.groupby(alike, sort=False).transform("min")
+    frame["group"] = groups.map(frame["group"]) if "group" in frame else groups
     if "split" not in frame:
         frame["split"] = "train"
         frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"

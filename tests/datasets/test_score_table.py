@@ -97,7 +97,7 @@ def grouped(folder, header):
     lines = [header]
     for group, size in enumerate((1, 8, 3, 3, 5, 2, 4, 6, 4, 4)):
         for copy in range(size):
-            (folder / f"{group}-{copy}.png").touch()
+            (folder / f"{group}-{copy}.png").write_text(f"{group} {copy}")
             lines.append(f"r{group},{group}-{copy}.png,{group + copy / 10}")
     return written(folder, "\n".join(lines))
 
@@ -119,7 +119,7 @@ def test_pyiqas_full_reference_sets_are_read_with_their_references_as_groups(tmp
     low, high = info["mos_range"]
     scores, lines = np.linspace(low, high, 21)[:20], ["ref_name,dist_name,mos"]
     for number, score in enumerate(scores):
-        (folder / f"{number}.png").touch()
+        (folder / f"{number}.png").write_text(str(number))
         lines.append(f"{number // 4}_ref.png,{number}.png,{score}")
     table.write_text("\n".join(lines))
     found = find_score_table(name, data_root=tmp_path).frame

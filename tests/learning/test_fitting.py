@@ -127,16 +127,16 @@ def test_copies_of_a_reference_are_not_both_fitted_and_predicted(copies, fit):
         assert not {*groups[is_out]} & {*groups[~is_out]} and len(drawn) == len(groups) // 5
 
 
-@pytest.mark.parametrize("are_copies", [False, True])
-def test_rows_of_one_photo_are_one_group(copies, tmp_path, are_copies):
-    """A photo that six people rated is not on both sides, also where each has a file of his own."""
+@pytest.mark.parametrize(("are_copies", "columns"), [(False, 2), (True, 2), (True, 3)])
+def test_rows_of_one_photo_are_one_group(copies, tmp_path, are_copies, columns):
+    """A photo that six people rated is not on both sides, also where each has a file of his own or two groups."""
     rows = []
     for number, path in enumerate(sorted(copies.parent.glob("*-20.jpg"))[:10]):
         for rating in range(6):
             place = tmp_path / f"{number}-{rating if are_copies else 0}.jpg"
             shutil.copy(path, place)
-            rows.append((place, rating + number / 10))
-    pandas.DataFrame(rows, columns=["path", "score"]).to_csv(tmp_path / "scores.csv", index=False)
+            rows.append((place, rating + number / 10, f"{number}, {(number + rating) % 3 > 0}")[:columns])
+    pandas.DataFrame(rows, columns=["path", "score", "ref"][:columns]).to_csv(tmp_path / "scores.csv", index=False)
     frame = read_score_table(tmp_path / "scores.csv", needed=()).frame
     contents = frame["path"].map(lambda path: Path(path).read_bytes())
     assert frame["group"].nunique() == 10 and frame["split"].groupby(contents).nunique().eq(1).all()
