@@ -193,7 +193,7 @@ def read_score_table(
         groups = joined
         for alike in (photos, frame.get("group", photos)):
             joined = joined.groupby(alike, sort=False).transform("min")
-    frame["group"] = groups.map(frame["group"]) if "group" in frame else groups
+    frame["group"] = joined.map(frame["group"]) if "group" in frame else joined
     if "split" not in frame:
         frame["split"] = "train"
         frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"
