@@ -178,7 +178,7 @@ def score_missing(
 ) -> dict[str, float]:
     """Score what results lack; return label -> median seconds per image in this run, NaN if nothing was scored."""
     known, count = results.known, len(images)
-    tasks = list(plan(images, metrics, replace(options, count=count), known.of if known else None))
+    tasks = list(plan(images, metrics, options, known))
     seconds = {metric.label: list[float]() for metric in metrics.metrics}
     done = count - len(tasks)
     if known:
@@ -187,7 +187,7 @@ def score_missing(
             "%s: %s kept, %s scored again or by more metrics, %s new.", title, counted(done, "image"), again, known.new
         )
     progress(title, done, count)
-    for number, row in enumerate(score_items(tasks, metrics, replace(options, count=count)), done + 1):
+    for number, row in enumerate(score_items(tasks, metrics, options, count), done + 1):
         row = results.append(row)
         if row.width is None and row.error:
             log.warning("%s: left out of all metrics: %s", title, row.error)

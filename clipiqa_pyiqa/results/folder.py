@@ -17,8 +17,8 @@ from ..files.writing import check_output, replacing, resolved
 from ..images.image import reason, skipped_note
 from ..sources.stores import ShardError, address_of, files_below, joined, opened, write_whole
 from ..sources.tables import opened_table
-from .columns import ResultsError, changes
-from .formats import JOURNAL, Head, format_of, parquet_record, write_tables
+from .columns import ResultsError, changes, column_changes
+from .formats import JOURNAL, Head, format_of, parquet_record, write_cells
 
 if TYPE_CHECKING:
     import pandas
@@ -85,10 +85,16 @@ class ShardResult:
 
     def has(self, head: Head) -> bool:
         """Return whether the columns of a head are there, made in the same way."""
-        records = {column.name: column.record for column in self.head.columns}
-        return not changes(self.head.reading, head.reading) and all(
-            column.name in records and not changes(records[column.name], column.record) for column in head.columns
-        )
+        return not head_changes(self.head, head) and set(head.scores) <= set(self.head.scores)
+
+
+def head_changes(before: Head, now: Head) -> list[tuple[str, str, str]]:
+    """Return :func:`changes` of reading, and of the columns that both heads have."""
+    earlier = {column.name: column for column in before.columns}
+    found = changes(before.reading, now.reading)
+    for column in now.columns:
+        found += column_changes(earlier.get(column.name, column), column)
+    return found
 
 
 def read_shard_result(path: str) -> ShardResult:
@@ -248,11 +254,10 @@ def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
             f"{str(out)!r} is not finished: {len(missing):,} of {counted(len(run.shards), 'shard')} have no valid "
             f"result ({first_of(missing.values())}): score the rest, or set `partial` to take what is there."
         )
-    head = results[0].head if results else run.head
-    reading = {name: value for name, value in head.reading.items() if name not in OF_SHARDS}
-    head = replace(head, columns=run.head.columns, reading=reading)
+    reading = (results[0] if results else run).head.reading
+    reading = {name: value for name, value in reading.items() if name not in OF_SHARDS}
     left_out = sorted(name for name in there - run.shards.keys() if not name.endswith(JOURNAL))
-    return ShardedResult(head, results, missing, left_out)
+    return ShardedResult(replace(run.head, reading=reading), results, missing, left_out)
 
 
 def check_outside(target: Path, results: str | Path) -> None:
@@ -282,6 +287,7 @@ def merge_shards(
             written.
     """
     import pyarrow
+    from pyarrow import parquet
 
     target = resolved(path or f"{address_of(out).rstrip('/')}.parquet")
     format = format_of(target)
@@ -297,5 +303,10 @@ def merge_shards(
     with replacing(target) as unfinished:
         empty = schema.empty_table()  # adds columns of null where a table lacks them
         tables = (pyarrow.concat_tables([empty, table], promote_options="permissive") for table in found.tables())
-        write_tables(unfinished, format, schema.with_metadata(metadata), tables)
+        if format == "parquet":
+            with parquet.ParquetWriter(unfinished, schema.with_metadata(metadata), write_page_checksum=True) as writer:
+                for table in tables:
+                    writer.write_table(table)
+        else:
+            write_cells(unfinished, format, found.head, (row for table in tables for row in table.to_pylist()))
     return found

@@ -33,8 +33,7 @@ SCALE, METRIC = "scale", "metric"
 PARQUET_KEY = b"clipiqa_pyiqa"
 """A key in a Parquet file's metadata; its value holds the head as JSON."""
 JOURNAL = ".part.jsonl"  # added to the name of the result
-GROUP = 50_000  # rows of a row group in a Parquet file
-_FEW = 5_000  # rows in memory at a time
+GROUP = 10_000  # rows of a row group in a Parquet file, and in memory at a time
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ def read_cells(
     if format == "parquet":
         with _parquet(path) as file:
             known = None if names is None else [name for name in names if name in file.schema_arrow.names]
-            for batch in file.iter_batches(_FEW, columns=known):
+            for batch in file.iter_batches(GROUP, columns=known):
                 yield from batch.to_pylist()
     elif is_journal(path):
         yield from (record for record in read_journal(path, damage) if "path" in record)  # not the head
@@ -185,17 +184,6 @@ def read_cells(
     else:
         with open_file(path, "r", encoding="utf-8") as lines:
             yield from (json.loads(line) for line in lines if line.strip())
-
-
-def typed(cells: Mapping[str, Any], scores: Iterable[str]) -> dict[str, Any]:
-    """Return the cells of a row with numbers instead of texts, and None instead of empty texts for numbers."""
-    found = dict(cells)
-    for name in scores:
-        if name in found:
-            found[name] = None if found[name] in (None, "") else float(found[name])
-    for name in NUMBERS:
-        found[name] = int(found[name]) if found[name] else None
-    return found
 
 
 def write_cells(path: Path, format: str, head: Head, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -213,21 +201,6 @@ def write_cells(path: Path, format: str, head: Head, rows: Iterable[Mapping[str,
             file.writelines(line_of(format, {**{name: row.get(name) for name in of_row}, **constants}) for row in rows)
 
 
-def write_tables(path: Path, format: str, schema: pyarrow.Schema, tables: Iterable[pyarrow.Table]) -> None:
-    """Write tables, one after the other, to a csv, jsonl or parquet file."""
-    if format == "parquet":
-        from pyarrow import parquet
-
-        with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
-            for table in tables:
-                writer.write_table(table)
-        return
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        file.write(csv_line(schema.names) if format == "csv" else "")
-        for table in tables:
-            file.writelines(line_of(format, row) for row in table.to_pylist())
-
-
 def line_of(format: str, cells: Mapping[str, Any]) -> str:
     return csv_line(cells.values()) if format == "csv" else json.dumps(cells, ensure_ascii=False, default=str) + "\n"
 
@@ -236,38 +209,23 @@ def _write_parquet(path: Path, head: Head, rows: Iterable[Mapping[str, Any]]) ->
     import pyarrow
     from pyarrow import parquet
 
-    schema, constants, waiting = head.schema, head.constants, iter(rows)
-    joined: dict[str, list[Any]] = {name: [] for name in head.joined}
-    images, failures = 0, Counter[str]()
-
-    def tables() -> Iterator[pyarrow.Table]:
-        batches = list[pyarrow.RecordBatch]()
-        for few in iter(lambda: list(itertools.islice(waiting, _FEW)), []):
-            for name, values in joined.items():
-                values += [row.get(name) for row in few]
-            failures.update(row["kind"] for row in few if row["kind"])
-            columns = {name: [row.get(name) for row in few] for name in schema.names if name not in constants}
-            columns |= {name: [text] * len(few) for name, text in constants.items()}
-            batches.append(pyarrow.RecordBatch.from_pydict(columns, schema))
-            if len(batches) * _FEW == GROUP:
-                yield pyarrow.Table.from_batches(batches)
-                batches = []
-        if batches:
-            yield pyarrow.Table.from_batches(batches)
-
-    # the types of joined values are known once all rows have come
-    groups = list(tables()) if joined else tables()
-    arrays = {name: _array(values) for name, values in joined.items()}
-    whole = schema
-    for name, array in arrays.items():
-        whole = whole.insert(head.names.index(name), pyarrow.field(name, array.type))
-    with parquet.ParquetWriter(path, whole, write_page_checksum=True) as writer:
-        for table in groups:
-            for name, array in arrays.items():
-                table = table.add_column(head.names.index(name), name, array.slice(images, len(table)))
-            writer.write_table(table)
-            images += len(table)
-        writer.add_key_value_metadata(head.metadata(whole, images, failures))
+    schema, constants, images, failures = head.schema, head.constants, 0, Counter[str]()
+    if head.joined:  # whose types are known once all rows have come
+        rows = found = [dict(row) for row in rows]
+        for name in head.joined:
+            array = _array([row.get(name) for row in found])
+            schema = schema.insert(head.names.index(name), pyarrow.field(name, array.type))
+            for row, value in zip(found, array.to_pylist(), strict=True):
+                row[name] = value
+    coming = iter(rows)
+    with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
+        while group := list(itertools.islice(coming, GROUP)):
+            columns = {name: [row.get(name) for row in group] for name in schema.names}
+            columns |= {name: [text] * len(group) for name, text in constants.items()}
+            writer.write_table(pyarrow.Table.from_pydict(columns, schema))
+            images += len(group)
+            failures.update(row["kind"] for row in group if row["kind"])
+        writer.add_key_value_metadata(head.metadata(schema, images, failures))
 
 
 def _array(values: list[Any]) -> pyarrow.Array:

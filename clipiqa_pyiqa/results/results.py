@@ -35,7 +35,6 @@ from .formats import (
     read_cells,
     read_head,
     reading,
-    typed,
     unfinished,
     write_cells,
 )
@@ -207,7 +206,8 @@ class Results:
     Attributes:
         head: The columns, asked ones and others of the file, and how images are read.
         known: What an earlier run left.
-        unmatched: Joined column -> images without a value.
+        output: The file, or None.
+        keeps: Whether rows are kept in memory if there is no output.
 
     Args:
         output: The file.
@@ -220,14 +220,19 @@ class Results:
     """
 
     def __init__(
-        self, output: Output | None, columns: Sequence[Column], reading: Mapping[str, Any], *, exact: bool = False
+        self,
+        output: Output | None,
+        columns: Sequence[Column],
+        reading: Mapping[str, Any],
+        *,
+        exact: bool = False,
     ) -> None:
         self.head, self.known = Head(tuple(columns), reading), Known()
-        self.unmatched: dict[str, list[str]] = {}
-        self._asked, self._exact, self._output = [column.name for column in columns], exact, output
+        self._asked, self._exact = [column.name for column in columns], exact
+        self.output, self.keeps = output, True
         self._joined: dict[str, Mapping[str, Any]] = {}
         self._rows: list[dict[str, Any]] = []  # without an output
-        self._earlier: tuple[Path, Head] | None = None
+        self._earlier: tuple[Path, str, Head] | None = None  # with the format
         self._journal: Journal | None = None
         self._lines, self._newest = 0, array("q")  # of the journal; the line of each place
         self._gone = set[str]()  # earlier columns that were made in another way
@@ -242,22 +247,22 @@ class Results:
 
     def join(self, column: Column | str, values: Mapping[str, Any]) -> None:
         """Add a column of values that need no image (image -> value), in place of earlier values of this column."""
-        before = self._earlier[1] if self._earlier else Head(())
+        before = self._earlier[2] if self._earlier else Head(())
         if isinstance(column, Column):
             others = [each for each in self.head.columns if each.name != column.name]
             self.head, name = replace(self.head, columns=(*others, column)), column.name
-            is_same = next((each for each in before.columns if each.name == name), None) == column
+            is_same = column in before.columns
         else:
             name = column
             text = json.dumps(sorted((image, str(value)) for image, value in values.items()))
             digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
             self.head = replace(self.head, joined={**self.head.joined, name: digest})
             is_same = before.joined.get(name) == digest
-        self._joined[name], self.unmatched[name] = values, []
+        self._joined[name] = values
         self._is_new |= not is_same
 
     def append(self, row: Row) -> Row:
-        """Store the row of an image; return it with the cells that are kept from an earlier row."""
+        """Store the row of an image; return it with the cells that are kept from an earlier row, and joined scores."""
         row = replace(row, stamp=row.stamp or self.known.stamp) if self.known.stamp else row
         place, asked = self.known.places.get(row.path), row.asked or (True,) * len(self._asked)
         scores = row.scores or (None,) * len(self._asked)
@@ -265,8 +270,6 @@ class Results:
         facts, kind, error = row.facts(), row.kind, row.error
         if place is not None:
             self.known.seen[place] = 1
-            if not self._asked:
-                return row
             if row.stamp and row.stamp == self.known.stamps[place]:
                 others = [name for name in self.head.scores if name not in cells]
                 kept = {name: self.known.score(place, name) for name in others if self.known.has(place, name)}
@@ -278,9 +281,11 @@ class Results:
                     facts["error"] = " ".join(dict.fromkeys(filter(None, [row.error, earlier_error])))
                     if not set(missing).isdisjoint(self._asked):
                         kind, error = facts["kind"], facts["error"]
-        self._write({"path": row.path, **cells, **facts, **row.kept}, place)
-        found = tuple(cells.get(name) for name in self._asked)
-        return replace(row, scores=None if set(found) <= {None} and kind else found, kind=kind, error=error)
+        if place is None or self._asked:
+            self._write({"path": row.path, **cells, **facts, **row.kept}, place)
+        found = [cells.get(name) for name in self._asked]
+        found += [values.get(row.path) for name, values in self._joined.items() if name not in self.head.joined]
+        return replace(row, scores=None if set(found) <= {None} and kind else tuple(found), kind=kind, error=error)
 
     def close(self) -> None:
         """Unlock the file, and leave the rows in the journal."""
@@ -293,22 +298,19 @@ class Results:
         with self._lock:
             if self._journal is not None:
                 self._journal.close()
-            if kind is None and self._output is not None:
+            if kind is None and self.output is not None:
                 if self._is_new or self._dropped():
-                    self._publish(self._output)
+                    self.write(self.output.path, self.output.format)
+                    journal_of(self.output.path).unlink(missing_ok=True)
                 self._is_published = True
 
     def cells(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows as they are published, column -> value."""
-        for unmatched in self.unmatched.values():
-            unmatched.clear()
-        if self._output is None:
+        """Yield the rows as they are published, column -> value, or text of a csv file."""
+        if self.output is None:
             yield from map(self._finished, map(dict, self._rows))
             return
         if self._is_published:
-            path, format = self._output.path, self._output.format
-            for cells in read_cells(path, format, []):
-                yield typed(cells, self.head.scores) if format == "csv" else cells
+            yield from read_cells(self.output.path, self.output.format, [])
             return
         damage, journal = list[str](), self._journal
         rows = self._earlier_cells(damage) if journal is None else _read(journal.path, "jsonl", damage)
@@ -324,17 +326,17 @@ class Results:
         """Return the places of earlier rows that are left out."""
         if self._exact:
             return {*self.known.unseen.values()}
-        return {*self.known.gone.values()} if self._output and self._output.drop_vanished else set()
+        return {*self.known.gone.values()} if self.output and self.output.drop_vanished else set()
 
     def scores(self) -> Scores:
         """Return the scores of all rows, also of columns that this run did not ask for."""
         from .scores import Scores  # imported here, since it needs pandas
 
-        return Scores.of(self.head, self.cells(), str(self._output.path) if self._output else "")
+        return Scores.of(self.head, self.cells(), str(self.output.path) if self.output else "")
 
     def write(self, path: Path, format: str) -> None:
         """Write all rows to a file, unless it is the run's own and finished."""
-        if self._is_published and self._output is not None and path == self._output.path:
+        if self._is_published and self.output is not None and path == self.output.path:
             return
         with replacing(path) as partial:
             write_cells(partial, format, self.head, self.cells())
@@ -358,59 +360,49 @@ class Results:
         if found := changes(before.reading, self.head.reading):
             raise _made_otherwise(path, found, "use the earlier options, or name another file")
         for column in self.head.columns:
-            source, was = column.name, earlier.get(column.name)
-            if was is None or not column.fingerprint or column.fingerprint != was.fingerprint:
-                source = twins.get(column.fingerprint, "")
-                if was is not None:
-                    self._gone.add(column.name)
-                    if column.fingerprint and not output.overwrite and "error" not in was.record:
-                        found += column_changes(was, column)
-            if not column.fingerprint:
-                logger.warning("%s scores all images again, since its changes cannot be seen.", column.name)
-            self.known.sources[column.name] = source or None
+            name, made, was = column.name, column.fingerprint, earlier.get(column.name)
+            is_same = was is not None and made == was.fingerprint != ""
+            self.known.sources[name] = name if is_same else twins.get(made)
+            if was is not None and not is_same:
+                self._gone.add(name)
+                if made and not output.overwrite and "error" not in was.record:
+                    found += column_changes(was, column)
+            if not made:
+                logger.warning("%s scores all images again, since its changes cannot be seen.", name)
         if found:
             advice = "use the earlier options, name another file, or pass `overwrite` too, to score these columns again"
             raise _made_otherwise(path, found, advice)
         order = {column.name: column for column in (*before.columns, *self.head.columns)}
         self.head = replace(self.head, columns=tuple(order.values()), joined=before.joined)
-        self._earlier, self.known.interrupted = (path, before), path != output.path
+        self._earlier, self.known.interrupted = (path, format, before), path != output.path
         self.known.same_decoders = before.reading.get("decoders") == self.head.reading.get("decoders")
         self._is_new = self.known.interrupted or len(order) > len(earlier) or bool(self._gone)
-        needed = (earlier.keys() - self._gone) | {source for source in self.known.sources.values() if source}
-        self.known.scores = {name: array("d") for name in earlier if name in needed}
-        self.known.came = {name: bytearray() for name in self.known.scores}
+        self.known.scores = {name: array("d") for name in earlier}
+        self.known.came = {name: bytearray() for name in earlier}
         damage = list[str]()
-        names = [*_FACTS, *self.known.scores]
-        for number, cells in enumerate(self._raw_cells(damage, names)):
+        for number, cells in enumerate(_read(path, format, damage, [*_FACTS, *earlier])):
             place = self.known.add(cells)
             self._newest.extend([0] * (place + 1 - len(self._newest)))
             self._newest[place] = number
         if damage:
             logger.warning("%s: damaged rows are left out and scored again: %s.", path, first_of(damage))
 
-    def _raw_cells(self, damage: list[str], names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        if self._earlier is None or self._output is None:
-            return
-        path = self._earlier[0]
-        format = self._output.format if path == self._output.path else "jsonl"
-        yield from _read(path, format, damage, names)  # numbers of a csv file stay texts, which it gets again
-
     def _earlier_cells(self, damage: list[str]) -> Iterator[dict[str, Any]]:
-        """Yield the rows of the earlier run, with its cells under the names of this run."""
+        """Yield the rows of the earlier run, with its cells under the names of this run; numbers of csv stay texts."""
         copied = [(name, source) for name, source in self.known.sources.items() if source and source != name]
-        for cells in self._raw_cells(damage):
+        for cells in _read(*self._earlier[:2], damage) if self._earlier else ():
             copies = {name: cells[source] for name, source in copied if source in cells}
             for name in (*self._gone, SCALE, METRIC):
                 cells.pop(name, None)
             yield {**cells, **copies}
 
     def _write(self, cells: dict[str, Any], place: int | None) -> None:
-        if self._output is None:
-            self._rows.append(cells)
+        if self.output is None:
+            self._rows += [cells] if self.keeps else []
             return
         if self._journal is None:
             rows = itertools.chain([{"head": self.head.record}], self._copied())
-            self._journal, self._is_new = Journal.create(journal_of(self._output.path), rows), True
+            self._journal, self._is_new = Journal.create(journal_of(self.output.path), rows), True
         self._journal.append(cells)
         if place is not None:
             self._newest[place] = self._lines
@@ -428,18 +420,12 @@ class Results:
         path = cells["path"]
         for name, values in self._joined.items():
             cells[name] = values.get(path)
-            if cells[name] is None:
-                self.unmatched[name].append(path)
         missing = [name for name in self.head.scores if name not in cells]
         if missing and (cells["width"] or not cells["kind"]):
             why = f"{path!r} has no {', '.join(missing)}: no run asked for it since the image was new or had changed."
             kinds = [Kind(cells["kind"]) if cells["kind"] else None, Kind.NOT_ASKED]
             cells |= {"kind": worst_kind(kinds), "error": f"{cells['error'] or ''} {why}".strip()}
         return cells
-
-    def _publish(self, output: Output) -> None:
-        self.write(output.path, output.format)
-        journal_of(output.path).unlink(missing_ok=True)
 
 
 def _read(path: Path, format: str, damage: list[str], names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

@@ -85,11 +85,3 @@ class Row:
         """Return column -> value."""
         scores = self.scores or (None,) * len(columns)
         return {"path": self.path, **dict(zip(columns, scores, strict=True)), **self.facts()}
-
-    @classmethod
-    def from_dict(cls, cells: Mapping[str, Any], columns: Sequence[str]) -> Row:
-        """Return the row for the values of :meth:`as_dict`."""
-        scores = tuple(cells.get(column) for column in columns)
-        fields = {name: cells[name] for name in FIELDS}
-        kind = Kind(fields["kind"]) if fields["kind"] else None
-        return cls(cells["path"], None if set(scores) <= {None} else scores, **{**fields, "kind": kind})

@@ -17,7 +17,7 @@ from ..files.names import below_common
 from ..sources.stores import images_in
 from .columns import Column, read_scales
 from .formats import METRIC, SCALE, SUFFIXES, Head, format_of, read_cells, read_head, reading
-from .rows import FIELDS
+from .rows import FIELDS, NUMBERS
 
 if TYPE_CHECKING:
     import pandas
@@ -59,11 +59,13 @@ class Scores:
 
     @classmethod
     def of(cls, head: Head, rows: Iterable[Mapping[str, Any]], file: str = "") -> Scores:
-        """Return the scores in rows of results (column -> value)."""
+        """Return the scores in rows of results (column -> value, or its text)."""
         import pandas
 
         table = pandas.DataFrame(list(rows), columns=[name for name in head.names if name not in (SCALE, METRIC)])
         names = pandas.Index(table.pop("path").map(str), name="path", dtype=object)
+        for name in (*head.scores, *NUMBERS):
+            table[name] = _numbers(table[name])
         frame = table[head.scores].astype(float).set_axis(names)
         other = table.drop(columns=head.scores).set_axis(names)
         columns = {column.name: column for column in head.columns}

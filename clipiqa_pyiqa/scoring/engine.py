@@ -7,7 +7,7 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,7 @@ from ..images.reader import ImageRecord
 from ..metric import scoring_bytes
 from ..metrics.building import describe_error
 from ..metrics.metric import Metric, MetricSet
+from ..results.results import Known
 from ..results.rows import Answer, Row, worst_kind
 
 
@@ -35,17 +36,13 @@ class Options:
 
     Attributes:
         seed: Number that is set before each metric of pyiqa and each image.
-        count: Number of images that the run names, whether it scores them or not; None if shards hold them.
-        stamped: Whether rows have stamps.
     """
 
     device: torch.device
     batch_size: int = 8
     workers: int | None = None
     seed: int = 0
-    count: int | None = None
     reading: Reading = field(default_factory=Reading)
-    stamped: bool = True
 
     @property
     def together(self) -> int:
@@ -58,7 +55,7 @@ class Task:
     """An image to score by the wanted metrics; only images of one block share a batch."""
 
     image: Image
-    block: Hashable
+    block: int
     wanted: Sequence[bool]
     stamp: str = ""
 
@@ -71,60 +68,45 @@ class _Scored:
     flag: str = ""
 
 
-def plan(
-    images: Iterable[Image],
-    metrics: MetricSet,
-    options: Options,
-    known: Callable[[Image], Sequence[bool | None]] | None = None,
-    apart: Callable[[Any], Hashable] | None = None,
-) -> Iterator[Task]:
+def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: Known | None = None) -> Iterator[Task]:
     """Yield the tasks of a run, in order; images whose scores are all known have none.
 
-    If a run ended inside of a block, its successor scores the whole block again, so that both have the same batches.
-
-    Args:
-        known: Returns for each column whether an image's cell is known from an earlier run; None if that run had not
-            come to it. False (a failure, a changed image): the image is scored again alone.
-        apart: Returns an image's block; by default, blocks depend on an image's place only.
+    If a run ended inside of a block, its successor scores the whole block again, so that both have the same batches. An
+    image that has changed or failed is scored again alone.
     """
-    size, every = WAIT * options.together, [True] * len(metrics.metrics)
-
-    def block_of(numbered: tuple[int, Image]) -> Hashable:
-        return numbered[0] // size if apart is None else apart(numbered[1])
-
-    for block, numbered in itertools.groupby(enumerate(images), block_of):
-        if known is None or not every:
-            yield from (Task(image, block, every) for _, image in numbered)
-            continue
-        group = [image for _, image in numbered]
-        found = [metrics.by_metric(known(each)) for each in group]
+    coming, unknown = iter(images), [False] * len(metrics.metrics)
+    for block in itertools.count():
+        if not (group := list(itertools.islice(coming, WAIT * options.together))):
+            return
+        found = [metrics.by_metric(known.of(each)) if known else unknown for each in group]
         is_broken = [
             metric.net is not None and options.together > 1 and any(each[place] is None for each in found)
             for place, metric in enumerate(metrics.metrics)
         ]
         for image, each in zip(group, found, strict=True):
             wanted = [again or not is_known for again, is_known in zip(is_broken, each, strict=True)]
-            if any(wanted):
+            if any(wanted) or not wanted:
                 yield Task(image, block, wanted)
 
 
-def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> Generator[Row, None, None]:
+def score_items(
+    tasks: Iterable[Task], metrics: MetricSet, options: Options, count: int | None = None
+) -> Generator[Row, None, None]:
+    """Yield the row of each task, in order; ``count``: images that the run names, scored or not, None if not known."""
     if not metrics.metrics:  # the scores are in files, so that no image is read
-        stamps = options.stamped
-        yield from (Row(t.image.name, (), stamp=(stamps and t.image.stamp()) or "", kept=t.image.kept) for t in tasks)
+        yield from (Row(each.image.name, (), stamp=each.image.stamp() or "", kept=each.image.kept) for each in tasks)
         return
     cost = max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0)
-    at_once = images_at_once(options.device, options.count) if metrics.groups else 1
-    count = len(metrics.metrics)
+    at_once = images_at_once(options.device, count) if metrics.groups else 1
+    no_answers: list[Answer | None] = [None] * len(metrics.metrics)
 
     def load(task: Task) -> ImageRecord:
-        if options.stamped:
-            task.stamp = task.image.stamp() or ""
+        task.stamp = task.image.stamp() or ""
         return task.image.load(options.reading)
 
     def score(tasks: list[Task], records: list[ImageRecord]) -> list[_Scored]:
         scored = [
-            _Scored(task, record, [None] * count, flag(record.pixels) if min(record.size) >= MIN_SIDE else "")
+            _Scored(task, record, no_answers.copy(), flag(record.pixels) if min(record.size) >= MIN_SIDE else "")
             for task, record in zip(tasks, records, strict=True)
         ]
         groups = [group for group in metrics.groups.values() if any(task.wanted[at] for task in tasks for at in group)]
@@ -140,7 +122,7 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options) -> 
 
     def failed(task: Task, record: ImageRecord | None, error: ImageError) -> _Scored:
         answer = Answer(error=error.reason.rstrip("."), kind=error.kind)
-        return _Scored(task, error if record is None else record, [answer] * count)
+        return _Scored(task, error if record is None else record, [answer] * len(no_answers))
 
     batches = processed(
         tasks,
@@ -231,11 +213,11 @@ def _row(scored: _Scored, metrics: MetricSet) -> Row:
         scores += answer.values or [None] * len(metric.columns)
         if answer.kind:
             failures.setdefault(answer.error, []).append(metric.label)
-    asked = metrics.by_column(task.wanted)
+    asked, name = metrics.by_column(task.wanted), task.image.name
     seconds = tuple(answer.seconds for answer in answers)
-    name, kept = task.image.name, task.image.kept
+    common: dict[str, Any] = {"stamp": task.stamp, "asked": asked, "seconds": seconds, "kept": task.image.kept}
     if isinstance(record, ImageError):
-        return Row(name, kind=record.kind, error=str(record), stamp=task.stamp, asked=asked, seconds=seconds, kept=kept)
+        return Row(name, kind=record.kind, error=str(record), **common)
     kind = worst_kind([answer.kind for answer in answers])
     has_scores = any(score is not None for score in scores)
     error = ""
@@ -251,10 +233,7 @@ def _row(scored: _Scored, metrics: MetricSet) -> Row:
         scored.flag,
         kind,
         error,
-        task.stamp,
-        asked,
-        seconds,
-        kept,
+        **common,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-import math
 import os
 import pickle
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,7 +28,6 @@ from ..images.image import Image
 from ..metric import find_device, is_factory
 from ..metrics.parsing import metric_set
 from ..prompts.pairs import PromptPair, Prompts
-from ..results.columns import Column
 from ..results.formats import Head
 from ..results.results import Known, Output, Results
 from ..results.rows import Row
@@ -84,53 +83,41 @@ class ScoringSetup:
         return setup
 
     def rows(
-        self, images: Iterable[Image], stamped: bool = False, known: Known | None = None, count: int | None = None
+        self, images: Iterable[Image], known: Known | None = None, count: int | None = None
     ) -> Generator[Row, None, None]:
-        options = replace(self.options, stamped=stamped, count=count)
-        tasks = plan(images, self.metrics, options, known.of if known else None)
-        return score_items(tasks, self.metrics, options)
+        return score_items(plan(images, self.metrics, self.options, known), self.metrics, self.options, count)
 
 
 class ScoringRun(Iterator[Row]):
     """An iterator that stores each row, then yields it with what is known from an earlier run.
 
     Attributes:
-        head: The columns, and how images are read.
+        head: The columns that the run fills, and how images are read.
         names: Images to score; None if shards hold them.
         known: What is known from an earlier run.
-        joined: Columns of files' scores, each with image -> score.
-        unmatched: Name of such a column -> images without a score.
+        unmatched: Column of a file's scores -> images without a score.
     """
 
     def __init__(
         self,
         head: Head,
         rows: Generator[Row, None, None],
-        results: Results | None = None,
+        results: Results,
         names: tuple[str, ...] | None = None,
-        joined: Sequence[tuple[Column, Mapping[str, float]]] = (),
+        unmatched: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
-        self.names, self._rows, self.known, self.joined = names, rows, Known(), joined
-        self.head, self._asked = replace(head, columns=(*head.columns, *(each for each, _ in joined))), head.columns
-        self.unmatched: dict[str, list[str]] = {}
-        self._is_open, self._results = results is not None, results
-        if results is not None:
-            self._keep(results)
-
-    def _keep(self, results: Results) -> None:
-        self._results, self.known, self._rows = results, results.known, _stored(self._rows, results)
+        self.head, self.names, self.known, self.unmatched = head, names, results.known, unmatched
+        results.keeps = False  # unless scores() asks for them
+        self._rows, self._results, self._is_open = _stored(rows, results), results, results.output is not None
         next(self._rows)  # enters the context of the results; closing the run leaves it
 
     def __next__(self) -> Row:
         try:
-            row = next(self._rows)
+            row: Row = next(self._rows)
         except BaseException:
             self._is_open = False
             raise
-        if not self.joined:
-            return row
-        scores = row.scores or (None,) * len(self._asked)
-        return replace(row, scores=(*scores, *(values.get(row.path) for _, values in self.joined)))
+        return row
 
     def run(self) -> None:
         """Score all images."""
@@ -158,26 +145,17 @@ class ScoringRun(Iterator[Row]):
         Args:
             progress: Called with the numbers of finished and of all images (None: unknown).
         """
-        results = self._results
-        if results is None:
-            results = Results(None, self._asked, self.head.reading)
-            for column, values in self.joined:
-                results.join(column, values)
-            self._keep(results)
+        self._results.keeps = True
         total = None if self.names is None else self.known.kept + len(self.names)
         for done, _ in enumerate(self, self.known.kept + 1):
             progress(done, total)
-        found = results.scores()
+        found = self._results.scores()
         return replace(found, frame=found.frame.drop(index=[*self.known.unseen]))
 
     def frame(self) -> pandas.DataFrame:
         """Return the rows with index ``path``, a column for each question (NaN: no score), ``flag`` and ``error``."""
-        import pandas
-
-        rows, columns = list(self), self.head.scores
-        index = pandas.Index([row.path for row in rows], name="path", dtype=object)
-        scores = [row.scores or (math.nan,) * len(columns) for row in rows]
-        frame = pandas.DataFrame(scores, index, columns, float)
+        rows = list(self)
+        frame = Scores.of(self.head, (row.as_dict(self.head.scores) for row in rows)).frame
         return frame.assign(flag=[row.flag for row in rows], error=[row.error for row in rows])
 
 
@@ -229,32 +207,26 @@ def score_paths(
         out = Output(Path(out), format or "", resume, overwrite, drop_vanished)
     found = find_shards(paths)
     names = None if found.has_shards else tuple(printable(item.name) for item in found.items)
-    setup.options = replace(setup.options, count=None if names is None else len(names))
-    joined = []
+    if setup.metrics.files and names is None:
+        label = setup.metrics.files[0].label
+        raise CLIPIQAError(f"the scores of {label!r} are joined to files of images, not to shards.")
+    if out is not None:
+        inputs = [*(item.name for item in found.items), *(metric.name for metric in setup.metrics.files)]
+        check_output(out.path, overwrite=True, inputs=inputs)
+    results, unmatched = Results(out, head.columns, head.reading), dict[str, list[str]]()
     for metric in setup.metrics.files:
         from ..metrics.files import scores_of
 
-        if names is None:
-            raise CLIPIQAError(f"the scores of {metric.label!r} are joined to files of images, not to shards.")
-        joined.append((metric.columns[0], scores_of(metric, names)))
-    unmatched = {column.name: [name for name in names or () if name not in values] for column, values in joined}
-    if out is None:
-        run = ScoringRun(head, setup.rows(sources_of(found.items)), names=names, joined=joined)
-        run.unmatched = unmatched
-        return run
-    inputs = [*(item.name for item in found.items), *(metric.name for metric in setup.metrics.files)]
-    check_output(out.path, overwrite=True, inputs=inputs)
-    results = Results(out, head.columns, head.reading)
-    for column, values in joined:
+        column, values = metric.columns[0], scores_of(metric, names or ())
         results.join(column, values)
-    known = results.known.of if results.known else None
-    tasks: Iterable[Task] = plan(sources_of(found.items), setup.metrics, setup.options, known)
-    if known is not None and names is not None:
+        head = replace(head, columns=(*head.columns, column))
+        unmatched[column.name] = [name for name in names or () if name not in values]
+    tasks: Iterable[Task] = plan(sources_of(found.items), setup.metrics, setup.options, results.known)
+    count = None if names is None else len(names)
+    if results.known and names is not None:
         tasks = list(tasks)
         names = tuple(printable(task.image.name) for task in tasks)
-    run = ScoringRun(head, score_items(tasks, setup.metrics, setup.options), results, names, joined)
-    run.unmatched = unmatched
-    return run
+    return ScoringRun(head, score_items(tasks, setup.metrics, setup.options, count), results, names, unmatched)
 
 
 def circumstances(device: torch.device) -> dict[str, Any]:
@@ -393,4 +365,5 @@ def _frame(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
     from ..images.in_memory import memory_images
 
     images = list(memory_images(images))
-    return ScoringRun(setup.head, setup.rows(images, count=len(images))).frame().reset_index(drop=True)
+    head, rows = setup.head, setup.rows(images, count=len(images))
+    return ScoringRun(head, rows, Results(None, head.columns, {})).frame().reset_index(drop=True)

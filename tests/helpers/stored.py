@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.results.formats import format_of, read_cells, read_head, reading, typed
-from clipiqa_pyiqa.results.rows import FIELDS, Row
+from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa.results.formats import format_of, read_cells, read_head, reading
+from clipiqa_pyiqa.results.rows import FIELDS, NUMBERS, Row
 
 
 def read_results(path):
@@ -16,8 +16,14 @@ def read_results(path):
         if damage:
             raise CLIPIQAError(f"damaged: {damage}")
         names = head.scores if head else list(cells[0])[1 : list(cells[0]).index(FIELDS[0])]
-        rows = [Row.from_dict(typed(row, names), names) for row in cells]
-    return head, rows
+        return head, [_row(each, names) for each in cells]
+
+
+def _row(cells, names):
+    scores = tuple(None if cells.get(name) in (None, "") else float(cells[name]) for name in names)
+    facts = {name: (int(cells[name]) if cells[name] else None) if name in NUMBERS else cells[name] for name in FIELDS}
+    kind = Kind(facts["kind"]) if facts["kind"] else None
+    return Row(cells["path"], None if set(scores) <= {None} else scores, **{**facts, "kind": kind})
 
 
 def write_results(results, rows):

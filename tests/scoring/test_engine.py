@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -103,7 +104,8 @@ class TestChanges:
         metrics, options = metric_set(Brightness()), Options(torch.device("cuda"), batch_size=2)
         known = {**dict.fromkeys(range(18), True), 3: False}  # image 3 has failed
         whole = {task.image: task.block for task in plan(items, metrics, options)}
-        resumed = {task.image: task.block for task in plan(items, metrics, options, lambda image: [known.get(image)])}
+        earlier = SimpleNamespace(of=lambda image: [known.get(image)])
+        resumed = {task.image: task.block for task in plan(items, metrics, options, earlier)}
         assert list(resumed) == [3, *range(16, 40)] and resumed.items() <= whole.items()
 
     def test_a_failed_image_outside_of_a_resumed_runs_paths_keeps_its_row(self, photos, csv):

@@ -82,7 +82,7 @@ def filter_shards(
     lower_better: bool | None = None,
     partial: bool = False,
     despite_changes: bool = False,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> FilteredSet:
     """Copy images chosen by score into new shards, as ``clipiqa rank OUT --above 0.6 --write-shards DIR`` does.
 
@@ -119,38 +119,35 @@ def filter_shards(
         raise ResultsError(f"{str(results)!r} holds no results yet: score its shards first.")
     if any(target.iterdir()):
         raise ResultsError(f"{str(into)!r} holds files: name an empty folder for the new shards.")
-    column = column or found[0].head.scores[0]
-    runs = [Scores(pandas.DataFrame(), {each.name: each for each in found[0].head.columns}, file=str(results))]
+    column = column or summary.head.scores[0]
     tables = [_named_values(result, column) for result in found]
     whole = pyarrow.concat_tables(tables)
-    direction = find_direction(runs, column, lower_better)
-    places = np.concatenate(choose(whole["path"], whole["value"], direction.lower_better, cuts))
+    known = Scores(pandas.DataFrame(), {each.name: each for each in summary.head.columns}, file=str(results))
+    is_low_good = find_direction([known], column, lower_better).lower_better
+    places = np.concatenate(choose(whole["path"], whole["value"], is_low_good, cuts))
     chosen = set(whole["path"].take(places).to_pylist())
+    wanted = [[name for name in table["path"].to_pylist() if name in chosen] for table in tables]
     changed = [
         result.shard
-        for result, table in zip(found, tables, strict=True)
-        if not (despite_changes or chosen.isdisjoint(table["path"].to_pylist()))
-        and source_at(result.shard).stamp() not in (None, MISSING, result.stamp)
+        for result, names in zip(found, wanted, strict=True)
+        if names and not despite_changes and source_at(result.shard).stamp() not in (None, MISSING, result.stamp)
     ]
     if changed:
         why = first_of(f"{shard!r} has changed since it was scored" for shard in changed)
         raise CLIPIQAError(f"{why}: nothing was written; score again, or pass despite_changes.")
     shards, kept, unscored, problems, samples = 0, 0, 0, dict[str, str](), Counter[str]()
-    for number, (result, table) in enumerate(zip(found, tables, strict=True), 1):
-        folder, names = (target / result.path.removeprefix(source).lstrip("/")).parent, table["path"].to_pylist()
-        written, problem = _copied(result, folder, [name for name in names if name in chosen])
+    for number, (result, table, names) in enumerate(zip(found, tables, wanted, strict=True), 1):
+        folder = (target / result.path.removeprefix(source).lstrip("/")).parent
+        written, problem = _copied(result, folder, names)
         if problem:
             problems[result.shard] = problem
-        shards += bool(written)
-        for name, value in zip(names, table["value"].to_pylist(), strict=True):
-            if name in written:
-                kept += 1
-                if result.kind == "tar":
-                    samples[f"{result.shard}::{sample_of(name)}"] += 1
-            elif math.isnan(value):
-                unscored += 1
-        if progress is not None:
-            progress(number, len(found))
+        rows = table.to_pylist()
+        copied = [row["path"] for row in rows if row["path"] in written]
+        shards, kept = shards + bool(written), kept + len(copied)
+        unscored += sum(math.isnan(row["value"]) for row in rows if row["path"] not in written)
+        if result.kind == "tar":
+            samples.update(f"{result.shard}::{sample_of(name)}" for name in copied)
+        progress(number, len(found))
     together = {sample: count for sample, count in samples.items() if count > 1}
     return FilteredSet(shards, kept, len(whole), unscored, problems, together, summary.notes())
 

@@ -18,8 +18,8 @@ from ...errors import CLIPIQAError, Kind
 from ...files.names import below_common, printable
 from ...files.writing import LockedError
 from ...images.image import MISSING, reason
-from ...results.columns import ResultsError, changes, changes_text, column_changes
-from ...results.folder import RUN, Run, left_out_note, read_run, read_shard_result, read_table, results_in
+from ...results.columns import ResultsError, changes, changes_text
+from ...results.folder import RUN, Run, head_changes, left_out_note, read_run, read_shard_result, read_table, results_in
 from ...results.formats import JOURNAL, Head, journal_of, read_cells
 from ...results.results import Output, Results
 from ...results.rows import Row, is_final
@@ -89,10 +89,7 @@ class Job:
         except LockedError:
             self.state = "being scored by another run"
             return False
-        if self._copy is None and self._state() == "kept":  # another run has scored it in the meantime
-            self.state = "kept"
-            self.close()
-        return self.results is not None
+        return True
 
     def _state(self) -> str:
         """Return what is to be done, by the metadata of the result."""
@@ -192,7 +189,7 @@ def plan(found: Found, out: str, asked: Head, part: tuple[int, int], overwrite: 
         result = read_shard_result(paths[name])  # raises if the file is not ours
         known[name], heads[result.path] = result.shard, result.head
     for path, earlier in heads.items() if not overwrite else ():
-        if differing := _changes(earlier, asked):
+        if differing := head_changes(earlier, asked):
             raise ResultsError(
                 f"{path!r} was made in another way: {changes_text(differing)}; use the earlier options, another output "
                 "folder, or `overwrite`, to score what has changed again."
@@ -226,14 +223,6 @@ def _numbers(out: str, there: Collection[str]) -> dict[str, int]:
                 path = joined(out, name)
                 cells = read_cells(Path(path), "jsonl", []) if match[2] else read_table(path, ["path"]).to_pylist()
                 found |= {each["path"]: int(match[1]) for each in cells}
-    return found
-
-
-def _changes(before: Head, now: Head) -> list[tuple[str, str, str]]:
-    earlier = {column.name: column for column in before.columns}
-    found = changes(before.reading, now.reading)
-    for column in now.columns:
-        found += column_changes(earlier.get(column.name, column), column)
     return found
 
 

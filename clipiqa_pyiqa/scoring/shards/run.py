@@ -27,7 +27,7 @@ from ...results.formats import Head
 from ...results.results import Known
 from ...results.rows import Row
 from ...sources.finding import Found, find_shards, read_ahead
-from ...sources.stores import FilesShard, Shard, ShardError, ShardImage, address_of, is_remote
+from ...sources.stores import Shard, ShardError, ShardImage, address_of, is_remote
 from ...sources.tables import EmbeddingsShard
 from ..engine import rounded
 from ..score import Questions, ScoringSetup, device_name
@@ -182,7 +182,7 @@ def score_shard(work: ScoringSetup, shard: Shard, known: Known) -> Iterator[Row]
     """Yield the rows of a shard that are not known. Raises ``ShardError``."""
     if isinstance(shard, EmbeddingsShard):
         return feature_rows(work, shard, known)
-    return work.rows(read_ahead(shard), stamped=isinstance(shard, FilesShard), known=known)
+    return work.rows(read_ahead(shard), known)
 
 
 @dataclass(frozen=True)
