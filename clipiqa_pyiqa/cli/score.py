@@ -129,7 +129,6 @@ def run(
     if out and not by_shard:
         out = Output(out, format or "", kept.resume, kept.overwrite, drop_vanished)
     device = start(images)
-    from ..images.image import skipped_note
     from ..scoring.score import score_paths
 
     options: dict[str, Any] = {"device": device, **images.keywords()}
@@ -164,8 +163,6 @@ def run(
                 code = 1
         if run.known and found.has_shards:  # known once they are read
             note(run.known.sentence)
-    if skipped := skipped_note(found.skipped):
-        note(skipped)
     return code
 
 

@@ -18,7 +18,7 @@ from ..errors import ImageError, first_of
 from ..errors.arguments import check_resume, checked
 from ..files.names import free_name, printable
 from ..files.writing import check_folder, locked
-from ..images.image import File, Image, skipped_note
+from ..images.image import File, Image
 from ..metric import is_factory, net_of
 from ..metrics.metric import Metric
 from ..metrics.parsing import parse_metrics
@@ -209,8 +209,6 @@ def find_images(paths: Paths) -> list[str]:
     inputs = find_inputs(map(os.fspath, each_of(paths)))
     if inputs.problems:
         raise ImageError(f"{inputs.problem}: name images or folders of images.")
-    if inputs.skipped:
-        logger.info("%s", skipped_note(inputs.skipped))
     if not inputs.paths:
         raise ImageError("there are no images to score.")
     return inputs.paths

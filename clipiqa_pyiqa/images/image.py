@@ -174,7 +174,8 @@ def image_suffixes() -> frozenset[str]:
     from PIL.Image import registered_extensions
 
     formats, raw = readable_formats(), RAW if find_spec("rawpy") else ()
-    return frozenset(suffix for suffix, name in registered_extensions().items() if name in formats).union(raw)
+    found = (suffix for suffix, name in registered_extensions().items() if name in formats)
+    return frozenset((*found, ".mpo", *raw))
 
 
 def without_twins(files: Iterable[str]) -> list[str]:
@@ -185,8 +186,11 @@ def without_twins(files: Iterable[str]) -> list[str]:
 
 
 def unreadable_suffixes() -> frozenset[str]:
-    """Return suffixes of photos that cannot be read, such as RAW without rawpy."""
-    return frozenset((*_HEIF, *RAW, *_OTHERS)) - image_suffixes()
+    """Return suffixes of pictures that cannot be read, such as TGA, and RAW without rawpy."""
+    from PIL.Image import OPEN, registered_extensions
+
+    pictures = [suffix for suffix, name in registered_extensions().items() if name in OPEN]
+    return frozenset((*_HEIF, *RAW, *_OTHERS, *pictures)) - image_suffixes()
 
 
 def skipped_note(skipped: Mapping[str, int]) -> str:
@@ -194,7 +198,8 @@ def skipped_note(skipped: Mapping[str, int]) -> str:
         return ""
     extras = [f"clipiqa-pyiqa[{name}]" for name, suffixes in _EXTRAS.items() if not skipped.keys().isdisjoint(suffixes)]
     install = f"install {' and '.join(extras)}, or " if extras else ""
-    return f"{sum(skipped.values())} skipped: {', '.join(sorted(skipped))}; {install}convert them to PNG or TIFF"
+    counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(skipped.items()))
+    return f"{sum(skipped.values()):,} skipped: {counts}; {install}convert them to PNG or TIFF"
 
 
 @functools.cache

@@ -227,6 +227,9 @@ def decode(path: str, data: bytes, make_room: Callable[[int, int], None]) -> Dec
         if pixels is None:  # PIL gives a TIFF the size of the turned image; a copy has the size of its pixels
             is_turned = image.format == "TIFF" and orientation > 4
             pixels, converted = rgb_pixels(path, image.copy() if is_turned else image, depth)
+        with contextlib.suppress(Exception):  # damage of other frames
+            if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:
+                converted = f"{converted}, frame 1 of {frames}".removeprefix(", ")
         return Decoded(pixels, orientation, converted, damage)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import Kind, counted, first_of
 from ..errors.arguments import checked
 from ..files.writing import check_output, replacing, resolved
-from ..images.image import reason, skipped_note
+from ..images.image import reason
 from ..sources.stores import ShardError, address_of, files_below, joined, opened, write_whole
 from ..sources.tables import opened_table
 from .columns import ResultsError, changes, column_changes
@@ -135,7 +135,6 @@ class ShardedResult:
         left_out: Other Parquet files in the folder.
         unread: Shard or path that this run could not read -> the reason.
         states: State of this run's shards, such as ``'kept'`` -> their number.
-        skipped: Suffix -> number of photos in unreadable formats.
     """
 
     head: Head
@@ -144,7 +143,6 @@ class ShardedResult:
     left_out: Sequence[str]
     unread: Mapping[str, str] = field(default_factory=dict)
     states: Mapping[str, int] = field(default_factory=dict)
-    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def shards(self) -> int:
@@ -212,8 +210,6 @@ class ShardedResult:
             clauses.append(f"`keep` names {name!r}, but no sample of {first_of(map(repr, shards))} has it")
         if not self.states:  # a run tells at its start what it leaves out
             clauses += self.notes()
-        if self.skipped:
-            clauses.append(skipped_note(self.skipped))
         return clauses
 
     def notes(self) -> list[str]:

@@ -79,7 +79,7 @@ def is_score_file(path: str | os.PathLike[str]) -> bool:
     from .folder import read_run
 
     with contextlib.suppress(CLIPIQAError):
-        return not any(images_in(path)) and read_run(os.fspath(path)) is not None
+        return read_run(os.fspath(path)) is not None and not any(images_in(path))
     return False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import logging
 import os
 import queue
 import re
@@ -25,7 +26,6 @@ from ..images.image import (
     image_suffixes,
     reason,
     skipped_note,
-    unreadable_suffixes,
     without_twins,
 )
 from ..images.memory import Room
@@ -44,10 +44,12 @@ from .stores import (
     in_store,
     is_remote,
     made_here,
+    passed_over,
     source_at,
     suffix_of,
 )
 
+logger = logging.getLogger("clipiqa_pyiqa")
 _MEMBER = re.compile(r"(.+?\.(?:tar(?:\.gz|\.bz2|\.xz)?|tgz|parquet|pq))::(.+)", re.IGNORECASE | re.DOTALL)
 
 
@@ -208,10 +210,7 @@ class Found:
             made = made_here(folder, files)
             found = without_twins(file for file in found if file not in made)
         if not self.features and len(found) < len(files):
-            unreadable_here = unreadable_suffixes()
-            stems = {os.path.splitext(file)[0] for file in found}  # a RAW file beside its JPEG is not missed
-            lost = (file for file in files if os.path.splitext(file)[0] not in stems)
-            self.skipped.update(suffix for suffix in map(suffix_of, lost) if suffix in unreadable_here)
+            self.skipped += passed_over(files, found)
         return found
 
     def _item(self, name: str) -> Item:
@@ -281,6 +280,8 @@ def find_shards(
                 found.note("-", "is a list on standard input, which is empty", Kind.EMPTY)
         else:
             found.find(address_of(item))
+    if note := skipped_note(found.skipped):
+        logger.info("%s", note)
     return found
 
 

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +20,16 @@ from ..files.journal import read_journal
 from ..files.names import PICTURE_MARK, printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
-from ..images.image import MISSING, File, Image, image_suffixes, reason, without_twins
+from ..images.image import (
+    MISSING,
+    File,
+    Image,
+    image_suffixes,
+    reason,
+    skipped_note,
+    unreadable_suffixes,
+    without_twins,
+)
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TABLES = (".parquet", ".pq")
@@ -243,7 +253,17 @@ def images_in(folder: str | os.PathLike[str]) -> list[str]:
     """Return the image files in a folder and its sub-folders, sorted. Raises ``ImageError``."""
     suffixes, files = image_suffixes(), files_below(folder)
     made = made_here(folder, files)
-    return without_twins(file for file in files if suffix_of(file) in suffixes and file not in made)
+    found = without_twins(file for file in files if suffix_of(file) in suffixes and file not in made)
+    if note := skipped_note(passed_over(files, found)):
+        logger.info("%s", note)
+    return found
+
+
+def passed_over(files: Iterable[str], found: Iterable[str]) -> Counter[str]:
+    """Return suffix -> number of pictures that cannot be read; a RAW file beside its JPEG is not missed."""
+    suffixes, stems = unreadable_suffixes(), {os.path.splitext(file)[0] for file in found}
+    lost = (suffix_of(file) for file in files if os.path.splitext(file)[0] not in stems)
+    return Counter(suffix for suffix in lost if suffix in suffixes)
 
 
 def undo_steps(lists: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any]]:

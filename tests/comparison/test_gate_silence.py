@@ -154,10 +154,13 @@ def test_a_resumed_verdict_is_about_the_images_that_are_there(folders, capsys):
     assert main([*given, "--resume"]) == 0 and "n = 10" in capsys.readouterr().out
 
 
-def test_images_of_another_size_are_counted(folders, capsys):
+def test_images_of_another_size_and_unreadable_ones_are_counted(folders, capsys):
     base, new = (str(folders / name) for name in ("base", "new"))
     for n in range(3):
         Image.open(f"{base}/{n}.png").resize((32, 32)).save(f"{new}/{n}.png")
-    assert main(command(folders, "mini")) in (0, 1) and "3 of 20 images" in capsys.readouterr().err
+    Image.open(f"{base}/3.png").save(f"{new}/more.tga")  # which is not read
+    assert main(command(folders, "mini")) in (0, 1)
+    assert "3 of 20 images" in (said := capsys.readouterr().err) and "1 skipped: 1 .tga" in said
     main(["table", "--methods", f"a={base}", f"b={new}", "--metrics", "mini", "--device", "cpu"])
-    assert "3 of 20 images" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "3 of 20 images" in said.out and "1 skipped: 1 .tga" in said.err

@@ -147,6 +147,7 @@ class TestConversions:
         options = {"lossless": True} if suffix == "webp" else {}
         others = [Image.new("RGB", photo.size, colour) for colour in ("red", "blue")]
         record = read_image(saved(photo, f"film.{suffix}", save_all=True, append_images=others, **options))
+        assert record.converted.endswith("frame 1 of 3")
         # A GIF's palette of 256 costs a few levels; the other frames would be a hundred off.
         assert np.abs(array(record).astype(int) - np.asarray(photo)).mean() < (8 if suffix == "gif" else 1e-9)
 

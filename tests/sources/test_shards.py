@@ -66,7 +66,7 @@ class TestFinding:
         assert names(found.shards()) == ["000.tar", "001.tar", "table.parquet", "003.tar", "files-00000"]
         assert greys(sources_of(found.items)) == [30, 10, 10, 20, 10]
         assert found.skipped == {".cr2": 2, ".nef": 1}
-        assert skipped_note(found.skipped).startswith("3 skipped: .cr2, .nef; install clipiqa-pyiqa[raw]")
+        assert skipped_note(found.skipped).startswith("3 skipped: 2 .cr2, 1 .nef; install clipiqa-pyiqa[raw]")
 
     def test_archives_beside_images_are_found_but_tables_only_where_named(self, lake):
         assert names(find_shards(lake).items) == ["a.png", "000.tar", "001.tar", "003.tar"]

@@ -142,7 +142,7 @@ def score_sources(
     unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
     unread |= {job.shard.name: job.problem for job in jobs if job.problem is not None}
     states = Counter("not read" if job.problem else job.state for job in jobs)
-    return replace(summary_of(folder), unread=unread, states=states, skipped=found.skipped)
+    return replace(summary_of(folder), unread=unread, states=states)
 
 
 def _score_jobs(
