@@ -86,7 +86,7 @@ class TestResults:
         assert rows.kind[f"{tar}::memory/nan.png"] == "not finite" and rows.quality[f"{tar}::ok.png"] > 0
 
     def test_loose_files_parquet_and_empty_shards_together(self, tmp_path, out):
-        for name in ("one.png", "raw.nef"):
+        for name in ("one.png", "layers.psd"):
             (tmp_path / name).write_bytes(picture(51))
         table = save_parquet(tmp_path / "t.parquet", {"image": [picture(102), None], "id": [7, 8]})
         empty = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
