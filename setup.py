@@ -88,7 +88,6 @@ setup(
         "torchvision>=0.21",
         "open_clip_torch>=2.32",
         # pyiqa and open_clip bring these too, but we import them ourselves.
-        "beartype>=0.19",
         "filelock>=3.13.1",
         "fsspec>=2024.6.1",
         "huggingface_hub>=1.3",

@@ -14,7 +14,7 @@ from photos import PHOTOS, photo_like
 from torch.utils.data import DataLoader
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, PromptError
-from clipiqa_pyiqa.clip import strips
+from clipiqa_pyiqa.clip import convolution
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.prompts.pairs import parse_columns
 
@@ -86,7 +86,7 @@ class TestInvariants:
             x = photo_like(*size, dtype=torch.float64).requires_grad_()
             results = []
             for strip_bytes in (1 << 40, 1 << 14):  # one strip, and as many as can be
-                monkeypatch.setattr(strips, "CPU_STRIP_BYTES", strip_bytes)
+                monkeypatch.setattr(convolution, "CPU_STRIP_BYTES", strip_bytes)
                 features = metric.encode_image(x)
                 results.append((features.detach(), torch.autograd.grad(features[0, :9].sum(), x)[0]))
             torch.testing.assert_close(results[0], results[1], atol=1e-12, rtol=1e-9)  # summation order only

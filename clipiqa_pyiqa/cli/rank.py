@@ -170,7 +170,6 @@ def run(
 
         _take({"": list(map(on_disk, sources))}, picked)
         return 0
-    from ..ranking.folder_ranking import rank
     from ..ranking.photos import Photos
     from ..results.scores import Scores, is_score_file, read_scores
 
@@ -183,9 +182,11 @@ def run(
         scores = read_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
-    elif is_table and order.by is None and direction is None:
-        return run.report(rank, sources, count=count)
     else:
+        from ..ranking.folder_ranking import rank
+
+        if is_table and order.by is None and direction is None:
+            return run.report(rank, sources, count=count)
         ranking = run.result(rank, sources, count=count)
         code = run.conclude(ranking)
         scores = Scores(ranking.frame, ranking.columns, errors=ranking.failed, ours=True)

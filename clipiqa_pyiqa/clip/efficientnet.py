@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import WeightsError
-from .convolution import Convolution
+from .convolution import Convolution, cut
 from .device import FrozenTensors, Part
 from .gradient import CPU_SHARED_PIXELS, is_traced, recomputed
-from .strips import cut
 
 Moments = tuple[Tensor, Tensor]
 """Mean and variance of every channel: ``(N, C)`` of images, ``(N, C, h, w)`` of places; fp32 or wider."""

@@ -14,9 +14,6 @@ _PIXELS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 OVERSHOOT = 0.5
 """Largest allowed distance of a pixel from [0, 1]: networks overshoot a little; more means another range of pixels."""
 
-MIN_SIDE = 32
-"""Smallest height and width in pixels; the networks halve images five times."""
-
 ANY_RANGE = 1e6
 """Largest allowed distance if pixels may have any range: beyond this distance scores overflow."""
 

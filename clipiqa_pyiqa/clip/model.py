@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors.arguments import MIN_SIDE
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.published import STEM
 from ..weights.selection import Weights, found_again
 from .device import FrozenTensors, Part, missing_on_mps
 from .efficientnet import RESOLUTION, EfficientNet
 from .gradient import clamped, groups, untraceable, untraced
-from .inputs import MIN_SIDE
 from .resnet import ModifiedResNet
 from .text import TextTower, Vocabulary
 from .transformer import VisionTransformer

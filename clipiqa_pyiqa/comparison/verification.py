@@ -11,7 +11,7 @@ import pandas
 import torch
 
 from ..errors import ImageError
-from ..files.hashes import hash_file
+from ..files.reading import hash_file
 from ..images.reader import read_image
 from ..metric import CLIPIQA, net_of
 from ..sources.finding import find_inputs

@@ -16,9 +16,8 @@ from typing import Any
 from PIL import Image
 
 from ..errors import CLIPIQAError, ImageError, Kind, counted, import_pyiqa, nearest, shown
-from ..errors.arguments import Reading, check_path
+from ..errors.arguments import Reading, check_keys, check_path
 from ..files.names import printable
-from ..files.yaml import check_keys
 from ..images.image import File, reason
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside

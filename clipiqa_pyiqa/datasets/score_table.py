@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, counted, first_of, import_pyiqa, nearest
-from ..files.hashes import hashes_of
-from ..files.reading import open_file
+from ..files.reading import hashes_of, open_file
 from ..files.xmp import NEW, Rating, XMPError, find_rating
 from ..sources.stores import UNDO, images_in, undo_steps
 from .csv_files import Columns, check_images, read_scores

@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any
 
 from ..errors import CLIPIQAError, ConfigError, shown
-from ..files.yaml import parse_yaml
 
 CONFIG_KEYS = (  # keys of a benchmark configuration
     "metrics",
@@ -54,6 +53,8 @@ def parse_argument(text: str) -> Specification:
     if not target.strip():
         raise CLIPIQAError(f"{text!r} names no metric or data set: expected [LABEL=]NAME[:KEY=VALUE,...].")
     options = {}
+    from ..files.yaml import parse_yaml
+
     for part in re.split(r",(?=[A-Za-z_]\w*=)", rest[0]) if rest else []:
         key, _, value = part.partition("=")
         try:

@@ -11,12 +11,12 @@ import os
 import re
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
-from . import OptionError, shown
+from . import ConfigError, OptionError, nearest, shown
 
 MIN_SIDE = 32  # smallest height and width, in pixels, that the image towers take
 BOUNDS = {  # parameter or option -> smallest and largest allowed value
@@ -142,6 +142,12 @@ def check_bounds(name: str, value: int) -> None:
         raise OptionError(f"{name} must be between {least:,} and {most:,}; got {value:,}.")
 
 
+def check_keys(options: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    for key in options:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r} in {where}: {nearest(str(key), known)}")
+
+
 def check_resume(out: object, resume: bool, overwrite: bool) -> None:
     if resume and out is None:
         raise OptionError("`resume` needs `out`, the results to continue.")
@@ -169,14 +175,14 @@ def _check(name: str, value: Any, wanted: tuple[Any, ...]) -> None:
 
 def _is(value: Any, hint: Any) -> bool:
     """Return whether a value fits a type hint; True is not a number, and a text is not a list."""
-    from beartype.door import is_bearable  # imported here, so that `import clipiqa_pyiqa` stays fast
-
     if hint in _NUMBERS.values():
         is_number = isinstance(value, hint) and not isinstance(value, bool)
         return is_number and (abs(value) < 1 << 63 if hint is numbers.Integral else math.isfinite(value))
     if hint in _LISTS:
         return isinstance(value, hint) and not isinstance(value, str | bytes)
-    return is_bearable(value, hint)
+    if get_origin(hint) is Literal:
+        return any(isinstance(value, type(each)) and value == each for each in get_args(hint))
+    return isinstance(value, hint)
 
 
 def _evaluated(annotation: Any, module: str) -> Any:

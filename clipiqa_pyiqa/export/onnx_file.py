@@ -62,7 +62,7 @@ class OnnxFile:
 
 @checked
 def export_onnx(
-    metric: CLIPIQA | Any,
+    metric: Any,
     path: str | Path,
     prompts: Prompts | Columns = None,
     *,

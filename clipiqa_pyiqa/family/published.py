@@ -14,7 +14,7 @@ from torch import Tensor
 from ..clip.gradient import per_image, untraced
 from ..clip.text import tokenize
 from ..errors import CLIPIQAError, WeightsError
-from ..files.hashes import sha256_of
+from ..files.reading import sha256_of
 from ..prompts.antonym import antonym_scores
 from ..prompts.pairs import parse_prompts
 from ..weights.checkpoint import Checkpoint, open_checkpoint

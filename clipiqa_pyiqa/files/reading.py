@@ -1,11 +1,19 @@
-"""How files that people name are opened."""
+"""How files that people name are opened, and their SHA-256 hashes."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import hashlib
+import json
 import os
 import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any
+
+from ..errors import WeightsError
+from .writing import write_text
 
 
 def open_file(path: str | os.PathLike[str], mode: str = "rb", **options: Any) -> IO[Any]:
@@ -14,3 +22,61 @@ def open_file(path: str | os.PathLike[str], mode: str = "rb", **options: Any) ->
     if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # open() refuses a folder
         raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, but a file was expected", os.fspath(path))
     return open(path, mode, **options)
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the SHA-256 of a file in hex. Raises ``WeightsError`` if the file cannot be read."""
+    try:
+        return hashes_of([path])[0]
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def hashes_of(paths: Sequence[str | Path]) -> list[str]:
+    """Return the SHA-256 of files in hex.
+
+    ``$XDG_CACHE_HOME/clipiqa/hashes.json`` stores them, so that only a new or changed file is read.
+    """
+    known, new = _read_cache(), dict[str, str]()
+    found = []
+    for path in map(str, paths):
+        entry = known.get(os.path.realpath(path))
+        if not isinstance(entry, list) or entry[:-1] != _stamp(path):
+            new[path] = hash_file(Path(path))
+            entry = [new[path]]
+        found.append(str(entry[-1]))
+    if new:
+        remember(new)
+    return found
+
+
+def hash_file(path: Path) -> str:
+    sha256 = hashlib.sha256()
+    with open_file(path) as file:
+        while chunk := file.read(1 << 20):
+            sha256.update(chunk)
+    return sha256.hexdigest()
+
+
+def remember(hashes: Mapping[str, str]) -> None:
+    with contextlib.suppress(OSError):
+        entries = {os.path.realpath(path): [*_stamp(path), digest] for path, digest in hashes.items()}
+        _cache_file().parent.mkdir(parents=True, exist_ok=True)
+        write_text(_cache_file(), json.dumps({**_read_cache(), **entries}, indent=1))
+
+
+def _stamp(path: str) -> list[int]:
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _cache_file() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clipiqa" / "hashes.json"
+
+
+def _read_cache() -> dict[str, Any]:
+    try:
+        content = json.loads(_cache_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

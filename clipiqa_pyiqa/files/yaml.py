@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from ..errors import ConfigError, nearest
+from ..errors.arguments import check_keys
 from .reading import open_file
 
 MOST_BYTES = 1 << 20
@@ -86,9 +87,3 @@ def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
         raise ConfigError(f"{shown!r} must be a mapping with the keys {', '.join(known)}.")
     check_keys(config, known, shown)
     return {key: value for key, value in config.items() if value is not None}
-
-
-def check_keys(options: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    for key in options:
-        if key not in known:
-            raise ConfigError(f"unknown key {key!r} in {where}: {nearest(str(key), known)}")

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ..errors import ImageError, Kind, counted, first_of
 from ..errors.arguments import Reading
-from ..files.hashes import hashes_of, remember
+from ..files.reading import hashes_of, remember
 from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, processed, stacked
 from ..images.image import File

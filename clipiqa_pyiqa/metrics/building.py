@@ -22,9 +22,8 @@ import numpy as np
 import torch
 
 from ..errors import CLIPIQAError, ConfigError, WeightsError, import_pyiqa
-from ..family import MEMBERS
-from ..files.hashes import hash_file
-from ..files.yaml import check_keys
+from ..errors.arguments import check_keys
+from ..files.reading import hash_file
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import parse_columns
 from ..prompts.provenance import column_records
@@ -62,7 +61,12 @@ def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = Fa
 
 
 def create_ours(name: Any, device: torch.device, **options: Any) -> Any:
-    return MEMBERS.get(name, CLIPIQA)(name, **options).to(device).eval()
+    kind: Any = CLIPIQA
+    if not name.startswith("clipiqa"):
+        from ..family import MEMBERS
+
+        kind = MEMBERS.get(name, CLIPIQA)
+    return kind(name, **options).to(device).eval()
 
 
 def _create(metric: Metric, device: torch.device) -> Any:

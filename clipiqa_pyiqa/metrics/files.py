@@ -9,8 +9,8 @@ from typing import Any
 
 from ..datasets.specification import check_kinds
 from ..errors import CLIPIQAError
-from ..files.hashes import hash_file
-from ..files.yaml import check_keys
+from ..errors.arguments import check_keys
+from ..files.reading import hash_file
 from ..results.columns import Column
 from ..results.scores import direction_by_name, matching_names, read_scores
 from .metric import Metric

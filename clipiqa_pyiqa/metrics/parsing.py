@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..datasets.specification import Specification, check_kinds, parse_specifications, pyiqa_configs
 from ..errors import CLIPIQAError, import_pyiqa, nearest, shown
-from ..files.yaml import check_keys
+from ..errors.arguments import check_keys
 from ..results.columns import Column
 from .metric import Metric, MetricSet, Mode
 

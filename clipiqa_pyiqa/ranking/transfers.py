@@ -21,9 +21,9 @@ from PIL import Image
 from ..datasets.score_table import listing, sidecars, stars_of
 from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
-from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.names import free_name
+from ..files.reading import hash_file
 from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
 from ..images.image import RAW, image_suffixes

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError
-from ..files.hashes import hash_file
 from ..files.journal import is_journal, read_journal
 from ..files.names import csv_line
-from ..files.reading import open_file
+from ..files.reading import hash_file, open_file
 from ..images.image import reason
 from .columns import Column, ResultsError, metric_line, scale_text, shared_fields
 from .rows import FIELDS, NUMBERS

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import Kind, counted, first_of
-from ..files.hashes import hash_file
 from ..files.journal import Journal
 from ..files.names import printable
+from ..files.reading import hash_file
 from ..files.writing import check_output, locked, replacing, write_text
 from ..sources.finding import file_of, on_disk, split_name
 from .columns import Column, ResultsError, changes, changes_text, column_changes

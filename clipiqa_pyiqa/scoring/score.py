@@ -21,8 +21,8 @@ import torch
 
 from ..errors import CLIPIQAError, OptionError
 from ..errors.arguments import AnySize, Reading, SharedOptions, checked
-from ..files.hashes import sha256_of
 from ..files.names import printable
+from ..files.reading import sha256_of
 from ..files.writing import check_output
 from ..images.image import Image
 from ..metric import find_device, is_factory

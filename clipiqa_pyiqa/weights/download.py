@@ -17,7 +17,7 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 from huggingface_hub.utils import build_hf_headers
 from tqdm import tqdm
 
-from ..files.hashes import hash_file, sha256_of
+from ..files.reading import hash_file, sha256_of
 from ..files.writing import replacing
 from .published import PublishedFile
 

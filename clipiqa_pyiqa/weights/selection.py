@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from huggingface_hub import constants, hf_hub_url
+from huggingface_hub import constants
 
 from ..errors import WeightsError
 from ..errors.arguments import checked
-from ..files.hashes import sha256_of
+from ..files.reading import sha256_of
 from .checkpoint import open_checkpoint
-from .download import from_hub, from_url
 from .published import (
     BACKBONES,
     PYIQA_FILES,
@@ -138,6 +137,10 @@ def find_file(file: PublishedFile) -> Copy:
     if not places:
         raise WeightsError(f"{file.title}, a part of clipiqa-pyiqa, is missing or damaged: install the package again.")
     failures = ["HF_HUB_OFFLINE is set"] if constants.HF_HUB_OFFLINE else []
+    from huggingface_hub import hf_hub_url  # loads the hub's client
+
+    from .download import from_hub, from_url
+
     for place in [] if failures else places:
         logger.warning("Downloading %s from %s …", file.title, place)  # a warning, since a download may take minutes
         try:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from photos import BUNDLED
 
 from clipiqa_pyiqa.cli import COMMANDS, main
 
@@ -33,6 +34,24 @@ def test_help_imports_no_slow_library(command):
     slow = "{'torch', 'pandas', 'numpy', 'PIL', 'tqdm', 'open_clip', 'pyiqa', 'shtab'}"
     ran = subprocess.run([sys.executable, "-c", f"{code}\nprint({slow} & {{*sys.modules}})"], capture_output=True)
     assert b"usage: clipiqa" in ran.stdout and ran.stdout.endswith(b"set()\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "most"),
+    [
+        (f"from clipiqa_pyiqa.cli import main; main(['score', {str(next(BUNDLED.glob('*.jpg')))!r}, '-bmini'])", 50),
+        ("import clipiqa_pyiqa, torch; clipiqa_pyiqa.CLIPIQALoss(backbone='mini')(torch.rand(1, 3, 32, 32))", 30),
+    ],
+    ids=["score", "loss"],
+)
+def test_a_first_score_loads_few_modules(code, most):
+    """Files of this package, without those that only hold a folder together."""
+    slow = "{'torchvision', 'open_clip', 'pyiqa', 'pandas', 'scipy', 'pyarrow', 'yaml', 'httpx', 'filelock'}"
+    code += f"\nimport sys; print({slow} & {{*sys.modules}})\nprint(*(m.__file__ for m in {{*sys.modules.values()}} if"
+    code += " m.__name__.startswith('clipiqa_pyiqa')))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *_, loaded, files = ran.stdout.splitlines()
+    assert loaded == "set()" and len([each for each in files.split() if not each.endswith("__init__.py")]) <= most
 
 
 def test_an_unknown_option_is_named(capsys):

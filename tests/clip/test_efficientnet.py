@@ -6,7 +6,7 @@ from photos import photo_like
 from safetensors.torch import load_file
 from seeded_compact import EPS, feature, local_statistics, statistics, taps
 
-from clipiqa_pyiqa.clip import strips as row_strips
+from clipiqa_pyiqa.clip import convolution
 from clipiqa_pyiqa.clip.efficientnet import InvertedBottleneck
 from clipiqa_pyiqa.loss import general_path
 from clipiqa_pyiqa.weights.published import MINI_FILE
@@ -36,7 +36,7 @@ def reference(tensors, x):
 def test_the_tower_equals_plain_operations(metric, tensors, monkeypatch, size, strips):
     """Features, map and the gradients of both, and of the map alone, in float64: to rounding."""
     if strips:  # as small as can be
-        monkeypatch.setattr(row_strips, "CPU_STRIP_BYTES", 1)
+        monkeypatch.setattr(convolution, "CPU_STRIP_BYTES", 1)
     x = photo_like(*size, dtype=torch.float64).requires_grad_()
     net, expected = metric.clip.image_tower(CPU, torch.float64), reference(tensors, x)
     generator = torch.Generator().manual_seed(1)
@@ -79,7 +79,7 @@ def test_flat_images_have_finite_features_and_gradients(metric, tensors, value):
 
 def test_wide_maps_are_computed_in_strips(metric, monkeypatch):
     """A large image goes through in strips."""
-    monkeypatch.setattr(row_strips, "CPU_STRIP_BYTES", 1)
+    monkeypatch.setattr(convolution, "CPU_STRIP_BYTES", 1)
     rows = []
     original = InvertedBottleneck.band
 

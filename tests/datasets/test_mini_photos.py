@@ -7,7 +7,7 @@ from clipiqa_pyiqa.datasets import score_table
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files import hashes
-from clipiqa_pyiqa.files.hashes import hash_file
+from clipiqa_pyiqa.files.reading import hash_file
 
 
 def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch, caplog):

@@ -198,7 +198,7 @@ def _serve(requests, answers):
 
 
 if __name__ == "__main__":
-    _import("beartype.door cv2 matplotlib.figure pandas pyarrow.parquet scipy.stats timm torch._dynamo tqdm")
+    _import("cv2 matplotlib.figure pandas pyarrow.parquet scipy.stats timm torch._dynamo tqdm")
     _import("torchvision transformers")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background of a shell
     lines = os.fdopen(os.dup(0), "r"), os.fdopen(os.dup(1), "w")

@@ -7,7 +7,7 @@ import torch
 from photos import save_grey
 
 from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.files.hashes import hashes_of
+from clipiqa_pyiqa.files.reading import hashes_of
 
 
 class Half:

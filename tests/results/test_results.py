@@ -16,7 +16,7 @@ from pyarrow import parquet
 from stored import read_results, write_results
 
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind, OutputError
-from clipiqa_pyiqa.files.hashes import hash_file
+from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.files.writing import LockedError
 from clipiqa_pyiqa.results.columns import NOT_OF_SCORES, Column, ResultsError, changes, of_scores
 from clipiqa_pyiqa.results.formats import Head, format_of, journal_of

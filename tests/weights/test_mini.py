@@ -10,7 +10,7 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.experiments.demonstration import ATTRIBUTES
-from clipiqa_pyiqa.files.hashes import hash_file
+from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.images.batches import stacked
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.weights import published

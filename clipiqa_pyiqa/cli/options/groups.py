@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -138,6 +140,10 @@ class OutputOptions:
 def start(machine: Machine) -> torch.device:
     if "torch" not in sys.modules:  # the import takes seconds
         note("loading PyTorch …")
+        gc.disable()  # what the import makes stays: to look for garbage in it takes a quarter of a command's start
+        import_module("torch")
+        gc.freeze()
+        gc.enable()
     import torch
     from PIL import Image
 

@@ -17,7 +17,8 @@ from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_imag
 
 from ...datasets.specification import check_kinds
 from ...errors import CLIPIQAError, ImageError, nearest
-from ...files.yaml import check_keys, read_mapping, shipped
+from ...errors.arguments import check_keys
+from ...files.yaml import read_mapping, shipped
 from ...metrics.metric import Metric
 from ...metrics.parsing import parse_metrics
 from ...metrics.preprocess import Preprocess

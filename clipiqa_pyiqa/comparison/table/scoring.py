@@ -22,8 +22,8 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from ...errors import ImageError, Kind, counted
 from ...errors.arguments import AnySize, Reading
-from ...files.hashes import hash_file
 from ...files.names import printable
+from ...files.reading import hash_file
 from ...images.image import File
 from ...images.image import Image as AnyImage
 from ...images.reader import ImageRecord

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from clipiqa_pyiqa.datasets.score_table import BYTES
-from clipiqa_pyiqa.files.hashes import hash_file
+from clipiqa_pyiqa.files.reading import hash_file
 
 folder, target = map(Path, sys.argv[1:])
 with (folder / "scores.csv").open(encoding="utf-8") as file:
