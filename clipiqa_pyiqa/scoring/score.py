@@ -31,13 +31,14 @@ from ..prompts.pairs import PromptPair, Prompts
 from ..results.formats import Head
 from ..results.results import Known, Output, Results
 from ..results.rows import Row
-from ..results.scores import Scores
 from ..sources.finding import find_shards, sources_of
 from ..sources.stores import Shard
 from .engine import Options, Task, plan, score_items
 
 if TYPE_CHECKING:
     import pandas
+
+    from ..results.scores import Scores
 
 logger = logging.getLogger("clipiqa_pyiqa")
 _shared_options = checked(SharedOptions)

@@ -37,19 +37,24 @@ def test_help_imports_no_slow_library(command):
 
 
 @pytest.mark.parametrize(
-    ("code", "most"),
+    ("code", "slow", "most"),
     [
-        (f"from clipiqa_pyiqa.cli import main; main(['score', {str(next(BUNDLED.glob('*.jpg')))!r}, '-bmini'])", 50),
-        ("import clipiqa_pyiqa, torch; clipiqa_pyiqa.CLIPIQALoss(backbone='mini')(torch.rand(1, 3, 32, 32))", 30),
+        (f"main(['score', {str(next(BUNDLED.glob('*.jpg')))!r}, '-bmini'])", "yaml", 50),
+        ("import torch; clipiqa_pyiqa.CLIPIQALoss(backbone='mini')(torch.rand(1, 3, 32, 32))", "yaml", 30),
+        ("main(['rank', 'scores.csv'])", "torch matplotlib", 50),
     ],
-    ids=["score", "loss"],
+    ids=["score", "loss", "rank"],
 )
-def test_a_first_score_loads_few_modules(code, most):
-    """Files of this package, without those that only hold a folder together."""
-    slow = "{'torchvision', 'open_clip', 'pyiqa', 'pandas', 'scipy', 'pyarrow', 'yaml', 'httpx', 'filelock'}"
-    code += f"\nimport sys; print({slow} & {{*sys.modules}})\nprint(*(m.__file__ for m in {{*sys.modules.values()}} if"
-    code += " m.__name__.startswith('clipiqa_pyiqa')))"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+def test_a_first_result_loads_few_modules(code, slow, most, tmp_path):
+    """Files of this package are counted without those that only hold a folder together."""
+    (tmp_path / "scores.csv").write_text("path,niqe\na.jpg,1\nb.jpg,2\n")
+    slow = {*slow.split(), "torchvision", "open_clip", "pyiqa", "scipy", "httpx", "filelock"}
+    code = f"""
+import clipiqa_pyiqa, sys; from clipiqa_pyiqa.cli import main; {code}
+print({slow} & {{*sys.modules}})
+print(*(m.__file__ for m in {{*sys.modules.values()}} if m.__name__.startswith("clipiqa_pyiqa")))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     *_, loaded, files = ran.stdout.splitlines()
     assert loaded == "set()" and len([each for each in files.split() if not each.endswith("__init__.py")]) <= most
 

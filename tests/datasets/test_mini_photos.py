@@ -6,7 +6,7 @@ import pytest
 from clipiqa_pyiqa.datasets import score_table
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.files import hashes
+from clipiqa_pyiqa.files import reading
 from clipiqa_pyiqa.files.reading import hash_file
 
 
@@ -33,6 +33,6 @@ def test_a_second_look_reads_no_photo_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (photo := tmp_path / "a.png").write_bytes(b"a photo")
     read = []
-    monkeypatch.setattr(hashes, "hash_file", lambda path: read.append(path) or hash_file(path))
+    monkeypatch.setattr(reading, "hash_file", lambda path: read.append(path) or hash_file(path))
     assert score_table.seen_by_mini([photo]) == [False] == score_table.seen_by_mini([photo])
     assert read == [photo]

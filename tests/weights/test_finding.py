@@ -23,7 +23,7 @@ from weights_fakes import (
 
 from clipiqa_pyiqa.clip.model import frozen_clip
 from clipiqa_pyiqa.errors import WeightsError
-from clipiqa_pyiqa.files import hashes
+from clipiqa_pyiqa.files import reading
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.published import BACKBONES
 from clipiqa_pyiqa.weights.selection import find_weights
@@ -152,21 +152,21 @@ def test_hashes_are_kept_and_a_damaged_store_is_no_error(home, tmp_path, monkeyp
     path.write_bytes(b"one")
     memory.parent.mkdir(parents=True)
     memory.write_text(content.replace("PATH", str(path.resolve())))
-    expected = hashes.sha256_of(path)
+    expected = reading.sha256_of(path)
     assert expected == sha256(path) and list(json.loads(memory.read_text())) == [str(path.resolve())]
     with monkeypatch.context() as patch:
-        patch.setattr(hashes, "hash_file", lambda path: pytest.fail("hashed again"))
-        assert hashes.sha256_of(path) == expected
+        patch.setattr(reading, "hash_file", lambda path: pytest.fail("hashed again"))
+        assert reading.sha256_of(path) == expected
     path.write_bytes(b"two")
     os.utime(path, ns=(1, 1))
-    assert hashes.sha256_of(path) == sha256(path) != expected
+    assert reading.sha256_of(path) == sha256(path) != expected
 
 
 def test_hashes_need_no_store_that_can_be_written(home, tmp_path, monkeypatch):
     path = tmp_path / "x"
     path.write_bytes(b"one")
     monkeypatch.setenv("XDG_CACHE_HOME", str(path))
-    assert hashes.sha256_of(path) == sha256(path)
+    assert reading.sha256_of(path) == sha256(path)
 
 
 # Weights that another process found
