@@ -86,6 +86,27 @@ class File(Image):
             raise ImageError(f"cannot be opened: {reason(error)}", Kind.UNREADABLE, path) from error
 
 
+@dataclass(eq=False)
+class BytesImage(Image):
+    """An image file in memory, which can be read once.
+
+    Attributes:
+        shard_stamp: The stamp that its shard had when the shard's turn came.
+    """
+
+    name: str
+    data: bytes
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    shard_stamp: str | None = None
+
+    def stamp(self) -> str | None:
+        return self.shard_stamp
+
+    def read(self) -> bytes:
+        data, self.data = self.data, b""
+        return data
+
+
 @dataclass
 class NoImage(Image):
     """A missing or unreadable image.

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..clip.inputs import OVERSHOOT
 from ..errors import ImageError, Kind, shown
 from ..errors.arguments import Reading
-from .image import File
+from .image import BytesImage, File
 from .image import Image as AnyImage
 from .reader import Decoded, depth_of, rgb_pixels, taken_orientation
 
@@ -54,7 +54,7 @@ def memory_image(name: str, image: Any) -> AnyImage:
         image = next((image[key] for key in ("bytes", "path", "array") if image.get(key) is not None), None)
     if isinstance(image, str | os.PathLike):
         return File(os.fspath(image))
-    return (_Bytes if isinstance(image, _FILE) else _Pixels)(name, image)
+    return BytesImage(name, bytes(image)) if isinstance(image, _FILE) else _Pixels(name, image)
 
 
 def to_tensors(images: Any) -> list[Tensor]:
@@ -73,16 +73,10 @@ def to_tensors(images: Any) -> list[Tensor]:
 
 
 @dataclass
-class _Bytes(AnyImage):
+class _Pixels(AnyImage):
     name: str
     image: Any
 
-    def read(self) -> bytes:
-        return bytes(self.image)
-
-
-@dataclass
-class _Pixels(_Bytes):
     def decoded(self, make_room: Callable[[int, int], None]) -> Decoded:
         image, name = self.image, self.name
         if isinstance(image, Image.Image):

@@ -123,21 +123,14 @@ def keep_memory() -> None:
             ctypes.CDLL(None).mallopt(parameter, size)
 
 
-def set_aside(
-    name: str, width: int, height: int, scored: tuple[int, int] | None = None, decoding: int = DECODING
-) -> None:
+def set_aside(name: str, width: int, height: int, scored: tuple[int, int] | None = None) -> None:
     """Wait for an image's memory; raise ``ImageError`` if the image needs more than the limit.
 
-    ``scored`` is the size after shrinking; ``decoding`` is bytes per pixel.
+    ``scored`` is the size after shrinking.
     """
     share: Share | None = getattr(_thread, "share", None)
+    decoding = DECODING * width * height
     scoring = 0 if share is None else share.room.scoring * math.prod(scored or (width, height))
-    check_memory(name, width, height, decoding * width * height, scoring)
-    if share is not None:
-        share.take(decoding * width * height, scoring)
-
-
-def check_memory(name: str, width: int, height: int, decoding: int, scoring: int) -> None:
     size, limit = max(decoding, scoring), memory_limit()
     if size > limit:
         work = "decode" if size == decoding else "score"
@@ -148,3 +141,5 @@ def check_memory(name: str, width: int, height: int, decoding: int, scoring: int
             Kind.OUT_OF_MEMORY,
             name,
         )
+    if share is not None:
+        share.take(decoding, scoring)

@@ -20,6 +20,7 @@ from ..errors import CLIPIQAError, ImageError, Kind, first_of, shown
 from ..errors.arguments import checked
 from ..files.names import printable
 from ..images.image import (
+    BytesImage,
     File,
     Image,
     NoImage,
@@ -37,7 +38,6 @@ from .stores import (
     FilesShard,
     Shard,
     ShardError,
-    ShardImage,
     address_of,
     as_shard_error,
     files_below,
@@ -355,7 +355,7 @@ def read_ahead(shard: Shard) -> Generator[Image, None, None]:
             with as_shard_error(shard.name):
                 stamp = shard.stamp()
                 for source in shard.entries():
-                    if isinstance(source, ShardImage):
+                    if isinstance(source, BytesImage):
                         source.shard_stamp = stamp
                     if not room.take(_size(source)):
                         break
@@ -379,4 +379,4 @@ def read_ahead(shard: Shard) -> Generator[Image, None, None]:
 
 
 def _size(source: Image) -> int:
-    return max(_LEAST, getattr(source, "size", 0))
+    return max(_LEAST, len(getattr(source, "data", b"")))

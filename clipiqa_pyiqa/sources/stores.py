@@ -8,7 +8,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import methodcaller
@@ -58,24 +58,6 @@ class Shard:
     def entries(self) -> Iterator[Image]:
         """Yield the images in order. Raises ``ShardError``."""
         raise NotImplementedError
-
-
-class ShardImage(Image):
-    """An image in a shard: bytes that can be read once, and kept columns."""
-
-    shard_stamp: str | None = None
-    """The stamp that its shard had when the shard's turn came."""
-
-    def __init__(self, name: str, data: bytes, kept: Mapping[str, Any] | None = None) -> None:
-        self.name, self._data, self.kept = name, data, kept or {}
-        self.size = len(data)
-
-    def stamp(self) -> str | None:
-        return self.shard_stamp
-
-    def read(self) -> bytes:
-        data, self._data = self._data, b""
-        return data
 
 
 @dataclass

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CLIPIQAError, Kind
-from ..images.image import Image, NoImage, reason
-from .stores import ARRAYS, ShardError, ShardFile, ShardImage, is_remote, opened
+from ..images.image import BytesImage, Image, NoImage, reason
+from .stores import ARRAYS, ShardError, ShardFile, is_remote, opened
 
 if TYPE_CHECKING:
     import pyarrow
@@ -46,7 +46,7 @@ class ParquetShard(ShardFile):
                     if data is None:
                         yield NoImage(name, "is a row without an image", kept=kept)
                     else:
-                        yield ShardImage(name, bytes(data), kept)
+                        yield BytesImage(name, bytes(data), kept)
                 if number + 1 != first:
                     raise OSError("rows are missing")
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import Kind, counted
-from ..images.image import Image, NoImage, image_suffixes, reason
-from .stores import MOST_BYTES, ShardError, ShardFile, ShardImage, opened, suffix_of
+from ..images.image import BytesImage, Image, NoImage, image_suffixes, reason
+from .stores import MOST_BYTES, ShardError, ShardFile, opened, suffix_of
 
 # tarfile raises a TypeError for an incomplete gzip header.
 _DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
@@ -34,7 +34,7 @@ class TarShard(ShardFile):
             return suffix_of(member.name) in readable or (bool(self.keep) and member.suffix in kept)
 
         for key, sample in itertools.groupby(members(self.name, is_wanted), lambda each: getattr(each, "key", None)):
-            images: list[ShardImage | NoImage] = []
+            images: list[BytesImage | NoImage] = []
             sidecars: dict[str, bytes] = {}
             for member in sample:
                 if isinstance(member, NoImage):
@@ -96,7 +96,7 @@ class TarMember(tarfile.TarInfo):
     def is_outside(self) -> bool:
         return self.name.startswith("/") or ".." in self.name.split("/")
 
-    def image(self, name: str) -> ShardImage | NoImage:
+    def image(self, name: str) -> BytesImage | NoImage:
         if self.is_outside:
             return NoImage(name, "is not scored: its name points outside of its archive", Kind.OUTSIDE)
         if not self.isreg():
@@ -104,7 +104,7 @@ class TarMember(tarfile.TarInfo):
         if self.size > MOST_BYTES:
             why = f"claims {self.size:,} bytes, more than the {MOST_BYTES:,} that an image may have"
             return NoImage(name, why, Kind.TOO_LARGE)
-        return ShardImage(name, self.data)
+        return BytesImage(name, self.data)
 
 
 def split_key(member: str) -> tuple[str, str]:

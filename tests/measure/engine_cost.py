@@ -16,17 +16,17 @@ from PIL import Image
 from timing import arguments, new_folder, resident
 
 from clipiqa_pyiqa import score_paths
+from clipiqa_pyiqa.images.image import BytesImage
 from clipiqa_pyiqa.images.memory import give_back_memory
-from clipiqa_pyiqa.sources.stores import ShardImage
 
 FEW = 2000
 
 
-class Tiny(ShardImage):
+class Tiny(BytesImage):
     """An image whose bytes all images share."""
 
     def read(self):
-        return self._data
+        return self.data
 
     def stamp(self):
         return "1 1"

@@ -11,9 +11,10 @@ from standin import Brightness
 
 from clipiqa_pyiqa import filter_shards, merge_shards
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.images.image import BytesImage
 from clipiqa_pyiqa.scoring.shards import filtered
 from clipiqa_pyiqa.sources import tar
-from clipiqa_pyiqa.sources.stores import Shard, ShardImage
+from clipiqa_pyiqa.sources.stores import Shard
 
 
 class Other(Brightness):
@@ -65,7 +66,7 @@ class TestStamps:
             name = "own"
 
             def entries(self):
-                return iter([ShardImage("own::0", picture(9))])
+                return iter([BytesImage("own::0", picture(9))])
 
         assert [score(Own(), out).states for _ in range(2)] == [{"new": 1}, {"scored again": 1}]
 

@@ -10,9 +10,10 @@ from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.images.image import BytesImage
 from clipiqa_pyiqa.ray import RayEngine
 from clipiqa_pyiqa.scoring.shards.run import connected
-from clipiqa_pyiqa.sources.stores import Shard, ShardImage
+from clipiqa_pyiqa.sources.stores import Shard
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +86,7 @@ class Deadly(Shard):
     name = "deadly"
 
     def entries(self):
-        yield ShardImage("deadly::0", picture(1))
+        yield BytesImage("deadly::0", picture(1))
         time.sleep(0.2)
         os._exit(1)
 

@@ -14,11 +14,11 @@ from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA, merge_shards, score_sources
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
-from clipiqa_pyiqa.images.image import File, Image
+from clipiqa_pyiqa.images.image import BytesImage, File, Image
 from clipiqa_pyiqa.results.formats import journal_of
 from clipiqa_pyiqa.scoring.shards import planning
 from clipiqa_pyiqa.sources import finding
-from clipiqa_pyiqa.sources.stores import Shard, ShardImage
+from clipiqa_pyiqa.sources.stores import Shard
 
 
 class Two:
@@ -228,7 +228,7 @@ class TestImages:
             name = "own"
 
             def entries(self):
-                return [ShardImage("own::0", picture(9)), InMemory("own::1")]
+                return [BytesImage("own::0", picture(9)), InMemory("own::1")]
 
         class InMemory(Image):
             def __init__(self, name):

@@ -13,10 +13,10 @@ from shard_makers import header_at, picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.errors.arguments import AnySize, Reading
-from clipiqa_pyiqa.images.image import File, skipped_note, unreadable_suffixes
+from clipiqa_pyiqa.images.image import BytesImage, File, skipped_note, unreadable_suffixes
 from clipiqa_pyiqa.sources import finding
 from clipiqa_pyiqa.sources.finding import expanded, find_inputs, find_shards, read_ahead, sources_of
-from clipiqa_pyiqa.sources.stores import Shard, ShardError, ShardImage
+from clipiqa_pyiqa.sources.stores import Shard, ShardError
 from clipiqa_pyiqa.sources.tables import EmbeddingsShard, ParquetShard
 from clipiqa_pyiqa.sources.tar import TarShard
 
@@ -106,7 +106,7 @@ class TestFinding:
 
     def test_loose_files_are_numbered(self, monkeypatch):
         monkeypatch.setattr(finding, "LOOSE", 10)
-        shards = find_shards([ShardImage(f"{n}.png", b"x") for n in range(11)]).shards()
+        shards = find_shards([BytesImage(f"{n}.png", b"x") for n in range(11)]).shards()
         assert {shard.name: len(shard.sources) for shard in shards} == {"files-00000": 10, "files-00001": 1}
 
 
@@ -220,7 +220,7 @@ def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch):
         def entries(self):
             for number in range(50):
                 made.append(number)
-                yield ShardImage(f"own::{number}", bytes(1000))
+                yield BytesImage(f"own::{number}", bytes(1000))
 
     ahead = read_ahead(Own())
     next(ahead)

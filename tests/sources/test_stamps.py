@@ -10,9 +10,9 @@ import pytest
 from loopback import serving
 from shard_makers import picture, samples, save_tar
 
-from clipiqa_pyiqa.images.image import MISSING, File
+from clipiqa_pyiqa.images.image import MISSING, BytesImage, File
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
-from clipiqa_pyiqa.sources.stores import FilesShard, ShardImage, source_at
+from clipiqa_pyiqa.sources.stores import FilesShard, source_at
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def test_loose_files_have_another_stamp_after_one_of_them_was_replaced(tmp_path)
 
 
 def test_what_is_in_memory_has_no_stamp():
-    entry = ShardImage("b.png", b"x")
+    entry = BytesImage("b.png", b"x")
     assert entry.stamp() is FilesShard(0, [entry]).stamp() is None
 
 

@@ -27,7 +27,7 @@ from ...results.formats import Head
 from ...results.results import Known
 from ...results.rows import Row
 from ...sources.finding import Found, find_shards, read_ahead
-from ...sources.stores import Shard, ShardError, ShardImage, address_of, is_remote
+from ...sources.stores import Shard, ShardError, address_of, is_remote
 from ...sources.tables import EmbeddingsShard
 from ..engine import rounded
 from ..score import Questions, ScoringSetup, device_name
@@ -47,7 +47,8 @@ def check_features(metrics: MetricSet) -> None:
         raise CLIPIQAError(f"embeddings need metrics of one backbone; got metrics of {', '.join(backbones)}.")
 
 
-def feature_rows(work: ScoringSetup, shard: EmbeddingsShard, known: Known) -> Iterator[Row]:
+def feature_rows(work: ScoringSetup, shard: EmbeddingsShard) -> Iterator[Row]:
+    """Yield the rows of all features; to score them takes less time than to look for those that are known."""
     metrics, numbers = work.metrics.metrics, itertools.count()
     clip = metrics[0].net.clip
     for features, kept in shard.blocks(clip.width, clip.weights.backbone):
@@ -58,15 +59,11 @@ def feature_rows(work: ScoringSetup, shard: EmbeddingsShard, known: Known) -> It
             scores = rounded(torch.cat([metric.score_features(units) for metric in metrics], dim=1))
         for values, beside, usable in zip(scores, kept, is_usable, strict=True):
             path = f"{shard.name}::{next(numbers)}"
-            found = known.of(ShardImage(path, b"")) if known else [False]
-            asked = tuple(not each for each in found) if known else ()
             if usable and all(map(math.isfinite, values)):
-                row = Row(path, values, asked=asked, kept=beside)
+                yield Row(path, values, kept=beside)
             else:
                 error = f"{path!r} cannot be scored: its features are zero or not finite."
-                row = Row(path, kind=Kind.NOT_FINITE, error=error, asked=asked, kept=beside)
-            if not all(found):
-                yield row
+                yield Row(path, kind=Kind.NOT_FINITE, error=error, kept=beside)
 
 
 Outcomes = Generator[tuple[Job, Iterable[Row]], None, None]
@@ -181,7 +178,7 @@ def score_locally(work: ScoringSetup, jobs: Iterator[Job]) -> Outcomes:
 def score_shard(work: ScoringSetup, shard: Shard, known: Known) -> Iterator[Row]:
     """Yield the rows of a shard that are not known. Raises ``ShardError``."""
     if isinstance(shard, EmbeddingsShard):
-        return feature_rows(work, shard, known)
+        return feature_rows(work, shard)
     return work.rows(read_ahead(shard), known)
 
 
