@@ -121,7 +121,7 @@ def compare(
                 for metric in ready.files:
                     stored.join(metric.columns[0], scores_of(metric, list(map(printable, data.paths))))
                 seconds = score_missing(data.name, images, ready, stored, options, progress)
-            found = rows_of(stored, list(dict.fromkeys(image.name for image in images)))
+            found = stored.scores().under(dict.fromkeys(image.name for image in images))
             skipped = unread(found)
             known = metric_results(built, found, seconds)
             scores = found.frame.reindex(columns=[metric.label for metric in built]).drop(index=list(skipped))
@@ -196,18 +196,6 @@ def score_missing(
                 times.append(time)
         progress(title, number, count)
     return {label: statistics.median(times) if times else math.nan for label, times in seconds.items()}
-
-
-def rows_of(results: Results, names: Sequence[str]) -> Scores:
-    """Return the scores of images, in order, under their names as given."""
-    found, shown = results.scores(), {printable(name): name for name in names}
-    axis = pandas.Index(names, name="path", dtype=object)
-    frames = []
-    for frame in (found.frame, found.other):
-        assert frame is not None
-        frames.append(frame[~frame.index.duplicated(keep="last")].reindex(list(map(printable, names))).set_axis(axis))
-    errors = {shown[name]: error for name, error in found.errors.items() if name in shown}
-    return replace(found, frame=frames[0], other=frames[1], errors=errors)
 
 
 def unread(found: Scores) -> dict[str, str]:

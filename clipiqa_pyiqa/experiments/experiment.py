@@ -16,7 +16,7 @@ import pandas
 
 from ..errors import ImageError, first_of
 from ..errors.arguments import check_resume, checked
-from ..files.names import free_name, printable
+from ..files.names import free_name
 from ..files.writing import check_folder, locked
 from ..images.image import File, Image
 from ..metric import is_factory, net_of
@@ -183,18 +183,15 @@ def score_files(
         known = [source.name for source in sources]
         check_folder(out, sorted(written), overwrite=overwrite or is_resumed, inputs=[*known, *inputs])
     run = score_paths(metrics, sources, out=output, **options)
-    scores, columns = run.scores(progress), {column.name: column for column in run.head.columns}
-    frame, errors, flags = scores.frame[list(columns)], scores.errors, scores.flags
-    names = {printable(source.name): source.name for source in sources}
-    frame = frame[~frame.index.duplicated(keep="last")].reindex(list(names))
-    # pandas' own text type refuses names that are not UTF-8
-    frame = frame.set_axis(pandas.Index(names.values(), name="path", dtype=object))
+    found = run.scores(progress).under(dict.fromkeys(source.name for source in sources))
+    columns = {column.name: column for column in run.head.columns}
+    frame = found.frame[list(columns)]
     has_scores = frame.notna().all(axis=1)
-    failed = {names[name]: errors[name] for name in names if not has_scores[names[name]]}
-    if len(failed) == len(names):
+    failed = {name: found.errors[name] for name in frame.index[~has_scores]}
+    if len(failed) == len(frame):
         raise ImageError("none of the images could be scored" + because(failed))
-    flags = {names[name]: flag for name, flag in flags.items() if name in names}
-    return ImageScores(frame[has_scores], tuple(columns), failed, run.head.provenance, flags=flags, columns=columns)
+    settings = run.head.provenance
+    return ImageScores(frame[has_scores], tuple(columns), failed, settings, flags=found.flags, columns=columns)
 
 
 def saved(result: Result, options: Mapping[str, Any]) -> Result:

@@ -7,13 +7,13 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..datasets.csv_files import PATH_COLUMNS, find_column
 from ..errors import CLIPIQAError, counted, few, nearest
-from ..files.names import below_common
+from ..files.names import below_common, printable
 from ..sources.stores import images_in
 from .columns import Column, read_scales
 from .formats import METRIC, SCALE, SUFFIXES, Head, format_of, read_cells, read_head, reading
@@ -70,6 +70,18 @@ class Scores:
         other = table.drop(columns=head.scores).set_axis(names)
         columns = {column.name: column for column in head.columns}
         return cls(frame, columns, head.reading, _filled(other["error"]), other, file, ours=True)
+
+    def under(self, names: Iterable[str]) -> Scores:
+        """Return the scores of images, in order, under their names as given; the newest row of an image counts."""
+        import pandas
+
+        # pandas' own text type refuses names that are not UTF-8
+        axis = pandas.Index(list(names), name="path", dtype=object)
+        shown = {printable(name): name for name in axis}
+        frames = (each[~each.index.duplicated(keep="last")] for each in (self.frame, self.other) if each is not None)
+        frame, *other = (each.reindex(list(map(printable, axis))).set_axis(axis) for each in frames)
+        errors = {shown[name]: error for name, error in self.errors.items() if name in shown}
+        return replace(self, frame=frame, other=next(iter(other), None), errors=errors)
 
 
 def is_score_file(path: str | os.PathLike[str]) -> bool:

@@ -33,7 +33,7 @@ from ...results.results import Output, Results
 from ...results.rows import Row
 from ...scoring.engine import Options, kept_random_state, set_seeds
 from ...scoring.score import circumstances
-from ..compare import Progress, metric_results, rows_of, score_missing, unread
+from ..compare import Progress, metric_results, score_missing, unread
 from .matching import MethodImages
 from .protocols import fit_sizes, has_alpha
 from .results import MethodTable
@@ -103,7 +103,7 @@ def score_images(
         for metric in of_images.files:
             stored.join(metric.columns[0], {printable(path): score for path, score in metric.score.items()})
         seconds = score_missing("methods", items, of_images, stored, options, progress)
-    rows = rows_of(stored, list(images["path"]))
+    rows = stored.scores().under(images["path"])
     results = metric_results(single, rows, seconds)
     scores = rows.frame.reindex(columns=[metric.label for metric in single])
     frame = pandas.concat([images, scores.reset_index(drop=True)], axis=1)
@@ -118,7 +118,7 @@ def score_images(
                 kept.join(name, {one.name: one.row[name] for one in every})
             for one in every:
                 _score_set(one, ready, kept, options.seed)
-        found = rows_of(kept, [one.name for one in every])
+        found = kept.scores().under(one.name for one in every)
         files["sets.csv"] = kept
         records |= kept.head.record["columns"]
         results |= metric_results(of_sets, found, {}, "set")
