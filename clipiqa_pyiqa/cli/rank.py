@@ -189,7 +189,7 @@ def run(
             return run.report(rank, sources, count=count)
         ranking = run.result(rank, sources, count=count)
         code = run.conclude(ranking)
-        scores = Scores(ranking.frame, ranking.columns, errors=ranking.failed, ours=True)
+        scores = Scores(ranking.frame, ranking.frame[[]], ranking.columns, errors=ranking.failed, ours=True)
     photos = Photos(scores, order.by or scores.names[0], direction, order.root)
     worst, best = photos.ends(**cuts)
     chosen = [*worst.index, *best.index] if cuts else list(scores.frame.index)

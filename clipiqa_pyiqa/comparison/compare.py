@@ -200,7 +200,6 @@ def score_missing(
 
 def unread(found: Scores) -> dict[str, str]:
     """Return image -> why it could not be read."""
-    assert found.other is not None
     lost = found.other.index[found.other["width"].isna()]
     return {path: found.errors[path] for path in lost if path in found.errors}
 

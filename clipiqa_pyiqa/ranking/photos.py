@@ -83,7 +83,7 @@ class Photos:
     def check_unchanged(self, names: Iterable[str]) -> None:
         """Raise ``CLIPIQAError`` if the file or shard of a photo has changed since it was scored, as stamps tell."""
         other = self.scores.other
-        stamps = other["stamp"].to_dict() if self.scores.ours and other is not None and "stamp" in other else {}
+        stamps = other["stamp"].to_dict() if self.scores.ours and "stamp" in other else {}
         now = functools.cache(lambda file: source_at(file).stamp())
         changed = []
         for name in names:

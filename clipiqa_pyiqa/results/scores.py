@@ -32,25 +32,25 @@ class Scores:
 
     Attributes:
         frame: Column per score (NaN: missing); the index holds image names, which may repeat.
+        other: The other columns, with the same index.
         columns: Score column -> what is known of it; empty for files of other tools.
         reading: How images were read, if known.
         errors: Image name -> why its scores are missing.
-        other: The other columns, with the same index.
         file: Where the scores come from.
         ours: Whether this package made them.
     """
 
     frame: pandas.DataFrame
+    other: pandas.DataFrame
     columns: Mapping[str, Column] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
-    other: pandas.DataFrame | None = None
     file: str = ""
     ours: bool = False
 
     @property
     def flags(self) -> dict[str, str]:
-        return _filled(self.other["flag"]) if self.ours and self.other is not None and "flag" in self.other else {}
+        return _filled(self.other["flag"]) if self.ours and "flag" in self.other else {}
 
     @property
     def names(self) -> list[str]:
@@ -69,7 +69,7 @@ class Scores:
         frame = table[head.scores].astype(float).set_axis(names)
         other = table.drop(columns=head.scores).set_axis(names)
         columns = {column.name: column for column in head.columns}
-        return cls(frame, columns, head.reading, _filled(other["error"]), other, file, ours=True)
+        return cls(frame, other, columns, head.reading, _filled(other["error"]), file, ours=True)
 
     def under(self, names: Iterable[str]) -> Scores:
         """Return the scores of images, in order, under their names as given; the newest row of an image counts."""
@@ -78,10 +78,10 @@ class Scores:
         # pandas' own text type refuses names that are not UTF-8
         axis = pandas.Index(list(names), name="path", dtype=object)
         shown = {printable(name): name for name in axis}
-        frames = (each[~each.index.duplicated(keep="last")] for each in (self.frame, self.other) if each is not None)
-        frame, *other = (each.reindex(list(map(printable, axis))).set_axis(axis) for each in frames)
+        newest = (each[~each.index.duplicated(keep="last")] for each in (self.frame, self.other))
+        frame, other = (each.reindex(list(map(printable, axis))).set_axis(axis) for each in newest)
         errors = {shown[name]: error for name, error in self.errors.items() if name in shown}
-        return replace(self, frame=frame, other=next(iter(other), None), errors=errors)
+        return replace(self, frame=frame, other=other, errors=errors)
 
 
 def is_score_file(path: str | os.PathLike[str]) -> bool:
@@ -150,7 +150,7 @@ def read_scores(
     ends = [end for end in (SCALE, METRIC) if ours and end in table]
     other = table.drop(columns=[name, *chosen, *ends]).set_axis(names)
     frame = pandas.DataFrame(scores, names)
-    return Scores(frame, known, head.reading if head else {}, errors, other, str(path), ours)
+    return Scores(frame, other, known, head.reading if head else {}, errors, str(path), ours)
 
 
 def _rows(path: Path, partial: bool) -> tuple[list[dict[str, Any]], Head | None]:

@@ -126,7 +126,6 @@ def score_images(
         heads = pandas.concat([heads, values], axis=1)
     columns = {metric.label: results[metric.label] for metric in built}
     notes = [f"Left out of all methods: {reason}" for reason in unread(rows).values()]
-    assert rows.other is not None
     sizes = rows.other[["width", "height"]].set_axis(images["image"]).groupby(level=0).nunique()
     if resized := int((sizes > 1).any(axis=1).sum()):
         notes.append(f"{resized:,} of {counted(len(sizes), 'image')} are not of one size in all methods.")

@@ -122,7 +122,8 @@ def filter_shards(
     column = column or summary.head.scores[0]
     tables = [_named_values(result, column) for result in found]
     whole = pyarrow.concat_tables(tables)
-    known = Scores(pandas.DataFrame(), {each.name: each for each in summary.head.columns}, file=str(results))
+    empty, columns = pandas.DataFrame(), {each.name: each for each in summary.head.columns}
+    known = Scores(empty, empty, columns, file=str(results))
     is_low_good = find_direction([known], column, lower_better).lower_better
     places = np.concatenate(choose(whole["path"], whole["value"], is_low_good, cuts))
     chosen = set(whole["path"].take(places).to_pylist())
