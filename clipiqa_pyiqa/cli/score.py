@@ -58,11 +58,32 @@ class Cluster:
     cpus_per_actor: float = 1.0
 
 
+@dataclass(frozen=True)
+class Videos:
+    """Videos (default: one frame a second).
+
+    Args:
+        every (SECONDS): seconds from one frame to the next, such as 0.5s
+        frames (N): score N frames of each video, evenly spread
+    """
+
+    every: str | None = None
+    frames: int | None = None
+
+    @property
+    def sampling(self) -> dict[str, str]:
+        if self.every and self.frames:
+            raise OptionError("--every and --frames exclude each other: give one of them.")
+        sampling = f"{self.frames} frames" if self.frames else self.every
+        return {"sampling": sampling} if sampling else {}
+
+
 def run(
     asked: Asked,
     images: SharedOptions,
     shards: Shards,
     cluster: Cluster,
+    videos: Videos,
     kept: OutputOptions,
     paths: Sequence[str] = (),
     *,
@@ -72,7 +93,7 @@ def run(
     partial: bool = False,
     drop_vanished: bool = False,
 ) -> int:
-    """Score photos: files, folders, globs or a list on standard input.
+    """Score photos and videos: files, folders, globs or a list on standard input.
 
     Each image gets one score in [0, 1] per prompt; a high score is good. A file that cannot be scored gets a row with
     the reason. Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score.
@@ -81,11 +102,12 @@ def run(
       clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
       find . -name '*.png' -print0 | clipiqa score -0 - --out scores.parquet --resume
       clipiqa score photos/ --prompts quality -m niqe brisque 'mine=niqe:pretrained_model_path=FILE' --out scores.csv
+      clipiqa score clip.mp4 --every 0.5s
       clipiqa score 'shards/{000..099}.tar' --keep caption --out results/
       clipiqa score --merge results/ --out scores.parquet
 
     Args:
-        paths (PATH): file, folder, quoted glob or pattern of shards, Parquet file, s3://…, or - for a list on stdin
+        paths (PATH): file, folder, video, quoted glob or pattern of shards, Parquet file, s3://…, or - for stdin
         null (-0): file names on stdin end with a NUL byte
         format: output format; default: the suffix of --out, or a table
         merge (DIR): join the results by shard in this folder into the file --out
@@ -95,8 +117,8 @@ def run(
     from ..sources.finding import find_shards
 
     if merge is not None:
-        idle = (asked, images, shards, cluster, format, null or kept.resume or drop_vanished, *paths)
-        if idle != (Asked(), SharedOptions(), Shards(), Cluster(), None, False):
+        idle = (asked, images, shards, cluster, videos, format, null or kept.resume or drop_vanished, *paths)
+        if idle != (Asked(), SharedOptions(), Shards(), Cluster(), Videos(), None, False):
             allowed = "--out, --partial, --overwrite and --quiet"
             raise OptionError(f"--merge joins results and scores no images: leave out all but {allowed}.")
         from ..results.folder import merge_shards
@@ -118,9 +140,8 @@ def run(
         raise OptionError("--drop-vanished is for a file of results, not for results by shard.")
     if kept.out is None and format == "parquet":
         raise OptionError("parquet results are not text: name a file with --out.")
-    found = find_shards(
-        paths, null_separated=null, keep=shards.keep, image_column=shards.image_column, features=shards.embeddings
-    )
+    of_shards: dict[str, Any] = {"keep": shards.keep, "image_column": shards.image_column, **videos.sampling}
+    found = find_shards(paths, null_separated=null, features=shards.embeddings, **of_shards)
     if found.is_empty:
         raise ImageError(f"{found.problem}: there is nothing to score.")
 
@@ -133,7 +154,7 @@ def run(
 
     options: dict[str, Any] = {"device": device, **images.keywords()}
     options |= {"trust_weights": asked.trust_weights, "strict": asked.strict}
-    options |= {"out": out, "overwrite": kept.overwrite}
+    options |= {"out": out, "overwrite": kept.overwrite, **videos.sampling}
     again = "the same command continues"
     with on_interrupt(again) if by_shard else stored(kept.out), Bar("shard" if by_shard else "image") as bar:
         if kept.out and by_shard:

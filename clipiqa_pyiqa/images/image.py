@@ -179,7 +179,23 @@ RAW = (
 _OTHERS = (".psd", ".exr", ".jxl")
 
 
-_EXTRAS = {"heif": _HEIF, "raw": RAW}
+VIDEOS = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".wmv",
+    ".flv",
+    ".mts",
+    ".m2ts",
+    ".3gp",
+    ".ogv",
+)
+_EXTRAS = {"heif": _HEIF, "raw": RAW, "video": VIDEOS}
 """Extra of this package -> suffixes that it makes readable."""
 
 
@@ -207,11 +223,12 @@ def without_twins(files: Iterable[str]) -> list[str]:
 
 
 def unreadable_suffixes() -> frozenset[str]:
-    """Return suffixes of pictures that cannot be read, such as TGA, and RAW without rawpy."""
+    """Return suffixes of pictures and videos that cannot be read, such as TGA, and RAW without rawpy."""
     from PIL.Image import OPEN, registered_extensions
 
     pictures = [suffix for suffix, name in registered_extensions().items() if name in OPEN]
-    return frozenset((*_HEIF, *RAW, *_OTHERS, *pictures)) - image_suffixes()
+    readable = image_suffixes().union(VIDEOS if find_spec("av") else ())
+    return frozenset((*_HEIF, *RAW, *_OTHERS, *VIDEOS, *pictures)) - readable
 
 
 def skipped_note(skipped: Mapping[str, int]) -> str:

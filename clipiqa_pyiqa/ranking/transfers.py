@@ -242,7 +242,7 @@ def _read(source: str | AnyImage, action: Action) -> tuple[str, str, bytes]:
         return source, os.path.basename(source), content
     shard, name = split_name(source.name)
     content = source.read()
-    if shard and name.isdecimal():
+    if shard and name.replace(".", "").isdecimal():
         with Image.open(io.BytesIO(content)) as picture:
             name = f"{Path(shard).stem}-{name}.{str(picture.format).lower()}"
     return source.name, os.path.basename(name.partition("::")[0] if shard else name), content

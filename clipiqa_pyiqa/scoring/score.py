@@ -33,6 +33,7 @@ from ..results.results import Known, Output, Results
 from ..results.rows import Row
 from ..sources.finding import find_shards, sources_of
 from ..sources.stores import Shard
+from ..sources.videos import SAMPLING
 from .engine import Options, Task, plan, score_items
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class ScoringSetup:
         trust_weights: bool = False,
         strict: bool = False,
         also: Collection[str] = (),
+        sampling: str = SAMPLING,
         **options: Any,
     ) -> None:
         device = find_device(options.pop("device", None))
@@ -68,6 +70,7 @@ class ScoringSetup:
         self.limits = {name: getattr(shared, name) for name in Reading.__dataclass_fields__}
         # a metric of pyiqa has a smallest side of its own
         reading = (AnySize if self.metrics.foreign else Reading)(**self.limits)
+        self.limits["sampling"] = sampling
         self.options = Options(device, shared.batch_size, shared.workers, reading=reading)
 
     @property
@@ -173,6 +176,7 @@ def score_paths(
     drop_vanished: bool = False,
     trust_weights: bool = False,
     strict: bool = False,
+    sampling: str = SAMPLING,
     **options: Any,
 ) -> ScoringRun:
     """Score images and yield their rows in input order, as ``clipiqa score`` does.
@@ -193,6 +197,7 @@ def score_paths(
         drop_vanished: Leave earlier rows out of the file if their images do not exist any more.
         trust_weights: Let pyiqa load files and URLs that could run code.
         strict: Raise before scoring if a metric cannot be built.
+        sampling: Which frames of videos: one every ``'0.5s'``, or ``'16 frames'``.
         options: Options of reading and scoring, as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
@@ -202,11 +207,12 @@ def score_paths(
     Raises:
         CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.
     """
-    setup = ScoringSetup(metric, prompts, also=("file",), trust_weights=trust_weights, strict=strict, **options)
+    options |= {"trust_weights": trust_weights, "strict": strict, "sampling": sampling}
+    setup = ScoringSetup(metric, prompts, also=("file",), **options)
     head = setup.head
     if not isinstance(out, Output | None):
         out = Output(Path(out), format or "", resume, overwrite, drop_vanished)
-    found = find_shards(paths)
+    found = find_shards(paths, sampling=sampling)
     names = None if found.has_shards else tuple(printable(item.name) for item in found.items)
     if setup.metrics.files and names is None:
         label = setup.metrics.files[0].label

@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..errors import CLIPIQAError, ImageError, Kind, first_of, shown
 from ..errors.arguments import checked
 from ..files.names import printable
 from ..images.image import (
+    VIDEOS,
     BytesImage,
     File,
     Image,
@@ -48,9 +50,11 @@ from .stores import (
     source_at,
     suffix_of,
 )
+from .videos import SAMPLING, VideoShard, parse_sampling
 
 logger = logging.getLogger("clipiqa_pyiqa")
-_MEMBER = re.compile(r"(.+?\.(?:tar(?:\.gz|\.bz2|\.xz)?|tgz|parquet|pq))::(.+)", re.IGNORECASE | re.DOTALL)
+_ENDS = "|".join(map(re.escape, (*ARCHIVES, *TABLES, *VIDEOS)))
+_MEMBER = re.compile(f"(.+?(?:{_ENDS}))::(.+)", re.IGNORECASE | re.DOTALL)
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -117,6 +121,7 @@ class Found:
     image_column: str | None
     features: bool
     archives: bool
+    sampling: str
     items: list[Item] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -200,7 +205,7 @@ class Found:
         files = files_below(folder, unreadable)
         for error in unreadable:
             self.note(error.name, error.reason, error.kind)
-        kinds = [tuple(image_suffixes()), ARCHIVES, TABLES]
+        kinds = [tuple(image_suffixes()), ARCHIVES + VIDEOS * bool(find_spec("av")), TABLES]
         if self.archives:
             kinds = [kinds[0] + kinds[1], kinds[2]]
         if self.features:
@@ -215,7 +220,12 @@ class Found:
 
     def _item(self, name: str) -> Item:
         kind = _kind_of(name, self.features)
-        return source_at(name) if kind is None else kind(name, self.keep, self.image_column)
+        if kind is None:
+            return source_at(name)
+        shard: Shard = kind(name, self.keep, self.image_column)
+        if isinstance(shard, VideoShard):
+            shard.sampling = self.sampling
+        return shard
 
 
 def _is_web(name: str) -> bool:
@@ -237,7 +247,7 @@ def _kind_of(name: str, features: bool = False) -> Any:
         from .tar import TarShard
 
         return TarShard
-    return None
+    return VideoShard if name.endswith(VIDEOS) else None
 
 
 def find_shards(
@@ -248,10 +258,11 @@ def find_shards(
     image_column: str | None = None,
     features: bool = False,
     archives: bool = True,
+    sampling: str = SAMPLING,
 ) -> Found:
     """Return the images and shards that paths name.
 
-    A folder means its images and archives, or else its Parquet files. A path may be a glob, a brace pattern
+    A folder means its images, archives and videos, or else its Parquet files. A path may be a glob, a brace pattern
     (``{000..099}``, ``{a,b}``) or ``-``, names on standard input.
 
     Args:
@@ -260,12 +271,15 @@ def find_shards(
         keep: Columns and sidecars to keep beside the scores.
         image_column: The image column of Parquet files; None finds the column.
         features: Find stored features instead of images.
-        archives: Also find archives beside images.
+        archives: Also find archives and videos beside images.
+        sampling: Which frames of videos: one every ``0.5s``, or ``16 frames``.
 
     Raises:
         ShardError: A store cannot be used.
+        OptionError: ``sampling`` cannot be understood.
     """
-    found = Found(tuple(keep), image_column, features, archives)
+    parse_sampling(sampling)
+    found = Found(tuple(keep), image_column, features, archives, sampling)
     for item in each_of(given):
         if isinstance(item, Image | Shard):
             found.items.append(item)

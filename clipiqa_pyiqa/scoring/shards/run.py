@@ -29,6 +29,7 @@ from ...results.rows import Row
 from ...sources.finding import Found, find_shards, read_ahead
 from ...sources.stores import Shard, ShardError, address_of, is_remote
 from ...sources.tables import EmbeddingsShard
+from ...sources.videos import SAMPLING
 from ..engine import rounded
 from ..score import Questions, ScoringSetup, device_name
 from .planning import Job, part_of, plan
@@ -86,6 +87,7 @@ def score_sources(
     overwrite: bool = False,
     trust_weights: bool = False,
     strict: bool = False,
+    sampling: str = SAMPLING,
     progress: Callable[[int, int, int], object] | None = None,
     **options: Any,
 ) -> ShardedResult:
@@ -107,7 +109,7 @@ def score_sources(
         embeddings: Score stored features: ``.npy``, or lists in Parquet files.
         engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None means this process.
         overwrite: Score columns again that were made in another way, and images that were read in another way.
-        trust_weights, strict: As for :func:`~clipiqa_pyiqa.score_paths`.
+        trust_weights, strict, sampling: As for :func:`~clipiqa_pyiqa.score_paths`.
         progress: Called with the numbers of scored images, finished shards and all shards.
         options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
@@ -118,10 +120,11 @@ def score_sources(
         CLIPIQAError: There is nothing to score, or a source cannot be used; or ``out`` cannot be written, or holds
             results that were made in another way.
     """
-    work = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, **options)
+    options |= {"trust_weights": trust_weights, "strict": strict, "sampling": sampling}
+    work = ScoringSetup(metric, prompts, **options)
     found = sources
     if not isinstance(found, Found):
-        found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings)
+        found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings, sampling=sampling)
     if found.is_empty:
         raise CLIPIQAError(f"{found.problem if found.problems else 'no source was given'}: there is nothing to score.")
     head = work.head
