@@ -6,6 +6,7 @@ import time
 
 import pandas
 import pytest
+from clips import pictures, save_clip
 from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 
@@ -51,6 +52,17 @@ def test_rows_equal_the_local_engines_to_the_last_bit(ray, tmp_path):
     assert found.failures == local.failures and found.unread == local.unread
     assert found.missing == local.missing == {f"{tmp_path}/broken.tar": f"'{tmp_path}/broken.tar' is not scored"}
     assert told[-1] == (14, 4, 4)
+
+
+def test_frames_of_a_video(ray, tmp_path):
+    pytest.importorskip("av")
+    clip = save_clip(tmp_path / "a.mkv", pictures(20))
+    tables = []
+    for name, options in {"local": {}, "ray": {"engine": engine()}}.items():
+        score(clip, tmp_path / name, sampling="0.5s", **options)
+        tables.append(pandas.read_parquet(tmp_path / name / "a.mkv.parquet"))
+    pandas.testing.assert_frame_equal(*tables)
+    assert len(tables[0]) == 4
 
 
 def test_actors_build_metrics_of_pyiqa_from_their_names(ray, tmp_path):
