@@ -114,12 +114,8 @@ def test_what_is_no_video_and_a_missing_extra_are_sentences(tmp_path, clip, caps
     assert main(["score", str(clip.parent), "-b", "mini", "--format", "csv"]) == 0
     assert main(["score", str(clip), "-b", "mini"]) == 1
     said = capsys.readouterr().err
-    assert (
-        "is not a video" in said
-        and "does not exist" in said
-        and "1 skipped: .mkv; install clipiqa-pyiqa[video]" in said
-    )
-    assert "pip install 'clipiqa-pyiqa[video]'" in said and "Traceback" not in said
+    wanted = ["is not a video", "does not exist", "1 skipped: 1 .mkv; install", "pip install 'clipiqa-pyiqa[video]'"]
+    assert all(text in said for text in wanted) and "Traceback" not in said
 
 
 def test_decoding_streams(tmp_path, monkeypatch):
