@@ -393,4 +393,4 @@ def read_ahead(shard: Shard) -> Generator[Image, None, None]:
 
 
 def _size(source: Image) -> int:
-    return max(_LEAST, len(getattr(source, "data", b"")))
+    return max(_LEAST, getattr(source, "size", 0) or len(getattr(source, "data", b"")))

@@ -12,8 +12,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Kind, OptionError
-from ..images.image import Image, NoImage
-from .stores import ShardError, ShardFile, ShardImage, opened
+from ..images.image import BytesImage, Image, NoImage
+from .stores import ShardError, ShardFile, opened
 
 if TYPE_CHECKING:
     from ..images.reader import Decoded
@@ -106,7 +106,7 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
         raise
 
 
-class Frame(ShardImage):
+class Frame(BytesImage):
     """A frame; it becomes RGB where it is loaded."""
 
     def __init__(self, name: str, frame: Any) -> None:
