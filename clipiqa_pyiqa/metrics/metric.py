@@ -68,21 +68,6 @@ class Metric:
         metric = replace(self, columns=columns)
         return metric if self.error or self.mode == "file" else build(metric, device, seed, strict)
 
-    def on(self, device: torch.device) -> Metric:
-        """Return the built metric on a device; a metric of pyiqa is built again from its name."""
-        if self.net is None and self.made is None:
-            return replace(self, score=None, error="").built(device)
-        import torch
-
-        for each in (self.score, self.net):
-            if isinstance(each, torch.nn.Module):
-                each.to(device).eval()
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        is_named = self.net is None and self.made is None and self.mode != "file"
-        return {**vars(self), "score": None} if is_named else vars(self)
-
     def score_images(self, *images: torch.Tensor) -> Any:
         """Return what ``score`` returns for images and perhaps references as the metric sees them."""
         if self.error:
@@ -136,6 +121,3 @@ class MetricSet:
 
     def by_column(self, wanted: Sequence[bool]) -> tuple[bool, ...]:
         return tuple(each for metric, each in zip(self.metrics, wanted, strict=True) for _ in metric.columns)
-
-    def on(self, device: torch.device) -> MetricSet:
-        return MetricSet([*(metric.on(device) for metric in self.metrics), *self.files])

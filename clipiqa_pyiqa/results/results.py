@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Kind, counted, first_of
 from ..files.journal import Journal
@@ -45,13 +45,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("clipiqa_pyiqa")
 _FACTS = ("path", "width", "kind", "error", "stamp")
-
-
-class Stamped(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    def stamp(self) -> str | None: ...
 
 
 @dataclass
@@ -143,10 +136,10 @@ class Known:
             self.failures[place] = Kind(cells["kind"]), cells["error"], not cells["width"]
         return place
 
-    def of(self, image: Stamped) -> list[bool | None]:
+    def of(self, image: Any) -> list[bool | None]:
         """Return for each asked column whether the image's cell is kept; None: the earlier run had not come to it.
 
-        False stands for a changed image and for a failure that is tried again.
+        False stands for a changed image and for a failure that is tried again. The image has ``name`` and ``stamp()``.
         """
         place = self.places.get(printable(image.name))
         if place is None:

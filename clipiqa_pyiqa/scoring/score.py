@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 import os
@@ -48,7 +47,7 @@ Paths = str | os.PathLike[str] | Image | Shard | Iterable[str | os.PathLike[str]
 
 
 class ScoringSetup:
-    """The checked metrics, questions and options of :func:`score_paths`."""
+    """The checked metrics, questions and options of :func:`score_paths`; ``elsewhere(device=…)`` makes them again."""
 
     def __init__(
         self,
@@ -66,7 +65,9 @@ class ScoringSetup:
         if unknown := options.keys() - known:
             raise OptionError(f"there is no option {min(unknown)}: known options are device, {', '.join(known)}.")
         shared = _shared_options(**options)
-        self.metrics = metric_set(metric, prompts, device, also=also, trust_weights=trust_weights, strict=strict)
+        how: dict[str, Any] = {"also": also, "trust_weights": trust_weights, "strict": strict}
+        self.elsewhere = partial(ScoringSetup, metric, prompts, **how, **options)
+        self.metrics = metric_set(metric, prompts, device, **how)
         self.limits = {name: getattr(shared, name) for name in Reading.__dataclass_fields__}
         # a metric of pyiqa has a smallest side of its own
         reading = (AnySize if self.metrics.foreign else Reading)(**self.limits)
@@ -80,11 +81,6 @@ class ScoringSetup:
     @property
     def head(self) -> Head:
         return Head(self.metrics.columns, {**self.limits, **circumstances(self.device)})
-
-    def on(self, device: torch.device) -> ScoringSetup:
-        setup = copy.copy(self)
-        setup.options, setup.metrics = replace(self.options, device=device), self.metrics.on(device)
-        return setup
 
     def rows(
         self, images: Iterable[Image], known: Known | None = None, count: int | None = None

@@ -218,7 +218,8 @@ class RayEngine:
                 return score(vars(self), *arguments)
 
         start = ray.remote(**options, runtime_env={"env_vars": policy})(Actor).remote
-        shared = [ray.put(work)]  # in a list: Ray would load a bare argument again for each shard
+        device = "cuda" if gpus else "cpu" if work.device.type == "cuda" else str(work.device)
+        shared = [ray.put(work.elsewhere)]  # in a list: Ray would load a bare argument again for each shard
         under_way: dict[Any, tuple[Any, Job]] = {}  # reference -> actor, job
 
         def finish() -> tuple[Any, tuple[Job, list[Row]]]:
@@ -243,7 +244,7 @@ class RayEngine:
         try:
             for job in jobs:
                 actor, outcome = finish() if len(under_way) == most else (start(), None)
-                under_way[actor.score.remote(_score, shared, job.shard, job.results.known, gpus > 0)] = actor, job
+                under_way[actor.score.remote(_score, shared, job.shard, job.results.known, device)] = actor, job
                 if outcome is not None:
                     yield outcome
             while under_way:
@@ -269,16 +270,14 @@ class RayEngine:
 
 
 def _score(
-    held: dict[str, ScoringSetup], shared: list[Any], shard: Shard, known: Known, gpu: bool
+    held: dict[str, ScoringSetup], shared: list[Any], shard: Shard, known: Known, device: str
 ) -> tuple[list[Row], str | None, str, bytearray]:
     """Return rows, a problem, the device, and which known images the shard has; ``held`` keeps the work."""
     if not held:
         import ray
 
         keep_memory()
-        work = ray.get(shared[0])
-        device = torch.device("cuda") if gpu else work.device if work.device.type != "cuda" else torch.device("cpu")
-        held["work"] = work.on(device)
+        held["work"] = ray.get(shared[0])(device=device)
     work = held["work"]
     try:
         return list(score_shard(work, shard, known)), None, device_name(work.device), known.seen
