@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from ..errors import OptionError
 from ..errors.arguments import Batches
-from .options.groups import MetricOptions, OutputOptions, start
+from .options.groups import Look, MetricOptions, OutputOptions, start
 from .options.terminal import Bar, numbers_by_name, stored
 
 
@@ -46,9 +45,9 @@ def run(
     batches: Batches,
     kept: OutputOptions,
     methods: Methods,
+    look: Look,
     *,
     value: Sequence[str] = (),
-    format: Literal["table", "csv", "markdown", "latex"] = "table",
     describe: bool = False,
 ) -> int:
     """Compare several methods in one table: means, best and second best, paired differences.
@@ -66,7 +65,6 @@ def run(
 
     Args:
         value (NAME=NUMBER): a number for the protocol's formula
-        format: format of the printed table
         describe: print a sentence about each metric, not the table
     """
     if not methods.methods:
@@ -74,6 +72,7 @@ def run(
     device = start(batches)
     from ..comparison.table.run import table
 
+    shown = look.options()
     with stored(kept.out), Bar() as bar:
         found = table(
             **vars(methods),
@@ -85,6 +84,6 @@ def run(
             **kept.storage(),
         )
         if kept.out:
-            found.save(kept.out)  # before the table: a program that reads the table may end early
-        print(found.describe(format) if describe else found.table(format), end="")
+            found.save(kept.out, **shown)  # before the table: a program that reads the table may end early
+        print(found.describe(look.format) if describe else found.table(look.format, **shown), end="")
     return 0 if found.complete and found.agrees else 1

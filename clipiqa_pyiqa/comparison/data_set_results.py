@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas
 
-from ..datasets.published_correlations import find_published
+from ..datasets.published_correlations import ENSEMBLE, find_published, variant
+from ..errors import counted
+from ..files.names import printable
+from ..metric import CLIPIQA
+from ..metrics.metric import Metric
+from ..prompts.pairs import PRESETS
 from ..results.columns import Column
 from ..results.results import Results
-from ..stats.bootstrap import Estimate, holm, paired_differences
-from ..stats.correlation import correlations, srocc_with, srocc_within, undefined
+from ..results.scores import Scores
+from ..scoring.collected import unread
+from ..stats.bootstrap import Estimate, holm
+from ..stats.correlation import STATISTICS, correlations, paired_differences, srocc_within, top_within, undefined
 from ..stats.paired_means import LEVEL
 
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 FITTED = ("PLCC fitted", "RMSE fitted")
-WITHIN = "SROCC within"
+WITHIN, TOP = "SROCC within", "top-1 within"
 # resamples per pair, so that the lowest possible corrected p-value is LEVEL / 2
 _ENOUGH_PER_PAIR = 80
 # resamples per pair, so that the lowest possible corrected p-value is 0.005; at most _MOST resamples serve this aim
@@ -52,6 +60,47 @@ class MetricResult:
     def range(self) -> str:
         ends = ["…" if end is None else f"{end:g}" for end in self.column.ends]
         return "" if ends == ["…", "…"] else " to ".join(ends)
+
+
+def metric_results(
+    metrics: Sequence[Metric], found: Scores, seconds: Mapping[str, float], noun: str = "image"
+) -> dict[str, MetricResult]:
+    results, lost = {}, unread(found)
+    for metric in metrics:
+        error, note, scores = metric.error, "", pandas.Series(dtype=float)
+        if not error:
+            scores = found.frame[metric.label].drop(index=list(lost))
+        failed = scores.index[scores.isna()]
+        if len(failed):
+            why = found.errors.get(failed[0]) or f"{Path(metric.name).name} lacks {printable(failed[0])!r}."
+            note = f"no score for {len(failed)} of {counted(len(scores), noun)}: {why}"
+        if scores.empty and not error:
+            error = "no image could be read."
+        results[metric.label] = MetricResult(
+            metric.columns[0],
+            seconds_per_image=seconds.get(metric.label, math.nan),
+            error=error or (note if len(failed) == len(scores) else ""),
+            published_as=published_name(metric),
+            note="" if len(failed) == len(scores) else note,
+        )
+    return results
+
+
+def published_name(metric: Metric) -> str:
+    """Return the metric's name in the published correlations, all of which are of OpenAI's weights; or ``''``."""
+    net = metric.net
+    if not isinstance(net, CLIPIQA):
+        return "" if metric.options else metric.name
+    weights = net.clip.weights
+    if weights.tag != "openai":
+        return ""
+    if net.prompt_learner is not None:
+        return metric.name if set(metric.options) <= {"precision", "clip_weights"} and metric.made is None else ""
+    if net.prompts == PRESETS["pyiqa"] and weights.backbone == "RN50" and net.pos_embedding == "none":
+        return ENSEMBLE
+    if len(net.prompts) == 1:
+        return variant(weights.backbone, net.pos_embedding, net.prompts[0].positive, net.prompts[0].negative)
+    return ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +135,7 @@ class DataSetResult:
     seed: int = 0
     plcc_fit: bool = False
     fit_parameters: int = 4
-    prefer: str = ""
+    prefer: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
     stored: Results | None = field(default=None, repr=False)
 
@@ -106,6 +155,7 @@ class DataSetResult:
         if self.groups:
             groups = [self.groups[path] for path in scores.index]
             found[WITHIN] = srocc_within(oriented, mos, groups, bootstrap=self.bootstrap, seed=self.seed)
+            found[TOP] = top_within(oriented, mos, groups)
         return found
 
     @cached_property
@@ -137,7 +187,7 @@ class DataSetResult:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        return (*CORRELATIONS, *(FITTED if self.plcc_fit else ()), *([WITHIN] if self.groups else ()))
+        return (*STATISTICS, *(FITTED if self.plcc_fit else ()), *((WITHIN, TOP) if self.groups else ()))
 
     @property
     def scored(self) -> list[str]:
@@ -159,7 +209,7 @@ class DataSetResult:
 
 
 def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, seed: int) -> pandas.DataFrame:
-    """Return a row per pair of metrics, with the first SROCC minus the second on the images that both scored.
+    """Return a row per statistic and pair of metrics, with the first minus the second on the images that both scored.
 
     Args:
         scores, mos: Scores and opinion scores; high is good.
@@ -170,16 +220,19 @@ def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, s
     resamples = max(bootstrap, needed) if bootstrap else 0
     complete = list(scores.dropna(axis=1))  # these metrics use the same resamples
     groups = [complete, *(list(pair) for pair in pairs if not {*pair} <= {*complete})]
-    found = {}
-    for group in groups:
-        shared = scores[group].dropna()
-        opinion = mos.reindex(shared.index)
-        if len(group) < 2 or any(undefined(shared[label], opinion) for label in group):
-            continue
-        apart = paired_differences(shared.to_numpy().T, srocc_with(opinion), bootstrap=resamples, seed=seed)
-        for (i, j), each in apart.items():
-            found[group[i], group[j]] = (len(shared), each.value, each.low, each.high, each.p)
-    heads = ["first", "second", "n", "SROCC difference", "low", "high", "p"]
-    frame = pandas.DataFrame([(*pair, *found[pair]) for pair in pairs if pair in found], columns=heads)
-    frame["p Holm"] = holm(frame["p"])
+    tables = []
+    for statistic in CORRELATIONS:
+        found = {}
+        for group in groups:
+            shared = scores[group].dropna()
+            opinion = mos.reindex(shared.index)
+            if len(group) < 2 or any(undefined(shared[label], opinion) for label in group):
+                continue
+            apart = paired_differences(shared.to_numpy().T, opinion, statistic, bootstrap=resamples, seed=seed)
+            for (i, j), each in apart.items():
+                found[group[i], group[j]] = (len(shared), each.value, each.low, each.high, each.p)
+        rows = [(statistic, *pair, *found[pair]) for pair in pairs if pair in found]
+        table = pandas.DataFrame(rows, columns=["statistic", "first", "second", "n", "difference", "low", "high", "p"])
+        tables.append(table.assign(**{"p Holm": holm(table["p"])}))
+    frame = pandas.concat(tables, ignore_index=True)
     return frame.assign(significant=frame["p Holm"] < LEVEL, resamples=resamples)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,16 +14,14 @@ import pandas
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from ..errors import CLIPIQAError
 from ..files.names import file_name
-from ..files.writing import check_folder, locked
 from ..report.html import block, plot
 from ..report.plotting import BLUE, ORANGE, STYLE, WORDS
 from ..report.report import Report
 from ..report.table import csv_table, number
+from ..scoring.collected import save
 from ..stats.correlation import fit_logistic
 from .data_set_results import DataSetResult
-from .outputs import check_result_folder
 from .summary import build_tables, legend, provenances
 
 _POINTS = 400  # with more images, points are small, and a vector picture holds them as pixels
@@ -71,6 +70,8 @@ _TEXTS = {
     "comparison.tex": "latex",
     "report.html": "html",
 }
+OTHERS = (*_TEXTS, "differences.csv")
+"""Names of the results beside the scores."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,12 @@ class Comparison:
         return pandas.concat([data.frame for data in self.data_sets], ignore_index=True)
 
     def differences(self) -> pandas.DataFrame:
-        """Return a row per data set and pair of metrics, with the first SROCC minus the second, and p-values."""
+        """Return a row per data set, statistic and pair of metrics, with the first minus the second, and p-values."""
         found = [data for data in self.data_sets if len(data.pairs)] or self.data_sets
         pairs = pandas.concat({data.name: data.pairs for data in found}, names=["data_set", "pair"])
         return pairs.reset_index("data_set").reset_index(drop=True)
 
-    def report(self) -> Report:
+    def report(self, **look: Any) -> Report:
         """Return all tables with the sentences and plots that belong to them."""
         return Report(
             build_tables(self.data_sets),
@@ -117,43 +118,34 @@ class Comparison:
                 data.name: _plots(data) for data in self.data_sets if data.mos is not None and data.scored
             },
             texts=_TEXTS,
+            **look,
         )
 
-    def table(self, format: str = "table") -> str:
-        """Return all tables as text; formats as for :meth:`~clipiqa_pyiqa.report.report.Report.text`."""
-        return self.report().text(format)
+    def table(self, format: str = "table", **look: Any) -> str:
+        """Return all tables as text; formats as for :meth:`~clipiqa_pyiqa.report.report.Report.text`.
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        Args:
+            look: ``labels``, ``show``, ``caption`` and ``key``, as in :class:`~clipiqa_pyiqa.report.report.Report`.
+        """
+        return self.report(**look).text(format)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False, **look: Any) -> None:
         """Write the tables, ``differences.csv``, ``scores/NAME.parquet`` and ``report.html``.
 
         Args:
             folder: Folder, created if missing.
-            overwrite: Replace existing files; results of an earlier run in ``folder`` are always replaced.
+            overwrite: Replace existing files; results of this very run are always replaced.
+            look: As for :meth:`table`.
 
         Raises:
             OutputError: A file cannot be written, or exists.
         """
-        names = [data.name for data in self.data_sets]
         inputs = [path for data in self.data_sets for path in data.scores.index]
-        folder = check_results(folder, names, inputs, overwrite=overwrite, resume=not overwrite)
-        with locked(folder):
-            lines = ["SROCC of the first metric minus SROCC of the second metric, by a paired bootstrap"]
-            self.report().save(folder, {"differences.csv": csv_table(self.differences(), lines)})
-            for data in self.data_sets:
-                if data.stored is not None:
-                    check_folder(folder / "scores")
-                    data.stored.write(score_file(folder, data.name), "parquet")
+        lines = ["The first metric's value minus the second metric's value, by a paired bootstrap"]
+        files = {"differences.csv": csv_table(self.differences(), lines)}
+        stored = {score_file(data.name): data.stored for data in self.data_sets if data.stored is not None}
+        save(folder, self.report(**look), files, stored, inputs, overwrite)
 
 
-def check_results(
-    folder: str | Path, data_sets: Iterable[str], inputs: Iterable[str], *, overwrite: bool, resume: bool
-) -> Path:
-    stored = [score_file(Path(folder).expanduser(), name) for name in data_sets]
-    if len({*stored}) < len(stored):
-        raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
-    names = [*_TEXTS, "differences.csv"]
-    return check_result_folder(folder, names, stored, inputs, overwrite=overwrite, resume=resume)
-
-
-def score_file(folder: Path, data_set: str) -> Path:
-    return folder / "scores" / f"{file_name(data_set)}.parquet"
+def score_file(data_set: str) -> str:
+    return f"scores/{file_name(data_set)}.parquet"

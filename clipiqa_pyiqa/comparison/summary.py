@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import counted
-from ..report.table import Cell, Column, Table, number, p_value, signed, words
+from ..report.table import Cell, Column, Mark, Table, interval, number, numbers, p_value, words
 from ..results.columns import described
-from ..stats.bootstrap import Estimate
 from ..stats.correlation import MIN_IMAGES
 from ..stats.paired_means import LEVEL
 from .data_set_results import CORRELATIONS, DataSetResult
@@ -24,7 +23,14 @@ _FIT = (
     "; PLCC fitted is the PLCC after a logistic fit with {} parameters, and RMSE fitted is the remaining error in the "
     "units of the opinion scores"
 )
-_WITHIN = "SROCC within is the mean of the groups' SROCC; its interval resamples groups."
+_PAIRS = (
+    "Pair accuracy is the share of pairs of images that the metric orders as people do, among the pairs whose opinion "
+    "scores differ by at least one standard deviation."
+)
+_WITHIN = (
+    "SROCC within is the mean of the groups' SROCC, top-1 within the share of groups whose best image by the metric is "
+    "the best by opinion; their intervals resample groups."
+)
 _PUBLISHED = (
     "Published values are shown only for the source's metric and images. Beside a published value is our value minus "
     "the published value."
@@ -41,7 +47,8 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
         intervals = f"In brackets: the 95 % bootstrap interval ({rated.bootstrap} resamples, seed {rated.seed})."
     within = [_WITHIN] if any(data.groups for data in results) else []
     fit = _FIT.format(rated.fit_parameters) if rated.plcc_fit else ""
-    return [_SIGN, intervals, f"{_RAW}{fit}.", *within]
+    sure = f"† marks a value below the best of its column by more than chance (p < {LEVEL}, as in the differences)."
+    return [_SIGN, intervals, f"{_RAW}{fit}.", _PAIRS, *within, sure]
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
@@ -51,18 +58,20 @@ def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
 
 def _metrics(data: DataSetResult) -> Table:
     frame = data.frame
-    columns = [words("metric", frame["metric"]), words("better", frame["direction"])]
-    before = [data.note] if data.note else []
+    before, statistics = [data.note] if data.note else [], []
     if data.mos is None:
         before.append("There are no opinion scores here, so no correlations.")
     else:
         if data.mos_lower_better:
             before.append("The opinion scores are DMOS: lower is better.")
-        columns += [Column(statistic, _estimates(data, statistic)) for statistic in data.statistics]
-    columns += [
-        Column("n", [Cell(str(n), value=n) for n in frame["n"]]),
+        statistics = [_estimates(data, statistic) for statistic in data.statistics]
+    columns = [
+        words("metric", frame["metric"]),
+        words("better", frame["direction"]),
+        *statistics,
+        numbers("n", frame["n"], 0),
         words("range", frame["range"].replace("", "–")),
-        Column("ms/image", [_cell(f"{time:.1f}", time) for time in 1000 * frame["seconds per image"]]),
+        numbers("ms/image", 1000 * frame["seconds per image"], 1),
     ]
     reasons = {label: reason for label in data.metrics if (reason := data.reason(label))}
     left_out = []
@@ -79,8 +88,7 @@ def _agreement(data: DataSetResult) -> Table | None:
     if len(labels) < 2:
         return None
     found = data.oriented_scores[labels].corr("spearman", MIN_IMAGES)
-    columns = [words("metric", labels)]
-    columns += [Column(label, [_cell(number(value, 2), value) for value in found[label]]) for label in labels]
+    columns = [words("metric", labels), *(numbers(label, found[label], 2) for label in labels)]
     return Table(f"{data.name}: SROCC between metrics", columns, [_BETWEEN], is_heat_map=True)
 
 
@@ -89,24 +97,23 @@ def _differences(data: DataSetResult) -> Table | None:
     if not data.bootstrap or pairs.empty:
         return None
     resamples = pairs["resamples"][0]
-    differences, chances = [], []
-    for pair in pairs.to_dict("records"):
-        apart, p = pair["SROCC difference"], pair["p Holm"]
-        differences.append(Cell(signed(apart), _in_brackets(pair["low"], pair["high"]), apart))
-        text = p_value(p, at_floor=pair["p"] <= 2 / (resamples + 1))
-        chances.append(Cell(text, value=p, mark="gain" if pair["significant"] else ""))
-    columns = [
-        words("metrics", pairs["first"] + " − " + pairs["second"]),
-        Column("SROCC difference", differences),
-        Column("p", chances),
-    ]
+    names = pairs["first"] + " − " + pairs["second"]
+    columns = [words("metrics", dict.fromkeys(names))]
+    for statistic, rows in pairs.groupby("statistic", sort=False):
+        chances = [
+            Cell(p_value(p, p_alone <= 2 / (resamples + 1)), value=p, mark="gain" if is_sure else "")
+            for p, p_alone, is_sure in zip(rows["p Holm"], rows["p"], rows["significant"], strict=True)
+        ]
+        intervals = map(interval, rows["low"], rows["high"])
+        apart = numbers("difference", rows["difference"], 3, intervals, sign="+")
+        columns += [replace(apart, group=statistic), Column("p", chances, group=statistic)]
     reading = (
-        "Each difference is the first metric's SROCC minus the second metric's SROCC, on the images that both metrics "
-        f"scored. Its p-value is from a paired bootstrap ({resamples:,} resamples), corrected by Holm's rule "
-        f"for {counted(len(pairs), 'pair')}; “p ≤” means that p cannot be lower with so many resamples. Marked "
-        f"differences (p < {LEVEL}) are larger than chance explains."
+        "Each difference is the first metric's value minus the second metric's value, on the images that both metrics "
+        f"scored. Its p-value is from a paired bootstrap ({resamples:,} resamples), corrected by Holm's rule for "
+        f"{counted(len(columns[0].cells), 'pair')} within each statistic; “p ≤” means that p cannot be lower with so "
+        f"many resamples. Marked differences (p < {LEVEL}) are larger than chance explains."
     )
-    return Table(f"{data.name}: differences in SROCC", columns, [reading])
+    return Table(f"{data.name}: differences", columns, [reading])
 
 
 def _published(data: DataSetResult) -> Table | None:
@@ -114,13 +121,9 @@ def _published(data: DataSetResult) -> Table | None:
     if known.empty:
         return None
     columns = [words(name, known[name]) for name in ("metric", "source")]
-    for statistic in CORRELATIONS:
-        values, gaps = known[f"published {statistic}"], known[f"{statistic} difference"]
-        cells = [
-            _cell(number(value), value, "" if math.isnan(gap) else signed(gap))
-            for value, gap in zip(values, gaps, strict=True)
-        ]
-        columns.append(Column(f"{statistic} published", cells))
+    for name in CORRELATIONS:
+        gaps = [number(gap, 3, "+") if gap == gap else "" for gap in known[f"{name} difference"]]
+        columns.append(numbers(f"{name} published", known[f"published {name}"], 3, gaps))
     return Table(f"{data.name}: beside published values", columns, [_PUBLISHED])
 
 
@@ -130,20 +133,17 @@ def provenances(results: Sequence[DataSetResult]) -> dict[str, dict[str, str]]:
     return {label: described([metrics[label].column]) for data in results for label in data.metrics}
 
 
-def _estimates(data: DataSetResult, statistic: str) -> list[Cell]:
+def _estimates(data: DataSetResult, statistic: str) -> Column:
     # the best value gets no mark if it is alone, has a caveat or is not above 0
-    found = [estimates[statistic] for estimates in data.estimates.values()]
+    found = {label: estimates[statistic] for label, estimates in data.estimates.items()}
     sign = -1 if statistic.startswith("RMSE") else 1
-    numbers = [estimate for estimate in found if not math.isnan(estimate.value)]
-    best = max(numbers, key=lambda estimate: sign * estimate.value, default=Estimate(math.nan))
-    is_sure = len(numbers) > 1 and best.value > 0 and not best.caveat
-    cells = [_cell(number(each.value), each.value, _in_brackets(each.low, each.high)) for each in found]
-    return [replace(cell, mark="best") if is_sure and cell.value == best.value else cell for cell in cells]
-
-
-def _in_brackets(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f"[{number(low)}, {number(high)}]"
-
-
-def _cell(text: str, value: float, detail: str = "") -> Cell:
-    return Cell("–") if math.isnan(value) else Cell(text, detail, value)
+    defined = [label for label, each in found.items() if not math.isnan(each.value)]
+    best = max(defined, key=lambda label: sign * found[label].value, default="")
+    is_sure = len(defined) > 1 and found[best].value > 0 and not found[best].caveat
+    rivals = data.pairs[data.pairs["significant"] & (data.pairs["statistic"] == statistic)][["first", "second"]]
+    below = {*rivals[rivals.eq(best).any(axis=1)].to_numpy().ravel()} - {best}
+    cells = []
+    for label, each in found.items():
+        mark: Mark = "best" if is_sure and each.value == found[best].value else ""
+        cells.append(Cell(number(each.value) + "†" * (label in below), interval(each.low, each.high), each.value, mark))
+    return Column(statistic, cells, "lower" if sign < 0 else "higher")

@@ -10,7 +10,7 @@ from typing import Any
 from .csv_files import read_rows
 
 
-def find_published(metric: str, data_set: str, prefer: str = "") -> dict[str, str]:
+def find_published(metric: str, data_set: str, prefer: str | None = None) -> dict[str, str]:
     """Return a metric's published ``SROCC``, ``PLCC`` (without a fit), ``KRCC`` (may be empty) and ``source``, or {}.
 
     Args:

@@ -13,22 +13,6 @@ from typing import Any
 
 from ..errors import CLIPIQAError, ConfigError, shown
 
-CONFIG_KEYS = (  # keys of a benchmark configuration
-    "metrics",
-    "datasets",
-    "data_root",
-    "out",
-    "published",
-    "device",
-    "bootstrap",
-    "seed",
-    "fit_parameters",
-    "batch_size",
-    "workers",
-    "plcc_fit",
-    "without_mini_photos",
-    "within",
-)
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", str: "a text"}
 
 

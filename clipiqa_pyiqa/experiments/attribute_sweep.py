@@ -239,5 +239,5 @@ def sweep(
     frame = pandas.DataFrame(rows, names, ["scale", "change", "step", "amount"]).join(scores.frame)
     frame.insert(0, "path", pandas.Index([version.path for version in scored], dtype=object))
     frame = frame.reset_index(drop=True)
-    found = Sweep(frame, scores.questions, failed, {**scores.provenance, **limits}, columns=scores.columns)
-    return saved(found, options)
+    known = {"frame": frame, "failed": failed, "provenance": {**scores.provenance, **limits}}
+    return saved(Sweep(**{**vars(scores), **known}), options)

@@ -8,14 +8,14 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 import pandas
 
 from ..errors import ImageError, first_of
-from ..errors.arguments import check_resume, checked
+from ..errors.arguments import checked
 from ..files.names import free_name
 from ..files.writing import check_folder, locked
 from ..images.image import File, Image
@@ -28,7 +28,7 @@ from ..report.plotting import captioned, plain_texts
 from ..report.report import Report, save_files
 from ..report.table import frame_table
 from ..results.columns import Column
-from ..results.results import Output
+from ..scoring.collected import outputs
 from ..scoring.score import score_paths
 from ..sources.finding import each_of, find_inputs
 
@@ -44,19 +44,22 @@ class ImageScores:
         frame: Index ``path``, as given; one column per question or named metric.
         failed: Path of an image without scores -> the reason.
         provenance: The metrics and the options that made the scores.
-        flags: Path of an image with nothing to judge -> ``'almost uniform'``.
         columns: Question or named metric -> its range, direction and all that its scores depend on.
+        flags: Path of an image with nothing to judge -> ``'almost uniform'``.
     """
 
     frame: pandas.DataFrame
-    questions: tuple[str, ...]
     failed: Mapping[str, str]
     provenance: Mapping[str, Any]
-    flags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    columns: Mapping[str, Column] = field(default_factory=dict, kw_only=True)
+    columns: Mapping[str, Column]
+    flags: Mapping[str, str]
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        return tuple(self.columns)
 
     def is_low_good(self, question: str) -> bool:
-        return question in self.columns and bool(self.columns[question].lower_better)
+        return bool(self.columns[question].lower_better)
 
 
 class ExperimentResult(ImageScores, ABC):
@@ -174,24 +177,18 @@ def score_files(
         options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
     sources = [File(image) if isinstance(image, str) else image for image in images]
-    check_resume(out, resume, overwrite)
-    output = None
-    if out is not None:
-        output = Output(check_folder(out) / "scores.csv", "csv", resume, overwrite)
-        written = {"summary.json"} | {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
-        is_resumed = resume and output.earlier() is not None
-        known = [source.name for source in sources]
-        check_folder(out, sorted(written), overwrite=overwrite or is_resumed, inputs=[*known, *inputs])
-    run = score_paths(metrics, sources, out=output, **options)
-    found = run.scores(progress).under(dict.fromkeys(source.name for source in sources))
+    paths = [source.name for source in sources]
+    others = {"summary.json"} | {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
+    stored = outputs(out, ["scores.csv"], others, [*paths, *inputs], resume=resume, overwrite=overwrite)
+    run = score_paths(metrics, sources, out=stored.get("scores.csv"), **options)
+    found = run.scores(progress).under(dict.fromkeys(paths))
     columns = {column.name: column for column in run.head.columns}
     frame = found.frame[list(columns)]
     has_scores = frame.notna().all(axis=1)
     failed = {name: found.errors[name] for name in frame.index[~has_scores]}
     if len(failed) == len(frame):
         raise ImageError("none of the images could be scored" + because(failed))
-    settings = run.head.provenance
-    return ImageScores(frame[has_scores], tuple(columns), failed, settings, flags=found.flags, columns=columns)
+    return ImageScores(frame[has_scores], failed, run.head.provenance, columns, found.flags)
 
 
 def saved(result: Result, options: Mapping[str, Any]) -> Result:

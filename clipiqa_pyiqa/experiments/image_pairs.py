@@ -138,8 +138,7 @@ def pairs(
         for version in _SIDES:
             frame[f"{question} {version}"] = frame[version].map(scores.frame[question].get)
         frame[f"{question} difference"] = frame[f"{question} high"] - frame[f"{question} low"]
-    found = PairScores(frame, scores.questions, scores.failed, scores.provenance, missing, columns=scores.columns)
-    return saved(found, options)
+    return saved(PairScores(**{**vars(scores), "frame": frame}, missing=missing), options)
 
 
 def _sheets(questions: Iterable[str]) -> dict[str, str]:

@@ -210,8 +210,7 @@ def agreement(
     frame["right"] = (frame["majority"] == frame["metric"]).astype(object).where(frame["majority"] != "", None)
     frame["votes"] = frame["votes_first"] + frame["votes_second"]
     frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in _SIDES)
-    agreed = Agreement(frame, scores.questions, scores.failed, scores.provenance, columns=scores.columns)
-    return saved(agreed, options)
+    return saved(Agreement(**{**vars(scores), "frame": frame}), options)
 
 
 def _larger(first: pandas.Series, second: pandas.Series) -> Any:

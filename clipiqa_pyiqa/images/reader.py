@@ -91,7 +91,7 @@ class ImageRecord:
         width, height: Size after orientation and before resizing.
         orientation: EXIF orientation in the file; 1 is upright or missing.
         converted: Conversion to RGB, such as ``'grey->rgb'``, or ``''``.
-        reference: Pixels of the reference image, of the same shape; or why there is none.
+        reference: Pixels of the reference image, of the same shape, or why there is none; of a set, folders of files.
     """
 
     path: str
@@ -100,7 +100,7 @@ class ImageRecord:
     height: int
     orientation: int
     converted: str
-    reference: torch.Tensor | str = "there are no reference images"
+    reference: Any = "there are no reference images"
 
     @classmethod
     def of(cls, path: str, pixels: torch.Tensor, **more: Any) -> ImageRecord:

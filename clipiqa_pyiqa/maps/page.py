@@ -1,4 +1,4 @@
-"""One self-contained HTML page of all maps."""
+"""Pictures of maps, and one self-contained HTML page of all maps."""
 
 from __future__ import annotations
 
@@ -15,18 +15,26 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..files.names import one_line, printable
+from ..files.names import PICTURE_MARK, one_line, printable
+from ..files.writing import replacing
 from ..prompts.provenance import as_texts
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.html import embedded, render
 from ..report.plotting import STYLE, WORDS, captioned
 from .places import upsampled
-from .results import PhotoMap
+from .results import Format, PhotoMap
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
 STRENGTH = 0.62  # opacity of the colours over the grey photo
 _SIDE = 1000  # largest side in pixels of a photo in a picture
 _PANEL = 3.5  # width of a panel in inches
+
+
+def write_map(one: PhotoMap, path: Path, format: Format) -> None:
+    with replacing(f"{path}.{format}") as partial:
+        map_figure(one).savefig(partial, dpi=130, metadata=PICTURE_MARK if format == "png" else None)
+    with replacing(f"{path}.npz") as partial:
+        np.savez_compressed(partial, **one.arrays())
 
 
 def map_figure(one: PhotoMap) -> Figure:

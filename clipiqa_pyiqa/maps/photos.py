@@ -23,7 +23,7 @@ from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..scoring.score import Paths, ScoringSetup
 from ..sources.finding import find_shards, sources_of
 from .places import check_scale, enlarged, smoothed
-from .results import PAGE, Format, PhotoMap, PhotoMaps, Question, map_files, write_map
+from .results import PAGE, Format, PhotoMap, PhotoMaps, Question, map_files
 
 if TYPE_CHECKING:
     from ..metric import CLIPIQA
@@ -127,6 +127,8 @@ def draw_maps(
             if isinstance(result, PhotoMap):
                 found.maps.append(result)
                 if files:
+                    from .page import write_map  # imports matplotlib
+
                     write_map(result, files[result.path], format)
             else:
                 found.failed[result[0]] = result[1]

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.names import PICTURE_MARK, file_name, free_name, printable
-from ..files.writing import check_folder, replacing
+from ..files.names import file_name, free_name, printable
+from ..files.writing import check_folder
 
 Format = Literal["png", "svg", "pdf"]
 PAGE = "maps.html"
@@ -89,12 +89,3 @@ def map_files(
     files = [f"{name}.{suffix}" for name in names.values() for suffix in (format, "npz")]
     target = check_folder(folder, [*files, *([PAGE] if html else [])], overwrite=overwrite, inputs=names)
     return {path: target / name for path, name in names.items()}
-
-
-def write_map(one: PhotoMap, path: Path, format: Format) -> None:
-    from .page import map_figure
-
-    with replacing(f"{path}.{format}") as partial:
-        map_figure(one).savefig(partial, dpi=130, metadata=PICTURE_MARK if format == "png" else None)
-    with replacing(f"{path}.npz") as partial:
-        np.savez_compressed(partial, **one.arrays())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import nearest
 from ..files.names import PICTURE_MARK, one_line
 from ..files.writing import replacing, write_bytes, write_text
 from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
@@ -14,6 +18,8 @@ from .table import Table, console_table, csv_table, latex_document, markdown_lis
 if TYPE_CHECKING:
     import pandas
     from markupsafe import Markup
+
+log = logging.getLogger("clipiqa_pyiqa")
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,9 @@ class Report:
         settings: Settings of the run.
         pictures: Function that returns section of the page -> pictures.
         texts: Name of a file -> its format.
+        labels: Name of a metric, a method, a data set or a column -> the name to show; :attr:`frame` keeps names.
+        show: Columns or their headings to show, in this order; tables without one of them stay as they are.
+        caption, key: LaTeX: caption and ``\\label`` of the first table; later tables get the key with their number.
     """
 
     tables: Sequence[Table]
@@ -41,6 +50,22 @@ class Report:
     settings: Mapping[str, str] = field(default_factory=dict)
     pictures: Callable[[], Mapping[str, Markup]] = dict
     texts: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    show: Sequence[str] = ()
+    caption: str = ""
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        every = [column for table in self.tables for column in table.columns]
+        columns = {name: None for column in every for name in (column.name, column.group)}
+        words = {cell.text: None for column in every if column.is_wordy for cell in column.cells}
+        titles = {table.section or table.title: None for table in self.tables}
+        for option, asked, known in (("labels", self.labels, columns | words | titles), ("show", self.show, columns)):
+            for name in asked:
+                if name not in known:
+                    log.warning("`%s` names %r, which is in no table: %s", option, name, nearest(name, known))
+        tables = [_shown(table, self.show) for table in self.tables]
+        object.__setattr__(self, "tables", [renamed(table, self.labels) for table in tables])
 
     def text(self, format: str = "table") -> str:
         """Return the report for a console (``'table'``), as ``'csv'``, ``'markdown'``, ``'latex'``, or as ``'html'``.
@@ -58,7 +83,7 @@ class Report:
         if format == "csv":
             return csv_table(self.frame, [*reading, *metrics, *run])
         if format == "latex":
-            return latex_document(self.tables, [*reading, *metrics, *run])
+            return latex_document(self.tables, [*reading, *metrics, *run], self.caption, self.key)
         if format == "markdown":
             blocks = [*map(markdown_table, self.tables), markdown_list(reading)]
             for heading, lines in {"Which metrics exactly": metrics, "Settings": run}.items():
@@ -81,6 +106,33 @@ class Report:
     def save(self, folder: Path, files: Mapping[str, Any]) -> None:
         """Write the report's texts and other files."""
         save_files(folder, {name: self.text(format) for name, format in self.texts.items()} | dict(files))
+
+
+def _shown(table: Table, show: Sequence[str]) -> Table:
+    first, *columns = table.columns
+    groups = dict.fromkeys(column.group for column in columns)
+    places = itertools.product(groups, show, columns)
+    found = [each for group, name, each in places if each.group == group and name in (each.name, group)]
+    return replace(table, columns=[first, *found]) if found else table
+
+
+def renamed(table: Table, labels: Mapping[str, str]) -> Table:
+    if not labels:
+        return table
+    names = "|".join(map(re.escape, sorted(labels, key=len, reverse=True)))
+    pattern = re.compile(rf"(?<![\w.+:=-])({names})(?![\w.+:=-])")
+
+    def text(given: str) -> str:
+        return pattern.sub(lambda found: labels[found[1]], given)
+
+    columns = []
+    for column in table.columns:
+        cells = [replace(cell, text=text(cell.text)) if column.is_wordy else cell for cell in column.cells]
+        columns.append(replace(column, name=text(column.name), group=text(column.group), cells=cells))
+    reasons = {text(name): reason for name, reason in table.reasons.items()}
+    before, reading = (list(map(text, lines)) for lines in (table.before, table.reading))
+    title, section = map(text, (table.title, table.section))
+    return Table(title, columns, before, reasons, table.left_out, reading, table.is_heat_map, section)
 
 
 def save_files(folder: Path, files: Mapping[str, Any], pictures: str = "png") -> None:

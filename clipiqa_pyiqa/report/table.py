@@ -117,15 +117,18 @@ def words(name: str, texts: Iterable[str]) -> Column:
 
 def frame_table(frame: pandas.DataFrame, intervals: Collection[str] = (), title: str = "") -> Table:
     """Return a frame as a table, with ``NAME low`` and ``NAME high`` in brackets behind each interval's NAME."""
-    texts = frame.map(_text)
-    details = {name: "[" + texts[f"{name} low"] + ", " + texts[f"{name} high"] + "]" for name in intervals}
+    texts, columns = frame.map(_text), []
     bounds = [f"{name} {end}" for name in intervals for end in ("low", "high")]
-    columns = []
     for name, values in frame.items():
         if name not in bounds:
-            numbers = (float(value) if isinstance(value, Real) else math.nan for value in values)
-            parts = zip(texts[name], details.get(name, [""] * len(frame)), numbers, strict=True)
-            columns.append(Column(str(name), [Cell(*each) for each in parts]))
+            details = itertools.repeat("")
+            if name in intervals:
+                details = "[" + texts[f"{name} low"] + ", " + texts[f"{name} high"] + "]"
+            cells = [
+                Cell(text, detail, float(value) if isinstance(value, Real) else math.nan)
+                for text, detail, value in zip(texts[name], details, values, strict=False)
+            ]
+            columns.append(Column(str(name), cells))
     return Table(title, columns)
 
 
@@ -135,12 +138,23 @@ def _text(value: Any) -> str:
     return "–" if math.isnan(value) else f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
 
 
-def number(value: float, digits: int = 3) -> str:
-    return f"{round(value, digits) + 0.0:.{digits}f}"  # adding zero drops the sign of a negative one
+def number(value: float, digits: int = 3, sign: str = "") -> str:
+    return "–" if math.isnan(value) else f"{value:{sign}z.{digits}f}"
 
 
-def signed(value: float, digits: int = 3) -> str:
-    return f"{round(value, digits) + 0.0:+.{digits}f}"
+def interval(low: float, high: float, digits: int = 3) -> str:
+    return "" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
+
+
+def numbers(
+    name: str,
+    values: Iterable[float],
+    digits: int = 3,
+    details: Iterable[str] = itertools.repeat(""),
+    sign: str = "",
+) -> Column:
+    found = zip(values, details, strict=False)
+    return Column(name, [Cell(number(value, digits, sign), detail, value) for value, detail in found])
 
 
 def p_value(p: float, at_floor: bool = False) -> str:
@@ -178,13 +192,16 @@ def markdown_list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {markdown(line)}" for line in lines)
 
 
-def latex_document(tables: Iterable[Table], comments: Iterable[str]) -> str:
-    head = "\n".join([f"% {PACKAGES}", *(f"% {one_line(line)}" for line in comments)])
-    return "\n\n".join([head, *map(latex_table, tables)]) + "\n"
+def latex_document(tables: Iterable[Table], comments: Iterable[str], caption: str = "", key: str = "") -> str:
+    """Return tables in LaTeX, which need ``PACKAGES``; the caption is the first table's."""
+    parts = ["\n".join([f"% {PACKAGES}", *(f"% {one_line(line)}" for line in comments)])]
+    for number, table in enumerate(tables, 1):
+        parts.append(latex_table(table, caption, key and (key if number == 1 else f"{key}-{number}")))
+        caption = ""
+    return "\n\n".join(parts) + "\n"
 
 
-def latex_table(table: Table) -> str:
-    """Return a table in LaTeX, which needs ``PACKAGES``."""
+def latex_table(table: Table, caption: str = "", key: str = "") -> str:
     import pandas
 
     full = [column for column in table.columns if any(cell.text != "–" for cell in column.cells)]
@@ -194,7 +211,9 @@ def latex_table(table: Table) -> str:
     sides = "".join("l" if column.is_wordy else "r" for column in full)
     body = frame.to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
     lines = [r"\begin{table*}[t]", r"\centering\small"]
-    lines += [rf"\caption{{{latex(table.title)}.}}\medskip"] if table.title else []
+    label = rf"\label{{{key}}}" if key else ""
+    caption = latex(caption or (table.title and f"{table.title}."))
+    lines += [rf"\caption{{{caption}}}{label}\medskip"] if caption or label else []
     lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + r"}\par\medskip"]
     empty = ", ".join(column.title for column in table.columns if column not in full)
     notes = [*table.before, *table.reading, empty and f"Without numbers: {empty}."]
@@ -239,6 +258,7 @@ _SPELT = str.maketrans(
         "↓": r"$\downarrow$",
         "−": "$-$",
         "≤": r"$\le$",
+        "†": r"$^\dagger$",
         "≈": r"$\approx$",
         "▼": r"$\bigtriangledown$",
         "✓": r"$\surd$",

@@ -162,6 +162,9 @@ def _answers_of_group(group: Sequence[Metric], x: Tensor) -> list[list[Answer]]:
 
 
 def _foreign_answer(metric: Metric, record: ImageRecord, options: Options) -> Answer:
+    if metric.mode == "set":
+        set_seeds(options.seed)
+        return _answers(metric, 1, lambda: metric.score(*record.reference))[0]  # its folders
     images = [record.pixels]
     if metric.mode == "FR":
         if isinstance(record.reference, str):

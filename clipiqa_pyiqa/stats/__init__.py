@@ -1,7 +1,7 @@
 """Statistics with intervals: correlations, logistic fits, shares and paired differences."""
 
-from .bootstrap import clustered_share, holm, paired_differences, share
-from .correlation import correlations, fit_logistic, krcc, plcc, srocc, srocc_with
+from .bootstrap import clustered_share, holm, share
+from .correlation import correlations, fit_logistic, krcc, paired_differences, plcc, srocc
 from .paired_means import mean_difference
 
 __all__ = [
@@ -15,5 +15,4 @@ __all__ = [
     "plcc",
     "share",
     "srocc",
-    "srocc_with",
 ]

@@ -1,10 +1,9 @@
-"""Bootstrap over cases: percentile intervals, and paired differences with p-values; shares with intervals."""
+"""Bootstrap over cases: percentile intervals, corrected p-values, and shares with intervals."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 _CHUNK = 1 << 16  # elements of a (resamples, cases) matrix that fit in a core's cache
 
 Array = NDArray[np.float64]
-Statistic = Callable[[Array], Callable[[Array], Array]]
-"""A function of ``P`` rows of values ``(P, N)``.
-
-The function returns another function, which maps counts of drawn cases ``(b, N)`` to the statistics ``(P, b)``.
-"""
 
 
 @dataclass(frozen=True)
@@ -51,26 +45,6 @@ class Difference(Estimate):
     """
 
     p: float = math.nan
-
-
-def paired_differences(
-    values: Sequence[ArrayLike] | ArrayLike, statistic: Statistic, *, bootstrap: int = 1000, seed: int = 0
-) -> dict[tuple[int, int], Difference]:
-    """Return (i, j) with i < j -> the statistic of row i minus the statistic of row j, for rows of values ``(P, N)``.
-
-    The p-value is 2 (k + 1) / (resamples + 1), where k is the number of resamples on the other side of zero.
-    """
-    rows = np.asarray(values, np.float64)
-    whole, drawn = resampled(rows.shape[1], statistic(rows), bootstrap, seed)
-    found = {}
-    for i, j in itertools.combinations(range(len(rows)), 2):
-        apart = drawn[i] - drawn[j]
-        apart = apart[np.isfinite(apart)]
-        p = math.nan
-        if len(apart):
-            p = min(1.0, 2 * (min(np.sum(apart <= 0), np.sum(apart >= 0)) + 1) / (len(apart) + 1))
-        found[i, j] = Difference(float(whole[i] - whole[j]), *interval(apart), p=float(p))
-    return found
 
 
 def holm(p: ArrayLike) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import counted
-from .bootstrap import Array, Estimate, Statistic, interval, resampled
+from ..errors import OptionError, counted, nearest
+from .bootstrap import Array, Difference, Estimate, clustered_share, interval, resampled
 
 _STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper curve would fit noise
 _FLATTEST = 1e-3  # smallest slope: nearly a straight line
@@ -86,7 +87,7 @@ def _terms(z: Array, nonlinear: ArrayLike, count: int) -> Array:
 
 
 MIN_IMAGES = 3  # with two images every correlation is ±1
-_PAIRWISE = 2000  # up to this many images, a table of all pairs is faster than scipy
+_PAIRWISE = 2000  # most images whose pairs are kept in a table
 
 
 def undefined(x: ArrayLike, y: ArrayLike) -> str:
@@ -134,19 +135,14 @@ def correlations(
         fit: Number of parameters, 4 or 5, of a logistic curve fitted to all images; 0 for no fit.
 
     Returns:
-        Estimates of ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``; the last two
+        Estimates of ``STATISTICS`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``; the last two
         have a caveat if the curve does not rise.
     """
     x, y = _arrays(scores, mos)
     fitted_names = ("PLCC fitted", "RMSE fitted") if fit else ()
     if reason := undefined(x, y):
-        return dict.fromkeys(("SROCC", "PLCC", "KRCC", *fitted_names), Estimate(math.nan, reason=reason))
-    ranks_x, ranks_y = _ranked(x), _ranked(y)
-    statistics: dict[str, Callable[[Array], Array]] = {
-        "SROCC": lambda counts: _weighted_pearson(ranks_x(counts), ranks_y(counts), counts),
-        "PLCC": lambda counts: _weighted_pearson(x, y, counts),
-        "KRCC": _krcc_with(x, y),
-    }
+        return dict.fromkeys((*STATISTICS, *fitted_names), Estimate(math.nan, reason=reason))
+    statistics = {name: of(x[None], y) for name, of in STATISTICS.items()}
     caveat = ""
     if fit:
         try:
@@ -157,10 +153,10 @@ def correlations(
         except ValueError as error:
             reason = str(error)
         if not reason:
-            statistics["PLCC fitted"] = lambda counts: _weighted_pearson(fitted, y, counts)
-            statistics["RMSE fitted"] = lambda counts: np.sqrt(counts @ (fitted - y) ** 2 / counts.sum(1))
-    all_of_them = statistics.values()
-    whole, drawn = resampled(len(x), lambda counts: np.array([each(counts) for each in all_of_them]), bootstrap, seed)
+            statistics["PLCC fitted"] = _plccs(fitted[None], y)
+            statistics["RMSE fitted"] = lambda counts: np.sqrt(counts @ (fitted - y) ** 2 / counts.sum(1))[None]
+    parts = statistics.values()
+    whole, drawn = resampled(len(x), lambda counts: np.concatenate([of(counts) for of in parts]), bootstrap, seed)
     found = {
         name: Estimate(float(value), *interval(values))
         for name, value, values in zip(statistics, whole, drawn, strict=True)
@@ -170,27 +166,39 @@ def correlations(
     return found
 
 
-def srocc_with(mos: ArrayLike) -> Statistic:
-    """Return a function for :func:`~.bootstrap.paired_differences` that computes SROCC with human scores ``(N,)``."""
-    opinion = _ranked(np.asarray(mos, np.float64))
+def paired_differences(
+    scores: ArrayLike, mos: ArrayLike, statistic: str = "srocc", *, bootstrap: int = 1000, seed: int = 0
+) -> dict[tuple[int, int], Difference]:
+    """Return (i, j) with i < j -> a statistic of metric i minus that of metric j, from resampled images.
 
-    def of_scores(scores: Array) -> Callable[[Array], Array]:
-        ranked = [_ranked(row) for row in scores]
+    The p-value is 2 (k + 1) / (resamples + 1), where k is the number of resamples on the other side of zero.
 
-        def of_counts(counts: Array) -> Array:
-            known = opinion(counts)
-            return np.array([_weighted_pearson(ranks(counts), known, counts) for ranks in ranked])
-
-        return of_counts
-
-    return of_scores
+    Args:
+        scores: ``(P, N)``, a row per metric, high is good.
+        mos: ``(N,)``, human scores.
+        statistic: ``'srocc'``, ``'plcc'``, ``'krcc'`` or ``'pair accuracy'``.
+    """
+    rows, by_name = np.asarray(scores, np.float64), {name.lower(): of for name, of in STATISTICS.items()}
+    if statistic.lower() not in by_name:
+        raise OptionError(f"there is no statistic {statistic!r}: {nearest(statistic, by_name)}")
+    of_counts = by_name[statistic.lower()](rows, np.asarray(mos, np.float64))
+    whole, drawn = resampled(rows.shape[1], of_counts, bootstrap, seed)
+    found = {}
+    for i, j in itertools.combinations(range(len(rows)), 2):
+        apart = drawn[i] - drawn[j]
+        apart = apart[np.isfinite(apart)]
+        p = math.nan
+        if len(apart):
+            p = min(1.0, 2 * (min(np.sum(apart <= 0), np.sum(apart >= 0)) + 1) / (len(apart) + 1))
+        found[i, j] = Difference(float(whole[i] - whole[j]), *interval(apart), p=float(p))
+    return found
 
 
 def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0) -> list[Estimate]:
     """Return the SROCC of each column of scores ``(N, P)``, with intervals."""
     columns = np.asarray(scores, np.float64).T
     reasons = [undefined(column, mos) for column in columns]
-    whole, drawn = resampled(columns.shape[1], srocc_with(mos)(columns), bootstrap, seed)
+    whole, drawn = resampled(columns.shape[1], _sroccs(columns, np.asarray(mos, np.float64)), bootstrap, seed)
     return [
         Estimate(math.nan, reason=reason) if reason else Estimate(float(value), *interval(row))
         for value, row, reason in zip(whole, drawn, reasons, strict=True)
@@ -213,6 +221,17 @@ def srocc_within(
     return Estimate(float(value), *(interval(drawn[0]) if len(each) > 1 else ()))
 
 
+def top_within(scores: ArrayLike, mos: ArrayLike, groups: Sequence[str]) -> Estimate:
+    """Return the share of groups whose best image by score is the best by human scores, with an interval over groups.
+
+    Groups whose human scores are all equal do not count; of several best images by score, each counts in part.
+    """
+    (x, y), of = _arrays(scores, mos), np.asarray(groups)
+    places = [of == group for group in dict.fromkeys(groups)]
+    rights = [np.mean(y[at][x[at] == x[at].max()] == y[at].max()) for at in places if np.ptp(y[at]) > 0]
+    return clustered_share(rights, np.ones(len(rights)))
+
+
 def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 1 or x.shape != y.shape:
@@ -233,16 +252,67 @@ def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
         return np.clip(xy / np.sqrt(xx * yy), -1, 1)
 
 
-def _krcc_with(x: Array, y: Array) -> Callable[[Array], Array]:
-    if len(x) > _PAIRWISE:
-        return lambda counts: np.array([krcc(np.repeat(x, c), np.repeat(y, c)) for c in counts.astype(int)])
-    x, y = (np.sign(values[:, None] - values) for values in (x, y))
-    tables = np.stack([x * y, x * x, y * y])  # (3, N, N)
+Of = Callable[[Array, Array], Callable[[Array], Array]]
+"""A function of scores ``(P, N)`` and human scores ``(N,)``.
+
+It returns another function, which maps counts of drawn images ``(b, N)`` to the statistics ``(P, b)``.
+"""
+
+
+def _sroccs(scores: Array, mos: Array) -> Callable[[Array], Array]:
+    ranked, opinion = [_ranked(row) for row in scores], _ranked(mos)
 
     def of_counts(counts: Array) -> Array:
-        concordant, untied_x, untied_y = np.einsum("bn,kbn->kb", counts, counts @ tables)
-        with np.errstate(invalid="ignore"):
-            return concordant / np.sqrt(untied_x * untied_y)
+        known = opinion(counts)
+        return np.array([_weighted_pearson(ranks(counts), known, counts) for ranks in ranked])
+
+    return of_counts
+
+
+def _plccs(scores: Array, mos: Array) -> Callable[[Array], Array]:
+    return lambda counts: np.array([_weighted_pearson(row, mos, counts) for row in scores])
+
+
+def _krccs(scores: Array, mos: Array) -> Callable[[Array], Array]:
+    def terms(x: Array, y: Array) -> list[Array]:
+        return [np.sign(x) * np.sign(y), np.abs(np.sign(x)), np.abs(np.sign(y))]
+
+    return _of_pairs(scores, mos, terms, lambda concordant, x, y: concordant / np.sqrt(x * y))
+
+
+def _accuracies(scores: Array, mos: Array) -> Callable[[Array], Array]:
+    least = np.std(mos)
+
+    def terms(x: Array, y: Array) -> list[Array]:
+        clear = (np.abs(y) >= least).astype(np.float64)
+        return [clear * (1 + np.sign(x) * np.sign(y)) / 2, clear]  # equal scores are half right
+
+    return _of_pairs(scores, mos, terms, np.divide)
+
+
+def _of_pairs(
+    scores: Array, mos: Array, terms: Callable[[Array, Array], list[Array]], combined: Callable[..., Array]
+) -> Callable[[Array], Array]:
+    """Return the function that combines the sums of terms over all pairs of images."""
+    step = _PAIRWISE**2 // len(mos) if len(mos) > _PAIRWISE else len(mos)
+
+    def sums(x: Array) -> Callable[[Array], Array]:
+        blocks = (
+            np.array(terms(x[at : at + step, None] - x, mos[at : at + step, None] - mos))  # (K, step, N)
+            for at in range(0, len(x), step)
+        )
+        if step == len(x):
+            table = next(blocks)
+            return lambda counts: np.einsum("bn,kbn->kb", counts, counts @ table)
+        of_each = np.concatenate([block.sum(2) for block in blocks], axis=1)  # (K, N)
+        # what is not linear in the counts is left out: 1 / N of the whole
+        return lambda counts: 2 * of_each @ counts.T - of_each.sum(1, keepdims=True)
+
+    each = [sums(row) for row in scores]
+
+    def of_counts(counts: Array) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.array([combined(*of_pairs(counts)) for of_pairs in each])
 
     return of_counts
 
@@ -257,3 +327,11 @@ def _ranked(values: Array) -> Callable[[Array], Array]:
         return (np.cumsum(tied, 1) - (tied - 1) / 2)[:, group]  # ties have their mean rank
 
     return of_counts
+
+
+STATISTICS: dict[str, Of] = {"SROCC": _sroccs, "PLCC": _plccs, "KRCC": _krccs, "pair accuracy": _accuracies}
+"""Statistics of :func:`correlations`.
+
+Pair accuracy is the share of pairs of images in the right order, of those whose human scores differ by at least one
+standard deviation.
+"""

@@ -215,8 +215,8 @@ def test_an_own_protocol_is_read_by_path_and_what_is_given_wins(small, tmp_path)
     [
         ("metric: {}", "'metric'"),
         ("score: s\nformula: n / 10", "'n'"),
-        ("view: {crop: 1.5}", "crop .* whole number"),
-        ("view: {crop: -1}", "at least 0"),
+        ("view: {crop: 1.5}", "crop must be an int"),
+        ("view: {crop: -1}", "between 0"),
         ("views: {n: {crop: 1}}", "views"),
         ("average: pictures", "average"),
     ],

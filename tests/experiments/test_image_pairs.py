@@ -10,6 +10,7 @@ from standin import Brightness
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.experiments.image_pairs import PairScores, pairs
+from clipiqa_pyiqa.results.columns import Column
 from clipiqa_pyiqa.stats.paired_means import mean_difference
 
 
@@ -47,7 +48,7 @@ class TestMatching:
 
 def joined(low, high):
     frame = pd.DataFrame({"quality low": low, "quality high": high, "quality difference": high - low})
-    return PairScores(frame, ("quality",), {}, {}, {})
+    return PairScores(frame, {}, {}, {"quality": Column("quality")}, {}, {})
 
 
 def test_the_table_counts_pairs_and_tests_their_mean_difference():

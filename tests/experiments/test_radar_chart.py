@@ -12,6 +12,7 @@ from standin import Brightness
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.experiments.radar_chart import CHARTS, RadarCharts, radar
+from clipiqa_pyiqa.results.columns import Column
 
 
 class TestCharts:
@@ -24,7 +25,8 @@ class TestCharts:
         paths = [str(save_grey(tmp_path / name, 90)) for name in ("a.png", "b.png")]
         asked = sum(CHARTS.values(), ())
         frame = pd.DataFrame(np.random.default_rng(0).random((2, 12)), pd.Index(paths, name="path"), [*asked])
-        figure = RadarCharts(frame, asked, {}, {}, CHARTS).figure()
+        columns = {name: Column(name, {"range": [0, 1]}) for name in asked}
+        figure = RadarCharts(frame, {}, {}, columns, {}, CHARTS).figure()
         panels = [axes for axes in figure.findobj() if getattr(axes, "name", "") == "polar"]
         for axes, questions in zip(panels, CHARTS.values(), strict=True):
             for line, (_, row) in zip(axes.lines, frame[list(questions)].iterrows(), strict=True):

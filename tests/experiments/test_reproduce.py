@@ -28,5 +28,4 @@ def test_its_commands_are_understood_and_their_files_exist(line):
     parser = Parser()
     parser.declare(function_of(name))
     args = parser.parse_args(words)
-    configs = [args.config] if name == "compare" else args.config_file
-    assert configs and shipped().keys() >= {*configs}
+    assert args.config_file and shipped().keys() >= {*args.config_file}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ...errors import OptionError
 from ...errors.arguments import Machine, SharedOptions, check_resume
@@ -114,6 +114,31 @@ class Asked(MetricOptions, Model, Questions):
         if self.prompts or self.template or self.learned_prompts:
             return [self.asked(self), *named]
         return [replace(m, options={**self.given(), **m.options}) if m.is_clipiqa else m for m in named]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Tables, as printed and in --out.
+
+    Args:
+        format: format of the printed table
+        label (NAME=TEXT): texts to show in place of names of metrics, methods, data sets or columns
+        show (COLUMN): columns to show, in this order
+        caption (TEXT): caption of the first table in LaTeX
+        latex_label (KEY): \\label of the first table in LaTeX
+    """
+
+    format: Literal["table", "csv", "markdown", "latex"] = "table"
+    label: Sequence[str] = ()
+    show: Sequence[str] = ()
+    caption: str = ""
+    latex_label: str = ""
+
+    def options(self) -> dict[str, Any]:
+        if unclear := [text for text in self.label if "=" not in text]:
+            raise OptionError(f"`label` must be NAME=TEXT; got {unclear[0]!r}.")
+        labels = dict(text.split("=", 1) for text in self.label)
+        return {"labels": labels, "show": self.show, "caption": self.caption, "key": self.latex_label}
 
 
 @dataclass(frozen=True)

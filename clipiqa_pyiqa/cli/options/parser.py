@@ -19,7 +19,7 @@ from ...errors.arguments import check_bounds, check_path, documentation
 from ...files.names import plain_lines
 from .terminal import FLAGS
 
-_NOT_IN_A_FILE = ("resume", "overwrite", "config_file")
+_NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights", "config_file")
 _CONFIG = "a YAML file of options (such as max_side: 512), or a shipped file by name (fig1); the command line wins"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
 
@@ -125,6 +125,8 @@ class Parser(argparse.ArgumentParser):
         if option.nargs == 0:
             if not isinstance(value, bool):
                 raise ConfigError(f"{what} must be true or false; got {value!r:.80}.")
+            return value
+        if option.dest in ("metrics", "data") and isinstance(value, dict):  # labels -> options, as in Python
             return value
         is_list = option.nargs is not None
         entries = value if is_list and isinstance(value, list) else [value]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,31 +28,29 @@ def differences(found: MethodTable, earlier: Mapping[Path, pandas.DataFrame]) ->
     Compared are, for the earlier methods and metrics, the records of metrics, the hashes of files, and every score.
     """
     lines: list[tuple[str, str, str, str]] = []
+    ours = {metric.label: json.loads(json.dumps(metric.columns[0].record)) for metric in found.built}
     for path, rows in earlier.items():
-        causes, records = {}, _records(path)
-        for label, record in records.items():
-            changed = changes(record, found.records.get(label, {}))
+        causes = {}
+        for label, record in _records(path).items():
+            changed = changes(record, ours.get(label, {}))
             causes[label] = ", ".join(f"{label} {key} changed" for key, *_ in changed)
             lines += [(f"{label} {key}", was, now, "") for key, was, now in changed]
-        before, after = _by_cell(rows), _by_cell(found.scores, found.sets)
-        of_methods = after.index[after.index.isin(before.index.unique("method"), level="method")]
-        index = before.index.union(of_methods, sort=False)
-        names = [name for name in dict.fromkeys([*HASHES, *records, *found.labels]) if name in before]
-        before, after = (each.reindex(index, columns=names) for each in (before, after))
-        was, now = (each.apply(pandas.to_numeric, errors="coerce") for each in (before, after))
-        before, after = (each.astype(object).fillna("").astype(str) for each in (before, after))
-        differs = (before != after) & ~((was - now).abs() <= _ROUNDING * was.abs().clip(lower=1))
-        for cell, row in differs[differs.any(axis=1)].iterrows():
-            files = ", ".join(f"{what} changed" for name, what in HASHES.items() if row.get(name))
-            for name in row.index[row]:
-                what = " ".join([*filter(None, (cell[1], cell[2] or cell[0])), name])
-                why = "" if name in HASHES else files or causes.get(name) or _ELSEWHERE
-                lines.append((what, before.at[cell, name] or "nothing", after.at[cell, name] or "nothing", why))
+        names = [name for name in dict.fromkeys([*HASHES, *causes, *found.labels]) if name in rows]
+        both = pandas.concat({"was": _cells(rows, names), "now": _cells(found.scores, names, found.sets)}, axis=1)
+        both = both[both.index.isin(rows["method"], level="method")].fillna("").astype(str)
+        was, now = (pandas.to_numeric(both[side], errors="coerce") for side in both)
+        both = both[(both["was"] != both["now"]) & ~((was - now).abs() <= _ROUNDING * was.abs().clip(lower=1))]
+        for (*cell, name), (before, after) in both.iterrows():
+            files = ", ".join(f"{what} changed" for key, what in HASHES.items() if (*cell, key) in both.index)
+            why = "" if name in HASHES else files or causes.get(name) or _ELSEWHERE
+            place = " ".join([*filter(None, (cell[1], cell[2] or cell[0])), name])
+            lines.append((place, before or "nothing", after or "nothing", why))
     return pandas.DataFrame(lines, columns=["what", "was", "now", "why"])
 
 
-def _by_cell(*frames: pandas.DataFrame) -> pandas.DataFrame:
-    return pandas.concat(frames).fillna({"image": ""}).drop_duplicates(CELL).set_index(CELL)
+def _cells(rows: pandas.DataFrame, names: Sequence[str], *more: pandas.DataFrame) -> pandas.Series:
+    whole = pandas.concat([rows, *more]).fillna({"image": ""}).drop_duplicates(CELL).set_index(CELL)
+    return whole.reindex(columns=names).astype(object).stack()
 
 
 def _records(path: Path) -> dict[str, Any]:

@@ -9,15 +9,14 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
-from ...datasets.specification import check_kinds
-from ...errors import CLIPIQAError, ImageError, nearest
-from ...errors.arguments import check_keys
+from ...errors import CLIPIQAError, ImageError, OptionError, nearest
+from ...errors.arguments import check_keys, checked
 from ...files.yaml import read_mapping, shipped
 from ...metrics.metric import Metric
 from ...metrics.parsing import parse_metrics
@@ -70,7 +69,6 @@ UNEQUAL = {
     "resize": "both resized to the smaller height and width, bilinearly with antialiasing",
     "reference": "resized to the reference's size, by PIL's bilinear filter",
 }
-_AVERAGES = ("images", "sequences")
 
 
 @dataclass(frozen=True)
@@ -92,15 +90,15 @@ class Protocol:
 
     name: str
     title: str
-    certainty: str
+    certainty: Literal["code", "author", "user"]
     source: str
     metrics: dict[str, str]
     not_computed: dict[str, str] = field(default_factory=dict)
     view: dict[str, Any] = field(default_factory=dict)
     views: dict[str, dict[str, Any]] = field(default_factory=dict)
-    unequal: str = ""
+    unequal: Literal["", "cut", "resize", "reference"] = ""
     removed: str = ""
-    average: str | dict[str, float] = "images"
+    average: Literal["images", "sequences"] | dict[str, float] = "images"
     score: str = ""
     formula: str = ""
     per_picture: bool = False
@@ -123,8 +121,6 @@ class Protocol:
 
 
 NO_PROTOCOL = Protocol("", "", "code", "", {})
-_KINDS: dict[str, tuple[type, ...]] = {key: (type(value),) for key, value in vars(NO_PROTOCOL).items() if key != "name"}
-_KINDS["average"] = (str, dict)
 
 
 def table_metrics(
@@ -156,29 +152,23 @@ def read_protocol(name: str | Path) -> Protocol:
     path = ours.get(str(name).lower()) or Path(name).expanduser()
     if path.suffix not in (".yml", ".yaml"):
         raise CLIPIQAError(f"unknown protocol {str(name)!r}: {nearest(str(name), ours)}")
-    values, where = read_mapping(path, _KINDS), f"protocol {path.stem!r}"
-    check_kinds(values, _KINDS, where)
+    fields = Protocol.__dataclass_fields__.keys() - {"name"}
+    values, where = read_mapping(path, fields), f"protocol {path.stem!r}"
     if lacking := [key for key in ("title", "certainty", "source", "metrics") if key not in values]:
         raise CLIPIQAError(f"{where} needs the key {lacking[0]!r}.")
-    for key in ("metrics", "not_computed", "values"):
-        values[key] = {str(label): str(text) for label, text in values.get(key, {}).items()}
-    protocol = Protocol(path.stem, **values)
-    for what, given, known in (
-        ("certainty", [protocol.certainty], CERTAINTY),
-        ("unequal", [protocol.unequal], UNEQUAL),
-        ("average", [protocol.average] if isinstance(protocol.average, str) else [], _AVERAGES),
-        ("views", protocol.views, protocol.metrics),
-    ):
-        if unknown := [each for each in given if each not in known]:
-            raise CLIPIQAError(f"{what} of {where} has {unknown[0]!r}: {nearest(unknown[0], known)}")
-    kinds = {key: (type(value),) for key, value in vars(Preprocess()).items()}
-    for view in (protocol.view, *protocol.views.values()):
-        if not isinstance(view, dict):
-            raise CLIPIQAError(f"a view of {where} must map {', '.join(kinds)} to pixels; got {view!r:.80}.")
-        check_keys(view, kinds, f"a view of {where}")
-        check_kinds(view, kinds, f"a view of {where}")
-        if any(value is None or value < 0 for value in view.values()):
-            raise CLIPIQAError(f"pixels in a view of {where} must be at least 0; got {view}.")
+    try:
+        protocol = checked(Protocol)(path.stem, **values)
+        for key in ("metrics", "not_computed", "values"):
+            values[key] = {str(label): str(text) for label, text in getattr(protocol, key).items()}
+        protocol = replace(protocol, **values)
+        for label in protocol.views:
+            if label not in protocol.metrics:
+                raise CLIPIQAError(f"views of {where} has {label!r}: {nearest(label, protocol.metrics)}")
+        for view in (protocol.view, *protocol.views.values()):
+            check_keys(view, Preprocess.__dataclass_fields__, f"a view of {where}")
+            checked(Preprocess)(**view)
+    except OptionError as error:
+        raise CLIPIQAError(f"{where}: {error}") from error
     if protocol.formula:
         evaluate(protocol.formula, dict.fromkeys([*protocol.metrics, *protocol.not_computed, *protocol.values], 1.0))
     return protocol

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas
 import torch
 
-from ...errors import CLIPIQAError, counted, few, nearest
+from ...errors import CLIPIQAError, few, nearest
 from ...files.reading import open_file
 from ...metrics.metric import Metric
 from ...metrics.parsing import parse_metrics
@@ -184,18 +184,6 @@ def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], Method
     tried = add_units(pandas.concat(trials), "value")
     tried["verdict"] = tried["agrees"].map({True: "fits", False: "refuted"}).mask(tried["value"].isna(), "not tried")
     return tried[_COLUMNS]
-
-
-def summarize(explained: pandas.DataFrame) -> list[str]:
-    """Return a line per metric: changes that explain its numbers, and how many were tried."""
-    lines = []
-    for metric, rows in explained.groupby("metric", sort=False):
-        tried = rows[rows["verdict"] != "not tried"]
-        fit = (tried["verdict"] == "fits").groupby(tried["change"], sort=False).all()
-        fits = list(fit.index[fit])
-        line = f"{metric}: of the {counted(len(fit), 'change')} tried, {' or '.join(fits) or 'none'} explains it"
-        lines.append(f"{line}; {rows['change'].nunique() - len(fit)} could not be tried.")
-    return lines
 
 
 def _changes(metric: Metric) -> Iterator[tuple[str, Metric]]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,21 +15,19 @@ import pandas
 from markupsafe import Markup
 
 from ...errors import counted
-from ...files.writing import locked
 from ...metrics.metric import Metric
 from ...report.html import block, embedded
 from ...report.report import Report
-from ...report.table import Cell, Column, Mark, Table, latex, number, p_value, signed, words
+from ...report.table import Cell, Column, Mark, Table, interval, latex, number, p_value, words
 from ...results.columns import described
 from ...results.results import Results
+from ...scoring.collected import save
 from ...stats.bootstrap import holm
 from ...stats.paired_means import FEW, FEWEST, LEVEL, mean_difference
 from ..data_set_results import MetricResult
-from ..outputs import check_result_folder
 from .crops import differing_crops
 from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
-from .published import summarize
 
 _SHOWN = 10  # images whose crops are shown
 _LISTED = 20  # most changes that are listed
@@ -64,8 +61,10 @@ _CROPS = (
     "most, at 100 % (unscaled)."
 )
 _TEXTS = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv", "report.html": "html"}
-_FRAMES = ("expect", "explain", "changes")
-_WRITTEN = (*_TEXTS, *(f"{name}.csv" for name in _FRAMES))
+_FRAMES = ("expect.csv", "explain.csv", "changes.csv")
+IMAGES, SETS = "images.csv", "sets.csv"
+OTHERS = (*_TEXTS, *_FRAMES)
+"""Names of the results beside the scores."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,6 @@ class MethodTable:
         explained: Result of :func:`~.published.explain`, or None.
         changed: Result of :func:`~.earlier.differences`, or None.
         sd: Whether tables show standard deviations.
-        records: Label -> everything that a metric's scores depend on, as values of JSON.
         stored: File of rows -> the rows.
     """
 
@@ -103,7 +101,6 @@ class MethodTable:
     explained: pandas.DataFrame | None = None
     changed: pandas.DataFrame | None = None
     sd: bool = True
-    records: Mapping[str, Any] = field(default_factory=dict)
     stored: Mapping[str, Results] = field(default_factory=dict, repr=False)
 
     @property
@@ -201,7 +198,7 @@ class MethodTable:
         """Return the decimals of means: two if a mean is at least 10, otherwise four."""
         return 2 if self.cells["mean"].xs(label, level="metric").abs().max() >= 10 else 4
 
-    def report(self) -> Report:
+    def report(self, **look: Any) -> Report:
         """Return the tables with the sentences and crops that belong to them."""
         title = f"{counted(len(self.methods), 'method')} on {counted(len(self.images.files), 'image')}"
         return Report(
@@ -214,11 +211,12 @@ class MethodTable:
             settings=self.settings,
             pictures=lambda: {"Where the methods differ most": _crops(self)} if len(self.methods) > 1 else {},
             texts=_TEXTS,
+            **look,
         )
 
-    def table(self, format: str = "table") -> str:
-        """Return the tables as text; formats as for :meth:`~clipiqa_pyiqa.report.report.Report.text`."""
-        return self.report().text(format)
+    def table(self, format: str = "table", **look: Any) -> str:
+        """Return the tables as text; ``format`` and ``look`` as for ``Comparison.table``."""
+        return self.report(**look).text(format)
 
     def describe(self, format: str = "table") -> str:
         """Return a sentence per metric for a paper's appendix; ``'latex'`` gives a LaTeX list."""
@@ -230,30 +228,17 @@ class MethodTable:
     def _described(self) -> dict[str, str]:
         return {each.label: _describe(each) for each in self.built if not self.columns[each.label].error}
 
-    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False, **look: Any) -> None:
         """Write the tables, every score and the files' hashes, what differs from expectations, and ``report.html``.
 
         Args:
-            folder, overwrite: As for :meth:`~clipiqa_pyiqa.comparison.results.Comparison.save`.
+            folder, overwrite, look: As for :meth:`~clipiqa_pyiqa.comparison.results.Comparison.save`.
 
         Raises:
             OutputError: A file cannot be written, or exists.
         """
-        folder = check_table_folder(folder, self.images.inputs, overwrite=overwrite, resume=not overwrite)
-        with locked(folder):
-            for name, results in self.stored.items():
-                results.write(folder / name, "csv")
-            frames = (self.expected, self.explained, self.changed)
-            self.report().save(folder, dict(zip((f"{name}.csv" for name in _FRAMES), frames, strict=True)))
-
-
-def check_table_folder(folder: str | os.PathLike[str], inputs: Iterable[str], *, overwrite: bool, resume: bool) -> Path:
-    stored = [Path(folder).expanduser() / name for name in ("images.csv", "sets.csv")]
-    return check_result_folder(folder, _WRITTEN, stored, inputs, overwrite=overwrite, resume=resume)
-
-
-def shown(value: float, digits: int) -> str:
-    return "–" if math.isnan(value) else number(value, digits)
+        files = dict(zip(_FRAMES, (self.expected, self.explained, self.changed), strict=True))
+        save(folder, self.report(**look), files, self.stored, self.images.inputs, overwrite)
 
 
 def _crops(found: MethodTable) -> Markup:
@@ -267,7 +252,7 @@ def _crops(found: MethodTable) -> Markup:
         crops, versions = differing_crops(files), []
         for who in files:
             scores = rows.loc[who, found.of_images] if who in rows.index else {}
-            texts = {label: shown(score, found.digits(label)) for label, score in scores.items()}
+            texts = {label: number(score, found.digits(label)) for label, score in scores.items()}
             versions.append((who, embedded(crops[who], who) if who in crops else None, texts))
         images.append((name, next(iter(files.values())), versions))
     return block("crops", _CROPS, images)
@@ -276,7 +261,8 @@ def _crops(found: MethodTable) -> Markup:
 def _tables(found: MethodTable, title: str) -> list[Table]:
     means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
     cells = found.cells if found.sd else found.cells.assign(sd=math.nan)
-    tables = [_table(found, title, cells, _mean, [means, *found.notes], _reasons(found))]
+    sure = [f"† differs from {found.baseline} by more than chance (p < {LEVEL})."] if cells["significant"].any() else []
+    tables = [_table(found, title, cells, _mean, [means, *sure, *found.notes], _reasons(found))]
     is_compared = cells["difference"].groupby(level=["test_set", "metric"]).transform("count") > 0
     compared = cells[is_compared].drop(found.baseline, level="method")
     if len(compared):
@@ -310,7 +296,8 @@ def _table(
 
 def _mean(value: pandas.Series, digits: int) -> Cell:
     detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
-    return Cell(shown(value["mean"], digits), detail, value["mean"], _RANKS[value["rank"]])
+    text = number(value["mean"], digits) + "†" * value["significant"]
+    return Cell(text, detail, value["mean"], _RANKS[value["rank"]])
 
 
 def _difference(value: pandas.Series, digits: int) -> Cell:
@@ -320,11 +307,10 @@ def _difference(value: pandas.Series, digits: int) -> Cell:
     detail = ""
     if not math.isnan(value["p"]):
         is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n images
-        interval = f"[{number(value['low'], digits)}, {number(value['high'], digits)}]"
-        detail = f"{interval} {p_value(value['p Holm'], is_lowest)}"
+        detail = f"{interval(value['low'], value['high'], digits)} {p_value(value['p Holm'], is_lowest)}"
     is_better = (apart < 0) == (value["better"] == "lower")
     mark: Mark = ("gain" if is_better else "loss") if value["significant"] else ""
-    return Cell(signed(apart, digits), detail, apart, mark)
+    return Cell(number(apart, digits, "+"), detail, apart, mark)
 
 
 def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -> Table:
@@ -335,9 +321,9 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
         else:
             digits, gap = len(row.published.partition(".")[2]), abs(row.computed - float(row.published))
             mark = "✓" if row.agrees else "≈" if gap <= _BETWEEN_MACHINES.get(row.metric.lower(), 0) else "✗"
-        computed = f"{shown(row.computed, digits)} {mark}"
+        computed = f"{number(row.computed, digits)} {mark}"
         method = f"{row.test_set} {row.method}".strip()
-        rows.append((method, row.metric, row.published, computed, shown(row.units, 1)))
+        rows.append((method, row.metric, row.published, computed, number(row.units, 1)))
     agrees = expected["agrees"]
     before = [
         f"{agrees.sum()} of {agrees.count()} published numbers agree within one unit of the last digit (✓). "
@@ -345,10 +331,22 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
     ]
     if expected["averaged"].any():
         before.append("Published numbers of single images are averaged.")
-    before += [] if explained is None else summarize(explained)
+    before += [] if explained is None else _trials(explained)
     heads = ("method", "metric", "published", "computed", "units")
     columns = list(map(words, heads, zip(*rows, strict=True)))
     return Table("Beside published numbers", columns, before)
+
+
+def _trials(explained: pandas.DataFrame) -> list[str]:
+    """Return a line per metric: changes that explain its numbers, and how many were tried."""
+    lines = []
+    for metric, rows in explained.groupby("metric", sort=False):
+        tried = rows[rows["verdict"] != "not tried"]
+        fit = (tried["verdict"] == "fits").groupby(tried["change"], sort=False).all()
+        fits = list(fit.index[fit])
+        line = f"{metric}: of the {counted(len(fit), 'change')} tried, {' or '.join(fits) or 'none'} explains it"
+        lines.append(f"{line}; {rows['change'].nunique() - len(fit)} could not be tried.")
+    return lines
 
 
 def _changed(changed: pandas.DataFrame) -> Table:

@@ -17,16 +17,18 @@ from ...files.writing import locked
 from ...images.batches import default_workers
 from ...metric import find_device
 from ...metrics.files import of_methods
+from ...results.results import Output
+from ...scoring.collected import Progress, outputs
 from ...scoring.engine import Options
-from ..compare import Progress, run_settings
+from ..compare import run_settings
 from ..data_set_results import MetricResult
 from .earlier import differences
 from .matching import Place, match_images, parse_methods
 from .protocols import CERTAINTY, FORMULA_OF, NO_PROTOCOL, UNEQUAL, Protocol, read_protocol, table_metrics
 from .published import explain as try_changes
 from .published import read_expected, with_published
-from .results import MethodTable, check_table_folder
-from .scoring import Memory, score_images
+from .results import IMAGES, OTHERS, SETS, MethodTable
+from .scoring import TRIALS, score_images
 
 
 @checked
@@ -101,15 +103,14 @@ def table(
     images = match_images(folders, reference, chosen, skip_missing=skip_missing)
     paths = {str(name): list(files) for name, files in images.files.items()}
     wanted = [of_methods(metric, paths) if metric.mode == "file" else metric for metric in wanted]
-    folder = None
-    if out is not None:
-        folder = check_table_folder(out, images.inputs, overwrite=overwrite, resume=resume)
+    files = outputs(out, (IMAGES, SETS), OTHERS, images.inputs, resume=resume, overwrite=overwrite)
     published, earlier = (None, {}) if expect is None else read_expected(expect, images)
     if explain and published is None:
         raise CLIPIQAError("`explain` needs published numbers in `expect`.")
-    with contextlib.nullcontext() if folder is None else locked(folder):
-        memory = Memory(folder, resume, overwrite)
-        score = partial(score_images, images, baseline_name, memory, options, progress, chosen.unequal)
+    with contextlib.nullcontext() if out is None else locked(out):
+        if files:  # columns of trials may have been made in another way
+            files[TRIALS] = Output(files[IMAGES].path.with_name(TRIALS), resume=True, overwrite=True)
+        score = partial(score_images, images, baseline_name, files, options, progress, chosen.unequal)
         found = score(wanted, strict=strict)
         if chosen.per_picture:
             rows = found.scores[found.of_images].to_dict("records")

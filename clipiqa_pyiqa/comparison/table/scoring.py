@@ -6,67 +6,45 @@ import contextlib
 import functools
 import hashlib
 import json
-import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas
+import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from ...errors import ImageError, Kind, counted
+from ...errors import ImageError, counted
 from ...errors.arguments import AnySize, Reading
 from ...files.names import printable
 from ...files.reading import hash_file
 from ...images.image import File
 from ...images.image import Image as AnyImage
 from ...images.reader import ImageRecord
-from ...metrics.building import describe_error
 from ...metrics.metric import Metric, MetricSet
 from ...results.results import Output, Results
-from ...results.rows import Row
-from ...scoring.engine import Options, kept_random_state, set_seeds
+from ...scoring.collected import Progress, score_missing, unread
+from ...scoring.engine import Options
 from ...scoring.score import circumstances
-from ..compare import Progress, metric_results, score_missing, unread
+from ..data_set_results import MetricResult, metric_results
 from .matching import MethodImages
 from .protocols import fit_sizes, has_alpha
-from .results import MethodTable
+from .results import IMAGES, SETS, MethodTable
 
+TRIALS = "trials.csv"
 _REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' images
-
-
-@dataclass(frozen=True)
-class Memory:
-    """The files that hold a table's scores; in memory without a folder."""
-
-    folder: Path | None
-    resume: bool = False
-    overwrite: bool = False
-
-    def of_images(self, is_trial: bool) -> Output | None:
-        # a trial's columns may have been made in another way
-        return self._output("trials.csv", True, True) if is_trial else self._output("images.csv")
-
-    def of_sets(self) -> Output | None:
-        return self._output("sets.csv")
-
-    def _output(self, name: str, resume: bool | None = None, overwrite: bool | None = None) -> Output | None:
-        if self.folder is None:
-            return None
-        how = self.resume if resume is None else resume, self.overwrite if overwrite is None else overwrite
-        return Output(self.folder / name, "csv", *how)
 
 
 def score_images(
     matched: MethodImages,
     baseline: str,
-    memory: Memory,
+    files: Mapping[str, Output],
     options: Options,
     progress: Progress,
     unequal: str,
@@ -84,7 +62,6 @@ def score_images(
         if metric.mode != "file":
             seen = tuple(replace(each, record={**each.record, **how}) for each in metric.columns)
             built[place] = replace(metric, columns=seen)
-    single, of_sets = ([m for m in built if (m.mode == "set") == is_of_sets] for is_of_sets in (False, True))
     read_reference = functools.lru_cache(_REFERENCES_KEPT)(_read)
     images = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
     images.insert(0, "test_set", images["image"].map(matched.test_sets))
@@ -95,41 +72,40 @@ def score_images(
         _Pair(row.path, references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)
         for row in images.itertuples()
     ]
-    of_images = MetricSet(metric for metric in single if not metric.error)
-    output = memory.of_images(drop_alpha is not None)
-    with Results(output, of_images.columns, circumstances(options.device)) as stored:
-        for name in images.columns.drop("path"):
-            stored.join(name, dict(zip(map(printable, images["path"]), images[name], strict=True)))
-        for metric in of_images.files:
-            stored.join(metric.columns[0], {printable(path): score for path, score in metric.score.items()})
-        seconds = score_missing("methods", items, of_images, stored, options, progress)
-    rows = stored.scores().under(images["path"])
-    results = metric_results(single, rows, seconds)
-    scores = rows.frame.reindex(columns=[metric.label for metric in single])
-    frame = pandas.concat([images, scores.reset_index(drop=True)], axis=1)
-    sets = _sets(images, matched.references) if of_sets else images.iloc[:0]
-    heads = sets[["test_set", "method"]].reset_index(drop=True)
-    files = {"images.csv": stored}
-    ready, records = [metric for metric in of_sets if not metric.error], stored.head.record["columns"]
-    if len(sets):
-        with Results(memory.of_sets(), MetricSet(ready).columns, circumstances(options.device)) as kept:
-            every = [_Set(row) for row in sets.to_dict("records")]
-            for name in ("test_set", "method"):
-                kept.join(name, {one.name: one.row[name] for one in every})
-            for one in every:
-                _score_set(one, ready, kept, options.seed)
-        found = kept.scores().under(one.name for one in every)
-        files["sets.csv"] = kept
-        records |= kept.head.record["columns"]
-        results |= metric_results(of_sets, found, {}, "set")
-        values = found.frame.reindex(columns=[metric.label for metric in of_sets]).reset_index(drop=True)
-        heads = pandas.concat([heads, values], axis=1)
-    columns = {metric.label: results[metric.label] for metric in built}
-    notes = [f"Left out of all methods: {reason}" for reason in unread(rows).values()]
-    sizes = rows.other[["width", "height"]].set_axis(images["image"]).groupby(level=0).nunique()
-    if resized := int((sizes > 1).any(axis=1).sum()):
-        notes.append(f"{resized:,} of {counted(len(sizes), 'image')} are not of one size in all methods.")
-    return MethodTable(frame, heads, columns, built, matched, baseline, notes=notes, records=records, stored=files)
+    stored, columns, notes = dict[str, Results](), dict[str, MetricResult](), list[str]()
+
+    def scored(name: str, rows: pandas.DataFrame, asked: Sequence[AnyImage], of_sets: bool = False) -> pandas.DataFrame:
+        chosen = [metric for metric in built if (metric.mode == "set") == of_sets]
+        ready = MetricSet(_of_folders(metric) if of_sets else metric for metric in chosen if not metric.error)
+        names, noun = [each.name for each in asked], "set" if of_sets else "image"
+        with Results(files.get(name), ready.columns, circumstances(options.device)) as results:
+            for column in rows.columns.drop("path", errors="ignore"):
+                results.join(column, dict(zip(map(printable, names), rows[column], strict=True)))
+            for metric in ready.files:
+                results.join(metric.columns[0], {printable(path): score for path, score in metric.score.items()})
+            seconds = score_missing(f"{noun}s", asked, ready, results, options, progress)
+        found, stored[name] = results.scores().under(names), results
+        columns.update(metric_results(chosen, found, seconds, noun))
+        notes.extend(f"Left out of all methods: {reason}" for reason in unread(found).values())
+        if not of_sets:
+            sizes = found.other[["width", "height"]].set_axis(rows["image"]).groupby(level=0).nunique()
+            if resized := int((sizes > 1).any(axis=1).sum()):
+                notes.append(f"{resized:,} of {counted(len(sizes), 'image')} are not of one size in all methods.")
+        scores = found.frame.reindex(columns=[metric.label for metric in chosen]).reset_index(drop=True)
+        return pandas.concat([rows, scores], axis=1)
+
+    scores = scored(IMAGES if drop_alpha is None else TRIALS, images, items)
+    sets = images.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
+    heads = sets[["test_set", "method"]]
+    if any(metric.mode == "set" for metric in built):
+        with tempfile.TemporaryDirectory() as root:
+            folders = [
+                _Set(f"{row.test_set}/{row.method}", row.path, [*map(matched.references.get, row.image)], root)
+                for row in sets.itertuples()
+            ]
+            heads = scored(SETS, heads, folders, of_sets=True)
+    in_order = {metric.label: columns[metric.label] for metric in built}
+    return MethodTable(scores, heads, in_order, built, matched, baseline, notes=notes, stored=stored)
 
 
 @dataclass(frozen=True)
@@ -177,60 +153,37 @@ def _sha256(path: str) -> str:
     return ""
 
 
-def _sets(images: pandas.DataFrame, references: Mapping[str, str]) -> pandas.DataFrame:
-    sets = images.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
-    sets["references"] = [[references[name] for name in names] if references else [] for names in sets["image"]]
-    return sets
-
-
 @dataclass(frozen=True)
-class _Set:
-    """A method's images of a test set, as a row of results."""
+class _Set(AnyImage):
+    """A method's images of a test set; in place of pixels, metrics of sets take folders that link to files."""
 
-    row: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        return f"{self.row['test_set']}/{self.row['method']}"
+    name: str
+    paths: Sequence[str]
+    references: Sequence[str | None]
+    root: str
 
     def stamp(self) -> str:
-        files = [*self.row["path"], *self.row["references"]]
-        stamps = json.dumps([(os.path.abspath(file), File(file).stamp()) for file in files])
-        return hashlib.sha256(stamps.encode()).hexdigest()[:12]
+        stamps = [(os.path.abspath(file), File(file).stamp()) for file in (*self.paths, *self.references) if file]
+        return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:12]
+
+    def load(self, reading: Reading) -> ImageRecord:
+        folders = []
+        for files in (self.paths, self.references):
+            if any(files):
+                folders.append(tempfile.mkdtemp(dir=self.root))
+            for number, path in enumerate(filter(None, files)):
+                Path(folders[-1], f"{number:06}{Path(path).suffix}").symlink_to(os.path.abspath(path))
+        return ImageRecord.of(self.name, torch.zeros(3, 1, 1, dtype=torch.uint8), reference=folders)
 
 
-def _score_set(each: _Set, metrics: Sequence[Metric], results: Results, seed: int) -> None:
-    known = results.known.of(each) if results.known else [False] * len(metrics)
-    if all(known):
-        return
-    scores, errors = [], []
-    for metric, is_known in zip(metrics, known, strict=True):
-        score = None if is_known else _value(metric, each.row["path"], each.row["references"], seed)
-        errors += [f"{metric.label}: {score}"] if isinstance(score, str) else []
-        scores.append(score if isinstance(score, float) else None)
-    asked, error = tuple(not is_known for is_known in known), "; ".join(errors)
-    kind = Kind.OTHER if error else None
-    count = len(each.row["path"])  # in place of a width: the set could be read
-    results.append(Row(each.name, tuple(scores), count, kind=kind, error=error, stamp=each.stamp(), asked=asked))
+def _of_folders(metric: Metric) -> Metric:
+    """Return a metric of sets that takes the folder of images and perhaps that of references."""
 
+    def score(*folders: str) -> np.float64:
+        given = folders[:1] if metric.name == "inception_score" else folders
+        with contextlib.redirect_stdout(sys.stderr):
+            output = metric.score(*given, **({} if metric.made is not None else {"verbose": False}))
+        # of inception_score, the mean
+        return np.float64(next(iter(output.values())) if isinstance(output, Mapping) else output)
 
-def _value(metric: Metric, files: Sequence[str], references: Sequence[str], seed: int) -> float | str:
-    """Return a metric's value for a set of files, or why there is none."""
-    try:
-        with kept_random_state(), _folder(files) as ours, _folder(references) as theirs:
-            set_seeds(seed)
-            folders = [ours] if metric.name == "inception_score" or not references else [ours, theirs]
-            with contextlib.redirect_stdout(sys.stderr):
-                output = metric.score(*folders, **({} if metric.made is not None else {"verbose": False}))
-    except Exception as error:
-        return describe_error(error)
-    value = float(next(iter(output.values())) if isinstance(output, Mapping) else output)  # inception_score's mean
-    return value if math.isfinite(value) else f"its value is {value}"
-
-
-@contextlib.contextmanager
-def _folder(files: Iterable[str]) -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        for number, path in enumerate(files):
-            Path(folder, f"{number:06}{Path(path).suffix}").symlink_to(os.path.abspath(path))
-        yield folder
+    return replace(metric, score=score)
