@@ -154,6 +154,8 @@ class ScoringRun(Iterator[Row]):
 
     def frame(self) -> pandas.DataFrame:
         """Return the rows with index ``path``, a column for each question (NaN: no score), ``flag`` and ``error``."""
+        from ..results.scores import Scores  # imported here, since it needs pandas
+
         rows = list(self)
         frame = Scores.of(self.head, (row.as_dict(self.head.scores) for row in rows)).frame
         return frame.assign(flag=[row.flag for row in rows], error=[row.error for row in rows])
