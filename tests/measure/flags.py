@@ -1,18 +1,15 @@
 """How many real photos and how many made images that are no photos get a flag.
 
 python tests/measure/flags.py FOLDER ...   (photos in the folders; 200 made images of each kind, 64 to 1,024 px)
-python tests/measure/flags.py --time FILE ...   (time of the flag beside mini's score)
 """
 
-import statistics
 from collections import Counter
 
 import numpy as np
 import torch
 from scipy.fft import idctn
-from timing import arguments, in_turns, photos, pixels
+from timing import arguments, photos, pixels
 
-from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.images.flags import flag
 
 FROM_YCBCR = np.array([[1, 1, 1], [0, -0.344, 1.772], [1.402, -0.714, 0]])
@@ -66,22 +63,8 @@ def made(kind):
         yield torch.from_numpy(x).expand(-1, -1, 3).permute(2, 0, 1)
 
 
-def times(files):
-    net = CLIPIQA(backbone="mini").eval()
-    for file in files:
-        x = pixels(file)
-        with torch.no_grad():
-            taken = in_turns({"score": lambda: net(x[None]), "flag": lambda: flag(x)}, 15)  # noqa: B023
-        score, own = (1000 * statistics.median(seconds) for seconds in taken.values())
-        print(f"{tuple(x.shape[1:])}: score {score:.2f} ms, flag {own:.3f} ms, {own / score:.1%}  {file}")
-
-
 def main():
-    args = arguments("paths*", time=False)
-    files = photos(*args.paths)
-    if args.time:
-        times(files)
-        return
+    files = photos(*arguments("paths*").paths)
     for kind in (uniform_noise, normal_noise, black, white, coefficients, coarse_noise):
         print(f"{kind.__name__}: {dict(Counter(map(flag, made(kind))))}")
     flagged = {file: found for file in files if (found := flag(pixels(file)))}

@@ -6,9 +6,9 @@ Two small networks learn to remove made camera noise, blur or JPEG from squares 
 starts. Each start goes on for 200 steps on the same squares, without and with ``CLIPIQALoss``, and restores 16 held-out
 squares, and for noise those of a real camera. Every training is kept below ``--out``, so a second call goes on.
 
-Stages: ``ways`` compares weights per batch, smoothed and per image; ``shares`` tries ``--shares``; ``forms`` tries nll
-and local at ``--shares``; ``runs`` repeats trainings with other seeds, without the loss, and at ``--recommended`` and
-``--gamed``; ``alarm`` lets ``GamingAlarm`` look at them; ``rewards`` does so with ``CLIPIQAReward``; ``table`` prints.
+Stages: ``shares`` tries ``--shares``; ``runs`` repeats trainings with other seeds, without the loss, and at the shares
+``--recommended`` and ``--gamed``; ``alarm`` lets ``GamingAlarm`` look at them; ``rewards`` does so with
+``CLIPIQAReward``; ``table`` prints.
 PARAMETERS has niqe_modelparameters.mat and brisque_svm_weights.pth. Weights are mini's, or those of ``--weights``.
 """
 
@@ -44,9 +44,7 @@ TASKS, LOSSES, NETS = ("noise", "blur", "jpeg"), {"l1": F.l1_loss, "mse": F.mse_
 STARTS = list(product(TASKS, LOSSES, NETS))
 FIDELITY = {"psnr": 0.05, "ssim": 0.001, "fsim": 0.001, "vif": 0.001, "gmsd": 0.001}  # what may be lost
 LOWER = {"gmsd", "niqe", "brisque", "piqe"}
-WAYS = ("smoothed", "batch", "image")
 PROMPTS = ["quality", "sharpness", "noisiness"]
-FORMS = {"linear": {}, "nll": {"form": "nll"}, "local": {"local": True}}
 
 
 class Plain(nn.Module):
@@ -118,33 +116,12 @@ def real_noise(folder):
             for name in ("noisy", "clean")]  # fmt: skip
 
 
-def per_image(criterion, share, pixel_loss):
-    """Return a criterion whose weight follows from the norms of each image."""
-
-    def loss(restored, clean):
-        each, leaf = criterion(restored), restored.detach().requires_grad_()
-        norms = [torch.autograd.grad(value, at, retain_graph=True)[0].flatten(1).norm(dim=1)
-                 for value, at in ((pixel_loss(leaf, clean), leaf), (each.mean(), restored))]  # fmt: skip
-        return (share * norms[0] / norms[1] * each).mean()
-
-    return loss
-
-
-def criterion_of(options, way, share, beside):
-    if way == "image":
-        return per_image(CLIPIQALoss(reduction="none", **options), share, LOSSES[beside])
-    return CLIPIQALoss(share=share, beside=beside, **options)
-
-
-def train(net, data, beside, seed, steps, rate, criterion=None, smoothing=None):
+def train(net, data, beside, seed, steps, rate, criterion=None):
     """Yield after every ``LOOK`` steps."""
-    import clipiqa_pyiqa.loss as module
-
     given, clean = data
     dice, pixel_loss = torch.Generator().manual_seed(seed), LOSSES[beside]
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate / 10)
-    kept, module.SMOOTHING = module.SMOOTHING, module.SMOOTHING if smoothing is None else smoothing
     for step in range(1, steps + 1):
         chosen = torch.randint(len(clean), (BATCH,), generator=dice)
         x, y = given[chosen].float() / 255, clean[chosen].float() / 255
@@ -160,7 +137,6 @@ def train(net, data, beside, seed, steps, rate, criterion=None, smoothing=None):
         schedule.step()
         if step % LOOK == 0:
             yield step
-    module.SMOOTHING = kept
 
 
 @torch.no_grad()
@@ -204,21 +180,21 @@ class Judge:
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
-def name_of(start, seed, way="", form="", share=0.0):
-    return "-".join([*start, f"seed{seed}", *([way, form, f"{share:g}"] if share else ["without"])])
+def name_of(start, seed, share=0.0):
+    return "-".join([*start, f"seed{seed}", f"{share:g}"])
 
 
-def run(args, judge, options, start, seed=0, way="", form="linear", share=0.0):
+def run(args, judge, options, start, seed=0, share=0.0):
     """Train on from a start, unless this was done; keep outputs for the alarm, and judge the end of seed 0."""
-    name = name_of(start, seed, way, form, share)
+    name = name_of(start, seed, share)
     file = args.out / f"{name}.json"
     if file.exists():
         return
     task, beside, _ = start
     net, (given, clean, lossy, judged) = start_of(args, *start), squares(args, task)
-    criterion = criterion_of({**options, **FORMS[form]}, way, share, beside) if share else None
+    criterion = CLIPIQALoss(share=share, beside=beside, **options) if share else None
     lossy, judged, looks = lossy.float() / 255, judged.float() / 255, []
-    for _ in train(net, (given, clean), beside, seed, STEPS, 5e-4, criterion, 0.0 if way == "batch" else None):
+    for _ in train(net, (given, clean), beside, seed, STEPS, 5e-4, criterion):
         looks.append((restore(net, watched(lossy)) * 255).round().byte())
     torch.save(torch.stack(looks), args.out / f"{name}.pt")
     found = {"weight": getattr(criterion, "last_weight", 0)}
@@ -231,10 +207,9 @@ def run(args, judge, options, start, seed=0, way="", form="linear", share=0.0):
     print(name, f"weight {found['weight']:.3g}", flush=True)
 
 
-def changes(args, judged, start, way, form, share):
+def changes(args, judged, start, share):
     """Return how scores differ from those of the training without the loss; gmsd, niqe, … with their sign turned."""
-    named = partial(name_of, start, 0)
-    files = [args.out / f"{name}.json" for name in (named(way, form, share), named())]
+    files = [args.out / f"{name_of(start, 0, each)}.json" for each in (share, 0)]
     if not all(file.exists() for file in files):
         return None
     with_loss, without = (json.loads(file.read_text())[judged] for file in files)
@@ -242,19 +217,18 @@ def changes(args, judged, start, way, form, share):
 
 
 def table(args):
-    """Print the worst change of each judge of fidelity, and the mean changes of all judges, by way, form and share."""
-    done = {tuple(file.stem.split("-")[4:]) for file in args.out.glob("*-seed0-*-*-*.json")}
-    for way, form, share in sorted(done, key=lambda key: (key[0], key[1], float(key[2]))):
+    """Print the worst change of each judge of fidelity, and the mean changes of all judges, by share."""
+    for share in args.shares:
         cells = {}
         for start in STARTS:
             for judged in ("made", "real")[: 2 if start[0] == "noise" else 1]:
-                found = changes(args, judged, start, way, form, float(share))
+                found = changes(args, judged, start, share)
                 if found is not None:
                     cells[(*start, judged)] = found
         worst = {name: min(cell[name] for cell in cells.values()) for name in FIDELITY}
         where = {name: min(cells, key=lambda key, name=name: cells[key][name]) for name in FIDELITY}
         harmless = all(value >= -FIDELITY[name] for name, value in worst.items())
-        print(f"\n{way} {form} {share}: {len(cells)} cells, {'harmless' if harmless else 'harms'}")
+        print(f"\n{share}: {len(cells)} cells, {'harmless' if harmless else 'harms'}")
         for name, value in worst.items():
             print(f"    worst {name} {value:+.4f} ({' '.join(where[name])})")
         for kind in (*TASKS, "real"):
@@ -286,8 +260,7 @@ def alarms(args, options):
     """Print what the alarm says beside the training without the loss."""
     pairs = {}  # kind -> start, the training in question, and that without the loss
     for kind, share in {"recommended": args.recommended, "gamed": args.gamed}.items():
-        named = partial(name_of, way="smoothed", form="linear", share=share)
-        pairs[kind] = [(start, named(start, seed), name_of(start, seed)) for start, seed in seeded_runs()]
+        pairs[kind] = [(start, name_of(start, seed, share), name_of(start, seed)) for start, seed in seeded_runs()]
     seeds = range(5)
     pairs["honest"] = [(start, name_of(start, seed + 1), name_of(start, seed)) for start in STARTS for seed in seeds]
     for kind, those in pairs.items():
@@ -311,7 +284,7 @@ def rewards(args, options):
     """Print how much margin the gamed trainings gain and how much PSNR they lose, and how many rewards rise."""
     found, reward = Counter(), CLIPIQAReward(**options)
     for start, seed in seeded_runs():
-        names = name_of(start, seed, "smoothed", "linear", args.gamed), name_of(start, seed)
+        names = name_of(start, seed, args.gamed), name_of(start, seed)
         if not all((args.out / f"{name}.pt").exists() for name in names):
             continue
         clean, (one, other) = watched(squares(args, start[0])[3]) / 255, [looks_of(args, name)[-1] for name in names]
@@ -324,28 +297,20 @@ def rewards(args, options):
 
 def main():
     args = arguments("photos", "cc_noise", "parameters", out="runs/share", weights="", stages=["shares", "table"],
-                     shares=[0.3, 1.0, 10.0], recommended=0.3, gamed=30.0, part=0, parts=1)  # fmt: skip
+                     shares=[0.3, 3.0], recommended=0.3, gamed=30.0)  # fmt: skip
     args.out = Path(args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     options = {"backbone": "mini", "prompts": "quality"} | ({"clip_weights": args.weights} if args.weights else {})
     judge = cache(partial(Judge, args, options))
-    alone = [{"start": start} for start in STARTS]
-    with_loss = [{**job, "way": "smoothed", "share": share} for share in args.shares for job in alone]
     jobs = []
-    if "ways" in args.stages:
-        four = STARTS[::3]  # each task, loss and network
-        jobs += alone[::3]
-        jobs += [{**job, "way": way} for job in with_loss for way in WAYS if job["start"] in four]
     if "shares" in args.stages:
-        jobs += alone + with_loss
-    if "forms" in args.stages:
-        jobs += [{**job, "form": form} for form in ("nll", "local") for job in with_loss if job["start"][2] == NETS[0]]
+        jobs += [{"start": start, "share": share} for share in (0.0, *args.shares) for start in STARTS]
     if "runs" in args.stages:
-        jobs += [{"start": start, "seed": seed, "way": "smoothed", "share": share}
+        jobs += [{"start": start, "seed": seed, "share": share}
                  for share in (args.gamed, args.recommended) for start, seed in seeded_runs()]  # fmt: skip
         jobs += [{"start": start, "seed": seed} for seed in range(6) for start in STARTS]
-    for job in jobs[args.part :: args.parts]:
+    for job in jobs:
         run(args, judge, options, **job)
     if "alarm" in args.stages:
         alarms(args, options)
