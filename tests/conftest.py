@@ -18,6 +18,7 @@ from filelock import FileLock
 from forked import Bare, Forked
 from seeded import save_seeded, set_depth
 from seeded_compact import save_compact
+from standin import Brightness
 
 
 def pytest_addoption(parser):
@@ -139,6 +140,12 @@ def exported_mini(browser_page, once):
 
     folder = once("exported", fill)
     return dataclasses.replace(pickle.loads((folder / "result").read_bytes()), path=folder / "mini.onnx")
+
+
+@pytest.fixture
+def standin(monkeypatch):
+    """Commands build a metric of brightness in place of CLIP-IQA."""
+    monkeypatch.setattr("clipiqa_pyiqa.metrics.building.create_ours", lambda *_, **__: Brightness())
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,7 @@ def test_other_images_than_at_first_are_refused(clean, criterion):
     alarm = GamingAlarm(criterion, judges=())
     alarm(clean)
     for given in ({"outputs": clean[:8]}, {"outputs": clean, "without": clean[:8]}):
-        with pytest.raises(CLIPIQAError, match="first call"):
+        with pytest.raises(CLIPIQAError):
             alarm(**given)
 
 

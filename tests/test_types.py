@@ -29,5 +29,5 @@ def values(hint):
 )
 def test_options_are_literals_and_nothing_else_is_taken(function, option, known):
     assert values(get_type_hints(function.__init__)[option]) == known
-    with pytest.raises(CLIPIQAError, match=f"{option} must be "):
+    with pytest.raises(CLIPIQAError):
         function(**{option: "nonsense", "backbone": "mini"})

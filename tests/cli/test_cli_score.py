@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 from photos import save_grey
 from PIL import Image
-from standin import Brightness
 from stored import read_results
 
 from clipiqa_pyiqa.cli import main
@@ -28,9 +27,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def clipiqa(monkeypatch, capfd):
+def clipiqa(standin, capfd):
     """Runs the command in this process with the stand-in metric: code, out, err."""
-    monkeypatch.setattr(building, "create_ours", lambda *_, **__: Brightness())
 
     def run(*arguments):
         code = main(["score", *map(str, arguments)])

@@ -6,11 +6,9 @@ from pathlib import Path
 import pandas
 import pytest
 from photos import save_grey
-from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.metrics import building
 
 pytestmark = pytest.mark.quick
 
@@ -52,8 +50,8 @@ def outcome(folder, capsys):
     return codes, lines, tables, [question["verdict"] for question in verdict["columns"]]
 
 
+@pytest.mark.usefixtures("standin")
 def test_commands_do_the_same_with_noise_in_place_of_messages(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(building, "create_ours", lambda *_, **__: Brightness())
     results = []
     for name in ("words", "noise"):
         (tmp_path / name).mkdir()

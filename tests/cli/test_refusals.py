@@ -49,11 +49,11 @@ def test_options_are_not_abbreviated_and_commands_are_proposed(scores, capsys):
 def test_bounds_that_exclude_each_other(scores, capsys):
     for lower_better, above, below in ((False, 3, 2), (True, 1, 2)):
         cuts = {"above": above, "below": below}
-        with pytest.raises(CLIPIQAError, match="exchange"):
+        with pytest.raises(CLIPIQAError):
             choose(["a", "b", "c"], [1, 2, 3], lower_better, cuts)
         cuts = {"above": below, "below": above}
         assert len(choose(["a", "b", "c"], [1, 2, 3], lower_better, cuts)[0]) == 1
-    with pytest.raises(CLIPIQAError, match="lowest"):
+    with pytest.raises(CLIPIQAError):
         read_score_table(scores, score_range=(5, 1))
 
 

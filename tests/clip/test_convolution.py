@@ -8,7 +8,6 @@ from operations import Operations
 from photos import photo_like
 from torch import Tensor
 
-from clipiqa_pyiqa.clip.convolution import Convolution
 from clipiqa_pyiqa.loss import general_path
 
 needs_onednn = pytest.mark.skipif(

@@ -25,7 +25,7 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
     assert "mini was trained on 3 of these 6 images" in caplog.text
     kept = look(table, "mini", True, ("val",))
     assert kept.frame.equals(table.frame[3:])
-    with pytest.raises(CLIPIQAError, match="train"):
+    with pytest.raises(CLIPIQAError):
         look(table, "mini", True, ("train",))
 
 

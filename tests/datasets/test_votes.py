@@ -38,7 +38,7 @@ def test_votes_on_the_same_two_images_in_either_order_are_added(folder):
 def test_an_attribute_may_be_a_pair_of_texts_and_must_be_there(folder):
     votes = read_votes(write_votes(folder, "Crisp photo.|Hazy photo.,a.png,b.png,first"))
     assert votes.columns["Crisp photo.|Hazy photo."][0].negative == "Hazy photo."
-    with pytest.raises(CLIPIQAError, match="attribute"):
+    with pytest.raises(CLIPIQAError):
         read_votes(write_votes(folder, "a.png,b.png,first", head="first,second,choice"))
 
 

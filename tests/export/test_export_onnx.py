@@ -63,21 +63,14 @@ def file(metric, once):
     return folder / "small.onnx"
 
 
-def assert_equal_to_metric(path, metric, x):
-    scores, places = run(path, x)
-    with torch.no_grad():
-        torch.testing.assert_close(scores, metric(x, QUESTIONS, None), rtol=0, atol=SEEDED)
-        torch.testing.assert_close(places, metric.score_map(x, QUESTIONS), rtol=0, atol=SEEDED)
-
-
 class TestFile:
-    @pytest.mark.parametrize("shape", SIZES, ids=str)
+    @pytest.mark.parametrize("shape", [*SIZES, "flat"], ids=str)  # without variance anywhere but at the border
     def test_scores_and_maps_equal_the_metrics(self, file, metric, shape):
-        assert_equal_to_metric(file, metric, photos(*shape))
-
-    def test_a_flat_image_gets_the_same_score(self, file, metric):
-        """No variance anywhere but at the border."""
-        assert_equal_to_metric(file, metric, torch.full((2, 3, 70, 99), 0.5))
+        x = torch.full((2, 3, 70, 99), 0.5) if shape == "flat" else photos(*shape)
+        scores, places = run(file, x)
+        with torch.no_grad():
+            torch.testing.assert_close(scores, metric(x, QUESTIONS, None), rtol=0, atol=SEEDED)
+            torch.testing.assert_close(places, metric.score_map(x, QUESTIONS), rtol=0, atol=SEEDED)
 
     def test_the_file_holds_its_provenance(self, file, metric):
         model = onnx.load(file)
@@ -150,7 +143,7 @@ class TestWholeMetrics:
         on = {"fit_on": "stages", "own_scale": True, "features": tmp_path, "device": "cpu"}
         fit(scores, method="ridge", metric=CLIPIQA(**options), **on).save(head)
         metric = CLIPIQA("clipiqa+", pretrained_model_path=head, aggregate=None, **options).eval()
-        with pytest.raises(CLIPIQAError, match="with_map"):
+        with pytest.raises(CLIPIQAError):
             export_onnx(metric, tmp_path / "x.onnx", with_map=True)
         file = export_onnx(metric, tmp_path / "x.onnx")
         assert json.loads(file.metadata["score_range"]) == [0, 8] and file.metadata["lower_better"] == "true"
@@ -159,24 +152,18 @@ class TestWholeMetrics:
 
 class TestBadInput:
     @pytest.mark.quick
-    @pytest.mark.parametrize(
-        ("make", "named"),
-        [
-            (lambda: CLIPIQA(backbone="mini", pos_embedding="fixed"), "pos_embedding"),
-            (lambda: CLIPIQA(backbone="mini", precision="bf16"), "precision"),
-            (lambda: torch.nn.Linear(1, 1), "Linear"),
-        ],
-    )
-    def test_metrics_that_cannot_be_exported_are_refused(self, tmp_path, make, named):
-        with pytest.raises(CLIPIQAError, match=named):
-            export_onnx(make(), tmp_path / "x.onnx")
+    def test_metrics_that_cannot_be_exported_are_refused(self, tmp_path):
+        ours = (CLIPIQA(backbone="mini", **option) for option in ({"pos_embedding": "fixed"}, {"precision": "bf16"}))
+        for net in (*ours, torch.nn.Linear(1, 1)):
+            with pytest.raises(CLIPIQAError):
+                export_onnx(net, tmp_path / "x.onnx")
         assert not any(tmp_path.iterdir())
 
     def test_a_file_that_disagrees_with_its_metric_is_deleted(self, monkeypatch, tmp_path, file, metric):
         """A file that is wrong for some shapes, as a traced batch of one makes it, is found before it gets its name."""
         model = onnx.load(file)
         monkeypatch.setattr("clipiqa_pyiqa.export.onnx_file.traced", lambda *_: model)
-        with pytest.raises(CLIPIQAError, match="differs"):
+        with pytest.raises(CLIPIQAError):
             export_onnx(metric, tmp_path / "x.onnx", QUESTIONS[::-1], with_map=True)
         assert not any(tmp_path.iterdir())
 

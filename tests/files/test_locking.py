@@ -41,7 +41,7 @@ def test_a_lock_ends_with_its_context(tmp_path):
     with pytest.raises(KeyboardInterrupt), locked(tmp_path / "out"):
         raise KeyboardInterrupt
     held, again = locked(tmp_path / "out"), locked(tmp_path / "out")
-    with held, pytest.raises(LockedError, match=f"process {os.getpid()} "), again:
+    with held, pytest.raises(LockedError), again:
         pass
     assert os.listdir(tmp_path) == []
 

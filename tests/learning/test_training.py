@@ -81,19 +81,12 @@ def test_hidden_prompts_are_recovered(tmp_path):
     assert train_context(student, recipe, *data, tmp_path)["srocc"] >= 0.95
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"batch_size": 0}, "batch_size"),
-        ({"batch_size": 7}, "batch of 7"),
-        ({}, "not finite"),
-    ],
-)
-def test_trainings_that_cannot_be_are_refused(tmp_path, changes, message):
+@pytest.mark.parametrize(("size", "value"), [(0, 1.0), (7, 1.0), (3, torch.nan)])
+def test_trainings_that_cannot_be_are_refused(tmp_path, size, value):
     metric = fresh()
-    features = torch.full((6, 2, metric.clip.width), torch.nan)
-    with pytest.raises(CLIPIQAError, match=message):
-        train_on(features, metric, tmp_path, with_options(SMALL, **changes))
+    features = torch.full((6, 2, metric.clip.width), value)
+    with pytest.raises(CLIPIQAError):
+        train_on(features, metric, tmp_path, with_options(SMALL, batch_size=size))
 
 
 @pytest.mark.parametrize("name", ["official", "pyiqa"])

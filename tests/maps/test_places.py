@@ -8,16 +8,11 @@ from distortions import area, blurred, jpeg, noisy
 from PIL import Image, ImageEnhance
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError
+from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 from clipiqa_pyiqa.maps.places import quality_map, smoothed, upsampled
 
 pytestmark = pytest.mark.quick
-
-
-@pytest.fixture(scope="module")
-def metric(compact):
-    return CLIPIQA(backbone="mini", clip_weights=compact).eval().requires_grad_(False)
 
 
 def test_smoothing_equals_hand_computed_values():
@@ -52,10 +47,10 @@ def test_quality_map_equals_the_metrics_map_and_its_smoothing(metric):
     assert torch.equal(full, upsampled(finer, (48, 64), 16))  # a place is 16 px here
 
 
-@pytest.mark.parametrize("scale", [0.5, 9])
-def test_a_scale_out_of_range_is_refused(metric, scale):
-    with pytest.raises(CLIPIQAError, match="scale"):
-        quality_map(metric, torch.rand(1, 3, 64, 64), scale=scale)
+def test_a_scale_out_of_range_is_refused(metric):
+    for scale in (0.5, 9):
+        with pytest.raises(CLIPIQAError):
+            quality_map(metric, torch.rand(1, 3, 64, 64), scale=scale)
 
 
 DAMAGE = {
@@ -67,10 +62,9 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("question", DAMAGE)
-def test_the_map_shows_which_half_was_damaged(question, request):
+def test_the_map_shows_which_half_was_damaged(metric, question, request):
     """On bundled photos, which mini was not trained on; each half in turn, every place by its middle."""
-    metric, areas = CLIPIQA(backbone="mini").eval(), []
-    paths = sorted(PHOTOS.glob("*.jpg"))
+    areas, paths = [], sorted(PHOTOS.glob("*.jpg"))
     for path in paths if request.config.getoption("long") else paths[:1]:
         photo = Image.open(path).convert("RGB")
         middle, damaged = photo.width // 2, DAMAGE[question](photo)

@@ -160,7 +160,7 @@ def test_a_fit_is_at_least_as_good_as_a_line(relation, parameters):
     assert np.sum((fitted - y) ** 2) <= np.sum(residual**2) * (1 + 1e-6) + 1e-9 * np.sum(y**2)
 
 
-@pytest.mark.parametrize(("x", "said"), [([0.3] * 50, "scores that differ"), ([*range(49), math.nan], "finite")])
-def test_scores_without_a_curve_are_refused(x, said):
-    with pytest.raises(ValueError, match=said):
-        fit_logistic(x, np.arange(len(x)))
+def test_scores_without_a_curve_are_refused():
+    for x in ([0.3] * 50, [*range(49), math.nan]):
+        with pytest.raises(ValueError):
+            fit_logistic(x, np.arange(50))
