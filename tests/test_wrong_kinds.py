@@ -1,7 +1,5 @@
 """A public function refuses an argument of a wrong kind, and names it."""
 
-from __future__ import annotations  # as `checked` takes them
-
 import inspect
 from functools import cache
 from pathlib import Path
@@ -12,7 +10,6 @@ from PIL import Image
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa import ray, reward, torchmetrics
-from clipiqa_pyiqa.errors.arguments import checked
 from clipiqa_pyiqa.metric import CLIPIQA
 
 NAMES = sorted(set(clipiqa_pyiqa.__all__) - {"is_active", "__version__"})
@@ -60,14 +57,3 @@ def test_an_argument_of_a_wrong_kind_is_named(name, wrong, tmp_path, monkeypatch
     given |= {"criterion": clipiqa_pyiqa.CLIPIQALoss(backbone="mini")} if "criterion" in given else {}
     with pytest.raises((ValueError, TypeError), match=MESSAGES.get(wrong, wrong.removesuffix("s"))):
         function(**given | {wrong: WRONG})
-
-
-@checked
-def shrink(side: int, share: float | None = None, *, names: list[str] | None = None, mode: str = ""):
-    return side, share, names, mode
-
-
-@pytest.mark.parametrize(("name", "value"), [("side", "x"), ("side", True), ("share", float("nan")), ("names", "a")])
-def test_a_value_of_another_kind_is_refused_by_the_arguments_name(name, value):
-    with pytest.raises(ValueError, match=f"^{name} "):
-        shrink(**{"side": 1, name: value})

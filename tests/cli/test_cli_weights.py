@@ -15,9 +15,7 @@ from weights_fakes import (
     sha256,
 )
 
-from clipiqa_pyiqa import weights_at_hand
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.published import BACKBONES
 from clipiqa_pyiqa.weights.selection import find_weights
@@ -83,13 +81,3 @@ def test_download_fetches_missing_weights(home, openai_file, server, monkeypatch
         assert table["mini (bundled)"][0] == "found"
         assert table["RN50 (openai)"][0] == "failed" and "refused" in table["RN50 (openai)"][3]
     assert server.requests == [f"GET {route}"] and find_weights(VIT).tag == "openai"
-
-
-def test_weights_at_hand_returns_what_the_command_prints(home, openai_file, monkeypatch):
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    cached = place(openai_file, home / ".cache/clip/ViT-B-32.pt")
-    found = list(weights_at_hand([VIT, "mini"], prompts=True))
-    assert [file.state for file in found[:3]] == ["found", "found", "missing (offline)"]
-    assert (found[0].size, found[0].sha256, found[2].sha256) == (cached.stat().st_size, sha256(cached), "603f3273")
-    with pytest.raises(WeightsError, match="'RN50'"):
-        weights_at_hand("RN51")

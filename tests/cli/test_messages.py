@@ -89,12 +89,6 @@ def test_a_metric_without_weights_is_named_with_its_options(command, tmp_path, m
     assert "backbone='" not in said and "--backbone" not in said
 
 
-def test_gate_prints_flags(tmp_path, capsys):
-    (tmp_path / "s.csv").write_text("path,sharp\n" + "".join(f"{number}.png,{number}\n" for number in range(8)))
-    assert main(["gate", str(tmp_path / "s.csv"), str(tmp_path / "s.csv")]) == 0
-    assert "if wrong, pass --lower-better" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("state", "expected"), [(("methods", 17, 36), "methods: 17 of 36 images, "), ((315, None), ": 315 images\n")]
 )

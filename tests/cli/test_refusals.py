@@ -55,13 +55,3 @@ def test_bounds_that_exclude_each_other(scores, capsys):
         assert len(choose(["a", "b", "c"], [1, 2, 3], lower_better, cuts)[0]) == 1
     with pytest.raises(CLIPIQAError):
         read_score_table(scores, score_range=(5, 1))
-
-
-def test_margins_by_column_in_a_yaml_file(tmp_path, scores, capsys):
-    for name, better in (("base", 0), ("new", 0.01)):
-        rows = "".join(f"{number}.png,{number % 7 - better * (1 + number % 2)}\n" for number in range(40))
-        (tmp_path / f"{name}.csv").write_text(f"path,score\n{rows}")
-    for margin, code in ((0.1, 0), (0.001, 1)):
-        (tmp_path / "gate.yml").write_text(f"margin: {{score: {margin}}}\n")
-        files = (tmp_path / "base.csv", tmp_path / "new.csv")
-        said(capsys, "gate", *files, "--config", tmp_path / "gate.yml", code=code)

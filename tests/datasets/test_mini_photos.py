@@ -6,7 +6,6 @@ import pytest
 from clipiqa_pyiqa.datasets import score_table
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.files import reading
 from clipiqa_pyiqa.files.reading import hash_file
 
 
@@ -27,12 +26,3 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
     assert kept.frame.equals(table.frame[3:])
     with pytest.raises(CLIPIQAError):
         look(table, "mini", True, ("train",))
-
-
-def test_a_second_look_reads_no_photo_again(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (photo := tmp_path / "a.png").write_bytes(b"a photo")
-    read = []
-    monkeypatch.setattr(reading, "hash_file", lambda path: read.append(path) or hash_file(path))
-    assert score_table.seen_by_mini([photo]) == [False] == score_table.seen_by_mini([photo])
-    assert read == [photo]

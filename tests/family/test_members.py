@@ -15,8 +15,6 @@ from clipiqa_pyiqa.family import MEMBERS, LAIONAes
 
 pytest_plugins = ["weights_fakes"]
 
-V2 = [1.655, 2.359, 3.070, 3.672, 4.238, 4.701, 5.073, 5.365, 5.577, 5.747]
-
 TOWERS = {  # what is looked for first
     "maclip": "RN50.safetensors",
     "qualiclip": "QualiCLIP.pth",
@@ -29,20 +27,6 @@ TOWERS = {  # what is looked for first
 @pytest.fixture
 def laion(empty_tower):
     return partial(LAIONAes, clip_weights=empty_tower("ViT-L/14"), quick_gelu=True)
-
-
-def test_laions_published_values_are_met(laion, vectors, shared):
-    metric = laion(pretrained_model_path=shared / "data/laion/laion_v2_l14_linearMSE.pth")
-    features = torch.from_numpy(vectors("vit_l_14"))
-    assert metric.score(features)[:, 0].tolist() == pytest.approx(V2, abs=6e-4)
-    half = metric.score((3 * features).half())  # as stores keep them
-    assert half[:, 0].tolist() == pytest.approx(V2, abs=0.02)
-    first = laion(pretrained_model_path=shared / "data/laion/sa_0_4_vit_l_14_linear.pth")
-    assert first.score(features)[[0, -1], 0].tolist() == pytest.approx([-2.458, 11.304], abs=6e-4)
-    for wrong in (torch.ones(2, 512), torch.ones(2, 3, 768)):
-        with pytest.raises(CLIPIQAError):
-            first.score(wrong)
-    assert "laion_v2_l14_linearMSE.pth" in repr(metric) and "21dd590f" in repr(metric)
 
 
 def test_layers_of_a_laion_head_are_in_the_order_of_their_numbers(laion, tmp_path):

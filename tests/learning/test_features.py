@@ -1,6 +1,5 @@
 """The feature store: encoded once, never stale, whole after a kill, and shared between processes."""
 
-import os
 import shutil
 from unittest import mock
 
@@ -57,16 +56,6 @@ def test_file_that_changes_is_encoded_again_and_a_copy_is_not(photos, tmp_path):
     assert torch.equal(filled(metric, tmp_path / "s", [copied])[0], first) and metric.encoded == 3
     shutil.copy(photos[1], image)
     assert not torch.equal(filled(metric, tmp_path / "s", [image])[0], first) and metric.encoded == 6
-
-
-def test_file_that_is_replaced_meanwhile_poisons_nothing(photos, tmp_path):
-    image, metric = tmp_path / "image.png", FakeMetric()
-    shutil.copy(photos[0], image)
-    filled(FakeMetric(), tmp_path / "other", [image])
-    known = image.stat()
-    image.write_bytes(photos[1].read_bytes().ljust(known.st_size, b"\0")[: known.st_size])
-    os.utime(image, ns=(known.st_atime_ns, known.st_mtime_ns))  # of the same size and time
-    assert torch.equal(filled(metric, tmp_path / "s", [image]), filled(metric, tmp_path / "new", [photos[1]]))
 
 
 def test_images_that_have_no_features_are_named(photos, tmp_path):

@@ -76,16 +76,6 @@ def test_candidates_are_made_once_each():
     assert [pair.positive for pair in made] == ["Good photo.", "Good", "Good photo. photo."]
 
 
-def test_our_pairs_make_sentences():
-    ours = make_candidates()
-    texts = {text for pair in ours for text in (pair.positive, pair.negative)}
-    assert len(ours) > 400 and {pair.positive for pair in NAMED_PAIRS.values()} <= texts
-    assert {"In-focus photo.", "The photo is in-focus.", "There is fine detail in the photo."} <= texts
-    assert not {"There is in-focus in the photo.", "A photo of good."} & texts
-    assert all(text[0].isupper() and text.endswith(".") for text in texts)
-    assert "my good shot" in {pair.positive for pair in make_candidates(None, ["my {} shot"])}
-
-
 def test_a_file_without_pairs_is_refused(tmp_path):
     for content in (b"# only a comment\n\n", b"\xff|\xfe"):
         (tmp_path / "pairs.txt").write_bytes(content)

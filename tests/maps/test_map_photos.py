@@ -1,11 +1,8 @@
 """Maps of photos: what the command leaves behind, what stands in it, and bad photos that cost only their picture."""
 
-import io
 import json
 import re
 import shutil
-import tarfile
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +15,7 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, draw_maps
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.maps.page import map_figure, overlay
+from clipiqa_pyiqa.maps.page import map_figure
 from clipiqa_pyiqa.maps.places import smoothed
 
 QUESTIONS = ["sharpness", ("Crisp photo.", "Hazy photo.")]
@@ -86,16 +83,6 @@ def test_the_picture_shows_photo_map_and_scale(maps):
     assert len([axes for axes in figure.axes if axes.get_images()]) == 3
 
 
-def test_colours_lie_where_their_places_are(maps):
-    """In the middle of a place of a grey photo there is its colour, mixed with the grey."""
-    import matplotlib
-
-    one = maps[0].maps[1]
-    mixed = np.asarray(overlay(Image.new("RGB", (512, 288), (255, 255, 255)), one.scores[0], 2 * one.step)) / 255
-    colour = np.array(matplotlib.colormaps["viridis"](float(one.scores[0, 1, 5]))[:3])
-    np.testing.assert_allclose(mixed[96, 352], 0.38 + 0.62 * colour, atol=0.03)
-
-
 def test_a_photo_that_is_named_twice_is_mapped_once_and_not_replaced(metric, photos, tmp_path):
     shutil.copy(photos / "half.png", tmp_path)
     found = draw_maps(metric, [tmp_path, tmp_path / "half.png"], device="cpu")
@@ -151,22 +138,3 @@ def test_a_run_without_photos_is_refused(run, tmp_path, photos):
     assert run(tmp_path / "no")[0] == 2
     code, said, _ = run(photos / "broken.jpg", "-o", tmp_path / "maps", "--html")
     assert code == 1 and not said and not list((tmp_path / "maps").iterdir())
-
-
-def test_members_of_a_shard_are_not_all_in_memory(metric, tmp_path, monkeypatch):
-    """60 MB of members, of which little is read ahead."""
-    monkeypatch.setattr("clipiqa_pyiqa.sources.finding.AHEAD_BYTES", 1 << 20)
-    Image.new("RGB", (48, 40)).save(tmp_path / "grey.png")
-    content = (tmp_path / "grey.png").read_bytes() + bytes(6_000_000)
-    with tarfile.open(tmp_path / "s.tar", "w") as archive:
-        for number in range(10):
-            member = tarfile.TarInfo(f"{number}.png")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    del content
-    tracemalloc.start()
-    try:
-        found = draw_maps(metric, tmp_path / "s.tar", device="cpu", workers=1)
-        assert len(found.maps) == 10 and tracemalloc.get_traced_memory()[1] < 45_000_000
-    finally:
-        tracemalloc.stop()
