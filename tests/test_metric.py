@@ -153,7 +153,7 @@ class TestBadInput:
         shapes = (3, 64, 64), (1, 64, 64, 3), (1, 4, 64, 64), (0, 3, 64, 64), (1, 3, 31, 64)
         good = torch.rand(1, 3, 64, 64)
         odd = good.to_sparse(), good.to("meta"), good.to(torch.complex64), good.byte(), good.numpy(), "photo.jpg"
-        for x in (*map(torch.rand, shapes), *odd, torch.quantize_per_tensor(good, 0.1, 0, torch.quint8)):
+        for x in (*map(torch.rand, shapes), *odd):
             with pytest.raises(ImageError):
                 metric(x)
 
