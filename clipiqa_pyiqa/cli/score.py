@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, OptionError, counted
 from ..errors.arguments import SharedOptions, check_resume
+from ..files.writing import check_output, write_text
 from ..results.printing import Printer
 from ..results.results import Output
 from .options.groups import Asked, OutputOptions, start
@@ -21,6 +23,7 @@ from .options.terminal import Bar, frame_as_text, note, on_interrupt, stored, te
 
 if TYPE_CHECKING:
     from ..results.folder import ShardedResult
+    from ..results.scores import Scores
     from ..scoring.score import ScoringRun
 
 
@@ -58,6 +61,9 @@ class Cluster:
     cpus_per_actor: float = 1.0
 
 
+_SHOWN = 20  # videos
+
+
 @dataclass(frozen=True)
 class Videos:
     """Videos (default: one frame a second).
@@ -65,10 +71,12 @@ class Videos:
     Args:
         every (SECONDS): seconds from one frame to the next, such as 0.5s
         frames (N): score N frames of each video, evenly spread
+        videos (FILE): write a table of videos (csv): mean, 5th percentile, worst second, flicker
     """
 
     every: str | None = None
     frames: int | None = None
+    videos: Path | None = None
 
     @property
     def sampling(self) -> dict[str, str]:
@@ -76,6 +84,19 @@ class Videos:
             raise OptionError("--every and --frames exclude each other: give one of them.")
         sampling = f"{self.frames} frames" if self.frames else self.every
         return {"sampling": sampling} if sampling else {}
+
+    def judge(self, scores: Scores) -> None:
+        """Show each video's verdict, or of many videos the first, and write all of them."""
+        from ..report.table import csv_table
+        from ..results.columns import scale_text
+        from ..results.videos import judge_videos
+
+        judged = judge_videos(scores)
+        table, sampling = judged.other.reset_index(), scores.reading["sampling"]
+        more = f", the first {_SHOWN}" if len(table) > _SHOWN else ""
+        note(f"{counted(len(table), 'video')}, frames: {sampling}{more}\n\n{frame_as_text(table.head(_SHOWN))}")
+        if self.videos:
+            write_text(self.videos, csv_table(table.assign(scale=scale_text(judged.columns.values()))))
 
 
 def run(
@@ -114,16 +135,20 @@ def run(
         partial: with --merge: accept results of a part of the shards
         drop_vanished: with --resume: leave rows out of the file if their image or shard is gone
     """
+    from ..results.scores import Scores, read_scores
     from ..sources.finding import find_shards
+    from ..sources.videos import VideoShard
 
+    if videos.videos:
+        check_output(videos.videos, overwrite=kept.overwrite or kept.resume, inputs=paths)
     if merge is not None:
-        idle = (asked, images, shards, cluster, videos, format, null or kept.resume or drop_vanished, *paths)
-        if idle != (Asked(), SharedOptions(), Shards(), Cluster(), Videos(), None, False):
-            allowed = "--out, --partial, --overwrite and --quiet"
+        idle = (asked, images, shards, cluster, videos.sampling, format, null or kept.resume or drop_vanished, *paths)
+        if idle != (Asked(), SharedOptions(), Shards(), Cluster(), {}, None, False):
+            allowed = "--out, --partial, --videos, --overwrite and --quiet"
             raise OptionError(f"--merge joins results and scores no images: leave out all but {allowed}.")
         from ..results.folder import merge_shards
 
-        _report(merge_shards(merge, kept.out, overwrite=kept.overwrite, partial=partial))
+        _report(merge_shards(merge, kept.out, overwrite=kept.overwrite, partial=partial), videos)
         return 0
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
@@ -144,6 +169,9 @@ def run(
     found = find_shards(paths, null_separated=null, features=shards.embeddings, **of_shards)
     if found.is_empty:
         raise ImageError(f"{found.problem}: there is nothing to score.")
+    has_videos = any(isinstance(item, VideoShard) for item in found.items)
+    if not has_videos and videos != Videos():
+        raise OptionError("--every, --frames and --videos are for videos, and there is none: leave them out.")
 
     # torch takes seconds to load, and weights may be downloaded, so all cheap checks come first
     out: Any = kept.out
@@ -171,29 +199,34 @@ def run(
                 bar.show(done, total, detail=f"{images:,} images")
 
             done = score_sources(metrics, found, progress=show, **options)
-            _report(done)
+            _report(done, videos)
             return 1 if done.failures or done.unread or done.absent else 0
         run = score_paths(metrics, found.items, format=format, resume=kept.resume, **options)
         if run.known and not found.has_shards:
             note(run.known.sentence)
         writer = None if kept.out else Printer(sys.stdout.buffer, format or "table", run.head)
-        code = _follow(run, writer, None if run.names is None else len(run.names), bar)
+        rows: list[Any] | None = [] if has_videos and not kept.out else None
+        code = _follow(run, writer, None if run.names is None else len(run.names), bar, rows)
         for label, names in run.unmatched.items():
             if names:
                 tell(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")
                 code = 1
         if run.known and found.has_shards:  # known once they are read
             note(run.known.sentence)
+    if has_videos:
+        videos.judge(read_scores(kept.out) if kept.out else Scores.of(run.head, rows or ()))
     return code
 
 
-def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar) -> int:
+def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar, rows: list[Any] | None) -> int:
     scored, failed, lacking = 0, 0, Counter[str]()
     try:
         with writer or contextlib.nullcontext(), contextlib.closing(run):
             for row in run:
                 if writer is not None:
                     writer.write(row)
+                if rows is not None:
+                    rows.append(row.as_dict(run.head.scores))
                 if row.kind is None:
                     scored += 1
                 else:
@@ -212,8 +245,13 @@ def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar
     return 1 if failed or run.known.failed else 0
 
 
-def _report(found: ShardedResult) -> None:
+def _report(found: ShardedResult, videos: Videos) -> None:
     for sentence in found.sentences():
         (tell if found.unread or found.absent or found.notes() else note)(sentence)
     if found.images:
         note("\n" + frame_as_text(found.quantiles().reset_index(names="")))
+    from ..results.folder import read_table
+    from ..results.scores import Scores
+
+    if of_videos := [read_table(result.path).to_pylist() for result in found.results if result.kind == "video"]:
+        videos.judge(Scores.of(found.head, itertools.chain(*of_videos)))

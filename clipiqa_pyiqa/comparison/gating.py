@@ -19,10 +19,12 @@ from ..errors import CLIPIQAError, ImageError, counted, few, nearest
 from ..errors.arguments import AnySize, checked
 from ..files.names import one_line
 from ..files.writing import check_folder
+from ..images.image import VIDEOS, File
 from ..report.report import save_files
 from ..results.columns import changes, column_changes
 from ..results.results import Output
 from ..results.scores import Direction, Scores, find_direction, matching_names, read_scores
+from ..results.videos import per_video
 from ..sources.finding import find_shards
 from .verdicts import FAILED, ColumnPair, judge
 
@@ -125,6 +127,8 @@ def gate(
 ) -> Gate:
     """Return the comparison of two runs over the same inputs.
 
+    Frames of one video depend on each other, so videos are paired by the mean of their frames.
+
     Args:
         base: The first run: a score file (csv, jsonl or parquet) of ``clipiqa score`` or another tool, a folder of
             results by shard, or a folder of images.
@@ -172,7 +176,7 @@ def gate(
 
         output = None if out is None else Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
         scores[side] = score_paths(metrics, found.items, out=output, **options).scores(partial(progress, side))
-    runs, notes = _renamed(scores["base"], scores["new"])
+    runs, notes = _renamed(*(per_video(scores[side]) for side in given))
     names = _shared_columns(runs, by)
     _check_alike(runs, names)
     margins = _margins(names, margin)
@@ -194,7 +198,8 @@ def gate(
     flags = [paths[side].map(run.flags) for side, run in zip(given, runs, strict=True)]
     flagged = flags[1][flags[0].isna()].dropna().to_dict()
     if "new" in folders:
-        flagged |= _newly_cut(paths.drop(index=list(flagged)))
+        photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
+        flagged |= _newly_cut(photos.drop(index=list(flagged), errors="ignore"))
     notes += [f"left out: {line}" for line in left_out]
     sizes = [_sizes(run).loc[paths[side]].set_axis(paths.index) for side, run in zip(given, runs, strict=True)]
     if resized := int((sizes[1] - sizes[0]).fillna(0).any(axis=1).sum()):
@@ -251,7 +256,6 @@ def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
     """Return the rows whose new image alone has a band of one colour."""
     from ..images.batches import prefetch
     from ..images.flags import has_band
-    from ..images.image import File
     from ..images.reader import ImageRecord
 
     def read(path: str) -> ImageRecord:
