@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from ..errors import OptionError
 from ..errors.arguments import SharedOptions
@@ -23,7 +24,13 @@ def run(
     margin: Sequence[str] = (),
     lower_better: Sequence[str] = (),
     higher_better: Sequence[str] = (),
+    worst_loss: Sequence[str] = (),
     skip_missing: bool = False,
+    history: Path | None = None,
+    commit: str | None = None,
+    page: Path | None = None,
+    format: Literal["text", "markdown"] = "text",
+    suggest_margin: bool = False,
 ) -> int:
     """Check whether a second run over the same inputs got worse, for continuous integration.
 
@@ -35,6 +42,8 @@ def run(
     examples:
       clipiqa gate base.parquet new.parquet
       clipiqa gate release-1/ release-2/ --metrics clipiqa --margin 0.01 --out gate/
+      clipiqa gate base.parquet new.parquet --margin 0.01 --history nights.jsonl --page gate/
+      clipiqa gate base1.parquet base2.parquet --suggest-margin
 
     Args:
         base (BASE): the first run
@@ -44,9 +53,16 @@ def run(
         margin (D|NAME=D): pass only if the loss is surely below D; for all columns, or for the column NAME
         lower_better: columns whose low values are good
         higher_better: columns whose high values are good
+        worst_loss (D|NAME=D): fail if an image loses more than D
         skip_missing: leave out rows without a score in one of the runs
+        history (FILE): append this run to FILE (JSON lines), and find a drift over all runs in FILE
+        commit (SHA): for the history: commit of what made the second run
+        page (DIR): folder for gate.html, a page with images and all runs of the history
+        format: markdown: a table for a job's summary
+        suggest_margin: BASE and NEW are two runs without a change: print a margin, and the loss that it finds
     """
     from ..comparison.gating import gate
+    from ..comparison.verdicts import FAILED
     from ..files.names import one_line
 
     options = kept.storage()
@@ -60,26 +76,32 @@ def run(
             new,
             by=by,
             key=key,
-            margin=_margin(margin),
+            margin=_limits("margin", margin),
+            worst_loss=_limits("worst_loss", worst_loss),
             lower_better=lower_better,
             higher_better=higher_better,
             skip_missing=skip_missing,
+            history=history,
+            commit=commit,
+            page=page,
             progress=bar.show,
             **options,
         )
-    for pair in found.pairs:
-        if not kept.quiet or pair.verdict in ("worse", "unclear"):
-            print(in_shell(one_line(pair.line)))
-    for row, flag in found.flagged.items():
-        print(one_line(f"{row}: {flag} in the new run only"))
-    for line in found.missing:
-        print(one_line(line))
-    tell(*map(one_line, found.notes))
+    if suggest_margin:
+        print(*map(one_line, found.margins()), sep="\n")
+        return 0
+    if format == "markdown":
+        print(found.report().text(format), end="")
+    else:
+        for _, verdict, text, rows in found.findings():
+            if not kept.quiet or verdict in FAILED:
+                print(*map(one_line, (in_shell(text), *(f"  {row}" for row in rows))), sep="\n")
+        tell(*map(one_line, found.notes))
     return 0 if found.passed else 1
 
 
-def _margin(texts: Sequence[str]) -> float | dict[str, float] | None:
-    found = numbers_by_name("margin", texts)
+def _limits(option: str, texts: Sequence[str]) -> float | dict[str, float] | None:
+    found = numbers_by_name(option, texts)
     if "" in found and len(found) > 1:
-        raise OptionError("`margin` must be one number, or NAME=NUMBER for each column; got both.")
+        raise OptionError(f"`{option}` must be one number, or NAME=NUMBER for each column; got both.")
     return found.get("", found or None)

@@ -7,7 +7,8 @@ import json
 import math
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 from xml.etree import ElementTree
@@ -18,17 +19,23 @@ import pandas
 from ..errors import CLIPIQAError, ImageError, counted, few, nearest
 from ..errors.arguments import AnySize, checked
 from ..files.names import one_line
-from ..files.writing import check_folder
+from ..files.writing import append_line, check_folder, check_output, write_text
 from ..images.image import VIDEOS, File
-from ..report.report import save_files
+from ..report.report import Report, save_files
 from ..results.columns import changes, column_changes
 from ..results.results import Output
 from ..results.scores import Direction, Scores, find_direction, matching_names, read_scores
 from ..results.videos import per_video
 from ..sources.finding import find_shards
+from ..stats.paired_means import noticed
+from ..version import __version__
+from .nights import Nights, read_nights
 from .verdicts import FAILED, ColumnPair, judge
 
 WRITTEN = ("gate.json", "gate.xml", "rows.csv")
+PAGE = "gate.html"
+_SAFE = 0.99
+"""Share of runs without a change that a suggested margin lets pass."""
 
 
 @dataclass(frozen=True)
@@ -41,56 +48,101 @@ class Gate:
         notes: What the verdict leaves out, and what else to know, in sentences.
         missing: What has no score, although it was asked for: the reason for not passing, in sentences.
         flagged: Row -> flag of an image that only the new run flags.
+        paths: Both runs' names of each row.
+        nights: The nights of each column, if there is a history.
+        about: Time, commit, metrics and versions.
     """
 
     pairs: tuple[ColumnPair, ...]
     rows: pandas.DataFrame
     base: str
     new: str
-    notes: Sequence[str] = ()
-    missing: Sequence[str] = ()
-    flagged: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str]
+    missing: Sequence[str]
+    flagged: Mapping[str, str]
+    paths: pandas.DataFrame
+    nights: Sequence[Nights]
+    about: Mapping[str, Any]
 
     @property
     def verdict(self) -> Literal["pass", "worse", "unclear"]:
-        """``'worse'`` if a column is worse or an image newly flagged, else ``'unclear'`` also if scores are missing."""
-        found = {pair.verdict for pair in self.pairs}
-        if self.flagged or "worse" in found:
-            return "worse"
-        return "unclear" if self.missing or "unclear" in found else "pass"
+        """``'worse'`` if a column is worse or drifts, or an image is newly flagged, else ``'unclear'`` also if scores
+        are missing."""
+        found = {verdict for _, verdict, *_ in self.findings()}
+        return "worse" if "worse" in found else "unclear" if "unclear" in found else "pass"
 
     @property
     def passed(self) -> bool:
         return self.verdict == "pass"
 
     @property
+    def drifts(self) -> list[str]:
+        """A sentence about each column that slowly gets worse."""
+        return [nights.sentences[0] for nights in self.nights if nights.drift]
+
+    @property
     def columns(self) -> pandas.DataFrame:
         """A row per column: verdict, direction, means, difference with interval and p-values, margin."""
-        records = [{"verdict": q.verdict, "lower_better": q.direction.lower_better, **vars(q)} for q in self.pairs]
-        names = pandas.Index([q.name for q in self.pairs], name="column")
-        return pandas.DataFrame(records, names).drop(columns=["name", "direction"], errors="ignore")
+        return pandas.DataFrame([pair.record for pair in self.pairs]).set_index("name")
 
     def worst(self, column: str, count: int = 10) -> pandas.Series:
-        """Return the rows with the largest loss: row name -> new minus base."""
-        is_low = self.columns.loc[column, "lower_better"]
-        return self.rows[f"{column} difference"].dropna().sort_values(ascending=not is_low, kind="stable").head(count)
+        """Return the rows with the largest losses beyond rounding: row name -> new minus base."""
+        pair = next(pair for pair in self.pairs if pair.name == column)
+        apart = self.rows[f"{column} difference"]
+        losses = apart[pair.sign * apart < -pair.rounding]
+        return losses.sort_values(key=abs, ascending=False, kind="stable").head(count)
+
+    def findings(self, count: int = 3) -> list[tuple[str, str, str, list[str]]]:
+        """Return what decides, each with a name, a verdict, a sentence, and lines about rows.
+
+        Args:
+            count: Number of each column's rows, those with the largest losses.
+        """
+        found = []
+        for pair in self.pairs:
+            losses = self.worst(pair.name, count).map("{:+.4f}".format)
+            found.append((pair.name, pair.verdict, pair.line, [f"{row}: {loss}" for row, loss in losses.items()]))
+        found += [("drift", "worse", text, []) for text in self.drifts]
+        if self.flagged:
+            flags = [f"{row}: {flag}" for row, flag in self.flagged.items()]
+            found.append(("flag", "worse", f"{counted(len(flags), 'image')} newly flagged", flags))
+        if self.missing:
+            found.append(("missing", "unclear", "scores are missing", [*self.missing]))
+        return found
+
+    def margins(self) -> list[str]:
+        """Return a sentence about each column with a margin, if both runs were made without a change."""
+        apart = {pair.name: self.rows[f"{pair.name} difference"].dropna() for pair in self.pairs}
+        return [
+            f"--margin {name}={noticed(each, power=_SAFE):.2g}: of runs without a change, 99 of 100 pass; a loss of "
+            f"{noticed(each, 2 - 2 * _SAFE):.2g} fails four times in five (n = {len(each):,}; with four times as many "
+            "images, half of both)"
+            for name, each in apart.items()
+        ]
 
     def junit(self) -> bytes:
         """Return JUnit XML with a test case per column, and one for newly flagged images if there are any."""
-        cases = [(q.name, q.verdict, q.line, self.worst(q.name).map("{:+.4f}".format)) for q in self.pairs]
-        if self.flagged:
-            flags = pandas.Series(self.flagged)
-            cases.append(("flag", "worse", f"{counted(len(flags), 'image')} newly flagged", flags))
-        if self.missing:
-            cases.append(("missing", "unclear", "scores are missing", pandas.Series(self.missing)))
+        cases = self.findings(10)
         counts = {"tests": str(len(cases)), "failures": str(sum(verdict in FAILED for _, verdict, *_ in cases))}
         suite = ElementTree.Element("testsuite", counts, name=f"clipiqa gate: {self.base} → {self.new}")
-        for name, verdict, message, rows in cases:
+        for name, verdict, message, lines in cases:
             case = ElementTree.SubElement(suite, "testcase", classname="clipiqa.gate", name=one_line(name))
             if verdict in FAILED:
                 failure = ElementTree.SubElement(case, "failure", type=verdict, message=one_line(message))
-                failure.text = "\n".join(one_line(f"{row}: {text}") for row, text in rows.items())
+                failure.text = "\n".join(map(one_line, lines))
         return ElementTree.tostring(suite, "UTF-8")
+
+    def summary(self) -> dict[str, Any]:
+        """Return verdicts, means, differences, margins, metrics, versions and time, as values of JSON."""
+        columns = [{**pair.record, "worst": self.worst(pair.name).to_dict()} for pair in self.pairs]
+        names = ("verdict", "passed", "base", "new", "notes", "missing", "flagged", "drifts")
+        return {**self.about, **{name: getattr(self, name) for name in names}, "columns": columns}
+
+    def report(self) -> Report:
+        """Return the verdicts as a table with sentences, as Markdown or as a page with the nights and images."""
+        from .gate_report import gate_report
+
+        return gate_report(self)
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row).
@@ -99,11 +151,8 @@ class Gate:
             OutputError: A file cannot be written, or exists and ``overwrite`` is not set.
         """
         folder = check_folder(folder, WRITTEN, overwrite=overwrite, inputs=(self.base, self.new))
-        columns = [{**asdict(q), "verdict": q.verdict, "worst": self.worst(q.name).to_dict()} for q in self.pairs]
-        names = ("verdict", "passed", "base", "new", "notes", "missing", "flagged")
-        summary = {**{name: getattr(self, name) for name in names}, "columns": columns}
         rows = self.rows.rename(index=_as_text, columns=_as_text)
-        files = (f"{json.dumps(summary, indent=2, ensure_ascii=False)}\n", self.junit(), rows)
+        files = (f"{json.dumps(self.summary(), indent=2, ensure_ascii=False)}\n", self.junit(), rows)
         save_files(folder, dict(zip(WRITTEN, files, strict=True)))
 
 
@@ -116,10 +165,14 @@ def gate(
     key: str | None = None,
     metrics: Any = None,
     margin: float | Mapping[str, float] | None = None,
+    worst_loss: float | Mapping[str, float] | None = None,
     lower_better: Collection[str] = (),
     higher_better: Collection[str] = (),
     skip_missing: bool = False,
     out: str | os.PathLike[str] | None = None,
+    page: str | os.PathLike[str] | None = None,
+    history: str | os.PathLike[str] | None = None,
+    commit: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: Callable[[str, int, int | None], object] = lambda run, done, total: None,
@@ -138,11 +191,15 @@ def gate(
             runs, the number before the first hyphen of each file's name.
         metrics: Metric that scores folders of images, as for :func:`~clipiqa_pyiqa.score_paths`.
         margin: Largest loss that is allowed, in the column's units: for all columns, or for each one by name.
+        worst_loss: Largest loss of one image that is allowed, likewise.
         lower_better: Columns in which low is good; by default the file or the column's name decides.
         higher_better: Columns in which high is good.
         skip_missing: Leave out rows that one run lacks (otherwise raise), and rows without a score (otherwise, they are
             ``missing``). A column without any score in a run is always missing.
         out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
+        page: Folder for ``gate.html``, a page with pictures.
+        history: File (JSON lines) that gets a line with this night's verdicts; its earlier lines tell a slow drift.
+        commit: Commit of what made the second run, for the history.
         resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
         progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
@@ -169,18 +226,25 @@ def gate(
         )
     if out is not None:
         out = check_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=given.values())
+    if page is not None:
+        page = check_folder(page, [PAGE], overwrite=overwrite or resume)
+    if history is not None:
+        history = check_output(history, overwrite=True, inputs=given.values())
+    past, damaged = read_nights(history) if history else ([], [])
     files = given.keys() - folders.keys()
     scores = {side: read_scores(given[side], columns=by, key=key, option="key") for side in files}
     for side, found in folders.items():
         from ..scoring.score import score_paths  # loads torch
 
         output = None if out is None else Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
-        scores[side] = score_paths(metrics, found.items, out=output, **options).scores(partial(progress, side))
+        run = score_paths(metrics, found.items, out=output, **options)
+        scores[side] = replace(run.scores(partial(progress, side)), file=given[side])
     runs, notes = _renamed(*(per_video(scores[side]) for side in given))
     names = _shared_columns(runs, by)
     _check_alike(runs, names)
-    margins = _margins(names, margin)
-    for option, chosen in {"margin": margins, "lower_better": lower_better, "higher_better": higher_better}.items():
+    given_limits = {"margin": margin, "worst_loss": worst_loss}
+    limits = {option: _limits(option, names, limit) for option, limit in given_limits.items()}
+    for option, chosen in {**limits, "lower_better": lower_better, "higher_better": higher_better}.items():
         for name in chosen:
             if name not in names:
                 raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
@@ -194,19 +258,32 @@ def gate(
         if (equal := (base_scores == new_scores) & np.isinf(new_scores)).any():
             left_out.append(f"{name!r} is infinite in both runs for {counted(equal.sum(), 'row')}: not in its mean")
     directions = _directions(runs, judged, lower_better, higher_better)
-    pairs = judge(rows, directions, margins, runs)
+    pairs = judge(rows, directions, limits, runs)
     flags = [paths[side].map(run.flags) for side, run in zip(given, runs, strict=True)]
     flagged = flags[1][flags[0].isna()].dropna().to_dict()
     if "new" in folders:
         photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
         flagged |= _newly_cut(photos.drop(index=list(flagged), errors="ignore"))
-    notes += [f"left out: {line}" for line in left_out]
+    notes += [f"left out: {line}" for line in (*damaged, *left_out)]
     sizes = [_sizes(run).loc[paths[side]].set_axis(paths.index) for side, run in zip(given, runs, strict=True)]
     if resized := int((sizes[1] - sizes[0]).fillna(0).any(axis=1).sum()):
         notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
-    gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged)
+    seen = [Nights(past, pair) for pair in pairs] if history is not None else []
+    notes += [sentence for each in seen for sentence in each.sentences[bool(each.drift) :]]
+    about = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "version": __version__,
+        "metrics": {name: runs[1].columns[name].record for name in names if name in runs[1].columns},
+        "versions": runs[1].reading.get("versions", {}),
+    }
+    gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged, paths, seen, about)
     if out is not None:
         gated.save(out, overwrite=overwrite or resume)
+    if page is not None:
+        write_text(page / PAGE, gated.report().text("html"))
+    if history is not None:
+        append_line(history, json.dumps(gated.summary(), ensure_ascii=False))
     return gated
 
 
@@ -227,14 +304,14 @@ def _has_images(path: str) -> bool:
     return os.path.isdir(path) and not os.path.exists(os.path.join(path, "run.json"))
 
 
-def _margins(names: Sequence[str], margin: float | Mapping[str, float] | None) -> dict[str, float]:
-    if margin is None:
+def _limits(option: str, names: Sequence[str], limit: float | Mapping[str, float] | None) -> dict[str, float]:
+    if limit is None:
         return {}
-    margins = dict(margin) if isinstance(margin, Mapping) else dict.fromkeys(names, margin)
-    for loss in margins.values():
+    limits = dict(limit) if isinstance(limit, Mapping) else dict.fromkeys(names, limit)
+    for loss in limits.values():
         if not 0 < loss < math.inf:
-            raise CLIPIQAError(f"`margin` must be above 0, in the column's units; got {loss!r}.")
-    return margins
+            raise CLIPIQAError(f"`{option}` must be above 0, in the column's units; got {loss!r}.")
+    return limits
 
 
 def _directions(

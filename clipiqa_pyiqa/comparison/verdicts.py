@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas
@@ -36,6 +37,10 @@ class ColumnPair:
         margin: Largest loss that is allowed; None: any that may be chance.
         p_holm: p-value, corrected by Holm's rule for all columns without a margin; None with a margin.
         equal: Whether every row agrees within rounding.
+        largest_loss: The largest loss of a row.
+        worst_loss: Largest loss of a row that is allowed; None: any.
+        fingerprint: A hash of all that the scores depend on; empty if it is unknown.
+        base_of_all: Mean of all rows of the first run, also of those that the second run lacks.
     """
 
     name: str
@@ -52,11 +57,23 @@ class ColumnPair:
     margin: float | None = None
     p_holm: float | None = None
     equal: bool = False
+    largest_loss: float = 0.0
+    worst_loss: float | None = None
+    fingerprint: str = ""
+    base_of_all: float = 0.0
 
     @property
-    def gain(self) -> tuple[float, float]:
-        """The interval of the difference, where a gain is positive."""
-        return (-self.high, -self.low) if self.direction.lower_better else (self.low, self.high)
+    def sign(self) -> int:
+        return -1 if self.direction.lower_better else 1
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {**asdict(self), "gains": self.gains, "verdict": self.verdict}
+
+    @property
+    def gains(self) -> list[float]:
+        """The interval's lower end, the difference and the upper end, where a gain is positive."""
+        return sorted(self.sign * each for each in (self.low, self.difference, self.high))
 
     @property
     def verdict(self) -> str:
@@ -64,11 +81,14 @@ class ColumnPair:
 
         A column passes if its interval excludes a loss of ``margin``, and is worse if it lies beyond. Without
         a margin, a change is more than rounding, its interval excludes 0, and its corrected p-value is below 0.05.
-        If every row agrees within rounding, a column passes or has no change, however few rows there are.
+        If every row agrees within rounding, a column passes or has no change, however few rows there are. A column is
+        also worse if a row loses more than ``worst_loss``.
         """
+        if self.has_bad_row:
+            return "worse"
         if self.equal:
             return "no change" if self.margin is None else "pass"
-        low, high = self.gain
+        low, _, high = self.gains
         if self.margin is not None:
             if self.n < FEW or low <= -self.margin <= high:
                 return "unclear"
@@ -79,6 +99,10 @@ class ColumnPair:
         return "better" if low > 0 else "worse"
 
     @property
+    def has_bad_row(self) -> bool:
+        return self.worst_loss is not None and self.largest_loss > self.worst_loss
+
+    @property
     def line(self) -> str:
         interval = f"{self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
         means = f"{self.base:.4f} to {self.new:.4f}, n = {self.n}"
@@ -86,7 +110,9 @@ class ColumnPair:
 
     @property
     def _because(self) -> str:
-        low, high = self.gain
+        low, _, high = self.gains
+        if self.has_bad_row:
+            return f", an image loses {self.largest_loss:.4f}, more than {self.worst_loss:g}"
         if self.margin is not None:
             if self.n < FEW and not self.equal:
                 return f", fewer than {FEW} rows"
@@ -104,10 +130,18 @@ class ColumnPair:
 def judge(
     rows: pandas.DataFrame,
     directions: Mapping[str, Direction],
-    margins: Mapping[str, float],
+    limits: Mapping[str, Mapping[str, float]],
     runs: Sequence[Scores],
 ) -> tuple[ColumnPair, ...]:
-    """Return a verdict per column; ``rows`` has ``NAME base`` and ``NAME new``, ``margins`` the allowed losses."""
+    """Return a verdict per column.
+
+    Args:
+        rows: ``NAME base``, ``NAME new`` and ``NAME difference`` of each column.
+        directions: Column -> direction.
+        limits: The allowed losses: ``'margin'`` and ``'worst_loss'``, each column -> limit.
+        runs: Both runs.
+    """
+    margins = limits["margin"]
     corrected = [name for name in directions if name not in margins]
     count = max(1, len(corrected))
     pairs = {}
@@ -140,6 +174,10 @@ def judge(
             equal=bool((abs(new - base) <= of_rows).all()),
             noticed=max(rounding, noticed(new - base, LEVEL / count)),
             margin=margins.get(name),
+            largest_loss=float(max((base - new) * (-1 if direction.lower_better else 1))),
+            worst_loss=limits["worst_loss"].get(name),
+            fingerprint=runs[1].columns[name].fingerprint if name in runs[1].columns else "",
+            base_of_all=float(runs[0].frame[name].replace([math.inf, -math.inf], math.nan).mean()),
         )
     for name, p in zip(corrected, holm([pairs[name].p for name in corrected]), strict=True):
         pairs[name] = replace(pairs[name], p_holm=float(p))

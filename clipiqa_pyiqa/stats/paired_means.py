@@ -48,8 +48,8 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
     return Difference(value, low, high, p=p)
 
 
-def noticed(apart: ArrayLike, level: float = LEVEL) -> float:
-    """Return the mean difference for which four samples in five have a p-value below ``level``.
+def noticed(apart: ArrayLike, level: float = LEVEL, power: float = _POWER) -> float:
+    """Return the mean difference for which the share ``power`` of samples have a p-value below ``level``.
 
     Args:
         apart: Differences ``(N,)``; the samples are like these.
@@ -57,7 +57,7 @@ def noticed(apart: ArrayLike, level: float = LEVEL) -> float:
     from scipy.special import stdtrit
 
     n = len(apart := np.asarray(apart, np.float64))
-    quantiles = stdtrit(n - 1, 1 - level / 2) + stdtrit(n - 1, _POWER)
+    quantiles = stdtrit(n - 1, 1 - level / 2) + stdtrit(n - 1, power)
     return float(apart.std(ddof=1) / math.sqrt(n) * quantiles)
 
 

@@ -1,0 +1,49 @@
+"""The report of ``gate``: a table for a job's summary, and a page with nights and images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..report.report import Report
+from ..report.table import frame_table
+from ..results.columns import Column, described
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from .gating import Gate
+
+_SHOWN = 6
+_TABLE = ["verdict", "difference", "difference low", "difference high", "base", "new", "largest loss", "margin", "n"]
+
+
+def gate_report(gate: Gate) -> Report:
+    """Return the verdicts as a table and sentences, with pictures for a page."""
+    names = {"low": "difference low", "high": "difference high", "largest_loss": "largest loss"}
+    frame = gate.columns.rename(columns=names)[_TABLE].astype({"margin": float}).reset_index(names="metric")
+    title = f"{gate.verdict}: {Path(gate.new).name} compared with {Path(gate.base).name}"
+    metrics = gate.about["metrics"]
+    return Report(
+        [replace(frame_table(frame, ["difference"], title), section="Verdict")],
+        frame,
+        "gate",
+        title,
+        reading=[*("; ".join([text, *rows]) for _, _, text, rows in gate.findings()), *gate.notes],
+        metrics={name: described([Column(name, record)]) for name, record in metrics.items()},
+        settings=described([], {name: value for name, value in gate.about.items() if value and value is not metrics}),
+        pictures=lambda: _pictures(gate),
+    )
+
+
+def _pictures(gate: Gate) -> Mapping[str, Markup]:
+    from ..report.html import block
+
+    worst = [row for pair in gate.pairs for row in gate.worst(pair.name, _SHOWN).index]
+    some = gate.paths.sample(min(_SHOWN // 2, len(gate.paths)), random_state=0).index
+    rows = [row for row in dict.fromkeys([*gate.flagged, *worst, *some]) if os.path.exists(gate.paths.loc[row, "new"])]
+    nights = {"Nights": block("nights", gate.nights)} if gate.nights else {}
+    return nights | {"Images": block("pairs", gate, rows)}

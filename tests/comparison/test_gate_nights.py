@@ -1,0 +1,149 @@
+"""``clipiqa gate`` in a nightly job: its history, its page, the worst images, and a margin to begin with."""
+
+import json
+import runpy
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from PIL import Image
+
+from clipiqa_pyiqa import gate
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.files.writing import append_line
+
+SPREAD = np.random.default_rng(0).normal(0, 0.004, 40)
+SPREAD -= SPREAD.mean()
+
+
+@pytest.fixture
+def night(tmp_path):
+    """Adds a night with this mean difference to the history nights.jsonl."""
+
+    def add(difference, base=0.5, name="q", **options):
+        rows = {"image": [f"{n}.png" for n in range(40)]}
+        pandas.DataFrame({**rows, name: base + 10 * SPREAD}).to_csv(tmp_path / "base.csv", index=False)
+        pandas.DataFrame({**rows, name: base + 11 * SPREAD + difference}).to_csv(tmp_path / "new.csv", index=False)
+        usual = {"margin": 0.05, "history": tmp_path / "nights.jsonl"}
+        return gate(tmp_path / "base.csv", tmp_path / "new.csv", **usual | options)
+
+    return add
+
+
+def test_an_image_that_loses_much_is_named_and_can_fail_the_gate(tmp_path, capsys):
+    base = pandas.DataFrame({"image": [f"{n}.png" for n in range(100)], "q": np.linspace(0.3, 0.7, 100)})
+    base.to_csv(tmp_path / "base.csv", index=False)
+    base.loc[[7, 8, 9, 10], "q"] -= [0.137, 0.02, 0.03, 0.01]
+    base.to_csv(tmp_path / "new.csv", index=False)
+    command = ["gate", str(tmp_path / "base.csv"), str(tmp_path / "new.csv"), "--margin", "0.05", "--worst-loss"]
+    for limit, code in (("0.2", 0), ("q=0.1", 1)):
+        assert main([*command, limit]) == code
+        said = capsys.readouterr().out
+        assert [line.strip() for line in said.splitlines()[1:4]] == ["7: -0.1370", "9: -0.0300", "8: -0.0200"]
+    assert "q: worse" in said and "0.1370" in said.splitlines()[0]
+    assert main([*command, "p=0.1"]) == 2
+
+
+def test_a_history_grows_and_is_never_rewritten(night, tmp_path):
+    history = tmp_path / "nights.jsonl"
+    night(0.001, commit="3f2a9c0")
+    first = history.read_bytes()
+    written = json.loads(first, parse_constant=pytest.fail)
+    assert written["commit"] == "3f2a9c0" and written["time"] and written["version"] and "versions" in written
+    assert written["columns"][0].items() >= {"n": 40, "verdict": "pass", "margin": 0.05, "fingerprint": ""}.items()
+    history.write_bytes(first + first[:100])  # a kill
+    assert any("lines of" in note and note.endswith(": 2") for note in night(0.002).notes)
+    assert history.read_bytes().startswith(first + first[:100] + b"\n") and len(night(0.001).nights[0].all) == 3
+    others = (night(0.001, base=0.6), night(0.001, name="p"))  # another base, another metric
+    assert [len(found.nights[0].all) for found in others] == [1, 1]
+    before = history.read_bytes()
+    with pytest.raises(CLIPIQAError):
+        night(0.001, key="none")
+    assert history.read_bytes() == before
+
+
+def test_a_file_that_is_no_history_is_kept(night, tmp_path):
+    (tmp_path / "nights.jsonl").write_text('{"path": "a.png", "quality": 0.5}\n')
+    for options in ({}, {"history": tmp_path / "base.csv"}):
+        with pytest.raises(CLIPIQAError):
+            night(0.001, **options)
+    assert "columns" not in (tmp_path / "nights.jsonl").read_text() + (tmp_path / "base.csv").read_text()
+
+
+def test_runs_at_the_same_time_lose_no_line(tmp_path):
+    with ProcessPoolExecutor(4) as pool:
+        list(pool.map(append_line, [tmp_path / "a"] * 200, [f"{n}" * 2000 for n in range(10, 50)] * 5))
+    assert {len(line) for line in (tmp_path / "a").read_text().splitlines()} == {4000}
+    assert len((tmp_path / "a").read_text().splitlines()) == 200
+
+
+@pytest.mark.parametrize("spread", [0.002, 0.0])
+def test_a_slow_loss_fails_although_each_night_passes(night, spread):
+    draw = np.random.default_rng(3)
+    usual = [night(spread * each) for each in draw.normal(size=20)]
+    assert {found.verdict for found in usual} == {"pass"} and not usual[-1].drifts
+    assert "20 of the 20" not in "".join(usual[-1].notes) and "19 of the 20" in "".join(usual[-2].notes)
+    assert night(-0.2).verdict == "worse"  # a bad night, beyond the margin, is no slow loss
+    assert night(0).passed
+    lost = [night(-0.004) for _ in range(6)]
+    assert lost[-1].verdict == "worse" and lost[-1].pairs[0].verdict == "pass" and lost[-1].drifts
+    assert lost[-1].summary()["drifts"] == lost[-1].drifts and b"drift" in lost[-1].junit()
+    assert [night(0).passed for _ in range(6)][-1]
+
+
+def test_two_modes_are_named_after_twelve_nights(night):
+    found = [night(0.004 * (number % 3 == 0) + 0.0002 * (number % 2)) for number in range(12)]
+    assert "modes" in "".join(found[-1].notes) and "modes" not in "".join(found[-2].notes)
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    """tests/measure/nights.py"""
+    return runpy.run_path(str(Path(__file__).parents[1] / "measure/nights.py"))
+
+
+def test_a_drift_is_found_soon_and_rarely_where_there_is_none(simulated):
+    """Three deviations of a share of 0.8 in 400 series are 0.06."""
+    draw = np.random.default_rng(0)
+    assert np.mean([simulated["first_alarm"](draw, 60) > 60 for _ in range(200)]) >= 0.45
+    assert simulated["found"](2, 3, 400) >= 0.75 and simulated["found"](1, 10, 400) >= 0.75
+    assert simulated["modes_named"](4, 12, 400) >= 0.75 and simulated["modes_named"](0, 40, 400) <= 0.1
+
+
+def test_a_suggested_margin_lets_runs_without_a_change_pass(tmp_path, capsys):
+    draw, margin, losses = np.random.default_rng(0), [], []
+    for _ in range(60):
+        pandas.DataFrame({"image": range(100), "q": draw.normal(0.5, 0.1, 100)}).to_csv(tmp_path / "a.csv", index=False)
+        base = pandas.read_csv(tmp_path / "a.csv")
+        files = [tmp_path / name for name in ("a.csv", "b.csv")]
+        base.assign(q=base.q + draw.normal(0, 0.02, 100)).to_csv(files[1], index=False)
+        if not margin:
+            assert main(["gate", *map(str, files), "--suggest-margin"]) == 0
+            margin = float(capsys.readouterr().out.split("q=")[1].split(":")[0])
+        losses.append(gate(*files, margin=margin).passed)
+    assert np.mean(losses) >= 0.95
+
+
+def test_the_page_and_the_summary(tmp_path, capsys):
+    draw = np.random.default_rng(0)
+    for name in ("base", "new"):
+        (tmp_path / name).mkdir()
+    for n in range(20):
+        pixels = draw.integers(0, 256, (8, 8, 3), np.uint8)
+        for name in ("base", "new"):
+            image = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC)
+            image.save(tmp_path / name / f"{n}.png")
+    Image.new("RGB", (64, 64)).save(tmp_path / "new/3.png")
+    page, history = tmp_path / "page", str(tmp_path / "nights.jsonl")
+    folders = [str(tmp_path / name) for name in ("base", "new")]
+    command = ["gate", *folders, "-m", "mini", "--device", "cpu", "--page", str(page)]
+    assert main([*command, "--history", history, "--format", "markdown"]) == 1
+    said = capsys.readouterr().out
+    assert "| mini |" in said and "newly flagged" in said and said.startswith("## worse")
+    text = (page / "gate.html").read_text()
+    assert text.count("data:image/jpeg") >= 8 and "://" not in text
+    assert text.count("<circle") == 1 and "3</bdi>: " in text
+    assert main(command) == 2 and main([*command, "--overwrite"]) == 1
