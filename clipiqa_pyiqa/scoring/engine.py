@@ -173,7 +173,14 @@ def _foreign_answer(metric: Metric, record: ImageRecord, options: Options) -> An
     # a fresh copy each, since an object may change its input
     batches = [stacked([pixels], options.device).contiguous() for pixels in images]
     set_seeds(options.seed)
-    return _answers(metric, 1, lambda: metric.score_images(*batches))[0]
+    threads, network = torch.get_num_threads(), getattr(metric.score, "net", metric.score)
+    is_pyiqas = metric.made is metric.net is None and metric.mode == "NR"
+    if is_pyiqas and not [*getattr(network, "parameters", list)()]:  # BRISQUE depends on the order of its sums
+        torch.set_num_threads(1)
+    try:
+        return _answers(metric, 1, lambda: metric.score_images(*batches))[0]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _answers(metric: Metric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:

@@ -55,6 +55,20 @@ class Weighted:
         return x.mean().view(1, 1) * self.weight
 
 
+def _threads_seen(count):
+    """A class of networks with this number of parameters, whose score is the number of threads."""
+
+    class Threads(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.held = torch.nn.ParameterList([torch.zeros(1)] * count)
+
+        def forward(self, x):
+            return torch.tensor(float(torch.get_num_threads()))
+
+    return Threads
+
+
 def replace_image(path):
     Image.new("RGB", (112, 112), "white").save(path)
 
@@ -178,6 +192,16 @@ class TestSeveral:
         for names, strict in ((given, True), (given[1], False)):
             with pytest.raises(CLIPIQAError, match="niqe"):
                 score_paths(names, photos, strict=strict)
+
+    def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(self, photos, monkeypatch):
+        threads = {f"threads{count}": _threads_seen(count) for count in (0, 1)}
+        monkeypatch.setattr(pyiqa.archs.ARCH_REGISTRY, "_obj_map", {**pyiqa.archs.ARCH_REGISTRY._obj_map, **threads})
+        given = {name: {"metric_opts": {"type": name}} for name in threads}
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        (row,) = score_paths(given, photos / "03.png")
+        assert row.scores == (1, 2) and torch.get_num_threads() == 2
+        torch.set_num_threads(before)
 
     def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(self, photos, csv, capsys):
         Image.new("RGB", (20, 20)).save(photos / "small.png")
