@@ -7,12 +7,12 @@ from typing import Literal
 
 from ..errors import OptionError
 from ..errors.arguments import Batches
-from .options.groups import Look, MetricOptions, OutputOptions, start
+from .options.groups import Asked, Look, OutputOptions, start
 from .options.terminal import Bar, stored
 
 
 @dataclass(frozen=True)
-class CompareOptions(MetricOptions):
+class CompareOptions:
     """Comparison.
 
     Args:
@@ -39,6 +39,7 @@ class CompareOptions(MetricOptions):
 
 
 def run(
+    asked: Asked,
     batches: Batches,
     kept: OutputOptions,
     comparing: CompareOptions,
@@ -54,21 +55,23 @@ def run(
     examples:
       clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec --data-root DIR --out runs/1
       clipiqa compare -m clipiqa 'dslr=clipiqa:prompts=[quality, sharpness]' -d mine=scores.csv
+      clipiqa compare --backbone mini --prompts quality sharpness -m piqe -d mine=scores.csv
       clipiqa compare -c table1 --data-root DIR --out runs/table1
     """
-    if not comparing.metrics or not comparing.data:
-        raise OptionError(
-            f"no {'data set' if comparing.metrics else 'metric'} is named: use -m, -d or a --config file."
-        )
+    metrics, data = asked.labelled(("file",)), comparing.data
+    if not metrics or not data:
+        raise OptionError(f"no {'data set' if metrics else 'metric'} is named: use -m, -d or a --config file.")
     device = start(batches)
     from ..comparison.compare import compare
 
-    given, shown = vars(comparing).copy(), look.options()
+    shown = look.options()
     with stored(kept.out), Bar() as bar:
         comparison = compare(
-            given.pop("metrics"),
-            given.pop("data"),
-            **given,
+            metrics,
+            data_sets=data,
+            trust_weights=asked.trust_weights,
+            strict=asked.strict,
+            **{name: value for name, value in vars(comparing).items() if name != "data"},
             device=device,
             batch_size=batches.batch_size,
             workers=batches.workers,

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from ..errors import OptionError
 from ..errors.arguments import Batches
-from .options.groups import Look, MetricOptions, OutputOptions, start
+from .options.groups import Asked, Look, OutputOptions, start
 from .options.terminal import Bar, numbers_by_name, stored
 
 
 @dataclass(frozen=True)
-class Methods(MetricOptions):
+class Methods:
     """Table.
 
     Args:
@@ -20,6 +20,7 @@ class Methods(MetricOptions):
         reference (FOLDER): reference images, for psnr-y, lpips, fid, …
         baseline: method to compare with; default: the first
         protocol: use a paper's metrics and settings; see `clipiqa protocols`
+        only (METRIC): compute only these of the protocol's metrics
         crop_border (PX): pixels to cut off each side before full-reference metrics; default: the protocol's, else 0
         expect (PAPER): published numbers: a CSV file (a row per method, a column per label), or 'METHOD:
             LABEL=NUMBER …'; or images.csv of an earlier --out, to compute its scores again
@@ -33,6 +34,7 @@ class Methods(MetricOptions):
     reference: str | None = None
     baseline: str | None = None
     protocol: str | None = None
+    only: Sequence[str] = ()
     crop_border: int | None = None
     expect: list[str] | None = None
     explain: bool = False
@@ -42,6 +44,7 @@ class Methods(MetricOptions):
 
 
 def run(
+    asked: Asked,
     batches: Batches,
     kept: OutputOptions,
     methods: Methods,
@@ -69,13 +72,16 @@ def run(
     """
     if not methods.methods:
         raise OptionError("no method is named: use --methods NAME=FOLDER or a --config file.")
+    shown, metrics = look.options(), asked.labelled(("FR", "set", "file"))
     device = start(batches)
     from ..comparison.table.run import table
 
-    shown = look.options()
     with stored(kept.out), Bar() as bar:
         found = table(
             **vars(methods),
+            metrics=metrics,
+            trust_weights=asked.trust_weights,
+            strict=asked.strict,
             values=numbers_by_name("value", value),
             device=device,
             batch_size=batches.batch_size,

@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import logging
 import re
+import socket
 import sys
 import textwrap
 import traceback
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -140,7 +142,19 @@ def _downloads_refused_if_offline() -> Iterator[None]:
             for module in (torch.hub, import_pyiqa(".utils.download_util")):
                 stack.enter_context(mock.patch.object(module, "download_url_to_file", download_url_to_file))
             stack.enter_context(mock.patch.object(urllib.request, "urlopen", download_url_to_file))
+        elif not _is_reachable(constants.ENDPOINT):  # the hub's library would try for minutes
+            stack.enter_context(mock.patch.object(constants, "HF_HUB_OFFLINE", True))
         yield
+
+
+def _is_reachable(url: str) -> bool:
+    if urllib.request.getproxies():
+        return True
+    parts = urllib.parse.urlsplit(url)
+    with contextlib.suppress(OSError):
+        socket.create_connection((parts.hostname, parts.port or {"http": 80}.get(parts.scheme, 443)), timeout=5).close()
+        return True
+    return False
 
 
 def _state(made: Any) -> str | None:

@@ -120,7 +120,7 @@ def renamed(table: Table, labels: Mapping[str, str]) -> Table:
     if not labels:
         return table
     names = "|".join(map(re.escape, sorted(labels, key=len, reverse=True)))
-    pattern = re.compile(rf"(?<![\w.+:=-])({names})(?![\w.+:=-])")
+    pattern = re.compile(rf"(?<![\w.+:=-])({names})(?![\w.+=-]|:\S)")
 
     def text(given: str) -> str:
         return pattern.sub(lambda found: labels[found[1]], given)

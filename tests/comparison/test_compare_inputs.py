@@ -272,3 +272,12 @@ def test_a_file_that_pyiqa_cannot_fetch_is_named_with_its_url(name, file, takes_
     said = spec.built(CPU).error
     assert re.search(rf"(URLError|HF_HUB_OFFLINE).*; fetch https://\S+{file}\S* and save it as /\S+{file}", said)
     assert ("pretrained_model_path=FILE" in said) == takes_it and urlopen.called != offline
+
+
+def test_a_hub_that_cannot_be_reached_is_not_tried_again_and_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", Mock(side_effect=AssertionError("it waits")))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    (spec,) = parse_metrics("topiq_nr")
+    assert "LocalEntryNotFoundError" in spec.built(CPU).error

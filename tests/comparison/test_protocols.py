@@ -234,33 +234,61 @@ def test_the_command_lists_and_shows_protocols(capsys):
     assert main(["protocols", "osedif"]) == 2 and "'osediff'" in capsys.readouterr().err
 
 
+def test_a_protocol_is_reduced_to_what_can_be_computed(small):
+    found = compare(small, protocol="osediff", only=["PSNR", "ssim"])
+    assert found.labels == ["psnr", "ssim"] and "musiq: not computed here: not asked for" in found.table()
+    with pytest.raises(CLIPIQAError, match="'psnr'"):
+        compare(small, protocol="osediff", only=["psnt"])
+
+
+SQUASHED = '--protocol FILE with views: {"m": {"square": 512}}'
+
+
 def fits(found):
     return list(found.explained["change"][found.explained["verdict"] == "fits"])
 
 
 @pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize(
-    ("asked", "planted", "view", "change"),
+    ("asked", "planted", "view", "change", "option"),
     [
-        ("psnr", "psnr:test_y_channel=true,color_space=ycbcr", "", "Y of YCbCr (16 to 235)"),
-        ("psnr-y", "psnr:test_y_channel=true,color_space=yiq", "", "Y of YIQ (0 to 255)"),
-        ("ssim-y", "ssimc", "", "RGB"),
-        ("psnr", "psnr", "crop: 4", "a border of 4 px left out"),
-        ("clipiqa:backbone=mini", "clipiqa:backbone=mini,prompts=pyiqa", "", "five prompt pairs"),
-        ("clipiqa:backbone=mini,prompts=pyiqa", "clipiqa:backbone=mini", "", "one prompt pair"),
-        ("clipiqa:prompts=pyiqa", "clipiqa+", "", "clipiqa+"),
-        ("clipiqa:prompts=pyiqa", "clipiqa+_vitL14_512", "", "clipiqa+_vitL14_512"),
-        ("niqe", "niqe_matlab", "", "MATLAB's parameters"),
-        ("maniqa", "maniqa-pipal", "", "PIPAL"),
-        ("maniqa", "maniqa", "square: 512", "squashed to 512×512 px"),
-        ("musiq", "musiq", "center: 224", "only the middle 224×224 px"),
+        ("psnr", "psnr:test_y_channel=true,color_space=ycbcr", "", "Y of YCbCr (16 to 235)", "-m m=psnr-y"),
+        ("psnr-y", "psnr:test_y_channel=true,color_space=yiq", "", "Y of YIQ (0 to 255)", "-m m=psnry"),
+        ("ssim-y", "ssimc", "", "RGB", "-m m=ssim-rgb"),
+        ("psnr", "psnr", "crop: 4", "a border of 4 px left out", "--crop-border 4"),
+        (
+            "clipiqa:backbone=mini",
+            "clipiqa:backbone=mini,prompts=pyiqa",
+            "",
+            "five prompt pairs",
+            "-m m=clipiqa:prompts=pyiqa,backbone=mini",
+        ),
+        (
+            "clipiqa:backbone=mini,prompts=pyiqa",
+            "clipiqa:backbone=mini",
+            "",
+            "one prompt pair",
+            "-m m=clipiqa:prompts=quality,backbone=mini",
+        ),
+        ("clipiqa:prompts=pyiqa", "clipiqa+", "", "clipiqa+", "-m m=clipiqa+"),
+        ("clipiqa:prompts=pyiqa", "clipiqa+_vitL14_512", "", "clipiqa+_vitL14_512", "-m m=clipiqa+_vitL14_512"),
+        ("niqe", "niqe_matlab", "", "MATLAB's parameters", "-m m=niqe_matlab"),
+        ("maniqa", "maniqa-pipal", "", "PIPAL", "-m m=maniqa-pipal"),
+        ("maniqa", "maniqa", "square: 512", "squashed to 512×512 px", SQUASHED),
+        (
+            "musiq",
+            "musiq",
+            "center: 224",
+            "only the middle 224×224 px",
+            SQUASHED.replace("square", "center").replace("512", "224"),
+        ),
     ],
 )
-def test_a_planted_change_is_found_and_no_other(asked, planted, view, change, small, tmp_path):
+def test_a_planted_change_is_found_and_no_other(asked, planted, view, change, option, small, tmp_path):
     (tmp_path / "planted.yml").write_text(f"{GOOD.replace('psnr', planted)}view: {{{view}}}\n")
     number = compare(small, protocol=tmp_path / "planted.yml").mean("", "m", "ours")
     found = compare(small, f"m={asked}", expect=f"ours: m={number:.6f}", explain=True)
-    assert fits(found) == [change] and f"tried, {change} explains it; " in found.table() and not found.agrees
+    assert fits(found) == [change] and f"tried, {change} explains it ({option}); " in found.table() and not found.agrees
 
 
 @pytest.mark.usefixtures("stand_ins")

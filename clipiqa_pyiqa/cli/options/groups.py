@@ -115,6 +115,20 @@ class Asked(MetricOptions, Model, Questions):
             return [self.asked(self), *named]
         return [replace(m, options={**self.given(), **m.options}) if m.is_clipiqa else m for m in named]
 
+    def labelled(self, also: Collection[str]) -> list[Metric]:
+        """Return :meth:`chosen` with a metric for each question; nothing if no metric is described."""
+        from ...results.columns import Column
+
+        is_described = self.metrics or self.prompts or self.template or self.learned_prompts or self.given()
+        found = []
+        for metric in self.chosen(also) if is_described else ():
+            questions = metric.questions or {Path(self.learned_prompts or "quality").stem: ()}
+            for name, pairs in {metric.label: ()}.items() if metric.label else questions.items():
+                options = {**metric.options, **({"prompts": list(pairs)} if pairs else {})}
+                columns = metric.columns or (Column(name),)
+                found.append(replace(metric, label=name, options=options, questions=None, columns=columns))
+        return found
+
 
 @dataclass(frozen=True)
 class Look:

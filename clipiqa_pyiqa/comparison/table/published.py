@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import pandas
@@ -45,7 +47,7 @@ _VARIANTS = (  # change -> metric, as written after -m; a row has the variants o
     {"AlexNet": "lpips", "VGG": "lpips-vgg"},
 )
 _WEIGHTS = ("backbone", "clip_weights", "pretrained_model_path")  # options that a change keeps
-_COLUMNS = ["test_set", "method", "metric", "change", "value", "units", "verdict", "reason"]
+_COLUMNS = ["test_set", "method", "metric", "change", "option", "value", "units", "verdict", "reason"]
 
 
 def read_expected(
@@ -161,44 +163,56 @@ def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], Method
         score: Function that scores the images with given metrics; True drops alpha (transparency).
 
     Returns:
-        Columns ``test_set``, ``method``, ``metric``, ``change``, ``value``, ``units`` (above the published number),
-        ``verdict`` (``'fits'``, ``'refuted'``, ``'not tried'``), ``reason``.
+        Columns ``test_set``, ``method``, ``metric``, ``change``, ``option`` that makes the change, ``value``, ``units``
+        (above the published number), ``verdict`` (``'fits'``, ``'refuted'``, ``'not tried'``), ``reason``.
     """
     assert found.expected is not None
     wrong = found.expected[found.expected["agrees"].eq(False)]
     is_transparent = any(map(has_alpha, found.images.inputs))
-    trials = [wrong.iloc[:0].assign(change="", value=math.nan, reason="")]
+    trials = [wrong.iloc[:0].assign(change="", option="", value=math.nan, reason="")]
     for metric in found.built:
         label = metric.label
         cells = wrong[wrong["metric"] == label]
         if cells.empty or metric.mode in ("set", "file"):
             continue
         no_alpha = metric if is_transparent else replace(metric, error="no image has transparency")
-        for drop_alpha, changes in ((False, _changes(metric)), (True, [("alpha dropped", no_alpha)])):
-            asked = {name: replace(each, label=f"{label} ({name})") for name, each in changes}
-            other = score([*asked.values()], drop_alpha)  # reads each image once for all changes
-            for change, each in asked.items():
+        for drop_alpha, changes in (
+            (False, _changes(metric)),
+            (True, [("alpha dropped", "save the images without transparency", no_alpha)]),
+        ):
+            tried = [(name, option, replace(each, label=f"{label} ({name})")) for name, option, each in changes]
+            other = score([each for *_, each in tried], drop_alpha)  # reads each image once for all changes
+            for change, option, each in tried:
                 means = [other.mean(cell.test_set, each.label, cell.method) for cell in cells.itertuples()]
                 reason = other.columns[each.label].error
-                trials.append(cells.assign(change=change, value=means, reason=reason))
-    tried = add_units(pandas.concat(trials), "value")
-    tried["verdict"] = tried["agrees"].map({True: "fits", False: "refuted"}).mask(tried["value"].isna(), "not tried")
-    return tried[_COLUMNS]
+                trials.append(cells.assign(change=change, option=option, value=means, reason=reason))
+    every = add_units(pandas.concat(trials), "value")
+    every["verdict"] = every["agrees"].map({True: "fits", False: "refuted"}).mask(every["value"].isna(), "not tried")
+    return every[_COLUMNS]
 
 
-def _changes(metric: Metric) -> Iterator[tuple[str, Metric]]:
-    name, usual = metric.name, metric.preprocess
+def _changes(metric: Metric) -> Iterator[tuple[str, str, Metric]]:
+    """Yield changes in words, the option that makes each change, and the changed metric."""
+    name, label, usual = metric.name, metric.label, metric.preprocess
     kept = {key: value for key, value in metric.options.items() if key in _WEIGHTS}
-    for variants in (parse_metrics(each, also=("FR",)) for each in _VARIANTS):
+    for texts, variants in ((each, parse_metrics(each, also=("FR",))) for each in _VARIANTS):
         for variant in variants if any(name == each.name for each in variants) else ():
-            options = {**(kept if variant.name == name else {}), **variant.options}
+            more = kept if variant.name == name else {}
+            options = {**more, **variant.options}
             if (variant.name, options) != (name, dict(metric.options)):
-                yield variant.label, replace(variant, options=options, preprocess=usual)
+                text = f"{label}={texts[variant.label]}"
+                text += "".join(f"{',' if ':' in text else ':'}{key}={value}" for key, value in more.items())
+                yield variant.label, f"-m {quote(text)}", replace(variant, options=options, preprocess=usual)
     others = [replace(usual, crop=crop) for crop in (0, 4)]
     if metric.mode == "NR":
         others += [Preprocess(square=512), Preprocess(center=224), Preprocess(center=512)]
+    others.append(replace(usual, autocast=True))
     for each in others:
-        if each != usual:
-            yield each.words, replace(metric, preprocess=each)
-    half = replace(metric, preprocess=replace(usual, autocast=True))
-    yield "fp16 (autocast)", half if torch.cuda.is_available() else replace(metric, error="there is no CUDA here")
+        view = {key: value for key, value in vars(each).items() if value != getattr(usual, key)}
+        option = f"--protocol FILE with views: {json.dumps({label: view})}"
+        if metric.mode == "FR" and view.keys() == {"crop"}:
+            option = f"--crop-border {each.crop}"
+        error = "there is no CUDA here" if each.autocast and not torch.cuda.is_available() else ""
+        if view:
+            words = "fp16 (autocast)" if "autocast" in view else each.words
+            yield words, option, replace(metric, preprocess=each, error=error)

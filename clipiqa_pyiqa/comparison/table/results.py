@@ -338,13 +338,14 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
 
 
 def _trials(explained: pandas.DataFrame) -> list[str]:
-    """Return a line per metric: changes that explain its numbers, and how many were tried."""
+    """Return a line per metric: changes that explain its numbers, with the options, and how many were tried."""
     lines = []
     for metric, rows in explained.groupby("metric", sort=False):
         tried = rows[rows["verdict"] != "not tried"]
         fit = (tried["verdict"] == "fits").groupby(tried["change"], sort=False).all()
-        fits = list(fit.index[fit])
-        line = f"{metric}: of the {counted(len(fit), 'change')} tried, {' or '.join(fits) or 'none'} explains it"
+        options = dict(zip(tried["change"], tried["option"], strict=True))
+        fits = [f"{change} explains it ({options[change]})" for change in fit.index[fit]]
+        line = f"{metric}: of the {counted(len(fit), 'change')} tried, {' or '.join(fits) or 'none explains it'}"
         lines.append(f"{line}; {rows['change'].nunique() - len(fit)} could not be tried.")
     return lines
 

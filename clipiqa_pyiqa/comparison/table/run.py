@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, nearest
 from ...errors.arguments import SharedOptions, checked
 from ...files.writing import locked
 from ...images.batches import default_workers
@@ -34,11 +34,12 @@ from .scoring import TRIALS, score_images
 @checked
 def table(
     methods: Mapping[str, Place] | Iterable[str],
-    metrics: str | Iterable[str] | Mapping[str, Any] | None = None,
+    metrics: Any = None,
     *,
     reference: Place | None = None,
     baseline: str | None = None,
     protocol: str | Path | None = None,
+    only: Sequence[str] = (),
     values: Mapping[str, float] | None = None,
     crop_border: int | None = None,
     expect: str | Path | Sequence[str] | None = None,
@@ -66,6 +67,7 @@ def table(
         reference: Folder or pattern of the reference images.
         baseline: Method to compare other methods with; by default the first.
         protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
+        only: Labels of the metrics to compute; the protocol's others are named as left out.
         values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
         crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
         expect: Published numbers, and ``images.csv`` of earlier tables; see :func:`~.published.read_expected`.
@@ -87,6 +89,13 @@ def table(
     folders, inputs = parse_methods(methods), dict(values or {})
     chosen = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
     wanted, changed = table_metrics(metrics, chosen, crop_border, trust_weights)
+    if only:
+        labels, asked = {m.label.lower(): m.label for m in wanted}, {name.lower() for name in only}
+        for name in asked - labels.keys():
+            raise CLIPIQAError(f"`only` names {name!r}: {nearest(name, labels)}")
+        left_out = {label: "not asked for" for name, label in labels.items() if name not in asked}
+        wanted = [metric for metric in wanted if metric.label not in left_out]
+        chosen = replace(chosen, not_computed={**chosen.not_computed, **left_out})
     needing = [m.label for m in wanted if m.mode == "FR" or (m.mode == "set" and m.name != "inception_score")]
     if needing and reference is None:
         raise CLIPIQAError(
