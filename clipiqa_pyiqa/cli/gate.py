@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..errors import OptionError
 from ..errors.arguments import SharedOptions
 from .options.groups import Asked, OutputOptions, start
 from .options.terminal import Bar, in_shell, numbers_by_name, stored, tell
@@ -50,7 +49,7 @@ def run(
         new (NEW): the second run
         by: columns to compare; default: every column of both runs
         key (COLUMN): column that matches rows; default: the paths
-        margin (D|NAME=D): pass only if the loss is surely below D; for all columns, or for the column NAME
+        margin (D|NAME=D): pass only if the loss is surely below D; for the column NAME, or for all others
         lower_better: columns whose low values are good
         higher_better: columns whose high values are good
         worst_loss (D|NAME=D): fail if an image loses more than D
@@ -76,8 +75,8 @@ def run(
             new,
             by=by,
             key=key,
-            margin=_limits("margin", margin),
-            worst_loss=_limits("worst_loss", worst_loss),
+            margin=numbers_by_name("margin", margin),
+            worst_loss=numbers_by_name("worst_loss", worst_loss),
             lower_better=lower_better,
             higher_better=higher_better,
             skip_missing=skip_missing,
@@ -98,10 +97,3 @@ def run(
                 print(*map(one_line, (in_shell(text), *(f"  {row}" for row in rows))), sep="\n")
         tell(*map(one_line, found.notes))
     return 0 if found.passed else 1
-
-
-def _limits(option: str, texts: Sequence[str]) -> float | dict[str, float] | None:
-    found = numbers_by_name(option, texts)
-    if "" in found and len(found) > 1:
-        raise OptionError(f"`{option}` must be one number, or NAME=NUMBER for each column; got both.")
-    return found.get("", found or None)

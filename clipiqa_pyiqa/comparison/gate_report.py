@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..report.report import Report
-from ..report.table import frame_table
+from ..report.table import Table, words
 from ..results.columns import Column, described
 
 if TYPE_CHECKING:
@@ -18,18 +17,17 @@ if TYPE_CHECKING:
     from .gating import Gate
 
 _SHOWN = 6
-_TABLE = ["verdict", "difference", "difference low", "difference high", "base", "new", "largest loss", "margin", "n"]
+_TABLE = {"metric": "name", "verdict": "verdict", "difference": "interval", "means": "means", "margin": "margin"}
 
 
 def gate_report(gate: Gate) -> Report:
     """Return the verdicts as a table and sentences, with pictures for a page."""
-    names = {"low": "difference low", "high": "difference high", "largest_loss": "largest loss"}
-    frame = gate.columns.rename(columns=names)[_TABLE].astype({"margin": float}).reset_index(names="metric")
+    columns = [words(head, [str(getattr(pair, key) or "–") for pair in gate.pairs]) for head, key in _TABLE.items()]
     title = f"{gate.verdict}: {Path(gate.new).name} compared with {Path(gate.base).name}"
     metrics = gate.about["metrics"]
     return Report(
-        [replace(frame_table(frame, ["difference"], title), section="Verdict")],
-        frame,
+        [Table(title, columns, section="Verdict")],
+        gate.columns,
         "gate",
         title,
         reading=[*("; ".join([text, *rows]) for _, _, text, rows in gate.findings()), *gate.notes],

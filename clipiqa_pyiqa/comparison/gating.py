@@ -190,7 +190,8 @@ def gate(
         key: Column that pairs rows; by default the path below each run's common folder, or, if no path is in both
             runs, the number before the first hyphen of each file's name.
         metrics: Metric that scores folders of images, as for :func:`~clipiqa_pyiqa.score_paths`.
-        margin: Largest loss that is allowed, in the column's units: for all columns, or for each one by name.
+        margin: Largest loss that is allowed, in the column's units: for all columns, or by name; ``''`` names all
+            others.
         worst_loss: Largest loss of one image that is allowed, likewise.
         lower_better: Columns in which low is good; by default the file or the column's name decides.
         higher_better: Columns in which high is good.
@@ -305,9 +306,9 @@ def _has_images(path: str) -> bool:
 
 
 def _limits(option: str, names: Sequence[str], limit: float | Mapping[str, float] | None) -> dict[str, float]:
-    if limit is None:
-        return {}
-    limits = dict(limit) if isinstance(limit, Mapping) else dict.fromkeys(names, limit)
+    given = dict(limit) if isinstance(limit, Mapping) else {"": limit}
+    given = dict.fromkeys(names, given.pop("", None)) | given
+    limits = {name: loss for name, loss in given.items() if loss is not None}
     for loss in limits.values():
         if not 0 < loss < math.inf:
             raise CLIPIQAError(f"`{option}` must be above 0, in the column's units; got {loss!r}.")
@@ -383,14 +384,14 @@ def _pair_rows(
         indices = matching_names(*indices)
         if set(indices[0]).isdisjoint(indices[1]):
             indices = _numbers(indices)
-    frames, names_of_images = {}, {}
+    frames = {}
     for side, run, index in zip(("base", "new"), runs, indices, strict=True):
-        frames[side] = run.frame[names].set_axis(index)
-        names_of_images[side] = pandas.Series(run.frame.index, index)
-        if len({*index}) < len(index):
-            twice = next(name for name in index if index.count(name) > 1)
+        frames[side] = frame = run.frame[names].assign(**{"": run.frame.index}).set_axis(index)
+        if not frame.index.is_unique:
+            twice = frame.index[frame.index.duplicated()][0]
             raise CLIPIQAError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
-    both, paths = pandas.concat(frames, axis=1), pandas.concat(names_of_images, axis=1)
+    both = pandas.concat(frames, axis=1)
+    paths = both.xs("", axis=1, level=1)
     if paths.isna().any(axis=1).all():
         raise CLIPIQAError(
             f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}): rows are "

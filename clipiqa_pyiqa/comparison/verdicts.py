@@ -104,9 +104,15 @@ class ColumnPair:
 
     @property
     def line(self) -> str:
-        interval = f"{self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
-        means = f"{self.base:.4f} to {self.new:.4f}, n = {self.n}"
-        return f"{self.name}: {self.verdict}: {interval}, {means}{self._because}, {self.direction}"
+        return f"{self.name}: {self.verdict}: {self.interval}, {self.means}{self._because}, {self.direction}"
+
+    @property
+    def interval(self) -> str:
+        return f"{self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+    @property
+    def means(self) -> str:
+        return f"{self.base:.4f} to {self.new:.4f}, n = {self.n}"
 
     @property
     def _because(self) -> str:

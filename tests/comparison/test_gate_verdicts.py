@@ -97,8 +97,8 @@ def test_margins_by_name_and_in_the_command(made, tmp_path, capsys):
     command = ["gate", str(tmp_path / "base.csv"), str(tmp_path / "new.csv"), "--margin"]
     assert main([*command, "0.01"]) == 0 and main([*command, "a=0.01", "b=0.006"]) == 1
     assert "b: unclear: " in capsys.readouterr().out
-    for wrong in (["x"], ["0.1", "a=0.1"]):
-        assert main([*command, *wrong]) == 2 and "margin" in capsys.readouterr().err
+    assert main([*command, "0.006", "a=0.01"]) == 1 and "b: unclear: " in capsys.readouterr().out
+    assert main([*command, "x"]) == 2 and "margin" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -174,8 +174,8 @@ def test_a_blurred_release_fails_with_files_for_ci(folders, capsys):
     for path in (folders / "new").iterdir():
         Image.open(path).filter(ImageFilter.GaussianBlur(3)).save(path)
     out = folders / "gate"
-    assert main(command(folders, "sharp=clipiqa:backbone=mini,prompts=sharpness")) == 1
-    assert "sharp: worse: -0." in (said := capsys.readouterr().out) and "n = 20" in said
+    assert main(command(folders, metric := "clipiqa:backbone=mini,prompts=sharpness")) == 1
+    assert f"{metric}: worse: -0." in (said := capsys.readouterr().out) and "n = 20" in said
     written = json.loads((out / "gate.json").read_text())
     assert written["columns"][0]["verdict"] == "worse" and not written["passed"]
     suite = ElementTree.parse(out / "gate.xml").getroot()

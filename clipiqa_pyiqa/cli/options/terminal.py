@@ -71,7 +71,7 @@ def drop(stream: TextIO) -> None:
 def in_shell(text: str) -> str:
     """Return a message with flags for Python's options: `a`, a_b, a=VALUE, and a before ``must``."""
     for name, flag in FLAGS.items():
-        bare = rf"(?<![\w'/.:=-]){name}"
+        bare = rf"(?<![\w'/.,:=-]){name}"
         text = re.sub(f"{bare}='?([\\w./-]*\\w)'?(?![')\\w])", rf"{flag} \1", text)
         text = re.sub(rf"`{name}`|{bare}(?= must )|(?=[a-z]+_){bare}(?![\w(=])", flag, text)
     return text
