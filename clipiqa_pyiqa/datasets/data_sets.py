@@ -137,7 +137,7 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
     else:
         found = find_inputs([str(Path(options["folder"]).expanduser())])
         paths = tuple(map(os.path.abspath, found.paths))
-        if not paths:
+        if found.problems:
             raise CLIPIQAError(f"{found.problem}.")
 
     note = [] if split is None else [f"split {split}"]

@@ -12,7 +12,7 @@ import pyiqa
 import pytest
 import torch
 from graded import BEST, graded_data_set
-from photos import BUNDLED
+from photos import BUNDLED, save_grey
 from PIL import Image, ImageFile
 from pyiqa.data import build_dataset
 from scipy import stats
@@ -221,6 +221,22 @@ def test_a_corrupt_image_is_left_out_of_all_metrics_until_it_can_be_read(contras
     assert [found.estimates[label]["SROCC"].value for label in "ab"] == pytest.approx([1, 1])
     torn.write_bytes(whole)
     assert list(run().skipped) == [str(gone)]
+
+
+def test_a_replaced_picture_is_scored_again_whatever_its_name(tmp_path):
+    odd = tmp_path / "in" / os.fsdecode(b"\xff.png")
+    for place in (odd, odd.with_name("b.png")):
+        save_grey(place, 9, (64, 48))
+
+    def scores():
+        data = {"data": {"folder": str(odd.parent)}}
+        found = compare({"spread": Spread()}, data, out=tmp_path / "out", resume=True).data_sets[0].scores
+        return found["spread"].to_dict()
+
+    before = scores()
+    Image.radial_gradient("L").save(odd)
+    after = scores()
+    assert [path for path in before if before[path] != after[path]] == [str(odd)]
 
 
 def test_a_run_goes_on_where_an_error_ended_it(tmp_path):
