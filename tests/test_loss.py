@@ -9,6 +9,7 @@ import torch
 from metrics import learned
 from photos import photo_like
 from torch import nn
+from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss
@@ -181,7 +182,10 @@ class TestGoingForward:
 
     def test_function_transforms_take_the_general_path(self, loss):
         x = images(dtype=torch.float64)
-        assert distance(torch.func.grad(loss)(x.detach()), grad_of(loss, x)) < 1e-12
+        assert distance(torch.func.grad(loss)(x.detach()), expected := grad_of(loss, x)) < 1e-12
+        with forward_ad.dual_level():
+            tangent = forward_ad.unpack_dual(loss(forward_ad.make_dual(x.detach(), ones := torch.ones_like(x)))).tangent
+        assert tangent.item() == pytest.approx((expected * ones).sum().item(), rel=1e-9)
 
     def test_activation_checkpointing_repeats_the_random_crop(self, metric):
         criterion, x = CLIPIQALoss(metric=metric, crop=40), images()

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
@@ -61,7 +62,8 @@ def general_path() -> Iterator[None]:
 
 def is_traced() -> bool:
     """Return whether torch traces operations, so that no branch may depend on a tensor's values."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
+    is_recorded = torch.compiler.is_compiling() or torch.jit.is_tracing() or forward_ad._current_level >= 0
+    return is_recorded or torch._C._are_functorch_transforms_active()
 
 
 @contextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import logging
+import pickle
 import re
 import socket
 import sys
@@ -12,11 +14,12 @@ import textwrap
 import traceback
 import urllib.parse
 import urllib.request
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
-from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -76,7 +79,8 @@ def _create(metric: Metric, device: torch.device) -> Any:
         made = metric.made if metric.label else net_of(metric.made)
         return made.to(device) if metric.label and isinstance(made, torch.nn.Module) else made
     if metric.is_clipiqa:
-        check_keys(metric.options, signature(CLIPIQA).parameters, f"the options of {metric.label or 'CLIP-IQA'!r}")
+        known = inspect.signature(CLIPIQA).parameters
+        check_keys(metric.options, known, f"the options of {metric.label or 'CLIP-IQA'!r}")
     if metric.is_ours:
         return create_ours(metric.name, device, **metric.options)
     with contextlib.redirect_stdout(sys.stderr), _downloads_refused_if_offline():  # pyiqa prints what it loads
@@ -157,31 +161,50 @@ def _is_reachable(url: str) -> bool:
     return False
 
 
+class _Pickler(pickle.Pickler):
+    """Writes equal bytes for equal contents, in every process."""
+
+    def persistent_id(self, part: Any) -> Any:
+        if isinstance(part, torch.Tensor):
+            return np.asarray(part.detach().cpu().double()).tobytes()
+        if isinstance(part, set | frozenset):
+            return sorted(map(repr, part))
+        return "" if isinstance(part, torch.device) else None
+
+
+def _digest(made: Any) -> str | None:
+    """Return a hash of an object's class and of all that both hold; None if that is nothing or cannot be pickled."""
+    kinds = [each for each in type(made).__mro__ if not each.__module__.startswith(("builtins", "torch."))]
+    held = {name: part for each in kinds for name, part in vars(each).items() if not hasattr(part, "__get__")}
+    held = {name: part for name, part in held.items() if not name.startswith(("__", "_abc_"))}
+    own = {} if type(made).__module__ == "builtins" else getattr(made, "__dict__", {})
+    digest = hashlib.sha256()
+    pickler = _Pickler(SimpleNamespace(write=digest.update))
+    pickler.fast = True  # whether equal parts are one object does not matter
+    try:
+        pickler.dump((repr(type(made)), list(map(inspect.getsource, kinds)), held, own))
+    except Exception:  # no source, a lambda or an open file; objects raise almost anything
+        return None
+    return digest.hexdigest()[:16] if held or own else None
+
+
+_after: weakref.WeakKeyDictionary[Any, tuple[str | None, str | None]] = weakref.WeakKeyDictionary()
+
+
 def _state(made: Any) -> str | None:
-    """Return a hash of what an object holds; None if there is nothing to hash."""
-    digest, is_empty = hashlib.sha256(repr(type(made)).encode()), True
-    for name, value in _values_of(made):
-        if isinstance(value, str | bytes | int | float | bool | tuple | None):
-            is_empty = False
-            digest.update(f"{name} {value!r}".encode())
-    return None if is_empty else digest.hexdigest()[:16]
+    """Return the hash of an object as its caller made it, before this process scored by it."""
+    now = _digest(made)
+    with contextlib.suppress(TypeError):  # some objects cannot be a key
+        before, after = _after.get(made, (now, now))
+        return before if now == after else now
+    return now
 
 
-def _values_of(made: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values that an object and its networks hold; tensors and arrays become bytes."""
-    parts, held = [made], list[tuple[str, Any]]()
-    if isinstance(made, torch.nn.Module):
-        parts, held = list(made.modules()), list(made.state_dict().items())
-    for part in parts:
-        for name, value in getattr(part, "__dict__", {}).items():
-            if isinstance(value, torch.nn.Module):
-                yield from _values_of(value)
-            elif not name.startswith("_"):
-                held.append((name, value))
-    for name, value in held:
-        if isinstance(value, torch.Tensor | np.ndarray):
-            value = np.asarray(torch.as_tensor(value).detach().cpu().double()).tobytes()
-        yield name, value
+def settle(metric: Metric) -> None:
+    """Remember what a run has changed in a metric's object, such as its count of calls: no caller did."""
+    made = getattr(metric.made, "net", metric.made)
+    with contextlib.suppress(TypeError, KeyError):
+        _after[made] = metric.columns[0].record["state"], _digest(made)
 
 
 def describe_error(error: BaseException) -> str:

@@ -24,7 +24,7 @@ from ..images.flags import flag
 from ..images.image import Image
 from ..images.reader import ImageRecord
 from ..metric import scoring_bytes
-from ..metrics.building import describe_error
+from ..metrics.building import describe_error, settle
 from ..metrics.metric import Metric, MetricSet
 from ..results.results import Known
 from ..results.rows import Answer, Row, worst_kind
@@ -135,8 +135,10 @@ def score_items(
         at_once=at_once,
         scoring=cost,
     )
-    with closing(batches) as results:
-        for each in results:  # in the main thread, where metrics of pyiqa run
+    with contextlib.ExitStack() as ends:
+        for metric in metrics.metrics:
+            ends.callback(settle, metric)
+        for each in ends.enter_context(closing(batches)):  # in the main thread, where metrics of pyiqa run
             if metrics.foreign and isinstance(each.record, ImageRecord):
                 with kept_random_state(), torch.no_grad():
                     for place in metrics.foreign:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 import os
 import pickle
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -347,9 +348,13 @@ class Scorer:
         return _unpickled, (*self._given, self._prefix, _files_of(self._given[0]))
 
 
-def _files_of(metric: Any) -> list[str]:
-    """Return the SHA-256 of the files that a partial names: a pipeline's cache must see that one was replaced."""
-    given = [*metric.args, *metric.keywords.values()] if isinstance(metric, partial) else []
+def _files_of(made: Any) -> list[str]:
+    """Return the SHA-256 of files that a factory names: a pipeline's cache must see that one was replaced."""
+    given = [*getattr(made, "args", ()), *getattr(made, "keywords", {}).values()]
+    if inspect.isfunction(made := getattr(made, "func", made)):  # of a partial
+        names = inspect.getclosurevars(made)
+        given += [*made.__code__.co_consts, *(made.__defaults__ or ())]
+        given += [*names.nonlocals.values(), *names.globals.values()]
     return [sha256_of(each) for each in given if isinstance(each, str | Path) and os.path.isfile(each)]
 
 

@@ -29,16 +29,18 @@ from clipiqa_pyiqa.images.in_memory import memory_image
 MINI = {"metric": "clipiqa", "metric_opts": {"backbone": "mini"}}
 
 
+ENDING = []  # calls that are interrupted; in a metric, they would be a part of its state
+
+
 class Spread:
     """Grows with contrast; records how many images it was given."""
 
     def __init__(self, lower_better=False):
         self.lower_better, self.calls = lower_better, 0
-        self.ends = []  # a call with this number is interrupted; a number would be a part of the metric
 
     def __call__(self, x):
         assert x.shape[0] == 1 and x.dtype == torch.float32 and x.min() >= 0 and x.max() <= 1
-        if self.calls in self.ends:
+        if self.calls in ENDING:
             raise KeyboardInterrupt
         self.calls += 1
         return x.std() * (-1 if self.lower_better else 1)
@@ -244,10 +246,10 @@ def test_a_run_goes_on_where_an_error_ended_it(tmp_path):
         compare(metrics, made(5), out=tmp_path, batch_size=1, **options)
         return [metric.calls for metric in metrics.values()]
 
-    ending = Spread()
-    ending.ends.append(3)
+    ENDING.append(3)
     with pytest.raises(KeyboardInterrupt):
-        calls({"spread": ending})
+        calls({"spread": Spread()})
+    ENDING.clear()
     with pytest.raises(ValueError, match="resume"):
         calls({"spread": Spread()})
     assert calls({"spread": Spread()}, resume=True) == [2]

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from pathlib import Path
 
 import pyarrow
 from PIL import Image
@@ -62,16 +63,20 @@ def header_at(path, member):
         return archive.getmember(member).offset
 
 
+_stops: dict[Path, int | None] = {}  # outside the metrics, of whose state it would be a part
+
+
 class Logged:
     """A metric object that notes each image that it scores in a file, and stops after some images."""
 
     lower_better, score_range = False, "0, 1"
 
     def __init__(self, log, weight=1.0, stop=None):
-        self.weight, self._log, self._stop = weight, log, stop
+        self.weight, self._log = weight, log
+        _stops[log] = stop
 
     def __call__(self, x):
-        if self.calls() == self._stop:
+        if self.calls() == _stops.get(self._log):
             raise KeyboardInterrupt
         with open(self._log, "a") as file:
             file.write("x")
@@ -83,6 +88,6 @@ class Logged:
 
     def reset(self, stop=None):
         """Begin to count again; return the number so far."""
-        calls, self._stop = self.calls(), stop
+        calls, _stops[self._log] = self.calls(), stop
         self._log.unlink(missing_ok=True)
         return calls

@@ -1,13 +1,17 @@
 """An equal metric object is not scored again, and a file that was replaced has a hash of its own."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
 from photos import save_grey
 
 from clipiqa_pyiqa import score_paths
+from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.reading import hashes_of
+from clipiqa_pyiqa.metrics.parsing import metric_set
 
 
 class Half:
@@ -16,11 +20,14 @@ class Half:
     lower_better = False
     metric_mode = "NR"
 
+    lowest = 0.0
+
     def __init__(self):
-        self.score = 0.5
+        self.score, self._calls, self.steps, self.names = 0.5, 0, [{"by": [0.0]}], {"some", "names", "in any order"}
 
     def __call__(self, image):
-        return torch.full((len(image),), self.score)
+        self._calls += 1
+        return torch.full((len(image),), self.lowest + self.score + self.steps[0]["by"][0])
 
 
 @pytest.fixture
@@ -39,6 +46,30 @@ def test_what_has_not_changed_is_not_scored_again(scored, monkeypatch):
     assert scored(Half()) == 0.5
     monkeypatch.setattr(Half, "__call__", lambda *_: pytest.fail("scored again"))
     assert scored(Half()) == 0.5
+
+
+def test_what_a_caller_changes_is_scored_again_and_what_a_call_changes_is_not(scored, monkeypatch):
+    metric = Half()
+    assert scored(metric) == scored(metric) == 0.5 and metric._calls == 1
+    changes = [
+        lambda: metric.steps[0]["by"].append(metric.steps[0]["by"].pop() + 1),
+        lambda: monkeypatch.setattr(Half, "lowest", 1.0),
+        lambda: monkeypatch.setattr(metric, "_calls", 9),
+    ]
+    for calls, change in enumerate(changes, 2):
+        change()
+        with pytest.raises(CLIPIQAError, match="state"):
+            scored(metric)
+        assert scored(metric, overwrite=True) == min(calls - 0.5, 2.5)
+    metric.network = lambda: None  # which cannot be hashed
+    assert [scored(metric) and metric._calls for _ in range(2)] == [11, 12]
+
+
+def test_a_state_is_equal_in_every_process():
+    code = "from test_states import Half, metric_set; print(metric_set({'a': Half()}).columns[0].fingerprint)"
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
+    there = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert there.stdout.strip() == metric_set({"a": Half()}).columns[0].fingerprint
 
 
 def test_a_file_replaced_by_one_of_equal_size_and_time_has_its_own_hash(tmp_path, monkeypatch):

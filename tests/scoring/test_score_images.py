@@ -126,13 +126,28 @@ def test_a_column_that_exists_is_not_replaced():
     assert found["quality"] == ["mine"] and found["clip_quality"] == pytest.approx([0.2], abs=1e-6)
 
 
-def made_from(path):
+WEIGHTS = "w.pt"
+
+
+def made_from(path="w.pt"):
     return Brightness()
 
 
-def test_a_scorer_whose_file_was_replaced_has_another_pickle(tmp_path):
+def made_of_constant():
+    return made_from("w.pt")
+
+
+def made_of_global():
+    return made_from(WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    "factory", [functools.partial(made_from, path="w.pt"), made_from, made_of_constant, made_of_global]
+)
+def test_a_scorer_whose_file_was_replaced_has_another_pickle(tmp_path, monkeypatch, factory):
     """Pipelines take a pickle as the key of what they store."""
-    scorer = Scorer(functools.partial(made_from, str(tmp_path / "w.pt")), device="cpu")
+    monkeypatch.chdir(tmp_path)
+    scorer = Scorer(factory, device="cpu")
     found = []
     for content in (b"one", b"two", b"two"):
         (tmp_path / "w.pt").write_bytes(content)
