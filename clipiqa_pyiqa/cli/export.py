@@ -35,8 +35,7 @@ def run(
     """
     from ..files.writing import check_output
 
-    inputs = [str(each) for each in (*model.given().values(), questions.learned_prompts)]
-    check_output(path, overwrite=overwrite, inputs=inputs)
+    check_output(path, overwrite=overwrite)
     metric = questions.asked(model)
     net = metric.built(start(Machine(device=device))).net
     from ..export.onnx_file import export_onnx

@@ -53,12 +53,11 @@ def run(
     """
     from ..files.writing import check_output
 
-    inputs = [scores, *map(str, model.given().values())]
-    check_output(out, overwrite=overwrite, inputs=inputs)
+    check_output(out, overwrite=overwrite)
     if splits_out is not None:
         if splits < 1:
             raise OptionError("--splits-out has no splits to write: also give their number, such as --splits 10.")
-        check_output(splits_out, overwrite=overwrite, inputs=inputs)
+        check_output(splits_out, overwrite=overwrite)
     options = store.start()
     import numpy as np
     import pandas

@@ -55,7 +55,7 @@ def run(
 
     table = scored.table(scores, seed, needed=("train",))
     if out is not None:
-        check_output(out, overwrite=overwrite, inputs=[scores, candidates or scores, *table.frame["path"]])
+        check_output(out, overwrite=overwrite, inputs=table.frame["path"])
     findings = search_prompts(
         table,
         words=words,

@@ -21,6 +21,9 @@ from .names import printable
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
+NAMED = list[str]()  # files that the command line names, other than as outputs
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield the path of a temporary file, which replaces ``path`` if the block succeeds. Raises ``OutputError``."""
@@ -73,7 +76,7 @@ def check_output(
     exists = target.exists()
     if not os.access(target.parent, os.W_OK) or (exists and not os.access(target, os.W_OK)):
         raise OutputError(f"cannot write to {os.fspath(path)!r}: permission denied.")
-    if exists and _is_among(target, inputs):
+    if exists and _is_among(target, (*inputs, *NAMED)):
         raise OutputError(f"{os.fspath(path)!r} is one of the inputs and is not replaced: name another output.")
     if exists and not overwrite:
         raise OutputError(

@@ -307,9 +307,10 @@ def train_context(
 @contextlib.contextmanager
 def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
     """Make and lock the folder of a run; raise CLIPIQAError if the folder holds another run's files."""
-    found = check_folder(folder)
+    names = () if resume else (STATE, LAST, BEST, LOG)
+    found = check_folder(folder, names, overwrite=True)
     with locked(found):
-        for name in () if resume else (STATE, LAST, BEST, LOG):
+        for name in names:
             file = found / name
             if file.exists() and not overwrite:
                 raise CLIPIQAError(

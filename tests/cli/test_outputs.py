@@ -1,11 +1,65 @@
 """No command writes over what it reads, also with --overwrite."""
 
 import shutil
+from pathlib import Path
 
 import pytest
-from photos import PHOTOS
+from photos import PHOTOS, save_grey
 
-from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.cli import COMMANDS, function_of, main, parsers
+
+WRITTEN = {  # by command and option: arguments, and a file that the command writes
+    "agreement out": ("votes.csv", "ao/scores.csv"),
+    "compare out": ("-d in -m entropy", "o/comparison.md"),
+    "demo out": ("", "demo.png"),
+    "export path": ("-b mini", "m.onnx"),
+    "fit out": ("s.csv", "h.safetensors"),
+    "fit splits_out": ("s.csv --splits 2 --out h2.safetensors", "s2.csv"),
+    "gate out": ("s.csv s.csv", "o/gate.json"),
+    "map out": ("in -b mini", "o/photo.png"),
+    "pairs out": ("in in -b mini", "o/scores.csv"),
+    "prompts search out": ("s.csv -b mini", "words.csv"),
+    "radar out": ("in -b mini", "o/scores.csv"),
+    "rank out": ("in -b mini", "o/ranking.csv"),
+    "rank page": ("s.csv", "o/browse.html"),
+    "score out": ("in -b mini", "scores.csv"),
+    "sweep out": ("in -b mini", "o/scores.csv"),
+    "table out": ("--methods a=in -m entropy", "o/images.csv"),
+    "train out": ("s.csv -b mini", "o/log.csv"),
+}
+NO_FILES = {"copy_to", "move_to", "link_to", "write_shards"}  # their files get names that are free
+
+
+def test_every_output_is_walked():
+    found = set()
+    for name, parser in (commands := parsers()[1]).items():
+        parser.declare(function_of(name))
+        outputs = {action.dest for action in parser._actions if action.dest.rpartition("_")[2] in ("out", "page", "to")}
+        outputs |= {action.dest for action in parser._actions if action.dest in ("path", "write_shards")}
+        found |= {f"{name} {output}" for output in outputs - NO_FILES}
+    assert found == WRITTEN.keys() and len(commands) == len(COMMANDS)
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for grey, name in enumerate(("photo", "other")):
+        save_grey(tmp_path / f"in/{name}.jpg", 90 * grey, (64, 48))
+    rows = [f"in/{name}.jpg,{n},{split}" for n in range(9) for name, split in (("photo", "train"), ("other", "val"))]
+    (tmp_path / "s.csv").write_text("\n".join(["path,mos,split", *rows]))
+    (tmp_path / "votes.csv").write_text("attribute,first,second,choice\nquality,in/photo.jpg,in/other.jpg,first\n")
+    return lambda: {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("output", WRITTEN)
+def test_no_output_is_a_file_that_the_command_line_names(output, inputs, capsys):
+    (command, option), (given, file) = output.rsplit(" ", 1), WRITTEN[output]
+    Path(file).parent.mkdir(exist_ok=True)
+    Path(file).write_text("{}")
+    before, place = inputs(), str(Path(file).parent) if "/" in file else file
+    named = [place] if option == "path" else [f"--{option.replace('_', '-')}", place]
+    assert main([*command.split(), *given.split(), *named, "--overwrite", "--config", file]) == 2
+    assert "one of the inputs" in capsys.readouterr().err and inputs() == before
 
 
 @pytest.mark.parametrize(

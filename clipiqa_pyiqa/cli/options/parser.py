@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 from ...errors import ConfigError, OptionError
 from ...errors.arguments import check_bounds, check_path, documentation
 from ...files.names import plain_lines
+from ...files.writing import NAMED
 from .terminal import FLAGS
 
+_OUTPUTS = ("out", "splits_out", "path")
 _NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights", "config_file")
 _CONFIG = "a YAML file of options (such as max_side: 512), or a shipped file by name (fig1); the command line wins"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
@@ -148,7 +151,14 @@ def call(function: Callable[..., int], given: argparse.Namespace) -> int:
             arguments[name] = hint(**{field.name: values[field.name] for field in fields(hint)})  # type: ignore[operator]
         elif name != "return":
             arguments[name] = values[name]
-    return function(**arguments)
+    named = [value for name, value in values.items() if name not in _OUTPUTS]
+    texts = [str(each) for value in named for each in (value if isinstance(value, list | tuple) else [value])]
+    parts = [part for text in texts for part in (text, *re.split("[=:,]", text))]  # LABEL=FILE:KEY=FILE
+    NAMED[:] = filter(os.path.isfile, parts)
+    try:
+        return function(**arguments)
+    finally:
+        NAMED.clear()
 
 
 class _Extend(argparse.Action):
