@@ -16,6 +16,7 @@ WRITTEN = {  # by command and option: arguments, and a file that the command wri
     "fit out": ("s.csv", "h.safetensors"),
     "fit splits_out": ("s.csv --splits 2 --out h2.safetensors", "s2.csv"),
     "gate out": ("s.csv s.csv", "o/gate.json"),
+    "gate page": ("s.csv s.csv", "o/gate.html"),
     "map out": ("in -b mini", "o/photo.png"),
     "pairs out": ("in in -b mini", "o/scores.csv"),
     "prompts search out": ("s.csv -b mini", "words.csv"),
