@@ -6,16 +6,14 @@ import json
 import pickle
 import weakref
 
-import pyiqa
 import pytest
 import torch
 from metrics import Scored
-from photos import PHOTOS, photo_like
+from photos import photo_like
 from torch.utils.data import DataLoader
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, PromptError
 from clipiqa_pyiqa.clip import convolution
-from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.prompts.pairs import parse_columns
 
 
@@ -137,15 +135,6 @@ class TestFrozen:
         for part in ("RN50", metric.clip.weights.sha256[:8], "none", "Good photo.|Bad photo.", "fp32"):
             assert part in text
         assert json.loads(json.dumps(metric.provenance())) == metric.provenance()
-
-
-class TestThroughPyiqa:
-    def test_pyiqa_scores_a_path_as_we_score_its_pixels(self, seeded_weights, metric):
-        through = pyiqa.create_metric("clipiqa", clip_weights=seeded_weights("RN50"), quick_gelu=True, device="cpu")
-        assert isinstance(through.net, CLIPIQA)
-        torch.testing.assert_close(
-            through(str(PHOTOS[0])), metric(read_image(PHOTOS[0]).pixels[None] / 255), atol=1e-6, rtol=0
-        )
 
 
 class TestBadInput:

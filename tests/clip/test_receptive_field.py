@@ -17,8 +17,8 @@ STATED = {
 
 @pytest.fixture(params=["RN50", "mini"])
 def metric(request):
-    path = request.getfixturevalue("compact" if request.param == "mini" else "full_rn50")
-    return CLIPIQA(backbone=request.param, clip_weights=path).eval()
+    options = {} if request.param == "mini" else {"clip_weights": request.getfixturevalue("full_rn50")}
+    return CLIPIQA(backbone=request.param, **options).eval()
 
 
 def test_a_place_depends_on_as_many_pixels_as_the_page_says(metric):

@@ -1,6 +1,7 @@
 """docs/design.md shows the package's real tree, and no module hides a function that its package exports."""
 
 import importlib
+import re
 import runpy
 from pathlib import Path
 
@@ -24,3 +25,11 @@ def test_no_module_hides_a_function():
         }
         hidden = modules & set(getattr(importlib.import_module(name), "__all__", ()))
         assert not hidden, f"{name}: {hidden}"
+
+
+def test_tests_that_pages_cite_exist():
+    """Those without a folder are in tests/faults, as docs/reliability.md says."""
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
+        for cited in re.findall(r"`(tests/[\w/.]+|test_\w+\.py)", page.read_text(encoding="utf-8")):
+            path = ROOT / (cited if "/" in cited else f"tests/faults/{cited}")
+            assert path.exists(), f"{page.name} cites {cited}"

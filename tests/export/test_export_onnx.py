@@ -18,7 +18,7 @@ from PIL import Image
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, export_onnx
 from clipiqa_pyiqa.datasets.score_table import read_score_table
-from clipiqa_pyiqa.errors import OutputError, PromptError
+from clipiqa_pyiqa.errors import PromptError
 from clipiqa_pyiqa.learning.fitting import fit
 
 onnx = pytest.importorskip("onnx", reason="clipiqa-pyiqa[onnx] is not installed")
@@ -166,13 +166,6 @@ class TestBadInput:
         with pytest.raises(CLIPIQAError):
             export_onnx(metric, tmp_path / "x.onnx", QUESTIONS[::-1], with_map=True)
         assert not any(tmp_path.iterdir())
-
-    def test_an_existing_file_is_not_replaced(self, metric, tmp_path):
-        path = tmp_path / "mine.onnx"
-        path.write_text("mine")
-        with pytest.raises(OutputError):
-            export_onnx(metric, path)
-        assert path.read_text() == "mine"
 
 
 def test_the_browser_example_gives_the_same_scores_in_node(file, metric, tmp_path):

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -56,27 +55,13 @@ def test_threads_share_it_in_order(photos, most, scoring):
     assert 1 <= max(waiting) <= most - bool(scoring) + 1
 
 
-def test_failures_and_pairs_do_not_block(photos, tmp_path):
-    """Items with a file that cannot be read, and items of two pictures, with memory for one picture."""
+def test_failures_do_not_block(photos, tmp_path):
     limit_memory(NEED)
     bad = tmp_path / "bad.png"
     bad.write_bytes(Path(photos[0]).read_bytes()[:200])
     mixed = [photos[0], bad, "missing.png", *photos[1:4], bad, photos[5]]
     found = [isinstance(image, ImageError) for _, image in prefetch(read_image, mixed, workers=4)]
     assert found == [False, True, True, False, False, False, True, False]
-    pairs = zip(photos, reversed(photos), strict=True)
-    read = list(prefetch(lambda pair: [read_image(path) for path in pair][1], pairs, workers=4))
-    assert [record.path for _, record in read] == photos[::-1]
-
-
-def test_leaving_early_ends_the_threads(photos):
-    limit_memory(NEED)
-    images = prefetch(read_image, photos, workers=4)
-    next(images)
-    closing = threading.Thread(target=images.close)
-    closing.start()
-    closing.join(10)
-    assert not closing.is_alive()
 
 
 def test_what_needs_more_than_there_is_is_refused(photos):

@@ -143,13 +143,6 @@ def test_rows_of_one_photo_are_one_group(copies, tmp_path, are_copies, columns):
     assert {*frame["split"]} == {"train", "val"}
 
 
-def test_splits_that_leave_one_group_to_fit_are_refused(table, fit):
-    ours = read_score_table(table, val_fraction=0, needed=("train",))
-    groups = ["most"] * 30 + ["few"] * (len(ours.frame) - 30)
-    with pytest.raises(CLIPIQAError):
-        fit(replace(ours, frame=ours.frame.assign(group=groups)), method="affine", splits=1)
-
-
 def test_splits_are_printed_and_written_as_a_table_that_can_be_read(copies, command, tmp_path, capsys):
     path = tmp_path / "splits.csv"
     more = ["--method", "affine", "--lower-better", "--splits-out", str(path)]

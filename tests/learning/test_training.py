@@ -103,13 +103,6 @@ def test_recipes_are_those_of_the_configurations_for_pyiqas_trainer(name):
     assert options["network"]["pos_embedding"] == recipe.network.get("pos_embedding", False)
 
 
-def test_options_change_a_recipe():
-    changed = with_options("official", epochs=100, lr=1.0, crop=64, n_ctx=3, seed=1, backbone="mini")
-    assert (changed.lr, changed.crop, changed.seed) == (1.0, 64, 1)
-    assert changed.cosine_epochs == pytest.approx(2727 / 7.27) and with_options(changed, crop=0).crop is None
-    assert changed.network == {"backbone": "mini", "context": {"n_ctx": 3, "shared": True, "init": "random"}}
-
-
 TARGETS = torch.tensor([[0.1], [0.8], [0.4], [0.6]])
 
 

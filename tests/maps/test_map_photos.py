@@ -91,8 +91,8 @@ def test_a_photo_that_is_named_twice_is_mapped_once_and_not_replaced(metric, pho
         draw_maps(metric, tmp_path / "half.png", out=tmp_path, device="cpu")
 
 
-def test_learned_prompts_draw_maps(compact, photos, tmp_path):
-    plus = CLIPIQA("clipiqa+", backbone="mini", clip_weights=compact, pretrained=False).train()
+def test_learned_prompts_draw_maps(photos):
+    plus = CLIPIQA("clipiqa+", backbone="mini", pretrained=False).train()
     found = draw_maps(plus, photos / "half.png", None, device="cpu")
     ((question,),) = (one.questions for one in found.maps)
     assert (question.name, question.low) == ("clipiqa+", "low")

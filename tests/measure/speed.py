@@ -4,9 +4,8 @@
 
 The two take turns, so that other work on the machine disturbs both alike; printed are the median seconds of each, and
 the median and the range of the rounds' ratios ours / pyiqa's. Peak memory is what a fresh process needs beyond the
-loaded network (Linux; none for CUDA). Both sides ask pyiqa's five pairs. pyiqa has no map and no mini: a map is
-compared with its score, mini with its RN50. Its class needs openai's ``clip``, and so setuptools before 82. Compare on
-an idle machine.
+loaded network (Linux; none for CUDA). Both sides ask pyiqa's five pairs of RN50. pyiqa's class needs openai's
+``clip``, and so setuptools before 82. Compare on an idle machine.
 """
 
 import statistics
@@ -18,38 +17,32 @@ from timing import alone, arguments, head, images, in_turns, new_folder, peak, r
 
 from clipiqa_pyiqa import CLIPIQA
 
-ROWS = {  # backbone -> work and the shapes of its images
-    "RN50": {
-        "score": ((1, 224, 224), (8, 224, 224), (1, 384, 512), (1, 768, 1024)),
-        "loss": ((4, 512, 512), (1, 1024, 1024)),
-        "map": ((1, 512, 512),),
-    },
-    "ViT-B/32": {"score": ((8, 224, 224),), "loss": ((4, 224, 224),)},
-    "mini": {"score": ((1, 224, 224), (1, 768, 1024)), "loss": ((4, 512, 512),), "map": ((1, 512, 512),)},
+SHAPES = {  # of the images of each work
+    "score": ((1, 224, 224), (8, 224, 224), (1, 384, 512), (1, 768, 1024)),
+    "loss": ((4, 512, 512), (16, 512, 512), (1, 1024, 1024), (16, 128, 128)),
 }
 SIDES = ("ours", "pyiqa's")
 
 
-def built(side, backbone, folder, precision):
+def built(side, folder, precision):
     """Return a side's network."""
     if side == "ours":
-        return CLIPIQA(**seeded(backbone, folder), prompts="pyiqa", precision=precision).eval()
+        return CLIPIQA(**seeded("RN50", folder), prompts="pyiqa", precision=precision).eval()
     from pyiqa.archs import clip_model, clipiqa_arch
 
-    backbone = "RN50" if backbone == "mini" else backbone
-    tensors = {key: value.float() for key, value in load_file(seeded(backbone, folder)["clip_weights"]).items()}
+    tensors = {key: value.float() for key, value in load_file(seeded("RN50", folder)["clip_weights"]).items()}
     clipiqa_arch.load = lambda *_: clip_model.build_model(tensors).float()
-    return clipiqa_arch.CLIPIQA(backbone=backbone).eval()
+    return clipiqa_arch.CLIPIQA().eval()
 
 
 def do(net, work, x):
-    """Score, map, or take the gradient of the mean score to the pixels."""
+    """Score, or take the gradient of the mean score to the pixels."""
     if work == "loss":
         net(x.requires_grad_()).mean().backward()
         x.grad = None
     else:
         with torch.no_grad():
-            net.score_map(x) if work == "map" and hasattr(net, "score_map") else net(x)
+            net(x)
     if x.is_cuda:
         torch.cuda.synchronize()  # times are of finished work
 
@@ -67,18 +60,16 @@ def main():
     print(f"torch {torch.__version__}, {threads} threads, {args.device}, {args.precision}, {args.rounds} rounds\n")
     head("work", "ours, s", "pyiqa's, s", "ratio", "range", "ours, MB", "pyiqa's, MB")
     with new_folder() as folder:
-        for backbone, works in ROWS.items():
-            networks = {side: (side, backbone, folder, args.precision) for side in SIDES}
-            nets = {side: built(*network).to(args.device) for side, network in networks.items()}
-            for work, shape in ((work, shape) for work, shapes in works.items() for shape in shapes):
-                x = images(*shape).to(args.device)
-                taken = in_turns({side: partial(do, net, work, x) for side, net in nets.items()}, args.rounds)
-                seconds = (f"{statistics.median(taken[side]):.3f}" for side in SIDES)
-                peaks = ["–", "–"]
-                if args.device == "cpu":
-                    peaks = (f"{alone(memory, work, shape, threads, *networks[side]):.0f}" for side in SIDES)
-                name = f"{backbone} {work} {'×'.join(map(str, shape))}"
-                row(name, *seconds, ratio(taken["ours"], taken[SIDES[1]]), *peaks)
+        networks = {side: (side, folder, args.precision) for side in SIDES}
+        nets = {side: built(*network).to(args.device) for side, network in networks.items()}
+        for work, shape in ((work, shape) for work, shapes in SHAPES.items() for shape in shapes):
+            x = images(*shape).to(args.device)
+            taken = in_turns({side: partial(do, net, work, x) for side, net in nets.items()}, args.rounds)
+            seconds = (f"{statistics.median(taken[side]):.3f}" for side in SIDES)
+            peaks = ["–", "–"]
+            if args.device == "cpu":
+                peaks = (f"{alone(memory, work, shape, threads, *networks[side]):.0f}" for side in SIDES)
+            row(f"{work} {'×'.join(map(str, shape))}", *seconds, ratio(taken["ours"], taken[SIDES[1]]), *peaks)
 
 
 if __name__ == "__main__":

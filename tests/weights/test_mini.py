@@ -1,12 +1,15 @@
-"""The bundled small CLIP: found, checked, and its scores stay."""
+"""The bundled small CLIP: found, checked, honest about the words it never saw, and its scores stay."""
 
+import logging
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
-from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.experiments.demonstration import ATTRIBUTES
@@ -55,6 +58,64 @@ def test_a_missing_or_damaged_mini_is_named(home, tmp_path, monkeypatch, state):
 def test_minis_scores_stay(photo, expected):
     scores = CLIPIQA(backbone="mini").eval()(pixels(photo), prompts=LOOKS, aggregate=None)
     torch.testing.assert_close(scores[0], torch.tensor(expected), atol=2e-5, rtol=0)
+
+
+# Its form
+
+
+def changed(path, change):
+    """A copy of the file with its tensors or metadata changed."""
+    tensors = load_file(published.MINI_FILE)
+    with safe_open(published.MINI_FILE, "pt") as file:
+        metadata = file.metadata()
+    change(tensors, metadata)
+    save_file(tensors, path, metadata)
+    return {"backbone": "mini", "clip_weights": path, "quick_gelu": True}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t, m: t.pop("visual.blocks.3.expand.bias"),
+        lambda t, m: t.update({"visual.proj.bias": torch.ones(3)}),
+        lambda t, m: m.update(architecture="{}"),
+        lambda t, m: m.update(format="clipiqa-mini/3"),
+    ],
+)
+def test_an_incomplete_file_is_refused(tmp_path, change):
+    with pytest.raises(WeightsError):
+        CLIPIQA(**changed(tmp_path / "x.safetensors", change))(torch.rand(1, 3, 64, 64))
+
+
+def test_mini_takes_fixed_sizes_but_no_positional_embedding(metric):
+    with pytest.raises(CLIPIQAError):
+        CLIPIQA(backbone="mini", pos_embedding="interpolate")
+    fixed, x = CLIPIQA(backbone="mini", pos_embedding="fixed"), torch.rand(1, 3, 224, 224)
+    # 224 px are their own size, where resizing and cropping change nothing but rounding
+    torch.testing.assert_close(fixed.encode_image(x), metric.encode_image(x), atol=1e-5, rtol=0)
+    assert fixed(torch.rand(1, 3, 20, 300)).shape == (1, 1)
+
+
+# Words
+
+
+def test_unknown_words_are_named_in_one_message(tmp_path, caplog):
+    """Whole words, in the order of the prompts, once per word, of weights that nobody has asked before."""
+    metric = CLIPIQA(**changed(tmp_path / "x.safetensors", lambda t, m: m.update(note="another hash")))
+    x = torch.rand(1, 3, 64, 64)
+    with caplog.at_level(logging.WARNING, "clipiqa_pyiqa"):
+        metric(x, prompts=["quality", "noisiness"])
+        assert caplog.text == ""
+        metric(x, prompts=["scary", ("Zygomorphic happy photo.", "Sad photo."), "sharpness", "happy"])
+        metric(x, prompts=["happy", ("Scary photo.", "Good photo.")])
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "mini never saw 'scary', 'peaceful', 'zygomorphic', 'happy', 'sad', so scores of texts with these" in said
+
+
+def test_commands_leave_out_pairs_with_unknown_words(capsys, caplog):
+    assert main(["radar", str(PHOTOS / "canyon-wren.jpg"), "--backbone", "mini", "--max-side", "64", "-q"]) == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]} == set(LOOKS)
+    assert caplog.text.count("left out") == 1
 
 
 # Damage
