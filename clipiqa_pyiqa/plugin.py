@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,11 @@ def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = 
     from .metric import CLIPIQA
 
     net = CLIPIQA(model_type, *args, prompts=prompts, **options)
+    # pyiqa's wrapper has the range and direction of its configuration, not those of a fitted head
+    wrapper: Any = sys._getframe(2).f_locals.get("self")
+    if net.head is not None and hasattr(wrapper, "score_range"):
+        low, high = net.score_range
+        wrapper.score_range, wrapper.lower_better = f"{low:g}, {high:g}", net.lower_better
     if model_type == "clipiqa" and prompts is None and "mini" not in (options.get("backbone"), *args[:1]):
         _announce()
     return net

@@ -38,7 +38,8 @@ def asked():
         for name, function in functions.items()
         for parameter, its in inspect.signature(function).parameters.items()
         if parameter != "self" and its.kind is not its.VAR_KEYWORD
-        if (name, parameter) != ("score_images", "images")  # what is no image gets a row with an error
+        # what is no image gets a row with an error, and a gate of files needs no device
+        if (name, parameter) not in (("score_images", "images"), ("gate", "device"))
     ]
 
 
@@ -57,3 +58,25 @@ def test_an_argument_of_a_wrong_kind_is_named(name, wrong, tmp_path, monkeypatch
     given |= {"criterion": clipiqa_pyiqa.CLIPIQALoss(backbone="mini")} if "criterion" in given else {}
     with pytest.raises((ValueError, TypeError), match=MESSAGES.get(wrong, wrong.removesuffix("s"))):
         function(**given | {wrong: WRONG})
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "words"),
+    [
+        ("fit", "backbone", "CLIPIQA(backbone='mini')"),
+        ("rank", "batchsize", "'batch_size'"),
+        ("gate", "metric", "'metrics'"),
+        ("CLIPIQA", "device", ".to("),
+        ("CLIPIQA", "data_range", "255"),
+        ("CLIPIQALoss", "backbon", "'backbone'"),
+    ],
+)
+def test_an_unknown_option_names_the_function_and_what_to_do(name, option, words):
+    with pytest.raises(TypeError, match=r"\(\) has no option") as refused:
+        PUBLIC[name](**{option: 1})
+    assert words in str(refused.value) and (name in str(refused.value) or name == "CLIPIQALoss")
+
+
+@pytest.mark.parametrize("name", ["rank", "gate", "score_images"])
+def test_help_names_the_options_of_scoring(name):
+    assert {"device", "max_side"} <= inspect.signature(PUBLIC[name]).parameters.keys()

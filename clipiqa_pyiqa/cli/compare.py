@@ -48,9 +48,8 @@ def run(
     """Compare metrics on data sets, with correlations, intervals and published values.
 
     A metric is pyiqa's NAME or NAME:KEY=VALUE,…. A data set is pyiqa's name, a CSV file of paths and scores, or a
-    folder without scores. LABEL= before a metric or data set names it. A good metric has a positive
-    correlation: scores are negated where low is good. Exit code: 0 all scored, 1 a metric failed or images were left
-    out, 2 bad usage.
+    folder without scores. LABEL= before a metric or data set names it. A good metric has a positive correlation:
+    scores are negated where low is good.
 
     examples:
       clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec --data-root DIR --out runs/1

@@ -30,13 +30,12 @@ def run(
 ) -> int:
     """Fit a metric to a few rated photos of your own, in seconds.
 
-    Methods: affine is a linear function of the zero-shot score; ridge adds a linear function of all features; auto
-    takes ridge if cross-validation finds ridge clearly better, else affine.
+    affine is a linear function of the zero-shot score; ridge adds a linear function of all features; auto takes ridge
+    if cross-validation finds it clearly better.
 
     examples:
       clipiqa fit scores.csv --out head.safetensors --range 1 5 --own-scale
       clipiqa fit photos/ --out taste.safetensors
-      clipiqa score photos/ --learned-prompts head.safetensors
 
     Args:
         scores (CSV|FOLDER|NAME): a CSV file of paths and scores, a folder of photos with stars, or a data set
@@ -94,10 +93,11 @@ def run(
     frame = pandas.DataFrame(rows, columns=["", "SROCC", "PLCC", f"RMSE (scores from {low:g} to {high:g})"])
     frame.iloc[:, 3] *= high - low
     print(frame_as_text(frame))
-    clearly = "" if result.head.method == "ridge" else "not "
-    why = f", as cross-validation finds ridge {clearly}clearly better" if method == "auto" else ""
+    found = "found" if result.head.method == "ridge" else "did not find"
+    why = f": cross-validation {found} ridge clearly better" if method == "auto" else ""
     print(f"The method is {result.head.method}{why}.")
-    print(f"score and rank with it:\nclipiqa score photos/ -m {shlex.quote(str(out))} --out scores.csv")
-    print("clipiqa rank scores.csv")
+    print(
+        f"rank photos with it (score, gate and compare take it, too):\nclipiqa rank photos/ -m {shlex.quote(str(out))}"
+    )
     print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(out.resolve()), **model.given())}")
     return 0

@@ -27,7 +27,7 @@ def run(
     """Draw maps of where photos look good and where they do not.
 
     --out DIR receives a picture and PHOTO.npz (the numbers) for each photo. A place is a square of 32 px (with vision
-    transformers, a patch); docs/maps.md explains its score. Exit code: 0 all mapped, 1 some photos failed, 2 bad input.
+    transformers, a patch); docs/maps.md explains its score.
 
     examples:
       clipiqa map photos/ --prompts sharpness noisiness quality --out maps/ --html

@@ -14,7 +14,6 @@ def run(low: str, high: str, run: Run, *, skip_missing: bool = False) -> int:
 
     examples:
       clipiqa pairs LOL/eval15/low LOL/eval15/high --prompts brightness --out lol/
-      clipiqa pairs 'PolyU/CroppedImages/*_real.JPG' 'PolyU/CroppedImages/*_mean.JPG' --prompts noisiness
 
     Args:
         low (LOW): folder or quoted pattern of the low-quality images

@@ -30,7 +30,6 @@ def run(
     images: the split 'test', or else 'val'.
 
     examples:
-      clipiqa prompts search scores.csv
       clipiqa prompts search scores.csv --candidates my_pairs.txt --templates '{} photo.' '{} picture.'
 
     Args:

@@ -146,18 +146,8 @@ def run(
     if len(folders) > 1:
         raise OptionError("--copy-to, --move-to and --link-to exclude each other: give one of them.")
     if picked.write_shards is not None:
-        others = (
-            order.columns,
-            order.root,
-            picked.stars,
-            count != 10,
-            page,
-            run.out,
-            run.prompts,
-            run.metrics,
-            selected,
-        )
-        if any(others) or selected or folders or picked.paths or picked.null or picked.only_photos:
+        others = (order.columns, order.root, picked.stars, page, run.out, run.prompts, run.metrics, selected)
+        if any(others) or count != 10 or folders or picked.paths or picked.null or picked.only_photos:
             raise OptionError(
                 "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
                 "other options out, or give them in a second call."
@@ -171,28 +161,27 @@ def run(
         _take({"": list(map(on_disk, sources))}, picked)
         return 0
     from ..ranking.photos import Photos
-    from ..results.scores import Scores, is_score_file, read_scores
+    from ..results.scores import is_score_file, read_scores
 
     code = 0
-    is_table = not cuts and page is None and not picked.stars
     if len(sources) == 1 and is_score_file(sources[0]):
         if run.prompts or run.metrics or run.out is not None:
             raise OptionError("--prompts, --metrics and --out need images; a score file holds scores: leave them out.")
         key, columns = next(iter(order.columns), None), order.columns[1:]
         scores = read_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
+        photos = Photos(scores, order.by or scores.names[0], direction, order.root)
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     else:
         from ..ranking.folder_ranking import rank
 
-        if is_table and order.by is None and direction is None:
-            return run.report(rank, sources, count=count)
         ranking = run.result(rank, sources, count=count)
-        code = run.conclude(ranking)
-        scores = Scores(ranking.frame, ranking.frame[[]], ranking.columns, errors=ranking.failed, ours=True)
-    photos = Photos(scores, order.by or scores.names[0], direction, order.root)
-    worst, best = photos.ends(**cuts)
+        code, photos = run.conclude(ranking), ranking.photos(order.by, direction)
+    scores, (worst, best) = photos.scores, photos.ends(**cuts)
     chosen = [*worst.index, *best.index] if cuts else list(scores.frame.index)
+    if not chosen:
+        tell(f"no photo is picked; {photos.by}: {photos.direction}")
+        return code
     if page is not None:
         from ..ranking.page import write_browser
 
@@ -204,7 +193,7 @@ def run(
     if picked.stars:
         code = max(code, _give_stars(photos, picked.star_shares, chosen, run.overwrite))
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
-    is_listed = is_table or bool(cuts)
+    is_listed = bool(cuts) or not (page or picked.stars)
     if is_listed:
         note(f"{photos.by}: {photos.direction}")
     cuts = cuts or {"worst": min(count, half) or None, "best": count}

@@ -6,14 +6,12 @@ import contextlib
 import itertools
 import os
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import ImageError, OptionError, counted
+from ..errors import ImageError, Kind, OptionError, counted
 from ..errors.arguments import SharedOptions, check_resume
 from ..files.writing import check_output, write_text
 from ..results.printing import Printer
@@ -117,7 +115,7 @@ def run(
     """Score photos and videos: files, folders, globs or a list on standard input.
 
     Each image gets one score in [0, 1] per prompt; a high score is good. A file that cannot be scored gets a row with
-    the reason. Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score.
+    the reason, and the exit code is 1.
 
     examples:
       clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
@@ -159,10 +157,12 @@ def run(
     # os.path returns False for invalid names; the error follows when the file is written
     is_folder = kept.out and (os.path.isdir(kept.out) or not (kept.out.suffix or os.path.exists(kept.out)))
     by_shard = format is None and is_folder
-    if not by_shard and replace(shards, image_column=None) != Shards():
-        raise OptionError("--keep, --embeddings, --part and --engine need results by shard: name a folder, --out DIR/.")
+    if not by_shard and replace(shards, image_column=None, keep=()) != Shards():
+        raise OptionError("--embeddings, --part and --engine need results by shard: name a folder, --out DIR/.")
     if by_shard and drop_vanished:
         raise OptionError("--drop-vanished is for a file of results, not for results by shard.")
+    if shards.keep and not kept.out:
+        raise OptionError("--keep needs --out.")
     if kept.out is None and format == "parquet":
         raise OptionError("parquet results are not text: name a file with --out.")
     of_shards: dict[str, Any] = {"keep": shards.keep, "image_column": shards.image_column, **videos.sampling}
@@ -195,13 +195,13 @@ def run(
                 engine = RayEngine(**vars(cluster))
             options |= {**vars(shards), "engine": engine}
 
-            def show(images: int, done: int, total: int) -> None:
+            def show(images: int, done: float, total: int) -> None:
                 bar.show(done, total, detail=f"{images:,} images")
 
             done = score_sources(metrics, found, progress=show, **options)
             _report(done, videos)
             return 1 if done.failures or done.unread or done.absent else 0
-        run = score_paths(metrics, found.items, format=format, resume=kept.resume, **options)
+        run = score_paths(metrics, found.items, keep=shards.keep, format=format, resume=kept.resume, **options)
         if run.known and not found.has_shards:
             note(run.known.sentence)
         writer = None if kept.out else Printer(sys.stdout.buffer, format or "table", run.head)
@@ -219,7 +219,7 @@ def run(
 
 
 def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar, rows: list[Any] | None) -> int:
-    scored, failed, lacking = 0, 0, Counter[str]()
+    scored, failed, by = 0, 0, dict.fromkeys(run.head.scores, 0)
     try:
         with writer or contextlib.nullcontext(), contextlib.closing(run):
             for row in run:
@@ -227,22 +227,21 @@ def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar
                     writer.write(row)
                 if rows is not None:
                     rows.append(row.as_dict(run.head.scores))
-                if row.kind is None:
+                if row.kind in (None, Kind.NOT_ASKED):  # the log says which metric cannot be built
                     scored += 1
                 else:
                     failed += 1
                     tell(row.error)
-                    if row.scores:
-                        lacking.update(compress(run.head.scores, (score is None for score in row.scores)))
+                for name, score in zip(by, row.scores or (), strict=False):
+                    by[name] += score is not None
                 bar.show(scored + failed, total)
     except KeyboardInterrupt as error:
         rest = "some" if total is None else total - scored - failed
         raise type(error)(f"{scored} scored, {failed} failed, {rest} left") from error
     before = f", {run.known.failed:,} failed before" if run.known.failed else ""
-    note(f"{scored} scored, {failed} failed{before}")
-    for name, count in lacking.items():
-        note(f"{name}: {scored + failed - count:,} scored")
-    return 1 if failed or run.known.failed else 0
+    counts = ", ".join(f"{count:,} by {name}" for name, count in by.items())
+    note(f"{scored} scored, {failed} failed{before}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
+    return 1 if failed or run.known.failed or run.unbuilt else 0
 
 
 def _report(found: ShardedResult, videos: Videos) -> None:

@@ -58,7 +58,6 @@ def run(
     Recipes: plain (whole images), official (the authors' recipe), pyiqa (the recipe of pyiqa's trainer).
 
     examples:
-      clipiqa train scores.csv --out runs/mine
       clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
 
     Args:

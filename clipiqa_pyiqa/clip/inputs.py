@@ -24,7 +24,10 @@ def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
     Pixels may lie ``overshoot`` outside [0, 1]; None accepts every value, also NaN.
     """
     if not isinstance(x, Tensor) or x.layout != torch.strided or x.is_nested or x.is_quantized or x.is_meta:
-        raise ImageError(f"images must be a dense tensor of shape (N, 3, H, W); got a {type(x).__name__}.")
+        raise ImageError(
+            f"images must be a dense tensor of shape (N, 3, H, W); got a {type(x).__name__}: "
+            "score_images takes files, PIL images and arrays."
+        )
     if x.dim() != 4 or x.shape[1] not in (1, 3):
         hint = ""
         if x.dim() == 3:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas
 
 from ..errors import CLIPIQAError, ImageError, counted, few, nearest
-from ..errors.arguments import AnySize, checked
+from ..errors.arguments import AnySize, ScoringOptions, checked
 from ..files.names import one_line
 from ..files.writing import append_line, check_folder, check_output, write_text
 from ..images.image import VIDEOS, File
@@ -176,7 +176,7 @@ def gate(
     resume: bool = False,
     overwrite: bool = False,
     progress: Callable[[str, int, int | None], object] = lambda run, done, total: None,
-    **options: Any,
+    **options: Unpack[ScoringOptions],
 ) -> Gate:
     """Return the comparison of two runs over the same inputs.
 

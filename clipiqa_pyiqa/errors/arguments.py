@@ -14,9 +14,12 @@ import types
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Union, cast, get_args, get_origin
 
 from . import ConfigError, OptionError, nearest, shown
+
+if TYPE_CHECKING:
+    import torch
 
 MIN_SIDE = 32  # smallest height and width, in pixels, that the image towers take
 BOUNDS = {  # parameter or option -> smallest and largest allowed value
@@ -107,6 +110,24 @@ class SharedOptions(Reading, Batches):
         return {name: getattr(self, name) for name in ("batch_size", "workers", *Reading.__dataclass_fields__)}
 
 
+class ScoringOptions(TypedDict, total=False):
+    """Options of reading and scoring in Python, as in :class:`SharedOptions`."""
+
+    device: str | torch.device | None
+    batch_size: int
+    workers: int | None
+    apply_exif: bool
+    max_side: int | None
+    max_pixels: int | None
+    damaged: Literal["refuse", "keep"]
+
+
+_OF_THE_METRIC = "it belongs to the metric, as in CLIPIQA(backbone='mini') or 'clipiqa:backbone=mini'."
+_CURES = dict.fromkeys(("backbone", "clip_weights", "pos_embedding", "precision", "prompts"), _OF_THE_METRIC)
+_CURES |= {"device": "move the metric, as in CLIPIQA().to('cuda').", "data_range": "divide 8-bit values by 255."}
+"""Option that a function does not have -> what to do instead."""
+
+
 def documentation(thing: Any) -> tuple[str, str, dict[str, tuple[list[str], str]]]:
     """Return a docstring's first line, other text before ``Args:``, and argument -> (words in parentheses, help)."""
     text, _, arguments = inspect.cleandoc(thing.__doc__ or "").partition("\nArgs:\n")
@@ -116,24 +137,51 @@ def documentation(thing: Any) -> tuple[str, str, dict[str, tuple[list[str], str]
 
 
 def checked(function: Function) -> Function:
-    """Return the function with a check of its arguments' types, bounds and paths, which raises ``OptionError``."""
-    signature = inspect.signature(function)
+    """Return the function with a check of its arguments' names, types, bounds and paths, which raises ``OptionError``.
+
+    Its signature shows the options of an unpacked ``TypedDict`` one by one.
+    """
+    given = inspect.signature(function)
+    parameters = [each for parameter in given.parameters.values() for each in _unpacked(parameter, function.__module__)]
+    signature = given.replace(parameters=parameters)
+    name_of_it = function.__qualname__.removesuffix(".__init__")
 
     @functools.cache
     def hints() -> dict[str, tuple[Any, ...]]:
-        parameters = signature.parameters.items()
-        found = {name: _evaluated(parameter.annotation, function.__module__) for name, parameter in parameters}
+        found = {each.name: _evaluated(each.annotation, function.__module__) for each in parameters}
         return {name: tuple(_alternatives(hint)) for name, hint in found.items() if hint is not Any}
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
+        try:
+            arguments = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            unknown = next((name for name in kwargs if name not in signature.parameters), None)
+            if unknown is None:
+                raise OptionError(f"{name_of_it}(): {error}.") from None
+            cure = _CURES.get(unknown) or nearest(unknown, signature.parameters.keys() - {"self"})
+            raise OptionError(f"{name_of_it}() has no option {unknown!r}: {cure}") from None
+        for name, value in arguments.items():
             wanted = hints().get(name)
             if wanted is not None:
                 _check(name, value, wanted)
         return function(*args, **kwargs)
 
+    call.__signature__ = signature  # type: ignore[attr-defined]
     return cast(Function, call)
+
+
+def _unpacked(parameter: inspect.Parameter, module: str) -> list[inspect.Parameter]:
+    """Return a parameter, or the keywords of ``**options: Unpack[…]``, with the defaults of ``SharedOptions``."""
+    if not str(parameter.annotation).startswith("Unpack["):
+        return [parameter]
+    (options,) = get_args(_evaluated(parameter.annotation, module))
+    return [
+        inspect.Parameter(
+            name, parameter.KEYWORD_ONLY, default=getattr(SharedOptions, name, ...), annotation=hint.__forward_arg__
+        )
+        for name, hint in options.__annotations__.items()
+    ]
 
 
 def check_bounds(name: str, value: int) -> None:
@@ -187,7 +235,7 @@ def _is(value: Any, hint: Any) -> bool:
 
 def _evaluated(annotation: Any, module: str) -> Any:
     """Return an annotation's type; Any for none, or for a name that only type checkers import."""
-    names = {**vars(sys.modules[module]), **_NUMBERS}
+    names = {**globals(), **vars(sys.modules[module]), **_NUMBERS}
     try:
         return eval(annotation, names)
     except (NameError, TypeError):

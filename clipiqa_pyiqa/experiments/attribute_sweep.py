@@ -7,7 +7,7 @@ import io
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import matplotlib
 import numpy as np
@@ -25,7 +25,7 @@ from ..metric import choice
 from ..prompts.pairs import Prompts
 from ..report.plotting import COLOURS, STYLE
 from ..stats.correlation import MIN_IMAGES, srocc
-from .experiment import ExperimentResult, Paths, asked, because, find_images, saved, score_files
+from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, because, find_images, saved, score_files
 
 _MOST_SCALE = 8
 _PICTURES_KEPT = 2  # decoded images at a scale, which all of their versions share
@@ -195,7 +195,7 @@ def sweep(
     template: str | None = None,
     steps: int = 9,
     scales: Sequence[float] = (1.0, 0.5),
-    **options: Any,
+    **options: Unpack[ExperimentOptions],
 ) -> Sweep:
     """Return scores of images that are changed in steps (Fig. 4).
 
@@ -226,7 +226,7 @@ def sweep(
         for step, amount in enumerate(change.amounts(steps))
     ]
     versions = {version.name: version for version in planned}
-    as_they_are = {**options, "max_side": None, "max_pixels": None}
+    as_they_are: ExperimentOptions = {**options, "max_side": None, "max_pixels": None}
     results = ["sweep.csv", "spearman.csv", "sweep.png"]
     scores = score_files(metrics, list(versions.values()), results, files, **as_they_are)
     failed = {versions[name].path: error for name, error in scores.failed.items()}

@@ -10,12 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, Unpack
 
 import pandas
 
 from ..errors import ImageError, first_of
-from ..errors.arguments import checked
+from ..errors.arguments import ScoringOptions, checked
 from ..files.names import free_name
 from ..files.writing import check_folder, locked
 from ..images.image import File, Image
@@ -34,6 +34,17 @@ from ..sources.finding import each_of, find_inputs
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+class ExperimentOptions(ScoringOptions, total=False):
+    """Options of all experiments, as for :func:`score_files`."""
+
+    out: str | os.PathLike[str] | None
+    resume: bool
+    overwrite: bool
+    pictures: Literal["png", "svg", "pdf"]
+    progress: Callable[[int, int | None], object]
+    trust_weights: bool
 
 
 @dataclass(frozen=True)
@@ -160,7 +171,8 @@ def score_files(
     overwrite: bool = False,
     pictures: Literal["png", "svg", "pdf"] = "png",
     progress: Callable[[int, int | None], object] = lambda done, total: None,
-    **options: Any,
+    trust_weights: bool = False,
+    **options: Unpack[ScoringOptions],
 ) -> ImageScores:
     """Return the scores of image files, or of other sources.
 
@@ -174,13 +186,15 @@ def score_files(
         overwrite: Replace the files in ``out``.
         pictures: Format of figures.
         progress: Called with the numbers of finished and of all images.
-        options: As for :func:`~clipiqa_pyiqa.score_paths`.
+        trust_weights, options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
     sources = [File(image) if isinstance(image, str) else image for image in images]
     paths = [source.name for source in sources]
     others = {"summary.json"} | {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
     stored = outputs(out, ["scores.csv"], others, [*paths, *inputs], resume=resume, overwrite=overwrite)
-    run = score_paths(metrics, sources, out=stored.get("scores.csv"), **options)
+    run = score_paths(
+        metrics, sources, out=stored.get("scores.csv"), trust_weights=trust_weights, strict=True, **options
+    )
     found = run.scores(progress).under(dict.fromkeys(paths))
     columns = {column.name: column for column in run.head.columns}
     frame = found.frame[list(columns)]
@@ -191,7 +205,7 @@ def score_files(
     return ImageScores(frame[has_scores], failed, run.head.provenance, columns, found.flags)
 
 
-def saved(result: Result, options: Mapping[str, Any]) -> Result:
+def saved(result: Result, options: ExperimentOptions) -> Result:
     out = options.get("out")
     if out is not None:
         result.save(out, pictures=options.get("pictures", "png"))

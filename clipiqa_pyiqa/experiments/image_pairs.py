@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import pandas
 from PIL import Image
@@ -17,7 +17,16 @@ from ..report.contact_sheet import contact_sheet, headed
 from ..sources.naming import in_all_folders, named_images
 from ..stats.bootstrap import share
 from ..stats.paired_means import mean_difference
-from .experiment import ExperimentResult, asked, because, column_names, file_names, saved, score_files
+from .experiment import (
+    ExperimentOptions,
+    ExperimentResult,
+    asked,
+    because,
+    column_names,
+    file_names,
+    saved,
+    score_files,
+)
 
 _SIDES = ("low", "high")
 _SHOWN = 10  # most pairs in the wrong order on a sheet
@@ -113,7 +122,7 @@ def pairs(
     *,
     template: str | None = None,
     skip_missing: bool = False,
-    **options: Any,
+    **options: Unpack[ExperimentOptions],
 ) -> PairScores:
     """Return scores of two versions of each image (Fig. 5).
 

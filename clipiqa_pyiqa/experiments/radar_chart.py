@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import matplotlib
 import numpy as np
@@ -20,7 +20,7 @@ from ..metric import find_device
 from ..prompts.pairs import Columns, Prompts, known_names
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.plotting import COLOURS, INK, STYLE, WORDS
-from .experiment import ExperimentResult, Paths, asked, column_names, find_images, saved, score_files
+from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, column_names, find_images, saved, score_files
 
 CHARTS = {
     "look": ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "contrast"),
@@ -79,7 +79,7 @@ def radar(
     prompts: Prompts = None,
     *,
     template: str | None = None,
-    **options: Any,
+    **options: Unpack[ExperimentOptions],
 ) -> RadarCharts:
     """Return scores for radar charts of the look and feel (Fig. 1).
 

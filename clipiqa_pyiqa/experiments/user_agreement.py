@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import matplotlib
 import numpy as np
@@ -20,7 +20,7 @@ from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..report.contact_sheet import wrapped
 from ..report.plotting import COLOURS, INK, STYLE, WORDS
 from ..stats.bootstrap import clustered_share, share
-from .experiment import ExperimentResult, asked, because, saved, score_files
+from .experiment import ExperimentOptions, ExperimentResult, asked, because, saved, score_files
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def agreement(
     *,
     root: str | os.PathLike[str] | None = None,
     template: str | None = None,
-    **options: Any,
+    **options: Unpack[ExperimentOptions],
 ) -> Agreement:
     """Return the metric's choices beside people's choices (Fig. 7).
 

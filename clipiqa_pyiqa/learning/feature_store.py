@@ -76,108 +76,111 @@ class _Views(File):
         return data
 
 
-class FeatureStore:
-    """Files of rows with a metric's image features; ``stages`` adds the statistics of ``encode_stages``.
+def stored_features(
+    metric: CLIPIQA,
+    folder: str | Path | None,
+    paths: Collection[str | Path],
+    augmentations: Sequence[Sequence[Augmentation]] | None = None,
+    *,
+    stages: bool = False,
+    device: str | torch.device = "cpu",
+    workers: int | None = None,
+    say: Say | None = None,
+) -> Tensor:
+    """Return a metric's features ``(N, A, D)`` of augmented images (default the whole image).
 
-    Each run writes one file, whose name ends in the number of values in a row. A kill can cut only the last row.
+    Features are stored in a folder, by default in the user's cache; only missing ones are encoded. Each run writes one
+    file of rows, whose name ends in the number of values in a row; a kill can cut only the last row.
+
+    Args:
+        stages: Add the statistics of ``encode_stages``.
     """
+    if not len(paths):
+        return torch.empty(0, 1, 1)
+    place = _place(metric, folder, stages)
+    try:
+        contents = hashes_of([os.fspath(path) for path in paths])
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
+    wanted = [
+        {_key(content, each): each for each in some}
+        for content, some in zip(contents, augmentations or [(WHOLE,)] * len(paths), strict=True)
+    ]
+    found, damaged = _read(place, {key for each in wanted for key in each})
+    missing: dict[str, _Views] = {}
+    for path, content, keys in zip(paths, contents, wanted, strict=True):
+        if new := {key: each for key, each in keys.items() if key not in found}:
+            missing.setdefault(content, _Views(os.fspath(path), content, {})).views.update(new)
+    count = sum(len(image.views) for image in missing.values())
+    if missing and damaged:
+        logger.warning("damaged features are encoded again: %s.", first_of(damaged))
+    if say is not None:
+        todo = f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}"
+        say(f"{todo}; features are stored in {place}")
+    encoded, run = _encoded(metric, stages, list(missing.values()), torch.device(device), workers), uuid.uuid4().hex
+    for key, feature in tqdm(encoded, total=count, unit="feature", disable=True if say is None else None):
+        found[key] = feature
+        path = place / f"{run}-{len(feature)}.rows"
+        with as_output_error(path), open(path, "ab") as file:
+            file.write(_checked(key + feature.tobytes()))
+    if missing:
+        with as_output_error(path), open(path, "rb+") as file:
+            os.fsync(file.fileno())
+    rows = np.stack([found[key] for keys in wanted for key in keys])
+    return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
 
-    def __init__(self, metric: CLIPIQA, folder: str | Path | None = None, stages: bool = False):
-        self.metric, self.stages = metric, stages
-        provenance = metric.provenance()
-        setup = {"format": FORMAT, "stages": stages}
-        for name in ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision"):
-            setup[name] = provenance[name]
-        digest = hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest()
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "clipiqa" / "features"
-        backbone = provenance["backbone"].replace("/", "-")
-        self.folder = check_folder((Path(folder) if folder else cache) / f"{backbone}-{digest[:16]}")
 
-    def features(
-        self,
-        paths: Collection[str | Path],
-        augmentations: Sequence[Sequence[Augmentation]] | None = None,
-        *,
-        device: str | torch.device = "cpu",
-        workers: int | None = None,
-        say: Say | None = None,
-    ) -> Tensor:
-        """Return features ``(N, A, D)`` of augmented images (default the whole image); encode missing features."""
-        if not len(paths):
-            return torch.empty(0, 1, 1)
-        try:
-            contents = hashes_of([os.fspath(path) for path in paths])
-        except OSError as error:
-            raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
-        wanted = [
-            {_key(content, each): each for each in some}
-            for content, some in zip(contents, augmentations or [(WHOLE,)] * len(paths), strict=True)
-        ]
-        found, damaged = self._read({key for each in wanted for key in each})
-        missing: dict[str, _Views] = {}
-        for path, content, keys in zip(paths, contents, wanted, strict=True):
-            if new := {key: each for key, each in keys.items() if key not in found}:
-                missing.setdefault(content, _Views(os.fspath(path), content, {})).views.update(new)
-        count = sum(len(image.views) for image in missing.values())
-        if missing and damaged:
-            logger.warning("damaged features are encoded again: %s.", first_of(damaged))
-        if say is not None:
-            todo = f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}"
-            say(f"{todo}; features are stored in {self.folder}")
-        encoded, run = self._encode(list(missing.values()), torch.device(device), workers), uuid.uuid4().hex
-        for key, feature in tqdm(encoded, total=count, unit="feature", disable=True if say is None else None):
-            found[key] = feature
-            path = self.folder / f"{run}-{len(feature)}.rows"
-            with as_output_error(path), open(path, "ab") as file:
-                file.write(_checked(key + feature.tobytes()))
-        if missing:
-            with as_output_error(path), open(path, "rb+") as file:
-                os.fsync(file.fileno())
-        rows = np.stack([found[key] for keys in wanted for key in keys])
-        return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
+def _place(metric: CLIPIQA, folder: str | Path | None, stages: bool) -> Path:
+    """Return the folder of the features of one set-up, which is made."""
+    provenance = metric.provenance()
+    setup = {"format": FORMAT, "stages": stages}
+    for name in ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision"):
+        setup[name] = provenance[name]
+    digest = hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "clipiqa" / "features"
+    backbone = provenance["backbone"].replace("/", "-")
+    return check_folder((Path(folder) if folder else cache) / f"{backbone}-{digest[:16]}")
 
-    def _encode(
-        self, images: list[_Views], device: torch.device, workers: int | None
-    ) -> Generator[tuple[bytes, Feature], None, None]:
-        cost = scoring_bytes(self.metric, device, "stages" if self.stages else "score")
-        at_once = images_at_once(device, len(images))
 
-        def parts(image: _Views, record: ImageRecord | ImageError) -> Iterator[tuple[tuple[str, bytes], Tensor]]:
-            if isinstance(record, ImageError):
-                raise record
-            for key, augmentation in image.views.items():
-                yield (image.name, key), augmentation(record.pixels, image.name)
+def _encoded(
+    metric: CLIPIQA, stages: bool, images: list[_Views], device: torch.device, workers: int | None
+) -> Generator[tuple[bytes, Feature], None, None]:
+    def parts(image: _Views, record: ImageRecord | ImageError) -> Iterator[tuple[tuple[str, bytes], Tensor]]:
+        if isinstance(record, ImageError):
+            raise record
+        for key, augmentation in image.views.items():
+            yield (image.name, key), augmentation(record.pixels, image.name)
 
-        def work(items: list[tuple[str, bytes]], pixels: list[Tensor]) -> list[tuple[bytes, Feature]]:
-            encode = self.metric.encode_stages if self.stages else self.metric.encode_image
-            with torch.no_grad():
-                features = encode(stacked(pixels, device)).float().cpu().numpy()
-            return [(key, feature) for (_, key), feature in zip(items, features, strict=True)]
+    def work(items: list[tuple[str, bytes]], pixels: list[Tensor]) -> list[tuple[bytes, Feature]]:
+        with torch.no_grad():
+            features = (metric.encode_stages if stages else metric.encode_image)(stacked(pixels, device))
+        return [(key, each) for (_, key), each in zip(items, features.float().cpu().numpy(), strict=True)]
 
-        return processed(
-            images,
-            lambda image: image.load(Reading()),
-            work,
-            _raise,
-            workers=workers,
-            batch_size=1 if device.type == "cpu" else 8,
-            at_once=at_once,
-            scoring=cost,
-            parts=parts,
-        )
+    return processed(
+        images,
+        lambda image: image.load(Reading()),
+        work,
+        _raise,
+        workers=workers,
+        batch_size=1 if device.type == "cpu" else 8,
+        at_once=images_at_once(device, len(images)),
+        scoring=scoring_bytes(metric, device, "stages" if stages else "score"),
+        parts=parts,
+    )
 
-    def _read(self, wanted: set[bytes]) -> tuple[dict[bytes, Feature], list[str]]:
-        """Return the stored features among the wanted, and the damaged rows."""
-        found, damaged = dict[bytes, Feature](), list[str]()
-        for path in sorted(self.folder.glob("*.rows")):
-            size = _KEY + 4 * int(path.stem.rpartition("-")[2]) + _CHECKSUM
-            with as_output_error(path), open(path, "rb") as file:
-                while len(row := file.read(size)) == size:
-                    if _checked(row[:-_CHECKSUM]) != row:
-                        damaged.append(f"row {file.tell() // size} of {str(path)!r}")
-                    elif row[:_KEY] in wanted:
-                        found[row[:_KEY]] = np.frombuffer(row[_KEY:-_CHECKSUM], np.float32)
-        return found, damaged
+
+def _read(folder: Path, wanted: set[bytes]) -> tuple[dict[bytes, Feature], list[str]]:
+    """Return the stored features among the wanted, and the damaged rows."""
+    found, damaged = dict[bytes, Feature](), list[str]()
+    for path in sorted(folder.glob("*.rows")):
+        size = _KEY + 4 * int(path.stem.rpartition("-")[2]) + _CHECKSUM
+        with as_output_error(path), open(path, "rb") as file:
+            while len(row := file.read(size)) == size:
+                if _checked(row[:-_CHECKSUM]) != row:
+                    damaged.append(f"row {file.tell() // size} of {str(path)!r}")
+                elif row[:_KEY] in wanted:
+                    found[row[:_KEY]] = np.frombuffer(row[_KEY:-_CHECKSUM], np.float32)
+    return found, damaged
 
 
 def _key(content: str, augmentation: Augmentation) -> bytes:

@@ -22,7 +22,7 @@ from ..metric import CLIPIQA, find_device
 from ..prompts.heads import FORMAT, OpinionHead
 from ..prompts.provenance import as_texts
 from ..stats.correlation import plcc, srocc
-from .feature_store import FeatureStore, Say
+from .feature_store import Say, stored_features
 
 PENALTIES = np.logspace(-6, 3, 37)  # factors of the largest variance
 Array = NDArray[np.float64]
@@ -106,10 +106,10 @@ class FitResult:
 
     Attributes:
         cross_validation: Method -> its agreement when each fold is predicted from the others.
-        held_out: ``'val'`` or ``'test'`` -> the head's agreement.
-        before: ``'train'``, ``'val'`` or ``'test'`` -> the zero-shot score's agreement.
-        splits: For each random split, agreement of a head on the rest.
-        drawn: For each random split, the index in ``table.frame`` of the predicted rows.
+        held_out: Split -> the head's agreement.
+        before: Split -> the zero-shot score's agreement.
+        splits: The agreement on the rest of each random split.
+        drawn: The rows in ``table.frame`` that each random split predicts.
     """
 
     head: OpinionHead
@@ -153,13 +153,13 @@ def fit(
 
     Args:
         scores: As for :func:`clipiqa_pyiqa.train`; with splits, only ``'train'`` is fitted.
-        method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``,
-            which takes ridge if cross-validation finds it clearly better.
+        method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``: ridge
+            if cross-validation finds it clearly better.
         fit_on: ``'features'`` (image features) or ``'stages'`` (means and deviations of all stages of the tower).
         own_scale: Predict on the scale of the given scores; by default from 0 (worst) to 1 (best).
         without_mini_photos, features, say: As for :func:`clipiqa_pyiqa.train`.
-        splits: Number of random splits: a head is fitted to 80 % and predicts the rest; groups stay together.
-        metric: Metric with the image tower and prompt pair; default CLIP-IQA on RN50.
+        splits: Number of random splits of groups: a head is fitted to 80 % and predicts the rest.
+        metric: Metric with the tower and the prompt pair; default CLIP-IQA on RN50.
         seed: Seed of folds and random splits.
         device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
@@ -181,12 +181,14 @@ def fit(
     frame, train = table.frame, table.part("train")
     if len(train) < NEEDED[method]:
         raise CLIPIQAError(f"method {method!r} needs at least {NEEDED[method]} rated photos; got {len(train)}.")
-    store = FeatureStore(metric, features, stages=fit_on == "stages")
-    encoded = store.features(frame["path"], device=device, workers=workers, say=say)[:, 0]
+    stages = fit_on == "stages"
+    encoded = stored_features(metric, features, frame["path"], stages=stages, device=device, workers=workers, say=say)[
+        :, 0
+    ]
     with torch.no_grad():
         texts = metric.encode_prompts().cpu()
     direction = metric.clip.logit_scale * (texts[0, 0] - texts[0, 1])  # (D,)
-    x = encoded[:, len(direction) :] if fit_on == "stages" else encoded
+    x = encoded[:, len(direction) :] if stages else encoded
     zero_shot = (encoded[:, : len(direction)] @ direction).sigmoid().double().numpy()
     photos = RatedPhotos(x.double().numpy(), zero_shot, frame["target"].to_numpy())
     parts = {split: photos.at((frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from ..metric import CLIPIQA, choice, find_device
 from ..prompts.files import pickled, save_prompt_file
 from ..prompts.pairs import Prompts
 from ..weights.checkpoint import load_pickled
-from .feature_store import Augmentation, FeatureStore, Say
+from .feature_store import Augmentation, Say, stored_features
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,9 @@ class Recipe:
 
     Attributes:
         sgd: Use SGD instead of Adam.
-        lr: First learning rate, which falls along half a cosine.
-        cosine_epochs: Epochs of this half cosine.
+        lr: First learning rate, which falls along half a cosine of ``cosine_epochs``.
         plcc_loss: Add pyiqa's PLCC loss to the mean squared error.
         batch_size: Images per step; an incomplete batch is left out.
-        epochs: Passes over the images.
         crop: Side of random square crops in pixels; None: whole images.
         crops: Number of seeded crops per image.
         seed: Seed of a random context, of crops and of the images' order.
@@ -74,8 +71,8 @@ def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
 
     Args:
         recipe: The recipe, or a name in ``RECIPES``.
-        **changes: Attributes of :class:`Recipe` (``epochs`` stretches the cosine; ``crop`` 0 means whole images),
-            ``n_ctx``, ``shared``, ``init``, or arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
+        **changes: Attributes of :class:`Recipe` (``epochs`` stretches the cosine; ``crop`` 0: whole images), ``n_ctx``,
+            ``shared``, ``init``, or arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
 
     Raises:
         OptionError: A value is of a wrong kind or out of bounds.
@@ -119,10 +116,7 @@ Agreement = dict[str, float]  # `srocc`, `plcc` and `krcc` of predicted against 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished run: the metric with the best epoch's prompts, and its scores on ``'val'`` and ``'test'``.
-
-    ``before`` has the scores of the prompts' words, which is CLIP-IQA before training.
-    """
+    """The metric with the best epoch's prompts, and agreements on ``'val'`` and ``'test'``; ``before``: untrained."""
 
     metric: CLIPIQA
     recipe: Recipe
@@ -177,17 +171,23 @@ def train(
     recipe = with_options(recipe, **changes)
     # check the data first: all later steps take time
     table = find_score_table(scores, seed=recipe.seed)
-    with prepare_folder(out, resume, overwrite) as folder:
+    names = () if resume else (STATE, LAST, BEST, LOG)
+    with locked(folder := check_folder(out, names, overwrite=True)):
+        for file in map(folder.joinpath, names):
+            if file.exists() and not overwrite:
+                raise CLIPIQAError(f"{str(file)!r} exists already: set `resume` to continue its run, or `overwrite`.")
+            file.unlink(missing_ok=True)
         device = find_device(device)
         torch.manual_seed(recipe.seed)  # seed of a random context
         metric = CLIPIQA(**{"pretrained": False, **recipe.network, "model_type": "clipiqa+"}).to(device)
         table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train", "val"))
-        store = FeatureStore(metric, features)
         encoded, targets = dict[str, Tensor](), dict[str, Tensor]()
         for split in ("train", "val", "test"):
             part = table.part(split)
             augmentations = [augmentations_of(recipe, row) for row in range(len(part))] if split == "train" else None
-            encoded[split] = store.features(part["path"], augmentations, device=device, workers=workers, say=say)
+            encoded[split] = stored_features(
+                metric, features, part["path"], augmentations, device=device, workers=workers, say=say
+            )
             targets[split] = torch.tensor(part["target"].tolist())[:, None]
         tested = {split: encoded[split][:, 0].to(device) for split in ("val", "test") if len(targets[split]) > 1}
         before = {split: evaluate(metric, each, targets[split], metric.prompts) for split, each in tested.items()}
@@ -232,9 +232,8 @@ def train_context(
     """Train the metric's prompts in place; return the best epoch's agreement with the validation scores.
 
     Args:
-        features: Features of augmented images ``(N, A, D)``; validation features ``(M, D)``.
+        features: Features of augmented images ``(N, A, D)``; for validation ``(M, D)``.
         targets: Scores in [0, 1], ``(N, 1)`` and ``(M, 1)``.
-        metadata: Further metadata for the files of prompts.
     """
     learner = metric.prompt_learner
     assert learner is not None
@@ -302,22 +301,6 @@ def train_context(
             line = f"epoch {epoch}/{recipe.epochs}: loss {mean_loss:.5f}, validation {agreement_text(found)}"
             say(f"{line}  best so far" if is_best else line)
     return best
-
-
-@contextlib.contextmanager
-def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
-    """Make and lock the folder of a run; raise CLIPIQAError if the folder holds another run's files."""
-    names = () if resume else (STATE, LAST, BEST, LOG)
-    found = check_folder(folder, names, overwrite=True)
-    with locked(found):
-        for name in names:
-            file = found / name
-            if file.exists() and not overwrite:
-                raise CLIPIQAError(
-                    f"{str(file)!r} exists already: set `resume` to continue its run, or set `overwrite`."
-                )
-            file.unlink(missing_ok=True)
-        yield found
 
 
 def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor, prompts: Prompts = None) -> Agreement:

@@ -20,7 +20,7 @@ from ..files.reading import open_file
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
-from .feature_store import FeatureStore, Say
+from .feature_store import Say, stored_features
 
 Words = str | tuple[str, str]  # a named pair, `positive|negative`, or two texts, positive first
 
@@ -99,10 +99,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """Ranked pairs, best first, the paper's pair, and the best ensemble.
-
-    ``unknown`` counts omitted pairs, whose words the backbone never saw.
-    """
+    """Ranked pairs, best first, the paper's pair, and the best ensemble; ``unknown`` pairs were left out."""
 
     ranked: tuple[Finding, ...]
     paper: Finding
@@ -150,12 +147,12 @@ def search_prompts(
 ) -> Findings:
     """Return the prompt pairs that agree best with people's scores.
 
-    The split ``'train'`` chooses pairs; the results are for ``'test'``, or for ``'val'`` if there is no ``'test'``.
+    The split ``'train'`` chooses pairs; results are for ``'test'``, or else ``'val'``.
 
     Args:
         scores, features, say: As for :func:`clipiqa_pyiqa.train`.
-        words: Pairs of words, positive first; default the named pairs and our antonyms. Unknown words are left out.
-        templates: Texts with ``{}`` for the words; default those that suit our words; ``'{}'`` for your own pairs.
+        words: Pairs of words, positive first; default the named pairs and our antonyms.
+        templates: Texts with ``{}`` for the words; default those that suit our words, or ``'{}'`` for your own.
         ensemble: Largest number of pairs in the ensemble.
         bootstrap: Resamples per interval, at most a million.
         metric: The metric; default CLIP-IQA on RN50.
@@ -181,8 +178,7 @@ def search_prompts(
     known = [pair for pair in candidates if metric.clip.knows(pair.positive, pair.negative)]
     if not known:
         raise CLIPIQAError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone.")
-    store = FeatureStore(metric, features)
-    encoded = store.features(paths, device=device, workers=workers, say=say)
+    encoded = stored_features(metric, features, paths, device=device, workers=workers, say=say)
     if say is not None:
         say(f"scoring {counted(len(known), 'pair')}")
     findings = search(

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
 from ..errors import CLIPIQAError, ImageError, first_of
-from ..errors.arguments import checked
+from ..errors.arguments import ScoringOptions, checked
 from ..files.writing import write_text
 from ..images.batches import images_at_once, processed, stacked
 from ..images.image import Image, NoImage
@@ -43,7 +43,7 @@ def draw_maps(
     html: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], object] = lambda done, total: None,
-    **options: Any,
+    **options: Unpack[ScoringOptions],
 ) -> PhotoMaps:
     """Return maps of photos, and write them to ``out``; each photo is encoded once.
 

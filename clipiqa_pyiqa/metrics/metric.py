@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import CLIPIQAError, keeps_pyiqas_classes
+from ..errors import keeps_pyiqas_classes
 from ..results.columns import Column
 from .preprocess import WHOLE, Preprocess
 
@@ -70,8 +70,6 @@ class Metric:
 
     def score_images(self, *images: torch.Tensor) -> Any:
         """Return what ``score`` returns for images and perhaps references as the metric sees them."""
-        if self.error:
-            raise CLIPIQAError(self.error)
         if self.preprocess == WHOLE:
             return self.score(*images)
         import torch
@@ -94,7 +92,7 @@ class MetricSet:
         metrics: Metrics that score.
         files: Metrics whose scores are in files.
         groups: Places of CLIP metrics that share the encoding of images.
-        foreign: Places of the other metrics.
+        foreign: Places of the other metrics; those that could not be built are in neither.
     """
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
@@ -104,6 +102,8 @@ class MetricSet:
         self.groups: dict[Any, list[int]] = {}
         self.foreign: list[int] = []
         for place, metric in enumerate(self.metrics):
+            if metric.error:
+                continue
             if metric.net is None or metric.preprocess != WHOLE:
                 self.foreign.append(place)
             else:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from PIL import Image
 
 from ..errors import first_of
 from ..errors.arguments import checked
 from ..experiments.experiment import (
+    ExperimentOptions,
     ExperimentResult,
     ImageScores,
     Paths,
@@ -25,6 +26,8 @@ from ..files.names import below_common, printable
 from ..prompts.pairs import Prompts
 from ..report.contact_sheet import contact_sheet, headed
 from ..results.columns import scale_text
+from ..results.scores import Scores
+from .photos import Photos
 
 if TYPE_CHECKING:
     import pandas
@@ -32,9 +35,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ranking(ExperimentResult):
-    """Scores, and the number of best and worst images to show for each question."""
+    """Scores, and the number of best and worst images to show for each question.
+
+    :mod:`.transfers` copies, moves, links and rates images, and undoes this; :mod:`.page` shows them.
+    """
 
     count: int = 10
+
+    def photos(self, by: str | None = None, lower_better: bool | None = None) -> Photos:
+        """Return the images in the order of a question, by default the first."""
+        import pandas
+
+        flags = pandas.DataFrame({"flag": [self.flags.get(name, "") for name in self.frame.index]}, self.frame.index)
+        scores = Scores(self.frame, flags, self.columns, errors=self.failed, ours=True)
+        return Photos(scores, by or self.questions[0], lower_better)
+
+    def best(self, count: int | str = 10, by: str | None = None) -> list[str]:
+        """Return the paths of the best images: a number of them, or a share such as ``'10%'``."""
+        return list(self.photos(by).ends(best=count)[1].index)
+
+    def worst(self, count: int | str = 10, by: str | None = None) -> list[str]:
+        """Return the paths of the worst images, the worst first; arguments as for :meth:`best`."""
+        return list(self.photos(by).ends(worst=count)[0].index)
 
     def summary(self) -> pandas.DataFrame:
         """Return the best and the worst images, with columns question, rank, score and path."""
@@ -67,7 +89,7 @@ def rank(
     *,
     template: str | None = None,
     count: int = 10,
-    **options: Any,
+    **options: Unpack[ExperimentOptions],
 ) -> Ranking:
     """Return the scores of images, ranked by each question.
 
@@ -78,10 +100,14 @@ def rank(
             its own.
         template: Wording of the pairs, such as ``'A photo of {}.'``.
         count: Number of best images to show, and of worst images.
-        options: As for :func:`~clipiqa_pyiqa.experiments.experiment.score_files`.
+        options: Options of :func:`~clipiqa_pyiqa.score_paths`; ``out`` is a folder for scores and results,
+            ``pictures`` the format of figures; ``progress`` is called with the numbers of finished and of all images.
 
     Raises:
         CLIPIQAError: There are no images, or an argument cannot be used.
+
+    Example:
+        >>> moved, undo_list = transfer(rank("mini", "photos").worst("20%"), "rejected", "move")  # doctest: +SKIP
     """
     files = find_images(paths)
     metrics = asked(metric, prompts, template)

@@ -73,11 +73,9 @@ def write_browser(
     """Write ``browse.html`` and thumbnails into a folder, and return the page.
 
     Args:
-        photos: The photos, and the column that orders them when the page opens.
-        folder: The folder; a missing folder is made.
+        photos: The photos, in the order in which the page opens.
         overwrite: Replace a ``browse.html`` that another program made.
-        workers: Number of threads.
-        progress: Called with two numbers: the finished thumbnails, and all thumbnails.
+        progress: Called with the numbers of finished and of all thumbnails.
 
     Raises:
         CLIPIQAError: No photo exists at its path.

@@ -76,7 +76,7 @@ class Photos:
                 rows["path"] = list(map(printable, rows.index))
                 if marks := [flags.get(name, "") for name in rows.index if flags]:
                     rows["flag"] = marks
-                lists[f"{end} {len(rows):,} {known}"] = rows
+                lists[f"{end} {len(rows):,} {known}"] = rows.reset_index(drop=True)
         tables = [frame_table(rows, title=title) for title, rows in lists.items()]
         return Report(tables, pandas.concat(lists.values()) if lists else frame.iloc[:0])
 

@@ -57,8 +57,7 @@ def transfer(
 ) -> tuple[list[str], Path]:
     """Copy, move or link photos into a folder; a photo whose name exists there gets a number.
 
-    What belongs to a photo goes along and gets the same number: raw files of its name, ``NAME.EXT.xmp``, and
-    ``NAME.xmp`` if no other photo of this name stays.
+    With a photo go RAW files of its name, ``NAME.EXT.xmp``, and ``NAME.xmp`` if no other photo of this name stays.
 
     Args:
         paths: The photos, or sub-folder -> photos. Images in shards can only be copied.
@@ -134,7 +133,7 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
     """Undo the steps in an undo list. A file stays if it has changed, or if another file is at its old place.
 
     Args:
-        undo_list: The file that :func:`transfer` or :func:`give_stars` wrote, or a folder, whose newest list is taken.
+        undo_list: The file that :func:`transfer` or :func:`give_stars` wrote, or a folder with such files: the newest.
 
     Returns:
         The number of files that are as before, and a sentence for each other file.
@@ -275,14 +274,14 @@ def give_stars(
     Only ``xmp:Rating`` changes. Photos that have 1 to 5 stars, or are rejected (-1), stay.
 
     Args:
-        photos: The photos, which share out the stars. Photos without a score get no stars.
-        picked: Names of the photos that get their stars.
-        shares: The shares of photos with one, two, three, four and five stars, in percent.
+        photos: The photos with scores share out the stars.
+        picked: Names of the photos that get theirs.
+        shares: Percent of photos with one, two, three, four and five stars.
         overwrite: Replace the stars that photos have.
 
     Returns:
-        The numbers of photos with new stars and with their old ones, a sentence for each photo that cannot get stars,
-        and the file for :func:`undo`.
+        The numbers of photos with new and with old stars, a sentence for each photo that cannot get stars, and the file
+        for :func:`undo`.
 
     Raises:
         CLIPIQAError: A photo is not a file on this machine, or the shares are not five with a sum of 100.

@@ -166,7 +166,8 @@ class ShardedResult:
 
     @property
     def scored(self) -> int:
-        return self.images - self.failures.total()
+        """Number of images that have a score by every metric, or by all that could be built."""
+        return self.images - self.failures.total() + self.failures[Kind.NOT_ASKED]
 
     @property
     def absent(self) -> dict[str, list[str]]:
@@ -199,7 +200,7 @@ class ShardedResult:
         every = counted(self.shards + len(self.missing), "shard")
         clauses = [
             f"{self.shards} of {every}, {counted(self.images, 'image')}: "
-            f"{self.scored:,} scored, {failures.total():,} failed{f' ({kinds})' if kinds else ''}"
+            f"{self.scored:,} scored, {self.images - self.scored:,} failed{f' ({kinds})' if kinds else ''}"
         ]
         if self.states:
             clauses.append("this run: " + ", ".join(f"{count:,} {state}" for state, count in self.states.items()))

@@ -64,6 +64,10 @@ class Head:
     def names(self) -> list[str]:
         return ["path", *self.scores, *FIELDS, *self.joined, SCALE, METRIC]
 
+    def kept(self, keep: Iterable[str]) -> dict[str, str]:
+        """Return value to keep -> its column."""
+        return {name: f"kept_{name}" if name in self.names else name for name in keep}
+
     @property
     def constants(self) -> dict[str, str]:
         return {SCALE: scale_text(self.columns), METRIC: metric_line(self.columns)}

@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Kind, counted, first_of
@@ -207,6 +208,7 @@ class Results:
         columns: The columns that the run scores.
         reading: How images are read. A file whose images were read in another way is not continued.
         exact: Leave out earlier rows of images that this run does not have.
+        kept: Value that images bring -> its column.
 
     Raises:
         OutputError: The file cannot be written or continued.
@@ -219,8 +221,10 @@ class Results:
         reading: Mapping[str, Any],
         *,
         exact: bool = False,
+        kept: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.head, self.known = Head(tuple(columns), reading), Known()
+        self.head, self.known = Head(tuple(columns), reading, dict.fromkeys(kept.values(), "")), Known()
+        self._kept = kept
         self._asked, self._exact = [column.name for column in columns], exact
         self.output, self.keeps = output, True
         self._joined: dict[str, Mapping[str, Any]] = {}
@@ -275,7 +279,8 @@ class Results:
                     if not set(missing).isdisjoint(self._asked):
                         kind, error = facts["kind"], facts["error"]
         if place is None or self._asked:
-            self._write({"path": row.path, **cells, **facts, **row.kept}, place)
+            beside = {column: row.kept.get(name) for name, column in self._kept.items()}
+            self._write({"path": row.path, **cells, **facts, **beside}, place)
         found = [cells.get(name) for name in self._asked]
         found += [values.get(row.path) for name, values in self._joined.items() if name not in self.head.joined]
         return replace(row, scores=None if set(found) <= {None} and kind else tuple(found), kind=kind, error=error)
@@ -366,7 +371,7 @@ class Results:
             advice = "use the earlier options, name another file, or pass `overwrite` too, to score these columns again"
             raise _made_otherwise(path, found, advice)
         order = {column.name: column for column in (*before.columns, *self.head.columns)}
-        self.head = replace(self.head, columns=tuple(order.values()), joined=before.joined)
+        self.head = replace(self.head, columns=tuple(order.values()), joined={**before.joined, **self.head.joined})
         self._earlier, self.known.interrupted = (path, format, before), path != output.path
         self.known.same_decoders = before.reading.get("decoders") == self.head.reading.get("decoders")
         self._is_new = self.known.interrupted or len(order) > len(earlier) or bool(self._gone)

@@ -85,7 +85,8 @@ def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: K
         ]
         for image, each in zip(group, found, strict=True):
             wanted = [again or not is_known for again, is_known in zip(is_broken, each, strict=True)]
-            if any(wanted) or not wanted:
+            is_built = (not metric.error for metric in metrics.metrics)  # others do not decode an image again
+            if any(itertools.compress(wanted, is_built)) or not wanted:
                 yield Task(image, block, wanted)
 
 
@@ -231,6 +232,10 @@ def _row(scored: _Scored, metrics: MetricSet) -> Row:
     if isinstance(record, ImageError):
         return Row(name, kind=record.kind, error=str(record), **common)
     kind = worst_kind([answer.kind for answer in answers])
+    for metric, is_wanted in zip(metrics.metrics, task.wanted, strict=True):
+        if metric.error and is_wanted:
+            failures.setdefault(metric.error.rstrip("."), []).append(metric.label)
+            kind = kind or Kind.NOT_ASKED
     has_scores = any(score is not None for score in scores)
     error = ""
     if failures:

@@ -15,12 +15,12 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from ..errors import CLIPIQAError, OptionError
-from ..errors.arguments import AnySize, Reading, SharedOptions, checked
+from ..errors import CLIPIQAError
+from ..errors.arguments import AnySize, Reading, ScoringOptions, SharedOptions, checked
 from ..files.names import printable
 from ..files.reading import sha256_of
 from ..files.writing import check_output
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from ..results.scores import Scores
 
 logger = logging.getLogger("clipiqa_pyiqa")
-_shared_options = checked(SharedOptions)
 Questions = Prompts | Mapping[str, Sequence[PromptPair]]
 Paths = str | os.PathLike[str] | Image | Shard | Iterable[str | os.PathLike[str] | Image | Shard]
 
@@ -59,13 +58,10 @@ class ScoringSetup:
         strict: bool = False,
         also: Collection[str] = (),
         sampling: str = SAMPLING,
-        **options: Any,
+        **options: Unpack[ScoringOptions],
     ) -> None:
         device = find_device(options.pop("device", None))
-        known = SharedOptions().keywords()
-        if unknown := options.keys() - known:
-            raise OptionError(f"there is no option {min(unknown)}: known options are device, {', '.join(known)}.")
-        shared = _shared_options(**options)
+        shared = SharedOptions(**options)  # type: ignore[arg-type]  # without the device
         how: dict[str, Any] = {"also": also, "trust_weights": trust_weights, "strict": strict}
         self.elsewhere = partial(ScoringSetup, metric, prompts, **how, **options)
         self.metrics = metric_set(metric, prompts, device, **how)
@@ -97,7 +93,10 @@ class ScoringRun(Iterator[Row]):
         names: Images to score; None if shards hold them.
         known: What is known from an earlier run.
         unmatched: Column of a file's scores -> images without a score.
+        unbuilt: Metrics that cannot be built.
     """
+
+    unbuilt: Sequence[str] = ()
 
     def __init__(
         self,
@@ -169,6 +168,7 @@ def score_paths(
     prompts: Questions = None,
     *,
     out: str | Path | Output | None = None,
+    keep: Sequence[str] = (),
     format: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -176,7 +176,7 @@ def score_paths(
     trust_weights: bool = False,
     strict: bool = False,
     sampling: str = SAMPLING,
-    **options: Any,
+    **options: Unpack[ScoringOptions],
 ) -> ScoringRun:
     """Score images and yield their rows in input order, as ``clipiqa score`` does.
 
@@ -189,6 +189,7 @@ def score_paths(
         prompts: Questions for the (first) metric, a column each, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means the metric's questions.
         out: A file to write the rows to.
+        keep: Columns to add, as for :func:`~clipiqa_pyiqa.score_sources`.
         format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None uses the file's suffix.
         resume: Score what the file lacks: new and changed images, columns that it does not have, and failures that
             may pass.
@@ -197,7 +198,7 @@ def score_paths(
         trust_weights: Let pyiqa load files and URLs that could run code.
         strict: Raise before scoring if a metric cannot be built.
         sampling: Which frames of videos: one every ``'0.5s'``, or ``'16 frames'``.
-        options: Options of reading and scoring, as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
+        options: As in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         An iterator of rows, which scores while the caller iterates; ``run()`` scores all images. It is a context
@@ -206,12 +207,14 @@ def score_paths(
     Raises:
         CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.
     """
-    options |= {"trust_weights": trust_weights, "strict": strict, "sampling": sampling}
-    setup = ScoringSetup(metric, prompts, also=("file",), **options)
-    head = setup.head
+    how: dict[str, Any] = {"trust_weights": trust_weights, "strict": strict, "sampling": sampling}
+    setup = ScoringSetup(metric, prompts, also=("file",), **how, **options)
+    head, kept = setup.head, setup.head.kept(keep)
+    if keep:
+        head = replace(head, reading={**head.reading, "keep": list(keep)})
     if not isinstance(out, Output | None):
         out = Output(Path(out), format or "", resume, overwrite, drop_vanished)
-    found = find_shards(paths, sampling=sampling)
+    found = find_shards(paths, keep=keep, sampling=sampling)
     names = None if found.has_shards else tuple(printable(item.name) for item in found.items)
     if setup.metrics.files and names is None:
         label = setup.metrics.files[0].label
@@ -219,7 +222,7 @@ def score_paths(
     if out is not None:
         inputs = [*(item.name for item in found.items), *(metric.name for metric in setup.metrics.files)]
         check_output(out.path, overwrite=True, inputs=inputs)
-    results, unmatched = Results(out, head.columns, head.reading), dict[str, list[str]]()
+    results, unmatched = Results(out, head.columns, head.reading, kept=kept), dict[str, list[str]]()
     for metric in setup.metrics.files:
         from ..metrics.files import scores_of
 
@@ -232,7 +235,9 @@ def score_paths(
     if results.known and names is not None:
         tasks = list(tasks)
         names = tuple(printable(task.image.name) for task in tasks)
-    return ScoringRun(head, score_items(tasks, setup.metrics, setup.options, count), results, names, unmatched)
+    run = ScoringRun(head, score_items(tasks, setup.metrics, setup.options, count), results, names, unmatched)
+    run.unbuilt = [metric.label for metric in setup.metrics.metrics if metric.error]
+    return run
 
 
 def circumstances(device: torch.device) -> dict[str, Any]:
@@ -260,7 +265,9 @@ _USUAL = ("image", "bytes", "jpg", "jpeg", "png", "webp", "img")
 
 
 @checked
-def score_images(metric: Any, images: Any, prompts: Questions = None, **options: Any) -> pandas.DataFrame:
+def score_images(
+    metric: Any, images: Any, prompts: Questions = None, **options: Unpack[ScoringOptions]
+) -> pandas.DataFrame:
     """Return scores of images in memory, a row for each image, in order.
 
     An image is a path, bytes of a file, a PIL image, an array or tensor, or a dict with one of these as ``bytes``,
@@ -311,7 +318,7 @@ class Scorer:
         *,
         column: str | None = None,
         prefix: str = "",
-        **options: Any,
+        **options: Unpack[ScoringOptions],
     ) -> None:
         self._given, self._prefix = (metric, prompts, column, options), prefix
         if not is_factory(metric):

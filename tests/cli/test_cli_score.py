@@ -141,7 +141,7 @@ class TestFailures:
             (["PHOTOS", "--format", "parquet"], "with --out"),
             (["PHOTOS", "--out", "nowhere/scores.csv"], "no folder"),
             (["PHOTOS", "--format", "csv", "--out", "photos/a.png", "--overwrite"], "one of the inputs"),
-            (["PHOTOS", "--keep", "caption"], "by shard"),
+            (["PHOTOS", "--keep", "caption"], "needs --out"),
             (["PHOTOS", "--out", "shards", "--drop-vanished"], "by shard"),
             *((["PHOTOS", *idle], "need") for idle in (["--partial"], ["-0"], ["--actors", "2"])),
             *(

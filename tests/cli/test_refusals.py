@@ -53,5 +53,7 @@ def test_bounds_that_exclude_each_other(scores, capsys):
             choose(["a", "b", "c"], [1, 2, 3], lower_better, cuts)
         cuts = {"above": below, "below": above}
         assert len(choose(["a", "b", "c"], [1, 2, 3], lower_better, cuts)[0]) == 1
+    assert "no photo" in said(capsys, "rank", scores, "--above", "9", "--move-to", scores.parent / "out", code=0)
+    assert not (scores.parent / "out").exists()
     with pytest.raises(CLIPIQAError):
         read_score_table(scores, score_range=(5, 1))

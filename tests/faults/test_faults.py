@@ -19,7 +19,7 @@ from stored import read_results, write_results
 from test_damaged_files import REFUSED, budget, check_that_damage_is_refused, damaged, mutated
 
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, FeatureStore
+from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, stored_features
 from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, content_checksum, read_prompt_file
 from clipiqa_pyiqa.results.columns import Column
 from clipiqa_pyiqa.results.formats import journal_of
@@ -209,14 +209,13 @@ def test_damaged_feature_stores_never_give_other_features(tmp_path, times, caplo
     paths, views = [tmp_path / f"{n}.png" for n in range(12)], [(WHOLE, Augmentation(flip=True))] * 12
     for n, path in enumerate(paths):
         Image.effect_noise((48, 40), 9 + n).convert("RGB").save(path)
-    store = FeatureStore(FakeMetric(), tmp_path / "store")
-    whole = store.features(paths, views)
-    (file,) = store.folder.iterdir()
+    whole = stored_features(FakeMetric(), tmp_path / "store", paths, views)
+    (file,) = tmp_path.glob("store/*/*")
 
     def read(path):
-        for each in {*store.folder.iterdir()} - {path}:
+        for each in {*path.parent.iterdir()} - {path}:
             each.unlink()
-        return FeatureStore(FakeMetric(), tmp_path / "store").features(paths, views)
+        return stored_features(FakeMetric(), tmp_path / "store", paths, views)
 
     found = damaged(file, read, 25 * times)
     assert all(each in (REFUSED, (whole.dtype, whole.tolist())) for each in found)

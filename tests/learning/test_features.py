@@ -10,18 +10,18 @@ from metrics import DIM, FakeMetric
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, FeatureStore
+from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, stored_features
 
 AUGMENTATIONS = (WHOLE, Augmentation(flip=True), Augmentation((32, 0.5, 0.99)))
 
 
 def filled(metric, folder, paths):
-    return FeatureStore(metric, folder).features(paths, [AUGMENTATIONS] * len(paths))
+    return stored_features(metric, folder, paths, [AUGMENTATIONS] * len(paths))
 
 
 def test_each_view_of_each_image_is_encoded_once(photos, tmp_path):
     metric, said = FakeMetric(), []
-    first = FeatureStore(metric, tmp_path).features(photos, [AUGMENTATIONS] * len(photos), say=said.append)
+    first = stored_features(metric, tmp_path, photos, [AUGMENTATIONS] * len(photos), say=said.append)
     count = len(photos) * len(AUGMENTATIONS)
     assert metric.encoded == count and f"{count} of {count} features" in said[0]
     assert torch.equal(first, filled(metric, tmp_path, photos[::-1]).flip(0)) and metric.encoded == count
@@ -67,16 +67,16 @@ def test_images_that_have_no_features_are_named(photos, tmp_path):
         (photos[0], [Augmentation((64, 0.0, 0.0))]),  # it has 48×40 px
     ):
         with pytest.raises(ImageError, match=path.name):
-            FeatureStore(metric, tmp_path).features([path], [views])
+            stored_features(metric, tmp_path, [path], [views])
 
 
 def test_a_full_disk_is_named_and_what_was_encoded_is_kept(photos, small_disk):
     wanted = [[Augmentation((32, 0.0, place / 99)) for place in range(99)]] * 2
     for _ in range(2):
         with pytest.raises(OutputError):
-            FeatureStore(FakeMetric(), small_disk).features(photos[:2], wanted)
+            stored_features(FakeMetric(), small_disk, photos[:2], wanted)
     metric = FakeMetric()
-    FeatureStore(metric, small_disk).features(photos[:1], [wanted[0][:50]])
+    stored_features(metric, small_disk, photos[:1], [wanted[0][:50]])
     assert metric.encoded == 0
 
 

@@ -162,7 +162,8 @@ def test_a_head_keeps_the_scale_and_the_direction_of_its_scores(table, fit, tmp_
     own.save(path)
     loaded = CLIPIQA("clipiqa+", pretrained_model_path=path, aggregate=None).eval()
     assert (loaded.score_range, loaded.lower_better) == ((0, 5), True)
-    wrapped = pyiqa.create_metric("clipiqa+", pretrained_model_path=str(path), device="cpu")  # "0 to 1, high is good"
+    wrapped = pyiqa.create_metric("clipiqa+", pretrained_model_path=str(path), device="cpu")
+    assert (wrapped.score_range, wrapped.lower_better) == ("0, 5", True)
     objects, named = {"loaded": loaded, "wrapped": wrapped}, [f"mine=clipiqa+:pretrained_model_path={path}"]
     columns = metric_set([objects, named]).columns
     assert {(column.lower_better, column.ends) for column in columns} == {(True, (0, 5))}

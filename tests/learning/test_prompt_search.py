@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQAError, PromptError
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.learning.feature_store import FeatureStore
+from clipiqa_pyiqa.learning.feature_store import stored_features
 from clipiqa_pyiqa.learning.word_search import make_candidates, read_words, search, search_prompts
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
 from clipiqa_pyiqa.stats.correlation import correlations, srocc
@@ -107,7 +107,7 @@ def test_command_from_csv_to_a_loaded_metric(tmp_path, capsys):
     loaded = eval(re.findall(r"pyiqa\.create_metric\(.*\)", printed)[0], {"pyiqa": pyiqa}).net.cpu()
     assert loaded.prompts[0].positive == found["positive"][0]
     with torch.no_grad():
-        scores = loaded.score(FeatureStore(loaded, store).features(photos[13:])[:, 0])[:, 0]
+        scores = loaded.score(stored_features(loaded, store, photos[13:])[:, 0])[:, 0]
     assert found["SROCC held out"][0] == pytest.approx(srocc(scores.numpy(), mos[13:]), abs=1e-6)
     assert main(command) == 2  # nothing is replaced unless told
     with pytest.raises(CLIPIQAError):

@@ -12,14 +12,14 @@ from photos import photo_like
 from pyiqa_trainer import CONFIGS, run_trainer, trainer_options
 from torch.nn import functional as F
 
-from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa import CLIPIQA, train
+from clipiqa_pyiqa.datasets.score_table import ScoreTable
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.files.writing import LockedError
+from clipiqa_pyiqa.files.writing import LockedError, locked
 from clipiqa_pyiqa.learning.training import (
     RECIPES,
     augmentations_of,
     draw_augmentation,
-    prepare_folder,
     train_context,
     with_options,
 )
@@ -149,9 +149,7 @@ def test_pyiqas_own_trainer(photos, seeded_weights, tmp_path, name):
 
 
 def test_one_training_at_a_time_in_a_folder(tmp_path):
-    with prepare_folder(tmp_path / "run") as folder:
-        (folder / "best.safetensors").write_text("mine")
-        again = prepare_folder(folder, overwrite=True)
-        with pytest.raises(LockedError), again:
-            pass
-    assert (folder / "best.safetensors").read_text() == "mine"
+    (best := tmp_path / "best.safetensors").write_text("mine")
+    with locked(tmp_path), pytest.raises(LockedError):
+        train(ScoreTable("none", pandas.DataFrame(), (0, 1)), tmp_path, backbone="mini", overwrite=True)
+    assert best.read_text() == "mine"

@@ -17,7 +17,7 @@ from timing import arguments, head, new_folder, row
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.datasets.score_table import read_score_table
-from clipiqa_pyiqa.learning.feature_store import FeatureStore
+from clipiqa_pyiqa.learning.feature_store import stored_features
 from clipiqa_pyiqa.learning.fitting import NEEDED, fit
 from clipiqa_pyiqa.stats.correlation import srocc
 
@@ -36,7 +36,7 @@ def main():
     metric, held_out = CLIPIQA(backbone=args.backbone).eval(), table.part("val")
     print(f"{table.name}: {len(table.part('train'))} photos to draw from, {len(held_out)} to compare on")
     with new_folder() as store:
-        features = FeatureStore(metric, store).features(held_out["path"].tolist())[:, 0]
+        features = stored_features(metric, store, held_out["path"].tolist())[:, 0]
         with torch.no_grad():
             print(f"zero-shot: {srocc(metric.score(features)[:, 0].numpy(), held_out['target']):.3f}\n")
         head("method", *(f"{count:,}" for count in COUNTS), "seconds to fit, largest")

@@ -20,7 +20,7 @@ from timing import arguments, new_folder, photos, seeded
 from pyiqa_trainer import run_trainer, trainer_options
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, FeatureStore
+from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, stored_features
 from clipiqa_pyiqa.learning.training import RECIPES, augmentations_of, train_context, with_options
 
 KONIQ = 7058  # training images
@@ -86,11 +86,10 @@ def main():
         (folder / "images").mkdir()
         paths = write_images(folder / "images", sources)
         metric = CLIPIQA("clipiqa+", pretrained=False, pos_embedding=True, **options)
-        store = FeatureStore(metric, folder / "store")
         views = [augmentations_of(RECIPES["pyiqa"], index)[:2] for index in range(16)]
         for name, asked in {"whole, flipped": [(WHOLE, Augmentation(flip=True))] * 16, "crops of 384": views}.items():
             start = time.perf_counter()
-            store.features(paths[:16], asked)
+            stored_features(metric, folder / "store", paths[:16], asked)
             print(f"first pass, {name}: {(time.perf_counter() - start) / 32:.3g} s per feature")
         batches = KONIQ / BATCH
         print(f"epoch of {KONIQ:,} images, batch {BATCH}: {our_epoch(metric, folder) * batches:.3g} s, stored features")

@@ -185,9 +185,13 @@ class TestSeveral:
         (row,) = score_paths([MINI, "piqe"], photos / "03.png", device="cpu")
         assert [score is None for score in row.scores] == [True, False] and row.kind is Kind.OUT_OF_MEMORY
 
-    def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(self, photos):
+    def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(self, photos, csv, capsys):
         given = ["entropy", "niqe:version=nobodys"]
-        rows = list(score_paths(given, photos))
+        rows = list(score_paths(given, photos, out=csv))
+        again = score_paths(given, photos, out=csv, resume=True)
+        assert not list(again) and again.unbuilt == given[1:]  # no image is decoded for it
+        assert main(["score", str(photos), "-m", *given]) == 1
+        assert f"{len(rows)} by entropy, 0 by niqe" in capsys.readouterr().err
         assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)
         for names, strict in ((given, True), (given[1], False)):
             with pytest.raises(CLIPIQAError, match="niqe"):

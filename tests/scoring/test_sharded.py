@@ -9,12 +9,13 @@ import pandas
 import pyarrow
 import pytest
 import torch
+from photos import save_grey
 from pyarrow import parquet
 from shard_makers import picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 from stored import read_results
 
-from clipiqa_pyiqa import CLIPIQA, filter_shards, merge_shards, score_sources
+from clipiqa_pyiqa import CLIPIQA, filter_shards, merge_shards, score_paths, score_sources
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.writing import locked
@@ -112,6 +113,18 @@ class TestResuming:
             told = []
             score(lake, out, overwrite=overwrite, progress=lambda *numbers, told=told: told.append(numbers))
             assert told[-1] == (images, 3, 3)
+
+    def test_each_file_of_a_block_counts_as_progress(self, tmp_path, out):
+        for number in range(4):
+            save_grey(tmp_path / f"photos/{number}.png", number)
+        told = []
+        score(tmp_path / "photos", out, progress=lambda *numbers: told.append(numbers))
+        assert told == [(1, 0.25, 1), (2, 0.5, 1), (3, 0.75, 1), (4, 1, 1), (4, 1, 1)]
+
+    def test_one_file_keeps_values_too(self, lake, tmp_path):
+        for pattern in ("a/000.tar", "{a,b}/000.tar"):
+            score_paths(Brightness(), f"{lake}/{pattern}", keep=["n"], out=tmp_path / "s.csv", resume=True).run()
+        assert list(pandas.read_csv(tmp_path / "s.csv").n) == [0, 1, 2, 0, 1]
 
     def test_a_shard_that_cannot_be_read_is_tried_again(self, lake, out):
         (lake / "a/002.tar").write_bytes(b"none")

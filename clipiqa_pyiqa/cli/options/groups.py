@@ -32,7 +32,7 @@ class Model:
     """Which CLIP.
 
     Args:
-        backbone (-b): RN50, ViT-B/32, … (see `clipiqa weights`); default: the learned prompts' backbone, else RN50
+        backbone (-b): RN50, mini (bundled), … (see `clipiqa weights`); default: that of learned prompts, else RN50
         clip_weights (FILE|TAG): a checkpoint file, or an open_clip tag; default: OpenAI's weights
         pos_embedding (MODE): positional embedding: none (default), interpolate, or fixed (resize and crop to 224 px)
         precision (KIND): number format: fp32 (default), bf16 or fp16
@@ -231,7 +231,6 @@ class Run(OutputOptions, SharedOptions, Asked):
                 progress=bar.show,
                 device=device,
                 trust_weights=self.trust_weights,
-                strict=self.strict,
                 **self.storage(),
                 **self.keywords(),
                 **options,

@@ -103,9 +103,9 @@ class Bar:
         if self._bar is None or self._name != name:
             self.close()
             hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
-            self._bar = tqdm(desc=one_line(name), total=total, unit=self._unit, initial=int(done), disable=hidden)
+            self._bar = tqdm(desc=one_line(name), total=total, unit=self._unit, initial=done, disable=hidden)
             self._name, self._first, self._start = name, done, time.monotonic()
-        self._bar.n = round(done, 1)
+        self._bar.n = done = round(done, 2)
         self._bar.set_postfix_str(detail, refresh=False)
         self._bar.update(0)
         now = time.monotonic()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -110,10 +111,11 @@ class Job:
 
     def _opened(self, path: Path) -> Results:
         asked = self.asked
+        made = partial(Results, columns=asked.columns, reading=asked.reading, exact=True, kept=self.kept)
         try:
-            results = Results(Output(path, "parquet", True, True), asked.columns, asked.reading, exact=True)
+            results = made(Output(path, "parquet", True, True))
         except ResultsError:  # a damaged file, or images that were read in another way
-            results = Results(Output(path, "parquet", False, True), asked.columns, asked.reading, exact=True)
+            results = made(Output(path, "parquet", False, True))
         columns = {column.name: column for column in (*self.head.columns, *results.head.columns)}
         joined = {**results.head.joined, **self.head.joined}
         about = {"shard": self.identity, "stamp": self.stamp, "kind": getattr(self.shard, "kind", "own")}
@@ -127,8 +129,7 @@ class Job:
         try:
             with results:
                 for row in rows:
-                    kept = {column: row.kept.get(name) for name, column in self.kept.items()}
-                    results.append(replace(row, kept=kept) if kept else row)
+                    results.append(row)
                     report()
                 if self.problem is not None:
                     raise ShardError(self.problem)
@@ -179,7 +180,7 @@ def plan(found: Found, out: str, asked: Head, part: tuple[int, int], overwrite: 
     """Write ``run.json``, and return the jobs of a part. Raises ``CLIPIQAError`` before any result is replaced."""
     before, there = read_run(out), results_in(out)
     shards = found.shards(_numbers(out, there))
-    kept = {name: f"kept_{name}" if name in asked.names else name for name in asked.reading["keep"]}
+    kept = asked.kept(asked.reading["keep"])
     asked = Head.of({**asked.record, "joined": dict.fromkeys(kept.values(), "")})  # as read from a file
     names = [f"{printable(name)}.parquet" for name in result_names(shards)]
     paths = {name: joined(out, name) for name in names}

@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
 from ...errors import CLIPIQAError, Kind, counted
-from ...errors.arguments import checked
+from ...errors.arguments import ScoringOptions, checked
 from ...files.writing import check_folder
 from ...images.image import NoImage, reason
 from ...images.memory import keep_memory
@@ -88,8 +89,8 @@ def score_sources(
     trust_weights: bool = False,
     strict: bool = False,
     sampling: str = SAMPLING,
-    progress: Callable[[int, int, int], object] | None = None,
-    **options: Any,
+    progress: Callable[[int, float, int], object] | None = None,
+    **options: Unpack[ScoringOptions],
 ) -> ShardedResult:
     """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
 
@@ -110,7 +111,8 @@ def score_sources(
         engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None means this process.
         overwrite: Score columns again that were made in another way, and images that were read in another way.
         trust_weights, strict, sampling: As for :func:`~clipiqa_pyiqa.score_paths`.
-        progress: Called with the numbers of scored images, finished shards and all shards.
+        progress: Called with the numbers of scored images, finished shards (parts of a block of files count too) and
+            all shards.
         options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
     Returns:
@@ -120,8 +122,8 @@ def score_sources(
         CLIPIQAError: There is nothing to score, or a source cannot be used; or ``out`` cannot be written, or holds
             results that were made in another way.
     """
-    options |= {"trust_weights": trust_weights, "strict": strict, "sampling": sampling}
-    work = ScoringSetup(metric, prompts, **options)
+    how: dict[str, Any] = {"trust_weights": trust_weights, "strict": strict, "sampling": sampling}
+    work = ScoringSetup(metric, prompts, **how, **options)
     found = sources
     if not isinstance(found, Found):
         found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings, sampling=sampling)
@@ -146,15 +148,15 @@ def score_sources(
 
 
 def _score_jobs(
-    jobs: Sequence[Job], work: ScoringSetup, engine: Engine, progress: Callable[[int, int, int], object] | None
+    jobs: Sequence[Job], work: ScoringSetup, engine: Engine, progress: Callable[[int, float, int], object] | None
 ) -> None:
-    images, done = 0, 0
+    images, done, share = 0, 0, 0.0
 
-    def report(more_images: int, more_shards: int) -> None:
-        nonlocal images, done
-        images, done = images + more_images, done + more_shards
+    def report(more_images: int, more_shards: int, more: float = 0) -> None:
+        nonlocal images, done, share
+        images, done, share = images + more_images, done + more_shards, 0 if more_shards else min(share + more, 1)
         if progress is not None:
-            progress(images, done, len(jobs))
+            progress(images, done + share, len(jobs))
 
     def begun() -> Iterator[Job]:
         for job in jobs:
@@ -166,7 +168,9 @@ def _score_jobs(
     try:
         with closing(engine(work, begun())) as outcomes:
             for job, rows in outcomes:
-                job.save(rows, lambda: report(1, 0))
+                files = len(getattr(job.shard, "sources", ()))  # thousands are one shard, so each is reported
+                part = files and 1 / max(1, files - len(job.results.known.places))
+                job.save(rows, partial(report, 1, 0, part))
                 report(0, 1)
     finally:
         for job in jobs:
