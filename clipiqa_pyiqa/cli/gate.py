@@ -86,9 +86,6 @@ def run(
             progress=bar.show,
             **options,
         )
-    if suggest_margin:
-        print(*map(one_line, found.margins()), sep="\n")
-        return 0
     if format == "markdown":
         print(found.report().text(format), end="")
     else:
@@ -96,4 +93,6 @@ def run(
             if not kept.quiet or verdict in FAILED:
                 print(*map(one_line, (in_shell(text), *(f"  {row}" for row in rows))), sep="\n")
         tell(*map(one_line, found.notes))
-    return 0 if found.passed else 1
+    if suggest_margin:
+        print(*map(one_line, found.margins()), sep="\n")
+    return 0 if found.passed or suggest_margin else 1

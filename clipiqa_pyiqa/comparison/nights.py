@@ -40,7 +40,8 @@ class Nights:
         # a night that lost more than its margin says nothing about a slow loss
         usual = [night["gains"][1] for night in self.all if night["gains"][2] >= -(night["margin"] or math.inf)]
         least = max(pair.rounding, 1e-12)
-        self.drift, self.sentences = find_drift(usual, least), list[str]()
+        # where nothing varies, each harmless change would be a drift, so the margin tells what matters
+        self.drift, self.sentences = find_drift(usual, least, (pair.margin or 0) / 10), list[str]()
         if self.drift:
             nights, loss, spread = self.drift
             words = f"drift: in the last {nights} nights a loss of {loss:.4f} beside the first {FIRST} nights"

@@ -30,23 +30,29 @@ class Drift(NamedTuple):
     spread: float
 
 
-def find_drift(values: ArrayLike, least: float) -> Drift | None:
+def find_drift(values: ArrayLike, least: float, still: float = 0.0) -> Drift | None:
     """Return the loss that the newest values show, or None: a one-sided CUSUM (Page, Biometrika 1954).
+
+    There is none if the last value is as good as the first were on average.
 
     Args:
         values: Values ``(N,)``, of which the newest is the last; a high value is good. The first ``FIRST`` give the
             mean and the spread.
-        least: The smallest spread, above 0, for values that are all equal.
+        least: The smallest spread, above 0; first values with a smaller spread count as equal.
+        still: The spread that is taken if the first values are equal.
     """
     x = np.asarray(values, np.float64)
     if len(x) <= FIRST:
         return None
-    mean, spread = float(x[:FIRST].mean()), max(float(x[:FIRST].std(ddof=1)), least)
+    mean, spread = float(x[:FIRST].mean()), float(x[:FIRST].std(ddof=1))
+    spread = spread if spread > least else max(least, still)
     total, since = 0.0, FIRST
     for night, loss in enumerate(np.minimum((mean - x[FIRST:]) / spread, _MOST), FIRST):
         since = since if total else night
         total = min(max(0.0, total + loss - _SLACK), 2 * _LIMIT)  # without an upper end, it would recover slowly
-    return Drift(len(x) - since, mean - float(x[since:].mean()), spread) if total >= _LIMIT else None
+    if total < _LIMIT or x[-1] >= mean:
+        return None
+    return Drift(len(x) - since, mean - float(x[since:].mean()), spread)
 
 
 def find_modes(values: ArrayLike, least: float) -> list[tuple[float, int]]:
