@@ -201,6 +201,13 @@ class DataSetResult:
     def oriented_scores(self) -> pandas.DataFrame:
         return self.scores[list(self.metrics)] * [-1.0 if m.column.lower_better else 1.0 for m in self.metrics.values()]
 
+    def misjudged(self, label: str) -> pandas.Series:
+        """Return how much higher a metric ranks each image than people do, as a share of all images, highest first."""
+        scores = self.oriented_scores[label].dropna()
+        assert self.oriented_mos is not None
+        apart = scores.rank(pct=True) - self.oriented_mos[scores.index].rank(pct=True)
+        return apart.sort_values(ascending=False, kind="stable")
+
     def reason(self, label: str) -> str:
         metric = self.metrics[label]
         estimates = self.estimates.get(label, {}).values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ import pandas
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from ..files.names import file_name
-from ..report.html import block, plot
+from ..files.names import below_common, file_name
+from ..report.html import block, image, plot
 from ..report.plotting import BLUE, ORANGE, STYLE, WORDS
 from ..report.report import Report
 from ..report.table import csv_table, number
@@ -25,6 +26,7 @@ from .data_set_results import DataSetResult
 from .summary import build_tables, legend, provenances
 
 _POINTS = 400  # with more images, points are small, and a vector picture holds them as pixels
+_WORST, _SIDE = 12, 160  # images that a metric ranks too high or too low, and their largest side in pixels
 
 
 @matplotlib.rc_context(STYLE)
@@ -35,8 +37,10 @@ def scatter(data: DataSetResult, label: str) -> Figure:
     figure = Figure(figsize=(3.6, 3.3), layout="constrained")
     axes = figure.subplots()
     is_large = len(scores) > _POINTS
-    size, alpha = (4, 0.25) if is_large else (13, 0.55)
-    axes.scatter(scores, mos, s=size, color=BLUE, alpha=alpha, linewidths=0, rasterized=is_large)
+    named = scores[named_points(data, label)]
+    axes.scatter(named, mos[named.index], s=13, color=BLUE, alpha=0.55, linewidths=0)
+    if is_large:
+        axes.scatter(scores, mos, s=4, color=BLUE, alpha=0.25, linewidths=0, rasterized=True)
     if reason := found["SROCC"].reason:
         lines = [f"no correlation: {reason}"]
     else:
@@ -54,9 +58,24 @@ def scatter(data: DataSetResult, label: str) -> Figure:
     return figure
 
 
+def named_points(data: DataSetResult, label: str) -> list[str]:
+    """Return the images whose points show their names: all, or of many those that a metric misjudges most."""
+    names, apart = list(data.scores[label].dropna().index), data.misjudged(label).index
+    return names if len(names) <= _POINTS else [*apart[:_WORST], *apart[-_WORST:]]
+
+
 def _plots(data: DataSetResult) -> Markup:
-    drawn = [plot(scatter(data, label), f"Scores against opinion: {label} on {data.name}") for label in data.scored]
-    return block("plots", "Scores against opinion", drawn)
+    assert data.mos is not None
+    drawn, worst, shown = [], [], functools.cache(functools.partial(image, side=_SIDE))
+    names, opinion = below_common(list(data.scores.index)), f", {'D' * data.mos_lower_better}MOS {{:.4g}}"
+    for label in data.scored:
+        points = [names[path] for path in named_points(data, label)]
+        drawn.append(plot(scatter(data, label), f"Scores against opinion: {label} on {data.name}", points))
+        numbers, apart = data.scores[label].map("{:.4g}".format) + data.mos.map(opinion.format), data.misjudged(label)
+        ends = {"Ranked too high": apart[apart > 0][:_WORST], "Ranked too low": apart[apart < 0][::-1][:_WORST]}
+        found = {end: [(names[path], shown(path), numbers[path]) for path in each.index] for end, each in ends.items()}
+        worst.append((label, found))
+    return block("plots", "Scores against opinion", drawn) + block("misjudged", worst)
 
 
 def _wrapped(text: str) -> str:

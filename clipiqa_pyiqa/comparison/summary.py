@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..datasets.published_correlations import PAPER, published_rows
 from ..errors import counted
 from ..report.table import Cell, Column, Mark, Table, interval, number, numbers, p_value, words
 from ..results.columns import described
+from ..stats.bootstrap import Estimate
 from ..stats.correlation import MIN_IMAGES
 from ..stats.paired_means import LEVEL
 from .data_set_results import CORRELATIONS, DataSetResult
@@ -32,8 +34,9 @@ _WITHIN = (
     "the best by opinion; their intervals resample groups."
 )
 _PUBLISHED = (
-    "Published values are shown only for the source's metric and images. Beside a published value is our value minus "
-    "the published value."
+    "Beside a published value of a metric that is computed here is our value minus the published value, with ✓ if the "
+    "published value lies in our interval. Where the images are given by a set's name alone (KonIQ-10k), the source "
+    "does not say their size and split."
 )
 _BETWEEN = "How similarly two metrics order the images; scores of lower-better metrics are negated first."
 
@@ -117,13 +120,24 @@ def _differences(data: DataSetResult) -> Table | None:
 
 
 def _published(data: DataSetResult) -> Table | None:
-    known = data.frame[(data.frame["source"] != "") & (data.frame["n"] > 0)]
-    if known.empty:
+    ours = {data.metrics[label].published_as: label for label in reversed(data.scored)}
+    rows = [] if data.mos is None else published_rows(data.published_as, ours)
+    if not rows:
         return None
-    columns = [words(name, known[name]) for name in ("metric", "source")]
-    for name in CORRELATIONS:
-        gaps = [number(gap, 3, "+") if gap == gap else "" for gap in known[f"{name} difference"]]
-        columns.append(numbers(f"{name} published", known[f"published {name}"], 3, gaps))
+    rows.sort(key=lambda row: row["metric"] not in ours)
+    names = [{PAPER: "clipiqa", **ours}.get(row["metric"], row["metric"]) for row in rows]
+    columns = [words("metric", names)]
+    columns += [words(name, [row[name.replace(" ", "_")] or "–" for row in rows]) for name in ("trained on", "source")]
+    columns.append(words("images", [row["data_set"] for row in rows]))
+    for statistic in CORRELATIONS:
+        cells = []
+        for name, row in zip(names, rows, strict=True):
+            value = float(row[statistic] or "nan")
+            found = data.estimates.get(name, {}).get(statistic, Estimate(math.nan))
+            gap, is_met = found.value - value, found.low <= value <= found.high
+            detail = "" if math.isnan(gap) else number(gap, 3, "+") + " ✓" * is_met
+            cells.append(Cell(number(value), detail, value))
+        columns.append(Column(f"{statistic} published", cells))
     return Table(f"{data.name}: beside published values", columns, [_PUBLISHED])
 
 

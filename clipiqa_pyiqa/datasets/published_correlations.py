@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,21 @@ def find_published(metric: str, data_set: str, prefer: str | None = None) -> dic
     found = [row for row in _rows() if (row["metric"], row["data_set"]) == (metric, data_set)]
     prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")
     return min(found, key=lambda row: not row["source"].startswith(prefer), default={})
+
+
+_SETS = {"koniq10k": "KonIQ-10k", "koniq10k-1024": "KonIQ-10k", "livec": "LIVE-itW", "tid2013": "TID2013"}
+_SETS |= {"spaq": "SPAQ", "spaq at 512": "SPAQ"}
+
+
+def published_rows(data_set: str, metrics: Collection[str]) -> list[dict[str, str]]:
+    """Return the rows of metrics on a data set, then those of all judges whose source does not say size and split.
+
+    Args:
+        data_set: pyiqa's name.
+        metrics: Names as for :func:`find_published`.
+    """
+    exact = [row for row in _rows() if row["data_set"] == data_set and row["metric"] in metrics]
+    return exact + [row for row in _rows() if row["data_set"] == _SETS.get(data_set)]
 
 
 def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:
@@ -53,5 +68,6 @@ def published_set(name: str, options: Mapping[str, Any], usual: Mapping[str, Any
 @cache
 def _rows() -> list[dict[str, str]]:
     # of the paper (https://arxiv.org/abs/2207.12396): Tables 1, 2 (without the row that is in Table 1) and 5
+    # of judges, as a name of a set without size and split: their papers or repositories, as the row says
     # of pyiqa: tests/NR_benchmark_results.csv (commit 0d000733), its own code and weights on its own splits
     return [row for _, row in read_rows(Path(__file__).with_name("published_correlations.csv"))[0]]

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,16 +60,16 @@ def block(name: str, *values: Any) -> Markup:
     return Markup(getattr(_environment(__package__).get_template("blocks.html.j2").module, name)(*values))
 
 
-def plot(figure: Figure, description: str) -> Markup:
+def plot(figure: Figure, description: str, names: Sequence[str] = ()) -> Markup:
     label = escape(one_line(description))
-    drawing = svg(figure).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    drawing = svg(figure, names).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     return Markup(f'<figure class="card plot">{drawing}</figure>')
 
 
-def image(path: str) -> Markup:
+def image(path: str, side: int = _THUMBNAIL) -> Markup:
     """Return HTML that shows an image file as a small JPEG; for an unreadable file, HTML that says so."""
     try:
-        picture = thumbnail(path, _THUMBNAIL)
+        picture = thumbnail(path, side)
     except ImageError:
         return Markup('<span class="soft">cannot be read</span>')
     return embedded(picture, Path(path).name, format="JPEG", quality=_JPEG_QUALITY, optimize=True)

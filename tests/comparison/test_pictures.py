@@ -42,7 +42,8 @@ def test_a_plot_of_few_images_has_points_where_score_and_opinion_say(comparison)
 
 def test_a_plot_of_many_images_has_pixels_and_the_logistic_fit(large):
     axes = scatter(large, "same").axes[0]
-    (points,), (line,) = axes.collections, axes.lines
+    (named, points), (line,) = axes.collections, axes.lines
+    assert not named.get_rasterized() and len(named.get_offsets()) == 24
     assert points.get_rasterized() and len(points.get_offsets()) == 1000
     across, up = line.get_data()
     np.testing.assert_allclose(up, fit_logistic(large.scores["same"], large.mos)[0](across))

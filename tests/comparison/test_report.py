@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pandas
 import pytest
+from fake_comparison import NASTY
 
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
 from clipiqa_pyiqa.comparison.results import Comparison
@@ -75,6 +76,13 @@ def test_pictures_have_words(page):
     said = [attributes.get("aria-label") for tag, attributes, _ in page.elements if tag == "svg"]
     expected = [(label, name) for name in ("graded", "dmos_<b>&%") for label in ("sharp", "niqe", "flat")]
     assert said == [f"Scores against opinion: {label} on {name}" for label, name in expected]
+
+
+def test_points_have_names_and_the_images_that_a_metric_misjudges_are_shown(source, page):
+    assert page.text("title")[1] == "photo 00.png"
+    first, _ = source.partition("Ranked too high")[2].split("Ranked too low")[:2]
+    assert first.index("photo 00.png") < first.index("1, MOS 1")  # which sharp takes for the best
+    assert first.count("<figure>") == 1 and NASTY not in source
 
 
 def test_correlations_between_metrics_are_a_heat_map_in_the_pages_colours(page):

@@ -16,6 +16,7 @@ from scipy import stats
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
 from clipiqa_pyiqa.comparison.results import Comparison
 from clipiqa_pyiqa.comparison.summary import build_tables, legend
+from clipiqa_pyiqa.datasets.published_correlations import PAPER
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.report.table import PACKAGES, Cell, Column, Table, latex_table
 from clipiqa_pyiqa.results import columns
@@ -54,11 +55,26 @@ def test_metrics_of_every_data_set_are_correlated_with_each_other(comparison):
 
 def test_published_values_with_source_and_difference(comparison):
     table = named(comparison, "graded: beside published values")
-    (row,) = table.rows
-    cells = dict(zip(table.heads, row, strict=True))
-    assert cells["metric"].text == "niqe" and cells["source"].text == "pyiqa's benchmark table"
-    srocc = cells["SROCC published"]
+    rows = [dict(zip(table.heads, row, strict=True)) for row in table.rows]
+    judges = {row["metric"].text: row for row in rows[2:]}
+    assert [row["metric"].text for row in rows[:2]] == ["niqe", "niqe"]
+    srocc = next(row["SROCC published"] for row in rows if row["source"].text == "pyiqa's benchmark table")
     assert (srocc.text, srocc.value, srocc.detail) == ("0.451", 0.4505, f"{1 - 0.4505:+.3f}")
+    assert judges["RALI"]["trained on"].text == "KonIQ-10k, training part" and "niqe" not in judges
+    assert not judges["RALI"]["PLCC published"].detail
+
+
+def test_two_sources_of_one_metric_stand_side_by_side_and_the_one_that_ours_meets_is_marked(tmp_path):
+    graded = fake_comparison.graded(tmp_path)
+    scores = pandas.DataFrame({"ours": graded.mos + np.random.default_rng(0).normal(scale=11, size=40)})
+    metrics = {"ours": MetricResult(published_as=PAPER)}
+    found = Comparison((dataclasses.replace(graded, scores=scores, metrics=metrics),))
+    table = named(found, "graded: beside published values")
+    rows = [dict(zip(table.heads, row, strict=True)) for row in table.rows]
+    cells = [row["SROCC published"] for row in rows if row["metric"].text == "ours"]
+    assert [cell.text for cell in cells] == ["0.612", "0.640", "0.702"]
+    low, high = found.frame().loc[0, ["SROCC low", "SROCC high"]]
+    assert [cell.detail.endswith("✓") for cell in cells] == [low <= cell.value <= high for cell in cells]
 
 
 def test_without_opinion_there_are_no_correlations(comparison):
