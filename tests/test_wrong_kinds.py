@@ -79,4 +79,4 @@ def test_an_unknown_option_names_the_function_and_what_to_do(name, option, words
 
 @pytest.mark.parametrize("name", ["rank", "gate", "score_images"])
 def test_help_names_the_options_of_scoring(name):
-    assert {"device", "max_side"} <= inspect.signature(PUBLIC[name]).parameters.keys()
+    assert {"device", "max_side", "trust_weights"} <= inspect.signature(PUBLIC[name]).parameters.keys()

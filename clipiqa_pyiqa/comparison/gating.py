@@ -17,7 +17,7 @@ import numpy as np
 import pandas
 
 from ..errors import CLIPIQAError, ImageError, counted, few, nearest
-from ..errors.arguments import AnySize, ScoringOptions, checked
+from ..errors.arguments import AnySize, RunOptions, checked
 from ..files.names import one_line
 from ..files.writing import append_line, check_folder, check_output, write_text
 from ..images.image import VIDEOS, File
@@ -176,7 +176,7 @@ def gate(
     resume: bool = False,
     overwrite: bool = False,
     progress: Callable[[str, int, int | None], object] = lambda run, done, total: None,
-    **options: Unpack[ScoringOptions],
+    **options: Unpack[RunOptions],
 ) -> Gate:
     """Return the comparison of two runs over the same inputs.
 

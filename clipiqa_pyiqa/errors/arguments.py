@@ -122,6 +122,13 @@ class ScoringOptions(TypedDict, total=False):
     damaged: Literal["refuse", "keep"]
 
 
+class RunOptions(ScoringOptions, total=False):
+    """Also options of the metrics, as for :func:`~clipiqa_pyiqa.score_paths`."""
+
+    trust_weights: bool
+    strict: bool
+
+
 _OF_THE_METRIC = "it belongs to the metric, as in CLIPIQA(backbone='mini') or 'clipiqa:backbone=mini'."
 _CURES = dict.fromkeys(("backbone", "clip_weights", "pos_embedding", "precision", "prompts"), _OF_THE_METRIC)
 _CURES |= {"device": "move the metric, as in CLIPIQA().to('cuda').", "data_range": "divide 8-bit values by 255."}
@@ -159,7 +166,7 @@ def checked(function: Function) -> Function:
             unknown = next((name for name in kwargs if name not in signature.parameters), None)
             if unknown is None:
                 raise OptionError(f"{name_of_it}(): {error}.") from None
-            cure = _CURES.get(unknown) or nearest(unknown, signature.parameters.keys() - {"self"})
+            cure = _CURES.get(unknown) or nearest(unknown, [name for name in signature.parameters if name != "self"])
             raise OptionError(f"{name_of_it}() has no option {unknown!r}: {cure}") from None
         for name, value in arguments.items():
             wanted = hints().get(name)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 
 from ..errors import CLIPIQAError
-from ..errors.arguments import AnySize, Reading, ScoringOptions, SharedOptions, checked
+from ..errors.arguments import AnySize, Reading, RunOptions, ScoringOptions, SharedOptions, checked
 from ..files.names import printable
 from ..files.reading import sha256_of
 from ..files.writing import check_output
@@ -266,7 +266,7 @@ _USUAL = ("image", "bytes", "jpg", "jpeg", "png", "webp", "img")
 
 @checked
 def score_images(
-    metric: Any, images: Any, prompts: Questions = None, **options: Unpack[ScoringOptions]
+    metric: Any, images: Any, prompts: Questions = None, **options: Unpack[RunOptions]
 ) -> pandas.DataFrame:
     """Return scores of images in memory, a row for each image, in order.
 
@@ -318,7 +318,7 @@ class Scorer:
         *,
         column: str | None = None,
         prefix: str = "",
-        **options: Unpack[ScoringOptions],
+        **options: Unpack[RunOptions],
     ) -> None:
         self._given, self._prefix = (metric, prompts, column, options), prefix
         if not is_factory(metric):
