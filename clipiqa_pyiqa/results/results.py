@@ -260,14 +260,14 @@ class Results:
 
     def append(self, row: Row) -> Row:
         """Store the row of an image; return it with the cells that are kept from an earlier row, and joined scores."""
-        row = replace(row, stamp=row.stamp or self.known.stamp) if self.known.stamp else row
         place, asked = self.known.places.get(row.path), row.asked or (True,) * len(self._asked)
         scores = row.scores or (None,) * len(self._asked)
         cells = {name: score for name, score, is_asked in zip(self._asked, scores, asked, strict=True) if is_asked}
-        facts, kind, error = row.facts(), row.kind, row.error
+        stamp, kind, error = row.stamp or self.known.stamp, row.kind, row.error
+        facts = {**row.facts(), "stamp": stamp}
         if place is not None:
             self.known.seen[place] = 1
-            if row.stamp and row.stamp == self.known.stamps[place]:
+            if stamp and stamp == self.known.stamps[place]:
                 others = [name for name in self.head.scores if name not in cells]
                 kept = {name: self.known.score(place, name) for name in others if self.known.has(place, name)}
                 cells |= {name: None if math.isnan(score) else score for name, score in kept.items()}
@@ -281,6 +281,8 @@ class Results:
         if place is None or self._asked:
             beside = {column: row.kept.get(name) for name, column in self._kept.items()}
             self._write({"path": row.path, **cells, **facts, **beside}, place)
+        if place is None and not self._joined:  # another row would take as long as all the rest
+            return row
         found = [cells.get(name) for name in self._asked]
         found += [values.get(row.path) for name, values in self._joined.items() if name not in self.head.joined]
         return replace(row, scores=None if set(found) <= {None} and kind else tuple(found), kind=kind, error=error)
