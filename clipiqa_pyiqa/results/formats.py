@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ class Head:
         if doubled := next((name for name in names if names.count(name) > 1), None):
             raise ResultsError(f"a score cannot be called {doubled!r}, because another column has this name.")
 
-    @property
+    @cached_property
     def scores(self) -> list[str]:
         return [column.name for column in self.columns]
 

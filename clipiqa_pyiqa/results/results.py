@@ -154,7 +154,7 @@ class Known:
         self.more += not all(found)
         if all(found):
             self.kept += 1
-            self.failed += any(math.isnan(self.score(place, name)) for name in self.sources)
+            self.failed += place in self.failures and any(math.isnan(self.score(place, name)) for name in self.sources)
         return found
 
     def _is_kept(self, place: int, source: str | None) -> bool | None:
@@ -382,19 +382,20 @@ class Results:
         damage = list[str]()
         for number, cells in enumerate(_read(path, format, damage, [*_FACTS, *earlier])):
             place = self.known.add(cells)
-            self._newest.extend([0] * (place + 1 - len(self._newest)))
-            self._newest[place] = number
+            self._newest[place : place + 1] = array("q", [number])
         if damage:
             logger.warning("%s: damaged rows are left out and scored again: %s.", path, first_of(damage))
 
     def _earlier_cells(self, damage: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the rows of the earlier run, with its cells under the names of this run; numbers of csv stay texts."""
         copied = [(name, source) for name, source in self.known.sources.items() if source and source != name]
+        unwanted = (*self._gone, SCALE, METRIC)
         for cells in _read(*self._earlier[:2], damage) if self._earlier else ():
-            copies = {name: cells[source] for name, source in copied if source in cells}
-            for name in (*self._gone, SCALE, METRIC):
+            copies = [(name, cells[source]) for name, source in copied if source in cells]
+            for name in unwanted:
                 cells.pop(name, None)
-            yield {**cells, **copies}
+            cells.update(copies)
+            yield cells
 
     def _write(self, cells: dict[str, Any], place: int | None) -> None:
         if self.output is None:
