@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors.arguments import SharedOptions
+from ..files.names import printable
 from .options.groups import Model, Questions, start
 from .options.terminal import Bar, frame_as_text, note, tell
 
@@ -64,7 +65,7 @@ def run(
             **images.keywords(),
         )
     rows = [
-        (one.path, question.name, float(score), float(places.min()))
+        (printable(one.path), question.name, float(score), float(places.min()))
         for one in found.maps
         for question, score, places in zip(one.questions, one.score, one.scores, strict=True)
     ]

@@ -8,6 +8,7 @@ from enum import StrEnum
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
+from unicodedata import is_normalized
 
 BUILTIN_VARIABLE = "CLIPIQA_PYIQA_BUILTIN"
 
@@ -96,7 +97,8 @@ def first_of(messages: Iterable[str]) -> str:
 
 def few(names: Iterable[str], most: int = 5) -> str:
     names = list(names)
-    return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
+    shown = (repr(name) if is_normalized("NFC", name) else ascii(name) for name in names[:most])  # é and é look alike
+    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def counted(count: int, noun: str) -> str:

@@ -34,6 +34,7 @@ def memory_images(images: Any) -> Iterator[AnyImage]:
     if (
         isinstance(images, str | Mapping | _FILE)
         or not hasattr(images, "__iter__")
+        or hasattr(images, "read")
         or getattr(images, "ndim", 1) in (0, 2, 3)
     ):
         images = [images]
@@ -46,12 +47,14 @@ def memory_image(name: str, image: Any) -> AnyImage:
 
     Args:
         name: Name in messages, such as ``'image 3'``; a path is its own name.
-        image: A path; bytes of an image file; a PIL image; an array or tensor ``(H, W)``, ``(H, W, C)`` or
+        image: A path; an open image file or its bytes; a PIL image; an array or tensor ``(H, W)``, ``(H, W, C)`` or
             ``(C, H, W)`` with 1, 3 or 4 channels (the fourth is alpha), in uint8, uint16 or floats in [0, 1]; or a dict
             with one of these as ``bytes``, ``path`` or ``array``. Anything else raises ``ImageError`` when it is read.
     """
     if isinstance(image, Mapping):
         image = next((image[key] for key in ("bytes", "path", "array") if image.get(key) is not None), None)
+    if hasattr(image, "read"):
+        image = image.read()
     if isinstance(image, str | os.PathLike):
         return File(os.fspath(image))
     return BytesImage(name, bytes(image)) if isinstance(image, _FILE) else _Pixels(name, image)

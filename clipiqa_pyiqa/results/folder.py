@@ -227,8 +227,11 @@ def left_out_note(files: Collection[str]) -> str:
     return f"results that belong to no shard of this run are left out: {first_of(map(repr, sorted(files)))}"
 
 
-def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
-    """Return a folder's summary. Raises ``ResultsError`` if shards have no result, unless ``partial``."""
+def summary_of(out: str | Path, *, partial: bool | None = True) -> ShardedResult:
+    """Return a folder's summary; unless ``partial``, raise ``ResultsError`` if shards have no result.
+
+    None means False where users cannot set it.
+    """
     folder = address_of(out)
     run = read_run(folder)
     if run is None:
@@ -249,7 +252,8 @@ def summary_of(out: str | Path, *, partial: bool = True) -> ShardedResult:
     if missing and not partial:
         raise ResultsError(
             f"{str(out)!r} is not finished: {len(missing):,} of {counted(len(run.shards), 'shard')} have no valid "
-            f"result ({first_of(missing.values())}): score the rest, or set `partial` to take what is there."
+            f"result ({first_of(missing.values())}): score the rest"
+            f"{'.' if partial is None else ', or set `partial` to take what is there.'}"
         )
     reading = (results[0] if results else run).head.reading
     reading = {name: value for name, value in reading.items() if name not in OF_SHARDS}

@@ -65,6 +65,9 @@ class Output:
             raise ResultsError(f"format must be one of {', '.join(FORMATS)} for a file; got {self.format}.")
         for beside in (journal_of(self.path), provenance_of(self.path)):
             check_output(beside, overwrite=True)
+        if self.earlier() == journal_of(self.path):
+            with locked(self.path):  # raises if a run writes it
+                pass
         self.check_free()
 
     def check_free(self) -> None:

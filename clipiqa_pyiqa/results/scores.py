@@ -101,7 +101,7 @@ def read_scores(
     columns: Sequence[str] | None = None,
     key: str | None = None,
     option: str = "columns",
-    partial: bool = False,
+    partial: bool | None = None,
 ) -> Scores:
     """Return the scores in a file of any tool, or in a folder of results by shard.
 
@@ -110,7 +110,7 @@ def read_scores(
         columns: The columns of scores; None finds the columns.
         key: The column of image names; None finds the column.
         option: The name of ``key`` in messages.
-        partial: Accept an unfinished folder of results.
+        partial: Accept an unfinished folder of results; None: the caller has no such option.
 
     Raises:
         CLIPIQAError: The file cannot be read, or lacks a column.
@@ -153,7 +153,7 @@ def read_scores(
     return Scores(frame, other, known, head.reading if head else {}, errors, str(path), ours)
 
 
-def _rows(path: Path, partial: bool) -> tuple[list[dict[str, Any]], Head | None]:
+def _rows(path: Path, partial: bool | None) -> tuple[list[dict[str, Any]], Head | None]:
     if path.is_dir():
         from .folder import summary_of
 

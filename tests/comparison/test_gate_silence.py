@@ -96,6 +96,14 @@ def test_infinite_scores_are_values(files, capsys):
     assert main([*command, "--skip-missing"]) == 0
 
 
+def test_names_that_look_alike_are_told_apart(files, tmp_path, capsys):
+    command = files(niqe=(SPREAD, SPREAD))
+    for name, letter in (("base", "\u00e9"), ("new", "e\u0301")):
+        file = tmp_path / f"{name}.csv"
+        file.write_text(file.read_text().replace("3.png", f"{letter}.png", 1))
+    assert main(command) == 2 and r"'e\u0301'" in capsys.readouterr().err
+
+
 @pytest.fixture
 def folders(tmp_path):
     """Folders base and new of 20 equal pictures of 64 by 64."""

@@ -1,6 +1,7 @@
 """Maps of photos: what the command leaves behind, what stands in it, and bad photos that cost only their picture."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -118,6 +119,8 @@ def test_the_command_writes_pictures_numbers_and_a_page(run, photos, tmp_path):
     code, _, errors = run(photos / "half.png", "-o", out)
     assert code == 2 and "--overwrite" in errors
     assert run(photos / "half.png", "-o", out, "--overwrite", "--no-smooth")[0] == 0
+    odd = shutil.copy(photos / "half.png", tmp_path / os.fsdecode(b"caf\xe9.png"))
+    assert r"caf\xe9.png" in run(odd)[1]
     assert "3×3" not in str(np.load(out / "half.npz")["provenance"])
 
 

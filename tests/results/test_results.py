@@ -167,8 +167,9 @@ class TestOneRunAtATime:
         output = Output(path)
         with Results(output, COLUMNS, READING) as results:
             results.append(ROWS[0])
-            with pytest.raises(LockedError):
-                write(path, overwrite=True)
+            for options in ({}, {"overwrite": True}):  # the journal is not of an interrupted run
+                with pytest.raises(LockedError):
+                    write(path, **options)
             for row in ROWS[1:]:
                 results.append(row)
         assert read_results(path)[1] == ROWS

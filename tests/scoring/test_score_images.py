@@ -1,6 +1,7 @@
 """Images in memory: a row for each, whatever its form, and a scorer that survives pickling."""
 
 import functools
+import io
 import pickle
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def forms(pixels, folder):
         "bytes": path.read_bytes(),
         "PIL": image,
         "lazy PIL": Image.open(path),
+        "open file": open(path, "rb"),
         "array": pixels,
         "tensor": torch.from_numpy(pixels).permute(2, 0, 1),
         "floats": pixels / 255,
@@ -45,6 +47,10 @@ def test_the_same_pixels_have_the_same_score_to_the_last_bit(metric, tmp_path):
     assert len(found) == len(images) and found.nunique().tolist() == [1, 1]
     of_file = metric.score_files(tmp_path / "photo.png", ["quality", "sharpness"])
     assert of_file[["quality", "sharpness"]].iloc[0].tolist() == found.iloc[0].tolist()
+
+
+def test_an_open_file_is_one_image():
+    assert len(score_images(Brightness(), io.BytesIO(picture(51)), device="cpu")) == 1
 
 
 def test_a_row_for_each_image_in_order_with_flag_or_error():

@@ -13,6 +13,7 @@ from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA, merge_shards, score_sources
+from clipiqa_pyiqa.comparison.gating import gate
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
 from clipiqa_pyiqa.images.image import BytesImage, File, Image
 from clipiqa_pyiqa.results.formats import journal_of
@@ -105,8 +106,10 @@ class TestColumns:
     def test_a_part_adds_to_its_shards_and_the_others_do_not_count_until_their_turn(self, run):
         run.score("a")
         run.score("ab", part="1/2")
-        with pytest.raises(CLIPIQAError, match="1 of 2 shards"):
+        with pytest.raises(CLIPIQAError, match="1 of 2 shards.* partial"):
             run.table()
+        with pytest.raises(CLIPIQAError, match="score the rest.$"):
+            gate(run.out, run.out)  # which takes no part
         run.score("ab", part="2/2")
         assert run.table().b.notna().all()
 
