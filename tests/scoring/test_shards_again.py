@@ -106,7 +106,7 @@ class TestColumns:
     def test_a_part_adds_to_its_shards_and_the_others_do_not_count_until_their_turn(self, run):
         run.score("a")
         run.score("ab", part="1/2")
-        with pytest.raises(CLIPIQAError, match=r"1 of 2 shards.* partial"):
+        with pytest.raises(CLIPIQAError, match=r"1 of 2 shards.*`partial`"):
             run.table()
         with pytest.raises(CLIPIQAError, match=r"score the rest\.$"):
             gate(run.out, run.out)  # which takes no part
