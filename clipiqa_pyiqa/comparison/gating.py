@@ -175,8 +175,6 @@ def gate(
     commit: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    trust_weights: bool = False,
-    strict: bool = False,
     progress: Callable[[str, int, int | None], object] = lambda run, done, total: None,
     **options: Unpack[RunOptions],
 ) -> Gate:
@@ -205,7 +203,6 @@ def gate(
         commit: Commit of what made the second run, for the history.
         resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
-        trust_weights, strict: As for :func:`~clipiqa_pyiqa.score_paths`.
         progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
         options: Options of scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
@@ -241,8 +238,7 @@ def gate(
         from ..scoring.score import score_paths  # loads torch
 
         output = None if out is None else Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
-        trusting = partial(score_paths, trust_weights=trust_weights, strict=strict)
-        run = trusting(metrics, found.items, out=output, **options)
+        run = score_paths(metrics, found.items, out=output, **options)
         scores[side] = replace(run.scores(partial(progress, side)), file=given[side])
     runs, notes = _renamed(*(per_video(scores[side]) for side in given))
     names = _shared_columns(runs, by)
