@@ -24,15 +24,14 @@ def gate_report(gate: Gate) -> Report:
     """Return the verdicts as a table and sentences, with pictures for a page."""
     columns = [words(head, [str(getattr(pair, key) or "–") for pair in gate.pairs]) for head, key in _TABLE.items()]
     title = f"{gate.verdict}: {Path(gate.new).name} compared with {Path(gate.base).name}"
-    metrics = gate.about["metrics"]
     return Report(
         [Table(title, columns, section="Verdict")],
-        gate.columns,
+        gate.rows,
         "gate",
         title,
         reading=[*("; ".join([text, *rows]) for _, _, text, rows in gate.findings()), *gate.notes],
-        metrics={name: described([Column(name, record)]) for name, record in metrics.items()},
-        settings=described([], {name: value for name, value in gate.about.items() if value and value is not metrics}),
+        metrics={name: described([Column(name, record)]) for name, record in gate.metrics.items()},
+        settings=described([], gate.about),
         pictures=lambda: _pictures(gate),
     )
 

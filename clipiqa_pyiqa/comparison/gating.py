@@ -24,7 +24,7 @@ from ..images.image import VIDEOS, File
 from ..report.report import Report, save_files
 from ..results.columns import changes, column_changes
 from ..results.results import Output
-from ..results.scores import Direction, Scores, find_direction, matching_names, read_scores
+from ..results.scores import Direction, Scores, find_direction, is_score_file, matching_names, read_scores
 from ..results.videos import per_video
 from ..sources.finding import find_shards
 from ..stats.paired_means import noticed
@@ -50,7 +50,8 @@ class Gate:
         flagged: Row -> flag of an image that only the new run flags.
         paths: Both runs' names of each row.
         nights: The nights of each column, if there is a history.
-        about: Time, commit, metrics and versions.
+        metrics: What the scores of each column depend on, if it is known.
+        about: Time, commit, versions, and how images were read.
     """
 
     pairs: tuple[ColumnPair, ...]
@@ -62,6 +63,7 @@ class Gate:
     flagged: Mapping[str, str]
     paths: pandas.DataFrame
     nights: Sequence[Nights]
+    metrics: Mapping[str, Mapping[str, Any]]
     about: Mapping[str, Any]
 
     @property
@@ -83,7 +85,7 @@ class Gate:
     @property
     def columns(self) -> pandas.DataFrame:
         """A row per column: verdict, direction, means, difference with interval and p-values, margin."""
-        return pandas.DataFrame([pair.record for pair in self.pairs]).set_index("name")
+        return pandas.DataFrame([pair.record for pair in self.pairs], [pair.name for pair in self.pairs])
 
     def worst(self, column: str, count: int = 10) -> pandas.Series:
         """Return the rows with the largest losses beyond rounding: row name -> new minus base."""
@@ -135,7 +137,7 @@ class Gate:
     def summary(self) -> dict[str, Any]:
         """Return verdicts, means, differences, margins, metrics, versions and time, as values of JSON."""
         columns = [{**pair.record, "worst": self.worst(pair.name).to_dict()} for pair in self.pairs]
-        names = ("verdict", "passed", "base", "new", "notes", "missing", "flagged", "drifts")
+        names = ("verdict", "passed", "base", "new", "notes", "missing", "flagged", "drifts", "metrics")
         return {**self.about, **{name: getattr(self, name) for name in names}, "columns": columns}
 
     def report(self) -> Report:
@@ -214,7 +216,7 @@ def gate(
             read; or the good direction is unknown or contradictory.
     """
     given = {"base": os.fspath(base), "new": os.fspath(new)}
-    folders = {side: find_shards(path) for side, path in given.items() if _has_images(path)}
+    folders = {side: find_shards(path) for side, path in given.items() if not is_score_file(path)}
     for side, found in folders.items():
         if found.is_empty:
             raise CLIPIQAError(f"{found.problem}: there is nothing to compare.")
@@ -275,10 +277,10 @@ def gate(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit,
         "version": __version__,
-        "metrics": {name: runs[1].columns[name].record for name in names if name in runs[1].columns},
-        "versions": runs[1].reading.get("versions", {}),
+        **runs[1].reading,
     }
-    gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged, paths, seen, about)
+    metrics = {name: column.record for name, column in runs[1].columns.items() if name in names}
+    gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged, paths, seen, metrics, about)
     if out is not None:
         gated.save(out, overwrite=overwrite or resume)
     if page is not None:
@@ -299,10 +301,6 @@ def _renamed(base: Scores, new: Scores) -> tuple[list[Scores], list[str]]:
     columns = {names.get(name, name): column for name, column in new.columns.items()}
     notes = [f"{name!r} of {new.file!r} is {was!r} of {base.file!r}: one metric" for name, was in names.items()]
     return [base, replace(new, frame=new.frame.rename(columns=names), columns=columns)], notes
-
-
-def _has_images(path: str) -> bool:
-    return os.path.isdir(path) and not os.path.exists(os.path.join(path, "run.json"))
 
 
 def _limits(option: str, names: Sequence[str], limit: float | Mapping[str, float] | None) -> dict[str, float]:
