@@ -1,0 +1,79 @@
+"""Moments: photos of one scene that a camera took within seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import ImageError, counted
+from ..errors.arguments import AnySize
+from ..images.batches import prefetch
+from ..images.image import File
+from .photos import is_local
+
+_APART, _UNSEEN = 10, 2  # most seconds from one photo of a moment to the next; if one of them cannot be read
+_ALIKE, _LATER = 0.4, 0.06  # least correlation of two small pictures of one moment, and more for each second between
+_SIDE, _SHIFT = 16, 2  # of small pictures, in pixels; and how far a scene may move between two photos
+
+
+def find_moments(paths: Sequence[str], workers: int | None = None) -> tuple[list[int], str]:
+    """Return the number of each photo's moment, and a note if photos have no time of capture.
+
+    A photo belongs to the moment of the photo that its camera took T seconds before, if both look alike: their pictures
+    of 16×16 pixels correlate by at least 0.4 + 0.06 T, at the best of all shifts by up to 2 pixels. If a photo cannot
+    be read, time alone counts, and T is at most 2. Images in shards are moments of their own.
+    """
+    taken = {path: _taken(path) for path in paths if is_local(path)}
+    order = sorted(taken, key=lambda path: (*taken[path], path))
+    near, moments, numbers = dict[tuple[str, str], float](), dict[str, int](), itertools.count(1)
+    for pair in itertools.pairwise(order):
+        (camera, before), (same, now) = map(taken.get, pair)
+        if camera == same and now - before <= _APART:
+            near[pair] = now - before
+    small: dict[str, Any] = {
+        file.name: made for file, made in prefetch(_small, map(File, dict.fromkeys(itertools.chain(*near))), workers)
+    }
+    for pair in itertools.pairwise(["", *order]):
+        pictures = [small.get(path) for path in pair]
+        if pair not in near:
+            joins = False
+        elif any(isinstance(picture, ImageError) for picture in pictures):
+            joins = near[pair] <= _UNSEEN
+        else:
+            joins = _likeness(*pictures) >= _ALIKE + _LATER * near[pair]
+        moments[pair[1]] = moments[pair[0]] if joins else next(numbers)
+    undated = sum(not camera for camera, _ in taken.values())
+    note = f"{counted(undated, 'photo')} without a time of capture (EXIF): the time of the file counts" if undated else ""
+    return [moments.get(path) or next(numbers) for path in paths], note
+
+
+def _taken(path: str) -> tuple[str, float]:
+    """Return camera and time of capture in seconds; without EXIF data, no camera and the file's time."""
+    with contextlib.suppress(Exception), Image.open(path) as image:  # damaged EXIF data raises many kinds of errors
+        exif = image.getexif()
+        more = exif.get_ifd(0x8769)
+        time = datetime.strptime(str(more[0x9003]), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+        camera = [exif.get(0x010F), exif.get(0x0110), more.get(0xA431)]  # maker, model, serial number
+        return str(camera), time + float(f"0.{str(more.get(0x9291, '')).strip() or 0}")
+    return "", os.path.getmtime(path)
+
+
+def _small(file: File) -> Any:
+    """Return a picture ``(16, 16, 3)`` of mean 0 and length 1."""
+    picture = file.load(AnySize()).picture.resize((_SIDE, _SIDE), Image.Resampling.BOX)
+    pixels = np.asarray(picture, float)
+    pixels -= pixels.mean((0, 1))
+    return pixels / max(float(np.linalg.norm(pixels)), 1e-9)
+
+
+def _likeness(a: Any, b: Any) -> float:
+    shifts = itertools.product(range(-_SHIFT, _SHIFT + 1), repeat=2)
+    return max(float((a * np.roll(b, shift, (0, 1))).sum()) for shift in shifts)
