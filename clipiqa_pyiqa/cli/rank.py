@@ -53,6 +53,7 @@ class PickOptions:
         below (X|P%): pick photos worse than X, or the worst P percent
         above (X|P%): pick photos at least as good as X, or all but the worst P percent
         drop_worst (P%): pick all photos but the worst P percent
+        moments: pick within each moment: among photos of one scene that a camera took within seconds
         paths: print only paths of picked photos
         null (-0): with --paths: end each path with a NUL byte, for xargs -0
         copy_to (DIR): copy picked photos into a folder
@@ -73,6 +74,7 @@ class PickOptions:
     below: str | None = None
     above: str | None = None
     drop_worst: str | None = None
+    moments: bool = False
     paths: bool = False
     null: bool = False
     copy_to: Path | None = None
@@ -124,6 +126,7 @@ def run(
       clipiqa rank photos/ --worst 20% --move-to rejected/
       clipiqa rank photos/ --out rank/ --page rank/
       clipiqa rank photos/ --stars
+      clipiqa rank photos/ --moments --best 1 --copy-to best/
       clipiqa rank scores.csv --by niqe --best 10 --paths
       clipiqa rank results/ --above 0.6 --write-shards kept/
 
@@ -146,8 +149,8 @@ def run(
     if len(folders) > 1:
         raise OptionError("--copy-to, --move-to and --link-to exclude each other: give one of them.")
     if picked.write_shards is not None:
-        others = (order.columns, order.root, picked.stars, page, run.out, run.prompts, run.metrics, selected)
-        if any(others) or count != 10 or folders or picked.paths or picked.null or picked.only_photos:
+        others = (order.columns, order.root, picked.stars, picked.moments, page, run.out, run.prompts, run.metrics)
+        if any(others) or selected or count != 10 or folders or picked.paths or picked.null or picked.only_photos:
             raise OptionError(
                 "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
                 "other options out, or give them in a second call."
@@ -170,12 +173,18 @@ def run(
         key, columns = next(iter(order.columns), None), order.columns[1:]
         scores = read_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
         photos = Photos(scores, order.by or scores.names[0], direction, order.root)
+        if picked.moments:
+            from ..ranking.moments import find_moments
+
+            paths = {name: photos.path(name) for name in scores.frame.index}
+            found = find_moments(paths.values(), run.workers)
+            photos = replace(photos, moments={name: found[path] for name, path in paths.items()})
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     else:
         from ..ranking.folder_ranking import rank
 
-        ranking = run.result(rank, sources, count=count)
+        ranking = run.result(rank, sources, count=count, moments=picked.moments)
         code, photos = run.conclude(ranking), ranking.photos(order.by, direction)
     scores, (worst, best) = photos.scores, photos.ends(**cuts)
     chosen = [*worst.index, *best.index] if cuts else list(scores.frame.index)
@@ -196,7 +205,7 @@ def run(
     is_listed = bool(cuts) or not (page or picked.stars)
     if is_listed:
         note(f"{photos.by}: {photos.direction}")
-    cuts = cuts or {"worst": min(count, half) or None, "best": count}
+    cuts = cuts or ({"best": 1} if picked.moments else {"worst": min(count, half) or None, "best": count})
     if picked.paths or folders:
         if folders and not picked.despite_changes:
             photos.check_unchanged(name for part in (worst, best) for name in part.index)

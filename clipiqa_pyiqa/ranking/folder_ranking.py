@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Unpack
 
 from PIL import Image
@@ -27,6 +27,7 @@ from ..prompts.pairs import Prompts
 from ..report.contact_sheet import contact_sheet, headed
 from ..results.columns import scale_text
 from ..results.scores import Scores
+from .moments import find_moments
 from .photos import Photos
 
 if TYPE_CHECKING:
@@ -38,9 +39,13 @@ class Ranking(ExperimentResult):
     """Scores, and the number of best and worst images to show for each question.
 
     :mod:`.transfers` copies, moves, links and rates images, and undoes this; :mod:`.page` shows them.
+
+    Attributes:
+        moments: Image -> number of its moment; empty if it was not asked for.
     """
 
     count: int = 10
+    moments: Mapping[str, int] = field(default_factory=dict)
 
     def photos(self, by: str | None = None, lower_better: bool | None = None) -> Photos:
         """Return the images in the order of a question, by default the first."""
@@ -48,7 +53,7 @@ class Ranking(ExperimentResult):
 
         flags = pandas.DataFrame({"flag": [self.flags.get(name, "") for name in self.frame.index]}, self.frame.index)
         scores = Scores(self.frame, flags, self.columns, errors=self.failed, ours=True)
-        return Photos(scores, by or self.questions[0], lower_better)
+        return Photos(scores, by or self.questions[0], lower_better, moments=self.moments or None)
 
     def best(self, count: int | str = 10, by: str | None = None) -> list[str]:
         """Return the paths of the best images: a number of them, or a share such as ``'10%'``."""
@@ -71,7 +76,10 @@ class Ranking(ExperimentResult):
 
     def contents(self) -> dict[str, Any]:
         sheets = {name: rank_sheet(self, question, self.count) for question, name in _sheets(self.questions).items()}
-        table = ranking(self, self.questions[0]).assign(scale=scale_text(self.columns.values()))
+        table = ranking(self, self.questions[0])
+        if self.moments:
+            table["moment"] = table.index.map(self.moments)
+        table["scale"] = scale_text(self.columns.values())
         return {"ranking.csv": table, **sheets}
 
     def details(self) -> dict[str, Any]:
@@ -89,6 +97,7 @@ def rank(
     *,
     template: str | None = None,
     count: int = 10,
+    moments: bool = False,
     **options: Unpack[ExperimentOptions],
 ) -> Ranking:
     """Return the scores of images, ranked by each question.
@@ -100,6 +109,7 @@ def rank(
             its own.
         template: Wording of the pairs, such as ``'A photo of {}.'``.
         count: Number of best images to show, and of worst images.
+        moments: Group the images by moment, with :func:`~clipiqa_pyiqa.ranking.moments.find_moments`.
         options: Options of :func:`~clipiqa_pyiqa.score_paths`; ``out`` is a folder for scores and results,
             ``pictures`` the format of figures; ``progress`` is called with the numbers of finished and of all images.
 
@@ -112,7 +122,8 @@ def rank(
     files = find_images(paths)
     metrics = asked(metric, prompts, template)
     scores = score_files(metrics, files, ["ranking.csv", *_sheets(column_names(metrics)).values()], **options)
-    return saved(Ranking(**vars(scores), count=count), options)
+    found = find_moments(scores.frame.index, options.get("workers")) if moments else {}
+    return saved(Ranking(**vars(scores), count=count, moments=found), options)
 
 
 def ranking(scores: ImageScores, question: str) -> pandas.DataFrame:

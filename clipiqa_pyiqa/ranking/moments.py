@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,24 +19,26 @@ from ..images.batches import prefetch
 from ..images.image import File
 from .photos import is_local
 
-_APART, _UNSEEN = 10, 2  # most seconds from one photo of a moment to the next; if one of them cannot be read
-_ALIKE, _LATER = 0.4, 0.06  # least correlation of two small pictures of one moment, and more for each second between
+logger = logging.getLogger("clipiqa_pyiqa")
+_ALIKE, _LATER = 0.3, 0.08  # least correlation of two small pictures of one moment, and more for each second between
+_UNSEEN = 2  # most seconds between two photos of which one cannot be read
 _SIDE, _SHIFT = 16, 2  # of small pictures, in pixels; and how far a scene may move between two photos
 
 
-def find_moments(paths: Sequence[str], workers: int | None = None) -> tuple[list[int], str]:
-    """Return the number of each photo's moment, and a note if photos have no time of capture.
+def find_moments(paths: Iterable[str], workers: int | None = None) -> dict[str, int]:
+    """Return photo -> number of its moment; what has no time of capture in EXIF data has its file's time.
 
     A photo belongs to the moment of the photo that its camera took T seconds before, if both look alike: their pictures
-    of 16×16 pixels correlate by at least 0.4 + 0.06 T, at the best of all shifts by up to 2 pixels. If a photo cannot
-    be read, time alone counts, and T is at most 2. Images in shards are moments of their own.
+    of 16×16 pixels, in log brightness, correlate by at least 0.3 + 0.08 T at the best shift of up to 2 pixels. If a
+    photo cannot be read, time alone counts, and T is at most 2. Images in shards are moments of their own.
     """
+    paths = list(paths)
     taken = {path: _taken(path) for path in paths if is_local(path)}
     order = sorted(taken, key=lambda path: (*taken[path], path))
     near, moments, numbers = dict[tuple[str, str], float](), dict[str, int](), itertools.count(1)
     for pair in itertools.pairwise(order):
-        (camera, before), (same, now) = map(taken.get, pair)
-        if camera == same and now - before <= _APART:
+        (camera, before), (same, now) = (taken[path] for path in pair)
+        if camera == same and _ALIKE + _LATER * (now - before) < 1:
             near[pair] = now - before
     small: dict[str, Any] = {
         file.name: made for file, made in prefetch(_small, map(File, dict.fromkeys(itertools.chain(*near))), workers)
@@ -50,9 +52,9 @@ def find_moments(paths: Sequence[str], workers: int | None = None) -> tuple[list
         else:
             joins = _likeness(*pictures) >= _ALIKE + _LATER * near[pair]
         moments[pair[1]] = moments[pair[0]] if joins else next(numbers)
-    undated = sum(not camera for camera, _ in taken.values())
-    note = f"{counted(undated, 'photo')} without a time of capture (EXIF): the time of the file counts" if undated else ""
-    return [moments.get(path) or next(numbers) for path in paths], note
+    if undated := sum(not camera for camera, _ in taken.values()):
+        logger.warning("%s without a time of capture (EXIF): the file's time counts", counted(undated, "photo"))
+    return {path: moments.get(path) or next(numbers) for path in paths}
 
 
 def _taken(path: str) -> tuple[str, float]:
@@ -67,9 +69,9 @@ def _taken(path: str) -> tuple[str, float]:
 
 
 def _small(file: File) -> Any:
-    """Return a picture ``(16, 16, 3)`` of mean 0 and length 1."""
+    """Return a picture ``(16, 16, 3)`` of mean 0 and length 1; with logarithms, exposure changes nothing."""
     picture = file.load(AnySize()).picture.resize((_SIDE, _SIDE), Image.Resampling.BOX)
-    pixels = np.asarray(picture, float)
+    pixels = np.log(np.asarray(picture) + 8.0)
     pixels -= pixels.mean((0, 1))
     return pixels / max(float(np.linalg.norm(pixels)), 1e-9)
 

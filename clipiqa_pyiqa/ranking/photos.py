@@ -32,6 +32,7 @@ class Photos:
         by: The column that orders the photos.
         lower_better: Whether a low value is good; None: as the file or the name says.
         root: Where relative paths start; None: the current folder.
+        moments: Photo -> number of its moment (:func:`.find_moments`); :meth:`ends` then picks within each moment.
 
     Raises:
         CLIPIQAError: There is no column ``by``.
@@ -41,6 +42,7 @@ class Photos:
     by: str
     lower_better: bool | None = None
     root: Path | None = None
+    moments: Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         if self.by not in self.scores.names:
@@ -55,13 +57,28 @@ class Photos:
         return find_direction([self.scores], self.by, self.lower_better)
 
     def ends(self, **cuts: Any) -> tuple[pandas.Series, pandas.Series]:
-        """Return the worst and the best photos with their scores; ``cuts`` as for :func:`choose`."""
+        """Return the worst and the best photos with their scores; ``cuts`` as for :func:`choose`.
+
+        The best photo of a moment is never among its worst.
+        """
         worst, best = (self.scores.frame[self.by].iloc[places] for places in self._places(cuts))
         return worst, best
 
     def _places(self, cuts: Mapping[str, Any]) -> tuple[Any, Any]:
-        scores = self.scores.frame[self.by]
-        return choose(list(map(printable, scores.index)), scores, self.direction.lower_better, cuts)
+        scores, is_low = self.scores.frame[self.by], self.direction.lower_better
+        names = list(map(printable, scores.index))
+        if self.moments is None:
+            return choose(names, scores, is_low, cuts)
+        found = [list[int](), list[int]()]
+        for places in scores.groupby([self.moments[name] for name in scores.index]).indices.values():
+            worst, best = choose([names[place] for place in places], scores.iloc[places], is_low, cuts)
+            if "worst" in cuts and len(worst) == scores.iloc[places].count():
+                worst, best = worst[:-1], worst[-1:] if "best" in cuts else best
+            for way, end in enumerate((worst, best)):
+                found[way] += places[end].tolist()
+        for way, places in enumerate(found):
+            places.sort(key=lambda place: (scores.iloc[place] * (1 if is_low == way else -1), names[place]))
+        return found[0], found[1]
 
     def report(self, **cuts: Any) -> Report:
         """Return the worst and the best photos as two lists with all of their scores; ``cuts`` as for :meth:`ends`."""
@@ -74,6 +91,8 @@ class Photos:
             if len(places):
                 rows = frame.iloc[places][[self.by, *frame.columns.drop(self.by)]]
                 rows["path"] = list(map(printable, rows.index))
+                if self.moments is not None:
+                    rows["moment"] = [self.moments[name] for name in rows.index]
                 if marks := [flags.get(name, "") for name in rows.index if flags]:
                     rows["flag"] = marks
                 lists[f"{end} {len(rows):,} {known}"] = rows.reset_index(drop=True)

@@ -1,0 +1,88 @@
+"""Photos of one moment are grouped, and picked within their moment."""
+
+import os
+
+import pandas
+import pytest
+from photos import PHOTOS
+from PIL import Image
+
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.ranking.moments import find_moments
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two scenes of three photos within a second each, the first scene again after an hour, and scores."""
+    scenes = [Image.open(path).convert("RGB").resize((160, 120)) for path in PHOTOS[:2]]
+    times = ["10:00:00 10", "10:00:00 50", "10:00:01 20", "10:00:01 60", "10:00:02 10", "10:00:02 90", "11:00:00 00"]
+    for number, (scene, time) in enumerate(zip([0, 0, 0, 1, 1, 1, 0], times, strict=True)):
+        save(scenes[scene].crop((number, 2, 150 + number, 118)), tmp_path / f"in/{number}.jpg", *time.split())
+    return tmp_path
+
+
+def save(photo, path, time=None, fraction="", camera="one"):
+    path.parent.mkdir(exist_ok=True)
+    exif = Image.Exif()
+    exif[0x0110] = camera
+    if time:
+        exif.get_ifd(0x8769).update({0x9003: f"2026:05:01 {time}", 0x9291: fraction})
+    photo.save(path, exif=exif)
+    os.utime(path, (1, 1))
+
+
+def moments(folder):
+    paths = sorted(map(str, (folder / "in").iterdir()))
+    found = find_moments(paths)
+    return [found[path] for path in paths]
+
+
+class TestGroups:
+    def test_by_time_to_a_fraction_and_by_what_is_shown(self, folder):
+        assert moments(folder) == [1, 1, 1, 2, 2, 2, 3]
+
+    def test_another_camera_has_moments_of_its_own(self, folder):
+        save(Image.open(folder / "in/0.jpg"), folder / "in/0b.jpg", "10:00:00", "20", camera="two")
+        found = moments(folder)
+        assert found.count(found[1]) == 1 and found.count(found[0]) == 3
+
+    def test_time_alone_counts_for_what_cannot_be_read(self, folder):
+        path = folder / "in/2.jpg"
+        path.write_bytes(path.read_bytes()[:-800])
+        assert moments(folder) == [1, 1, 1, 1, 1, 1, 2]
+
+    def test_without_a_time_of_capture_the_file_has_one_and_this_is_said(self, folder, caplog):
+        photo = Image.open(folder / "in/0.jpg")
+        for number in (7, 8):
+            save(photo, folder / f"in/{number}.jpg")
+        found = moments(folder)
+        assert found[7] == found[8] and found.count(found[7]) == 2 and "2 photos without a time" in caplog.text
+
+
+class TestPicks:
+    @pytest.mark.parametrize(
+        ("cut", "expected"),
+        [
+            (["--best", "1"], "256"),
+            (["--worst", "1"], "03"),
+            (["--worst", "9"], "0134"),
+            (["--drop-worst", "34%"], "12456"),
+            (["--drop-worst", "99%"], "256"),
+            (["--below", "0.35"], "0126"),
+            (["--best", "1", "--worst", "1"], "02356"),
+        ],
+    )
+    def test_every_cut_holds_within_each_moment(self, folder, capsys, cut, expected):
+        scores = pandas.Series([0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.01], sorted((folder / "in").iterdir()), name="q")
+        scores.rename_axis("path").to_csv(folder / "s.csv")
+        assert main(["rank", str(folder / "s.csv"), "--moments", "--paths", *cut]) == 0
+        found = [os.path.basename(path)[0] for path in capsys.readouterr().out.splitlines()]
+        assert "".join(sorted(found)) == expected
+
+    def test_the_folder_and_its_table_have_moments(self, folder, capsys):
+        command = ["rank", str(folder / "in"), "-b", "mini", "--moments", "--out", str(folder / "out")]
+        assert main(command) == 0
+        assert "Best 3 of 7" in capsys.readouterr().out
+        assert pandas.read_csv(folder / "out/ranking.csv").moment.value_counts().to_dict() == {1: 3, 2: 3, 3: 1}
+        assert main([*command, "--resume", "--best", "1", "--copy-to", str(folder / "best")]) == 0
+        assert len(list((folder / "best").glob("*.jpg"))) == 3
