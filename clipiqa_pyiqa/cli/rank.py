@@ -191,6 +191,8 @@ def run(
     if not chosen:
         tell(f"no photo is picked; {photos.by}: {photos.direction}")
         return code
+    if (folders or picked.paths or picked.stars) and not picked.despite_changes:
+        photos.check_unchanged(chosen)
     if page is not None:
         from ..ranking.page import write_browser
 
@@ -207,8 +209,6 @@ def run(
         note(f"{photos.by}: {photos.direction}")
     cuts = cuts or ({"best": 1} if picked.moments else {"worst": min(count, half) or None, "best": count})
     if picked.paths or folders:
-        if folders and not picked.despite_changes:
-            photos.check_unchanged(name for part in (worst, best) for name in part.index)
         worst_paths, best_paths = (list(map(photos.path, part.index)) for part in (worst, best))
         if picked.move_to is not None and {"worst", "below"} & cuts.keys() and not picked.also_starred:
             worst_paths = _without_starred(worst_paths)

@@ -105,6 +105,15 @@ def test_a_photo_replaced_since_it_was_scored_is_not_taken(photos, option, capsy
     assert len(list(Path("taken").glob("*.png"))) == 6
 
 
+@pytest.mark.parametrize("option", [["--stars"], ["--worst", "6", "--paths"]])
+def test_a_photo_replaced_since_it_was_scored_gets_no_stars_and_is_not_listed(photos, option, capfd):
+    save_grey(photos / "photos/0.png", 200, size=(70, 50))
+    assert main(["rank", "scores.csv", *option]) == 2
+    said = capfd.readouterr()
+    assert "0.png" in said.err and not said.out and not list(photos.rglob("*.xmp"))
+    assert main(["rank", "scores.csv", *option, "--despite-changes"]) == 0
+
+
 def tar_of(path, *members):
     with tarfile.open(path, "w") as archive:
         for name, content in members:
