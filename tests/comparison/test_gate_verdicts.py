@@ -14,7 +14,7 @@ import pytest
 from photos import BUNDLED
 from PIL import Image, ImageFilter
 
-from clipiqa_pyiqa import CLIPIQA, gate, score_paths
+from clipiqa_pyiqa import CLIPIQA, gate
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 
@@ -211,12 +211,3 @@ def test_a_folder_of_results_by_shard_is_a_run(folders, capsys):
     (results / "run.json").touch()
     assert main(["gate", str(results), str(folders / "base.csv")]) == 0
     assert "quality: no change: +0.0000" in (said := capsys.readouterr().out) and "n = 20" in said
-
-
-def test_a_class_makes_the_metric(folders):
-    class Mini(CLIPIQA):
-        def __init__(self):
-            super().__init__(backbone="mini")
-
-    given, made = (list(score_paths(each, folders / "base", device="cpu")) for each in (Mini, Mini()))
-    assert [row.scores for row in given] == [row.scores for row in made]

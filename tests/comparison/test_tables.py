@@ -17,8 +17,7 @@ from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResul
 from clipiqa_pyiqa.comparison.results import Comparison
 from clipiqa_pyiqa.comparison.summary import build_tables, legend
 from clipiqa_pyiqa.datasets.published_correlations import PAPER
-from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.report.table import PACKAGES, Cell, Column, Table, latex_table
+from clipiqa_pyiqa.report.table import PACKAGES
 from clipiqa_pyiqa.results import columns
 from clipiqa_pyiqa.stats.bootstrap import holm
 
@@ -100,16 +99,6 @@ def test_csv_is_the_frame_in_full_precision_with_comments(comparison):
     assert "# sharp = metric: CLIP-IQA <RN50>, weights: seeded\n" in text
 
 
-def test_a_latex_table_has_a_short_caption_and_no_column_without_numbers():
-    niqe, musiq = Column("niqe", [Cell("3.1", value=3.1)], "lower"), Column("musiq", [Cell("–")], "higher")
-    table = Table("2 methods", [Column("method", [Cell("a")]), niqe, musiq], reading=["Means are bold."])
-    lines = latex_table(table).splitlines()
-    assert r"\caption{2 methods.}\medskip" in lines and r"a & 3.1 \\" in lines
-    assert lines[-3:-1] == [
-        rf"\raggedright\footnotesize {note}\par" for note in ("Means are bold.", r"Without numbers: musiq $\uparrow$.")
-    ]
-
-
 def test_names_columns_caption_and_key_are_the_authors(comparison, caplog):
     look = {"labels": {"niqe": "NIQE", "graded": "Ours & theirs"}, "show": ["n", "SROCC", "nothing"]}
     found = comparison.report(**look, caption="50 % more", key="tab:x")
@@ -171,36 +160,3 @@ def test_every_two_metrics_are_compared_on_the_images_that_both_have(close):
     assert pair["low"] < pair["high"] < 0 and pair["significant"]
     assert not frame.loc[("good", "same"), "significant"]
     np.testing.assert_allclose(frame["p Holm"], holm(frame["p"]))
-
-
-def test_many_pairs_have_enough_resamples_to_be_corrected():
-    rng = np.random.default_rng(0)
-    scores = pandas.DataFrame(rng.normal(size=(30, 12)), columns=[f"m{i}" for i in range(12)])
-    metrics = {label: MetricResult() for label in scores}
-    data = DataSetResult("x", scores, scores["m0"], metrics=metrics)
-    assert data.pairs.groupby("statistic")["significant"].sum().min() >= 11
-
-
-def test_no_metric_wins_by_a_fitted_curve_that_turns():
-    x = np.linspace(-2, 2, 80)
-    mos = pandas.Series(2 / (1 + np.exp(-8 * x)) - 0.6 * x)  # falls, rises in the middle, falls again
-    scores = pandas.DataFrame({"line": mos + np.random.default_rng(0).normal(size=80), "turns": x})
-    metrics = {label: MetricResult() for label in scores}
-    data = DataSetResult("x", scores, mos, metrics=metrics, bootstrap=0, plcc_fit=True, fit_parameters=5)
-    table = named(Comparison((data,)), "x")
-    marked = {head: any(row[i].mark for row in table.rows) for i, head in enumerate(table.heads)}
-    assert marked["SROCC ↑"] and not marked["PLCC fitted ↑"] and not marked["RMSE fitted ↓"]
-    assert table.reasons["turns"] == "its fitted curve is not monotonic"
-
-
-def test_save_writes_all_that_the_command_does(comparison, tmp_path, monkeypatch):
-    monkeypatch.setattr("clipiqa_pyiqa.report.html.render", lambda *_, **__: "a page")
-    folder = tmp_path / "a/b"
-    comparison.save(folder)
-    texts = ["comparison.csv", "comparison.md", "comparison.tex", "differences.csv"]
-    assert sorted(path.name for path in folder.iterdir()) == [*texts, "report.html"]
-    read = pandas.read_csv(folder / "differences.csv", comment="#")
-    pandas.testing.assert_frame_equal(read, comparison.differences(), rtol=1e-15, check_dtype=False)
-    with pytest.raises(CLIPIQAError):
-        comparison.save(folder)
-    comparison.save(folder, overwrite=True)

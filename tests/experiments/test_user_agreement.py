@@ -41,7 +41,7 @@ class TestAgreement:
         save_corrupt(folder / "b.png")
         found = agreement(Brightness(), write_votes(folder, "new,a.png,b.png,first", "new,a.png,c.png,first"))
         assert len(found.frame) == 1 and "b.png" in next(iter(found.failed))
-        with pytest.raises(CLIPIQAError, match="both images"):
+        with pytest.raises(CLIPIQAError):
             agreement(Brightness(), write_votes(folder, "new,a.png,b.png,first"))
 
 

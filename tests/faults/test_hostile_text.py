@@ -11,12 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from photos import save_grey
-from standin import Brightness
 from stored import read_results
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.files.names import csv_line, one_line, plain_lines, printable
-from clipiqa_pyiqa.metrics import building
 from clipiqa_pyiqa.report.table import csv_table
 
 NAMES = [
@@ -28,8 +26,7 @@ UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066
 
 
 @pytest.fixture
-def hostile(tmp_path, monkeypatch):
-    monkeypatch.setattr(building, "create_ours", lambda *_, **__: Brightness())
+def hostile(tmp_path, standin):
     for number, name in enumerate(NAMES):
         save_grey(tmp_path / "photos/x.png", 5 * number).rename(tmp_path / "photos" / name)
     return tmp_path / "photos"
@@ -65,6 +62,7 @@ def test_pictures_are_drawn_with_any_text(hostile, tmp_path, monkeypatch):
         ET.fromstring((out / "radar.svg").read_bytes())
 
 
+@pytest.mark.quick
 @settings(deadline=None, max_examples=50)
 @given(st.text(st.characters(codec=None)))
 @example("\ud800\udcff\x85\r\n")

@@ -11,7 +11,6 @@ from photos import BUNDLED
 from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.metrics.files import of_methods, scores_of
 from clipiqa_pyiqa.metrics.parsing import metric_set, parse_metrics
 from clipiqa_pyiqa.prompts.files import save_prompt_file
 from clipiqa_pyiqa.results.columns import changes
@@ -99,7 +98,7 @@ def test_named_metrics_stand_beside_questions(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[0].startswith("path,clipiqa,x,")  # --backbone is both metrics' default
     (row,) = score_paths([CLIPIQA(backbone="mini"), "entropy"], photo, ["quality", "sharpness"], device="cpu")
     assert [f"{score:.4f}" for score in row.scores[:2]] == [f"{float(cells[n]):.4f}" for n in ("quality", "sharpness")]
-    with pytest.raises(CLIPIQAError, match="CLIP-IQA"):
+    with pytest.raises(CLIPIQAError):
         score_paths(["entropy", "mini"], photo, "quality")
 
 
@@ -123,37 +122,11 @@ def scores(tmp_path):
     return tmp_path
 
 
-@pytest.mark.quick
-def test_the_scores_of_any_tool_are_a_metric(scores):
-    metric, two = parse_metrics([f"{scores}/deqa.csv:lower_better=false", f"niqe={scores}/two.csv"], also=FILES)
-    (made,) = metric.columns
-    assert (metric.label, metric.mode, made.ends, made.lower_better) == ("deqa", "file", (None, None), False)
-    assert made.record["file"] == "deqa.csv" and len(made.record["sha256"]) == 64 and made.fingerprint
-    assert two.columns[0].lower_better is True
-    assert scores_of(metric, ["/x/1.jpg", "/x/2.jpg", "/x/3.jpg"]) == {"/x/1.jpg": 3, "/x/2.jpg": 4}
-    found = metric_set([metric, "entropy"], also=FILES)
-    assert found.files == (metric,) and [each.label for each in found.metrics] == ["entropy"]
-
-
 def test_a_file_of_ours_keeps_its_record(tmp_path):
     photo = str(shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "a.jpg"))
     (row,) = score_paths("mini", photo, out=tmp_path / "s.parquet", device="cpu")
     (metric,) = parse_metrics(f"theirs={tmp_path}/s.parquet", also=FILES)
     assert metric.columns[0].fingerprint == column("mini").fingerprint and [*metric.score.values()] == [*row.scores]
-
-
-def test_one_file_for_each_method(scores):
-    for method, value in {"ours": 1, "theirs": 2}.items():
-        (scores / f"{method}.csv").write_text(f"name,niqe\n1.png,{value}\n2.png,{value}\n")
-    paths = {name: [f"/out/{name}/{number}.png" for number in (1, 2)] for name in ("ours", "theirs")}
-    (each,) = parse_metrics(f"{scores}/{{method}}.csv", also=FILES)
-    found = of_methods(each, paths)
-    assert found.score == {path: value for value, name in enumerate(paths, 1) for path in paths[name]}
-    (scores / "all.csv").write_text(
-        "name,niqe\n" + "".join(f"{p},{n}\n" for n, p in enumerate([*paths["ours"], *paths["theirs"]]))
-    )
-    (common,) = parse_metrics(f"{scores}/all.csv", also=FILES)
-    assert [*of_methods(common, paths).score.values()] == [0, 1, 2, 3]
 
 
 @pytest.mark.quick

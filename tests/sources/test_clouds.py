@@ -1,8 +1,7 @@
-"""Shards and images on the Hugging Face Hub, from a stand-in, and in memory."""
+"""Shards and images in a store that fsspec opens: here in memory."""
 
 import fsspec
 import pytest
-from cloud_standin import REPOSITORY, cloud
 from shard_makers import picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.errors import ImageError
@@ -10,16 +9,9 @@ from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
 from clipiqa_pyiqa.sources.stores import ShardError
 
-STORES = {
-    "hf": ("huggingface_hub", f"hf://datasets/{REPOSITORY}"),
-    "memory": ("fsspec", "memory://lake"),
-}
 
-
-@pytest.fixture(scope="module", params=list(STORES))
-def lake(request, tmp_path_factory):
-    package, address = STORES[request.param]
-    pytest.importorskip(package)
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lake")
     files = {
         "shards/000.tar": save_tar(folder / "0.tar", samples([10, 15])).read_bytes(),
@@ -28,10 +20,8 @@ def lake(request, tmp_path_factory):
         "photos/a.png": picture(60),
         "photos/b.psd": b"x",
     }
-    with cloud(files) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setitem(fsspec.config.conf, "hf", {"endpoint": server, "token": False})
-        fsspec.filesystem("memory").pipe({f"/lake/{name}": content for name, content in files.items()})
-        yield address
+    fsspec.filesystem("memory").pipe({f"/lake/{name}": content for name, content in files.items()})
+    return "memory://lake"
 
 
 def test_shards_tables_and_images_in_a_store_are_found_and_read(lake):

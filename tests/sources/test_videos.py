@@ -155,7 +155,7 @@ class TestRuns:
             run()
         metric.reset()
         assert run() == 1 and run() == 1
-        with pytest.raises(CLIPIQAError, match="sampling was 1s"):
+        with pytest.raises(CLIPIQAError):
             run(sampling="0.5s")
 
     def test_a_picked_frame_is_copied_as_a_picture(self, clip, tmp_path):
