@@ -237,11 +237,5 @@ def test_stages_are_those_of_the_pass_that_makes_the_feature(seeded_weights, bac
         dim = features.shape[1]
         torch.testing.assert_close(both[:, :dim], features, atol=2e-6, rtol=0)  # a ViT's last block has other shapes
         torch.testing.assert_close(both, single, atol=1e-4, rtol=1e-4)
-        if backbone == "RN50":
-            trunk = metric.clip.image_tower(torch.device("cpu"), torch.float32).encoder.trunk
-            mean, std = (torch.tensor(v).view(3, 1, 1) for v in (metric.clip.weights.mean, metric.clip.weights.std))
-            last = trunk((x - mean) / std, plain=True).flatten(2)  # plain operations
-            expected = torch.cat([last.mean(2), last.std(2, correction=0)], dim=1)
-            torch.testing.assert_close(both[:, -4096:], expected, atol=1e-4, rtol=1e-4)
     both[:, dim:].sum().backward()
     assert x.grad.abs().amax(dim=(1, 2, 3)).min() > 0

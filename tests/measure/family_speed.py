@@ -59,10 +59,7 @@ def main():
         for name in BACKBONES:
             build = builders_of(name, folder)
             nets = {side: build[side]() for side in SIDES}
-            works = {
-                "creation": build,
-                "creation and 1×224²": {side: partial(create_and_score, side, build[side]) for side in SIDES},
-            }
+            works = {"creation and 1×224²": {side: partial(create_and_score, side, build[side]) for side in SIDES}}
             for shape in SHAPES:
                 x = images(*shape)
                 works["×".join(map(str, shape))] = {side: partial(score, side, nets[side], x) for side in SIDES}

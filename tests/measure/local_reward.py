@@ -4,7 +4,7 @@
 
 Each photo is cut to a square of 512 px in its middle. An artefact of 64 px is pasted at a random place: the pixels
 there in random order, or a piece of another photo enlarged from 8 px, or noise in 8×8 blocks. Printed is in how many
-photos the local reward falls by more, as a share of the reward's size and of its spread over the photos.
+photos the local reward falls by more, in units of the rewards' spread over the photos.
 """
 
 from itertools import islice
@@ -50,12 +50,8 @@ def main():
             damaged.append(photo.clone())
             damaged[-1][places] = make(photo[places], squares[number - 1][places], dice)
         falls = {name: before[name] - reward(damaged) for name, reward in rewards.items()}
-        shares = {
-            "size": [fall / before[name].abs() for name, fall in falls.items()],
-            "spread": [fall / before[name].std() for name, fall in falls.items()],
-        }
-        for unit, (local, whole) in shares.items():
-            print(f"{make.__name__}, as a share of the {unit}: local falls more in {(local > whole).sum().item()}")
+        local, whole = (fall / before[name].std() for name, fall in falls.items())
+        print(f"{make.__name__}: local falls more in {(local > whole).sum().item()}")
         print(f"    median falls: { ({name: round(fall.median().item(), 3) for name, fall in falls.items()}) }")
 
 
