@@ -21,6 +21,7 @@ from ..files.writing import check_folder, locked, write_bytes, write_text
 from ..metric import CLIPIQA, choice, find_device
 from ..prompts.files import pickled, save_prompt_file
 from ..prompts.pairs import Prompts
+from ..stats.correlation import krcc, plcc, srocc
 from ..weights.checkpoint import load_pickled
 from .feature_store import Augmentation, Say, stored_features
 
@@ -305,12 +306,10 @@ def train_context(
 
 def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor, prompts: Prompts = None) -> Agreement:
     """Return SROCC, PLCC and KRCC for features ``(M, D)`` and targets ``(M, 1)``; default the metric's own prompts."""
-    theirs = import_pyiqa(".metrics.correlation_coefficient")
     with torch.no_grad():
         scores = metric.eval().score(features, prompts, aggregate="mean")
     pair = scores[:, 0].double().cpu().numpy(), targets[:, 0].double().cpu().numpy()
-    found = {"srocc": theirs.calculate_srcc, "plcc": theirs.calculate_plcc, "krcc": theirs.calculate_krcc}
-    return {name: float(calculate(*pair)) for name, calculate in found.items()}
+    return {"srocc": srocc(*pair), "plcc": plcc(*pair), "krcc": krcc(*pair)}
 
 
 def agreement_text(scores: Agreement) -> str:

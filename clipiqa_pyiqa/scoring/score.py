@@ -207,8 +207,15 @@ def score_paths(
     Raises:
         CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.
     """
-    how: dict[str, Any] = {"trust_weights": trust_weights, "strict": strict, "sampling": sampling}
-    setup = ScoringSetup(metric, prompts, also=("file",), **how, **options)
+    setup = ScoringSetup(
+        metric,
+        prompts,
+        also=("file",),
+        trust_weights=trust_weights,
+        strict=strict,
+        sampling=sampling,
+        **options,
+    )
     head, kept = setup.head, setup.head.kept(keep)
     if keep:
         head = replace(head, reading={**head.reading, "keep": list(keep)})

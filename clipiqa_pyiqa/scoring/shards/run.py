@@ -122,8 +122,7 @@ def score_sources(
         CLIPIQAError: There is nothing to score, or a source cannot be used; or ``out`` cannot be written, or holds
             results that were made in another way.
     """
-    how: dict[str, Any] = {"trust_weights": trust_weights, "strict": strict, "sampling": sampling}
-    work = ScoringSetup(metric, prompts, **how, **options)
+    work = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, sampling=sampling, **options)
     found = sources
     if not isinstance(found, Found):
         found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings, sampling=sampling)
