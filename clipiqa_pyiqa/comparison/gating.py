@@ -34,6 +34,7 @@ from .verdicts import FAILED, ColumnPair, judge
 
 WRITTEN = ("gate.json", "gate.xml", "rows.csv")
 PAGE = "gate.html"
+FilePath = str | os.PathLike[str]
 _SAFE = 0.99
 """Share of runs without a change that a suggested margin lets pass."""
 
@@ -78,11 +79,6 @@ class Gate:
         return self.verdict == "pass"
 
     @property
-    def drifts(self) -> list[str]:
-        """A sentence about each column that slowly gets worse."""
-        return [nights.sentences[0] for nights in self.nights if nights.drift]
-
-    @property
     def columns(self) -> pandas.DataFrame:
         """A row per column: verdict, direction, means, difference with interval and p-values, margin."""
         return pandas.DataFrame([pair.record for pair in self.pairs], [pair.name for pair in self.pairs])
@@ -104,7 +100,7 @@ class Gate:
         for pair in self.pairs:
             losses = self.worst(pair.name, count).map("{:+.4f}".format)
             found.append((pair.name, pair.verdict, pair.line, [f"{row}: {loss}" for row, loss in losses.items()]))
-        found += [("drift", "worse", text, []) for text in self.drifts]
+        found += [("drift", "worse", nights.sentences[0], []) for nights in self.nights if nights.drift]
         if self.flagged:
             flags = [f"{row}: {flag}" for row, flag in self.flagged.items()]
             found.append(("flag", "worse", f"{counted(len(flags), 'image')} newly flagged", flags))
@@ -137,8 +133,9 @@ class Gate:
     def summary(self) -> dict[str, Any]:
         """Return verdicts, means, differences, margins, metrics, versions and time, as values of JSON."""
         columns = [{**pair.record, "worst": self.worst(pair.name).to_dict()} for pair in self.pairs]
-        names = ("verdict", "passed", "base", "new", "notes", "missing", "flagged", "drifts", "metrics")
-        return {**self.about, **{name: getattr(self, name) for name in names}, "columns": columns}
+        names = ("verdict", "passed", "base", "new", "notes", "missing", "flagged", "metrics")
+        drifts = [nights.sentences[0] for nights in self.nights if nights.drift]
+        return {**self.about, **{name: getattr(self, name) for name in names}, "drifts": drifts, "columns": columns}
 
     def report(self) -> Report:
         """Return the verdicts as a table with sentences, as Markdown or as a page with the nights and images."""
@@ -146,7 +143,7 @@ class Gate:
 
         return gate_report(self)
 
-    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def save(self, folder: FilePath, *, overwrite: bool = False) -> None:
         """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row).
 
         Raises:
@@ -160,8 +157,8 @@ class Gate:
 
 @checked
 def gate(
-    base: str | os.PathLike[str],
-    new: str | os.PathLike[str],
+    base: FilePath,
+    new: FilePath,
     *,
     by: Sequence[str] | None = None,
     key: str | None = None,
@@ -171,9 +168,9 @@ def gate(
     lower_better: Collection[str] = (),
     higher_better: Collection[str] = (),
     skip_missing: bool = False,
-    out: str | os.PathLike[str] | None = None,
-    page: str | os.PathLike[str] | None = None,
-    history: str | os.PathLike[str] | None = None,
+    out: FilePath | None = None,
+    page: FilePath | None = None,
+    history: FilePath | None = None,
     commit: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -292,11 +289,11 @@ def gate(
 
 def _renamed(base: Scores, new: Scores) -> tuple[list[Scores], list[str]]:
     """Return both runs, with the base's names of columns that have equal fingerprints, and a sentence about each."""
-    known = {base.columns[name].fingerprint: name for name in base.names if name in base.columns}
+    known = {column.fingerprint: name for name, column in base.columns.items() if column.fingerprint}
     names = {
         name: was
         for name, column in new.columns.items()
-        if column.fingerprint and (was := known.get(column.fingerprint, name)) != name and was not in new.names
+        if name in new.names and (was := known.get(column.fingerprint, name)) not in new.names
     }
     columns = {names.get(name, name): column for name, column in new.columns.items()}
     notes = [f"{name!r} of {new.file!r} is {was!r} of {base.file!r}: one metric" for name, was in names.items()]

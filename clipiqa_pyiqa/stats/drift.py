@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,18 +21,12 @@ In four of five series of twelve nights whose modes are 4 spreads apart, they ar
 """
 
 
-class Drift(NamedTuple):
-    """A loss in the newest nights, compared with the first nights, and the spread (standard deviation) of these."""
+def find_drift(values: ArrayLike, least: float, still: float = 0.0) -> tuple[int, float, float] | None:
+    """Return a loss in the newest values, by a one-sided CUSUM (Page, Biometrika 1954).
 
-    nights: int
-    loss: float
-    spread: float
-
-
-def find_drift(values: ArrayLike, least: float, still: float = 0.0) -> Drift | None:
-    """Return the loss that the newest values show, or None: a one-sided CUSUM (Page, Biometrika 1954).
-
-    There is none if the last value is as good as the first were on average.
+    Returns:
+        The number of the values that are lower, how much lower they are than the first ones on average, and the spread
+        (standard deviation) of the first ones. None if nothing is lost, or if the last value is as good as the first.
 
     Args:
         values: Values ``(N,)``, of which the newest is the last; a high value is good. The first ``FIRST`` give the
@@ -52,7 +45,7 @@ def find_drift(values: ArrayLike, least: float, still: float = 0.0) -> Drift | N
         total = min(max(0.0, total + loss - _SLACK), 2 * _LIMIT)  # without an upper end, it would recover slowly
     if total < _LIMIT or x[-1] >= mean:
         return None
-    return Drift(len(x) - since, mean - float(x[since:].mean()), spread)
+    return len(x) - since, mean - float(x[since:].mean()), spread
 
 
 def find_modes(values: ArrayLike, least: float) -> list[tuple[float, int]]:
