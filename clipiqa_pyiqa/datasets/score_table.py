@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, counted, first_of, import_pyiqa, nearest
-from ..files.reading import hashes_of, open_file
+from ..files.reading import hashes_of, open_file, read_bytes
 from ..files.xmp import NEW, Rating, XMPError, find_rating
+from ..images.image import reason
 from ..sources.stores import UNDO, images_in, undo_steps
 from .csv_files import Columns, check_images, read_scores
 
@@ -70,15 +71,15 @@ def find_stars(photos: Sequence[str]) -> tuple[dict[str, int], set[str]]:
     for photo in photos:
         place = beside.get(photo, photo)
         try:
-            packet = Path(place).read_bytes() if photo in beside else NEW
+            packet = read_bytes(place) if photo in beside else NEW
             stars = stars_of(photo, find_rating(packet))
             if stars > 0:
                 found[photo] = stars
                 if given.get(real := os.path.realpath(place)) == str(stars):
                     by_machine.add(photo)
                 untold += real not in given and packet == find_rating(NEW).changed(NEW, str(stars))
-        except XMPError as error:
-            problems.append(f"{place!r} {error.reason}")
+        except (XMPError, OSError) as error:
+            problems.append(f"{place!r} {getattr(error, 'reason', '') or f'cannot be read: {reason(error)}'}")
     if problems:
         logger.warning("left out: %s", first_of(problems))
     if untold:

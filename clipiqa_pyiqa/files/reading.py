@@ -24,6 +24,11 @@ def open_file(path: str | os.PathLike[str], mode: str = "rb", **options: Any) ->
     return open(path, mode, **options)
 
 
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    with open_file(path) as file:
+        return bytes(file.read())
+
+
 def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file in hex. Raises ``WeightsError`` if the file cannot be read."""
     try:

@@ -51,8 +51,12 @@ def file_metric(label: str, path: str, options: Mapping[str, Any]) -> Metric:
             f"nothing says whether low or high scores of {label!r} are good: pass '{label}={path}:lower_better=true', "
             "or false."
         )
+    values = found.frame[column].dropna()
+    if not values.index.is_unique:
+        twice = values.index[values.index.duplicated()][0]
+        raise CLIPIQAError(f"{path!r} has several scores {column!r} of {twice!r}: keep one.")
     made = Column(label, {**record, "lower_better": direction})
-    return Metric(label, path, options, mode="file", columns=(made,), score=found.frame[column].dropna().to_dict())
+    return Metric(label, path, options, mode="file", columns=(made,), score=values.to_dict())
 
 
 def scores_of(metric: Metric, images: Sequence[str]) -> dict[str, float]:

@@ -23,7 +23,7 @@ from ..errors import CLIPIQAError, first_of
 from ..errors.arguments import checked
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.names import free_name
-from ..files.reading import hash_file
+from ..files.reading import hash_file, read_bytes
 from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
 from ..images.image import RAW, image_suffixes
@@ -300,7 +300,7 @@ def give_stars(
         for path, text in compress(zip(paths, map(str, stars), strict=True), is_picked):
             place = beside.get(path, f"{path}.xmp")
             try:
-                before = Path(place).read_bytes() if path in beside else NEW
+                before = read_bytes(place) if path in beside else NEW
                 rating = find_rating(before)
                 if overwrite or not stars_of(path, rating):
                     after = rating.changed(before, text)

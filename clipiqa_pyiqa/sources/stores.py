@@ -265,11 +265,11 @@ def made_here(folder: str | os.PathLike[str], files: Sequence[str]) -> set[str]:
         parent, name = os.path.split(file)
         if name.startswith(UNDO) and os.path.relpath(parent, folder) != ".":
             made |= {os.path.join(folder, os.path.relpath(step["place"], real)) for step in undo_steps([file])}
-        elif name == PAGE and PAGE_MARK in Path(file).read_bytes():
-            made |= {each for each in files if each.startswith(os.path.join(parent, THUMBNAILS, ""))}
-        elif name.endswith(".png"):
-            with contextlib.suppress(OSError), open(file, "rb") as png:
-                if PICTURE_MARK["Software"].encode() in png.read(200):
+        elif name == PAGE or name.endswith(".png"):
+            with contextlib.suppress(OSError), open_file(file) as ours:
+                if PAGE_MARK in (start := ours.read(-1 if name == PAGE else 200)):
+                    made |= {each for each in files if each.startswith(os.path.join(parent, THUMBNAILS, ""))}
+                elif PICTURE_MARK["Software"].encode() in start:
                     made.add(file)
     made &= set(files)
     if made:

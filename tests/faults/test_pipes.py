@@ -15,7 +15,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for number in range(2):
         save_grey(tmp_path / f"photos/{number}.png", 90 * number + 9)
-    for name in ("s.csv", "s.jsonl", "s.parquet", "photos/t.tar", "c.yaml", "w.txt", "h.safetensors"):
+    inside = ("photos/t.tar", "photos/p.png", "photos/0.png.xmp", "photos/browse.html")
+    for name in ("s.csv", "s.jsonl", "s.parquet", *inside, "c.yaml", "w.txt", "h.safetensors"):
         os.mkfifo(tmp_path / name)
     return tmp_path
 
@@ -33,6 +34,8 @@ def folder(tmp_path, monkeypatch):
         "rank --undo s.jsonl",
         "gate s.csv s.csv",
         "fit s.csv --out head.safetensors",
+        "fit photos --out head.safetensors",
+        "rank photos -b mini --stars",
         "compare --metrics entropy -d s.csv",
         "table --methods a=photos --metrics entropy --expect s.csv",
     ],
@@ -41,7 +44,7 @@ def test_a_pipe_is_refused_at_once(folder, command, capsys):
     with time_limit(120):
         assert main([*command.split()]) != 0
     assert "Traceback" not in (said := capsys.readouterr().err) and any(
-        name in said for name in ("s.csv", "s.jsonl", "s.parquet", "t.tar", "c.yaml", "h.safetensors")
+        name in said for name in ("s.csv", "s.jsonl", "s.parquet", "t.tar", "c.yaml", "h.safetensors", "0.png")
     )
 
 
@@ -49,4 +52,4 @@ def test_the_images_beside_a_pipe_are_scored(folder, capsys):
     with time_limit(120):
         main(["score", "photos", "--metrics", "entropy", "--format", "csv", "--device", "cpu"])
     rows = capsys.readouterr().out.splitlines()[1:]
-    assert sum(Path(row.split(",")[0]).suffix == ".png" for row in rows) == 2
+    assert sum(Path(row.split(",")[0]).suffix == ".png" for row in rows) == 3 and "p.png" in rows[2]

@@ -11,6 +11,7 @@ from photos import BUNDLED, save_grey
 from clipiqa_pyiqa import compare, score_images, score_paths, table
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.metrics.parsing import parse_metrics
 
 OPTIONS = {"device": "cpu", "workers": 1}
 
@@ -95,3 +96,10 @@ def test_a_judge_of_another_environment_stands_in_a_table(photos):
 def test_files_are_refused_where_they_cannot_be_joined(asked, photos):
     with pytest.raises(CLIPIQAError):
         asked()
+
+
+def test_two_scores_of_an_image_are_refused(photos):
+    with (photos / "deqa.csv").open("a") as file:
+        file.write("/gpu/out/3.jpg,1\n")
+    with pytest.raises(CLIPIQAError, match=r"3\.jpg"):
+        parse_metrics(DEQA, also=("file",))
