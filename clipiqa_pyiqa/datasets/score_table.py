@@ -179,7 +179,7 @@ def read_score_table(
         usual_range = min(frame["score"]), max(frame["score"])
     scores, (low, high) = frame["score"], score_range or usual_range
     if low > high:
-        raise CLIPIQAError(f"the range must be the lowest, then the highest possible score; got {low:g} and {high:g}.")
+        raise CLIPIQAError(f"range must be the lowest, then the highest possible score; got {low:g} and {high:g}.")
     if not low <= min(scores) < max(scores) <= high:
         raise CLIPIQAError(
             f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "
