@@ -38,8 +38,8 @@ def asked():
         for name, function in functions.items()
         for parameter, its in inspect.signature(function).parameters.items()
         if parameter != "self" and its.kind is not its.VAR_KEYWORD
-        # what is no image gets a row with an error, and a gate of files needs no device
-        if (name, parameter) not in (("score_images", "images"), ("gate", "device"))
+        # what is no image gets a row with an error, and a gate looks for its runs first
+        if (name, parameter) not in (("score_images", "images"), ("gate", "device"), ("gate", "metrics"))
     ]
 
 
