@@ -172,6 +172,18 @@ class _Pickler(pickle.Pickler):
         return "" if isinstance(part, torch.device) else None
 
 
+def _source(kind: type) -> Any:
+    """Return the source of a class, or what its methods do where there is none, as in a console or a notebook."""
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):
+        codes = [method.__code__ for method in vars(kind).values() if inspect.isfunction(method)]
+        return [
+            (code.co_code, code.co_names, [part for part in code.co_consts if not inspect.iscode(part)])
+            for code in codes
+        ]
+
+
 def _digest(made: Any) -> str | None:
     """Return a hash of an object's class and of all that both hold; None if that is nothing or cannot be pickled."""
     kinds = [each for each in type(made).__mro__ if not each.__module__.startswith(("builtins", "torch."))]
@@ -182,8 +194,8 @@ def _digest(made: Any) -> str | None:
     pickler = _Pickler(SimpleNamespace(write=digest.update))
     pickler.fast = True  # whether equal parts are one object does not matter
     try:
-        pickler.dump((repr(type(made)), list(map(inspect.getsource, kinds)), held, own))
-    except Exception:  # no source, a lambda or an open file; objects raise almost anything
+        pickler.dump((repr(type(made)), list(map(_source, kinds)), held, own))
+    except Exception:  # a lambda or an open file; objects raise almost anything
         return None
     return digest.hexdigest()[:16] if held or own else None
 

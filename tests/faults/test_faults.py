@@ -128,7 +128,7 @@ def test_a_killed_run_into_a_folder_repeats_no_stored_image(forked, folder, time
     arguments = [folder / "photos", folder / "out", log]
 
     @budget(2 * times)
-    @given(st.floats(0.3, 1))
+    @given(st.floats(0.3, 2))
     def kill_after(seconds):
         job = forked.start(arguments, folder, code=SHARDS)
         time.sleep(seconds)
