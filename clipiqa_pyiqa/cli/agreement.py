@@ -10,8 +10,7 @@ def run(votes: str, run: Run, *, root: str | None = None) -> int:
 
     VOTES is a CSV file with a row per vote and columns attribute,first,second,choice (a choice is 'first', 'second',
     one of the files, or 'tie'); or with a row per pair and columns attribute,first,second,votes_first,votes_second. The
-    table has the share of majorities and the share of votes that agree with the metric, with 95 % intervals; ceiling is
-    the highest possible share of votes. --out DIR receives agreement.csv and agreement.png.
+    table has the shares of majorities and of votes that agree with the metric; ceiling is the highest possible share.
 
     examples:
       clipiqa agreement votes.csv --out agreement/

@@ -25,7 +25,6 @@ def run(
 
     examples:
       clipiqa export mini.onnx --backbone mini --prompts quality sharpness noisiness --map
-      clipiqa export mine.onnx --learned-prompts head.safetensors
 
     Args:
         path (FILE): the file, such as model.onnx

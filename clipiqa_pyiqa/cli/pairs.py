@@ -9,8 +9,8 @@ def run(low: str, high: str, run: Run, *, skip_missing: bool = False) -> int:
     """Test whether the better of two versions of an image scores higher (paper's Fig. 5).
 
     Two images form a pair if their paths in the folders are equal without suffix, or if the wildcards of quoted
-    patterns match the same text. The table has the share of pairs in the right order, the mean difference (high minus
-    low), their 95 % intervals, and p of the difference. --out DIR receives pairs.csv and pairs-QUESTION.png.
+    patterns match the same text. The table has the share of pairs in the right order and the mean difference (high
+    minus low), with 95 % intervals.
 
     examples:
       clipiqa pairs LOL/eval15/low LOL/eval15/high --prompts brightness --out lol/

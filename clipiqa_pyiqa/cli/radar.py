@@ -9,8 +9,8 @@ def run(paths: list[str], run: Run) -> int:
     """Draw the look and feel of images on radar charts (paper's Fig. 1).
 
     Without --prompts, the two charts are look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and
-    feel (aesthetic, happy, natural, new, scary, complex). A question is left out if the CLIP does not know its words;
-    mini knows no question of feel. With --prompts, one chart shows these prompts. --out DIR receives radar.png.
+    feel (aesthetic, happy, natural, new, scary, complex; mini knows none of these). With --prompts, one chart shows
+    these prompts.
 
     examples:
       clipiqa radar a.jpg b.jpg --out radar/

@@ -48,24 +48,24 @@ class PickOptions:
     """Picked photos.
 
     Args:
-        worst (N|P%): pick the N worst photos, or the worst P percent
-        best (N|P%): pick the N best photos, or the best P percent
+        worst (N|P%): pick the N worst photos, or P percent
+        best (N|P%): pick the N best photos, or P percent
         below (X|P%): pick photos worse than X, or the worst P percent
         above (X|P%): pick photos at least as good as X, or all but the worst P percent
         drop_worst (P%): pick all photos but the worst P percent
         moments: pick within each moment: among photos of one scene that a camera took within seconds
         paths: print only paths of picked photos
         null (-0): with --paths: end each path with a NUL byte, for xargs -0
-        copy_to (DIR): copy picked photos into a folder
-        move_to (DIR): move picked photos into a folder
-        link_to (DIR): link to picked photos from a folder
+        copy_to (DIR): copy picked photos
+        move_to (DIR): move picked photos
+        link_to (DIR): link to picked photos
         skip_missing: leave out picked photos that do not exist
-        only_photos: leave the RAW files and XMP files of picked photos where they are
+        only_photos: leave their RAW and XMP files where they are
         write_shards (DIR): write new shards that hold only the picked images
-        partial: for a folder of results by shard: accept results of a part of the shards
+        partial: accept results of a part of the shards
         despite_changes: also take photos that have changed since they were scored
-        also_starred: with --worst or --below and --move-to: also move photos that people gave 4 or 5 stars
-        stars: write one to five stars by score into XMP files beside the photos; --overwrite replaces stars
+        also_starred: also move photos that people gave 4 or 5 stars
+        stars: write one to five stars into XMP files beside the photos; --overwrite replaces stars
         star_shares (P,P,P,P,P): percent of photos with one, two, three, four and five stars
     """
 
@@ -122,17 +122,15 @@ def run(
 
     examples:
       clipiqa rank photos/ --backbone mini
-      clipiqa rank photos/ -m niqe
       clipiqa rank photos/ --worst 20% --move-to rejected/
-      clipiqa rank photos/ --out rank/ --page rank/
-      clipiqa rank photos/ --stars
+      clipiqa rank photos/ --stars --page browse/
       clipiqa rank photos/ --moments --best 1 --copy-to best/
       clipiqa rank scores.csv --by niqe --best 10 --paths
       clipiqa rank results/ --above 0.6 --write-shards kept/
 
     Args:
         sources (PATH): folders, images, quoted globs; or a score file, or a folder of results by shard
-        count: number of best images to show, and of worst images
+        count: best images to show, and worst
         undo (LIST|DIR): undo the command that wrote the file LIST, or the newest list in DIR
         page (DIR): folder for browse.html, a page of all photos
         selected: pick every photo in PATH, without scoring

@@ -17,8 +17,8 @@ def run(
 ) -> int:
     """Test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps (paper's Fig. 4).
 
-    The table has Spearman's correlation between score and step for each change and scale. --out DIR receives sweep.csv,
-    spearman.csv and sweep.png (curves). Each change asks the question of the same name.
+    The table has Spearman's correlation between score and step for each change and scale. Each change asks the question
+    of the same name.
 
     examples:
       clipiqa sweep photos/ --changes brightness sharpness --steps 15 --scales 1 0.5 0.25 --out sweep/

@@ -157,14 +157,11 @@ def fit(
             if cross-validation finds it clearly better.
         fit_on: ``'features'`` (image features) or ``'stages'`` (means and deviations of all stages of the tower).
         own_scale: Predict on the scale of the given scores; by default from 0 (worst) to 1 (best).
-        without_mini_photos, features, say: As for :func:`clipiqa_pyiqa.train`.
+        without_mini_photos, features, say: As there.
         splits: Number of random splits of groups: a head is fitted to 80 % and predicts the rest.
         metric: Metric with the tower and the prompt pair; default CLIP-IQA on RN50.
         seed: Seed of folds and random splits.
         device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
-
-    Returns:
-        The head and its agreement with the scores.
 
     Raises:
         CLIPIQAError: An option, scores or images cannot be used.

@@ -160,9 +160,6 @@ def train(
         **changes: Changes of the recipe, see :func:`with_options`.
         device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
-    Returns:
-        The metric with the best prompts, and its scores.
-
     Raises:
         CLIPIQAError: Scores, images, a recipe or a folder cannot be used.
 

@@ -159,9 +159,6 @@ def search_prompts(
         seed: Seed of resamples, and of splits if the scores have no splits.
         device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
-    Returns:
-        All pairs, ranked, and the best ensemble.
-
     Raises:
         CLIPIQAError: Scores, images, words or templates cannot be used.
 
