@@ -75,6 +75,7 @@ def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: K
     image that has changed or failed is scored again alone.
     """
     coming, unknown = iter(images), [False] * len(metrics.metrics)
+    is_built = [not metric.error for metric in metrics.metrics]  # others do not decode an image again
     for block in itertools.count():
         if not (group := list(itertools.islice(coming, WAIT * options.together))):
             return
@@ -85,7 +86,6 @@ def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: K
         ]
         for image, each in zip(group, found, strict=True):
             wanted = [again or not is_known for again, is_known in zip(is_broken, each, strict=True)]
-            is_built = (not metric.error for metric in metrics.metrics)  # others do not decode an image again
             if any(itertools.compress(wanted, is_built)) or not wanted:
                 yield Task(image, block, wanted)
 
