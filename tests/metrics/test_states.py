@@ -12,6 +12,7 @@ from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.reading import hashes_of
 from clipiqa_pyiqa.metrics.parsing import metric_set
+from clipiqa_pyiqa.results.columns import Column, changes
 
 
 class Half:
@@ -40,6 +41,19 @@ def scored(tmp_path, monkeypatch):
         return float((tmp_path / "s.csv").read_text().splitlines()[1].split(",")[1])
 
     return score
+
+
+@pytest.mark.parametrize("given", ["mini", "entropy", Half()], ids=["mini", "entropy", "object"])
+def test_every_field_of_a_record_counts_but_those_of_names_and_circumstances(given):
+    (column,) = metric_set([given]).columns
+    record = {**dict.fromkeys(("weights", "file", "version", "versions", "device", "decoders")), **column.record}
+    for key in [*record, "learned"]:
+        before = {**record, "learned": {"sha256": "1", "from": "x"}}
+        now = {**before, key: "other"}
+        counts = key not in ("weights", "file", "version", "versions", "device", "decoders")
+        assert bool(changes(before, now)) == counts, key
+        assert (Column("a", before).fingerprint != Column("b", now).fingerprint) == counts, key
+        assert not changes(before, {**before, "learned": {"sha256": "1", "from": "y"}})
 
 
 def test_what_has_not_changed_is_not_scored_again(scored, monkeypatch):

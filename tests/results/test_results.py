@@ -14,7 +14,7 @@ from stored import read_results, write_results
 
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
 from clipiqa_pyiqa.files.reading import hash_file
-from clipiqa_pyiqa.results.columns import NOT_OF_SCORES, Column, ResultsError, changes, of_scores
+from clipiqa_pyiqa.results.columns import Column, ResultsError
 from clipiqa_pyiqa.results.formats import Head, format_of, journal_of
 from clipiqa_pyiqa.results.results import Output, Results
 from clipiqa_pyiqa.results.rows import OF_THE_IMAGE, Row
@@ -276,27 +276,10 @@ class TestOneRule:
         with pytest.raises(ResultsError):
             run(path, [A, B], [ONE])
 
-
-class TestRecords:
-    def test_every_field_of_a_record_counts_but_the_named_ones(self):
-        record = {
-            "metric": "m",
-            "range": [0, 1],
-            "lower_better": False,
-            "precision": "fp32",
-            "weights": "a 1",
-            "file": "b",
-        }
-        record |= {
-            "learned": {"sha256": "1", "from": "x"},
-            "version": "1",
-            "versions": {},
-            "device": "cpu",
-            "decoders": {},
-        }
-        for key in record:
-            other = {**record, key: {"sha256": "2"} if key == "learned" else "other"}
-            is_same = Column("a", record).fingerprint == Column("b", other).fingerprint
-            assert is_same == (key in NOT_OF_SCORES) == (not changes(record, other)), key
-        assert not changes(record, {**record, "learned": {"sha256": "1", "from": "y"}})
-        assert of_scores(record)["learned"] == "1"
+    def test_a_parquet_file_whose_columns_somebody_changed_is_not_continued(self, tmp_path):
+        path = tmp_path / "s.parquet"
+        run(path, [A, B], [ONE])
+        table = parquet.read_table(path)
+        parquet.write_table(table.append_column("more", table["path"]), path)
+        with pytest.raises(ResultsError):
+            run(path, [A, B], [ONE])
