@@ -256,18 +256,3 @@ def test_pixels_of_a_data_set_are_pyiqas(contrasts):
     item = theirs[3]
     assert item["img_path"] == data.paths[3] and item["mos_label"].item() == data.mos[3]
     assert item["img"].shape[-2:] == (40, 53) and torch.equal(item["img"], data.images[3].load(AnySize()).pixels)
-
-
-def test_a_full_reference_set_needs_no_references_and_is_grouped_by_them(tmp_path):
-    images = tmp_path / "tid2013" / "distorted_images"
-    images.mkdir(parents=True)
-    (tmp_path / "meta_info").mkdir()
-    lines = ["ref_name,dist_name,mos"]
-    for number in range(6):
-        Image.effect_noise((40, 40), 10 * number).convert("RGB").save(images / f"{number}.png")
-        lines.append(f"gone{number // 3}.bmp,{number}.png,{number % 3}")
-    (tmp_path / "meta_info/meta_info_TID2013Dataset.csv").write_text("\n".join(lines))
-    found = compare({"spread": Spread()}, "tid2013", data_root=tmp_path, within="ref_name", bootstrap=0)
-    row = rows(found).loc["spread"]
-    assert found.data_sets[0].published_as == "tid2013" and row["n"] == 6
-    assert row["SROCC within"] == pytest.approx(1) and row["SROCC"] < 0.9

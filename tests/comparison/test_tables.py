@@ -137,14 +137,6 @@ def close():
     return DataSetResult("close", scores, pandas.Series(mos), metrics=metrics)
 
 
-def test_the_lowest_p_of_the_resamples_is_marked(close):
-    table, p = named(Comparison((close,)), "close: differences"), close.pairs.groupby("statistic", sort=False)["p"]
-    for place, (name, values) in enumerate(p):
-        assert table.heads[2 * place + 2] == f"{name} p"
-        assert [not row[2 * place + 2].text.startswith("p =") for row in table.rows] == list(values == values.min())
-    assert "2,400 resamples" in table.before[0]
-
-
 def test_every_two_metrics_are_compared_on_the_images_that_both_have(close):
     tables = dict(iter(Comparison((close,)).differences().groupby("statistic")))
     np.testing.assert_allclose(tables["KRCC"]["p Holm"], holm(tables["KRCC"]["p"]))
