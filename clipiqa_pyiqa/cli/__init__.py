@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO, cast
@@ -66,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except CLIPIQAError as error:
             code, message = 2, f"error: {error if isinstance(error, ConfigError) else in_shell(str(error))}"
         except KeyboardInterrupt as error:
+            if argv is None:  # the process ends here: a second Ctrl-C ends it at once, without a traceback
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
             code = 143 if isinstance(error, Terminated) else 130
             message = f"interrupted: {'; '.join(str(arg) for arg in error.args)}".strip(": ")
         except BrokenPipeError:  # `clipiqa score … | head`
