@@ -86,6 +86,7 @@ def run(
             device=device,
             batch_size=batches.batch_size,
             workers=batches.workers,
+            processes=batches.processes,
             progress=bar.show,
             **kept.storage(),
         )

@@ -32,10 +32,10 @@ Encoder = ModifiedResNet | VisionTransformer | EfficientNet
 
 
 @contextmanager
-def _threads_for(texts: int) -> Iterator[None]:
-    """Let one thread of torch encode a few texts, so that features are equal for any number of threads."""
+def one_thread(is_wanted: bool = True) -> Iterator[None]:
+    """Compute with one thread of torch, so that results are equal for any number of threads."""
     threads = torch.get_num_threads()
-    if threads == 1 or texts > 64:
+    if threads == 1 or not is_wanted:
         yield
         return
     torch.set_num_threads(1)
@@ -145,7 +145,7 @@ class FrozenCLIP:
         missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
         if missing:
             self.warn_of_unknown(missing)
-            with untraced(), torch.autocast("cpu", enabled=False), _threads_for(len(missing)):
+            with untraced(), torch.autocast("cpu", enabled=False), one_thread(len(missing) <= 64):
                 features = F.normalize(self.text_tower(torch.device("cpu"), dtype)(missing), dim=-1)
                 self._text_features.update(zip([(text, dtype) for text in missing], features, strict=True))
         return torch.stack([self._text_features[text, dtype] for text in texts])

@@ -44,6 +44,7 @@ def compare(
     device: str | torch.device | None = SharedOptions.device,
     batch_size: int = SharedOptions.batch_size,
     workers: int | None = SharedOptions.workers,
+    processes: int | None = SharedOptions.processes,
     bootstrap: int = 1000,
     seed: int = 0,
     plcc_fit: bool = False,
@@ -76,7 +77,7 @@ def compare(
         strict: Raise before scoring if a metric cannot be built.
         without_mini_photos: Leave out ``mini``'s training photos if a metric uses it.
         progress: See :data:`~clipiqa_pyiqa.scoring.collected.Progress`.
-        device, batch_size, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
+        device, batch_size, workers, processes: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         The comparison, with the failures of single metrics and images.
@@ -88,7 +89,7 @@ def compare(
     asked = parse_metrics([metrics], also=("file",), trust_weights=trust_weights)
     sets = parse_data_sets(data_sets, data_root, within)
     where = find_device(device)
-    options = Options(where, batch_size, workers or default_workers(), seed, reading=AnySize())
+    options = Options(where, batch_size, workers or default_workers(), seed, processes, reading=AnySize())
     inputs = [path for data in sets for path in (*data.paths, data.table)]
     files = outputs(out, [score_file(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite)
     if 0 < len(files) < len(sets):

@@ -27,6 +27,7 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "workers": (1, 256),
     "actors": (1, 4096),
     "threads": (1, 256),
+    "processes": (1, 256),
     "seed": (0, (1 << 32) - 1),
     "bootstrap": (0, 1_000_000),
     "count": (1, 500),
@@ -73,9 +74,11 @@ class Batches(Machine):
 
     Args:
         batch_size: images of equal size that are scored together
+        processes: processes in which named metrics of pyiqa score, each with a thread; default: none of their own
     """
 
     batch_size: int = 8
+    processes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ class SharedOptions(Reading, Batches):
     """Options of reading and scoring."""
 
     def keywords(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("batch_size", "workers", *Reading.__dataclass_fields__)}
+        names = "batch_size", "workers", "processes", *Reading.__dataclass_fields__
+        return {name: getattr(self, name) for name in names}
 
 
 class ScoringOptions(TypedDict, total=False):

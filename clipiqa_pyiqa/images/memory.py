@@ -55,7 +55,7 @@ class Room:
     """
 
     def __init__(self, most: int, scoring: int = 0, at_once: int = 1) -> None:
-        self.most, self.used, self._is_closed = most, 0, False
+        self.most, self.used, self.is_closed = most, 0, False
         self.scoring, self.at_once, self.largest = scoring, at_once, 0  # largest: bytes to score the largest so far
         self._changed = threading.Condition()
 
@@ -63,10 +63,10 @@ class Room:
         """Wait until ``size`` and ``spare`` bytes are free, or the request is urgent; return False after ``close``."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._is_closed or is_urgent() or not self.used or self.used + size + spare <= self.most
+                lambda: self.is_closed or is_urgent() or not self.used or self.used + size + spare <= self.most
             )
             self.used += size
-            return not self._is_closed
+            return not self.is_closed
 
     def give(self, size: int) -> None:
         with self._changed:
@@ -74,7 +74,7 @@ class Room:
             self._changed.notify_all()
 
     def close(self) -> None:
-        self._is_closed = True
+        self.is_closed = True
         self.give(0)
 
 
@@ -108,6 +108,11 @@ class Share:
 def use_share(share: Share) -> None:
     """Take the memory of images that this thread decodes from the share."""
     _thread.share = share
+
+
+def is_over() -> bool:
+    """Return whether nobody waits any more for the image that this thread reads."""
+    return hasattr(_thread, "share") and _thread.share.room.is_closed
 
 
 def give_back_memory() -> None:

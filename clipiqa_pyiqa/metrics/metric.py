@@ -92,7 +92,8 @@ class MetricSet:
         metrics: Metrics that score.
         files: Metrics whose scores are in files.
         groups: Places of CLIP metrics that share the encoding of images.
-        foreign: Places of the other metrics; those that could not be built are in neither.
+        foreign: Place -> metric, of the other metrics; those that could not be built are in neither.
+        processes: Processes of named metrics, if a run has made them.
     """
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
@@ -100,12 +101,13 @@ class MetricSet:
         self.metrics = tuple(metric for metric in every if metric.mode != "file")
         self.files = tuple(metric for metric in every if metric.mode == "file")
         self.groups: dict[Any, list[int]] = {}
-        self.foreign: list[int] = []
+        self.processes: Any = None
+        self.foreign: dict[int, Metric] = {}
         for place, metric in enumerate(self.metrics):
             if metric.error:
                 continue
             if metric.net is None or metric.preprocess != WHOLE:
-                self.foreign.append(place)
+                self.foreign[place] = metric
             else:
                 self.groups.setdefault(getattr(metric.net, "encoding", id(metric.net)), []).append(place)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import os
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,17 +18,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..clip.model import one_thread
 from ..errors import CLIPIQAError, ImageError, Kind, counted, is_out_of_memory
 from ..errors.arguments import MIN_SIDE, Reading
-from ..images.batches import WAIT, images_at_once, processed, stacked
+from ..images.batches import WAIT, default_workers, images_at_once, processed, stacked
 from ..images.flags import flag
 from ..images.image import Image
+from ..images.memory import keep_memory
 from ..images.reader import ImageRecord
 from ..metric import scoring_bytes
 from ..metrics.building import describe_error, settle
 from ..metrics.metric import Metric, MetricSet
 from ..results.results import Known
 from ..results.rows import Answer, Row, worst_kind
+from .processes import Processes
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,14 @@ class Options:
 
     Attributes:
         seed: Number that is set before each metric of pyiqa and each image.
+        processes: Number of processes for named metrics of pyiqa; None: this one.
     """
 
     device: torch.device
     batch_size: int = 8
     workers: int | None = None
     seed: int = 0
+    processes: int | None = None
     reading: Reading = field(default_factory=Reading)
 
     @property
@@ -58,6 +64,7 @@ class Task:
     block: int
     wanted: Sequence[bool]
     stamp: str = ""
+    answers: Mapping[int, Answer] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -100,10 +107,22 @@ def score_items(
     cost = max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0)
     at_once = images_at_once(options.device, count) if metrics.groups else 1
     no_answers: list[Answer | None] = [None] * len(metrics.metrics)
+    here, named = dict(metrics.foreign), dict[int, Metric]()
+    if options.processes:
+        for place, each in metrics.foreign.items():
+            if each.made is each.net is None and each.mode != "set":
+                named[place] = here.pop(place)
+        unbuilt = {place: replace(metric, score=None) for place, metric in named.items()}
+        metrics.processes = metrics.processes or Processes(options.processes, _in_process, unbuilt, options)
 
     def load(task: Task) -> ImageRecord:
         task.stamp = task.image.stamp() or ""
-        return task.image.load(options.reading)
+        record = task.image.load(options.reading)
+        if any(task.wanted[place] for place in named):
+            task.answers = metrics.processes(record, task.wanted)
+            if task.answers is None:
+                raise ImageError("killed its process twice, perhaps as memory ran out", name=task.image.name)
+        return record
 
     def score(tasks: list[Task], records: list[ImageRecord]) -> list[_Scored]:
         scored = [
@@ -130,7 +149,7 @@ def score_items(
         load,
         score,
         failed,
-        workers=options.workers,
+        workers=(options.workers or default_workers()) + (options.processes or 0),
         batch_size=options.together if metrics.groups else 1,
         apart=lambda task: task.block,
         at_once=at_once,
@@ -141,10 +160,9 @@ def score_items(
             ends.callback(settle, metric)
         for each in ends.enter_context(closing(batches)):  # in the main thread, where metrics of pyiqa run
             if metrics.foreign and isinstance(each.record, ImageRecord):
-                with kept_random_state(), torch.no_grad():
-                    for place in metrics.foreign:
-                        if each.task.wanted[place]:
-                            each.answers[place] = _foreign_answer(metrics.metrics[place], each.record, options)
+                found = _foreign_answers(here, options, each.record, each.task.wanted)
+                for place, answer in {**each.task.answers, **found}.items():
+                    each.answers[place] = answer
             yield _row(each, metrics)
 
 
@@ -164,6 +182,21 @@ def _answers_of_group(group: Sequence[Metric], x: Tensor) -> list[list[Answer]]:
     return [_answers(metric, len(x), partial(metric.score_features, features), seconds) for metric in group]
 
 
+def _in_process(metrics: Mapping[int, Metric], options: Options) -> Callable[..., dict[int, Answer]]:
+    keep_memory()
+    torch.set_num_threads(1)
+    with open(os.devnull, "w") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        built = {place: metric.built(options.device) for place, metric in metrics.items()}  # the first process told all
+    return partial(_foreign_answers, built, options)
+
+
+def _foreign_answers(
+    metrics: Mapping[int, Metric], options: Options, record: ImageRecord, wanted: Sequence[bool]
+) -> dict[int, Answer]:
+    with kept_random_state(), torch.no_grad():
+        return {place: _foreign_answer(metric, record, options) for place, metric in metrics.items() if wanted[place]}
+
+
 def _foreign_answer(metric: Metric, record: ImageRecord, options: Options) -> Answer:
     if metric.mode == "set":
         set_seeds(options.seed)
@@ -176,14 +209,11 @@ def _foreign_answer(metric: Metric, record: ImageRecord, options: Options) -> An
     # a fresh copy each, since an object may change its input
     batches = [stacked([pixels], options.device).contiguous() for pixels in images]
     set_seeds(options.seed)
-    threads, network = torch.get_num_threads(), getattr(metric.score, "net", metric.score)
+    network = getattr(metric.score, "net", metric.score)
     is_pyiqas = metric.made is metric.net is None and metric.mode == "NR"
-    if is_pyiqas and not [*getattr(network, "parameters", list)()]:  # BRISQUE depends on the order of its sums
-        torch.set_num_threads(1)
-    try:
+    # BRISQUE depends on the order of its sums
+    with one_thread(is_pyiqas and not [*getattr(network, "parameters", list)()]):
         return _answers(metric, 1, lambda: metric.score_images(*batches))[0]
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _answers(metric: Metric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:

@@ -69,7 +69,7 @@ class ScoringSetup:
         # a metric of pyiqa has a smallest side of its own
         reading = (AnySize if self.metrics.foreign else Reading)(**self.limits)
         self.limits["sampling"] = sampling
-        self.options = Options(device, shared.batch_size, shared.workers, reading=reading)
+        self.options = Options(device, shared.batch_size, shared.workers, processes=shared.processes, reading=reading)
 
     @property
     def device(self) -> torch.device:

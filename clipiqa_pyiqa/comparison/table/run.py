@@ -49,6 +49,7 @@ def table(
     device: str | torch.device | None = SharedOptions.device,
     batch_size: int = SharedOptions.batch_size,
     workers: int | None = SharedOptions.workers,
+    processes: int | None = SharedOptions.processes,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -78,7 +79,7 @@ def table(
         overwrite: Start again; with ``resume``, score again only by metrics that have changed.
         sd: Show standard deviations beside the means.
         seed, trust_weights, strict, progress: As for ``compare``.
-        device, batch_size, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
+        device, batch_size, workers, processes: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
         The table, which also names metrics and images that failed.
@@ -108,7 +109,7 @@ def table(
         )
     if unknown := [name for name in inputs if name not in chosen.values]:
         raise CLIPIQAError(f"the protocol's formula has no value {unknown[0]!r}.")
-    options = Options(find_device(device), batch_size, workers or default_workers(), seed)
+    options = Options(find_device(device), batch_size, workers or default_workers(), seed, processes)
     images = match_images(folders, reference, chosen, skip_missing=skip_missing)
     paths = {str(name): list(files) for name, files in images.files.items()}
     wanted = [of_methods(metric, paths) if metric.mode == "file" else metric for metric in wanted]
