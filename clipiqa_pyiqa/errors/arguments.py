@@ -120,6 +120,7 @@ class ScoringOptions(TypedDict, total=False):
     device: str | torch.device | None
     batch_size: int
     workers: int | None
+    processes: int | None
     apply_exif: bool
     max_side: int | None
     max_pixels: int | None

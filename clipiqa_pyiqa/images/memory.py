@@ -120,11 +120,11 @@ def give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def keep_memory() -> None:
+def keep_memory(*more: tuple[int, int]) -> None:
     """Let this process keep freed memory, for speed; for commands, not libraries."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
         # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD: it keeps freed blocks, and free memory at the heap's end
-        for parameter, size in ((-3, 32 << 20), (-1, 1 << 30)):
+        for parameter, size in ((-3, 32 << 20), (-1, 1 << 30), *more):
             ctypes.CDLL(None).mallopt(parameter, size)
 
 

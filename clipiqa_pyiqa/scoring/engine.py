@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -109,8 +108,8 @@ def score_items(
     no_answers: list[Answer | None] = [None] * len(metrics.metrics)
     here, named = dict(metrics.foreign), dict[int, Metric]()
     if options.processes:
-        for place, each in metrics.foreign.items():
-            if each.made is each.net is None and each.mode != "set":
+        for place, metric in metrics.foreign.items():
+            if metric.made is metric.net is None and metric.mode != "set":
                 named[place] = here.pop(place)
         unbuilt = {place: replace(metric, score=None) for place, metric in named.items()}
         metrics.processes = metrics.processes or Processes(options.processes, _in_process, unbuilt, options)
@@ -183,10 +182,9 @@ def _answers_of_group(group: Sequence[Metric], x: Tensor) -> list[list[Answer]]:
 
 
 def _in_process(metrics: Mapping[int, Metric], options: Options) -> Callable[..., dict[int, Answer]]:
-    keep_memory()
+    keep_memory((-4, 0))  # M_MMAP_MAX: NIQE takes and frees blocks of 100 MB, which twice its time would go into
     torch.set_num_threads(1)
-    with open(os.devnull, "w") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        built = {place: metric.built(options.device) for place, metric in metrics.items()}  # the first process told all
+    built = {place: metric.built(options.device) for place, metric in metrics.items()}
     return partial(_foreign_answers, built, options)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import multiprocessing
 import pickle
 import queue
@@ -64,11 +63,8 @@ def _received(pipe: Any) -> bytes:
 
 def _serve(pipe: Any, given: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the first process, and so this one
-    gc.disable()  # what it imports stays
     prepare, arguments = pickle.loads(given)
     function = prepare(*arguments)
-    gc.freeze()
-    gc.enable()
     with contextlib.suppress(EOFError, OSError):  # the first process has ended
         pipe.send_bytes(b"")
         while True:

@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +23,9 @@ from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
 from clipiqa_pyiqa.metrics.parsing import metric_set
 from clipiqa_pyiqa.results.scores import read_scores
+from clipiqa_pyiqa.scoring import engine
 from clipiqa_pyiqa.scoring.engine import Options, plan
+from clipiqa_pyiqa.scoring.processes import Processes
 
 MINI = "clipiqa=mini"
 MAIN = "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"
@@ -186,6 +189,29 @@ class TestSeveral:
         code = f"import sys; from clipiqa_pyiqa import score_paths; rows = [*score_paths([{MINI!r}], {str(photos)!r})]"
         ran = forked_bare.run([], tmp_path, code=f"{code}\nprint(len(rows), 'pyiqa' in sys.modules)")
         assert ran.out == "20 False\n", ran.err
+
+
+class TestProcesses:
+    def test_named_metrics_score_there_and_objects_here_as_ever(self, photos, monkeypatch):
+        (photos / "07.png").write_bytes(b"no image")
+        given = ["piqe", {"mine": lambda x: x.mean((1, 2, 3))}, "entropy"]  # a function cannot be sent
+        runs = [
+            [(row.path, row.scores, row.error) for row in score_paths(given, photos, processes=count)]
+            for count in (None, 2)
+        ]
+        assert runs[0] == runs[1] and len(runs[0]) == 20
+        monkeypatch.setattr(engine, "Processes", lambda *_: lambda record, wanted: None)
+        (row,) = score_paths(given, photos / "03.png", processes=1)
+        assert row.scores is None and "03.png' killed its process twice" in row.error
+
+    def test_what_a_killed_process_did_is_tried_once_more(self, tmp_path):
+        run, system, file = Processes(1, partial, eval), "__import__('os')", str(tmp_path / "tried")
+        first = run(f"{system}.getpid()")
+        assert run(f"{system}.path.exists({file!r}) or [open({file!r}, 'w'), {system}._exit(1)]") is True
+        assert run(f"{system}._exit(1)") is None
+        assert run(f"{system}.getpid()") not in (first, os.getpid())
+        with pytest.raises(CLIPIQAError, match="processes"):
+            Processes(1, eval, "1 / 0")(0)
 
 
 def run_python(code, *arguments, **options):
