@@ -133,7 +133,6 @@ def run(
         partial: with --merge: accept results of a part of the shards
         drop_vanished: with --resume: leave rows out of the file if their image or shard is gone
     """
-    from ..results.scores import Scores, read_scores
     from ..sources.finding import find_shards
     from ..sources.videos import VideoShard
 
@@ -214,6 +213,8 @@ def run(
         if run.known and found.has_shards:  # known once they are read
             note(run.known.sentence)
     if has_videos:
+        from ..results.scores import Scores, read_scores
+
         videos.judge(read_scores(kept.out) if kept.out else Scores.of(run.head, rows or ()))
     return code
 

@@ -33,8 +33,7 @@ from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import parse_columns
 from ..prompts.provenance import column_records
 from ..results.columns import Column
-from .metric import Metric
-from .preprocess import WHOLE
+from .metric import WHOLE, Metric
 
 log = logging.getLogger("clipiqa_pyiqa")
 

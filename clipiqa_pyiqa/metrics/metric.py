@@ -1,4 +1,4 @@
-"""A metric, before and after it is built, and the metrics of a run."""
+"""A metric, before and after it is built, what it does to an image first, and the metrics of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import keeps_pyiqas_classes
 from ..results.columns import Column
-from .preprocess import WHOLE, Preprocess
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +15,71 @@ if TYPE_CHECKING:
 Mode = Literal["NR", "FR", "set", "file"]
 """A metric scores an image, an image and its reference, a set of images, or has its scores in a file."""
 _OURS = ("clipiqa", "maclip", "qualiclip", "liqe", "laion_aes", "clipscore")  # how names of our classes begin
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Changes to an image before a metric sees it, in this order; 0 makes no change.
+
+    Attributes:
+        crop: Pixels cut off each side.
+        square: Both sides in pixels after PIL's bicubic resize.
+        longest: Longest side in pixels; larger images are shrunk bilinearly, without antialiasing.
+        center: Side in pixels of the middle square.
+        autocast: Whether a metric computes in fp16 on CUDA.
+    """
+
+    crop: int = 0
+    square: int = 0
+    longest: int = 0
+    center: int = 0
+    autocast: bool = False
+
+    @property
+    def words(self) -> str:
+        words = {
+            f"a border of {self.crop} px left out": self.crop,
+            f"squashed to {self.square}×{self.square} px": self.square,
+            f"longer sides shrunk to {self.longest} px": self.longest,
+            f"only the middle {self.center}×{self.center} px": self.center,
+        }
+        return ", ".join(text for text, pixels in words.items() if pixels) or "whole images"
+
+    def record(self, is_cuda: bool) -> dict[str, str]:
+        """Return the fields of a column's record."""
+        if not self.autocast:
+            return {"seen": self.words}
+        precision = "fp16 (autocast)" if is_cuda else "fp32 (in the source fp16, by autocast on CUDA)"
+        return {"seen": self.words, "precision": precision}
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return changed images, from images ``(N, 3, H, W)`` in [0, 1]."""
+        import torch
+        from torchvision.transforms.functional import (
+            InterpolationMode,
+            center_crop,
+            pil_to_tensor,
+            resize,
+            to_pil_image,
+        )
+
+        height, width = x.shape[-2:]
+        if min(height, width) <= 2 * self.crop:
+            raise ImageError(f"no pixel is left of {width}×{height} px without a border of {self.crop} px")
+        x = center_crop(x, [height - 2 * self.crop, width - 2 * self.crop])
+        if self.square:
+            pictures = [to_pil_image((each * 255).round().byte()) for each in x]
+            size = [self.square, self.square]
+            squares = [pil_to_tensor(resize(each, size, InterpolationMode.BICUBIC)) for each in pictures]
+            x = torch.stack(squares).to(x) / 255
+        if self.longest and max(x.shape[-2:]) > self.longest:
+            x = resize(x, [int(side * self.longest / max(x.shape[-2:])) for side in x.shape[-2:]], antialias=False)
+        if self.center:
+            x = center_crop(x, [min(side, self.center) for side in x.shape[-2:]])
+        return x.contiguous()
+
+
+WHOLE = Preprocess()
 
 
 @dataclass(frozen=True)

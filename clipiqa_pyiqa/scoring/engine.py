@@ -30,7 +30,6 @@ from ..metrics.building import describe_error, settle
 from ..metrics.metric import Metric, MetricSet
 from ..results.results import Known
 from ..results.rows import Answer, Row, worst_kind
-from .processes import Processes
 
 
 @dataclass(frozen=True)
@@ -108,6 +107,8 @@ def score_items(
     no_answers: list[Answer | None] = [None] * len(metrics.metrics)
     here, named = dict(metrics.foreign), dict[int, Metric]()
     if options.processes:
+        from .processes import Processes
+
         for place, metric in metrics.foreign.items():
             if metric.made is metric.net is None and metric.mode != "set":
                 named[place] = here.pop(place)

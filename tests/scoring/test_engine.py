@@ -23,7 +23,7 @@ from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
 from clipiqa_pyiqa.metrics.parsing import metric_set
 from clipiqa_pyiqa.results.scores import read_scores
-from clipiqa_pyiqa.scoring import engine
+from clipiqa_pyiqa.scoring import processes
 from clipiqa_pyiqa.scoring.engine import Options, plan
 from clipiqa_pyiqa.scoring.processes import Processes
 
@@ -200,7 +200,7 @@ class TestProcesses:
             for count in (None, 2)
         ]
         assert runs[0] == runs[1] and len(runs[0]) == 20
-        monkeypatch.setattr(engine, "Processes", lambda *_: lambda record, wanted: None)
+        monkeypatch.setattr(processes, "Processes", lambda *_: lambda record, wanted: None)
         (row,) = score_paths(given, photos / "03.png", processes=1)
         assert row.scores is None and "03.png' killed its process twice" in row.error
 

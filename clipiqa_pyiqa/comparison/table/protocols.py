@@ -18,9 +18,8 @@ from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_imag
 from ...errors import CLIPIQAError, ImageError, OptionError, nearest
 from ...errors.arguments import check_keys, checked
 from ...files.yaml import read_mapping, shipped
-from ...metrics.metric import Metric
+from ...metrics.metric import Metric, Preprocess
 from ...metrics.parsing import parse_metrics
-from ...metrics.preprocess import Preprocess
 
 
 def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tensor]:

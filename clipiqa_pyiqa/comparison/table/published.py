@@ -17,9 +17,8 @@ import torch
 
 from ...errors import CLIPIQAError, few, nearest
 from ...files.reading import open_file
-from ...metrics.metric import Metric
+from ...metrics.metric import Metric, Preprocess
 from ...metrics.parsing import parse_metrics
-from ...metrics.preprocess import Preprocess
 from .earlier import CELL
 from .matching import MethodImages
 from .protocols import has_alpha
