@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import keeps_pyiqas_classes
+from ..errors import ImageError, keeps_pyiqas_classes
 from ..results.columns import Column
 
 if TYPE_CHECKING:
