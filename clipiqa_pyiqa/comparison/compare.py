@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +16,6 @@ from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
 from ..errors import CLIPIQAError, counted
 from ..errors.arguments import AnySize, SharedOptions, checked
-from ..files.writing import locked
 from ..images.batches import default_workers
 from ..images.image import Image
 from ..metric import find_device
@@ -94,44 +92,43 @@ def compare(
     files = outputs(out, [score_file(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite)
     if 0 < len(files) < len(sets):
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
-    with contextlib.nullcontext() if out is None else locked(out):
-        built = [metric.built(where, seed, strict) for metric in asked]
-        ready = MetricSet(metric for metric in built if not metric.error)
-        results = []
-        for data in sets:
-            images = list(data.images)
+    built = [metric.built(where, seed, strict) for metric in asked]
+    ready = MetricSet(metric for metric in built if not metric.error)
+    results = []
+    for data in sets:
+        images = list(data.images)
+        if data.mos is not None:
+            data, images = _without_training_photos(data, images, ready.metrics, without_mini_photos)
+        how = {"data_set": data.identity, **circumstances(where)}
+        with Results(files.get(score_file(data.name)), ready.columns, how) as stored:
             if data.mos is not None:
-                data, images = _without_training_photos(data, images, ready.metrics, without_mini_photos)
-            how = {"data_set": data.identity, **circumstances(where)}
-            with Results(files.get(score_file(data.name)), ready.columns, how) as stored:
-                if data.mos is not None:
-                    stored.join("mos", dict(zip(data.paths, data.mos, strict=True)))
-                for metric in ready.files:
-                    stored.join(metric.columns[0], scores_in_file(metric, data.paths))
-                seconds = score_missing(data.name, images, ready, stored, options, progress)
-            found = stored.scores().under(dict.fromkeys(image.name for image in images))
-            skipped = unread(found)
-            scores = found.frame.reindex(columns=[metric.label for metric in built]).drop(index=list(skipped))
-            names = [image.name for image in data.images]
-            opinion = None if data.mos is None else pandas.Series(data.mos, names, float, "mos").loc[scores.index]
-            result = DataSetResult(
-                data.name,
-                scores,
-                opinion,
-                mos_lower_better=data.lower_better,
-                metrics=metric_results(built, found, seconds),
-                skipped=skipped,
-                stored=stored,
-                note=data.note,
-                published_as=data.published_as,
-                bootstrap=bootstrap,
-                seed=seed,
-                plcc_fit=plcc_fit,
-                fit_parameters=fit_parameters,
-                prefer=published,
-                groups=dict(zip(names, data.groups, strict=False)),
-            )
-            results.append(result)
+                stored.join("mos", dict(zip(data.paths, data.mos, strict=True)))
+            for metric in ready.files:
+                stored.join(metric.columns[0], scores_in_file(metric, data.paths))
+            seconds = score_missing(data.name, images, ready, stored, options, progress)
+        found = stored.scores().under(dict.fromkeys(image.name for image in images))
+        skipped = unread(found)
+        scores = found.frame.reindex(columns=[metric.label for metric in built]).drop(index=list(skipped))
+        names = [image.name for image in data.images]
+        opinion = None if data.mos is None else pandas.Series(data.mos, names, float, "mos").loc[scores.index]
+        result = DataSetResult(
+            data.name,
+            scores,
+            opinion,
+            mos_lower_better=data.lower_better,
+            metrics=metric_results(built, found, seconds),
+            skipped=skipped,
+            stored=stored,
+            note=data.note,
+            published_as=data.published_as,
+            bootstrap=bootstrap,
+            seed=seed,
+            plcc_fit=plcc_fit,
+            fit_parameters=fit_parameters,
+            prefer=published,
+            groups=dict(zip(names, data.groups, strict=False)),
+        )
+        results.append(result)
     return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)})
 
 

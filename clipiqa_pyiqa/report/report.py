@@ -56,14 +56,13 @@ class Report:
     key: str = ""
 
     def __post_init__(self) -> None:
-        every = [column for table in self.tables for column in table.columns]
-        columns = {name: None for column in every for name in (column.name, column.group)}
-        words = {cell.text: None for column in every if column.is_wordy for cell in column.cells}
-        titles = {table.section or table.title: None for table in self.tables}
-        for option, asked, known in (("labels", self.labels, columns | words | titles), ("show", self.show, columns)):
-            for name in asked:
-                if name not in known:
-                    log.warning("`%s` names %r, which is in no table: %s", option, name, nearest(name, known))
+        columns = [column for table in self.tables for column in table.columns]
+        names = {name: None for column in columns for name in (column.name, column.group)}
+        names |= {cell.text: None for column in columns if column.is_wordy for cell in column.cells}
+        names |= {table.section or table.title: None for table in self.tables}
+        for name in [*self.labels, *self.show]:
+            if name not in names:
+                log.warning("no table has %r, which is to be shown: %s", name, nearest(name, names))
         tables = [_shown(table, self.show) for table in self.tables]
         object.__setattr__(self, "tables", [renamed(table, self.labels) for table in tables])
 

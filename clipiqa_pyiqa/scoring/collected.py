@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import counted
 from ..errors.arguments import check_resume
 from ..files.writing import check_folder, locked
 from ..images.image import Image
@@ -93,10 +92,7 @@ def score_missing(
     seconds = {metric.label: list[float]() for metric in metrics.metrics}
     done = count - len(tasks)
     if known:
-        again = len(tasks) - known.new
-        log.info(
-            "%s: %s kept, %s scored again or by more metrics, %s new.", title, counted(done, "image"), again, known.new
-        )
+        log.info("%s: %s.", title, known.sentence)
     progress(title, done, count)
     for number, row in enumerate(score_items(tasks, metrics, options, count), done + 1):
         row = results.append(row)

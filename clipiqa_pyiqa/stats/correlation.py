@@ -105,22 +105,22 @@ def undefined(x: ArrayLike, y: ArrayLike) -> str:
 
 def plcc(x: ArrayLike, y: ArrayLike) -> float:
     """Return Pearson's linear correlation; NaN where :func:`undefined`."""
-    x, y = _arrays(x, y)
-    return math.nan if undefined(x, y) else float(_weighted_pearson(x, y, np.ones((1, len(x))))[0])
+    return _of_all(_plccs, x, y)
 
 
 def srocc(x: ArrayLike, y: ArrayLike) -> float:
     """Return Spearman's rank correlation; ties get their mean rank; NaN where :func:`undefined`."""
-    from scipy.stats import rankdata
-
-    return math.nan if undefined(x, y) else plcc(rankdata(x), rankdata(y))
+    return _of_all(_sroccs, x, y)
 
 
 def krcc(x: ArrayLike, y: ArrayLike) -> float:
     """Return Kendall's rank correlation, tau-b; NaN where :func:`undefined`."""
-    from scipy.stats import kendalltau
+    return _of_all(_krccs, x, y)
 
-    return math.nan if undefined(x, y) else float(kendalltau(x, y).statistic)
+
+def _of_all(of: Of, x: ArrayLike, y: ArrayLike) -> float:
+    x, y = _arrays(x, y)
+    return math.nan if undefined(x, y) else float(of(x[None], y)(np.ones((1, len(x)))).item())
 
 
 def correlations(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,7 +12,6 @@ import torch
 
 from ...errors import CLIPIQAError, nearest
 from ...errors.arguments import SharedOptions, checked
-from ...files.writing import locked
 from ...images.batches import default_workers
 from ...metric import find_device
 from ...metrics.files import of_methods
@@ -117,26 +115,25 @@ def table(
     published, earlier = (None, {}) if expect is None else read_expected(expect, images)
     if explain and published is None:
         raise CLIPIQAError("`explain` needs published numbers in `expect`.")
-    with contextlib.nullcontext() if out is None else locked(out):
-        if files:  # columns of trials may have been made in another way
-            files[TRIALS] = Output(files[IMAGES].path.with_name(TRIALS), resume=True, overwrite=True)
-        score = partial(score_images, images, baseline_name, files, options, progress, chosen.unequal)
-        found = score(wanted, strict=strict)
-        if chosen.per_picture:
-            rows = found.scores[found.of_images].to_dict("records")
-            found.scores[chosen.score] = [chosen.combine(row, inputs) for row in rows]
-            found.columns[chosen.score] = MetricResult()
-        notes = [
-            *(_notes(chosen, changed) if chosen.name else ()),
-            *(f"{line}." for line in images.left_out),
-            *found.notes,
-        ]
-        known = run_settings(options)
-        found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes, sd=sd)
-        if published is not None:
-            found = with_published(found, published)
-        if explain:
-            found = replace(found, explained=try_changes(found, score))
+    if files:  # columns of trials may have been made in another way
+        files[TRIALS] = Output(files[IMAGES].path.with_name(TRIALS), resume=True, overwrite=True)
+    score = partial(score_images, images, baseline_name, files, options, progress, chosen.unequal)
+    found = score(wanted, strict=strict)
+    if chosen.per_picture:
+        rows = found.scores[found.of_images].to_dict("records")
+        found.scores[chosen.score] = [chosen.combine(row, inputs) for row in rows]
+        found.columns[chosen.score] = MetricResult()
+    notes = [
+        *(_notes(chosen, changed) if chosen.name else ()),
+        *(f"{line}." for line in images.left_out),
+        *found.notes,
+    ]
+    known = run_settings(options)
+    found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes, sd=sd)
+    if published is not None:
+        found = with_published(found, published)
+    if explain:
+        found = replace(found, explained=try_changes(found, score))
     return replace(found, changed=differences(found, earlier)) if earlier else found
 
 
