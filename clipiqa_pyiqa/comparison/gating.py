@@ -7,152 +7,27 @@ import json
 import math
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, Unpack
-from xml.etree import ElementTree
+from typing import Any, Unpack
 
 import numpy as np
 import pandas
 
 from ..errors import CLIPIQAError, ImageError, counted, few, nearest
 from ..errors.arguments import AnySize, RunOptions, checked
-from ..files.names import one_line
 from ..files.writing import append_line, check_folder, check_output, write_text
 from ..images.image import VIDEOS, File
-from ..report.report import Report, save_files
 from ..results.columns import changes, column_changes
 from ..results.results import Output
 from ..results.scores import Direction, Scores, find_direction, is_score_file, matching_names, read_scores
 from ..results.videos import per_video
 from ..sources.finding import find_shards
-from ..stats.paired_means import noticed
 from ..version import __version__
+from .gate_results import PAGE, WRITTEN, FilePath, Gate
 from .nights import Nights, read_nights
-from .verdicts import FAILED, ColumnPair, judge
-
-WRITTEN = ("gate.json", "gate.xml", "rows.csv")
-PAGE = "gate.html"
-FilePath = str | os.PathLike[str]
-_SAFE = 0.99
-"""Share of runs without a change that a suggested margin lets pass."""
-
-
-@dataclass(frozen=True)
-class Gate:
-    """Two runs, compared column by column.
-
-    Attributes:
-        pairs: The compared columns.
-        rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new minus base) for each column.
-        notes: What the verdict leaves out, and what else to know, in sentences.
-        missing: What has no score, although it was asked for: the reason for not passing, in sentences.
-        flagged: Row -> flag of an image that only the new run flags.
-        paths: Both runs' names of each row.
-        nights: The nights of each column, if there is a history.
-        metrics: What the scores of each column depend on, if it is known.
-        about: Time, commit, versions, and how images were read.
-    """
-
-    pairs: tuple[ColumnPair, ...]
-    rows: pandas.DataFrame
-    base: str
-    new: str
-    notes: Sequence[str]
-    missing: Sequence[str]
-    flagged: Mapping[str, str]
-    paths: pandas.DataFrame
-    nights: Sequence[Nights]
-    metrics: Mapping[str, Mapping[str, Any]]
-    about: Mapping[str, Any]
-
-    @property
-    def verdict(self) -> Literal["pass", "worse", "unclear"]:
-        """``'worse'`` if a column is worse or drifts, or an image is newly flagged, else ``'unclear'`` also if scores
-        are missing."""
-        found = {verdict for _, verdict, *_ in self.findings()}
-        return "worse" if "worse" in found else "unclear" if "unclear" in found else "pass"
-
-    @property
-    def passed(self) -> bool:
-        return self.verdict == "pass"
-
-    @property
-    def columns(self) -> pandas.DataFrame:
-        """A row per column: verdict, direction, means, difference with interval and p-values, margin."""
-        return pandas.DataFrame([pair.record for pair in self.pairs], [pair.name for pair in self.pairs])
-
-    def worst(self, column: str, count: int = 10) -> pandas.Series:
-        """Return the rows with the largest losses beyond rounding: row name -> new minus base."""
-        pair = next(pair for pair in self.pairs if pair.name == column)
-        apart = self.rows[f"{column} difference"]
-        losses = apart[pair.sign * apart < -pair.rounding]
-        return losses.sort_values(key=abs, ascending=False, kind="stable").head(count)
-
-    def findings(self, count: int = 3) -> list[tuple[str, str, str, list[str]]]:
-        """Return what decides, each with a name, a verdict, a sentence, and lines about rows.
-
-        Args:
-            count: Number of each column's rows, those with the largest losses.
-        """
-        found = []
-        for pair in self.pairs:
-            losses = self.worst(pair.name, count).map("{:+.4f}".format)
-            found.append((pair.name, pair.verdict, pair.line, [f"{row}: {loss}" for row, loss in losses.items()]))
-        found += [("drift", "worse", nights.sentences[0], []) for nights in self.nights if nights.drift]
-        if self.flagged:
-            flags = [f"{row}: {flag}" for row, flag in self.flagged.items()]
-            found.append(("flag", "worse", f"{counted(len(flags), 'image')} newly flagged", flags))
-        if self.missing:
-            found.append(("missing", "unclear", "scores are missing", [*self.missing]))
-        return found
-
-    def margins(self) -> list[str]:
-        """Return a sentence about each column with a margin, if both runs were made without a change."""
-        apart = {pair.name: self.rows[f"{pair.name} difference"].dropna() for pair in self.pairs}
-        return [
-            f"--margin {name}={noticed(each, power=_SAFE):.2g}: of runs without a change, 99 of 100 pass; a loss of "
-            f"{noticed(each, 2 - 2 * _SAFE):.2g} fails four times in five (n = {len(each):,}; with four times as many "
-            "images, half of both)"
-            for name, each in apart.items()
-        ]
-
-    def junit(self) -> bytes:
-        """Return JUnit XML with a test case per column, and one for newly flagged images if there are any."""
-        cases = self.findings(10)
-        counts = {"tests": str(len(cases)), "failures": str(sum(verdict in FAILED for _, verdict, *_ in cases))}
-        suite = ElementTree.Element("testsuite", counts, name=f"clipiqa gate: {self.base} → {self.new}")
-        for name, verdict, message, lines in cases:
-            case = ElementTree.SubElement(suite, "testcase", classname="clipiqa.gate", name=one_line(name))
-            if verdict in FAILED:
-                failure = ElementTree.SubElement(case, "failure", type=verdict, message=one_line(message))
-                failure.text = "\n".join(map(one_line, lines))
-        return ElementTree.tostring(suite, "UTF-8")
-
-    def summary(self) -> dict[str, Any]:
-        """Return verdicts, means, differences, margins, metrics, versions and time, as values of JSON."""
-        columns = [{**pair.record, "worst": self.worst(pair.name).to_dict()} for pair in self.pairs]
-        names = ("verdict", "passed", "base", "new", "notes", "missing", "flagged", "metrics")
-        drifts = [nights.sentences[0] for nights in self.nights if nights.drift]
-        return {**self.about, **{name: getattr(self, name) for name in names}, "drifts": drifts, "columns": columns}
-
-    def report(self) -> Report:
-        """Return the verdicts as a table with sentences, as Markdown or as a page with the nights and images."""
-        from .gate_report import gate_report
-
-        return gate_report(self)
-
-    def save(self, folder: FilePath, *, overwrite: bool = False) -> None:
-        """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row).
-
-        Raises:
-            OutputError: A file cannot be written, or exists and ``overwrite`` is not set.
-        """
-        folder = check_folder(folder, WRITTEN, overwrite=overwrite, inputs=(self.base, self.new))
-        rows = self.rows.rename(index=_as_text, columns=_as_text)
-        files = (f"{json.dumps(self.summary(), indent=2, ensure_ascii=False)}\n", self.junit(), rows)
-        save_files(folder, dict(zip(WRITTEN, files, strict=True)))
+from .verdicts import judge
 
 
 @checked
@@ -265,8 +140,11 @@ def gate(
         photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
         flagged |= _newly_cut(photos.drop(index=list(flagged), errors="ignore"))
     notes += [f"left out: {line}" for line in (*damaged, *left_out)]
-    sizes = [_sizes(run).loc[paths[side]].set_axis(paths.index) for side, run in zip(given, runs, strict=True)]
-    if resized := int((sizes[1] - sizes[0]).fillna(0).any(axis=1).sum()):
+    sizes = [
+        run.other.reindex(columns=["width", "height"]).apply(pandas.to_numeric, errors="coerce").loc[paths[side]].values
+        for side, run in zip(given, runs, strict=True)
+    ]
+    if resized := int(np.nan_to_num(sizes[1] - sizes[0]).any(axis=1).sum()):
         notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
     seen = [Nights(past, pair) for pair in pairs] if history is not None else []
     notes += [sentence for each in seen for sentence in each.sentences[bool(each.drift) :]]
@@ -317,12 +195,6 @@ def _directions(
         raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
     given = {**dict.fromkeys(low, True), **dict.fromkeys(high, False)}
     return {name: find_direction(runs, name, given.get(name)) for name in names}
-
-
-def _sizes(run: Scores) -> pandas.DataFrame:
-    known = run.other if run.ours else None
-    sizes = pandas.DataFrame(known, run.frame.index, ["width", "height"])
-    return sizes.apply(pandas.to_numeric, errors="coerce")
 
 
 def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
@@ -428,8 +300,3 @@ def _numbers(runs: Sequence[Sequence[str]]) -> list[list[str]]:
     found = [[os.path.basename(name).partition("-")[0] for name in names] for names in runs]
     is_sure = all(len({*numbers}) == len(numbers) and all(map(str.isdecimal, numbers)) for numbers in found)
     return found if is_sure else list(map(list, runs))
-
-
-def _as_text(cell: str) -> str:
-    # a spreadsheet would run the cell as a formula
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
