@@ -79,12 +79,16 @@ def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: K
     If a run ended inside of a block, its successor scores the whole block again, so that both have the same batches. An
     image that has changed or failed is scored again alone.
     """
-    coming, unknown = iter(images), [False] * len(metrics.metrics)
+    coming, size = iter(images), WAIT * options.together
+    if not known:  # a group of images could take much memory
+        every = [True] * len(metrics.metrics)
+        yield from (Task(image, number // size, every) for number, image in enumerate(coming))
+        return
     is_built = [not metric.error for metric in metrics.metrics]  # others do not decode an image again
     for block in itertools.count():
-        if not (group := list(itertools.islice(coming, WAIT * options.together))):
+        if not (group := list(itertools.islice(coming, size))):
             return
-        found = [metrics.by_metric(known.of(each)) if known else unknown for each in group]
+        found = [metrics.by_metric(known.of(each)) for each in group]
         is_broken = [
             metric.net is not None and options.together > 1 and any(each[place] is None for each in found)
             for place, metric in enumerate(metrics.metrics)
