@@ -215,7 +215,8 @@ def run(
     if has_videos:
         from ..results.scores import Scores, read_scores
 
-        videos.judge(read_scores(kept.out) if kept.out else Scores.of(run.head, rows or ()))
+        scores = read_scores(kept.out) if kept.out else Scores.of(run.head, rows or ())
+        videos.judge(replace(scores, frame=scores.frame.drop(index=[*run.known.unseen], errors="ignore")))
     return code
 
 

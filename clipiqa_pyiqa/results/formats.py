@@ -187,7 +187,10 @@ def read_cells(
         yield from _csv_cells(path)
     else:
         with open_file(path, "r", encoding="utf-8") as lines:
-            yield from (json.loads(line) for line in lines if line.strip())
+            for line in filter(str.strip, lines):
+                if not isinstance(cells := json.loads(line), dict):
+                    raise ValueError(f"a line is no JSON object: {line.strip()!r:.80}")
+                yield cells
 
 
 def write_cells(path: Path, format: str, head: Head, rows: Iterable[Mapping[str, Any]]) -> None:

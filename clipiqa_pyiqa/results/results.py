@@ -6,6 +6,7 @@ A cell is kept if the stamp of its row and the record of its column are the same
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import json
@@ -24,6 +25,7 @@ from ..files.names import printable
 from ..files.reading import hash_file
 from ..files.writing import check_output, locked, replacing, write_text
 from ..sources.finding import file_of, on_disk, split_name
+from ..sources.stores import source_at
 from .columns import Column, ResultsError, changes, changes_text, column_changes
 from .formats import (
     FORMATS,
@@ -184,13 +186,18 @@ class Known:
 
     @property
     def gone(self) -> dict[str, int]:
-        """Those of ``unseen`` whose file does not exist."""
-        return {name: place for name, place in self.unseen.items() if not file_of(on_disk(split_name(name)[0] or name))}
+        """Those of ``unseen`` whose file does not exist, or whose shard is another one now."""
+        now, found = functools.cache(lambda shard: source_at(shard).stamp()), {}
+        for name, place in self.unseen.items():
+            shard = on_disk(split_name(name)[0])
+            if now(shard) not in (None, self.stamps[place]) if shard else not file_of(on_disk(name)):
+                found[name] = place
+        return found
 
     @property
     def sentence(self) -> str:
         more = f"{self.more:,} to be completed, " if self.more else ""
-        gone = f", {counted(count, 'row')} of files that are gone" if (count := len(self.gone)) else ""
+        gone = f", {counted(count, 'row')} of images that are gone" if (count := len(self.gone)) else ""
         return f"{self.kept:,} done before, {more}{self.changed:,} changed since, {self.new:,} new{gone}"
 
 

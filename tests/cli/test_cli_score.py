@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from photos import save_grey
 from PIL import Image
+from shard_makers import samples, save_tar
 from stored import read_results
 
 from clipiqa_pyiqa.cli import main
@@ -129,9 +130,15 @@ class TestFailures:
         (folder / "a.png").unlink()
         for more in ((), ("--drop-vanished",)):
             ran = clipiqa(folder / "b.JPG", *out, *more)
-            assert ran.code == 0 and "1 done before" in ran.err and "1 row of files that are gone" in ran.err
+            assert ran.code == 0 and "1 done before" in ran.err and "1 row of images that are gone" in ran.err
             assert len(rows(tmp_path / "scores.csv")) == 4 - len(more)
         assert "gone" not in clipiqa(folder, *out).err
+
+    def test_members_that_their_shard_has_lost_are_gone_too(self, clipiqa, tmp_path):
+        out = ("--out", tmp_path / "scores.csv", "--resume")
+        for members in ([9, 90], [9]):
+            ran = clipiqa(save_tar(tmp_path / "s.tar", samples(members)), *out)
+        assert "1 row of images that are gone" in ran.err and len(rows(tmp_path / "scores.csv")) == 2
 
     @pytest.mark.parametrize(
         ("arguments", "named"),

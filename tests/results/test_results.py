@@ -115,11 +115,12 @@ class TestResume:
             write(path, ROWS, reading={**READING, "max_side": 512}, resume=True, overwrite=True)
         assert path.read_bytes() == before
 
-    @pytest.mark.parametrize("content", ["a,b\n1,2\n", "\x00\x01", "[1, 2]\n"])
+    @pytest.mark.parametrize("content", ["a,b\n1,2\n", "\x00\x01", "[1, 2]\n", "5\n"])
     def test_a_file_that_is_no_result_file_is_refused_and_stays(self, path, content):
         path.write_text(content)
-        with pytest.raises(CLIPIQAError):
-            write(path, resume=True)
+        for read in (lambda: write(path, resume=True), lambda: read_scores(path)):
+            with pytest.raises(CLIPIQAError):
+                read()
         assert path.read_text() == content
 
 
