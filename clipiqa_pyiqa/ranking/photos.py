@@ -82,22 +82,18 @@ class Photos:
 
     def report(self, **cuts: Any) -> Report:
         """Return the worst and the best photos as two lists with all of their scores; ``cuts`` as for :meth:`ends`."""
-        import pandas
-
-        frame, flags = self.scores.frame, self.scores.flags
+        frame, flags, tables = self.scores.frame, self.scores.flags, []
         known = f"of {frame[self.by].count():,} by {self.by}"
-        lists = {}
         for end, places in zip(("Worst" if "worst" in cuts else "Picked", "Best"), self._places(cuts), strict=True):
             if len(places):
                 rows = frame.iloc[places][[self.by, *frame.columns.drop(self.by)]]
                 rows["path"] = list(map(printable, rows.index))
                 if self.moments is not None:
                     rows["moment"] = [self.moments[name] for name in rows.index]
-                if marks := [flags.get(name, "") for name in rows.index if flags]:
+                if any(marks := [flags.get(name, "") for name in rows.index]):
                     rows["flag"] = marks
-                lists[f"{end} {len(rows):,} {known}"] = rows.reset_index(drop=True)
-        tables = [frame_table(rows, title=title) for title, rows in lists.items()]
-        return Report(tables, pandas.concat(lists.values()) if lists else frame.iloc[:0])
+                tables.append(frame_table(rows, title=f"{end} {len(rows):,} {known}"))
+        return Report(tables, frame)
 
     def check_unchanged(self, names: Iterable[str]) -> None:
         """Raise ``CLIPIQAError`` if the file or shard of a photo has changed since it was scored, as stamps tell."""
