@@ -179,9 +179,8 @@ def fit(
     if len(train) < NEEDED[method]:
         raise CLIPIQAError(f"method {method!r} needs at least {NEEDED[method]} rated photos; got {len(train)}.")
     stages = fit_on == "stages"
-    encoded = stored_features(metric, features, frame["path"], stages=stages, device=device, workers=workers, say=say)[
-        :, 0
-    ]
+    found = stored_features(metric, features, frame["path"], stages=stages, device=device, workers=workers, say=say)
+    encoded = found[:, 0]  # whole images
     with torch.no_grad():
         texts = metric.encode_prompts().cpu()
     direction = metric.clip.logit_scale * (texts[0, 0] - texts[0, 1])  # (D,)
