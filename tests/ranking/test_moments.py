@@ -1,6 +1,8 @@
 """Photos of one moment are grouped, and picked within their moment."""
 
 import os
+import shlex
+from pathlib import Path
 
 import pandas
 import pytest
@@ -8,7 +10,11 @@ from photos import PHOTOS
 from PIL import Image
 
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.datasets.score_table import find_score_table
 from clipiqa_pyiqa.ranking.moments import find_moments
+from clipiqa_pyiqa.ranking.page import write_browser
+from clipiqa_pyiqa.ranking.photos import Photos
+from clipiqa_pyiqa.results.scores import read_scores
 
 
 @pytest.fixture
@@ -29,6 +35,13 @@ def save(photo, path, time=None, fraction="", camera="one"):
         exif.get_ifd(0x8769).update({0x9003: f"2026:05:01 {time}", 0x9291: fraction})
     photo.save(path, exif=exif)
     os.utime(path, (1, 1))
+
+
+def ranked(folder):
+    """The photos with scores, in moments."""
+    scores = pandas.Series([0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.01], sorted(map(str, (folder / "in").iterdir())), name="q")
+    scores.rename_axis("path").to_csv(folder / "s.csv")
+    return Photos(read_scores(folder / "s.csv"), "q", moments=find_moments(scores.index))
 
 
 def moments(folder):
@@ -73,8 +86,7 @@ class TestPicks:
         ],
     )
     def test_every_cut_holds_within_each_moment(self, folder, capsys, cut, expected):
-        scores = pandas.Series([0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.01], sorted((folder / "in").iterdir()), name="q")
-        scores.rename_axis("path").to_csv(folder / "s.csv")
+        ranked(folder)
         assert main(["rank", str(folder / "s.csv"), "--moments", "--paths", *cut]) == 0
         found = [os.path.basename(path)[0] for path in capsys.readouterr().out.splitlines()]
         assert "".join(sorted(found)) == expected
@@ -86,3 +98,33 @@ class TestPicks:
         assert pandas.read_csv(folder / "out/ranking.csv").moment.value_counts().to_dict() == {1: 3, 2: 3, 3: 1}
         assert main([*command, "--resume", "--best", "1", "--copy-to", str(folder / "best")]) == 0
         assert len(list((folder / "best").glob("*.jpg"))) == 3
+
+
+def test_the_page_shows_stacks_side_by_side_and_takes_stars_and_rejections(browser, folder):
+    path = write_browser(photos := ranked(folder), folder / "page")
+    page = browser.new_page(viewport={"width": 1200, "height": 800})
+    page.goto(path.as_uri())
+    page.locator(".cell").first.wait_for()
+    assert page.locator("#count").inner_text() == "7 of 7 photos in 3 moments"
+    opens = page.locator(".open")
+    assert opens.evaluate_all("all => all.map((each) => each.dataset.count)") == [None, "3", "3"]  # the worst first
+    assert page.locator(".cell label span").all_inner_texts() == ["6.jpg", "2.jpg", "5.jpg"]  # of each, the best
+    opens.nth(1).click()
+    assert page.locator("#stage img").count() == 3
+    for key in ("5", "ArrowRight", "x", "ArrowRight", "3", "2", "k", "ArrowRight", "4", "0"):
+        page.keyboard.press(key)
+    assert page.locator("#title").inner_text().endswith("5.jpg")
+    page.keyboard.press("Escape")
+    page.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }")
+    for button, names in (("#reject", ["1.jpg"]), ("#move", ["0.jpg"])):
+        page.locator(button).click()
+        page.wait_for_function("() => window.copied")
+        assert [os.path.basename(word) for word in shlex.split(page.evaluate("() => window.copied"))[5:]] == names
+        page.evaluate("() => { window.copied = null; }")
+    with page.expect_download() as download:
+        page.locator("#rated").click()
+    download.value.save_as(folder / "stars.csv")
+    rated = find_score_table(str(folder / "stars.csv"), score_range=[1, 5], needed=()).frame
+    assert {Path(row.path).name: row.target for row in rated.itertuples()} == {"2.jpg": 1, "0.jpg": 0.25}
+    page.locator("#stacks").uncheck()
+    assert page.locator(".cell").count() == 7 and photos.moments

@@ -2,9 +2,11 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
-const total = data.names.length, chosen = new Set();
+const total = data.names.length, chosen = new Set(), rejected = new Set(), stars = new Map();
 const BARS = 60, SIDE = 190, FOOT = 34;
 let shown = [], ascending = true, at = -1, cells = new Map();
+let members = new Map(), view = [], inside = 0;  // the photos of each moment; those that are open side by side, and the place of the marked one
+const stack = (i) => members.get(data.moments[i]) ?? [i];
 const column = () => $("by").value;
 const values = () => data.scores[column()];
 const known = (v) => v !== null && v !== undefined;
@@ -34,7 +36,15 @@ function filter() {
   const sign = ascending ? 1 : -1;
   if (v) shown.sort((a, b) => known(v[b]) - known(v[a]) || sign * (v[a] - v[b]) || a - b);  // photos without a score come last
   else { const place = places(); shown.sort((a, b) => sign * (place[a] - place[b])); }
-  $("count").textContent = `${shown.length.toLocaleString("en")} of ${total.toLocaleString("en")} photo${total === 1 ? "" : "s"}`;
+  const photos = shown.length;
+  members = new Map();
+  if ($("stacks").checked) {  // the best photo of a moment lies on top
+    const up = data.lowIsGood.includes(column()) ? 1 : -1;
+    const best = v ? [...shown].sort((a, b) => known(v[b]) - known(v[a]) || up * (v[a] - v[b]) || a - b) : shown;
+    for (const i of best) members.set(data.moments[i], [...(members.get(data.moments[i]) ?? []), i]);
+    shown = shown.filter((i) => stack(i)[0] === i);
+  }
+  $("count").textContent = `${photos.toLocaleString("en")} of ${total.toLocaleString("en")} photo${total === 1 ? "" : "s"}${members.size ? ` in ${members.size.toLocaleString("en")} moment${members.size === 1 ? "" : "s"}` : ""}`;
   $("grid").scrollTop = 0;
   draw(true);
   histogram(low, high);
@@ -64,7 +74,8 @@ function draw(anew) {
 
 function make(i, place) {
   const node = document.createElement("div"), card = document.createElement("div"), open = document.createElement("button");
-  node.className = "cell" + (chosen.has(i) ? " chosen" : "");
+  node.className = "cell" + (chosen.has(i) ? " chosen" : "") + (rejected.has(i) ? " rejected" : "");
+  if (stack(i).length > 1) open.dataset.count = stack(i).length;
   open.className = "open"; open.type = "button"; open.title = data.paths[i];
   if (data.small[i]) {
     const image = new Image();
@@ -77,15 +88,23 @@ function make(i, place) {
   box.type = "checkbox"; box.checked = chosen.has(i);
   box.onchange = () => { choose(i, box.checked); node.classList.toggle("chosen", box.checked); };
   name.textContent = data.names[i].split(/[\\/]|::/).pop(); name.title = data.paths[i];
-  score.textContent = values() ? number(values()[i]) : "";
+  score.textContent = "★".repeat(stars.get(i) ?? 0) + " " + (values() ? number(values()[i]) : "");
   label.append(box, name, score);
   card.append(open, label);
   node.append(card);
   return node;
 }
 
+const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 function choose(i, yes) {
   yes ? chosen.add(i) : chosen.delete(i);
+  if (yes) rejected.delete(i);
+  told();
+}
+
+function told() {
+  $("reject").hidden = !rejected.size; $("reject").textContent = `copy command to move ${rejected.size} rejected`;
+  $("rated").hidden = !stars.size; $("rated").textContent = `save stars of ${plural(stars.size, "photo")}`;
   $("chosen").textContent = chosen.size ? `${chosen.size} selected` : "";
   $("copy").textContent = chosen.size ? `copy ${chosen.size} path${chosen.size > 1 ? "s" : ""}` : "copy all shown paths";
   $("move").hidden = !chosen.size;
@@ -133,33 +152,53 @@ function dragging() {
   };
 }
 
-function look(place) {
+function look(place, within = 0) {
   if (place < 0 || place >= shown.length) return;
-  at = place;
-  const i = shown[place], photo = $("photo");
-  $("lost").hidden = true; photo.hidden = false;
-  photo.onerror = () => {
-    photo.hidden = true; $("lost").hidden = false;
-    $("lost").textContent = `This photo cannot be shown: ${data.paths[i]} was moved, or the browser cannot display its format. If the folder was moved, make the page again with clipiqa rank.`;
-  };
-  photo.src = data.links[i]; photo.alt = data.names[i];
+  at = place; view = stack(shown[place]); inside = within < 0 ? view.length - 1 : within;
+  const i = view[inside];
+  $("stage").replaceChildren(...view.map((each, n) => {
+    const photo = new Image();
+    photo.onerror = () => {
+      const lost = document.createElement("p");
+      lost.textContent = `This photo cannot be shown: ${data.paths[each]} was moved, or the browser cannot display its format. If the folder was moved, make the page again with clipiqa rank.`;
+      photo.replaceWith(lost);
+    };
+    photo.onclick = () => look(at, n);
+    photo.src = data.links[each]; photo.alt = data.names[each];
+    photo.className = (n === inside && view.length > 1 ? "marked" : "") + (rejected.has(each) ? " rejected" : "");
+    return photo;
+  }));
   $("title").textContent = data.names[i];
-  const facts = [...Object.entries(data.scores).map(([k, v]) => [k, number(v[i])]), ["path", data.paths[i]]];
+  const marks = [["stars", "★".repeat(stars.get(i) ?? 0)], ["", rejected.has(i) ? "rejected" : ""]].filter(([, v]) => v);
+  const facts = [...marks, ...Object.entries(data.scores).map(([k, v]) => [k, number(v[i])]), ["path", data.paths[i]]];
+  if (view.length > 1) facts.unshift(["moment", `${inside + 1} of ${view.length}`]);
   $("facts").replaceChildren(...facts.flatMap(([k, v]) => {
     const dt = document.createElement("dt"), dd = document.createElement("dd");
     dt.textContent = k; dd.textContent = v;
     return [dt, dd];
   }));
-  $("before").disabled = place === 0; $("after").disabled = place === shown.length - 1;
+  $("before").disabled = place === 0 && !inside; $("after").disabled = place === shown.length - 1 && inside === view.length - 1;
   pressed();
   if (!$("full").open) $("full").showModal();
 }
 
+const next = () => inside < view.length - 1 ? look(at, inside + 1) : look(at + 1);
+const last = () => inside ? look(at, inside - 1) : look(at - 1, -1);
 function pressed() {
-  const yes = chosen.has(shown[at]);
+  const yes = chosen.has(view[inside]);
   $("pick").setAttribute("aria-pressed", yes); $("pick").textContent = yes ? "selected" : "select";
 }
-const toggle = () => choose(shown[at], !chosen.has(shown[at]));
+const toggle = () => choose(view[inside], !chosen.has(view[inside]));
+function reject() {
+  const i = view[inside];
+  rejected.delete(i) || rejected.add(i);
+  chosen.delete(i);
+  told(); look(at, inside);
+}
+function rate(count) {
+  count ? stars.set(view[inside], count) : stars.delete(view[inside]);
+  told(); look(at, inside);
+}
 
 function swiping() {
   const stage = $("stage");
@@ -169,7 +208,7 @@ function swiping() {
     if (!from || visualViewport.scale > 1.05) return;
     const { clientX, clientY } = event.changedTouches[0], x = clientX - from.clientX, y = clientY - from.clientY;
     from = null;
-    if (Math.abs(x) > 40 && Math.abs(x) > 1.5 * Math.abs(y)) look(at + (x < 0 ? 1 : -1));
+    if (Math.abs(x) > 40 && Math.abs(x) > 1.5 * Math.abs(y)) (x < 0 ? next : last)();
   };
 }
 
@@ -189,10 +228,18 @@ function copyPaths() {
 }
 
 // images in shards cannot be moved
-const action = () => [...chosen].some((i) => data.paths[i].includes("::")) ? "copy" : "move";
-function copyCommand() {
-  const quoted = [...chosen].sort((a, b) => a - b).map((i) => `'${data.paths[i].replaceAll("'", `'\\''`)}'`);
-  copy(`clipiqa rank --${action()}-to selected/ --selected ${quoted.join(" ")}`, "command");
+const action = (photos = chosen) => [...photos].some((i) => data.paths[i].includes("::")) ? "copy" : "move";
+function copyCommand(photos, folder) {
+  const quoted = [...photos].sort((a, b) => a - b).map((i) => `'${data.paths[i].replaceAll("'", `'\\''`)}'`);
+  copy(`clipiqa rank --${action(photos)}-to ${folder}/ --selected ${quoted.join(" ")}`, "command");
+}
+
+function saveStars() {
+  const lines = [...stars].sort(([a], [b]) => a - b).map(([i, count]) => `"${data.paths[i].replaceAll('"', '""')}",${count}\n`);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(["path,score\n", ...lines], { type: "text/csv" }));
+  link.download = "stars.csv";
+  link.click();
 }
 
 let timer;
@@ -205,9 +252,12 @@ $("clear").onclick = () => { for (const id of ["low", "high", "name"]) $(id).val
 $("all").onclick = () => { shown.forEach((i) => choose(i, true)); draw(true); };
 $("none").onclick = () => { chosen.clear(); choose(-1, false); draw(true); };
 $("copy").onclick = copyPaths;
-$("move").onclick = copyCommand;
-$("before").onclick = () => look(at - 1);
-$("after").onclick = () => look(at + 1);
+$("move").onclick = () => copyCommand(chosen, "selected");
+$("reject").onclick = () => copyCommand(rejected, "rejected");
+$("rated").onclick = saveStars;
+$("stacks").onchange = filter;
+$("before").onclick = last;
+$("after").onclick = next;
 $("pick").onclick = toggle;
 $("close").onclick = () => $("full").close();
 $("full").onclick = (event) => { if (event.target === $("full")) $("full").close(); };
@@ -219,9 +269,11 @@ $("full").onclose = () => {  // scroll to the photo that was shown last
 };
 document.onkeydown = (event) => {
   if (!$("full").open) return;
-  if (event.key === "ArrowRight") look(at + 1);
-  if (event.key === "ArrowLeft") look(at - 1);
-  if (event.key === "s" || event.key === "S") toggle();
+  if (event.key === "ArrowRight") next();
+  if (event.key === "ArrowLeft") last();
+  if ("sk".includes(event.key.toLowerCase())) toggle();
+  if (event.key.toLowerCase() === "x") reject();
+  if (/^[0-5]$/.test(event.key)) rate(Number(event.key));
 };
 let waiting = false;
 $("grid").onscroll = () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; draw(false); }); } };
@@ -231,6 +283,7 @@ wide.onchange();
 new ResizeObserver(() => draw(true)).observe($("grid"));
 dragging();
 swiping();
+$("stacks").checked = data.moments.length > 0; $("stacks").parentElement.hidden = !data.moments.length;
 order(!data.lowIsGood.includes(data.by));
 choose(-1, false);
 filter();
