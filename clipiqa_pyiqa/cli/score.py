@@ -169,7 +169,7 @@ def run(
     if found.is_empty:
         raise ImageError(f"{found.problem}: there is nothing to score.")
     has_videos = any(isinstance(item, VideoShard) for item in found.items)
-    if not has_videos and videos != Videos():
+    if not has_videos and (videos.videos or (videos.sampling and not kept.out)):  # results keep the sampling
         raise OptionError("--every, --frames and --videos are for videos, and there is none: leave them out.")
 
     # torch takes seconds to load, and weights may be downloaded, so all cheap checks come first
