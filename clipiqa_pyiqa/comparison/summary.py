@@ -38,6 +38,7 @@ _PUBLISHED = (
     "published value lies in our interval. Where the images are given by a set's name alone (KonIQ-10k), the source "
     "does not say their size and split."
 )
+_SURE = f"† marks a value below the best of its column by more than chance (p < {LEVEL}, as in the differences)."
 _BETWEEN = "How similarly two metrics order the images; scores of lower-better metrics are negated first."
 
 
@@ -50,8 +51,7 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
         intervals = f"In brackets: the 95 % bootstrap interval ({rated.bootstrap} resamples, seed {rated.seed})."
     within = [_WITHIN] if any(data.groups for data in results) else []
     fit = _FIT.format(rated.fit_parameters) if rated.plcc_fit else ""
-    sure = f"† marks a value below the best of its column by more than chance (p < {LEVEL}, as in the differences)."
-    return [_SIGN, intervals, f"{_RAW}{fit}.", _PAIRS, *within, sure]
+    return [_SIGN, intervals, f"{_RAW}{fit}.", _PAIRS, *within]
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
@@ -83,7 +83,8 @@ def _metrics(data: DataSetResult) -> Table:
         left_out += [f"  {why if path in why else f'{path}: {why}'}" for path, why in data.skipped.items()][:_LISTED]
         if len(data.skipped) > _LISTED:
             left_out.append(f"  … and {len(data.skipped) - _LISTED} more")
-    return Table(data.name, columns, before, reasons, left_out)
+    has_marks = any(cell.text.endswith("†") for column in statistics for cell in column.cells)
+    return Table(data.name, columns, before, reasons, left_out, [_SURE] if has_marks else [])
 
 
 def _agreement(data: DataSetResult) -> Table | None:
