@@ -102,8 +102,8 @@ def read_shard_result(path: str) -> ShardResult:
     try:
         with opened_table(path) as table:
             record, schema = parquet_record(table) or {}, table.schema_arrow.remove_metadata()
-        about = record.pop("about")
-        return ShardResult(path, Head.of(record), schema, **about, images=record["images"], failures=record["failures"])
+        head = Head.of(record)
+        return ShardResult(path, head, schema, **head.about, images=record["images"], failures=record["failures"])
     except (LookupError, TypeError, ValueError) as error:
         raise ResultsError(
             f"{path!r} is not the result of a shard that clipiqa score wrote, or it is damaged ({error}): remove it, "

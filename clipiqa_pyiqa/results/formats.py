@@ -77,8 +77,8 @@ class Head:
     def record(self) -> dict[str, Any]:
         columns = {column.name: dict(column.record) for column in self.columns}
         # with lists instead of tuples, to be equal to a head that is read from a file
-        record = {"columns": columns, "reading": dict(self.reading), "joined": dict(self.joined)}
-        found: dict[str, Any] = json.loads(json.dumps({**record, "about": dict(self.about)} if self.about else record))
+        record = {"columns": columns, "reading": self.reading, "joined": self.joined, "about": self.about}
+        found: dict[str, Any] = json.loads(json.dumps(record, default=dict))
         return found
 
     @property
@@ -94,7 +94,7 @@ class Head:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Head:
         columns = tuple(Column(name, fields) for name, fields in record["columns"].items())
-        return cls(columns, record["reading"], record.get("joined", {}), record.get("about", {}))
+        return cls(columns, record["reading"], record["joined"], record["about"])
 
     @property
     def schema(self) -> pyarrow.Schema:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..images.image import VIDEOS
 from ..sources.finding import split_name
 from .columns import Column
 from .scores import Scores, find_direction
-
-if TYPE_CHECKING:
-    pass
 
 
 def videos_of(names: Iterable[str]) -> list[str]:
