@@ -111,8 +111,8 @@ setup(
         "torchmetrics": ["torchmetrics>=1.4"],
         "ray": ["ray[data]>=2.60"],
         "heif": ["pillow-heif>=0.18"],
-        "raw": ["rawpy>=0.21"],
-        "video": ["av>=14.4"],
+        "raw": ["rawpy>=0.24"],
+        "video": ["av>=15.1"],
         "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],  # and torch>=2.9; onnxruntime checks the file
         "docs": [
             *("sphinx>=8", "furo>=2024.8", "myst-parser>=4"),
@@ -125,7 +125,7 @@ setup(
             *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),
             *("scikit-image", "PyWavelets"),  # the methods' table and its example
             *("aiohttp", "requests"),  # images on a web server
-            *("rawpy>=0.21", "av>=14.4"),  # RAW files and videos
+            *("rawpy>=0.24", "av>=15.1"),  # RAW files and videos
         ],
     },
     entry_points={

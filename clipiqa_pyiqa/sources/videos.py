@@ -65,7 +65,7 @@ class VideoShard(ShardFile):
                 for frame in _decoded(container, stream):
                     start = frame.pts if start is None else start
                     time = (frame.pts - start) * stream.time_base
-                    if curve := _HDR.get(frame.color_trc):
+                    if curve := _HDR.get(stream.codec_context.color_trc):
                         why = f"is an HDR video ({curve}), whose colours do not fit into 8 bits: convert it to SDR"
                         yield NoImage(self.name, why, Kind.UNCLEAR_SCALE)
                         return
