@@ -111,6 +111,18 @@ def test_a_learned_metric_names_its_own_training_rows(rated, tmp_path):
         assert "mine was trained on 6 of these 6 images" in notes[0] and "mine was" not in notes[1]
 
 
+def test_minis_own_photos_can_be_left_out(contrasts, monkeypatch):
+    for count in (2, 5):
+        seen = [True] * count + [False] * (5 - count)
+        monkeypatch.setattr("clipiqa_pyiqa.comparison.compare.seen_by_mini", lambda paths, seen=seen: seen)
+        if count == 5:
+            with pytest.raises(CLIPIQAError):
+                compare({"mini": MINI}, **contrasts, without_mini_photos=True)
+        else:
+            (data,) = compare({"mini": MINI}, **contrasts, without_mini_photos=True).data_sets
+            assert len(data.scores) == 3 and "left out: 2 images" in data.note
+
+
 def test_correlations_are_those_of_the_raw_scores(tmp_path):
     photos = sorted(BUNDLED.glob("*.jpg"))[:2]
     options = graded_data_set(tmp_path, photos, ["blur", "noise"], size=(96, 64))
