@@ -152,7 +152,7 @@ def _without_training_photos(
     elif any(seen):
         notes.append(seen_warning(sum(seen), len(seen)))
     elif has_mini:
-        notes.append("mini was trained on none of these images, but on others of BIQ2021")
+        notes.append("mini was trained on rated photos of BIQ2021, but on none of these images' scores")
     for label, net in nets.items():
         if learned := count_learned_from(net, [image.name for image in images]):
             warning = f"{label} was trained on {learned:,} of these {counted(len(images), 'image')}"

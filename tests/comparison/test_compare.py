@@ -109,6 +109,7 @@ def test_a_learned_metric_names_its_own_training_rows(rated, tmp_path):
         metric = CLIPIQA("clipiqa+", "mini", pretrained_model_path=tmp_path / file).eval()
         notes = [compare({"mine": metric}, f"{rated}:split={split}").data_sets[0].note for split in ("train", "test")]
         assert "mine was trained on 6 of these 6 images" in notes[0] and "mine was" not in notes[1]
+        assert "mini was trained on rated photos of BIQ2021" in notes[1]
 
 
 def test_minis_own_photos_can_be_left_out(contrasts, monkeypatch):
