@@ -248,7 +248,9 @@ class TestOneRule:
 
     def test_weights_of_another_name_and_equal_hash_are_the_same(self, path):
         run(path, [A], [COLUMNS[0]])
+        before = inode(path)
         assert run(path, [A], [Column("quality", {**COLUMNS[0].record, "weights": "copy afeb0e10"})])[0] == []
+        assert inode(path) == before  # a finished file is not written again if nothing is new
 
     @pytest.mark.parametrize("kind", Kind)
     def test_failures_of_the_image_are_kept_and_others_tried_again(self, path, kind):
