@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 from urllib.error import URLError
 
+import pandas
 import pyiqa
 import pytest
 import torch
@@ -225,12 +226,15 @@ def test_the_compare_command_writes_tables_report_and_scores(photos, tmp_path, c
     with (tmp_path / "s.csv").open("a") as file:
         file.write("photos/torn.png,9\n")
     out = tmp_path / "out"
-    metrics = ["entropy", "mini=clipiqa:backbone=mini", "mini!=clipiqa:backbone=mini,prompts=sharpness"]
-    given = ["compare", "-m", *metrics, "-d", str(tmp_path / "s.csv"), "--out", str(out), "-q"]
+    questions = ["-b", "mini", "-p", "sharpness", "Crisp photo.|Hazy photo."]
+    given = ["compare", *questions, "-m", "entropy", "mini", "-d", str(tmp_path / "s.csv"), "--out", str(out), "-q"]
     assert main([*given, "--plcc-fit", "--bootstrap", "20"]) == 1  # as an image was left out
     assert "torn.png" in (said := capsys.readouterr().out) and "nan" not in said.lower()
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert {"comparison.csv", "comparison.md", "comparison.tex", "report.html", "scores/s.parquet"} <= written
+    scores = pandas.read_parquet(out / "scores/s.parquet")
+    assert [*scores.columns[1:5]] == ["sharpness", "Crisp photo.|Hazy photo.", "entropy", "mini"]
+    assert not scores["sharpness"].equals(scores["mini"]) and scores["sharpness"].notna().sum() == 3
     assert main(given) == 2 and "--resume" in capsys.readouterr().err
     assert main([*given, "--resume", "--format", "csv"]) == 1
     assert "entropy" in capsys.readouterr().out
