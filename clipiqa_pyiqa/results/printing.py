@@ -29,8 +29,9 @@ class Printer:
             return
         if row.scores is not None:
             self._scored.append(row.scores)
-        notes = [row.kind or f"{row.width}×{row.height}", row.converted, row.flag]
-        path = f"{row.path} ({', '.join(filter(None, notes))})"
+        size = f"{row.width}×{row.height}" if row.width else ""  # only metrics that read the image know it
+        notes = ", ".join(filter(None, [row.kind or size, row.converted, row.flag]))
+        path = f"{row.path} ({notes})" if notes else row.path
         self._print(self._line(row.scores or [None] * len(self._columns), path))
 
     def _line(self, cells: Sequence[Any], path: str) -> str:
