@@ -174,9 +174,7 @@ def run(
         if picked.moments:
             from ..ranking.moments import find_moments
 
-            paths = {name: photos.path(name) for name in scores.frame.index}
-            found = find_moments(paths.values(), run.workers)
-            photos = replace(photos, moments={name: found[path] for name, path in paths.items()})
+            photos = replace(photos, moments=find_moments(map(photos.path, scores.frame.index)))
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     else:

@@ -59,9 +59,6 @@ class Cluster:
     cpus_per_actor: float = 1.0
 
 
-_SHOWN = 20  # videos
-
-
 @dataclass(frozen=True)
 class Videos:
     """Videos (default: one frame a second).
@@ -84,15 +81,14 @@ class Videos:
         return {"sampling": sampling} if sampling else {}
 
     def judge(self, scores: Scores) -> None:
-        """Show each video's verdict, or of many videos the first, and write all of them."""
+        """Show each video's verdict, and write the table."""
         from ..report.table import csv_table
         from ..results.columns import scale_text
         from ..results.videos import judge_videos
 
         judged = judge_videos(scores)
-        table, sampling = judged.other.reset_index(), scores.reading["sampling"]
-        more = f", the first {_SHOWN}" if len(table) > _SHOWN else ""
-        note(f"{counted(len(table), 'video')}, frames: {sampling}{more}\n\n{frame_as_text(table.head(_SHOWN))}")
+        table = judged.other.reset_index()
+        note(f"{counted(len(table), 'video')}, frames: {scores.reading['sampling']}\n\n{frame_as_text(table)}")
         if self.videos:
             write_text(self.videos, csv_table(table.assign(scale=scale_text(judged.columns.values()))))
 
@@ -204,8 +200,8 @@ def run(
         if run.known and not found.has_shards:
             note(run.known.sentence)
         writer = None if kept.out else Printer(sys.stdout.buffer, format or "table", run.head)
-        rows: list[Any] | None = [] if has_videos and not kept.out else None
-        code = _follow(run, writer, None if run.names is None else len(run.names), bar, rows)
+        run.results.keeps = has_videos
+        code = _follow(run, writer, None if run.names is None else len(run.names), bar)
         for label, names in run.unmatched.items():
             if names:
                 tell(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")
@@ -213,22 +209,17 @@ def run(
         if run.known and found.has_shards:  # known once they are read
             note(run.known.sentence)
     if has_videos:
-        from ..results.scores import Scores, read_scores
-
-        scores = read_scores(kept.out) if kept.out else Scores.of(run.head, rows or ())
-        videos.judge(replace(scores, frame=scores.frame.drop(index=[*run.known.unseen], errors="ignore")))
+        videos.judge(run.scores())
     return code
 
 
-def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar, rows: list[Any] | None) -> int:
+def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar) -> int:
     scored, failed, by = 0, 0, dict.fromkeys(run.head.scores, 0)
     try:
         with writer or contextlib.nullcontext(), contextlib.closing(run):
             for row in run:
                 if writer is not None:
                     writer.write(row)
-                if rows is not None:
-                    rows.append(row.as_dict(run.head.scores))
                 if row.kind in (None, Kind.NOT_ASKED):  # the log says which metric cannot be built
                     scored += 1
                 else:

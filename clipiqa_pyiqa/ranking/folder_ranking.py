@@ -122,7 +122,7 @@ def rank(
     files = find_images(paths)
     metrics = asked(metric, prompts, template)
     scores = score_files(metrics, files, ["ranking.csv", *_sheets(column_names(metrics)).values()], **options)
-    found = find_moments(scores.frame.index, options.get("workers")) if moments else {}
+    found = find_moments(scores.frame.index) if moments else {}
     return saved(Ranking(**vars(scores), count=count, moments=found), options)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
+import math
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -15,7 +17,6 @@ from PIL import Image
 
 from ..errors import ImageError, counted
 from ..errors.arguments import AnySize
-from ..images.batches import prefetch
 from ..images.image import File
 from .photos import is_local
 
@@ -25,36 +26,34 @@ _UNSEEN = 2  # most seconds between two photos of which one cannot be read
 _SIDE, _SHIFT = 16, 2  # of small pictures, in pixels; and how far a scene may move between two photos
 
 
-def find_moments(paths: Iterable[str], workers: int | None = None) -> dict[str, int]:
+def find_moments(paths: Iterable[str]) -> dict[str, int]:
     """Return photo -> number of its moment; what has no time of capture in EXIF data has its file's time.
 
     A photo belongs to the moment of the photo that its camera took T seconds before, if both look alike: their pictures
     of 16×16 pixels, in log brightness, correlate by at least 0.3 + 0.08 T at the best shift of up to 2 pixels. If a
     photo cannot be read, time alone counts, and T is at most 2. Images in shards are moments of their own.
     """
-    paths = list(paths)
+    paths, moments, numbers, before = list(paths), dict[str, int](), itertools.count(1), ""
     taken = {path: _taken(path) for path in paths if is_local(path)}
-    order = sorted(taken, key=lambda path: (*taken[path], path))
-    near, moments, numbers = dict[tuple[str, str], float](), dict[str, int](), itertools.count(1)
-    for pair in itertools.pairwise(order):
-        (camera, before), (same, now) = (taken[path] for path in pair)
-        if camera == same and _ALIKE + _LATER * (now - before) < 1:
-            near[pair] = now - before
-    small: dict[str, Any] = {
-        file.name: made for file, made in prefetch(_small, map(File, dict.fromkeys(itertools.chain(*near))), workers)
-    }
-    for pair in itertools.pairwise(["", *order]):
-        pictures = [small.get(path) for path in pair]
-        if pair not in near:
-            joins = False
-        elif any(isinstance(picture, ImageError) for picture in pictures):
-            joins = near[pair] <= _UNSEEN
-        else:
-            joins = _likeness(*pictures) >= _ALIKE + _LATER * near[pair]
-        moments[pair[1]] = moments[pair[0]] if joins else next(numbers)
+    for path in sorted(taken, key=lambda path: (*taken[path], path)):
+        (camera, then), (same, now) = taken.get(before, ("", -math.inf)), taken[path]
+        joins = camera == same and _is_next(before, path, now - then)
+        moments[path] = moments[before] if joins else next(numbers)
+        before = path
     if undated := sum(not camera for camera, _ in taken.values()):
         logger.warning("%s without a time of capture (EXIF): the file's time counts", counted(undated, "photo"))
     return {path: moments.get(path) or next(numbers) for path in paths}
+
+
+def _is_next(before: str, path: str, seconds: float) -> bool:
+    if (least := _ALIKE + _LATER * seconds) > 1:
+        return False
+    try:
+        a, b = _small(before), _small(path)
+    except ImageError:
+        return seconds <= _UNSEEN
+    shifts = itertools.product(range(-_SHIFT, _SHIFT + 1), repeat=2)
+    return any((a * np.roll(b, shift, (0, 1))).sum() >= least for shift in shifts)
 
 
 def _taken(path: str) -> tuple[str, float]:
@@ -68,14 +67,10 @@ def _taken(path: str) -> tuple[str, float]:
     return "", os.path.getmtime(path)
 
 
-def _small(file: File) -> Any:
+@functools.lru_cache(maxsize=2)
+def _small(path: str) -> Any:
     """Return a picture ``(16, 16, 3)`` of mean 0 and length 1; with logarithms, exposure changes nothing."""
-    picture = file.load(AnySize()).picture.resize((_SIDE, _SIDE), Image.Resampling.BOX)
+    picture = File(path).load(AnySize()).picture.resize((_SIDE, _SIDE), Image.Resampling.BOX)
     pixels = np.log(np.asarray(picture) + 8.0)
     pixels -= pixels.mean((0, 1))
     return pixels / max(float(np.linalg.norm(pixels)), 1e-9)
-
-
-def _likeness(a: Any, b: Any) -> float:
-    shifts = itertools.product(range(-_SHIFT, _SHIFT + 1), repeat=2)
-    return max(float((a * np.roll(b, shift, (0, 1))).sum()) for shift in shifts)

@@ -104,7 +104,7 @@ def write_browser(
             "paths": [printable(os.path.abspath(path)) for path in paths],
             "links": [_link(path, folder, name) for path, name in zip(paths, small, strict=True)],
             "small": small,
-            "moments": [photos.moments[name] for name in photos.scores.frame.index] if photos.moments else [],
+            "moments": photos.numbers(photos.scores.frame.index),
             "scores": {name: list(map(_plain, values)) for name, values in photos.scores.frame.items()},
         },
     )

@@ -32,7 +32,7 @@ class Photos:
         by: The column that orders the photos.
         lower_better: Whether a low value is good; None: as the file or the name says.
         root: Where relative paths start; None: the current folder.
-        moments: Photo -> number of its moment (:func:`.find_moments`); :meth:`ends` then picks within each moment.
+        moments: Path -> number of its moment (:func:`.find_moments`); :meth:`ends` then picks within each moment.
 
     Raises:
         CLIPIQAError: There is no column ``by``.
@@ -70,7 +70,7 @@ class Photos:
         if self.moments is None:
             return choose(names, scores, is_low, cuts)
         found = [list[int](), list[int]()]
-        for places in scores.groupby([self.moments[name] for name in scores.index]).indices.values():
+        for places in scores.groupby(self.numbers(scores.index)).indices.values():
             worst, best = choose([names[place] for place in places], scores.iloc[places], is_low, cuts)
             if "worst" in cuts and len(worst) == scores.iloc[places].count():
                 worst, best = worst[:-1], worst[-1:] if "best" in cuts else best
@@ -79,6 +79,10 @@ class Photos:
         for way, places in enumerate(found):
             places.sort(key=lambda place: (scores.iloc[place] * (1 if is_low == way else -1), names[place]))
         return found[0], found[1]
+
+    def numbers(self, names: Iterable[str]) -> list[int]:
+        """Return the numbers of photos' moments; empty if there are none."""
+        return [self.moments[self.path(name)] for name in names] if self.moments else []
 
     def report(self, **cuts: Any) -> Report:
         """Return the worst and the best photos as two lists with all of their scores; ``cuts`` as for :meth:`ends`."""
@@ -89,7 +93,7 @@ class Photos:
                 rows = frame.iloc[places][[self.by, *frame.columns.drop(self.by)]]
                 rows["path"] = list(map(printable, rows.index))
                 if self.moments is not None:
-                    rows["moment"] = [self.moments[name] for name in rows.index]
+                    rows["moment"] = self.numbers(rows.index)
                 if any(marks := [flags.get(name, "") for name in rows.index]):
                     rows["flag"] = marks
                 tables.append(frame_table(rows, title=f"{end} {len(rows):,} {known}"))

@@ -94,6 +94,7 @@ class ScoringRun(Iterator[Row]):
         known: What is known from an earlier run.
         unmatched: Column of a file's scores -> images without a score.
         unbuilt: Metrics that cannot be built.
+        results: The memory of the run.
     """
 
     unbuilt: Sequence[str] = ()
@@ -108,7 +109,7 @@ class ScoringRun(Iterator[Row]):
     ) -> None:
         self.head, self.names, self.known, self.unmatched = head, names, results.known, unmatched
         results.keeps = False  # unless scores() asks for them
-        self._rows, self._results, self._is_open = _stored(rows, results), results, results.output is not None
+        self._rows, self.results, self._is_open = _stored(rows, results), results, results.output is not None
         next(self._rows)  # enters the context of the results; closing the run leaves it
 
     def __next__(self) -> Row:
@@ -145,11 +146,11 @@ class ScoringRun(Iterator[Row]):
         Args:
             progress: Called with the numbers of finished and of all images (None: unknown).
         """
-        self._results.keeps = True
+        self.results.keeps = True
         total = None if self.names is None else self.known.kept + len(self.names)
         for done, _ in enumerate(self, self.known.kept + 1):
             progress(done, total)
-        found = self._results.scores()
+        found = self.results.scores()
         return replace(found, frame=found.frame.drop(index=[*self.known.unseen]))
 
     def frame(self) -> pandas.DataFrame:

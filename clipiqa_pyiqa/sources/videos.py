@@ -26,19 +26,18 @@ _MISSING = 1  # seconds at the end that are no damage: the last frame, or other 
 
 
 def parse_sampling(text: str) -> tuple[Fraction, int]:
-    """Return the seconds between frames of ``0.5s``, and the number of frames of ``16 frames``; 0: not given."""
-    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)s?|(\d+) frames", text)
-    every, count = (Fraction(found[1] or 0), int(found[2] or 0)) if found else (Fraction(0), 0)
-    if not every and not count:
+    """Return the seconds between frames of ``0.5s`` (0: all), and the number of frames of ``16 frames`` (0: any)."""
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)s?|([1-9]\d*) frames", text)
+    if not found:
         raise OptionError(f"sampling must be seconds, such as 0.5s, or a number, such as '16 frames'; got {text!r}.")
-    return every, count
+    return Fraction(found[1] or 0), int(found[2] or 0)
 
 
 @dataclass
 class VideoShard(ShardFile):
-    """A video; ``sampling`` as for :func:`parse_sampling`, or empty for all frames."""
+    """A video; ``sampling`` as for :func:`parse_sampling`."""
 
-    sampling: str = ""
+    sampling: str = "0s"
     kind = "video"
 
     def entries(self) -> Iterator[Image]:
@@ -52,8 +51,7 @@ class VideoShard(ShardFile):
         except ImportError as error:
             hint = "is a video: to score its frames, run `pip install 'clipiqa-pyiqa[video]'`"
             raise ShardError(hint, Kind.UNREADABLE, self.name) from error
-        step, count = parse_sampling(self.sampling) if self.sampling else (Fraction(0), 0)
-        due, start, time = 0, None, None
+        (step, count), due, start, time = parse_sampling(self.sampling), 0, None, None
         try:
             with opened(self.name) as file, av.open(file) as container:
                 stream: Any = container.streams.best("video")
