@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..datasets.specification import check_kinds
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, counted, few
 from ..errors.arguments import check_keys
 from ..files.reading import hash_file
 from ..results.columns import Column
 from ..results.scores import direction_by_name, matching_names, read_scores
+from ..sources.finding import on_disk
 from .metric import Metric
 
+logger = logging.getLogger("clipiqa_pyiqa")
 METHOD = "{method}"  # in a file's name: one file for each method of a table
 _OPTIONS: dict[str, tuple[type, ...]] = {"column": (str,), "key": (str,), "lower_better": (bool,)}
 
@@ -55,6 +58,10 @@ def file_metric(label: str, path: str, options: Mapping[str, Any]) -> Metric:
     if not values.index.is_unique:
         twice = values.index[values.index.duplicated()][0]
         raise CLIPIQAError(f"{path!r} has several scores {column!r} of {twice!r}: keep one.")
+    if changed := found.changed(values.index, on_disk):
+        lost = f"{path!r} has scores of {counted(len(changed), 'image')} that changed since"
+        logger.warning("left out: %s: %s", lost, few(changed))
+        values = values.drop(changed)
     made = Column(label, {**record, "lower_better": direction})
     return Metric(label, path, options, mode="file", columns=(made,), score=values.to_dict())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, first_of, nearest
 from ..files.names import printable
-from ..images.image import MISSING
 from ..report.report import Report
 from ..report.table import frame_table
 from ..results.choosing import choose
 from ..results.scores import Direction, Scores, find_direction
-from ..sources.finding import file_of, on_disk, split_name
-from ..sources.stores import source_at
+from ..sources.finding import file_of, on_disk
 
 if TYPE_CHECKING:
     import pandas
@@ -100,17 +97,10 @@ class Photos:
         return Report(tables, frame)
 
     def check_unchanged(self, names: Iterable[str]) -> None:
-        """Raise ``CLIPIQAError`` if the file or shard of a photo has changed since it was scored, as stamps tell."""
-        other = self.scores.other
-        stamps = other["stamp"].to_dict() if self.scores.ours and "stamp" in other else {}
-        now = functools.cache(lambda file: source_at(file).stamp())
-        changed = []
-        for name in names:
-            path = self.path(name)
-            found = now(split_name(path)[0] or path)
-            if stamps.get(name) and found not in (None, MISSING, *str(stamps[name]).split(",")):
-                changed.append(f"{path!r} has changed since it was scored")
-        if changed:
+        """Raise ``CLIPIQAError`` if the file or shard of a photo has changed since it was scored."""
+        if changed := [
+            f"{self.path(name)!r} has changed since it was scored" for name in self.scores.changed(names, self.path)
+        ]:
             raise CLIPIQAError(f"{first_of(changed)}: nothing was done; score again, or pass despite_changes.")
 
     def path(self, name: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from ..datasets.csv_files import PATH_COLUMNS, find_column
 from ..errors import CLIPIQAError, counted, few, nearest
 from ..files.names import below_common, printable
-from ..sources.stores import images_in
+from ..images.image import MISSING
+from ..sources.finding import split_name
+from ..sources.stores import images_in, source_at
 from .columns import Column, read_scales
 from .formats import METRIC, SCALE, SUFFIXES, Head, format_of, read_cells, read_head, reading
 from .rows import FIELDS, NUMBERS
@@ -51,6 +54,16 @@ class Scores:
     @property
     def flags(self) -> dict[str, str]:
         return _filled(self.other["flag"]) if self.ours and "flag" in self.other else {}
+
+    def changed(self, names: Iterable[str], path: Callable[[str], str]) -> list[str]:
+        """Return the names whose file or shard has changed since it was scored, as stamps tell."""
+        stamps = self.other["stamp"].to_dict() if self.ours and "stamp" in self.other else {}
+        now, found = functools.cache(lambda file: source_at(file).stamp()), list[str]()
+        for name in names:
+            stamp = now(split_name(path(name))[0] or path(name))
+            if stamps.get(name) and stamp not in (None, MISSING, *str(stamps[name]).split(",")):
+                found.append(name)
+        return found
 
     @property
     def names(self) -> list[str]:
