@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import math
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table, look_for_mini_photos, written_digests
 from ..errors import CLIPIQAError, counted, import_pyiqa
-from ..errors.arguments import SharedOptions, checked
+from ..errors.arguments import SharedOptions, check_keys, checked
 from ..files.writing import check_folder, locked, write_bytes, write_text
 from ..metric import CLIPIQA, choice, find_device
 from ..prompts.files import pickled, save_prompt_file
@@ -80,6 +81,8 @@ def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
     """
     base = recipe if isinstance(recipe, Recipe) else choice("recipe", recipe, RECIPES)
     changes = {name: value for name, value in changes.items() if value is not None}
+    known = [*vars(base), "n_ctx", "shared", "init", *inspect.signature(CLIPIQA).parameters]
+    check_keys(changes, known, "the options of train()")
     changed = checked(Recipe)(**{name: changes.pop(name, value) for name, value in vars(base).items()})
     if context := {name: changes.pop(name) for name in ("n_ctx", "shared", "init") if name in changes}:
         changes["context"] = {**(base.network.get("context") or {}), **context}

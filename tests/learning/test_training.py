@@ -70,6 +70,11 @@ def test_trainings_that_cannot_be_are_refused(tmp_path, size, value):
         train_on(features, metric, tmp_path, with_options(SMALL, batch_size=size))
 
 
+def test_an_unknown_option_is_named():
+    with pytest.raises(CLIPIQAError, match="batch_size"):
+        with_options("plain", batchsize=4)
+
+
 @pytest.mark.parametrize("name", ["official", "pyiqa"])
 def test_recipes_are_those_of_the_configurations_for_pyiqas_trainer(name):
     options = yaml.safe_load((CONFIGS / f"{name}.yml").read_text())
