@@ -98,6 +98,16 @@ def test_files_are_refused_where_they_cannot_be_joined(asked, photos):
         asked()
 
 
+def test_an_old_score_is_not_joined_to_a_photo_that_was_replaced(photos, capfd):
+    given = ["score", "photos", "--device", "cpu"]
+    assert main([*given, "-m", "entropy", "--out", "own.csv"]) == 0
+    save_grey(photos / "photos/3.png", 200, (70, 50))
+    capfd.readouterr()
+    assert main([*given, "-m", "own=own.csv", "--format", "csv"]) == 1
+    said = capfd.readouterr()
+    assert "'photos/3.png'" in said.err and said.out.splitlines()[4].startswith("photos/3.png,,")
+
+
 def test_two_scores_of_an_image_are_refused(photos):
     with (photos / "deqa.csv").open("a") as file:
         file.write("/gpu/out/3.jpg,1\n")
