@@ -88,7 +88,7 @@ class Videos:
 
         judged = judge_videos(scores)
         table = judged.other.reset_index()
-        note(f"{counted(len(table), 'video')}, frames: {scores.reading['sampling']}\n\n{frame_as_text(table)}")
+        note(f"{counted(len(table), 'video')}, sampling: {scores.reading['sampling']}\n\n{frame_as_text(table)}")
         if self.videos:
             write_text(self.videos, csv_table(table.assign(scale=scale_text(judged.columns.values()))))
 

@@ -43,14 +43,15 @@ def judge_videos(scores: Scores) -> Scores:
         frames = own[own.index != video].dropna(how="all")
         if not len(frames):
             continue
-        seconds = [math.floor(float(split_name(name)[1])) for name in frames.index]
         row = rows[video] = {"frames": len(frames)}
         for name, is_low in directions.items():
             record = scores.columns[name].record if name in scores.columns else {}
-            values, of_seconds = frames[name], frames[name].groupby(seconds).mean()
-            worst = of_seconds.idxmax() if is_low else of_seconds.idxmin()
-            found = {name: values.mean()}
-            found[f"{name} p95" if is_low else f"{name} p5"] = values.quantile(0.95 if is_low else 0.05)
+            values = frames[name].dropna()
+            if not len(values):
+                continue
+            of_seconds = values.groupby(lambda frame: math.floor(float(split_name(frame)[1]))).mean()
+            worst, tail = (of_seconds.idxmax(), 95) if is_low else (of_seconds.idxmin(), 5)
+            found = {name: values.mean(), f"{name} p{tail}": values.quantile(tail / 100)}
             found |= {f"{name} worst second": of_seconds[worst], f"{name} worst at": worst}
             found[f"{name} flicker"] = values.diff().diff().abs().median()
             row |= found

@@ -220,12 +220,7 @@ class Found:
 
     def _item(self, name: str) -> Item:
         kind = _kind_of(name, self.features)
-        if kind is None:
-            return source_at(name)
-        shard: Shard = kind(name, self.keep, self.image_column)
-        if isinstance(shard, VideoShard):
-            shard.sampling = self.sampling
-        return shard
+        return source_at(name) if kind is None else kind(name, self.keep, self.image_column, self.sampling)
 
 
 def _is_web(name: str) -> bool:

@@ -185,11 +185,12 @@ def source_at(name: str) -> Image:
 
 @dataclass
 class ShardFile(Shard):
-    """A shard that is one file, on disk or in a store; ``keep`` names values for rows."""
+    """A shard that is one file, on disk or in a store; ``keep`` names values for rows, ``sampling`` frames."""
 
     name: str
     keep: Sequence[str] = ()
     image_column: str | None = None
+    sampling: str = "0s"
 
     def stamp(self) -> str | None:
         return source_at(self.name).stamp()

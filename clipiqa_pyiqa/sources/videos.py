@@ -7,7 +7,6 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +32,7 @@ def parse_sampling(text: str) -> tuple[Fraction, int]:
     return Fraction(found[1] or 0), int(found[2] or 0)
 
 
-@dataclass
 class VideoShard(ShardFile):
-    """A video; ``sampling`` as for :func:`parse_sampling`."""
-
-    sampling: str = "0s"
     kind = "video"
 
     def entries(self) -> Iterator[Image]:
@@ -53,9 +48,12 @@ class VideoShard(ShardFile):
             raise ShardError(hint, Kind.UNREADABLE, self.name) from error
         (step, count), due, start, time = parse_sampling(self.sampling), 0, None, None
         try:
-            with opened(self.name) as file, av.open(file) as container:
+            with opened(self.name) as file, av.open(file, "r") as container:
                 stream: Any = container.streams.best("video")
-                length = _length(container, stream)
+                if stream is None:
+                    return
+                # FFmpeg counts a container's microseconds
+                length = (stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, 1_000_000)
                 if count:
                     if not length:
                         raise ShardError("does not say how long it is: use --every", name=self.name)
@@ -81,17 +79,8 @@ class VideoShard(ShardFile):
             yield NoImage(self.name, why, Kind.DAMAGED_ARCHIVE)
 
 
-def _length(container: Any, stream: Any) -> Fraction:
-    """Return the length of a video in seconds, as its header says; 0 if it does not."""
-    if stream is not None and stream.duration:
-        return Fraction(stream.duration * stream.time_base)
-    return Fraction(container.duration or 0, 1_000_000)
-
-
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
     """Yield the frames up to the end or to an error, which is raised after the frames that the decoder still has."""
-    if stream is None:
-        return
     stream.codec_context.options = {"err_detect": "explode"}  # otherwise MPEG-2 and MPEG-4 show damage as blocks
     try:
         for packet in container.demux(stream):

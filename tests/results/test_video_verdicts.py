@@ -45,7 +45,7 @@ def test_score_writes_a_table_that_rank_takes(tmp_path, capsys):
     for table, *options in (["1.csv"], ["2.csv", "--out", "out"], ["3.csv", "--out", "s.csv"]):
         where = [str(tmp_path / name) if name[0] != "-" else name for name in (table, *options)]
         assert main([*score, *where]) == 0
-        assert "2 videos, frames: 0.5s" in capsys.readouterr().err
+        assert "2 videos, sampling: 0.5s" in capsys.readouterr().err
     tables = [read_scores(tmp_path / f"{number}.csv") for number in (1, 2, 3)]
     for each in tables:
         pandas.testing.assert_frame_equal(each.frame, tables[0].frame)
