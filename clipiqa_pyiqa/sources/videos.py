@@ -105,9 +105,8 @@ class Frame(BytesImage):
 
         frame = self._frame
         make_room(frame.width, frame.height)
-        depth, name = max(part.bits for part in frame.format.components), frame.format.name
-        is_plain = frame.format.is_rgb and depth == 8 and len(frame.format.components) == 3
-        converted = "" if is_plain else f"{name}->rgb" if depth == 8 else f"{depth}-bit {name}->rgb"
+        bits = [part.bits for part in frame.format.components]
+        converted = "" if frame.format.is_rgb and bits == [8, 8, 8] else f"{frame.format.name}->rgb"
         return Decoded(frame.to_ndarray(format="rgb24"), _ORIENTATIONS.get(frame.rotation, 1), converted)
 
     def read(self) -> bytes:

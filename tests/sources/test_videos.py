@@ -86,7 +86,7 @@ def test_frames_are_upright(tmp_path, degrees):
 def test_ten_bits_are_converted_and_hdr_is_refused(tmp_path):
     deep = save_clip(tmp_path / "deep.mkv", pictures(1), format="gbrp10le")
     (row,) = score_paths({"grey": Logged(tmp_path / "log")}, deep)
-    assert row.converted == "10-bit gbrp10le->rgb" and row.scores
+    assert row.converted == "gbrp10le->rgb" and row.scores
     for curve in (16, 18):
         hdr = save_clip(tmp_path / f"{curve}.mkv", pictures(2), format="gbrp10le", color_trc=curve)
         assert seconds(hdr) == [Kind.UNCLEAR_SCALE]
