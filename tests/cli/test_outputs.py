@@ -24,6 +24,7 @@ WRITTEN = {  # by command and option: arguments, and a file that the command wri
     "rank out": ("in -b mini", "o/ranking.csv"),
     "rank page": ("s.csv", "o/browse.html"),
     "score out": ("in -b mini", "scores.csv"),
+    "score videos": ("in -b mini", "v.csv"),
     "sweep out": ("in -b mini", "o/scores.csv"),
     "table out": ("--methods a=in -m entropy", "o/images.csv"),
     "train out": ("s.csv -b mini", "o/log.csv"),
@@ -36,7 +37,7 @@ def test_every_output_is_walked():
     for name, parser in (commands := parsers()[1]).items():
         parser.declare(function_of(name))
         outputs = {action.dest for action in parser._actions if action.dest.rpartition("_")[2] in ("out", "page", "to")}
-        outputs |= {action.dest for action in parser._actions if action.dest in ("path", "write_shards")}
+        outputs |= {action.dest for action in parser._actions if action.dest in ("path", "videos", "write_shards")}
         found |= {f"{name} {output}" for output in outputs - NO_FILES}
     assert found == WRITTEN.keys() and len(commands) == len(COMMANDS)
 

@@ -21,7 +21,7 @@ from ...files.names import plain_lines
 from ...files.writing import NAMED
 from .terminal import FLAGS
 
-_OUTPUTS = ("out", "splits_out", "path", "history")
+_OUTPUTS = ("out", "splits_out", "path", "history", "videos")
 _NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights", "config_file")
 _CONFIG = "a YAML file of options (such as max_side: 512), or a shipped file by name (fig1); the command line wins"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
