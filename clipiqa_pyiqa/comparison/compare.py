@@ -42,7 +42,7 @@ def compare(
     device: str | torch.device | None = SharedOptions.device,
     batch_size: int = SharedOptions.batch_size,
     workers: int | None = SharedOptions.workers,
-    processes: int | None = SharedOptions.processes,
+    processes: int = SharedOptions.processes,
     bootstrap: int = 1000,
     seed: int = 0,
     plcc_fit: bool = False,

@@ -27,7 +27,7 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "workers": (1, 256),
     "actors": (1, 4096),
     "threads": (1, 256),
-    "processes": (1, 256),
+    "processes": (0, 256),
     "seed": (0, (1 << 32) - 1),
     "bootstrap": (0, 1_000_000),
     "count": (1, 500),
@@ -74,11 +74,11 @@ class Batches(Machine):
 
     Args:
         batch_size: images of equal size that are scored together
-        processes: processes in which named metrics of pyiqa score, each with a thread; default: none of their own
+        processes: processes in which named metrics of pyiqa score, each with a thread
     """
 
     batch_size: int = 8
-    processes: int | None = None
+    processes: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class ScoringOptions(TypedDict, total=False):
     device: str | torch.device | None
     batch_size: int
     workers: int | None
-    processes: int | None
+    processes: int
     apply_exif: bool
     max_side: int | None
     max_pixels: int | None

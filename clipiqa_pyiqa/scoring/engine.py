@@ -38,14 +38,14 @@ class Options:
 
     Attributes:
         seed: Number that is set before each metric of pyiqa and each image.
-        processes: Number of processes for named metrics of pyiqa; None: this one.
+        processes: Number of processes for named metrics of pyiqa; 0: this one.
     """
 
     device: torch.device
     batch_size: int = 8
     workers: int | None = None
     seed: int = 0
-    processes: int | None = None
+    processes: int = 0
     reading: Reading = field(default_factory=Reading)
 
     @property
@@ -115,9 +115,8 @@ def score_items(
 
         for place, metric in metrics.foreign.items():
             if metric.made is metric.net is None and metric.mode != "set":
-                named[place] = here.pop(place)
-        unbuilt = {place: replace(metric, score=None) for place, metric in named.items()}
-        metrics.processes = metrics.processes or Processes(options.processes, _in_process, unbuilt, options)
+                named[place] = replace(here.pop(place), score=None)
+        metrics.processes = metrics.processes or Processes(options.processes, partial(_in_process, named, options))
 
     def load(task: Task) -> ImageRecord:
         task.stamp = task.image.stamp() or ""
@@ -153,7 +152,7 @@ def score_items(
         load,
         score,
         failed,
-        workers=(options.workers or default_workers()) + (options.processes or 0),
+        workers=(options.workers or default_workers()) + options.processes,
         batch_size=options.together if metrics.groups else 1,
         apart=lambda task: task.block,
         at_once=at_once,

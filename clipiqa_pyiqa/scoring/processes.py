@@ -7,6 +7,7 @@ import multiprocessing
 import pickle
 import queue
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import CLIPIQAError, ImageError
@@ -18,27 +19,26 @@ class Processes:
 
     Args:
         count: Number of processes.
-        prepare: Returns in each process the function, when called with ``arguments``.
+        prepare: Called in each process, returns the function.
     """
 
-    def __init__(self, count: int, prepare: Any, *arguments: Any) -> None:
-        self._given, self._idle = pickle.dumps((prepare, arguments)), queue.LifoQueue[Any]()
+    def __init__(self, count: int, prepare: Callable[[], Callable[..., Any]]) -> None:
+        self._given, self._idle = pickle.dumps(prepare), queue.LifoQueue[Any]()
         for _ in range(count):
             self._idle.put(None)
 
     def __call__(self, *arguments: Any) -> Any:
         """Return the result; None if the process was killed, and another one, too."""
         for _ in range(2):
-            pipe, usable = self._idle.get(), None
+            pipe = self._idle.get()
             try:
-                with contextlib.suppress(EOFError, OSError):  # the process was killed
-                    pipe = pipe or self._started()
-                    pipe.send_bytes(pickle.dumps(arguments))
-                    result = pickle.loads(_received(pipe))
-                    usable = pipe
-                    return result
+                pipe = pipe or self._started()
+                pipe.send_bytes(pickle.dumps(arguments))  # torch's way of sending tensors takes shared memory
+                return _received(pipe)
+            except (EOFError, OSError):
+                pipe = None
             finally:
-                self._idle.put(usable)
+                self._idle.put(pipe)
         return None
 
     def _started(self) -> Any:
@@ -53,19 +53,18 @@ class Processes:
         return ours
 
 
-def _received(pipe: Any) -> bytes:
+def _received(pipe: Any) -> Any:
     while not pipe.poll(0.1):
         if is_over():
+            pipe.close()
             raise ImageError("was not scored, as the run has ended")
-    answer: bytes = pipe.recv_bytes()
-    return answer
+    return pipe.recv()
 
 
 def _serve(pipe: Any, given: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the first process, and so this one
-    prepare, arguments = pickle.loads(given)
-    function = prepare(*arguments)
+    function = pickle.loads(given)()
     with contextlib.suppress(EOFError, OSError):  # the first process has ended
-        pipe.send_bytes(b"")
+        pipe.send(None)
         while True:
-            pipe.send_bytes(pickle.dumps(function(*pickle.loads(pipe.recv_bytes()))))
+            pipe.send(function(*pickle.loads(pipe.recv_bytes())))

@@ -197,7 +197,7 @@ class TestProcesses:
         given = ["piqe", {"mine": lambda x: x.mean((1, 2, 3))}, "entropy"]  # a function cannot be sent
         runs = [
             [(row.path, row.scores, row.error) for row in score_paths(given, photos, processes=count)]
-            for count in (None, 2)
+            for count in (0, 2)
         ]
         assert runs[0] == runs[1] and len(runs[0]) == 20
         monkeypatch.setattr(processes, "Processes", lambda *_: lambda record, wanted: None)
@@ -205,13 +205,13 @@ class TestProcesses:
         assert row.scores is None and "03.png' killed its process twice" in row.error
 
     def test_what_a_killed_process_did_is_tried_once_more(self, tmp_path):
-        run, system, file = Processes(1, partial, eval), "__import__('os')", str(tmp_path / "tried")
+        run, system, file = Processes(1, partial(partial, eval)), "__import__('os')", str(tmp_path / "tried")
         first = run(f"{system}.getpid()")
         assert run(f"{system}.path.exists({file!r}) or [open({file!r}, 'w'), {system}._exit(1)]") is True
         assert run(f"{system}._exit(1)") is None
         assert run(f"{system}.getpid()") not in (first, os.getpid())
         with pytest.raises(CLIPIQAError, match="processes"):
-            Processes(1, eval, "1 / 0")(0)
+            Processes(1, partial(eval, "1 / 0"))(0)
 
 
 def run_python(code, *arguments, **options):

@@ -47,7 +47,7 @@ def table(
     device: str | torch.device | None = SharedOptions.device,
     batch_size: int = SharedOptions.batch_size,
     workers: int | None = SharedOptions.workers,
-    processes: int | None = SharedOptions.processes,
+    processes: int = SharedOptions.processes,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
