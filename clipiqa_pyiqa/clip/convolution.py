@@ -152,14 +152,14 @@ class RowMap:
         self.filled += count
 
 
-def cut(x: Tensor, rows: int, row_size: int) -> list[tuple[int, int]]:
+def cut(x: Tensor, rows: int, row_size: int, most: int = 1) -> list[tuple[int, int]]:
     """Return the rows ``(start, stop)`` of each strip; only a single large image on a CPU is cut.
 
-    ``row_size`` is how many numbers a row of the widest map has.
+    ``row_size`` is how many numbers a row of the widest map has; a map of at most ``most`` strips stays whole.
     """
-    count = 1
-    if x.device.type == "cpu" and x.shape[0] == 1:
-        count = max(1, min(rows // 2, round(rows * row_size * x.element_size() / CPU_STRIP_BYTES)))
+    count, size = 1, rows * row_size * x.element_size() / CPU_STRIP_BYTES
+    if x.device.type == "cpu" and x.shape[0] == 1 and size > most:
+        count = max(1, min(rows // 2, round(size)))
     return list(pairwise(rows * i // count for i in range(count + 1)))
 
 
