@@ -174,12 +174,12 @@ ONE = Column("one", {"metric": "one", "range": [0, 1], "lower_better": False})
 TWO = Column("two", {"metric": "two", "range": [0, 1], "lower_better": True})
 
 
-def run(path, photos, columns, fail=lambda photo, column: None, exact=False, stop_after=None, **how):
+def run(path, photos, columns, fail=lambda photo, column: None, stop_after=None, **how):
     """Score photos as the engine does; return the cells that were scored, and the run's results."""
     scored = []
     how = {"resume": True, **how}
     reading = how.pop("reading", READING)
-    with Results(Output(path, **how), columns, reading, exact=exact) as results:
+    with Results(Output(path, **how), columns, reading) as results:
         for count, photo in enumerate(photos):
             known = results.known.of(photo) if results.known else [None] * len(columns)
             if all(known):
@@ -263,6 +263,14 @@ class TestOneRule:
     def test_damage_is_looked_at_again_by_other_decoders(self, path):
         run(path, [A], [ONE], lambda *_: Kind.DAMAGED)
         assert run(path, [A], [ONE], reading={**READING, "decoders": {"pillow": "13.0"}})[0] == [("a", "one")]
+
+    def test_an_interrupted_addition_goes_on_where_it_ended(self, path):
+        run(path, [A, B, C], [ONE])
+        with pytest.raises(KeyboardInterrupt):
+            run(path, [A, B, C], [ONE, TWO], stop_after=1)
+        with Results(Output(path, resume=True), [ONE, TWO], READING) as results:
+            assert [results.known.of(each) for each in (A, B, C)] == [[True, True], [True, None], [True, None]]
+        assert run(path, [A, B, C], [ONE, TWO])[0] == [("b", "two"), ("c", "two")]
 
     def test_a_journal_that_is_damaged_during_the_run_is_not_published(self, path):
         with pytest.raises(ResultsError), Results(Output(path), [ONE], READING) as results:
