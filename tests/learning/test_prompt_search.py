@@ -60,6 +60,17 @@ def test_held_out_images_have_no_say(metric, features):
     assert chosen[0] == chosen[1] and one.ranked[0].srocc.value != two.ranked[0].srocc.value
 
 
+def test_ensemble_is_the_metrics_own_mean(metric, features):
+    mixed = [("Sharp photo.", "Blurry photo."), ("Colorful photo.", "Dull photo.")]
+    with torch.no_grad():
+        targets = metric.score(features, prompts=mixed)[:, 0]
+    given = metric, features, targets, HELD_OUT, make_candidates(WORDS, TEMPLATES[:1])
+    ensemble = search(*given, bootstrap=10).ensemble
+    assert sorted((pair.positive, pair.negative) for pair in ensemble.pairs) == sorted(mixed, key=lambda pair: pair[0])
+    assert ensemble.chosen_by == pytest.approx(1, abs=1e-9) == ensemble.srocc.value
+    assert len(search(*given, ensemble=1, bootstrap=10).ensemble.pairs) == 1
+
+
 def test_candidates_are_made_once_each():
     made = make_candidates([("Good", "Bad"), ("good", "BAD"), ("Good photo.", "Bad photo.")], ["{} photo.", "{}"])
     assert [pair.positive for pair in made] == ["Good photo.", "Good", "Good photo. photo."]
