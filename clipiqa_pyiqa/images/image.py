@@ -234,7 +234,8 @@ def unreadable_suffixes() -> frozenset[str]:
 def skipped_note(skipped: Mapping[str, int]) -> str:
     if not skipped:
         return ""
-    extras = [f"clipiqa-pyiqa[{name}]" for name, suffixes in _EXTRAS.items() if not skipped.keys().isdisjoint(suffixes)]
+    lacking = skipped.keys() & unreadable_suffixes()
+    extras = [f"clipiqa-pyiqa[{name}]" for name, suffixes in _EXTRAS.items() if not lacking.isdisjoint(suffixes)]
     install = f"install {' and '.join(extras)}, or " if extras else ""
     counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(skipped.items()))
     return f"{sum(skipped.values()):,} skipped: {counts}; {install}convert them to PNG or TIFF"

@@ -22,6 +22,7 @@ from ..files.reading import open_file
 from ..files.writing import write_bytes
 from ..images.image import (
     MISSING,
+    VIDEOS,
     File,
     Image,
     image_suffixes,
@@ -243,8 +244,8 @@ def images_in(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def passed_over(files: Iterable[str], found: Iterable[str]) -> Counter[str]:
-    """Return suffix -> number of pictures that cannot be read; a RAW file beside its JPEG is not missed."""
-    suffixes, stems = unreadable_suffixes(), {os.path.splitext(file)[0] for file in found}
+    """Return suffix -> number of pictures and videos left out; a RAW file or a video beside its JPEG is not missed."""
+    suffixes, stems = unreadable_suffixes().union(VIDEOS), {os.path.splitext(file)[0] for file in found}
     lost = (suffix_of(file) for file in files if os.path.splitext(file)[0] not in stems)
     return Counter(suffix for suffix in lost if suffix in suffixes)
 

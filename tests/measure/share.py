@@ -1,23 +1,25 @@
-"""Which share of the pixel loss's gradient ``CLIPIQALoss`` may have; no test.
+"""Which share of the pixel loss's gradient ``CLIPIQALoss`` may have, and what the alarm says; no test.
 
-    python tests/measure/share.py PHOTOS CC_NOISE PARAMETERS --out runs/share
+    python tests/measure/share.py PHOTOS CC_NOISE PARAMETERS --out runs/share --stages shares table
 
 Two small networks learn to remove made camera noise, blur or JPEG from squares of photos, by L1 or by MSE: twelve
 starts. Each start goes on for 200 steps on the same squares, without and with ``CLIPIQALoss``, and restores 16 held-out
 squares, and for noise those of a real camera. Every training is kept below ``--out``, so a second call goes on.
-Printed are changes of scores against the training without the loss.
 
+Stages: ``ways`` compares weights per batch, smoothed and per image; ``shares`` tries ``--shares``; ``forms`` tries nll
+and local at ``--shares``; ``runs`` repeats trainings with other seeds, without the loss, and at ``--recommended`` and
+``--gamed``; ``alarm`` lets ``GamingAlarm`` look at them; ``rewards`` does so with ``CLIPIQAReward``; ``table`` prints.
 PARAMETERS has niqe_modelparameters.mat and brisque_svm_weights.pth. Weights are mini's, or those of ``--weights``.
 """
 
 import csv
 import json
 import sys
+from collections import Counter
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
-import pandas
 import pyiqa
 import torch
 from timing import arguments, photos, pixels
@@ -28,7 +30,8 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import center_crop, gaussian_blur, pil_to_tensor, to_pil_image
 
-from clipiqa_pyiqa import CLIPIQALoss
+from clipiqa_pyiqa import CLIPIQALoss, GamingAlarm
+from clipiqa_pyiqa.reward import CLIPIQAReward
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "docs/examples/mini"), str(ROOT / "docs/examples")]
@@ -36,12 +39,14 @@ from mini.camera import demosaic, mosaic  # noqa: E402
 from restoration import Denoiser  # noqa: E402
 
 SIDE, POOL, BATCH, HELD_OUT, JUDGED = 48, 768, 4, 16, 192
-START, STEPS = 3000, 200
+START, STEPS, LOOK, WATCHED = 3000, 200, 100, 64
 TASKS, LOSSES, NETS = ("noise", "blur", "jpeg"), {"l1": F.l1_loss, "mse": F.mse_loss}, ("unshuffle", "plain")
 STARTS = list(product(TASKS, LOSSES, NETS))
-FIDELITY = ["psnr", "ssim", "fsim", "vif", "gmsd"]
+FIDELITY = {"psnr": 0.05, "ssim": 0.001, "fsim": 0.001, "vif": 0.001, "gmsd": 0.001}  # what may be lost
 LOWER = {"gmsd", "niqe", "brisque", "piqe"}
+WAYS = ("smoothed", "batch", "image")
 PROMPTS = ["quality", "sharpness", "noisiness"]
+FORMS = {"linear": {}, "nll": {"form": "nll"}, "local": {"local": True}}
 
 
 class Plain(nn.Module):
@@ -113,12 +118,34 @@ def real_noise(folder):
             for name in ("noisy", "clean")]  # fmt: skip
 
 
-def train(net, data, beside, steps, rate, criterion=None):
+def per_image(criterion, share, pixel_loss):
+    """Return a criterion whose weight follows from the norms of each image."""
+
+    def loss(restored, clean):
+        each, leaf = criterion(restored), restored.detach().requires_grad_()
+        norms = [torch.autograd.grad(value, at, retain_graph=True)[0].flatten(1).norm(dim=1)
+                 for value, at in ((pixel_loss(leaf, clean), leaf), (each.mean(), restored))]  # fmt: skip
+        return (share * norms[0] / norms[1] * each).mean()
+
+    return loss
+
+
+def criterion_of(options, way, share, beside):
+    if way == "image":
+        return per_image(CLIPIQALoss(reduction="none", **options), share, LOSSES[beside])
+    return CLIPIQALoss(share=share, beside=beside, **options)
+
+
+def train(net, data, beside, seed, steps, rate, criterion=None, smoothing=None):
+    """Yield after every ``LOOK`` steps."""
+    import clipiqa_pyiqa.loss as module
+
     given, clean = data
-    dice, pixel_loss = torch.Generator().manual_seed(0), LOSSES[beside]
+    dice, pixel_loss = torch.Generator().manual_seed(seed), LOSSES[beside]
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate / 10)
-    for _ in range(steps):
+    kept, module.SMOOTHING = module.SMOOTHING, module.SMOOTHING if smoothing is None else smoothing
+    for step in range(1, steps + 1):
         chosen = torch.randint(len(clean), (BATCH,), generator=dice)
         x, y = given[chosen].float() / 255, clean[chosen].float() / 255
         if torch.rand((), generator=dice) < 0.5:
@@ -131,6 +158,9 @@ def train(net, data, beside, steps, rate, criterion=None):
         loss.backward()
         optimiser.step()
         schedule.step()
+        if step % LOOK == 0:
+            yield step
+    module.SMOOTHING = kept
 
 
 @torch.no_grad()
@@ -144,7 +174,8 @@ def start_of(args, task, beside, kind):
     net = Denoiser(24, 2) if kind == "unshuffle" else Plain()
     file = args.out / f"start-{task}-{beside}-{kind}.pt"
     if not file.exists():
-        train(net, squares(args, task)[:2], beside, START, 2e-3)
+        for _ in train(net, squares(args, task)[:2], beside, 0, START, 2e-3):
+            pass
         torch.save(net.state_dict(), file)
     net.load_state_dict(torch.load(file))
     return net
@@ -173,37 +204,155 @@ class Judge:
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
-def scores(args, judge, options, start, share):
-    """Return the judges' means after a training from a start, which is done once; 0 is the pixel loss alone."""
-    file = args.out / f"{'-'.join(start)}-{share:g}.json"
-    if not file.exists():
-        task, beside, _ = start
-        net, (given, clean, lossy, judged) = start_of(args, *start), squares(args, task)
-        criterion = CLIPIQALoss(share=share, beside=beside, **options) if share else None
-        train(net, (given, clean), beside, STEPS, 5e-4, criterion)
-        found = {"made": judge()(restore(net, lossy.float() / 255), judged.float() / 255)}
+def name_of(start, seed, way="", form="", share=0.0):
+    return "-".join([*start, f"seed{seed}", *([way, form, f"{share:g}"] if share else ["without"])])
+
+
+def run(args, judge, options, start, seed=0, way="", form="linear", share=0.0):
+    """Train on from a start, unless this was done; keep outputs for the alarm, and judge the end of seed 0."""
+    name = name_of(start, seed, way, form, share)
+    file = args.out / f"{name}.json"
+    if file.exists():
+        return
+    task, beside, _ = start
+    net, (given, clean, lossy, judged) = start_of(args, *start), squares(args, task)
+    criterion = criterion_of({**options, **FORMS[form]}, way, share, beside) if share else None
+    lossy, judged, looks = lossy.float() / 255, judged.float() / 255, []
+    for _ in train(net, (given, clean), beside, seed, STEPS, 5e-4, criterion, 0.0 if way == "batch" else None):
+        looks.append((restore(net, watched(lossy)) * 255).round().byte())
+    torch.save(torch.stack(looks), args.out / f"{name}.pt")
+    found = {"weight": getattr(criterion, "last_weight", 0)}
+    if seed == 0:
+        found["made"] = judge()(restore(net, lossy), judged)
         if task == "noise":
             noisy, true = real_noise(args.cc_noise)
             found["real"] = judge()(restore(net, noisy), true)
-        file.write_text(json.dumps(found))
-    return json.loads(file.read_text())
+    file.write_text(json.dumps(found))
+    print(name, f"weight {found['weight']:.3g}", flush=True)
+
+
+def changes(args, judged, start, way, form, share):
+    """Return how scores differ from those of the training without the loss; gmsd, niqe, … with their sign turned."""
+    named = partial(name_of, start, 0)
+    files = [args.out / f"{name}.json" for name in (named(way, form, share), named())]
+    if not all(file.exists() for file in files):
+        return None
+    with_loss, without = (json.loads(file.read_text())[judged] for file in files)
+    return {name: (with_loss[name] - value) * (-1 if name in LOWER else 1) for name, value in without.items()}
+
+
+def table(args):
+    """Print the worst change of each judge of fidelity, and the mean changes of all judges, by way, form and share."""
+    done = {tuple(file.stem.split("-")[4:]) for file in args.out.glob("*-seed0-*-*-*.json")}
+    for way, form, share in sorted(done, key=lambda key: (key[0], key[1], float(key[2]))):
+        cells = {}
+        for start in STARTS:
+            for judged in ("made", "real")[: 2 if start[0] == "noise" else 1]:
+                found = changes(args, judged, start, way, form, float(share))
+                if found is not None:
+                    cells[(*start, judged)] = found
+        worst = {name: min(cell[name] for cell in cells.values()) for name in FIDELITY}
+        where = {name: min(cells, key=lambda key, name=name: cells[key][name]) for name in FIDELITY}
+        harmless = all(value >= -FIDELITY[name] for name, value in worst.items())
+        print(f"\n{way} {form} {share}: {len(cells)} cells, {'harmless' if harmless else 'harms'}")
+        for name, value in worst.items():
+            print(f"    worst {name} {value:+.4f} ({' '.join(where[name])})")
+        for kind in (*TASKS, "real"):
+            these = [cell for key, cell in cells.items() if kind == ("real" if key[3] == "real" else key[0])]
+            if these:
+                means = {name: sum(cell[name] for cell in these) / len(these) for name in these[0]}
+                print(
+                    f"    mean {kind} ({len(these)}):",
+                    " ".join(f"{name} {value:+.4f}" for name, value in means.items()),
+                )
+
+
+def seeded_runs():
+    """Return the 20 trainings that the alarm looks at: starts and seeds."""
+    return [(start, seed) for seed in (0, 1) for start in STARTS][:20]
+
+
+def watched(images):
+    """Return four squares from the middle of each, at which the alarm looks."""
+    middles = center_crop(images, 2 * WATCHED).float().unfold(2, WATCHED, WATCHED).unfold(3, WATCHED, WATCHED)
+    return middles.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
+
+
+def looks_of(args, name):
+    return torch.load(args.out / f"{name}.pt").float() / 255
+
+
+def alarms(args, options):
+    """Print what the alarm says beside the training without the loss."""
+    pairs = {}  # kind -> start, the training in question, and that without the loss
+    for kind, share in {"recommended": args.recommended, "gamed": args.gamed}.items():
+        named = partial(name_of, way="smoothed", form="linear", share=share)
+        pairs[kind] = [(start, named(start, seed), name_of(start, seed)) for start, seed in seeded_runs()]
+    seeds = range(5)
+    pairs["honest"] = [(start, name_of(start, seed + 1), name_of(start, seed)) for start in STARTS for seed in seeds]
+    for kind, those in pairs.items():
+        said = []
+        for start, name, without in those:
+            if not all((args.out / f"{each}.pt").exists() for each in (name, without)):
+                continue
+            _, _, lossy, judged = squares(args, start[0])
+            clean = watched(judged) / 255
+            first = restore(start_of(args, *start), watched(lossy) / 255)
+            alarm = GamingAlarm(CLIPIQALoss(**options))
+            alarm(first, clean, without=first)
+            looks = zip(looks_of(args, name), looks_of(args, without), strict=True)
+            found = [alarm(outputs, clean, without=base).sentence for outputs, base in looks]
+            said.append(next(filter(None, found), ""))
+            print(f"{kind} {name}: {said[-1] or '-'}", flush=True)
+        print(f"{kind}: {sum(map(bool, said))} of {len(said)} called", flush=True)
+
+
+def rewards(args, options):
+    """Print how much margin the gamed trainings gain and how much PSNR they lose, and how many rewards rise."""
+    found, reward = Counter(), CLIPIQAReward(**options)
+    for start, seed in seeded_runs():
+        names = name_of(start, seed, "smoothed", "linear", args.gamed), name_of(start, seed)
+        if not all((args.out / f"{name}.pt").exists() for name in names):
+            continue
+        clean, (one, other) = watched(squares(args, start[0])[3]) / 255, [looks_of(args, name)[-1] for name in names]
+        margin = (reward(one) - reward(other)).mean().item()
+        both = (reward(one, clean) - reward(other, clean)).mean().item()
+        print(f"{names[0]}: margin {margin:+.3f}, PSNR {both - margin:+.3f} dB", flush=True)
+        found.update(trainings=1, margin=margin > 0, both=both > 0)
+    print("higher than without the loss:", dict(found))
 
 
 def main():
-    args = arguments("photos", "cc_noise", "parameters", out="runs/share", weights="", shares=[0.3, 3.0])
+    args = arguments("photos", "cc_noise", "parameters", out="runs/share", weights="", stages=["shares", "table"],
+                     shares=[0.3, 1.0, 10.0], recommended=0.3, gamed=30.0, part=0, parts=1)  # fmt: skip
     args.out = Path(args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     options = {"backbone": "mini", "prompts": "quality"} | ({"clip_weights": args.weights} if args.weights else {})
-    judge, rows = cache(partial(Judge, args, options)), []
-    for share, start in product(args.shares, STARTS):
-        with_loss, without = (scores(args, judge, options, start, each) for each in (share, 0))
-        for judged, was in without.items():  # of gmsd, niqe, … with their sign turned
-            apart = {name: (with_loss[judged][name] - value) * (-1) ** (name in LOWER) for name, value in was.items()}
-            rows.append({"share": share, "task": start[0], "judged": judged, **apart})
-    frame = pandas.DataFrame(rows)
-    print(frame.groupby(["share", "task", "judged"]).mean().round(4).to_string())
-    print("worst", frame.groupby("share")[FIDELITY].min().round(4).to_string(), sep="\n")
+    judge = cache(partial(Judge, args, options))
+    alone = [{"start": start} for start in STARTS]
+    with_loss = [{**job, "way": "smoothed", "share": share} for share in args.shares for job in alone]
+    jobs = []
+    if "ways" in args.stages:
+        four = STARTS[::3]  # each task, loss and network
+        jobs += alone[::3]
+        jobs += [{**job, "way": way} for job in with_loss for way in WAYS if job["start"] in four]
+    if "shares" in args.stages:
+        jobs += alone + with_loss
+    if "forms" in args.stages:
+        jobs += [{**job, "form": form} for form in ("nll", "local") for job in with_loss if job["start"][2] == NETS[0]]
+    if "runs" in args.stages:
+        jobs += [{"start": start, "seed": seed, "way": "smoothed", "share": share}
+                 for share in (args.gamed, args.recommended) for start, seed in seeded_runs()]  # fmt: skip
+        jobs += [{"start": start, "seed": seed} for seed in range(6) for start in STARTS]
+    for job in jobs[args.part :: args.parts]:
+        run(args, judge, options, **job)
+    if "alarm" in args.stages:
+        alarms(args, options)
+    if "rewards" in args.stages:
+        rewards(args, options)
+    if "table" in args.stages:
+        table(args)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,26 @@
-"""What the scripts of this folder share: options, photos, seeded weights, turns, peaks of memory, tables."""
+"""What the scripts of this folder share: options, photos, seeded weights, turns, peaks of memory, checkouts, tables."""
 
 import argparse
 import gc
 import multiprocessing
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from clipiqa_pyiqa.images.memory import give_back_memory
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.sources.finding import find_inputs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+COMMAND = ["-c", "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"]
+"""What Python runs as the command ``clipiqa``."""
 
 
 def arguments(*paths, **defaults):
@@ -55,6 +59,8 @@ def new_folder():
 
 def photos(*folders):
     """Return the paths of all images in folders."""
+    from clipiqa_pyiqa.sources.finding import find_inputs  # not there in older checkouts
+
     return find_inputs(list(map(str, folders))).paths
 
 
@@ -118,3 +124,26 @@ def resident(name):
     """Return a line of this process's status (Linux), in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def runners(args, folder, **variables):
+    """Return what runs Python in a process with ``args.old`` or ``args.new``, each in a folder of its own below one."""
+    runs = {}
+    for side in ("old", "new"):
+        (folder / side).mkdir()
+        own = environment(getattr(args, side).resolve(), folder) | variables
+        runs[side] = partial(subprocess.run, cwd=folder / side, env=own, check=True, capture_output=True)
+    return {side: lambda *words, run=run: run([sys.executable, *words]) for side, run in runs.items()}
+
+
+def environment(checkout, folder):
+    """Return environment variables that choose a checkout, and keep caches and entry points in a folder."""
+    entry_points = folder / f"entry-points-of-{checkout.name}"
+    entry_points.mkdir(exist_ok=True)
+    # pyiqa finds the metric by its entry point: that of this checkout, whatever is installed
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(entry_points)]
+    subprocess.run(command, cwd=checkout, check=True, capture_output=True)
+    path = f"{entry_points}{os.pathsep}{checkout}"
+    own = {"PYTHONPATH": path, "HOME": str(folder), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    # `python -c` would take the package of the current folder first, for both checkouts
+    return {"PATH": os.environ["PATH"], "PYTHONSAFEPATH": "1", "OMP_WAIT_POLICY": "PASSIVE", **own}

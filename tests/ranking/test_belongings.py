@@ -99,8 +99,9 @@ def test_a_name_that_is_no_text_is_moved_with_the_others(tmp_path):
 def test_raw_files_without_a_jpeg_are_read_or_counted(camera, capsys, monkeypatch):
     (camera / "IMG_7.CR3").write_text("a RAW file without a JPEG, unlike IMG_0.CR3")
     monkeypatch.setitem(sys.modules, "rawpy", None)
+    (camera / "clip.mp4").write_text("a video, which has no place among photos")
     assert main(["rank", str(camera), "-b", "mini"]) == 0
-    assert "1 skipped: 1 .cr3; install clipiqa-pyiqa[raw]" in capsys.readouterr().err
+    assert "2 skipped: 1 .cr3, 1 .mp4; install clipiqa-pyiqa[raw]" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "rawpy", SimpleNamespace(__spec__="is there"))
     assert [os.path.basename(path) for path in images_in(camera)] == [
         *("IMG_0.JPG", "IMG_1.JPG", "IMG_1.png", "IMG_2.JPG", "IMG_3.JPG", "IMG_7.CR3")
