@@ -269,7 +269,8 @@ class TestOneRule:
         with pytest.raises(KeyboardInterrupt):
             run(path, [A, B, C], [ONE, TWO], stop_after=1)
         with Results(Output(path, resume=True), [ONE, TWO], READING) as results:
-            assert [results.known.of(each) for each in (A, B, C)] == [[True, True], [True, None], [True, None]]
+            found = [results.known.of(each) for each in (A, B, C, Photo("new"))]
+        assert found == [[True, True], [True, None], [True, None], [None, None]]
         assert run(path, [A, B, C], [ONE, TWO])[0] == [("b", "two"), ("c", "two")]
 
     def test_a_journal_that_is_damaged_during_the_run_is_not_published(self, path):
