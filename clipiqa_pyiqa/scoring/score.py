@@ -151,7 +151,7 @@ class ScoringRun(Iterator[Row]):
         for done, _ in enumerate(self, self.known.kept + 1):
             progress(done, total)
         found = self.results.scores()
-        return replace(found, frame=found.frame.drop(index=[*self.known.unseen]))
+        return replace(found, frame=found.frame.drop(index=[*self.known.unseen], errors="ignore"))
 
     def frame(self) -> pandas.DataFrame:
         """Return the rows with index ``path``, a column for each question (NaN: no score), ``flag`` and ``error``."""

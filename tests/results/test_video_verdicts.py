@@ -55,7 +55,11 @@ def test_score_writes_a_table_that_rank_takes(tmp_path, capsys):
     assert main(["rank", str(tmp_path / "1.csv"), "--by", "quality flicker", "--worst", "1", "--paths"]) == 0
     assert capsys.readouterr().out == f"{worst}\n"
     assert main([*score, str(tmp_path / "1.csv")]) == 2
-    assert main(["score", str(tmp_path / "in/b/a.mkv"), str(tmp_path / "1.csv"), "--frames", "2", "--every", "1s"]) == 2
+    (tmp_path / "in/b/a.mkv").unlink()
+    for more in ([], ["--drop-vanished"]):
+        again = [str(tmp_path / "4.csv"), "--out", str(tmp_path / "s.csv"), "--resume", *more]
+        assert main([*score, *again]) == 0 and read_scores(tmp_path / "4.csv").frame.index.size == 1
+    assert main(["score", str(tmp_path / "in/a.mkv"), str(tmp_path / "1.csv"), "--frames", "2", "--every", "1s"]) == 2
 
 
 def test_gate_pairs_videos_since_frames_depend_on_each_other(tmp_path):
