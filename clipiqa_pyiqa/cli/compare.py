@@ -68,13 +68,10 @@ def run(
         comparison = compare(
             metrics,
             data_sets=data,
-            trust_weights=asked.trust_weights,
-            strict=asked.strict,
+            **asked.building(),
             **{name: value for name, value in vars(comparing).items() if name != "data"},
             device=device,
-            batch_size=batches.batch_size,
-            workers=batches.workers,
-            processes=batches.processes,
+            **batches.keywords(),
             progress=bar.show,
             **kept.storage(),
         )

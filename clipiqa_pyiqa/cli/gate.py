@@ -66,7 +66,7 @@ def run(
 
     options = kept.storage()
     if asked != Asked():
-        options |= {"metrics": asked.chosen(), "trust_weights": asked.trust_weights, "strict": asked.strict}
+        options |= {"metrics": asked.chosen(), **asked.building()}
     if "metrics" in options or images != SharedOptions():
         options |= {"device": start(images), **images.keywords()}
     with stored(kept.out), Bar() as bar:

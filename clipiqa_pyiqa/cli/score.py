@@ -175,8 +175,7 @@ def run(
     device = start(images)
     from ..scoring.score import score_paths
 
-    options: dict[str, Any] = {"device": device, **images.keywords()}
-    options |= {"trust_weights": asked.trust_weights, "strict": asked.strict}
+    options: dict[str, Any] = {"device": device, **images.keywords(), **asked.building()}
     options |= {"out": out, "overwrite": kept.overwrite, **videos.sampling}
     again = "the same command continues"
     with on_interrupt(again) if by_shard else stored(kept.out), Bar("shard" if by_shard else "image") as bar:

@@ -80,13 +80,10 @@ def run(
         found = table(
             **vars(methods),
             metrics=metrics,
-            trust_weights=asked.trust_weights,
-            strict=asked.strict,
+            **asked.building(),
             values=numbers_by_name("value", value),
             device=device,
-            batch_size=batches.batch_size,
-            workers=batches.workers,
-            processes=batches.processes,
+            **batches.keywords(),
             progress=bar.show,
             **kept.storage(),
         )

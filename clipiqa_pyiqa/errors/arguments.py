@@ -80,6 +80,9 @@ class Batches(Machine):
     batch_size: int = 8
     processes: int = 0
 
+    def keywords(self) -> dict[str, Any]:
+        return {"batch_size": self.batch_size, "workers": self.workers, "processes": self.processes}
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -110,8 +113,7 @@ class SharedOptions(Reading, Batches):
     """Options of reading and scoring."""
 
     def keywords(self) -> dict[str, Any]:
-        names = "batch_size", "workers", "processes", *Reading.__dataclass_fields__
-        return {name: getattr(self, name) for name in names}
+        return super().keywords() | {name: getattr(self, name) for name in Reading.__dataclass_fields__}
 
 
 class ScoringOptions(TypedDict, total=False):

@@ -95,6 +95,9 @@ class MetricOptions:
     trust_weights: bool = False
     strict: bool = False
 
+    def building(self) -> dict[str, Any]:
+        return {"trust_weights": self.trust_weights, "strict": self.strict}
+
 
 @dataclass(frozen=True)
 class Asked(MetricOptions, Model, Questions):
