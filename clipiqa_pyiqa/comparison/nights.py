@@ -28,15 +28,13 @@ class Nights:
     """
 
     def __init__(self, past: Sequence[Mapping[str, Any]], pair: ColumnPair) -> None:
-        self.pair, self.all = (
-            pair,
-            [
-                night
-                for night in [*past, pair.record]
-                if (night["name"], night["fingerprint"]) == (pair.name, pair.fingerprint)
-                and abs(night["base_of_all"] - pair.base_of_all) <= pair.rounding
-            ],
-        )
+        self.pair = pair
+        self.all = [
+            night
+            for night in [*past, pair.record]
+            if (night["name"], night["fingerprint"]) == (pair.name, pair.fingerprint)
+            and abs(night["base_of_all"] - pair.base_of_all) <= pair.rounding
+        ]
         # a night that lost more than its margin says nothing about a slow loss
         usual = [night["gains"][1] for night in self.all if night["gains"][2] >= -(night["margin"] or math.inf)]
         least = max(pair.rounding, 1e-12)
