@@ -486,7 +486,7 @@ def find_device(name: str | torch.device | None) -> torch.device:
 
 
 TowerPass = Literal["score", "maps", "stages"]
-PICTURE = 18
+PICTURE_BYTES = 18
 """Bytes per pixel of a scored image: the image itself, its copy in a batch, and the batch in fp32."""
 
 # Further bytes per pixel that an image tower takes: measured peaks, rounded up (tests/measure/scoring_memory.py).
@@ -505,10 +505,10 @@ def scoring_bytes(net: Any, device: torch.device, tower_pass: TowerPass = "score
         return max(scoring_bytes(each, device, tower_pass) for each in nets.values())
     clip = getattr(net, "clip", None)
     if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":
-        return PICTURE
+        return PICTURE_BYTES
     if not clip.has_positions:
-        return PICTURE + _MINI[tower_pass]
+        return PICTURE_BYTES + _MINI[tower_pass]
     width, _, _, side = clip.checkpoint.shapes["visual.conv1.weight"]
     if "visual.proj" in clip.checkpoint:
-        return PICTURE + _VIT + math.ceil(_VIT_TOKENS * width / side**2)
-    return PICTURE + _RESNET[tower_pass] * width // 32
+        return PICTURE_BYTES + _VIT + math.ceil(_VIT_TOKENS * width / side**2)
+    return PICTURE_BYTES + _RESNET[tower_pass] * width // 32

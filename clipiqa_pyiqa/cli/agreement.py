@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .options.groups import Run
+from .options.groups import Experiment
 
 
-def run(votes: str, run: Run, *, root: str | None = None) -> int:
+def run(votes: str, run: Experiment, *, root: str | None = None) -> int:
     """Test whether the metric chooses between two images as people do (paper's Fig. 7).
 
     VOTES is a CSV file with a row per vote and columns attribute,first,second,choice (a choice is 'first', 'second',

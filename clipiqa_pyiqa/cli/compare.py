@@ -41,7 +41,7 @@ class CompareOptions:
 def run(
     asked: Asked,
     batches: Batches,
-    kept: OutputOptions,
+    output: OutputOptions,
     comparing: CompareOptions,
     look: Look,
 ) -> int:
@@ -64,7 +64,7 @@ def run(
     from ..comparison.compare import compare
 
     shown = look.options()
-    with stored(kept.out), Bar() as bar:
+    with stored(output.out), Bar() as bar:
         comparison = compare(
             metrics,
             data_sets=data,
@@ -73,9 +73,9 @@ def run(
             device=device,
             **batches.keywords(),
             progress=bar.show,
-            **kept.storage(),
+            **output.storage(),
         )
-        if kept.out:
-            comparison.save(kept.out, **shown)  # before the table: a program that reads the table may end early
+        if output.out:
+            comparison.save(output.out, **shown)  # before the table: a program that reads the table may end early
         print(comparison.table(look.format, **shown), end="")
     return 0 if comparison.complete else 1

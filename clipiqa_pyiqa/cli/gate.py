@@ -14,7 +14,7 @@ from .options.terminal import Bar, in_shell, numbers_by_name, stored, tell
 def run(
     asked: Asked,
     images: SharedOptions,
-    kept: OutputOptions,
+    output: OutputOptions,
     base: Path,
     new: Path,
     *,
@@ -64,12 +64,12 @@ def run(
     from ..comparison.verdicts import FAILED
     from ..files.names import one_line
 
-    options = kept.storage()
+    options = output.storage()
     if asked != Asked():
         options |= {"metrics": asked.chosen(), **asked.building()}
     if "metrics" in options or images != SharedOptions():
         options |= {"device": start(images), **images.keywords()}
-    with stored(kept.out), Bar() as bar:
+    with stored(output.out), Bar() as bar:
         found = gate(
             base,
             new,
@@ -90,7 +90,7 @@ def run(
         print(found.report().text(format), end="")
     else:
         for _, verdict, text, rows in found.findings():
-            if not kept.quiet or verdict in FAILED:
+            if not output.quiet or verdict in FAILED:
                 print(*map(one_line, (in_shell(text), *(f"  {row}" for row in rows))), sep="\n")
         tell(*map(one_line, found.notes))
     if suggest_margin:

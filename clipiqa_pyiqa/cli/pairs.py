@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .options.groups import Run
+from .options.groups import Experiment
 
 
-def run(low: str, high: str, run: Run, *, skip_missing: bool = False) -> int:
+def run(low: str, high: str, run: Experiment, *, skip_missing: bool = False) -> int:
     """Test whether the better of two versions of an image scores higher (paper's Fig. 5).
 
     Two images form a pair if their paths in the folders are equal without suffix, or if the wildcards of quoted

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .options.groups import Run
+from .options.groups import Experiment
 
 
-def run(paths: list[str], run: Run) -> int:
+def run(paths: list[str], run: Experiment) -> int:
     """Draw the look and feel of images on radar charts (paper's Fig. 1).
 
     Without --prompts, the two charts are look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, counted, few
-from .options.groups import Run, start
+from .options.groups import Experiment, start
 from .options.terminal import Bar, note, tell
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class PickOptions:
 
 
 def run(
-    run: Run,
+    run: Experiment,
     order: OrderOptions,
     picked: PickOptions,
     sources: Sequence[str] = (),
@@ -183,22 +183,22 @@ def run(
         ranking = run.result(rank, sources, count=count, moments=picked.moments)
         code, photos = run.conclude(ranking), ranking.photos(order.by, direction)
     scores, (worst, best) = photos.scores, photos.ends(**cuts)
-    chosen = [*worst.index, *best.index] if cuts else list(scores.frame.index)
-    if not chosen:
+    picked_names = [*worst.index, *best.index] if cuts else list(scores.frame.index)
+    if not picked_names:
         tell(f"no photo is picked; {photos.by}: {photos.direction}")
         return code
     if (folders or picked.paths or picked.stars) and not picked.despite_changes:
-        photos.check_unchanged(chosen)
+        photos.check_unchanged(picked_names)
     if page is not None:
         from ..ranking.page import write_browser
 
         start(run)
-        shown = replace(photos, scores=replace(scores, frame=scores.frame.loc[scores.frame.index.isin(chosen)]))
+        shown = replace(photos, scores=replace(scores, frame=scores.frame.loc[scores.frame.index.isin(picked_names)]))
         with Bar(unit="photo") as bar:
             written = write_browser(shown, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show)
         note(f"the page is {written}")
     if picked.stars:
-        code = max(code, _give_stars(photos, picked.star_shares, chosen, run.overwrite))
+        code = max(code, _give_stars(photos, picked.star_shares, picked_names, run.overwrite))
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
     is_listed = bool(cuts) or not (page or picked.stars)
     if is_listed:
@@ -247,14 +247,14 @@ def _without_starred(paths: Sequence[str]) -> list[str]:
     return [path for path in paths if path not in staying]
 
 
-def _give_stars(photos: Photos, shares: str, chosen: Collection[str], overwrite: bool) -> int:
+def _give_stars(photos: Photos, shares: str, picked_names: Collection[str], overwrite: bool) -> int:
     from ..ranking.transfers import give_stars
 
     try:
         numbers = [float(share) for share in shares.split(",")]
     except ValueError:
         numbers = []
-    given, kept, problems, undo_list = give_stars(photos, numbers, chosen, overwrite=overwrite)
+    given, kept, problems, undo_list = give_stars(photos, numbers, picked_names, overwrite=overwrite)
     undoing = f"; --undo {str(undo_list)!r} takes them away" if given else ""
     tell(f"{counted(given, 'photo')} given stars, {kept:,} kept theirs{undoing}", *problems)
     return 1 if problems else 0

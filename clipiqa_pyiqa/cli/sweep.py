@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .options.groups import Run
+from .options.groups import Experiment
 
 
 def run(
     paths: list[str],
-    run: Run,
+    run: Experiment,
     *,
     changes: list[str] | None = None,
     steps: int = 9,

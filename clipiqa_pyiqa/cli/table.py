@@ -46,7 +46,7 @@ class Methods:
 def run(
     asked: Asked,
     batches: Batches,
-    kept: OutputOptions,
+    output: OutputOptions,
     methods: Methods,
     look: Look,
     *,
@@ -76,7 +76,7 @@ def run(
     device = start(batches)
     from ..comparison.table.run import table
 
-    with stored(kept.out), Bar() as bar:
+    with stored(output.out), Bar() as bar:
         found = table(
             **vars(methods),
             metrics=metrics,
@@ -85,9 +85,9 @@ def run(
             device=device,
             **batches.keywords(),
             progress=bar.show,
-            **kept.storage(),
+            **output.storage(),
         )
-        if kept.out:
-            found.save(kept.out, **shown)  # before the table: a program that reads the table may end early
+        if output.out:
+            found.save(output.out, **shown)  # before the table: a program that reads the table may end early
         print(found.describe(look.format) if describe else found.table(look.format, **shown), end="")
     return 0 if found.complete and found.agrees else 1

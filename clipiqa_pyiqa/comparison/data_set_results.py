@@ -95,7 +95,7 @@ def published_name(metric: Metric) -> str:
     if weights.tag != "openai":
         return ""
     if net.prompt_learner is not None:
-        return metric.name if set(metric.options) <= {"precision", "clip_weights"} and metric.made is None else ""
+        return metric.name if set(metric.options) <= {"precision", "clip_weights"} and metric.instance is None else ""
     if net.prompts == PRESETS["pyiqa"] and weights.backbone == "RN50" and net.pos_embedding == "none":
         return ENSEMBLE
     if len(net.prompts) == 1:

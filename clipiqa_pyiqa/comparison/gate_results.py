@@ -138,7 +138,7 @@ class Gate:
             self.rows,
             "gate",
             title,
-            reading=[*("; ".join([text, *rows]) for _, _, text, rows in self.findings()), *self.notes],
+            legend=[*("; ".join([text, *rows]) for _, _, text, rows in self.findings()), *self.notes],
             metrics={name: described([Column(name, record)]) for name, record in self.metrics.items()},
             settings=described([], self.about),
             pictures=self._pictures,

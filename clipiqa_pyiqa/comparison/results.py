@@ -129,7 +129,7 @@ class Comparison:
             self.frame(),
             "compare",
             f"Image-quality metrics on {', '.join(data.name for data in self.data_sets)}",
-            reading=legend(self.data_sets),
+            legend=legend(self.data_sets),
             marks=_MARKS,
             metrics=provenances(self.data_sets),
             settings=self.settings,

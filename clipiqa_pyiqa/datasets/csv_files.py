@@ -47,14 +47,14 @@ SCORE_COLUMNS = (
 )
 GROUP_COLUMNS = ("ref_img", "ref_name", "ref_path", "ref_image", "reference", "ref")
 SPLITS = ("train", "val", "test")
-Columns = tuple[str | int | None, str | int | None, str | int | None]
+ColumnNames = tuple[str | int | None, str | int | None, str | int | None]
 
 
 def read_scores(
     path: str | Path,
     *,
     root: str | Path | None = None,
-    columns: Columns = (None, None, None),
+    columns: ColumnNames = (None, None, None),
     lower_better: bool | None = None,
     with_splits: bool = True,
     group: str | int | None = None,

@@ -18,7 +18,7 @@ from ..files.reading import hashes_of, open_file, read_bytes
 from ..files.xmp import NEW, Rating, XMPError, find_rating
 from ..images.image import reason
 from ..sources.stores import UNDO, images_in, undo_steps
-from .csv_files import Columns, check_images, read_scores
+from .csv_files import ColumnNames, check_images, read_scores
 
 if TYPE_CHECKING:
     import pandas
@@ -145,7 +145,7 @@ def read_score_table(
     path: str | Path,
     *,
     root: str | Path | None = None,
-    columns: Columns = (None, None, None),
+    columns: ColumnNames = (None, None, None),
     score_range: tuple[float, float] | None = None,
     lower_better: bool | None = None,
     val_fraction: float = 0.2,
@@ -267,7 +267,7 @@ def pyiqa_path(path: str | Path, data_root: str | Path) -> Path:
     return Path(path).expanduser()
 
 
-LIST = Path(__file__).parents[1] / "data" / "mini_photos.bin"
+PHOTO_LIST = Path(__file__).parents[1] / "data" / "mini_photos.bin"
 BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos matches by chance
 
 
@@ -316,7 +316,7 @@ def _digests(paths: Collection[str | Path]) -> list[bytes]:
 
 @cache
 def digests_of_mini() -> frozenset[bytes]:
-    return _split(LIST.read_bytes())
+    return _split(PHOTO_LIST.read_bytes())
 
 
 def _split(content: bytes) -> frozenset[bytes]:

@@ -95,14 +95,14 @@ CHANGES: dict[str, Change] = {
 
 @dataclass(frozen=True)
 class _Version(AnyImage):
-    """A changed image as a source; ``reading`` returns the image at a scale, ``how`` says what else it depends on."""
+    """A changed image as a source; ``scaled`` returns the image at a scale, ``how`` says what else it depends on."""
 
     path: str
     scale: float
     change: Change
     step: int
     amount: float
-    reading: Callable[[str, float], Image.Image]
+    scaled: Callable[[str, float], Image.Image]
     how: str
 
     @property
@@ -114,7 +114,7 @@ class _Version(AnyImage):
         return f"{File(self.path).stamp()} {self.how}"
 
     def read(self) -> bytes:
-        picture = self.change.apply(self.reading(self.path, self.scale), self.amount)
+        picture = self.change.apply(self.scaled(self.path, self.scale), self.amount)
         picture.save(file := io.BytesIO(), "PPM")
         return file.getvalue()
 

@@ -152,10 +152,10 @@ def column_names(metrics: Iterable[Metric]) -> list[str]:
     for metric in metrics:
         if metric.label:
             names.append(metric.label)
-        elif metric.questions is None and metric.made is None:
+        elif metric.questions is None and metric.instance is None:
             names.append(Path(metric.options.get("pretrained_model_path", metric.name)).stem)
         else:
-            names += net_of(metric.made).columns if metric.questions is None else metric.questions
+            names += net_of(metric.instance).columns if metric.questions is None else metric.questions
     return names
 
 

@@ -104,7 +104,7 @@ def processed(
     batch_size: int = 8,
     at_once: int = 1,
     scoring: int = 0,
-    apart: Callable[[Item], Hashable] | None = None,
+    block_of: Callable[[Item], Hashable] | None = None,
     parts: Callable[[Item, Decoded | ImageError], Iterable[tuple[Any, Tensor]]] | None = None,
 ) -> Generator[Result, None, None]:
     """Yield the result of ``work`` for each image, in order.
@@ -119,7 +119,7 @@ def processed(
         at_once: Number of batches at once, each in a thread with one thread of torch. With 1, and for an image of more
             than ``BATCH_PIXELS``, the calling thread works.
         scoring: Bytes that ``work`` takes per pixel.
-        apart: Returns a key, which the items of a batch share.
+        block_of: Returns a key, which the items of a batch share.
         parts: Returns the items and pixels to work on in place of an item and its image.
     """
     waiting: dict[tuple[int, ...], Batch] = {}  # by shape; the oldest image's shape is first
@@ -192,7 +192,7 @@ def processed(
     pairs: Iterable[Any] = coming if parts is None else (part for each in coming for part in parts(*each))
     with closing(coming), _threads(at_once) as pool:
         for item, image in pairs:
-            if apart is not None and batch_size > 1 and (key := apart(item)) != last:
+            if block_of is not None and batch_size > 1 and (key := block_of(item)) != last:
                 yield from leave(everything=True)
                 last = key
             if isinstance(image, ImageError):

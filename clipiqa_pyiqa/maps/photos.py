@@ -118,7 +118,7 @@ def draw_maps(
         scored,
         failed,
         workers=setup.options.workers,
-        batch_size=setup.options.together,
+        batch_size=setup.options.most_in_batch,
         at_once=at_once,
         scoring=cost,
     )

@@ -74,8 +74,8 @@ def create_ours(name: Any, device: torch.device, **options: Any) -> Any:
 
 
 def _create(metric: Metric, device: torch.device) -> Any:
-    if metric.made is not None:
-        made = metric.made if metric.label else net_of(metric.made)
+    if metric.instance is not None:
+        made = metric.instance if metric.label else net_of(metric.instance)
         return made.to(device) if metric.label and isinstance(made, torch.nn.Module) else made
     if metric.is_clipiqa:
         known = inspect.signature(CLIPIQA).parameters
@@ -115,12 +115,12 @@ def _seen(metric: Metric, device: torch.device, columns: tuple[Column, ...]) -> 
 
 def _with_record(metric: Metric, seed: int) -> Metric:
     """Return a metric whose column's record has all fields of a metric that is not ours."""
-    made = getattr(metric.made, "net", metric.made)
+    made = getattr(metric.instance, "net", metric.instance)
     if metric.is_ours or not metric.label or hasattr(made, "encoding"):
         return metric
     (column,) = metric.columns
     more: dict[str, Any] = {key: column.record[key] for key in ("metric", "range", "lower_better")}
-    if metric.made is not None:
+    if metric.instance is not None:
         more["state"] = _state(made)
     else:
         options = dict(metric.options)
@@ -213,7 +213,7 @@ def _state(made: Any) -> str | None:
 
 def settle(metric: Metric) -> None:
     """Remember what a run has changed in a metric's object, such as its count of calls: no caller did."""
-    made = getattr(metric.made, "net", metric.made)
+    made = getattr(metric.instance, "net", metric.instance)
     with contextlib.suppress(TypeError, KeyError):
         _after[made] = metric.columns[0].record["state"], _digest(made)
 

@@ -90,7 +90,7 @@ class Metric:
         label: Name of its column; empty for a CLIP-IQA with a column for each question.
         name: pyiqa's name; empty if ``options['type']`` names the class.
         options: Changes to pyiqa's ``metric_opts``.
-        made: The caller's metric object, or a function that makes a CLIP-IQA.
+        instance: The caller's metric object, or a function that makes a CLIP-IQA.
         questions: What a CLIP-IQA without label is asked, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means its own questions.
         columns: Names and records of its scores; records are complete once it is built.
@@ -103,7 +103,7 @@ class Metric:
     label: str
     name: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-    made: Any = None
+    instance: Any = None
     mode: Mode = "NR"
     preprocess: Preprocess = WHOLE
     questions: Any = None
@@ -115,7 +115,7 @@ class Metric:
     @property
     def is_ours(self) -> bool:
         """Whether this package's own class is built, without pyiqa, whose import takes seconds."""
-        is_known = self.made is None and self.name.startswith(_OURS) and "type" not in self.options
+        is_known = self.instance is None and self.name.startswith(_OURS) and "type" not in self.options
         return is_known and not keeps_pyiqas_classes()
 
     @property
@@ -132,7 +132,7 @@ class Metric:
         metric = replace(self, columns=columns)
         return metric if self.error or self.mode == "file" else build(metric, device, seed, strict)
 
-    def score_images(self, *images: torch.Tensor) -> Any:
+    def score_pixels(self, *images: torch.Tensor) -> Any:
         """Return what ``score`` returns for images and perhaps references as the metric sees them."""
         if self.preprocess == WHOLE:
             return self.score(*images)
@@ -156,7 +156,7 @@ class MetricSet:
         metrics: Metrics that score.
         files: Metrics whose scores are in files.
         groups: Places of CLIP metrics that share the encoding of images.
-        foreign: Place -> metric, of the other metrics; those that could not be built are in neither.
+        others: Place -> metric, of metrics scored one image at a time; those that could not be built are in neither.
         processes: Processes of named metrics, if a run has made them.
     """
 
@@ -166,12 +166,12 @@ class MetricSet:
         self.files = tuple(metric for metric in every if metric.mode == "file")
         self.groups: dict[Any, list[int]] = {}
         self.processes: Any = None
-        self.foreign: dict[int, Metric] = {}
+        self.others: dict[int, Metric] = {}
         for place, metric in enumerate(self.metrics):
             if metric.error:
                 continue
             if metric.net is None or metric.preprocess != WHOLE:
-                self.foreign[place] = metric
+                self.others[place] = metric
             else:
                 self.groups.setdefault(getattr(metric.net, "encoding", id(metric.net)), []).append(place)
 

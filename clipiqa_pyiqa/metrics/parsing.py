@@ -61,7 +61,7 @@ def parse_metrics(
         CLIPIQAError: A name or key is unknown, a label is used twice, or a metric is not accepted.
     """
     if _stands_alone(given):
-        return [Metric("", made=given, questions=prompts)]
+        return [Metric("", instance=given, questions=prompts)]
     metrics = [_find(each) for each in parse_specifications(given, "metric")]
     if prompts is not None:
         metrics[0] = _asked(metrics[0], prompts)
@@ -106,7 +106,7 @@ def _stands_alone(given: Any) -> bool:
 
 
 def _asked(metric: Metric, prompts: Any) -> Metric:
-    if metric.made is None and not metric.is_clipiqa:
+    if metric.instance is None and not metric.is_clipiqa:
         raise CLIPIQAError(f"the first metric is asked the prompts, so it must be a CLIP-IQA; got {metric.name!r}.")
     return replace(metric, label="", questions=prompts)
 
@@ -166,7 +166,7 @@ def _of_object(given: Specification) -> Metric:
     mode: Mode = "set" if is_of_sets else getattr(made, "metric_mode", "NR")
     record = _scale(getattr(made, "score_range", None), getattr(made, "lower_better", None))
     label = given.label or name
-    return Metric(label, name, made=made, mode=mode, columns=(Column(label, {"metric": name, **record}),))
+    return Metric(label, name, instance=made, mode=mode, columns=(Column(label, {"metric": name, **record}),))
 
 
 def _scale(ends: Any, lower_better: Any) -> dict[str, Any]:

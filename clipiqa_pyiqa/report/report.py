@@ -29,7 +29,7 @@ class Report:
     Attributes:
         frame: The numbers in full precision, for CSV.
         command, title: The command that computes the tables, and the title of the page.
-        reading: Sentences that explain the numbers of all tables.
+        legend: Sentences that explain the numbers of all tables.
         marks: Meaning of the signs on a console.
         metrics: Label -> what the metric is, as a sentence or as fields.
         settings: Settings of the run.
@@ -44,7 +44,7 @@ class Report:
     frame: pandas.DataFrame
     command: str = ""
     title: str = ""
-    reading: Sequence[str] = ()
+    legend: Sequence[str] = ()
     marks: str = ""
     metrics: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -73,22 +73,22 @@ class Report:
         """
         if format == "html":
             return self._page()
-        reading = [*self.reading, *(line for table in self.tables for line in table.reading)]
+        legend = [*self.legend, *(line for table in self.tables for line in table.legend)]
         metrics = [
             f"{label}: {about}" if isinstance(about, str) else f"{label} = {', '.join(_lines(about)) or 'unknown'}"
             for label, about in self.metrics.items()
         ]
         run = _lines(self.settings)
         if format == "csv":
-            return csv_table(self.frame, [*reading, *metrics, *run])
+            return csv_table(self.frame, [*legend, *metrics, *run])
         if format == "latex":
-            return latex_document(self.tables, [*reading, *metrics, *run], self.caption, self.key)
+            return latex_document(self.tables, [*legend, *metrics, *run], self.caption, self.key)
         if format == "markdown":
-            blocks = [*map(markdown_table, self.tables), markdown_list(reading)]
+            blocks = [*map(markdown_table, self.tables), markdown_list(legend)]
             for heading, lines in {"Which metrics exactly": metrics, "Settings": run}.items():
                 blocks += [f"## {heading}", markdown_list(lines)] if lines else []
         else:
-            head = "\n".join(f"# {one_line(line)}" for line in [*reading, *metrics, self.marks] if line)
+            head = "\n".join(f"# {one_line(line)}" for line in [*legend, *metrics, self.marks] if line)
             blocks = [head, *map(console_table, self.tables)]
         return "\n\n".join(filter(None, blocks)) + "\n"
 
@@ -129,9 +129,9 @@ def renamed(table: Table, labels: Mapping[str, str]) -> Table:
         cells = [replace(cell, text=text(cell.text)) if column.is_wordy else cell for cell in column.cells]
         columns.append(replace(column, name=text(column.name), group=text(column.group), cells=cells))
     reasons = {text(name): reason for name, reason in table.reasons.items()}
-    before, reading = (list(map(text, lines)) for lines in (table.before, table.reading))
+    before, legend = (list(map(text, lines)) for lines in (table.before, table.legend))
     title, section = map(text, (table.title, table.section))
-    return Table(title, columns, before, reasons, table.left_out, reading, table.is_heat_map, section)
+    return Table(title, columns, before, reasons, table.left_out, legend, table.is_heat_map, section)
 
 
 def save_files(folder: Path, files: Mapping[str, Any], pictures: str = "png") -> None:

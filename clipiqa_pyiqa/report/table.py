@@ -79,7 +79,7 @@ class Table:
         before: Lines above the table.
         reasons: Name of a row or column -> why cells are empty, or a remark.
         left_out: Lines about inputs without results.
-        reading: Sentences that explain the numbers.
+        legend: Sentences that explain the numbers.
         is_heat_map: Whether a page colours the cells; the numbers are between -1 and 1.
         section: Section of a page; by default the title.
     """
@@ -89,7 +89,7 @@ class Table:
     before: Sequence[str] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     left_out: Sequence[str] = ()
-    reading: Sequence[str] = ()
+    legend: Sequence[str] = ()
     is_heat_map: bool = False
     section: str = ""
 
@@ -216,7 +216,7 @@ def latex_table(table: Table, caption: str = "", key: str = "") -> str:
     lines += [rf"\caption{{{caption}}}{label}\medskip"] if caption or label else []
     lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + r"}\par\medskip"]
     empty = ", ".join(column.title for column in table.columns if column not in full)
-    notes = [*table.before, *table.reading, empty and f"Without numbers: {empty}."]
+    notes = [*table.before, *table.legend, empty and f"Without numbers: {empty}."]
     lines += [rf"\raggedright\footnotesize {latex(note)}\par" for note in notes if note]
     lines += [r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
     return "\n".join(lines)

@@ -274,7 +274,7 @@ def _parquet(path: Path) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def reading(path: Path, format: str) -> Iterator[None]:
+def checked_reading(path: Path, format: str) -> Iterator[None]:
     """Raise ``ResultsError`` if the file cannot be read or does not hold what this context expects."""
     try:
         yield

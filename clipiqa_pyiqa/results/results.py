@@ -32,12 +32,12 @@ from .formats import (
     METRIC,
     SCALE,
     Head,
+    checked_reading,
     format_of,
     journal_of,
     provenance_of,
     read_cells,
     read_head,
-    reading,
     unfinished,
     write_cells,
 )
@@ -358,7 +358,7 @@ class Results:
     def _take(self, path: Path, output: Output) -> None:
         """Read what an earlier run left. Raises ``ResultsError`` if it cannot be continued."""
         format = output.format if path == output.path else "jsonl"
-        with reading(path, format):
+        with checked_reading(path, format):
             before = read_head(path, format)
         if before is None:
             raise ResultsError(
@@ -440,7 +440,7 @@ class Results:
 
 
 def _read(path: Path, format: str, damage: list[str], names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    with reading(path, format):
+    with checked_reading(path, format):
         yield from read_cells(path, format, damage, names)
 
 

@@ -19,7 +19,7 @@ from ..images.image import MISSING
 from ..sources.finding import split_name
 from ..sources.stores import images_in, source_at
 from .columns import Column, read_scales
-from .formats import METRIC, SCALE, SUFFIXES, Head, format_of, read_cells, read_head, reading
+from .formats import METRIC, SCALE, SUFFIXES, Head, checked_reading, format_of, read_cells, read_head
 from .rows import FIELDS, NUMBERS
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _rows(path: Path, partial: bool | None) -> tuple[list[dict[str, Any]], Head 
     if not path.suffix and not path.exists():
         raise CLIPIQAError(f"{str(path)!r} does not exist: name a file of scores.")
     format = format_of(path)
-    with reading(path, format):
+    with checked_reading(path, format):
         damage = list[str]()
         head, rows = read_head(path, format), list(read_cells(path, format, damage))
         if damage or not rows:

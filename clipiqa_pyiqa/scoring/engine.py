@@ -49,7 +49,7 @@ class Options:
     reading: Reading = field(default_factory=Reading)
 
     @property
-    def together(self) -> int:
+    def most_in_batch(self) -> int:
         """Largest number of images in a batch: 1 on a CPU, where a batch would not be faster."""
         return 1 if self.device.type == "cpu" else self.batch_size
 
@@ -79,7 +79,7 @@ def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: K
     If a run ended inside of a block, its successor scores the whole block again, so that both have the same batches. An
     image that has changed or failed is scored again alone.
     """
-    coming, size = iter(images), WAIT * options.together
+    coming, size = iter(images), WAIT * options.most_in_batch
     if not known:  # a group of images could take much memory
         every = [True] * len(metrics.metrics)
         yield from (Task(image, number // size, every) for number, image in enumerate(coming))
@@ -90,7 +90,7 @@ def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: K
             return
         found = [metrics.by_metric(known.of(each)) for each in group]
         is_broken = [
-            metric.net is not None and options.together > 1 and any(each[place] is None for each in found)
+            metric.net is not None and options.most_in_batch > 1 and any(each[place] is None for each in found)
             for place, metric in enumerate(metrics.metrics)
         ]
         for image, each in zip(group, found, strict=True):
@@ -109,12 +109,12 @@ def score_items(
     cost = max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0)
     at_once = images_at_once(options.device, count) if metrics.groups else 1
     no_answers: list[Answer | None] = [None] * len(metrics.metrics)
-    here, named = dict(metrics.foreign), dict[int, Metric]()
+    here, named = dict(metrics.others), dict[int, Metric]()
     if options.processes:
         from .processes import Processes
 
-        for place, metric in metrics.foreign.items():
-            if metric.made is metric.net is None and metric.mode != "set":
+        for place, metric in metrics.others.items():
+            if metric.instance is metric.net is None and metric.mode != "set":
                 named[place] = replace(here.pop(place), score=None)
         metrics.processes = metrics.processes or Processes(options.processes, partial(_in_process, named, options))
 
@@ -153,8 +153,8 @@ def score_items(
         score,
         failed,
         workers=(options.workers or default_workers()) + options.processes,
-        batch_size=options.together if metrics.groups else 1,
-        apart=lambda task: task.block,
+        batch_size=options.most_in_batch if metrics.groups else 1,
+        block_of=lambda task: task.block,
         at_once=at_once,
         scoring=cost,
     )
@@ -162,7 +162,7 @@ def score_items(
         for metric in metrics.metrics:
             ends.callback(settle, metric)
         for each in ends.enter_context(closing(batches)):  # in the main thread, where metrics of pyiqa run
-            if metrics.foreign and isinstance(each.record, ImageRecord):
+            if metrics.others and isinstance(each.record, ImageRecord):
                 found = _foreign_answers(here, options, each.record, each.task.wanted)
                 for place, answer in {**each.task.answers, **found}.items():
                     each.answers[place] = answer
@@ -212,10 +212,10 @@ def _foreign_answer(metric: Metric, record: ImageRecord, options: Options) -> An
     batches = [stacked([pixels], options.device).contiguous() for pixels in images]
     set_seeds(options.seed)
     network = getattr(metric.score, "net", metric.score)
-    is_pyiqas = metric.made is metric.net is None and metric.mode == "NR"
+    is_pyiqas = metric.instance is metric.net is None and metric.mode == "NR"
     # BRISQUE depends on the order of its sums
     with one_thread(is_pyiqas and not [*getattr(network, "parameters", list)()]):
-        return _answers(metric, 1, lambda: metric.score_images(*batches))[0]
+        return _answers(metric, 1, lambda: metric.score_pixels(*batches))[0]
 
 
 def _answers(metric: Metric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:

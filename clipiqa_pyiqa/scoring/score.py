@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ..results.scores import Scores
 
 logger = logging.getLogger("clipiqa_pyiqa")
-Questions = Prompts | Mapping[str, Sequence[PromptPair]]
+AnyPrompts = Prompts | Mapping[str, Sequence[PromptPair]]
 Paths = str | os.PathLike[str] | Image | Shard | Iterable[str | os.PathLike[str] | Image | Shard]
 
 
@@ -52,7 +52,7 @@ class ScoringSetup:
     def __init__(
         self,
         metric: Any,
-        prompts: Questions = None,
+        prompts: AnyPrompts = None,
         *,
         trust_weights: bool = False,
         strict: bool = False,
@@ -67,7 +67,7 @@ class ScoringSetup:
         self.metrics = metric_set(metric, prompts, device, **how)
         self.limits = {name: getattr(shared, name) for name in Reading.__dataclass_fields__}
         # a metric of pyiqa has a smallest side of its own
-        reading = (AnySize if self.metrics.foreign else Reading)(**self.limits)
+        reading = (AnySize if self.metrics.others else Reading)(**self.limits)
         self.limits["sampling"] = sampling
         self.options = Options(device, shared.batch_size, shared.workers, processes=shared.processes, reading=reading)
 
@@ -166,7 +166,7 @@ class ScoringRun(Iterator[Row]):
 def score_paths(
     metric: Any,
     paths: Paths,
-    prompts: Questions = None,
+    prompts: AnyPrompts = None,
     *,
     out: str | Path | Output | None = None,
     keep: Sequence[str] = (),
@@ -274,7 +274,7 @@ _USUAL = ("image", "bytes", "jpg", "jpeg", "png", "webp", "img")
 
 @checked
 def score_images(
-    metric: Any, images: Any, prompts: Questions = None, **options: Unpack[RunOptions]
+    metric: Any, images: Any, prompts: AnyPrompts = None, **options: Unpack[RunOptions]
 ) -> pandas.DataFrame:
     """Return scores of images in memory, a row for each image, in order.
 
@@ -322,7 +322,7 @@ class Scorer:
     def __init__(
         self,
         metric: Any,
-        prompts: Questions = None,
+        prompts: AnyPrompts = None,
         *,
         column: str | None = None,
         prefix: str = "",

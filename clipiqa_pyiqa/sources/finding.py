@@ -102,7 +102,7 @@ def images_named(names: Iterable[str]) -> Iterator[Image]:
         yield from (NoImage(name, why) for name in missing)
 
 
-Item = Image | Shard
+Source = Image | Shard
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
 MOST = 1_000_000  # names that one pattern may have
 
@@ -122,7 +122,7 @@ class Found:
     features: bool
     archives: bool
     sampling: str
-    items: list[Item] = field(default_factory=list)
+    items: list[Source] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
     _seen: set[str] = field(default_factory=set)
@@ -218,7 +218,7 @@ class Found:
             self.skipped += passed_over(files, found)
         return found
 
-    def _item(self, name: str) -> Item:
+    def _item(self, name: str) -> Source:
         kind = _kind_of(name, self.features)
         return source_at(name) if kind is None else kind(name, self.keep, self.image_column, self.sampling)
 
@@ -336,7 +336,7 @@ def find_inputs(arguments: Iterable[str]) -> Found:
     return found
 
 
-def sources_of(items: Iterable[Item]) -> Iterator[Image]:
+def sources_of(items: Iterable[Source]) -> Iterator[Image]:
     """Yield the images, also those in shards; an unreadable shard is a ``NoImage``."""
     for item in items:
         if not isinstance(item, Shard):

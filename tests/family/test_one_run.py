@@ -13,7 +13,7 @@ from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.metric import PICTURE, scoring_bytes
+from clipiqa_pyiqa.metric import PICTURE_BYTES, scoring_bytes
 from clipiqa_pyiqa.metrics.parsing import metric_set
 
 CPU = torch.device("cpu")
@@ -130,4 +130,4 @@ def test_an_image_too_small_for_one_of_them_keeps_the_scores_of_the_others(seede
     assert row.scores[0] and row.scores[1] is None and row.kind is Kind.TOO_SMALL
     assert "maclip: the image is 224×200 px" in row.error
     clipiqa, maclip = (metric.net for metric in metric_set(metrics).metrics)
-    assert scoring_bytes(maclip, CPU) == PICTURE < scoring_bytes(clipiqa, CPU)  # patches go in chunks
+    assert scoring_bytes(maclip, CPU) == PICTURE_BYTES < scoring_bytes(clipiqa, CPU)  # patches go in chunks

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
-from clipiqa_pyiqa.results.formats import format_of, read_cells, read_head, reading
+from clipiqa_pyiqa.results.formats import checked_reading, format_of, read_cells, read_head
 from clipiqa_pyiqa.results.rows import FIELDS, NUMBERS, Row
 
 
@@ -11,7 +11,7 @@ def read_results(path):
     """Return the head and the rows of a result file or a journal; damage is an error."""
     path, damage = Path(path), []
     format = format_of(path)
-    with reading(path, format):
+    with checked_reading(path, format):
         head, cells = read_head(path, format), list(read_cells(path, format, damage))
         if damage:
             raise CLIPIQAError(f"damaged: {damage}")

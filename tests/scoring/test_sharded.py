@@ -224,7 +224,7 @@ class TestFiltering:
         tar = save_tar(tmp_path / "s.tar", {**members, "2025.png": b"x", "2026.png": picture(0)})
         score(tar, out)
         done = filter_shards(out, kept, best=3)
-        assert (done.kept, done.images, done.unscored, done.together) == (6, 8, 1, {f"{tar}::2024": 6})
+        assert (done.kept, done.images, done.unscored, done.shared) == (6, 8, 1, {f"{tar}::2024": 6})
         assert len(greys_of(kept)) == 6 and len(done.sentences()) == 3
 
     def test_loose_files_are_not_copied(self, tmp_path, out, kept):

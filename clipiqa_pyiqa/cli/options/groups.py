@@ -212,7 +212,7 @@ Result = TypeVar("Result", bound="ExperimentResult")
 
 
 @dataclass(frozen=True)
-class Run(OutputOptions, SharedOptions, Asked):
+class Experiment(OutputOptions, SharedOptions, Asked):
     """Pictures.
 
     Args:

@@ -283,7 +283,7 @@ def _table(
     title: str,
     cells: pandas.DataFrame,
     cell: Callable[[pandas.Series, int], Cell],
-    reading: Sequence[str],
+    legend: Sequence[str],
     reasons: Mapping[str, str] | None = None,
 ) -> Table:
     columns = [words("method", cells.index.unique("method"))]
@@ -291,7 +291,7 @@ def _table(
         digits = found.digits(label)
         numbers = [cell(value, digits) for _, value in values.iterrows()]
         columns.append(Column(label, numbers, values["better"].iloc[0], test_set))
-    return Table(title, columns, reasons=reasons or {}, reading=reading)
+    return Table(title, columns, reasons=reasons or {}, legend=legend)
 
 
 def _mean(value: pandas.Series, digits: int) -> Cell:

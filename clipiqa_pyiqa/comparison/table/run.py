@@ -26,7 +26,7 @@ from .protocols import CERTAINTY, FORMULA_OF, NO_PROTOCOL, UNEQUAL, Protocol, re
 from .published import explain as try_changes
 from .published import read_expected, with_published
 from .results import IMAGES, OTHERS, SETS, MethodTable
-from .scoring import TRIALS, score_images
+from .scoring import TRIALS, score_versions
 
 
 @checked
@@ -117,7 +117,7 @@ def table(
         raise CLIPIQAError("`explain` needs published numbers in `expect`.")
     if files:  # columns of trials may have been made in another way
         files[TRIALS] = Output(files[IMAGES].path.with_name(TRIALS), resume=True, overwrite=True)
-    score = partial(score_images, images, baseline_name, files, options, progress, chosen.unequal)
+    score = partial(score_versions, images, baseline_name, files, options, progress, chosen.unequal)
     found = score(wanted, strict=strict)
     if chosen.per_picture:
         rows = found.scores[found.of_images].to_dict("records")

@@ -41,7 +41,7 @@ TRIALS = "trials.csv"
 _REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' images
 
 
-def score_images(
+def score_versions(
     matched: MethodImages,
     baseline: str,
     files: Mapping[str, Output],
@@ -182,7 +182,7 @@ def _of_folders(metric: Metric) -> Metric:
     def score(*folders: str) -> np.float64:
         given = folders[:1] if metric.name == "inception_score" else folders
         with contextlib.redirect_stdout(sys.stderr):
-            output = metric.score(*given, **({} if metric.made is not None else {"verbose": False}))
+            output = metric.score(*given, **({} if metric.instance is not None else {"verbose": False}))
         # of inception_score, the mean
         return np.float64(next(iter(output.values())) if isinstance(output, Mapping) else output)
 

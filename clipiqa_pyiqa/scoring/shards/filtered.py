@@ -43,7 +43,7 @@ class FilteredSet:
         kept: Number of images in them.
         unscored: Number of images left out for lack of a score.
         problems: Shard -> why its images are not copied.
-        together: Kept sample with several images -> their number.
+        shared: Kept sample with several images -> their number.
         notes: Sentences about results that are missing or left out.
     """
 
@@ -52,17 +52,17 @@ class FilteredSet:
     images: int
     unscored: int
     problems: dict[str, str]
-    together: Mapping[str, int]
+    shared: Mapping[str, int]
     notes: Sequence[str]
 
     def sentences(self) -> list[str]:
         lines = [f"{self.kept:,} of {counted(self.images, 'image')} kept, in {counted(self.shards, 'new shard')}"]
         if self.unscored:
             lines.append(f"{counted(self.unscored, 'image')} left out without a score: see the column 'error'")
-        if self.together:
-            sample, count = next(iter(self.together.items()))
+        if self.shared:
+            sample, count = next(iter(self.shared.items()))
             lines.append(
-                f"{counted(len(self.together), 'kept sample')} with several images, such as {sample!r} with {count}: a "
+                f"{counted(len(self.shared), 'kept sample')} with several images, such as {sample!r} with {count}: a "
                 "sample's members share the name before the first dot, and are kept together"
             )
         return [*lines, *(f"not copied: {why}" for why in self.problems.values()), *self.notes]
@@ -149,8 +149,8 @@ def filter_shards(
         if result.kind == "tar":
             samples.update(f"{result.shard}::{sample_of(name)}" for name in copied)
         progress(number, len(found))
-    together = {sample: count for sample, count in samples.items() if count > 1}
-    return FilteredSet(shards, kept, len(whole), unscored, problems, together, summary.notes())
+    shared = {sample: count for sample, count in samples.items() if count > 1}
+    return FilteredSet(shards, kept, len(whole), unscored, problems, shared, summary.notes())
 
 
 def _named_values(result: ShardResult, column: str) -> pyarrow.Table:

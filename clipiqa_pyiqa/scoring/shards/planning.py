@@ -176,7 +176,7 @@ def _part_of_task(environment: Mapping[str, str]) -> str:
     return f"{(task - first) // step + 1}/{count}"
 
 
-def plan(found: Found, out: str, asked: Head, part: tuple[int, int], overwrite: bool) -> list[Job]:
+def plan_shards(found: Found, out: str, asked: Head, part: tuple[int, int], overwrite: bool) -> list[Job]:
     """Write ``run.json``, and return the jobs of a part. Raises ``CLIPIQAError`` before any result is replaced."""
     before, there = read_run(out), results_in(out)
     shards = found.shards(_numbers(out, there))

@@ -32,8 +32,8 @@ from ...sources.stores import Shard, ShardError, address_of, is_remote
 from ...sources.tables import EmbeddingsShard
 from ...sources.videos import SAMPLING
 from ..engine import rounded
-from ..score import Questions, ScoringSetup, device_name
-from .planning import Job, part_of, plan
+from ..score import AnyPrompts, ScoringSetup, device_name
+from .planning import Job, part_of, plan_shards
 
 
 def check_features(metrics: MetricSet) -> None:
@@ -77,7 +77,7 @@ Engine = Callable[[ScoringSetup, Iterator[Job]], Outcomes]
 def score_sources(
     metric: Any,
     sources: Any,
-    prompts: Questions = None,
+    prompts: AnyPrompts = None,
     *,
     out: str | Path,
     part: str | None = None,
@@ -138,7 +138,7 @@ def score_sources(
     folder = address_of(out)
     if not is_remote(folder):
         folder = str(check_folder(folder))
-    jobs = plan(found, folder, Head(columns, reading), part_of(part), overwrite)
+    jobs = plan_shards(found, folder, Head(columns, reading), part_of(part), overwrite)
     _score_jobs(jobs, work, engine or score_locally, progress)
     unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
     unread |= {job.shard.name: job.problem for job in jobs if job.problem is not None}
