@@ -55,242 +55,268 @@ def distance(a, b):
     return ((a - b).norm() / b.norm()).item()
 
 
-class TestForms:
-    @pytest.mark.parametrize("form", FORMS)
-    def test_forms_and_reductions_equal_their_definitions(self, metric, options, form):
-        x = images(3, dtype=torch.float64).detach()
-        s = metric(x, TWO, None)
-        each = {"linear": 1 - s, "nll": -s.log(), "margin": ((1 - s) / s).log()}[form] @ s.new_tensor([0.75, 0.25])
-        for reduction, expected in (("none", each), ("mean", each.mean()), ("sum", each.sum())):
-            criterion = CLIPIQALoss(
-                prompts=TWO, form=form, prompt_weights=[3, 1], reduction=reduction, loss_weight=0.1, **options
-            )
-            torch.testing.assert_close(criterion(x), 0.1 * expected)
-
-    def test_as_loss_keeps_pyiqas_contract(self, options, metric):
-        x = images()
-        score = pyiqa.create_metric("clipiqa", as_loss=True, device="cpu", **options)
-        assert score(x).shape == () and torch.equal(score(x), metric(x).mean())
-        torch.testing.assert_close(grad_of(score, x), -grad_of(CLIPIQALoss(metric=metric), x))
-
-    def test_learned_prompts_get_no_gradient(self, options):
-        plus = learned(options["clip_weights"]).train()
-        criterion, x = CLIPIQALoss(metric=plus), images()
-        torch.testing.assert_close(criterion(x), 1 - plus(x).mean())
-        criterion(x).backward()
-        assert x.grad.norm() > 0
-        assert all(parameter.grad is None for parameter in plus.parameters())  # it is a loss: prompts stay
-        assert not list(criterion.parameters()) and not criterion.state_dict()
-
-    def test_prompts_learn_alike_in_both_modes_when_images_have_a_gradient(self, options):
-        plus, found = learned(options["clip_weights"]), []
-        for training in (True, False):
-            x, ctx = images(), plus.prompt_learner.ctx
-            found.append(torch.autograd.grad(plus.train(training)(x).sum(), (x, ctx)))
-        with general_path():
-            found.append(torch.autograd.grad(plus(x).sum(), (x, ctx)))
-        for ours in found[:2]:  # fp32, another order of sums
-            assert distance(ours[0], found[2][0]) < 1e-5 and distance(ours[1], found[2][1]) < 1e-5
+# Forms
 
 
-class TestGradient:
-    @pytest.mark.parametrize("form", FORMS)
-    def test_the_gradient_equals_the_general_paths(self, options, form):
-        criterion = CLIPIQALoss(prompts=TWO, form=form, **options)
-        x = photo_like(75, 101, 2, torch.float64).requires_grad_()
-        ahead = grad_of(criterion, x)
-        with general_path():
-            assert distance(ahead, grad_of(criterion, x)) < 1e-12  # float64: summation order only
-
-    @pytest.mark.parametrize("sign", [1, -1])
-    def test_saturated_scores_have_a_gradient(self, metric, monkeypatch, sign):
-        """CLIP's scale raised until the score is 0 or 1 to fp32."""
-        x = images(1)
-        features, pair = metric.encode_image(x.detach()), metric.encode_prompts()[0]
-        scale = 40 / (features @ (pair[0] - pair[1])).item()
-        monkeypatch.setattr(metric.clip, "logit_scale", sign * scale)
-        score = metric(x)
-        assert score.item() == pytest.approx(float(sign > 0), abs=1e-15)
-        for function in (metric, *(CLIPIQALoss(metric=metric, form=form) for form in FORMS)):
-            gradient = grad_of(function, x)
-            assert gradient.isfinite().all() and gradient.norm() > 0
-
-    def test_the_gradient_of_a_batch_equals_that_of_single_images(self, loss, monkeypatch, pull_back):
-        x = images(5, dtype=torch.float64)
-        monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 2 * 64 * 64)
-        batch = grad_of(loss, x)
-        assert [len(call.args[1]) for call in pull_back.call_args_list] == [2, 2, 1]  # worked through in groups
-        singles = torch.cat([grad_of(loss, image[None].detach().requires_grad_()) for image in x])
-        torch.testing.assert_close(batch, singles / 5, rtol=1e-9, atol=1e-15)
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_and_reductions_equal_their_definitions(metric, options, form):
+    x = images(3, dtype=torch.float64).detach()
+    s = metric(x, TWO, None)
+    each = {"linear": 1 - s, "nll": -s.log(), "margin": ((1 - s) / s).log()}[form] @ s.new_tensor([0.75, 0.25])
+    for reduction, expected in (("none", each), ("mean", each.mean()), ("sum", each.sum())):
+        criterion = CLIPIQALoss(
+            prompts=TWO, form=form, prompt_weights=[3, 1], reduction=reduction, loss_weight=0.1, **options
+        )
+        torch.testing.assert_close(criterion(x), 0.1 * expected)
 
 
-class TestGoingForward:
-    """Pitfalls of computing a gradient inside a forward."""
+def test_as_loss_keeps_pyiqas_contract(options, metric):
+    x = images()
+    score = pyiqa.create_metric("clipiqa", as_loss=True, device="cpu", **options)
+    assert score(x).shape == () and torch.equal(score(x), metric(x).mean())
+    torch.testing.assert_close(grad_of(score, x), -grad_of(CLIPIQALoss(metric=metric), x))
 
-    @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-    def test_no_gradient_where_none_is_wanted(self, loss, pull_back, context):
-        x = images()
-        with context():
-            value = loss(x)
-        assert not value.requires_grad
-        torch.testing.assert_close(value.clone(), loss(x.detach()))
-        assert not pull_back.called  # nor for images that need none
 
-    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-    def test_half_precision_input_keeps_its_gradient_in_fp32(self, metric, dtype):
-        x = images().detach().to(dtype)
-        expected = grad_of(metric, x.float().requires_grad_())
-        (scaled,) = torch.autograd.grad(metric(x.requires_grad_()).sum() * 65536, x)  # what a GradScaler does
-        assert scaled.dtype == dtype
-        assert distance(scaled.float() / 65536, expected) < 1e-2  # a half's rounding: 8 bits in bf16
+def test_learned_prompts_get_no_gradient(options):
+    plus = learned(options["clip_weights"]).train()
+    criterion, x = CLIPIQALoss(metric=plus), images()
+    torch.testing.assert_close(criterion(x), 1 - plus(x).mean())
+    criterion(x).backward()
+    assert x.grad.norm() > 0
+    assert all(parameter.grad is None for parameter in plus.parameters())  # it is a loss: prompts stay
+    assert not list(criterion.parameters()) and not criterion.state_dict()
 
-    @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-    def test_a_small_gradient_survives_low_precision(self, options, metric, precision):
-        """The inner backward has a scale of its own, without which a nearly saturated score's slope would be 0."""
-        low, x = CLIPIQA(precision=precision, **options), images(1, 96)
-        found, exact = (grad_of(lambda x, net=net: 1e-6 * net.encode_image(x)[:, :8], x) for net in (low, metric))
-        assert (found == 0).double().mean() < 0.01
-        assert nn.functional.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.9
 
-    def test_autocast_changes_nothing(self, loss):
-        x = images()
-        value, gradient = loss(x), grad_of(loss, x)
-        with torch.autocast("cpu", torch.bfloat16):
-            assert torch.equal(loss(x), value)
-            assert torch.equal(grad_of(loss, x), gradient)
+def test_prompts_learn_alike_in_both_modes_when_images_have_a_gradient(options):
+    plus, found = learned(options["clip_weights"]), []
+    for training in (True, False):
+        x, ctx = images(), plus.prompt_learner.ctx
+        found.append(torch.autograd.grad(plus.train(training)(x).sum(), (x, ctx)))
+    with general_path():
+        found.append(torch.autograd.grad(plus(x).sum(), (x, ctx)))
+    for ours in found[:2]:  # fp32, another order of sums
+        assert distance(ours[0], found[2][0]) < 1e-5 and distance(ours[1], found[2][1]) < 1e-5
 
-    def test_second_derivatives_are_refused_where_they_are_used(self, loss, metric):
-        x = images(1)
-        for function in (loss, metric.encode_image):
-            (gradient,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
-            with pytest.raises(CLIPIQAError):
-                torch.autograd.grad(gradient.square().sum(), x)
 
-    def test_double_backward_gives_second_derivatives(self, metric):
-        criterion, x = CLIPIQALoss(metric=metric, double_backward=True), images(1, 48, torch.float64)
-        direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-        (gradient,) = torch.autograd.grad(criterion(x), x, create_graph=True)
-        (product,) = torch.autograd.grad((gradient * direction).sum(), x)
-        expected, errors = (product * direction).sum().item(), []
-        for step in (1e-7, 1e-8, 1e-9):  # a ReLU that flips within a step spoils its difference, hardly those of all
-            ahead, behind = (
-                grad_of(criterion, (x + sign * step * direction).detach().requires_grad_()) for sign in (1, -1)
-            )
-            difference = ((ahead - behind) * direction).sum().item() / (2 * step)
-            errors.append(abs(difference / expected - 1))
-        assert min(errors) < 1e-2, errors
+# Gradient
 
-    def test_function_transforms_take_the_general_path(self, loss):
-        x = images(dtype=torch.float64)
-        assert distance(torch.func.grad(loss)(x.detach()), expected := grad_of(loss, x)) < 1e-12
-        with forward_ad.dual_level():
-            tangent = forward_ad.unpack_dual(loss(forward_ad.make_dual(x.detach(), ones := torch.ones_like(x)))).tangent
-        assert tangent.item() == pytest.approx((expected * ones).sum().item(), rel=1e-9)
 
-    def test_activation_checkpointing_repeats_the_random_crop(self, metric):
-        criterion, x = CLIPIQALoss(metric=metric, crop=40), images()
-        torch.manual_seed(3)
-        expected = grad_of(criterion, x)
-        torch.manual_seed(3)
-        assert torch.equal(grad_of(lambda x: checkpoint(criterion, x, use_reentrant=False), x), expected)
+@pytest.mark.parametrize("form", FORMS)
+def test_the_gradient_equals_the_general_paths(options, form):
+    criterion = CLIPIQALoss(prompts=TWO, form=form, **options)
+    x = photo_like(75, 101, 2, torch.float64).requires_grad_()
+    ahead = grad_of(criterion, x)
+    with general_path():
+        assert distance(ahead, grad_of(criterion, x)) < 1e-12  # float64: summation order only
 
-    def test_accumulation_and_retain_graph(self, loss):
-        x = images()
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_saturated_scores_have_a_gradient(metric, monkeypatch, sign):
+    """CLIP's scale raised until the score is 0 or 1 to fp32."""
+    x = images(1)
+    features, pair = metric.encode_image(x.detach()), metric.encode_prompts()[0]
+    scale = 40 / (features @ (pair[0] - pair[1])).item()
+    monkeypatch.setattr(metric.clip, "logit_scale", sign * scale)
+    score = metric(x)
+    assert score.item() == pytest.approx(float(sign > 0), abs=1e-15)
+    for function in (metric, *(CLIPIQALoss(metric=metric, form=form) for form in FORMS)):
+        gradient = grad_of(function, x)
+        assert gradient.isfinite().all() and gradient.norm() > 0
+
+
+def test_the_gradient_of_a_batch_equals_that_of_single_images(loss, monkeypatch, pull_back):
+    x = images(5, dtype=torch.float64)
+    monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 2 * 64 * 64)
+    batch = grad_of(loss, x)
+    assert [len(call.args[1]) for call in pull_back.call_args_list] == [2, 2, 1]  # worked through in groups
+    singles = torch.cat([grad_of(loss, image[None].detach().requires_grad_()) for image in x])
+    torch.testing.assert_close(batch, singles / 5, rtol=1e-9, atol=1e-15)
+
+
+# Pitfalls of computing a gradient inside a forward
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_no_gradient_where_none_is_wanted(loss, pull_back, context):
+    x = images()
+    with context():
         value = loss(x)
-        value.backward(retain_graph=True)
-        once = x.grad.clone()
-        x.grad.mul_(7)  # clipping works in place, and must not reach what is kept
-        (3 * value).backward()
-        torch.testing.assert_close(x.grad, 10 * once)
-
-    def test_compiled_with_a_network_it_equals_itself_uncompiled(self, loss, options):
-        """For ours and for pyiqa's contract."""
-        torch.manual_seed(0)
-        net, x = nn.Conv2d(3, 3, 3, padding=1), images().detach()
-        score = pyiqa.create_metric("clipiqa", as_loss=True, device="cpu", **options)
-        sharing = CLIPIQALoss(metric=loss.metric, share=0.3, beside="l1")
-        for criterion in (loss, score, lambda restored: sharing(restored, x)):
-            torch._dynamo.reset()
-            step = torch.compile(lambda x, criterion=criterion: criterion(net(x).sigmoid()), backend="aot_eager")
-            plain = torch.autograd.grad(criterion(net(x).sigmoid()), list(net.parameters()))
-            for _ in range(2):  # the second call runs what the first compiled
-                compiled = torch.autograd.grad(step(x), list(net.parameters()))
-                torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-6)  # the compiler reorders the network
+    assert not value.requires_grad
+    torch.testing.assert_close(value.clone(), loss(x.detach()))
+    assert not pull_back.called  # nor for images that need none
 
 
-class TestInput:
-    def test_what_moves_the_rest_of_a_model_leaves_it_as_it_is(self, loss):
-        x = images()
-        assert torch.equal(loss(x), loss.train().half()(x))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_input_keeps_its_gradient_in_fp32(metric, dtype):
+    x = images().detach().to(dtype)
+    expected = grad_of(metric, x.float().requires_grad_())
+    (scaled,) = torch.autograd.grad(metric(x.requires_grad_()).sum() * 65536, x)  # what a GradScaler does
+    assert scaled.dtype == dtype
+    assert distance(scaled.float() / 65536, expected) < 1e-2  # a half's rounding: 8 bits in bf16
 
-    def test_every_input_range_gives_the_same_loss(self, metric):
-        x = images().detach()
-        expected = CLIPIQALoss(metric=metric)(x)
-        for low, high in ((-1, 1), (0, 255)):
-            criterion = CLIPIQALoss(metric=metric, input_range=(low, high))
-            torch.testing.assert_close(criterion(low + (high - low) * x), expected)
 
-    def test_values_out_of_range_are_clamped(self, metric):
-        x = (2 * images() - 0.5).detach().requires_grad_()
-        outside = (x < 0) | (x > 1)
-        clamped = CLIPIQALoss(metric=metric)
-        assert torch.equal(clamped(x), clamped(x.clamp(0, 1)))
-        gradient = grad_of(clamped, x)
-        assert (gradient[outside] == 0).all() and (gradient[~outside] != 0).double().mean() > 0.9
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_small_gradient_survives_low_precision(options, metric, precision):
+    """The inner backward has a scale of its own, without which a nearly saturated score's slope would be 0."""
+    low, x = CLIPIQA(precision=precision, **options), images(1, 96)
+    found, exact = (grad_of(lambda x, net=net: 1e-6 * net.encode_image(x)[:, :8], x) for net in (low, metric))
+    assert (found == 0).double().mean() < 0.01
+    assert nn.functional.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.9
 
-    def test_limits_are_inside_the_range(self, metric):
-        """Black and white pixels have their neighbours' gradient, whatever the release's own clamp makes of them."""
-        x = images().detach().round().requires_grad_()
-        assert distance(grad_of(CLIPIQALoss(metric=metric), x), -grad_of(metric, x) / len(x)) < 1e-5
 
-    def test_each_image_gets_a_crop_of_its_own(self, metric):
-        x = images(3, 96)
-        criterion = CLIPIQALoss(metric=metric, crop=40)
-        torch.manual_seed(0)
-        gradient = grad_of(criterion, x)
-        boxes = [(g.abs().sum(0) > 0).nonzero() for g in gradient]
-        corners = {tuple(box.amin(0).tolist()) for box in boxes}
-        assert all((box.amax(0) - box.amin(0) < 40).all() and len(box) > 1000 for box in boxes)
-        assert len(corners) == 3  # each image has a place of its own
-        small = images(1, 64)
-        assert torch.equal(CLIPIQALoss(metric=metric, crop=100)(small), CLIPIQALoss(metric=metric)(small))
+def test_autocast_changes_nothing(loss):
+    x = images()
+    value, gradient = loss(x), grad_of(loss, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(loss(x), value)
+        assert torch.equal(grad_of(loss, x), gradient)
 
-    @pytest.mark.parametrize(
-        ("how", "where", "value"),
-        [
-            *(({"form": form}, (0, 5, 5), math.nan) for form in FORMS),
-            *(({}, *bad) for bad in [((), math.nan), ((0, slice(9)), math.inf), ((0, 5, 5), -math.inf)]),
-            *(({option: True}, (0, slice(9)), math.inf) for option in ("local", "double_backward")),
-            *((each, (0, 5, 5), -math.inf) for each in ({"crop": 40}, {"input_range": (-1, 2)}, {"criterion": True})),
-        ],
-        ids=str,
-    )
-    def test_propagated_nan_is_all_of_an_images_loss_and_gradient(self, metric, how, where, value):
-        options, good = {"metric": metric, **how}, images(3).detach()
-        if "criterion" in how:
-            options, good = {"criterion": MACLIP("maclip", backbone="mini").eval()}, images(3, 224).detach()
-        bad = good.clone()
-        bad[(1, *where)] = value
-        found = []
-        for batch in (bad, good):
-            torch.manual_seed(0)
-            losses = CLIPIQALoss(**options, nan="propagate", reduction="none")(batch.requires_grad_())
-            found.append((losses, torch.autograd.grad(losses.sum(), batch)[0]))
-        for these, usual in zip(*found, strict=True):
-            assert these[1].isnan().all()
-            assert torch.equal(these[[0, 2]], usual[[0, 2]])
 
-    @pytest.mark.parametrize(
-        "more",
-        [
-            {"loss_weight": -1.0},
-            {"input_range": (1, 0)},
-            {"crop": 16},
-            *({"prompt_weights": weights} for weights in ([1, 2], [-1.0], ["much"])),
-            *({"prompts": "quality"}, {"criterion": "another"}),  # a ready metric takes none
-        ],
-        ids=str,
-    )
-    def test_options_that_cannot_be_used_are_refused(self, metric, more):
+def test_second_derivatives_are_refused_where_they_are_used(loss, metric):
+    x = images(1)
+    for function in (loss, metric.encode_image):
+        (gradient,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
         with pytest.raises(CLIPIQAError):
-            CLIPIQALoss(metric=metric, **more)
+            torch.autograd.grad(gradient.square().sum(), x)
+
+
+def test_double_backward_gives_second_derivatives(metric):
+    criterion, x = CLIPIQALoss(metric=metric, double_backward=True), images(1, 48, torch.float64)
+    direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(criterion(x), x, create_graph=True)
+    (product,) = torch.autograd.grad((gradient * direction).sum(), x)
+    expected, errors = (product * direction).sum().item(), []
+    for step in (1e-7, 1e-8, 1e-9):  # a ReLU that flips within a step spoils its difference, hardly those of all
+        ahead, behind = (
+            grad_of(criterion, (x + sign * step * direction).detach().requires_grad_()) for sign in (1, -1)
+        )
+        difference = ((ahead - behind) * direction).sum().item() / (2 * step)
+        errors.append(abs(difference / expected - 1))
+    assert min(errors) < 1e-2, errors
+
+
+def test_function_transforms_take_the_general_path(loss):
+    x = images(dtype=torch.float64)
+    assert distance(torch.func.grad(loss)(x.detach()), expected := grad_of(loss, x)) < 1e-12
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(loss(forward_ad.make_dual(x.detach(), ones := torch.ones_like(x)))).tangent
+    assert tangent.item() == pytest.approx((expected * ones).sum().item(), rel=1e-9)
+
+
+def test_activation_checkpointing_repeats_the_random_crop(metric):
+    criterion, x = CLIPIQALoss(metric=metric, crop=40), images()
+    torch.manual_seed(3)
+    expected = grad_of(criterion, x)
+    torch.manual_seed(3)
+    assert torch.equal(grad_of(lambda x: checkpoint(criterion, x, use_reentrant=False), x), expected)
+
+
+def test_accumulation_and_retain_graph(loss):
+    x = images()
+    value = loss(x)
+    value.backward(retain_graph=True)
+    once = x.grad.clone()
+    x.grad.mul_(7)  # clipping works in place, and must not reach what is kept
+    (3 * value).backward()
+    torch.testing.assert_close(x.grad, 10 * once)
+
+
+def test_compiled_with_a_network_it_equals_itself_uncompiled(loss, options):
+    """For ours and for pyiqa's contract."""
+    torch.manual_seed(0)
+    net, x = nn.Conv2d(3, 3, 3, padding=1), images().detach()
+    score = pyiqa.create_metric("clipiqa", as_loss=True, device="cpu", **options)
+    sharing = CLIPIQALoss(metric=loss.metric, share=0.3, beside="l1")
+    for criterion in (loss, score, lambda restored: sharing(restored, x)):
+        torch._dynamo.reset()
+        step = torch.compile(lambda x, criterion=criterion: criterion(net(x).sigmoid()), backend="aot_eager")
+        plain = torch.autograd.grad(criterion(net(x).sigmoid()), list(net.parameters()))
+        for _ in range(2):  # the second call runs what the first compiled
+            compiled = torch.autograd.grad(step(x), list(net.parameters()))
+            torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-6)  # the compiler reorders the network
+
+
+# Input
+
+
+def test_what_moves_the_rest_of_a_model_leaves_it_as_it_is(loss):
+    x = images()
+    assert torch.equal(loss(x), loss.train().half()(x))
+
+
+def test_every_input_range_gives_the_same_loss(metric):
+    x = images().detach()
+    expected = CLIPIQALoss(metric=metric)(x)
+    for low, high in ((-1, 1), (0, 255)):
+        criterion = CLIPIQALoss(metric=metric, input_range=(low, high))
+        torch.testing.assert_close(criterion(low + (high - low) * x), expected)
+
+
+def test_values_out_of_range_are_clamped(metric):
+    x = (2 * images() - 0.5).detach().requires_grad_()
+    outside = (x < 0) | (x > 1)
+    clamped = CLIPIQALoss(metric=metric)
+    assert torch.equal(clamped(x), clamped(x.clamp(0, 1)))
+    gradient = grad_of(clamped, x)
+    assert (gradient[outside] == 0).all() and (gradient[~outside] != 0).double().mean() > 0.9
+
+
+def test_limits_are_inside_the_range(metric):
+    """Black and white pixels have their neighbours' gradient, whatever the release's own clamp makes of them."""
+    x = images().detach().round().requires_grad_()
+    assert distance(grad_of(CLIPIQALoss(metric=metric), x), -grad_of(metric, x) / len(x)) < 1e-5
+
+
+def test_each_image_gets_a_crop_of_its_own(metric):
+    x = images(3, 96)
+    criterion = CLIPIQALoss(metric=metric, crop=40)
+    torch.manual_seed(0)
+    gradient = grad_of(criterion, x)
+    boxes = [(g.abs().sum(0) > 0).nonzero() for g in gradient]
+    corners = {tuple(box.amin(0).tolist()) for box in boxes}
+    assert all((box.amax(0) - box.amin(0) < 40).all() and len(box) > 1000 for box in boxes)
+    assert len(corners) == 3  # each image has a place of its own
+    small = images(1, 64)
+    assert torch.equal(CLIPIQALoss(metric=metric, crop=100)(small), CLIPIQALoss(metric=metric)(small))
+
+
+@pytest.mark.parametrize(
+    ("how", "where", "value"),
+    [
+        *(({"form": form}, (0, 5, 5), math.nan) for form in FORMS),
+        *(({}, *bad) for bad in [((), math.nan), ((0, slice(9)), math.inf), ((0, 5, 5), -math.inf)]),
+        *(({option: True}, (0, slice(9)), math.inf) for option in ("local", "double_backward")),
+        *((each, (0, 5, 5), -math.inf) for each in ({"crop": 40}, {"input_range": (-1, 2)}, {"criterion": True})),
+    ],
+    ids=str,
+)
+def test_propagated_nan_is_all_of_an_images_loss_and_gradient(metric, how, where, value):
+    options, good = {"metric": metric, **how}, images(3).detach()
+    if "criterion" in how:
+        options, good = {"criterion": MACLIP("maclip", backbone="mini").eval()}, images(3, 224).detach()
+    bad = good.clone()
+    bad[(1, *where)] = value
+    found = []
+    for batch in (bad, good):
+        torch.manual_seed(0)
+        losses = CLIPIQALoss(**options, nan="propagate", reduction="none")(batch.requires_grad_())
+        found.append((losses, torch.autograd.grad(losses.sum(), batch)[0]))
+    for these, usual in zip(*found, strict=True):
+        assert these[1].isnan().all()
+        assert torch.equal(these[[0, 2]], usual[[0, 2]])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"loss_weight": -1.0},
+        {"input_range": (1, 0)},
+        {"crop": 16},
+        *({"prompt_weights": weights} for weights in ([1, 2], [-1.0], ["much"])),
+        *({"prompts": "quality"}, {"criterion": "another"}),  # a ready metric takes none
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_used_are_refused(metric, more):
+    with pytest.raises(CLIPIQAError):
+        CLIPIQALoss(metric=metric, **more)

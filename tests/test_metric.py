@@ -31,145 +31,169 @@ def like(metric, **options):
     return CLIPIQA(clip_weights=metric.clip.weights.path, quick_gelu=True, **options)
 
 
-class TestQuestions:
-    def test_call_time_prompts_equal_creation_time_prompts(self, metric, images):
-        own = {"prompts": ["quality", ("Crisp photo.", "Hazy photo.")], "aggregate": None}
-        asked = metric(images, **own)
-        assert torch.equal(like(metric, **own)(images), asked)
-        assert not torch.equal(asked[:, 0], asked[:, 1])
-
-    def test_encode_once_ask_often(self, metric, images):
-        features = metric.encode_image(images)
-        # 1e-6: unit length in fp32
-        torch.testing.assert_close(features.norm(dim=-1), torch.ones(3), atol=1e-6, rtol=0)
-        assert features.dtype == torch.float32 and features.shape == (3, 1024)
-        assert torch.equal(metric.score(features, prompts="sharpness"), metric(images, prompts="sharpness"))
-
-    def test_columns_average_what_they_say(self, metric, images):
-        questions = ["sharpness", "pyiqa", ("Crisp photo.", "Hazy photo.")]
-        columns = parse_columns(questions)
-        features = metric.encode_image(images)
-        asked = metric.score(features, columns)
-        singly = [metric.score(features, question) for question in questions]
-        torch.testing.assert_close(asked, torch.cat(singly, dim=1), atol=1e-6, rtol=0)  # digits of fp32
-        assert torch.equal(metric(images, columns), asked)
-        with pytest.raises(CLIPIQAError):
-            metric.score(features, columns, aggregate="mean")
-
-    def test_columns_have_the_names_of_their_questions(self, metric):
-        assert metric.columns == ("quality",)
-        assert like(metric, prompts=["happy", "new"], aggregate=None).columns == ("happy", "new")
-        assert like(metric, model_type="clipiqa+", pretrained=False).columns == ("clipiqa+",)
-
-    def test_template_rewords_names(self, metric, images):
-        reworded = like(metric, template="A photo of {}.")
-        assert torch.equal(reworded(images), metric(images, prompts=("A photo of Good.", "A photo of Bad.")))
+# Questions
 
 
-class TestInvariants:
-    @pytest.mark.parametrize("side", [224, 37])
-    def test_batch_scores_like_single_images(self, metric, side):
-        images = photo_like(side, side, 5)
-        batch = metric(images)
-        single = torch.cat([metric(image[None]) for image in images])
-        torch.testing.assert_close(batch, single, atol=6e-7, rtol=0)  # the last digits of fp32, times 100
-
-    def test_memory_layout_does_not_matter(self, metric, images):
-        torch.testing.assert_close(
-            metric(images.contiguous(memory_format=torch.channels_last)), metric(images), atol=1e-6, rtol=0
-        )
-
-    def test_strips_are_exact(self, metric, monkeypatch):
-        for size in [(203, 150), (64, 40), (97, 333)]:  # odd and even row counts at every stage
-            x = photo_like(*size, dtype=torch.float64).requires_grad_()
-            results = []
-            for strip_bytes in (1 << 40, 1 << 14):  # one strip, and as many as can be
-                monkeypatch.setattr(convolution, "CPU_STRIP_BYTES", strip_bytes)
-                features = metric.encode_image(x)
-                results.append((features.detach(), torch.autograd.grad(features[0, :9].sum(), x)[0]))
-            torch.testing.assert_close(results[0], results[1], atol=1e-12, rtol=1e-9)  # summation order only
-
-    def test_made_under_inference_mode_still_has_gradients(self, seeded_weights, images):
-        with torch.inference_mode():  # the towers are built here, as no other metric has this activation
-            metric = CLIPIQA(clip_weights=seeded_weights("RN50"), quick_gelu=False)
-            metric(images)
-        x = images.clone().requires_grad_()
-        metric(x).sum().backward()
-        assert x.grad.abs().sum() > 0
+def test_call_time_prompts_equal_creation_time_prompts(metric, images):
+    own = {"prompts": ["quality", ("Crisp photo.", "Hazy photo.")], "aggregate": None}
+    asked = metric(images, **own)
+    assert torch.equal(like(metric, **own)(images), asked)
+    assert not torch.equal(asked[:, 0], asked[:, 1])
 
 
-class TestFrozen:
-    def test_owns_no_tensors(self, metric):
-        assert not list(metric.parameters()) and not list(metric.buffers()) and not metric.state_dict()
-
-    def test_same_weights_are_held_once(self, metric, images):
-        other = like(metric, prompts="sharpness")
-        other(images), metric(images)
-        assert other.clip is metric.clip and other._tower is metric._tower
-
-    def test_towers_are_freed_with_the_last_metric(self, metric, images):
-        short = like(metric, precision="bf16")
-        short(images)
-        tower = weakref.ref(short._tower)
-        assert tower() is not None
-        del short
-        gc.collect()
-        assert tower() is None
-
-    def test_copies_share_and_pickles_are_small(self, metric, images):
-        expected = metric(images)
-        for clone in (copy.deepcopy(metric), copy.copy(metric)):
-            assert clone.clip is metric.clip and torch.equal(clone(images), expected)
-        written = pickle.dumps(metric)
-        assert len(written) < 10_000
-        assert torch.equal(pickle.loads(written)(images), expected)
-
-    def test_spawned_processes_can_use_it(self):
-        metric = CLIPIQA(backbone="mini")
-        images = [torch.full((1, 3, 40, 40), 0.25)]
-        (there,) = DataLoader(Scored(metric, images), num_workers=1, multiprocessing_context="spawn", batch_size=None)
-        torch.testing.assert_close(metric(*images), there, atol=1e-6, rtol=0)
-
-    def test_says_which_clipiqa_it_is(self, metric):
-        text = repr(metric)
-        for part in ("RN50", metric.clip.weights.sha256[:8], "none", "Good photo.|Bad photo.", "fp32"):
-            assert part in text
-        assert json.loads(json.dumps(metric.provenance())) == metric.provenance()
+def test_encode_once_ask_often(metric, images):
+    features = metric.encode_image(images)
+    # 1e-6: unit length in fp32
+    torch.testing.assert_close(features.norm(dim=-1), torch.ones(3), atol=1e-6, rtol=0)
+    assert features.dtype == torch.float32 and features.shape == (3, 1024)
+    assert torch.equal(metric.score(features, prompts="sharpness"), metric(images, prompts="sharpness"))
 
 
-class TestBadInput:
-    def test_images_of_another_form_are_refused(self, metric):
-        shapes = (3, 64, 64), (1, 64, 64, 3), (1, 4, 64, 64), (0, 3, 64, 64), (1, 3, 31, 64)
-        good = torch.rand(1, 3, 64, 64)
-        odd = good.to_sparse(), good.to("meta"), good.to(torch.complex64), good.byte(), good.numpy(), "photo.jpg"
-        for x in (*map(torch.rand, shapes), *odd):
-            with pytest.raises(ImageError):
-                metric(x)
+def test_columns_average_what_they_say(metric, images):
+    questions = ["sharpness", "pyiqa", ("Crisp photo.", "Hazy photo.")]
+    columns = parse_columns(questions)
+    features = metric.encode_image(images)
+    asked = metric.score(features, columns)
+    singly = [metric.score(features, question) for question in questions]
+    torch.testing.assert_close(asked, torch.cat(singly, dim=1), atol=1e-6, rtol=0)  # digits of fp32
+    assert torch.equal(metric(images, columns), asked)
+    with pytest.raises(CLIPIQAError):
+        metric.score(features, columns, aggregate="mean")
 
-    @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-    def test_an_image_that_is_not_finite_is_refused_and_named(self, metric, value):
-        x = torch.rand(3, 3, 40, 40)
-        x[1, 2, 3, 4] = value
-        with pytest.raises(ImageError, match="image 1"):
+
+def test_columns_have_the_names_of_their_questions(metric):
+    assert metric.columns == ("quality",)
+    assert like(metric, prompts=["happy", "new"], aggregate=None).columns == ("happy", "new")
+    assert like(metric, model_type="clipiqa+", pretrained=False).columns == ("clipiqa+",)
+
+
+def test_template_rewords_names(metric, images):
+    reworded = like(metric, template="A photo of {}.")
+    assert torch.equal(reworded(images), metric(images, prompts=("A photo of Good.", "A photo of Bad.")))
+
+
+# Invariants
+
+
+@pytest.mark.parametrize("side", [224, 37])
+def test_batch_scores_like_single_images(metric, side):
+    images = photo_like(side, side, 5)
+    batch = metric(images)
+    single = torch.cat([metric(image[None]) for image in images])
+    torch.testing.assert_close(batch, single, atol=6e-7, rtol=0)  # the last digits of fp32, times 100
+
+
+def test_memory_layout_does_not_matter(metric, images):
+    torch.testing.assert_close(
+        metric(images.contiguous(memory_format=torch.channels_last)), metric(images), atol=1e-6, rtol=0
+    )
+
+
+def test_strips_are_exact(metric, monkeypatch):
+    for size in [(203, 150), (64, 40), (97, 333)]:  # odd and even row counts at every stage
+        x = photo_like(*size, dtype=torch.float64).requires_grad_()
+        results = []
+        for strip_bytes in (1 << 40, 1 << 14):  # one strip, and as many as can be
+            monkeypatch.setattr(convolution, "CPU_STRIP_BYTES", strip_bytes)
+            features = metric.encode_image(x)
+            results.append((features.detach(), torch.autograd.grad(features[0, :9].sum(), x)[0]))
+        torch.testing.assert_close(results[0], results[1], atol=1e-12, rtol=1e-9)  # summation order only
+
+
+def test_made_under_inference_mode_still_has_gradients(seeded_weights, images):
+    with torch.inference_mode():  # the towers are built here, as no other metric has this activation
+        metric = CLIPIQA(clip_weights=seeded_weights("RN50"), quick_gelu=False)
+        metric(images)
+    x = images.clone().requires_grad_()
+    metric(x).sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+# Frozen
+
+
+def test_owns_no_tensors(metric):
+    assert not list(metric.parameters()) and not list(metric.buffers()) and not metric.state_dict()
+
+
+def test_same_weights_are_held_once(metric, images):
+    other = like(metric, prompts="sharpness")
+    other(images), metric(images)
+    assert other.clip is metric.clip and other._tower is metric._tower
+
+
+def test_towers_are_freed_with_the_last_metric(metric, images):
+    short = like(metric, precision="bf16")
+    short(images)
+    tower = weakref.ref(short._tower)
+    assert tower() is not None
+    del short
+    gc.collect()
+    assert tower() is None
+
+
+def test_copies_share_and_pickles_are_small(metric, images):
+    expected = metric(images)
+    for clone in (copy.deepcopy(metric), copy.copy(metric)):
+        assert clone.clip is metric.clip and torch.equal(clone(images), expected)
+    written = pickle.dumps(metric)
+    assert len(written) < 10_000
+    assert torch.equal(pickle.loads(written)(images), expected)
+
+
+def test_spawned_processes_can_use_it():
+    metric = CLIPIQA(backbone="mini")
+    images = [torch.full((1, 3, 40, 40), 0.25)]
+    (there,) = DataLoader(Scored(metric, images), num_workers=1, multiprocessing_context="spawn", batch_size=None)
+    torch.testing.assert_close(metric(*images), there, atol=1e-6, rtol=0)
+
+
+def test_says_which_clipiqa_it_is(metric):
+    text = repr(metric)
+    for part in ("RN50", metric.clip.weights.sha256[:8], "none", "Good photo.|Bad photo.", "fp32"):
+        assert part in text
+    assert json.loads(json.dumps(metric.provenance())) == metric.provenance()
+
+
+# Bad input
+
+
+def test_images_of_another_form_are_refused(metric):
+    shapes = (3, 64, 64), (1, 64, 64, 3), (1, 4, 64, 64), (0, 3, 64, 64), (1, 3, 31, 64)
+    good = torch.rand(1, 3, 64, 64)
+    odd = good.to_sparse(), good.to("meta"), good.to(torch.complex64), good.byte(), good.numpy(), "photo.jpg"
+    for x in (*map(torch.rand, shapes), *odd):
+        with pytest.raises(ImageError):
             metric(x)
 
-    @pytest.mark.parametrize(
-        "call", ["forward", "encode_image", "encode_map", "encode_with_map", "encode_stages", "score_map"]
-    )
-    def test_pixels_of_another_range_are_refused(self, metric, images, call):
-        for x in (255 * images, 2 * images - 1):
-            with pytest.raises(ImageError):
-                getattr(metric, call)(x)
 
-    def test_overshoot_of_a_network_is_scored(self, metric, images):
-        x = (1.9 * images - 0.45).requires_grad_()
-        metric(x).sum().backward()
-        assert x.grad.abs().sum() > 0
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_an_image_that_is_not_finite_is_refused_and_named(metric, value):
+    x = torch.rand(3, 3, 40, 40)
+    x[1, 2, 3, 4] = value
+    with pytest.raises(ImageError, match="image 1"):
+        metric(x)
 
-    def test_a_bad_question_fails_before_the_image_is_encoded(self, metric, images, monkeypatch):
-        monkeypatch.setattr(metric, "encode_unchecked", lambda x: pytest.fail("encoded for nothing"))
-        with pytest.raises(PromptError):
-            metric(images, prompts=[])
+
+@pytest.mark.parametrize(
+    "call", ["forward", "encode_image", "encode_map", "encode_with_map", "encode_stages", "score_map"]
+)
+def test_pixels_of_another_range_are_refused(metric, images, call):
+    for x in (255 * images, 2 * images - 1):
+        with pytest.raises(ImageError):
+            getattr(metric, call)(x)
+
+
+def test_overshoot_of_a_network_is_scored(metric, images):
+    x = (1.9 * images - 0.45).requires_grad_()
+    metric(x).sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_a_bad_question_fails_before_the_image_is_encoded(metric, images, monkeypatch):
+    monkeypatch.setattr(metric, "encode_unchecked", lambda x: pytest.fail("encoded for nothing"))
+    with pytest.raises(PromptError):
+        metric(images, prompts=[])
 
 
 def test_equal_images_of_one_batch_have_equal_scores():

@@ -7,87 +7,100 @@ import pytest
 from clipiqa_pyiqa.errors import CLIPIQAError, OutputError
 from clipiqa_pyiqa.files.writing import check_folder, check_output, replacing, write_text
 
+# Replacing
 
-class TestReplacing:
-    def test_an_interrupted_write_changes_no_file(self, tmp_path):
-        (tmp_path / "a").write_text("old")
-        with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "a") as partial:
-            partial.write_text("half")
-            raise KeyboardInterrupt
-        assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
 
-    def test_a_partial_file_keeps_its_suffix(self, tmp_path):
-        with replacing(tmp_path / "a.png") as partial:
-            assert partial.suffix == ".png" and partial.name.startswith(".")  # hidden: no folder scan finds it
+def test_an_interrupted_write_changes_no_file(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "a") as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
 
-    @pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "n" * 200 + "." + "s" * 54])
-    def test_the_longest_names_are_written(self, tmp_path, name):
-        write_text(tmp_path / name, "x")
-        assert os.listdir(tmp_path) == [name]
 
-    def test_a_link_stays_and_its_target_is_replaced(self, tmp_path):
-        (tmp_path / "folder").mkdir()
-        (tmp_path / "link").symlink_to("folder/real")
-        for text in ("first", "second"):  # dangling, then not
-            write_text(tmp_path / "link", text)
-            assert (tmp_path / "link").is_symlink() and (tmp_path / "folder/real").read_text() == text
+def test_a_partial_file_keeps_its_suffix(tmp_path):
+    with replacing(tmp_path / "a.png") as partial:
+        assert partial.suffix == ".png" and partial.name.startswith(".")  # hidden: no folder scan finds it
 
-    @pytest.mark.parametrize("name", ["fifo", "/dev/null"])
-    def test_pipes_and_devices_are_refused(self, tmp_path, name, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        os.mkfifo("fifo")
-        for write in (lambda: write_text(name, "x"), lambda: check_output(name, overwrite=True)):
-            with pytest.raises(OutputError):
-                write()
 
-    def test_a_tilde_is_the_home_folder(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("HOME", str(tmp_path))
-        write_text("~/a", "x")
-        assert (tmp_path / "a").read_text() == "x" and check_output("~/b") == tmp_path / "b"
+@pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "n" * 200 + "." + "s" * 54])
+def test_the_longest_names_are_written(tmp_path, name):
+    write_text(tmp_path / name, "x")
+    assert os.listdir(tmp_path) == [name]
 
-    def test_errors_about_other_files_are_raised_unchanged(self, tmp_path):
-        with pytest.raises(FileNotFoundError), replacing(tmp_path / "a"):
-            (tmp_path / "not there").read_text()
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder/real")
+    for text in ("first", "second"):  # dangling, then not
+        write_text(tmp_path / "link", text)
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "folder/real").read_text() == text
+
+
+@pytest.mark.parametrize("name", ["fifo", "/dev/null"])
+def test_pipes_and_devices_are_refused(tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("fifo")
+    for write in (lambda: write_text(name, "x"), lambda: check_output(name, overwrite=True)):
         with pytest.raises(OutputError):
-            write_text(tmp_path / "no folder/a", "x")
-        assert issubclass(OutputError, CLIPIQAError) and issubclass(OutputError, OSError)
-
-    def test_text_that_is_not_unicode_is_escaped(self, tmp_path):
-        write_text(tmp_path / "a", os.fsdecode(b"caf\xe9\r\n"))
-        assert (tmp_path / "a").read_bytes() == b"caf\\xe9\r\n"
+            write()
 
 
-class TestCheckOutput:
-    @pytest.mark.parametrize("how", ["same", "link", "hard link"])
-    def test_inputs_are_never_replaced(self, tmp_path, how):
-        photo, out = tmp_path / "photo.png", tmp_path / "out.png"
-        photo.write_text("photo")
-        if how == "same":
-            out = photo
-        else:
-            (out.symlink_to if how == "link" else out.hardlink_to)(photo)
-        with pytest.raises(OutputError):
-            check_output(out, overwrite=True, inputs=[tmp_path / "gone", photo])
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_text("~/a", "x")
+    assert (tmp_path / "a").read_text() == "x" and check_output("~/b") == tmp_path / "b"
 
-    def test_outputs_that_cannot_be_written_are_refused(self, tmp_path, monkeypatch):
-        (tmp_path / "file").touch()
-        for name in ("", "nowhere/a", "file/a", "a\0b"):
-            with pytest.raises(CLIPIQAError):
-                check_output(f"{tmp_path}/{name}")
+
+def test_errors_about_other_files_are_raised_unchanged(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "a"):
+        (tmp_path / "not there").read_text()
+    with pytest.raises(OutputError):
+        write_text(tmp_path / "no folder/a", "x")
+    assert issubclass(OutputError, CLIPIQAError) and issubclass(OutputError, OSError)
+
+
+def test_text_that_is_not_unicode_is_escaped(tmp_path):
+    write_text(tmp_path / "a", os.fsdecode(b"caf\xe9\r\n"))
+    assert (tmp_path / "a").read_bytes() == b"caf\\xe9\r\n"
+
+
+# Check output
+
+
+@pytest.mark.parametrize("how", ["same", "link", "hard link"])
+def test_inputs_are_never_replaced(tmp_path, how):
+    photo, out = tmp_path / "photo.png", tmp_path / "out.png"
+    photo.write_text("photo")
+    if how == "same":
+        out = photo
+    else:
+        (out.symlink_to if how == "link" else out.hardlink_to)(photo)
+    with pytest.raises(OutputError):
+        check_output(out, overwrite=True, inputs=[tmp_path / "gone", photo])
+
+
+def test_outputs_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for name in ("", "nowhere/a", "file/a", "a\0b"):
+        with pytest.raises(CLIPIQAError):
+            check_output(f"{tmp_path}/{name}")
+    check_output(tmp_path / "new")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as root, everything can be written
+    with pytest.raises(OutputError):
         check_output(tmp_path / "new")
-        monkeypatch.setattr(os, "access", lambda *_: False)  # as root, everything can be written
+
+
+# Check folder
+
+
+def test_a_folder_is_made_and_every_name_checked(tmp_path):
+    folder = check_folder(tmp_path / "a/b", ["x.csv", "x.png"])
+    assert folder.is_dir()
+    (folder / "x.png").write_text("input")
+    for options in ({}, {"overwrite": True, "inputs": [folder / "x.png"]}):
         with pytest.raises(OutputError):
-            check_output(tmp_path / "new")
-
-
-class TestCheckFolder:
-    def test_a_folder_is_made_and_every_name_checked(self, tmp_path):
-        folder = check_folder(tmp_path / "a/b", ["x.csv", "x.png"])
-        assert folder.is_dir()
-        (folder / "x.png").write_text("input")
-        for options in ({}, {"overwrite": True, "inputs": [folder / "x.png"]}):
-            with pytest.raises(OutputError):
-                check_folder(folder, ["x.csv", "x.png"], **options)
-        for name in ("x.png", "x.png/b"):
-            with pytest.raises(OutputError):
-                check_folder(folder / name, [])
+            check_folder(folder, ["x.csv", "x.png"], **options)
+    for name in ("x.png", "x.png/b"):
+        with pytest.raises(OutputError):
+            check_folder(folder / name, [])

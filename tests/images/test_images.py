@@ -60,180 +60,206 @@ def change_tag(path, tag, kind, before, after):
     path.write_bytes(path.read_bytes().replace(old, new))
 
 
-class TestPlainRgb:
-    @pytest.mark.parametrize("name", ["canyon-wren.jpg", "blue-periwinkle.jpg"])
-    def test_equals_what_pyiqa_reads(self, name):
-        from pyiqa.utils.img_util import imread2tensor
-
-        record = read_image(BUNDLED / name)
-        theirs = imread2tensor(str(BUNDLED / name), rgb=True)
-        assert torch.equal(record.pixels.float().div(255), theirs)  # bit for bit: the same decoder, the same division
-        assert record.converted == "" and record.pixels[None].is_contiguous(memory_format=torch.channels_last)
-
-    @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm"])
-    def test_lossless_formats_come_back_exactly(self, photo, saved, suffix):
-        record = read_image(saved(photo, f"photo.{suffix}"))
-        assert np.array_equal(array(record), np.asarray(photo))
-        assert (record.width, record.height, record.size, record.converted) == (256, 144, (256, 144), "")
+# Plain RGB
 
 
-class TestConversions:
-    def test_grey(self, photo, saved):
-        grey = photo.convert("L")
-        record = read_image(saved(grey, "grey.png"))
-        assert record.converted == "grey->rgb"
-        assert np.array_equal(array(record), np.asarray(grey.convert("RGB")))
+@pytest.mark.parametrize("name", ["canyon-wren.jpg", "blue-periwinkle.jpg"])
+def test_equals_what_pyiqa_reads(name):
+    from pyiqa.utils.img_util import imread2tensor
 
-    def test_transparency_shows_white(self, saved):
-        image = Image.new("RGBA", (40, 40), (200, 0, 0, 0))
-        image.paste((200, 0, 0, 51), (0, 20, 40, 40))  # a fifth
-        image.putpixel((0, 0), (200, 0, 0, 255))
-        pixels = array(read_image(saved(image, "half.png")))
-        found = [pixels[y, 0].tolist() for y in (0, 10, 30)]
-        assert found == [[200, 0, 0], [255] * 3, [244, 204, 204]]  # 0.2 × (200, 0, 0) + 0.8 × 255
-
-    def test_palette_with_a_transparent_entry(self, photo, saved):
-        palette = photo.quantize(16)
-        record = read_image(saved(palette, "palette.png", transparency=3))
-        clear = np.asarray(palette) == 3
-        assert clear.any() and (array(record)[clear] == 255).all()
-        assert np.array_equal(array(record)[~clear], np.asarray(palette.convert("RGB"))[~clear])
-        assert record.converted == "palette+alpha->rgb on white"
-
-    @pytest.mark.parametrize("suffix", ["jpg", "tiff"])
-    def test_cmyk(self, photo, saved, suffix):
-        path = saved(photo.convert("CMYK"), f"press.{suffix}")
-        record = read_image(path)
-        assert record.converted == "cmyk->rgb"
-        with Image.open(path) as image:
-            assert np.array_equal(array(record), np.asarray(image.convert("RGB")))
-        close = np.abs(array(record).astype(int) - np.asarray(photo)).mean()
-        assert close < 3  # the same picture, not its negative; JPEG costs the rest
-
-    @pytest.mark.parametrize("suffix", ["png", "tiff"])
-    @pytest.mark.parametrize("kind", ["grey", "rgb"])
-    def test_16_bit_samples_keep_the_high_byte(self, tmp_path, suffix, kind):
-        import cv2  # Pillow cannot write 16-bit colour
-
-        deep = DEEP[..., None] if kind == "grey" else np.dstack([DEEP, DEEP[::-1], DEEP[:, ::-1]])
-        path = tmp_path / f"deep.{suffix}"
-        assert cv2.imwrite(str(path), np.ascontiguousarray(deep[:, :, ::-1]))  # which is BGR
-        record = read_image(path)
-        assert record.converted == f"16-bit {kind}->rgb"
-        assert np.array_equal(array(record), np.broadcast_to(deep >> 8, (48, 64, 3)))
-
-    def test_12_bit_grey_keeps_its_upper_byte(self, saved):
-        bits = np.unpackbits(DEEP.astype(">u2").view(np.uint8)).reshape(-1, 16)[:, :12]
-        path = saved(Image.fromarray(np.packbits(bits).reshape(48, 96)), "medical.tiff")
-        change_tag(path, 256, 4, 96, 64)  # width
-        change_tag(path, 258, 3, 8, 12)  # bits
-        record = read_image(path)
-        assert record.converted == "12-bit grey->rgb"
-        assert np.array_equal(record.pixels[0].numpy(), DEEP >> 8)
-
-    @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
-    @pytest.mark.parametrize("is_signed", [True, False])
-    def test_32_bit_samples_are_refused_even_if_16_bits_hold_them(self, saved, is_signed, compression):
-        assert kind_of(saved(Image.new("F", (40, 40), 0.5), "raw.tiff")) == Kind.UNCLEAR_SCALE
-        path = saved(Image.new("I", (40, 40), 99), "count.tiff", compression=compression)
-        if not is_signed:
-            change_tag(path, 339, 3, 2, 1)
-        assert kind_of(path) == Kind.UNCLEAR_SCALE
-
-    @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tiff"])
-    def test_first_frame_of_several(self, photo, saved, suffix):
-        options = {"lossless": True} if suffix == "webp" else {}
-        others = [Image.new("RGB", photo.size, colour) for colour in ("red", "blue")]
-        record = read_image(saved(photo, f"film.{suffix}", save_all=True, append_images=others, **options))
-        assert record.converted.endswith("frame 1 of 3")
-        # A GIF's palette of 256 costs a few levels; the other frames would be a hundred off.
-        assert np.abs(array(record).astype(int) - np.asarray(photo)).mean() < (8 if suffix == "gif" else 1e-9)
-
-    def test_second_picture_of_a_phone_photo_is_no_animation(self, photo, saved):
-        depth_map = photo.convert("L").resize((64, 36))
-        record = read_image(saved(photo, "phone.jpg", format="MPO", save_all=True, append_images=[depth_map]))
-        assert record.size == (256, 144) and record.converted == ""
+    record = read_image(BUNDLED / name)
+    theirs = imread2tensor(str(BUNDLED / name), rgb=True)
+    assert torch.equal(record.pixels.float().div(255), theirs)  # bit for bit: the same decoder, the same division
+    assert record.converted == "" and record.pixels[None].is_contiguous(memory_format=torch.channels_last)
 
 
-class TestOrientation:
-    @pytest.mark.parametrize("orientation", [*range(1, 9), 99])  # 99 is nonsense
-    @pytest.mark.parametrize("suffix", ["png", "tiff"])  # Pillow turns TIFFs by itself
-    def test_applied_recorded_and_switchable(self, photo, saved, orientation, suffix):
-        photo.getexif()[0x0112] = orientation
-        path = saved(photo, f"turned.{suffix}", exif=photo.getexif())
-        upright, stored = read_image(path), read_image(path, apply_exif=False)
-        assert np.array_equal(array(upright), np.asarray(ImageOps.exif_transpose(photo)))
-        assert (upright.width, upright.height) == upright.size == upright.pixels.shape[:0:-1]
-        assert upright.orientation == stored.orientation == (orientation if orientation < 9 else 1)
-        assert np.array_equal(array(stored), np.asarray(photo)) and stored.size == (256, 144)
-
-    def test_damaged_exif_does_not_cost_the_picture(self, photo, saved, caplog):
-        record = read_image(saved(photo, "bad-exif.png", exif=b"not a TIFF header"))
-        assert (record.orientation, record.size) == (1, (256, 144))
-        assert "EXIF" in caplog.text
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm"])
+def test_lossless_formats_come_back_exactly(photo, saved, suffix):
+    record = read_image(saved(photo, f"photo.{suffix}"))
+    assert np.array_equal(array(record), np.asarray(photo))
+    assert (record.width, record.height, record.size, record.converted) == (256, 144, (256, 144), "")
 
 
-class TestLimits:
-    @pytest.mark.parametrize(
-        ("limits", "size"),
-        [
-            ({"max_side": 128}, (128, 72)),
-            ({"max_side": 1000}, (256, 144)),
-            ({"max_pixels": 9216}, (128, 72)),
-            ({"max_pixels": 9215}, (127, 71)),
-            ({"max_side": 200, "max_pixels": 9216}, (128, 72)),
-        ],
-    )
-    def test_shrinks_and_never_enlarges(self, limits, size):
-        record = read_image(BUNDLED / "canyon-wren.jpg", **limits)
-        assert record.size == size and (record.width, record.height) == (256, 144)
-
-    def test_too_thin_once_shrunk(self, photo, saved):
-        path = saved(photo.resize((400, 40)), "thin.png")
-        with pytest.raises(ImageError):
-            read_image(path, max_side=200)
-
-    @pytest.mark.parametrize("limits", [{"max_side": 31}, {"max_pixels": 1023}])
-    def test_limits_that_leave_nothing(self, limits):
-        with pytest.raises(OptionError):
-            read_image(BUNDLED / "canyon-wren.jpg", **limits)
+# Conversions
 
 
-class TestDamage:
-    @pytest.mark.parametrize("part", [0.3, 0.95])
-    @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff", "bmp", "gif", "jp2"])
-    def test_truncated(self, photo, saved, suffix, part, monkeypatch):
-        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as pyiqa's data sets leave it
-        path = saved(photo, f"cut.{suffix}")
-        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
-        assert kind_of(path) in (Kind.DAMAGED, Kind.NOT_AN_IMAGE)
+def test_grey(photo, saved):
+    grey = photo.convert("L")
+    record = read_image(saved(grey, "grey.png"))
+    assert record.converted == "grey->rgb"
+    assert np.array_equal(array(record), np.asarray(grey.convert("RGB")))
 
-    @pytest.mark.parametrize(
-        ("content", "kind"),
-        [
-            (b"", Kind.EMPTY),
-            (b"just some text\n" * 100, Kind.NOT_AN_IMAGE),
-            (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", Kind.NOT_AN_IMAGE),  # never runs Ghostscript
-        ],
-    )
-    def test_a_file_that_is_no_image_is_refused(self, saved, content, kind):
-        assert kind_of(saved(content, "file.jpg")) == kind
 
-    @pytest.mark.parametrize(
-        ("name", "kind"), [("nothing.jpg", Kind.MISSING), ("", Kind.NOT_A_FILE), ("/dev/null", Kind.NOT_A_FILE)]
-    )
-    def test_what_is_no_file_is_refused(self, tmp_path, name, kind):
-        assert kind_of(tmp_path / name) == kind
+def test_transparency_shows_white(saved):
+    image = Image.new("RGBA", (40, 40), (200, 0, 0, 0))
+    image.paste((200, 0, 0, 51), (0, 20, 40, 40))  # a fifth
+    image.putpixel((0, 0), (200, 0, 0, 255))
+    pixels = array(read_image(saved(image, "half.png")))
+    found = [pixels[y, 0].tolist() for y in (0, 10, 30)]
+    assert found == [[200, 0, 0], [255] * 3, [244, 204, 204]]  # 0.2 × (200, 0, 0) + 0.8 × 255
 
-    @pytest.mark.parametrize("size", [(31, 400), (400, 31)])
-    def test_under_32_pixels(self, photo, saved, size):
-        assert kind_of(saved(photo.resize(size), "small.png")) == Kind.TOO_SMALL
-        assert read_image(saved(photo.resize((32, 32)), "enough.png")).size == (32, 32)
 
-    def test_decompression_bomb(self, photo, saved, monkeypatch):
-        path = saved(photo, "bomb.png")
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * 144 // 3)
-        assert kind_of(path) == Kind.TOO_LARGE
+def test_palette_with_a_transparent_entry(photo, saved):
+    palette = photo.quantize(16)
+    record = read_image(saved(palette, "palette.png", transparency=3))
+    clear = np.asarray(palette) == 3
+    assert clear.any() and (array(record)[clear] == 255).all()
+    assert np.array_equal(array(record)[~clear], np.asarray(palette.convert("RGB"))[~clear])
+    assert record.converted == "palette+alpha->rgb on white"
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tiff"])
+def test_cmyk(photo, saved, suffix):
+    path = saved(photo.convert("CMYK"), f"press.{suffix}")
+    record = read_image(path)
+    assert record.converted == "cmyk->rgb"
+    with Image.open(path) as image:
+        assert np.array_equal(array(record), np.asarray(image.convert("RGB")))
+    close = np.abs(array(record).astype(int) - np.asarray(photo)).mean()
+    assert close < 3  # the same picture, not its negative; JPEG costs the rest
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+@pytest.mark.parametrize("kind", ["grey", "rgb"])
+def test_16_bit_samples_keep_the_high_byte(tmp_path, suffix, kind):
+    import cv2  # Pillow cannot write 16-bit colour
+
+    deep = DEEP[..., None] if kind == "grey" else np.dstack([DEEP, DEEP[::-1], DEEP[:, ::-1]])
+    path = tmp_path / f"deep.{suffix}"
+    assert cv2.imwrite(str(path), np.ascontiguousarray(deep[:, :, ::-1]))  # which is BGR
+    record = read_image(path)
+    assert record.converted == f"16-bit {kind}->rgb"
+    assert np.array_equal(array(record), np.broadcast_to(deep >> 8, (48, 64, 3)))
+
+
+def test_12_bit_grey_keeps_its_upper_byte(saved):
+    bits = np.unpackbits(DEEP.astype(">u2").view(np.uint8)).reshape(-1, 16)[:, :12]
+    path = saved(Image.fromarray(np.packbits(bits).reshape(48, 96)), "medical.tiff")
+    change_tag(path, 256, 4, 96, 64)  # width
+    change_tag(path, 258, 3, 8, 12)  # bits
+    record = read_image(path)
+    assert record.converted == "12-bit grey->rgb"
+    assert np.array_equal(record.pixels[0].numpy(), DEEP >> 8)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_32_bit_samples_are_refused_even_if_16_bits_hold_them(saved, is_signed, compression):
+    assert kind_of(saved(Image.new("F", (40, 40), 0.5), "raw.tiff")) == Kind.UNCLEAR_SCALE
+    path = saved(Image.new("I", (40, 40), 99), "count.tiff", compression=compression)
+    if not is_signed:
+        change_tag(path, 339, 3, 2, 1)
+    assert kind_of(path) == Kind.UNCLEAR_SCALE
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tiff"])
+def test_first_frame_of_several(photo, saved, suffix):
+    options = {"lossless": True} if suffix == "webp" else {}
+    others = [Image.new("RGB", photo.size, colour) for colour in ("red", "blue")]
+    record = read_image(saved(photo, f"film.{suffix}", save_all=True, append_images=others, **options))
+    assert record.converted.endswith("frame 1 of 3")
+    # A GIF's palette of 256 costs a few levels; the other frames would be a hundred off.
+    assert np.abs(array(record).astype(int) - np.asarray(photo)).mean() < (8 if suffix == "gif" else 1e-9)
+
+
+def test_second_picture_of_a_phone_photo_is_no_animation(photo, saved):
+    depth_map = photo.convert("L").resize((64, 36))
+    record = read_image(saved(photo, "phone.jpg", format="MPO", save_all=True, append_images=[depth_map]))
+    assert record.size == (256, 144) and record.converted == ""
+
+
+# Orientation
+
+
+@pytest.mark.parametrize("orientation", [*range(1, 9), 99])  # 99 is nonsense
+@pytest.mark.parametrize("suffix", ["png", "tiff"])  # Pillow turns TIFFs by itself
+def test_applied_recorded_and_switchable(photo, saved, orientation, suffix):
+    photo.getexif()[0x0112] = orientation
+    path = saved(photo, f"turned.{suffix}", exif=photo.getexif())
+    upright, stored = read_image(path), read_image(path, apply_exif=False)
+    assert np.array_equal(array(upright), np.asarray(ImageOps.exif_transpose(photo)))
+    assert (upright.width, upright.height) == upright.size == upright.pixels.shape[:0:-1]
+    assert upright.orientation == stored.orientation == (orientation if orientation < 9 else 1)
+    assert np.array_equal(array(stored), np.asarray(photo)) and stored.size == (256, 144)
+
+
+def test_damaged_exif_does_not_cost_the_picture(photo, saved, caplog):
+    record = read_image(saved(photo, "bad-exif.png", exif=b"not a TIFF header"))
+    assert (record.orientation, record.size) == (1, (256, 144))
+    assert "EXIF" in caplog.text
+
+
+# Limits
+
+
+@pytest.mark.parametrize(
+    ("limits", "size"),
+    [
+        ({"max_side": 128}, (128, 72)),
+        ({"max_side": 1000}, (256, 144)),
+        ({"max_pixels": 9216}, (128, 72)),
+        ({"max_pixels": 9215}, (127, 71)),
+        ({"max_side": 200, "max_pixels": 9216}, (128, 72)),
+    ],
+)
+def test_shrinks_and_never_enlarges(limits, size):
+    record = read_image(BUNDLED / "canyon-wren.jpg", **limits)
+    assert record.size == size and (record.width, record.height) == (256, 144)
+
+
+def test_too_thin_once_shrunk(photo, saved):
+    path = saved(photo.resize((400, 40)), "thin.png")
+    with pytest.raises(ImageError):
+        read_image(path, max_side=200)
+
+
+@pytest.mark.parametrize("limits", [{"max_side": 31}, {"max_pixels": 1023}])
+def test_limits_that_leave_nothing(limits):
+    with pytest.raises(OptionError):
+        read_image(BUNDLED / "canyon-wren.jpg", **limits)
+
+
+# Damage
+
+
+@pytest.mark.parametrize("part", [0.3, 0.95])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff", "bmp", "gif", "jp2"])
+def test_truncated(photo, saved, suffix, part, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as pyiqa's data sets leave it
+    path = saved(photo, f"cut.{suffix}")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    assert kind_of(path) in (Kind.DAMAGED, Kind.NOT_AN_IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", Kind.EMPTY),
+        (b"just some text\n" * 100, Kind.NOT_AN_IMAGE),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", Kind.NOT_AN_IMAGE),  # never runs Ghostscript
+    ],
+)
+def test_a_file_that_is_no_image_is_refused(saved, content, kind):
+    assert kind_of(saved(content, "file.jpg")) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("nothing.jpg", Kind.MISSING), ("", Kind.NOT_A_FILE), ("/dev/null", Kind.NOT_A_FILE)]
+)
+def test_what_is_no_file_is_refused(tmp_path, name, kind):
+    assert kind_of(tmp_path / name) == kind
+
+
+@pytest.mark.parametrize("size", [(31, 400), (400, 31)])
+def test_under_32_pixels(photo, saved, size):
+    assert kind_of(saved(photo.resize(size), "small.png")) == Kind.TOO_SMALL
+    assert read_image(saved(photo.resize((32, 32)), "enough.png")).size == (32, 32)
+
+
+def test_decompression_bomb(photo, saved, monkeypatch):
+    path = saved(photo, "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * 144 // 3)
+    assert kind_of(path) == Kind.TOO_LARGE
 
 
 def dng(photo, orientation, compression):
@@ -264,26 +290,29 @@ def dng(photo, orientation, compression):
     return head.ljust(at_data, b"\0") + samples + preview
 
 
-class TestRaw:
-    @pytest.mark.parametrize("compression", [7, 1])
-    @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-    def test_the_embedded_preview_is_read_upright(self, photo, saved, orientation, compression):
-        pytest.importorskip("rawpy")
-        found = read_image(saved(dng(photo, orientation, compression), "a.DNG"))
-        photo.getexif()[0x0112] = orientation
-        upright = ImageOps.exif_transpose(photo)
-        assert found.converted == "raw preview->rgb" and found.orientation == orientation
-        assert found.size == upright.size
-        apart = np.abs(array(found).astype(int) - np.asarray(upright))
-        assert apart.mean() < (3 if compression == 7 else 1e-9)
+# Raw
 
-    def test_what_has_no_preview_is_damaged_and_what_needs_rawpy_says_so(self, photo, saved, monkeypatch):
-        path = saved(dng(photo, 1, 7)[:700], "a.dng")
-        if "rawpy" in sys.modules:
-            assert kind_of(path) is Kind.DAMAGED
-        monkeypatch.setitem(sys.modules, "rawpy", None)
-        with pytest.raises(ImageError, match=r"clipiqa-pyiqa\[raw\]"):
-            read_image(path)
+
+@pytest.mark.parametrize("compression", [7, 1])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_embedded_preview_is_read_upright(photo, saved, orientation, compression):
+    pytest.importorskip("rawpy")
+    found = read_image(saved(dng(photo, orientation, compression), "a.DNG"))
+    photo.getexif()[0x0112] = orientation
+    upright = ImageOps.exif_transpose(photo)
+    assert found.converted == "raw preview->rgb" and found.orientation == orientation
+    assert found.size == upright.size
+    apart = np.abs(array(found).astype(int) - np.asarray(upright))
+    assert apart.mean() < (3 if compression == 7 else 1e-9)
+
+
+def test_what_has_no_preview_is_damaged_and_what_needs_rawpy_says_so(photo, saved, monkeypatch):
+    path = saved(dng(photo, 1, 7)[:700], "a.dng")
+    if "rawpy" in sys.modules:
+        assert kind_of(path) is Kind.DAMAGED
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    with pytest.raises(ImageError, match=r"clipiqa-pyiqa\[raw\]"):
+        read_image(path)
 
 
 def test_suffixes():

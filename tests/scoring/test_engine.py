@@ -73,36 +73,41 @@ def replace_image(path):
     Image.new("RGB", (112, 112), "white").save(path)
 
 
-class TestChanges:
-    def test_score_scores_a_replaced_image_again(self, photos, csv):
-        before = [row.scores for row in score_paths(Brightness(), photos, out=csv)]
-        replace_image(photos / "03.png")
-        run = score_paths(Brightness(), photos, out=csv, resume=True)
-        assert (run.known.kept, run.known.changed, run.known.new) == (19, 1, 0)
-        assert [row.scores for row in run] == [(1.0,)]
-        before[3] = (1.0,)
-        assert sorted(row.scores for row in read_results(csv)[1]) == sorted(before)
-        assert list(score_paths(Brightness(), photos, out=csv, resume=True)) == []
+# Changes
 
-    def test_a_resumed_run_scores_a_block_again_in_which_the_run_was_broken_off(self):
-        items = range(40)
-        metrics, options = metric_set(Brightness()), Options(torch.device("cuda"), batch_size=2)
-        known = {**dict.fromkeys(range(18), True), 3: False}  # image 3 has failed
-        whole = {task.image: task.block for task in plan(items, metrics, options)}
-        earlier = SimpleNamespace(of=lambda image: [known.get(image)])
-        resumed = {task.image: task.block for task in plan(items, metrics, options, earlier)}
-        assert list(resumed) == [3, *range(16, 40)] and resumed.items() <= whole.items()
 
-    def test_a_failed_image_outside_of_a_resumed_runs_paths_keeps_its_row(self, photos, csv):
-        (photos / "20.png").touch()
-        list(score_paths(Brightness(), photos, out=csv))
-        list(score_paths(Brightness(), photos / "03.png", out=csv, resume=True))
-        kinds = {row.path: row.kind for row in read_results(csv)[1]}
-        assert len(kinds) == 21 and kinds[str(photos / "20.png")] is Kind.EMPTY
+def test_score_scores_a_replaced_image_again(photos, csv):
+    before = [row.scores for row in score_paths(Brightness(), photos, out=csv)]
+    replace_image(photos / "03.png")
+    run = score_paths(Brightness(), photos, out=csv, resume=True)
+    assert (run.known.kept, run.known.changed, run.known.new) == (19, 1, 0)
+    assert [row.scores for row in run] == [(1.0,)]
+    before[3] = (1.0,)
+    assert sorted(row.scores for row in read_results(csv)[1]) == sorted(before)
+    assert list(score_paths(Brightness(), photos, out=csv, resume=True)) == []
 
-    def test_a_file_that_is_named_twice_is_one_image_with_and_without_out(self, photos, csv):
-        paths = [photos / "03.png", f"{photos}/../photos/03.png"]
-        assert [len([*score_paths(Brightness(), paths, out=out)]) for out in (None, csv)] == [1, 1]
+
+def test_a_resumed_run_scores_a_block_again_in_which_the_run_was_broken_off():
+    items = range(40)
+    metrics, options = metric_set(Brightness()), Options(torch.device("cuda"), batch_size=2)
+    known = {**dict.fromkeys(range(18), True), 3: False}  # image 3 has failed
+    whole = {task.image: task.block for task in plan(items, metrics, options)}
+    earlier = SimpleNamespace(of=lambda image: [known.get(image)])
+    resumed = {task.image: task.block for task in plan(items, metrics, options, earlier)}
+    assert list(resumed) == [3, *range(16, 40)] and resumed.items() <= whole.items()
+
+
+def test_a_failed_image_outside_of_a_resumed_runs_paths_keeps_its_row(photos, csv):
+    (photos / "20.png").touch()
+    list(score_paths(Brightness(), photos, out=csv))
+    list(score_paths(Brightness(), photos / "03.png", out=csv, resume=True))
+    kinds = {row.path: row.kind for row in read_results(csv)[1]}
+    assert len(kinds) == 21 and kinds[str(photos / "20.png")] is Kind.EMPTY
+
+
+def test_a_file_that_is_named_twice_is_one_image_with_and_without_out(photos, csv):
+    paths = [photos / "03.png", f"{photos}/../photos/03.png"]
+    assert [len([*score_paths(Brightness(), paths, out=out)]) for out in (None, csv)] == [1, 1]
 
 
 def _niqe_file(folder):
@@ -115,103 +120,112 @@ def _niqe_file(folder):
     return folder / "niqe.mat"
 
 
-class TestSeveral:
-    def test_metrics_of_pyiqa_and_objects_score_beside_clip_and_as_alone(self, photos, tmp_path, out, csv):
-        niqe = f"mine=niqe:pretrained_model_path={_niqe_file(tmp_path)}"
-        entropy = pyiqa.create_metric("entropy", device="cpu")
-        given = [MINI, niqe, "piqe", {"object": entropy}, {"own": Weighted(3.0)}]
-        rows = list(score_paths(given, photos, out=csv, device="cpu"))
-        scales = read_scores(csv).columns
-        assert [scale.lower_better for scale in scales.values()] == [False, True, True, False, True]
-        assert [scales[name].ends for name in ("piqe", "own")] == [(0, 100), (None, None)]
-        row = rows[7]
-        theirs = [pyiqa.create_metric("niqe", device="cpu", pretrained_model_path=tmp_path / "niqe.mat"), entropy]
-        assert np.float32(row.scores[1:4:2]).tolist() == [np.float32(metric(row.path).item()) for metric in theirs]
-        (alone,) = score_paths(CLIPIQA(backbone="mini"), row.path, device="cpu")
-        assert row.scores[0] == pytest.approx(alone.scores[0], abs=2e-6)
-        compared = compare(given[1:], str(photos)).data_sets[0].scores
-        assert compared["piqe"].tolist() == [row.scores[2] for row in rows]
-        score_sources(given, photos, out=out, device="cpu")
-        table = pandas.read_parquet(out / "files-00000.parquet")
-        assert table[list(scales)].to_numpy().tolist() == [list(row.scores) for row in rows]
-
-    def test_a_metric_that_fails_leaves_the_others_scores(self, photos, csv):
-        Image.new("RGB", (20, 20)).save(photos / "small.png")
-
-        def picky(x):
-            if not 0 < x.mean() < 0.5:
-                raise RuntimeError("no photo")
-            return 0.5
-
-        run = score_paths([MINI, {"picky": picky}, {"own": Weighted(1.0)}], photos, out=csv)
-        *_, bright, small = rows = list(run)
-        assert small.scores == (None, None, 0.0) and small.kind is Kind.OTHER  # which is tried again
-        assert "small.png" in small.error and "picky: " in small.error
-        assert [score is None for score in bright.scores] == [False, True, False]
-        assert bright.kind is Kind.OTHER and "picky: RuntimeError: no photo" in bright.error
-        assert read_results(csv)[1] == rows
-
-    def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(self, photos, csv, capsys):
-        given = ["entropy", "niqe:version=nobodys"]
-        rows = list(score_paths(given, photos, out=csv))
-        again = score_paths(given, photos, out=csv, resume=True)
-        assert not list(again) and again.unbuilt == given[1:]  # no image is decoded for it
-        assert main(["score", str(photos), "-m", *given]) == 1
-        assert f"{len(rows)} by entropy, 0 by niqe" in capsys.readouterr().err
-        assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)
-        for names, strict in ((given, True), (given[1], False)):
-            with pytest.raises(CLIPIQAError):
-                score_paths(names, photos, strict=strict)
-
-    def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(self, photos, monkeypatch):
-        threads = {f"threads{count}": _threads_seen(count) for count in (0, 1)}
-        monkeypatch.setattr(pyiqa.archs.ARCH_REGISTRY, "_obj_map", {**pyiqa.archs.ARCH_REGISTRY._obj_map, **threads})
-        given = {name: {"metric_opts": {"type": name}} for name in threads}
-        before = torch.get_num_threads()
-        torch.set_num_threads(2)
-        (row,) = score_paths(given, photos / "03.png")
-        assert row.scores == (1, 2) and torch.get_num_threads() == 2
-        torch.set_num_threads(before)
-
-    def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(self, photos, csv, capsys):
-        Image.new("RGB", (20, 20)).save(photos / "small.png")
-        folder, file = str(photos), str(csv)
-        assert main(["score", folder, "-m", MINI, "piqe", "entropy", "--out", file]) == 1
-        assert "20 scored, 1 failed" in capsys.readouterr().err
-        assert pandas.read_csv(csv)["entropy"].notna().all()
-        assert main(["rank", file, "--by", "piqe", "--worst", "1"]) == 0
-        assert "lower is better (as s.csv says)" in capsys.readouterr().err
-        assert main(["gate", file, file, "--by", "piqe", "--skip-missing"]) == 0
-        assert "lower is better" in capsys.readouterr().out
-        assert main(["score", folder, "--embeddings", "-m", "piqe", "--out", f"{folder}/e/"]) == 2
-
-    def test_clip_metrics_alone_do_not_import_pyiqa(self, photos, tmp_path, forked_bare):
-        code = f"import sys; from clipiqa_pyiqa import score_paths; rows = [*score_paths([{MINI!r}], {str(photos)!r})]"
-        ran = forked_bare.run([], tmp_path, code=f"{code}\nprint(len(rows), 'pyiqa' in sys.modules)")
-        assert ran.out == "20 False\n", ran.err
+# Several
 
 
-class TestProcesses:
-    def test_named_metrics_score_there_and_objects_here_as_ever(self, photos, monkeypatch):
-        (photos / "07.png").write_bytes(b"no image")
-        given = ["piqe", {"mine": lambda x: x.mean((1, 2, 3))}, "entropy"]  # a function cannot be sent
-        runs = [
-            [(row.path, row.scores, row.error) for row in score_paths(given, photos, processes=count)]
-            for count in (0, 2)
-        ]
-        assert runs[0] == runs[1] and len(runs[0]) == 20
-        monkeypatch.setattr(processes, "Processes", lambda *_: lambda record, wanted: None)
-        (row,) = score_paths(given, photos / "03.png", processes=1)
-        assert row.scores is None and "03.png' killed its process twice" in row.error
+def test_metrics_of_pyiqa_and_objects_score_beside_clip_and_as_alone(photos, tmp_path, out, csv):
+    niqe = f"mine=niqe:pretrained_model_path={_niqe_file(tmp_path)}"
+    entropy = pyiqa.create_metric("entropy", device="cpu")
+    given = [MINI, niqe, "piqe", {"object": entropy}, {"own": Weighted(3.0)}]
+    rows = list(score_paths(given, photos, out=csv, device="cpu"))
+    scales = read_scores(csv).columns
+    assert [scale.lower_better for scale in scales.values()] == [False, True, True, False, True]
+    assert [scales[name].ends for name in ("piqe", "own")] == [(0, 100), (None, None)]
+    row = rows[7]
+    theirs = [pyiqa.create_metric("niqe", device="cpu", pretrained_model_path=tmp_path / "niqe.mat"), entropy]
+    assert np.float32(row.scores[1:4:2]).tolist() == [np.float32(metric(row.path).item()) for metric in theirs]
+    (alone,) = score_paths(CLIPIQA(backbone="mini"), row.path, device="cpu")
+    assert row.scores[0] == pytest.approx(alone.scores[0], abs=2e-6)
+    compared = compare(given[1:], str(photos)).data_sets[0].scores
+    assert compared["piqe"].tolist() == [row.scores[2] for row in rows]
+    score_sources(given, photos, out=out, device="cpu")
+    table = pandas.read_parquet(out / "files-00000.parquet")
+    assert table[list(scales)].to_numpy().tolist() == [list(row.scores) for row in rows]
 
-    def test_what_a_killed_process_did_is_tried_once_more(self, tmp_path):
-        run, system, file = Processes(1, partial(partial, eval)), "__import__('os')", str(tmp_path / "tried")
-        first = run(f"{system}.getpid()")
-        assert run(f"{system}.path.exists({file!r}) or [open({file!r}, 'w'), {system}._exit(1)]") is True
-        assert run(f"{system}._exit(1)") is None
-        assert run(f"{system}.getpid()") not in (first, os.getpid())
-        with pytest.raises(CLIPIQAError, match="processes"):
-            Processes(1, partial(eval, "1 / 0"))(0)
+
+def test_a_metric_that_fails_leaves_the_others_scores(photos, csv):
+    Image.new("RGB", (20, 20)).save(photos / "small.png")
+
+    def picky(x):
+        if not 0 < x.mean() < 0.5:
+            raise RuntimeError("no photo")
+        return 0.5
+
+    run = score_paths([MINI, {"picky": picky}, {"own": Weighted(1.0)}], photos, out=csv)
+    *_, bright, small = rows = list(run)
+    assert small.scores == (None, None, 0.0) and small.kind is Kind.OTHER  # which is tried again
+    assert "small.png" in small.error and "picky: " in small.error
+    assert [score is None for score in bright.scores] == [False, True, False]
+    assert bright.kind is Kind.OTHER and "picky: RuntimeError: no photo" in bright.error
+    assert read_results(csv)[1] == rows
+
+
+def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, capsys):
+    given = ["entropy", "niqe:version=nobodys"]
+    rows = list(score_paths(given, photos, out=csv))
+    again = score_paths(given, photos, out=csv, resume=True)
+    assert not list(again) and again.unbuilt == given[1:]  # no image is decoded for it
+    assert main(["score", str(photos), "-m", *given]) == 1
+    assert f"{len(rows)} by entropy, 0 by niqe" in capsys.readouterr().err
+    assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)
+    for names, strict in ((given, True), (given[1], False)):
+        with pytest.raises(CLIPIQAError):
+            score_paths(names, photos, strict=strict)
+
+
+def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(photos, monkeypatch):
+    threads = {f"threads{count}": _threads_seen(count) for count in (0, 1)}
+    monkeypatch.setattr(pyiqa.archs.ARCH_REGISTRY, "_obj_map", {**pyiqa.archs.ARCH_REGISTRY._obj_map, **threads})
+    given = {name: {"metric_opts": {"type": name}} for name in threads}
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    (row,) = score_paths(given, photos / "03.png")
+    assert row.scores == (1, 2) and torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+
+
+def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(photos, csv, capsys):
+    Image.new("RGB", (20, 20)).save(photos / "small.png")
+    folder, file = str(photos), str(csv)
+    assert main(["score", folder, "-m", MINI, "piqe", "entropy", "--out", file]) == 1
+    assert "20 scored, 1 failed" in capsys.readouterr().err
+    assert pandas.read_csv(csv)["entropy"].notna().all()
+    assert main(["rank", file, "--by", "piqe", "--worst", "1"]) == 0
+    assert "lower is better (as s.csv says)" in capsys.readouterr().err
+    assert main(["gate", file, file, "--by", "piqe", "--skip-missing"]) == 0
+    assert "lower is better" in capsys.readouterr().out
+    assert main(["score", folder, "--embeddings", "-m", "piqe", "--out", f"{folder}/e/"]) == 2
+
+
+def test_clip_metrics_alone_do_not_import_pyiqa(photos, tmp_path, forked_bare):
+    code = f"import sys; from clipiqa_pyiqa import score_paths; rows = [*score_paths([{MINI!r}], {str(photos)!r})]"
+    ran = forked_bare.run([], tmp_path, code=f"{code}\nprint(len(rows), 'pyiqa' in sys.modules)")
+    assert ran.out == "20 False\n", ran.err
+
+
+# Processes
+
+
+def test_named_metrics_score_there_and_objects_here_as_ever(photos, monkeypatch):
+    (photos / "07.png").write_bytes(b"no image")
+    given = ["piqe", {"mine": lambda x: x.mean((1, 2, 3))}, "entropy"]  # a function cannot be sent
+    runs = [
+        [(row.path, row.scores, row.error) for row in score_paths(given, photos, processes=count)] for count in (0, 2)
+    ]
+    assert runs[0] == runs[1] and len(runs[0]) == 20
+    monkeypatch.setattr(processes, "Processes", lambda *_: lambda record, wanted: None)
+    (row,) = score_paths(given, photos / "03.png", processes=1)
+    assert row.scores is None and "03.png' killed its process twice" in row.error
+
+
+def test_what_a_killed_process_did_is_tried_once_more(tmp_path):
+    run, system, file = Processes(1, partial(partial, eval)), "__import__('os')", str(tmp_path / "tried")
+    first = run(f"{system}.getpid()")
+    assert run(f"{system}.path.exists({file!r}) or [open({file!r}, 'w'), {system}._exit(1)]") is True
+    assert run(f"{system}._exit(1)") is None
+    assert run(f"{system}.getpid()") not in (first, os.getpid())
+    with pytest.raises(CLIPIQAError, match="processes"):
+        Processes(1, partial(eval, "1 / 0"))(0)
 
 
 def run_python(code, *arguments, **options):

@@ -44,151 +44,173 @@ def shards_of(out):
     return json.loads((out / "run.json").read_text())["shards"]
 
 
-class TestStamps:
-    def test_a_repaired_archive_is_scored_again(self, lake, out):
-        whole = (lake / "1.tar").read_bytes()
-        (lake / "1.tar").write_bytes(whole[:-9000])
-        assert score(lake, out).failures.total()
-        (lake / "1.tar").write_bytes(whole)
-        done = score(lake, out)
-        assert (done.images, done.failures.total()) == (6, 0) and "this run: 2 kept, 1 changed" in done.sentences()
-
-    def test_a_shard_without_stamp_is_scored_again(self, out):
-        class Own(Shard):
-            name = "own"
-
-            def entries(self):
-                return iter([BytesImage("own::0", picture(9))])
-
-        assert [score(Own(), out).states for _ in range(2)] == [{"new": 1}, {"scored again": 1}]
-
-    def test_a_shard_that_is_gone_keeps_its_result(self, lake, out):
-        for _ in range(2):
-            done = score(f"{lake}/{{0..2}}.tar", out)
-            (lake / "1.tar").unlink(missing_ok=True)
-        assert done.states == {"kept": 3} and done.is_whole
-
-    def test_results_of_a_changed_shard_that_cannot_be_read_are_not_used(self, lake, out):
-        score(lake, out)
-        (lake / "1.tar").write_bytes(b"damaged")
-        done = score(lake, out)
-        assert list(done.unread) == [f"{lake}/1.tar"] and done.states == {"kept": 2, "not read": 1}
-        with pytest.raises(CLIPIQAError):
-            merge_shards(out)
+# Stamps
 
 
-class TestTheRun:
-    def test_a_part_names_the_whole_set(self, lake, out):
-        done = score(lake, out, part="2/3")
-        assert shards_of(out) == {f"{n}.tar.parquet": f"{lake}/{n}.tar" for n in range(3)}
-        assert list(done.missing) == [f"{lake}/0.tar", f"{lake}/2.tar"]
-
-    def test_parts_that_run_at_once_leave_one_whole_run(self, forked, lake, out):
-        parts = [(lake, f"{number}/3") for number in (1, 2, 3)]
-        assert forked.call(score_part, *parts, folder=lake.parent) == [0, 0, 0]
-        assert list(shards_of(out)) == [f"{number}.tar.parquet" for number in range(3)]
-        assert merged(out).path.nunique() == len(merged(out)) == 6
-
-    def test_shards_that_are_moved_leave_no_rows_and_a_line_says_so_before_the_first_image(self, lake, out, caplog):
-        class Late(Brightness):
-            def encode_image(self, x):
-                assert "left out: '1.tar.parquet'" in caplog.text
-                return super().encode_image(x)
-
-        score(lake, out)
-        (lake / "sub").mkdir()
-        (lake / "1.tar").rename(lake / "sub/1.tar")
-        done = score(lake, out, Late())
-        assert (done.shards, done.scored, done.left_out) == (3, 6, ["1.tar.parquet"])
-        assert done.states == {"kept": 2, "new": 1} and merged(out).path.nunique() == len(merged(out)) == 6
-
-    def test_runs_of_fewer_shards_lose_no_results(self, lake, out):
-        score(lake, out)
-        assert score([lake / "1.tar"], out).shards == 1
-        assert score(lake, out).states == {"kept": 3}
-
-    @pytest.mark.parametrize(
-        ("change", "named"),
-        [({}, "precision was fp32 and is now fp16"), ({"keep": ["n"]}, "keep"), ({"max_side": 64}, "max_side")],
-    )
-    def test_another_way_of_scoring_is_refused_before_the_first_image(self, lake, out, change, named):
-        score(lake, out, part="1/3")
-        before, metric = (out / "run.json").read_bytes(), Brightness() if change else Other()
-        with pytest.raises(CLIPIQAError, match=rf"run\.json.*{named}"):
-            score(lake, out, metric, part="2/3", **change)
-        assert metric.batches == [] and (out / "run.json").read_bytes() == before
-
-    def test_a_folder_is_never_mixed(self, lake, out):
-        score(lake, out)
-        assert score(lake, out, Other(), part="1/3", overwrite=True).shards == 1
-        with pytest.raises(CLIPIQAError):
-            merge_shards(out)
-        assert len(merged(out, partial=True)) == 2
-        assert score(lake, out, Other()).states == {"kept": 1, "completed": 2}
-        assert len(merged(out)) == 6
-
-    def test_a_damaged_result_is_scored_again(self, lake, out):
-        score(lake, out)
-        (out / "1.tar.parquet").write_bytes(b"x")
-        with pytest.raises(CLIPIQAError):
-            merge_shards(out)
-        assert score(lake, out).states == {"kept": 2, "new": 1}
-
-    def test_a_lost_run_file_is_written_again(self, lake, out):
-        score(lake, out)
-        (out / "run.json").unlink()
-        with pytest.raises(CLIPIQAError):
-            merge_shards(out)
-        with pytest.raises(CLIPIQAError):
-            score(lake, out, Other())
-        assert score(lake, out).states == {"kept": 3}
-
-    def test_a_damaged_run_file_is_named(self, out):
-        out.mkdir()
-        (out / "run.json").write_text("[]")
-        with pytest.raises(CLIPIQAError):
-            merge_shards(out)
+def test_a_repaired_archive_is_scored_again(lake, out):
+    whole = (lake / "1.tar").read_bytes()
+    (lake / "1.tar").write_bytes(whole[:-9000])
+    assert score(lake, out).failures.total()
+    (lake / "1.tar").write_bytes(whole)
+    done = score(lake, out)
+    assert (done.images, done.failures.total()) == (6, 0) and "this run: 2 kept, 1 changed" in done.sentences()
 
 
-class TestColumns:
-    @pytest.mark.parametrize(
-        ("column", "named"), [({}, "'id'"), ({"id": ["x"]}, "int64"), ({"id": [1], "thumb": [b"x"]}, None)]
-    )
-    def test_differences_of_parquet_files_are_found_before_the_first_image(self, tmp_path, out, column, named):
-        save_parquet(tmp_path / "a.parquet", {"image": [picture(9)], "id": [1]})
-        save_parquet(tmp_path / "b.parquet", {"image": [picture(9)], **column})
-        with pytest.raises(CLIPIQAError, match=named) if named else contextlib.nullcontext():
-            score(f"{tmp_path}/*.parquet", out, keep=["id"])
-        assert bool(list(out.glob("*"))) == (named is None)
+def test_a_shard_without_stamp_is_scored_again(out):
+    class Own(Shard):
+        name = "own"
 
-    def test_quantiles_are_those_of_each_columns_scores(self, lake, out):
-        metric = Brightness()
-        metric.columns = ("quality", "beauty")
-        metric.score = lambda features, *_: features * features.new_tensor([1, 90])
-        found = score(lake, out, metric).quantiles([0.05, 0.5])
-        exact = merged(out)[["quality", "beauty"]].quantile([0.05, 0.5]).T
-        assert found.drop(columns="scored").to_numpy().tolist() == exact.to_numpy().tolist()
+        def entries(self):
+            return iter([BytesImage("own::0", picture(9))])
+
+    assert [score(Own(), out).states for _ in range(2)] == [{"new": 1}, {"scored again": 1}]
 
 
-class TestFiltered:
-    def test_new_shards_do_not_go_into_the_results(self, lake, out):
-        score(lake, out)
-        with pytest.raises(CLIPIQAError):
-            filter_shards(out, out / "kept", above=0)
-        assert not (out / "kept").exists()
+def test_a_shard_that_is_gone_keeps_its_result(lake, out):
+    for _ in range(2):
+        done = score(f"{lake}/{{0..2}}.tar", out)
+        (lake / "1.tar").unlink(missing_ok=True)
+    assert done.states == {"kept": 3} and done.is_whole
 
-    def test_members_that_are_no_longer_in_an_archive_are_not_counted(self, lake, out, kept):
-        score(lake, out)
-        save_tar(lake / "1.tar", samples([7], first=1))
-        save_tar(lake / "2.tar", {"other.png": picture(9)})
-        done = filter_shards(out, kept, above=0, despite_changes=True)
-        assert (done.kept, done.shards, list(done.problems)) == (3, 2, [f"{lake}/1.tar", f"{lake}/2.tar"])
-        assert not (kept / "2.tar").exists()
 
-    def test_a_member_that_is_too_large_is_named(self, tmp_path, out, kept, monkeypatch):
-        shard = save_tar(tmp_path / "0.tar", {"0.png": picture(9), "0.bin": bytes(5000)})
-        score(shard, out)
-        for module in (tar, filtered):
-            monkeypatch.setattr(module, "MOST_BYTES", 4000)
-        done = filter_shards(out, kept, above=0)
-        assert done.kept == 1 and "'0.bin' is larger" in done.problems[str(shard)]
+def test_results_of_a_changed_shard_that_cannot_be_read_are_not_used(lake, out):
+    score(lake, out)
+    (lake / "1.tar").write_bytes(b"damaged")
+    done = score(lake, out)
+    assert list(done.unread) == [f"{lake}/1.tar"] and done.states == {"kept": 2, "not read": 1}
+    with pytest.raises(CLIPIQAError):
+        merge_shards(out)
+
+
+# The run
+
+
+def test_a_part_names_the_whole_set(lake, out):
+    done = score(lake, out, part="2/3")
+    assert shards_of(out) == {f"{n}.tar.parquet": f"{lake}/{n}.tar" for n in range(3)}
+    assert list(done.missing) == [f"{lake}/0.tar", f"{lake}/2.tar"]
+
+
+def test_parts_that_run_at_once_leave_one_whole_run(forked, lake, out):
+    parts = [(lake, f"{number}/3") for number in (1, 2, 3)]
+    assert forked.call(score_part, *parts, folder=lake.parent) == [0, 0, 0]
+    assert list(shards_of(out)) == [f"{number}.tar.parquet" for number in range(3)]
+    assert merged(out).path.nunique() == len(merged(out)) == 6
+
+
+def test_shards_that_are_moved_leave_no_rows_and_a_line_says_so_before_the_first_image(lake, out, caplog):
+    class Late(Brightness):
+        def encode_image(self, x):
+            assert "left out: '1.tar.parquet'" in caplog.text
+            return super().encode_image(x)
+
+    score(lake, out)
+    (lake / "sub").mkdir()
+    (lake / "1.tar").rename(lake / "sub/1.tar")
+    done = score(lake, out, Late())
+    assert (done.shards, done.scored, done.left_out) == (3, 6, ["1.tar.parquet"])
+    assert done.states == {"kept": 2, "new": 1} and merged(out).path.nunique() == len(merged(out)) == 6
+
+
+def test_runs_of_fewer_shards_lose_no_results(lake, out):
+    score(lake, out)
+    assert score([lake / "1.tar"], out).shards == 1
+    assert score(lake, out).states == {"kept": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({}, "precision was fp32 and is now fp16"), ({"keep": ["n"]}, "keep"), ({"max_side": 64}, "max_side")],
+)
+def test_another_way_of_scoring_is_refused_before_the_first_image(lake, out, change, named):
+    score(lake, out, part="1/3")
+    before, metric = (out / "run.json").read_bytes(), Brightness() if change else Other()
+    with pytest.raises(CLIPIQAError, match=rf"run\.json.*{named}"):
+        score(lake, out, metric, part="2/3", **change)
+    assert metric.batches == [] and (out / "run.json").read_bytes() == before
+
+
+def test_a_folder_is_never_mixed(lake, out):
+    score(lake, out)
+    assert score(lake, out, Other(), part="1/3", overwrite=True).shards == 1
+    with pytest.raises(CLIPIQAError):
+        merge_shards(out)
+    assert len(merged(out, partial=True)) == 2
+    assert score(lake, out, Other()).states == {"kept": 1, "completed": 2}
+    assert len(merged(out)) == 6
+
+
+def test_a_damaged_result_is_scored_again(lake, out):
+    score(lake, out)
+    (out / "1.tar.parquet").write_bytes(b"x")
+    with pytest.raises(CLIPIQAError):
+        merge_shards(out)
+    assert score(lake, out).states == {"kept": 2, "new": 1}
+
+
+def test_a_lost_run_file_is_written_again(lake, out):
+    score(lake, out)
+    (out / "run.json").unlink()
+    with pytest.raises(CLIPIQAError):
+        merge_shards(out)
+    with pytest.raises(CLIPIQAError):
+        score(lake, out, Other())
+    assert score(lake, out).states == {"kept": 3}
+
+
+def test_a_damaged_run_file_is_named(out):
+    out.mkdir()
+    (out / "run.json").write_text("[]")
+    with pytest.raises(CLIPIQAError):
+        merge_shards(out)
+
+
+# Columns
+
+
+@pytest.mark.parametrize(
+    ("column", "named"), [({}, "'id'"), ({"id": ["x"]}, "int64"), ({"id": [1], "thumb": [b"x"]}, None)]
+)
+def test_differences_of_parquet_files_are_found_before_the_first_image(tmp_path, out, column, named):
+    save_parquet(tmp_path / "a.parquet", {"image": [picture(9)], "id": [1]})
+    save_parquet(tmp_path / "b.parquet", {"image": [picture(9)], **column})
+    with pytest.raises(CLIPIQAError, match=named) if named else contextlib.nullcontext():
+        score(f"{tmp_path}/*.parquet", out, keep=["id"])
+    assert bool(list(out.glob("*"))) == (named is None)
+
+
+def test_quantiles_are_those_of_each_columns_scores(lake, out):
+    metric = Brightness()
+    metric.columns = ("quality", "beauty")
+    metric.score = lambda features, *_: features * features.new_tensor([1, 90])
+    found = score(lake, out, metric).quantiles([0.05, 0.5])
+    exact = merged(out)[["quality", "beauty"]].quantile([0.05, 0.5]).T
+    assert found.drop(columns="scored").to_numpy().tolist() == exact.to_numpy().tolist()
+
+
+# Filtered
+
+
+def test_new_shards_do_not_go_into_the_results(lake, out):
+    score(lake, out)
+    with pytest.raises(CLIPIQAError):
+        filter_shards(out, out / "kept", above=0)
+    assert not (out / "kept").exists()
+
+
+def test_members_that_are_no_longer_in_an_archive_are_not_counted(lake, out, kept):
+    score(lake, out)
+    save_tar(lake / "1.tar", samples([7], first=1))
+    save_tar(lake / "2.tar", {"other.png": picture(9)})
+    done = filter_shards(out, kept, above=0, despite_changes=True)
+    assert (done.kept, done.shards, list(done.problems)) == (3, 2, [f"{lake}/1.tar", f"{lake}/2.tar"])
+    assert not (kept / "2.tar").exists()
+
+
+def test_a_member_that_is_too_large_is_named(tmp_path, out, kept, monkeypatch):
+    shard = save_tar(tmp_path / "0.tar", {"0.png": picture(9), "0.bin": bytes(5000)})
+    score(shard, out)
+    for module in (tar, filtered):
+        monkeypatch.setattr(module, "MOST_BYTES", 4000)
+    done = filter_shards(out, kept, above=0)
+    assert done.kept == 1 and "'0.bin' is larger" in done.problems[str(shard)]

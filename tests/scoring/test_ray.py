@@ -122,18 +122,22 @@ def test_a_shard_that_kills_its_actor_is_reported_and_the_others_are_scored(ray,
     assert all("was given up after 2 attempts" in why for why in done.unread.values())
 
 
-class TestBadInput:
-    def test_more_actors_than_there_is_room_for(self, ray, out):
-        with pytest.raises(CLIPIQAError, match="2 CPUs and 0 GPUs"):
-            score(Deadly(), out, engine=RayEngine(1, gpus_per_actor=1))
+# Bad input
 
-    def test_no_cluster_at_the_address(self, ray, monkeypatch):
-        monkeypatch.setattr(ray, "is_initialized", lambda: False)
-        monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-        with pytest.raises(CLIPIQAError, match="127"):
-            connected()
 
-    def test_ray_is_not_installed(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "ray", None)
-        with pytest.raises(CLIPIQAError):
-            connected()
+def test_more_actors_than_there_is_room_for(ray, out):
+    with pytest.raises(CLIPIQAError, match="2 CPUs and 0 GPUs"):
+        score(Deadly(), out, engine=RayEngine(1, gpus_per_actor=1))
+
+
+def test_no_cluster_at_the_address(ray, monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(CLIPIQAError, match="127"):
+        connected()
+
+
+def test_ray_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(CLIPIQAError):
+        connected()

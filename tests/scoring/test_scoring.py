@@ -37,48 +37,52 @@ def make(tmp_path):
     return make
 
 
-class TestOrderAndBatches:
-    def test_rows_come_in_the_order_given_and_each_image_is_alone_on_a_processor(self, make):
-        sizes, metric = [LANDSCAPE, PORTRAIT, LANDSCAPE, SQUARE] * 8, Brightness()
-        paths = make(sizes)
-        rows = list(score_paths(metric, paths, batch_size=4, workers=3))
-        assert [(row.path, (row.width, row.height)) for row in rows] == list(zip(paths, sizes, strict=True))
-        assert np.allclose([row.scores[0] for row in rows], np.arange(32) / 255, atol=1e-6)  # fp32 means
-        assert sorted(metric.batches) == sorted((1, 3, height, width) for width, height in sizes)
+# Order and batches
 
-    def test_decoding_happens_while_the_metric_works(self, make, monkeypatch):
-        at_once, read_file = torch.get_num_threads(), File.read
-        numbers, is_ahead = itertools.count(), threading.Event()
 
-        def read(source):
-            if next(numbers) == at_once:
-                is_ahead.set()
-            return read_file(source)
+def test_rows_come_in_the_order_given_and_each_image_is_alone_on_a_processor(make):
+    sizes, metric = [LANDSCAPE, PORTRAIT, LANDSCAPE, SQUARE] * 8, Brightness()
+    paths = make(sizes)
+    rows = list(score_paths(metric, paths, batch_size=4, workers=3))
+    assert [(row.path, (row.width, row.height)) for row in rows] == list(zip(paths, sizes, strict=True))
+    assert np.allclose([row.scores[0] for row in rows], np.arange(32) / 255, atol=1e-6)  # fp32 means
+    assert sorted(metric.batches) == sorted((1, 3, height, width) for width, height in sizes)
 
-        class Waiting(Brightness):
-            def encode_image(self, x):
-                assert is_ahead.wait(60)
-                return super().encode_image(x)
 
-        monkeypatch.setattr(File, "read", read)
-        rows = score_paths(Waiting(), make([SQUARE] * (at_once + 4)), workers=2)
-        assert next(rows).kind is None
-        rows.close()
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
+def test_decoding_happens_while_the_metric_works(make, monkeypatch):
+    at_once, read_file = torch.get_num_threads(), File.read
+    numbers, is_ahead = itertools.count(), threading.Event()
 
-    def test_damage_is_refused_or_kept_and_nothing_else(self, tmp_path):
-        pytest.importorskip("simplejpeg")
-        path = tmp_path / "hurt.jpg"
-        Image.effect_noise((200, 200), 90).convert("RGB").save(path, quality=95)
-        content = path.read_bytes()
-        half = len(content) // 2
-        path.write_bytes(content[:half] + bytes(400) + content[half + 400 :])
-        with pytest.raises(OptionError):
-            score_paths(Brightness(), path, damaged="raise")
-        (row,) = score_paths(Brightness(), path)
-        assert row.kind is Kind.DAMAGED and "is a damaged JPEG with" in row.error
-        run = score_paths(Brightness(), path, damaged="keep")
-        assert next(run).scores and run.head.reading["damaged"] == "keep"
+    def read(source):
+        if next(numbers) == at_once:
+            is_ahead.set()
+        return read_file(source)
+
+    class Waiting(Brightness):
+        def encode_image(self, x):
+            assert is_ahead.wait(60)
+            return super().encode_image(x)
+
+    monkeypatch.setattr(File, "read", read)
+    rows = score_paths(Waiting(), make([SQUARE] * (at_once + 4)), workers=2)
+    assert next(rows).kind is None
+    rows.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
+
+
+def test_damage_is_refused_or_kept_and_nothing_else(tmp_path):
+    pytest.importorskip("simplejpeg")
+    path = tmp_path / "hurt.jpg"
+    Image.effect_noise((200, 200), 90).convert("RGB").save(path, quality=95)
+    content = path.read_bytes()
+    half = len(content) // 2
+    path.write_bytes(content[:half] + bytes(400) + content[half + 400 :])
+    with pytest.raises(OptionError):
+        score_paths(Brightness(), path, damaged="raise")
+    (row,) = score_paths(Brightness(), path)
+    assert row.kind is Kind.DAMAGED and "is a damaged JPEG with" in row.error
+    run = score_paths(Brightness(), path, damaged="keep")
+    assert next(run).scores and run.head.reading["damaged"] == "keep"
 
 
 def test_images_that_are_no_photos_have_a_flag_in_their_row(make, csv):

@@ -57,70 +57,79 @@ class NotFinite(Brightness):
         return super().score(features / (features > 0), *questions)
 
 
-class TestResults:
-    def test_a_file_for_each_shard_with_all_that_is_known_of_it(self, lake, out):
-        done = score(lake, out, prompts=["quality", "sharpness"], keep=["caption", "n", "tags", "width"])
-        written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
-        assert written == ["a/000.tar.parquet", "a/001.tar.parquet", "b/000.tar.parquet", "run.json"]
-        table = pandas.read_parquet(out / "a/000.tar.parquet")
-        assert list(table.path) == [f"{lake}/a/000.tar::{n:04d}.png" for n in range(3)]
-        assert np.allclose(table[["quality", "sharpness"]], [[0, 0], [0.2, 0.1], [0.4, 0.2]])
-        assert table[["caption", "n", "tags", "kept_width"]].loc[1].tolist() == ["grey 51", 1, '["a"]', None]
-        assert table.attrs["shard"] == f"{lake}/a/000.tar" and table.attrs["metric"] == "brightness"
-        assert (done.shards, done.images, done.failures.total(), done.is_whole) == (3, 7, 0, True)
-        assert done.quantiles([0.5]).iloc[0, 0] == 0.4
-
-    def test_every_image_has_a_row_and_failures_are_counted_by_kind(self, tmp_path, out):
-        members = {"memory/nan.png": picture(0), "undamaged/empty.png": b"", "not finite/0.png": b"x"}
-        members |= {"ok.png": picture(9), "link.png": None, "small.png": picture(1, (8, 8)), "../3.png": picture(1)}
-        tar = save_tar(tmp_path / "0.tar", members)
-        (tmp_path / "too small.png").mkdir()
-        loose = [tar, tmp_path / "is empty.png", File(str(tmp_path / "too small.png"))]
-        done = score(loose, out, NotFinite())
-        found = {"not finite": 1, "empty": 1, "not an image": 1, "not a file": 2, "too small": 1, "path outside": 1}
-        assert done.failures == found and list(done.unread) == [f"{tmp_path}/is empty.png"]
-        rows = pandas.concat(map(pandas.read_parquet, out.glob("*.parquet"))).set_index("path")
-        assert rows.kind.value_counts().to_dict() == found
-        assert rows.kind[f"{tar}::memory/nan.png"] == "not finite" and rows.quality[f"{tar}::ok.png"] > 0
-
-    def test_loose_files_parquet_and_empty_shards_together(self, tmp_path, out):
-        for name in ("one.png", "layers.psd"):
-            (tmp_path / name).write_bytes(picture(51))
-        table = save_parquet(tmp_path / "t.parquet", {"image": [picture(102), None], "id": [7, 8]})
-        empty = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
-        done = score([tmp_path, table, empty], out)
-        assert np.allclose(pandas.read_parquet(out / "t.parquet.parquet").quality[0], 0.4)
-        assert list(pandas.read_parquet(out / "files-00000.parquet").path) == [f"{tmp_path}/one.png"]
-        assert done.shards == 3 and not read_results(out / "0.tar.parquet")[1]
-        assert f"without images: '{empty}'" in done.sentences()
-
-    def test_kept_values_of_changing_types(self, tmp_path, out):
-        members = {}
-        for n, value in enumerate([1, "two", {"three": 3}]):
-            members |= {f"{n}.png": picture(n), f"{n}.json": json.dumps({"v": value}).encode()}
-        score(save_tar(tmp_path / "0.tar", members), out, keep=["v"])
-        assert list(pandas.read_parquet(out / "0.tar.parquet").v) == ["1", "two", '{"three": 3}']
+# Results
 
 
-class TestResuming:
-    def test_each_file_of_a_block_counts_as_progress(self, tmp_path, out):
-        for number in range(4):
-            save_grey(tmp_path / f"photos/{number}.png", number)
-        told = []
-        score(tmp_path / "photos", out, progress=lambda *numbers: told.append(numbers))
-        assert told == [(1, 0.25, 1), (2, 0.5, 1), (3, 0.75, 1), (4, 1, 1), (4, 1, 1)]
+def test_a_file_for_each_shard_with_all_that_is_known_of_it(lake, out):
+    done = score(lake, out, prompts=["quality", "sharpness"], keep=["caption", "n", "tags", "width"])
+    written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
+    assert written == ["a/000.tar.parquet", "a/001.tar.parquet", "b/000.tar.parquet", "run.json"]
+    table = pandas.read_parquet(out / "a/000.tar.parquet")
+    assert list(table.path) == [f"{lake}/a/000.tar::{n:04d}.png" for n in range(3)]
+    assert np.allclose(table[["quality", "sharpness"]], [[0, 0], [0.2, 0.1], [0.4, 0.2]])
+    assert table[["caption", "n", "tags", "kept_width"]].loc[1].tolist() == ["grey 51", 1, '["a"]', None]
+    assert table.attrs["shard"] == f"{lake}/a/000.tar" and table.attrs["metric"] == "brightness"
+    assert (done.shards, done.images, done.failures.total(), done.is_whole) == (3, 7, 0, True)
+    assert done.quantiles([0.5]).iloc[0, 0] == 0.4
 
-    def test_one_file_keeps_values_too(self, lake, tmp_path):
-        for pattern in ("a/000.tar", "{a,b}/000.tar"):
-            score_paths(Brightness(), f"{lake}/{pattern}", keep=["n"], out=tmp_path / "s.csv", resume=True).run()
-        assert list(pandas.read_csv(tmp_path / "s.csv").n) == [0, 1, 2, 0, 1]
 
-    def test_a_file_of_another_program_is_never_replaced(self, lake, out):
-        theirs = save_parquet(out / "000.tar.parquet", {"mine": [1]})
-        for overwrite in (False, True):
-            with pytest.raises(CLIPIQAError):
-                score(lake / "a/000.tar", out, overwrite=overwrite)
-        assert parquet.read_table(theirs).column_names == ["mine"]
+def test_every_image_has_a_row_and_failures_are_counted_by_kind(tmp_path, out):
+    members = {"memory/nan.png": picture(0), "undamaged/empty.png": b"", "not finite/0.png": b"x"}
+    members |= {"ok.png": picture(9), "link.png": None, "small.png": picture(1, (8, 8)), "../3.png": picture(1)}
+    tar = save_tar(tmp_path / "0.tar", members)
+    (tmp_path / "too small.png").mkdir()
+    loose = [tar, tmp_path / "is empty.png", File(str(tmp_path / "too small.png"))]
+    done = score(loose, out, NotFinite())
+    found = {"not finite": 1, "empty": 1, "not an image": 1, "not a file": 2, "too small": 1, "path outside": 1}
+    assert done.failures == found and list(done.unread) == [f"{tmp_path}/is empty.png"]
+    rows = pandas.concat(map(pandas.read_parquet, out.glob("*.parquet"))).set_index("path")
+    assert rows.kind.value_counts().to_dict() == found
+    assert rows.kind[f"{tar}::memory/nan.png"] == "not finite" and rows.quality[f"{tar}::ok.png"] > 0
+
+
+def test_loose_files_parquet_and_empty_shards_together(tmp_path, out):
+    for name in ("one.png", "layers.psd"):
+        (tmp_path / name).write_bytes(picture(51))
+    table = save_parquet(tmp_path / "t.parquet", {"image": [picture(102), None], "id": [7, 8]})
+    empty = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
+    done = score([tmp_path, table, empty], out)
+    assert np.allclose(pandas.read_parquet(out / "t.parquet.parquet").quality[0], 0.4)
+    assert list(pandas.read_parquet(out / "files-00000.parquet").path) == [f"{tmp_path}/one.png"]
+    assert done.shards == 3 and not read_results(out / "0.tar.parquet")[1]
+    assert f"without images: '{empty}'" in done.sentences()
+
+
+def test_kept_values_of_changing_types(tmp_path, out):
+    members = {}
+    for n, value in enumerate([1, "two", {"three": 3}]):
+        members |= {f"{n}.png": picture(n), f"{n}.json": json.dumps({"v": value}).encode()}
+    score(save_tar(tmp_path / "0.tar", members), out, keep=["v"])
+    assert list(pandas.read_parquet(out / "0.tar.parquet").v) == ["1", "two", '{"three": 3}']
+
+
+# Resuming
+
+
+def test_each_file_of_a_block_counts_as_progress(tmp_path, out):
+    for number in range(4):
+        save_grey(tmp_path / f"photos/{number}.png", number)
+    told = []
+    score(tmp_path / "photos", out, progress=lambda *numbers: told.append(numbers))
+    assert told == [(1, 0.25, 1), (2, 0.5, 1), (3, 0.75, 1), (4, 1, 1), (4, 1, 1)]
+
+
+def test_one_file_keeps_values_too(lake, tmp_path):
+    for pattern in ("a/000.tar", "{a,b}/000.tar"):
+        score_paths(Brightness(), f"{lake}/{pattern}", keep=["n"], out=tmp_path / "s.csv", resume=True).run()
+    assert list(pandas.read_csv(tmp_path / "s.csv").n) == [0, 1, 2, 0, 1]
+
+
+def test_a_file_of_another_program_is_never_replaced(lake, out):
+    theirs = save_parquet(out / "000.tar.parquet", {"mine": [1]})
+    for overwrite in (False, True):
+        with pytest.raises(CLIPIQAError):
+            score(lake / "a/000.tar", out, overwrite=overwrite)
+    assert parquet.read_table(theirs).column_names == ["mine"]
 
 
 def test_results_in_a_store(lake, tmp_path, kept):
@@ -133,172 +142,197 @@ def test_results_in_a_store(lake, tmp_path, kept):
     assert greys_of(kept) == [153, 204, 255]
 
 
-class TestParts:
-    def test_a_task_of_a_slurm_array_has_its_part(self):
-        assert part_of("slurm", slurm(7, 5, 7, 3)) == (3, 3) and part_of("1/2", slurm(7, 5, 7, 3)) == (1, 2)
-        steps = [part_of("slurm", slurm(task, 1, 9, 5, step=2)) for task in range(1, 10, 2)]  # --array=1-10:2
-        assert steps == [(number, 5) for number in range(1, 6)]
+# Parts
 
-    @pytest.mark.parametrize(
-        ("environment", "named"),
-        [({"SLURM_ARRAY_TASK_ID": "7"}, "sbatch"), (slurm(2, 0, 5, 3), "part='I/3'")],
-        ids=["no array", "gaps"],
-    )
-    def test_a_task_without_a_regular_array_has_no_part(self, environment, named):
+
+def test_a_task_of_a_slurm_array_has_its_part():
+    assert part_of("slurm", slurm(7, 5, 7, 3)) == (3, 3) and part_of("1/2", slurm(7, 5, 7, 3)) == (1, 2)
+    steps = [part_of("slurm", slurm(task, 1, 9, 5, step=2)) for task in range(1, 10, 2)]  # --array=1-10:2
+    assert steps == [(number, 5) for number in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [({"SLURM_ARRAY_TASK_ID": "7"}, "sbatch"), (slurm(2, 0, 5, 3), "part='I/3'")],
+    ids=["no array", "gaps"],
+)
+def test_a_task_without_a_regular_array_has_no_part(environment, named):
+    with pytest.raises(CLIPIQAError, match=named):
+        part_of("slurm", environment)
+
+
+def test_without_part_a_slurm_task_scores_all_shards_and_says_so(caplog):
+    assert part_of(None, {}) == (1, 1) and not caplog.text
+    assert part_of(None, {"SLURM_ARRAY_TASK_ID": "7"}) == (1, 1) and "part='slurm'" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["3", "0/2", "3/2"])
+def test_a_part_that_is_not_i_of_n_is_refused(text):
+    with pytest.raises(CLIPIQAError):
+        part_of(text)
+
+
+# Merging
+
+
+def test_all_results_are_merged_into_one_file(lake, tmp_path, out):
+    more = save_tar(tmp_path / "c.tar", {"0.png": picture(51), "0.json": b'{"n": 0.5}'})
+    score([lake, more], out, keep=["n", "caption"])
+    merge_shards(out, tmp_path / "all.parquet")
+    table = pandas.read_parquet(tmp_path / "all.parquet")
+    assert np.allclose(table.quality * 255, [0, 51, 102, 153, 204, 255, 10, 51])
+    assert list(table.n) == [0, 1, 2, 0, 1, 0, 1, 0.5]
+    assert len(read_results(tmp_path / "all.parquet")[1]) == 8
+
+
+def test_the_merged_file_lies_outside_and_replaces_no_file(lake, out):
+    score(lake, out)
+    merge_shards(out)
+    for path, named in ((out / "all.parquet", "lies in"), (None, "exists")):
         with pytest.raises(CLIPIQAError, match=named):
-            part_of("slurm", environment)
-
-    def test_without_part_a_slurm_task_scores_all_shards_and_says_so(self, caplog):
-        assert part_of(None, {}) == (1, 1) and not caplog.text
-        assert part_of(None, {"SLURM_ARRAY_TASK_ID": "7"}) == (1, 1) and "part='slurm'" in caplog.text
-
-    @pytest.mark.parametrize("text", ["3", "0/2", "3/2"])
-    def test_a_part_that_is_not_i_of_n_is_refused(self, text):
-        with pytest.raises(CLIPIQAError):
-            part_of(text)
+            merge_shards(out, path)
 
 
-class TestMerging:
-    def test_all_results_are_merged_into_one_file(self, lake, tmp_path, out):
-        more = save_tar(tmp_path / "c.tar", {"0.png": picture(51), "0.json": b'{"n": 0.5}'})
-        score([lake, more], out, keep=["n", "caption"])
-        merge_shards(out, tmp_path / "all.parquet")
-        table = pandas.read_parquet(tmp_path / "all.parquet")
-        assert np.allclose(table.quality * 255, [0, 51, 102, 153, 204, 255, 10, 51])
-        assert list(table.n) == [0, 1, 2, 0, 1, 0, 1, 0.5]
-        assert len(read_results(tmp_path / "all.parquet")[1]) == 8
-
-    def test_the_merged_file_lies_outside_and_replaces_no_file(self, lake, out):
-        score(lake, out)
+def test_shards_whose_kept_columns_differ_in_type_are_not_merged(lake, out):
+    save_tar(lake / "a/002.tar", {"0.png": picture(51), "0.json": b'{"n": "x"}'})
+    score(lake, out, keep=["n"])
+    with pytest.raises(CLIPIQAError):
         merge_shards(out)
-        for path, named in ((out / "all.parquet", "lies in"), (None, "exists")):
-            with pytest.raises(CLIPIQAError, match=named):
-                merge_shards(out, path)
-
-    def test_shards_whose_kept_columns_differ_in_type_are_not_merged(self, lake, out):
-        save_tar(lake / "a/002.tar", {"0.png": picture(51), "0.json": b'{"n": "x"}'})
-        score(lake, out, keep=["n"])
-        with pytest.raises(CLIPIQAError):
-            merge_shards(out)
 
 
-class TestFiltering:
-    def test_samples_are_copied_byte_for_byte_with_their_sidecars(self, lake, out, kept):
-        score(lake, out)
-        done = filter_shards(out, kept, above=0.39, below=0.9)
-        assert (done.kept, done.images, done.shards) == (3, 7, 2)
-        for shard, keys in (("a/000.tar", ["0002"]), ("a/001.tar", ["0000", "0001"])):
-            old = contents(lake / shard)
-            names = [f"{key}.{suffix}" for key in keys for suffix in ("png", "json", "txt")]
-            assert contents(kept / shard) == {name: old[name] for name in names}
-        with pytest.raises(CLIPIQAError):
-            filter_shards(out, kept, above=0.5)
-
-    def test_rows_of_parquet_are_copied_by_any_column(self, tmp_path, out, kept):
-        schema = pyarrow.schema({"image": pyarrow.binary(), "id": pyarrow.int8()}, metadata={"huggingface": "{}"})
-        rows = {"image": [picture(n * 50) for n in range(5)], "id": range(5)}
-        score(save_parquet(tmp_path / "t.parquet", rows, schema), out, keep=["id"])
-        assert filter_shards(out, kept, above=3, column="id").kept == 2
-        table = parquet.read_table(kept / "t.parquet")
-        assert table.to_pylist() == [{"image": picture(n * 50), "id": n} for n in (3, 4)]
-        assert table.schema.equals(schema) and table.schema.metadata[b"huggingface"] == b"{}"
-
-    def test_shares_go_by_the_direction_and_are_rounded_down(self, lake, out, kept):
-        metric = Brightness()
-        metric.lower_better = True
-        score(lake, out, metric)
-        filter_shards(out, kept, best="30%", below="80%")
-        assert greys_of(kept) == [51, 102]
-
-    @pytest.mark.parametrize(
-        ("asked", "named"),
-        [({}, "which images"), ({"above": 0, "column": "x"}, "'x'"), ({"above": 0, "column": "path"}, "string")],
-    )
-    def test_conditions_that_cannot_be_met_are_refused(self, lake, out, kept, asked, named):
-        score(lake, out)
-        with pytest.raises(CLIPIQAError, match=named):
-            filter_shards(out, kept, **asked)
-
-    def test_what_is_written_is_counted_and_samples_with_several_images_are_named(self, tmp_path, out, kept):
-        members = {f"2024.05.{n:02d}.png": picture(40 * n) for n in range(6)}
-        tar = save_tar(tmp_path / "s.tar", {**members, "2025.png": b"x", "2026.png": picture(0)})
-        score(tar, out)
-        done = filter_shards(out, kept, best=3)
-        assert (done.kept, done.images, done.unscored, done.shared) == (6, 8, 1, {f"{tar}::2024": 6})
-        assert len(greys_of(kept)) == 6 and len(done.sentences()) == 3
-
-    def test_loose_files_are_not_copied(self, tmp_path, out, kept):
-        (tmp_path / "a.png").write_bytes(picture(51))
-        score(tmp_path / "a.png", out)
-        done = filter_shards(out, kept, above=0)
-        assert done.kept == 0 and len(done.problems) == 1
+# Filtering
 
 
-class TestCommand:
-    @pytest.fixture
-    def clipiqa(self, standin, monkeypatch, capfd, tmp_path):
-        monkeypatch.chdir(tmp_path)
+def test_samples_are_copied_byte_for_byte_with_their_sidecars(lake, out, kept):
+    score(lake, out)
+    done = filter_shards(out, kept, above=0.39, below=0.9)
+    assert (done.kept, done.images, done.shards) == (3, 7, 2)
+    for shard, keys in (("a/000.tar", ["0002"]), ("a/001.tar", ["0000", "0001"])):
+        old = contents(lake / shard)
+        names = [f"{key}.{suffix}" for key in keys for suffix in ("png", "json", "txt")]
+        assert contents(kept / shard) == {name: old[name] for name in names}
+    with pytest.raises(CLIPIQAError):
+        filter_shards(out, kept, above=0.5)
 
-        def run(*arguments):
-            code = main(list(map(str, arguments)))
-            out, err = capfd.readouterr()
-            assert "Traceback" not in err
-            return SimpleNamespace(code=code, out=out, err=err)
 
-        return run
+def test_rows_of_parquet_are_copied_by_any_column(tmp_path, out, kept):
+    schema = pyarrow.schema({"image": pyarrow.binary(), "id": pyarrow.int8()}, metadata={"huggingface": "{}"})
+    rows = {"image": [picture(n * 50) for n in range(5)], "id": range(5)}
+    score(save_parquet(tmp_path / "t.parquet", rows, schema), out, keep=["id"])
+    assert filter_shards(out, kept, above=3, column="id").kept == 2
+    table = parquet.read_table(kept / "t.parquet")
+    assert table.to_pylist() == [{"image": picture(n * 50), "id": n} for n in (3, 4)]
+    assert table.schema.equals(schema) and table.schema.metadata[b"huggingface"] == b"{}"
 
-    def test_score_merge_and_rank(self, clipiqa, lake, out, kept):
-        ran = clipiqa("score", "lake/{a,b}/{000..001}.tar", "--keep", "n", "--out", out, "--device", "cpu")
-        assert ran.code == 1 and "b/001.tar' does not exist" in ran.err
-        ran = clipiqa("score", "lake/{a,b}/*.tar", "--keep", "n", "--out", out, "--device", "cpu")
-        assert ran.code == 0 and "7 images: 7 scored, 0 failed" in ran.err and "50 %" in ran.err
-        assert clipiqa("score", "--merge", out, "--out", "all.csv").code == 0
-        assert len(pandas.read_csv("all.csv")) == 7
-        ran = clipiqa("rank", out, "--best", "2", "--lower-better", "--write-shards", kept)
-        assert ran.code == 0 and "2 of 7 images kept, in 2 new shards" in ran.err and greys_of(kept) == [0, 10]
 
-    @pytest.mark.parametrize(
-        "command", ["score --merge out --out all.csv", "rank out --worst 1", "rank out --above 0 --write-shards kept"]
-    )
-    def test_an_unfinished_folder_of_results_needs_partial(self, clipiqa, lake, command):
-        assert clipiqa("score", "lake", "--part", "1/2", "--out", "out", "--device", "cpu").code == 0
-        ran = clipiqa(*command.split())
-        assert ran.code == 2 and "1 of 3 shards" in ran.err and "--partial" in ran.err
-        ran = clipiqa(*command.split(), "--partial")
-        assert ran.code == 0 and "1 shard without" in ran.err
+def test_shares_go_by_the_direction_and_are_rounded_down(lake, out, kept):
+    metric = Brightness()
+    metric.lower_better = True
+    score(lake, out, metric)
+    filter_shards(out, kept, best="30%", below="80%")
+    assert greys_of(kept) == [51, 102]
 
-    def test_a_misspelt_name_to_keep_is_a_line_and_exit_code_1(self, clipiqa, lake, out):
-        ran = clipiqa("score", lake, "--keep", "n", "captoin", "--out", out, "--device", "cpu")
-        said = f"--keep names 'captoin', but no sample of '{lake}/a/000.tar' (and 2 more like it) has it"
-        assert ran.code == 1 and said in ran.err
 
-    @pytest.mark.parametrize("more", [["--copy-to", "x"], ["--page", "x"]])
-    def test_options_that_do_not_go_with_new_shards_are_refused(self, clipiqa, lake, out, more):
-        score(lake, out)
-        ran = clipiqa("rank", out, "--best", "1", "--write-shards", "kept", *more)
-        assert ran.code == 2 and "give them in a second call" in ran.err
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [({}, "which images"), ({"above": 0, "column": "x"}, "'x'"), ({"above": 0, "column": "path"}, "string")],
+)
+def test_conditions_that_cannot_be_met_are_refused(lake, out, kept, asked, named):
+    score(lake, out)
+    with pytest.raises(CLIPIQAError, match=named):
+        filter_shards(out, kept, **asked)
 
-    def test_a_folder_of_results_is_ranked_as_its_merged_file(self, clipiqa, lake, out):
-        score(lake / "a", out)
-        merge_shards(out, "all.parquet")
-        found = [clipiqa("rank", place, "--worst", "40%").out for place in (out, "all.parquet")]
-        assert found[0] == found[1] and found[0].count("::") == 2
-        assert clipiqa("rank", out, "--page", "page").code == 0
 
-    def test_shards_into_one_plain_file_and_on_the_terminal(self, clipiqa, lake):
-        ran = clipiqa("score", "lake/a", "--out", "s.csv", "--device", "cpu")
-        assert ran.code == 0 and len(pandas.read_csv("s.csv")) == 5
-        ran = clipiqa("score", "lake", "--out", "s.csv", "--resume", "--device", "cpu")
-        assert "2 scored, 0 failed" in ran.err and "5 done before" in ran.err
-        assert clipiqa("score", "lake/a/000.tar", "--device", "cpu").out.count("000.tar::") == 3
+def test_what_is_written_is_counted_and_samples_with_several_images_are_named(tmp_path, out, kept):
+    members = {f"2024.05.{n:02d}.png": picture(40 * n) for n in range(6)}
+    tar = save_tar(tmp_path / "s.tar", {**members, "2025.png": b"x", "2026.png": picture(0)})
+    score(tar, out)
+    done = filter_shards(out, kept, best=3)
+    assert (done.kept, done.images, done.unscored, done.shared) == (6, 8, 1, {f"{tar}::2024": 6})
+    assert len(greys_of(kept)) == 6 and len(done.sentences()) == 3
 
-    @pytest.mark.parametrize(
-        ("arguments", "named"), [(["lake", "--merge", "out"], "--merge"), (["x.npy", "--embeddings"], "embeddings")]
-    )
-    def test_bad_options_are_refused_in_one_sentence(self, clipiqa, lake, arguments, named):
-        np.save("x.npy", np.zeros((1, 4), np.float32))
-        ran = clipiqa("score", *arguments, "--out", "results", "--device", "cpu")
-        assert ran.code == 2 and ran.err.count("error: ") == 1 and named in ran.err
+
+def test_loose_files_are_not_copied(tmp_path, out, kept):
+    (tmp_path / "a.png").write_bytes(picture(51))
+    score(tmp_path / "a.png", out)
+    done = filter_shards(out, kept, above=0)
+    assert done.kept == 0 and len(done.problems) == 1
+
+
+# Command
+
+
+@pytest.fixture
+def clipiqa(standin, monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        code = main(list(map(str, arguments)))
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    return run
+
+
+def test_score_merge_and_rank(clipiqa, lake, out, kept):
+    ran = clipiqa("score", "lake/{a,b}/{000..001}.tar", "--keep", "n", "--out", out, "--device", "cpu")
+    assert ran.code == 1 and "b/001.tar' does not exist" in ran.err
+    ran = clipiqa("score", "lake/{a,b}/*.tar", "--keep", "n", "--out", out, "--device", "cpu")
+    assert ran.code == 0 and "7 images: 7 scored, 0 failed" in ran.err and "50 %" in ran.err
+    assert clipiqa("score", "--merge", out, "--out", "all.csv").code == 0
+    assert len(pandas.read_csv("all.csv")) == 7
+    ran = clipiqa("rank", out, "--best", "2", "--lower-better", "--write-shards", kept)
+    assert ran.code == 0 and "2 of 7 images kept, in 2 new shards" in ran.err and greys_of(kept) == [0, 10]
+
+
+@pytest.mark.parametrize(
+    "command", ["score --merge out --out all.csv", "rank out --worst 1", "rank out --above 0 --write-shards kept"]
+)
+def test_an_unfinished_folder_of_results_needs_partial(clipiqa, lake, command):
+    assert clipiqa("score", "lake", "--part", "1/2", "--out", "out", "--device", "cpu").code == 0
+    ran = clipiqa(*command.split())
+    assert ran.code == 2 and "1 of 3 shards" in ran.err and "--partial" in ran.err
+    ran = clipiqa(*command.split(), "--partial")
+    assert ran.code == 0 and "1 shard without" in ran.err
+
+
+def test_a_misspelt_name_to_keep_is_a_line_and_exit_code_1(clipiqa, lake, out):
+    ran = clipiqa("score", lake, "--keep", "n", "captoin", "--out", out, "--device", "cpu")
+    said = f"--keep names 'captoin', but no sample of '{lake}/a/000.tar' (and 2 more like it) has it"
+    assert ran.code == 1 and said in ran.err
+
+
+@pytest.mark.parametrize("more", [["--copy-to", "x"], ["--page", "x"]])
+def test_options_that_do_not_go_with_new_shards_are_refused(clipiqa, lake, out, more):
+    score(lake, out)
+    ran = clipiqa("rank", out, "--best", "1", "--write-shards", "kept", *more)
+    assert ran.code == 2 and "give them in a second call" in ran.err
+
+
+def test_a_folder_of_results_is_ranked_as_its_merged_file(clipiqa, lake, out):
+    score(lake / "a", out)
+    merge_shards(out, "all.parquet")
+    found = [clipiqa("rank", place, "--worst", "40%").out for place in (out, "all.parquet")]
+    assert found[0] == found[1] and found[0].count("::") == 2
+    assert clipiqa("rank", out, "--page", "page").code == 0
+
+
+def test_shards_into_one_plain_file_and_on_the_terminal(clipiqa, lake):
+    ran = clipiqa("score", "lake/a", "--out", "s.csv", "--device", "cpu")
+    assert ran.code == 0 and len(pandas.read_csv("s.csv")) == 5
+    ran = clipiqa("score", "lake", "--out", "s.csv", "--resume", "--device", "cpu")
+    assert "2 scored, 0 failed" in ran.err and "5 done before" in ran.err
+    assert clipiqa("score", "lake/a/000.tar", "--device", "cpu").out.count("000.tar::") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"), [(["lake", "--merge", "out"], "--merge"), (["x.npy", "--embeddings"], "embeddings")]
+)
+def test_bad_options_are_refused_in_one_sentence(clipiqa, lake, arguments, named):
+    np.save("x.npy", np.zeros((1, 4), np.float32))
+    ran = clipiqa("score", *arguments, "--out", "results", "--device", "cpu")
+    assert ran.code == 2 and ran.err.count("error: ") == 1 and named in ran.err
 
 
 def test_names_of_results_do_not_meet():

@@ -74,226 +74,255 @@ def only_photos(two):
     return two
 
 
-class TestColumns:
-    def test_a_column_is_added_and_only_its_metric_runs(self, run):
-        assert run.score("a", sources=run.all) == (11, 0)
-        before = run.table()
-        assert run.score("ab", sources=run.all) == (0, 11) and run.done.states == {"completed": 3}
-        table = run.table()
-        assert np.allclose(table.b, table.a / 2) and table.a.equals(before.a) and table.stamp.all()
-        assert run.score("ab", sources=run.all) == run.score("b", sources=run.all) == (0, 0)
-        assert run.done.states == {"kept": 3} and list(run.done.quantiles().index) == ["a", "b"]
-
-    @pytest.mark.parametrize("stop", [0, 1, 4, 8])
-    def test_an_interrupted_addition_goes_on_where_it_ended(self, run, stop):
-        run.score("a")
-        assert run.interrupt("b", stop) == (0, stop)
-        with pytest.raises(CLIPIQAError):
-            run.table()
-        assert run.score() == (0, 9 - stop)
-        assert np.allclose(run.table().b, run.table().a / 2)
-
-    def test_a_part_adds_to_its_shards_and_the_others_do_not_count_until_their_turn(self, run):
-        run.score("a")
-        run.score("ab", part="1/2")
-        with pytest.raises(CLIPIQAError):
-            run.table()
-        with pytest.raises(CLIPIQAError):
-            gate(run.out, run.out)  # which takes no part
-        run.score("ab", part="2/2")
-        assert run.table().b.notna().all()
-
-    def test_images_that_are_read_in_another_way_are_scored_again_with_overwrite(self, run):
-        run.score()
-        with pytest.raises(CLIPIQAError):
-            run.score("a", max_side=32)
-        assert run.calls() == (0, 0)
-        assert run.score("a", max_side=32, overwrite=True) == (9, 0)
-        assert "b" not in run.table() and set(run.table().scored_width) == {32}
-
-    def test_a_function_is_scored_in_every_run(self, run):
-        for calls in ((9, 9), (0, 9)):
-            score(run.sources, run.out, [{"a": run.a}, {"f": lambda x: run.b(x)}])
-            assert run.calls() == calls
-
-    def test_an_equal_name_of_a_kept_value_is_refused_before_the_first_image(self, run):
-        run.score("a", keep=["b"])
-        with pytest.raises(CLIPIQAError):
-            run.score("b", keep=["b"])
-        assert run.calls() == (0, 0)
+# Columns
 
 
-class TestImages:
-    def test_a_photo_that_is_added_replaced_or_removed(self, run):
-        run.score()
-        photo(run.sources, "00", 99)
-        assert run.score() == (1, 1) and run.done.states == {"changed": 1, "kept": 1}
-        photo(run.sources, 3, 255)
-        assert run.score() == (1, 1)
-        table = run.table()
-        assert table.a["3.png"] == 1 and table.a["00.png"] == pytest.approx(99 / 255) and len(table) == 10
-        (run.sources / "2.png").unlink()
-        assert run.score() == (0, 0) and "2.png" not in run.table().index and len(run.table()) == 9
-
-    def test_of_many_photos_one_is_added_and_one_is_scored(self, run, monkeypatch):
-        monkeypatch.setattr(finding, "LOOSE", 3)
-        only_photos(run).score()
-        before = {path.name: path.stat().st_ino for path in run.out.iterdir()}
-        photo(run.sources, "00", 99)  # the first of all, which moves no other photo to another shard
-        assert run.score() == (1, 1) and run.done.states == {"kept": 2, "new": 1}
-        assert all((run.out / name).stat().st_ino == number for name, number in before.items() if name != "run.json")
-        (run.sources / "1.png").unlink()
-        photo(run.sources, "zz", 9)  # takes its place
-        assert run.score() == (1, 1) and run.done.states == {"changed": 1, "kept": 2}
-        assert sorted(run.table().index) == sorted(path.name for path in run.sources.glob("*.png"))
-
-    def test_a_photo_in_a_new_folder_above_needs_overwrite(self, run, tmp_path):
-        only_photos(run).score()
-        photo(tmp_path / "more", 0, 77)
-        both = [run.sources, tmp_path / "more"]
-        with pytest.raises(CLIPIQAError):
-            run.score(sources=both)
-        assert run.score(sources=both, overwrite=True) == (1, 1)
-
-    def test_a_new_shard_has_every_column_of_the_folder(self, run):
-        run.score()
-        save_tar(run.sources / "1.tar", samples([70]))
-        assert run.score("a") == (1, 0)
-        assert run.done.is_whole and run.table().b.isna().sum() == 1
-        assert run.score() == (0, 1)
-
-    def test_a_changed_archive_is_scored_again_and_lost_members_leave_no_rows(self, run):
-        run.score()
-        save_tar(run.sources / "0.tar", samples([10, 200]))
-        assert run.score() == (2, 2) and run.done.states == {"changed": 1, "kept": 1}
-        assert sum("::" in name for name in run.table().index) == 2
-
-    def test_a_shard_is_not_opened_if_its_result_is_there(self, run, monkeypatch):
-        run.score(sources=run.all)
-        monkeypatch.setattr(planning, "Results", None)
-        assert run.score(sources=run.all) == (0, 0)
-
-    def test_a_copy_of_a_shard_elsewhere_is_another_shard(self, run, tmp_path):
-        run.score(sources=run.sources / "0.tar")
-        (tmp_path / "copy").mkdir()
-        shutil.copy2(run.sources / "0.tar", tmp_path / "copy")
-        with pytest.raises(CLIPIQAError):
-            run.score(sources=tmp_path / "copy")
-        assert run.score(sources=tmp_path / "copy", overwrite=True) == (3, 3) and run.done.is_whole
-
-    def test_images_of_an_own_shard_have_its_stamp(self, run):
-        class Own(Shard):
-            name = "own"
-
-            def entries(self):
-                return [BytesImage("own::0", picture(9)), InMemory("own::1")]
-
-        class InMemory(Image):
-            def __init__(self, name):
-                self.name = name
-
-            def read(self):
-                return picture(8)
-
-        own = Own()
-        own.stamp = lambda: "1"
-        run.score("a", sources=own)
-        assert run.score(sources=own) == (0, 2)
-        own.stamp = lambda: "2"
-        assert run.score("a", sources=own) == (2, 0)
+def test_a_column_is_added_and_only_its_metric_runs(run):
+    assert run.score("a", sources=run.all) == (11, 0)
+    before = run.table()
+    assert run.score("ab", sources=run.all) == (0, 11) and run.done.states == {"completed": 3}
+    table = run.table()
+    assert np.allclose(table.b, table.a / 2) and table.a.equals(before.a) and table.stamp.all()
+    assert run.score("ab", sources=run.all) == run.score("b", sources=run.all) == (0, 0)
+    assert run.done.states == {"kept": 3} and list(run.done.quantiles().index) == ["a", "b"]
 
 
-class TestFailures:
-    def test_a_photo_that_was_missing_is_found(self, run):
-        sources = [File(f"{run.sources}/{number}.png") for number in (1, 7)]
-        run.score(sources=sources)
-        photo(run.sources, 7, 9)
-        assert run.score(sources=sources) == (1, 1)
+@pytest.mark.parametrize("stop", [0, 1, 4, 8])
+def test_an_interrupted_addition_goes_on_where_it_ended(run, stop):
+    run.score("a")
+    assert run.interrupt("b", stop) == (0, stop)
+    with pytest.raises(CLIPIQAError):
+        run.table()
+    assert run.score() == (0, 9 - stop)
+    assert np.allclose(run.table().b, run.table().a / 2)
 
 
-class TestInterruption:
-    @pytest.mark.parametrize("stop", [1, 5, 7])
-    def test_no_image_of_an_interrupted_run_is_lost(self, run, stop):
-        assert run.interrupt("a", stop)[0] == stop
-        again = run.score()
-        assert again[0] == 9 - stop and again[1] in (9 - stop, 10 - stop)
-        assert len(run.table()) == 9 and not list(run.out.glob("*.jsonl"))
-
-    def test_a_result_whose_photos_changed_does_not_count_while_its_run_is_interrupted(self, run):
-        only_photos(run).score()
-        for number in range(3):
-            photo(run.sources, number, 255)
-        run.interrupt("a", 2)
-        with pytest.raises(CLIPIQAError, match="not scored to its end"):
-            run.table()
-        assert run.score()[0] == 1 and list(run.table().a[["0.png", "1.png", "2.png"]]) == [1, 1, 1]
-
-    def test_kept_values_of_all_types_survive_an_interruption(self, tmp_path, out):
-        day = datetime.date(2024, 5, 1)
-        rows = {"image": [picture(9), picture(8), picture(7)], "n": [1, 2, 3], "day": [day] * 3, "x": [b"1"] * 3}
-        run = Two(tmp_path / "in", out)
-        save_parquet(run.sources / "t.parquet", rows)
-        run.interrupt("a", 2, keep=["n", "day", "x"])
-        assert run.score(keep=["n", "day", "x"])[0] == 1
-        table = run.table()
-        assert list(table.n) == [1, 2, 3] and set(table.day) == {"2024-05-01"}
-
-    def test_damaged_lines_of_a_journal_are_scored_again(self, run, caplog):
-        only_photos(run).interrupt("b", 4)
-        journal = journal_of(run.out / "files-00000.parquet")
-        lines = journal.read_bytes().splitlines(keepends=True)
-        lines[2] = lines[2].replace(b"1.png", b"9.png")
-        journal.write_bytes(b"".join(lines))
-        assert run.score()[1] == 3 and "damaged" in caplog.text and len(run.table()) == 6
-        run.interrupt("b", 1, overwrite=True, max_side=32)
-        journal.write_bytes(b"x")
-        assert run.score(overwrite=True, max_side=32) == (6, 6)
-
-    def test_a_result_that_is_damaged_inside_is_scored_again_by_the_run_that_reads_it(self, run):
-        only_photos(run).score("a")
-        path = run.out / "files-00000.parquet"
-        content = bytearray(path.read_bytes())
-        column = parquet.read_metadata(path).row_group(0).column(0)
-        content[column.dictionary_page_offset + column.total_compressed_size - 1] ^= 1
-        path.write_bytes(content)
-        assert run.score() == (6, 6)
-
-    def test_an_engine_that_fails_leaves_no_lock(self, run):
-        with pytest.raises(ZeroDivisionError) as failure:
-            run.score(engine=lambda work, jobs: (1 / 0 for _ in jobs))
-        assert run.score() == (9, 9) and failure
-
-    def test_a_second_run_into_the_shard_is_skipped_and_loses_nothing(self, run):
-        only_photos(run)
-        inner = []
-
-        class Nested(Logged):
-            def __call__(self, x):
-                if not inner:
-                    inner.append(None)
-                    inner[0] = score(run.sources, run.out, [{"a": run.a}]).states
-                return super().__call__(x)
-
-        run.a.__class__ = Nested
-        run.score("a")
-        assert inner == [{"being scored by another run": 1}] and len(run.table()) == 6
+def test_a_part_adds_to_its_shards_and_the_others_do_not_count_until_their_turn(run):
+    run.score("a")
+    run.score("ab", part="1/2")
+    with pytest.raises(CLIPIQAError):
+        run.table()
+    with pytest.raises(CLIPIQAError):
+        gate(run.out, run.out)  # which takes no part
+    run.score("ab", part="2/2")
+    assert run.table().b.notna().all()
 
 
-class TestStores:
-    @pytest.fixture
-    def stored(self, run):
-        run.out = f"memory://again/{run.sources.parent.name}"
-        yield run
-        fsspec.filesystem("memory").rm("/again", recursive=True)
+def test_images_that_are_read_in_another_way_are_scored_again_with_overwrite(run):
+    run.score()
+    with pytest.raises(CLIPIQAError):
+        run.score("a", max_side=32)
+    assert run.calls() == (0, 0)
+    assert run.score("a", max_side=32, overwrite=True) == (9, 0)
+    assert "b" not in run.table() and set(run.table().scored_width) == {32}
 
-    def test_the_same_rules_hold_and_the_shard_is_the_unit(self, stored):
-        assert stored.score("a") == (9, 0)
-        assert stored.score() == (0, 9) and stored.score() == (0, 0)
-        photo(stored.sources, 3, 255)
-        save_tar(stored.sources / "0.tar", samples([10]))
-        assert stored.interrupt("a", 1)[0] == 1
-        assert stored.score()[0] in (1, 2) and len(stored.table()) == 7
-        assert stored.table().a["3.png"] == 1
+
+def test_a_function_is_scored_in_every_run(run):
+    for calls in ((9, 9), (0, 9)):
+        score(run.sources, run.out, [{"a": run.a}, {"f": lambda x: run.b(x)}])
+        assert run.calls() == calls
+
+
+def test_an_equal_name_of_a_kept_value_is_refused_before_the_first_image(run):
+    run.score("a", keep=["b"])
+    with pytest.raises(CLIPIQAError):
+        run.score("b", keep=["b"])
+    assert run.calls() == (0, 0)
+
+
+# Images
+
+
+def test_a_photo_that_is_added_replaced_or_removed(run):
+    run.score()
+    photo(run.sources, "00", 99)
+    assert run.score() == (1, 1) and run.done.states == {"changed": 1, "kept": 1}
+    photo(run.sources, 3, 255)
+    assert run.score() == (1, 1)
+    table = run.table()
+    assert table.a["3.png"] == 1 and table.a["00.png"] == pytest.approx(99 / 255) and len(table) == 10
+    (run.sources / "2.png").unlink()
+    assert run.score() == (0, 0) and "2.png" not in run.table().index and len(run.table()) == 9
+
+
+def test_of_many_photos_one_is_added_and_one_is_scored(run, monkeypatch):
+    monkeypatch.setattr(finding, "LOOSE", 3)
+    only_photos(run).score()
+    before = {path.name: path.stat().st_ino for path in run.out.iterdir()}
+    photo(run.sources, "00", 99)  # the first of all, which moves no other photo to another shard
+    assert run.score() == (1, 1) and run.done.states == {"kept": 2, "new": 1}
+    assert all((run.out / name).stat().st_ino == number for name, number in before.items() if name != "run.json")
+    (run.sources / "1.png").unlink()
+    photo(run.sources, "zz", 9)  # takes its place
+    assert run.score() == (1, 1) and run.done.states == {"changed": 1, "kept": 2}
+    assert sorted(run.table().index) == sorted(path.name for path in run.sources.glob("*.png"))
+
+
+def test_a_photo_in_a_new_folder_above_needs_overwrite(run, tmp_path):
+    only_photos(run).score()
+    photo(tmp_path / "more", 0, 77)
+    both = [run.sources, tmp_path / "more"]
+    with pytest.raises(CLIPIQAError):
+        run.score(sources=both)
+    assert run.score(sources=both, overwrite=True) == (1, 1)
+
+
+def test_a_new_shard_has_every_column_of_the_folder(run):
+    run.score()
+    save_tar(run.sources / "1.tar", samples([70]))
+    assert run.score("a") == (1, 0)
+    assert run.done.is_whole and run.table().b.isna().sum() == 1
+    assert run.score() == (0, 1)
+
+
+def test_a_changed_archive_is_scored_again_and_lost_members_leave_no_rows(run):
+    run.score()
+    save_tar(run.sources / "0.tar", samples([10, 200]))
+    assert run.score() == (2, 2) and run.done.states == {"changed": 1, "kept": 1}
+    assert sum("::" in name for name in run.table().index) == 2
+
+
+def test_a_shard_is_not_opened_if_its_result_is_there(run, monkeypatch):
+    run.score(sources=run.all)
+    monkeypatch.setattr(planning, "Results", None)
+    assert run.score(sources=run.all) == (0, 0)
+
+
+def test_a_copy_of_a_shard_elsewhere_is_another_shard(run, tmp_path):
+    run.score(sources=run.sources / "0.tar")
+    (tmp_path / "copy").mkdir()
+    shutil.copy2(run.sources / "0.tar", tmp_path / "copy")
+    with pytest.raises(CLIPIQAError):
+        run.score(sources=tmp_path / "copy")
+    assert run.score(sources=tmp_path / "copy", overwrite=True) == (3, 3) and run.done.is_whole
+
+
+def test_images_of_an_own_shard_have_its_stamp(run):
+    class Own(Shard):
+        name = "own"
+
+        def entries(self):
+            return [BytesImage("own::0", picture(9)), InMemory("own::1")]
+
+    class InMemory(Image):
+        def __init__(self, name):
+            self.name = name
+
+        def read(self):
+            return picture(8)
+
+    own = Own()
+    own.stamp = lambda: "1"
+    run.score("a", sources=own)
+    assert run.score(sources=own) == (0, 2)
+    own.stamp = lambda: "2"
+    assert run.score("a", sources=own) == (2, 0)
+
+
+# Failures
+
+
+def test_a_photo_that_was_missing_is_found(run):
+    sources = [File(f"{run.sources}/{number}.png") for number in (1, 7)]
+    run.score(sources=sources)
+    photo(run.sources, 7, 9)
+    assert run.score(sources=sources) == (1, 1)
+
+
+# Interruption
+
+
+@pytest.mark.parametrize("stop", [1, 5, 7])
+def test_no_image_of_an_interrupted_run_is_lost(run, stop):
+    assert run.interrupt("a", stop)[0] == stop
+    again = run.score()
+    assert again[0] == 9 - stop and again[1] in (9 - stop, 10 - stop)
+    assert len(run.table()) == 9 and not list(run.out.glob("*.jsonl"))
+
+
+def test_a_result_whose_photos_changed_does_not_count_while_its_run_is_interrupted(run):
+    only_photos(run).score()
+    for number in range(3):
+        photo(run.sources, number, 255)
+    run.interrupt("a", 2)
+    with pytest.raises(CLIPIQAError, match="not scored to its end"):
+        run.table()
+    assert run.score()[0] == 1 and list(run.table().a[["0.png", "1.png", "2.png"]]) == [1, 1, 1]
+
+
+def test_kept_values_of_all_types_survive_an_interruption(tmp_path, out):
+    day = datetime.date(2024, 5, 1)
+    rows = {"image": [picture(9), picture(8), picture(7)], "n": [1, 2, 3], "day": [day] * 3, "x": [b"1"] * 3}
+    run = Two(tmp_path / "in", out)
+    save_parquet(run.sources / "t.parquet", rows)
+    run.interrupt("a", 2, keep=["n", "day", "x"])
+    assert run.score(keep=["n", "day", "x"])[0] == 1
+    table = run.table()
+    assert list(table.n) == [1, 2, 3] and set(table.day) == {"2024-05-01"}
+
+
+def test_damaged_lines_of_a_journal_are_scored_again(run, caplog):
+    only_photos(run).interrupt("b", 4)
+    journal = journal_of(run.out / "files-00000.parquet")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace(b"1.png", b"9.png")
+    journal.write_bytes(b"".join(lines))
+    assert run.score()[1] == 3 and "damaged" in caplog.text and len(run.table()) == 6
+    run.interrupt("b", 1, overwrite=True, max_side=32)
+    journal.write_bytes(b"x")
+    assert run.score(overwrite=True, max_side=32) == (6, 6)
+
+
+def test_a_result_that_is_damaged_inside_is_scored_again_by_the_run_that_reads_it(run):
+    only_photos(run).score("a")
+    path = run.out / "files-00000.parquet"
+    content = bytearray(path.read_bytes())
+    column = parquet.read_metadata(path).row_group(0).column(0)
+    content[column.dictionary_page_offset + column.total_compressed_size - 1] ^= 1
+    path.write_bytes(content)
+    assert run.score() == (6, 6)
+
+
+def test_an_engine_that_fails_leaves_no_lock(run):
+    with pytest.raises(ZeroDivisionError) as failure:
+        run.score(engine=lambda work, jobs: (1 / 0 for _ in jobs))
+    assert run.score() == (9, 9) and failure
+
+
+def test_a_second_run_into_the_shard_is_skipped_and_loses_nothing(run):
+    only_photos(run)
+    inner = []
+
+    class Nested(Logged):
+        def __call__(self, x):
+            if not inner:
+                inner.append(None)
+                inner[0] = score(run.sources, run.out, [{"a": run.a}]).states
+            return super().__call__(x)
+
+    run.a.__class__ = Nested
+    run.score("a")
+    assert inner == [{"being scored by another run": 1}] and len(run.table()) == 6
+
+
+# Stores
+
+
+@pytest.fixture
+def stored(run):
+    run.out = f"memory://again/{run.sources.parent.name}"
+    yield run
+    fsspec.filesystem("memory").rm("/again", recursive=True)
+
+
+def test_the_same_rules_hold_and_the_shard_is_the_unit(stored):
+    assert stored.score("a") == (9, 0)
+    assert stored.score() == (0, 9) and stored.score() == (0, 0)
+    photo(stored.sources, 3, 255)
+    save_tar(stored.sources / "0.tar", samples([10]))
+    assert stored.interrupt("a", 1)[0] == 1
+    assert stored.score()[0] in (1, 2) and len(stored.table()) == 7
+    assert stored.table().a["3.png"] == 1
 
 
 def test_a_column_is_added_to_scores_of_stored_features(tmp_path, out):

@@ -48,149 +48,168 @@ def test_a_brace_pattern_of_more_than_a_million_names_is_refused(pattern):
         expanded(pattern)
 
 
-class TestFinding:
-    @pytest.fixture
-    def lake(self, tmp_path, monkeypatch):
-        monkeypatch.setitem(sys.modules, "rawpy", None)
-        for shard in ("000", "001", "003"):
-            save_tar(tmp_path / f"shards/{shard}.tar", samples([10]))
-        save_parquet(tmp_path / "table.parquet", {"image": [picture(20)]})
-        (tmp_path / "photos").mkdir()
-        for name in ("a.png", "b.cr2", "c.nef", "d.cr2"):
-            (tmp_path / "photos" / name).write_bytes(picture(30))
-        return tmp_path
-
-    def test_mixed_sources_are_found_once_in_the_order_given(self, lake):
-        given = [f"{lake}/photos", f"{lake}/shards/{{000..001}}.tar", f"{lake}/table.parquet", f"{lake}/shards"]
-        found = find_shards([*given, f"file://{lake}/shards/*.tar"])
-        assert names(found.items) == ["a.png", "000.tar", "001.tar", "table.parquet", "003.tar"]
-        assert names(found.shards()) == ["000.tar", "001.tar", "table.parquet", "003.tar", "files-00000"]
-        assert greys(sources_of(found.items)) == [30, 10, 10, 20, 10]
-        assert found.skipped == {".cr2": 2, ".nef": 1}
-        assert skipped_note(found.skipped).startswith("3 skipped: 2 .cr2, 1 .nef; install clipiqa-pyiqa[raw]")
-
-    def test_archives_beside_images_are_found_but_tables_only_where_named(self, lake):
-        assert names(find_shards(lake).items) == ["a.png", "000.tar", "001.tar", "003.tar"]
-
-    def test_commands_for_files_do_not_take_archives_beside_images(self, lake):
-        found = find_inputs([str(lake)])
-        assert names(found.items) == ["a.png"] and not found.problems
-        assert len(find_inputs([str(lake / "shards")]).problems) == 3
-
-    def test_linked_folders_are_followed_and_each_real_folder_is_read_once(self, lake, tmp_path):
-        for folder in ("elsewhere/deep", "a/b"):
-            (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / "elsewhere/deep/b.png").write_bytes(picture(30))
-        links = {"link": "elsewhere", "again": "elsewhere/deep", "b/up": "a", "c": "none", "z.png": "photos/a.png"}
-        for link, target in links.items():
-            (tmp_path / "a" / link).symlink_to(tmp_path / target)
-        found = [os.path.relpath(item.name, tmp_path) for item in find_shards(tmp_path / "a").items]
-        assert found == ["a/z.png", "a/again/b.png"]
-
-    def test_an_archive_without_images_is_named(self, tmp_path):
-        path = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
-        assert [getattr(source, "problem", "") for source in sources_of(find_shards(path).items)] == [
-            f"'{path}' holds no images"
-        ]
-
-    @pytest.mark.parametrize(
-        ("name", "count", "why"),
-        [
-            ("none/*.tar", 0, "none/*.tar' matches nothing"),
-            ("none/{0..2}.png", 0, "none/0.png' does not exist (and 2 more like it)"),
-            ("shards/{000..003}.tar", 4, "shards/002.tar' does not exist"),
-        ],
-    )
-    def test_missing_sources_are_named(self, lake, name, count, why):
-        found = find_shards(f"{lake}/{name}")
-        assert found.problem == f"'{lake}/{why}" and len(found.shards()) == count and found.is_empty == (not count)
-
-    def test_loose_files_are_numbered(self, monkeypatch):
-        monkeypatch.setattr(finding, "LOOSE", 10)
-        shards = find_shards([BytesImage(f"{n}.png", b"x") for n in range(11)]).shards()
-        assert {shard.name: len(shard.sources) for shard in shards} == {"files-00000": 10, "files-00001": 1}
+# Finding
 
 
-class TestTar:
-    @pytest.mark.parametrize("suffix", ["tar", "tar.xz"])
-    def test_members_have_names_and_kept_values(self, tmp_path, suffix):
-        members = {**samples([10, 20]), "a/.hidden.png": picture(2), "a/" + "ü" * 150 + ".PNG": picture(1)}
-        path = save_tar(tmp_path / f"0.{suffix}", members, "w" + suffix[3:].replace(".", ":"))
-        found = list(TarShard(str(path), ["caption", "txt", "key", "tags", "gone"]).entries())
-        assert [entry.name for entry in found[:2]] == [f"{path}::0000.png", f"{path}::0001.png"]
-        assert found[1].kept == {"caption": "grey 20", "txt": "text 1", "key": "0001", "tags": ["a"], "gone": None}
-        assert greys(found) == [10, 20, 1]
-
-    @pytest.mark.parametrize("cut", range(1, 10, 2))
-    def test_members_before_a_cut_are_read_and_the_cut_is_named(self, tmp_path, cut):
-        path = save_tar(tmp_path / "0.tar", samples([10, 20, 30]))
-        end = header_at(path, "0002.txt") + 1024
-        path.write_bytes(path.read_bytes()[: end * cut // 10])
-        *whole, last = TarShard(str(path)).entries()
-        assert greys(whole) == [10, 20, 30][: len(whole)] and len(whole) >= cut // 4
-        with pytest.raises(ImageError):
-            last.read()
-
-    @pytest.mark.parametrize("spoilt", [b"\0" * 512, b"JFIF" * 128])
-    def test_a_wrong_header_is_named(self, tmp_path, spoilt):
-        path = save_tar(tmp_path / "0.tar", samples([10, 20, 30]))
-        data, at = bytearray(path.read_bytes()), header_at(path, "0001.png")
-        data[at : at + 512] = spoilt
-        path.write_bytes(data)
-        first, lost = TarShard(str(path)).entries()
-        assert greys([first]) == [10]
-        with pytest.raises(ImageError):
-            lost.read()
-
-    @pytest.mark.parametrize("name", ["../x.png", "/etc/y.png", "a/../../z.png", "link.png"])
-    def test_members_outside_and_links_are_not_scored(self, tmp_path, name):
-        content = None if name == "link.png" else picture(1)
-        (member,) = TarShard(str(save_tar(tmp_path / "0.tar", {name: content}))).entries()
-        with pytest.raises(ImageError):
-            member.read()
-
-    @pytest.mark.parametrize("content", [b"", b"no archive at all" * 100, b"\x1f\x8b\x08"])
-    def test_a_file_that_is_no_archive_is_refused(self, tmp_path, content):
-        path = tmp_path / "0.tar"
-        path.write_bytes(content)
-        with pytest.raises(ShardError):
-            list(TarShard(str(path)).entries())
+@pytest.fixture
+def lake(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    for shard in ("000", "001", "003"):
+        save_tar(tmp_path / f"shards/{shard}.tar", samples([10]))
+    save_parquet(tmp_path / "table.parquet", {"image": [picture(20)]})
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.cr2", "c.nef", "d.cr2"):
+        (tmp_path / "photos" / name).write_bytes(picture(30))
+    return tmp_path
 
 
-class TestParquet:
-    @pytest.mark.parametrize(
-        ("columns", "kept"),
-        [
-            ({"id": [1, 2], "jpg": [picture(10), None]}, {"id": 1}),
-            ({"image": [{"bytes": picture(10), "path": "x.png"}, None]}, {}),
-        ],
-        ids=["bytes", "Hugging Face's"],
-    )
-    def test_images_are_bytes_or_structs(self, tmp_path, columns, kept):
-        path = save_parquet(tmp_path / "x.parquet", columns)
-        first, last = ParquetShard(str(path), list(kept)).entries()
-        assert greys([first]) == [10] and first.kept == kept and last.name == f"{path}::1"
-        with pytest.raises(ImageError):
-            last.read()
+def test_mixed_sources_are_found_once_in_the_order_given(lake):
+    given = [f"{lake}/photos", f"{lake}/shards/{{000..001}}.tar", f"{lake}/table.parquet", f"{lake}/shards"]
+    found = find_shards([*given, f"file://{lake}/shards/*.tar"])
+    assert names(found.items) == ["a.png", "000.tar", "001.tar", "table.parquet", "003.tar"]
+    assert names(found.shards()) == ["000.tar", "001.tar", "table.parquet", "003.tar", "files-00000"]
+    assert greys(sources_of(found.items)) == [30, 10, 10, 20, 10]
+    assert found.skipped == {".cr2": 2, ".nef": 1}
+    assert skipped_note(found.skipped).startswith("3 skipped: 2 .cr2, 1 .nef; install clipiqa-pyiqa[raw]")
 
-    @pytest.mark.parametrize(("given", "grey"), [(None, 9), ("foo", 8)])
-    def test_the_image_column_is_found_or_given(self, tmp_path, given, grey):
-        path = save_parquet(tmp_path / "x.parquet", {"hash": [b"1"], "image": [picture(9)], "foo": [picture(8)]})
-        assert greys(ParquetShard(str(path), (), given).entries()) == [grey]
 
-    @pytest.mark.parametrize(
-        ("columns", "given", "named"),
-        [
-            ({"one": [b"1"], "two": [b"2"]}, ((), None), "one, two"),
-            ({"id": [1], "caption": ["a"]}, ((), None), "id, caption"),
-            ({"id": [1], "caption": ["a"]}, ((), "id"), "'id'"),
-            ({"img": [picture(1)]}, (["x"], None), "'x'"),
-        ],
-    )
-    def test_columns_that_are_not_there_are_refused(self, tmp_path, columns, given, named):
-        path = save_parquet(tmp_path / "x.parquet", columns)
-        with pytest.raises(ShardError, match=named):
-            list(ParquetShard(str(path), *given).entries())
+def test_archives_beside_images_are_found_but_tables_only_where_named(lake):
+    assert names(find_shards(lake).items) == ["a.png", "000.tar", "001.tar", "003.tar"]
+
+
+def test_commands_for_files_do_not_take_archives_beside_images(lake):
+    found = find_inputs([str(lake)])
+    assert names(found.items) == ["a.png"] and not found.problems
+    assert len(find_inputs([str(lake / "shards")]).problems) == 3
+
+
+def test_linked_folders_are_followed_and_each_real_folder_is_read_once(lake, tmp_path):
+    for folder in ("elsewhere/deep", "a/b"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "elsewhere/deep/b.png").write_bytes(picture(30))
+    links = {"link": "elsewhere", "again": "elsewhere/deep", "b/up": "a", "c": "none", "z.png": "photos/a.png"}
+    for link, target in links.items():
+        (tmp_path / "a" / link).symlink_to(tmp_path / target)
+    found = [os.path.relpath(item.name, tmp_path) for item in find_shards(tmp_path / "a").items]
+    assert found == ["a/z.png", "a/again/b.png"]
+
+
+def test_an_archive_without_images_is_named(tmp_path):
+    path = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
+    assert [getattr(source, "problem", "") for source in sources_of(find_shards(path).items)] == [
+        f"'{path}' holds no images"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "why"),
+    [
+        ("none/*.tar", 0, "none/*.tar' matches nothing"),
+        ("none/{0..2}.png", 0, "none/0.png' does not exist (and 2 more like it)"),
+        ("shards/{000..003}.tar", 4, "shards/002.tar' does not exist"),
+    ],
+)
+def test_missing_sources_are_named(lake, name, count, why):
+    found = find_shards(f"{lake}/{name}")
+    assert found.problem == f"'{lake}/{why}" and len(found.shards()) == count and found.is_empty == (not count)
+
+
+def test_loose_files_are_numbered(monkeypatch):
+    monkeypatch.setattr(finding, "LOOSE", 10)
+    shards = find_shards([BytesImage(f"{n}.png", b"x") for n in range(11)]).shards()
+    assert {shard.name: len(shard.sources) for shard in shards} == {"files-00000": 10, "files-00001": 1}
+
+
+# Tar
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.xz"])
+def test_members_have_names_and_kept_values(tmp_path, suffix):
+    members = {**samples([10, 20]), "a/.hidden.png": picture(2), "a/" + "ü" * 150 + ".PNG": picture(1)}
+    path = save_tar(tmp_path / f"0.{suffix}", members, "w" + suffix[3:].replace(".", ":"))
+    found = list(TarShard(str(path), ["caption", "txt", "key", "tags", "gone"]).entries())
+    assert [entry.name for entry in found[:2]] == [f"{path}::0000.png", f"{path}::0001.png"]
+    assert found[1].kept == {"caption": "grey 20", "txt": "text 1", "key": "0001", "tags": ["a"], "gone": None}
+    assert greys(found) == [10, 20, 1]
+
+
+@pytest.mark.parametrize("cut", range(1, 10, 2))
+def test_members_before_a_cut_are_read_and_the_cut_is_named(tmp_path, cut):
+    path = save_tar(tmp_path / "0.tar", samples([10, 20, 30]))
+    end = header_at(path, "0002.txt") + 1024
+    path.write_bytes(path.read_bytes()[: end * cut // 10])
+    *whole, last = TarShard(str(path)).entries()
+    assert greys(whole) == [10, 20, 30][: len(whole)] and len(whole) >= cut // 4
+    with pytest.raises(ImageError):
+        last.read()
+
+
+@pytest.mark.parametrize("spoilt", [b"\0" * 512, b"JFIF" * 128])
+def test_a_wrong_header_is_named(tmp_path, spoilt):
+    path = save_tar(tmp_path / "0.tar", samples([10, 20, 30]))
+    data, at = bytearray(path.read_bytes()), header_at(path, "0001.png")
+    data[at : at + 512] = spoilt
+    path.write_bytes(data)
+    first, lost = TarShard(str(path)).entries()
+    assert greys([first]) == [10]
+    with pytest.raises(ImageError):
+        lost.read()
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/etc/y.png", "a/../../z.png", "link.png"])
+def test_members_outside_and_links_are_not_scored(tmp_path, name):
+    content = None if name == "link.png" else picture(1)
+    (member,) = TarShard(str(save_tar(tmp_path / "0.tar", {name: content}))).entries()
+    with pytest.raises(ImageError):
+        member.read()
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive at all" * 100, b"\x1f\x8b\x08"])
+def test_a_file_that_is_no_archive_is_refused(tmp_path, content):
+    path = tmp_path / "0.tar"
+    path.write_bytes(content)
+    with pytest.raises(ShardError):
+        list(TarShard(str(path)).entries())
+
+
+# Parquet
+
+
+@pytest.mark.parametrize(
+    ("columns", "kept"),
+    [
+        ({"id": [1, 2], "jpg": [picture(10), None]}, {"id": 1}),
+        ({"image": [{"bytes": picture(10), "path": "x.png"}, None]}, {}),
+    ],
+    ids=["bytes", "Hugging Face's"],
+)
+def test_images_are_bytes_or_structs(tmp_path, columns, kept):
+    path = save_parquet(tmp_path / "x.parquet", columns)
+    first, last = ParquetShard(str(path), list(kept)).entries()
+    assert greys([first]) == [10] and first.kept == kept and last.name == f"{path}::1"
+    with pytest.raises(ImageError):
+        last.read()
+
+
+@pytest.mark.parametrize(("given", "grey"), [(None, 9), ("foo", 8)])
+def test_the_image_column_is_found_or_given(tmp_path, given, grey):
+    path = save_parquet(tmp_path / "x.parquet", {"hash": [b"1"], "image": [picture(9)], "foo": [picture(8)]})
+    assert greys(ParquetShard(str(path), (), given).entries()) == [grey]
+
+
+@pytest.mark.parametrize(
+    ("columns", "given", "named"),
+    [
+        ({"one": [b"1"], "two": [b"2"]}, ((), None), "one, two"),
+        ({"id": [1], "caption": ["a"]}, ((), None), "id, caption"),
+        ({"id": [1], "caption": ["a"]}, ((), "id"), "'id'"),
+        ({"img": [picture(1)]}, (["x"], None), "'x'"),
+    ],
+)
+def test_columns_that_are_not_there_are_refused(tmp_path, columns, given, named):
+    path = save_parquet(tmp_path / "x.parquet", columns)
+    with pytest.raises(ShardError, match=named):
+        list(ParquetShard(str(path), *given).entries())
 
 
 @pytest.mark.parametrize(
@@ -232,20 +251,23 @@ def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch):
     assert len(made) <= 8 and set(threading.enumerate()) <= before
 
 
-class TestStores:
-    def test_a_missing_package_is_named(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "gcsfs", None)
-        for address, named in (("gs://b/x.tar", "gcsfs"), ("nosuch://b/x.tar", "Protocol")):
-            with pytest.raises(ShardError, match=named):
-                find_shards(address)
+# Stores
 
-    def test_a_refused_connection_is_an_error_of_the_shard(self):
-        pytest.importorskip("aiohttp")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            address = f"http://127.0.0.1:{free.getsockname()[1]}/x.tar"
-        with pytest.raises(ShardError):
-            list(find_shards(address).items[0].entries())
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    for address, named in (("gs://b/x.tar", "gcsfs"), ("nosuch://b/x.tar", "Protocol")):
+        with pytest.raises(ShardError, match=named):
+            find_shards(address)
+
+
+def test_a_refused_connection_is_an_error_of_the_shard():
+    pytest.importorskip("aiohttp")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/x.tar"
+    with pytest.raises(ShardError):
+        list(find_shards(address).items[0].entries())
 
 
 def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):

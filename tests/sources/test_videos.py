@@ -130,40 +130,44 @@ def test_decoding_streams(tmp_path, monkeypatch):
     assert most < 8
 
 
-class TestRuns:
-    def test_two_videos_of_a_name_in_parts_and_in_a_store(self, clip, tmp_path):
-        save_clip(tmp_path / "in/b/clip.mkv", pictures(12))
-        for part in ("1/2", "2/2"):
-            found = score(tmp_path / "in", tmp_path / "out", part=part)
-        tables = [pandas.read_parquet(tmp_path / "out" / name) for name in ("clip.mkv.parquet", "b/clip.mkv.parquet")]
-        assert list(map(len, tables)) == [3, 2] and found.is_whole
-        with fsspec.open("memory://clips/clip.mkv", "wb") as file:
-            file.write(clip.read_bytes())
-        assert seconds("memory://clips/clip.mkv") == [0, 1, 2]
+# Runs
 
-    @pytest.mark.parametrize("out", ["out", "s.csv"])
-    def test_an_interrupted_run_goes_on_and_another_sampling_is_refused(self, clip, tmp_path, out):
-        metric = Logged(tmp_path / "log", stop=2)
 
-        def run(**options):
-            if out == "out":
-                score(clip.parent, tmp_path / out, {"grey": metric}, **options)
-            else:
-                score_paths({"grey": metric}, clip.parent, out=tmp_path / out, resume=True, **options).run()
-            return metric.calls()
+def test_two_videos_of_a_name_in_parts_and_in_a_store(clip, tmp_path):
+    save_clip(tmp_path / "in/b/clip.mkv", pictures(12))
+    for part in ("1/2", "2/2"):
+        found = score(tmp_path / "in", tmp_path / "out", part=part)
+    tables = [pandas.read_parquet(tmp_path / "out" / name) for name in ("clip.mkv.parquet", "b/clip.mkv.parquet")]
+    assert list(map(len, tables)) == [3, 2] and found.is_whole
+    with fsspec.open("memory://clips/clip.mkv", "wb") as file:
+        file.write(clip.read_bytes())
+    assert seconds("memory://clips/clip.mkv") == [0, 1, 2]
 
-        with pytest.raises(KeyboardInterrupt):
-            run()
-        metric.reset()
-        assert run() == 1 and run() == 1
-        with pytest.raises(CLIPIQAError):
-            run(sampling="0.5s")
 
-    def test_a_picked_frame_is_copied_as_a_picture(self, clip, tmp_path):
-        assert main(["score", str(clip), "-b", "mini", "--out", str(tmp_path / "s.csv")]) == 0
-        assert main(["rank", str(tmp_path / "s.csv"), "--best", "1", "--copy-to", str(tmp_path / "best")]) == 0
-        (best,) = (tmp_path / "best").glob("*.png")
-        number = 10 * int(best.stem.removeprefix("clip-").split(".")[0])
-        np.testing.assert_array_equal(pixels(best), np.asarray(pictures(30)[number]))
-        (frame,) = images_named([f"{clip}::000000.700"])
-        np.testing.assert_array_equal(pixels(frame), np.asarray(pictures(30)[7]))
+@pytest.mark.parametrize("out", ["out", "s.csv"])
+def test_an_interrupted_run_goes_on_and_another_sampling_is_refused(clip, tmp_path, out):
+    metric = Logged(tmp_path / "log", stop=2)
+
+    def run(**options):
+        if out == "out":
+            score(clip.parent, tmp_path / out, {"grey": metric}, **options)
+        else:
+            score_paths({"grey": metric}, clip.parent, out=tmp_path / out, resume=True, **options).run()
+        return metric.calls()
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    metric.reset()
+    assert run() == 1 and run() == 1
+    with pytest.raises(CLIPIQAError):
+        run(sampling="0.5s")
+
+
+def test_a_picked_frame_is_copied_as_a_picture(clip, tmp_path):
+    assert main(["score", str(clip), "-b", "mini", "--out", str(tmp_path / "s.csv")]) == 0
+    assert main(["rank", str(tmp_path / "s.csv"), "--best", "1", "--copy-to", str(tmp_path / "best")]) == 0
+    (best,) = (tmp_path / "best").glob("*.png")
+    number = 10 * int(best.stem.removeprefix("clip-").split(".")[0])
+    np.testing.assert_array_equal(pixels(best), np.asarray(pictures(30)[number]))
+    (frame,) = images_named([f"{clip}::000000.700"])
+    np.testing.assert_array_equal(pixels(frame), np.asarray(pictures(30)[7]))

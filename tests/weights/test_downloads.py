@@ -124,11 +124,7 @@ def test_weights_are_downloaded_from_the_publisher(home, openai_file, server, ro
 
 @pytest.mark.parametrize(
     ("response", "reason"),
-    [
-        (Response(b"x" * 1000, cut_at=500), "broke off 500 bytes"),
-        (Response(b"x" * 1000), "SHA-256"),
-        (None, "refused"),
-    ],
+    [(Response(b"x" * 1000, cut_at=500), "broke off 500 bytes"), (Response(b"x" * 1000), "SHA-256"), (None, "refused")],
 )
 def test_failed_download_leaves_nothing(home, server, route, monkeypatch, response, reason):
     if response:
