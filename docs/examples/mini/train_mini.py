@@ -45,7 +45,7 @@ from mini.words import AXES
 
 CHUNK = {"real": 48, "move": 20, "group": 25, "window": 20, "dark": 400, "light": 400}
 INPUTS = ("real", "moved", "still", "group", "twin", "twin of", "window", "place")  # tensors of answers
-DAMAGE_CHUNK = {"rated_photo": 48, "same": 20, "chain": 20, "place": 20}
+DAMAGE_CHUNK = {"real": 48, "same": 20, "chain": 20, "place": 20}  # `real` is the one above, computed once
 PARTS = ("dark", "light")  # photos with one part changed, of which there is too much to be held at once
 
 
@@ -273,7 +273,7 @@ def damage_readout(args: argparse.Namespace, config: dict, rated: Rated, earlier
     """Write the file whose quality falls by damage of every kind, too."""
     options = config["damage"]
     source = Damage.of(config["seed"], rated, args.pristine, options["good"])
-    counts = {"rated_photo": len(rated.names), **options["counts"]}
+    counts = {"real": len(rated.names), **options["counts"]}
     paths = {
         name: chunks(name, count, getattr(source, name), args.work, DAMAGE_CHUNK[name], args.workers)
         for name, count in counts.items()

@@ -14,6 +14,7 @@ from .collect import Columns, statistics, to_tensor, tower
 from .data import Rated
 from .distort import DISTORTIONS
 from .samples import draw_crop, find_photos, read_photo, versions
+from .tower import of_cells, of_image
 
 STEPS = 6  # a chain: the photo and five levels
 AGAIN = ("contrast", "darken", "overexpose", "rescale", "mixture", "camera", "deep_blur")  # kinds of `samples`
@@ -25,8 +26,8 @@ COVERED, UNTOUCHED, CELLS = 3, 5, 3  # cells kept of a damaged place, beside it,
 @torch.inference_mode()
 def both(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
     """Statistics of an image (S,) and of its cells (H // 32, W // 32, S), fp16."""
-    x = to_tensor(image)
-    return tower().statistics(x)[0].half().numpy(), tower().local_statistics(x)[0].permute(1, 2, 0).half().numpy()
+    maps = tower().maps(to_tensor(image))
+    return of_image(maps)[0].half().numpy(), of_cells(maps)[0].permute(1, 2, 0).half().numpy()
 
 
 def harmless(image: Image.Image, dice: np.random.Generator) -> list[Image.Image]:
@@ -39,7 +40,7 @@ def harmless(image: Image.Image, dice: np.random.Generator) -> list[Image.Image]
     ]
 
 
-def of_cells(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
+def by_cell(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """(H, W) -> (rows, columns): the mean over each cell of 32 px; the last ones may lack a pixel."""
     missing = [(0, max(0, 32 * count - have)) for count, have in zip((rows, columns), values.shape, strict=True)]
     values = np.pad(values, missing, mode="edge")
@@ -83,7 +84,7 @@ class Damage:
         shape = shape + dice.integers(0, 16, 2)
         return draw_crop(photo, int(shape[0]), int(shape[1]), dice), source
 
-    def rated_photo(self, index: int) -> Columns:
+    def real(self, index: int) -> Columns:
         """A rated photo at its own size."""
         return {"stats": statistics([self.rated.photo(index)]), "photo": np.array([index])}
 
@@ -165,7 +166,7 @@ class Damage:
             stats.append(one)
             inside = np.zeros(x.shape[:2], np.float32)
             inside[where] = 1
-            share = of_cells(inside, rows, columns).ravel()
+            share = by_cell(inside, rows, columns).ravel()
             most = np.argsort(-share, kind="stable")
             half = most[: max(1, int((share >= 0.5).sum()))]
             covered, beside = dice.choice(half, COVERED), dice.choice(np.flatnonzero(share == 0), UNTOUCHED)

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 
 from . import classic, patterns
 from .collect import Columns, statistics
-from .damage import both, harmless, of_cells
+from .damage import both, by_cell, harmless
 from .data import Rated
 from .evaluation import to_side
 from .model import Mini
@@ -69,7 +69,7 @@ class Judged:
             inside[where] = 1
             place.append(one)
             maps.append(after)
-            covered.append(of_cells(inside, rows, columns))
+            covered.append(by_cell(inside, rows, columns))
         cells = np.stack(maps).reshape(len(maps), rows * columns, -1)
         shares = np.stack(covered).reshape(len(maps), -1).astype(np.float16)
         room = (0, SIDE * SIDE // 32**2 - rows * columns)  # photos of other shapes have fewer cells: -1 marks the rest

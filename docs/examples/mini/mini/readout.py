@@ -108,11 +108,11 @@ def gathered(
 ) -> dict[str, Tensor]:
     """All rows in coordinates, and the earlier readout's logits beside them.
 
-    `paths` are chunks of `chain`, `place`, `same` and `rated_photo`; `source` (N,) is each rated photo's.
+    `paths` are chunks of `chain`, `place`, `same` and `real`; `source` (N,) is each rated photo's.
     """
     chain = loaded(paths["chain"], ("stats", "level", "kind", "still", "cells"))
     place = loaded(paths["place"], ("stats", "kind", "covered", "before", "beside"))
-    same, real = loaded(paths["same"], ("stats", "photo")), loaded(paths["rated_photo"], ("stats",))["stats"]
+    same, real = loaded(paths["same"], ("stats", "photo")), loaded(paths["real"], ("stats",))["stats"]
     dice, size = np.random.default_rng(seed), chain["stats"].shape[-1]
 
     def some(rows: np.ndarray, count: int) -> np.ndarray:

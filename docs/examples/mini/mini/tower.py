@@ -14,12 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipiqa_pyiqa.clip.efficientnet import SameConv
+
 # (repeats, kernel, stride of the first, expansion, output channels) of each stage.
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
           (1, 3, 1, 6, 320))  # fmt: skip
 STEM, HEAD = 32, 1280
 BATCHNORM_EPS = 1e-3
 EPS = 1e-4  # under the root of a variance: a flat map has a finite gradient
+PADDED = 64  # pixels of which the sides of what the tower computes are multiples
 CELL = 32  # pixels of the input per local cell; a cell is seen with its eight neighbours
 
 
@@ -91,73 +94,80 @@ def folded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def pad(x: Tensor, kernel: int) -> Tensor:
-    """For a stride of 2: TensorFlow's "same" of even sizes, and one more row or column below and right of odd ones, so
-    that a map has half the size rounded up and no pixel is left out."""
-    low = (kernel - 2) // 2
-    high = kernel - 2 - low
-    return F.pad(x, (low, high + x.shape[3] % 2, low, high + x.shape[2] % 2))
-
-
 class Tower:
-    """Pixels to maps, and maps to statistics. Plain functions over the folded tensors."""
+    """Pixels to maps, and maps to statistics, by the package's convolutions.
+
+    oneDNN compiles each convolution for each size of image, which takes about as long as the convolution. So images are
+    padded to few sizes, and before each convolution that would see the padding, it is set to 0.
+    """
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
-        self.tensors = {key: value.float().contiguous(memory_format=torch.channels_last) if value.ndim == 4
-                        else value.float() for key, value in tensors.items()}  # fmt: skip
+        self.tensors = tensors
 
-    def _conv(
-        self, x: Tensor, name: str, kernel: int = 1, stride: int = 1, groups: int = 1, relu: bool = True
-    ) -> Tensor:
-        if stride == 2:
-            x, padding = pad(x, kernel), 0
-        else:
-            padding = kernel // 2
-        weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
-        # oneDNN's convolution with ReLU6 in the same pass: half the time of the two
-        return torch.ops.mkldnn._convolution_pointwise(
-            x, weight, bias, [padding] * 2, [stride] * 2, [1, 1], groups, "hardtanh" if relu else "none",
-            [0.0, 6.0] if relu else [], "",
-        )  # fmt: skip
+        def conv(name: str, stride: int = 1, activation: str = "relu6") -> SameConv:
+            weight, bias = (tensors[f"{name}.{part}"].float() for part in ("weight", "bias"))
+            return SameConv(weight, bias, stride, activation)
+
+        self.stem, self.head = conv("stem", 2), conv("head")
+        self.blocks = [
+            (
+                conv(f"blocks.{i}.expand") if block.expansion > 1 else None,
+                conv(f"blocks.{i}.depthwise", block.stride),
+                conv(f"blocks.{i}.project", activation="none"),
+            )
+            for i, block in enumerate(BLOCKS)
+        ]
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in [0, 1] -> the output of each block (linear) and of the head (after ReLU6)."""
-        x = ((255 * x - 127) / 128).contiguous(memory_format=torch.channels_last)
-        x = self._conv(x, "stem", 3, 2)
-        found = []
-        for i, block in enumerate(BLOCKS):
-            name, before = f"blocks.{i}", x
-            if block.expansion > 1:
-                x = self._conv(x, f"{name}.expand")
-            x = self._conv(x, f"{name}.depthwise", block.kernel, block.stride, x.shape[1])
-            x = self._conv(x, f"{name}.project", relu=False)
-            if block.residual:
-                x = x + before
-            found.append(x)
-        return [*found, self._conv(x, "head")]
+        rows, columns = x.shape[2:]
+        x = F.pad((255 * x - 127) / 128, (0, -columns % PADDED, 0, -rows % PADDED))
+        x, found = _spatial(self.stem, x.contiguous(memory_format=torch.channels_last)), []
+        rows, columns = -(-rows // 2), -(-columns // 2)
+        for block, (expand, depthwise, project) in zip(BLOCKS, self.blocks, strict=True):
+            y = x if expand is None else expand(x)
+            y[:, :, rows:], y[..., columns:] = 0, 0
+            y = project(_spatial(depthwise, y))
+            x = y.add_(x) if block.residual else y
+            rows, columns = -(-rows // block.stride), -(-columns // block.stride)
+            found.append(x[:, :, :rows, :columns])
+        return [*found, self.head(x)[:, :, :rows, :columns]]
 
     def statistics(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> (N, S): every map's channel means, then every map's channel deviations."""
-        means, deviations = [], []
-        for tap in self.maps(x):
-            mean, square = tap.mean((2, 3)), tap.square().mean((2, 3))
-            means.append(mean)
-            deviations.append(((square - mean.square()).clamp(min=0) + EPS).sqrt())
-        return torch.cat([*means, *deviations], 1)
+        return of_image(self.maps(x))
 
     def local_statistics(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> (N, S, H // 32, W // 32): the same of each cell with its neighbours (96 px)."""
-        rows, columns = (((size + 1) // 2) // (CELL // 2) for size in x.shape[2:])  # where the first map has 16
-        means, deviations = [], []
-        for tap, stride in zip(self.maps(x), STRIDES, strict=True):
-            side = CELL // stride
-            mean, square = (
-                F.avg_pool2d(F.avg_pool2d(value, side, side)[..., :rows, :columns], 3, 1, 1, count_include_pad=False)
-                for value in (tap, tap.square())
-            )
-            means.append(mean)
-            deviations.append(((square - mean.square()).clamp(min=0) + EPS).sqrt())
-        return torch.cat([*means, *deviations], 1)
+        return of_cells(self.maps(x))
+
+
+def of_image(maps: list[Tensor]) -> Tensor:
+    """As `Tower.statistics`."""
+    return _joined([(tap.mean((2, 3)), tap.square().mean((2, 3))) for tap in maps])
+
+
+def of_cells(maps: list[Tensor]) -> Tensor:
+    """As `Tower.local_statistics`."""
+    rows, columns = (size // (CELL // 2) for size in maps[0].shape[2:])
+    sides = [CELL // stride for stride in STRIDES]
+    return _joined([
+        tuple(
+            F.avg_pool2d(F.avg_pool2d(value, side, side)[..., :rows, :columns], 3, 1, 1, count_include_pad=False)
+            for value in (tap, tap.square())
+        )
+        for tap, side in zip(maps, sides, strict=True)
+    ])  # fmt: skip
+
+
+def _joined(moments: list[tuple[Tensor, ...]]) -> Tensor:
+    """The means of all maps, and then the deviations."""
+    deviations = [((square - mean.square()).clamp(min=0) + EPS).sqrt() for mean, square in moments]
+    return torch.cat([*(mean for mean, _ in moments), *deviations], 1)
+
+
+def _spatial(conv: SameConv, x: Tensor) -> Tensor:
+    return conv(x)[:, :, conv.surplus :, conv.surplus :]
 
 
 def load_imagenet() -> Tower:
