@@ -1,10 +1,12 @@
 """How often the alarm for gaming is right; run as a script, as no test.
 
-    python tests/measure/gaming.py PHOTO_FOLDER ... [--ascents 20] [--trainings 60]
+    python tests/measure/gaming.py PHOTO_FOLDER ... [--ascents 20] [--grids 20] [--trainings 60]
 
 Ascents: each of 20 photos is degraded (noise, blur, enlargement or JPEG), cut into 16 squares, and its pixels follow
 the gradient of the loss. The alarm looks at every other step, once with the references and once with squares of
 other photos as the clean ones. Printed is the change of PSNR against the clean photo at the first alarm.
+
+Grids: the same, but the gradient's mean over all squares and periods (2 to 16 px) is added: one pattern that repeats.
 
 Trainings: 60 small networks learn to remove noise or blur with the L1 loss alone; both alarms look five times at 16
 held-out squares. Any sentence is a false alarm.
@@ -62,22 +64,29 @@ def looks(criterion, clean, others):
     return look
 
 
-def ascend(clean, others, kind, criterion, seed):
-    """Return the change of PSNR at the first alarm of each way to look."""
+def repeated(gradient, period):
+    """Return the mean over all squares and periods, in each of them."""
+    means = gradient.unfold(2, period, period).unfold(3, period, period).mean((0, 2, 3))
+    return means.repeat(TILES, 1, SIDE // period, SIDE // period)
+
+
+def ascend(clean, others, kind, criterion, seed, period=None):
+    """Return the change of PSNR at the first alarm of each way to look, and the loss before and after all steps."""
     x = degraded(clean, kind, torch.Generator().manual_seed(seed)).requires_grad_()
-    look, start = looks(criterion, clean, others), psnr(x.detach(), clean)
+    look, start, before = looks(criterion, clean, others), psnr(x.detach(), clean), criterion(x).item()
     look(x.detach())
     for _ in range(100):
         for _ in range(2):
             (gradient,) = torch.autograd.grad(criterion(x) * TILES, x)
+            direction = gradient if period is None else repeated(gradient, period)
             with torch.no_grad():
-                x -= 0.04 * F.normalize(gradient.flatten(1)).view_as(x)
+                x -= 0.04 * F.normalize(direction.flatten(1)).view_as(x)
                 x.clamp_(0, 1)
         change = psnr(x.detach(), clean) - start
         found = look(x.detach(), change)
         if change < -1 or len(found) == len(WAYS):
             break
-    return {name: change for name, (change, _) in found.items()}
+    return {name: change for name, (change, _) in found.items()}, f"{before:.2f} to {criterion(x).item():.2f}"
 
 
 def train_honestly(train, held_out, others, kind, seed):
@@ -101,16 +110,18 @@ def train_honestly(train, held_out, others, kind, seed):
 
 
 def main():
-    args = arguments("folders*", ascents=20, trainings=60)
+    args = arguments("folders*", ascents=20, grids=20, trainings=60)
     large = (photo for photo in map(pixels, photos(*args.folders)) if min(photo.shape[1:]) >= 4 * SIDE)
     tiles, criterion = [squares(photo) for photo in islice(large, 60)], CLIPIQALoss(backbone="mini")
     others = torch.stack([photo[number % TILES] for number, photo in enumerate(tiles[-TILES:])])
-    found = [ascend(tiles[n], others, n % 4, criterion, n) for n in range(args.ascents)]
-    for name in WAYS:
-        changes = [each[name] for each in found if name in each]
-        early = sum(change > -1 for change in changes)
-        print(f"ascents, {name}: {early} of {args.ascents} called before a fall of 1 dB", flush=True)
-        print("    PSNR at the alarm:", *(f"{change:+.2f}" for change in changes), flush=True)
+    for title, count, periods in (("ascents", args.ascents, [None]), ("grids", args.grids, [2, 4, 8, 16])):
+        found = [ascend(tiles[n], others, n % 4, criterion, n, periods[n // 4 % len(periods)]) for n in range(count)]
+        for name in WAYS:
+            changes = {n: changes[name] for n, (changes, _) in enumerate(found) if name in changes}
+            early = [n for n, change in changes.items() if change > -1]
+            print(f"{title}, {name}: {len(early)} of {count} called before a fall of 1 dB", flush=True)
+            print("    PSNR at the alarm:", *(f"{change:+.2f}" for change in changes.values()), flush=True)
+            print("    missed, and their loss:", {n: found[n][1] for n in range(count) if n not in early}, flush=True)
     alarms = Counter()
     for n in range(args.trainings):
         held_out = torch.stack([photo[n % TILES] for photo in tiles[:TILES]])
