@@ -17,8 +17,6 @@ _LEVEL = 1 / 255
 def flag(pixels: Tensor) -> str:
     """Return ``'noise'``, ``'almost black'``, ``'almost white'`` or ``'almost uniform'``; for a photo, return ``''``.
 
-    Docs/scoring.md explains the flags; tests/measure/flags.py counts the errors.
-
     Args:
         pixels: RGB image ``(3, H, W)``, uint8 or in [0, 1], at least 32 pixels wide and high.
     """
