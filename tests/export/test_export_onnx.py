@@ -98,10 +98,6 @@ class TestFile:
         found = [float(number) for number in re.findall(r"(?<= )\d\.\d{4}", out)]
         assert np.allclose(found, expected, atol=1e-4) and "sharpness" in out
 
-    def test_the_page_shows_the_example(self):
-        page = (ROOT / "docs/export.md").read_text(encoding="utf-8")
-        assert (ROOT / "docs/examples/onnx/score.py").read_text(encoding="utf-8").split("\n", 2)[2].strip() in page
-
 
 def assert_scores(file, metric, x, tolerance):
     assert file.columns == metric.columns
