@@ -1,4 +1,7 @@
-"""CLIP-IQA (Wang, Chan, Loy, AAAI 2023) for pyiqa: exact and fast."""
+"""CLIP-IQA (Wang, Chan, Loy, AAAI 2023) for pyiqa: exact and fast.
+
+Every function raises :class:`CLIPIQAError`, a ``ValueError``, if an argument, a file or an image cannot be used.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,6 @@ class Look:
     """What :class:`GamingAlarm` found.
 
     Attributes:
-        numbers: Means over the images, for a logger.
         sentence: The alarm, or empty.
     """
 
@@ -48,12 +47,6 @@ class GamingAlarm:
         clean: clean photos ``(M, 3, H, W)`` of any scenes, in the criterion's ``input_range``; default the references.
         judges: no-reference metrics of pyiqa; PIQE needs no file, NIQE is downloaded.
         allow_db: fall of PSNR since the first call, in dB, that is no alarm; perceptual losses cost some PSNR.
-
-    Example:
-        >>> criterion = CLIPIQALoss(backbone="mini")
-        >>> alarm, held_out = GamingAlarm(criterion), torch.rand(16, 3, 64, 64)
-        >>> alarm(held_out).sentence, alarm(held_out).sentence  # before training, and later
-        ('', '')
     """
 
     @checked
@@ -85,9 +78,6 @@ class GamingAlarm:
             without: outputs, after as many steps, of a network that was trained alike but without the loss. They take
                 the place of those of the first call, and 0.2 dB that of ``allow_db``; a lag in PSNR is then an alarm
                 even if the loss did not get better.
-
-        Raises:
-            CLIPIQAError: the images differ in number or shape from those of the first call.
         """
         now = self._scores(outputs, references)
         start, first = self._first = self._first or (outputs.clone(), now)

@@ -60,15 +60,12 @@ class CLIPIQALoss(nn.Module):
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`; the loss is the mean over pairs.
         form: loss for a pair's score s: ``'linear'`` is ``1 - s``, ``'nll'`` is ``-log s``, ``'margin'`` is
             ``-logit(s)``.
-        loss_weight: factor of the loss, at least 0.
         share: in place of ``loss_weight``: the norm of the loss's gradient with respect to the prediction, as a share
             of the norm of the pixel loss's gradient. The weight follows from both norms over the batch, smoothed over
             steps; on no batch is the share exceeded.
         beside: with ``share``, the pixel loss to which this loss is added: ``'l1'``, ``'mse'``, or a function of the
             prediction and the target.
-        reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: ``(N,)``.
         local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`.
-        prompt_weights: weights of the pairs, at least 0.
         input_range: lowest and highest value of the prediction, such as ``(0, 1)`` or ``(-1, 1)``. Other values are
             clamped and get no gradient.
         crop: side in pixels of a random square to score; default the whole image.
@@ -79,16 +76,6 @@ class CLIPIQALoss(nn.Module):
         criterion: a metric of :mod:`clipiqa_pyiqa.family`, only with ``form='linear'``. The loss is the distance from
             the highest score, as a share of the score range.
         **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`.
-
-    Raises:
-        CLIPIQAError: an option cannot be used.
-
-    Example:
-        >>> loss = CLIPIQALoss(form="nll", loss_weight=0.1, backbone="mini")  # without a backbone: the paper's RN50
-        >>> restored = torch.rand(2, 3, 64, 64, requires_grad=True)
-        >>> loss(restored).backward()
-        >>> restored.grad.abs().sum().item() > 0
-        True
     """
 
     @checked
@@ -156,11 +143,6 @@ class CLIPIQALoss(nn.Module):
         Args:
             pred: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in ``input_range``, both sides at least 32 px.
             target: with ``share``, the clean images, of the prediction's shape; otherwise not used.
-            weight: not used; trainers pass it.
-
-        Raises:
-            CLIPIQAError: ``share`` has no target.
-            ImageError: the prediction cannot be scored.
         """
         try:
             self.metric.check(pred, ANY_RANGE if self.nan == "raise" else None)

@@ -118,10 +118,8 @@ class CLIPIQA(TowerMetric):
     Args:
         model_type: ``'clipiqa'``, or with learned prompts ``'clipiqa+'``, ``'clipiqa+_rn50_512'`` or
             ``'clipiqa+_vitL14_512'``.
-        backbone: ``'RN50'`` (the paper's), ``'RN101'``, ``'RN50x4'``, ``'RN50x16'``, ``'RN50x64'``, ``'ViT-B/32'``,
-            ``'ViT-B/16'``, ``'ViT-L/14'``, or the bundled ``'mini'``. Default: the backbone that
-            ``pretrained_model_path``'s file names, else the published prompts' backbone, else RN50.
-        pretrained: load the published prompts if ``model_type`` has a ``+``.
+        backbone: ``'RN50'`` (the paper's), another of OpenAI's, such as ``'ViT-B/32'``, or the bundled ``'mini'``.
+            Default: that of learned prompts, else RN50.
         pos_embedding: ``False``/``'none'`` removes CLIP's positional embedding: images have any size (Sec. 3.1);
             ``True``/``'interpolate'`` resizes this embedding as the official code does; ``'fixed'`` resizes and crops
             images to CLIP's own input size (Table 2). Default: as for ``backbone``, else ``'none'``.
@@ -132,14 +130,8 @@ class CLIPIQA(TowerMetric):
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions. A CPU that is
             slow in it computes in fp32 with rounded numbers.
         clip_weights: a checkpoint file or an open_clip tag; default OpenAI's.
-        quick_gelu: whether an unknown checkpoint file uses the activation QuickGELU.
         pretrained_model_path: a file with learned prompts or a head, for :meth:`load_prompts`.
-        context: shape and initial values of a context to train, such as
-            ``{'n_ctx': 16, 'shared': True, 'init': 'random'}``; see
-            :class:`~clipiqa_pyiqa.prompts.learned.PromptLearner`.
-
-    Raises:
-        CLIPIQAError: an option cannot be used.
+        context: a context to train, as for :class:`~clipiqa_pyiqa.prompts.learned.PromptLearner`.
 
     Example:
         >>> metric = CLIPIQA(backbone="mini")  # without a backbone: CLIP's RN50, the paper's
@@ -240,14 +232,6 @@ class CLIPIQA(TowerMetric):
         Returns:
             A row for each image, with index ``path``, a column for each question, ``flag``, and ``error``: the reason
             for a missing score, else ``''``.
-
-        Raises:
-            ImageError: there is nothing to score.
-            PromptError: the prompts cannot be used.
-
-        Example:
-            >>> CLIPIQA(backbone="mini").score_files("no-such-photo.jpg")["error"].tolist()
-            ["'no-such-photo.jpg' does not exist."]
         """
         from . import score_paths  # imported here, since scoring imports this module
 
@@ -263,10 +247,6 @@ class CLIPIQA(TowerMetric):
         Args:
             path: a head of :func:`clipiqa_pyiqa.fit`, learned prompts in our ``.safetensors``, or a checkpoint of pyiqa
                 or the official repository. No code in the file is run.
-
-        Raises:
-            PromptError: the metric is ``'clipiqa'``, or the file is for another backbone or width.
-            WeightsError: the file is missing or damaged, or holds code.
         """
         if self.model_type == "clipiqa":
             raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load some.")
@@ -300,7 +280,6 @@ class CLIPIQA(TowerMetric):
         Raises:
             ImageError: images have a wrong shape or dtype or are too small, or pixels are far outside [0, 1], NaN or
                 infinite (pixels are not checked while torch traces).
-            PromptError: the prompts cannot be used.
         """
         pairs, sizes = self._question(prompts, aggregate)  # this may raise, so it comes before the slow encoding
         self.check(x)
@@ -324,9 +303,6 @@ class CLIPIQA(TowerMetric):
         """Return unit features ``(N, D)`` for :meth:`score`; for a head on stages, return :meth:`encode_stages`.
 
         The features are differentiable, in fp32 (float64 for float64 images).
-
-        Args:
-            x: as for :meth:`forward`.
         """
         self.check(x)
         return self.encode_unchecked(x)
@@ -336,11 +312,7 @@ class CLIPIQA(TowerMetric):
 
         A place is a position in a ResNet's last map, a 32 px cell with its neighbours (``mini``), or a ViT's patch.
 
-        Args:
-            x: as for :meth:`forward`.
-
         Raises:
-            ImageError: as :meth:`forward`.
             CLIPIQAError: ``pos_embedding`` is ``'fixed'``.
         """
         self.check_map()
@@ -364,15 +336,7 @@ class CLIPIQA(TowerMetric):
             )
 
     def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:
-        """Return scores of places ``(N, P, h, w)`` in [0, 1], a map for each pair or column.
-
-        Args:
-            x, prompts: as for :meth:`forward`.
-
-        Raises:
-            ImageError, PromptError: as :meth:`forward`.
-            CLIPIQAError: as :meth:`encode_map`.
-        """
+        """Return scores of places ``(N, P, h, w)`` in [0, 1], a map for each pair or column."""
         question = self._question(prompts, None)
         return self._answer_places(self.encode_map(x), *question)
 
@@ -408,7 +372,6 @@ class CLIPIQA(TowerMetric):
 
         Args:
             features: ``(N, D)`` of :meth:`encode_image`, or ``(N, D, h, w)`` of :meth:`encode_map`.
-            prompts, aggregate: as for :meth:`forward`.
         """
         question = self._question(prompts, aggregate)
         check_features(features, self.clip.width, more=self.head is not None)

@@ -21,13 +21,10 @@ class CLIPIQAReward:
     A reward is the mean over pairs of the margin, the positive minus the negative logit; with references, plus PSNR.
 
     Args:
-        prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`.
         local: reward the worst places of an image instead of the whole image.
         quantile: with ``local``, the share of places that count as the worst; their margins are averaged.
         fidelity: with references, how much margin one dB of PSNR is worth.
         batch_size: images encoded at once.
-        device: device that encodes; default the images' device.
-        **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`.
 
     Example:
         >>> reward = CLIPIQAReward(backbone="mini")
@@ -65,9 +62,6 @@ class CLIPIQAReward:
                 by 0.5 and are clamped.
             references: images of the same sizes that the images should resemble. The reward becomes
                 ``margin + fidelity * PSNR``.
-
-        Raises:
-            ImageError: the images cannot be scored, or the references have other sizes.
         """
         found = to_tensors(images)
         batches: Sequence[Tensor] = [image[None] for image in found]

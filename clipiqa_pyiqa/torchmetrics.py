@@ -48,15 +48,11 @@ def clip_image_quality_assessment(
         images: RGB ``(N, 3, H, W)``.
         model_name_or_path: a key of ``MODELS``.
         data_range: value of white, such as 255.
-        prompts: names of pairs, or pairs of texts, positive first.
         **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`; they override the model's options.
 
     Returns:
         ``(N,)`` for one prompt (a scalar for one image), or a dict from prompt to scores; pairs of texts are named
         ``user_defined_0`` and so on.
-
-    Raises:
-        ValueError: an argument cannot be used.
     """
     metric = CLIPImageQualityAssessment(model_name_or_path, data_range, prompts, **options)
     return metric.by_prompt(metric.scores_of(images))
@@ -76,9 +72,6 @@ class CLIPImageQualityAssessment(Metric):
     Args:
         model_name_or_path, data_range, prompts: as for :func:`clip_image_quality_assessment`.
         **kwargs: options of :class:`~clipiqa_pyiqa.CLIPIQA` and of torchmetrics' metrics.
-
-    Raises:
-        ValueError: an argument cannot be used.
 
     Example:
         >>> import torch

@@ -39,7 +39,6 @@ def run(
     0 passed, 1 worse or scores missing (with --margin, also: unclear), 2 bad input.
 
     examples:
-      clipiqa gate base.parquet new.parquet
       clipiqa gate release-1/ release-2/ --metrics clipiqa --margin 0.01 --out gate/
       clipiqa gate base.parquet new.parquet --margin 0.01 --history nights.jsonl --page gate/
       clipiqa gate base1.parquet base2.parquet --suggest-margin

@@ -121,11 +121,9 @@ def run(
     away.
 
     examples:
-      clipiqa rank photos/ --backbone mini
       clipiqa rank photos/ --worst 20% --move-to rejected/
       clipiqa rank photos/ --stars --page browse/
       clipiqa rank photos/ --moments --best 1 --copy-to best/
-      clipiqa rank scores.csv --by niqe --best 10 --paths
       clipiqa rank results/ --above 0.6 --write-shards kept/
 
     Args:

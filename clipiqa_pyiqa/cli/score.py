@@ -117,7 +117,6 @@ def run(
       clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
       find . -name '*.png' -print0 | clipiqa score -0 - --out scores.parquet --resume
       clipiqa score photos/ --prompts quality -m niqe brisque 'mine=niqe:pretrained_model_path=FILE' --out scores.csv
-      clipiqa score clip.mp4 --every 0.5s
       clipiqa score 'shards/{000..099}.tar' --keep caption --out results/
       clipiqa score --merge results/ --out scores.parquet
 

@@ -63,7 +63,6 @@ def run(
 
     examples:
       clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/
-      clipiqa table --methods bm3d='out/*_bm3d.png' ours='out/*_ours.png' -m piqe clipiqa:backbone=mini
       clipiqa table --methods ours=out/ours --reference gt/ --protocol osediff --expect 'ours: psnr=27.92' --explain
 
     Args:

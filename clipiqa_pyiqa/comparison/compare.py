@@ -64,25 +64,12 @@ def compare(
         out: Folder for scores; None stores nothing.
         data_root: Folder that pyiqa's data set configurations call ``./datasets``.
         bootstrap: Number of resamples for intervals, 0 (no intervals) to a million.
-        seed: Seed of resamples and of random metrics.
         plcc_fit: Add PLCC and RMSE after a logistic fit.
         fit_parameters: Number of parameters of the logistic curve: 4 (monotonic) or 5 (VQEG).
-        published: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
         within: Column of the tables of scores; adds the mean SROCC within the groups that it names, such as scenes.
         resume: Compute only the scores that ``out`` lacks.
-        overwrite: Start again; with ``resume``, score again only by metrics that have changed.
-        trust_weights: Let pyiqa load files and URLs that could run code.
-        strict: Raise before scoring if a metric cannot be built.
+        overwrite, trust_weights, strict: As for :func:`~clipiqa_pyiqa.score_paths`.
         without_mini_photos: Leave out ``mini``'s training photos if a metric uses it.
-        progress: See :data:`~clipiqa_pyiqa.scoring.collected.Progress`.
-        device, batch_size, workers, processes: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
-
-    Returns:
-        The comparison, with the failures of single metrics and images.
-
-    Raises:
-        CLIPIQAError: An argument is unknown, missing or contradictory, a CSV file cannot be used, or ``out`` cannot be
-            written.
     """
     asked = parse_metrics([metrics], also=("file",), trust_weights=trust_weights)
     sets = parse_data_sets(data_sets, data_root, within)

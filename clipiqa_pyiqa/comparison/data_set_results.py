@@ -41,7 +41,6 @@ class MetricResult:
 
     Attributes:
         seconds_per_image: Median time without decoding, or NaN.
-        error: Reason why all scores are missing, or empty.
         published_as: Name of the metric in the published correlations, or empty.
     """
 
@@ -108,18 +107,10 @@ class DataSetResult:
     """The results of all metrics on one data set.
 
     Attributes:
-        scores: Index ``path``, a column per label; NaN where a metric failed.
         mos: Opinion scores on the data set's scale.
         mos_lower_better: Whether low opinion scores are good (DMOS).
-        metrics: Label -> result, in column order.
-        skipped: Image without any score -> reason.
-        note: Split, size, crop and seed, as text.
         published_as: Name of the data set in the published correlations, or empty.
-        bootstrap, seed: Number of resamples for intervals, and their seed.
-        plcc_fit, fit_parameters: Whether a logistic curve is fitted, and its number of parameters.
-        prefer: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
         groups: Image -> its group; with groups, the statistics have the mean SROCC within groups.
-        stored: The rows of all images, as they are on the disk.
     """
 
     name: str
@@ -219,7 +210,6 @@ def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, s
     """Return a row per statistic and pair of metrics, with the first minus the second on the images that both scored.
 
     Args:
-        scores, mos: Scores and opinion scores; high is good.
         bootstrap: Least number of resamples (many pairs get more); 0 gives no intervals.
     """
     pairs = list(itertools.combinations(scores, 2))

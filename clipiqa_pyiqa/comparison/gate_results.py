@@ -37,15 +37,10 @@ class Gate:
     """Two runs, compared column by column.
 
     Attributes:
-        pairs: The compared columns.
         rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new minus base) for each column.
         notes: What the verdict leaves out, and what else to know, in sentences.
         missing: What has no score, although it was asked for: the reason for not passing, in sentences.
         flagged: Row -> flag of an image that only the new run flags.
-        paths: Both runs' names of each row.
-        nights: The nights of each column, if there is a history.
-        metrics: What the scores of each column depend on, if it is known.
-        about: Time, commit, versions, and how images were read.
     """
 
     pairs: tuple[ColumnPair, ...]
@@ -83,11 +78,7 @@ class Gate:
         return losses.sort_values(key=abs, ascending=False, kind="stable").head(count)
 
     def findings(self, count: int = 3) -> list[tuple[str, str, str, list[str]]]:
-        """Return what decides, each with a name, a verdict, a sentence, and lines about rows.
-
-        Args:
-            count: Number of each column's rows, those with the largest losses.
-        """
+        """Return what decides, each with a name, a verdict, a sentence, and lines about rows."""
         found = []
         for pair in self.pairs:
             losses = self.worst(pair.name, count).map("{:+.4f}".format)
@@ -155,11 +146,7 @@ class Gate:
         return nights | {"Images": block("pairs", self, rows)}
 
     def save(self, folder: FilePath, *, overwrite: bool = False) -> None:
-        """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row).
-
-        Raises:
-            OutputError: A file cannot be written, or exists and ``overwrite`` is not set.
-        """
+        """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row)."""
         folder = check_folder(folder, WRITTEN, overwrite=overwrite, inputs=(self.base, self.new))
         rows = self.rows.rename(index=_as_text, columns=_as_text)
         files = (f"{json.dumps(self.summary(), indent=2, ensure_ascii=False)}\n", self.junit(), rows)

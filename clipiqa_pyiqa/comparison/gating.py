@@ -57,9 +57,7 @@ def gate(
     Frames of one video depend on each other, so videos are paired by the mean of their frames.
 
     Args:
-        base: The first run: a score file (csv, jsonl or parquet) of ``clipiqa score`` or another tool, a folder of
-            results by shard, or a folder of images.
-        new: The second run.
+        base, new: The runs, each a score file of any tool, a folder of results by shard, or a folder of images.
         by: Columns to compare; by default all numeric columns.
         key: Column that pairs rows; by default the path below each run's common folder, or, if no path is in both
             runs, the number before the first hyphen of each file's name.
@@ -67,25 +65,18 @@ def gate(
         margin: Largest loss that is allowed, in the column's units: for all columns, or by name; ``''`` names all
             others.
         worst_loss: Largest loss of one image that is allowed, likewise.
-        lower_better: Columns in which low is good; by default the file or the column's name decides.
-        higher_better: Columns in which high is good.
+        lower_better, higher_better: Columns with a known direction; by default the file or the column's name decides.
         skip_missing: Leave out rows that one run lacks (otherwise raise), and rows without a score (otherwise, they are
             ``missing``). A column without any score in a run is always missing.
         out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
         page: Folder for ``gate.html``, a page with pictures.
         history: File (JSON lines) that gets a line with this night's verdicts; its earlier lines tell a slow drift.
         commit: Commit of what made the second run, for the history.
-        resume: Continue with the scores in ``out``.
-        overwrite: Replace the files in ``out``.
         progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
         options: Options of scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
-    Returns:
-        The verdicts; see :attr:`~.verdicts.ColumnPair.verdict`.
-
     Raises:
-        CLIPIQAError: The runs share no columns or too few rows, or were scored in different ways; a file cannot be
-            read; or the good direction is unknown or contradictory.
+        CLIPIQAError: The runs share no columns or too few rows, or were scored in different ways.
     """
     given = {"base": os.fspath(base), "new": os.fspath(new)}
     folders = {side: find_shards(path) for side, path in given.items() if not is_score_file(path)}

@@ -21,10 +21,6 @@ class Nights:
     Attributes:
         drift: A slow loss, if there is one.
         sentences: What the nights show: a drift, modes, or how many nights there are yet.
-
-    Args:
-        past: Earlier nights of all columns, in order of time.
-        pair: The column tonight.
     """
 
     def __init__(self, past: Sequence[Mapping[str, Any]], pair: ColumnPair) -> None:
@@ -55,11 +51,7 @@ class Nights:
 
 
 def read_nights(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the columns of all nights in a history, and a sentence about damaged lines.
-
-    Raises:
-        CLIPIQAError: The file holds something else.
-    """
+    """Return the columns of all nights in a history, and a sentence about damaged lines."""
     columns, damaged = list[dict[str, Any]](), list[str]()
     with contextlib.suppress(FileNotFoundError), open_file(path) as file:
         for number, line in enumerate(file, 1):

@@ -95,11 +95,7 @@ OTHERS = (*_TEXTS, "differences.csv")
 
 @dataclass(frozen=True)
 class Comparison:
-    """The results of metrics on data sets.
-
-    Attributes:
-        settings: Versions, machine, seeds.
-    """
+    """The results of metrics on data sets."""
 
     data_sets: tuple[DataSetResult, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -141,23 +137,15 @@ class Comparison:
         )
 
     def table(self, format: str = "table", **look: Any) -> str:
-        """Return all tables as text; formats as for :meth:`~clipiqa_pyiqa.report.report.Report.text`.
-
-        Args:
-            look: ``labels``, ``show``, ``caption`` and ``key``, as in :class:`~clipiqa_pyiqa.report.report.Report`.
-        """
+        """Return all tables as text; formats as for :meth:`~clipiqa_pyiqa.report.report.Report.text`."""
         return self.report(**look).text(format)
 
     def save(self, folder: str | Path, *, overwrite: bool = False, **look: Any) -> None:
         """Write the tables, ``differences.csv``, ``scores/NAME.parquet`` and ``report.html``.
 
         Args:
-            folder: Folder, created if missing.
             overwrite: Replace existing files; results of this very run are always replaced.
             look: As for :meth:`table`.
-
-        Raises:
-            OutputError: A file cannot be written, or exists.
         """
         inputs = [path for data in self.data_sets for path in data.scores.index]
         lines = ["The first metric's value minus the second metric's value, by a paired bootstrap"]

@@ -29,17 +29,10 @@ class ColumnPair:
     """One column, compared in both runs.
 
     Attributes:
-        direction: Whether low or high scores are good, and how this is known.
         n, base, new: Number of rows with scores in both runs, and each run's mean.
         difference, low, high, p: New minus base, with its 95 % interval and p-value.
         rounding: Difference that other threads or another processor may cause: the median of the rows.
         noticed: Loss that four of five such runs find.
-        margin: Largest loss that is allowed; None: any that may be chance.
-        p_holm: p-value, corrected by Holm's rule for all columns without a margin; None with a margin.
-        equal: Whether every row agrees within rounding.
-        largest_loss: The largest loss of a row.
-        worst_loss: Largest loss of a row that is allowed; None: any.
-        fingerprint: A hash of all that the scores depend on; empty if it is unknown.
         base_of_all: Mean of all rows of the first run, also of those that the second run lacks.
     """
 
@@ -142,10 +135,7 @@ def judge(
     """Return a verdict per column.
 
     Args:
-        rows: ``NAME base``, ``NAME new`` and ``NAME difference`` of each column.
-        directions: Column -> direction.
         limits: The allowed losses: ``'margin'`` and ``'worst_loss'``, each column -> limit.
-        runs: Both runs.
     """
     margins = limits["margin"]
     corrected = [name for name in directions if name not in margins]

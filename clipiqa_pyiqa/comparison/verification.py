@@ -44,7 +44,6 @@ def verify(
     Args:
         metric: CLIP-IQA, or a function that builds CLIP-IQA after the images are found.
         images: Files, folders and globs that hold images with published scores.
-        device: Device on which images are scored.
     """
     found = find_inputs(map(str, images))
     if found.problems:

@@ -41,15 +41,9 @@ class DataSet:
     """Images to be scored, and people's scores.
 
     Attributes:
-        name: Unique name in a comparison.
         images: Images whose names are absolute paths, each once.
-        mos: People's mean scores (MOS) on the data set's scale, or None.
         lower_better: Whether low opinion scores are good (DMOS).
-        note: Number of images, split and size, as text.
         published_as: Name in ``published_correlations.csv``, or empty.
-        identity: Hash of the options.
-        table: File of scores, or empty.
-        groups: Group of each image, such as its scene, or empty.
     """
 
     name: str
@@ -75,7 +69,6 @@ def parse_data_sets(given: Any, data_root: str | Path | None = None, within: str
             mapping from label to one of these, to options or to None (the label is the name); a :class:`DataSet`;
             or a list of these.
         data_root: Folder that replaces ``./datasets`` in pyiqa's paths.
-        within: Column of groups in the tables of scores, or empty.
     """
     found = [_find(specification, data_root, within) for specification in parse_specifications(given, "data set")]
     name, times = Counter(data.name for data in found).most_common(1)[0]

@@ -14,8 +14,6 @@ def find_published(metric: str, data_set: str, prefer: str | None = None) -> dic
     """Return a metric's published ``SROCC``, ``PLCC`` (without a fit), ``KRCC`` (may be empty) and ``source``, or {}.
 
     Args:
-        metric: pyiqa's name, or the name from :func:`variant`.
-        data_set: pyiqa's name.
         prefer: Preferred source: ``'paper'`` (default for CLIP-IQA) or ``'pyiqa'``.
     """
     found = [row for row in _rows() if (row["metric"], row["data_set"]) == (metric, data_set)]
@@ -28,12 +26,7 @@ _SETS |= {"spaq": "SPAQ", "spaq at 512": "SPAQ"}
 
 
 def published_rows(data_set: str, metrics: Collection[str]) -> list[dict[str, str]]:
-    """Return the rows of metrics on a data set, then those of all judges whose source does not say size and split.
-
-    Args:
-        data_set: pyiqa's name.
-        metrics: Names as for :func:`find_published`.
-    """
+    """Return the rows of metrics on a data set, then those of all judges whose source does not say size and split."""
     exact = [row for row in _rows() if row["data_set"] == data_set and row["metric"] in metrics]
     return exact + [row for row in _rows() if row["data_set"] == _SETS.get(data_set)]
 

@@ -117,11 +117,9 @@ class ScoreTable:
     """Image files and their scores.
 
     Attributes:
-        name: Name of the data set.
         frame: ``path``, ``target`` (score in [0, 1], high is good), ``split`` (``'train'``, ``'val'`` or ``'test'``)
             and ``group``; random splits and folds keep groups together.
         score_range: Lowest and highest score, as given.
-        lower_better: Whether low given scores are good.
     """
 
     name: str
@@ -163,12 +161,7 @@ def read_score_table(
         columns: Names or numbers of the columns of paths, scores and splits; default usual names.
         score_range: Lowest and highest possible score; default those in the table, or one and five stars.
         lower_better: Whether low scores are good; None means no, but a column ``dmos`` needs True or False.
-        val_fraction: Share of rows for validation, if there are no splits.
-        seed: Seed of the random split.
-        skip_missing: Leave out missing images; otherwise raise.
-        name: Name of the data set; default the file's name.
         group: Name or number of the column of groups, which splits keep together; default a usual name of references.
-        needed: Splits that need at least two images.
         with_machine_stars: Also take stars that ``clipiqa rank --stars`` gave.
     """
     path = Path(path).expanduser()

@@ -38,7 +38,6 @@ class CLIPIQAError(ValueError):
 
     Attributes:
         reason: What is wrong and what to do, without ``name``.
-        kind: The kind of problem.
         name: The input with the problem, such as a file.
     """
 

@@ -38,8 +38,6 @@ class Change:
     Attributes:
         question: Name of the prompt pair whose score should grow from ``first`` to ``last``.
         first, last: Amounts with least and most of the attribute.
-        plain: Amount that changes nothing.
-        apply: Function of image and amount -> changed image of the same size.
     """
 
     question: str
@@ -136,11 +134,10 @@ class Sweep(ExperimentResult):
         return versions.apply(lambda rows: rows[list(self.questions)].apply(srocc, y=rows["step"])).reset_index()
 
     def summary(self) -> pandas.DataFrame:
-        """Return one row per change and scale, with the scores of the question that has the change's name; without such
-        a question, one per question or metric too.
+        """Return one row per change and scale (and per question, if none has the change's name).
 
-        ``images`` counts images with changing scores, ``constant`` images with constant scores; ``spread`` is the
-        standard deviation of Spearman's correlation.
+        ``images`` counts images with changing scores, ``constant`` the others; ``spread`` is the standard deviation of
+        Spearman's correlation.
         """
         keys, rows = ["change", "scale"], []
         scores = self.frame.groupby(keys)
@@ -204,9 +201,6 @@ def sweep(
         changes: Names in :data:`CHANGES`; each name is also a question, if neither a metric nor a question is named.
         steps: Number of steps, at least 3.
         scales: Factors, up to 8, by which width and height are multiplied before the changes.
-
-    Raises:
-        CLIPIQAError: An argument or an image cannot be used.
     """
     names = [changes] if isinstance(changes, str) else changes
     chosen = {name: choice("changes", name, CHANGES) for name in names}

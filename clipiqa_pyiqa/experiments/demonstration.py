@@ -42,7 +42,6 @@ class Demonstration:
     """Pictures and their scores.
 
     Attributes:
-        images: (photo, version) -> picture.
         scores: A row per picture; columns ``ATTRIBUTES``, in [0, 1].
     """
 
@@ -67,11 +66,7 @@ class Demonstration:
 
 @checked
 def demo(progress: Callable[[int, int], object] = lambda done, total: None) -> Demonstration:
-    """Return scores of bundled photos and degraded versions, without any download.
-
-    Args:
-        progress: Called after each picture with two numbers: the scored pictures, and all pictures.
-    """
+    """Return scores of bundled photos and degraded versions, without any download."""
     images: dict[tuple[str, str], Image.Image] = {}
     for path in sorted(PHOTOS.glob("*.jpg")):
         photo = Image.open(path).convert("RGB")

@@ -53,9 +53,6 @@ class ImageScores:
 
     Attributes:
         frame: Index ``path``, as given; one column per question or named metric.
-        failed: Path of an image without scores -> the reason.
-        provenance: The metrics and the options that made the scores.
-        columns: Question or named metric -> its range, direction and all that its scores depend on.
         flags: Path of an image with nothing to judge -> ``'almost uniform'``.
     """
 
@@ -101,11 +98,7 @@ class ExperimentResult(ImageScores, ABC):
         return Report([frame_table(table, self.intervals)], table)
 
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
-        """Write tables, figures (``'png'``, ``'svg'`` or ``'pdf'``), sheets (PNG) and ``summary.json``.
-
-        Raises:
-            CLIPIQAError: The folder cannot be written.
-        """
+        """Write tables, figures (``'png'``, ``'svg'`` or ``'pdf'``), sheets (PNG) and ``summary.json``."""
         place, provenance = check_folder(folder), dict(self.provenance)
         caption = "CLIP-IQA, {backbone}, {weights}".format(**provenance) if "weights" in provenance else ""
         table = self.summary().astype(object)
@@ -136,7 +129,6 @@ def asked(metric: Any, prompts: Any = None, template: str | None = None, default
     Args:
         metric: A CLIP-IQA, or metrics as for :func:`~clipiqa_pyiqa.metrics.parsing.parse_metrics`.
         prompts: Questions for the (first) metric, a CLIP-IQA.
-        template: Wording of the questions.
         default: Questions for a CLIP-IQA that stands alone, if there are no ``prompts``.
     """
     metrics = parse_metrics(metric() if is_factory(metric) else metric)
@@ -180,12 +172,7 @@ def score_files(
         metrics: The result of :func:`asked`.
         images: Files and sources, which are never replaced.
         names: Files that the experiment writes; unless replaced or continued, ``out`` must not have them.
-        inputs: Other files that are never replaced.
         out: Folder for scores and results; by default none.
-        resume: Continue with the scores in ``out``.
-        overwrite: Replace the files in ``out``.
-        pictures: Format of figures.
-        progress: Called with the numbers of finished and of all images.
         trust_weights, options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
     sources = [File(image) if isinstance(image, str) else image for image in images]

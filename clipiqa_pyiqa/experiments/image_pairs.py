@@ -130,10 +130,6 @@ def pairs(
         metric, prompts, template, options: As for :func:`~.ranking.rank`.
         low: Folder or pattern of the low-quality images; see :func:`~clipiqa_pyiqa.sources.naming.named_images`.
         high: Folder or pattern of the high-quality images.
-        skip_missing: Leave out images without a partner.
-
-    Raises:
-        CLIPIQAError: An argument, a prompt or an image cannot be used.
     """
     named = {"low": named_images(os.fspath(low)), "high": named_images(os.fspath(high))}
     frame, missing = in_all_folders(named, skip_missing)

@@ -85,12 +85,8 @@ def radar(
 
     Args:
         metric, template, options: As for :func:`~.ranking.rank`.
-        paths: Images, folders or globs that give up to 8 images.
         prompts: At least three questions, with named metrics; by default the paper's questions whose words the CLIP
             knows. The range of each score must be closed.
-
-    Raises:
-        CLIPIQAError: An argument, a prompt or an image cannot be used.
     """
     files = find_images(paths)
     if len(files) > MOST:

@@ -43,9 +43,7 @@ def read_votes(
     ``attribute,first,second,votes_first,votes_second``.
 
     Args:
-        path: The CSV file, with a header line.
         root: Folder of the images; default the CSV file's folder.
-        template: Wording of the attributes' prompts.
     """
     path = Path(path).expanduser()
     rows, header = read_rows(path)
@@ -109,8 +107,7 @@ class Agreement(ExperimentResult):
     Attributes:
         frame: One row per attribute and pair. Columns: those of the votes; ``score_first`` and ``score_second``;
             ``majority`` and ``metric``, the choices of people and metric (``'first'``, ``'second'``, or ``''``);
-            ``right``, whether both choices are equal (None without a majority); ``votes``, the number of votes; and
-            ``votes_right``, the number of votes that agree with the metric.
+            ``right`` (None without a majority); ``votes``; ``votes_right``, those that agree with the metric.
     """
 
     intervals: ClassVar = ("majority accuracy", "vote accuracy")
@@ -185,9 +182,6 @@ def agreement(
         metric, options: As for :func:`~.ranking.rank`.
         prompts: Questions in place of the attributes' own; these and named metrics choose for every attribute.
         votes, root, template: As for :func:`read_votes`.
-
-    Raises:
-        CLIPIQAError: An argument, the votes or an image cannot be used.
     """
     found = read_votes(votes, root=root, template=template)
     files = list(dict.fromkeys(found.frame[list(_SIDES)].to_numpy().ravel()))

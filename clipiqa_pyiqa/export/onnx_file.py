@@ -39,11 +39,6 @@ class OnnxFile:
     """An exported file.
 
     Attributes:
-        path: the file.
-        columns: names of the columns of ``scores`` and ``map``.
-        with_map: whether there is a ``map``.
-        size: size in bytes.
-        metadata: metadata in the file.
         difference: largest difference between the scores of file and metric, as a share of the range of scores.
     """
 
@@ -76,25 +71,11 @@ def export_onnx(
     ``(N, C, h, w)``. The metadata hold provenance, columns and input format.
 
     Args:
-        metric: a :class:`~clipiqa_pyiqa.CLIPIQA` or pyiqa's metric around one.
-        path: the file to write.
         prompts: questions, one column each; default the metric's own.
-        with_map: also write the scores of places.
-        overwrite: replace an existing file.
         progress: called with the name of each step.
-
-    Returns:
-        The file's properties.
 
     Raises:
         CLIPIQAError: the metric cannot be exported, a package is missing or too old, or the file gives other scores.
-        PromptError: the prompts cannot be used.
-        OutputError: the file cannot be written.
-
-    Example:
-        >>> from clipiqa_pyiqa import CLIPIQA, export_onnx
-        >>> export_onnx(CLIPIQA(backbone="mini"), "mini.onnx", ["quality", "sharpness"])  # doctest: +SKIP
-        OnnxFile(path=PosixPath('mini.onnx'), columns=('quality', 'sharpness'), ...)
     """
     metric = net_of(metric)
     if not isinstance(metric, CLIPIQA):

@@ -66,14 +66,9 @@ class CLIPMetric(TowerMetric):
     Args:
         model_type: pyiqa's name of the metric.
         backbone: backbone of the tower.
-        pretrained: not used; pyiqa's configurations pass it.
         clip_weights: the tower's file, or an open_clip tag; default the published file.
         quick_gelu: whether an unpublished file uses QuickGELU.
-        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, as for :class:`~clipiqa_pyiqa.CLIPIQA`.
         pretrained_model_path: the metric's own file, if it has one.
-
-    Raises:
-        CLIPIQAError: an option cannot be used, or weights are not found.
     """
 
     backbone: ClassVar[str]
@@ -130,11 +125,7 @@ class CLIPMetric(TowerMetric):
         return self.clip.weights.sha256, self.clip.weights.quick_gelu, self.precision, seen, False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return scores ``(N, 1)`` in :attr:`score_range` (high is good) of RGB images ``(N, 3, H, W)`` in [0, 1].
-
-        Raises:
-            ImageError: images cannot be scored.
-        """
+        """Return scores ``(N, 1)`` in :attr:`score_range` (high is good) of RGB images ``(N, 3, H, W)`` in [0, 1]."""
         self.check(x)
         return per_image(lambda images: self.answer(self.encode_unchecked(images))[:, None], x)
 
@@ -165,10 +156,6 @@ class CLIPMetric(TowerMetric):
 
     def score(self, features: Tensor, prompts: None = None) -> Tensor:
         """Return scores ``(N, 1)`` of the tower's features, normalised or not, in any floating dtype.
-
-        Args:
-            features: as :meth:`encode_image` returns them.
-            prompts: must be None; the metric has its own texts.
 
         Raises:
             CLIPIQAError: features are of another tower, or prompts are given.

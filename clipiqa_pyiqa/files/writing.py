@@ -59,16 +59,7 @@ def check_output(
     overwrite: bool = False,
     inputs: Iterable[str | os.PathLike[str]] = (),
 ) -> Path:
-    """Return a file's path (``~`` expanded, links followed) if it may be written.
-
-    Args:
-        path: The file; its folder must exist.
-        overwrite: Replace an existing file.
-        inputs: Files that are never replaced.
-
-    Raises:
-        OutputError: The file cannot be written, exists, or is an input.
-    """
+    """Return a file's path (``~`` expanded, links followed) if it may be written."""
     target = resolved(path)
     _check_kind(path)
     if not target.parent.is_dir():

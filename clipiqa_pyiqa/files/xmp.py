@@ -30,7 +30,6 @@ class Rating:
     """The property ``xmp:Rating`` of a photo.
 
     Attributes:
-        text: The value as written; None if the property is missing.
         place: First and last byte that another value replaces.
         whole: First and last byte of the property.
         around: Texts before and after another value.

@@ -56,10 +56,7 @@ def prefetch(
 
     Args:
         read: Returns an item's decoded image; runs in a thread.
-        items: Items to read; a generator is closed at the end.
         workers: Threads, default :func:`default_workers`; up to two items for each, and two more, are read ahead.
-        scoring: Bytes that scoring takes per pixel.
-        at_once: Images that are scored at once.
     """
     workers = workers or default_workers()
 
@@ -115,10 +112,8 @@ def processed(
         images, load, workers: As ``items``, ``read`` and ``workers`` of :func:`prefetch`.
         work: Returns a result for each item; takes items, and decoded images of equal size.
         failed: Returns the result of a failed item, or raises; takes the decoded image, too, if there is one.
-        batch_size: Largest number of images in a batch.
         at_once: Number of batches at once, each in a thread with one thread of torch. With 1, and for an image of more
             than ``BATCH_PIXELS``, the calling thread works.
-        scoring: Bytes that ``work`` takes per pixel.
         block_of: Returns a key, which the items of a batch share.
         parts: Returns the items and pixels to work on in place of an item and its image.
     """

@@ -28,12 +28,7 @@ def _reader() -> ModuleType:
 
 
 class Image:
-    """Base of all images: a subclass has a ``name`` and :meth:`read`, or overrides another step of reading.
-
-    Attributes:
-        name: Name in rows and messages.
-        kept: Values to keep beside the scores.
-    """
+    """Base of all images: a subclass has a ``name`` and :meth:`read`, or overrides another step of reading."""
 
     name: str
     kept: Mapping[str, Any] = {}
@@ -113,7 +108,6 @@ class NoImage(Image):
 
     Attributes:
         reason: The problem, to follow the name in a sentence.
-        kind: Kind of the problem, for code.
     """
 
     name: str

@@ -86,10 +86,7 @@ class ImageRecord:
     """One image for scoring, and how the image was read.
 
     Attributes:
-        path: The file, or the name of another source.
         pixels: (3, H, W) RGB, uint8, or fp32 in [0, 1] for an image of floats; a view of (H, W, 3) memory.
-        width, height: Size after orientation and before resizing.
-        orientation: EXIF orientation in the file; 1 is upright or missing.
         converted: Conversion to RGB, such as ``'grey->rgb'``, or ``''``.
         reference: Pixels of the reference image, of the same shape, or why there is none; of a set, folders of files.
     """
@@ -136,7 +133,6 @@ def read_image(image: str | os.PathLike[str] | AnyImage, **options: Any) -> Imag
 
     Args:
         image: Path, or an image.
-        options: Options as in :class:`~clipiqa_pyiqa.errors.arguments.Reading`.
 
     Returns:
         The pixels, and how the image was read.
@@ -144,7 +140,6 @@ def read_image(image: str | os.PathLike[str] | AnyImage, **options: Any) -> Imag
     Raises:
         ImageError: The file is missing, damaged, not an image or too small, has float or 32-bit samples, or has more
             pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
-        OptionError: An option has a wrong type or value.
     """
     return (image if isinstance(image, AnyImage) else File(os.fspath(image))).load(_reading(**options))
 

@@ -106,10 +106,6 @@ class FitResult:
 
     Attributes:
         cross_validation: Method -> its agreement when each fold is predicted from the others.
-        held_out: Split -> the head's agreement.
-        before: Split -> the zero-shot score's agreement.
-        splits: The agreement on the rest of each random split.
-        drawn: The rows in ``table.frame`` that each random split predicts.
     """
 
     head: OpinionHead
@@ -157,17 +153,10 @@ def fit(
             if cross-validation finds it clearly better.
         fit_on: ``'features'`` (image features) or ``'stages'`` (means and deviations of all stages of the tower).
         own_scale: Predict on the scale of the given scores; by default from 0 (worst) to 1 (best).
-        without_mini_photos, features, say: As there.
+        without_mini_photos, features, say: As for ``train``.
         splits: Number of random splits of groups: a head is fitted to 80 % and predicts the rest.
         metric: Metric with the tower and the prompt pair; default CLIP-IQA on RN50.
         seed: Seed of folds and random splits.
-        device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
-
-    Raises:
-        CLIPIQAError: An option, scores or images cannot be used.
-
-    Example:
-        >>> fit("scores.csv", fit_on="stages").save("head.safetensors")  # doctest: +SKIP
     """
     table = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
     device = find_device(device)

@@ -33,9 +33,6 @@ class Recipe:
 
     Attributes:
         sgd: Use SGD instead of Adam.
-        lr: First learning rate, which falls along half a cosine of ``cosine_epochs``.
-        plcc_loss: Add pyiqa's PLCC loss to the mean squared error.
-        batch_size: Images per step; an incomplete batch is left out.
         crop: Side of random square crops in pixels; None: whole images.
         crops: Number of seeded crops per image.
         seed: Seed of a random context, of crops and of the images' order.
@@ -75,9 +72,6 @@ def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
         recipe: The recipe, or a name in ``RECIPES``.
         **changes: Attributes of :class:`Recipe` (``epochs`` stretches the cosine; ``crop`` 0: whole images), ``n_ctx``,
             ``shared``, ``init``, or arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
-
-    Raises:
-        OptionError: A value is of a wrong kind or out of bounds.
     """
     base = recipe if isinstance(recipe, Recipe) else choice("recipe", recipe, RECIPES)
     changes = {name: value for name, value in changes.items() if value is not None}
@@ -157,17 +151,8 @@ def train(
         recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, or a recipe.
         without_mini_photos: With ``backbone='mini'``, leave out photos that ``mini`` was trained on.
         features: Folder of image features; default ``~/.cache/clipiqa/features``.
-        resume: Continue the run in ``out``.
-        overwrite: Replace the run in ``out``.
-        say: Receives progress messages.
+        resume, overwrite: Continue, or replace, the run in ``out``.
         **changes: Changes of the recipe, see :func:`with_options`.
-        device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
-
-    Raises:
-        CLIPIQAError: Scores, images, a recipe or a folder cannot be used.
-
-    Example:
-        >>> train("scores.csv", "runs/mine", backbone="mini", epochs=10).scores["val"]  # doctest: +SKIP
     """
     recipe = with_options(recipe, **changes)
     # check the data first: all later steps take time

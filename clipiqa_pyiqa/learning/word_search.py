@@ -153,17 +153,6 @@ def search_prompts(
         scores, features, say: As for :func:`clipiqa_pyiqa.train`.
         words: Pairs of words, positive first; default the named pairs and our antonyms.
         templates: Texts with ``{}`` for the words; default those that suit our words, or ``'{}'`` for your own.
-        ensemble: Largest number of pairs in the ensemble.
-        bootstrap: Resamples per interval, at most a million.
-        metric: The metric; default CLIP-IQA on RN50.
-        seed: Seed of resamples, and of splits if the scores have no splits.
-        device, workers: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
-
-    Raises:
-        CLIPIQAError: Scores, images, words or templates cannot be used.
-
-    Example:
-        >>> search_prompts("scores.csv", words=[("Crisp photo.", "Hazy photo.")]).frame()  # doctest: +SKIP
     """
     candidates = make_candidates(words, templates)
     table = find_score_table(scores, seed=seed, needed=("train",))

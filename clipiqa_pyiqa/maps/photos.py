@@ -51,20 +51,9 @@ def draw_maps(
         metric: A ``CLIPIQA``, a metric of ``pyiqa.create_metric``, or a function that makes a metric.
         paths: Photos, folders or globs.
         prompts: Questions, a map for each; None means the metric's own prompts.
-        template: Wording of the questions.
         smooth, scale: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
-        out: Folder for pictures and numbers.
         format: Format of pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
-        html: Also write ``maps.html``, a page of all maps.
-        overwrite: Replace files in ``out``.
-        progress: Called with the numbers of finished and of all photos.
         options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
-
-    Returns:
-        The maps; ``failed`` has the photos without a map.
-
-    Raises:
-        CLIPIQAError: The input cannot be used.
     """
     check_scale(scale)
     if html and out is None:

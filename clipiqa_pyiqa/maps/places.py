@@ -31,24 +31,13 @@ def quality_map(
     """Return scores of the places of images, smoothed for viewing.
 
     Args:
-        metric: the metric, or the ``.net`` of a metric of ``pyiqa.create_metric``.
         x: RGB ``(N, 3, H, W)`` in [0, 1].
-        prompts: as for the metric.
         smooth: average each place with its eight neighbours.
         upsample: enlarge the map to the image's size.
         scale: factor, 1 to 8, by which the images are enlarged first; places get smaller.
 
     Returns:
         ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
-
-    Raises:
-        CLIPIQAError: as for ``score_map``, or if ``scale`` cannot be used.
-
-    Example:
-        >>> import torch
-        >>> from clipiqa_pyiqa import CLIPIQA
-        >>> quality_map(CLIPIQA(backbone="mini"), torch.rand(1, 3, 96, 160), ["sharpness", "noisiness"]).shape
-        torch.Size([1, 2, 3, 5])
     """
     check_scale(scale)
     scores = metric.score_map(enlarged(x, scale), prompts)

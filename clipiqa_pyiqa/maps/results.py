@@ -33,13 +33,10 @@ class PhotoMap:
     """Local scores of one photo.
 
     Attributes:
-        path: Path of the photo.
-        questions: The questions, in the order of axis P.
         score: Scores of the whole photo, ``(P,)``.
         scores, places: Scores of places, ``(P, h, w)``, after smoothing (``scores``) and before (``places``).
         height, width: Size in pixels, as mapped.
         step: Side of a place, in pixels.
-        provenance: The metric and the options.
     """
 
     path: str
@@ -70,9 +67,7 @@ class PhotoMaps:
     """Maps of photos.
 
     Attributes:
-        maps: One per photo, in order.
         failed: Photo without a map -> reason.
-        provenance: The metric and the options.
     """
 
     provenance: Mapping[str, Any]

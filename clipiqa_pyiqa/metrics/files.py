@@ -27,9 +27,6 @@ def file_metric(label: str, path: str, options: Mapping[str, Any]) -> Metric:
 
     Args:
         options: ``column`` of scores, ``key`` (column of image names), ``lower_better``.
-
-    Raises:
-        CLIPIQAError: The file cannot be read, holds several scores, or does not tell their direction.
     """
     label = label or Path(path).stem
     check_keys(options, _OPTIONS, f"metric {label!r}")

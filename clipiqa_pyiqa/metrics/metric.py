@@ -26,7 +26,6 @@ class Preprocess:
         square: Both sides in pixels after PIL's bicubic resize.
         longest: Longest side in pixels; larger images are shrunk bilinearly, without antialiasing.
         center: Side in pixels of the middle square.
-        autocast: Whether a metric computes in fp16 on CUDA.
     """
 
     crop: int = 0
@@ -88,7 +87,6 @@ class Metric:
 
     Attributes:
         label: Name of its column; empty for a CLIP-IQA with a column for each question.
-        name: pyiqa's name; empty if ``options['type']`` names the class.
         options: Changes to pyiqa's ``metric_opts``.
         instance: The caller's metric object, or a function that makes a CLIP-IQA.
         questions: What a CLIP-IQA without label is asked, as for
@@ -97,7 +95,6 @@ class Metric:
         score: Function of images ``(N, 3, H, W)`` in [0, 1], in ``'FR'`` mode also of references; None before it is
             built. Of a file: name of an image -> score.
         net: CLIP metric of this package, or None.
-        error: Why it cannot be built.
     """
 
     label: str
@@ -153,11 +150,8 @@ class MetricSet:
     """The built metrics of a run.
 
     Attributes:
-        metrics: Metrics that score.
-        files: Metrics whose scores are in files.
         groups: Places of CLIP metrics that share the encoding of images.
         others: Place -> metric, of metrics scored one image at a time; those that could not be built are in neither.
-        processes: Processes of named metrics, if a run has made them.
     """
 
     def __init__(self, metrics: Iterable[Metric]) -> None:

@@ -55,10 +55,6 @@ def parse_metrics(
         prompts: Questions for the first metric, a CLIP-IQA, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
         also: Modes to accept besides ``'NR'``.
-        trust_weights: Accept files and URLs that could run code when pyiqa loads them.
-
-    Raises:
-        CLIPIQAError: A name or key is unknown, a label is used twice, or a metric is not accepted.
     """
     if _stands_alone(given):
         return [Metric("", instance=given, questions=prompts)]
@@ -86,11 +82,7 @@ def parse_metrics(
 def metric_set(
     given: Any, prompts: Any = None, device: torch.device | str = "cpu", *, strict: bool = False, **options: Any
 ) -> MetricSet:
-    """Return the built metrics of a run; arguments as for :func:`parse_metrics`.
-
-    Raises:
-        CLIPIQAError: A metric cannot be used, or no metric can be built.
-    """
+    """Return the built metrics of a run; arguments as for :func:`parse_metrics`."""
     import torch
 
     metrics = [each.built(torch.device(device), strict=strict) for each in parse_metrics(given, prompts, **options)]

@@ -109,10 +109,6 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
         learner: A learner with a loaded or trained context.
         path: ``.safetensors``; or ``.pth`` for pyiqa's ``load_weights``, without metadata.
         metadata: Further metadata; a value that is not a string is written as JSON.
-
-    Raises:
-        PromptError: The prompts are not learned, or the suffix is unknown.
-        OutputError: The file cannot be written.
     """
     path = Path(path)
     if not learner.is_learned:

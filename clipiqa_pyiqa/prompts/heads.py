@@ -30,7 +30,6 @@ class OpinionHead(nn.Module):
     Args:
         tensors: ``direction`` ``(D,)``, whose product with a unit feature is the zero-shot logit; ``prior`` ``(2,)``,
             slope and offset of the first function; for ridge, ``mean`` and ``weight`` ``(K,)`` of the K inputs.
-        metadata: The file's metadata.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]):

@@ -28,14 +28,10 @@ class PromptLearner(nn.Module):
     ``(2, 1, dim)``, the start token, and ``token_suffix`` ``(2, 76 - n_ctx, dim)``: words, end token and padding.
 
     Args:
-        clip: The frozen CLIP; not a submodule.
         pair: The words; a full stop is added, as in the official code: "Good photo..".
         context: Shape and initial values of the context; the defaults are those of pyiqa's CLIP-IQA+. ``n_ctx`` (16):
             vectors per text; ``shared`` (False): one context for both texts; ``init``: ``'x'``, the embedding of the
             letter X, or ``'random'``, from N(0, 0.02).
-
-    Raises:
-        PromptError: Words and context have more than CLIP's 77 tokens.
     """
 
     token_prefix: Tensor

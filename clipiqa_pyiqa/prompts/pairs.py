@@ -111,10 +111,6 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
 
     Raises:
         PromptError: A name is unknown, CLIP cannot read a text, both texts have the same tokens, or a type is wrong.
-
-    Example:
-        >>> [pair.positive for pair in parse_prompts(["sharpness", ("Crisp photo.", "Hazy photo.")])]
-        ['Sharp photo.', 'Crisp photo.']
     """
     if template is not None:
         rest = template.replace("{}", "", 1) if isinstance(template, str) else "{"

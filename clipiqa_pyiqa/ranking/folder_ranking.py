@@ -39,9 +39,6 @@ class Ranking(ExperimentResult):
     """Scores, and the number of best and worst images to show for each question.
 
     :mod:`.transfers` copies, moves, links and rates images, and undoes this; :mod:`.page` shows them.
-
-    Attributes:
-        moments: Image -> number of its moment; empty if it was not asked for.
     """
 
     count: int = 10
@@ -104,20 +101,12 @@ def rank(
 
     Args:
         metric: A ``CLIPIQA``, or a function that makes one; or metrics as for :func:`~clipiqa_pyiqa.score_paths`.
-        paths: Images, folders or globs.
         prompts: Questions for the (first) metric, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means
             its own.
-        template: Wording of the pairs, such as ``'A photo of {}.'``.
         count: Number of best images to show, and of worst images.
         moments: Group the images by moment, with :func:`~clipiqa_pyiqa.ranking.moments.find_moments`.
         options: Options of :func:`~clipiqa_pyiqa.score_paths`; ``out`` is a folder for scores and results,
             ``pictures`` the format of figures; ``progress`` is called with the numbers of finished and of all images.
-
-    Raises:
-        CLIPIQAError: There are no images, or an argument cannot be used.
-
-    Example:
-        >>> moved, undo_list = transfer(rank("mini", "photos").worst("20%"), "rejected", "move")  # doctest: +SKIP
     """
     files = find_images(paths)
     metrics = asked(metric, prompts, template)

@@ -74,11 +74,6 @@ def write_browser(
 
     Args:
         photos: The photos, in the order in which the page opens.
-        overwrite: Replace a ``browse.html`` that another program made.
-        progress: Called with the numbers of finished and of all thumbnails.
-
-    Raises:
-        CLIPIQAError: No photo exists at its path.
     """
     folder = check_folder(folder)
     is_ours = (folder / PAGE).is_file() and PAGE_MARK in (folder / PAGE).read_bytes()

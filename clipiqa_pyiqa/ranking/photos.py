@@ -28,11 +28,7 @@ class Photos:
     Attributes:
         by: The column that orders the photos.
         lower_better: Whether a low value is good; None: as the file or the name says.
-        root: Where relative paths start; None: the current folder.
         moments: Path -> number of its moment (:func:`.find_moments`); :meth:`ends` then picks within each moment.
-
-    Raises:
-        CLIPIQAError: There is no column ``by``.
     """
 
     scores: Scores

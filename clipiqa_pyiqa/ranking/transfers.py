@@ -61,15 +61,11 @@ def transfer(
 
     Args:
         paths: The photos, or sub-folder -> photos. Images in shards can only be copied.
-        folder: The folder; a missing folder is made.
         action: ``'copy'``, ``'move'`` or ``'link'``.
         only_photos: Leave what belongs to the photos where it is.
 
     Returns:
         The new paths, and the file for :func:`undo`.
-
-    Raises:
-        CLIPIQAError: A photo is missing, so nothing was done; or a later photo failed.
     """
     groups = paths if isinstance(paths, Mapping) else {"": paths}
     inner = {path if "://" in path else os.path.abspath(path): into for into in groups for path in groups[into]}
@@ -137,9 +133,6 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
 
     Returns:
         The number of files that are as before, and a sentence for each other file.
-
-    Raises:
-        CLIPIQAError: The file is not an undo list.
     """
     undo_list, damage = Path(undo_list).expanduser(), list[str]()
     if undo_list.is_dir():
@@ -277,14 +270,10 @@ def give_stars(
         photos: The photos with scores share out the stars.
         picked: Names of the photos that get theirs.
         shares: Percent of photos with one, two, three, four and five stars.
-        overwrite: Replace the stars that photos have.
 
     Returns:
         The numbers of photos with new and with old stars, a sentence for each photo that cannot get stars, and the file
         for :func:`undo`.
-
-    Raises:
-        CLIPIQAError: A photo is not a file on this machine, or the shares are not five with a sum of 100.
     """
     if len(shares) != 5 or not (min(shares) >= 0 and abs(sum(shares) - 100) < 1e-6):
         raise CLIPIQAError(f"star_shares must be five shares with a sum of 100; got {','.join(map(str, shares))}.")

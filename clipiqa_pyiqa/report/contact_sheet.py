@@ -33,7 +33,6 @@ def contact_sheet(
 
     Args:
         captions: One text per image; long lines are shortened in the middle.
-        columns: Number of images in a row.
         side: Largest width and height of an image in pixels; images are never enlarged.
     """
     gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))

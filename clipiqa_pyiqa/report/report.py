@@ -27,14 +27,8 @@ class Report:
     """Tables with all that a reader needs to know about them.
 
     Attributes:
-        frame: The numbers in full precision, for CSV.
-        command, title: The command that computes the tables, and the title of the page.
-        legend: Sentences that explain the numbers of all tables.
-        marks: Meaning of the signs on a console.
         metrics: Label -> what the metric is, as a sentence or as fields.
-        settings: Settings of the run.
         pictures: Function that returns section of the page -> pictures.
-        texts: Name of a file -> its format.
         labels: Name of a metric, a method, a data set or a column -> the name to show; :attr:`frame` keeps names.
         show: Columns or their headings to show, in this order; tables without one of them stay as they are.
         caption, key: LaTeX: caption and ``\\label`` of the first table; later tables get the key with their number.

@@ -31,10 +31,8 @@ class Cell:
     """A cell of a table.
 
     Attributes:
-        text: The text; never 'nan'.
         detail: Interval and p-value, shown smaller.
         value: The number to sort by; NaN for words.
-        mark: Best or second best of its column, or a difference beyond chance.
     """
 
     text: str
@@ -48,7 +46,6 @@ class Column:
     """A column of a table.
 
     Attributes:
-        better: Direction of good values, shown as an arrow.
         group: Heading over neighbouring columns of a group.
     """
 
@@ -75,13 +72,8 @@ class Table:
     """A table with its notes.
 
     Attributes:
-        columns: The columns; the first names the rows.
-        before: Lines above the table.
         reasons: Name of a row or column -> why cells are empty, or a remark.
-        left_out: Lines about inputs without results.
-        legend: Sentences that explain the numbers.
         is_heat_map: Whether a page colours the cells; the numbers are between -1 and 1.
-        section: Section of a page; by default the title.
     """
 
     title: str

@@ -26,15 +26,9 @@ def choose(
     order of name. An image without a score (NaN) is never chosen.
 
     Args:
-        names: The images' names, ``(N,)``: texts, or an array of pyarrow's.
-        scores: The images' scores, ``(N,)``.
-        lower_better: Whether low scores are good.
         cuts: ``worst`` and ``best`` choose a number or a share; without both, the first array holds all images that the
             other conditions leave. ``above`` leaves images at least as good as a score, ``below`` worse images; a share
             means the score that this share does not reach. ``drop_worst`` leaves out a share.
-
-    Raises:
-        CLIPIQAError: A condition is neither a number nor a share.
     """
     import pyarrow
     from pyarrow.compute import sort_indices

@@ -69,9 +69,6 @@ class ShardResult:
 
     Attributes:
         shard: Full path or address; for loose files, a name and their common folder.
-        stamp: The shard's stamp when it was scored.
-        kind: The kind of shard.
-        failures: Kind of failure -> number of images.
     """
 
     path: str
@@ -130,10 +127,7 @@ class ShardedResult:
     """A summary of results by shard.
 
     Attributes:
-        results: Results of the run in ``run.json``.
         missing: Shard without a valid result -> the reason.
-        left_out: Other Parquet files in the folder.
-        unread: Shard or path that this run could not read -> the reason.
         states: State of this run's shards, such as ``'kept'`` -> their number.
     """
 
@@ -277,15 +271,7 @@ def merge_shards(
     Args:
         out: The folder, on disk or in a store.
         path: A csv, jsonl or parquet file; None means ``OUT.parquet`` beside the folder on disk.
-        overwrite: Replace an existing file.
         partial: Accept a run that has not scored all shards.
-
-    Returns:
-        A summary of the file.
-
-    Raises:
-        ResultsError: There are no results, or not those of all shards; their columns differ; or the file cannot be
-            written.
     """
     import pyarrow
     from pyarrow import parquet

@@ -41,10 +41,8 @@ class Head:
     """What a result file says of all its rows.
 
     Attributes:
-        columns: The columns of scores.
         reading: How images were read; it must be equal for all rows.
         joined: Columns of other values -> a hash of the values; empty for values that come with the images.
-        about: Which shard the rows are of, if they are of one.
     """
 
     columns: tuple[Column, ...]

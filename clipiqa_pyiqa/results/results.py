@@ -92,16 +92,11 @@ class Known:
     Attributes:
         sources: Asked column -> the earlier column whose values are its own; None: there is none.
         places: Image -> the place of its newest row.
-        stamps: Place -> stamp.
         scores: Earlier column -> score of each place; NaN: none.
         came: Earlier column -> whether the earlier run had come to it, for each place.
         failures: Place -> kind and words of a failure, and whether it is one of the image for every metric.
-        seen: Whether this run has asked about a place.
-        interrupted: Whether the earlier run did not end.
         same_decoders: Whether a damaged image would be found damaged again.
         stamp: The stamp of images that have none of their own: their shard's.
-        kept, changed, new, more, failed: Numbers of images that :meth:`of` found kept, changed, new, the same but
-            without some scores, and kept as failed.
     """
 
     sources: dict[str, str | None] = field(default_factory=dict)
@@ -207,21 +202,11 @@ class Results:
     A context manager: inside, the file is locked; at the end, it is written if there was no error and there is
     something new.
 
-    Attributes:
-        head: The columns, asked ones and others of the file, and how images are read.
-        known: What an earlier run left.
-        output: The file, or None.
-        keeps: Whether rows are kept in memory if there is no output.
-
     Args:
-        output: The file.
-        columns: The columns that the run scores.
+        output: The file, or None.
         reading: How images are read. A file whose images were read in another way is not continued.
         exact: Leave out earlier rows of images that this run does not have.
         kept: Value that images bring -> its column.
-
-    Raises:
-        OutputError: The file cannot be written or continued.
     """
 
     def __init__(

@@ -45,15 +45,10 @@ class Row:
     Attributes:
         path: The file, as given; a byte that is not UTF-8 becomes ``\\xNN``.
         scores: One score per column, or None where a metric failed; None if there is no score at all.
-        width, height: The image's size in pixels, upright, before shrinking.
         scored_width, scored_height: The size of the scored image in pixels.
-        exif_orientation: The orientation in the file's EXIF data, 1 to 8.
-        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``.
-        flag: Why the image may be no photo, such as ``'noise'``.
         kind, error: Why scores are missing: ``kind`` for code (:func:`worst_kind`), ``error`` for people.
         stamp: The state of the image, such as size and time of the file; empty if unknown.
         asked: Whether each column was asked for; empty: all.
-        seconds: Time that each metric took; NaN if it was not asked.
         kept: Values that are kept beside the scores.
     """
 

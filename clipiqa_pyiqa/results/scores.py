@@ -35,12 +35,7 @@ class Scores:
 
     Attributes:
         frame: Column per score (NaN: missing); the index holds image names, which may repeat.
-        other: The other columns, with the same index.
         columns: Score column -> what is known of it; empty for files of other tools.
-        reading: How images were read, if known.
-        errors: Image name -> why its scores are missing.
-        file: Where the scores come from.
-        ours: Whether this package made them.
     """
 
     frame: pandas.DataFrame
@@ -122,11 +117,7 @@ def read_scores(
         path: A CSV, JSON lines or Parquet file, one row per image; or the folder that ``clipiqa score`` wrote.
         columns: The columns of scores; None finds the columns.
         key: The column of image names; None finds the column.
-        option: The name of ``key`` in messages.
         partial: Accept an unfinished folder of results; None: the caller has no such option.
-
-    Raises:
-        CLIPIQAError: The file cannot be read, or lacks a column.
     """
     path = Path(path).expanduser()
     import pandas

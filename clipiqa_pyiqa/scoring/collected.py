@@ -40,9 +40,6 @@ def outputs(
         stored: Names of the files of scores.
         others: Names of the other results, which are replaced if the run is continued.
         inputs: Files that are never replaced.
-
-    Raises:
-        OutputError: A file exists or cannot be written.
     """
     check_resume(folder, resume, overwrite)
     if folder is None:
@@ -62,11 +59,7 @@ def save(
     inputs: Iterable[str],
     overwrite: bool,
 ) -> None:
-    """Write a report, other files and files of scores; those of the run itself are replaced.
-
-    Raises:
-        OutputError: A file cannot be written, or exists.
-    """
+    """Write a report, other files and files of scores; those of the run itself are replaced."""
     place = _made(folder, stored)
     is_own = any(each.output and each.output.path == place / name for name, each in stored.items())
     check_folder(place, [*report.texts, *files, *stored], overwrite=overwrite or is_own, inputs=inputs)

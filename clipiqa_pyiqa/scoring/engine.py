@@ -38,7 +38,6 @@ class Options:
 
     Attributes:
         seed: Number that is set before each metric of pyiqa and each image.
-        processes: Number of processes for named metrics of pyiqa; 0: this one.
     """
 
     device: torch.device

@@ -18,7 +18,6 @@ class Processes:
     """A function that threads call and processes compute; they start when needed, and end with this object.
 
     Args:
-        count: Number of processes.
         prepare: Called in each process, returns the function.
     """
 

@@ -90,11 +90,8 @@ class ScoringRun(Iterator[Row]):
 
     Attributes:
         head: The columns that the run fills, and how images are read.
-        names: Images to score; None if shards hold them.
         known: What is known from an earlier run.
         unmatched: Column of a file's scores -> images without a score.
-        unbuilt: Metrics that cannot be built.
-        results: The memory of the run.
     """
 
     unbuilt: Sequence[str] = ()
@@ -141,11 +138,7 @@ class ScoringRun(Iterator[Row]):
             logger.warning("a run was dropped before its end: iterate over what score_paths returns, or call its run()")
 
     def scores(self, progress: Callable[[int, int | None], object] = lambda done, total: None) -> Scores:
-        """Score all images, and return their scores, also those that an earlier run made.
-
-        Args:
-            progress: Called with the numbers of finished and of all images (None: unknown).
-        """
+        """Score all images, and return their scores, also those that an earlier run made."""
         self.results.keeps = True
         total = None if self.names is None else self.known.kept + len(self.names)
         for done, _ in enumerate(self, self.known.kept + 1):
@@ -202,11 +195,7 @@ def score_paths(
         options: As in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
 
     Returns:
-        An iterator of rows, which scores while the caller iterates; ``run()`` scores all images. It is a context
-        manager.
-
-    Raises:
-        CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.
+        An iterator of rows, which scores while the caller iterates; ``run()`` scores all images.
     """
     setup = ScoringSetup(
         metric,
@@ -278,23 +267,14 @@ def score_images(
 ) -> pandas.DataFrame:
     """Return scores of images in memory, a row for each image, in order.
 
-    An image is a path, bytes of a file, a PIL image, an array or tensor, or a dict with one of these as ``bytes``,
-    ``path`` or ``array``; see :func:`~clipiqa_pyiqa.images.in_memory.memory_image`.
+    For what may be an image, see :func:`~clipiqa_pyiqa.images.in_memory.memory_image`.
 
     Args:
         metric: As for :func:`~clipiqa_pyiqa.score_paths`.
         images: One image, a list of images, a batch ``(N, H, W, 3)`` or ``(N, 3, H, W)``, or a column of a table.
-        prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
-        options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
     Returns:
         A column for each question, ``flag``, and ``error``: the reason for a missing score, else ``''``.
-
-    Example:
-        >>> import torch; from clipiqa_pyiqa import CLIPIQA
-        >>> found = score_images(CLIPIQA(backbone="mini"), [torch.rand(3, 64, 64), b"no image"])
-        >>> found["quality"].isna().tolist(), found["error"][0]
-        ([False, True], '')
     """
     return _frame(ScoringSetup(metric, prompts, **options), images)
 
@@ -306,16 +286,9 @@ class Scorer:
 
     Args:
         metric: A ``CLIPIQA``, or a function that makes one where the scorer is called.
-        prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
         column: Column of images; None looks for a usual name, such as ``'image'``.
         prefix: Begins the names of the new columns.
         **options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_images`.
-
-    Example:
-        >>> import torch; from clipiqa_pyiqa import CLIPIQA
-        >>> found = Scorer(CLIPIQA(backbone="mini"))({"image": torch.rand(2, 3, 64, 64), "key": ["a", "b"]})
-        >>> list(found), found["quality"].shape
-        (['image', 'key', 'quality', 'flag', 'error'], (2,))
     """
 
     @checked
@@ -342,9 +315,6 @@ class Scorer:
 
         Args:
             batch: A dict of columns, which the result keeps, or images as for :func:`~clipiqa_pyiqa.score_images`.
-
-        Raises:
-            CLIPIQAError: There is no column of images, or a new column has the name of one that is there.
         """
         import pandas
 

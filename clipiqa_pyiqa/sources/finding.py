@@ -112,7 +112,6 @@ class Found:
     """Images that paths name, in order, without duplicates.
 
     Attributes:
-        items: Images and shards; a ``NoImage`` for a path without images.
         problems: Path -> why the path has no images.
         skipped: Suffix -> number of photos in unreadable formats.
     """
@@ -263,15 +262,12 @@ def find_shards(
     Args:
         given: A path, an address, an image, a shard, or several of these.
         null_separated: Names on standard input end with a NUL byte.
-        keep: Columns and sidecars to keep beside the scores.
-        image_column: The image column of Parquet files; None finds the column.
         features: Find stored features instead of images.
         archives: Also find archives and videos beside images.
         sampling: Which frames of videos: one every ``0.5s``, or ``16 frames``.
 
     Raises:
         ShardError: A store cannot be used.
-        OptionError: ``sampling`` cannot be understood.
     """
     parse_sampling(sampling)
     found = Found(tuple(keep), image_column, features, archives, sampling)

@@ -23,9 +23,6 @@ def named_images(place: str) -> dict[str, str]:
 
     Args:
         place: Folder, or pattern with ``*``, ``?``, ``[`` or ``**``.
-
-    Raises:
-        CLIPIQAError: There is no image, or two images have the same name.
     """
     if os.path.isdir(place):
         found = [(os.path.splitext(os.path.relpath(path, place))[0], path) for path in images_in(place)]
@@ -59,9 +56,6 @@ def in_all_folders(
 
     Returns:
         A frame with a row per image and a column per folder; and folder -> images that it lacks.
-
-    Raises:
-        CLIPIQAError: No image is in all folders, or a folder lacks an image.
     """
     import pandas
 

@@ -21,7 +21,6 @@ class Estimate:
     Attributes:
         value: The statistic; NaN if undefined.
         low, high: The 2.5 % and 97.5 % percentiles; NaN without an interval.
-        reason: Why the value is undefined.
         caveat: Why the value must not count as the best.
     """
 

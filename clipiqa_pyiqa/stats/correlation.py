@@ -130,7 +130,6 @@ def correlations(
 
     Args:
         scores: ``(N,)``, high is good.
-        mos: ``(N,)``, human scores.
         bootstrap: Number of resamples; 0 for no intervals.
         fit: Number of parameters, 4 or 5, of a logistic curve fitted to all images; 0 for no fit.
 
@@ -175,7 +174,6 @@ def paired_differences(
 
     Args:
         scores: ``(P, N)``, a row per metric, high is good.
-        mos: ``(N,)``, human scores.
         statistic: ``'srocc'``, ``'plcc'``, ``'krcc'`` or ``'pair accuracy'``.
     """
     rows, by_name = np.asarray(scores, np.float64), {name.lower(): of for name, of in STATISTICS.items()}

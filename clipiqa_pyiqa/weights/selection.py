@@ -79,12 +79,6 @@ def find_weights(
 
     Args:
         backbone: One of ``BACKBONES``; the spelling ``'vit-b-32'`` also works.
-        clip_weights: A file, or a tag of open_clip; default OpenAI's.
-        quick_gelu: Whether an unpublished file uses QuickGELU; None: yes.
-
-    Raises:
-        WeightsError: No file is found, or the file is damaged, unsafe or of another architecture, or contradicts
-            ``quick_gelu``.
     """
     backbone = canonical_backbone(backbone)
     is_name = isinstance(clip_weights, str) and "/" not in clip_weights and not Path(clip_weights).suffix
@@ -215,13 +209,6 @@ def weights_at_hand(
         backbones: One or several, as ``'RN50'`` or, with a tag, ``'ViT-B/32:laion2b_s34b_b79k'``; default all.
         prompts: Add the published prompts of CLIP-IQA+.
         download: Download missing files into the caches.
-
-    Raises:
-        WeightsError: A backbone or tag is unknown. For a problem with a file, see its state.
-
-    Example:
-        >>> [file.state for file in weights_at_hand("mini")]
-        ['found']
     """
     named = [backbones] if isinstance(backbones, str) else list(backbones)
     everything = not named and not prompts

@@ -24,8 +24,6 @@ class MethodImages:
     Attributes:
         files: A row per image, a column per method.
         test_sets: Image -> test set; a single test set is called ``''``.
-        references: Image -> reference.
-        left_out: Sentences on images that are left out.
         weights: Image -> weight in means; None if equal.
     """
 

@@ -75,14 +75,11 @@ class Protocol:
     """The way a published table computes its metrics; docs/published-numbers.md shows a file.
 
     Attributes:
-        certainty, unequal: Keys of ``CERTAINTY`` and ``UNEQUAL``.
         source: Where the rules stand: repository, commit, files, pyiqa's version, licence, discussions.
         metrics: Label -> metric, as written after ``-m``.
         not_computed: Label -> why pyiqa cannot compute the metric.
         view, views: Fields of ``Preprocess`` for all metrics; label -> changes of these fields.
-        removed: Text to remove from names of the methods' images.
         average: ``'images'``, ``'sequences'``, or sub-folder -> weight.
-        score, formula: Name and formula of a combined score.
         per_picture: Whether the formula takes each image's scores instead of the means.
         values: Name of a number that the user gives -> its meaning.
     """

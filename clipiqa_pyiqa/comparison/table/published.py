@@ -59,10 +59,6 @@ def read_expected(
     Args:
         given: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
             ``test_set``), texts such as ``'ours: psnr=27.92 ssim=0.7835'``, and ``images.csv`` of earlier tables.
-        images: The images over which numbers of images are averaged.
-
-    Raises:
-        CLIPIQAError: A file cannot be read, lacks an image, or a value is not a number.
     """
     if not (given := [given] if isinstance(given, str | os.PathLike) else list(given)):
         raise CLIPIQAError("no published number is given: name a CSV file in `expect`, or 'METHOD: LABEL=NUMBER …'.")
@@ -158,7 +154,6 @@ def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], Method
     """Return a trial of every change to the metrics whose published numbers differ.
 
     Args:
-        found: Scores with published numbers.
         score: Function that scores the images with given metrics; True drops alpha (transparency).
 
     Returns:

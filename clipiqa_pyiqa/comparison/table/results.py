@@ -75,16 +75,8 @@ class MethodTable:
         scores: Columns ``test_set``, ``image``, ``method``, ``path``, ``sha256``, ``reference_sha256``, and one per
             metric; NaN where a metric failed.
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
-        columns: Label -> result of the metric, in order.
-        built: The metrics, in order.
-        images: Files of the methods, matched by image.
-        inputs: Numbers given for the protocol's formula.
-        notes: Sentences on the numbers.
-        expected: Published and computed numbers, or None.
         explained: Result of :func:`~.published.explain`, or None.
         changed: Result of :func:`~.earlier.differences`, or None.
-        sd: Whether tables show standard deviations.
-        stored: File of rows -> the rows.
     """
 
     scores: pandas.DataFrame
@@ -229,14 +221,7 @@ class MethodTable:
         return {each.label: _describe(each) for each in self.built if not self.columns[each.label].error}
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False, **look: Any) -> None:
-        """Write the tables, every score and the files' hashes, what differs from expectations, and ``report.html``.
-
-        Args:
-            folder, overwrite, look: As for :meth:`~clipiqa_pyiqa.comparison.results.Comparison.save`.
-
-        Raises:
-            OutputError: A file cannot be written, or exists.
-        """
+        """Write the tables, every score and the files' hashes, what differs from expectations, and ``report.html``."""
         files = dict(zip(_FRAMES, (self.expected, self.explained, self.changed), strict=True))
         save(folder, self.report(**look), files, self.stored, self.images.inputs, overwrite)
 

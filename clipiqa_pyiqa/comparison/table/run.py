@@ -63,27 +63,15 @@ def table(
             :func:`~clipiqa_pyiqa.sources.naming.named_images`.
         metrics: Metrics as for :func:`~clipiqa_pyiqa.comparison.compare.compare`, and ``psnr-y``, ``psnr-rgb``,
             ``ssim-y``, ``ssim-rgb``.
-        reference: Folder or pattern of the reference images.
         baseline: Method to compare other methods with; by default the first.
         protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
-        only: Labels of the metrics to compute; the protocol's others are named as left out.
         values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
         crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
         expect: Published numbers, and ``images.csv`` of earlier tables; see :func:`~.published.read_expected`.
         explain: Try changes that may explain differences from published numbers.
         skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
-        out: Folder for scores; None stores nothing.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
-        overwrite: Start again; with ``resume``, score again only by metrics that have changed.
-        sd: Show standard deviations beside the means.
-        seed, trust_weights, strict, progress: As for ``compare``.
-        device, batch_size, workers, processes: as in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
-
-    Returns:
-        The table, which also names metrics and images that failed.
-
-    Raises:
-        CLIPIQAError: An argument is unknown, missing or contradictory.
+        seed, overwrite, trust_weights, strict, progress: As for ``compare``.
     """
     folders, inputs = parse_methods(methods), dict(values or {})
     chosen = read_protocol(protocol) if protocol is not None else NO_PROTOCOL

@@ -39,9 +39,6 @@ class FilteredSet:
     """What :func:`filter_shards` did.
 
     Attributes:
-        shards: Number of new shards.
-        kept: Number of images in them.
-        unscored: Number of images left out for lack of a score.
         problems: Shard -> why its images are not copied.
         shared: Kept sample with several images -> their number.
         notes: Sentences about results that are missing or left out.
@@ -90,20 +87,12 @@ def filter_shards(
     columns.
 
     Args:
-        results: The folder of :func:`~clipiqa_pyiqa.score_sources`.
-        into: The folder of the new shards.
         worst, best: How many images to keep, or a share such as ``'10%'``.
         above, below: Keep images at least as good as this score, or worse; or all but the worst share, or this share.
-        drop_worst: ``'10%'`` leaves out the worst tenth.
         column: Column to compare; None means the first score.
         lower_better: Whether low values are good; None means as the results or the column's name says.
         partial: Accept a run that has not scored all shards.
         despite_changes: Also copy from shards that have changed since they were scored.
-        progress: Called with the numbers of results done and of all results.
-
-    Raises:
-        CLIPIQAError: No condition is given, a column or results are missing, or ``into`` holds files or lies in
-            ``results``, or a shard has changed.
     """
     import pandas
     import pyarrow

@@ -40,13 +40,8 @@ class Job:
     """A shard to score.
 
     Attributes:
-        path: The file of its result.
-        asked: The columns to score, and how images are read.
-        head: The columns of all results.
         kept: Value to keep -> its column.
-        stamp: The shard's stamp when its turn came.
         results: The :class:`.Results` of its images, from :meth:`begin` to :meth:`save`.
-        problem: Why there is no result.
         state: What was done, as in :attr:`.ShardedResult.states`.
     """
 

@@ -99,28 +99,19 @@ def score_sources(
     result; the next call tries again.
 
     Args:
-        metric: As for :func:`~clipiqa_pyiqa.score_paths`.
+        metric, prompts, overwrite, trust_weights, strict, sampling, options: As for :func:`~clipiqa_pyiqa.score_paths`.
         sources: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or objects such as
             :class:`~clipiqa_pyiqa.sources.stores.Shard`.
-        prompts: Questions as for :func:`~clipiqa_pyiqa.score_paths`.
         out: The folder of results, on disk or in a store.
         part: ``'3/8'`` scores the third of eight parts, ``'slurm'`` the part of a SLURM array's task.
         keep: Columns to add: of Parquet files, keys of ``.json`` sidecars, suffixes of other sidecars.
-        image_column: The image column of Parquet files; None finds the column.
         embeddings: Score stored features: ``.npy``, or lists in Parquet files.
         engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None means this process.
-        overwrite: Score columns again that were made in another way, and images that were read in another way.
-        trust_weights, strict, sampling: As for :func:`~clipiqa_pyiqa.score_paths`.
         progress: Called with the numbers of scored images, finished shards (parts of a block of files count too) and
             all shards.
-        options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
     Returns:
         Counts, failures and quantiles of the results of all shards in ``out``.
-
-    Raises:
-        CLIPIQAError: There is nothing to score, or a source cannot be used; or ``out`` cannot be written, or holds
-            results that were made in another way.
     """
     work = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, sampling=sampling, **options)
     found = sources
@@ -198,7 +189,6 @@ class RayEngine:
         actors: The number of processes; None means as many as fit.
         cpus_per_actor: CPUs, and threads, of each process.
         gpus_per_actor: GPUs of each process; None means 1 if the cluster has GPUs.
-        retries: How often a shard restarts after its process is lost.
     """
 
     actors: int | None = None
