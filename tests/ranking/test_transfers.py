@@ -55,6 +55,14 @@ def test_a_photo_whose_move_was_interrupted_comes_back(photos, monkeypatch):
     assert sorted(os.listdir(photos / "photos")) == [f"{n}.png" for n in range(6)]
 
 
+def test_each_line_is_on_the_disk_before_its_photo_moves(photos, monkeypatch):
+    events, rename = [], os.rename
+    monkeypatch.setattr(os, "fsync", lambda *_: events.append("sync"))
+    monkeypatch.setattr(os, "rename", lambda *names: events.append("move") or rename(*names))
+    transfer([f"photos/{n}.png" for n in range(3)], "taken", "move")
+    assert events.count("move") == 3 and "move move" not in " ".join(events)
+
+
 def test_a_damaged_line_is_named_and_the_others_are_undone(photos):
     _, path = transfer([str(photos / f"photos/{n}.png") for n in range(4)], photos / "taken", "move")
     path.write_bytes(path.read_bytes().replace(b"1.png", b"l.png", 1))
