@@ -83,7 +83,7 @@ class Gate:
         for pair in self.pairs:
             losses = self.worst(pair.name, count).map("{:+.4f}".format)
             found.append((pair.name, pair.verdict, pair.line, [f"{row}: {loss}" for row, loss in losses.items()]))
-        found += [("drift", "worse", nights.sentences[0], []) for nights in self.nights if nights.drift]
+        found += [("drift", "worse", nights.warning, []) for nights in self.nights if nights.drift]
         if self.flagged:
             flags = [f"{row}: {flag}" for row, flag in self.flagged.items()]
             found.append(("flag", "worse", f"{counted(len(flags), 'image')} newly flagged", flags))
@@ -117,7 +117,7 @@ class Gate:
         """Return verdicts, means, differences, margins, metrics, versions and time, as values of JSON."""
         columns = [{**pair.record, "worst": self.worst(pair.name).to_dict()} for pair in self.pairs]
         names = ("verdict", "passed", "base", "new", "notes", "missing", "flagged", "metrics")
-        drifts = [nights.sentences[0] for nights in self.nights if nights.drift]
+        drifts = [nights.warning for nights in self.nights if nights.drift]
         return {**self.about, **{name: getattr(self, name) for name in names}, "drifts": drifts, "columns": columns}
 
     def report(self) -> Report:

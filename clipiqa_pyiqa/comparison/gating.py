@@ -138,7 +138,7 @@ def gate(
     if resized := int(np.nan_to_num(sizes[1] - sizes[0]).any(axis=1).sum()):
         notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
     seen = [Nights(past, pair) for pair in pairs] if history is not None else []
-    notes += [sentence for each in seen for sentence in each.sentences[bool(each.drift) :]]
+    notes += [note for each in seen for note in each.notes]
     about = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit,

@@ -19,12 +19,13 @@ class Nights:
     """The nights of a column that can be compared: those with the same metric and the same base.
 
     Attributes:
-        drift: A slow loss, if there is one.
-        sentences: What the nights show: a drift, modes, or how many nights there are yet.
+        drift: A slow loss, as :func:`~clipiqa_pyiqa.stats.drift.find_drift` returns it.
+        warning: The drift in a sentence, or empty.
+        notes: What else the nights show: modes, or how many nights there are yet.
     """
 
     def __init__(self, past: Sequence[Mapping[str, Any]], pair: ColumnPair) -> None:
-        self.pair = pair
+        self.pair, self.warning, self.notes = pair, "", list[str]()
         self.all = [
             night
             for night in [*past, pair.record]
@@ -35,19 +36,19 @@ class Nights:
         usual = [night["gains"][1] for night in self.all if night["gains"][2] >= -(night["margin"] or math.inf)]
         least = max(pair.rounding, 1e-12)
         # where nothing varies, each harmless change would be a drift, so the margin tells what matters
-        self.drift, self.sentences = find_drift(usual, least, (pair.margin or 0) / 10), list[str]()
+        self.drift = find_drift(usual, least, (pair.margin or 0) / 10)
         if self.drift:
             nights, loss, spread = self.drift
             words = f"drift: in the last {nights} nights a loss of {loss:.4f} beside the first {FIRST} nights"
-            self.sentences.append(f"{pair.name}: {words}, whose spread is {spread:.4f}")
+            self.warning = f"{pair.name}: {words}, whose spread is {spread:.4f}"
         if modes := find_modes(usual, least):
             words = " and ".join(f"{gain:+.4f} in {nights} nights" for gain, nights in modes)
-            self.sentences.append(
-                f"{pair.name}: the gains of the nights seem to have two modes, {words}: look for what differs between "
+            self.notes.append(
+                f"{pair.name}: the gains of the nights may have two modes, {words}: look for what differs between "
                 "them, such as the machine, a library or a seed"
             )
         if len(usual) < FIRST:
-            self.sentences.append(f"{pair.name}: {len(usual)} of the {FIRST} nights that a drift needs")
+            self.notes.append(f"{pair.name}: {len(usual)} of the {FIRST} nights that a drift needs")
 
 
 def read_nights(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], list[str]]:

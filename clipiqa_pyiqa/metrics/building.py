@@ -8,15 +8,14 @@ import inspect
 import logging
 import pickle
 import re
-import socket
 import sys
 import textwrap
 import traceback
-import urllib.parse
 import urllib.request
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +32,7 @@ from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import parse_columns
 from ..prompts.provenance import column_records
 from ..results.columns import Column
+from ..weights.download import unreachable
 from .metric import WHOLE, Metric
 
 log = logging.getLogger("clipiqa_pyiqa")
@@ -82,7 +82,7 @@ def _create(metric: Metric, device: torch.device) -> Any:
         check_keys(metric.options, known, f"the options of {metric.label or 'CLIP-IQA'!r}")
     if metric.is_ours:
         return create_ours(metric.name, device, **metric.options)
-    with contextlib.redirect_stdout(sys.stderr), _downloads_refused_if_offline():  # pyiqa prints what it loads
+    with contextlib.redirect_stdout(sys.stderr), _no_vain_downloads():  # pyiqa prints what it loads
         if metric.name:
             return import_pyiqa().create_metric(metric.name, device=device, **metric.options)
         return import_pyiqa(".archs").build_network(dict(metric.options)).to(device).eval()
@@ -133,31 +133,25 @@ def _with_record(metric: Metric, seed: int) -> Metric:
 
 
 @contextlib.contextmanager
-def _downloads_refused_if_offline() -> Iterator[None]:
-    # pyiqa and torchvision do not know HF_HUB_OFFLINE
+def _no_vain_downloads() -> Iterator[None]:
+    # pyiqa and torchvision do not know HF_HUB_OFFLINE, and wait for minutes for a host that does not answer
     from huggingface_hub import constants
 
-    def download_url_to_file(url: str, dst: str = "", *_: Any, **__: Any) -> None:
-        raise WeightsError("HF_HUB_OFFLINE is set, which forbids downloads")
+    is_offline = constants.HF_HUB_OFFLINE
+
+    def urlopen(original: Callable[..., Any], url: Any, *args: Any, **options: Any) -> Any:
+        forbidden = "HF_HUB_OFFLINE is set, which forbids downloads" if is_offline else ""
+        if problem := forbidden or unreachable(getattr(url, "full_url", url)):
+            raise WeightsError(problem)
+        return original(url, *args, **options)
 
     with contextlib.ExitStack() as stack:
-        if constants.HF_HUB_OFFLINE:
-            for module in (torch.hub, import_pyiqa(".utils.download_util")):
-                stack.enter_context(mock.patch.object(module, "download_url_to_file", download_url_to_file))
-            stack.enter_context(mock.patch.object(urllib.request, "urlopen", download_url_to_file))
-        elif not _is_reachable(constants.ENDPOINT):  # the hub's library would try for minutes
-            stack.enter_context(mock.patch.object(constants, "HF_HUB_OFFLINE", True))
+        for module in (urllib.request, torch.hub):
+            stack.enter_context(mock.patch.object(module, "urlopen", partial(urlopen, module.urlopen)))
+        stack.enter_context(
+            mock.patch.object(constants, "HF_HUB_OFFLINE", is_offline or bool(unreachable(constants.ENDPOINT)))
+        )
         yield
-
-
-def _is_reachable(url: str) -> bool:
-    if urllib.request.getproxies():
-        return True
-    parts = urllib.parse.urlsplit(url)
-    with contextlib.suppress(OSError):
-        socket.create_connection((parts.hostname, parts.port or {"http": 80}.get(parts.scheme, 443)), timeout=5).close()
-        return True
-    return False
 
 
 class _Pickler(pickle.Pickler):

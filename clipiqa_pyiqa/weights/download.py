@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
@@ -21,6 +24,7 @@ from ..files.reading import hash_file, sha256_of
 from ..files.writing import replacing
 from .published import PublishedFile
 
+_CONNECTION = 3  # seconds until a host must have accepted a connection
 _ANSWER = 60  # seconds until a server must have answered
 _SILENCE = 30  # longest pause in seconds
 _GRACE = 60  # first seconds of a download, in which any speed is accepted
@@ -91,8 +95,25 @@ def _stream(request: urllib.request.Request, path: Path) -> None:
                     raise
 
 
-def with_timeout(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Return the result of a call; raise an error if the call takes more than a minute."""
+def unreachable(url: str) -> str:
+    """Return why a URL's host takes no connection, or ``''``; the answer holds for up to a minute."""
+    if urllib.request.getproxies():
+        return ""
+    parts = urlsplit(url)
+    return _unconnected(parts.hostname, parts.port or {"http": 80}.get(parts.scheme, 443), time.monotonic() // 60)
+
+
+@lru_cache
+def _unconnected(host: str, port: int, minute: float) -> str:
+    try:
+        with_timeout(socket.create_connection, (host, port), limit=_CONNECTION).close()
+    except OSError as error:
+        return f"no connection: {error}" if str(error) else "no connection"
+    return ""
+
+
+def with_timeout(call: Callable[..., Any], *args: Any, limit: float = _ANSWER, **options: Any) -> Any:
+    """Return the result of a call; raise an error if the call takes more seconds than ``limit``."""
     answer: Future[Any] = Future()
 
     def ask() -> None:
@@ -102,4 +123,4 @@ def with_timeout(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
             answer.set_exception(error)
 
     threading.Thread(target=ask, daemon=True, name="clipiqa-download").start()
-    return answer.result(timeout=_ANSWER)
+    return answer.result(timeout=limit)

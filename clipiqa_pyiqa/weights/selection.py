@@ -133,11 +133,13 @@ def find_file(file: PublishedFile) -> Copy:
     failures = ["HF_HUB_OFFLINE is set"] if constants.HF_HUB_OFFLINE else []
     from huggingface_hub import hf_hub_url  # loads the hub's client
 
-    from .download import from_hub, from_url
+    from .download import from_hub, from_url, unreachable
 
     for place in [] if failures else places:
         logger.warning("Downloading %s from %s …", file.title, place)  # a warning, since a download may take minutes
         try:
+            if problem := unreachable(place):
+                raise OSError(problem)
             if place in file.urls:
                 path, sha256 = file.caches[-1] / place.rpartition("/")[2], file.sha256
                 from_url(place, path, sha256)

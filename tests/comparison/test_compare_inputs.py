@@ -263,6 +263,7 @@ def test_a_file_that_pyiqa_cannot_fetch_is_named_with_its_url(name, file, takes_
     """The message says which file, from where and to where; a tower of torchvision's is no option of the metric."""
     urlopen = Mock(side_effect=URLError("no network"))
     monkeypatch.setattr("torch.hub.urlopen", urlopen)
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "a proxy"})
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -270,6 +271,18 @@ def test_a_file_that_pyiqa_cannot_fetch_is_named_with_its_url(name, file, takes_
     said = spec.built(CPU).error
     assert re.search(rf"(URLError|HF_HUB_OFFLINE).*; fetch https://\S+{file}\S* and save it as /\S+{file}", said)
     assert ("pretrained_model_path=FILE" in said) == takes_it and urlopen.called != offline
+
+
+def test_a_host_without_an_answer_is_asked_once(tmp_path, monkeypatch):
+    """Otherwise, every file would wait until the system gives the connection up, after two minutes."""
+    connect = Mock(side_effect=TimeoutError("no answer"))
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.setattr("socket.create_connection", connect)
+    monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("clipiqa_pyiqa.weights.download.time.monotonic", lambda: -1.0)
+    for metric in parse_metrics(["musiq", "niqe"]):
+        assert "no answer; fetch https://" in metric.built(CPU).error
+    connect.assert_called_once()
 
 
 def test_a_hub_that_cannot_be_reached_is_not_tried_again_and_again(tmp_path, monkeypatch):

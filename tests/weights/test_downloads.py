@@ -133,7 +133,7 @@ def test_failed_download_leaves_nothing(home, server, route, monkeypatch, respon
         set_openai_url(monkeypatch, REFUSED + route)
     with pytest.raises(WeightsError, match=reason):
         find_weights(VIT)
-    assert [path for path in (home / ".cache/clip").iterdir() if path.suffix != ".lock"] == []
+    assert [path for path in (home / ".cache/clip").glob("*") if path.suffix != ".lock"] == []
 
 
 # Without network
