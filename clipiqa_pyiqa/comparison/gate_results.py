@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -135,7 +135,7 @@ class Gate:
             pictures=self._pictures,
         )
 
-    def _pictures(self) -> dict[str, Any]:
+    def _pictures(self, shown: Callable[[str], str]) -> dict[str, Any]:
         from ..report.html import block
 
         worst = [row for pair in self.pairs for row in self.worst(pair.name, _SHOWN).index]

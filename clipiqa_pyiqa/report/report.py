@@ -28,7 +28,7 @@ class Report:
 
     Attributes:
         metrics: Label -> what the metric is, as a sentence or as fields.
-        pictures: Function that returns section of the page -> pictures.
+        pictures: Function of :attr:`shown` that returns section of the page -> pictures.
         labels: Name of a metric, a method, a data set or a column -> the name to show; :attr:`frame` keeps names.
         show: Columns or their headings to show, in this order; tables without one of them stay as they are.
         caption, key: LaTeX: caption and ``\\label`` of the first table; later tables get the key with their number.
@@ -42,7 +42,7 @@ class Report:
     marks: str = ""
     metrics: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
-    pictures: Callable[[], Mapping[str, Markup]] = dict
+    pictures: Callable[[Callable[[str], str]], Mapping[str, Markup]] = lambda shown: {}
     texts: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     show: Sequence[str] = ()
@@ -58,7 +58,28 @@ class Report:
             if name not in names:
                 log.warning("no table has %r, which is to be shown: %s", name, nearest(name, names))
         tables = [_shown(table, self.show) for table in self.tables]
-        object.__setattr__(self, "tables", [renamed(table, self.labels) for table in tables])
+        object.__setattr__(self, "tables", list(map(self._renamed, tables)))
+
+    def shown(self, text: str) -> str:
+        """Return a text with the names in it as they are to be shown."""
+        names = "|".join(map(re.escape, sorted(self.labels, key=len, reverse=True)))
+        pattern = rf"(?<![\w.+:=-])({names})(?![\w.+=-]|:\S)"
+        return re.sub(pattern, lambda found: self.labels[found[1]], text) if names else text
+
+    def _renamed(self, table: Table) -> Table:
+        shown, columns = self.shown, []
+        for column in table.columns:
+            cells = [replace(cell, text=shown(cell.text)) if column.is_wordy else cell for cell in column.cells]
+            columns.append(replace(column, name=shown(column.name), group=shown(column.group), cells=cells))
+        return replace(
+            table,
+            title=shown(table.title),
+            columns=columns,
+            before=list(map(shown, table.before)),
+            reasons={shown(name): reason for name, reason in table.reasons.items()},
+            legend=list(map(shown, table.legend)),
+            section=shown(table.section),
+        )
 
     def text(self, format: str = "table") -> str:
         """Return the report for a console (``'table'``), as ``'csv'``, ``'markdown'``, ``'latex'``, or as ``'html'``.
@@ -68,9 +89,10 @@ class Report:
         if format == "html":
             return self._page()
         legend = [*self.legend, *(line for table in self.tables for line in table.legend)]
+        shown = str if format == "csv" else self.shown  # the frame keeps names
         metrics = [
-            f"{label}: {about}" if isinstance(about, str) else f"{label} = {', '.join(_lines(about)) or 'unknown'}"
-            for label, about in self.metrics.items()
+            shown(name) + (f": {about}" if isinstance(about, str) else f" = {', '.join(_lines(about)) or 'unknown'}")
+            for name, about in self.metrics.items()
         ]
         run = _lines(self.settings)
         if format == "csv":
@@ -92,9 +114,9 @@ class Report:
         tables: dict[str, list[Table]] = {}
         for table in self.tables:
             tables.setdefault(table.section or table.title, []).append(table)
-        pictures = self.pictures()
+        pictures = {self.shown(name): found for name, found in self.pictures(self.shown).items()}
         sections = {name: (tables.get(name, []), pictures.get(name, "")) for name in {**tables, **pictures}}
-        return render(__package__, "report.html.j2", title=self.title, report=self, sections=sections)
+        return render(__package__, "report.html.j2", title=self.shown(self.title), report=self, sections=sections)
 
     def save(self, folder: Path, files: Mapping[str, Any]) -> None:
         """Write the report's texts and other files."""
@@ -107,25 +129,6 @@ def _shown(table: Table, show: Sequence[str]) -> Table:
     places = itertools.product(groups, show, columns)
     found = [each for group, name, each in places if each.group == group and name in (each.name, group)]
     return replace(table, columns=[first, *found]) if found else table
-
-
-def renamed(table: Table, labels: Mapping[str, str]) -> Table:
-    if not labels:
-        return table
-    names = "|".join(map(re.escape, sorted(labels, key=len, reverse=True)))
-    pattern = re.compile(rf"(?<![\w.+:=-])({names})(?![\w.+=-]|:\S)")
-
-    def text(given: str) -> str:
-        return pattern.sub(lambda found: labels[found[1]], given)
-
-    columns = []
-    for column in table.columns:
-        cells = [replace(cell, text=text(cell.text)) if column.is_wordy else cell for cell in column.cells]
-        columns.append(replace(column, name=text(column.name), group=text(column.group), cells=cells))
-    reasons = {text(name): reason for name, reason in table.reasons.items()}
-    before, legend = (list(map(text, lines)) for lines in (table.before, table.legend))
-    title, section = map(text, (table.title, table.section))
-    return Table(title, columns, before, reasons, table.left_out, legend, table.is_heat_map, section)
 
 
 def save_files(folder: Path, files: Mapping[str, Any], pictures: str = "png") -> None:

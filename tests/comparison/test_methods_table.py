@@ -185,11 +185,13 @@ def test_crops_show_the_place_where_pictures_differ(tmp_path):
 def test_the_command_writes_what_it_prints(results, tmp_path, capsys):
     command = ["table", "--methods", f"strong={results}/strong", f"mild={results}/mild", "--reference"]
     command += [f"{results}/gt", "-m", "psnr-y", "mini=clipiqa:backbone=mini", "--device", "cpu", "--quiet"]
-    assert main([*command, "--out", str(tmp_path / "out"), "--format", "markdown"]) == 0
+    labels = ["--label", "mild=Ours", "psnr-y=PSNR (dB)"]
+    assert main([*command, "--out", str(tmp_path / "out"), "--format", "markdown", *labels]) == 0
     said = capsys.readouterr().out
     assert said == (tmp_path / "out/table.md").read_text() and "one prompt pair" in said
-    assert "| method | Set2 psnr-y ↑ | Set2 mini ↑ | Set3 psnr-y ↑ | Set3 mini ↑ |" in said
+    assert "| method | Set2 PSNR (dB) ↑ | Set2 mini ↑ | Set3 PSNR (dB) ↑ | Set3 mini ↑ |" in said
     page = (tmp_path / "out/report.html").read_text()
     assert page.count("<img ") == 5 * (1 + 3)  # whole and three crops of each picture
+    assert "<b>Ours</b>" in page and "<dt>PSNR (dB)</dt>" in page and "<b>mild</b>" not in page
     assert r"\multicolumn{2}{c}{Set3}" in (tmp_path / "out/table.tex").read_text()
     assert main(["table"]) == 2 and "--methods" in capsys.readouterr().err

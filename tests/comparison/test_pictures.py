@@ -6,7 +6,7 @@ import fake_comparison
 import numpy as np
 import pytest
 
-from clipiqa_pyiqa.comparison.results import scatter
+from clipiqa_pyiqa.comparison.plots import scatter
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, contact_sheet
 
 pytestmark = pytest.mark.quick

@@ -108,6 +108,9 @@ def test_names_columns_caption_and_key_are_the_authors(comparison, caplog):
     assert "no table has 'nothing'" in caplog.text and list(found.frame["metric"])[1] == "niqe"
     latex = found.text("latex")
     assert r"\caption{50 \% more}\label{tab:x}" in latex and r"\label{tab:x-2}" in latex and "NIQE & 40 &" in latex
+    page = found.text("html")
+    assert page.count("<h2>Ours &amp; theirs</h2>") == 1 and "NIQE score" in page and "<summary>NIQE</summary>" in page
+    assert "niqe score" not in page and "on graded" not in page
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")

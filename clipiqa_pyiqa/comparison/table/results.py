@@ -7,16 +7,14 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pandas
-from markupsafe import Markup
 
 from ...errors import counted
 from ...metrics.metric import Metric
-from ...report.html import block, embedded
 from ...report.report import Report
 from ...report.table import Cell, Column, Mark, Table, interval, latex, number, p_value, words
 from ...results.columns import described
@@ -201,7 +199,7 @@ class MethodTable:
             marks=_MARKS,
             metrics=self._described(),
             settings=self.settings,
-            pictures=lambda: {"Where the methods differ most": _crops(self)} if len(self.methods) > 1 else {},
+            pictures=partial(_crops, self),
             texts=_TEXTS,
             **look,
         )
@@ -226,21 +224,24 @@ class MethodTable:
         save(folder, self.report(**look), files, self.stored, self.images.inputs, overwrite)
 
 
-def _crops(found: MethodTable) -> Markup:
+def _crops(found: MethodTable, shown: Callable[[str], str]) -> dict[str, Any]:
+    from ...report.html import block, embedded  # imports matplotlib
+
+    if len(found.methods) == 1:
+        return {}
     images = []
     for test_set, name in found.spread().index[:_SHOWN]:
-        rows = found.scores[(found.scores["test_set"] == test_set) & (found.scores["image"] == name)].set_index(
-            "method"
-        )
+        rows = found.scores[(found.scores["test_set"] == test_set) & (found.scores["image"] == name)]
+        rows = rows.set_index("method")
         files = {"reference": found.images.references.get(name), **rows["path"]}
         files = {who: path for who, path in files.items() if path}
         crops, versions = differing_crops(files), []
         for who in files:
             scores = rows.loc[who, found.of_images] if who in rows.index else {}
-            texts = {label: number(score, found.digits(label)) for label, score in scores.items()}
-            versions.append((who, embedded(crops[who], who) if who in crops else None, texts))
+            texts = {shown(label): number(score, found.digits(label)) for label, score in scores.items()}
+            versions.append((shown(who), embedded(crops[who], shown(who)) if who in crops else None, texts))
         images.append((name, next(iter(files.values())), versions))
-    return block("crops", _CROPS, images)
+    return {"Where the methods differ most": block("crops", _CROPS, images)}
 
 
 def _tables(found: MethodTable, title: str) -> list[Table]:

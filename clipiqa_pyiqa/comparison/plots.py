@@ -1,0 +1,76 @@
+"""Plots of scores against opinions, and the images that a metric misjudges most."""
+
+from __future__ import annotations
+
+import functools
+import textwrap
+from collections.abc import Callable
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from ..files.names import below_common
+from ..report.html import block, image, plot
+from ..report.plotting import BLUE, ORANGE, STYLE, WORDS
+from ..report.table import number
+from ..stats.correlation import fit_logistic
+from .data_set_results import DataSetResult
+
+_POINTS = 400  # with more images, points are small, and a vector picture holds them as pixels
+_WORST, _SIDE = 12, 160  # images that a metric ranks too high or too low, and their largest side in pixels
+
+
+@matplotlib.rc_context(STYLE)
+def scatter(data: DataSetResult, label: str, shown: Callable[[str], str] = str) -> Figure:
+    scores = data.scores[label].dropna()
+    assert data.mos is not None
+    mos, found = data.mos.loc[scores.index], data.estimates[label]
+    figure = Figure(figsize=(3.6, 3.3), layout="constrained")
+    axes = figure.subplots()
+    is_large = len(scores) > _POINTS
+    named = scores[named_points(data, label)]
+    axes.scatter(named, mos[named.index], s=13, color=BLUE, alpha=0.55, linewidths=0)
+    if is_large:
+        axes.scatter(scores, mos, s=4, color=BLUE, alpha=0.25, linewidths=0, rasterized=True)
+    if reason := found["SROCC"].reason:
+        lines = [f"no correlation: {reason}"]
+    else:
+        lines = [f"SROCC {number(found['SROCC'].value)}, PLCC {number(found['PLCC'].value)}, n = {len(scores)}"]
+        try:
+            curve, shape = fit_logistic(scores, mos, data.fit_parameters)
+            across = np.linspace(scores.min(), scores.max(), 200)
+            axes.plot(across, curve(across), color=ORANGE, linewidth=2, label=f"logistic fit, {shape}")
+            axes.legend(loc="best", frameon=False, fontsize=7.5)
+        except ValueError as error:
+            lines.append(f"({error})")
+    axes.set_title("\n".join(map(_wrapped, [shown(label), *lines])), **WORDS)
+    axes.set_xlabel(_wrapped(f"{shown(label)} score, {data.metrics[label].direction} is better"), **WORDS)
+    axes.set_ylabel("DMOS, lower is better" if data.mos_lower_better else "MOS, higher is better")
+    return figure
+
+
+def named_points(data: DataSetResult, label: str) -> list[str]:
+    """Return the images whose points show their names: all, or of many those that a metric misjudges most."""
+    names, apart = list(data.scores[label].dropna().index), data.misjudged(label).index
+    return names if len(names) <= _POINTS else [*apart[:_WORST], *apart[-_WORST:]]
+
+
+def plots(data: DataSetResult, shown: Callable[[str], str]) -> Markup:
+    assert data.mos is not None
+    drawn, worst, small = [], [], functools.cache(functools.partial(image, side=_SIDE))
+    names, opinion = below_common(list(data.scores.index)), f", {'D' * data.mos_lower_better}MOS {{:.4g}}"
+    for label in data.scored:
+        points = [names[path] for path in named_points(data, label)]
+        about = f"Scores against opinion: {shown(label)} on {shown(data.name)}"
+        drawn.append(plot(scatter(data, label, shown), about, points))
+        numbers, apart = data.scores[label].map("{:.4g}".format) + data.mos.map(opinion.format), data.misjudged(label)
+        ends = {"Ranked too high": apart[apart > 0][:_WORST], "Ranked too low": apart[apart < 0][::-1][:_WORST]}
+        found = {end: [(names[path], small(path), numbers[path]) for path in each.index] for end, each in ends.items()}
+        worst.append((shown(label), found))
+    return block("plots", "Scores against opinion", drawn) + block("misjudged", worst)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 38)
