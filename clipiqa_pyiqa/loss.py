@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .clip.gradient import clamped, general_path, needs_gradient, per_image, untraceable
-from .clip.inputs import ANY_RANGE, OVERSHOOT
+from .clip.inputs import ANY_RANGE
 from .errors import CLIPIQAError, ImageError, PromptError, shown
-from .errors.arguments import MIN_SIDE, checked
+from .errors.arguments import MIN_SIDE, OVERSHOOT, checked
 from .metric import CLIPIQA
 from .prompts.antonym import sigmoid
 from .prompts.pairs import Prompts

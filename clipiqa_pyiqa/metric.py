@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from .clip.gradient import is_ahead, per_image, untraceable
-from .clip.inputs import OVERSHOOT, check_features, check_images, check_size
+from .clip.inputs import check_features, check_images, check_size
 from .clip.model import FrozenCLIP, ImageTower, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
-from .errors.arguments import checked
+from .errors.arguments import OVERSHOOT, checked
 from .prompts.antonym import antonym_scores, column_means, margins
 from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata

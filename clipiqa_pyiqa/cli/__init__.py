@@ -14,9 +14,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO, cast
 
+from .. import __version__
 from ..errors import CLIPIQAError, ConfigError, is_out_of_memory, nearest
 from ..files.names import plain_lines
-from ..version import __version__
 from .options.parser import Parser, call
 from .options.terminal import Messages, Terminated, drop, in_shell, sigterm_as_interrupt, speaking
 

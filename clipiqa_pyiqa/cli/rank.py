@@ -155,7 +155,7 @@ def run(
     if (picked.paths or folders) and not (cuts or selected):
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     if selected:
-        from ..sources.finding import on_disk
+        from ..files.names import on_disk
 
         _take({"": list(map(on_disk, sources))}, picked)
         return 0

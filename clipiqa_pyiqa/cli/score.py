@@ -179,14 +179,9 @@ def run(
     again = "the same command continues"
     with on_interrupt(again) if by_shard else stored(output.out), Bar("shard" if by_shard else "image") as bar:
         if output.out and by_shard:
-            from ..scoring.shards.run import score_sources
+            from ..scoring.shards.run import RayEngine, score_sources
 
-            engine: Any = None
-            if shards.engine == "ray":
-                from ..ray import RayEngine
-
-                engine = RayEngine(**vars(cluster))
-            options |= {**vars(shards), "engine": engine}
+            options |= {**vars(shards), "engine": RayEngine(**vars(cluster)) if shards.engine == "ray" else None}
 
             def show(images: int, done: float, total: int) -> None:
                 bar.show(done, total, detail=f"{images:,} images")

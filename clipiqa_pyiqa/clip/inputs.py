@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, Kind, shown
+from ..errors.arguments import OVERSHOOT
 from .gradient import is_traced
 
 _PIXELS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-OVERSHOOT = 0.5
-"""Largest allowed distance of a pixel from [0, 1]: networks overshoot a little; more means another range of pixels."""
 
 ANY_RANGE = 1e6
 """Largest allowed distance if pixels may have any range: beyond this distance scores overflow."""

@@ -15,6 +15,7 @@ from typing import Any, Unpack
 import numpy as np
 import pandas
 
+from .. import __version__
 from ..errors import CLIPIQAError, ImageError, counted, few, nearest
 from ..errors.arguments import AnySize, RunOptions, checked
 from ..files.writing import append_line, check_folder, check_output, write_text
@@ -24,7 +25,6 @@ from ..results.results import Output
 from ..results.scores import Direction, Scores, find_direction, is_score_file, matching_names, read_scores
 from ..results.videos import per_video
 from ..sources.finding import find_shards
-from ..version import __version__
 from .gate_results import PAGE, WRITTEN, FilePath, Gate
 from .nights import Nights, read_nights
 from .verdicts import judge

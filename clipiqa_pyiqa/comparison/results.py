@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import pandas
 
 from ..files.names import file_name
+from ..files.writing import check_folder, locked
 from ..report.report import Report
 from ..report.table import csv_table
-from ..scoring.collected import save
+from ..results.formats import format_of
+from ..results.results import Results
+from ..scoring.collected import made
 from .data_set_results import DataSetResult
 from .summary import build_tables, legend, provenances
 
@@ -25,6 +29,24 @@ _TEXTS = {
 }
 OTHERS = (*_TEXTS, "differences.csv")
 """Names of the results beside the scores."""
+
+
+def save(
+    folder: str | os.PathLike[str],
+    report: Report,
+    files: Mapping[str, Any],
+    stored: Mapping[str, Results],
+    inputs: Iterable[str],
+    overwrite: bool,
+) -> None:
+    """Write a report, other files and files of scores; those of the run itself are replaced."""
+    place = made(folder, stored)
+    is_own = any(each.output and each.output.path == place / name for name, each in stored.items())
+    check_folder(place, [*report.texts, *files, *stored], overwrite=overwrite or is_own, inputs=inputs)
+    with locked(place):
+        report.save(place, files)
+        for name, results in stored.items():
+            results.write(place / name, format_of(place / name))
 
 
 @dataclass(frozen=True)

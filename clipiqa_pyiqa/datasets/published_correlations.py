@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .csv_files import read_rows
+from ..files.csv_files import read_rows
 
 
 def find_published(metric: str, data_set: str, prefer: str | None = None) -> dict[str, str]:

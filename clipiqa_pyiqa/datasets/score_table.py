@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, counted, first_of, import_pyiqa, nearest
+from ..files.csv_files import ColumnNames, check_images, read_scores
 from ..files.reading import hashes_of, open_file, read_bytes
 from ..files.xmp import NEW, Rating, XMPError, find_rating
 from ..images.image import reason
 from ..sources.stores import UNDO, images_in, undo_steps
-from .csv_files import ColumnNames, check_images, read_scores
 
 if TYPE_CHECKING:
     import pandas

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
 
 MIN_SIDE = 32  # smallest height and width, in pixels, that the image towers take
+OVERSHOOT = 0.5
+"""Largest allowed distance of a pixel from [0, 1]: networks overshoot a little; more means another range of pixels."""
 BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "batch_size": (1, 65_536),
     "workers": (1, 256),

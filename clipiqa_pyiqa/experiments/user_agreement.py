@@ -13,9 +13,9 @@ import numpy as np
 import pandas
 from matplotlib.figure import Figure
 
-from ..datasets.csv_files import check_images, read_rows
 from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..errors.arguments import checked
+from ..files.csv_files import check_images, read_rows
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..report.contact_sheet import wrapped
 from ..report.plotting import COLOURS, INK, STYLE, WORDS

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..clip.gradient import untraced
 from ..errors import CLIPIQAError
 from ..metric import CLIPIQA
 from ..prompts.antonym import antonym_scores, column_means
@@ -42,8 +41,7 @@ class Network(nn.Module):
         self.head = self.metric.head if self.columns is None else None
         self.sizes = (1,) if self.columns is None else self.columns.sizes
         if self.head is None:
-            with untraced():
-                self.register_buffer("pairs", self.metric.encode_prompts(self.columns).detach().clone())
+            self.register_buffer("pairs", self.metric.encode_prompts(self.columns).detach().clone())
         self.tower = self.metric.clip.image_tower(torch.device("cpu"), torch.float32)
 
     pairs: Tensor

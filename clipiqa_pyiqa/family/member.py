@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..clip.gradient import per_image, recomputed
-from ..clip.inputs import OVERSHOOT, check_images, check_size
+from ..clip.inputs import check_images, check_size
 from ..clip.model import frozen_clip, middle_square
 from ..errors import CLIPIQAError
+from ..errors.arguments import OVERSHOOT
 from ..metric import Precision, TowerMetric
 from ..prompts.provenance import tower_record
 from ..weights.published import pyiqa_file

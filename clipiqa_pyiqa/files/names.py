@@ -18,6 +18,14 @@ def printable(path: str) -> str:
     return path if path.isascii() else "".join(_escaped(c) if 0xD800 <= ord(c) < 0xE000 else c for c in path)
 
 
+def on_disk(path: str) -> str:
+    r"""Return a path as the system knows it; result files hold ``\xNN`` for a byte that is not UTF-8."""
+    if "\\x" not in path or os.path.lexists(path):
+        return path
+    raw = re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
+    return raw if os.path.lexists(raw) else path
+
+
 def one_line(text: str, allowed: str = "") -> str:
     r"""Return text whose control characters, except ``allowed`` ones, are escaped, as ``\x1b``."""
     return text if text.isprintable() else "".join(c if c.isprintable() or c in allowed else _escaped(c) for c in text)

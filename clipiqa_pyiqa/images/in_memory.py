@@ -13,9 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..clip.inputs import OVERSHOOT
 from ..errors import ImageError, Kind, shown
-from ..errors.arguments import Reading
+from ..errors.arguments import OVERSHOOT, Reading
 from .image import BytesImage, File
 from .image import Image as AnyImage
 from .reader import Decoded, depth_of, rgb_pixels, taken_orientation

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..datasets.specification import check_kinds
 from ..errors import CLIPIQAError, counted, few
 from ..errors.arguments import check_keys
+from ..files.names import on_disk
 from ..files.reading import hash_file
+from ..files.specification import check_kinds
 from ..results.columns import Column
 from ..results.scores import direction_by_name, matching_names, read_scores
-from ..sources.finding import on_disk
 from .metric import Metric
 
 logger = logging.getLogger("clipiqa_pyiqa")

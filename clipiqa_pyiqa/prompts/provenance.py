@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..version import __version__
+from .. import __version__
 from .pairs import PromptPair
 
 if TYPE_CHECKING:

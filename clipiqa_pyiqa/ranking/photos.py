@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, first_of, nearest
-from ..files.names import printable
+from ..files.names import on_disk, printable
 from ..report.report import Report
 from ..report.table import frame_table
 from ..results.choosing import choose
 from ..results.scores import Direction, Scores, find_direction
-from ..sources.finding import file_of, on_disk
+from ..sources.finding import file_of
 
 if TYPE_CHECKING:
     import pandas

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Kind, counted, first_of
 from ..files.journal import Journal
-from ..files.names import printable
+from ..files.names import on_disk, printable
 from ..files.reading import hash_file
 from ..files.writing import check_output, locked, replacing, write_text
-from ..sources.finding import file_of, on_disk, split_name
+from ..sources.finding import file_of, split_name
 from ..sources.stores import source_at
 from .columns import Column, ResultsError, changes, changes_text, column_changes
 from .formats import (

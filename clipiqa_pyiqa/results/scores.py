@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..datasets.csv_files import PATH_COLUMNS, find_column
 from ..errors import CLIPIQAError, counted, few, nearest
+from ..files.csv_files import PATH_COLUMNS, find_column
 from ..files.names import below_common, printable
 from ..images.image import MISSING
 from ..sources.finding import split_name

@@ -6,16 +6,13 @@ import logging
 import math
 import os
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..errors.arguments import check_resume
-from ..files.writing import check_folder, locked
+from ..files.writing import check_folder
 from ..images.image import Image
 from ..metrics.metric import MetricSet
-from ..report.report import Report
-from ..results.formats import format_of
 from ..results.results import Output, Results
 from ..results.scores import Scores
 from .engine import Options, plan, score_items
@@ -44,32 +41,14 @@ def outputs(
     check_resume(folder, resume, overwrite)
     if folder is None:
         return {}
-    place = _made(folder, stored)
+    place = made(folder, stored)
     found = {name: Output(place / name, "", resume, overwrite) for name in stored}
     is_continued = resume and any(each.earlier() for each in found.values())
     check_folder(place, [*others, *found], overwrite=overwrite or is_continued, inputs=inputs)
     return found
 
 
-def save(
-    folder: str | os.PathLike[str],
-    report: Report,
-    files: Mapping[str, Any],
-    stored: Mapping[str, Results],
-    inputs: Iterable[str],
-    overwrite: bool,
-) -> None:
-    """Write a report, other files and files of scores; those of the run itself are replaced."""
-    place = _made(folder, stored)
-    is_own = any(each.output and each.output.path == place / name for name, each in stored.items())
-    check_folder(place, [*report.texts, *files, *stored], overwrite=overwrite or is_own, inputs=inputs)
-    with locked(place):
-        report.save(place, files)
-        for name, results in stored.items():
-            results.write(place / name, format_of(place / name))
-
-
-def _made(folder: str | os.PathLike[str], names: Iterable[str]) -> Path:
+def made(folder: str | os.PathLike[str], names: Iterable[str]) -> Path:
     place = check_folder(folder)
     for name in names:
         check_folder((place / name).parent)

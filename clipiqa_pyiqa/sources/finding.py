@@ -62,14 +62,6 @@ def split_name(name: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else ("", name)
 
 
-def on_disk(path: str) -> str:
-    r"""Return a path as the system knows it; result files hold ``\xNN`` for a byte that is not UTF-8."""
-    if "\\x" not in path or os.path.lexists(path):
-        return path
-    raw = re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
-    return raw if os.path.lexists(raw) else path
-
-
 def file_of(path: str) -> str:
     """Return the file or shard of a photo; empty if the file does not exist."""
     file = split_name(path)[0] or path

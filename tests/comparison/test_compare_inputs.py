@@ -20,9 +20,9 @@ from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.comparison.data_set_results import published_name
 from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
 from clipiqa_pyiqa.datasets.published_correlations import ENSEMBLE, PAPER, find_published, variant
-from clipiqa_pyiqa.datasets.specification import parse_argument
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.errors.arguments import AnySize
+from clipiqa_pyiqa.files.specification import parse_argument
 from clipiqa_pyiqa.files.yaml import read_yaml
 from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.metrics.metric import Metric

@@ -6,9 +6,9 @@ import numpy as np
 import pyiqa
 import pytest
 
-from clipiqa_pyiqa.datasets.csv_files import read_rows, read_scores
 from clipiqa_pyiqa.datasets.score_table import find_score_table, read_score_table
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.files.csv_files import read_rows, read_scores
 
 pytestmark = pytest.mark.quick
 

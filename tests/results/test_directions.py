@@ -8,9 +8,9 @@ import pytest
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.gating import gate
-from clipiqa_pyiqa.datasets import specification
-from clipiqa_pyiqa.datasets.specification import pyiqa_configs
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa.files import specification
+from clipiqa_pyiqa.files.specification import pyiqa_configs
 from clipiqa_pyiqa.results.columns import Column
 from clipiqa_pyiqa.results.results import Output, Results
 from clipiqa_pyiqa.results.rows import Row

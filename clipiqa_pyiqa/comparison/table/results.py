@@ -19,10 +19,10 @@ from ...report.report import Report
 from ...report.table import Cell, Column, Mark, Table, interval, latex, number, p_value, words
 from ...results.columns import described
 from ...results.results import Results
-from ...scoring.collected import save
 from ...stats.bootstrap import holm
 from ...stats.paired_means import FEW, FEWEST, LEVEL, mean_difference
 from ..data_set_results import MetricResult
+from ..results import save
 from .crops import differing_crops
 from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, counted, few
-from ..files.reading import open_file
+from .reading import open_file
 
 if TYPE_CHECKING:
     import pandas

@@ -37,7 +37,7 @@ def parse_argument(text: str) -> Specification:
     if not target.strip():
         raise CLIPIQAError(f"{text!r} names no metric or data set: expected [LABEL=]NAME[:KEY=VALUE,...].")
     options = {}
-    from ..files.yaml import parse_yaml
+    from .yaml import parse_yaml
 
     for part in re.split(r",(?=[A-Za-z_]\w*=)", rest[0]) if rest else []:
         key, _, value = part.partition("=")
