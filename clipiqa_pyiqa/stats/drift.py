@@ -46,7 +46,7 @@ def find_drift(values: ArrayLike, least: float, still: float = 0.0) -> tuple[int
 def find_modes(values: ArrayLike, least: float) -> list[tuple[float, int]]:
     """Return the means of two modes between which values switch, with the number of values in each; or nothing.
 
-    The modes are the split with the largest ratio of likelihoods (two normal distributions of one variance against one).
+    The split has the largest ratio of likelihoods (two normal distributions of one variance, or a single one).
 
     Args:
         values: Values ``(N,)``, in order of time.
