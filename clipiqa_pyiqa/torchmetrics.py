@@ -70,7 +70,6 @@ class CLIPImageQualityAssessment(Metric):
     """``torchmetrics.multimodal.CLIPImageQualityAssessment``: one score per image and prompt.
 
     Args:
-        model_name_or_path, data_range, prompts: as for :func:`clip_image_quality_assessment`.
         **kwargs: options of :class:`~clipiqa_pyiqa.CLIPIQA` and of torchmetrics' metrics.
 
     Example:

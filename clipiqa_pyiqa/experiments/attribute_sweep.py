@@ -37,7 +37,6 @@ class Change:
 
     Attributes:
         question: Name of the prompt pair whose score should grow from ``first`` to ``last``.
-        first, last: Amounts with least and most of the attribute.
     """
 
     question: str
@@ -124,7 +123,6 @@ class Sweep(ExperimentResult):
     Attributes:
         frame: One row per image, scale, change and step. Columns: ``path``; ``scale``; ``change``; ``step`` (step 0 has
             the least of the attribute); ``amount``; one column per question.
-        questions: The changes' names; or the named metrics and questions.
     """
 
     def spearman(self) -> pandas.DataFrame:

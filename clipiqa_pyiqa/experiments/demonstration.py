@@ -39,11 +39,7 @@ def versions_of(photo: Image.Image) -> dict[str, Image.Image]:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """Pictures and their scores.
-
-    Attributes:
-        scores: A row per picture; columns ``ATTRIBUTES``, in [0, 1].
-    """
+    """Pictures and their scores."""
 
     images: dict[tuple[str, str], Image.Image]
     scores: pd.DataFrame

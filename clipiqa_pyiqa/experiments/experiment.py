@@ -172,7 +172,6 @@ def score_files(
         metrics: The result of :func:`asked`.
         images: Files and sources, which are never replaced.
         names: Files that the experiment writes; unless replaced or continued, ``out`` must not have them.
-        out: Folder for scores and results; by default none.
         trust_weights, options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
     sources = [File(image) if isinstance(image, str) else image for image in images]

@@ -36,11 +36,7 @@ INPUT = (
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """An exported file.
-
-    Attributes:
-        difference: largest difference between the scores of file and metric, as a share of the range of scores.
-    """
+    """An exported file; ``difference``: the largest from the metric's scores, as a share of their range."""
 
     path: Path
     columns: tuple[str, ...]

@@ -102,11 +102,7 @@ class FitAgreement(NamedTuple):
 
 @dataclass(frozen=True)
 class FitResult:
-    """A fitted head, and agreements with the scores.
-
-    Attributes:
-        cross_validation: Method -> its agreement when each fold is predicted from the others.
-    """
+    """A fitted head, and agreements with the scores."""
 
     head: OpinionHead
     table: ScoreTable
@@ -155,8 +151,6 @@ def fit(
         own_scale: Predict on the scale of the given scores; by default from 0 (worst) to 1 (best).
         without_mini_photos, features, say: As for ``train``.
         splits: Number of random splits of groups: a head is fitted to 80 % and predicts the rest.
-        metric: Metric with the tower and the prompt pair; default CLIP-IQA on RN50.
-        seed: Seed of folds and random splits.
     """
     table = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
     device = find_device(device)

@@ -32,11 +32,9 @@ class Recipe:
     """Options of training.
 
     Attributes:
-        sgd: Use SGD instead of Adam.
         crop: Side of random square crops in pixels; None: whole images.
         crops: Number of seeded crops per image.
         seed: Seed of a random context, of crops and of the images' order.
-        network: Arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
     """
 
     sgd: bool = False

@@ -35,7 +35,6 @@ class PhotoMap:
     Attributes:
         score: Scores of the whole photo, ``(P,)``.
         scores, places: Scores of places, ``(P, h, w)``, after smoothing (``scores``) and before (``places``).
-        height, width: Size in pixels, as mapped.
         step: Side of a place, in pixels.
     """
 

@@ -26,8 +26,6 @@ class Photos:
     """Photos and their scores.
 
     Attributes:
-        by: The column that orders the photos.
-        lower_better: Whether a low value is good; None: as the file or the name says.
         moments: Path -> number of its moment (:func:`.find_moments`); :meth:`ends` then picks within each moment.
     """
 

@@ -31,7 +31,7 @@ class Report:
         pictures: Function of :attr:`shown` that returns section of the page -> pictures.
         labels: Name of a metric, a method, a data set or a column -> the name to show; :attr:`frame` keeps names.
         show: Columns or their headings to show, in this order; tables without one of them stay as they are.
-        caption, key: LaTeX: caption and ``\\label`` of the first table; later tables get the key with their number.
+        caption, key: LaTeX: caption and ``\\label`` of the first table.
     """
 
     tables: Sequence[Table]

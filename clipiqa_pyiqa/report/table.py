@@ -73,7 +73,6 @@ class Table:
 
     Attributes:
         reasons: Name of a row or column -> why cells are empty, or a remark.
-        is_heat_map: Whether a page colours the cells; the numbers are between -1 and 1.
     """
 
     title: str

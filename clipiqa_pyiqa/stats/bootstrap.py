@@ -19,7 +19,6 @@ class Estimate:
     """A statistic with its 95 % interval.
 
     Attributes:
-        value: The statistic; NaN if undefined.
         low, high: The 2.5 % and 97.5 % percentiles; NaN without an interval.
         caveat: Why the value must not count as the best.
     """

@@ -126,10 +126,9 @@ def _of_all(of: Of, x: ArrayLike, y: ArrayLike) -> float:
 def correlations(
     scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0, fit: int = 0
 ) -> dict[str, Estimate]:
-    """Return correlations of scores with human scores, with intervals from resampled images.
+    """Return correlations of scores ``(N,)``, high is good, with human scores; intervals are of resampled images.
 
     Args:
-        scores: ``(N,)``, high is good.
         bootstrap: Number of resamples; 0 for no intervals.
         fit: Number of parameters, 4 or 5, of a logistic curve fitted to all images; 0 for no fit.
 

@@ -210,7 +210,6 @@ def weights_at_hand(
     Args:
         backbones: One or several, as ``'RN50'`` or, with a tag, ``'ViT-B/32:laion2b_s34b_b79k'``; default all.
         prompts: Add the published prompts of CLIP-IQA+.
-        download: Download missing files into the caches.
     """
     named = [backbones] if isinstance(backbones, str) else list(backbones)
     everything = not named and not prompts
