@@ -13,7 +13,7 @@ import json
 import logging
 import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -137,10 +137,11 @@ class Known:
             self.failures[place] = Kind(cells["kind"]), cells["error"], not cells["width"]
         return place
 
-    def of(self, image: Any) -> list[bool | None]:
+    def of(self, image: Any, able: Collection[bool] | None = None) -> list[bool | None]:
         """Return for each asked column whether the image's cell is kept; None: the earlier run had not come to it.
 
         False stands for a changed image and for a failure that is tried again. The image has ``name`` and ``stamp()``.
+        Counted are the columns that are ``able`` to score; by default all.
         """
         place = self.places.get(printable(image.name))
         if place is None:
@@ -151,8 +152,9 @@ class Known:
             self.changed += 1
             return [False] * len(self.sources)
         found = [self._is_kept(place, source) for source in self.sources.values()]
-        self.more += not all(found)
-        if all(found):
+        is_done = all(itertools.compress(found, able or [True] * len(found)))
+        self.more += not is_done
+        if is_done:
             self.kept += 1
             self.failed += place in self.failures and any(math.isnan(self.score(place, name)) for name in self.sources)
         return found

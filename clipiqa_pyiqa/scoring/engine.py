@@ -84,10 +84,11 @@ def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: K
         yield from (Task(image, number // size, every) for number, image in enumerate(coming))
         return
     is_built = [not metric.error for metric in metrics.metrics]  # others do not decode an image again
+    able = metrics.by_column(is_built)
     for block in itertools.count():
         if not (group := list(itertools.islice(coming, size))):
             return
-        found = [metrics.by_metric(known.of(each)) for each in group]
+        found = [metrics.by_metric(known.of(each, able)) for each in group]
         is_broken = [
             metric.net is not None and options.most_in_batch > 1 and any(each[place] is None for each in found)
             for place, metric in enumerate(metrics.metrics)

@@ -92,7 +92,7 @@ def test_a_resumed_run_scores_a_block_again_in_which_the_run_was_broken_off():
     metrics, options = metric_set(Brightness()), Options(torch.device("cuda"), batch_size=2)
     known = {**dict.fromkeys(range(18), True), 3: False}  # image 3 has failed
     whole = {task.image: task.block for task in plan(items, metrics, options)}
-    earlier = SimpleNamespace(of=lambda image: [known.get(image)])
+    earlier = SimpleNamespace(of=lambda image, _: [known.get(image)])
     resumed = {task.image: task.block for task in plan(items, metrics, options, earlier)}
     assert list(resumed) == [3, *range(16, 40)] and resumed.items() <= whole.items()
 
@@ -165,6 +165,7 @@ def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, cap
     rows = list(score_paths(given, photos, out=csv))
     again = score_paths(given, photos, out=csv, resume=True)
     assert not list(again) and again.unbuilt == given[1:]  # no image is decoded for it
+    assert again.known.kept == len(rows)
     assert main(["score", str(photos), "-m", *given]) == 1
     assert f"{len(rows)} by entropy, 0 by niqe" in capsys.readouterr().err
     assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)

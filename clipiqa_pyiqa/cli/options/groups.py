@@ -88,19 +88,14 @@ class MetricOptions:
     Args:
         metrics (-m METRIC): metrics: [LABEL=]NAME|FILE[:KEY=VALUE,…]; a FILE holds scores, learned prompts or a head
         trust_weights: load files and URLs that could run code
-        strict: stop early if a metric cannot be built
     """
 
     metrics: list[str] | None = None
     trust_weights: bool = False
-    strict: bool = False
-
-    def building(self) -> dict[str, Any]:
-        return {"trust_weights": self.trust_weights, "strict": self.strict}
 
 
 @dataclass(frozen=True)
-class Asked(MetricOptions, Model, Questions):
+class Metrics(MetricOptions, Model, Questions):
     """Options of commands that score by metrics and questions."""
 
     def chosen(self, also: Collection[str] = ()) -> list[Metric]:
@@ -131,6 +126,20 @@ class Asked(MetricOptions, Model, Questions):
                 columns = metric.columns or (Column(name),)
                 found.append(replace(metric, label=name, options=options, questions=None, columns=columns))
         return found
+
+
+@dataclass(frozen=True)
+class Asked(Metrics):
+    """Metrics that cannot be built.
+
+    Args:
+        strict: stop before the first image; default: score by the others
+    """
+
+    strict: bool = False
+
+    def building(self) -> dict[str, Any]:
+        return {"trust_weights": self.trust_weights, "strict": self.strict}
 
 
 @dataclass(frozen=True)
@@ -212,7 +221,7 @@ Result = TypeVar("Result", bound="ExperimentResult")
 
 
 @dataclass(frozen=True)
-class Experiment(OutputOptions, SharedOptions, Asked):
+class Experiment(OutputOptions, SharedOptions, Metrics):
     """Pictures.
 
     Args:
