@@ -39,8 +39,9 @@ class GamingAlarm:
 
     It goes off if the optimised loss got better and one of these holds: most outputs have a lower loss than any clean
     photo; PSNR to the references fell by more than ``allow_db``; more judges got worse than better while PSNR did
-    not rise. Judges are not in the loss: other prompts, the worst place of each image, metrics of pyiqa. Paired tests
-    over images decide; a false alarm in any of the calls has a probability of 5 %. Pass 16 images or more.
+    not rise. Judges are not in the loss: other prompts, the worst place of each image, metrics of pyiqa. A change of a
+    judge, or of PSNR, counts if a paired test over the images confirms it: over all calls, chance alone leads to an
+    alarm in 5 % of cases. Pass 16 images or more.
 
     Args:
         criterion: the loss in training.
@@ -76,8 +77,7 @@ class GamingAlarm:
                 those of the network before the loss is used.
             references: clean images of the same shape, if there are any.
             without: outputs, after as many steps, of a network that was trained alike but without the loss. They take
-                the place of those of the first call, and 0.2 dB that of ``allow_db``; a lag in PSNR is then an alarm
-                even if the loss did not get better.
+                the place of those of the first call, and 0.2 dB that of ``allow_db``.
         """
         now = self._scores(outputs, references)
         start, first = self._first = self._first or (outputs.clone(), now)
@@ -100,29 +100,28 @@ class GamingAlarm:
     def _sentence(self, base: dict[str, Tensor], now: dict[str, Tensor], above_clean: float, beside: bool) -> str:
         level = LEVEL / (self._looks * (self._looks + 1))  # of this call; the levels of all calls add up to LEVEL
 
-        def improvement(name: str, tests: int = 1, allowed: float = 0.0) -> float:
+        def improvement(name: str, tests: int = 1) -> float:
             # mean change against the base, or 0 if chance explains it
-            change = mean_difference(now[name] + allowed, base[name])
+            change = mean_difference(now[name], base[name])
             if change.p * tests >= level:
                 return 0.0
             return -change.value if name in self._lower_better else change.value
 
-        has_references, gain, reasons = "psnr" in now, improvement("loss"), []
+        gained, changed, reasons = improvement("loss") > 0, (now["loss"] - base["loss"]).mean(), []
         judges = now.keys() - {"loss", "psnr"}
         changes = {name: improvement(name, len(judges)) for name in now if name in judges}
         worse = [name for name, change in changes.items() if change < 0]
         better = [name for name, change in changes.items() if change > 0]
-        if gain > 0 and len(worse) > len(better) and not (has_references and improvement("psnr") > 0):
+        gain_of_psnr = improvement("psnr") if "psnr" in now else 0
+        if gained and len(worse) > len(better) and gain_of_psnr <= 0:
             reasons.append(f"{', '.join(worse)} got worse")
-        allowed = BEHIND_DB if beside else self.allow_db
-        if has_references and (beside or gain > 0) and improvement("psnr", allowed=allowed) < 0:
-            reasons.append(f"PSNR is {(base['psnr'] - now['psnr']).mean():.2f} dB behind")
-        if gain > 0 and above_clean > 0.5:
+        if changed < 0 and gain_of_psnr < -(BEHIND_DB if beside else self.allow_db):
+            reasons.append(f"PSNR is {-gain_of_psnr:.2f} dB behind")
+        if gained and above_clean > 0.5:
             reasons.append(f"{above_clean:.0%} of the outputs are better than every clean photo")
         if not reasons:
             return ""
         base_name = "the training without the loss" if beside else "the first call"
-        changed = (now["loss"] - base["loss"]).mean()
         why = " and ".join(reasons)
         return f"Against {base_name}, the loss changed by {changed:+.3g}, but {why}: lower its weight, or stop earlier."
 
@@ -139,8 +138,9 @@ class GamingAlarm:
             others = [name for name in PROMPTS if NAMED_PAIRS[name].positive not in own]
             found |= dict(zip(others, metric(x, others, None).unbind(1), strict=True))
             if metric.pos_embedding != "fixed":
-                places = metric.score_map(x, None if metric.head is None else list(metric.prompts))
-                found["worst place"] = places.mean(1).flatten(1).amin(1)
+                places = metric.score_map(x, None if metric.head is None else list(metric.prompts)).mean(1)
+                if max(places[0].shape) > 2:  # else each place sees all of the image
+                    found["worst place"] = places.flatten(1).amin(1)
         found |= {name: judge(x.float().cpu()).flatten() for name, judge in self._judges.items()}
         if references is not None:
             found["psnr"] = self._psnr(outputs, references)

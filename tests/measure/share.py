@@ -42,6 +42,7 @@ SIDE, POOL, BATCH, HELD_OUT, JUDGED = 48, 768, 4, 16, 192
 START, STEPS, LOOK, WATCHED = 3000, 200, 100, 64
 TASKS, LOSSES, NETS = ("noise", "blur", "jpeg"), {"l1": F.l1_loss, "mse": F.mse_loss}, ("unshuffle", "plain")
 STARTS = list(product(TASKS, LOSSES, NETS))
+GAMED = [3.0, 30.0, 100.0, 300.0]
 FIDELITY = {"psnr": 0.05, "ssim": 0.001, "fsim": 0.001, "vif": 0.001, "gmsd": 0.001}  # what may be lost
 LOWER = {"gmsd", "niqe", "brisque", "piqe"}
 WAYS = ("smoothed", "batch", "image")
@@ -143,7 +144,7 @@ def train(net, data, beside, seed, steps, rate, criterion=None, smoothing=None):
     given, clean = data
     dice, pixel_loss = torch.Generator().manual_seed(seed), LOSSES[beside]
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate / 10)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     kept, module.SMOOTHING = module.SMOOTHING, module.SMOOTHING if smoothing is None else smoothing
     for step in range(1, steps + 1):
         chosen = torch.randint(len(clean), (BATCH,), generator=dice)
@@ -267,9 +268,10 @@ def table(args):
                 )
 
 
-def seeded_runs():
-    """Return the 20 trainings that the alarm looks at: starts and seeds."""
-    return [(start, seed) for seed in (0, 1) for start in STARTS][:20]
+def seeded_runs(shares):
+    """Return starts, seeds and shares of the 20 trainings that the alarm looks at; shares take turns within a task."""
+    starts = [(start, seed) for seed in (0, 1) for start in STARTS][:20]
+    return [(*start, shares[(n + n // 4) % len(shares)]) for n, start in enumerate(starts)]
 
 
 def watched(images):
@@ -285,9 +287,10 @@ def looks_of(args, name):
 def alarms(args, options):
     """Print what the alarm says beside the training without the loss."""
     pairs = {}  # kind -> start, the training in question, and that without the loss
-    for kind, share in {"recommended": args.recommended, "gamed": args.gamed}.items():
-        named = partial(name_of, way="smoothed", form="linear", share=share)
-        pairs[kind] = [(start, named(start, seed), name_of(start, seed)) for start, seed in seeded_runs()]
+    named = partial(name_of, way="smoothed", form="linear")
+    for kind, shares in {"recommended": [args.recommended], "gamed": args.gamed}.items():
+        pairs[kind] = [(start, named(start, seed, share=share), name_of(start, seed))
+                       for start, seed, share in seeded_runs(shares)]  # fmt: skip
     seeds = range(5)
     pairs["honest"] = [(start, name_of(start, seed + 1), name_of(start, seed)) for start in STARTS for seed in seeds]
     for kind, those in pairs.items():
@@ -310,8 +313,8 @@ def alarms(args, options):
 def rewards(args, options):
     """Print how much margin the gamed trainings gain and how much PSNR they lose, and how many rewards rise."""
     found, reward = Counter(), CLIPIQAReward(**options)
-    for start, seed in seeded_runs():
-        names = name_of(start, seed, "smoothed", "linear", args.gamed), name_of(start, seed)
+    for start, seed, share in seeded_runs(args.gamed):
+        names = name_of(start, seed, "smoothed", "linear", share), name_of(start, seed)
         if not all((args.out / f"{name}.pt").exists() for name in names):
             continue
         clean, (one, other) = watched(squares(args, start[0])[3]) / 255, [looks_of(args, name)[-1] for name in names]
@@ -324,7 +327,7 @@ def rewards(args, options):
 
 def main():
     args = arguments("photos", "cc_noise", "parameters", out="runs/share", weights="", stages=["shares", "table"],
-                     shares=[0.3, 1.0, 10.0], recommended=0.3, gamed=30.0, part=0, parts=1)  # fmt: skip
+                     shares=[0.3, 1.0, 3.0], recommended=0.3, gamed=GAMED, part=0, parts=1)  # fmt: skip
     args.out = Path(args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -342,8 +345,8 @@ def main():
     if "forms" in args.stages:
         jobs += [{**job, "form": form} for form in ("nll", "local") for job in with_loss if job["start"][2] == NETS[0]]
     if "runs" in args.stages:
-        jobs += [{"start": start, "seed": seed, "way": "smoothed", "share": share}
-                 for share in (args.gamed, args.recommended) for start, seed in seeded_runs()]  # fmt: skip
+        runs = seeded_runs(args.gamed) + seeded_runs([args.recommended])
+        jobs += [{"start": start, "seed": seed, "way": "smoothed", "share": share} for start, seed, share in runs]
         jobs += [{"start": start, "seed": seed} for seed in range(6) for start in STARTS]
     for job in jobs[args.part :: args.parts]:
         run(args, judge, options, **job)
