@@ -138,9 +138,8 @@ class GamingAlarm:
             others = [name for name in PROMPTS if NAMED_PAIRS[name].positive not in own]
             found |= dict(zip(others, metric(x, others, None).unbind(1), strict=True))
             if metric.pos_embedding != "fixed":
-                places = metric.score_map(x, None if metric.head is None else list(metric.prompts)).mean(1)
-                if max(places[0].shape) > 2:  # else each place sees all of the image
-                    found["worst place"] = places.flatten(1).amin(1)
+                places = metric.score_map(x, None if metric.head is None else list(metric.prompts))
+                found["worst place"] = places.mean(1).flatten(1).amin(1)
         found |= {name: judge(x.float().cpu()).flatten() for name, judge in self._judges.items()}
         if references is not None:
             found["psnr"] = self._psnr(outputs, references)

@@ -7,8 +7,9 @@ starts. Each start goes on for 200 steps on the same squares, without and with `
 squares, and for noise those of a real camera. Every training is kept below ``--out``, so a second call goes on.
 
 Stages: ``ways`` compares weights per batch, smoothed and per image; ``shares`` tries ``--shares``; ``forms`` tries nll
-and local at ``--shares``; ``runs`` repeats trainings with other seeds, without the loss, and at ``--recommended`` and
-``--gamed``; ``alarm`` lets ``GamingAlarm`` look at them; ``rewards`` does so with ``CLIPIQAReward``; ``table`` prints.
+and local at ``--shares`` (``--side 96``: 48 px are one place); ``runs`` repeats trainings with other seeds, without the
+loss, and at ``--recommended`` and ``--gamed``; ``alarm`` lets ``GamingAlarm`` look at them; ``rewards`` does so with
+``CLIPIQAReward``; ``table`` prints. The learning rate falls to the part ``--end`` (0 for ``forms``, ``runs``).
 PARAMETERS has niqe_modelparameters.mat and brisque_svm_weights.pth. Weights are mini's, or those of ``--weights``.
 """
 
@@ -38,11 +39,10 @@ sys.path[:0] = [str(ROOT / "docs/examples/mini"), str(ROOT / "docs/examples")]
 from mini.camera import demosaic, mosaic  # noqa: E402
 from restoration import Denoiser  # noqa: E402
 
-SIDE, POOL, BATCH, HELD_OUT, JUDGED = 48, 768, 4, 16, 192
+POOL, BATCH, HELD_OUT, JUDGED = 768 * 48**2, 4 * 48**2, 16, 192  # the first two in pixels
 START, STEPS, LOOK, WATCHED = 3000, 200, 100, 64
 TASKS, LOSSES, NETS = ("noise", "blur", "jpeg"), {"l1": F.l1_loss, "mse": F.mse_loss}, ("unshuffle", "plain")
 STARTS = list(product(TASKS, LOSSES, NETS))
-GAMED = [3.0, 30.0, 100.0, 300.0]
 FIDELITY = {"psnr": 0.05, "ssim": 0.001, "fsim": 0.001, "vif": 0.001, "gmsd": 0.001}  # what may be lost
 LOWER = {"gmsd", "niqe", "brisque", "piqe"}
 WAYS = ("smoothed", "batch", "image")
@@ -99,10 +99,10 @@ def squares(args, task):
             photo = pixels(path)
             (held_out if Path(path).stem in unseen else train).append(photo)
         clean = []
-        for number in range(POOL):
+        for number in range(POOL // args.side**2):
             photo = train[number % len(train)]
-            top, left = (int(torch.randint(size - SIDE + 1, (), generator=dice)) for size in photo.shape[1:])
-            clean.append(photo[:, top : top + SIDE, left : left + SIDE])
+            top, left = (int(torch.randint(size - args.side + 1, (), generator=dice)) for size in photo.shape[1:])
+            clean.append(photo[:, top : top + args.side, left : left + args.side])
         clean = torch.stack(clean)
         judged = [center_crop(photo, JUDGED) for photo in held_out]
         judged += [photo[:, :JUDGED, :JUDGED] for photo in held_out]
@@ -137,17 +137,17 @@ def criterion_of(options, way, share, beside):
     return CLIPIQALoss(share=share, beside=beside, **options)
 
 
-def train(net, data, beside, seed, steps, rate, criterion=None, smoothing=None):
+def train(net, data, beside, seed, steps, rate, criterion=None, smoothing=None, end=0.1):
     """Yield after every ``LOOK`` steps."""
     import clipiqa_pyiqa.loss as module
 
     given, clean = data
     dice, pixel_loss = torch.Generator().manual_seed(seed), LOSSES[beside]
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate * end)
     kept, module.SMOOTHING = module.SMOOTHING, module.SMOOTHING if smoothing is None else smoothing
     for step in range(1, steps + 1):
-        chosen = torch.randint(len(clean), (BATCH,), generator=dice)
+        chosen = torch.randint(len(clean), (BATCH // clean[0, 0].numel(),), generator=dice)
         x, y = given[chosen].float() / 255, clean[chosen].float() / 255
         if torch.rand((), generator=dice) < 0.5:
             x, y = x.flip(-1), y.flip(-1)
@@ -219,7 +219,8 @@ def run(args, judge, options, start, seed=0, way="", form="linear", share=0.0):
     net, (given, clean, lossy, judged) = start_of(args, *start), squares(args, task)
     criterion = criterion_of({**options, **FORMS[form]}, way, share, beside) if share else None
     lossy, judged, looks = lossy.float() / 255, judged.float() / 255, []
-    for _ in train(net, (given, clean), beside, seed, STEPS, 5e-4, criterion, 0.0 if way == "batch" else None):
+    smoothing = 0.0 if way == "batch" else None
+    for _ in train(net, (given, clean), beside, seed, STEPS, 5e-4, criterion, smoothing, args.end):
         looks.append((restore(net, watched(lossy)) * 255).round().byte())
     torch.save(torch.stack(looks), args.out / f"{name}.pt")
     found = {"weight": getattr(criterion, "last_weight", 0)}
@@ -327,7 +328,8 @@ def rewards(args, options):
 
 def main():
     args = arguments("photos", "cc_noise", "parameters", out="runs/share", weights="", stages=["shares", "table"],
-                     shares=[0.3, 1.0, 3.0], recommended=0.3, gamed=GAMED, part=0, parts=1)  # fmt: skip
+                     shares=[0.3, 1.0, 3.0], recommended=0.3, gamed=[3.0, 30.0, 100.0, 300.0],
+                     side=48, end=0.1, part=0, parts=1)  # fmt: skip
     args.out = Path(args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -343,7 +345,7 @@ def main():
     if "shares" in args.stages:
         jobs += alone + with_loss
     if "forms" in args.stages:
-        jobs += [{**job, "form": form} for form in ("nll", "local") for job in with_loss if job["start"][2] == NETS[0]]
+        jobs += [{**job, "form": form} for form in ("nll", "local") for job in with_loss if job["start"] in STARTS[::8]]
     if "runs" in args.stages:
         runs = seeded_runs(args.gamed) + seeded_runs([args.recommended])
         jobs += [{"start": start, "seed": seed, "way": "smoothed", "share": share} for start, seed, share in runs]
