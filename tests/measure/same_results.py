@@ -6,7 +6,7 @@ The commands of ``checkouts/cases.txt`` and the documented Python API (``checkou
 in a process of its own, with one thread, on the same seeded inputs and under the same absolute paths. Exit codes,
 standard output and files are compared, but no pages, pictures and files that only the package reads; durations are
 hidden. Of tables, only the numbers are compared, in the columns that both sides have: notes and provenance are texts.
-Exit code: 0 all equal; 1 anything else.
+The number of compared numbers is printed. Exit code: 0 all equal; 1 anything else.
 """
 
 import fnmatch
@@ -68,35 +68,33 @@ def table_of(path):
 
 
 def differs(old, new, tolerance):
-    """Return where two files part, or nothing."""
+    """Return where two files part, or nothing; and how many numbers were compared."""
     if not (old.is_file() and new.is_file()):
-        return f"not in {'NEW' if old.is_file() else 'OLD'}"
+        return f"not in {'NEW' if old.is_file() else 'OLD'}", 0
     tables = table_of(old), table_of(new)
     if any(table is None for table in tables):
         texts = [DURATION.sub("…", path.read_text("utf8", "replace")) for path in (old, new)]
         for one, other in zip_longest(*(NUMBER.sub("#", text).splitlines() for text in texts), fillvalue=""):
             if one != other:
-                return f"{one[:100]!r} ≠ {other[:100]!r}"
+                return f"{one[:100]!r} ≠ {other[:100]!r}", 0
         tables = [pandas.DataFrame({"of text": NUMBER.findall(text)}, dtype=float) for text in texts]
     if len(tables[0]) != len(tables[1]):
-        return f"{len(tables[0])} ≠ {len(tables[1])} rows or numbers"
+        return f"{len(tables[0])} ≠ {len(tables[1])} rows or numbers", 0
     one, other = (table.select_dtypes("number") for table in tables)
-    far = [
-        name
-        for name in one.columns.intersection(other.columns)
-        if "seconds" not in name and not numpy.allclose(one[name], other[name], rtol=0, atol=tolerance, equal_nan=True)
-    ]
-    return f"numbers {', '.join(far)}" if far else ""
+    names = [name for name in one.columns.intersection(other.columns) if "seconds" not in name]
+    far = [name for name in names if not numpy.allclose(one[name], other[name], rtol=0, atol=tolerance, equal_nan=True)]
+    return f"numbers {', '.join(far)}" if far else "", len(names) * len(one)
 
 
 def is_equal(case, old, new, tolerance):
-    """Return whether a case's results are equal, and print where they differ."""
+    """Return whether a case's results are equal, and how many numbers were compared; print where they differ."""
     names = {str(path.relative_to(side)) for side in (old, new) for path in side.rglob("*") if path.is_file()}
     compared = sorted(name for name in names if not any(fnmatch.fnmatch(f"/{name}", each) for each in IGNORED))
     found = {name: differs(old / name, new / name, tolerance) for name in compared}
-    for name in filter(found.get, found):
-        print(f"{case}, {name}: {found[name]}", flush=True)
-    return not any(found.values())
+    for name, (why, _) in found.items():
+        if why:
+            print(f"{case}, {name}: {why}", flush=True)
+    return not any(why for why, _ in found.values()), sum(count for _, count in found.values())
 
 
 def main():
@@ -107,8 +105,9 @@ def main():
         for side in ("old", "new"):
             run_side(getattr(args, side), stage, cases)
             (stage / "run").rename(stage / side)
-        equal = [is_equal(case, stage / "old" / case, stage / "new" / case, args.tolerance) for case in cases]
-    print(f"{sum(equal)} of {len(cases)} cases are equal")
+        found = [is_equal(case, stage / "old" / case, stage / "new" / case, args.tolerance) for case in cases]
+    equal, counts = zip(*found, strict=True)
+    print(f"{sum(equal)} of {len(cases)} cases are equal; {sum(counts):,} numbers were compared")
     return not all(equal)
 
 
