@@ -25,10 +25,11 @@ class Half:
 
     def __init__(self):
         self.score, self._calls, self.steps, self.names = 0.5, 0, [{"by": [0.0]}], {"some", "names", "in any order"}
+        self.bias = torch.nn.Parameter(torch.zeros(1))
 
     def __call__(self, image):
         self._calls += 1
-        return torch.full((len(image),), self.lowest + self.score + self.steps[0]["by"][0])
+        return torch.full((len(image),), self.lowest + self.score + self.steps[0]["by"][0]) + self.bias
 
 
 @pytest.fixture
@@ -66,6 +67,7 @@ def test_what_a_caller_changes_is_scored_again_and_what_a_call_changes_is_not(sc
     metric = Half()
     assert scored(metric) == scored(metric) == 0.5 and metric._calls == 1
     changes = [
+        lambda: metric.bias.data.add_(1),
         lambda: metric.steps[0]["by"].append(metric.steps[0]["by"].pop() + 1),
         lambda: monkeypatch.setattr(Half, "lowest", 1.0),
         lambda: monkeypatch.setattr(metric, "_calls", 9),
@@ -74,7 +76,7 @@ def test_what_a_caller_changes_is_scored_again_and_what_a_call_changes_is_not(sc
         change()
         with pytest.raises(CLIPIQAError, match="state"):
             scored(metric)
-        assert scored(metric, overwrite=True) == min(calls - 0.5, 2.5)
+        assert scored(metric, overwrite=True) == min(calls - 0.5, 3.5)
     metric.network = lambda: None  # which cannot be hashed
     assert [scored(metric) and metric._calls for _ in range(2)] == [11, 12]
 
