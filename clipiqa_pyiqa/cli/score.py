@@ -146,7 +146,7 @@ def run(
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     if partial or (null and "-" not in paths) or (cluster != Cluster() and shards.engine != "ray"):
         raise OptionError("--partial needs --merge, -0 needs - (standard input), and --actors … need --engine ray.")
-    check_resume(output.out, output.resume, output.overwrite)
+    check_resume(output.out, output.resume)
     metrics = asked.chosen(also=("file",))
     # os.path returns False for invalid names; the error follows when the file is written
     is_folder = output.out and (os.path.isdir(output.out) or not (output.out.suffix or os.path.exists(output.out)))

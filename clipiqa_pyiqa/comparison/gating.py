@@ -98,7 +98,7 @@ def gate(
         history = check_output(history, overwrite=True, inputs=given.values())
     past, damaged = read_nights(history) if history else ([], [])
     files = given.keys() - folders.keys()
-    scores = {side: read_scores(given[side], columns=by, key=key, option="key") for side in files}
+    scores = {side: read_scores(given[side], columns=by, key=key) for side in files}
     for side, found in folders.items():
         from ..scoring.score import score_paths  # loads torch
 

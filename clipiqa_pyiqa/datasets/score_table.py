@@ -18,7 +18,9 @@ from ..files.csv_files import ColumnNames, check_images, read_scores
 from ..files.reading import hashes_of, open_file, read_bytes
 from ..files.xmp import NEW, Rating, XMPError, find_rating
 from ..images.image import reason
-from ..sources.stores import UNDO, images_in, undo_steps
+from ..sources.finding import images_in
+from ..sources.stores import UNDO, undo_steps
+from .csv_files import ColumnNames, check_images, read_scores
 
 if TYPE_CHECKING:
     import pandas

@@ -213,7 +213,7 @@ def check_keys(options: Mapping[str, Any], known: Collection[str], where: str) -
             raise ConfigError(f"unknown key {key!r} in {where}: {nearest(str(key), known)}")
 
 
-def check_resume(out: object, resume: bool, overwrite: bool) -> None:
+def check_resume(out: object, resume: bool) -> None:
     if resume and out is None:
         raise OptionError("`resume` needs `out`, the results to continue.")
 

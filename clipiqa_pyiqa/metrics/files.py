@@ -34,7 +34,7 @@ def file_metric(label: str, path: str, options: Mapping[str, Any]) -> Metric:
     if METHOD in path:
         return Metric(label, path, options, mode="file", columns=(Column(label),))
     column, low = options.get("column"), options.get("lower_better")
-    found = read_scores(path, columns=column and [column], key=options.get("key"), option="key")
+    found = read_scores(path, columns=column and [column], key=options.get("key"))
     first, *more = found.names
     if column is None and more and label not in found.names:
         names = ", ".join(found.names)

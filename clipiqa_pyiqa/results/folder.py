@@ -18,7 +18,7 @@ from ..images.image import reason
 from ..sources.stores import ShardError, address_of, files_below, joined, opened, write_whole
 from ..sources.tables import opened_table
 from .columns import ResultsError, changes, column_changes
-from .formats import JOURNAL, Head, format_of, parquet_record, write_cells
+from .formats import JOURNAL, Head, format_of, parquet_record, publish
 
 if TYPE_CHECKING:
     import pandas
@@ -287,13 +287,15 @@ def merge_shards(
     except pyarrow.ArrowException as error:
         raise ResultsError(f"the shards' columns hold different types: {reason(error)}.") from error
     metadata = {**found.head.schema.metadata, **found.head.metadata(schema, found.images, found.failures)}
-    with replacing(target) as unfinished:
-        empty = schema.empty_table()  # adds columns of null where a table lacks them
-        tables = (pyarrow.concat_tables([empty, table], promote_options="permissive") for table in found.tables())
-        if format == "parquet":
-            with parquet.ParquetWriter(unfinished, schema.with_metadata(metadata), write_page_checksum=True) as writer:
-                for table in tables:
-                    writer.write_table(table)
-        else:
-            write_cells(unfinished, format, found.head, (row for table in tables for row in table.to_pylist()))
+    empty = schema.empty_table()  # adds columns of null where a table lacks them
+    tables = (pyarrow.concat_tables([empty, table], promote_options="permissive") for table in found.tables())
+    if format != "parquet":
+        publish(target, format, found.head, (row for table in tables for row in table.to_pylist()))
+        return found
+    with (
+        replacing(target) as unfinished,
+        parquet.ParquetWriter(unfinished, schema.with_metadata(metadata), write_page_checksum=True) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table)
     return found

@@ -19,6 +19,7 @@ from ..errors import CLIPIQAError
 from ..files.journal import is_journal, read_journal
 from ..files.names import csv_line
 from ..files.reading import hash_file, open_file
+from ..files.writing import replacing, write_text
 from ..images.image import reason
 from .columns import Column, ResultsError, metric_line, scale_text, shared_fields
 from .rows import FIELDS, NUMBERS
@@ -191,19 +192,24 @@ def read_cells(
                 yield cells
 
 
-def write_cells(path: Path, format: str, head: Head, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows (column -> value, without the constant columns) to a csv, jsonl or parquet file."""
+def publish(path: Path, format: str, head: Head, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a csv, jsonl or parquet file of rows (column -> value, without the constant columns), and its head."""
     constants, names = head.constants, head.names
-    if format == "parquet":
-        _write_parquet(path, head, rows)
-        return
     of_row, end = names[: -len(constants)], csv_line(constants.values())
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        if format == "csv":
-            file.write(csv_line(names))
-            file.writelines(f"{csv_line(map(row.get, of_row))[:-1]},{end}" for row in rows)
-        else:
-            file.writelines(line_of(format, {**{name: row.get(name) for name in of_row}, **constants}) for row in rows)
+    with replacing(path) as partial:
+        if format == "parquet":
+            _write_parquet(partial, head, rows)
+            return
+        with open(partial, "w", encoding="utf-8", newline="") as file:
+            if format == "csv":
+                file.write(csv_line(names))
+                file.writelines(f"{csv_line(map(row.get, of_row))[:-1]},{end}" for row in rows)
+            else:
+                full = ({**{name: row.get(name) for name in of_row}, **constants} for row in rows)
+                file.writelines(line_of(format, cells) for cells in full)
+        digest = hash_file(partial)
+    record = {"file": path.name, "sha256": digest, **head.record}
+    write_text(provenance_of(path), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
 def line_of(format: str, cells: Mapping[str, Any]) -> str:
@@ -281,4 +287,5 @@ def checked_reading(path: Path, format: str) -> Iterator[None]:
     except (OSError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, csv.Error) as error:
         if isinstance(error, FileNotFoundError) and journal_of(path).exists():
             raise ResultsError(f"{unfinished(path)}.") from error
-        raise ResultsError(f"{str(path)!r} cannot be read as {format}: {reason(error)[:200]}.") from error
+        lacks = "it lacks " if isinstance(error, KeyError) else ""
+        raise ResultsError(f"{str(path)!r} cannot be read as {format}: {lacks}{reason(error)[:200]}.") from error

@@ -6,26 +6,21 @@ A cell is kept if the stamp of its row and the record of its column are the same
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import itertools
 import json
 import logging
 import math
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Kind, counted, first_of
+from ..errors import Kind, first_of
 from ..files.journal import Journal
-from ..files.names import on_disk, printable
-from ..files.reading import hash_file
-from ..files.writing import check_output, locked, replacing, write_text
-from ..sources.finding import file_of, split_name
-from ..sources.stores import source_at
+from ..files.writing import check_output, locked
 from .columns import Column, ResultsError, changes, changes_text, column_changes
 from .formats import (
     FORMATS,
@@ -36,12 +31,12 @@ from .formats import (
     format_of,
     journal_of,
     provenance_of,
+    publish,
     read_cells,
     read_head,
     unfinished,
-    write_cells,
 )
-from .rows import Row, is_final, worst_kind
+from .rows import Known, Row, worst_kind
 
 if TYPE_CHECKING:
     from .scores import Scores
@@ -83,119 +78,6 @@ class Output:
         """Return the file that holds what is known: the journal if there is one, else the result file."""
         files = (journal_of(self.path), self.path)
         return next((path for path in files if path.is_file() and path.stat().st_size), None)
-
-
-@dataclass
-class Known:
-    """The rows of an earlier run, in arrays.
-
-    Attributes:
-        sources: Asked column -> the earlier column whose values are its own; None: there is none.
-        places: Image -> the place of its newest row.
-        scores: Earlier column -> score of each place; NaN: none.
-        came: Earlier column -> whether the earlier run had come to it, for each place.
-        failures: Place -> kind and words of a failure, and whether it is one of the image for every metric.
-        same_decoders: Whether a damaged image would be found damaged again.
-        stamp: The stamp of images that have none of their own: their shard's.
-    """
-
-    sources: dict[str, str | None] = field(default_factory=dict)
-    places: dict[str, int] = field(default_factory=dict)
-    stamps: list[str] = field(default_factory=list)
-    scores: dict[str, array[float]] = field(default_factory=dict)
-    came: dict[str, bytearray] = field(default_factory=dict)
-    failures: dict[int, tuple[Kind, str, bool]] = field(default_factory=dict)
-    seen: bytearray = field(default_factory=bytearray)
-    interrupted: bool = False
-    same_decoders: bool = True
-    stamp: str = ""
-    kept: int = 0
-    changed: int = 0
-    new: int = 0
-    more: int = 0
-    failed: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.places)
-
-    def add(self, cells: Mapping[str, Any]) -> int:
-        """Take the newest row of an image, and return its place."""
-        place = self.places.setdefault(cells["path"], len(self.stamps))
-        if place == len(self.stamps):
-            self.stamps.append("")
-            self.seen.append(0)
-            for name, scores in self.scores.items():
-                scores.append(math.nan)
-                self.came[name].append(0)
-        self.stamps[place] = cells["stamp"] or ""
-        for name, scores in self.scores.items():
-            score = cells.get(name)
-            scores[place] = math.nan if score in (None, "") else float(score)
-            self.came[name][place] = name in cells
-        self.failures.pop(place, None)
-        if cells["kind"]:
-            self.failures[place] = Kind(cells["kind"]), cells["error"], not cells["width"]
-        return place
-
-    def of(self, image: Any, able: Collection[bool] | None = None) -> list[bool | None]:
-        """Return for each asked column whether the image's cell is kept; None: the earlier run had not come to it.
-
-        False stands for a changed image and for a failure that is tried again. The image has ``name`` and ``stamp()``.
-        Counted are the columns that are ``able`` to score; by default all.
-        """
-        place = self.places.get(printable(image.name))
-        if place is None:
-            self.new += 1
-            return [None if self.interrupted else False] * len(self.sources)
-        self.seen[place] = 1
-        if not self.stamps[place] or (image.stamp() or self.stamp) != self.stamps[place]:
-            self.changed += 1
-            return [False] * len(self.sources)
-        found = [self._is_kept(place, source) for source in self.sources.values()]
-        is_done = all(itertools.compress(found, able or [True] * len(found)))
-        self.more += not is_done
-        if is_done:
-            self.kept += 1
-            self.failed += place in self.failures and any(math.isnan(self.score(place, name)) for name in self.sources)
-        return found
-
-    def _is_kept(self, place: int, source: str | None) -> bool | None:
-        kind, _, of_image = self.failures.get(place, (None, "", False))
-        if of_image:
-            return is_final(kind, self.same_decoders)
-        if source is None or not self.came[source][place]:
-            return None
-        return is_final(kind, self.same_decoders) or not math.isnan(self.scores[source][place])
-
-    def has(self, place: int, column: str) -> bool:
-        """Return whether an earlier run had come to a cell."""
-        came = self.came.get(self.sources.get(column, column) or "")
-        return came is not None and bool(came[place])
-
-    def score(self, place: int, column: str) -> float:
-        """Return the score of an asked or of another column; NaN if there is none."""
-        scores = self.scores.get(self.sources.get(column, column) or "")
-        return math.nan if scores is None else scores[place]
-
-    @property
-    def unseen(self) -> dict[str, int]:
-        return {name: place for name, place in self.places.items() if not self.seen[place]}
-
-    @property
-    def gone(self) -> dict[str, int]:
-        """Those of ``unseen`` whose file does not exist, or whose shard is another one now."""
-        now, found = functools.cache(lambda shard: source_at(shard).stamp()), {}
-        for name, place in self.unseen.items():
-            shard = on_disk(split_name(name)[0])
-            if now(shard) not in (None, self.stamps[place]) if shard else not file_of(on_disk(name)):
-                found[name] = place
-        return found
-
-    @property
-    def sentence(self) -> str:
-        more = f"{self.more:,} to be completed, " if self.more else ""
-        gone = f", {counted(count, 'row')} of images that are gone" if (count := len(self.gone)) else ""
-        return f"{self.kept:,} done before, {more}{self.changed:,} changed since, {self.new:,} new{gone}"
 
 
 class Results:
@@ -335,12 +217,7 @@ class Results:
         """Write all rows to a file, unless it is the run's own and finished."""
         if self._is_published and self.output is not None and path == self.output.path:
             return
-        with replacing(path) as partial:
-            write_cells(partial, format, self.head, self.cells())
-            digest = hash_file(partial)
-        if format != "parquet":
-            record = {"file": path.name, "sha256": digest, **self.head.record}
-            write_text(provenance_of(path), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        publish(path, format, self.head, self.cells())
 
     def _take(self, path: Path, output: Output) -> None:
         """Read what an earlier run left. Raises ``ResultsError`` if it cannot be continued."""

@@ -16,8 +16,8 @@ from ..errors import CLIPIQAError, counted, few, nearest
 from ..files.csv_files import PATH_COLUMNS, find_column
 from ..files.names import below_common, printable
 from ..images.image import MISSING
-from ..sources.finding import split_name
-from ..sources.stores import images_in, source_at
+from ..sources.finding import images_in, split_name
+from ..sources.stores import source_at
 from .columns import Column, read_scales
 from .formats import METRIC, SCALE, SUFFIXES, Head, checked_reading, format_of, read_cells, read_head
 from .rows import FIELDS, NUMBERS
@@ -108,7 +108,6 @@ def read_scores(
     *,
     columns: Sequence[str] | None = None,
     key: str | None = None,
-    option: str = "columns",
     partial: bool | None = None,
 ) -> Scores:
     """Return the scores in a file of any tool, or in a folder of results by shard.
@@ -128,7 +127,7 @@ def read_scores(
         known = {column.name: column for column in head.columns} if head else read_scales(table.get(SCALE, ()))
     except ValueError as error:
         raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
-    name = find_column(path, list(table.columns), key, PATH_COLUMNS, "path", option=option)
+    name = find_column(path, list(table.columns), key, PATH_COLUMNS, "path", option="key")
     names = pandas.Index(table[name].map(str), name="path", dtype=object)
     others = [each for each in table if each != name and str(each).lower().strip() not in _NO_SCORES]
     values = {each: _numbers(table[each]) for each in columns or others if each in table}

@@ -38,7 +38,7 @@ def outputs(
         others: Names of the other results, which are replaced if the run is continued.
         inputs: Files that are never replaced.
     """
-    check_resume(folder, resume, overwrite)
+    check_resume(folder, resume)
     if folder is None:
         return {}
     place = made(folder, stored)

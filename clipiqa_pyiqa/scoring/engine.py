@@ -28,8 +28,7 @@ from ..images.reader import ImageRecord
 from ..metric import scoring_bytes
 from ..metrics.building import describe_error, settle
 from ..metrics.metric import Metric, MetricSet
-from ..results.results import Known
-from ..results.rows import Answer, Row, worst_kind
+from ..results.rows import Answer, Known, Row, worst_kind
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from ..metric import find_device, is_factory
 from ..metrics.parsing import metric_set
 from ..prompts.pairs import PromptPair, Prompts
 from ..results.formats import Head
-from ..results.results import Known, Output, Results
-from ..results.rows import Row
+from ..results.results import Output, Results
+from ..results.rows import Known, Row
 from ..sources.finding import find_shards, sources_of
 from ..sources.stores import Shard
 from ..sources.videos import SAMPLING
@@ -106,15 +106,11 @@ class ScoringRun(Iterator[Row]):
     ) -> None:
         self.head, self.names, self.known, self.unmatched = head, names, results.known, unmatched
         results.keeps = False  # unless scores() asks for them
-        self._rows, self.results, self._is_open = _stored(rows, results), results, results.output is not None
+        self._rows, self.results = _stored(rows, results), results
         next(self._rows)  # enters the context of the results; closing the run leaves it
 
     def __next__(self) -> Row:
-        try:
-            row: Row = next(self._rows)
-        except BaseException:
-            self._is_open = False
-            raise
+        row: Row = next(self._rows)
         return row
 
     def run(self) -> None:
@@ -124,7 +120,6 @@ class ScoringRun(Iterator[Row]):
 
     def close(self) -> None:
         """End the run; the results keep the rows so far."""
-        self._is_open = False
         self._rows.close()
 
     def __enter__(self) -> ScoringRun:
@@ -134,7 +129,7 @@ class ScoringRun(Iterator[Row]):
         self.close()
 
     def __del__(self) -> None:
-        if self._is_open:
+        if self.results.output and inspect.getgeneratorstate(self._rows) != inspect.GEN_CLOSED:
             logger.warning("a run was dropped before its end: iterate over what score_paths returns, or call its run()")
 
     def scores(self, progress: Callable[[int, int | None], object] = lambda done, total: None) -> Scores:
@@ -213,26 +208,35 @@ def score_paths(
         out = Output(Path(out), format or "", resume, overwrite, drop_vanished)
     found = find_shards(paths, keep=keep, sampling=sampling)
     names = None if found.has_shards else tuple(printable(item.name) for item in found.items)
-    if setup.metrics.files and names is None:
-        label = setup.metrics.files[0].label
-        raise CLIPIQAError(f"the scores of {label!r} are joined to files of images, not to shards.")
+    files = setup.metrics.files
+    if files and names is None and out is None:
+        raise CLIPIQAError(f"the scores of {files[0].label!r} are joined to those of shards in a file: pass `out`.")
     if out is not None:
-        inputs = [*(item.name for item in found.items), *(metric.name for metric in setup.metrics.files)]
+        inputs = [*(item.name for item in found.items), *(metric.name for metric in files)]
         check_output(out.path, overwrite=True, inputs=inputs)
     results, unmatched = Results(out, head.columns, head.reading, kept=kept), dict[str, list[str]]()
-    for metric in setup.metrics.files:
-        from ..metrics.files import scores_of
+    head = replace(head, columns=(*head.columns, *(metric.columns[0] for metric in files)))
 
-        column, values = metric.columns[0], scores_of(metric, names or ())
-        results.join(column, values)
-        head = replace(head, columns=(*head.columns, column))
-        unmatched[column.name] = [name for name in names or () if name not in values]
+    def join(names: Sequence[str]) -> None:
+        for metric in files:
+            from ..metrics.files import scores_of
+
+            values = scores_of(metric, names)
+            results.join(metric.columns[0], values)
+            unmatched[metric.label] = [name for name in names if name not in values]
+
+    def rows() -> Generator[Row, None, None]:
+        yield from score_items(tasks, setup.metrics, setup.options, count)
+        if files and names is None:  # those in shards are known by now
+            join([cells["path"] for cells in results.cells()])
+
+    join(names or ())
     tasks: Iterable[Task] = plan(sources_of(found.items), setup.metrics, setup.options, results.known)
     count = None if names is None else len(names)
     if results.known and names is not None:
         tasks = list(tasks)
         names = tuple(printable(task.image.name) for task in tasks)
-    run = ScoringRun(head, score_items(tasks, setup.metrics, setup.options, count), results, names, unmatched)
+    run = ScoringRun(head, rows(), results, names, unmatched)
     run.unbuilt = [metric.label for metric in setup.metrics.metrics if metric.error]
     return run
 

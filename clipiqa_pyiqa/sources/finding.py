@@ -140,9 +140,8 @@ class Found:
         blocks: dict[int, list[Image]] = {}
         for name, file in zip(names, files, strict=True):
             blocks.setdefault(numbers[name] if name in numbers else next(free), []).append(file)
-        ends = [name.replace(os.sep, "/").split("/")[:-1] for name in (min(names), max(names))] if names else []
-        shared = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))
-        folder = "/".join(part for part, _ in shared)
+        prefix = os.path.commonprefix(names)  # noqa: RUF071 - also of addresses; it is cut at its last slash
+        folder = prefix.replace(os.sep, "/").rpartition("/")[0]
         return [*shards, *(FilesShard(number, blocks[number], folder) for number in sorted(blocks))]
 
     @property
@@ -280,6 +279,15 @@ def find_shards(
     if note := skipped_note(found.skipped):
         logger.info("%s", note)
     return found
+
+
+def images_in(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the image files in a folder and its sub-folders, sorted. Raises ``ImageError``."""
+    found = find_shards(folder, archives=False)
+    for item in found.items:
+        if isinstance(item, NoImage) and item.kind is Kind.UNREADABLE:
+            item.read()  # raises
+    return found.paths
 
 
 def each_of(given: Any) -> Iterable[Any]:

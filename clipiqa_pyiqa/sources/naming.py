@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CLIPIQAError, counted, few
 from ..files.names import printable
-from .stores import images_in
+from .finding import images_in
 
 if TYPE_CHECKING:
     import pandas

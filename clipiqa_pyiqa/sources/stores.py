@@ -25,11 +25,8 @@ from ..images.image import (
     VIDEOS,
     File,
     Image,
-    image_suffixes,
     reason,
-    skipped_note,
     unreadable_suffixes,
-    without_twins,
 )
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -197,49 +194,30 @@ class ShardFile(Shard):
         return source_at(self.name).stamp()
 
 
-def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | None = None) -> list[str]:
-    """Return the files in a folder and its sub-folders, sorted, without hidden files.
+def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError]) -> list[str]:
+    """Return the files in a folder and its sub-folders, sorted, without hidden files; each real folder is read once.
 
-    Links to folders are followed last; each real folder is read once. ``unreadable`` collects folders' errors; if None,
-    the first is raised.
+    ``unreadable`` collects folders' errors.
     """
-    found = list[str]()
+    found, seen = list[str](), set[tuple[int, int]]()
     if isinstance(folder, str) and is_remote(folder):
         with in_store(folder) as (fs, path), contextlib.suppress(FileNotFoundError):
             below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
             found = [folder.rstrip("/") + file for file in below if "/." not in file]
         return found
 
-    def refuse(error: OSError) -> None:
-        name = os.fsdecode(error.filename)
-        problem = ImageError(f"is a folder that cannot be read: {reason(error)}", Kind.UNREADABLE, name)
-        if unreadable is None:
-            raise problem from error
-        unreadable.append(problem)
+    def note(error: OSError) -> None:
+        problem = f"is a folder that cannot be read: {reason(error)}"
+        unreadable.append(ImageError(problem, Kind.UNREADABLE, os.fsdecode(error.filename)))
 
-    linked, seen = [os.fspath(folder)], set[tuple[int, int]]()
-    while linked:
-        for parent, folders, files in os.walk(linked.pop(0), onerror=refuse):
-            status = os.stat(parent)
-            if (identity := (status.st_dev, status.st_ino)) in seen:
-                folders.clear()
-                continue
-            seen.add(identity)
-            found += [os.path.join(parent, file) for file in sorted(files) if file[0] != "."]
-            shown = sorted(name for name in folders if name[0] != ".")
-            links = [path for name in shown if os.path.islink(path := os.path.join(parent, name))]
-            linked += links
-            folders[:] = [name for name in shown if os.path.join(parent, name) not in links]
-    return found
-
-
-def images_in(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the image files in a folder and its sub-folders, sorted. Raises ``ImageError``."""
-    suffixes, files = image_suffixes(), files_below(folder)
-    made = made_here(folder, files)
-    found = without_twins(file for file in files if suffix_of(file) in suffixes and file not in made)
-    if note := skipped_note(passed_over(files, found)):
-        logger.info("%s", note)
+    for parent, folders, files in os.walk(folder, onerror=note, followlinks=True):
+        status = os.stat(parent)
+        if (identity := (status.st_dev, status.st_ino)) in seen:
+            folders.clear()
+            continue
+        seen.add(identity)
+        found += [os.path.join(parent, file) for file in sorted(files) if file[0] != "."]
+        folders[:] = sorted(name for name in folders if name[0] != ".")
     return found
 
 

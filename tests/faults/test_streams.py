@@ -14,7 +14,7 @@ from standin import Brightness
 from stored import read_results
 
 from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.sources.stores import images_in
+from clipiqa_pyiqa.sources.finding import images_in
 
 IMAGES = 8
 STANDIN = {"STANDIN": "1"}

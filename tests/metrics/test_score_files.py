@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 import pytest
 from photos import BUNDLED, save_grey
+from shard_makers import samples, save_tar
 
 from clipiqa_pyiqa import compare, score_images, score_paths, table
 from clipiqa_pyiqa.cli import main
@@ -44,6 +45,21 @@ def test_scores_of_a_file_stand_beside_ours(photos, capsys):
     again = pandas.read_csv("s.csv").set_index("path")
     assert again["deqa"].tolist()[:5] == [0, 1, 2, 3, 4] and np.isnan(again["deqa"].iloc[5])
     pandas.testing.assert_series_equal(again["entropy"], found["entropy"])
+
+
+def test_scores_of_a_file_are_joined_to_images_in_shards(photos, capsys):
+    for name in "ab":
+        save_tar(photos / f"shards/{name}.tar", samples([10, 20]))
+    (photos / "deqa.csv").write_text("file,score\n/a.tar::0001.jpg,1\n/b.tar::0000.jpg,2\n/b.tar::0001.jpg,3\n")
+    given = ["score", "shards", "--device", "cpu", "-m"]
+    assert main([*given, "entropy", DEQA, "--out", "results"]) == 2
+    assert main([*given, "entropy", "--out", "results"]) == 0
+    assert main(["score", "--merge", "results", "--out", "merged.csv"]) == 0
+    for asked, out, *how in (DEQA, "merged.csv", "--resume"), ("entropy", "once.csv", "-m", DEQA):
+        assert main([*given, asked, "--out", out, *how]) == 1
+        assert "deqa has no score for 1 image, such as 'shards/a.tar::0000.png'" in capsys.readouterr().err
+        found = pandas.read_csv(out)
+        assert found["deqa"].fillna(0).tolist() == [0, 1, 2, 3] and found["entropy"].notna().all()
 
 
 def test_no_image_is_read_for_scores_of_a_file(photos):

@@ -11,7 +11,7 @@ from photos import save_grey
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.ranking.transfers import transfer, undo
-from clipiqa_pyiqa.sources.stores import images_in
+from clipiqa_pyiqa.sources.finding import images_in
 
 
 @pytest.fixture

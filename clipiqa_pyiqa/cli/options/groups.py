@@ -184,7 +184,7 @@ class OutputOptions:
     quiet: bool = False
 
     def storage(self) -> dict[str, Any]:
-        check_resume(self.out, self.resume, self.overwrite)
+        check_resume(self.out, self.resume)
         return {"out": self.out, "resume": self.resume, "overwrite": self.overwrite}
 
 

@@ -25,8 +25,7 @@ from ...images.memory import keep_memory
 from ...metrics.metric import MetricSet
 from ...results.folder import ShardedResult, summary_of
 from ...results.formats import Head
-from ...results.results import Known
-from ...results.rows import Row
+from ...results.rows import Known, Row
 from ...sources.finding import Found, find_shards, read_ahead
 from ...sources.stores import Shard, ShardError, address_of, is_remote
 from ...sources.tables import EmbeddingsShard
