@@ -207,7 +207,8 @@ def run(
 
 
 def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar) -> int:
-    scored, failed, by = 0, 0, dict.fromkeys(run.head.scores, 0)
+    scored, failed = 0, 0
+    by = {name: 0 for name in run.head.scores if name not in run.unmatched}
     try:
         with writer or contextlib.nullcontext(), contextlib.closing(run):
             for row in run:

@@ -10,7 +10,10 @@ from photos import BUNDLED
 
 from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.datasets.specification import pyiqa_configs
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.family import MEMBERS
+from clipiqa_pyiqa.metrics.metric import Metric
 from clipiqa_pyiqa.metrics.parsing import metric_set, parse_metrics
 from clipiqa_pyiqa.prompts.files import save_prompt_file
 from clipiqa_pyiqa.results.columns import changes
@@ -143,6 +146,11 @@ def test_a_file_of_ours_keeps_its_record(tmp_path):
 def test_score_files_that_cannot_be_used_are_refused(given, noun, scores):
     with pytest.raises(CLIPIQAError, match=noun):
         parse_metrics(given.format(scores), also=FILES)
+
+
+def test_our_classes_are_built_for_the_names_that_they_have():
+    ours = {name for name in pyiqa_configs() if Metric("", name).is_ours}
+    assert {*MEMBERS} == {name for name in ours if not name.startswith("clipiqa")}
 
 
 def test_names_and_files_are_checked_before_torch_and_pyiqa_load(scores):
