@@ -20,7 +20,6 @@ from ..files.xmp import NEW, Rating, XMPError, find_rating
 from ..images.image import reason
 from ..sources.finding import images_in
 from ..sources.stores import UNDO, undo_steps
-from .csv_files import ColumnNames, check_images, read_scores
 
 if TYPE_CHECKING:
     import pandas

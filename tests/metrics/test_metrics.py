@@ -10,9 +10,9 @@ from photos import BUNDLED
 
 from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.datasets.specification import pyiqa_configs
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.family import MEMBERS
+from clipiqa_pyiqa.files.specification import pyiqa_configs
 from clipiqa_pyiqa.metrics.metric import Metric
 from clipiqa_pyiqa.metrics.parsing import metric_set, parse_metrics
 from clipiqa_pyiqa.prompts.files import save_prompt_file
