@@ -36,9 +36,12 @@ def run(
 
     check_output(path, overwrite=overwrite)
     metric = questions.asked(model)
-    net = metric.built(start(Machine(device=device))).net
+    where = start(Machine(device=device))
     from ..export.onnx_file import export_onnx
+    from ..metrics.building import build
 
-    result = export_onnx(net, path, metric.questions, with_map=map, overwrite=overwrite, progress=note)
+    result = export_onnx(
+        build(metric, where).net, path, metric.questions, with_map=map, overwrite=overwrite, progress=note
+    )
     print(result.describe())
     return 0

@@ -48,10 +48,11 @@ def run(
     import pandas
 
     from ..maps.photos import draw_maps
+    from ..metrics.building import build
 
     with Bar(unit="photo") as bar:
         found = draw_maps(
-            lambda: metric.built(device).net,
+            lambda: build(metric, device).net,
             paths,
             metric.questions,
             smooth=smooth,

@@ -19,6 +19,7 @@ from ..errors.arguments import AnySize, SharedOptions, checked
 from ..images.batches import default_workers
 from ..images.image import Image
 from ..metric import find_device
+from ..metrics.building import build
 from ..metrics.files import scores_of as scores_in_file
 from ..metrics.metric import Metric, MetricSet
 from ..metrics.parsing import parse_metrics
@@ -79,7 +80,7 @@ def compare(
     files = outputs(out, [score_file(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite)
     if 0 < len(files) < len(sets):
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
-    built = [metric.built(where, seed, strict) for metric in asked]
+    built = [build(metric, where, seed, strict) for metric in asked]
     ready = MetricSet(metric for metric in built if not metric.error)
     results = []
     for data in sets:

@@ -17,6 +17,7 @@ from ..errors import CLIPIQAError
 from ..errors.arguments import checked
 from ..files.names import below_common, printable
 from ..metric import find_device
+from ..metrics.building import build
 from ..prompts.pairs import Columns, Prompts, known_names
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.plotting import COLOURS, INK, STYLE, WORDS
@@ -94,7 +95,7 @@ def radar(
     charts: Mapping[str, Sequence[str]] = {}
     metrics = asked(metric, prompts, template, [*sum(CHARTS.values(), ())])
     if prompts is None and column_names(metrics) == [*sum(CHARTS.values(), ())]:
-        first = metrics[0].built(find_device(options.get("device")))
+        first = build(metrics[0], find_device(options.get("device")))
         names = known_names(first.net.clip, first.questions, template)
         metrics = [replace(first, questions=Columns({name: first.questions[name] for name in names}))]
         charts = {title: [name for name in chart if name in names] for title, chart in CHARTS.items()}

@@ -39,7 +39,11 @@ log = logging.getLogger("clipiqa_pyiqa")
 
 
 def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = False) -> Metric:
-    """Return the metric, ready to score, or with an ``error``; the records of a metric that is built are made anew."""
+    """Return the metric, ready to score, or with an ``error``, which ``strict`` raises; its records are made anew."""
+    if metric.label:
+        metric = replace(metric, columns=tuple(replace(column, name=metric.label) for column in metric.columns))
+    if metric.error or metric.mode == "file":
+        return metric
     try:
         metric = _with_record(metric, seed)
         score = metric.score or _create(metric, device)

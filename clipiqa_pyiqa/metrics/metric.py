@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, keeps_pyiqas_classes
@@ -118,16 +118,6 @@ class Metric:
     @property
     def is_clipiqa(self) -> bool:
         return self.is_ours and self.name.startswith("clipiqa")
-
-    def built(self, device: torch.device, seed: int = 0, strict: bool = False) -> Metric:
-        """Return the metric, ready to score, or with an ``error``. With ``strict``, raise the error."""
-        from .building import build
-
-        columns = self.columns
-        if self.label:
-            columns = tuple(replace(column, name=self.label) for column in columns)
-        metric = replace(self, columns=columns)
-        return metric if self.error or self.mode == "file" else build(metric, device, seed, strict)
 
     def score_pixels(self, *images: torch.Tensor) -> Any:
         """Return what ``score`` returns for images and perhaps references as the metric sees them."""

@@ -85,7 +85,9 @@ def metric_set(
     """Return the built metrics of a run; arguments as for :func:`parse_metrics`."""
     import torch
 
-    metrics = [each.built(torch.device(device), strict=strict) for each in parse_metrics(given, prompts, **options)]
+    from .building import build
+
+    metrics = [build(each, torch.device(device), strict=strict) for each in parse_metrics(given, prompts, **options)]
     if all(metric.error for metric in metrics):
         raise CLIPIQAError(f"metric {metrics[0].label!r} cannot be used: {metrics[0].error}")
     return MetricSet(metrics)

@@ -26,7 +26,7 @@ from ..images.image import Image
 from ..images.memory import keep_memory
 from ..images.reader import ImageRecord
 from ..metric import scoring_bytes
-from ..metrics.building import describe_error, settle
+from ..metrics.building import build, describe_error, settle
 from ..metrics.metric import Metric, MetricSet
 from ..results.rows import Answer, Known, Row, worst_kind
 
@@ -187,7 +187,7 @@ def _answers_of_group(group: Sequence[Metric], x: Tensor) -> list[list[Answer]]:
 def _in_process(metrics: Mapping[int, Metric], options: Options) -> Callable[..., dict[int, Answer]]:
     keep_memory((-4, 0))  # M_MMAP_MAX: NIQE takes and frees blocks of 100 MB, which twice its time would go into
     torch.set_num_threads(1)
-    built = {place: metric.built(options.device) for place, metric in metrics.items()}
+    built = {place: build(metric, options.device) for place, metric in metrics.items()}
     return partial(_foreign_answers, built, options)
 
 

@@ -25,6 +25,7 @@ from clipiqa_pyiqa.errors.arguments import AnySize
 from clipiqa_pyiqa.files.specification import parse_argument
 from clipiqa_pyiqa.files.yaml import read_yaml
 from clipiqa_pyiqa.images.image import File
+from clipiqa_pyiqa.metrics.building import build
 from clipiqa_pyiqa.metrics.metric import Metric
 from clipiqa_pyiqa.metrics.parsing import parse_metrics
 
@@ -107,7 +108,7 @@ def test_options_are_written_as_pyiqa_has_them():
     assert [column.lower_better for column in columns] == [True, False, True, False]
     assert [column.ends for column in columns] == [(None, None), (0, 8), (0, 8), (1, 10)]
     x = torch.rand(1, 3, 40, 40)
-    assert grey.built(CPU).score(x).item() == worse.built(CPU).score(x).item()
+    assert build(grey, CPU).score(x).item() == build(worse, CPU).score(x).item()
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
@@ -185,7 +186,7 @@ def test_published_values_belong_to_prompts_weights_and_positions(monkeypatch):
 )
 def test_metrics_that_cannot_be_used_are_refused(given, noun):
     with pytest.raises(ValueError, match=noun):
-        [metric.built(CPU) for metric in parse_metrics(given)]
+        [build(metric, CPU) for metric in parse_metrics(given)]
 
 
 @pytest.mark.parametrize(
@@ -268,7 +269,7 @@ def test_a_file_that_pyiqa_cannot_fetch_is_named_with_its_url(name, file, takes_
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (spec,) = parse_metrics(name, also=("FR",))
-    said = spec.built(CPU).error
+    said = build(spec, CPU).error
     assert re.search(rf"(URLError|HF_HUB_OFFLINE).*; fetch https://\S+{file}\S* and save it as /\S+{file}", said)
     assert ("pretrained_model_path=FILE" in said) == takes_it and urlopen.called != offline
 
@@ -281,7 +282,7 @@ def test_a_host_without_an_answer_is_asked_once(tmp_path, monkeypatch):
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("clipiqa_pyiqa.weights.download.time.monotonic", lambda: -1.0)
     for metric in parse_metrics(["musiq", "niqe"]):
-        assert "no answer; fetch https://" in metric.built(CPU).error
+        assert "no answer; fetch https://" in build(metric, CPU).error
     connect.assert_called_once()
 
 
@@ -291,4 +292,4 @@ def test_a_hub_that_cannot_be_reached_is_not_tried_again_and_again(tmp_path, mon
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", Mock(side_effect=AssertionError("it waits")))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     (spec,) = parse_metrics("topiq_nr")
-    assert "LocalEntryNotFoundError" in spec.built(CPU).error
+    assert "LocalEntryNotFoundError" in build(spec, CPU).error

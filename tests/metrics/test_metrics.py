@@ -13,6 +13,7 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.family import MEMBERS
 from clipiqa_pyiqa.files.specification import pyiqa_configs
+from clipiqa_pyiqa.metrics.building import build
 from clipiqa_pyiqa.metrics.metric import Metric
 from clipiqa_pyiqa.metrics.parsing import metric_set, parse_metrics
 from clipiqa_pyiqa.prompts.files import save_prompt_file
@@ -48,14 +49,14 @@ def test_one_question_has_one_fingerprint_however_it_is_asked():
 
 
 def test_records_have_all_that_scores_depend_on():
-    (named,) = (each.built(CPU) for each in parse_metrics("niqe:test_y_channel=false"))
+    (named,) = (build(each, CPU) for each in parse_metrics("niqe:test_y_channel=false"))
     assert named.columns[0].record.keys() == {"metric", "pyiqa", "options", "seed", "range", "lower_better"}
     assert column({"a": Grey(1.0)}).fingerprint == column({"b": Grey(1.0)}).fingerprint
     assert column({"a": Grey(1.0)}).fingerprint != column({"a": Grey(2.0)}).fingerprint
     assert (
         column({"a": lambda x: x.mean()}).record["state"] is None and not column({"a": lambda x: x.mean()}).fingerprint
     )
-    seeded = [parse_metrics("entropy")[0].built(CPU, seed).columns[0] for seed in (0, 1)]
+    seeded = [build(parse_metrics("entropy")[0], CPU, seed).columns[0] for seed in (0, 1)]
     assert changes(*(each.record for each in seeded)) == [("seed", "0", "1")]
 
 
@@ -64,7 +65,7 @@ def test_files_among_options_are_told_by_their_content(tmp_path):
     for name, content in (("a.mat", b"one"), ("b.mat", b"one"), ("c.mat", b"two")):
         (tmp_path / name).write_bytes(content)
         (metric,) = parse_metrics(f"niqe:pretrained_model_path={tmp_path / name}", trust_weights=True)
-        metric = metric.built(CPU)  # it has no parameters of niqe
+        metric = build(metric, CPU)  # it has no parameters of niqe
         assert metric.error and metric.columns[0].record["file"] == name
         found.append(metric.columns[0].fingerprint)
     assert found[0] == found[1] != found[2]
@@ -110,12 +111,12 @@ def test_a_file_of_learned_prompts_is_a_metric(tmp_path):
     trained = CLIPIQA("clipiqa+", "mini", pretrained=False)
     trained.load_state_dict({**trained.state_dict(), "prompt_learner.ctx": torch.ones(2, 16, 64) / 50})
     save_prompt_file(trained.prompt_learner, tmp_path / "taste.safetensors")
-    (metric,) = (each.built(CPU) for each in parse_metrics(f"{tmp_path}/taste.safetensors"))
+    (metric,) = (build(each, CPU) for each in parse_metrics(f"{tmp_path}/taste.safetensors"))
     x = torch.rand(1, 3, 64, 64)
     assert metric.label == "taste" and metric.score(x).item() == trained(x).item()
     assert metric.columns[0].record["learned"]["from"] == "taste.safetensors"
     (gone,) = parse_metrics(f"{tmp_path}/gone.safetensors")
-    assert "gone.safetensors" in gone.built(CPU).error
+    assert "gone.safetensors" in build(gone, CPU).error
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from ...files.reading import hash_file
 from ...images.image import File
 from ...images.image import Image as AnyImage
 from ...images.reader import ImageRecord
+from ...metrics.building import build
 from ...metrics.metric import Metric, MetricSet
 from ...results.results import Output, Results
 from ...scoring.collected import Progress, score_missing, unread
@@ -57,7 +58,7 @@ def score_versions(
     references = matched.references if reads_references else {}
     how = {"unequal": unequal} if unequal and references else {}
     how |= {"alpha": "dropped"} if drop_alpha else {}
-    built = [metric.built(options.device, options.seed, strict) for metric in metrics]
+    built = [build(metric, options.device, options.seed, strict) for metric in metrics]
     for place, metric in enumerate(built):
         if metric.mode != "file":
             seen = tuple(replace(each, record={**each.record, **how}) for each in metric.columns)
