@@ -96,7 +96,7 @@ def draw_crop(photo: Image.Image, height: int, width: int, rng: np.random.Genera
         scale = np.exp(rng.uniform(np.log(min(smallest, 1.0)), 0.0))
     scale = max(scale, smallest)
     box_width, box_height = width / scale, height / scale
-    left, top = rng.uniform(0, photo.width - box_width), rng.uniform(0, photo.height - box_height)
+    left, top = rng.uniform(0, max(0, photo.width - box_width)), rng.uniform(0, max(0, photo.height - box_height))
     resample = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BILINEAR)[rng.integers(3)]
     crop = photo.resize((width, height), resample, (left, top, left + box_width, top + box_height))
     return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else crop
