@@ -44,8 +44,8 @@ class _Packed(NamedTuple):
 class Convolution:
     """A frozen convolution and its activation.
 
-    Scoring in fp32 on a CPU keeps only the weight in oneDNN's order, so that no call has to reorder it. The first
-    gradient or trace restores the plain weight, equal to the last bit, and keeps it.
+    Scoring in fp32 or bf16 on a CPU keeps only the weight in oneDNN's order, so that no call has to reorder it. The
+    first gradient or trace restores the plain weight, equal to the last bit, and keeps it.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: str = "none"):
@@ -72,8 +72,8 @@ class Convolution:
             onto: a map to which the output is added in place; the sum passes a ReLU.
         """
         # operations on packed weights have no derivative and trace badly
-        is_fp32 = x.dtype == torch.float32 and x.device.type == "cpu"
-        if plain or needs_gradient(x) or not is_fp32 or is_traced() or not _can_pack():
+        is_fit = x.device.type == "cpu" and x.dtype != torch.float64
+        if plain or needs_gradient(x) or not is_fit or is_traced() or not _can_pack():
             dilation = idle_dilation(x, self.kernel)
             y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
             return activate(y, self.activation) if onto is None else onto.add_(y).relu_()

@@ -36,13 +36,13 @@ def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
 def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
     mean = x.mean(axes, keepdim=True)
     centre = mean.detach()  # differences are taken from this constant
-    square = F.mse_loss(x, centre.expand_as(x), reduction="none").mean(axes)
+    square = torch.ops.aten.mse_loss(x, centre, 0).mean(axes)  # F.mse_loss takes 7 µs more
     mean = mean.squeeze(axes)
     return mean, square - (mean - mean.detach()).square() if mean.requires_grad or is_traced() else square
 
 
 def wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def with_neighbours(mean: Tensor, variance: Tensor, axis: int) -> Moments:
@@ -185,7 +185,8 @@ class EfficientNet:
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
         x = x * (255 / 128) - 127 / 128
-        x = (x + (x.to(self.dtype).to(x.dtype) - x).detach()).to(self.working)  # pixels are rounded, gradients are not
+        if self.dtype != x.dtype:  # pixels are rounded, gradients are not
+            x = (x + (x.to(self.dtype).to(x.dtype) - x).detach()).to(self.working)
         x = self.stem(x if is_traced() else x.contiguous(memory_format=torch.channels_last))  # vmap refuses layouts
         for block in self.blocks:
             x = block(x)

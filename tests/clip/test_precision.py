@@ -52,7 +52,7 @@ def test_a_slow_dtype_is_rounded_to_and_computed_in_fp32(make, backbone, process
 def test_bf16_is_computed_in_bf16_where_the_processor_can(make, backbone, processor):
     processor(True)
     with Operations() as seen:
-        make(backbone, precision="bf16").encode_image(photo_like(64, 96))
+        make(backbone, precision="bf16").encode_image(photo_like(64, 96).requires_grad_())
     assert torch.bfloat16 in multiplied(seen)
 
 
