@@ -30,8 +30,8 @@ _ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch 
 def _can_pack() -> bool:
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
         return False
-    operations = "_convolution_pointwise", "_convolution_pointwise_", "_linear_pointwise"
-    names = *operations, "_reorder_linear_weight", "_get_mkldnn_serialized_md"
+    names = ["_convolution_pointwise", "_convolution_pointwise_", "_linear_pointwise"]
+    names += "_reorder_linear_weight", "_get_mkldnn_serialized_md"
     return all(hasattr(_ops, name) for name in names) and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
 
 
@@ -72,8 +72,7 @@ class Convolution:
             onto: a map to which the output is added in place; the sum passes a ReLU.
         """
         # operations on packed weights have no derivative and trace badly
-        is_fit = x.device.type == "cpu" and x.dtype != torch.float64
-        if plain or needs_gradient(x) or not is_fit or is_traced() or not _can_pack():
+        if plain or not x.is_cpu or x.dtype == torch.float64 or needs_gradient(x) or is_traced() or not _can_pack():
             dilation = idle_dilation(x, self.kernel)
             y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
             return activate(y, self.activation) if onto is None else onto.add_(y).relu_()

@@ -21,9 +21,9 @@ def packed(seen):
 
 
 @needs_onednn
-@pytest.mark.parametrize("backbone", ["mini", "RN50"])
-def test_weights_are_packed_once(make, backbone):
-    metric, x = make(backbone), photo_like(96, 64)
+@pytest.mark.parametrize(("backbone", "precision"), [("mini", "fp32"), ("RN50", "fp32"), ("RN50", "bf16")])
+def test_weights_are_packed_once(make, backbone, precision):
+    metric, x = make(backbone, precision=precision), photo_like(96, 64)
     with torch.no_grad():
         metric(x)
         with Operations() as seen:
