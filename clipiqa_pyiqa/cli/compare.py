@@ -24,7 +24,6 @@ class CompareOptions:
         bootstrap: resamples for the intervals; 0: no intervals
         seed: seed of resamples and random metrics
         within (COLUMN): also the mean correlation within the groups that this column names, such as scenes
-        published: preferred source of the published values
     """
 
     data: list[str] | None = None
@@ -35,7 +34,6 @@ class CompareOptions:
     bootstrap: int = 1000
     seed: int = 0
     within: str = ""
-    published: Literal["paper", "pyiqa"] | None = None
 
 
 def run(

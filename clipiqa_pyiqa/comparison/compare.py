@@ -48,7 +48,6 @@ def compare(
     seed: int = 0,
     plcc_fit: bool = False,
     fit_parameters: Literal[4, 5] = 4,
-    published: Literal["paper", "pyiqa"] | None = None,
     within: str = "",
     resume: bool = False,
     overwrite: bool = False,
@@ -113,7 +112,6 @@ def compare(
             seed=seed,
             plcc_fit=plcc_fit,
             fit_parameters=fit_parameters,
-            prefer=published,
             groups=dict(zip(names, data.groups, strict=False)),
         )
         results.append(result)

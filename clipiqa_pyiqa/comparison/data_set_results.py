@@ -126,7 +126,6 @@ class DataSetResult:
     seed: int = 0
     plcc_fit: bool = False
     fit_parameters: int = 4
-    prefer: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
     stored: Results | None = field(default=None, repr=False)
 
@@ -169,7 +168,7 @@ class DataSetResult:
             row["seconds per image"] = metric.seconds_per_image
             published: dict[str, str] = {}
             if self.mos is not None:  # published on exactly these images
-                published = find_published(metric.published_as, self.published_as, self.prefer)
+                published = find_published(metric.published_as, self.published_as)
             for name in CORRELATIONS:
                 value = float(published.get(name) or math.nan)
                 row |= {f"published {name}": value, f"{name} difference": row[name] - value}

@@ -131,14 +131,14 @@ def gate(
         photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
         flagged |= _newly_cut(photos.drop(index=list(flagged), errors="ignore"))
     notes += [f"left out: {line}" for line in (*damaged, *left_out)]
-    sizes = [
+    base_size, new_size = (
         run.other.reindex(columns=["width", "height"]).apply(pandas.to_numeric, errors="coerce").loc[paths[side]].values
         for side, run in zip(given, runs, strict=True)
-    ]
-    if resized := int(np.nan_to_num(sizes[1] - sizes[0]).any(axis=1).sum()):
+    )
+    if resized := int(np.nan_to_num(new_size - base_size).any(axis=1).sum()):
         notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
-    seen = [Nights(past, pair) for pair in pairs] if history is not None else []
-    notes += [note for each in seen for note in each.notes]
+    nights = [Nights(past, pair) for pair in pairs] if history is not None else []
+    notes += [note for each in nights for note in each.notes]
     about = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit,
@@ -146,7 +146,7 @@ def gate(
         **runs[1].reading,
     }
     metrics = {name: column.record for name, column in runs[1].columns.items() if name in names}
-    gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged, paths, seen, metrics, about)
+    gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged, paths, nights, metrics, about)
     if out is not None:
         gated.save(out, overwrite=overwrite or resume)
     if page is not None:

@@ -10,15 +10,14 @@ from typing import Any
 from ..files.csv_files import read_rows
 
 
-def find_published(metric: str, data_set: str, prefer: str | None = None) -> dict[str, str]:
+def find_published(metric: str, data_set: str) -> dict[str, str]:
     """Return a metric's published ``SROCC``, ``PLCC`` (without a fit), ``KRCC`` (may be empty) and ``source``, or {}.
 
-    Args:
-        prefer: Preferred source: ``'paper'`` (default for CLIP-IQA) or ``'pyiqa'``.
+    For CLIP-IQA, the source is the paper if it has a value, for other metrics pyiqa's benchmark.
     """
     found = [row for row in _rows() if (row["metric"], row["data_set"]) == (metric, data_set)]
-    prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")
-    return min(found, key=lambda row: not row["source"].startswith(prefer), default={})
+    preferred = "paper" if metric.startswith("clipiqa") else "pyiqa"
+    return min(found, key=lambda row: not row["source"].startswith(preferred), default={})
 
 
 _SETS = {"koniq10k": "KonIQ-10k", "koniq10k-1024": "KonIQ-10k", "livec": "LIVE-itW", "tid2013": "TID2013"}

@@ -56,10 +56,7 @@ class PairScores(ExperimentResult):
 
     def _summary(self, question: str) -> dict[str, object]:
         low, high = (self.frame[f"{question} {side}"] for side in _SIDES)
-        right, apart = (
-            int(((high < low) if self.is_low_good(question) else (high > low)).sum()),
-            mean_difference(high, low),
-        )
+        right, apart = int((self._gains(question) > 0).sum()), mean_difference(high, low)
         return {
             "question": question,
             "pairs": len(low),

@@ -15,7 +15,6 @@ from .bootstrap import Array, Difference, Estimate, clustered_share, interval, r
 
 _STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper curve would fit noise
 _FLATTEST = 1e-3  # smallest slope: nearly a straight line
-_STARTS = 6
 _TURN = 1e-3  # a fall of less than this share of the curve's rise does not show in three digits
 
 
@@ -32,7 +31,6 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tupl
     Raises:
         ValueError: There are too few images for the parameters, all scores are equal, or a value is not finite.
     """
-    from scipy.ndimage import minimum_filter
     from scipy.optimize import least_squares
 
     x, y = np.asarray(scores, np.float64), np.asarray(mos, np.float64)
@@ -53,20 +51,15 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tupl
         linear = np.asarray(np.linalg.lstsq(known, y, rcond=None)[0], np.float64)
         return linear, known @ linear - y
 
-    slopes = np.geomspace(0.02, _STEEPEST, 16)
+    def error(point: ArrayLike) -> float:
+        return float(np.sum(best_linear(point)[1] ** 2))
+
     low, high = float(z.min()) - 1, float(z.max()) + 1
     middles = np.unique([*np.quantile(z, np.linspace(0, 1, 41)), *np.linspace(low, high, 21)])
-    errors = np.array([[np.sum(best_linear((slope, middle))[1] ** 2) for middle in middles] for slope in slopes])
-    valleys = np.argwhere(errors == minimum_filter(errors, size=3, mode="nearest"))
-    deepest = sorted(valleys.tolist(), key=lambda place: errors[tuple(place)])[:_STARTS]
+    grid = [[(slope, middle) for middle in middles] for slope in np.geomspace(0.02, _STEEPEST, 8)]
     bounds = ([_FLATTEST, low], [_STEEPEST, high])
-    found = min(
-        (
-            least_squares(lambda point: best_linear(point)[1], (slopes[i], middles[j]), bounds=bounds)
-            for i, j in deepest
-        ),
-        key=lambda result: float(result.cost),
-    ).x
+    fits = [least_squares(lambda point: best_linear(point)[1], min(row, key=error), bounds=bounds) for row in grid]
+    found = min(fits, key=lambda fit: float(fit.cost)).x
     factors = best_linear(found)[0] * unit
 
     def curve(values: ArrayLike) -> Array:

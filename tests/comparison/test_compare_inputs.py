@@ -152,9 +152,8 @@ def test_only_data_sets_as_published_have_published_values(data_root):
     assert found == ["koniq10k-1024", "", "", "spaq at 512", ""]
 
 
-@pytest.mark.parametrize(("prefer", "srocc"), [("paper", "0.895"), ("pyiqa", "0.8954")])
-def test_the_preferred_source_is_taken(prefer, srocc):
-    assert find_published("clipiqa+", "koniq10k-1024", prefer)["SROCC"] == srocc
+def test_for_clipiqa_the_published_value_is_the_papers():
+    assert find_published("clipiqa+", "koniq10k-1024")["SROCC"] == "0.895"  # pyiqa's benchmark has 0.8954
 
 
 def test_published_values_belong_to_prompts_weights_and_positions(monkeypatch):

@@ -170,5 +170,4 @@ def test_images_of_another_size_and_unreadable_ones_are_counted(folders, capsys)
     assert main(command(folders, "mini")) in (0, 1)
     assert "3 of 20 images" in (said := capsys.readouterr().err) and "1 skipped: 1 .tga" in said
     main(["table", "--methods", f"a={base}", f"b={new}", "--metrics", "mini", "--device", "cpu"])
-    said = capsys.readouterr()
-    assert "3 of 20 images" in said.out and "1 skipped: 1 .tga" in said.err
+    assert "1 skipped: 1 .tga" in capsys.readouterr().err

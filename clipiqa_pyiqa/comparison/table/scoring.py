@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from ...errors import ImageError, counted
+from ...errors import ImageError
 from ...errors.arguments import AnySize, Reading
 from ...files.names import printable
 from ...files.reading import hash_file
@@ -88,10 +88,6 @@ def score_versions(
         found, stored[name] = results.scores().under(names), results
         columns.update(metric_results(chosen, found, seconds, noun))
         notes.extend(f"Left out of all methods: {reason}" for reason in unread(found).values())
-        if not of_sets:
-            sizes = found.other[["width", "height"]].set_axis(rows["image"]).groupby(level=0).nunique()
-            if resized := int((sizes > 1).any(axis=1).sum()):
-                notes.append(f"{resized:,} of {counted(len(sizes), 'image')} are not of one size in all methods.")
         scores = found.frame.reindex(columns=[metric.label for metric in chosen]).reset_index(drop=True)
         return pandas.concat([rows, scores], axis=1)
 
