@@ -13,11 +13,10 @@ from ..files.csv_files import read_rows
 def find_published(metric: str, data_set: str) -> dict[str, str]:
     """Return a metric's published ``SROCC``, ``PLCC`` (without a fit), ``KRCC`` (may be empty) and ``source``, or {}.
 
-    For CLIP-IQA, the source is the paper if it has a value, for other metrics pyiqa's benchmark.
+    The source is the paper if it has a value, else pyiqa's benchmark.
     """
     found = [row for row in _rows() if (row["metric"], row["data_set"]) == (metric, data_set)]
-    preferred = "paper" if metric.startswith("clipiqa") else "pyiqa"
-    return min(found, key=lambda row: not row["source"].startswith(preferred), default={})
+    return min(found, key=lambda row: not row["source"].startswith("paper"), default={})
 
 
 _SETS = {"koniq10k": "KonIQ-10k", "koniq10k-1024": "KonIQ-10k", "livec": "LIVE-itW", "tid2013": "TID2013"}
