@@ -32,7 +32,6 @@ from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import parse_columns
 from ..prompts.provenance import column_records
 from ..results.columns import Column
-from ..weights.download import unreachable
 from .metric import WHOLE, Metric
 
 log = logging.getLogger("clipiqa_pyiqa")
@@ -140,6 +139,8 @@ def _with_record(metric: Metric, seed: int) -> Metric:
 def _no_vain_downloads() -> Iterator[None]:
     # pyiqa and torchvision do not know HF_HUB_OFFLINE, and wait for minutes for a host that does not answer
     from huggingface_hub import constants
+
+    from ..weights.download import unreachable  # loads the hub's client
 
     is_offline = constants.HF_HUB_OFFLINE
 
