@@ -4,9 +4,11 @@ import dataclasses
 import importlib
 import os
 import pickle
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 # `pytest -n N`: the workers share the cores; torch and the commands that tests start read this when they start.
 if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
@@ -19,6 +21,8 @@ from forked import Bare, Forked
 from seeded import save_seeded, set_depth
 from seeded_compact import save_compact
 from standin import Brightness
+
+from clipiqa_pyiqa.cli import main
 
 
 def pytest_addoption(parser):
@@ -134,6 +138,20 @@ def exported_mini(browser_page, once):
 
     folder = once("exported", fill)
     return dataclasses.replace(pickle.loads((folder / "result").read_bytes()), path=folder / "mini.onnx")
+
+
+@pytest.fixture
+def clipiqa(tmp_path, monkeypatch, capfd):
+    """Runs a command line in the test's folder; returns its exit code, output and messages."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line):
+        code = main(shlex.split(line))
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    return run
 
 
 @pytest.fixture

@@ -7,10 +7,9 @@ import pytest
 import torch
 from shard_makers import samples, save_tar
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, score_sources
+from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, CLIPIQAReward, score_sources
 from clipiqa_pyiqa.family import MACLIP
 from clipiqa_pyiqa.ray import RayEngine
-from clipiqa_pyiqa.reward import CLIPIQAReward
 
 DEVICE = os.environ.get("CLIPIQA_TEST_DEVICE", "cuda")
 NO_GPU = DEVICE == "cuda" and not torch.cuda.is_available()
@@ -45,7 +44,7 @@ def test_answers_equal_the_cpus(options, answer, precision):
     torch.testing.assert_close(found.float().cpu(), expected, rtol=0, atol=TOLERANCES[precision])
 
 
-@pytest.mark.parametrize(("precision", "least"), [("fp32", 0.999), ("fp16", 0.9), ("bf16", 0.8)])
+@pytest.mark.parametrize("precision, least", [("fp32", 0.999), ("fp16", 0.9), ("bf16", 0.8)])
 def test_gradients_point_where_the_cpus_do(options, precision, least):
     found = []
     for device, here in (("cpu", "fp32"), (DEVICE, precision)):

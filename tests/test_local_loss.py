@@ -32,14 +32,15 @@ def slope_of(loss, x):
     return torch.autograd.grad(loss(x).sum(), x)[0]
 
 
-@pytest.mark.parametrize(("metric", "form"), [*zip(BACKBONES, FORMS, strict=True)], indirect=["metric"])
-def test_it_is_the_mean_of_the_places_losses(metric, form):
-    """By hand from the map, with the weights of the prompts; value and gradient in float64."""
+@pytest.mark.parametrize("local", [True, False])
+@pytest.mark.parametrize("metric, form", [*zip(BACKBONES, FORMS, strict=True)], indirect=["metric"])
+def test_it_is_the_mean_of_the_places_losses(metric, form, local):
+    """By hand from the scores, with the weights of the prompts; value and gradient in float64."""
     x = images(dtype=torch.float64)
-    s = metric.score_map(x)  # (2, 2, h, w)
+    s = metric.score_map(x) if local else metric(x, aggregate=None)[..., None, None]  # (2, 2, h, w)
     each = {"linear": 1 - s, "nll": -s.log(), "margin": ((1 - s) / s).log()}[form]
     expected = (0.75 * each[:, 0] + 0.25 * each[:, 1]).mean((1, 2))
-    loss = CLIPIQALoss(metric=metric, form=form, local=True, prompt_weights=[3, 1], reduction="none")
+    loss = CLIPIQALoss(metric=metric, form=form, local=local, prompt_weights=[3, 1], reduction="none")
     torch.testing.assert_close(loss(x), expected)
     (slope,) = torch.autograd.grad(expected.sum(), x)
     for path in (nullcontext, general_path):

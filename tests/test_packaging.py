@@ -18,25 +18,17 @@ PACKAGE = ROOT / "clipiqa_pyiqa"
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    """A copy of what a wheel is built from, since a build writes beside its sources."""
-    source = tmp_path_factory.mktemp("wheel") / "source"
-    source.mkdir()
+def wheel(tmp_path_factory):
+    """The wheel that `pip install .` would install; from a copy, since a build writes beside its sources."""
+    source = tmp_path_factory.mktemp("wheel")
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for folder in (PACKAGE.name, "configs"):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return source
-
-
-@pytest.fixture(scope="module")
-def wheel(source):
-    """The wheel that `pip install .` would install."""
-    folder = source.parent
-    command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation"]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (path,) = folder.glob("*.whl")
+    (path,) = source.glob("*.whl")
     return zipfile.ZipFile(path)
 
 

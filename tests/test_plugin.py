@@ -51,7 +51,7 @@ def in_process(full_rn50, forked_bare, tmp_path):
     weights = {"TEST_WEIGHTS": str(full_rn50)}
 
     def run(code, **variables):
-        done = forked_bare.run([], tmp_path, code=PREAMBLE + code, variables=weights | variables)
+        done = forked_bare.run("", tmp_path, code=PREAMBLE + code, variables=weights | variables)
         assert done.code == 0, done.err
         return json.loads(done.out.splitlines()[-1]), done.err
 
@@ -170,9 +170,8 @@ def test_pyiqa_command_scores_with_ours(full_rn50, forked_bare, tmp_path):
     Image.effect_noise((96, 64), 40).convert("RGB").save(tmp_path / "photo.png")
     command = str(Path(sys.executable).with_name("pyiqa"))
     code = f"from runpy import run_path; run_path({command!r}, run_name='__main__')"
-    arguments = ["clipiqa", "-t", "photo.png", "--device", "cpu", "-v"]
     variables = {"CLIPIQA_WEIGHTS_DIR": str(full_rn50.parent)}
-    done = forked_bare.run(arguments, tmp_path, code=code, variables=variables)
+    done = forked_bare.run("clipiqa -t photo.png --device cpu -v", tmp_path, code=code, variables=variables)
     assert done.code == 0, done.err
     assert "'photo.png': 0." in done.out
     assert done.err.count("clipiqa-pyiqa") == 1

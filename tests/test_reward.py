@@ -8,44 +8,39 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError
+from clipiqa_pyiqa import CLIPIQAError, CLIPIQAReward, ImageError
 from clipiqa_pyiqa.clip.model import FrozenCLIP
-from clipiqa_pyiqa.reward import CLIPIQAReward
 
 pytestmark = pytest.mark.quick
 
 IMAGES = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
-def test_rewards_are_the_logits_of_the_scores():
+@pytest.fixture(scope="module")
+def reward():
+    return CLIPIQAReward(backbone="mini")
+
+
+def test_rewards_are_the_logits_of_the_scores(metric):
     reward = CLIPIQAReward(["quality", "sharpness"], backbone="mini", batch_size=2)
-    found = reward(IMAGES.requires_grad_())
-    scores = CLIPIQA(backbone="mini").eval()(IMAGES, ["quality", "sharpness"], None)
+    found = reward(IMAGES.clone().requires_grad_())
+    scores = metric(IMAGES, ["quality", "sharpness"], None)
     # logit() of a score in fp32 loses digits: 1e-4 of margins around 1
     assert (found - scores.logit().mean(1)).abs().max() < 1e-4
     assert found.shape == (5,) and not found.requires_grad
 
 
-FORMS = {  # of a uint8 batch (N, 3, H, W)
-    "uint8 NCHW": lambda x: x,
-    "array NHWC": lambda x: x.permute(0, 2, 3, 1).numpy(),
-    "float NHWC": lambda x: x.permute(0, 2, 3, 1) / 255,
-    "list of (3, H, W)": lambda x: list(x / 255),
-    "PIL": lambda x: [Image.fromarray(each.permute(1, 2, 0).numpy()) for each in x],
-}
+def test_every_form_of_images_has_one_reward(reward):
+    x = (IMAGES * 255).byte()
+    rows = x.permute(0, 2, 3, 1)
+    for form in (x, rows.numpy(), rows / 255, list(x / 255), list(map(Image.fromarray, rows.numpy()))):
+        assert torch.equal(reward(form), reward(x / 255))
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_images_has_one_reward(form):
-    reward, x = CLIPIQAReward(backbone="mini"), (IMAGES.detach() * 255).byte()
-    assert torch.equal(reward(FORMS[form](x)), reward(x / 255))
-
-
-def test_images_of_several_sizes_and_a_little_out_of_range():
-    reward = CLIPIQAReward(backbone="mini")
-    images = [IMAGES[0].detach(), IMAGES[1, :, :48].detach()]
-    assert torch.equal(reward(images)[:1], reward(IMAGES[:1].detach()))
-    beyond = IMAGES.detach() * 1.4 - 0.1
+def test_images_of_several_sizes_and_a_little_out_of_range(reward):
+    images = [IMAGES[0], IMAGES[1, :, :48]]
+    assert torch.equal(reward(images)[:1], reward(IMAGES[:1]))
+    beyond = IMAGES * 1.4 - 0.1
     assert torch.equal(reward(beyond), reward(beyond.clamp(0, 1)))
     assert reward([]).shape == (0,)
 
@@ -53,15 +48,14 @@ def test_images_of_several_sizes_and_a_little_out_of_range():
 @pytest.mark.parametrize("factor", [255, -1])
 @pytest.mark.parametrize("form", [list, torch.stack])
 def test_values_far_outside_are_refused_by_the_images_place(factor, form):
-    images = [*IMAGES.detach()]
+    images = [*IMAGES]
     images[3] = images[3] * factor
     with pytest.raises(ImageError, match="image 3"):
         CLIPIQAReward(backbone="mini", batch_size=2)(form(images))
 
 
-def test_the_local_reward_is_the_mean_of_the_worst_places():
+def test_the_local_reward_is_the_mean_of_the_worst_places(metric):
     images = torch.rand(2, 3, 128, 160, generator=torch.Generator().manual_seed(1))
-    metric = CLIPIQA(backbone="mini").eval()
     places = metric.score_map(images)[:, 0].logit().flatten(1)  # 4 × 5 places
     reward = CLIPIQAReward(backbone="mini", local=True, quantile=0.15)
     assert (reward(images) - places.sort(1).values[:, :3].mean(1)).abs().max() < 1e-4  # as above
@@ -79,7 +73,7 @@ class OnGPU(Tensor):
 
 
 def test_only_the_rewards_own_device_gets_a_tower():
-    images = IMAGES.detach().as_subclass(OnGPU)
+    images = IMAGES.as_subclass(OnGPU)
     with mock.patch.object(FrozenCLIP, "image_tower", autospec=True, side_effect=FrozenCLIP.image_tower) as asked:
         assert CLIPIQAReward(backbone="mini", batch_size=1, device="cpu")(images).shape == (5,)
     assert {call.args[1].type for call in asked.call_args_list} == {"cpu"}
@@ -87,7 +81,7 @@ def test_only_the_rewards_own_device_gets_a_tower():
 
 def test_references_add_psnr():
     """By hand: an error of 0.1 everywhere is 20 dB; one below the rounding to 8 bits is 58.9 dB."""
-    images = 0.8 * IMAGES.detach() + 0.1
+    images = 0.8 * IMAGES + 0.1
     references = torch.stack([images[0] + 0.1, images[1] - 0.01, images[2], *images[3:]])
     for fidelity in (1.0, 0.25):
         reward = CLIPIQAReward(backbone="mini", fidelity=fidelity, batch_size=2)
@@ -97,6 +91,6 @@ def test_references_add_psnr():
 
 
 @pytest.mark.parametrize("references", [IMAGES[:4], IMAGES[:, :, :48], IMAGES[0]], ids=["fewer", "smaller", "one"])
-def test_references_that_do_not_fit_are_refused(references):
+def test_references_that_do_not_fit_are_refused(reward, references):
     with pytest.raises(ImageError):
-        CLIPIQAReward(backbone="mini")(IMAGES.detach(), references.detach())
+        reward(IMAGES, references)

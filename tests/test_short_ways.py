@@ -5,8 +5,7 @@ import pytest
 import torch
 from photos import BUNDLED
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, score_paths
-from clipiqa_pyiqa.errors import ImageError
+from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, ImageError, score_paths
 
 pytestmark = pytest.mark.quick
 

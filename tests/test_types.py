@@ -4,8 +4,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss
 
 pytestmark = pytest.mark.quick
 
@@ -16,7 +15,7 @@ def values(hint):
 
 
 @pytest.mark.parametrize(
-    ("function", "option", "known"),
+    "function, option, known",
     [
         (CLIPIQALoss, "form", {"linear", "nll", "margin"}),
         (CLIPIQALoss, "reduction", {"mean", "sum", "none"}),

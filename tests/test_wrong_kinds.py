@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 
 import clipiqa_pyiqa
-from clipiqa_pyiqa import ray, reward, torchmetrics
-from clipiqa_pyiqa.metric import CLIPIQA
+from clipiqa_pyiqa import CLIPIQA, ray, reward, torchmetrics
 
 NAMES = sorted(set(clipiqa_pyiqa.__all__) - {"is_active", "__version__"})
 PUBLIC = {name: getattr(clipiqa_pyiqa, name) for name in NAMES if not name.endswith("Error")}
@@ -43,7 +42,7 @@ def asked():
     ]
 
 
-@pytest.mark.parametrize(("name", "wrong"), asked())
+@pytest.mark.parametrize("name, wrong", asked())
 def test_an_argument_of_a_wrong_kind_is_named(name, wrong, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for picture in ("a.png", "b.png"):
@@ -61,7 +60,7 @@ def test_an_argument_of_a_wrong_kind_is_named(name, wrong, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("name", "option", "words"),
+    "name, option, words",
     [
         ("fit", "backbone", "CLIPIQA(backbone='mini')"),
         ("rank", "batchsize", "'batch_size'"),

@@ -31,7 +31,7 @@ PRECISE = {"atol": FEATURE_TOLERANCE, "rtol": 0}
 
 
 @pytest.mark.parametrize(
-    ("backbone", "size", "pos_embedding"),
+    "backbone, size, pos_embedding",
     [
         *(("RN50", size, False) for size in SIZES),
         *(("RN50", size, True) for size in SIZES[:-1]),

@@ -1,7 +1,5 @@
 """bf16 and fp16 on processors that are fast in them and on processors that are not: torch's answers are replaced."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from operations import Operations
@@ -9,8 +7,6 @@ from photos import photo_like
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.metrics.parsing import metric_set
-
-Processor = Callable[..., None]
 
 
 @pytest.fixture
@@ -33,7 +29,7 @@ def multiplied(seen):
 
 
 @pytest.mark.parametrize("backbone", ["mini", "RN50", "ViT-B/32"])
-@pytest.mark.parametrize(("precision", "has_bf16"), [("bf16", False), ("fp16", False), ("fp16", True)])
+@pytest.mark.parametrize("precision, has_bf16", [("bf16", False), ("fp16", False), ("fp16", True)])
 def test_a_slow_dtype_is_rounded_to_and_computed_in_fp32(make, backbone, processor, precision, has_bf16):
     processor(has_bf16)
     metric, x = make(backbone, precision=precision), photo_like(64, 96)

@@ -1,9 +1,5 @@
 """What surrounds a call and must not change its scores: default devices, tracing, export, torch.func."""
 
-from __future__ import annotations
-
-import warnings
-
 import pytest
 import torch
 
@@ -46,12 +42,11 @@ def options(small_compact):
     return {"backbone": "mini", "clip_weights": small_compact}
 
 
-def test_a_jit_trace_keeps_the_scores(options):
+@pytest.mark.filterwarnings("ignore")  # torch's own deprecation, and that shapes become constants
+def test_a_trace_and_an_export_keep_the_scores(options):
     metric = CLIPIQA(**options).eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own deprecation, and that shapes become constants
-        traced = torch.jit.trace(metric, IMAGES)
-    assert (traced(IMAGES.flip(3)) - metric(IMAGES.flip(3))).abs().max() < CLOSE
+    for form in (torch.jit.trace(metric, IMAGES), torch.export.export(metric, (IMAGES,)).module()):
+        assert (form(IMAGES.flip(3)) - metric(IMAGES.flip(3))).abs().max() < CLOSE
 
 
 @pytest.mark.parametrize("more", [{}, {"pos_embedding": "fixed"}])
@@ -79,12 +74,6 @@ def test_prompts_are_trained_alike_when_compiled(options):
         function(IMAGES).sum().backward()
         gradients.append(metric.prompt_learner.ctx.grad.clone())
     assert torch.allclose(*gradients, rtol=1e-4, atol=1e-7) and gradients[0].abs().sum() > 0
-
-
-def test_torch_export_keeps_the_scores(options):
-    metric = CLIPIQA(**options).eval()
-    module = torch.export.export(metric, (IMAGES,)).module()
-    assert (module(IMAGES.flip(3)) - metric(IMAGES.flip(3))).abs().max() < CLOSE
 
 
 @pytest.mark.quick

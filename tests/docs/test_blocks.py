@@ -85,7 +85,7 @@ def test_python(block, folder, variables, forked):
     yamls = [other.code for other in BLOCKS if other.page == block.page and other.language == "yaml"]
     if yamls:
         (folder / "train.yml").write_text(yamls[0])
-    done = forked.run([], folder, code=block.code, variables=variables)
+    done = forked.run("", folder, code=block.code, variables=variables)
     assert done.code == 0, done.out + done.err
     assert done.out.strip() or "print(" not in block.code, "the block shows nothing"
 

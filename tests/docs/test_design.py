@@ -1,9 +1,13 @@
-"""docs/design.md shows the package's real tree, and no module hides a function that its package exports."""
+"""docs/design.md shows the package's real tree, pages cite tests that exist, and examples in docstrings run."""
 
+import doctest
 import importlib
+import pkgutil
 import re
 import runpy
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "clipiqa_pyiqa"
@@ -33,3 +37,8 @@ def test_tests_that_pages_cite_exist():
         for cited in re.findall(r"`(tests/[\w/.]+|test_\w+\.py)", page.read_text(encoding="utf-8")):
             path = ROOT / (cited if "/" in cited else f"tests/faults/{cited}")
             assert path.exists(), f"{page.name} cites {cited}"
+
+
+@pytest.mark.parametrize("name", [module.name for module in pkgutil.walk_packages([str(PACKAGE)], "clipiqa_pyiqa.")])
+def test_examples_in_docstrings_run(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0

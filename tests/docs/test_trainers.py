@@ -18,8 +18,7 @@ import yaml
 from PIL import Image
 from pyiqa.losses import build_loss
 
-from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.reward import CLIPIQAReward
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAReward
 
 PAGE = (Path(__file__).parents[2] / "docs/loss.md").read_text(encoding="utf-8")
 PICTURE = np.random.default_rng(0).integers(256, size=(64, 48, 3), dtype=np.uint8)
@@ -142,7 +141,7 @@ def test_neosr_adds_one_number(registered, output, clean):
     check_share(total.sum(), output, clean)
 
 
-@pytest.mark.parametrize(("weight", "share"), [(1, 0.1), (0.5, 0.2)])
+@pytest.mark.parametrize("weight, share", [(1, 0.1), (0.5, 0.2)])
 def test_trainner_redux_multiplies_by_the_weight_itself(registered, output, clean, weight, share):
     found = registered("### traiNNer", "traiNNer.utils.registry")
     loss = found["CLIPIQATrainerLoss"](loss_weight=weight, prompts="quality", share=share, beside="l1")

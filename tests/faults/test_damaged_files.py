@@ -20,18 +20,15 @@ from time_limit import time_limit
 from torch.utils._pytree import tree_map_only
 from weights_fakes import save_archive
 
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, fit, score_sources
 from clipiqa_pyiqa.datasets.score_table import read_score_table
-from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
 from clipiqa_pyiqa.errors.arguments import AnySize
 from clipiqa_pyiqa.experiments.user_agreement import read_votes
 from clipiqa_pyiqa.images.image import File, readable_formats
 from clipiqa_pyiqa.images.memory import limit_memory
-from clipiqa_pyiqa.learning.fitting import fit
 from clipiqa_pyiqa.learning.word_search import read_words
-from clipiqa_pyiqa.metric import CLIPIQA
 from clipiqa_pyiqa.results.folder import read_shard_result, read_table
 from clipiqa_pyiqa.results.scores import read_scores
-from clipiqa_pyiqa.scoring.shards.run import score_sources
 from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.weights.published import MINI_FILE

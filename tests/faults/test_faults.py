@@ -18,7 +18,7 @@ from shard_makers import picture
 from stored import read_results, write_results
 from test_damaged_files import REFUSED, budget, check_that_damage_is_refused, damaged, mutated
 
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, stored_features
 from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, content_checksum, read_prompt_file
 from clipiqa_pyiqa.results.columns import Column
@@ -33,7 +33,6 @@ ROWS = [Row(f"{n}.jpg", (n / 50, 0.5), 9, 9, 9, 9, 1) for n in range(50)]
 RUN = """
 import resource, sys, time
 from pathlib import Path
-from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.results.columns import Column
 from clipiqa_pyiqa.results.results import Output, Results
 from clipiqa_pyiqa.results.rows import Row
@@ -57,7 +56,7 @@ except CLIPIQAError as error:
 
 
 def start(forked, path, count, limit=0, pause=0):
-    arguments = [path, count, limit, pause, path.with_name("acknowledged")]
+    arguments = f"{path} {count} {limit} {pause} {path.with_name('acknowledged')}"
     return forked.start(arguments, path.parent, code=RUN, out="", err="../err")
 
 
@@ -125,7 +124,7 @@ def test_a_killed_run_into_a_folder_repeats_no_stored_image(forked, folder, time
     (folder / "photos").mkdir()
     for number in range(count):
         (folder / f"photos/{number}.png").write_bytes(picture(number % 256, (32, 32)))
-    arguments = [folder / "photos", folder / "out", log]
+    arguments = f"photos out {log}"
 
     @budget(2 * times)
     @given(st.floats(0.3, 2))

@@ -32,23 +32,23 @@ def hostile(tmp_path, standin):
     return tmp_path / "photos"
 
 
-def test_no_text_steers_a_terminal(hostile, capsys):
+def test_no_text_steers_a_terminal(hostile, clipiqa):
     (hostile / "bad \x1b[2J\u202e.png").write_text("none")
-    for command in (["score", hostile], ["rank", hostile, "-q"], ["score", hostile / "missing \x1b[2J"]):
-        main([*map(str, command)])
-        out, err = capsys.readouterr()
-        assert not UNSAFE.search(out + err), (out + err)[:3000]
-        assert "\\x1b" in out + err and len(max((out + err).split("\n"), key=len)) < 1500
+    for command in ("score photos", "rank photos -q", "score 'photos/missing \x1b[2J'"):
+        ran = clipiqa(command)
+        said = ran.out + ran.err
+        assert not UNSAFE.search(said), said[:3000]
+        assert "\\x1b" in said and len(max(said.split("\n"), key=len)) < 1500
 
 
-def test_undecodable_bytes_are_written_one_way(hostile, tmp_path):
-    written = {printable(str(hostile / name)) for name in NAMES}
-    assert any(path.endswith("latin\\xe9.png") for path in written)
+def test_undecodable_bytes_are_written_one_way(hostile, clipiqa):
+    written = {printable(f"photos/{name}") for name in NAMES}
+    assert "photos/latin\\xe9.png" in written
     for suffix in ("csv", "jsonl", "parquet"):
-        assert main(["score", str(hostile), "--out", str(tmp_path / f"s.{suffix}")]) == 0
-        assert {row.path for row in read_results(tmp_path / f"s.{suffix}")[1]} == written
-    assert main(["rank", str(hostile), "-q", "--out", str(tmp_path / "rank")]) == 0
-    assert {*pandas.read_csv(tmp_path / "rank/ranking.csv").path} <= written
+        assert clipiqa(f"score photos --out s.{suffix}").code == 0
+        assert {row.path for row in read_results(f"s.{suffix}")[1]} == written
+    assert clipiqa("rank photos -q --out rank").code == 0
+    assert {*pandas.read_csv("rank/ranking.csv").path} <= written
 
 
 @pytest.mark.long

@@ -5,10 +5,13 @@ that cannot steer a terminal; not with 0 where the value is nonsense for its opt
 before as it was.
 """
 
+import itertools
 import math
 import os
 import resource
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -200,3 +203,20 @@ def test_odd_outputs_replace_no_input(attempt, times):
         attempt([*command.split(), *given], may=others if "--overwrite" in given else ())
 
     try_places()
+
+
+@pytest.mark.parametrize(
+    "command", ["score", "map", "rank", "compare", "table", "demo", "sweep", "pairs", "radar", "agreement"]
+)
+def test_threads_of_every_command_that_scores_sleep_while_they_wait(command, tmp_path):
+    make_world(tmp_path)
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
+    variables |= {"OMP_DISPLAY_ENV": "verbose", "OMP_NUM_THREADS": "1"}
+    code = "from clipiqa_pyiqa.cli import main; main()"
+    given = [sys.executable, "-c", code, command, *GOOD[command].split()]
+    with subprocess.Popen(given, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=variables) as process:
+        shown = "".join(itertools.takewhile(lambda line: "ENVIRONMENT END" not in line, process.stderr))
+        process.kill()  # torch is being imported, and that is enough
+    if "GOMP_" not in shown:
+        pytest.skip("torch does not use GNU's OpenMP here")
+    assert "GOMP_SPINCOUNT = '0'" in shown

@@ -33,17 +33,16 @@ def photos(tmp_path_factory):
     "streams", [{"err": "left", "out": "left"}, {"err": "full"}, {"out": "full"}, {"err": "closed"}], ids=str
 )
 def test_files_are_finished_though_the_output_is_closed(forked, photos, tmp_path, streams):
-    job = forked.run(["score", photos, "--out", "s.csv"], tmp_path, variables=STANDIN, **streams)
+    job = forked.run(f"score {photos} --out s.csv", tmp_path, variables=STANDIN, **streams)
     assert job.code == 1  # as one of the files is no image
     assert len(read_results(tmp_path / "s.csv")[1]) == IMAGES + 1
     assert (tmp_path / "s.csv").read_bytes().count(b"\n") == IMAGES + 2  # no message got in
 
 
-@pytest.mark.parametrize(("out", "code", "said"), [("full", 2, "No space left on device"), ("left", 1, "")])
-@pytest.mark.parametrize("command", ["score", "rank"])
+@pytest.mark.parametrize("out, code, said", [("full", 2, "No space left on device"), ("left", 1, "")])
+@pytest.mark.parametrize("command", ["score {}/1.png -q", "rank --help"])
 def test_text_that_cannot_be_written_is_a_failure(forked, photos, tmp_path, command, out, code, said):
-    given = [command, photos / "1.png", "-q"] if command == "score" else [command, "--help"]
-    job = forked.run(given, tmp_path, out=out, variables=STANDIN)
+    job = forked.run(command.format(photos), tmp_path, out=out, variables=STANDIN)
     assert job.code == code and said in job.err, job.err
     assert "Traceback" not in job.err and "Exception ignored" not in job.err
 
@@ -58,26 +57,26 @@ def wait_for_journal(path, job, rows=0):
 def test_a_folder_that_moves_away_is_a_failure(forked, photos, tmp_path):
     (tmp_path / "results").mkdir()
     variables = {**STANDIN, "STANDIN_SECONDS": "0.1"}
-    job = forked.start(["score", photos, "--out", "results/scores.csv"], tmp_path, variables=variables)
+    job = forked.start(f"score {photos} --out results/scores.csv", tmp_path, variables=variables)
     wait_for_journal(tmp_path / "results/scores.csv.part.jsonl", job)
     (tmp_path / "results").rename(tmp_path / "away")
     assert job.wait() == 2 and job.err.count("clipiqa score: error: ") == 1, job.err
     assert "scored, " not in job.err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize(("command", "out", "table"), [("score", "s.csv", "s.csv"), ("rank", "out", "out/scores.csv")])
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("command, out, table", [("score", "s.csv", "s.csv"), ("rank", "out", "out/scores.csv")])
 def test_a_signal_ends_a_run_which_then_goes_on(forked, photos, tmp_path, command, out, table, number, code, times):
     """Ctrl-C and SIGTERM at any moment: one sentence, and 130 or 143."""
-    given, stalled = [command, photos, "--batch-size", "1", "--out", out], {**STANDIN, "STANDIN_STALL": "2"}
+    given, stalled = f"{command} {photos} --batch-size 1 --out {out}", {**STANDIN, "STANDIN_STALL": "2"}
     for trial in range(times):
-        job = forked.start([*given, "--overwrite"], tmp_path, variables=stalled)
+        job = forked.start(f"{given} --overwrite", tmp_path, variables=stalled)
         wait_for_journal(tmp_path / f"{table}.part.jsonl", job, rows=3)
         time.sleep(0.05 * trial)
         job.kill(number)
         assert job.wait() == code and "Traceback" not in job.err, job.err
         assert job.err.count("interrupted: ") == 1 and "--resume continues from here" in job.err
-    forked.run([*given, "--resume"], tmp_path, variables=STANDIN)
+    forked.run(f"{given} --resume", tmp_path, variables=STANDIN)
     assert len(read_results(tmp_path / table)[1]) == IMAGES + 1
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.files import writing
 
@@ -59,9 +58,9 @@ def test_without_flock_a_warning_says_so(tmp_path, monkeypatch, caplog):
         assert "x.csv cannot be locked on this file system" in caplog.text
 
 
-def test_terminals_without_unicode_get_escapes(tmp_path, monkeypatch):
+def test_terminals_without_unicode_get_escapes(tmp_path, clipiqa, monkeypatch):
     shutil.copy(PHOTOS / "canyon-wren.jpg", tmp_path / "鳥.jpg")
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
     monkeypatch.setattr(sys, "stdout", out)
-    assert main(["rank", str(tmp_path), "--backbone", "mini", "--max-side", "64", "-q"]) == 0
+    assert clipiqa("rank . -b mini --max-side 64 -q").code == 0
     assert r"\u9ce5.jpg" in out.buffer.getvalue().decode()

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from clipiqa_pyiqa.errors import CLIPIQAError, OutputError
+from clipiqa_pyiqa import CLIPIQAError
+from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.files.writing import check_folder, check_output, replacing, write_text
 
 # Replacing

@@ -11,13 +11,13 @@ def pictures(count, size=(96, 64)):
     return [photo.crop((4 * n, 40, 4 * n + size[0], 40 + size[1])) for n in range(count)]
 
 
-def save_clip(path, frames, codec="ffv1", format="bgr0", rate=10, times=None, rotation=0, options=None, **context):
-    """Write a video; ``times`` are the numbers of frames at ``rate``; ``context``: attributes of the encoder."""
+def save_clip(path, frames, codec="ffv1", format="bgr0", times=None, rotation=0, **context):
+    """Write a video; ``times`` are the numbers of frames, ten each second; ``context``: attributes of the encoder."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options={"movflags": "+faststart"} if path.suffix == ".mp4" else {}) as container:
-        stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream = container.add_stream(codec, rate=10)
         stream.width, stream.height, stream.pix_fmt = *frames[0].size, format
         for name, value in context.items():
             setattr(stream.codec_context, name, value)

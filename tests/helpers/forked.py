@@ -1,7 +1,7 @@
 """``clipiqa`` in processes of its own that need not import torch first: forked from one that has.
 
     jobs = Forked()
-    job = jobs.start(["score", "photos", "--out", "scores.csv"], folder, out="full", err="left")
+    job = jobs.start("score photos --out scores.csv", folder, out="full", err="left")
     job.kill(signal.SIGTERM); job.wait(); job.err
 
 A standard stream is the name of a file in the folder, ``'full'`` (a disk), ``'closed'`` (as by ``>&-``) or ``'left'``,
@@ -37,14 +37,14 @@ class Bare:
         )
         self._requests, self._answers, self._wait = process.stdin, process.stdout, process.wait
 
-    def start(self, arguments, folder, *, code=None, out="stdout", err="stderr", variables=()):
-        """Begin a command in a folder; or ``code``, with these arguments."""
-        said = {"argv": list(map(str, arguments)), "folder": str(folder), "variables": dict(variables), "code": code}
+    def start(self, line, folder, *, code=None, out="stdout", err="stderr", variables=()):
+        """Begin a command, whose words are apart by spaces, in a folder; or ``code``, with these arguments."""
+        said = {"argv": line.split(), "folder": str(folder), "variables": dict(variables), "code": code}
         return Job(self, self.ask({**said, "streams": [out, err]}), folder, out, err)
 
-    def run(self, arguments, folder, **options):
+    def run(self, line, folder, **options):
         """A command that has ended."""
-        job = self.start(arguments, folder, **options)
+        job = self.start(line, folder, **options)
         job.wait()
         return job
 
@@ -53,7 +53,7 @@ class Bare:
         path = Path(inspect.getfile(function))
         jobs = [
             self.start(
-                [], folder, out=f"out{number}", err=f"err{number}", code=f"import pickle\nfrom runpy import run_path\n"
+                "", folder, out=f"out{number}", err=f"err{number}", code=f"import pickle\nfrom runpy import run_path\n"
                 f"run_path({str(path)!r})[{function.__name__!r}](*pickle.loads({pickle.dumps(arguments)!r}))",
             )
             for number, arguments in enumerate(each)

@@ -1,6 +1,5 @@
 """Metrics that the tests need in several places."""
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
@@ -16,20 +15,6 @@ def learned(weights, **options):
     with torch.no_grad():
         ctx.add_(torch.randn(ctx.shape, generator=torch.Generator().manual_seed(0)) * 0.02)
     return metric
-
-
-@dataclass
-class Scored:
-    """The scores of images, worked out by whoever asks."""
-
-    metric: CLIPIQA
-    images: list
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return self.metric(self.images[index])
 
 
 DIM = 192

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa import CLIPIQAError
+from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.results.formats import checked_reading, format_of, read_cells, read_head
 from clipiqa_pyiqa.results.rows import FIELDS, NUMBERS, Row
 

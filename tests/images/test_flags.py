@@ -26,7 +26,7 @@ def blocks():
 
 
 @pytest.mark.parametrize(
-    ("x", "expected"),
+    "x, expected",
     [
         (noise(2, 3), "almost black"),
         (torch.full((3, 40, 40), 1.0), "almost white"),

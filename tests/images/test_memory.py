@@ -11,8 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import ImageError
+from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.images import memory, reader
 from clipiqa_pyiqa.images.batches import prefetch
 from clipiqa_pyiqa.images.memory import limit_memory
@@ -20,7 +19,7 @@ from clipiqa_pyiqa.images.reader import read_image
 
 SIDE = 40
 NEED = memory.DECODING * SIDE * SIDE
-MINI = ("--backbone", "mini", "--device", "cpu")
+MINI = "-b mini --device cpu"
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +36,7 @@ def photos(tmp_path):
     return paths
 
 
-@pytest.mark.parametrize(("most", "scoring"), [(1, 0), (3, 0), (3, NEED // 2)])
+@pytest.mark.parametrize("most, scoring", [(1, 0), (3, 0), (3, NEED // 2)])
 def test_threads_share_it_in_order(photos, most, scoring):
     """What scoring takes is left free, unless a single image needs that memory to be decoded."""
     limit_memory(NEED * most)
@@ -82,23 +81,21 @@ def test_what_scoring_takes_counts_before_anything_is_decoded(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("command", "needed", "more"),
-    [("map", "20.0 GB", ["--scale=4"]), ("sweep", "72.2 GB", ["--scales=8", "--changes=contrast", "--steps=3"])],
+    "command, needed", [("map --scale 4", "20.0 GB"), ("sweep --scales 8 --changes contrast --steps 3", "72.2 GB")]
 )
-def test_a_small_file_cannot_ask_for_any_size(tmp_path, capsys, monkeypatch, command, needed, more):
-    path = str(tmp_path / "photo.png")
-    Image.new("1", (4000, 3000)).save(path)
+def test_a_small_file_cannot_ask_for_any_size(tmp_path, clipiqa, monkeypatch, command, needed):
+    Image.new("1", (4000, 3000)).save(tmp_path / "photo.png")
     monkeypatch.setattr(memory, "half_of_memory", lambda: 16_000_000_000)
     for enlarger, name in ((Image.Image, "resize"), (torch.nn.functional, "interpolate")):  # sweep's and map's
         monkeypatch.setattr(enlarger, name, lambda *_, **__: pytest.fail("it was enlarged"))
-    assert main([command, path, *MINI, *more]) in (1, 2)
-    assert needed in capsys.readouterr().err
+    ran = clipiqa(f"{command} {MINI} photo.png")
+    assert ran.code in (1, 2) and needed in ran.err
 
 
 @pytest.mark.parametrize("wrong", ["", "-1G", "1e400G", "5"])
-def test_a_wrong_size_is_refused(photos, capsys, wrong):
-    assert main(["score", photos[0], f"--memory={wrong}", *MINI]) == 2
-    assert "2G" in capsys.readouterr().err
+def test_a_wrong_size_is_refused(photos, clipiqa, wrong):
+    ran = clipiqa(f"score 00.png --memory={wrong} {MINI}")
+    assert ran.code == 2 and "2G" in ran.err
 
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (97, 61, 4), np.uint8))
@@ -118,17 +115,6 @@ def test_large_images_are_converted_in_parts(mode, tmp_path, monkeypatch):
     assert torch.equal(whole.pixels, parts.pixels) and whole.converted == parts.converted
 
 
-COMMANDS = {
-    "score": ["score", "low", *MINI],
-    "rank --page": ["rank", "scores.csv", "--columns", "image", "mos", "--page", "page"],
-    "sweep": ["sweep", "low", *MINI],
-    "pairs": ["pairs", "low", "high", *MINI],
-    "compare": ["compare", "-m", "entropy", "-d", "low", "--bootstrap", "0"],
-    "table": ["table", "--methods", "a=low", "-m", "entropy"],
-    "fit": ["fit", "scores.csv", "--method", "affine", "--out", "head.safetensors", "--features", "store", *MINI],
-}
-
-
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """Five small PNGs, black, of 4,000 × 4,000 pixels and more."""
@@ -142,17 +128,28 @@ def large(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_that_decodes_is_bounded(command, large, monkeypatch, capsys, caplog):
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"score low {MINI}",
+        "rank scores.csv --columns image mos --page page",
+        f"sweep low {MINI}",
+        f"pairs low high {MINI}",
+        "compare -m entropy -d low --bootstrap 0",
+        "table --methods a=low -m entropy",
+        f"fit scores.csv --method affine --out head.safetensors --features store {MINI}",
+    ],
+)
+def test_every_command_that_decodes_is_bounded(command, clipiqa, large, monkeypatch, caplog):
     """What would take 144 MB is not decoded where 100 MB are allowed, and the command does not end with 0."""
     monkeypatch.chdir(large)
     Image.init()  # which draws a picture
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
-    code = main([*COMMANDS[command], "--memory", "100M"])
-    if command == "rank --page":  # a photo without a thumbnail is shown by its name
-        assert code == 0 and not list(Path("page").rglob("*.jpg"))
+    ran = clipiqa(f"{command} --memory 100M")
+    if command.startswith("rank"):  # a photo without a thumbnail is shown by its name
+        assert ran.code == 0 and not list(Path("page").rglob("*.jpg"))
         return
-    assert code in (1, 2) and "the limit of memory is" in capsys.readouterr().err + caplog.text
+    assert ran.code in (1, 2) and "the limit of memory is" in ran.err + caplog.text
 
 
 PEAK = """

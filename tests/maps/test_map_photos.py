@@ -13,7 +13,6 @@ from distortions import blurred
 from PIL import Image
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, draw_maps
-from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.maps.page import map_figure
@@ -100,44 +99,38 @@ def test_learned_prompts_draw_maps(photos):
     assert "learned" in found.provenance["scores"]["clipiqa+"]
 
 
-@pytest.fixture
-def run(capfd):
-    def run(*arguments):
-        code = main(["map", *map(str, arguments), "-b", "mini", "--device", "cpu", "-q"])
-        return code, *capfd.readouterr()
-
-    return run
+MAP = "map -b mini --device cpu -q"
 
 
-def test_the_command_writes_pictures_numbers_and_a_page(run, photos, tmp_path):
-    out = tmp_path / "maps"
-    options = ("-p", "sharpness", "pyiqa", "-o", out, "--html", "--pictures", "svg")
-    code, said, errors = run(photos / "h*.png", "missing.png", *options)
-    assert code == 1 and "missing.png" in errors
-    assert [line.split()[1] for line in said.splitlines()[1:]] == ["sharpness", "pyiqa"]
-    assert sorted(path.name for path in out.iterdir()) == ["half.npz", "half.svg", "maps.html"]
-    code, _, errors = run(photos / "half.png", "-o", out)
-    assert code == 2 and "--overwrite" in errors
-    assert run(photos / "half.png", "-o", out, "--overwrite", "--no-smooth")[0] == 0
-    odd = shutil.copy(photos / "half.png", tmp_path / os.fsdecode(b"caf\xe9.png"))
-    assert r"caf\xe9.png" in run(odd)[1]
-    assert "3×3" not in str(np.load(out / "half.npz")["provenance"])
+def test_the_command_writes_pictures_numbers_and_a_page(clipiqa, photos, tmp_path):
+    options = "-p sharpness pyiqa -o maps --html --pictures svg"
+    ran = clipiqa(f"{MAP} {photos}/h*.png missing.png {options}")
+    assert ran.code == 1 and "missing.png" in ran.err
+    assert [line.split()[1] for line in ran.out.splitlines()[1:]] == ["sharpness", "pyiqa"]
+    assert sorted(os.listdir("maps")) == ["half.npz", "half.svg", "maps.html"]
+    again = f"{MAP} {photos}/half.png -o maps"
+    ran = clipiqa(again)
+    assert ran.code == 2 and "--overwrite" in ran.err
+    assert clipiqa(f"{again} --overwrite --no-smooth").code == 0
+    assert "3×3" not in str(np.load("maps/half.npz")["provenance"])
+    shutil.copy(photos / "half.png", tmp_path / os.fsdecode(b"caf\xe9.png"))
+    assert r"caf\xe9.png" in clipiqa(f"{MAP} caf*.png").out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    "arguments, named",
     [
-        (["--pos-embedding", "fixed"], "'fixed'"),
-        (["--html"], "html"),
-        (["--learned-prompts", "clipiqa+", "-p", "quality"], "--learned-prompts"),
+        ("--pos-embedding fixed", "'fixed'"),
+        ("--html", "html"),
+        ("--learned-prompts clipiqa+ -p quality", "--learned-prompts"),
     ],
 )
-def test_bad_options_are_refused(run, photos, arguments, named):
-    code, said, errors = run(photos / "half.png", *arguments)
-    assert code == 2 and named in errors and errors.count("\n") == 1 and not said
+def test_bad_options_are_refused(clipiqa, photos, arguments, named):
+    ran = clipiqa(f"{MAP} {photos}/half.png {arguments}")
+    assert ran.code == 2 and named in ran.err and ran.err.count("\n") == 1 and not ran.out
 
 
-def test_a_run_without_photos_is_refused(run, tmp_path, photos):
-    assert run(tmp_path / "no")[0] == 2
-    code, said, _ = run(photos / "broken.jpg", "-o", tmp_path / "maps", "--html")
-    assert code == 1 and not said and not list((tmp_path / "maps").iterdir())
+def test_a_run_without_photos_is_refused(clipiqa, photos):
+    assert clipiqa(f"{MAP} no").code == 2
+    ran = clipiqa(f"{MAP} {photos}/broken.jpg -o maps --html")
+    assert ran.code == 1 and not ran.out and not os.listdir("maps")

@@ -4,13 +4,12 @@ import shutil
 import subprocess
 import sys
 
+import pandas
 import pytest
 import torch
 from photos import BUNDLED
 
-from clipiqa_pyiqa import CLIPIQA, score_paths
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, score_paths
 from clipiqa_pyiqa.family import MEMBERS
 from clipiqa_pyiqa.files.specification import pyiqa_configs
 from clipiqa_pyiqa.metrics.building import build
@@ -73,7 +72,7 @@ def test_files_among_options_are_told_by_their_content(tmp_path):
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
-    ("given", "label"),
+    "given, label",
     [
         ("MINI", "mini"),
         ("mini:prompts=sharpness", "mini:prompts=sharpness"),
@@ -88,22 +87,18 @@ def test_a_label_is_the_name_and_its_options(given, label):
     assert alone[0].label == beside[1].label == alone[0].columns[0].name == label
 
 
-def test_named_metrics_stand_beside_questions(tmp_path, capsys):
-    photo = str(shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "a.jpg"))
-    out = str(tmp_path / "s.csv")
-    asked = ["--prompts", "quality", "sharpness", "-b", "mini"]
-    assert main(["score", photo, *asked, "-m", "entropy", "sharp=mini:prompts=sharpness", "--out", out]) == 0
-    head, row = (tmp_path / "s.csv").read_text().splitlines()
-    cells = dict(zip(head.split(","), row.split(","), strict=False))
+def test_named_metrics_stand_beside_questions(tmp_path, clipiqa):
+    shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "a.jpg")
+    asked = "-m entropy sharp=mini:prompts=sharpness --out s.csv"
+    assert clipiqa(f"score a.jpg --prompts quality sharpness -b mini {asked}").code == 0
+    (cells,) = pandas.read_csv("s.csv").to_dict("records")
     assert [*cells][1:5] == ["quality", "sharpness", "entropy", "sharp"] and cells["sharpness"] == cells["sharp"]
-    assert (
-        main(["score", photo, "-m", "clipiqa", "x=clipiqa:precision=bf16", "-b", "mini", "-q", "--format", "csv"]) == 0
-    )
-    assert capsys.readouterr().out.splitlines()[0].startswith("path,clipiqa,x,")  # --backbone is both metrics' default
-    (row,) = score_paths([CLIPIQA(backbone="mini"), "entropy"], photo, ["quality", "sharpness"], device="cpu")
-    assert [f"{score:.4f}" for score in row.scores[:2]] == [f"{float(cells[n]):.4f}" for n in ("quality", "sharpness")]
+    ran = clipiqa("score a.jpg -m clipiqa x=clipiqa:precision=bf16 -b mini -q --format csv")
+    assert ran.out.startswith("path,clipiqa,x,")  # --backbone is both metrics' default
+    (row,) = score_paths([CLIPIQA(backbone="mini"), "entropy"], "a.jpg", ["quality", "sharpness"], device="cpu")
+    assert row.scores[:2] == pytest.approx([cells["quality"], cells["sharpness"]], abs=1e-4)
     with pytest.raises(CLIPIQAError):
-        score_paths(["entropy", "mini"], photo, "quality")
+        score_paths(["entropy", "mini"], "a.jpg", "quality")
 
 
 @pytest.mark.quick
@@ -135,7 +130,7 @@ def test_a_file_of_ours_keeps_its_record(tmp_path):
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
-    ("given", "noun"),
+    "given, noun",
     [
         ("{}/deqa.csv", "lower_better=true"),
         ("{}/two.csv", "column=niqe"),

@@ -9,9 +9,7 @@ import pytest
 from photos import BUNDLED, save_grey
 from shard_makers import samples, save_tar
 
-from clipiqa_pyiqa import compare, score_images, score_paths, table
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa import CLIPIQAError, compare, score_images, score_paths, table
 from clipiqa_pyiqa.metrics.parsing import parse_metrics
 
 OPTIONS = {"device": "cpu", "workers": 1}
@@ -31,17 +29,17 @@ def photos(tmp_path, monkeypatch):
 DEQA = "deqa=deqa.csv:lower_better=true"
 
 
-def test_scores_of_a_file_stand_beside_ours(photos, capsys):
-    assert main(["score", "photos", "-m", "entropy", DEQA, "--out", "s.csv", "--device", "cpu"]) == 0
+def test_scores_of_a_file_stand_beside_ours(photos, clipiqa):
+    score = f"score photos -m entropy {DEQA} --out s.csv --device cpu"
+    assert clipiqa(score).code == 0
     found = pandas.read_csv("s.csv").set_index("path")
     assert found["deqa"].tolist() == [9, 8, 7, 6, 5, 4] and found["entropy"].notna().all()
     record = json.loads((photos / "s.csv.provenance.json").read_text())["columns"]["deqa"]
     assert record["file"] == "deqa.csv" and len(record["sha256"]) == 64 and record["lower_better"]
-    assert main(["score", "photos", "-m", DEQA, "--format", "csv", "-q"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].startswith("photos/0.png,9.0,")
+    assert clipiqa(f"score photos -m {DEQA} --format csv -q").out.splitlines()[1].startswith("photos/0.png,9.0,")
     (photos / "deqa.csv").write_text("file,score\n" + "".join(f"/gpu/out/{n}.jpg,{n}\n" for n in range(5)))
-    assert main(["score", "photos", "-m", "entropy", DEQA, "--out", "s.csv", "--resume", "--device", "cpu"]) == 1
-    assert "deqa has no score for 1 image, such as 'photos/5.png'" in capsys.readouterr().err
+    ran = clipiqa(f"{score} --resume")
+    assert ran.code == 1 and "deqa has no score for 1 image, such as 'photos/5.png'" in ran.err
     again = pandas.read_csv("s.csv").set_index("path")
     assert again["deqa"].tolist()[:5] == [0, 1, 2, 3, 4] and np.isnan(again["deqa"].iloc[5])
     pandas.testing.assert_series_equal(again["entropy"], found["entropy"])
@@ -115,14 +113,11 @@ def test_files_are_refused_where_they_cannot_be_joined(asked, photos):
         asked()
 
 
-def test_an_old_score_is_not_joined_to_a_photo_that_was_replaced(photos, capfd):
-    given = ["score", "photos", "--device", "cpu"]
-    assert main([*given, "-m", "entropy", "--out", "own.csv"]) == 0
+def test_an_old_score_is_not_joined_to_a_photo_that_was_replaced(photos, clipiqa):
+    assert clipiqa("score photos -m entropy --out own.csv --device cpu").code == 0
     save_grey(photos / "photos/3.png", 200, (70, 50))
-    capfd.readouterr()
-    assert main([*given, "-m", "own=own.csv", "--format", "csv"]) == 1
-    said = capfd.readouterr()
-    assert "'photos/3.png'" in said.err and said.out.splitlines()[4].startswith("photos/3.png,,")
+    ran = clipiqa("score photos -m own=own.csv --format csv")
+    assert ran.code == 1 and "'photos/3.png'" in ran.err and ran.out.splitlines()[4].startswith("photos/3.png,,")
 
 
 def test_two_scores_of_an_image_are_refused(photos):

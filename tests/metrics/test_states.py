@@ -8,8 +8,7 @@ import pytest
 import torch
 from photos import save_grey
 
-from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa import CLIPIQAError, score_paths
 from clipiqa_pyiqa.files.reading import hashes_of
 from clipiqa_pyiqa.metrics.parsing import metric_set
 from clipiqa_pyiqa.results.columns import Column, changes

@@ -12,7 +12,8 @@ import pytest
 from pyarrow import parquet
 from stored import read_results, write_results
 
-from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa import CLIPIQAError
+from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.results.columns import Column, ResultsError
 from clipiqa_pyiqa.results.formats import Head, format_of, journal_of
@@ -44,18 +45,8 @@ READERS = {".csv": pd.read_csv, ".jsonl": partial(pd.read_json, lines=True), ".p
 METRIC = "clipiqa, openai afeb0e10, Good photo.|Bad photo.; Crisp photo.|Hazy, dim photo."
 
 
-def beside(path):
-    """The files of a finished run."""
-    return [path.name] if path.suffix == ".parquet" else [path.name, f"{path.name}.provenance.json"]
-
-
 def write(path, rows=ROWS, columns=COLUMNS, reading=READING, **how):
     write_results(Results(Output(path, **how), columns, reading), rows)
-
-
-def inode(path):
-    """What changes if a file is written again."""
-    return path.stat().st_ino, path.stat().st_mtime_ns
 
 
 @pytest.fixture(params=READERS)
@@ -71,7 +62,8 @@ def test_a_file_holds_the_rows_that_were_written_and_pandas_reads_it(path, monke
     rows = [*ROWS, Row(os.fsdecode(b"caf\xe9.jpg"), (0.5, 0.5), 40, 40, 40, 40, 1)]
     write(path, rows)
     assert read_results(path) == (HEAD, rows) and rows[-1].path == r"caf\xe9.jpg"
-    assert sorted(os.listdir(path.parent)) == beside(path)  # nothing else is left
+    beside = [] if path.suffix == ".parquet" else [f"{path.name}.provenance.json"]
+    assert sorted(os.listdir(path.parent)) == [path.name, *beside]  # nothing else is left
     frame = READERS[path.suffix](path)
     assert frame.path.tolist() == [row.path for row in rows]
     assert frame.quality.isna().tolist() == [False, False, True, False, False]
@@ -265,9 +257,9 @@ def test_one_metric_under_another_name_is_copied(path):
 
 def test_weights_of_another_name_and_equal_hash_are_the_same(path):
     run(path, [A], [COLUMNS[0]])
-    before = inode(path)
+    before = path.stat().st_ino
     assert run(path, [A], [Column("quality", {**COLUMNS[0].record, "weights": "copy afeb0e10"})])[0] == []
-    assert inode(path) == before  # a finished file is not written again if nothing is new
+    assert path.stat().st_ino == before  # a finished file is not written again if nothing is new
 
 
 @pytest.mark.parametrize("kind", Kind)

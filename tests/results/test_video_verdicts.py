@@ -6,7 +6,6 @@ import pytest
 from clips import pictures, save_clip
 
 from clipiqa_pyiqa import gate
-from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.results.scores import read_scores
 from clipiqa_pyiqa.results.videos import judge_videos
 
@@ -20,7 +19,7 @@ def save(path, videos, pattern="{}.mp4::{:010.3f}", column="q", step=0.5):
     return path
 
 
-@pytest.mark.parametrize(("column", "sign"), [("q", 1), ("niqe", -1)])
+@pytest.mark.parametrize("column, sign", [("q", 1), ("niqe", -1)])
 def test_a_video_is_judged_by_mean_low_end_worst_second_and_flicker(tmp_path, column, sign):
     scores = np.array([0.5, 0.9, 0.4, 0.2, 0.6, 0.4])
     file = save(tmp_path / "s.csv", {"a": sign * scores, "b": [sign * 0.5]}, column=column)
@@ -37,29 +36,27 @@ def test_a_video_is_judged_by_mean_low_end_worst_second_and_flicker(tmp_path, co
     assert np.isnan(judged.loc["b.mp4", f"{column} flicker"])
 
 
-def test_score_writes_a_table_that_rank_takes(tmp_path, capsys):
+def test_score_writes_a_table_that_rank_takes(tmp_path, clipiqa):
     pytest.importorskip("av", reason="PyAV (the extra `video`) is not installed")
     for name in ("a", "b/a"):
         save_clip(tmp_path / f"in/{name}.mkv", pictures(25 if name == "a" else 15))
-    score = ["score", str(tmp_path / "in"), "-b", "mini", "--every", "0.5s", "--videos"]
-    for table, *options in (["1.csv"], ["2.csv", "--out", "out"], ["3.csv", "--out", "s.csv"]):
-        where = [str(tmp_path / name) if name[0] != "-" else name for name in (table, *options)]
-        assert main([*score, *where]) == 0
-        assert "2 videos, sampling: 0.5s" in capsys.readouterr().err
-    tables = [read_scores(tmp_path / f"{number}.csv") for number in (1, 2, 3)]
+    score = "score in -b mini --every 0.5s --videos"
+    for options in ("1.csv", "2.csv --out out", "3.csv --out s.csv"):
+        ran = clipiqa(f"{score} {options}")
+        assert ran.code == 0 and "2 videos, sampling: 0.5s" in ran.err
+    tables = [read_scores(f"{number}.csv") for number in (1, 2, 3)]
     for each in tables:
         pandas.testing.assert_frame_equal(each.frame, tables[0].frame)
     is_low = {name: column.lower_better for name, column in tables[0].columns.items()}
     assert [name for name in is_low if is_low[name]] == ["quality flicker"]
     worst = tables[0].frame["quality flicker"].idxmax()
-    assert main(["rank", str(tmp_path / "1.csv"), "--by", "quality flicker", "--worst", "1", "--paths"]) == 0
-    assert capsys.readouterr().out == f"{worst}\n"
-    assert main([*score, str(tmp_path / "1.csv")]) == 2
+    assert clipiqa("rank 1.csv --by 'quality flicker' --worst 1 --paths").out == f"{worst}\n"
+    assert clipiqa(f"{score} 1.csv").code == 2
     (tmp_path / "in/b/a.mkv").unlink()
-    for more in ([], ["--drop-vanished"]):
-        again = [str(tmp_path / "4.csv"), "--out", str(tmp_path / "s.csv"), "--resume", *more]
-        assert main([*score, *again]) == 0 and read_scores(tmp_path / "4.csv").frame.index.size == 1
-    assert main(["score", str(tmp_path / "in/a.mkv"), str(tmp_path / "1.csv"), "--frames", "2", "--every", "1s"]) == 2
+    for more in ("", "--drop-vanished"):
+        assert clipiqa(f"{score} 4.csv --out s.csv --resume {more}").code == 0
+        assert read_scores("4.csv").frame.index.size == 1
+    assert clipiqa("score in/a.mkv 1.csv --frames 2 --every 1s").code == 2
 
 
 def test_gate_pairs_videos_since_frames_depend_on_each_other(tmp_path):

@@ -1,9 +1,6 @@
 """The engine and what it keeps: changed images and metrics, several metrics of one run, one of which may fail."""
 
-import itertools
 import os
-import subprocess
-import sys
 from functools import partial
 from types import SimpleNamespace
 
@@ -17,10 +14,8 @@ from shard_makers import picture, save_parquet, score
 from standin import Brightness
 from stored import read_results
 
-from clipiqa_pyiqa import CLIPIQA, score_paths, score_sources
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison.compare import compare
-from clipiqa_pyiqa.errors import CLIPIQAError, Kind
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, compare, score_paths, score_sources
+from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.metrics.parsing import metric_set
 from clipiqa_pyiqa.results.scores import read_scores
 from clipiqa_pyiqa.scoring import processes
@@ -28,7 +23,6 @@ from clipiqa_pyiqa.scoring.engine import Options, plan
 from clipiqa_pyiqa.scoring.processes import Processes
 
 MINI = "clipiqa=mini"
-MAIN = "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"
 
 
 @pytest.fixture
@@ -55,30 +49,12 @@ class Weighted:
         return x.mean().view(1, 1) * self.weight
 
 
-def _threads_seen(count):
-    """A class of networks with this number of parameters, whose score is the number of threads."""
-
-    class Threads(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.held = torch.nn.ParameterList([torch.zeros(1)] * count)
-
-        def forward(self, x):
-            return torch.tensor(float(torch.get_num_threads()))
-
-    return Threads
-
-
-def replace_image(path):
-    Image.new("RGB", (112, 112), "white").save(path)
-
-
 # Changes
 
 
 def test_score_scores_a_replaced_image_again(photos, csv):
     before = [row.scores for row in score_paths(Brightness(), photos, out=csv)]
-    replace_image(photos / "03.png")
+    Image.new("RGB", (112, 112), "white").save(photos / "03.png")
     run = score_paths(Brightness(), photos, out=csv, resume=True)
     assert (run.known.kept, run.known.changed, run.known.new) == (19, 1, 0)
     assert [row.scores for row in run] == [(1.0,)]
@@ -160,14 +136,14 @@ def test_a_metric_that_fails_leaves_the_others_scores(photos, csv):
     assert read_results(csv)[1] == rows
 
 
-def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, capsys):
+def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, clipiqa):
     given = ["entropy", "niqe:version=nobodys"]
     rows = list(score_paths(given, photos, out=csv))
     again = score_paths(given, photos, out=csv, resume=True)
     assert not list(again) and again.unbuilt == given[1:]  # no image is decoded for it
     assert again.known.kept == len(rows)
-    assert main(["score", str(photos), "-m", *given]) == 1
-    assert f"{len(rows)} by entropy, 0 by niqe" in capsys.readouterr().err
+    ran = clipiqa(f"score photos -m {' '.join(given)}")
+    assert ran.code == 1 and f"{len(rows)} by entropy, 0 by niqe" in ran.err
     assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)
     for names, strict in ((given, True), (given[1], False)):
         with pytest.raises(CLIPIQAError):
@@ -175,7 +151,9 @@ def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, cap
 
 
 def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(photos, monkeypatch):
-    threads = {f"threads{count}": _threads_seen(count) for count in (0, 1)}
+    seen = {"forward": lambda *_: torch.tensor(float(torch.get_num_threads()))}
+    kinds = torch.nn.Identity, torch.nn.PReLU  # which has a parameter
+    threads = {f"threads{count}": type("Threads", (kind,), seen) for count, kind in enumerate(kinds)}
     monkeypatch.setattr(pyiqa.archs.ARCH_REGISTRY, "_obj_map", {**pyiqa.archs.ARCH_REGISTRY._obj_map, **threads})
     given = {name: {"metric_opts": {"type": name}} for name in threads}
     before = torch.get_num_threads()
@@ -185,22 +163,19 @@ def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(photos, monkeypatc
     torch.set_num_threads(before)
 
 
-def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(photos, csv, capsys):
+def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(photos, csv, clipiqa):
     Image.new("RGB", (20, 20)).save(photos / "small.png")
-    folder, file = str(photos), str(csv)
-    assert main(["score", folder, "-m", MINI, "piqe", "entropy", "--out", file]) == 1
-    assert "20 scored, 1 failed" in capsys.readouterr().err
-    assert pandas.read_csv(csv)["entropy"].notna().all()
-    assert main(["rank", file, "--by", "piqe", "--worst", "1"]) == 0
-    assert "lower is better (as s.csv says)" in capsys.readouterr().err
-    assert main(["gate", file, file, "--by", "piqe", "--skip-missing"]) == 0
-    assert "lower is better" in capsys.readouterr().out
-    assert main(["score", folder, "--embeddings", "-m", "piqe", "--out", f"{folder}/e/"]) == 2
+    ran = clipiqa(f"score photos -m {MINI} piqe entropy --out s.csv")
+    assert ran.code == 1 and "20 scored, 1 failed" in ran.err and pandas.read_csv(csv)["entropy"].notna().all()
+    assert "lower is better (as s.csv says)" in clipiqa("rank s.csv --by piqe --worst 1").err
+    ran = clipiqa("gate s.csv s.csv --by piqe --skip-missing")
+    assert ran.code == 0 and "lower is better" in ran.out
+    assert clipiqa("score photos --embeddings -m piqe --out e/").code == 2
 
 
 def test_clip_metrics_alone_do_not_import_pyiqa(photos, tmp_path, forked_bare):
     code = f"import sys; from clipiqa_pyiqa import score_paths; rows = [*score_paths([{MINI!r}], {str(photos)!r})]"
-    ran = forked_bare.run([], tmp_path, code=f"{code}\nprint(len(rows), 'pyiqa' in sys.modules)")
+    ran = forked_bare.run("", tmp_path, code=f"{code}\nprint(len(rows), 'pyiqa' in sys.modules)")
     assert ran.out == "20 False\n", ran.err
 
 
@@ -229,45 +204,13 @@ def test_what_a_killed_process_did_is_tried_once_more(tmp_path):
         Processes(1, partial(eval, "1 / 0"))(0)
 
 
-def run_python(code, *arguments, **options):
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, **options)
-
-
-def test_a_full_disk_while_rows_are_copied_ends_the_command_and_is_no_damage(tmp_path, out, kept):
+def test_a_full_disk_while_rows_are_copied_ends_the_command_and_is_no_damage(forked, tmp_path, out):
     rows = {"image": [picture(grey, (200, 200), "BMP") for grey in range(0, 250, 10)]}
     score(save_parquet(tmp_path / "t.parquet", rows), out)
-    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); {MAIN}"
-    ran = run_python(limited, "rank", out, "--above", "0.5", "--write-shards", kept)
-    assert ran.returncode == 2 and "File too large" in ran.stderr and "damaged" not in ran.stderr
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["score", "a.png", "-b", "mini"],
-        ["map", "none.png", "-b", "mini", "--out", "maps"],
-        ["rank", "none.png", "-b", "mini"],
-        ["compare", "-m", MINI, "-d", "none.csv"],
-        ["table", "--methods", "a=none", "b=none", "-m", "entropy"],
-        ["demo"],
-        ["sweep", "a.png", "-b", "mini", "--changes", "contrast", "--steps", "3", "--scales", "1"],
-        ["pairs", ".", ".", "-b", "mini"],
-        ["radar", "a.png", "-b", "mini"],
-        ["agreement", "votes.csv", "-b", "mini"],
-    ],
-    ids=lambda command: command[0],
-)
-def test_threads_of_every_command_that_scores_sleep_while_they_wait(command, tmp_path):
-    for name in ("a.png", "b.png"):
-        Image.effect_noise((64, 64), 50).convert("RGB").save(tmp_path / name)
-    (tmp_path / "votes.csv").write_text("attribute,first,second,choice\nquality,a.png,b.png,first\n")
-    variables = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
-    variables |= {"OMP_DISPLAY_ENV": "verbose", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", MAIN, *command]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=variables) as process:
-        shown = "".join(itertools.takewhile(lambda line: "ENVIRONMENT END" not in line, process.stderr))
-        process.kill()  # torch is being imported, and that is enough
-    if "GOMP_" not in shown:
-        pytest.skip("torch does not use GNU's OpenMP here")
-    assert "GOMP_SPINCOUNT = '0'" in shown
+    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9999, 9999))\n"
+    job = forked.run(
+        "rank out --above 0.5 --write-shards kept",
+        tmp_path,
+        code=f"{code}from clipiqa_pyiqa.cli import main\nexit(main())",
+    )
+    assert job.code == 2 and "File too large" in job.err and "damaged" not in job.err

@@ -2,7 +2,6 @@
 
 import json
 import tarfile
-from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -14,9 +13,7 @@ from shard_makers import picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 from stored import read_results
 
-from clipiqa_pyiqa import filter_shards, merge_shards, score_paths
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa import CLIPIQAError, filter_shards, merge_shards, score_paths
 from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
@@ -24,6 +21,7 @@ from clipiqa_pyiqa.sources.finding import find_shards, sources_of
 from clipiqa_pyiqa.sources.stores import FilesShard
 from clipiqa_pyiqa.sources.tar import TarShard
 
+pytestmark = pytest.mark.usefixtures("standin")
 LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}
 
 
@@ -132,16 +130,6 @@ def test_a_file_of_another_program_is_never_replaced(lake, out):
     assert parquet.read_table(theirs).column_names == ["mine"]
 
 
-def test_results_in_a_store(lake, tmp_path, kept):
-    for _ in range(2):
-        done = score(lake, "memory://results/run")
-        assert done.is_whole and done.scored == 7
-    merge_shards("memory://results/run", tmp_path / "all.csv")
-    assert len(pandas.read_csv(tmp_path / "all.csv")) == 7
-    filter_shards("memory://results/run", kept, above=0.5)
-    assert greys_of(kept) == [153, 204, 255]
-
-
 # Parts
 
 
@@ -152,24 +140,17 @@ def test_a_task_of_a_slurm_array_has_its_part():
 
 
 @pytest.mark.parametrize(
-    ("environment", "named"),
-    [({"SLURM_ARRAY_TASK_ID": "7"}, "sbatch"), (slurm(2, 0, 5, 3), "part='I/3'")],
-    ids=["no array", "gaps"],
+    "text, environment",
+    [("3", {}), ("0/2", {}), ("3/2", {}), ("slurm", {"SLURM_ARRAY_TASK_ID": "7"}), ("slurm", slurm(2, 0, 5, 3))],
 )
-def test_a_task_without_a_regular_array_has_no_part(environment, named):
-    with pytest.raises(CLIPIQAError, match=named):
-        part_of("slurm", environment)
+def test_what_is_no_part_is_refused(text, environment):
+    with pytest.raises(CLIPIQAError):
+        part_of(text, environment)
 
 
 def test_without_part_a_slurm_task_scores_all_shards_and_says_so(caplog):
     assert part_of(None, {}) == (1, 1) and not caplog.text
     assert part_of(None, {"SLURM_ARRAY_TASK_ID": "7"}) == (1, 1) and "part='slurm'" in caplog.text
-
-
-@pytest.mark.parametrize("text", ["3", "0/2", "3/2"])
-def test_a_part_that_is_not_i_of_n_is_refused(text):
-    with pytest.raises(CLIPIQAError):
-        part_of(text)
 
 
 # Merging
@@ -188,8 +169,8 @@ def test_all_results_are_merged_into_one_file(lake, tmp_path, out):
 def test_the_merged_file_lies_outside_and_replaces_no_file(lake, out):
     score(lake, out)
     merge_shards(out)
-    for path, named in ((out / "all.parquet", "lies in"), (None, "exists")):
-        with pytest.raises(CLIPIQAError, match=named):
+    for path in (out / "all.parquet", None):
+        with pytest.raises(CLIPIQAError):
             merge_shards(out, path)
 
 
@@ -233,14 +214,12 @@ def test_shares_go_by_the_direction_and_are_rounded_down(lake, out, kept):
     assert greys_of(kept) == [51, 102]
 
 
-@pytest.mark.parametrize(
-    ("asked", "named"),
-    [({}, "which images"), ({"above": 0, "column": "x"}, "'x'"), ({"above": 0, "column": "path"}, "string")],
-)
-def test_conditions_that_cannot_be_met_are_refused(lake, out, kept, asked, named):
+def test_conditions_that_cannot_be_met_are_refused(lake, out, kept):
     score(lake, out)
-    with pytest.raises(CLIPIQAError, match=named):
-        filter_shards(out, kept, **asked)
+    for into, asked in ((kept, {}), (kept, {"column": "x"}), (kept, {"column": "path"}), (out / "kept", {})):
+        with pytest.raises(CLIPIQAError):
+            filter_shards(out, into, **asked, **({"above": 0} if asked or into != kept else {}))
+    assert not (out / "kept").exists()
 
 
 def test_what_is_written_is_counted_and_samples_with_several_images_are_named(tmp_path, out, kept):
@@ -262,27 +241,13 @@ def test_loose_files_are_not_copied(tmp_path, out, kept):
 # Command
 
 
-@pytest.fixture
-def clipiqa(standin, monkeypatch, capfd, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        code = main(list(map(str, arguments)))
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return SimpleNamespace(code=code, out=out, err=err)
-
-    return run
-
-
-def test_score_merge_and_rank(clipiqa, lake, out, kept):
-    ran = clipiqa("score", "lake/{a,b}/{000..001}.tar", "--keep", "n", "--out", out, "--device", "cpu")
+def test_score_merge_and_rank(clipiqa, lake, kept):
+    ran = clipiqa("score lake/{a,b}/{000..001}.tar --keep n --out out --device cpu")
     assert ran.code == 1 and "b/001.tar' does not exist" in ran.err
-    ran = clipiqa("score", "lake/{a,b}/*.tar", "--keep", "n", "--out", out, "--device", "cpu")
+    ran = clipiqa("score lake/{a,b}/*.tar --keep n --out out --device cpu")
     assert ran.code == 0 and "7 images: 7 scored, 0 failed" in ran.err and "50 %" in ran.err
-    assert clipiqa("score", "--merge", out, "--out", "all.csv").code == 0
-    assert len(pandas.read_csv("all.csv")) == 7
-    ran = clipiqa("rank", out, "--best", "2", "--lower-better", "--write-shards", kept)
+    assert clipiqa("score --merge out --out all.csv").code == 0 and len(pandas.read_csv("all.csv")) == 7
+    ran = clipiqa("rank out --best 2 --lower-better --write-shards kept")
     assert ran.code == 0 and "2 of 7 images kept, in 2 new shards" in ran.err and greys_of(kept) == [0, 10]
 
 
@@ -290,48 +255,47 @@ def test_score_merge_and_rank(clipiqa, lake, out, kept):
     "command", ["score --merge out --out all.csv", "rank out --worst 1", "rank out --above 0 --write-shards kept"]
 )
 def test_an_unfinished_folder_of_results_needs_partial(clipiqa, lake, command):
-    assert clipiqa("score", "lake", "--part", "1/2", "--out", "out", "--device", "cpu").code == 0
-    ran = clipiqa(*command.split())
+    assert clipiqa("score lake --part 1/2 --out out --device cpu").code == 0
+    ran = clipiqa(command)
     assert ran.code == 2 and "1 of 3 shards" in ran.err and "--partial" in ran.err
-    ran = clipiqa(*command.split(), "--partial")
+    ran = clipiqa(f"{command} --partial")
     assert ran.code == 0 and "1 shard without" in ran.err
 
 
-def test_a_misspelt_name_to_keep_is_a_line_and_exit_code_1(clipiqa, lake, out):
-    ran = clipiqa("score", lake, "--keep", "n", "captoin", "--out", out, "--device", "cpu")
-    said = f"--keep names 'captoin', but no sample of '{lake}/a/000.tar' (and 2 more like it) has it"
+def test_a_misspelt_name_to_keep_is_a_line_and_exit_code_1(clipiqa, lake):
+    ran = clipiqa("score lake --keep n captoin --out out --device cpu")
+    said = "--keep names 'captoin', but no sample of 'lake/a/000.tar' (and 2 more like it) has it"
     assert ran.code == 1 and said in ran.err
-
-
-@pytest.mark.parametrize("more", [["--copy-to", "x"], ["--page", "x"]])
-def test_options_that_do_not_go_with_new_shards_are_refused(clipiqa, lake, out, more):
-    score(lake, out)
-    ran = clipiqa("rank", out, "--best", "1", "--write-shards", "kept", *more)
-    assert ran.code == 2 and "give them in a second call" in ran.err
 
 
 def test_a_folder_of_results_is_ranked_as_its_merged_file(clipiqa, lake, out):
     score(lake / "a", out)
     merge_shards(out, "all.parquet")
-    found = [clipiqa("rank", place, "--worst", "40%").out for place in (out, "all.parquet")]
+    found = [clipiqa(f"rank {place} --worst 40%").out for place in ("out", "all.parquet")]
     assert found[0] == found[1] and found[0].count("::") == 2
-    assert clipiqa("rank", out, "--page", "page").code == 0
+    assert clipiqa("rank out --page page").code == 0
 
 
 def test_shards_into_one_plain_file_and_on_the_terminal(clipiqa, lake):
-    ran = clipiqa("score", "lake/a", "--out", "s.csv", "--device", "cpu")
-    assert ran.code == 0 and len(pandas.read_csv("s.csv")) == 5
-    ran = clipiqa("score", "lake", "--out", "s.csv", "--resume", "--device", "cpu")
+    assert clipiqa("score lake/a --out s.csv --device cpu").code == 0 and len(pandas.read_csv("s.csv")) == 5
+    ran = clipiqa("score lake --out s.csv --resume --device cpu")
     assert "2 scored, 0 failed" in ran.err and "5 done before" in ran.err
-    assert clipiqa("score", "lake/a/000.tar", "--device", "cpu").out.count("000.tar::") == 3
+    assert clipiqa("score lake/a/000.tar --device cpu").out.count("000.tar::") == 3
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"), [(["lake", "--merge", "out"], "--merge"), (["x.npy", "--embeddings"], "embeddings")]
+    "command, named",
+    [
+        ("rank out --best 1 --write-shards kept --copy-to x", "in a second call"),
+        ("rank out --best 1 --write-shards kept --page x", "in a second call"),
+        ("score lake --merge out --out results", "--merge"),
+        ("score x.npy --embeddings --out results --device cpu", "embeddings"),
+    ],
 )
-def test_bad_options_are_refused_in_one_sentence(clipiqa, lake, arguments, named):
+def test_bad_options_are_refused_in_one_sentence(clipiqa, lake, out, command, named):
     np.save("x.npy", np.zeros((1, 4), np.float32))
-    ran = clipiqa("score", *arguments, "--out", "results", "--device", "cpu")
+    score(lake, out)
+    ran = clipiqa(command)
     assert ran.code == 2 and ran.err.count("error: ") == 1 and named in ran.err
 
 

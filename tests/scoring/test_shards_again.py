@@ -12,10 +12,8 @@ import torch
 from pyarrow import parquet
 from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
 
-from clipiqa_pyiqa import CLIPIQA, merge_shards, score_sources
-from clipiqa_pyiqa.comparison.gating import gate
-from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.images.image import BytesImage, File, Image
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, filter_shards, gate, merge_shards, score_sources
+from clipiqa_pyiqa.images.image import BytesImage, File
 from clipiqa_pyiqa.results.formats import journal_of
 from clipiqa_pyiqa.scoring.shards import planning
 from clipiqa_pyiqa.sources import finding
@@ -197,21 +195,15 @@ def test_a_copy_of_a_shard_elsewhere_is_another_shard(run, tmp_path):
     assert run.score(sources=tmp_path / "copy", overwrite=True) == (3, 3) and run.done.is_whole
 
 
-def test_images_of_an_own_shard_have_its_stamp(run):
+def test_images_of_an_own_shard_have_its_stamp_and_are_scored_again_if_it_has_none(run):
     class Own(Shard):
         name = "own"
 
         def entries(self):
-            return [BytesImage("own::0", picture(9)), InMemory("own::1")]
-
-    class InMemory(Image):
-        def __init__(self, name):
-            self.name = name
-
-        def read(self):
-            return picture(8)
+            return [BytesImage(f"own::{number}", picture(number)) for number in range(2)]
 
     own = Own()
+    assert [run.score("a", sources=own) for _ in range(2)] == [(2, 0)] * 2 and run.done.states == {"scored again": 1}
     own.stamp = lambda: "1"
     run.score("a", sources=own)
     assert run.score(sources=own) == (0, 2)
@@ -281,6 +273,10 @@ def test_a_result_that_is_damaged_inside_is_scored_again_by_the_run_that_reads_i
     content[column.dictionary_page_offset + column.total_compressed_size - 1] ^= 1
     path.write_bytes(content)
     assert run.score() == (6, 6)
+    path.write_bytes(b"x")
+    with pytest.raises(CLIPIQAError):
+        run.table()
+    assert run.score() == (6, 6)
 
 
 def test_an_engine_that_fails_leaves_no_lock(run):
@@ -305,24 +301,17 @@ def test_a_second_run_into_the_shard_is_skipped_and_loses_nothing(run):
     assert inner == [{"being scored by another run": 1}] and len(run.table()) == 6
 
 
-# Stores
-
-
-@pytest.fixture
-def stored(run):
-    run.out = f"memory://again/{run.sources.parent.name}"
-    yield run
+def test_in_a_store_the_same_rules_hold_and_the_shard_is_the_unit(run, tmp_path):
+    run.out = f"memory://again/{tmp_path.name}"
+    assert run.score("a") == (9, 0)
+    assert run.score() == (0, 9) and run.score() == (0, 0)
+    photo(run.sources, 3, 255)
+    save_tar(run.sources / "0.tar", samples([10, 250]))
+    assert run.interrupt("a", 1)[0] == 1
+    assert run.score()[0] in (2, 3) and len(run.table()) == 8
+    assert run.table().a["3.png"] == 1
+    assert filter_shards(run.out, tmp_path / "kept", above=0.5).kept == 1
     fsspec.filesystem("memory").rm("/again", recursive=True)
-
-
-def test_the_same_rules_hold_and_the_shard_is_the_unit(stored):
-    assert stored.score("a") == (9, 0)
-    assert stored.score() == (0, 9) and stored.score() == (0, 0)
-    photo(stored.sources, 3, 255)
-    save_tar(stored.sources / "0.tar", samples([10]))
-    assert stored.interrupt("a", 1)[0] == 1
-    assert stored.score()[0] in (1, 2) and len(stored.table()) == 7
-    assert stored.table().a["3.png"] == 1
 
 
 def test_a_column_is_added_to_scores_of_stored_features(tmp_path, out):

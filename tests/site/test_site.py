@@ -20,7 +20,7 @@ def site(once, forked):
     def fill(folder):
         code = f"import sys; sys.argv = [{str(build)!r}, '--no-page', '--no-gallery', '--out', 'site']; "
         code += f"sys.path.insert(0, {str(build.parent)!r}); import build; sys.exit(build.main())"
-        done = forked.run([], folder, code=code)
+        done = forked.run("", folder, code=code)
         assert done.code == 0 and "WARNING" not in done.err, done.err[-3000:]
 
     return once("site", fill) / "site"

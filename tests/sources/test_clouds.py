@@ -4,7 +4,7 @@ import fsspec
 import pytest
 from shard_makers import picture, samples, save_parquet, save_tar
 
-from clipiqa_pyiqa.errors import ImageError
+from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
 from clipiqa_pyiqa.sources.stores import ShardError

@@ -72,7 +72,7 @@ def test_finding_shards_makes_no_request_for_each_name():
 
 
 @pytest.mark.parametrize(
-    ("headers", "stamp"),
+    "headers, stamp",
     [({"ETag": "mark"}, "7 mark"), ({"Last-Modified": "mark"}, "7 mark"), ({}, None)],  # a size alone says too little
 )
 def test_a_web_server_gives_size_with_checksum_or_time(headers, stamp):

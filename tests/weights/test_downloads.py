@@ -21,7 +21,7 @@ from weights_fakes import (
     sha256,
 )
 
-from clipiqa_pyiqa.errors import WeightsError
+from clipiqa_pyiqa import WeightsError
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.selection import find_file, find_weights
 
@@ -123,7 +123,7 @@ def test_weights_are_downloaded_from_the_publisher(home, openai_file, server, ro
 
 
 @pytest.mark.parametrize(
-    ("response", "reason"),
+    "response, reason",
     [(Response(b"x" * 1000, cut_at=500), "broke off 500 bytes"), (Response(b"x" * 1000), "SHA-256"), (None, "refused")],
 )
 def test_failed_download_leaves_nothing(home, server, route, monkeypatch, response, reason):

@@ -21,8 +21,8 @@ from weights_fakes import (
     sha256,
 )
 
+from clipiqa_pyiqa import WeightsError
 from clipiqa_pyiqa.clip.model import frozen_clip
-from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.files import reading
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.published import BACKBONES
@@ -45,7 +45,7 @@ def test_a_given_path_needs_no_network(home, tmp_path, server, monkeypatch, give
 
 
 @pytest.mark.parametrize(
-    ("given", "named"), [("gone.pt", "gone.pt"), (".", "folder"), ("vit.pt", "RN50"), ("opnai", "'openai'")]
+    "given, named", [("gone.pt", "gone.pt"), (".", "folder"), ("vit.pt", "RN50"), ("opnai", "'openai'")]
 )
 def test_a_path_or_tag_that_cannot_be_used_is_refused(home, tmp_path, monkeypatch, given, named):
     monkeypatch.chdir(tmp_path)

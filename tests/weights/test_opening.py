@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from weights_fakes import VIT, Trap, fake_state_dict, poison_archive, save_archive, save_openai_like, save_state_dict
 
-from clipiqa_pyiqa.errors import WeightsError
+from clipiqa_pyiqa import WeightsError
 from clipiqa_pyiqa.weights.checkpoint import check_options, open_checkpoint
 from clipiqa_pyiqa.weights.published import check_architecture
 
