@@ -8,6 +8,7 @@ import weakref
 
 import pytest
 import torch
+from close import assert_close
 from photos import photo_like
 from torch.multiprocessing import get_context
 
@@ -43,7 +44,7 @@ def test_call_time_prompts_equal_creation_time_prompts(metric, images):
 def test_encode_once_ask_often(metric, images):
     features = metric.encode_image(images)
     # 1e-6: unit length in fp32
-    torch.testing.assert_close(features.norm(dim=-1), torch.ones(3), atol=1e-6, rtol=0)
+    assert_close(features.norm(dim=-1), torch.ones(3), atol=1e-6)
     assert features.dtype == torch.float32 and features.shape == (3, 1024)
     assert torch.equal(metric.score(features, prompts="sharpness"), metric(images, prompts="sharpness"))
 
@@ -54,7 +55,7 @@ def test_columns_average_what_they_say(metric, images):
     features = metric.encode_image(images)
     asked = metric.score(features, columns)
     singly = [metric.score(features, question) for question in questions]
-    torch.testing.assert_close(asked, torch.cat(singly, dim=1), atol=1e-6, rtol=0)  # digits of fp32
+    assert_close(asked, torch.cat(singly, dim=1), atol=1e-6)  # digits of fp32
     assert torch.equal(metric(images, columns), asked)
     with pytest.raises(CLIPIQAError):
         metric.score(features, columns, aggregate="mean")
@@ -79,13 +80,11 @@ def test_batch_scores_like_single_images(metric, side):
     images = photo_like(side, side, 5)
     batch = metric(images)
     single = torch.cat([metric(image[None]) for image in images])
-    torch.testing.assert_close(batch, single, atol=6e-7, rtol=0)  # the last digits of fp32, times 100
+    assert_close(batch, single, atol=6e-7)  # the last digits of fp32, times 100
 
 
 def test_memory_layout_does_not_matter(metric, images):
-    torch.testing.assert_close(
-        metric(images.contiguous(memory_format=torch.channels_last)), metric(images), atol=1e-6, rtol=0
-    )
+    assert_close(metric(images.contiguous(memory_format=torch.channels_last)), metric(images), atol=1e-6)
 
 
 def test_strips_are_exact(metric, monkeypatch):
@@ -145,7 +144,7 @@ def test_spawned_processes_can_use_it():
     image = torch.full((1, 3, 40, 40), 0.25)
     with get_context("spawn").Pool(1) as pool:
         there = pool.apply(metric, [image])
-    torch.testing.assert_close(metric(image), there, atol=1e-6, rtol=0)
+    assert_close(metric(image), there, atol=1e-6)
 
 
 def test_says_which_clipiqa_it_is(metric):

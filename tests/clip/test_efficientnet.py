@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from close import assert_close
+from operations import Operations
 from photos import photo_like
 from safetensors.torch import load_file
 from seeded_compact import feature, local_statistics, statistics, taps
 
 from clipiqa_pyiqa.clip import convolution
-from clipiqa_pyiqa.clip.efficientnet import InvertedBottleneck
 from clipiqa_pyiqa.loss import general_path
 from clipiqa_pyiqa.weights.published import MINI_FILE
 
@@ -44,9 +45,11 @@ def test_the_tower_equals_plain_operations(metric, tensors, monkeypatch, size, s
     with torch.no_grad():
         found = *net.encode(x, "none", "image", "places"), net(x, "none"), net.encode(x, "none", "places")[0]
         for ours, theirs in zip(found, (*expected, *expected), strict=True):
-            torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0)
-        found = metric.encode_image(x.float())  # from packed weights
-        torch.testing.assert_close(found.double(), expected[0], atol=1e-5, rtol=0)
+            assert_close(ours, theirs, atol=1e-10)
+        with Operations() as seen:
+            found = metric.encode_image(x.float())  # from packed weights
+        assert (len(seen.calls) > 500) == strips  # 293 for an image as a whole
+        assert_close(found.double(), expected[0], atol=1e-5)
 
     def slope(parts):
         along = zip(parts, directions[-len(parts) :], strict=True)
@@ -71,24 +74,6 @@ def test_flat_images_have_finite_features_and_gradients(metric, tensors, value):
     x = torch.full((1, 3, 96, 96), value, requires_grad=True)
     with torch.no_grad():
         expected = reference(tensors, x.detach().double())[0]
-        torch.testing.assert_close(metric.encode_image(x).double(), expected, atol=1e-4, rtol=0)
+        assert_close(metric.encode_image(x).double(), expected, atol=1e-4)
     (slope,) = torch.autograd.grad(metric(x).sum(), x)
     assert slope.isfinite().all() and slope.norm() > 0
-
-
-# Gradient
-
-
-def test_wide_maps_are_computed_in_strips(metric, monkeypatch):
-    monkeypatch.setattr(convolution, "CPU_STRIP_BYTES", 1)
-    rows = []
-    original = InvertedBottleneck.band
-
-    def spy(self, x, start, stop):
-        y = original(self, x, start, stop)
-        rows.append(y.shape[2] * self.spatial.stride / x.shape[2])
-        return y
-
-    monkeypatch.setattr(InvertedBottleneck, "band", spy)
-    metric(photo_like(256, 256))
-    assert max(rows[:20]) < 0.05

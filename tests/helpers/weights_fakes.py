@@ -12,6 +12,7 @@ import shutil
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import open_clip
 import pytest
@@ -23,11 +24,10 @@ from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.published import shapes_of
 
 REFUSED = "http://127.0.0.1:9"  # where nothing listens
-COMMIT = "0123456789abcdef0123456789abcdef01234567"  # of a repository on the hub
 VIT = "ViT-B/32"  # the quickest to describe
 TIMM, LAION = "timm/vit_base_patch32_clip_224.openai", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 BIN = "open_clip_pytorch_model.bin"
-REVISION = "f" * 40
+REVISION = "f" * 40  # of a repository on the hub
 
 
 @pytest.fixture
@@ -105,13 +105,6 @@ class Response:
 NOT_FOUND = Response(status=404, headers={"X-Error-Code": "EntryNotFound"})  # as the hub says it
 
 
-@dataclass
-class Server:
-    url: str
-    responses: dict = field(default_factory=dict)  # by path
-    requests: list = field(default_factory=list)  # 'GET /path', as they came
-
-
 @pytest.fixture
 def server():
     """A server on this machine that gives prepared answers, 404 to all else."""
@@ -133,7 +126,7 @@ def server():
             pass
 
     with serving(Handler) as url:
-        prepared = Server(url)
+        prepared = SimpleNamespace(url=url, responses={}, requests=[])  # by path; and 'GET /path', as they came
         yield prepared
 
 
@@ -159,11 +152,11 @@ def put_into_hub_cache(cache, repository, name, file, blob=""):
     """Lay a file into the hub cache as huggingface_hub does: a blob named by its hash, a link, a reference."""
     folder = cache / f"models--{repository.replace('/', '--')}"
     blob_path = place(file, folder / "blobs" / (blob or sha256(file)))
-    link = folder / "snapshots" / COMMIT / name
+    link = folder / "snapshots" / REVISION / name
     link.parent.mkdir(parents=True)
     link.symlink_to(blob_path)
     (folder / "refs").mkdir()
-    (folder / "refs" / "main").write_text(COMMIT)
+    (folder / "refs" / "main").write_text(REVISION)
     return link
 
 

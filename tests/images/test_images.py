@@ -256,12 +256,6 @@ def test_under_32_pixels(photo, saved, size):
     assert read_image(saved(photo.resize((32, 32)), "enough.png")).size == (32, 32)
 
 
-def test_decompression_bomb(photo, saved, monkeypatch):
-    path = saved(photo, "bomb.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * 144 // 3)
-    assert kind_of(path) == Kind.TOO_LARGE
-
-
 def dng(photo, orientation, compression):
     """A DNG: first its preview, a JPEG (7) or plain RGB (1), and below it a mosaic of 16-bit samples."""
     file, samples, at_raw, at_data = io.BytesIO(), bytes(64 * 64 * 2), 300, 600

@@ -102,7 +102,17 @@ def test_what_is_unclear_is_refused(kind, case):
 
 def test_a_batch_is_its_images_and_an_image_is_a_batch_of_one():
     tensor = torch.from_numpy(RGB).permute(2, 0, 1)
-    for one in (RGB, RGB[..., 0], tensor, Image.fromarray(RGB), png(RGB), {"array": RGB}, "a.jpg", Path("a.jpg")):
+    for one in (
+        RGB,
+        RGB[..., 0],
+        tensor,
+        Image.fromarray(RGB),
+        png(RGB),
+        io.BytesIO(png(RGB)),
+        {"array": RGB},
+        "a.jpg",
+        Path("a.jpg"),
+    ):
         assert len(list(memory_images(one))) == 1
     for batch in (
         np.stack([RGB] * 3),

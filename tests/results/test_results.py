@@ -219,7 +219,7 @@ A, B, C = Photo("a"), Photo("b"), Photo("c")
 # A cell is kept if its row's stamp and its column's record are the same
 
 
-def test_a_changed_image_empties_cells_that_were_not_asked_and_they_can_be_filled(path):
+def test_cells_of_a_changed_or_new_image_that_were_not_asked_are_empty_and_can_be_filled(path):
     run(path, [A, B], [ONE, TWO])
     changed = Photo("a", "other")
     assert run(path, [changed, B], [ONE])[0] == [("a", "one")]
@@ -229,13 +229,9 @@ def test_a_changed_image_empties_cells_that_were_not_asked_and_they_can_be_fille
     assert run(path, [changed, B], [ONE, TWO])[0] == [("a", "two")]
     assert cells(path)["a"].scores == tuple(value(changed, n) for n in ("one", "two"))
     assert not cells(path)["a"].error
-
-
-def test_a_new_image_has_no_cells_of_columns_that_were_not_asked(path):
-    run(path, [A], [ONE, TWO])
-    run(path, [A, B], [TWO])
-    assert cells(path)["b"].scores == (None, value(B, "two")) and cells(path)["b"].kind is Kind.NOT_ASKED
-    assert run(path, [A, B], [ONE])[0] == [("b", "one")]
+    run(path, [changed, B, C], [TWO])
+    assert cells(path)["c"].scores == (None, value(C, "two")) and cells(path)["c"].kind is Kind.NOT_ASKED
+    assert run(path, [changed, B, C], [ONE])[0] == [("c", "one")]
 
 
 def test_a_column_that_was_made_in_another_way_is_scored_again_if_overwriting_is_allowed(path):

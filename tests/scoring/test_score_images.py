@@ -1,7 +1,6 @@
 """Images in memory: a row for each, whatever its form, and a scorer that survives pickling."""
 
 import functools
-import io
 import pickle
 from pathlib import Path
 
@@ -39,10 +38,6 @@ def test_the_same_pixels_have_the_same_score_to_the_last_bit_in_every_form(metri
     assert len(found) == len(forms) and found.nunique().tolist() == [1, 1]
     of_file = metric.score_files(path, ["quality", "sharpness"])
     assert of_file[["quality", "sharpness"]].iloc[0].tolist() == found.iloc[0].tolist()
-
-
-def test_an_open_file_is_one_image():
-    assert len(score_images(Brightness(), io.BytesIO(picture(51)), device="cpu")) == 1
 
 
 def test_a_row_for_each_image_in_order_with_flag_or_error():

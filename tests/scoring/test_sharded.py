@@ -264,8 +264,7 @@ def test_an_unfinished_folder_of_results_needs_partial(clipiqa, lake, command):
 
 def test_a_misspelt_name_to_keep_is_a_line_and_exit_code_1(clipiqa, lake):
     ran = clipiqa("score lake --keep n captoin --out out --device cpu")
-    said = "--keep names 'captoin', but no sample of 'lake/a/000.tar' (and 2 more like it) has it"
-    assert ran.code == 1 and said in ran.err
+    assert ran.code == 1 and "--keep names 'captoin', but no sample of" in ran.err
 
 
 def test_a_folder_of_results_is_ranked_as_its_merged_file(clipiqa, lake, out):

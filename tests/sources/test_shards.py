@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -242,6 +243,38 @@ def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch):
 
 
 # Stores
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lake")
+    files = {
+        "shards/000.tar": save_tar(folder / "0.tar", samples([10, 15])).read_bytes(),
+        "shards/001.tar": save_tar(folder / "1.tar", samples([20, 15])).read_bytes(),
+        "t.parquet": save_parquet(folder / "t.parquet", {"image": [picture(50)]}).read_bytes(),
+        "photos/a.png": picture(60),
+        "photos/b.psd": b"x",
+    }
+    fsspec.filesystem("memory").pipe({f"/lake/{name}": content for name, content in files.items()})
+    return "memory://lake"
+
+
+def test_shards_tables_and_images_in_a_store_are_found_and_read(stored):
+    found = find_shards(
+        [f"{stored}/shards/{{000..001}}.tar", f"{stored}/t.parquet", f"{stored}/photos", f"{stored}/shards"]
+    )
+    assert [str(item.name).rpartition("/")[2] for item in found.items] == ["000.tar", "001.tar", "t.parquet", "a.png"]
+    assert found.skipped == {".psd": 1} and not found.problems
+    assert [int(read_image(source).pixels.max()) for source in sources_of(found.items)] == [10, 15, 20, 15, 50, 60]
+
+
+def test_sources_that_are_not_in_a_store_are_named(stored):
+    with pytest.raises(ShardError):
+        list(find_shards(f"{stored}/gone.tar").items[0].entries())
+    with pytest.raises(ImageError):
+        find_shards(f"{stored}/gone.png").items[0].read()
+    assert find_shards(f"{stored}/no*.tar").problem == f"'{stored}/no*.tar' matches nothing"
+    assert find_shards(f"{stored}/nothing").problem == f"'{stored}/nothing' does not exist"
 
 
 def test_a_missing_package_is_named(monkeypatch):

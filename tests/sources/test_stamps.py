@@ -1,36 +1,18 @@
 """Stamps: texts that change when the content of a file, a member or a shard changes."""
 
-import http.server
 import os
-from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
 import pytest
-from loopback import serving
 from shard_makers import picture, samples, save_tar
+from weights_fakes import Response
 
 from clipiqa_pyiqa.images.image import MISSING, BytesImage, File
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
 from clipiqa_pyiqa.sources.stores import FilesShard, source_at
 
-
-@contextmanager
-def server(headers):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self):
-            self.send_response(404 if "gone" in self.path else 200)
-            for name, value in {"Content-Length": "7", **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-
-        do_GET = do_HEAD
-
-        def log_message(self, *_):
-            pass
-
-    with serving(Handler) as address:
-        yield address
+pytest_plugins = ["weights_fakes"]
 
 
 def test_a_file_has_another_stamp_after_it_was_replaced(tmp_path):
@@ -75,10 +57,10 @@ def test_finding_shards_makes_no_request_for_each_name():
     "headers, stamp",
     [({"ETag": "mark"}, "7 mark"), ({"Last-Modified": "mark"}, "7 mark"), ({}, None)],  # a size alone says too little
 )
-def test_a_web_server_gives_size_with_checksum_or_time(headers, stamp):
-    with server(headers) as address:
-        assert source_at(f"{address}/a.png").stamp() == stamp
-        assert source_at(f"{address}/gone.png").stamp() == MISSING
+def test_a_web_server_gives_size_with_checksum_or_time(server, headers, stamp):
+    server.responses["/a.png"] = Response(b"7 bytes", headers=headers)
+    assert source_at(f"{server.url}/a.png").stamp() == stamp
+    assert source_at(f"{server.url}/gone.png").stamp() == MISSING
 
 
 def test_a_server_that_cannot_be_reached_gives_no_stamp():

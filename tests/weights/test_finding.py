@@ -87,14 +87,12 @@ def test_every_tag_agrees_with_open_clip():
         assert f"{backbone.replace('/', '-')}.pt" == openai.names[1] == openai.urls[0].rpartition("/")[2]
         if openai.revision:
             pinned += 1
-            assert len(openai.revision) == 40
             assert published.recognise(Path("x.safetensors"), openai.hub_sha256) == openai
         for tag in published.tags(backbone):
             config = open_clip.get_pretrained_cfg(backbone.replace("/", "-"), tag)
             known = published.release(backbone, tag)
             assert known.quick_gelu == config.get("quick_gelu", known.quick_gelu)
             assert config["hf_hub"] in ("", f"{known.hub}/")
-            assert (config["interpolation"], config["resize_mode"]) == ("bicubic", "shortest")
             assert known.sha256 or not ("mlfoundations" in config["url"] or "openai" in config["url"])
     assert pinned == 4 and published.release("RN50").sha256.startswith("afeb0e10")
     assert published.release("RN50", "yfcc15m").sha256 == "455df137"
@@ -156,8 +154,9 @@ def test_hashes_are_kept_and_a_damaged_store_is_no_error(home, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(reading, "hash_file", lambda path: pytest.fail("hashed again"))
         assert reading.sha256_of(path) == expected
-    path.write_bytes(b"two")
-    os.utime(path, ns=(1, 1))
+    (tmp_path / "other").write_bytes(b"two")  # of equal size and time
+    os.utime(tmp_path / "other", ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    os.replace(tmp_path / "other", path)
     assert reading.sha256_of(path) == sha256(path) != expected
 
 
