@@ -1,14 +1,11 @@
 """Where pyiqa cannot be imported, everything works that is not about pyiqa, with equal scores."""
 
 import re
-import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from photos import BUNDLED
-from PIL import Image
+from world import make_world
 
 from clipiqa_pyiqa import CLIPIQA
 
@@ -32,14 +29,7 @@ COMMAND = f"{WITHOUT}\nfrom clipiqa_pyiqa.cli import main\nsys.exit(main(sys.arg
 
 @pytest.fixture
 def folder(tmp_path):
-    """A photo, and rated photos of noise."""
-    shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "photo.jpg")
-    (tmp_path / "rated").mkdir()
-    for number in range(24):
-        noise = np.random.default_rng(number).integers(0, 10 * number + 1, (40, 40, 3), np.uint8)
-        Image.fromarray(noise).save(tmp_path / f"rated/{number}.png")
-    lines = [f"rated/{number}.png,{number}" for number in range(24)]
-    (tmp_path / "scores.csv").write_text("\n".join(["path,mos", *lines]))
+    make_world(tmp_path)
     (tmp_path / "niqe.csv").write_text("image,niqe\na.png,3\nb.png,9\n")
     return tmp_path
 
@@ -77,12 +67,12 @@ print(score.item())
 @pytest.mark.parametrize(
     "command",
     [
-        f"score photo.jpg --out out.csv {MINI}",
-        f"score photo.jpg --out shards/ {MINI}",
-        f"map photo.jpg --out maps {MINI}",
-        f"rank rated --out rank {MINI}",
+        f"score photos/0.png --out out.csv {MINI}",
+        f"score photos/0.png --out shards/ {MINI}",
+        f"map photos/0.png --out maps {MINI}",
+        f"rank photos --out rank {MINI}",
         f"fit scores.csv --method affine --out head.safetensors --features store {MINI}",
-        "gate scores.csv scores.csv --key path",
+        "gate base.csv new.csv",
         "rank niqe.csv --worst 1 --paths",
         pytest.param("export mini.onnx -b mini --quick-gelu --clip-weights", marks=pytest.mark.long),
     ],
@@ -96,7 +86,7 @@ def test_a_command_works(forked_bare, folder, small_compact, command):
     if "niqe.csv" in command:
         assert job.out == "b.png\n"  # high is bad
     if "out.csv" in command:
-        expected = CLIPIQA(backbone="mini").eval().score_files(folder / "photo.jpg")["quality"].item()
+        expected = CLIPIQA(backbone="mini").eval().score_files(folder / "photos/0.png")["quality"].item()
         found = float((folder / "out.csv").read_text().splitlines()[1].split(",")[1])
         assert found == pytest.approx(expected, abs=1e-6)  # one image takes all threads here
 
@@ -104,8 +94,8 @@ def test_a_command_works(forked_bare, folder, small_compact, command):
 @pytest.mark.parametrize(
     "command",
     [
-        "compare -m clipiqa -d rated",
-        "table --methods a=rated -m niqe",
+        "compare -m clipiqa -d photos",
+        "table --methods a=photos -m niqe",
         f"fit koniq10k --out head.safetensors {MINI}",
         f"train koniq10k --out run {MINI}",
     ],

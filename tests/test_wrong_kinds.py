@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from refusal import refused
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA, ray, reward, torchmetrics
@@ -71,9 +72,8 @@ def test_an_argument_of_a_wrong_kind_is_named(name, wrong, tmp_path, monkeypatch
     ],
 )
 def test_an_unknown_option_names_the_function_and_what_to_do(name, option, words):
-    with pytest.raises(TypeError, match=r"\(\) has no option") as refused:
-        PUBLIC[name](**{option: 1})
-    assert words in str(refused.value) and (name in str(refused.value) or name == "CLIPIQALoss")
+    said = refused(PUBLIC[name], **{option: 1})
+    assert "() has no option" in said and words in said and (name in said or name == "CLIPIQALoss")
 
 
 @pytest.mark.parametrize("name", ["rank", "gate", "score_images"])

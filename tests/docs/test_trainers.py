@@ -104,17 +104,31 @@ def basicsr():
     run("### BasicSR")
 
 
+BASICSR = """
+model_type: SRModel
+scale: 2
+num_gpu: 0
+is_train: true
+dist: false
+rank: 0
+path: {}
+name: contract
+network_g: {type: MSRResNet, num_in_ch: CHANNELS, num_out_ch: CHANNELS, num_feat: 8, num_block: 1, upscale: 2}
+train:
+  pixel_opt: {type: L1Loss}
+  optim_g: {type: Adam, lr: 1.0e-3}
+  scheduler: {type: MultiStepLR, milestones: [9]}
+"""
+
+
 @pytest.mark.usefixtures("basicsr")
 @pytest.mark.parametrize("channels", [1, 3], ids=["grey", "colour"])
 def test_five_steps_and_a_validation_of_the_real_basicsr(channels):
     from basicsr.models import build_model
 
     options = yaml.safe_load(block("### BasicSR", "yaml"))
-    network = {"type": "MSRResNet", "num_in_ch": channels, "num_out_ch": channels, "num_feat": 8, "num_block": 1}
-    options["train"] |= {"pixel_opt": {"type": "L1Loss"}, "optim_g": {"type": "Adam", "lr": 1e-3}}
-    options["train"]["scheduler"] = {"type": "MultiStepLR", "milestones": [9]}
-    options |= {"model_type": "SRModel", "scale": 2, "num_gpu": 0, "is_train": True, "dist": False, "rank": 0}
-    options |= {"path": {}, "name": "contract", "network_g": {**network, "upscale": 2}}
+    added = yaml.safe_load(BASICSR.replace("CHANNELS", str(channels)))
+    options |= {**added, "train": options["train"] | added["train"]}
     model = build_model(options)
     made = torch.Generator().manual_seed(0)
     batch = {"lq": torch.rand(1, channels, 20, 24, generator=made), "gt": torch.rand(1, channels, 40, 48)}

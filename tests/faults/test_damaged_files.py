@@ -19,6 +19,7 @@ from standin import Brightness
 from time_limit import time_limit
 from torch.utils._pytree import tree_map_only
 from weights_fakes import save_archive
+from world import make_world
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, fit, score_sources
 from clipiqa_pyiqa.datasets.score_table import read_score_table
@@ -93,18 +94,10 @@ def check_that_damage_is_refused(path, read, count):
 @pytest.fixture
 def folder(tmp_path):
     """A folder with one file of every kind that others make."""
-    for n in range(12):
-        Image.effect_noise((40, 40), 9 + 8 * n).convert("RGB").save(tmp_path / f"{n}.png")
-    names = [f"{n}.png" for n in range(12)]
-    opinions = pd.DataFrame({"image": names, "mos": [n / 7 for n in range(12)], "split": ["val", "train", "train"] * 4})
-    opinions.to_csv(tmp_path / "opinions.csv", index=False)
-    scores = pd.DataFrame({"path": names, "quality": opinions.mos, "n": range(12)})
-    scores.to_csv(tmp_path / "scores.csv")
-    scores.to_json(tmp_path / "scores.jsonl", orient="records", lines=True)
-    scores.to_parquet(tmp_path / "scores.parquet")
-    votes = "quality,0.png,1.png,first\nsharpness,1.png,2.png,tie\n" * 3
-    (tmp_path / "votes.csv").write_text(f"attribute,first,second,choice\n{votes}")
-    (tmp_path / "pairs.txt").write_text("# words\nGood photo.|Bad photo.\nCrisp photo.|Hazy photo.\n")
+    make_world(tmp_path)
+    scores = pd.read_csv(tmp_path / "base.csv")
+    scores.to_json(tmp_path / "base.jsonl", orient="records", lines=True)
+    scores.to_parquet(tmp_path / "base.parquet")
     save_tar(tmp_path / "shard.tar", samples([10, 20, 30]))
     save_tar(tmp_path / "shard.tar.gz", samples([10, 20, 30]), "w:gz")
     save_parquet(tmp_path / "shard.parquet", {"image": [picture(grey) for grey in (10, 20, 30)]})
@@ -120,11 +113,11 @@ def read_shards(path):
 
 
 READERS = {
-    "opinions.csv": lambda path: read_score_table(path, root=path.parent, skip_missing=True),
+    "scores.csv": lambda path: read_score_table(path, root=path.parent, skip_missing=True),
     "votes.csv": lambda path: read_votes(path, root=path.parent),
-    "scores.csv": read_scores,
-    "scores.jsonl": read_scores,
-    "scores.parquet": read_scores,
+    "base.csv": read_scores,
+    "base.jsonl": read_scores,
+    "base.parquet": read_scores,
     "pairs.txt": read_words,
     "shard.tar": read_shards,
     "shard.tar.gz": read_shards,
@@ -150,7 +143,7 @@ def test_damaged_results_of_shards_are_refused(folder, times):
 
 def test_damaged_heads_are_refused(folder, metric, times):
     path, x = folder / "head.safetensors", torch.rand(1, 3, 40, 40)
-    fit(folder / "opinions.csv", metric=metric, method="ridge", device="cpu", features=folder / "store").save(path)
+    fit(folder / "scores.csv", metric=metric, method="affine", device="cpu", features=folder / "store").save(path)
 
     def read(path):
         return CLIPIQA("clipiqa+", pretrained_model_path=str(path), backbone="mini")(x)

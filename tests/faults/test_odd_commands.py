@@ -9,20 +9,18 @@ import itertools
 import math
 import os
 import resource
-import stat
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from test_damaged_files import budget
 from test_hostile_text import UNSAFE
 from time_limit import time_limit
+from world import make_world
 
 from clipiqa_pyiqa.cli import function_of, main, parsers
 from clipiqa_pyiqa.images.memory import limit_memory
@@ -62,26 +60,6 @@ NAMES = (
 FILES = ("photos/0.png", "better/1.png", "scores.csv", "base.csv", "new.csv", "votes.csv", "pairs.txt", "empty")
 PLACES = (*FILES, "photos", "fifo", "socket", "loop", "full", "empty/x", "n" * 300, "~nobody-here/x")
 OUTPUTS = ("out", "download_to", "page", "copy_to", "link_to", "write_shards", "path")
-
-
-def make_world(folder):
-    """All that the command lines name, and files of others."""
-    for place, more in (("photos", 0), ("better", 3), ("new", 0)):
-        (folder / place).mkdir()
-        for n in range(4 if place != "new" else 0):
-            Image.effect_noise((48, 40), 9 + 20 * n + more).convert("RGB").save(folder / place / f"{n}.png")
-    names, scores = [f"photos/{n}.png" for n in range(4)], pd.Series(range(4))
-    opinions = pd.DataFrame({"image": names, "mos": scores, "split": ["train", "train", "train", "val"]})
-    opinions.to_csv(folder / "scores.csv", index=False)
-    pd.DataFrame({"path": names, "quality": scores / 10}).to_csv(folder / "base.csv", index=False)
-    pd.DataFrame({"path": names, "quality": scores / 9}).to_csv(folder / "new.csv", index=False)
-    (folder / "votes.csv").write_text("attribute,first,second,choice\nquality,photos/0.png,photos/1.png,first\n")
-    (folder / "pairs.txt").write_text("Good photo.|Bad photo.\nBright photo.|Dark photo.\n")
-    (folder / "empty").touch()
-    (folder / "loop").symlink_to("loop")
-    (folder / "full").symlink_to("/dev/full")
-    os.mkfifo(folder / "fifo")
-    os.mknod(folder / "socket", 0o666 | stat.S_IFSOCK)
 
 
 def options():

@@ -97,11 +97,6 @@ class Job:
     def kill(self, number):
         os.kill(self.pid, number)
 
-    @property
-    def ended(self):
-        """Whether it has come to an end, waited for or not."""
-        return self.code is not None or ") Z " in Path(f"/proc/{self.pid}/stat").read_text()
-
     def wait(self):
         if self.code is None:
             self.code = self.jobs.ask({"wait": self.pid})

@@ -8,8 +8,9 @@ import pandas
 import pytest
 from photos import BUNDLED, save_grey
 from shard_makers import samples, save_tar
+from refusal import refused
 
-from clipiqa_pyiqa import CLIPIQAError, compare, score_images, score_paths, table
+from clipiqa_pyiqa import compare, score_images, score_paths, table
 from clipiqa_pyiqa.metrics.parsing import parse_metrics
 
 OPTIONS = {"device": "cpu", "workers": 1}
@@ -109,8 +110,7 @@ def test_a_judge_of_another_environment_stands_in_a_table(photos):
     ],
 )
 def test_files_are_refused_where_they_cannot_be_joined(asked, photos):
-    with pytest.raises(CLIPIQAError):
-        asked()
+    refused(asked)
 
 
 def test_an_old_score_is_not_joined_to_a_photo_that_was_replaced(photos, clipiqa):
@@ -123,5 +123,4 @@ def test_an_old_score_is_not_joined_to_a_photo_that_was_replaced(photos, clipiqa
 def test_two_scores_of_an_image_are_refused(photos):
     with (photos / "deqa.csv").open("a") as file:
         file.write("/gpu/out/3.jpg,1\n")
-    with pytest.raises(CLIPIQAError, match=r"3\.jpg"):
-        parse_metrics(DEQA, also=("file",))
+    assert "3.jpg" in refused(parse_metrics, DEQA, also=("file",))

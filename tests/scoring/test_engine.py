@@ -10,6 +10,7 @@ import pyiqa
 import pytest
 import torch
 from PIL import Image
+from refusal import refused
 from shard_makers import picture, save_parquet, score
 from standin import Brightness
 from stored import read_results
@@ -189,8 +190,7 @@ def test_what_a_killed_process_did_is_tried_once_more(tmp_path):
     assert run(f"{system}.path.exists({file!r}) or [open({file!r}, 'w'), {system}._exit(1)]") is True
     assert run(f"{system}._exit(1)") is None
     assert run(f"{system}.getpid()") not in (first, os.getpid())
-    with pytest.raises(CLIPIQAError, match="processes"):
-        Processes(1, partial(eval, "1 / 0"))(0)
+    assert "processes" in refused(Processes(1, partial(eval, "1 / 0")), 0)
 
 
 def test_a_full_disk_while_rows_are_copied_ends_the_command_and_is_no_damage(forked, tmp_path, out):

@@ -8,10 +8,10 @@ from importlib.util import find_spec
 import pandas
 import pytest
 from clips import pictures, save_clip
+from refusal import refused
 from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 
-from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.images.image import BytesImage
 from clipiqa_pyiqa.ray import RayEngine
 from clipiqa_pyiqa.scoring.shards.run import connected
@@ -112,18 +112,15 @@ def test_a_shard_that_kills_its_actor_is_reported_and_the_others_are_scored(ray,
 
 
 def test_more_actors_than_there_is_room_for(ray, out):
-    with pytest.raises(CLIPIQAError):
-        score(Deadly(), out, engine=RayEngine(1, gpus_per_actor=1))
+    refused(score, Deadly(), out, engine=RayEngine(1, gpus_per_actor=1))
 
 
 def test_no_cluster_at_the_address(ray, monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(CLIPIQAError):
-        connected()
+    refused(connected)
 
 
 def test_ray_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(CLIPIQAError):
-        connected()
+    refused(connected)

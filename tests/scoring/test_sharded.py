@@ -9,11 +9,12 @@ import pyarrow
 import pytest
 from photos import save_grey
 from pyarrow import parquet
+from refusal import refused
 from shard_makers import picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 from stored import read_results
 
-from clipiqa_pyiqa import CLIPIQAError, filter_shards, merge_shards, score_paths
+from clipiqa_pyiqa import filter_shards, merge_shards, score_paths
 from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
@@ -125,8 +126,7 @@ def test_one_file_keeps_values_too(lake, tmp_path):
 def test_a_file_of_another_program_is_never_replaced(lake, out):
     theirs = save_parquet(out / "000.tar.parquet", {"mine": [1]})
     for overwrite in (False, True):
-        with pytest.raises(CLIPIQAError):
-            score(lake / "a/000.tar", out, overwrite=overwrite)
+        refused(score, lake / "a/000.tar", out, overwrite=overwrite)
     assert parquet.read_table(theirs).column_names == ["mine"]
 
 
@@ -144,8 +144,7 @@ def test_a_task_of_a_slurm_array_has_its_part():
     [("3", {}), ("0/2", {}), ("3/2", {}), ("slurm", {"SLURM_ARRAY_TASK_ID": "7"}), ("slurm", slurm(2, 0, 5, 3))],
 )
 def test_what_is_no_part_is_refused(text, environment):
-    with pytest.raises(CLIPIQAError):
-        part_of(text, environment)
+    refused(part_of, text, environment)
 
 
 def test_without_part_a_slurm_task_scores_all_shards_and_says_so(caplog):
@@ -170,15 +169,13 @@ def test_the_merged_file_lies_outside_and_replaces_no_file(lake, out):
     score(lake, out)
     merge_shards(out)
     for path in (out / "all.parquet", None):
-        with pytest.raises(CLIPIQAError):
-            merge_shards(out, path)
+        refused(merge_shards, out, path)
 
 
 def test_shards_whose_kept_columns_differ_in_type_are_not_merged(lake, out):
     save_tar(lake / "a/002.tar", {"0.png": picture(51), "0.json": b'{"n": "x"}'})
     score(lake, out, keep=["n"])
-    with pytest.raises(CLIPIQAError):
-        merge_shards(out)
+    refused(merge_shards, out)
 
 
 # Filtering
@@ -192,8 +189,7 @@ def test_samples_are_copied_byte_for_byte_with_their_sidecars(lake, out, kept):
         old = contents(lake / shard)
         names = [f"{key}.{suffix}" for key in keys for suffix in ("png", "json", "txt")]
         assert contents(kept / shard) == {name: old[name] for name in names}
-    with pytest.raises(CLIPIQAError):
-        filter_shards(out, kept, above=0.5)
+    refused(filter_shards, out, kept, above=0.5)
 
 
 def test_rows_of_parquet_are_copied_by_any_column(tmp_path, out, kept):
@@ -217,8 +213,7 @@ def test_shares_go_by_the_direction_and_are_rounded_down(lake, out, kept):
 def test_conditions_that_cannot_be_met_are_refused(lake, out, kept):
     score(lake, out)
     for into, asked in ((kept, {}), (kept, {"column": "x"}), (kept, {"column": "path"}), (out / "kept", {})):
-        with pytest.raises(CLIPIQAError):
-            filter_shards(out, into, **asked, **({"above": 0} if asked or into != kept else {}))
+        refused(filter_shards, out, into, **asked, **({"above": 0} if asked or into != kept else {}))
     assert not (out / "kept").exists()
 
 

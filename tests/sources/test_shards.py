@@ -10,6 +10,7 @@ import fsspec
 import numpy as np
 import pytest
 from PIL import Image
+from refusal import refused
 from shard_makers import header_at, picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa import ImageError
@@ -18,7 +19,7 @@ from clipiqa_pyiqa.images.image import BytesImage, File, skipped_note, unreadabl
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.sources import finding
 from clipiqa_pyiqa.sources.finding import expanded, find_inputs, find_shards, images_named, read_ahead, sources_of
-from clipiqa_pyiqa.sources.stores import Shard, ShardError
+from clipiqa_pyiqa.sources.stores import Shard
 from clipiqa_pyiqa.sources.tables import EmbeddingsShard, ParquetShard
 from clipiqa_pyiqa.sources.tar import TarShard
 
@@ -163,8 +164,7 @@ def test_members_outside_and_links_are_not_scored(tmp_path, name):
 def test_a_file_that_is_no_archive_is_refused(tmp_path, content):
     path = tmp_path / "0.tar"
     path.write_bytes(content)
-    with pytest.raises(ShardError):
-        list(TarShard(str(path)).entries())
+    refused(list, TarShard(str(path)).entries())
 
 
 # Parquet
@@ -203,8 +203,7 @@ def test_the_image_column_is_found_or_given(tmp_path, given, grey):
 )
 def test_columns_that_are_not_there_are_refused(tmp_path, columns, given, named):
     path = save_parquet(tmp_path / "x.parquet", columns)
-    with pytest.raises(ShardError, match=named):
-        list(ParquetShard(str(path), *given).entries())
+    assert named in refused(list, ParquetShard(str(path), *given).entries())
 
 
 @pytest.mark.parametrize(
@@ -215,10 +214,8 @@ def test_features_that_do_not_fit_are_refused(tmp_path, width, keep, named):
     np.save(path, np.zeros((5, 8), np.float32))
     if "file" in named:
         path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(ShardError, match=named):
-        list(EmbeddingsShard(str(path), keep).blocks(width, "RN50"))
-    with pytest.raises(ShardError):  # they are no images
-        list(find_shards(path).items[0].entries())
+    assert named in refused(list, EmbeddingsShard(str(path), keep).blocks(width, "RN50"))
+    refused(list, find_shards(path).items[0].entries())  # they are no images
 
 
 def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch):
@@ -269,8 +266,7 @@ def test_shards_tables_and_images_in_a_store_are_found_and_read(stored):
 
 
 def test_sources_that_are_not_in_a_store_are_named(stored):
-    with pytest.raises(ShardError):
-        list(find_shards(f"{stored}/gone.tar").items[0].entries())
+    refused(list, find_shards(f"{stored}/gone.tar").items[0].entries())
     with pytest.raises(ImageError):
         find_shards(f"{stored}/gone.png").items[0].read()
     assert find_shards(f"{stored}/no*.tar").problem == f"'{stored}/no*.tar' matches nothing"
@@ -280,8 +276,7 @@ def test_sources_that_are_not_in_a_store_are_named(stored):
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     for address, named in (("gs://b/x.tar", "gcsfs"), ("nosuch://b/x.tar", "Protocol")):
-        with pytest.raises(ShardError, match=named):
-            find_shards(address)
+        assert named in refused(find_shards, address)
 
 
 def test_a_refused_connection_is_an_error_of_the_shard():
@@ -289,8 +284,7 @@ def test_a_refused_connection_is_an_error_of_the_shard():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}/x.tar"
-    with pytest.raises(ShardError):
-        list(find_shards(address).items[0].entries())
+    refused(list, find_shards(address).items[0].entries())
 
 
 def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):

@@ -1,7 +1,6 @@
 """Stamps: texts that change when the content of a file, a member or a shard changes."""
 
 import os
-from pathlib import Path
 
 import fsspec
 import pytest
@@ -27,16 +26,6 @@ def test_a_file_has_another_stamp_after_it_was_replaced(tmp_path):
     assert stamps[0] == stamps[1] and len(set(stamps)) == 3
     path.unlink()
     assert source.stamp() == MISSING
-
-
-def test_loose_files_have_another_stamp_after_one_of_them_was_replaced(tmp_path):
-    sources = [File(str(tmp_path / f"{name}.png")) for name in "ab"]
-    for source in sources:
-        Path(source.name).write_bytes(b"one")
-    before = FilesShard(0, sources).stamp()
-    assert FilesShard(0, sources[:1]).stamp() != before == FilesShard(0, sources).stamp()
-    (tmp_path / "b.png").write_bytes(b"three")
-    assert FilesShard(0, sources).stamp() != before
 
 
 def test_what_is_in_memory_has_no_stamp():

@@ -10,9 +10,10 @@ import pandas
 import pytest
 from clips import pictures, save_clip
 from PIL import Image
+from refusal import refused
 from shard_makers import Logged, score
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, OptionError, score_paths
+from clipiqa_pyiqa import CLIPIQA, OptionError, score_paths
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.images.image import NoImage
 from clipiqa_pyiqa.images.reader import read_image
@@ -161,8 +162,7 @@ def test_an_interrupted_run_goes_on_and_another_sampling_is_refused(clip, tmp_pa
         run()
     metric.reset()
     assert run() == 1 and run() == 1
-    with pytest.raises(CLIPIQAError):
-        run(sampling="0.5s")
+    refused(run, sampling="0.5s")
 
 
 def test_a_picked_frame_is_copied_as_a_picture(clip, clipiqa):

@@ -7,10 +7,11 @@ import pytest
 import torch
 from close import assert_close
 from PIL import Image
+from refusal import refused
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, WeightsError
+from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.experiments.demonstration import ATTRIBUTES
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.images.batches import stacked
@@ -43,8 +44,7 @@ def test_a_missing_or_damaged_mini_is_named(home, tmp_path, monkeypatch, state):
     if state == "cut":
         path.write_bytes(published.MINI_FILE.read_bytes()[:100_000])
     monkeypatch.setattr(published, "MINI_FILE", path)
-    with pytest.raises(WeightsError):
-        find_weights("mini")
+    refused(find_weights, "mini")
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,11 @@ def changed(path, change):
     ],
 )
 def test_an_incomplete_file_is_refused(tmp_path, change):
-    with pytest.raises(WeightsError):
-        CLIPIQA(**changed(tmp_path / "x.safetensors", change))(torch.rand(1, 3, 64, 64))
+    refused(lambda: CLIPIQA(**changed(tmp_path / "x.safetensors", change))(torch.rand(1, 3, 64, 64)))
 
 
 def test_mini_takes_fixed_sizes_but_no_positional_embedding(metric):
-    with pytest.raises(CLIPIQAError):
-        CLIPIQA(backbone="mini", pos_embedding="interpolate")
+    refused(CLIPIQA, backbone="mini", pos_embedding="interpolate")
     fixed, x = CLIPIQA(backbone="mini", pos_embedding="fixed"), torch.rand(1, 3, 224, 224)
     # 224 px are their own size, where resizing and cropping change nothing but rounding
     assert_close(fixed.encode_image(x), metric.encode_image(x), atol=1e-5)
