@@ -5,6 +5,7 @@ import os
 import pandas
 import pytest
 import torch
+from photos import photo_like
 from shard_makers import samples, save_tar
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, CLIPIQAReward, score_sources
@@ -23,10 +24,6 @@ def options(request, seeded_weights):
     return {"backbone": request.param, **own}
 
 
-def image(n=2):
-    return torch.rand(n, 3, 224, 256, generator=torch.Generator().manual_seed(0))
-
-
 ANSWERS = {
     "scores": lambda options, x: CLIPIQA(**options).eval()(x),
     "compiled": lambda options, x: torch.compile(CLIPIQA(**options).eval(), backend="aot_eager")(x),
@@ -39,8 +36,8 @@ ANSWERS = {
 @pytest.mark.parametrize("precision", TOLERANCES)
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_answers_equal_the_cpus(options, answer, precision):
-    expected = ANSWERS[answer](options, image())
-    found = ANSWERS[answer]({**options, "precision": precision}, image().to(DEVICE))
+    expected = ANSWERS[answer](options, photo_like(224, 256, 2))
+    found = ANSWERS[answer]({**options, "precision": precision}, photo_like(224, 256, 2).to(DEVICE))
     torch.testing.assert_close(found.float().cpu(), expected, rtol=0, atol=TOLERANCES[precision])
 
 
@@ -48,7 +45,7 @@ def test_answers_equal_the_cpus(options, answer, precision):
 def test_gradients_point_where_the_cpus_do(options, precision, least):
     found = []
     for device, here in (("cpu", "fp32"), (DEVICE, precision)):
-        x = image().to(device).requires_grad_()
+        x = photo_like(224, 256, 2).to(device).requires_grad_()
         CLIPIQALoss(**options, precision=here)(x).backward()
         found.append(x.grad.cpu().flatten())
     assert torch.cosine_similarity(*found, dim=0) > least
@@ -69,7 +66,7 @@ def test_actors_of_ray_score_on_the_gpu(tmp_path):
 def test_the_loss_of_eight_images_needs_at_most_eight_times_the_memory_of_one(options):
     loss, peaks = CLIPIQALoss(**options), []
     for n in (1, 8):
-        x = image(n).to(DEVICE).requires_grad_()
+        x = photo_like(224, 256, n).to(DEVICE).requires_grad_()
         loss(x).backward()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

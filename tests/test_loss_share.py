@@ -166,6 +166,6 @@ def test_copies_keep_the_weight(criterion):
         assert other.last_weight == criterion.last_weight and not other.state_dict()
 
 
-@pytest.mark.parametrize("target", [None, torch.rand(2, 3, 64, 64), 0.5], ids=["none", "another shape", "a number"])
-def test_a_target_that_does_not_fit_is_refused(criterion, target):
-    refused(criterion, images(), target)
+def test_a_target_that_does_not_fit_is_refused(criterion):
+    for target in (None, torch.rand(2, 3, 64, 64), 0.5):
+        refused(criterion, images(), target)

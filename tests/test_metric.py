@@ -13,7 +13,7 @@ from photos import photo_like
 from refusal import refused
 from torch.multiprocessing import get_context
 
-from clipiqa_pyiqa import CLIPIQA, ImageError, PromptError
+from clipiqa_pyiqa import CLIPIQA, PromptError
 from clipiqa_pyiqa.clip import convolution
 from clipiqa_pyiqa.prompts.pairs import parse_columns
 
@@ -59,12 +59,6 @@ def test_columns_average_what_they_say(metric, images):
     assert_close(asked, torch.cat(singly, dim=1), atol=1e-6)  # digits of fp32
     assert torch.equal(metric(images, columns), asked)
     refused(metric.score, features, columns, aggregate="mean")
-
-
-def test_columns_have_the_names_of_their_questions(metric):
-    assert metric.columns == ("quality",)
-    assert like(metric, prompts=["happy", "new"], aggregate=None).columns == ("happy", "new")
-    assert like(metric, model_type="clipiqa+", pretrained=False).columns == ("clipiqa+",)
 
 
 def test_template_rewords_names(metric, images):
@@ -162,8 +156,7 @@ def test_images_of_another_form_are_refused(metric):
     good = torch.rand(1, 3, 64, 64)
     odd = good.to_sparse(), good.to("meta"), good.to(torch.complex64), good.byte(), good.numpy(), "photo.jpg"
     for x in (*map(torch.rand, shapes), *odd):
-        with pytest.raises(ImageError):
-            metric(x)
+        refused(metric, x)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -178,8 +171,7 @@ def test_an_image_that_is_not_finite_is_refused_and_named(metric, value):
 )
 def test_pixels_of_another_range_are_refused(metric, images, call):
     for x in (255 * images, 2 * images - 1):
-        with pytest.raises(ImageError):
-            getattr(metric, call)(x)
+        refused(getattr, metric, call)(x)
 
 
 def test_overshoot_of_a_network_is_scored(metric, images):

@@ -5,16 +5,17 @@ from unittest import mock
 
 import pytest
 import torch
+from photos import photo_like
 from PIL import Image
 from refusal import refused
 from torch import Tensor
 
-from clipiqa_pyiqa import CLIPIQAReward, ImageError
+from clipiqa_pyiqa import CLIPIQAReward
 from clipiqa_pyiqa.clip.model import FrozenCLIP
 
 pytestmark = pytest.mark.quick
 
-IMAGES = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+IMAGES = photo_like(64, 64, 5)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_values_far_outside_are_refused_by_the_images_place(factor, form):
 
 
 def test_the_local_reward_is_the_mean_of_the_worst_places(metric):
-    images = torch.rand(2, 3, 128, 160, generator=torch.Generator().manual_seed(1))
+    images = photo_like(128, 160, 2)
     places = metric.score_map(images)[:, 0].logit().flatten(1)  # 4 × 5 places
     reward = CLIPIQAReward(backbone="mini", local=True, quantile=0.15)
     assert (reward(images) - places.sort(1).values[:, :3].mean(1)).abs().max() < 1e-4  # as above
@@ -89,7 +90,6 @@ def test_references_add_psnr():
         assert added.tolist() == pytest.approx([fidelity * db for db in (20, 40, *[rounding] * 3)], rel=1e-4)
 
 
-@pytest.mark.parametrize("references", [IMAGES[:4], IMAGES[:, :, :48], IMAGES[0]], ids=["fewer", "smaller", "one"])
-def test_references_that_do_not_fit_are_refused(reward, references):
-    with pytest.raises(ImageError):
-        reward(IMAGES, references)
+def test_references_that_do_not_fit_are_refused(reward):
+    for references in (IMAGES[:4], IMAGES[:, :, :48], IMAGES[0]):  # fewer, smaller, one
+        refused(reward, IMAGES, references)

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from photos import photo_like
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.device import missing_on_mps
 
-IMAGES = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+IMAGES = photo_like(64, 96, 2)
 CLOSE = 5e-6  # of scores in [0, 1]: plain operations sum in another order than strips and groups; 1.1e-6 was seen
 
 

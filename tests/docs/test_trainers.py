@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from photos import photo_like
 from PIL import Image
 from pyiqa.losses import build_loss
 
@@ -59,7 +60,7 @@ def registered(monkeypatch):
 
 @pytest.fixture
 def output():
-    return (0.8 * torch.rand(2, 3, 48, 40, generator=torch.Generator().manual_seed(0)) + 0.1).requires_grad_()
+    return photo_like(48, 40, 2).requires_grad_()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Which images a share, a number or a threshold chooses."""
 
 import numpy as np
-import pytest
 from refusal import refused
 
 from clipiqa_pyiqa.results.choosing import choose
@@ -36,8 +35,6 @@ def test_below_is_strictly_worse_and_above_at_least_as_good_by_direction():
     assert chosen(above=0.3, below=0.9, best=2) == ("", "bd")
 
 
-@pytest.mark.parametrize(
-    "end", ["worst 0", "best 2.5", "worst 101%", "worst inf", "above nan", "drop_worst 3", "worst %"]
-)
-def test_another_value_is_refused(end):
-    refused(chosen, **dict([end.split()]))
+def test_another_value_is_refused():
+    for cut in ("worst 0", "best 2.5", "worst 101%", "worst inf", "above nan", "drop_worst 3", "worst %"):
+        refused(chosen, **dict([cut.split()]))

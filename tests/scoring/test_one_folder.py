@@ -141,15 +141,6 @@ def test_differences_of_parquet_files_are_found_before_the_first_image(tmp_path,
         score(*given, keep=["id"])
 
 
-def test_quantiles_are_those_of_each_columns_scores(lake, out):
-    metric = Brightness()
-    metric.columns = ("quality", "beauty")
-    metric.score = lambda features, *_: features * features.new_tensor([1, 90])
-    found = score(lake, out, metric).quantiles([0.05, 0.5])
-    exact = merged(out)[["quality", "beauty"]].quantile([0.05, 0.5]).T
-    assert found.drop(columns="scored").to_numpy().tolist() == exact.to_numpy().tolist()
-
-
 # Filtered
 
 

@@ -29,11 +29,7 @@ def make(tmp_path):
     """Writes uniform images of the given sizes, each of its own grey level, and returns their paths."""
 
     def make(sizes):
-        paths = []
-        for number, size in enumerate(sizes):
-            paths.append(str(tmp_path / f"{number:04}.png"))
-            Image.new("RGB", size, (number % 256,) * 3).save(paths[-1])
-        return paths
+        return [str(save_grey(tmp_path / f"{n:04}.png", n % 256, size)) for n, size in enumerate(sizes)]
 
     return make
 

@@ -13,7 +13,6 @@ from PIL import Image
 from refusal import refused
 from shard_makers import header_at, picture, samples, save_parquet, save_tar
 
-from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.errors.arguments import AnySize, Reading
 from clipiqa_pyiqa.images.image import BytesImage, File, skipped_note, unreadable_suffixes
 from clipiqa_pyiqa.images.reader import read_image
@@ -44,10 +43,9 @@ def test_a_brace_pattern_stands_for_names(pattern, expected):
     assert expanded(pattern) == expected
 
 
-@pytest.mark.parametrize("pattern", ["{0..999999999}.tar", "{0..9}" * 7])
-def test_a_brace_pattern_of_more_than_a_million_names_is_refused(pattern):
-    with pytest.raises(ImageError):
-        expanded(pattern)
+def test_a_brace_pattern_of_more_than_a_million_names_is_refused():
+    for pattern in ("{0..999999999}.tar", "{0..9}" * 7):
+        refused(expanded, pattern)
 
 
 # Finding
@@ -136,8 +134,7 @@ def test_members_before_a_cut_are_read_and_the_cut_is_named(tmp_path, cut):
     path.write_bytes(path.read_bytes()[: end * cut // 10])
     *whole, last = TarShard(str(path)).entries()
     assert greys(whole) == [10, 20, 30][: len(whole)] and len(whole) >= cut // 4
-    with pytest.raises(ImageError):
-        last.read()
+    refused(last.read)
 
 
 @pytest.mark.parametrize("spoilt", [b"\0" * 512, b"JFIF" * 128])
@@ -148,16 +145,14 @@ def test_a_wrong_header_is_named(tmp_path, spoilt):
     path.write_bytes(data)
     first, lost = TarShard(str(path)).entries()
     assert greys([first]) == [10]
-    with pytest.raises(ImageError):
-        lost.read()
+    refused(lost.read)
 
 
 @pytest.mark.parametrize("name", ["../x.png", "/etc/y.png", "a/../../z.png", "link.png"])
 def test_members_outside_and_links_are_not_scored(tmp_path, name):
     content = None if name == "link.png" else picture(1)
     (member,) = TarShard(str(save_tar(tmp_path / "0.tar", {name: content}))).entries()
-    with pytest.raises(ImageError):
-        member.read()
+    refused(member.read)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive at all" * 100, b"\x1f\x8b\x08"])
@@ -182,8 +177,7 @@ def test_images_are_bytes_or_structs(tmp_path, columns, kept):
     path = save_parquet(tmp_path / "x.parquet", columns)
     first, last = ParquetShard(str(path), list(kept)).entries()
     assert greys([first]) == [10] and first.kept == kept and last.name == f"{path}::1"
-    with pytest.raises(ImageError):
-        last.read()
+    refused(last.read)
 
 
 @pytest.mark.parametrize("given, grey", [(None, 9), ("foo", 8)])
@@ -267,8 +261,7 @@ def test_shards_tables_and_images_in_a_store_are_found_and_read(stored):
 
 def test_sources_that_are_not_in_a_store_are_named(stored):
     refused(list, find_shards(f"{stored}/gone.tar").items[0].entries())
-    with pytest.raises(ImageError):
-        find_shards(f"{stored}/gone.png").items[0].read()
+    refused(find_shards, f"{stored}/gone.png").items[0].read()
     assert find_shards(f"{stored}/no*.tar").problem == f"'{stored}/no*.tar' matches nothing"
     assert find_shards(f"{stored}/nothing").problem == f"'{stored}/nothing' does not exist"
 
@@ -312,5 +305,4 @@ def test_an_image_that_is_gone_is_named(tmp_path, shard):
     save_tar(tmp_path / "0.tar", samples([10]))
     save_parquet(tmp_path / "t.parquet", {"image": [picture(40)]})
     (source,) = images_named([f"{tmp_path}/{shard}::9"])
-    with pytest.raises(ImageError):
-        source.read()
+    refused(source.read)

