@@ -25,11 +25,11 @@ from ..files.writing import replacing
 from .published import PublishedFile
 
 _CONNECTION = 3  # seconds until a host must have accepted a connection
-_ANSWER = 60  # seconds until a server must have answered
-_SILENCE = 30  # longest pause in seconds
-_GRACE = 60  # first seconds of a download, in which any speed is accepted
-_SLOWEST = 20_000  # lowest average speed after these seconds, in bytes per second
-_MOST_BYTES = 12 << 30  # largest download; open_clip's largest towers have 10 GB
+ANSWER = 60  # seconds until a server must have answered
+SILENCE = 30  # longest pause in seconds
+GRACE = 60  # first seconds of a download, in which any speed is accepted
+SLOWEST = 20_000  # lowest average speed after these seconds, in bytes per second
+MOST_BYTES = 12 << 30  # largest download; open_clip's largest towers have 10 GB
 _TRIES = 3  # number of attempts if a connection breaks off
 _PIECE = 1 << 18
 
@@ -76,16 +76,16 @@ def _stream(request: urllib.request.Request, path: Path) -> None:
         for tries_left in reversed(range(_TRIES)):
             request.add_header("Range", f"bytes={file.tell()}-")
             try:
-                with with_timeout(urllib.request.urlopen, request, timeout=_SILENCE) as response:
+                with with_timeout(urllib.request.urlopen, request, timeout=SILENCE) as response:
                     if response.status != 206:  # the server sends the whole file
                         file.truncate(file.seek(0))
                     while piece := response.read1(_PIECE):  # bytes that have arrived
                         progress.update(file.write(piece))
                         size, seconds = file.tell(), time.monotonic() - start
                         progress.total = size + (response.length or 0)  # `length`: bytes still to come
-                        if progress.total > _MOST_BYTES:
-                            raise OSError(f"it has more than {_MOST_BYTES:,} bytes, the limit of a download")
-                        if seconds > _GRACE and size < _SLOWEST * (seconds - _GRACE):
+                        if progress.total > MOST_BYTES:
+                            raise OSError(f"it has more than {MOST_BYTES:,} bytes, the limit of a download")
+                        if seconds > GRACE and size < SLOWEST * (seconds - GRACE):
                             raise OSError(f"the download is too slow: {size:,} bytes in {seconds:.0f} s")
                     if not response.length:
                         return
@@ -112,7 +112,7 @@ def _unconnected(host: str, port: int, minute: float) -> str:
     return ""
 
 
-def with_timeout(call: Callable[..., Any], *args: Any, limit: float = _ANSWER, **options: Any) -> Any:
+def with_timeout(call: Callable[..., Any], *args: Any, limit: float = ANSWER, **options: Any) -> Any:
     """Return the result of a call; raise an error if the call takes more seconds than ``limit``."""
     answer: Future[Any] = Future()
 
