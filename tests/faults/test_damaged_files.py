@@ -113,7 +113,7 @@ def read_shards(path):
 
 
 READERS = {
-    "scores.csv": lambda path: read_score_table(path, root=path.parent, skip_missing=True),
+    "scores.csv": lambda path: read_score_table(path, root=path.parent, skip_missing=True, needed=("train",)),
     "votes.csv": lambda path: read_votes(path, root=path.parent),
     "base.csv": read_scores,
     "base.jsonl": read_scores,
