@@ -171,7 +171,7 @@ def test_an_image_that_is_not_finite_is_refused_and_named(metric, value):
 )
 def test_pixels_of_another_range_are_refused(metric, images, call):
     for x in (255 * images, 2 * images - 1):
-        refused(getattr, metric, call)(x)
+        refused(getattr(metric, call), x)
 
 
 def test_overshoot_of_a_network_is_scored(metric, images):

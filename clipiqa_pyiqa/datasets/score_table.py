@@ -303,7 +303,7 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
 
 
 def _digests(paths: Collection[str | Path]) -> list[bytes]:
-    there = [str(path) for path in paths if os.access(path, os.R_OK)]
+    there = [str(path) for path in paths if os.path.exists(path) and os.access(path, os.R_OK)]  # no path holds \0
     hashes = dict(zip(there, hashes_of(there), strict=True))
     return [bytes.fromhex(hashes.get(str(path), ""))[:BYTES] for path in paths]
 

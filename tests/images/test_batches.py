@@ -51,7 +51,7 @@ def test_order_sizes_and_images_that_cannot_be_read():
 
 def test_a_batch_holds_neighbours_of_equal_key_only():
     work = Work()
-    list(processed(range(10), read, work, failed, batch_size=8, apart=lambda number: number // 5))
+    list(processed(range(10), read, work, failed, batch_size=8, block_of=lambda number: number // 5))
     assert sorted(work.batches) == [[0, 2, 3], [1], [5, 8], [6, 7, 9]]
 
 
