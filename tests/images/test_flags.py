@@ -45,19 +45,11 @@ def test_what_is_no_photo(x, expected):
     assert flag(x.clamp(0, 1)) == flag((255 * x.clamp(0, 1)).round().byte()) == expected
 
 
-CHANGES = {
-    "day": lambda x: x,
-    "night": lambda x: x / 8,
-    "fog": lambda x: 0.7 + x / 5,
-    "grain": lambda x: x + noise(25, 0, 512)[:, : x.shape[1], : x.shape[2]],
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("photo", PHOTOS, ids=lambda path: path.stem)
-def test_photos_at_night_in_fog_and_with_grain_have_no_flag(photo, change):
+@pytest.mark.parametrize("photo", PHOTOS)
+def test_photos_by_day_and_night_in_fog_and_with_grain_have_no_flag(photo):
     x = read_image(str(photo)).pixels[:, :512, :512] / 255
-    assert flag(CHANGES[change](x).clamp(0, 1)) == ""
+    for changed in (x, x / 8, 0.7 + x / 5, x + noise(25, 0, 512)[:, : x.shape[1], : x.shape[2]]):
+        assert flag(changed.clamp(0, 1)) == ""
 
 
 def test_a_band_without_structure_is_found_in_rows_and_columns():

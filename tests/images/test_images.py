@@ -232,23 +232,15 @@ def test_truncated(photo, saved, suffix, part, monkeypatch):
     assert kind_of(path) in (Kind.DAMAGED, Kind.NOT_AN_IMAGE)
 
 
-@pytest.mark.parametrize(
-    "content, kind",
-    [
+def test_what_is_no_image_is_refused(tmp_path, saved):
+    for content, kind in (
         (b"", Kind.EMPTY),
         (b"just some text\n" * 100, Kind.NOT_AN_IMAGE),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", Kind.NOT_AN_IMAGE),  # never runs Ghostscript
-    ],
-)
-def test_a_file_that_is_no_image_is_refused(saved, content, kind):
-    assert kind_of(saved(content, "file.jpg")) == kind
-
-
-@pytest.mark.parametrize(
-    "name, kind", [("nothing.jpg", Kind.MISSING), ("", Kind.NOT_A_FILE), ("/dev/null", Kind.NOT_A_FILE)]
-)
-def test_what_is_no_file_is_refused(tmp_path, name, kind):
-    assert kind_of(tmp_path / name) == kind
+    ):
+        assert kind_of(saved(content, "file.jpg")) == kind
+    for name, kind in (("nothing.jpg", Kind.MISSING), ("", Kind.NOT_A_FILE), ("/dev/null", Kind.NOT_A_FILE)):
+        assert kind_of(tmp_path / name) == kind
 
 
 @pytest.mark.parametrize("size", [(31, 400), (400, 31)])

@@ -72,20 +72,12 @@ def test_files_among_options_are_told_by_their_content(tmp_path):
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize(
-    "given, label",
-    [
-        ("MINI", "mini"),
-        ("mini:prompts=sharpness", "mini:prompts=sharpness"),
-        ("clipiqa:backbone=mini", "clipiqa:backbone=mini"),
-        ("PSNR-Y", "psnr-y"),
-        ("taste=niqe", "taste"),
-        ("runs/taste.safetensors", "taste"),
-    ],
-)
-def test_a_label_is_the_name_and_its_options(given, label):
-    alone, beside = (parse_metrics(every, also=("FR", "file")) for every in ([given], ["niqe", given, "musiq"]))
-    assert alone[0].label == beside[1].label == alone[0].columns[0].name == label
+def test_a_label_is_the_name_and_its_options():
+    labels = {"MINI": "mini", "PSNR-Y": "psnr-y", "taste=niqe": "taste", "runs/taste.safetensors": "taste"}
+    labels |= {name: name for name in ("mini:prompts=sharpness", "clipiqa:backbone=mini")}
+    for given, label in labels.items():
+        alone, beside = (parse_metrics(every, also=("FR", "file")) for every in ([given], ["niqe", given, "musiq"]))
+        assert alone[0].label == beside[1].label == alone[0].columns[0].name == label
 
 
 def test_named_metrics_stand_beside_questions(tmp_path, clipiqa):
