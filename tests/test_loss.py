@@ -152,14 +152,6 @@ def test_a_small_gradient_survives_low_precision(options, metric, precision):
     assert nn.functional.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.9
 
 
-def test_autocast_changes_nothing(loss):
-    x = images()
-    value, gradient = loss(x), grad_of(loss, x)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(loss(x), value)
-        assert torch.equal(grad_of(loss, x), gradient)
-
-
 def test_second_derivatives_are_refused_where_they_are_used(loss, metric):
     x = images(1)
     for function in (loss, metric.encode_image):

@@ -159,11 +159,11 @@ def test_images_of_another_form_are_refused(metric):
         refused(metric, x)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_an_image_that_is_not_finite_is_refused_and_named(metric, value):
-    x = torch.rand(3, 3, 40, 40)
-    x[1, 2, 3, 4] = value
-    assert "image 1" in refused(metric, x)
+def test_an_image_that_is_not_finite_is_refused_and_named(metric):
+    for value in ("nan", "inf", "-inf"):
+        x = torch.rand(3, 3, 40, 40)
+        x[1, 2, 3, 4] = float(value)
+        assert "image 1" in refused(metric, x)
 
 
 @pytest.mark.parametrize(

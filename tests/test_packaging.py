@@ -2,29 +2,24 @@
 
 import ast
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
 from email import message_from_string
-from pathlib import Path
 
 import pytest
+from clone import ROOT, copy_sources
 
 import clipiqa_pyiqa
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "clipiqa_pyiqa"
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel that `pip install .` would install; from a copy, since a build writes beside its sources."""
+    """The wheel that `pip install .` would install."""
     source = tmp_path_factory.mktemp("wheel")
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    for folder in (PACKAGE.name, "configs"):
-        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_sources(source)
     command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation"]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -58,19 +58,6 @@ def in_process(full_rn50, forked_bare, tmp_path):
     return run
 
 
-@pytest.fixture
-def in_interpreter(full_rn50, tmp_path):
-    """The same in a fresh interpreter."""
-    environment = os.environ | {"TEST_WEIGHTS": str(full_rn50), "HF_HUB_OFFLINE": "1"}
-
-    def run(code):
-        command = [sys.executable, "-c", PREAMBLE + code]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-        return json.loads(done.stdout.splitlines()[-1]), done.stderr
-
-    return run
-
-
 def test_pyiqa_alone_builds_ours_and_says_so_once(in_process):
     code = """
 import pyiqa
@@ -98,7 +85,7 @@ answer(built=create(), builtin=create_builtin(type='CLIPIQA_builtin'), active=cl
     assert in_process(code)[0] == {"built": OURS, "builtin": BUILTIN, "active": True}
 
 
-def test_ours_is_built_if_it_was_imported_first(in_interpreter):
+def test_ours_is_built_if_it_was_imported_first(full_rn50, tmp_path):
     code = """
 import clipiqa_pyiqa
 light = 'torch' not in sys.modules
@@ -107,7 +94,11 @@ active = clipiqa_pyiqa.is_active()
 import pyiqa.archs.clipiqa_arch
 answer(light=light, active=[active, clipiqa_pyiqa.is_active()], built=create())
 """
-    assert in_interpreter(code)[0] == {"light": True, "active": [True, True], "built": OURS}
+    environment = os.environ | {"TEST_WEIGHTS": str(full_rn50), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", PREAMBLE + code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found == {"light": True, "active": [True, True], "built": OURS}
 
 
 def test_ours_is_built_if_the_registry_was_iterated_first(in_process):

@@ -47,12 +47,12 @@ def test_images_of_several_sizes_and_a_little_out_of_range(reward):
     assert reward([]).shape == (0,)
 
 
-@pytest.mark.parametrize("factor", [255, -1])
-@pytest.mark.parametrize("form", [list, torch.stack])
-def test_values_far_outside_are_refused_by_the_images_place(factor, form):
-    images = [*IMAGES]
-    images[3] = images[3] * factor
-    assert "image 3" in refused(CLIPIQAReward(backbone="mini", batch_size=2), form(images))
+def test_values_far_outside_are_refused_by_the_images_place():
+    for factor in (255, -1):
+        images = [*IMAGES]
+        images[3] = images[3] * factor
+        for form in (images, torch.stack(images)):
+            assert "image 3" in refused(CLIPIQAReward(backbone="mini", batch_size=2), form)
 
 
 def test_the_local_reward_is_the_mean_of_the_worst_places(metric):

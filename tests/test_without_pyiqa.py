@@ -34,16 +34,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.fixture
-def one_thread():
-    """One thread of torch, as in processes that are forked."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("one_thread")
 def test_the_interfaces_give_equal_scores(forked_bare, folder):
     code = f"""{WITHOUT}
 import torch, clipiqa_pyiqa
@@ -63,7 +53,6 @@ print(score.item())
     assert float(job.out) == pytest.approx(CLIPIQA(backbone="mini").eval()(x).item(), rel=1e-4)
 
 
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     "command",
     [
@@ -88,7 +77,7 @@ def test_a_command_works(forked_bare, folder, small_compact, command):
     if "out.csv" in command:
         expected = CLIPIQA(backbone="mini").eval().score_files(folder / "photos/0.png")["quality"].item()
         found = float((folder / "out.csv").read_text().splitlines()[1].split(",")[1])
-        assert found == pytest.approx(expected, abs=1e-6)  # one image takes all threads here
+        assert found == pytest.approx(expected, abs=1e-5)  # another number of threads rounds otherwise
 
 
 @pytest.mark.parametrize(

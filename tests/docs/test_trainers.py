@@ -91,7 +91,7 @@ def test_basicsr_adds_two_losses(registered, output, clean):
     check_share(perceptual, output, clean)
 
 
-@pytest.mark.parametrize("picture", [PICTURE, PICTURE[:, :, 0]], ids=["BGR", "grey"])
+@pytest.mark.parametrize("picture", [PICTURE, PICTURE[:, :, 0]])
 def test_basicsr_validates_what_opencv_holds(registered, picture):
     metric = registered("### BasicSR", "basicsr.utils.registry")["calculate_clipiqa"]
     rgb = picture[:, :, ::-1] if picture.ndim == 3 else np.stack([picture] * 3, axis=2)
@@ -123,7 +123,7 @@ train:
 
 
 @pytest.mark.usefixtures("basicsr")
-@pytest.mark.parametrize("channels", [1, 3], ids=["grey", "colour"])
+@pytest.mark.parametrize("channels", [1, 3])
 def test_five_steps_and_a_validation_of_the_real_basicsr(channels):
     from basicsr.models import build_model
 
@@ -175,7 +175,6 @@ def test_kair_has_one_loss(output, clean):
 
 
 def test_flow_grpo_calls_a_factory_for_floats_and_for_bytes(output):
-    assert block("**flow-grpo**").count("\n") < 15
     score = run("**flow-grpo**")["clipiqa_score"](torch.device("cpu"))
     scores, more = score(output.detach(), ["a cat"] * 2, [{}] * 2)
     assert more == {} and scores == pytest.approx(CLIPIQAReward(["quality", "sharpness"])(output.detach()).tolist())
@@ -190,7 +189,6 @@ def test_flow_factory_builds_a_model_from_its_configuration(monkeypatch):
 
     fakes = SimpleNamespace(PointwiseRewardModel=Pointwise, RewardModelOutput=SimpleNamespace)
     monkeypatch.setitem(sys.modules, "flow_factory.rewards", fakes)
-    assert block("**Flow-Factory**").count("\n") < 15
     config = SimpleNamespace(extra_kwargs={"prompts": ["quality"], "local": True})
     accelerator = SimpleNamespace(device=torch.device("cpu"))
     model = run("**Flow-Factory**")["CLIPIQARewardModel"](config=config, accelerator=accelerator)

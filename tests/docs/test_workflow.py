@@ -5,13 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from clone import ROOT, copy_sources
 from photos import BUNDLED
 
-ROOT = Path(__file__).parents[2]
 WORKFLOW = (ROOT / "docs/table.md").read_text().split("```yaml\njobs:\n")[1].split("```")[0]
 STEPS = yaml.safe_load(WORKFLOW)["quality"]["steps"]
 GENERATE = f"""
@@ -36,10 +35,7 @@ def job(tmp_path):
         subprocess.run([sys.executable, "generate.py", "--out", "base/"], cwd=folder, check=True)
         clone = folder / "clipiqa-pyiqa"
         clone.mkdir()
-        for file in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(ROOT / file, clone)
-        for part in ("clipiqa_pyiqa", "configs"):
-            shutil.copytree(ROOT / part, clone / part, ignore=shutil.ignore_patterns("__pycache__"))
+        copy_sources(clone)
         site = folder / "site"  # an environment of its own, without the dependencies, which are here
         paths = {"PYTHONPATH": os.pathsep.join([str(site), *sys.path]), "PATH": f"{site / 'bin'}:{os.environ['PATH']}"}
         pip = {"PIP_TARGET": str(site), "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}  # 0: pip takes the reverse

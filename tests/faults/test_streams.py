@@ -30,7 +30,7 @@ def photos(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "streams", [{"err": "left", "out": "left"}, {"err": "full"}, {"out": "full"}, {"err": "closed"}], ids=str
+    "streams", [{"err": "left", "out": "left"}, {"err": "full"}, {"out": "full"}, {"err": "closed"}]
 )
 def test_files_are_finished_though_the_output_is_closed(forked, photos, tmp_path, streams):
     job = forked.run(f"score {photos} --out s.csv", tmp_path, variables=STANDIN, **streams)

@@ -76,28 +76,29 @@ def test_large_floats_are_shrunk_as_files_are():
 
 
 REFUSED = {
-    Kind.NOT_AN_IMAGE: {
-        **{"nothing": None, "an empty dict": {"bytes": None}, "a list": [[1, 2]], "not an image file": b"no image"},
-        "both axes": np.zeros((3, 64, 3), np.uint8),
-        "no axis": np.zeros((64, 64, 5), np.uint8),
-        "a batch in a batch": np.zeros((1, 64, 64, 3)),
-    },
-    Kind.UNCLEAR_SCALE: {
-        "no scale": np.zeros((64, 64, 3), np.int64),
-        "-1 to 1": torch.linspace(-1, 1, 32 * 32).view(32, 32),
-        "NaN": np.full((64, 64), np.nan),
-        "32 bits": Image.fromarray(np.full((40, 40), 255, np.int32)),
-    },
-    Kind.TOO_SMALL: {"small": RGB[:20]},
-    Kind.DAMAGED: {"cut": Image.open(io.BytesIO(png(RGB)[:2000]))},
+    Kind.NOT_AN_IMAGE: [
+        *(None, {"bytes": None}, [[1, 2]], b"no image"),
+        np.zeros((3, 64, 3), np.uint8),  # channels on both axes, on none, and a batch in a batch
+        np.zeros((64, 64, 5), np.uint8),
+        np.zeros((1, 64, 64, 3)),
+    ],
+    Kind.UNCLEAR_SCALE: [
+        np.zeros((64, 64, 3), np.int64),
+        torch.linspace(-1, 1, 32 * 32).view(32, 32),
+        np.full((64, 64), np.nan),
+        Image.fromarray(np.full((40, 40), 255, np.int32)),
+    ],
+    Kind.TOO_SMALL: [RGB[:20]],
+    Kind.DAMAGED: [Image.open(io.BytesIO(png(RGB)[:2000]))],
 }
 
 
-@pytest.mark.parametrize("kind, case", [(kind, case) for kind, cases in REFUSED.items() for case in cases], ids=str)
-def test_what_is_unclear_is_refused(kind, case):
-    with pytest.raises(ImageError) as caught:
-        loaded(REFUSED[kind][case])
-    assert caught.value.kind == kind
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_unclear_is_refused(kind):
+    for image in REFUSED[kind]:
+        with pytest.raises(ImageError) as caught:
+            loaded(image)
+        assert caught.value.kind == kind
 
 
 def test_a_batch_is_its_images_and_an_image_is_a_batch_of_one():

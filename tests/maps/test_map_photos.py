@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -60,8 +59,6 @@ def test_numbers_are_those_of_the_metric(metric, photos, maps):
         "path": str(photos / "half.png"),
     }
     assert said["backbone"] == "mini" and said["map"] == "places of 32 px, each the mean of 3×3"
-    asked = [record["questions"] for record in said["scores"].values()]
-    assert asked == [[["Sharp photo.", "Blurry photo."]], [["Crisp photo.", "Hazy photo."]]]
 
 
 def test_bad_photos_are_named_and_cost_only_their_picture(photos, maps):
@@ -80,7 +77,6 @@ def test_the_picture_shows_photo_map_and_scale(maps):
     said = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
     title = f"sharpness {first.score[0]:.2f}\n0: Blurry photo.  1: Sharp photo."
     assert {"a <b>&$x$.png", "70×101 px", title} <= said
-    assert any(re.match(r"clipiqa, mini, weights bundled \w{8}, places of 32 px,", text) for text in said)
     assert len([axes for axes in figure.axes if axes.get_images()]) == 3
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -16,6 +17,11 @@ from clipiqa_pyiqa.metrics.parsing import parse_metrics
 OPTIONS = {"device": "cpu", "workers": 1}
 
 
+def save_deqa(scores):
+    rows = (f"/gpu/out/{n}.jpg,{score}\n" for n, score in enumerate(scores))
+    Path("deqa.csv").write_text("file,score\n" + "".join(rows))
+
+
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
     """Six grey images, their opinions, and another tool's scores, which name them with other folders and suffixes."""
@@ -23,7 +29,7 @@ def photos(tmp_path, monkeypatch):
     for number in range(6):
         save_grey(tmp_path / f"photos/{number}.png", 40 * number + 9)
     (tmp_path / "mos.csv").write_text("image,mos\n" + "".join(f"photos/{n}.png,{n}\n" for n in range(6)))
-    (tmp_path / "deqa.csv").write_text("file,score\n" + "".join(f"/gpu/out/{n}.jpg,{9 - n}\n" for n in range(6)))
+    save_deqa(range(9, 3, -1))
     return tmp_path
 
 
@@ -38,7 +44,7 @@ def test_scores_of_a_file_stand_beside_ours(photos, clipiqa):
     record = json.loads((photos / "s.csv.provenance.json").read_text())["columns"]["deqa"]
     assert record["file"] == "deqa.csv" and len(record["sha256"]) == 64 and record["lower_better"]
     assert clipiqa(f"score photos -m {DEQA} --format csv -q").out.splitlines()[1].startswith("photos/0.png,9.0,")
-    (photos / "deqa.csv").write_text("file,score\n" + "".join(f"/gpu/out/{n}.jpg,{n}\n" for n in range(5)))
+    save_deqa(range(5))
     ran = clipiqa(f"{score} --resume")
     assert ran.code == 1 and "deqa has no score for 1 image, such as 'photos/5.png'" in ran.err
     again = pandas.read_csv("s.csv").set_index("path")
@@ -83,7 +89,7 @@ def test_another_metric_is_added_to_scores_of_a_file(photos):
 
 
 def test_a_judge_of_another_environment_stands_in_a_comparison(photos):
-    (photos / "deqa.csv").write_text("file,score\n" + "".join(f"/gpu/out/{n}.jpg,{9 - n}\n" for n in range(5)))
+    save_deqa(range(9, 4, -1))
     found = compare(["entropy", DEQA], "mos.csv", bootstrap=0, out="out", **OPTIONS)
     assert not found.complete and "no score for 1 of 6 images: deqa.csv lacks" in found.table()
     assert found.frame().set_index("metric").loc["deqa", "n"] == 5

@@ -51,20 +51,19 @@ def test_a_row_for_each_image_in_order_with_flag_or_error():
     assert "it is None" in found["error"][1] and "from -1 to -1, outside [0, 1]" in found["error"][3]
 
 
-COLUMNS = {
-    "bytes": {"bytes": [picture(51)] * 2},
-    "arrays": {"image": np.stack([GREY] * 2)},
-    "arrays of several sizes": {"image": np.array([GREY, GREY[:36]], object)},
-    "a pandas column": pandas.Series([GREY, GREY]),
-    "a pandas frame": pandas.DataFrame({"image": [GREY, picture(51)]}),
-    "a tensor": torch.from_numpy(np.stack([GREY] * 2)),
-    "a column of Arrow": pyarrow.chunked_array([[{"bytes": picture(51)}]] * 2),
-}
-
-
-@pytest.mark.parametrize("form", COLUMNS)
-def test_a_scorer_takes_the_batches_of_pipelines(form):
-    batch = COLUMNS[form]
+@pytest.mark.parametrize(
+    "batch",
+    [
+        {"bytes": [picture(51)] * 2},
+        {"image": np.stack([GREY] * 2)},
+        {"image": np.array([GREY, GREY[:36]], object)},  # of several sizes
+        pandas.Series([GREY, GREY]),
+        pandas.DataFrame({"image": [GREY, picture(51)]}),
+        torch.from_numpy(np.stack([GREY] * 2)),
+        pyarrow.chunked_array([[{"bytes": picture(51)}]] * 2),
+    ],
+)
+def test_a_scorer_takes_the_batches_of_pipelines(batch):
     found = Scorer(Brightness(), device="cpu")(batch)
     assert found["quality"] == pytest.approx([0.2, 0.2], abs=1e-6)
     assert list(found) == [*(batch if isinstance(batch, dict | pandas.DataFrame) else []), "quality", "flag", "error"]

@@ -212,8 +212,9 @@ def test_shares_go_by_the_direction_and_are_rounded_down(lake, out, kept):
 
 def test_conditions_that_cannot_be_met_are_refused(lake, out, kept):
     score(lake, out)
-    for into, asked in ((kept, {}), (kept, {"column": "x"}), (kept, {"column": "path"}), (out / "kept", {})):
-        refused(filter_shards, out, into, **asked, **({"above": 0} if asked or into != kept else {}))
+    refused(filter_shards, out, kept)
+    for into, column in ((kept, "x"), (kept, "path"), (out / "kept", None)):
+        refused(filter_shards, out, into, above=0, column=column)
     assert not (out / "kept").exists()
 
 

@@ -168,10 +168,9 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path, content):
 @pytest.mark.parametrize(
     "columns, kept",
     [
-        ({"id": [1, 2], "jpg": [picture(10), None]}, {"id": 1}),
+        ({"id": [1, 2], "jpg": [picture(10), None]}, {"id": 1}),  # Hugging Face's are structs
         ({"image": [{"bytes": picture(10), "path": "x.png"}, None]}, {}),
     ],
-    ids=["bytes", "Hugging Face's"],
 )
 def test_images_are_bytes_or_structs(tmp_path, columns, kept):
     path = save_parquet(tmp_path / "x.parquet", columns)

@@ -64,11 +64,11 @@ def test_a_single_value_is_squeezed_as_torchmetrics_does():
     assert CLIPImageQualityAssessment(backbone="mini")(IMAGES[:1]).shape == ()
 
 
-@pytest.mark.parametrize("score", BOTH)
-def test_gradient_reaches_the_pixels(score):
-    x = IMAGES.clone().requires_grad_()
-    score(x).sum().backward()
-    assert (x.grad.flatten(1).norm(dim=1) > 0).all()
+def test_gradient_reaches_the_pixels():
+    for score in BOTH:
+        x = IMAGES.clone().requires_grad_()
+        score(x).sum().backward()
+        assert (x.grad.flatten(1).norm(dim=1) > 0).all()
 
 
 @pytest.mark.parametrize(
