@@ -43,7 +43,7 @@ score = clipiqa_pyiqa.CLIPIQA(backbone="mini").eval()(x)
 theirs = CLIPImageQualityAssessment(backbone="mini")
 theirs.update(x)
 assert torch.equal(clipiqa_pyiqa.CLIPIQALoss(backbone="mini")(x), 1 - score.mean())
-assert abs(theirs.compute() - score) < 1e-6 and CLIPIQAReward(backbone="mini")(x).shape == (1,)
+assert abs(theirs.compute() - score) < 1e-6 and clipiqa_pyiqa.CLIPIQAReward(backbone="mini")(x).shape == (1,)
 assert not clipiqa_pyiqa.is_active() and "pyiqa" not in sys.modules
 print(score.item())
 """

@@ -33,6 +33,7 @@ ROWS = [Row(f"{n}.jpg", (n / 50, 0.5), 9, 9, 9, 9, 1) for n in range(50)]
 RUN = """
 import resource, sys, time
 from pathlib import Path
+from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.results.columns import Column
 from clipiqa_pyiqa.results.results import Output, Results
 from clipiqa_pyiqa.results.rows import Row
