@@ -61,7 +61,7 @@ print(score.item())
         f"map photos/0.png --out maps {MINI}",
         f"rank photos --out rank {MINI}",
         f"fit scores.csv --method affine --out head.safetensors --features store {MINI}",
-        "gate base.csv new.csv",
+        "gate base.csv base.csv",
         "rank niqe.csv --worst 1 --paths",
         pytest.param("export mini.onnx -b mini --quick-gelu --clip-weights", marks=pytest.mark.long),
     ],
