@@ -163,14 +163,14 @@ def test_a_full_disk_loses_no_finished_row(forked, folder, suffix, times):
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_damaged_results_are_refused(tmp_path, suffix, times):
     path = tmp_path / f"scores.{suffix}"
-    write(Output(path, suffix))
+    write(Output(path))
     check_that_damage_is_refused(path, read_results, 50 * times)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_damaged_journal_is_refused_or_repaired(tmp_path, suffix, times):
     """Whatever happens to a journal, a run that resumes either refuses or ends with all rows right."""
-    output = Output(tmp_path / f"scores.{suffix}", suffix, resume=True)
+    output = Output(tmp_path / f"scores.{suffix}", resume=True)
     with pytest.raises(KeyboardInterrupt), Results(output, COLUMNS, {}) as results:
         for row in ROWS[:30]:
             results.append(row)

@@ -131,8 +131,8 @@ def test_a_scorer_whose_file_was_replaced_has_another_pickle(tmp_path, monkeypat
     assert found[0] != found[1] == found[2]
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_the_callers_setting_of_pil_is_back(before, monkeypatch):
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", before)
-    score_images(Brightness(), [FILE] * 4, device="cpu", workers=2)
-    assert ImageFile.LOAD_TRUNCATED_IMAGES is before
+def test_the_callers_setting_of_pil_is_back(monkeypatch):
+    for before in (True, False):
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", before)
+        score_images(Brightness(), [FILE] * 4, device="cpu", workers=2)
+        assert ImageFile.LOAD_TRUNCATED_IMAGES is before

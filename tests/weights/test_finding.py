@@ -33,7 +33,7 @@ pytest_plugins = ["weights_fakes"]
 # A given path
 
 
-@pytest.mark.parametrize("given", ["mine", "mine.pt", Path("mine.pt")], ids=repr)
+@pytest.mark.parametrize("given", ["mine", "mine.pt", Path("mine.pt")])
 def test_a_given_path_needs_no_network(home, tmp_path, server, monkeypatch, given):
     set_hub(monkeypatch, server.url)
     set_openai_url(monkeypatch, f"{server.url}/ViT-B-32.pt")
