@@ -30,7 +30,7 @@ COMMAND = f"{WITHOUT}\nfrom clipiqa_pyiqa.cli import main\nsys.exit(main(sys.arg
 @pytest.fixture
 def folder(tmp_path):
     make_world(tmp_path)
-    (tmp_path / "niqe.csv").write_text("image,niqe\na.png,3\nb.png,9\n")
+    (tmp_path / "niqe.csv").write_text("image,niqe\n" + "".join(f"{n}.png,{n}\n" for n in range(9)))
     return tmp_path
 
 
@@ -61,7 +61,7 @@ print(score.item())
         f"map photos/0.png --out maps {MINI}",
         f"rank photos --out rank {MINI}",
         f"fit scores.csv --method affine --out head.safetensors --features store {MINI}",
-        "gate base.csv base.csv",
+        "gate niqe.csv niqe.csv",
         "rank niqe.csv --worst 1 --paths",
         pytest.param("export mini.onnx -b mini --quick-gelu --clip-weights", marks=pytest.mark.long),
     ],
@@ -72,8 +72,8 @@ def test_a_command_works(forked_bare, folder, small_compact, command):
         command = f"{command} {small_compact}"
     job = forked_bare.run(command, folder, code=COMMAND)
     assert job.code == 0, job.err
-    if "niqe.csv" in command:
-        assert job.out == "b.png\n"  # high is bad
+    if command.startswith("rank niqe.csv"):
+        assert job.out == "8.png\n"  # high is bad
     if "out.csv" in command:
         expected = CLIPIQA(backbone="mini").eval().score_files(folder / "photos/0.png")["quality"].item()
         found = float((folder / "out.csv").read_text().splitlines()[1].split(",")[1])
