@@ -10,7 +10,7 @@ import torch
 from photos import BUNDLED
 from refusal import refused
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, score_paths
+from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.family import MEMBERS
 from clipiqa_pyiqa.files.specification import pyiqa_configs
 from clipiqa_pyiqa.metrics.building import build

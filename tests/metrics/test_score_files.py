@@ -8,8 +8,8 @@ import numpy as np
 import pandas
 import pytest
 from photos import BUNDLED, save_grey
-from shard_makers import samples, save_tar
 from refusal import refused
+from shard_makers import samples, save_tar
 
 from clipiqa_pyiqa import compare, score_images, score_paths, table
 from clipiqa_pyiqa.metrics.parsing import parse_metrics
@@ -52,18 +52,18 @@ def test_scores_of_a_file_stand_beside_ours(photos, clipiqa):
     pandas.testing.assert_series_equal(again["entropy"], found["entropy"])
 
 
-def test_scores_of_a_file_are_joined_to_images_in_shards(photos, capsys):
+def test_scores_of_a_file_are_joined_to_images_in_shards(photos, clipiqa):
     for name in "ab":
         save_tar(photos / f"shards/{name}.tar", samples([10, 20]))
     (photos / "deqa.csv").write_text("file,score\n/a.tar::0001.jpg,1\n/b.tar::0000.jpg,2\n/b.tar::0001.jpg,3\n")
-    given = ["score", "shards", "--device", "cpu", "-m"]
-    assert main([*given, "entropy", DEQA, "--out", "results"]) == 2
-    assert main([*given, "entropy", "--out", "results"]) == 0
-    assert main(["score", "--merge", "results", "--out", "merged.csv"]) == 0
-    for asked, out, *how in (DEQA, "merged.csv", "--resume"), ("entropy", "once.csv", "-m", DEQA):
-        assert main([*given, asked, "--out", out, *how]) == 1
-        said = capsys.readouterr().err
-        assert "deqa has no score for 1 image, such as 'shards/a.tar::0000.png'" in said and "0 by deqa" not in said
+    score = "score shards --device cpu -m"
+    assert clipiqa(f"{score} entropy {DEQA} --out results").code == 2
+    assert clipiqa(f"{score} entropy --out results").code == 0
+    assert clipiqa("score --merge results --out merged.csv").code == 0
+    for asked, out in ((f"{DEQA} --resume", "merged.csv"), (f"entropy {DEQA}", "once.csv")):
+        ran = clipiqa(f"{score} {asked} --out {out}")
+        assert ran.code == 1 and "0 by deqa" not in ran.err
+        assert "deqa has no score for 1 image, such as 'shards/a.tar::0000.png'" in ran.err
         found = pandas.read_csv(out)
         assert found["deqa"].fillna(0).tolist() == [0, 1, 2, 3] and found["entropy"].notna().all()
 
