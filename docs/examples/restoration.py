@@ -33,7 +33,7 @@ from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.maps.page import overlay
 from clipiqa_pyiqa.maps.places import quality_map
 from clipiqa_pyiqa.report.contact_sheet import contact_sheet
-from clipiqa_pyiqa.sources.stores import images_in
+from clipiqa_pyiqa.sources.finding import images_in
 
 Scores = dict[str, float]
 LOWER_IS_BETTER = {"niqe", "brisque", "piqe"}
