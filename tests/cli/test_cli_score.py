@@ -13,7 +13,6 @@ from PIL import Image
 from shard_makers import samples, save_tar
 from stored import read_results
 
-from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.metrics import building
 from clipiqa_pyiqa.sources.finding import find_shards
 
@@ -28,145 +27,144 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def clipiqa(standin, capfd):
-    """Runs the command in this process with the stand-in metric: code, out, err."""
-
-    def run(*arguments):
-        code = main(["score", *map(str, arguments)])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return SimpleNamespace(code=code, out=out, err=err)
-
-    return run
+def score(standin, clipiqa, folder):
+    """Runs ``clipiqa score`` with the stand-in metric, beside ``photos/``."""
+    return lambda words: clipiqa(f"score {words}")
 
 
 def rows(path):
     return [(Path(row.path).name, row.scores and round(row.scores[0], 4)) for row in read_results(path)[1]]
 
 
-class TestPaths:
-    @pytest.mark.parametrize(
-        ("given", "names"),
-        [
-            (["."], ["a.png", "b.JPG", "sub/c.webp"]),  # sorted, without hidden ones
-            (["notes.txt", ".hidden.png"], ["notes.txt", ".hidden.png"]),  # a file counts whatever its name
-            (["**/?.[Jw]*"], ["b.JPG", "sub/c.webp"]),
-            (["holiday[1].png"], ["holiday[1].png"]),  # a file first
-            (["b.JPG", "./b.JPG", ".", "a.png"], ["b.JPG", "a.png", "sub/c.webp"]),  # each once, in the order given
-        ],
-    )
-    def test_paths(self, folder, monkeypatch, given, names):
-        monkeypatch.chdir(folder)
-        if "holiday[1].png" in given:
-            save_grey(folder / "holiday[1].png", 9)
-        assert [os.path.normpath(path) for path in find_shards(given).paths] == names
-
-    @pytest.mark.parametrize(("null", "end"), [(False, b"\r\n"), (True, b"\0")])
-    def test_a_list_on_standard_input(self, folder, monkeypatch, null, end):
-        listed = [bytes(folder / "sub"), b"", bytes(folder / "a.png")]
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(end.join(listed) + end)))
-        assert [Path(path).name for path in find_shards(["-"], null_separated=null).paths] == ["c.webp", "a.png"]
+# Paths
 
 
-class TestResults:
-    def test_results_that_exist_are_named_before_weights_are_looked_for(self, clipiqa, folder, tmp_path, monkeypatch):
-        (tmp_path / "s.csv").write_text("mine")
-        monkeypatch.setattr(building, "create_ours", lambda *_, **__: pytest.fail("weights were looked for"))
-        ran = clipiqa(folder, "--out", tmp_path / "s.csv")
-        assert ran.code == 2 and "exists already" in ran.err
-
-    def test_table_on_standard_output(self, clipiqa, folder):
-        ran = clipiqa(folder)
-        assert ran.code == 0
-        lines = ran.out.splitlines()
-        assert lines[0].startswith("# metric brightness, ") and "max_side none" in lines[0]
-        assert lines[1].split() == ["quality", "path"]
-        assert lines[3].endswith(" (40×40, almost uniform)")
-        assert lines[5].split() == ["0.2000", "mean", "of", "3"]
-        assert "3 scored, 0 failed" in ran.err and clipiqa(folder, "--quiet").err == ""
-
-    @pytest.mark.parametrize("name", ["s.csv", "s.jsonl", "s.parquet"])
-    def test_files(self, clipiqa, folder, tmp_path, name):
-        ran = clipiqa(folder, "--out", tmp_path / name, "--max-side", "64", "--no-exif", "--max-pixels", "4000")
-        assert (ran.code, ran.out) == (0, "")
-        assert rows(tmp_path / name) == [("a.png", 0.0), ("b.JPG", 0.2), ("c.webp", 0.4)]
-        said = read_results(tmp_path / name)[0].provenance
-        assert set(said["versions"]) == {"pyiqa", "torch", "open_clip_torch", "pillow"}
-        asked = {"apply_exif": False, "max_side": 64, "max_pixels": 4000, "device": "cpu", "damaged": "refuse"}
-        assert said.items() >= asked.items()
-
-    def test_columns(self, clipiqa, folder, tmp_path):
-        asked = ["--prompts", "sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "--prompts", "Brightness"]
-        assert clipiqa(folder, *asked, "--out", tmp_path / "scores.csv").code == 0
-        header, found = read_results(tmp_path / "scores.csv")
-        assert header.scores == ["sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "brightness"]
-        assert len(header.columns[1].record["questions"]) == 5
-        halves = [0.4 / 2**n for n in range(8)]  # the stand-in's score of each pair
-        means = (halves[0], sum(halves[1:6]) / 5, halves[6], halves[7])
-        assert found[2].scores == pytest.approx(means, abs=2e-3)  # WebP costs a little of the grey level
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["."], ["a.png", "b.JPG", "sub/c.webp"]),  # sorted, without hidden ones
+        (["notes.txt", ".hidden.png"], ["notes.txt", ".hidden.png"]),  # a file counts whatever its name
+        (["**/?.[Jw]*"], ["b.JPG", "sub/c.webp"]),
+        (["holiday[1].png"], ["holiday[1].png"]),  # a file first
+        (["b.JPG", "./b.JPG", ".", "a.png"], ["b.JPG", "a.png", "sub/c.webp"]),  # each once, in the order given
+    ],
+)
+def test_paths(folder, monkeypatch, given, names):
+    monkeypatch.chdir(folder)
+    if "holiday[1].png" in given:
+        save_grey(folder / "holiday[1].png", 9)
+    assert [os.path.normpath(path) for path in find_shards(given).paths] == names
 
 
-class TestFailures:
-    def test_a_failure_that_is_kept_decides_the_exit_code_too(self, clipiqa, folder, tmp_path):
-        (folder / "bad.png").write_bytes(b"")
-        arguments = (folder, "--out", tmp_path / "scores.csv")
-        assert clipiqa(*arguments).code == 1
-        again = clipiqa(*arguments, "--resume")
-        assert again.code == 1 and "0 scored, 0 failed, 1 failed before" in again.err
+@pytest.mark.parametrize(("null", "end"), [(False, b"\r\n"), (True, b"\0")])
+def test_a_list_on_standard_input(folder, monkeypatch, null, end):
+    listed = [bytes(folder / "sub"), b"", bytes(folder / "a.png")]
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(end.join(listed) + end)))
+    assert [Path(path).name for path in find_shards(["-"], null_separated=null).paths] == ["c.webp", "a.png"]
 
-    def test_bad_files_are_reported_counted_and_skipped(self, clipiqa, folder, tmp_path):
-        (folder / "bad.png").write_bytes(b"")
-        ran = clipiqa(folder, tmp_path / "gone.png", "--out", tmp_path / "scores.csv")
-        assert ran.code == 1 and "3 scored, 2 failed" in ran.err
-        found = {Path(row.path).name: row.error for row in read_results(tmp_path / "scores.csv")[1]}
-        assert len(found) == 5 and "empty" in found["bad.png"] and "exist" in found["gone.png"]
-        assert f"{folder}/bad.png" in ran.err and f"{tmp_path}/gone.png" in ran.err
 
-    def test_rows_of_files_that_are_gone_are_counted_and_dropped_on_request(self, clipiqa, folder, tmp_path):
-        odd = folder / os.fsdecode(b"odd\xff.png")
-        save_grey(odd, 9, (40, 40))
-        out = ("--out", tmp_path / "scores.csv", "--resume")
-        clipiqa(folder, *out)
-        (folder / "a.png").unlink()
-        for more in ((), ("--drop-vanished",)):
-            ran = clipiqa(folder / "b.JPG", *out, *more)
-            assert ran.code == 0 and "1 done before" in ran.err and "1 row of images that are gone" in ran.err
-            assert len(rows(tmp_path / "scores.csv")) == 4 - len(more)
-        assert "gone" not in clipiqa(folder, *out).err
+# Results
 
-    def test_members_that_their_shard_has_lost_are_gone_too(self, clipiqa, tmp_path):
-        out = ("--out", tmp_path / "scores.csv", "--resume")
-        for members in ([9, 90], [9]):
-            ran = clipiqa(save_tar(tmp_path / "s.tar", samples(members)), *out)
-        assert "1 row of images that are gone" in ran.err and len(rows(tmp_path / "scores.csv")) == 2
 
-    @pytest.mark.parametrize(
-        ("arguments", "named"),
-        [
-            (["gone.png"], "'gone.png' does not exist"),
-            (["--prompts", "quality", "PHOTOS"], "before --prompts"),
-            (["PHOTOS", "--format", "parquet"], "with --out"),
-            (["PHOTOS", "--out", "nowhere/scores.csv"], "no folder"),
-            (["PHOTOS", "--format", "csv", "--out", "photos/a.png", "--overwrite"], "one of the inputs"),
-            (["PHOTOS", "--keep", "caption"], "needs --out"),
-            (["PHOTOS", "--out", "shards", "--drop-vanished"], "by shard"),
-            *((["PHOTOS", *idle], "need") for idle in (["--partial"], ["-0"], ["--actors", "2"])),
-            *(
-                (["--merge", "photos", "--out", "all.csv", *idle], "leave out")
-                for idle in (["-p", "happy"], ["-m", "niqe"], ["--format", "csv"], ["--part", "1/2"], ["--resume"])
-            ),
-            (["PHOTOS", "--learned-prompts", "clipiqa+", "--prompts", "happy"], "excludes --prompts"),
-            (["PHOTOS", "--device", "quantum"], "cuda:N"),
-        ],
-    )
-    def test_bad_usage(self, clipiqa, folder, monkeypatch, arguments, named):
-        monkeypatch.chdir(folder.parent)
-        ran = clipiqa(*("photos" if argument == "PHOTOS" else argument for argument in arguments))
-        assert (ran.code, ran.out) == (2, "")
-        assert re.match(rf"(clipiqa score: loading .* …\n)?clipiqa score: error: [^\n]*{named}[^\n]*\n\Z", ran.err)
+def test_results_that_exist_are_named_before_weights_are_looked_for(score, monkeypatch):
+    Path("s.csv").write_text("mine")
+    monkeypatch.setattr(building, "create_ours", lambda *_, **__: pytest.fail("weights were looked for"))
+    ran = score("photos --out s.csv")
+    assert ran.code == 2 and "exists already" in ran.err
 
-    def test_a_bomb_and_the_way_out(self, clipiqa, folder, monkeypatch):
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 40 // 3)
-        ran = clipiqa(folder)
-        assert ran.code == 1 and "decompression bombs" in ran.err and "huge" in ran.err
-        assert clipiqa(folder, "--huge").code == 0
+
+def test_table_on_standard_output(score):
+    ran = score("photos")
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert lines[0].startswith("# metric brightness, ") and "max_side none" in lines[0]
+    assert lines[1].split() == ["quality", "path"]
+    assert lines[3].endswith(" (40×40, almost uniform)")
+    assert lines[5].split() == ["0.2000", "mean", "of", "3"]
+    assert "3 scored, 0 failed" in ran.err and score("photos --quiet").err == ""
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.jsonl", "s.parquet"])
+def test_files(score, name):
+    ran = score(f"photos --out {name} --max-side 64 --no-exif --max-pixels 4000")
+    assert (ran.code, ran.out) == (0, "")
+    assert rows(name) == [("a.png", 0.0), ("b.JPG", 0.2), ("c.webp", 0.4)]
+    said = read_results(name)[0].provenance
+    assert set(said["versions"]) == {"pyiqa", "torch", "open_clip_torch", "pillow"}
+    asked = {"apply_exif": False, "max_side": 64, "max_pixels": 4000, "device": "cpu", "damaged": "refuse"}
+    assert said.items() >= asked.items()
+
+
+def test_columns(score):
+    asked = "--prompts sharpness pyiqa 'Crisp photo.|Hazy photo.' --prompts Brightness"
+    assert score(f"photos {asked} --out scores.csv").code == 0
+    header, found = read_results("scores.csv")
+    assert header.scores == ["sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "brightness"]
+    assert len(header.columns[1].record["questions"]) == 5
+    halves = [0.4 / 2**n for n in range(8)]  # the stand-in's score of each pair
+    means = (halves[0], sum(halves[1:6]) / 5, halves[6], halves[7])
+    assert found[2].scores == pytest.approx(means, abs=2e-3)  # WebP costs a little of the grey level
+
+
+# Failures
+
+
+def test_bad_files_are_reported_counted_and_skipped_and_decide_later_exit_codes_too(score, folder):
+    (folder / "bad.png").write_bytes(b"")
+    ran = score("photos gone.png --out scores.csv")
+    assert ran.code == 1 and "3 scored, 2 failed" in ran.err
+    found = {Path(row.path).name: row.error for row in read_results("scores.csv")[1]}
+    assert len(found) == 5 and "empty" in found["bad.png"] and "exist" in found["gone.png"]
+    assert "photos/bad.png" in ran.err and "gone.png" in ran.err
+    again = score("photos --out scores.csv --resume")
+    assert again.code == 1 and "0 scored, 0 failed, 1 failed before" in again.err
+
+
+def test_rows_of_files_that_are_gone_are_counted_and_dropped_on_request(score, folder):
+    save_grey(folder / os.fsdecode(b"odd\xff.png"), 9, (40, 40))
+    score("photos --out scores.csv")
+    (folder / "a.png").unlink()
+    for more in ("", "--drop-vanished"):
+        ran = score(f"photos/b.JPG --out scores.csv --resume {more}")
+        assert ran.code == 0 and "1 done before" in ran.err and "1 row of images that are gone" in ran.err
+        assert len(rows("scores.csv")) == (3 if more else 4)
+    assert "gone" not in score("photos --out scores.csv --resume").err
+
+
+def test_members_that_their_shard_has_lost_are_gone_too(score):
+    for members in ([9, 90], [9]):
+        save_tar(Path("s.tar"), samples(members))
+        ran = score("s.tar --out scores.csv --resume")
+    assert "1 row of images that are gone" in ran.err and len(rows("scores.csv")) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ("gone.png", "'gone.png' does not exist"),
+        ("--prompts quality photos", "before --prompts"),
+        ("photos --format parquet", "with --out"),
+        ("photos --out nowhere/scores.csv", "no folder"),
+        ("photos --format csv --out photos/a.png --overwrite", "one of the inputs"),
+        ("photos --keep caption", "needs --out"),
+        ("photos --out shards --drop-vanished", "by shard"),
+        *((f"photos {idle}", "need") for idle in ("--partial", "-0", "--actors 2")),
+        *(
+            (f"--merge photos --out all.csv {idle}", "leave out")
+            for idle in ("-p happy", "-m niqe", "--format csv", "--part 1/2", "--resume")
+        ),
+        ("photos --learned-prompts clipiqa+ --prompts happy", "excludes --prompts"),
+        ("photos --device quantum", "cuda:N"),
+    ],
+)
+def test_bad_usage(score, words, named):
+    ran = score(words)
+    assert (ran.code, ran.out) == (2, "")
+    assert re.match(rf"(clipiqa score: loading .* …\n)?clipiqa score: error: [^\n]*{named}[^\n]*\n\Z", ran.err)
+
+
+def test_a_bomb_and_the_way_out(score, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 40 // 3)
+    ran = score("photos")
+    assert ran.code == 1 and "decompression bombs" in ran.err and "huge" in ran.err
+    assert score("photos --huge").code == 0

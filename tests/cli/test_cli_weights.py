@@ -15,7 +15,6 @@ from weights_fakes import (
     sha256,
 )
 
-from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.published import BACKBONES
 from clipiqa_pyiqa.weights.selection import find_weights
@@ -28,10 +27,11 @@ def rows(text):
     return {line[0]: line[1:] for line in (re.split(r"\s{2,}", line) for line in text.splitlines())}
 
 
-def test_table_of_everything_downloads_nothing(home, server, monkeypatch, capsys):
+def test_table_of_everything_downloads_nothing(clipiqa, home, server, monkeypatch):
     set_hub(monkeypatch, server.url)
-    assert main(["weights"]) == 0
-    table = rows(capsys.readouterr().out)
+    ran = clipiqa("weights")
+    assert ran.code == 0
+    table = rows(ran.out)
     assert next(iter(table)) == "FILE" and len(table) == 1 + len(BACKBONES) + len(published.PYIQA_FILES)
     assert table["mini (bundled)"][0] == "found" and table["mini (bundled)"][3].startswith("this package: ")
     for backbone in set(BACKBONES) - {"mini"}:
@@ -43,40 +43,43 @@ def test_table_of_everything_downloads_nothing(home, server, monkeypatch, capsys
     assert server.requests == []
     assert {file.name for file in home.rglob("*") if file.is_file()} <= {"hashes.json"}  # of mini, remembered
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert main(["weights", "--prompt-files"]) == 0
-    table = rows(capsys.readouterr().out)
+    ran = clipiqa("weights --prompt-files")
+    assert ran.code == 0
+    table = rows(ran.out)
     assert all(table[name][0] == "missing (offline)" for name in published.PYIQA_FILES)
 
 
 @pytest.mark.parametrize("copy", ["folder", "cache"])
-def test_table_says_what_is_there_and_what_is_damaged(home, folder, openai_file, capsys, copy):
+def test_table_says_what_is_there_and_what_is_damaged(clipiqa, home, folder, openai_file, copy):
     path = {"folder": folder / "ViT-B-32.pt", "cache": home / ".cache/clip/ViT-B-32.pt"}[copy]
-    command = ["weights", "--backbone", VIT]
+    command = f"weights --backbone {VIT}"
     size = f"{place(openai_file, path).stat().st_size / 1e6:.1f} MB"
-    assert main(command) == 0
-    found = rows(capsys.readouterr().out)[f"{VIT} (openai)"]
+    ran = clipiqa(command)
+    assert ran.code == 0
+    found = rows(ran.out)[f"{VIT} (openai)"]
     assert found[:3] == ["found", size, sha256(path)[:12]] and found[3].endswith(f": {path}")
     damage(path)
-    assert main(command) == (1 if copy == "folder" else 0)
-    said = capsys.readouterr()
+    said = clipiqa(command)
+    assert said.code == (1 if copy == "folder" else 0)
     row = rows(said.out)[f"{VIT} (openai)"]
     assert row[0] == ("damaged" if copy == "folder" else "would be downloaded")
     where = row[3] if copy == "folder" else said.err
     assert str(path) in where and f"not {sha256(openai_file)[:8]}" in where
     # A good copy elsewhere serves if the damaged one lies in a cache, but the folder is the user's choice.
     place(openai_file, home / "torch/hub/clip/ViT-B-32.pt")
-    assert main(command) == (1 if copy == "folder" else 0)
+    assert clipiqa(command).code == (1 if copy == "folder" else 0)
 
 
-def test_download_fetches_missing_weights(home, openai_file, server, monkeypatch, capsys):
+def test_download_fetches_missing_weights(clipiqa, home, openai_file, server, monkeypatch):
     """Missing files come into the caches; a failure is one row."""
     route = f"/{sha256(openai_file)}/ViT-B-32.pt"
     server.responses[route] = Response(openai_file.read_bytes())
     set_openai_url(monkeypatch, server.url + route)
     set_openai_url(monkeypatch, f"{REFUSED}/RN50.pt", "RN50")
     for source in ("download", "cache"):
-        assert main(["weights", "--download", "--backbone", VIT, "mini", "RN50"]) == 1
-        table = rows(capsys.readouterr().out)
+        ran = clipiqa(f"weights --download --backbone {VIT} mini RN50")
+        assert ran.code == 1
+        table = rows(ran.out)
         assert table[f"{VIT} (openai)"][::3] == ["found", f"{source}: {home / '.cache' / 'clip' / 'ViT-B-32.pt'}"]
         assert table["mini (bundled)"][0] == "found"
         assert table["RN50 (openai)"][0] == "failed" and "refused" in table["RN50 (openai)"][3]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from clipiqa_pyiqa.cli import COMMANDS, function_of, main, prompts
+from clipiqa_pyiqa.cli import COMMANDS, function_of, prompts
 from clipiqa_pyiqa.cli.options.parser import Parser
 
 pytestmark = pytest.mark.quick
@@ -13,7 +13,7 @@ SHORT = {"out": "-o", "config_file": "-c", "config": "-c", "backbone": "-b", "pr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_has_help_its_short_name_and_bounds(command, capsys):
+def test_every_option_has_help_its_short_name_and_bounds(clipiqa, command):
     """Every option has help; what commands share has the same short name; whole numbers have bounds."""
     parser = Parser(prog=command)
     parser.declare(function_of(command))
@@ -23,15 +23,16 @@ def test_every_option_has_help_its_short_name_and_bounds(command, capsys):
             assert SHORT[action.dest] in action.option_strings
     for action in parser.options.values():
         for value in ("-1", "99999999999") if action.type is int else ():
-            assert main([*command.split(), f"{action.option_strings[-1]}={value}"]) == 2
+            ran = clipiqa(f"{command} {action.option_strings[-1]}={value}")
+            assert ran.code == 2
             said = rf"error: {action.option_strings[-1]} must be between [\d,]+ and [\d,]+; got {int(value):,}\.\n"
-            assert re.search(said, capsys.readouterr().err)
+            assert re.search(said, ran.err)
 
 
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
 )
-def test_a_lack_of_memory_is_an_error_of_one_sentence(error, monkeypatch, capsys):
+def test_a_lack_of_memory_is_an_error_of_one_sentence(clipiqa, error, monkeypatch):
     monkeypatch.setattr(prompts, "parse_prompts", lambda *_: (_ for _ in ()).throw(error))
-    assert main(["prompts", "quality"]) == 2
-    assert "clipiqa prompts: error: the memory does not suffice" in capsys.readouterr().err
+    ran = clipiqa("prompts quality")
+    assert ran.code == 2 and "clipiqa prompts: error: the memory does not suffice" in ran.err

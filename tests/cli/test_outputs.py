@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from photos import PHOTOS, save_grey
 
-from clipiqa_pyiqa.cli import COMMANDS, function_of, main, parsers
+from clipiqa_pyiqa.cli import COMMANDS, function_of, parsers
 
 WRITTEN = {  # by command and option: arguments, and a file that the command writes
     "agreement out": ("votes.csv", "ao/scores.csv"),
@@ -54,14 +54,14 @@ def inputs(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("output", WRITTEN)
-def test_no_output_is_a_file_that_the_command_line_names(output, inputs, capsys):
+def test_no_output_is_a_file_that_the_command_line_names(clipiqa, output, inputs):
     (command, option), (given, file) = output.rsplit(" ", 1), WRITTEN[output]
     Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_text("{}")
     before, place = inputs(), str(Path(file).parent) if "/" in file else file
-    named = [place] if option == "path" else [f"--{option.replace('_', '-')}", place]
-    assert main([*command.split(), *given.split(), *named, "--overwrite", "--config", file]) == 2
-    assert "one of the inputs" in capsys.readouterr().err and inputs() == before
+    flag = "" if option == "path" else f"--{option.replace('_', '-')}"
+    ran = clipiqa(f"{command} {given} {flag} {place} --overwrite --config {file}")
+    assert ran.code == 2 and "one of the inputs" in ran.err and inputs() == before
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,11 @@ def test_no_output_is_a_file_that_the_command_line_names(output, inputs, capsys)
         "score photo.jpg --out photo.jpg --format csv --metrics entropy",
     ],
 )
-def test_an_input_is_never_an_output(command, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_an_input_is_never_an_output(clipiqa, command, tmp_path):
     shutil.copy(PHOTOS[0], "photo.jpg")
     for name in ("in.csv", "scores.csv"):
         (tmp_path / name).write_text("path,score\nphoto.jpg,1\n")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    assert main([*command.split(), "--overwrite"]) == 2
-    assert "input" in capsys.readouterr().err
+    ran = clipiqa(f"{command} --overwrite")
+    assert ran.code == 2 and "input" in ran.err
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -7,20 +7,10 @@ import sys
 import pytest
 from photos import BUNDLED
 
-from clipiqa_pyiqa.cli import COMMANDS, main
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_every_shell_gets_a_completion_script(shell, capsys):
-    assert main(["--print-completion", shell]) == 0
-    said = capsys.readouterr().out
-    assert all(command in said for command in COMMANDS if " " not in command) and "crop-border" in said
-
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_a_tab_completes_options_and_files(tmp_path, capsys):
-    main(["--print-completion", "bash"])
-    (tmp_path / "script").write_text(capsys.readouterr().out)
+def test_a_tab_completes_options_and_files(clipiqa, tmp_path):
+    (tmp_path / "script").write_text(clipiqa("--print-completion bash").out)
     for typed, then in {"sc": "score", "table --crop": "--crop-border", "score --format js": "jsonl"}.items():
         words = ["clipiqa", *typed.split()]
         tab = f"source ./script; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _shtab_clipiqa"
@@ -59,7 +49,7 @@ print(*(m.__file__ for m in {{*sys.modules.values()}} if m.__name__.startswith("
     assert loaded == "set()" and len([each for each in files.split() if not each.endswith("__init__.py")]) <= most
 
 
-def test_an_unknown_option_is_named(capsys):
+def test_an_unknown_option_is_named(clipiqa, capfd):
     with pytest.raises(SystemExit, match="2"):
-        main(["rank", "photos", "--wurst", "3"])
-    assert "clipiqa rank: error: unrecognized arguments: --wurst" in capsys.readouterr().err
+        clipiqa("rank photos --wurst 3")
+    assert "clipiqa rank: error: unrecognized arguments: --wurst" in capfd.readouterr().err

@@ -1,9 +1,43 @@
-"""Fixtures that tests of a comparison's report and tables share."""
+"""Fixtures that tests of comparisons share."""
 
 import fake_comparison
+import pandas
 import pytest
+from photos import BUNDLED
+from PIL import Image
 
 
 @pytest.fixture(scope="session")
 def comparison(tmp_path_factory):
     return fake_comparison.comparison(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Writes base.csv and new.csv of another tool, given each column's values in both; returns their paths."""
+
+    def write(**columns):
+        files = [str(tmp_path / "base.csv"), str(tmp_path / "new.csv")]
+        for side, file in enumerate(files):
+            frame = pandas.DataFrame({name: both[side] for name, both in columns.items()})
+            frame.rename_axis("image").to_csv(file)
+        return files
+
+    return write
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A folder with folders base and new of 20 equal crops."""
+    photo = Image.open(BUNDLED / "canyon-wren.jpg").convert("RGB")
+    for name in ("base", "new"):
+        (tmp_path / name).mkdir()
+        for n in range(20):
+            photo.crop((9 * n, 2 * n, 9 * n + 80, 2 * n + 64)).save(tmp_path / f"{name}/{n}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def command(folders):
+    """The command that compares ``folders``, but for the metric."""
+    return f"gate {folders}/base {folders}/new --device cpu --out {folders}/gate -m"

@@ -6,13 +6,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pandas
 import pytest
 from PIL import Image
 
-from clipiqa_pyiqa import gate
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa import CLIPIQAError, gate
 from clipiqa_pyiqa.files.writing import append_line
 
 SPREAD = np.random.default_rng(0).normal(0, 0.004, 40)
@@ -20,31 +17,27 @@ SPREAD -= SPREAD.mean()
 
 
 @pytest.fixture
-def night(tmp_path):
+def night(runs, tmp_path):
     """Adds a night with this mean difference to the history nights.jsonl."""
 
     def add(difference, base=0.5, name="q", **options):
-        rows = {"image": [f"{n}.png" for n in range(40)]}
-        pandas.DataFrame({**rows, name: base + 10 * SPREAD}).to_csv(tmp_path / "base.csv", index=False)
-        pandas.DataFrame({**rows, name: base + 11 * SPREAD + difference}).to_csv(tmp_path / "new.csv", index=False)
-        usual = {"margin": 0.05, "history": tmp_path / "nights.jsonl"}
-        return gate(tmp_path / "base.csv", tmp_path / "new.csv", **usual | options)
+        files = runs(**{name: (base + 10 * SPREAD, base + 11 * SPREAD + difference)})
+        return gate(*files, **{"margin": 0.05, "history": tmp_path / "nights.jsonl", **options})
 
     return add
 
 
-def test_an_image_that_loses_much_is_named_and_can_fail_the_gate(tmp_path, capsys):
-    base = pandas.DataFrame({"image": [f"{n}.png" for n in range(100)], "q": np.linspace(0.3, 0.7, 100)})
-    base.to_csv(tmp_path / "base.csv", index=False)
-    base.loc[[7, 8, 9, 10], "q"] -= [0.137, 0.02, 0.03, 0.01]
-    base.to_csv(tmp_path / "new.csv", index=False)
-    command = ["gate", str(tmp_path / "base.csv"), str(tmp_path / "new.csv"), "--margin", "0.05", "--worst-loss"]
+def test_an_image_that_loses_much_is_named_and_can_fail_the_gate(clipiqa, runs):
+    base, lost = np.linspace(0.3, 0.7, 100), np.zeros(100)
+    lost[[7, 8, 9, 10]] = [0.137, 0.02, 0.03, 0.01]
+    runs(q=(base, base - lost))
     for limit, code in (("0.2", 0), ("q=0.1", 1)):
-        assert main([*command, limit]) == code
-        said = capsys.readouterr().out
+        ran = clipiqa(f"gate base.csv new.csv --margin 0.05 --worst-loss {limit}")
+        assert ran.code == code
+        said = ran.out
         assert [line.strip() for line in said.splitlines()[1:4]] == ["7: -0.1370", "9: -0.0300", "8: -0.0200"]
     assert "q: worse" in said and "0.1370" in said.splitlines()[0]
-    assert main([*command, "p=0.1"]) == 2
+    assert clipiqa("gate base.csv new.csv --worst-loss p=0.1").code == 2
 
 
 def test_a_history_grows_and_is_never_rewritten(night, tmp_path):
@@ -114,34 +107,28 @@ def test_a_drift_is_found_soon_and_rarely_where_there_is_none(simulated):
     assert apart.min() >= 0.75 and (equal <= [0.35, 0.13, 0.02]).all()
 
 
-def test_a_suggested_margin_lets_runs_without_a_change_pass(tmp_path, capsys):
+def test_a_suggested_margin_lets_runs_without_a_change_pass(clipiqa, runs):
     draw, passed, margin = np.random.default_rng(0), [], None
-    base, new = tmp_path / "base.csv", tmp_path / "new.csv"
-    frame = pandas.DataFrame({"image": range(100), "q": draw.normal(0.5, 0.1, 100)})
-    frame.to_csv(base, index=False)
+    base = draw.normal(0.5, 0.1, 100)
     for _ in range(40):
-        frame.assign(q=frame.q + draw.normal(0, 0.02, 100)).to_csv(new, index=False)
+        files = runs(q=(base, base + draw.normal(0, 0.02, 100)))
         if margin is None:
-            assert main(["gate", str(base), str(new), "--suggest-margin"]) == 0
-            margin = float(capsys.readouterr().out.split("q=")[1].split(":")[0])
-        passed.append(gate(base, new, margin=margin).passed)
-    assert np.mean(passed) >= 0.95 and not gate(base, new, margin=margin / 2).passed
+            ran = clipiqa("gate base.csv new.csv --suggest-margin")
+            assert ran.code == 0
+            margin = float(ran.out.split("q=")[1].split(":")[0])
+        passed.append(gate(*files, margin=margin).passed)
+    assert np.mean(passed) >= 0.95 and not gate(*files, margin=margin / 2).passed
 
 
-def test_the_page_and_the_summary(tmp_path, capsys):
-    for name in ("base", "new"):
-        (tmp_path / name).mkdir()
-        for n in range(20):
-            pixels = np.random.default_rng(n).integers(0, 256, (8, 8, 3), np.uint8)
-            Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC).save(tmp_path / name / f"{n}.png")
-    Image.new("RGB", (64, 64)).save(tmp_path / "new/3.png")
-    page, history = tmp_path / "page", str(tmp_path / "nights.jsonl")
-    folders = [str(tmp_path / name) for name in ("base", "new")]
-    command = ["gate", *folders, "-m", "mini", "--device", "cpu", "--page", str(page)]
-    assert main([*command, "--history", history, "--format", "markdown"]) == 1
-    said = capsys.readouterr().out
+def test_the_page_and_the_summary(clipiqa, folders, command):
+    Image.new("RGB", (80, 64)).save(folders / "new/3.png")
+    page = folders / "page"
+    asked = f"{command} mini --page {page}"
+    ran = clipiqa(f"{asked} --history {folders}/nights.jsonl --format markdown")
+    assert ran.code == 1
+    said = ran.out
     assert "| mini |" in said and "newly flagged" in said and said.startswith("## worse")
     text = (page / "gate.html").read_text()
     assert text.count("data:image/jpeg") >= 8 and "://" not in text
     assert text.count("<circle") == 1 and "3</bdi>: " in text
-    assert main(command) == 2 and main([*command, "--overwrite"]) == 1
+    assert clipiqa(asked).code == 2 and clipiqa(f"{asked} --overwrite").code == 1

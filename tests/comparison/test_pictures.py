@@ -1,13 +1,11 @@
 """Pictures show what they should: axes, marks and words are read back from the figures, pixels from the sheets."""
 
-from pathlib import Path
-
 import fake_comparison
 import numpy as np
 import pytest
 
 from clipiqa_pyiqa.comparison.plots import scatter
-from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, contact_sheet
+from clipiqa_pyiqa.report.contact_sheet import FAINT, contact_sheet
 
 pytestmark = pytest.mark.quick
 
@@ -24,14 +22,10 @@ def test_a_plot_of_few_images_has_points_where_score_and_opinion_say(comparison)
 
 def test_a_contact_sheet_has_images_row_by_row_whole_and_not_enlarged(tmp_path):
     paths = fake_comparison.photos(tmp_path, 3)
-    sheet = contact_sheet([*map(Path, paths), tmp_path / "missing.png"], ["x"] * 4, columns=2, side=64)
-    gap = 4
-    assert sheet.width == gap + 2 * (64 + gap)
-    row = next(y for y in range(gap + 50, sheet.height) if sheet.getpixel((gap, y)) == (12, 100, 200)) - gap
-    for number in range(3):
-        x, y = gap + number % 2 * (64 + gap), gap + number // 2 * row
-        picture = sheet.crop((x, y, x + 64, y + 48))
-        assert picture.getcolors() == [(64 * 48, (number * 6, 100, 200))]
-        assert sheet.getpixel((x, y + 48)) == PAPER
-    assert sheet.getpixel((2 * gap + 64, gap + row)) == FAINT  # the field of the file that cannot be read
-    assert len(sheet.crop((0, gap + 48, 64, gap + row)).getcolors() or []) > 1  # the caption
+    pixels = np.asarray(contact_sheet([*paths, tmp_path / "missing.png"], ["x"] * 4, columns=2, side=64))
+    places = [np.argwhere((pixels == (6 * number, 100, 200)).all(axis=2)) for number in range(3)]
+    assert [len(each) for each in places] == [64 * 48] * 3
+    (top, left), right, below = (each[0] for each in places)
+    assert right.tolist() == [top, left + 64 + 4] and below[0] > top + 48 and below[1] == left
+    assert tuple(pixels[below[0], right[1]]) == FAINT  # the field of the file that cannot be read
+    assert len(np.unique(pixels[top + 48 : below[0]])) > 2  # the captions

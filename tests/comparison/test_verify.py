@@ -7,7 +7,6 @@ import torch
 from PIL import Image
 
 from clipiqa_pyiqa import metric
-from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.verification import NOISE, PICTURES, verify
 
 
@@ -60,23 +59,23 @@ def test_verdicts(pictures, standin, verdicts):
 
 
 @pytest.mark.parametrize(("tag", "code", "verdict"), [("openai", 1, "FAIL"), ("file", 2, "differs")])
-def test_command(monkeypatch, capsys, tag, code, verdict):
+def test_command(clipiqa, monkeypatch, tag, code, verdict):
     monkeypatch.setattr(metric, "CLIPIQA", lambda **_: Standin(0.1, tag))
-    assert main(["verify"]) == code
-    out, err = capsys.readouterr()
+    said = clipiqa("verify")
+    assert said.code == code
     numbers = ["0.8894", "0.9894", "0.1000", "5.0e-04"]
-    assert out.splitlines()[2].split()[:10] == ["noise", "1", "of", "2", "quality", *numbers, verdict]
-    assert out.count(f"  {verdict} ") == 4 and f"with RN50, {tag}, from a test: somewhere" in out
-    assert ("your weights are different" in err) == (tag == "file")
+    assert said.out.splitlines()[2].split()[:10] == ["noise", "1", "of", "2", "quality", *numbers, verdict]
+    assert said.out.count(f"  {verdict} ") == 4 and f"with RN50, {tag}, from a test: somewhere" in said.out
+    assert ("your weights are different" in said.err) == (tag == "file")
 
 
 @pytest.mark.parametrize(
-    ("options", "noun"),
-    [(["--images", "nowhere"], "nowhere"), (["--images", "."], "I01.BMP"), (["--clip-weights", "none.pt"], "none.pt")],
+    ("option", "noun"),
+    [("--images nowhere", "nowhere"), ("--images .", "I01.BMP"), ("--clip-weights none.pt", "none.pt")],
 )
-def test_inputs_that_cannot_be_checked_are_refused(options, noun, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_inputs_that_cannot_be_checked_are_refused(clipiqa, option, noun, monkeypatch):
     Image.new("RGB", (64, 48)).save("other.png")
-    if "--images" in options:
+    if "--images" in option:
         monkeypatch.setattr(metric, "CLIPIQA", lambda **_: Standin())
-    assert main(["verify", *options]) == 2 and noun in capsys.readouterr().err
+    ran = clipiqa(f"verify {option}")
+    assert ran.code == 2 and noun in ran.err

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
+from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.datasets import score_table
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
-from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.reading import hash_file
 
 

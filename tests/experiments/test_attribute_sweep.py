@@ -4,20 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from photos import PHOTOS, photos, save_corrupt, save_exposures, save_grey
+from photos import BUNDLED, photos, save_corrupt, save_exposures, save_grey
 from standin import Brightness
 
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
-from clipiqa_pyiqa.experiments.attribute_sweep import CHANGES, sweep
+from clipiqa_pyiqa import CLIPIQAError, ImageError, sweep
+from clipiqa_pyiqa.experiments.attribute_sweep import CHANGES
+
+# Changes
 
 
-class TestChanges:
-    @pytest.mark.parametrize("name", CHANGES)
-    def test_the_plain_amount_changes_nothing(self, name):
-        photo, change = photos()["canyon-wren"], CHANGES[name]
-        assert change.plain in change.amounts(9)
-        np.testing.assert_array_equal(change.apply(photo, change.plain), photo)
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_plain_amount_changes_nothing(name):
+    photo, change = photos()["canyon-wren"], CHANGES[name]
+    assert change.plain in change.amounts(9)
+    np.testing.assert_array_equal(change.apply(photo, change.plain), photo)
 
 
 @pytest.fixture
@@ -26,57 +26,57 @@ def grey_steps(tmp_path):
     return [save_grey(tmp_path / f"{level}.png", level) for level in (50, 100)]
 
 
-class TestSweep:
-    def test_each_version_is_encoded_once(self, grey_steps):
-        metric = Brightness()
-        found = sweep(metric, grey_steps, scales=(1, 2), steps=5)
-        assert sum(batch[0] for batch in metric.batches) == 2 * 2 * 21  # unchanged once, not five times
-        assert {batch[2:] for batch in metric.batches} == {(40, 48), (80, 96)}
-        assert len(found.frame) == 2 * 2 * 5 * 5 and found.questions == tuple(CHANGES)
+# Sweep
 
-    def test_scores_are_those_of_the_changed_pixels(self, grey_steps):
-        frame = sweep(Brightness(), grey_steps, changes=["brightness"], scales=(1,)).frame
-        level = [int(Path(path).stem) for path in frame["path"]]
-        np.testing.assert_allclose(frame["brightness"], np.array(level) * frame["amount"] / 255, atol=1 / 255)
 
-    def test_spearman_is_pandas(self, tmp_path):
-        paths = [files[2] for files in save_exposures(tmp_path).values()]
-        found = sweep(Brightness(), paths, scales=(1,))
-        questions = list(found.questions)
-        versions = found.frame.groupby(["path", "change"], sort=False)[["step", *questions]]
-        expected = versions.corr("spearman").xs("step", level=2)[questions]
-        np.testing.assert_allclose(found.spearman()[questions], expected)
-        brightness = found.summary().set_index("change").loc["brightness"]
-        assert brightness["mean Spearman"] == brightness["lowest"] == 1
-        assert brightness["first step"] < 0.3 * brightness["last step"]
+def test_each_version_is_encoded_once(grey_steps):
+    metric = Brightness()
+    found = sweep(metric, grey_steps, scales=(1, 2), steps=5)
+    assert sum(batch[0] for batch in metric.batches) == 2 * 2 * 21  # unchanged once, not five times
+    assert {batch[2:] for batch in metric.batches} == {(40, 48), (80, 96)}
+    assert len(found.frame) == 2 * 2 * 5 * 5 and found.questions == tuple(CHANGES)
 
-    def test_a_score_that_never_changes_has_no_correlation(self, grey_steps):
-        row = sweep(Brightness(), grey_steps, changes=["colorfulness"], scales=(1,)).summary().iloc[0]
-        assert (row["images"], row["constant"]) == (0, 2) and np.isnan(row["mean Spearman"])
 
-    def test_a_corrupt_picture_is_left_out(self, grey_steps, tmp_path):
-        corrupt = save_corrupt(tmp_path / "half.png")
-        found = sweep(Brightness(), [corrupt, *grey_steps], scales=(1,), steps=3)
-        assert list(found.failed) == [str(corrupt)] and found.frame["path"].nunique() == 2
-        with pytest.raises(ImageError):
-            sweep(Brightness(), [corrupt], steps=3)
+def test_scores_are_those_of_the_changed_pixels(grey_steps):
+    frame = sweep(Brightness(), grey_steps, changes=["brightness"], scales=(1,)).frame
+    level = [int(Path(path).stem) for path in frame["path"]]
+    np.testing.assert_allclose(frame["brightness"], np.array(level) * frame["amount"] / 255, atol=1 / 255)
 
-    @pytest.mark.parametrize(
-        ("options", "message"),
-        [
-            ({"changes": ["brightnes"]}, "changes"),
-            ({"steps": 2}, "steps"),
-            ({"scales": (1, 0)}, "scales"),
-        ],
-    )
-    def test_bad_options(self, options, message, grey_steps):
-        with pytest.raises(CLIPIQAError, match=message):
+
+def test_spearman_is_pandas(tmp_path):
+    paths = [files[2] for files in save_exposures(tmp_path).values()]
+    found = sweep(Brightness(), paths, scales=(1,))
+    questions = list(found.questions)
+    versions = found.frame.groupby(["path", "change"], sort=False)[["step", *questions]]
+    expected = versions.corr("spearman").xs("step", level=2)[questions]
+    np.testing.assert_allclose(found.spearman()[questions], expected)
+    brightness = found.summary().set_index("change").loc["brightness"]
+    assert brightness["mean Spearman"] == brightness["lowest"] == 1
+    assert brightness["first step"] < 0.3 * brightness["last step"]
+
+
+def test_a_score_that_never_changes_has_no_correlation(grey_steps):
+    row = sweep(Brightness(), grey_steps, changes=["colorfulness"], scales=(1,)).summary().iloc[0]
+    assert (row["images"], row["constant"]) == (0, 2) and np.isnan(row["mean Spearman"])
+
+
+def test_a_corrupt_picture_is_left_out(grey_steps, tmp_path):
+    corrupt = save_corrupt(tmp_path / "half.png")
+    found = sweep(Brightness(), [corrupt, *grey_steps], scales=(1,), steps=3)
+    assert list(found.failed) == [str(corrupt)] and found.frame["path"].nunique() == 2
+    with pytest.raises(ImageError):
+        sweep(Brightness(), [corrupt], steps=3)
+
+
+def test_bad_options(grey_steps):
+    for options in ({"changes": ["brightnes"]}, {"steps": 2}, {"scales": (1, 0)}):
+        with pytest.raises(CLIPIQAError):
             sweep(Brightness(), grey_steps, **options)
 
 
-def test_mini_follows_every_attribute(capsys):
-    args = ["sweep", *map(str, PHOTOS), "--backbone", "mini", "--max-side", "128", "--scales", "1", "--steps", "4"]
-    assert main(args) == 0
-    table = capsys.readouterr().out.splitlines()
+def test_mini_follows_every_attribute(clipiqa):
+    ran = clipiqa(f"sweep '{BUNDLED}' --backbone mini --max-side 128 --scales 1 --steps 4")
+    assert ran.code == 0
+    table = ran.out.splitlines()
     assert [line.split()[0] for line in table[1:]] == list(CHANGES)
     assert all(float(line.split()[4]) >= 0.8 for line in table[1:])

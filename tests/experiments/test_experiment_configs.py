@@ -1,6 +1,6 @@
 """``--config`` of the Figures' commands: a file's options, those beside it, and mistakes."""
 
-import shlex
+import re
 from pathlib import Path
 from unittest import mock
 
@@ -8,33 +8,31 @@ import pytest
 import yaml
 
 from clipiqa_pyiqa import cli
-from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.files.yaml import shipped
 
 pytestmark = pytest.mark.quick
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "figures").glob("*.yml"))
-PHOTOS = str(Path(__file__).parents[1] / "data")
+PAGE = (Path(__file__).parents[2] / "docs/reproduce.md").read_text(encoding="utf-8")
+LINES = sorted(set(re.findall(r"`clipiqa ((?:compare|radar|sweep|pairs|rank|agreement) [^`]*)`", PAGE)))
 
 
 @pytest.fixture
-def told(monkeypatch):
+def told(clipiqa, monkeypatch):
     """``told('sweep', …)`` -> what its command line comes to, without running it."""
 
-    def get(command, *argv):
+    def get(line):
         monkeypatch.setattr(cli, "call", called := mock.Mock(return_value=0))
-        assert main([command, *argv]) == 0
+        assert clipiqa(line).code == 0
         return called.call_args.args[1]
 
     return get
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_the_command_that_a_file_names_has_its_options(path, told):
-    (line,) = (line for line in path.read_text().splitlines() if line.startswith("#   clipiqa "))
-    command, *argv = shlex.split(line.removeprefix("#   clipiqa "))
-    argv[argv.index("-c") + 1] = str(path)
-    args = told(command, *argv)
-    for name, value in yaml.safe_load(path.read_text()).items():
+@pytest.mark.parametrize("line", LINES)
+def test_the_commands_of_the_page_have_their_files_options(line, told):
+    args = told(line)
+    files = [shipped()[file] for file in args.config_file]
+    for name, value in () if line.startswith("compare") else yaml.safe_load(files[0].read_text()).items():
         assert getattr(args, name) == (Path(value) if name == "out" else value)
 
 
@@ -47,24 +45,18 @@ def file(tmp_path):
     return path
 
 
-def test_the_command_line_wins(file, told):
-    args = told("sweep", "--steps", "9", "-c", str(file), "--template", "{}.", "--", "a.jpg")
-    assert (args.steps, args.template, args.paths, args.scales) == (9, "{}.", ["a.jpg"], [1, 0.25])
-    assert (args.apply_exif, args.huge, args.quick_gelu, args.max_side) == (False, False, False, None)
+def test_the_command_line_wins_and_of_several_files_the_later(file, tmp_path, told):
+    (later := tmp_path / "later.yml").write_text("template: a {}\nsteps: 3\nquick_gelu: true")
+    args = told(f"sweep --steps 9 -c {file} -c {later} -- a.jpg")
+    assert (args.steps, args.template, args.paths, args.scales) == (9, "a {}", ["a.jpg"], [1, 0.25])
+    assert (args.apply_exif, args.huge, args.quick_gelu, args.max_side) == (False, False, True, None)
 
 
 def test_prompts_may_be_pairs_as_yaml_writes_them_and_begin_with_a_dash(tmp_path, told):
     path = tmp_path / "options.yml"
     path.write_text("prompts: [quality, [Crisp photo., Hazy photo.], '-3 EV photo.|Bright photo.']")
-    args = told("rank", "-c", str(path), PHOTOS)
+    args = told(f"rank -c {path} photos")
     assert args.prompts == ["quality", "Crisp photo.|Hazy photo.", "-3 EV photo.|Bright photo."]
-
-
-def test_of_several_files_the_later_wins(file, tmp_path, told):
-    later = tmp_path / "later.yml"
-    later.write_text("template: a {}\nsteps: 3\nquick_gelu: true")
-    args = told("sweep", "-c", str(file), PHOTOS, "-c", str(later))
-    assert (args.template, args.steps, args.quick_gelu, args.scales) == ("a {}", 3, True, [1, 0.25])
 
 
 @pytest.mark.parametrize(
@@ -77,8 +69,8 @@ def test_of_several_files_the_later_wins(file, tmp_path, told):
         ("scales: []", "list of values"),
     ],
 )
-def test_mistakes_are_named(text, said, tmp_path, capsys):
+def test_mistakes_are_named(clipiqa, text, said, tmp_path):
     path = tmp_path / "options.yml"
     path.write_text(text)
-    assert main(["sweep", PHOTOS, "-c", str(path)]) == 2
-    assert said in capsys.readouterr().err
+    ran = clipiqa(f"sweep photos -c {path}")
+    assert ran.code == 2 and said in ran.err

@@ -1,6 +1,8 @@
 """The experiments as functions: what they return and what they save."""
 
 import json
+from functools import partial
+from pathlib import Path
 from unittest import mock
 
 import pandas as pd
@@ -8,62 +10,47 @@ import pytest
 from photos import save_grey
 from standin import Brightness
 
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.experiments.attribute_sweep import sweep
-from clipiqa_pyiqa.experiments.image_pairs import pairs
-from clipiqa_pyiqa.experiments.radar_chart import radar
-from clipiqa_pyiqa.experiments.user_agreement import agreement
-from clipiqa_pyiqa.ranking.folder_ranking import rank
+from clipiqa_pyiqa import CLIPIQAError, agreement, pairs, radar, rank, sweep
 
 
 @pytest.fixture
-def folder(tmp_path):
-    for side, levels in (("low", (40, 60, 80)), ("high", (90, 120, 150))):
+def versions(tmp_path):
+    """Dark and bright versions of three images, and votes for the bright ones."""
+    for side, levels in {"low": (20, 60, 100), "high": (90, 130, 170)}.items():
         for number, level in enumerate(levels):
-            save_grey(tmp_path / f"photos/{side}/{number}.png", level)
-    (tmp_path / "photos/votes.csv").write_text("attribute,first,second,choice\nhappy,low/0.png,high/0.png,second\n")
-    return tmp_path / "photos"
+            save_grey(tmp_path / side / f"{number}.png", level)
+    rows = [f"quality,low/{n}.png,high/{n}.png,second" for n in range(3)]
+    (tmp_path / "votes.csv").write_text("\n".join(["attribute,first,second,choice", *rows]))
+    return tmp_path
 
 
 EXPERIMENTS = {
-    "rank": (lambda folder, **o: rank(Brightness(), folder, **o), {"ranking.csv", "rank-quality.png"}),
-    "radar": (
-        lambda folder, **o: radar(Brightness(), [folder], ["happy", "new", "scary"], **o),
-        {"radar.png"},
-    ),
-    "sweep": (
-        lambda folder, **o: sweep(Brightness(), folder / "low", changes="brightness", steps=3, scales=[1], **o),
-        {"sweep.csv", "spearman.csv", "sweep.png"},
-    ),
-    "pairs": (
-        lambda at, **o: pairs(Brightness(), at / "low", at / "high", **o),
-        {"pairs.csv", "pairs-quality.png"},
-    ),
-    "agreement": (
-        lambda folder, **o: agreement(Brightness(), folder / "votes.csv", **o),
-        {"agreement.csv", "agreement.png"},
-    ),
+    rank: (["low"], {}, {"ranking.csv", "rank-quality.png"}),
+    radar: (["low"], {"prompts": ["happy", "new", "scary"]}, {"radar.png"}),
+    sweep: (["low"], {"changes": "brightness", "steps": 3, "scales": [1]}, {"sweep.csv", "spearman.csv", "sweep.png"}),
+    pairs: (["low", "high"], {}, {"pairs.csv", "pairs-quality.png"}),
+    agreement: (["votes.csv"], {}, {"agreement.csv", "agreement.png"}),
 }
 
 
-@pytest.mark.parametrize(("run", "names"), EXPERIMENTS.values(), ids=EXPERIMENTS)
-def test_a_result_saves_itself_as_with_out(run, names, folder, tmp_path):
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_result_saves_itself_as_with_out(experiment, versions, monkeypatch):
+    monkeypatch.chdir(versions)
+    given, options, names = EXPERIMENTS[experiment]
+    run = partial(experiment, Brightness(), *given, **options)
     progress = mock.Mock()
-    kept = run(folder, out=tmp_path / "kept", progress=progress)
+    kept = run(out="kept", progress=progress)
     count = progress.call_count
     assert progress.call_args_list == [mock.call(done, count) for done in range(1, count + 1)]
-    result = run(folder)
-    result.save(tmp_path / "saved")
-    with_out, saved = (
-        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("kept", "saved")
-    )
+    result = run()
+    result.save("saved")
+    with_out, saved = ({path.name: path.read_bytes() for path in Path(name).iterdir()} for name in ("kept", "saved"))
     assert saved.keys() == {*names, "summary.json"} and saved.items() <= with_out.items()
     assert with_out.keys() - saved.keys() == {"scores.csv", "scores.csv.provenance.json"}
     pd.testing.assert_frame_equal(result.summary(), kept.summary())
     report, first = result.report(), result.summary().columns[0]
     assert report.text("markdown").startswith(f"| {first} | ") and rf"{first} & " in report.text("latex")
-    said = json.loads((tmp_path / "saved/summary.json").read_text())
+    said = json.loads(Path("saved/summary.json").read_text())
     assert len(said["summary"]) == len(result.summary()) and said["provenance"]["metric"] == "brightness"
 
 
@@ -85,17 +72,6 @@ class Low:
         return self.factor * (1 - x.mean())
 
 
-@pytest.fixture
-def versions(tmp_path):
-    """Dark and bright versions of three images, and votes for the bright ones."""
-    for side, levels in {"low": (20, 60, 100), "high": (90, 130, 170)}.items():
-        for number, level in enumerate(levels):
-            save_grey(tmp_path / side / f"{number}.png", level)
-    rows = [f"quality,low/{n}.png,high/{n}.png,second" for n in range(3)]
-    (tmp_path / "votes.csv").write_text("\n".join(["attribute,first,second,choice", *rows]))
-    return tmp_path
-
-
 def test_any_metric_may_stand_in_an_experiment(versions):
     metrics = [Bright(), {"low": Low()}]
     found = rank(metrics, versions / "low", ["quality"], count=1)
@@ -114,7 +90,7 @@ def test_any_metric_may_stand_in_an_experiment(versions):
         radar([Bright(), {"open": lambda x: x.mean()}], versions / "low", ["happy", "new"])
 
 
-def test_the_commands_take_named_metrics_and_questions(versions, capsys, monkeypatch):
+def test_the_commands_take_named_metrics_and_questions(clipiqa, versions, monkeypatch):
     monkeypatch.chdir(versions)
     for command in (
         "rank low",
@@ -122,10 +98,12 @@ def test_the_commands_take_named_metrics_and_questions(versions, capsys, monkeyp
         "sweep low --changes contrast --steps 3 --scales 1",
         "agreement votes.csv",
     ):
-        assert main([*command.split(), "-b", "mini", "-p", "quality", "-m", "entropy", "--device", "cpu", "-q"]) == 0
-        said = capsys.readouterr().out
+        ran = clipiqa(f"{command} -b mini -p quality -m entropy --device cpu -q")
+        assert ran.code == 0
+        said = ran.out
         assert "quality" in said and "entropy" in said
-    assert main(["rank", "low", "-m", "entropy", "--worst", "1", "--paths", "-q"]) == 0
-    assert capsys.readouterr().out.startswith("low/")
+    ran = clipiqa("rank low -m entropy --worst 1 --paths -q")
+    assert ran.code == 0 and ran.out.startswith("low/")
     (versions / "s.csv").write_text("path,x\nlow/0.png,1\n")
-    assert main(["rank", "low", "-m", "s.csv:lower_better=true"]) == 2 and "in a file" in capsys.readouterr().err
+    ran = clipiqa("rank low -m s.csv:lower_better=true")
+    assert ran.code == 2 and "in a file" in ran.err

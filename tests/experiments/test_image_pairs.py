@@ -7,55 +7,51 @@ from photos import save_blurred, save_corrupt, save_grey
 from PIL import Image
 from standin import Brightness
 
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.experiments.image_pairs import PairScores, pairs
-from clipiqa_pyiqa.results.columns import Column
+from clipiqa_pyiqa import CLIPIQAError, pairs
 from clipiqa_pyiqa.stats.paired_means import mean_difference
 
-
-class TestMatching:
-    def test_by_path_within_the_folder_without_suffix(self, tmp_path):
-        for name in ("low/1.png", "low/night/2.jpg", "high/1.jpg", "high/night/2.png"):
-            save_grey(tmp_path / name, 9)
-        row = pairs(Brightness(), tmp_path / "low", tmp_path / "high").frame.loc["night/2"]
-        assert (row["low"], row["high"]) == (f"{tmp_path}/low/night/2.jpg", f"{tmp_path}/high/night/2.png")
-
-    @pytest.mark.parametrize(
-        ("low", "high", "name"),
-        [("*_real.JPG", "*_mean.JPG", "Canon_1"), ("*/blur/blur_*.png", "*/gt/gt_*.png", "scene1/3")],
-    )
-    def test_by_wildcards(self, tmp_path, low, high, name):
-        for path in ("Canon_1_real.JPG", "Canon_1_mean.JPG", "scene1/blur/blur_3.png", "scene1/gt/gt_3.png"):
-            save_grey(tmp_path / path, 9)
-        assert list(pairs(Brightness(), f"{tmp_path}/{low}", f"{tmp_path}/{high}").frame.index) == [name]
-
-    @pytest.mark.parametrize(
-        ("low", "high", "message"),
-        [
-            ("low", "gone", "'gone'"),
-            ("low", "more", "low lacks '3'; high lacks '2'"),
-            ("twins", "low", "'twins/1.jpg' and 'twins/1.png'"),
-        ],
-    )
-    def test_images_that_do_not_pair_up_are_named(self, low, high, message, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        for name in ("low/1.png", "low/2.png", "more/1.png", "more/3.png", "twins/1.png", "twins/1.jpg"):
-            save_grey(tmp_path / name, 9)
-        with pytest.raises(CLIPIQAError, match=message):
-            pairs(Brightness(), low, high)
+# Matching
 
 
-def joined(low, high):
-    frame = pd.DataFrame({"quality low": low, "quality high": high, "quality difference": high - low})
-    return PairScores(frame, {}, {}, {"quality": Column("quality")}, {}, {})
+@pytest.mark.parametrize(
+    ("low", "high", "name"),
+    [
+        ("low", "high", "night/2"),
+        ("*_real.JPG", "*_mean.JPG", "Canon_1"),
+        ("*/blur/blur_*.png", "*/gt/gt_*.png", "scene1/3"),
+    ],
+)
+def test_by_path_without_suffix_or_by_wildcards(tmp_path, low, high, name):
+    files = ["low/night/2.jpg", "high/night/2.png", "Canon_1_real.JPG", "Canon_1_mean.JPG"]
+    for path in (*files, "scene1/blur/blur_3.png", "scene1/gt/gt_3.png"):
+        save_grey(tmp_path / path, 9)
+    assert list(pairs(Brightness(), f"{tmp_path}/{low}", f"{tmp_path}/{high}").frame.index) == [name]
 
 
-def test_the_table_counts_pairs_and_tests_their_mean_difference():
-    low, high = np.random.default_rng(1).random((2, 30))
-    high += 0.2
-    high[3] = low[3]
-    found = joined(low, high)
+@pytest.mark.parametrize(
+    ("low", "high", "message"),
+    [
+        ("low", "gone", "'gone'"),
+        ("low", "more", "low lacks '3'; high lacks '2'"),
+        ("twins", "low", "'twins/1.jpg' and 'twins/1.png'"),
+    ],
+)
+def test_images_that_do_not_pair_up_are_named(low, high, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("low/1.png", "low/2.png", "more/1.png", "more/3.png", "twins/1.png", "twins/1.jpg"):
+        save_grey(tmp_path / name, 9)
+    with pytest.raises(CLIPIQAError, match=message):
+        pairs(Brightness(), low, high)
+
+
+def test_the_table_counts_pairs_and_tests_their_mean_difference(tmp_path):
+    draw = np.random.default_rng(1).integers(30, 99, (30, 2))
+    draw[3] = 60  # equal
+    for n, (level, gain) in enumerate(draw.tolist()):
+        save_grey(tmp_path / f"low/{n}.png", level)
+        save_grey(tmp_path / f"high/{n}.png", level + gain - 60)
+    found = pairs(Brightness(), tmp_path / "low", tmp_path / "high")
+    low, high = (found.frame[f"quality {side}"].to_numpy() for side in ("low", "high"))
     row = found.summary().iloc[0]
     assert row["right"] == np.count_nonzero(high > low) and row["equal"] == 1 and row["pairs"] == 30
     apart = mean_difference(high, low)
@@ -72,21 +68,21 @@ def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_pa
     metric = Brightness()
     found = pairs(metric, tmp_path / "low", tmp_path / "high", ["brightness", "happy"])
     assert sum(batch[0] for batch in metric.batches) == 5
-    assert list(found.frame.index) == ["0", "2"]
+    assert list(found.frame.index) == ["0", "2"] and found.frame.loc["2", "low"] == f"{tmp_path}/low/2.png"
     np.testing.assert_allclose(found.frame[["brightness difference", "happy difference"]], [[0.2, 0.1]] * 2, atol=1e-6)
     with pytest.raises(CLIPIQAError):
         pairs(metric, f"{tmp_path}/low/1*", f"{tmp_path}/high/1*")
 
 
-def test_a_blurred_folder_loses(tmp_path, capsys):
+def test_a_blurred_folder_loses(clipiqa, tmp_path):
     low, high, out = save_blurred(tmp_path / "low", 2.5), save_blurred(tmp_path / "high", 0), tmp_path / "out"
-    args = ["--backbone", "mini", "-p", "sharpness", "quality", "--max-side", "160", "-q", "--out", str(out)]
-    assert main(["pairs", str(high), str(low), *args]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[:4] == ["sharpness", "2", "0", "0"]
+    args = f"--backbone mini -p sharpness quality --max-side 160 -q --out {out}"
+    ran = clipiqa(f"pairs {high} {low} {args}")
+    assert ran.code == 0 and ran.out.splitlines()[1].split()[:4] == ["sharpness", "2", "0", "0"]
     assert (pd.read_csv(out / "pairs.csv")["sharpness difference"] < 0).all()
     with Image.open(out / "pairs-sharpness.png") as wrong:
         height = wrong.height
-    assert main(["pairs", str(low), str(high), *args, "--overwrite"]) == 0
+    assert clipiqa(f"pairs {low} {high} {args} --overwrite").code == 0
     with Image.open(out / "pairs-sharpness.png") as right:  # pictures of both sides, though no order is wrong
         assert right.height == height
 

@@ -5,9 +5,7 @@ from photos import save_corrupt, save_grey
 from standin import Brightness
 from votes_file import write_votes
 
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.experiments.user_agreement import agreement
+from clipiqa_pyiqa import CLIPIQAError, agreement
 
 LEVELS = {"a.png": 50, "b.png": 100, "c.png": 150, "d.png": 200}
 
@@ -19,38 +17,44 @@ def folder(tmp_path):
     return tmp_path
 
 
-class TestAgreement:
-    def test_by_hand(self, folder):
-        """Brightness prefers the later letter. The majority agrees on a-b and c-d, not on a-c, and is tied on b-d."""
-        path = write_votes(
-            folder, "happy,a.png,b.png,1,4", "happy,d.png,c.png,5,0", "happy,a.png,c.png,3,2", "happy,b.png,d.png,2,2",
-            head="attribute,first,second,votes_first,votes_second",
-        )  # fmt: skip
-        found = agreement(Brightness(), path)
-        row = found.summary().iloc[0]
-        assert (row["pairs"], row["tied"], row["votes"]) == (3, 1, 19)
-        assert found.frame["right"].tolist() == [True, True, False, None]
-        assert row["majority accuracy"] == pytest.approx(2 / 3)
-        assert row["vote accuracy"] == pytest.approx((4 + 5 + 2 + 2) / 19)
-        assert row["ceiling"] == pytest.approx((4 + 5 + 3 + 2) / 19)
-        axes = found.figure().axes[0]
-        assert {round(bar.get_height(), 6) for bar in axes.patches} == {round(2 / 3, 6), round(13 / 19, 6)}
-        assert row["vote accuracy low"] < row["vote accuracy"] < row["vote accuracy high"]
-
-    def test_a_corrupt_image_takes_its_pairs_along(self, folder):
-        save_corrupt(folder / "b.png")
-        found = agreement(Brightness(), write_votes(folder, "new,a.png,b.png,first", "new,a.png,c.png,first"))
-        assert len(found.frame) == 1 and "b.png" in next(iter(found.failed))
-        with pytest.raises(CLIPIQAError):
-            agreement(Brightness(), write_votes(folder, "new,a.png,b.png,first"))
+# Agreement
 
 
-class TestCommand:
-    def test_what_was_left_out_is_said(self, folder, capsys):
-        path = write_votes(
-            folder, "brightness,a.png,b.png,first", "brightness,a.png,b.png,second", "brightness,c.png,d.png,tie",
-            "brightness,c.png,d.png,second",
-        )  # fmt: skip
-        assert main(["agreement", str(path), "--backbone", "mini"]) == 0
-        said = capsys.readouterr().err
-        assert "1 pair without a majority" in said and "1 vote for neither" in said
+def test_by_hand(folder):
+    """Brightness prefers the later letter. The majority agrees on a-b and c-d, not on a-c, and is tied on b-d."""
+    path = write_votes(
+        folder, "happy,a.png,b.png,1,4", "happy,d.png,c.png,5,0", "happy,a.png,c.png,3,2", "happy,b.png,d.png,2,2",
+        head="attribute,first,second,votes_first,votes_second",
+    )  # fmt: skip
+    found = agreement(Brightness(), path)
+    row = found.summary().iloc[0]
+    assert (row["pairs"], row["tied"], row["votes"]) == (3, 1, 19)
+    assert found.frame["right"].tolist() == [True, True, False, None]
+    assert row["majority accuracy"] == pytest.approx(2 / 3)
+    assert row["vote accuracy"] == pytest.approx((4 + 5 + 2 + 2) / 19)
+    assert row["ceiling"] == pytest.approx((4 + 5 + 3 + 2) / 19)
+    axes = found.figure().axes[0]
+    assert {round(bar.get_height(), 6) for bar in axes.patches} == {round(2 / 3, 6), round(13 / 19, 6)}
+    assert row["vote accuracy low"] < row["vote accuracy"] < row["vote accuracy high"]
+
+
+def test_a_corrupt_image_takes_its_pairs_along(folder):
+    save_corrupt(folder / "b.png")
+    found = agreement(Brightness(), write_votes(folder, "new,a.png,b.png,first", "new,a.png,c.png,first"))
+    assert len(found.frame) == 1 and "b.png" in next(iter(found.failed))
+    with pytest.raises(CLIPIQAError):
+        agreement(Brightness(), write_votes(folder, "new,a.png,b.png,first"))
+
+
+# Command
+
+
+def test_what_was_left_out_is_said(clipiqa, folder):
+    path = write_votes(
+        folder, "brightness,a.png,b.png,first", "brightness,a.png,b.png,second", "brightness,c.png,d.png,tie",
+        "brightness,c.png,d.png,second",
+    )  # fmt: skip
+    ran = clipiqa(f"agreement {path} --backbone mini")
+    assert ran.code == 0
+    said = ran.err
+    assert "1 pair without a majority" in said and "1 vote for neither" in said

@@ -13,13 +13,11 @@ import pandas
 import pytest
 import torch
 from metrics import learned
-from photos import distorted_photos
+from photos import PHOTOS, distorted_photos, photo_like
 from PIL import Image
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, export_onnx
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, PromptError, export_onnx, fit
 from clipiqa_pyiqa.datasets.score_table import read_score_table
-from clipiqa_pyiqa.errors import PromptError
-from clipiqa_pyiqa.learning.fitting import fit
 
 onnx = pytest.importorskip("onnx", reason="clipiqa-pyiqa[onnx] is not installed")
 pytest.importorskip("onnxscript", reason="clipiqa-pyiqa[onnx] is not installed")
@@ -28,22 +26,10 @@ if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 9):
     pytest.skip("torch before 2.9 cannot export for images of any size", allow_module_level=True)
 
 ROOT = Path(__file__).parents[2]
-PHOTOS = sorted((ROOT / "clipiqa_pyiqa/data/photos").glob("*.jpg"))
-SIZES = [(1, 33, 47), (3, 64, 64), (2, 97, 131), (1, 224, 224), (2, 251, 333)]
+SIZES = [(33, 47), (64, 64, 3), (97, 131, 2), (224, 224), (251, 333, 2)]
 QUESTIONS = ["quality", "sharpness"]
 CLOSE = 1e-5  # fp32 sums in another order: 3e-6 was seen
 SEEDED = 4e-5  # a seeded tower of two blocks, whose margins are larger: 1.3e-5 was seen
-
-
-def photos(count, height, width):
-    """Parts of real photos: small ones cropped, large ones resized."""
-    pictures = []
-    for path in PHOTOS[:count]:
-        with Image.open(path) as photo:
-            rgb = photo.convert("RGB")
-        box = (60, 60, 60 + width, 60 + height)
-        pictures.append(np.asarray(rgb.crop(box) if height < 200 else rgb.resize((width, height))))
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
 
 
 def run(path, x):
@@ -63,40 +49,44 @@ def file(metric, once):
     return folder / "small.onnx"
 
 
-class TestFile:
-    @pytest.mark.parametrize("shape", [*SIZES, "flat"], ids=str)  # without variance anywhere but at the border
-    def test_scores_and_maps_equal_the_metrics(self, file, metric, shape):
-        x = torch.full((2, 3, 70, 99), 0.5) if shape == "flat" else photos(*shape)
-        scores, places = run(file, x)
-        with torch.no_grad():
-            torch.testing.assert_close(scores, metric(x, QUESTIONS, None), rtol=0, atol=SEEDED)
-            torch.testing.assert_close(places, metric.score_map(x, QUESTIONS), rtol=0, atol=SEEDED)
+# File
 
-    def test_the_file_holds_its_provenance(self, file, metric):
-        model = onnx.load(file)
-        onnx.checker.check_model(model)
-        said = {prop.key: prop.value for prop in model.metadata_props}
-        for key in ("backbone", "weights_sha256", "version"):
-            assert said[key] == metric.provenance()[key]
-        assert json.loads(said["columns"])[0] == "quality" and "not normalised" in said["input"]
-        assert json.loads(said["pairs"])["sharpness"] == [["Sharp photo.", "Blurry photo."]]
-        assert [each.version for each in model.opset_import] == [18] and model.ir_version == 8
-        axes = [dim.dim_param or dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
-        assert axes == ["N", 3, "H", "W"]
-        content = file.read_bytes()
-        assert b"site-packages" not in content and str(ROOT).encode() not in content  # nothing of this machine
 
-    def test_the_python_example_gives_the_same_scores(self, file, metric, tmp_path, monkeypatch, capsys):
-        photo = tmp_path / "photo.png"
-        Image.open(PHOTOS[0]).convert("RGB").resize((131, 97)).save(photo)
-        monkeypatch.setattr(sys, "argv", ["score.py", str(file), str(photo)])
-        runpy.run_path(str(ROOT / "docs/examples/onnx/score.py"), run_name="__main__")
-        out = capsys.readouterr().out
-        x = torch.from_numpy(np.array(Image.open(photo))).permute(2, 0, 1)[None].float() / 255
-        with torch.no_grad():
-            expected = metric(x, QUESTIONS, None)[0]
-        found = [float(number) for number in re.findall(r"(?<= )\d\.\d{4}", out)]
-        assert np.allclose(found, expected, atol=1e-4) and "sharpness" in out
+@pytest.mark.parametrize("shape", [*SIZES, "flat"], ids=str)  # without variance anywhere but at the border
+def test_scores_and_maps_equal_the_metrics(file, metric, shape):
+    x = torch.full((2, 3, 70, 99), 0.5) if shape == "flat" else photo_like(*shape)
+    scores, places = run(file, x)
+    with torch.no_grad():
+        torch.testing.assert_close(scores, metric(x, QUESTIONS, None), rtol=0, atol=SEEDED)
+        torch.testing.assert_close(places, metric.score_map(x, QUESTIONS), rtol=0, atol=SEEDED)
+
+
+def test_the_file_holds_its_provenance(file, metric):
+    model = onnx.load(file)
+    onnx.checker.check_model(model)
+    said = {prop.key: prop.value for prop in model.metadata_props}
+    for key in ("backbone", "weights_sha256", "version"):
+        assert said[key] == metric.provenance()[key]
+    assert json.loads(said["columns"])[0] == "quality" and "not normalised" in said["input"]
+    assert json.loads(said["pairs"])["sharpness"] == [["Sharp photo.", "Blurry photo."]]
+    assert [each.version for each in model.opset_import] == [18] and model.ir_version == 8
+    axes = [dim.dim_param or dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    assert axes == ["N", 3, "H", "W"]
+    content = file.read_bytes()
+    assert b"site-packages" not in content and str(ROOT).encode() not in content  # nothing of this machine
+
+
+def test_the_python_example_gives_the_same_scores(file, metric, tmp_path, monkeypatch, capsys):
+    photo = tmp_path / "photo.png"
+    Image.open(PHOTOS[0]).convert("RGB").resize((131, 97)).save(photo)
+    monkeypatch.setattr(sys, "argv", ["score.py", str(file), str(photo)])
+    runpy.run_path(str(ROOT / "docs/examples/onnx/score.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    x = torch.from_numpy(np.array(Image.open(photo))).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        expected = metric(x, QUESTIONS, None)[0]
+    found = [float(number) for number in re.findall(r"(?<= )\d\.\d{4}", out)]
+    assert np.allclose(found, expected, atol=1e-4) and "sharpness" in out
 
 
 def assert_scores(file, metric, x, tolerance):
@@ -108,7 +98,7 @@ def assert_scores(file, metric, x, tolerance):
 @pytest.mark.long
 class TestWholeMetrics:
     def test_exported_mini_gives_minis_scores_and_maps(self, exported_mini):
-        x, pairs = photos(2, 251, 333), json.loads(exported_mini.metadata["pairs"])
+        x, pairs = photo_like(251, 333, 2), json.loads(exported_mini.metadata["pairs"])
         questions = [tuple(pair) for (pair,) in pairs.values()]
         metric = CLIPIQA(backbone="mini")
         with torch.no_grad():
@@ -122,13 +112,13 @@ class TestWholeMetrics:
         metric = CLIPIQA(backbone=backbone, clip_weights=seeded_weights(backbone), **options)
         file = export_onnx(metric, tmp_path / "x.onnx", with_map=with_map)
         assert file.difference < CLOSE  # of the map, too
-        assert_scores(file, metric, photos(2, 224, 224), CLOSE)
+        assert_scores(file, metric, photo_like(224, 224, 2), CLOSE)
 
     def test_learned_prompts_are_exported(self, small_compact, tmp_path):
         with pytest.raises(PromptError):
             export_onnx(CLIPIQA("clipiqa+", backbone="mini", pretrained=False).eval(), tmp_path / "x.onnx")
         metric = learned(small_compact, backbone="mini").eval()
-        assert_scores(export_onnx(metric, tmp_path / "one.onnx"), metric, photos(3, 97, 131), SEEDED)
+        assert_scores(export_onnx(metric, tmp_path / "one.onnx"), metric, photo_like(97, 131, 3), SEEDED)
 
     def test_a_fitted_head_is_exported(self, small_compact, tmp_path):
         """Ridge on the statistics of the stages, on a scale of its own: all that a head can have."""
@@ -143,25 +133,28 @@ class TestWholeMetrics:
             export_onnx(metric, tmp_path / "x.onnx", with_map=True)
         file = export_onnx(metric, tmp_path / "x.onnx")
         assert json.loads(file.metadata["score_range"]) == [0, 8] and file.metadata["lower_better"] == "true"
-        assert_scores(file, metric, photos(2, 97, 131), 1e-4 * 8)
+        assert_scores(file, metric, photo_like(97, 131, 2), 1e-4 * 8)
 
 
-class TestBadInput:
-    @pytest.mark.quick
-    def test_metrics_that_cannot_be_exported_are_refused(self, tmp_path):
-        ours = (CLIPIQA(backbone="mini", **option) for option in ({"pos_embedding": "fixed"}, {"precision": "bf16"}))
-        for net in (*ours, torch.nn.Linear(1, 1)):
-            with pytest.raises(CLIPIQAError):
-                export_onnx(net, tmp_path / "x.onnx")
-        assert not any(tmp_path.iterdir())
+# Bad input
 
-    def test_a_file_that_disagrees_with_its_metric_is_deleted(self, monkeypatch, tmp_path, file, metric):
-        """A file that is wrong for some shapes, as a traced batch of one makes it, is found before it gets its name."""
-        model = onnx.load(file)
-        monkeypatch.setattr("clipiqa_pyiqa.export.onnx_file.traced", lambda *_: model)
+
+@pytest.mark.quick
+def test_metrics_that_cannot_be_exported_are_refused(tmp_path):
+    ours = (CLIPIQA(backbone="mini", **option) for option in ({"pos_embedding": "fixed"}, {"precision": "bf16"}))
+    for net in (*ours, torch.nn.Linear(1, 1)):
         with pytest.raises(CLIPIQAError):
-            export_onnx(metric, tmp_path / "x.onnx", QUESTIONS[::-1], with_map=True)
-        assert not any(tmp_path.iterdir())
+            export_onnx(net, tmp_path / "x.onnx")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_file_that_disagrees_with_its_metric_is_deleted(monkeypatch, tmp_path, file, metric):
+    """A file that is wrong for some shapes, as a traced batch of one makes it, is found before it gets its name."""
+    model = onnx.load(file)
+    monkeypatch.setattr("clipiqa_pyiqa.export.onnx_file.traced", lambda *_: model)
+    with pytest.raises(CLIPIQAError):
+        export_onnx(metric, tmp_path / "x.onnx", QUESTIONS[::-1], with_map=True)
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_browser_example_gives_the_same_scores_in_node(file, metric, tmp_path):
@@ -171,7 +164,7 @@ def test_the_browser_example_gives_the_same_scores_in_node(file, metric, tmp_pat
         pytest.skip("needs node, and `npm ci` in docs/site/web, which fetches onnxruntime-web")
     (tmp_path / "node_modules").symlink_to(modules)
     shutil.copy(ROOT / "docs/examples/onnx/score.mjs", tmp_path)
-    x = photos(1, 97, 131)
+    x = photo_like(97, 131, 1)
     rgba = torch.cat([x[0] * 255, torch.full((1, 97, 131), 255.0)]).permute(1, 2, 0).byte().numpy()
     (tmp_path / "pixels").write_bytes(rgba.tobytes())
     (tmp_path / "run.mjs").write_text(

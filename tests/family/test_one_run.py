@@ -10,7 +10,6 @@ from pyarrow import parquet
 from stored import read_results
 
 from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.metric import PICTURE_BYTES, scoring_bytes
@@ -35,23 +34,22 @@ def noise(path, height, width):
     Image.effect_noise((width, height), 90).convert("RGB").save(path)
 
 
-def test_several_metrics_fill_columns_of_one_run(metrics, monkeypatch, tmp_path):
+def test_several_metrics_fill_columns_of_one_run(clipiqa, metrics, monkeypatch):
     shapes, encode = [], ImageTower.__call__
     monkeypatch.setattr(ImageTower, "__call__", lambda *args: shapes.append(tuple(args[1].shape)) or encode(*args))
-    monkeypatch.chdir(tmp_path)
     noise("0.png", 64, 80)
     noise("1.png", 64, 80)
-    command = ["--device", "cpu", "--batch-size", "1", "--metrics", *metrics, "--out", "scores.csv"]
-    assert main(["score", "0.png", *command]) == 0
+    command = f"--device cpu --batch-size 1 --metrics {' '.join(metrics)} --out scores.csv"
+    assert clipiqa(f"score 0.png {command}").code == 0
     assert sorted(shapes) == [(1, 3, 64, 80), (1, 3, 224, 224)]  # not once for each metric
-    assert main(["score", "0.png", "1.png", *command, "--resume"]) == 0
+    assert clipiqa(f"score 0.png 1.png {command} --resume").code == 0
     assert len(shapes) == 4
     head, rows = read_results("scores.csv")
     assert head.scores == ["aes0", "aes1", "clipiqa"] and len(rows) == 2 and rows[1].scores[0] != rows[1].scores[1]
     assert [column.ends for column in head.columns] == [(1, 10), (1, 10), (0, 1)]
     assert head.columns[1].record["file"] == "head1.pth"
-    assert main(["score", "0.png", *command, "--resume", "--max-side", "50"]) == 2
-    assert main(["score", "0.png", "--metrics", metrics[1], "--out", "alone.csv", "--device", "cpu"]) == 0
+    assert clipiqa(f"score 0.png {command} --resume --max-side 50").code == 2
+    assert clipiqa(f"score 0.png --out alone.csv --device cpu --metrics {metrics[1]}").code == 0
     alone, (row,) = read_results("alone.csv")
     assert row.scores[0] == pytest.approx(rows[0].scores[1], abs=1e-5)
     assert alone.columns[0].fingerprint == head.columns[1].fingerprint  # so the two files can be compared
@@ -61,19 +59,19 @@ def test_several_metrics_fill_columns_of_one_run(metrics, monkeypatch, tmp_path)
 @pytest.mark.parametrize(
     ("asked", "named"),
     [
-        (["lpips"], "clipiqa table"),
-        (["fid"], "a set of images"),
-        (["clipscore"], "a caption"),
-        (["mini", "MINI"], "called 'mini'"),
-        (["clipiqa:bckbone=mini"], "'bckbone'"),
-        (["a=clipiqa:backbone=mini,prompts=[quality, sharpness],aggregate=null"], "one score"),
-        (["mini", "--prompts", "sharpness", "--learned-prompts", "clipiqa+"], "excludes"),
+        ("lpips", "clipiqa table"),
+        ("fid", "a set of images"),
+        ("clipscore", "a caption"),
+        ("mini MINI", "called 'mini'"),
+        ("clipiqa:bckbone=mini", "'bckbone'"),
+        ("'a=clipiqa:backbone=mini,prompts=[quality, sharpness],aggregate=null'", "one score"),
+        ("mini --prompts sharpness --learned-prompts clipiqa+", "excludes"),
     ],
 )
-def test_metrics_that_cannot_share_a_run_are_refused(asked, named, tmp_path, capfd):
+def test_metrics_that_cannot_share_a_run_are_refused(clipiqa, asked, named, tmp_path):
     noise(tmp_path / "a.png", 64, 64)
-    assert main(["score", str(tmp_path / "a.png"), "--metrics", *asked]) == 2
-    assert named in capfd.readouterr().err
+    ran = clipiqa(f"score {tmp_path}/a.png --metrics {asked}")
+    assert ran.code == 2 and named in ran.err
 
 
 def laion(shared, tower, kind):
@@ -85,7 +83,7 @@ def laion(shared, tower, kind):
 @pytest.mark.quick
 @pytest.mark.parametrize("kind", ["npy", "lists", "fixed"])
 @pytest.mark.parametrize(("dtype", "near"), [("float32", 6e-4), ("float16", 0.02)])
-def test_stored_embeddings_are_scored(kind, dtype, near, empty_tower, vectors, shared, tmp_path):
+def test_stored_embeddings_are_scored(clipiqa, kind, dtype, near, empty_tower, vectors, shared, tmp_path):
     stored = (7 * vectors("vit_l_14")).astype(dtype)  # of any length
     file = tmp_path / f"stored.{'npy' if kind == 'npy' else 'parquet'}"
     if kind == "npy":
@@ -95,35 +93,35 @@ def test_stored_embeddings_are_scored(kind, dtype, near, empty_tower, vectors, s
         column = column if kind == "fixed" else column.cast(pyarrow.list_(column.type.value_type))
         parquet.write_table(pyarrow.table({"vector": column, "id": list("abcdefghij")}), file)
     v1 = laion(shared, empty_tower("ViT-L/14"), "vit_l_14")
-    metrics = [v1.replace("sa_0_4_vit_l_14_linear", "laion_v2_l14_linearMSE"), f"v1={v1.removeprefix('laion_aes=')}"]
-    keep = [] if kind == "npy" else ["--keep", "id"]
-    command = ["score", str(file), "--embeddings", "--metrics", *metrics, "--device", "cpu", *keep]
-    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    metrics = v1.replace("sa_0_4_vit_l_14_linear", "laion_v2_l14_linearMSE"), f"v1={v1.removeprefix('laion_aes=')}"
+    keep = "" if kind == "npy" else "--keep id"
+    command = f"score {file} --embeddings --device cpu --out {tmp_path}/out {keep} --metrics"
+    assert clipiqa(f"{command} {' '.join(metrics)}").code == 0
     table = pandas.read_parquet(tmp_path / f"out/{file.name}.parquet")
     assert list(table.laion_aes) == pytest.approx(V2, abs=near)
     assert table.v1.iloc[-1] == pytest.approx(11.304, abs=near)
     assert kind == "npy" or list(table.id) == list("abcdefghij")
 
 
-def test_embeddings_of_another_width_are_refused(empty_tower, vectors, shared, seeded_weights, tmp_path, capfd):
+def test_embeddings_of_another_width_are_refused(clipiqa, empty_tower, vectors, shared, seeded_weights, tmp_path):
     np.save(tmp_path / "b32.npy", vectors("vit_b_32"))
     b32 = laion(shared, empty_tower("ViT-B/32"), "vit_b_32").replace(":", ":backbone=ViT-B/32,", 1)
     for number, (asked, code, named) in enumerate(
         [
-            ([b32], 0, ""),
-            (["mini"], 1, "128 floats"),
-            ([b32, "mini"], 2, "of one backbone"),
-            ([f"liqe:pretrained_model_path={seeded_weights('ViT-B/32')}"], 2, "'liqe'"),
+            (b32, 0, ""),
+            ("mini", 1, "128 floats"),
+            (f"{b32} mini", 2, "of one backbone"),
+            (f"liqe:pretrained_model_path={seeded_weights('ViT-B/32')}", 2, "'liqe'"),
         ]
     ):
-        command = ["score", str(tmp_path / "b32.npy"), "--embeddings", "--device", "cpu", "--metrics", *asked]
-        assert main([*command, "--out", str(tmp_path / f"out{number}")]) == code
-        assert named in capfd.readouterr().err
+        command = f"score {tmp_path}/b32.npy --embeddings --device cpu --out {tmp_path}/out{number} --metrics"
+        ran = clipiqa(f"{command} {asked}")
+        assert ran.code == code and named in ran.err
     table = pandas.read_parquet(tmp_path / "out0/b32.npy.parquet")
     assert table.laion_aes.iloc[[0, -1]].tolist() == pytest.approx([-1.470, 11.006], abs=6e-4)
 
 
-def test_an_image_too_small_for_one_of_them_keeps_the_scores_of_the_others(seeded_weights, tmp_path):
+def test_an_image_too_small_for_one_of_them_keeps_the_scores_of_the_others(clipiqa, seeded_weights, tmp_path):
     noise(tmp_path / "low.png", 200, 224)
     metrics = ["mini", f"maclip=maclip:clip_weights={seeded_weights('RN50')},quick_gelu=true"]
     (row,) = score_paths(metrics, tmp_path / "low.png", device="cpu")

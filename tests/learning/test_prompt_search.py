@@ -10,10 +10,9 @@ import torch
 from photos import PHOTOS, distorted_photos
 from torch.nn import functional as F
 
-from clipiqa_pyiqa import CLIPIQAError, PromptError
-from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa import CLIPIQAError, PromptError, search_prompts
 from clipiqa_pyiqa.learning.feature_store import stored_features
-from clipiqa_pyiqa.learning.word_search import make_candidates, read_words, search, search_prompts
+from clipiqa_pyiqa.learning.word_search import make_candidates, read_words, search
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
 from clipiqa_pyiqa.stats.correlation import correlations, srocc
 
@@ -89,18 +88,18 @@ def test_a_search_on_too_few_images_is_refused(metric, features):
             search(metric, features, torch.rand(120), held_out, make_candidates(WORDS))
 
 
-def test_command_from_csv_to_a_loaded_metric(tmp_path, capsys):
+def test_command_from_csv_to_a_loaded_metric(clipiqa, tmp_path):
     photos = distorted_photos(tmp_path, PHOTOS, (40, 40))[:18]
     table, out, store, mos = tmp_path / "scores.csv", tmp_path / "pairs.csv", tmp_path / "store", np.arange(18) * 7 % 18
     splits = ["train"] * 13 + ["test"] * 5
     pandas.DataFrame({"path": photos, "mos": mos, "split": splits}).to_csv(table, index=False)
     (tmp_path / "words.txt").write_text("# ours\nBright|Dark\nGood|Bad\n\nSharp|Blurry\nHappy|Sad\n")
-    command = ["prompts", "search", str(table), "--quiet", "--bootstrap", "20", "--backbone", "mini", "--device", "cpu"]
-    command += ["--candidates", str(tmp_path / "words.txt"), "--out", str(out), "--features", str(store)]
-    command += ["--templates", *TEMPLATES[:2]]
-    assert main([*command, "--bootstrap", "1000000000"]) == 2
-    assert main(command) == 0
-    printed = capsys.readouterr().out
+    command = f"prompts search {table} -q --bootstrap 20 -b mini --device cpu --out {out} --features {store}"
+    command += f" --candidates {tmp_path}/words.txt --templates '{TEMPLATES[0]}' '{TEMPLATES[1]}'"
+    assert clipiqa(f"{command} --bootstrap 1000000000").code == 2
+    ran = clipiqa(command)
+    assert ran.code == 0
+    printed = ran.out
     assert "5 held out (split 'test')" in printed and "left out: 2 pairs" in printed  # mini never saw 'happy'
     found = pandas.read_csv(out)
     assert found["rank"].tolist() == [*"123456", "paper", "ensemble"]
@@ -109,6 +108,6 @@ def test_command_from_csv_to_a_loaded_metric(tmp_path, capsys):
     with torch.no_grad():
         scores = loaded.score(stored_features(loaded, store, photos[13:])[:, 0])[:, 0]
     assert found["SROCC held out"][0] == pytest.approx(srocc(scores.numpy(), mos[13:]), abs=1e-6)
-    assert main(command) == 2  # nothing is replaced unless told
+    assert clipiqa(command).code == 2  # nothing is replaced unless told
     with pytest.raises(CLIPIQAError):
         search_prompts(table, words=[("Happy", "Sad")], metric=loaded, features=store, device="cpu")

@@ -10,7 +10,6 @@ from safetensors import safe_open
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import groups
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning import training
@@ -27,9 +26,10 @@ def write(folder, header, rows):
     return folder / "scores.csv"
 
 
-def train(table, out, store, *more):
-    command = ["train", str(table), "--out", str(out), "--features", str(store), "--backbone", "mini", "--quiet"]
-    return main([*command, "--device", "cpu", "--epochs", "2", "--batch-size", "4", *more])
+@pytest.fixture
+def train(clipiqa, table, store):
+    given = f"train {table} --features {store} -b mini -q --device cpu --epochs 2 --batch-size 4 --out"
+    return lambda out, more="": clipiqa(f"{given} {out} {more}")
 
 
 def content(path):
@@ -38,10 +38,11 @@ def content(path):
         return {name: file.get_tensor(name).numpy().tobytes() for name in file.keys()}, file.metadata()  # noqa: SIM118
 
 
-def test_from_csv_to_a_loaded_metric(table, tmp_path, store, photos, capsys):
+def test_from_csv_to_a_loaded_metric(train, tmp_path, photos):
     out = tmp_path / "run"
-    assert train(table, out, store, "--prompts", "sharpness") == 0
-    printed = capsys.readouterr().out
+    ran = train(out, "--prompts sharpness")
+    assert ran.code == 0
+    printed = ran.out
     assert len(re.findall(r", 2 validation images: SROCC \S+, PLCC \S+, KRCC", printed)) == 2  # before, best
     metric = eval(printed.strip().splitlines()[-1], {"pyiqa": pyiqa})
     assert isinstance(metric.net, CLIPIQA) and "from best.safetensors" in repr(metric.net)
@@ -51,11 +52,11 @@ def test_from_csv_to_a_loaded_metric(table, tmp_path, store, photos, capsys):
     assert content(out / "best.safetensors")[1]["data_set"] == "scores"
 
 
-def test_the_run_of_another_is_neither_replaced_nor_continued(table, tmp_path, store):
-    assert train(table, tmp_path, store) == 0
-    assert train(table, tmp_path, store) == 2
-    assert train(table, tmp_path, store, "--resume", "--seed", "9") == 2
-    assert train(table, tmp_path, store, "--overwrite", "--seed", "9") == 0
+def test_the_run_of_another_is_neither_replaced_nor_continued(train, tmp_path):
+    assert train(tmp_path).code == 0
+    assert train(tmp_path).code == 2
+    assert train(tmp_path, "--resume --seed 9").code == 2
+    assert train(tmp_path, "--overwrite --seed 9").code == 0
 
 
 def test_a_run_on_crops_has_the_scores_of_its_words_before_training(photos, store, metric, tmp_path):
@@ -72,18 +73,18 @@ def test_a_run_on_crops_has_the_scores_of_its_words_before_training(photos, stor
     assert result.before["test"]["srocc"] == pytest.approx(srocc(scores, [index % 5 for index in range(4, 9)]))
 
 
-def test_an_epoch_without_a_validation_srocc_is_not_the_best_for_ever(table, tmp_path, store, monkeypatch):
+def test_an_epoch_without_a_validation_srocc_is_not_the_best_for_ever(train, tmp_path, monkeypatch):
     found = iter([math.nan, math.nan, 0.2, math.nan, 0.1])  # before training, then four epochs
     monkeypatch.setattr(training, "srocc", lambda *pair: next(found))
-    assert train(table, tmp_path, store, "--epochs", "4") == 0
+    assert train(tmp_path, "--epochs 4").code == 0
     assert content(tmp_path / "best.safetensors")[1]["epoch"] == "2"
 
 
-def test_killed_between_epochs_goes_on_to_the_same_result(table, tmp_path, store):
+def test_killed_between_epochs_goes_on_to_the_same_result(train, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    schedule = ["--seed", "7", "--lr", "0.01", "--init", "random", "--epochs", "4"]
+    schedule = "--seed 7 --lr 0.01 --init random --epochs 4"
     torch.rand(3)  # what else draws from torch's generator does not matter
-    assert train(table, whole, store, *schedule) == 0
+    assert train(whole, schedule).code == 0
 
     def killed(text):
         if text.startswith("epoch 2/"):  # said once the epoch is on disk
@@ -91,8 +92,8 @@ def test_killed_between_epochs_goes_on_to_the_same_result(table, tmp_path, store
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(groups, "note", killed)
-        assert train(table, cut, store, *schedule) == 130
-    assert train(table, cut, store, *schedule, "--resume") == 0
+        assert train(cut, schedule).code == 130
+    assert train(cut, f"{schedule} --resume").code == 0
     for name in ("last.safetensors", "best.safetensors"):
         assert content(whole / name) == content(cut / name)
     log = (whole / "log.csv").read_text()

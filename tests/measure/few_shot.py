@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from timing import arguments, head, new_folder, row
 
-from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa import CLIPIQA, fit
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.learning.feature_store import stored_features
-from clipiqa_pyiqa.learning.fitting import fit
 from clipiqa_pyiqa.stats.correlation import srocc
 
 COUNTS, SEEDS = (16, 50, 200, 4000), 5

@@ -8,12 +8,11 @@ from timing import head, row
 
 from clipiqa_pyiqa.stats.paired_means import mean_difference
 
-RUNS, CASES = 2000, (6, 8, 20, 200)
+RUNS, CASES = 2000, (6, 200)
 DIFFERENCES = {
     "normal": lambda draw, n: draw.normal(size=n),
     "heavy tails, t(3)": lambda draw, n: draw.standard_t(3, size=n),
     "skewed, exponential": lambda draw, n: draw.exponential(size=n) - 1,
-    "skewed, log-normal (σ = 0.5)": lambda draw, n: draw.lognormal(0, 0.5, size=n) - np.exp(0.125),
     "very skewed, log-normal (σ = 1)": lambda draw, n: draw.lognormal(size=n) - np.exp(0.5),
 }
 """Differences whose true mean is 0. The long tail of the skewed ones is above 0: then "worse" is called too often."""

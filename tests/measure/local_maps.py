@@ -34,7 +34,7 @@ CHANGES = {
 SIDE = 512
 PARTS = ((0, 0, 0.5, 1), (0.5, 0, 1, 1), (0, 0, 1, 0.5), (0.15, 0.15, 0.85, 0.85))
 """Left, top, right and bottom of the left, right and upper half and of the centre."""
-SQUARES = [(name, side) for name in ("blur 3 px", "JPEG 10") for side in (128, 64)]
+SQUARES, SQUARE = ("blur 3 px", "JPEG 10"), 64
 
 
 def damaged(photo, name, box):
@@ -67,15 +67,15 @@ def coarse(metric, opened):
 
 def finer(metric, opened):
     """A square in the photo is changed; area under the curve of pixels inside and outside, and the cost in scores."""
-    head("map", *(f"{name}, {side} px" for name, side in SQUARES), "cost", "range")
+    head("map", *SQUARES, "cost", "range")
     for scale in (1, 2):
         draw = partial(quality_map, metric, upsample=True, scale=scale)
         areas = []
         for number, photo in enumerate(opened):
             dice = np.random.default_rng(number)
-            for name, side in SQUARES:
-                left, top = (int(dice.integers(0, length - side + 1)) for length in photo.size)
-                box = left, top, left + side, top + side
+            for name in SQUARES:
+                left, top = (int(dice.integers(0, length - SQUARE + 1)) for length in photo.size)
+                box = left, top, left + SQUARE, top + SQUARE
                 x = damaged(photo, name, box)
                 areas.append(separated(draw(x, CHANGES[name][0])[0, 0, ::4, ::4].numpy(), box, 0, 4))
         taken = in_turns({"map": partial(draw, x, "quality"), "score": partial(metric, x)}, 5, time.process_time)

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.ranking.folder_ranking import rank
+from clipiqa_pyiqa import CLIPIQA, rank
 from clipiqa_pyiqa.ranking.moments import find_moments
 
 START = datetime(2026, 5, 1, 10, tzinfo=UTC)

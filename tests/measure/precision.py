@@ -1,4 +1,4 @@
-"""What bf16 and fp16 change in scores and in time, computed in themselves and in fp32; figures of docs/performance.md.
+"""What bf16 and fp16 change in scores and in time; figures of docs/performance.md.
 
     python tests/measure/precision.py scores PHOTOS [--backbone mini]
     ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 python tests/measure/precision.py time
@@ -9,63 +9,45 @@ processor one without AVX-512, and ``ONEDNN_MAX_CPU_ISA=AVX512_CORE`` makes it o
 
 import time
 from functools import partial
-from unittest import mock
 
 import torch
 from timing import arguments, head, in_turns, photos, pixels, ratio, row
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.clip import device
 
 PAIRS = ["quality", "brightness", "noisiness", "sharpness"]
-WAYS = {f"{precision}{way}": (precision, bool(way)) for precision in ("bf16", "fp16") for way in ("", " in fp32")}
+WAYS = ("bf16", "fp16")
 SIDE = 512
 
 
-def scorer(backbone, precision, is_slow):
-    """Return a function from images to scores, on a processor that is slow in bf16 and fp16, or fast in both."""
-    net = CLIPIQA(backbone=backbone, precision=precision).eval()
-    processor = mock.patch.object(device, "is_slow_on_cpu", lambda dtype: is_slow and dtype.itemsize == 2)
-
-    def score(x):
-        with torch.no_grad(), processor:
-            return net.score(net.encode_image(x), PAIRS, aggregate=None)
-
-    return score
-
-
-def measure_scores(scorers, paths):
-    distances = {name: [] for name in WAYS}
-    for path in paths:
-        x = pixels(path)[None]
-        scores = {name: score(x) for name, score in scorers.items()}
-        for name, found in distances.items():
-            found.append((scores[name] - scores["fp32"]).abs())
+def measure_scores(metrics, paths):
+    found = [{way: net(pixels(path)[None], PAIRS, None) for way, net in metrics.items()} for path in paths]
     print(f"{len(paths)} photos, {', '.join(PAIRS)}; far from fp32\n")
     head("precision", "largest", "median")
-    for name, found in distances.items():
-        distance = torch.cat(found)
-        row(name, f"{distance.max():.4f}", f"{distance.median():.4f}")
+    for way in WAYS:
+        distance = torch.cat([(scores[way] - scores["fp32"]).abs() for scores in found])
+        row(way, f"{distance.max():.4f}", f"{distance.median():.4f}")
 
 
-def measure_time(scorers):
+def measure_time(metrics):
     torch.set_num_threads(1)
     x = torch.rand(1, 3, SIDE, SIDE)
-    taken = in_turns({name: partial(score, x) for name, score in scorers.items()}, 5, time.process_time)
+    taken = in_turns({way: partial(net, x, PAIRS, None) for way, net in metrics.items()}, 5, time.process_time)
     print(f"score of 1×{SIDE}×{SIDE}\n")
     head("precision", "median ratio to fp32", "range")
-    for name in WAYS:
-        row(name, ratio(taken[name], taken["fp32"]))
+    for way in WAYS:
+        row(way, ratio(taken[way], taken["fp32"]))
 
 
 def main():
     args = arguments("what", "photos*", backbone="RN50")
-    scorers = {name: scorer(args.backbone, *way) for name, way in {"fp32": ("fp32", False), **WAYS}.items()}
+    metrics = {way: CLIPIQA(backbone=args.backbone, precision=way).eval() for way in ("fp32", *WAYS)}
     print(args.backbone, end=", ")
-    if args.what.name == "time":
-        measure_time(scorers)
-    else:
-        measure_scores(scorers, photos(*args.photos))
+    with torch.no_grad():
+        if args.what.name == "time":
+            measure_time(metrics)
+        else:
+            measure_scores(metrics, photos(*args.photos))
 
 
 if __name__ == "__main__":

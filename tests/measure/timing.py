@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -124,16 +123,6 @@ def resident(name):
     """Return a line of this process's status (Linux), in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
-
-
-def runners(args, folder, **variables):
-    """Return what runs Python in a process with ``args.old`` or ``args.new``, each in a folder of its own below one."""
-    runs = {}
-    for side in ("old", "new"):
-        (folder / side).mkdir()
-        own = environment(getattr(args, side).resolve(), folder) | variables
-        runs[side] = partial(subprocess.run, cwd=folder / side, env=own, check=True, capture_output=True)
-    return {side: lambda *words, run=run: run([sys.executable, *words]) for side, run in runs.items()}
 
 
 def environment(checkout, folder):

@@ -6,11 +6,9 @@ from pathlib import Path
 import pytest
 from photos import save_exposures, save_grey
 
-from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa import CLIPIQA, draw_maps
 from clipiqa_pyiqa.datasets.score_table import rated_photos
 from clipiqa_pyiqa.files.xmp import find_rating
-from clipiqa_pyiqa.maps.photos import draw_maps
-from clipiqa_pyiqa.metric import CLIPIQA
 from clipiqa_pyiqa.sources.finding import find_inputs
 
 pytestmark = pytest.mark.quick
@@ -25,8 +23,9 @@ def photos(tmp_path):
     return tmp_path / "p"
 
 
-def rank(photos, *options):
-    return main(["rank", str(photos.parent / "s.csv"), "--root", str(photos.parent), *options])
+@pytest.fixture
+def rank(clipiqa, photos):
+    return lambda options: clipiqa(f"rank s.csv --root {photos.parent} {options}")
 
 
 def found(folder):
@@ -34,51 +33,50 @@ def found(folder):
 
 
 @pytest.mark.parametrize("action", ["--move-to", "--copy-to", "--link-to"])
-def test_picked_photos_are_no_inputs_unless_their_folder_is_named(photos, capsys, action):
-    assert rank(photos, "--worst", "20%", "--best", "1", action, str(photos / "out")) == 0
+def test_picked_photos_are_no_inputs_unless_their_folder_is_named(rank, clipiqa, photos, action):
+    assert rank(f"--worst 20% --best 1 {action} {photos}/out").code == 0
     save_grey(photos / "out/own.png", 7)
-    capsys.readouterr()
-    assert main(["score", str(photos), "-b", "mini"]) == 0
-    assert "3 files" in capsys.readouterr().err
+    ran = clipiqa(f"score {photos} -b mini")
+    assert ran.code == 0 and "3 files" in ran.err
     left = {"0.png", "1.png", "9.png"} if action == "--move-to" else set()
     assert found(photos) == {f"{number}.png" for number in range(10)} - left | {"out/own.png"}
     assert found(photos / "out") == {"own.png", "worst/0.png", "worst/1.png", "best/9.png"}
     assert len(found(photos / "out/worst")) == 2
 
 
-def test_worst_twice_moves_other_photos_the_second_time(photos):
-    asked = ["rank", str(photos), "-b", "mini", "-p", "brightness", "--worst", "20%", "--move-to", str(photos / "out")]
-    assert main(asked) == 0 == main(asked)
+def test_worst_twice_moves_other_photos_the_second_time(clipiqa, photos):
+    asked = f"rank {photos} -b mini -p brightness --worst 20% --move-to {photos}/out"
+    assert clipiqa(asked).code == 0 == clipiqa(asked).code
     assert {path.name for path in (photos / "out").glob("*.png")} == {"0.png", "1.png", "2.png"}
 
 
 @pytest.mark.parametrize("place", ["", "browse"])
-def test_thumbnails_of_a_page_are_no_photos(photos, place):
-    assert rank(photos, "--page", str(photos / place)) == 0
+def test_thumbnails_of_a_page_are_no_photos(rank, photos, place):
+    assert rank(f"--page {photos / place}").code == 0
     assert found(photos) == {f"{number}.png" for number in range(10)}
     assert len(found(photos / place / "thumbnails")) == 10
 
 
-def test_our_pictures_are_no_photos(photos, tmp_path, capsys):
-    assert main(["rank", str(photos), "-b", "mini", "--out", str(photos / "rk")]) == 0
-    assert main(["radar", str(photos / "1.png"), "-b", "mini", "--out", str(photos / "radar")]) == 0
+def test_our_pictures_are_no_photos(clipiqa, photos, tmp_path):
+    assert clipiqa(f"rank {photos} -b mini --out {photos}/rk").code == 0
+    assert clipiqa(f"radar {photos}/1.png -b mini --out {photos}/radar").code == 0
     save_exposures(tmp_path / "large")
     draw_maps(CLIPIQA(backbone="mini"), sorted((tmp_path / "large").iterdir())[:1], out=photos / "maps")
     assert len(list(photos.rglob("*.png"))) == 13 and len(found(photos)) == 10
-    assert main(["rank", str(photos / "rk"), "-b", "mini"]) == 2
-    assert "clipiqa made" in capsys.readouterr().err
+    ran = clipiqa(f"rank {photos}/rk -b mini")
+    assert ran.code == 2 and "clipiqa made" in ran.err
 
 
-def test_undo_takes_the_newest_list_of_a_folder(photos):
+def test_undo_takes_the_newest_list_of_a_folder(rank, clipiqa, photos):
     out = photos / "out"
     for number in (1, 2):
-        assert rank(photos, "--worst", "1", "--move-to", str(out)) == 0
+        assert rank(f"--worst 1 --move-to {out}").code == 0
         rows = [f"p/{each}.png,{each}\n" for each in range(number, 10)]
         (photos.parent / "s.csv").write_text("path,score\n" + "".join(rows))
     for left in (["0.png"], []):
-        assert main(["rank", "--undo", str(out)]) == 0
+        assert clipiqa(f"rank --undo {out}").code == 0
         assert [path.name for path in out.glob("*.png")] == left
-    assert main(["rank", "--undo", str(out)]) == 2
+    assert clipiqa(f"rank --undo {out}").code == 2
 
 
 def correct(photos, number, stars):
@@ -87,56 +85,55 @@ def correct(photos, number, stars):
     sidecar.write_bytes(find_rating(packet).changed(packet, str(stars)))
 
 
-def test_a_machines_stars_are_no_opinion(photos, capsys):
+def test_a_machines_stars_are_no_opinion(rank, clipiqa, photos):
     """Photos 0 and 1 get other stars by hand; all others still have what the command gave."""
-    assert rank(photos, "--stars") == 0
+    assert rank("--stars").code == 0
     correct(photos, 0, 5)
     correct(photos, 9, 1)
-    capsys.readouterr()
-    assert main(["fit", str(photos), "-b", "mini", "--method", "affine", "--out", str(photos / "a.safetensors")]) == 2
-    said = capsys.readouterr().err
+    ran = clipiqa(f"fit {photos} -b mini --method affine --out {photos}/a.safetensors")
+    assert ran.code == 2
+    said = ran.err
     assert "8 photos" in said and "--with-machine-stars" in said
     assert sorted(rated_photos(photos)["score"]) == [1, 5]
     assert len(rated_photos(photos, with_machine_stars=True)) == 10
-    asked = ["fit", str(photos), "-b", "mini", "--method", "affine", "--with-machine-stars"]
-    assert main([*asked, "--out", str(photos / "a.safetensors")]) == 0
+    asked = f"fit {photos} -b mini --method affine --with-machine-stars"
+    assert clipiqa(f"{asked} --out {photos}/a.safetensors").code == 0
     for undo_list in photos.glob("clipiqa-undo-*.jsonl"):
         undo_list.unlink()
-    capsys.readouterr()
     assert len(rated_photos(photos)) == 10
 
 
-def test_without_an_undo_list_a_line_says_that_nothing_tells(photos, caplog):
-    assert rank(photos, "--stars") == 0
+def test_without_an_undo_list_a_line_says_that_nothing_tells(rank, photos, caplog):
+    assert rank("--stars").code == 0
     shutil.move(next(photos.glob("clipiqa-undo-*.jsonl")), photos.parent / "away")
     (photos / "3.png.xmp").write_bytes((photos / "3.png.xmp").read_bytes() + b"<!-- of another program -->")
     assert len(rated_photos(photos)) == 10
     assert "9 photos" in caplog.text
 
 
-def test_only_the_picked_get_stars(photos):
-    assert rank(photos, "--best", "3", "--stars") == 0
+def test_only_the_picked_get_stars(rank, photos):
+    assert rank("--best 3 --stars").code == 0
     stars = {path.name: find_rating(path.read_bytes()).stars for path in photos.glob("*.xmp")}
     assert stars == {"7.png.xmp": 4, "8.png.xmp": 4, "9.png.xmp": 5}
 
 
-@pytest.mark.parametrize("cut", [("--worst", "4"), ("--below", "4")])
-def test_photos_that_people_gave_4_or_5_stars_are_not_moved(photos, capsys, cut):
-    assert rank(photos, "--stars", "--star-shares", "0,0,0,100,0") == 0
+@pytest.mark.parametrize("cut", ["--worst 4", "--below 4"])
+def test_photos_that_people_gave_4_or_5_stars_are_not_moved(rank, clipiqa, photos, cut):
+    assert rank("--stars --star-shares 0,0,0,100,0").code == 0
     for number, stars in ((0, 5), (1, 3)):
         correct(photos, number, stars)
-    assert rank(photos, *cut, "--move-to", str(photos / "out")) == 0
-    assert "1 photo " in capsys.readouterr().err
+    ran = rank(f"{cut} --move-to {photos}/out")
+    assert ran.code == 0 and "1 photo " in ran.err
     assert {path.name for path in (photos / "out").glob("*.png")} == {"1.png", "2.png", "3.png"}
-    assert main(["rank", "--undo", str(photos / "out")]) == 0
-    assert rank(photos, *cut, "--move-to", str(photos / "out"), "--also-starred") == 0
+    assert clipiqa(f"rank --undo {photos}/out").code == 0
+    assert rank(f"{cut} --move-to {photos}/out --also-starred").code == 0
     assert len(list((photos / "out").glob("*.png"))) == 4
 
 
-def test_missing_photos_can_be_left_out(photos, tmp_path, capsys):
+def test_missing_photos_can_be_left_out(rank, photos, tmp_path):
     (photos / "1.png").unlink()
-    asked = ["--worst", "3", "--copy-to", str(tmp_path / "out")]
-    assert rank(photos, *asked) == 2 and not list((tmp_path / "out").glob("*.png"))
-    assert rank(photos, *asked, "--skip-missing") == 0
-    assert "1.png" in capsys.readouterr().err.splitlines()[-2]
+    asked = f"--worst 3 --copy-to {tmp_path}/out"
+    assert rank(asked).code == 2 and not list((tmp_path / "out").glob("*.png"))
+    ran = rank(f"{asked} --skip-missing")
+    assert ran.code == 0 and "1.png" in ran.err.splitlines()[-2]
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"0.png", "2.png"}

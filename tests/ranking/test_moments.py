@@ -9,7 +9,6 @@ import pytest
 from photos import PHOTOS
 from PIL import Image
 
-from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.datasets.score_table import find_score_table
 from clipiqa_pyiqa.ranking.moments import find_moments
 from clipiqa_pyiqa.ranking.page import write_browser
@@ -50,54 +49,63 @@ def moments(folder):
     return [found[path] for path in paths]
 
 
-class TestGroups:
-    def test_by_time_to_a_fraction_and_by_what_is_shown(self, folder):
-        assert moments(folder) == [1, 1, 1, 2, 2, 2, 3]
-
-    def test_another_camera_has_moments_of_its_own(self, folder):
-        save(Image.open(folder / "in/0.jpg"), folder / "in/0b.jpg", "10:00:00", "20", camera="two")
-        found = moments(folder)
-        assert found.count(found[1]) == 1 and found.count(found[0]) == 3
-
-    def test_time_alone_counts_for_what_cannot_be_read(self, folder):
-        path = folder / "in/2.jpg"
-        path.write_bytes(path.read_bytes()[:-800])
-        assert moments(folder) == [1, 1, 1, 1, 1, 1, 2]
-
-    def test_without_a_time_of_capture_the_file_has_one_and_this_is_said(self, folder, caplog):
-        photo = Image.open(folder / "in/0.jpg")
-        for number in (7, 8):
-            save(photo, folder / f"in/{number}.jpg")
-        found = moments(folder)
-        assert found[7] == found[8] and found.count(found[7]) == 2 and "2 photos without a time" in caplog.text
+# Groups
 
 
-class TestPicks:
-    @pytest.mark.parametrize(
-        ("cut", "expected"),
-        [
-            (["--best", "1"], "256"),
-            (["--worst", "1"], "03"),
-            (["--worst", "9"], "0134"),
-            (["--drop-worst", "34%"], "12456"),
-            (["--drop-worst", "99%"], "256"),
-            (["--below", "0.35"], "0126"),
-            (["--best", "1", "--worst", "1"], "02356"),
-        ],
-    )
-    def test_every_cut_holds_within_each_moment(self, folder, capsys, cut, expected):
-        ranked(folder)
-        assert main(["rank", str(folder / "s.csv"), "--moments", "--paths", *cut]) == 0
-        found = [os.path.basename(path)[0] for path in capsys.readouterr().out.splitlines()]
-        assert "".join(sorted(found)) == expected
+def test_by_time_to_a_fraction_and_by_what_is_shown(folder):
+    assert moments(folder) == [1, 1, 1, 2, 2, 2, 3]
 
-    def test_the_folder_and_its_table_have_moments(self, folder, capsys):
-        command = ["rank", str(folder / "in"), "-b", "mini", "--moments", "--out", str(folder / "out")]
-        assert main(command) == 0
-        assert "Best 3 of 7" in capsys.readouterr().out
-        assert pandas.read_csv(folder / "out/ranking.csv").moment.value_counts().to_dict() == {1: 3, 2: 3, 3: 1}
-        assert main([*command, "--resume", "--best", "1", "--copy-to", str(folder / "best")]) == 0
-        assert len(list((folder / "best").glob("*.jpg"))) == 3
+
+def test_another_camera_has_moments_of_its_own(folder):
+    save(Image.open(folder / "in/0.jpg"), folder / "in/0b.jpg", "10:00:00", "20", camera="two")
+    found = moments(folder)
+    assert found.count(found[1]) == 1 and found.count(found[0]) == 3
+
+
+def test_time_alone_counts_for_what_cannot_be_read(folder):
+    path = folder / "in/2.jpg"
+    path.write_bytes(path.read_bytes()[:-800])
+    assert moments(folder) == [1, 1, 1, 1, 1, 1, 2]
+
+
+def test_without_a_time_of_capture_the_file_has_one_and_this_is_said(folder, caplog):
+    photo = Image.open(folder / "in/0.jpg")
+    for number in (7, 8):
+        save(photo, folder / f"in/{number}.jpg")
+    found = moments(folder)
+    assert found[7] == found[8] and found.count(found[7]) == 2 and "2 photos without a time" in caplog.text
+
+
+# Picks
+
+
+@pytest.mark.parametrize(
+    ("cut", "expected"),
+    [
+        ("--best 1", "256"),
+        ("--worst 1", "03"),
+        ("--worst 9", "0134"),
+        ("--drop-worst 34%", "12456"),
+        ("--drop-worst 99%", "256"),
+        ("--below 0.35", "0126"),
+        ("--best 1 --worst 1", "02356"),
+    ],
+)
+def test_every_cut_holds_within_each_moment(clipiqa, folder, cut, expected):
+    ranked(folder)
+    ran = clipiqa(f"rank {folder}/s.csv --moments --paths {cut}")
+    assert ran.code == 0
+    found = [os.path.basename(path)[0] for path in ran.out.splitlines()]
+    assert "".join(sorted(found)) == expected
+
+
+def test_the_folder_and_its_table_have_moments(clipiqa, folder):
+    command = f"rank {folder}/in -b mini --moments --out {folder}/out"
+    ran = clipiqa(command)
+    assert ran.code == 0 and "Best 3 of 7" in ran.out
+    assert pandas.read_csv(folder / "out/ranking.csv").moment.value_counts().to_dict() == {1: 3, 2: 3, 3: 1}
+    assert clipiqa(f"{command} --resume --best 1 --copy-to {folder}/best").code == 0
+    assert len(list((folder / "best").glob("*.jpg"))) == 3
 
 
 def test_the_page_shows_stacks_side_by_side_and_takes_stars_and_rejections(browser, folder):

@@ -11,11 +11,9 @@ from photos import save_corrupt, save_exposures, save_grey
 from PIL import Image
 from standin import Brightness
 
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa import CLIPIQAError, rank
 from clipiqa_pyiqa.experiments.experiment import file_names
-from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank, rank_sheet, ranking
-from clipiqa_pyiqa.ranking.transfers import transfer, undo
+from clipiqa_pyiqa.ranking.folder_ranking import rank_sheet, ranking
 
 pytestmark = pytest.mark.quick
 
@@ -26,47 +24,44 @@ def greys(tmp_path):
     return [save_grey(tmp_path / f"greys/{n}.png", level) for n, level in enumerate((102, 0, 204, 51, 153))]
 
 
-class TestScores:
-    def test_every_question_in_one_pass_each_file_once(self, greys):
-        metric = Brightness()
-        scores = rank(metric, [*greys, greys[0]], ["happy", ("Crisp photo.", "Hazy photo.")])
-        assert sum(batch[0] for batch in metric.batches) == 5
-        assert scores.questions == ("happy", "Crisp photo.|Hazy photo.")
-        np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
-        np.testing.assert_allclose(scores.frame.iloc[:, 1], scores.frame["happy"] / 2, atol=1e-6)
-
-    def test_another_metric_answers_no_questions(self, greys):
-        with pytest.raises(CLIPIQAError):
-            rank(torch.nn.Linear(1, 1), greys)
+# Scores
 
 
-class TestRanking:
-    def test_order_and_ties(self, greys):
-        twin = save_grey(greys[0].with_name("5.png"), 102)
-        order = ranking(rank(Brightness(), [*greys, twin], ["brightness", "happy"]), "brightness")
-        assert [Path(path).stem for path in order.index] == ["2", "4", "0", "5", "3", "1"]
-        assert list(order["rank"]) == [1, 2, 3, 3, 5, 6]
+def test_every_question_in_one_pass_each_file_once(greys):
+    metric = Brightness()
+    scores = rank(metric, [*greys, greys[0]], ["happy", ("Crisp photo.", "Hazy photo.")])
+    assert sum(batch[0] for batch in metric.batches) == 5
+    assert scores.questions == ("happy", "Crisp photo.|Hazy photo.")
+    np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
+    np.testing.assert_allclose(scores.frame.iloc[:, 1], scores.frame["happy"] / 2, atol=1e-6)
 
-    def test_no_image_is_among_both(self, greys):
-        best, worst = best_and_worst(rank(Brightness(), greys, "brightness"), "brightness", 10)
-        assert [Path(path).stem for path in best.index] == ["2", "4", "0"]
-        assert [Path(path).stem for path in worst.index] == ["3", "1"]
 
-    def test_the_best_and_the_worst_can_be_moved_and_put_back(self, greys, tmp_path):
-        found = rank(Brightness(), greys)
-        assert [Path(path).stem for path in found.best(2)] == ["2", "4"]
-        moved, undo_list = transfer(found.worst("40%"), tmp_path / "out", "move")
-        assert [Path(path).stem for path in moved] == ["1", "3"] and undo(undo_list) == (2, [])
+def test_another_metric_answers_no_questions(greys):
+    with pytest.raises(CLIPIQAError):
+        rank(torch.nn.Linear(1, 1), greys)
 
-    def test_pictures_are_turned_as_for_scoring(self, tmp_path):
-        exif = Image.Exif()
-        exif[274] = 6  # to be shown turned by 90 degrees
-        Image.new("RGB", (200, 50), "red").save(tmp_path / "a.jpg", exif=exif)
-        for options, shape in (({}, (50, 200)), ({"apply_exif": False}, (200, 50))):
-            sheet = np.asarray(rank_sheet(rank(Brightness(), [tmp_path / "a.jpg"], **options), "quality", 1))
-            red = np.argwhere((sheet[..., 0] > 200) & (sheet[..., 1] < 50))
-            height, width = np.ptp(red, axis=0) + 1
-            assert (width, height) == pytest.approx(shape, abs=3)
+
+# Ranking
+
+
+def test_order_and_ties(greys):
+    twin = save_grey(greys[0].with_name("5.png"), 102)
+    found = rank(Brightness(), [*greys, twin], ["brightness", "happy"])
+    order = ranking(found, "brightness")
+    assert [Path(path).stem for path in order.index] == ["2", "4", "0", "5", "3", "1"]
+    assert list(order["rank"]) == [1, 2, 3, 3, 5, 6]
+    assert (found.best(2), found.worst("40%")) == (list(order.index[:2]), list(order.index[:3:-1]))
+
+
+def test_pictures_are_turned_as_for_scoring(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # to be shown turned by 90 degrees
+    Image.new("RGB", (200, 50), "red").save(tmp_path / "a.jpg", exif=exif)
+    for options, shape in (({}, (50, 200)), ({"apply_exif": False}, (200, 50))):
+        sheet = np.asarray(rank_sheet(rank(Brightness(), [tmp_path / "a.jpg"], **options), "quality", 1))
+        red = np.argwhere((sheet[..., 0] > 200) & (sheet[..., 1] < 50))
+        height, width = np.ptp(red, axis=0) + 1
+        assert (width, height) == pytest.approx(shape, abs=3)
 
 
 def test_names_of_pictures_differ():
@@ -75,37 +70,41 @@ def test_names_of_pictures_differ():
     assert tuple(file_names(asked, "{}").values()) == names
 
 
-class TestCommand:
-    def test_known_images_in_their_order_and_a_corrupt_one_left_out(self, tmp_path, capsys):
-        exposures = save_exposures(tmp_path / "photos")
-        save_corrupt(tmp_path / "photos/half.png")
-        out = tmp_path / "deep/out"
-        asked = ["-b", "mini", "-p", "brightness", "quality", "--out", str(out), "--quiet", "--count", "2"]
-        assert main(["rank", str(tmp_path / "photos"), *asked]) == 1
-        printed = capsys.readouterr()
-        assert "half.png" in printed.err
-        order = pd.read_csv(out / "ranking.csv", index_col="path")
-        assert len(order) == 8 and order["brightness"].is_monotonic_decreasing
-        for files in exposures.values():
-            assert order.loc[list(map(str, files)), "brightness"].is_monotonic_increasing
-        assert printed.out.split("\n\n")[1].splitlines()[3].split()[2] == order.index[0]
-        for question in ("brightness", "quality"):
-            with Image.open(out / f"rank-{question}.png") as sheet:
-                assert sheet.width > 2 * 160
-        said = json.loads((out / "summary.json").read_text())
-        assert said["images"] == 8 and said["provenance"]["backbone"] == "mini" and len(said["left_out"]) == 1
+# Command
 
-    def test_two_directions_at_once_are_refused(self, greys):
-        assert main(["rank", str(greys[0]), "--lower-better", "--higher-better"]) == 2
 
-    def test_a_column_and_a_direction_order_photos_that_are_scored_first(self, greys, capsys):
-        asked = ["rank", str(greys[0].parent), "-b", "mini", "-p", "quality", "brightness", "--by", "brightness"]
-        for count, worst, best in (("1", 1, 1), ("10", 2, 3)):  # half of the five photos are the worst at most
-            assert main([*asked, "--count", count, "--lower-better"]) == 0
-            lists = [text.splitlines() for text in capsys.readouterr().out.split("\n\n")]
-            assert [text[0] for text in lists] == [
-                f"Worst {worst} of 5 by brightness",
-                f"Best {best} of 5 by brightness",
-            ]
-            assert lists[0][1].split() == ["brightness", "quality", "path", "flag"]
-            assert "2.png  almost" in lists[0][3] and "1.png  almost" in lists[1][3]
+def test_known_images_in_their_order_and_a_corrupt_one_left_out(clipiqa, tmp_path):
+    exposures = save_exposures(tmp_path / "photos")
+    save_corrupt(tmp_path / "photos/half.png")
+    out = tmp_path / "deep/out"
+    asked = f"-b mini -p brightness quality --out {out} --quiet --count 2"
+    printed = clipiqa(f"rank {tmp_path}/photos {asked}")
+    assert printed.code == 1 and "half.png" in printed.err
+    order = pd.read_csv(out / "ranking.csv", index_col="path")
+    assert len(order) == 8 and order["brightness"].is_monotonic_decreasing
+    for files in exposures.values():
+        assert order.loc[list(map(str, files)), "brightness"].is_monotonic_increasing
+    assert printed.out.split("\n\n")[1].splitlines()[3].split()[2] == order.index[0]
+    for question in ("brightness", "quality"):
+        with Image.open(out / f"rank-{question}.png") as sheet:
+            assert sheet.width > 2 * 160
+    said = json.loads((out / "summary.json").read_text())
+    assert said["images"] == 8 and said["provenance"]["backbone"] == "mini" and len(said["left_out"]) == 1
+
+
+def test_two_directions_at_once_are_refused(clipiqa, greys):
+    assert clipiqa(f"rank {greys[0]} --lower-better --higher-better").code == 2
+
+
+def test_a_column_and_a_direction_order_photos_that_are_scored_first(clipiqa, greys):
+    asked = f"rank {greys[0].parent} -b mini -p quality brightness --by brightness"
+    for count, worst, best in (("1", 1, 1), ("10", 2, 3)):  # half of the five photos are the worst at most
+        ran = clipiqa(f"{asked} --count {count} --lower-better")
+        assert ran.code == 0
+        lists = [text.splitlines() for text in ran.out.split("\n\n")]
+        assert [text[0] for text in lists] == [
+            f"Worst {worst} of 5 by brightness",
+            f"Best {best} of 5 by brightness",
+        ]
+        assert lists[0][1].split() == ["brightness", "quality", "path", "flag"]
+        assert "2.png  almost" in lists[0][3] and "1.png  almost" in lists[1][3]

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import tarfile
 from pathlib import Path
 from unittest import mock
@@ -13,8 +12,7 @@ import pytest
 from photos import save_corrupt, save_grey
 from PIL import Image
 
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.ranking.page import write_browser
 from clipiqa_pyiqa.ranking.photos import Photos
 from clipiqa_pyiqa.ranking.transfers import transfer, undo
@@ -47,67 +45,78 @@ def data_in(page):
     return json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.S)[1])
 
 
-def ranked(folder, *more):
-    return main(["rank", str(folder / "scores.csv"), "--root", str(folder / "photos"), *more])
+@pytest.fixture
+def ranked(clipiqa, folder):
+    return lambda options: clipiqa(f"rank scores.csv --root {folder}/photos {options}")
 
 
-class TestPick:
-    def test_command_prints_paths_and_nothing_else(self, folder, capfdbinary):
-        worst = [os.fsencode(folder / "photos" / name) for name in ("a/1.png", "b/4.png", "b/5 ü.png")]
-        assert ranked(folder, "--worst", "2", "--paths") == 0
-        assert capfdbinary.readouterr().out.splitlines() == worst[:2]
-        assert ranked(folder, "--worst", "2", "--paths", "-0", "--by", "niqe") == 0  # which pyiqa knows as lower-better
-        assert capfdbinary.readouterr().out.split(b"\0") == [*worst[::2], b""]
-
-    def test_a_table_of_picked_photos_is_printed(self, folder, capsys):
-        assert ranked(folder, "--below", "0.3") == 0
-        title, heads, _, *rows = capsys.readouterr().out.splitlines()
-        assert title.startswith("Picked 2 of ") and heads.split() == ["MOS", "niqe", "path"]
-        assert [row.split()[::2] for row in rows] == [["0.1000", "a/1.png"], ["0.2000", "b/4.png"]]
-        assert ranked(folder, "--by", "niqe", "--below", "20%") == 0  # the worst fifth
-        assert capsys.readouterr().out.splitlines()[3].split() == ["9.0000", "0.1000", "a/1.png"]
+# Pick
 
 
-class TestTransfer:
-    def test_undo_keeps_what_has_changed(self, folder):
-        source = folder / "photos/a/1.png"
-        (place,), moved = transfer([str(source)], folder / "moved", "move")
-        source.write_bytes(b"another")
-        assert undo(moved)[0] == 0 and source.read_bytes() == b"another" and Path(place).exists() and moved.exists()
-        (copied,), copies = transfer([str(folder / "photos/a/0.png")], folder / "copied", "copy")
-        Path(copied).write_bytes(b"edited")
-        assert undo(copies)[0] == 0 and Path(copied).read_bytes() == b"edited"
+def test_command_prints_paths_and_nothing_else(ranked, folder):
+    worst = [str(folder / "photos" / name) for name in ("a/1.png", "b/4.png", "b/5 ü.png")]
+    ran = ranked("--worst 2 --paths")
+    assert ran.code == 0 and ran.out.splitlines() == worst[:2]
+    ran = ranked("--worst 2 --paths -0 --by niqe")  # which pyiqa knows as lower-better
+    assert ran.code == 0 and ran.out.split("\0") == [*worst[::2], ""]
 
-    @pytest.mark.parametrize("action", ["copy", "move"])
-    def test_a_full_disk_in_the_middle_tears_no_photo(self, folder, monkeypatch, action):
-        """The list knows what was taken before, and no torn copy is left."""
-        first, second = (folder / f"photos/a/{name}.png" for name in "01")
-        transfer([str(first)], folder / "taken", action)
-        fail = mock.Mock(side_effect=OSError(28, "No space left on device"))
-        monkeypatch.setattr("clipiqa_pyiqa.ranking.transfers.write_bytes", fail)
-        monkeypatch.setattr("os.rename", fail)
-        with pytest.raises(CLIPIQAError):
-            transfer([str(second)], folder / "taken", action)
-        monkeypatch.undo()
-        assert second.is_file() and not (folder / "taken/1.png").exists()
-        lists = sorted((folder / "taken").glob("clipiqa-undo-*.jsonl"))
-        assert sorted(undo(each) for each in lists) == [(0, []), (1, [])] and first.is_file()
 
-    def test_a_move_to_another_file_system_goes_and_comes_back(self, folder, monkeypatch):
-        source = folder / "photos/a/1.png"
-        content = source.read_bytes()
-        monkeypatch.setattr("os.rename", REFUSED)
-        (place,), undo_list = transfer([str(source)], folder / "moved", "move")
-        assert Path(place).read_bytes() == content and not source.exists()
-        assert undo(undo_list) == (1, []) and source.read_bytes() == content and not Path(place).exists()
+def test_a_table_of_picked_photos_is_printed(ranked):
+    ran = ranked("--below 0.3")
+    assert ran.code == 0
+    title, heads, _, *rows = ran.out.splitlines()
+    assert title.startswith("Picked 2 of ") and heads.split() == ["MOS", "niqe", "path"]
+    assert [row.split()[::2] for row in rows] == [["0.1000", "a/1.png"], ["0.2000", "b/4.png"]]
+    ran = ranked("--by niqe --below 20%")  # the worst fifth
+    assert ran.code == 0
+    assert ran.out.splitlines()[3].split() == ["9.0000", "0.1000", "a/1.png"]
 
-    def test_a_source_that_cannot_be_emptied_leaves_no_copy(self, folder, monkeypatch):
-        source, unlink = folder / "photos/a/1.png", os.unlink
-        monkeypatch.setattr("os.rename", REFUSED)
-        monkeypatch.setattr("os.unlink", lambda path: REFUSED() if str(path) == str(source) else unlink(path))
-        with pytest.raises(CLIPIQAError):
-            transfer([str(source)], folder / "out", "move")
-        assert source.is_file() and not list((folder / "out").glob("*.png"))
+
+# Transfer
+
+
+def test_undo_keeps_what_has_changed(folder):
+    source = folder / "photos/a/1.png"
+    (place,), moved = transfer([str(source)], folder / "moved", "move")
+    source.write_bytes(b"another")
+    assert undo(moved)[0] == 0 and source.read_bytes() == b"another" and Path(place).exists() and moved.exists()
+    (copied,), copies = transfer([str(folder / "photos/a/0.png")], folder / "copied", "copy")
+    Path(copied).write_bytes(b"edited")
+    assert undo(copies)[0] == 0 and Path(copied).read_bytes() == b"edited"
+
+
+@pytest.mark.parametrize("action", ["copy", "move"])
+def test_a_full_disk_in_the_middle_tears_no_photo(folder, monkeypatch, action):
+    """The list knows what was taken before, and no torn copy is left."""
+    first, second = (folder / f"photos/a/{name}.png" for name in "01")
+    transfer([str(first)], folder / "taken", action)
+    fail = mock.Mock(side_effect=OSError(28, "No space left on device"))
+    monkeypatch.setattr("clipiqa_pyiqa.ranking.transfers.write_bytes", fail)
+    monkeypatch.setattr("os.rename", fail)
+    with pytest.raises(CLIPIQAError):
+        transfer([str(second)], folder / "taken", action)
+    monkeypatch.undo()
+    assert second.is_file() and not (folder / "taken/1.png").exists()
+    lists = sorted((folder / "taken").glob("clipiqa-undo-*.jsonl"))
+    assert sorted(undo(each) for each in lists) == [(0, []), (1, [])] and first.is_file()
+
+
+def test_a_move_to_another_file_system_goes_and_comes_back(folder, monkeypatch):
+    source = folder / "photos/a/1.png"
+    content = source.read_bytes()
+    monkeypatch.setattr("os.rename", REFUSED)
+    (place,), undo_list = transfer([str(source)], folder / "moved", "move")
+    assert Path(place).read_bytes() == content and not source.exists()
+    assert undo(undo_list) == (1, []) and source.read_bytes() == content and not Path(place).exists()
+
+
+def test_a_source_that_cannot_be_emptied_leaves_no_copy(folder, monkeypatch):
+    source, unlink = folder / "photos/a/1.png", os.unlink
+    monkeypatch.setattr("os.rename", REFUSED)
+    monkeypatch.setattr("os.unlink", lambda path: REFUSED() if str(path) == str(source) else unlink(path))
+    with pytest.raises(CLIPIQAError):
+        transfer([str(source)], folder / "out", "move")
+    assert source.is_file() and not list((folder / "out").glob("*.png"))
 
 
 @pytest.fixture
@@ -120,116 +129,129 @@ def shards(tmp_path):
     return [f"{tmp_path}/s.tar::in/1.png", f"{tmp_path}/t.parquet::0"]
 
 
-class TestShards:
-    def test_copies_have_the_members_names(self, shards, tmp_path):
-        done, undo_list = transfer(shards, tmp_path / "out", "copy")
-        assert [Path(path).name for path in done] == ["1.png", "t-0.png"]
-        assert [Path(path).read_bytes() for path in done] == [(tmp_path / f"{n}.png").read_bytes() for n in (1, 0)]
-        assert undo(undo_list) == (2, []) and not list((tmp_path / "out").glob("*.png"))
-        with pytest.raises(CLIPIQAError):
-            transfer(shards, tmp_path / "out", "move")
-        with pytest.raises(CLIPIQAError):
-            transfer([*shards, f"{tmp_path}/gone.tar::1.png"], tmp_path / "out", "copy")
-
-    def test_a_page_shows_images_in_shards(self, shards, tmp_path):
-        frame = pandas.DataFrame({"path": [*shards, "gone.tar::2.png"], "MOS": [0.5, 0.7, 0.1]})
-        frame.to_csv(tmp_path / "scores.csv", index=False)
-        data = data_in(page_of(tmp_path))
-        assert data["links"][:2] == [f"thumbnails/{name}" for name in data["small"][:2]] and data["small"][2] == ""
-        levels = [Image.open(tmp_path / "page" / link).getpixel((5, 5))[0] for link in data["links"][:2]]
-        assert levels == pytest.approx([120, 40], abs=5)
+# Shards
 
 
-class TestPage:
-    def test_the_page_holds_everything_and_thumbnails_are_made_once(self, folder):
-        save_corrupt(folder / "photos/b/4.png")
-        page = page_of(folder)
-        data = data_in(page)
-        assert data["scores"]["MOS"] == VALUES and data["lowIsGood"] == ["niqe"]
-        assert data["links"][0] == "../photos/a/0.png" and data["links"][5] == "../photos/b/5%20%C3%BC.png"
-        assert data["small"][4] == "" and all(data["small"][:4])
-        small = folder / "page/thumbnails" / data["small"][0]
-        assert Image.open(small).size == (48, 40)
-        before = small.stat().st_mtime_ns
-        page_of(folder)  # its own page is replaced
-        assert small.stat().st_mtime_ns == before
-
-    def test_markup_in_names_is_text(self, tmp_path):
-        name = "<script>alert(1)<!--.png"
-        save_grey(tmp_path / name, 9)
-        (tmp_path / "s.csv").write_text(f'image,"</script><b>"\n{name},0.5\n')
-        known = Photos(read_scores(tmp_path / "s.csv"), "</script><b>", root=tmp_path)
-        page = write_browser(known, tmp_path / "page").read_text()
-        assert page.count("<script") == 2 and "<b>alert" not in page and "&lt;/script&gt;" in page
-
-    def test_photos_that_moved_are_found_below_root_and_a_foreign_page_stays(self, folder):
-        page = folder / "page"
-        assert main(["rank", str(folder / "scores.csv"), "--page", str(page)]) == 2
-        assert ranked(folder, "--page", str(page)) == 0
-        (page / "browse.html").write_text("mine")
-        assert ranked(folder, "--page", str(page)) == 2
+def test_copies_have_the_members_names(shards, tmp_path):
+    done, undo_list = transfer(shards, tmp_path / "out", "copy")
+    assert [Path(path).name for path in done] == ["1.png", "t-0.png"]
+    assert [Path(path).read_bytes() for path in done] == [(tmp_path / f"{n}.png").read_bytes() for n in (1, 0)]
+    assert undo(undo_list) == (2, []) and not list((tmp_path / "out").glob("*.png"))
+    with pytest.raises(CLIPIQAError):
+        transfer(shards, tmp_path / "out", "move")
+    with pytest.raises(CLIPIQAError):
+        transfer([*shards, f"{tmp_path}/gone.tar::1.png"], tmp_path / "out", "copy")
 
 
-class TestOnAPhone:
-    @pytest.fixture
-    def page(self, browser, folder):
-        page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
-        page.goto(page_of(folder).as_uri())
-        page.locator(".cell").first.wait_for()
-        return page
+def test_a_page_shows_images_in_shards(shards, tmp_path):
+    frame = pandas.DataFrame({"path": [*shards, "gone.tar::2.png"], "MOS": [0.5, 0.7, 0.1]})
+    frame.to_csv(tmp_path / "scores.csv", index=False)
+    data = data_in(page_of(tmp_path))
+    assert data["links"][:2] == [f"thumbnails/{name}" for name in data["small"][:2]] and data["small"][2] == ""
+    levels = [Image.open(tmp_path / "page" / link).getpixel((5, 5))[0] for link in data["links"][:2]]
+    assert levels == pytest.approx([120, 40], abs=5)
 
-    def test_photos_are_in_order_and_those_without_a_score_last(self, page):
-        assert "6 of 6 photos" in page.content()
-        shown = page.locator(".cell label b").all_inner_texts()
-        assert shown == ["0.1000", "0.2000", "0.4000", "0.6000", "0.8000", "–"]
 
-    def test_the_head_leaves_room(self, page):
-        page.locator(".cell input").first.check()
-        assert page.locator("header").bounding_box()["height"] < 844 / 4
+# Page
 
-    def test_buttons_and_swipes_lead_from_photo_to_photo(self, page):
-        page.locator(".open").first.click()
-        page.locator("#pick").click()
-        page.locator("#after").click()
-        title = page.locator("#title")
-        assert title.inner_text() == "b/4.png" and page.locator("#pick").inner_text() == "select"
-        swipe = """([from, to]) => {
+
+def test_the_page_holds_everything_and_thumbnails_are_made_once(folder):
+    save_corrupt(folder / "photos/b/4.png")
+    page = page_of(folder)
+    data = data_in(page)
+    assert data["scores"]["MOS"] == VALUES and data["lowIsGood"] == ["niqe"]
+    assert data["links"][0] == "../photos/a/0.png" and data["links"][5] == "../photos/b/5%20%C3%BC.png"
+    assert data["small"][4] == "" and all(data["small"][:4])
+    small = folder / "page/thumbnails" / data["small"][0]
+    assert Image.open(small).size == (48, 40)
+    before = small.stat().st_mtime_ns
+    page_of(folder)  # its own page is replaced
+    assert small.stat().st_mtime_ns == before
+
+
+def test_markup_in_names_is_text(tmp_path):
+    name = "<script>alert(1)<!--.png"
+    save_grey(tmp_path / name, 9)
+    (tmp_path / "s.csv").write_text(f'image,"</script><b>"\n{name},0.5\n')
+    known = Photos(read_scores(tmp_path / "s.csv"), "</script><b>", root=tmp_path)
+    page = write_browser(known, tmp_path / "page").read_text()
+    assert page.count("<script") == 2 and "<b>alert" not in page and "&lt;/script&gt;" in page
+
+
+def test_photos_that_moved_are_found_below_root_and_a_foreign_page_stays(ranked, clipiqa, folder):
+    page = folder / "page"
+    assert clipiqa(f"rank {folder}/scores.csv --page {page}").code == 2
+    assert ranked(f"--page {page}").code == 0
+    (page / "browse.html").write_text("mine")
+    assert ranked(f"--page {page}").code == 2
+
+
+# On a phone
+
+
+@pytest.fixture
+def page(browser, folder):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
+    page.goto(page_of(folder).as_uri())
+    page.locator(".cell").first.wait_for()
+    return page
+
+
+def test_photos_are_in_order_and_those_without_a_score_last(page):
+    assert "6 of 6 photos" in page.content()
+    shown = page.locator(".cell label b").all_inner_texts()
+    assert shown == ["0.1000", "0.2000", "0.4000", "0.6000", "0.8000", "–"]
+
+
+def test_the_head_leaves_room(page):
+    page.locator(".cell input").first.check()
+    assert page.locator("header").bounding_box()["height"] < 844 / 4
+
+
+def test_buttons_and_swipes_lead_from_photo_to_photo(page):
+    page.locator(".open").first.click()
+    page.locator("#pick").click()
+    page.locator("#after").click()
+    title = page.locator("#title")
+    assert title.inner_text() == "b/4.png" and page.locator("#pick").inner_text() == "select"
+    swipe = """([from, to]) => {
             const stage = document.getElementById("stage");
             const touch = (clientX) => new Touch({ identifier: 1, target: stage, clientX, clientY: 300 });
             stage.dispatchEvent(new TouchEvent("touchstart", { touches: [touch(from)] }));
             stage.dispatchEvent(new TouchEvent("touchend", { changedTouches: [touch(to)] }));
         }"""
-        page.evaluate(swipe, [300, 100])
-        assert title.inner_text() == "a/0.png"
-        page.evaluate(swipe, [100, 300])
-        assert title.inner_text() == "b/4.png"
-        page.locator("#before").click()
-        assert title.inner_text() == "a/1.png" and page.locator("#pick").inner_text() == "selected"
+    page.evaluate(swipe, [300, 100])
+    assert title.inner_text() == "a/0.png"
+    page.evaluate(swipe, [100, 300])
+    assert title.inner_text() == "b/4.png"
+    page.locator("#before").click()
+    assert title.inner_text() == "a/1.png" and page.locator("#pick").inner_text() == "selected"
 
-    def test_the_command_moves_what_is_selected(self, page, folder, monkeypatch):
-        for number in (0, 3):  # a/1.png and b/5 ü.png
-            page.locator(".cell input").nth(number).check()
-        page.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }")
-        page.locator("#move").click()
-        page.locator("#chosen", has_text="command copied").wait_for()
-        monkeypatch.chdir(folder)
-        assert main(shlex.split(page.evaluate("() => window.copied"))[1:]) == 0
-        assert sorted(path.name for path in (folder / "selected").glob("*.png")) == ["1.png", "5 ü.png"]
+
+def test_the_command_moves_what_is_selected(clipiqa, page, folder, monkeypatch):
+    for number in (0, 3):  # a/1.png and b/5 ü.png
+        page.locator(".cell input").nth(number).check()
+    page.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }")
+    page.locator("#move").click()
+    page.locator("#chosen", has_text="command copied").wait_for()
+    monkeypatch.chdir(folder)
+    assert clipiqa(page.evaluate("() => window.copied").removeprefix("clipiqa")).code == 0
+    assert sorted(path.name for path in (folder / "selected").glob("*.png")) == ["1.png", "5 ü.png"]
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ([], "no PATH"),
-        (["{scores}", "--paths"], "no photo is picked"),
-        (["{scores}", "--worst", "2", "--copy-to", "a", "--move-to", "b"], "--move-to"),
-        (["{scores}", "--by", "MUS", "--worst", "1"], "'MOS'"),
-        (["{scores}", "--prompts", "quality"], "--prompts"),
-        (["{root}/photos", "--columns", "MOS"], "--columns"),
-        (["--undo", "{scores}"], "undo list"),
+        ("", "no PATH"),
+        ("scores.csv --paths", "no photo is picked"),
+        ("scores.csv --worst 2 --copy-to a --move-to b", "--move-to"),
+        ("scores.csv --by MUS --worst 1", "'MOS'"),
+        ("scores.csv --prompts quality", "--prompts"),
+        ("photos --columns MOS", "--columns"),
+        ("--undo scores.csv", "undo list"),
     ],
 )
-def test_options_that_do_not_go_together_are_named(folder, options, named, capsys):
-    given = [text.format(scores=folder / "scores.csv", root=folder) for text in options]
-    assert main(["rank", *given]) == 2
-    assert named in capsys.readouterr().err
+def test_options_that_do_not_go_together_are_named(clipiqa, folder, options, named, monkeypatch):
+    monkeypatch.chdir(folder)
+    ran = clipiqa(f"rank {options}")
+    assert ran.code == 2 and named in ran.err

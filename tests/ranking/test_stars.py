@@ -8,7 +8,6 @@ import pytest
 from photos import save_grey
 from PIL import Image
 
-from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.datasets.score_table import rated_photos
 from clipiqa_pyiqa.files.xmp import NEW, XMPError, find_rating
 from clipiqa_pyiqa.ranking.transfers import undo
@@ -47,8 +46,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def give(folder, *more):
-    return main(["rank", str(folder / "scores.csv"), "--root", str(folder), "--stars", *more])
+@pytest.fixture
+def give(clipiqa, folder):
+    return lambda more="": clipiqa(f"rank scores.csv --root {folder} --stars {more}")
 
 
 def stars(folder):
@@ -61,11 +61,11 @@ def undo_list(folder):
     return found
 
 
-def test_one_to_five_by_quantile_and_back(folder):
-    assert give(folder) == 0 and stars(folder) == [1, 2, 2, 3, 3, 3, 3, 4, 4, 5]
-    assert main(["rank", "--undo", str(undo_list(folder))]) == 0
+def test_one_to_five_by_quantile_and_back(give, clipiqa, folder):
+    assert give().code == 0 and stars(folder) == [1, 2, 2, 3, 3, 3, 3, 4, 4, 5]
+    assert clipiqa(f"rank --undo {undo_list(folder)}").code == 0
     assert len(list((folder / "photos").iterdir())) == 10
-    assert give(folder, "--star-shares", "50,0,0,0,50") == 0 and stars(folder) == [1] * 5 + [5] * 5
+    assert give("--star-shares 50,0,0,0,50").code == 0 and stars(folder) == [1] * 5 + [5] * 5
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -104,43 +104,42 @@ def test_other_programs_read_the_stars(tmp_path, more, tool):
         (packet(""), "no description"),
     ],
 )
-def test_a_sidecar_that_is_not_understood_is_left_alone(folder, content, why, capsys):
+def test_a_sidecar_that_is_not_understood_is_left_alone(give, folder, content, why):
     with pytest.raises(XMPError, match=why):
         find_rating(content)
     (sidecar := folder / "photos/IMG_3.xmp").write_bytes(content)
-    assert give(folder) == 1 and sidecar.read_bytes() == content
-    said = capsys.readouterr().err
-    assert "IMG_3.xmp" in said and "9 photos given" in said
+    ran = give()
+    assert ran.code == 1 and sidecar.read_bytes() == content and "IMG_3.xmp" in ran.err and "9 photos given" in ran.err
 
 
-def test_which_sidecar_is_written(folder):
+def test_which_sidecar_is_written(give, folder):
     place = folder / "photos"
     for name in ("IMG_0.jpg.XMP", "IMG_0.xmp", "IMG_1.XMP", "IMG_2.xmp"):
         (place / name).write_bytes(packet("<r:Description/>"))
     save_grey(place / "IMG_2.png", 9)
     (folder / "scores.csv").write_text((folder / "scores.csv").read_text() + "photos/IMG_2.png,7\n")
-    give(folder)
+    give()
     sidecars = (path for path in place.iterdir() if path.suffix.lower() == ".xmp")
     rated = {path.name for path in sidecars if b":Rating=" in path.read_bytes()}
     assert {"IMG_0.jpg.XMP", "IMG_1.XMP", "IMG_2.JPG.xmp", "IMG_2.png.xmp", "IMG_3.JPG.xmp"} <= rated
     assert not {"IMG_0.xmp", "IMG_2.xmp", "IMG_1.JPG.xmp"} & rated
 
 
-def test_stars_that_people_gave_stay(folder):
+def test_stars_that_people_gave_stay(give, folder):
     for number, rating in enumerate(("5", "-1", "0", "1")):
         sidecar = folder / f"photos/IMG_{number}.JPG.xmp"
         sidecar.write_bytes(packet(f'<r:Description xap:Rating="{rating}"/>'))
     own = Image.new("RGB", (48, 40))
     own.save(folder / "photos/IMG_4.JPG", xmp=packet('<r:Description xap:Rating="2"/>'))
-    assert give(folder) == 0 and stars(folder) == [5, -1, 2, 1, 0, 3, 3, 4, 4, 5]
-    assert give(folder, "--overwrite") == 0 and stars(folder) == [1, 2, 2, 3, 3, 3, 3, 4, 4, 5]
+    assert give().code == 0 and stars(folder) == [5, -1, 2, 1, 0, 3, 3, 4, 4, 5]
+    assert give("--overwrite").code == 0 and stars(folder) == [1, 2, 2, 3, 3, 3, 3, 4, 4, 5]
 
 
-def test_undo_restores_only_the_property_where_others_wrote(folder, capsys):
+def test_undo_restores_only_the_property_where_others_wrote(give, folder):
     before = packet('<r:Description xap:Rating="0"/>')
     for number in (0, 1, 2):
         (folder / f"photos/IMG_{number}.xmp").write_bytes(before)
-    give(folder)
+    give()
     edited = (folder / "photos/IMG_1.xmp", folder / "photos/IMG_5.JPG.xmp")
     for path in edited:  # others add a comment
         path.write_bytes(path.read_bytes() + b"<!-- mine -->")

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 from photos import save_grey
 
-from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa import CLIPIQAError, score_paths
 from clipiqa_pyiqa.ranking import transfers
 from clipiqa_pyiqa.ranking.transfers import transfer, undo
 
@@ -81,33 +79,28 @@ def test_no_photo_moves_if_the_list_cannot_be_written(photos, monkeypatch):
     assert undo(undo_list("taken")) == (2, [])
 
 
-def test_a_name_too_long_for_stars_names_the_undo_list(photos, capsys):
+def test_a_name_too_long_for_stars_names_the_undo_list(clipiqa, photos):
     os.rename("photos/3.png", f"photos/{'n' * 251}.png")
     Path("plain.csv").write_text(
         "path,quality\n" + "".join(f"photos/{name},{n}\n" for n, name in enumerate(sorted(os.listdir("photos"))))
     )
-    assert main(["rank", "plain.csv", "--stars"]) != 0
+    ran = clipiqa("rank plain.csv --stars")
+    assert ran.code != 0
     path = undo_list("photos")
-    assert path.name in capsys.readouterr().err
+    assert path.name in ran.err
     assert undo(path)[1] == [] and not list(Path("photos").glob("*.xmp"))
 
 
-@pytest.mark.parametrize("option", ["--move-to", "--copy-to"])
-def test_a_photo_replaced_since_it_was_scored_is_not_taken(photos, option, capsys):
+@pytest.mark.parametrize(
+    "option", ["--worst 6 --move-to taken", "--worst 6 --copy-to taken", "--worst 6 --paths", "--stars"]
+)
+def test_a_photo_replaced_since_it_was_scored_is_not_taken_listed_or_given_stars(clipiqa, photos, option):
     save_grey(photos / "photos/0.png", 200, size=(70, 50))
-    assert main(["rank", "scores.csv", "--worst", "6", option, "taken"]) != 0
-    assert "0.png" in capsys.readouterr().err and not (photos / "taken").exists()
-    assert main(["rank", "scores.csv", "--worst", "6", option, "taken", "--despite-changes"]) == 0
-    assert len(list(Path("taken").glob("*.png"))) == 6
-
-
-@pytest.mark.parametrize("option", [["--stars"], ["--worst", "6", "--paths"]])
-def test_a_photo_replaced_since_it_was_scored_gets_no_stars_and_is_not_listed(photos, option, capfd):
-    save_grey(photos / "photos/0.png", 200, size=(70, 50))
-    assert main(["rank", "scores.csv", *option]) == 2
-    said = capfd.readouterr()
-    assert "0.png" in said.err and not said.out and not list(photos.rglob("*.xmp"))
-    assert main(["rank", "scores.csv", *option, "--despite-changes"]) == 0
+    said = clipiqa(f"rank scores.csv {option}")
+    assert said.code == 2
+    assert "0.png" in said.err and not said.out and not list(photos.rglob("*.xmp")) and not (photos / "taken").exists()
+    assert clipiqa(f"rank scores.csv --despite-changes {option}").code == 0
+    assert len(list(photos.glob("taken/*.png"))) == (6 if "taken" in option else 0)
 
 
 def tar_of(path, *members):
@@ -118,18 +111,18 @@ def tar_of(path, *members):
             archive.addfile(info, io.BytesIO(content))
 
 
-def test_no_shard_is_written_from_one_replaced_since_it_was_scored(photos, capsys):
+def test_no_shard_is_written_from_one_replaced_since_it_was_scored(clipiqa, photos):
     content = [(photos / f"photos/{n}.png").read_bytes() for n in range(4)]
     tar_of("s.tar", ("a.png", content[0]), ("b.png", content[1]))
-    assert main(["score", "s.tar", "-m", "entropy", "--out", "results", "--device", "cpu"]) == 0
+    assert clipiqa("score s.tar -m entropy --out results --device cpu").code == 0
     tar_of("s.tar", ("a.png", content[2]), ("b.png", content[3]), ("c.png", content[3]))
-    arguments = ["rank", "results", "--best", "2", "--write-shards", "kept"]
-    capsys.readouterr()
-    assert main(arguments) != 0 and "s.tar" in capsys.readouterr().err and not list(Path("kept").rglob("*.tar"))
-    assert main([*arguments, "--despite-changes"]) == 0 and list(Path("kept").rglob("*.tar"))
+    arguments = "rank results --best 2 --write-shards kept"
+    ran = clipiqa(arguments)
+    assert ran.code != 0 and "s.tar" in ran.err and not list(Path("kept").rglob("*.tar"))
+    assert clipiqa(f"{arguments} --despite-changes").code == 0 and list(Path("kept").rglob("*.tar"))
 
 
-def test_members_of_one_name_are_two_images(photos):
+def test_members_of_one_name_are_two_images(clipiqa, photos):
     """Each has its own score and name, is found again, and is copied as it was scored."""
     content = [(photos / f"photos/{n}.png").read_bytes() for n in range(3)]
     tar_of("s.tar", ("a.png", content[0]), ("a.png", content[1]), ("b.png", content[2]))
@@ -139,7 +132,7 @@ def test_members_of_one_name_are_two_images(photos):
     assert len(Path("t.csv").read_text().splitlines()) == 4
     done, _ = transfer([row.path for row in rows], "taken", "copy")
     assert [Path(path).read_bytes() for path in done] == content and {Path(p).suffix for p in done} == {".png"}
-    assert main(["score", "s.tar", "-m", "entropy", "--out", "results", "--device", "cpu"]) == 0
-    assert main(["rank", "results", "--best", "3", "--write-shards", "kept"]) == 0
+    assert clipiqa("score s.tar -m entropy --out results --device cpu").code == 0
+    assert clipiqa("rank results --best 3 --write-shards kept").code == 0
     with tarfile.open(next(Path("kept").rglob("*.tar"))) as archive:
         assert [member.name for member in archive] == ["a.png", "a.png", "b.png"]
