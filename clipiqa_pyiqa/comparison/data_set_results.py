@@ -166,9 +166,7 @@ class DataSetResult:
             for name, estimate in self.estimates.get(label, undefined).items():
                 row |= estimate.named(name)
             row["seconds per image"] = metric.seconds_per_image
-            published: dict[str, str] = {}
-            if self.mos is not None:  # published on exactly these images
-                published = find_published(metric.published_as, self.published_as)
+            published = find_published(metric.published_as, self.published_as)
             for name in CORRELATIONS:
                 value = float(published.get(name) or math.nan)
                 row |= {f"published {name}": value, f"{name} difference": row[name] - value}

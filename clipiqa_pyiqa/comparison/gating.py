@@ -108,8 +108,7 @@ def gate(
     runs, notes = _renamed(*(per_video(scores[side]) for side in given))
     names = _shared_columns(runs, by)
     _check_alike(runs, names)
-    given_limits = {"margin": margin, "worst_loss": worst_loss}
-    limits = {option: _limits(option, names, limit) for option, limit in given_limits.items()}
+    limits = {"margin": _limits("margin", names, margin), "worst_loss": _limits("worst_loss", names, worst_loss)}
     for option, chosen in {**limits, "lower_better": lower_better, "higher_better": higher_better}.items():
         for name in chosen:
             if name not in names:

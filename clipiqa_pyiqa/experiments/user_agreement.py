@@ -90,10 +90,8 @@ def _counts(row: Mapping[str, str]) -> list[int]:
 def _choice(row: Mapping[str, str]) -> list[int]:
     choice = row["choice"].strip()
     known = [("first", row["first"].strip()), ("second", row["second"].strip()), ("tie", "")]
-    if not any(choice in names for names in known):
-        raise CLIPIQAError(
-            f"choice must be one of the two images or a tie; got {choice!r}: {nearest(choice, sum(known, ()))}"
-        )
+    if choice not in (names := sum(known, ())):
+        raise CLIPIQAError(f"choice must be one of the two images or a tie; got {choice!r}: {nearest(choice, names)}")
     return [int(choice in names) for names in known]
 
 
@@ -154,9 +152,6 @@ class Agreement(ExperimentResult):
         axes.axhline(0.5, color=INK, linewidth=0.6)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False, fontsize=7.5)
         return figure
-
-    def details(self) -> dict[str, Any]:
-        return {"undecided": int(self.frame["undecided"].sum())}
 
     def notes(self) -> list[str]:
         counts = [
