@@ -108,15 +108,9 @@ def test_a_judge_of_another_environment_stands_in_a_table(photos):
     assert "{method}.csv" in found.describe() and pandas.read_csv("out/images.csv")["judge"].notna().all()
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        lambda: score_images([DEQA], str(BUNDLED / "canyon-wren.jpg")),
-        lambda: table({"a": "photos"}, "{method}.csv:lower_better=true", **OPTIONS),
-    ],
-)
-def test_files_are_refused_where_they_cannot_be_joined(asked, photos):
-    refused(asked)
+def test_files_are_refused_where_they_cannot_be_joined(photos):
+    refused(score_images, [DEQA], str(BUNDLED / "canyon-wren.jpg"))
+    refused(table, {"a": "photos"}, "{method}.csv:lower_better=true", **OPTIONS)
 
 
 def test_an_old_score_is_not_joined_to_a_photo_that_was_replaced(photos, clipiqa):

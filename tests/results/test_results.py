@@ -115,8 +115,8 @@ def test_scores_that_were_made_in_another_way_are_not_resumed(path):
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "\x00\x01", "[1, 2]\n", "5\n"])
 def test_a_file_that_is_no_result_file_is_refused_and_stays(path, content):
     path.write_text(content)
-    for read in (lambda: write(path, resume=True), lambda: read_scores(path)):
-        refused(read)
+    refused(write, path, resume=True)
+    refused(read_scores, path)
     assert path.read_text() == content
 
 

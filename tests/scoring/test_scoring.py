@@ -94,8 +94,8 @@ def test_rows_are_written_before_they_are_handed_out(make, csv):
         rows.append(next(run))
         assert read_results(journal)[1] == rows
     run.close()
-    for call in (lambda: score_paths(Brightness(), paths, out=csv), lambda: read_scores(csv)):
-        refused(call)
+    refused(score_paths, Brightness(), paths, out=csv)
+    refused(read_scores, csv)
     score_paths(Brightness(), paths, out=csv, resume=True).close()  # before its first row, too
     again = score_paths(Brightness(), paths, out=csv, resume=True)
     assert (again.known.kept, len(again.names)) == (2, 3) and [row.path for row in again] == paths[2:]

@@ -69,7 +69,7 @@ def test_a_file_for_each_shard_with_all_that_is_known_of_it(lake, out):
     assert table[["caption", "n", "tags", "kept_width"]].loc[1].tolist() == ["grey 51", 1, '["a"]', None]
     assert table.attrs["shard"] == f"{lake}/a/000.tar" and table.attrs["metric"] == "brightness"
     assert (done.shards, done.images, done.failures.total(), done.is_whole) == (3, 7, 0, True)
-    assert done.quantiles([0.5]).iloc[:, 0].tolist() == [0.4, 0.2]
+    assert done.quantiles([0.5]).to_numpy().tolist() == [[0.4, 7], [0.2, 7]]
 
 
 def test_every_image_has_a_row_and_failures_are_counted_by_kind(tmp_path, out):
