@@ -40,7 +40,7 @@ def rows(path):
 
 
 @pytest.mark.parametrize(
-    ("given", "names"),
+    "given, names",
     [
         (["."], ["a.png", "b.JPG", "sub/c.webp"]),  # sorted, without hidden ones
         (["notes.txt", ".hidden.png"], ["notes.txt", ".hidden.png"]),  # a file counts whatever its name
@@ -56,7 +56,7 @@ def test_paths(folder, monkeypatch, given, names):
     assert [os.path.normpath(path) for path in find_shards(given).paths] == names
 
 
-@pytest.mark.parametrize(("null", "end"), [(False, b"\r\n"), (True, b"\0")])
+@pytest.mark.parametrize("null, end", [(False, b"\r\n"), (True, b"\0")])
 def test_a_list_on_standard_input(folder, monkeypatch, null, end):
     listed = [bytes(folder / "sub"), b"", bytes(folder / "a.png")]
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(end.join(listed) + end)))
@@ -139,7 +139,7 @@ def test_members_that_their_shard_has_lost_are_gone_too(score):
 
 
 @pytest.mark.parametrize(
-    ("words", "named"),
+    "words, named",
     [
         ("gone.png", "'gone.png' does not exist"),
         ("--prompts quality photos", "before --prompts"),

@@ -11,7 +11,7 @@ pytest_plugins = ["weights_fakes"]
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    "text, expected",
     [
         ("seed must be between 0 and 9.", "--seed must be between 0 and 9."),
         ("use backbone='mini', or clip_weights=PATH.", "use --backbone mini, or --clip-weights PATH."),
@@ -25,7 +25,7 @@ def test_options_become_flags_and_other_words_stay(text, expected):
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    "given, named",
     [("--resume", "error: --resume"), ("--workers=0", "error: --workers"), ("-coptions.yml", "'max_side'")],
 )
 def test_commands_print_their_own_flags_but_a_yaml_file_keeps_pythons_names(clipiqa, given, named, tmp_path):
@@ -46,7 +46,7 @@ def test_a_metric_without_weights_is_named_with_its_options(clipiqa, command, tm
 
 
 @pytest.mark.parametrize(
-    ("state", "expected"), [(("methods", 17, 36), "methods: 17 of 36 images, "), ((315, None), ": 315 images\n")]
+    "state, expected", [(("methods", 17, 36), "methods: 17 of 36 images, "), ((315, None), ": 315 images\n")]
 )
 def test_progress_without_a_terminal(state, expected, monkeypatch, capsys):
     monkeypatch.setattr(terminal, "EVERY", 0)

@@ -40,9 +40,7 @@ def test_what_is_missing_is_said_to_be_missing(said):
     assert "no results by shard" in said("rank s.csv --worst 1 --write-shards kept")
 
 
-@pytest.mark.parametrize(
-    ("command", "named"), [("rank s.csv --worst 1 --move r3", "--move"), ("scor s.csv", "'score'")]
-)
+@pytest.mark.parametrize("command, named", [("rank s.csv --worst 1 --move r3", "--move"), ("scor s.csv", "'score'")])
 def test_options_are_not_abbreviated_and_commands_are_proposed(said, command, named, capfd):
     with pytest.raises(SystemExit, match="2"):
         said(command)

@@ -27,7 +27,7 @@ def test_help_imports_no_slow_library(command):
 
 
 @pytest.mark.parametrize(
-    ("code", "slow", "most"),
+    "code, slow, most",
     [
         (f"main(['score', {str(next(BUNDLED.glob('*.jpg')))!r}, '-bmini'])", "yaml", 50),
         ("import torch; clipiqa_pyiqa.CLIPIQALoss(backbone='mini')(torch.rand(1, 3, 32, 32))", "yaml", 30),

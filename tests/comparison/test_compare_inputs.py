@@ -62,8 +62,7 @@ def unread(name):
     return DataSet(name, (File("/a"),), None)
 
 
-@pytest.mark.parametrize(
-    ("text", "label", "target", "options"),
+@pytest.mark.parametrize("text, label, target, options",
     [
         ("a b=niqe:test_y_channel=false,x=[1, 2]", "a b", "niqe", {"test_y_channel": False, "x": [1, 2]}),
         ("niqe:pretrained_model_path=a,b:c.mat", "", "niqe", {"pretrained_model_path": "a,b:c.mat"}),
@@ -151,7 +150,7 @@ def test_published_values_belong_to_prompts_weights_and_positions(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "noun"),
+    "given, noun",
     [
         ("nique", "'niqe'"),
         ("mos=niqe", "'mos'"),
@@ -166,7 +165,7 @@ def test_metrics_that_cannot_be_used_are_refused(given, noun):
 
 
 @pytest.mark.parametrize(
-    ("given", "noun"),
+    "given, noun",
     [
         ("koniq", "'koniq10k'"),
         ("tid2008", "meta_info_file"),
@@ -222,9 +221,7 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path
 
 
 @pytest.mark.parametrize("offline", [False, True])
-@pytest.mark.parametrize(
-    ("name", "file", "takes_it"), [("musiq", "musiq_koniq_ckpt", True), ("lpips", "alexnet", False)]
-)
+@pytest.mark.parametrize("name, file, takes_it", [("musiq", "musiq_koniq_ckpt", True), ("lpips", "alexnet", False)])
 def test_a_file_that_pyiqa_cannot_fetch_is_named_with_its_url(name, file, takes_it, offline, tmp_path, monkeypatch):
     """The message says which file, from where and to where; a tower of torchvision's is no option of the metric."""
     urlopen = Mock(side_effect=URLError("no network"))

@@ -44,7 +44,7 @@ def test_names_match_below_common_folders_without_suffix_if_that_tells_them_apar
 
 
 @pytest.mark.parametrize(
-    ("change", "options", "noun"),
+    "change, options, noun",
     [
         (lambda new: new.assign(image=[f"q{n}" for n in range(40)]), {}, "row"),
         (lambda new: new.rename(columns={"q": "other"}), {}, "none"),

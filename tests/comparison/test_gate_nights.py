@@ -73,7 +73,7 @@ def test_runs_at_the_same_time_lose_no_line(tmp_path):
     assert len((tmp_path / "a").read_text().splitlines()) == 200
 
 
-@pytest.mark.parametrize(("spread", "loss"), [(0.002, 0.004), (0.0, 0.01)])
+@pytest.mark.parametrize("spread, loss", [(0.002, 0.004), (0.0, 0.01)])
 def test_a_slow_loss_fails_although_each_night_passes(night, spread, loss):
     draw = np.random.default_rng(3)
     usual = [night(spread * each) for each in draw.normal(size=20)]

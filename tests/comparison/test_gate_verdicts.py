@@ -54,7 +54,7 @@ def test_only_a_corrected_p_makes_a_column_worse(made):
     assert ", p = 0.033 alone, 0.2 among all columns, " in several.pairs[0].line
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(1, 6), (6, 8)])
+@pytest.mark.parametrize("columns, rows", [(1, 6), (6, 8)])
 def test_rows_that_can_show_no_loss_are_refused(made, columns, rows):
     lost = {f"c{n}": normal(-0.1, rows, n) for n in range(columns)}
     found = made(lost)
@@ -64,7 +64,7 @@ def test_rows_that_can_show_no_loss_are_refused(made, columns, rows):
 
 
 @pytest.mark.parametrize(
-    ("mean", "count", "verdict", "because"),
+    "mean, count, verdict, because",
     [
         (0.0, 40, "pass", ""),
         (-0.005, 40, "pass", "beyond chance"),

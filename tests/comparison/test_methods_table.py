@@ -155,7 +155,7 @@ def test_names_need_not_be_utf_8(results, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("methods", "options", "noun"),
+    "methods, options, noun",
     [
         (["a=mild", "a=strong"], {}, "two methods"),
         (["a=mild/Set3", "b=gt"], {}, "all folders"),

@@ -83,7 +83,7 @@ BETWEEN = {"clipiqa+": 0.5842 + 0.0441 * 1.8703, "laion_aes": 5.5952 - 0.2561 * 
 
 
 @pytest.mark.parametrize(
-    ("name", "scores", "expected"),
+    "name, scores, expected",
     [
         ("ntire", NTIRE, 4.0),
         ("ntire", NTIRE | {"niqe": 12.0}, 3.4),  # niqe counts no less than 0
@@ -99,7 +99,7 @@ def test_a_final_score_is_computed_as_the_source_does(name, scores, expected):
 
 
 @pytest.mark.parametrize(
-    ("name", "label", "seen"),
+    "name, label, seen",
     [
         ("seesr", "psnr", lambda x: x[..., 4:-4, 4:-4]),
         ("seesr", "niqe", lambda x: x),
@@ -112,7 +112,7 @@ def test_a_metric_sees_the_part_of_an_image_that_the_protocol_says(name, label, 
 
 
 @pytest.mark.usefixtures("stand_ins")
-@pytest.mark.parametrize(("name", "share"), [("ntire-faces", 100 / 150), ("stablevsr", 1 / 2)])
+@pytest.mark.parametrize("name, share", [("ntire-faces", 100 / 150), ("stablevsr", 1 / 2)])
 def test_means_are_weighted_as_the_protocol_says(name, share, small):
     """``share`` is the weight of the first folder, which has 4 of the 6 images."""
     found = compare(small / "sorted", protocol=name)
@@ -147,7 +147,7 @@ def test_pictures_of_unequal_sizes_have_no_score_if_the_source_does_not_say_more
 
 
 @pytest.mark.parametrize(
-    ("label", "options", "tolerance"),
+    "label, options, tolerance",
     [
         ("psnr", "", 1e-5),
         pytest.param("niqe", ":pretrained_model_path={}", 0.02, marks=pytest.mark.long),
@@ -195,7 +195,7 @@ def test_an_own_protocol_is_read_by_path_and_what_is_given_wins(small, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("more", "noun"),
+    "more, noun",
     [
         ("metric: {}", "'metric'"),
         ("score: s\nformula: n / 10", "'n'"),
@@ -236,7 +236,7 @@ def fits(found):
 
 @pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize(
-    ("asked", "planted", "view", "change", "option"),
+    "asked, planted, view, change, option",
     [
         ("psnr", "psnr:test_y_channel=true,color_space=ycbcr", "", "Y of YCbCr (16 to 235)", "-m m=psnr-y"),
         ("psnr-y", "psnr:test_y_channel=true,color_space=yiq", "", "Y of YIQ (0 to 255)", "-m m=psnry"),
@@ -392,7 +392,7 @@ def test_a_damaged_record_of_an_earlier_table_is_refused(earlier):
 
 
 @pytest.mark.parametrize(
-    ("options", "noun"),
+    "options, noun",
     [
         ({"expect": "theirs: psnr=27"}, "'theirs'"),
         ({"expect": []}, "no published number"),

@@ -45,7 +45,7 @@ def pictures(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("standin", "verdicts"),
+    "standin, verdicts",
     [
         (Standin(), ["ok"] * 6),
         (Standin(0.002), ["ok", "ok", *["FAIL"] * 4]),  # within the fp16 runs' 0.01, beyond the printed digits
@@ -58,7 +58,7 @@ def test_verdicts(pictures, standin, verdicts):
     assert verify(standin, [pictures])["verdict"].tolist() == verdicts
 
 
-@pytest.mark.parametrize(("tag", "code", "verdict"), [("openai", 1, "FAIL"), ("file", 2, "differs")])
+@pytest.mark.parametrize("tag, code, verdict", [("openai", 1, "FAIL"), ("file", 2, "differs")])
 def test_command(clipiqa, monkeypatch, tag, code, verdict):
     monkeypatch.setattr(metric, "CLIPIQA", lambda **_: Standin(0.1, tag))
     said = clipiqa("verify")
@@ -70,7 +70,7 @@ def test_command(clipiqa, monkeypatch, tag, code, verdict):
 
 
 @pytest.mark.parametrize(
-    ("option", "noun"),
+    "option, noun",
     [("--images nowhere", "nowhere"), ("--images .", "I01.BMP"), ("--clip-weights none.pt", "none.pt")],
 )
 def test_inputs_that_cannot_be_checked_are_refused(clipiqa, option, noun, monkeypatch):

@@ -27,7 +27,7 @@ def test_quotes_and_line_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    "text, message",
     [
         ("path,score\na.png,1\nb.png,good\n", "line 3: the score 'good' is not a number"),
         ("path,score\na.png,nan\n", "line 2: the score 'nan'"),
@@ -91,7 +91,7 @@ def grouped(folder, header):
     return written(folder, "\n".join(lines))
 
 
-@pytest.mark.parametrize(("header", "group"), [("name,path,score", "name"), ("ref_img,dist_img,mos", None)])
+@pytest.mark.parametrize("header, group", [("name,path,score", "name"), ("ref_img,dist_img,mos", None)])
 def test_a_random_split_keeps_groups_together_and_its_share(tmp_path, header, group):
     for seed in range(20):
         table = read_score_table(grouped(tmp_path, header), group=group, val_fraction=0.25, seed=seed)

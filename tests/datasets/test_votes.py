@@ -30,7 +30,7 @@ def test_an_attribute_may_be_a_pair_of_texts_and_must_be_there(folder):
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    "line, message",
     [
         ("hapy,a.png,b.png,first", r"line 2: unknown prompt pair 'hapy': did you mean 'happy'\?"),
         ("happy,a.png,b.png,frist", r"line 2: choice must be .* got 'frist': did you mean 'first'"),

@@ -60,7 +60,7 @@ def test_prompts_may_be_pairs_as_yaml_writes_them_and_begin_with_a_dash(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    "text, said",
     [
         ("step: 3", "'steps'"),
         ("resume: true", "'resume'"),

@@ -14,7 +14,7 @@ from clipiqa_pyiqa.stats.paired_means import mean_difference
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "name"),
+    "low, high, name",
     [
         ("low", "high", "night/2"),
         ("*_real.JPG", "*_mean.JPG", "Canon_1"),
@@ -29,7 +29,7 @@ def test_by_path_without_suffix_or_by_wildcards(tmp_path, low, high, name):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "message"),
+    "low, high, message",
     [
         ("low", "gone", "'gone'"),
         ("low", "more", "low lacks '3'; high lacks '2'"),

@@ -106,7 +106,7 @@ class TestWholeMetrics:
         for ours, theirs in zip(expected, run(exported_mini.path, x), strict=True):
             torch.testing.assert_close(theirs, ours, rtol=0, atol=CLOSE)
 
-    @pytest.mark.parametrize(("backbone", "with_map"), [("RN50", True), ("ViT-B/32", False)])
+    @pytest.mark.parametrize("backbone, with_map", [("RN50", True), ("ViT-B/32", False)])
     def test_other_towers_are_exported(self, seeded_weights, tmp_path, backbone, with_map):
         options = {"pos_embedding": "interpolate", "prompts": ["quality", "happy"], "aggregate": None}
         metric = CLIPIQA(backbone=backbone, clip_weights=seeded_weights(backbone), **options)

@@ -57,7 +57,7 @@ def test_several_metrics_fill_columns_of_one_run(clipiqa, metrics, monkeypatch):
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
-    ("asked", "named"),
+    "asked, named",
     [
         ("lpips", "clipiqa table"),
         ("fid", "a set of images"),
@@ -82,7 +82,7 @@ def laion(shared, tower, kind):
 
 @pytest.mark.quick
 @pytest.mark.parametrize("kind", ["npy", "lists", "fixed"])
-@pytest.mark.parametrize(("dtype", "near"), [("float32", 6e-4), ("float16", 0.02)])
+@pytest.mark.parametrize("dtype, near", [("float32", 6e-4), ("float16", 0.02)])
 def test_stored_embeddings_are_scored(clipiqa, kind, dtype, near, empty_tower, vectors, shared, tmp_path):
     stored = (7 * vectors("vit_l_14")).astype(dtype)  # of any length
     file = tmp_path / f"stored.{'npy' if kind == 'npy' else 'parquet'}"

@@ -33,7 +33,7 @@ def test_each_view_of_each_image_is_encoded_once(photos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changed", "encoded"),
+    "changed, encoded",
     [
         *(("weights_sha256", 3), ("quick_gelu", 3), ("pos_embedding", 3), ("precision", 3)),
         ("prompts", 0),  # features do not depend on them

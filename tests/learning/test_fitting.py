@@ -125,7 +125,7 @@ def test_copies_of_a_reference_are_not_both_fitted_and_predicted(copies, fit):
         assert not {*groups[is_out]} & {*groups[~is_out]} and len(drawn) == len(groups) // 5
 
 
-@pytest.mark.parametrize(("are_copies", "columns"), [(False, 2), (True, 2), (True, 3)])
+@pytest.mark.parametrize("are_copies, columns", [(False, 2), (True, 2), (True, 3)])
 def test_rows_of_one_photo_are_one_group(copies, tmp_path, are_copies, columns):
     """A photo that six people rated is not on both sides, also where each has a file of his own or two groups."""
     rows = []

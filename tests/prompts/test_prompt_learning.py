@@ -40,7 +40,7 @@ def features(metric):
 
 
 @pytest.mark.parametrize(
-    ("name", "backbone", "pos_embedding", "shared"),
+    "name, backbone, pos_embedding, shared",
     [
         ("clipiqa+", "RN50", False, True),
         pytest.param("clipiqa+_rn50_512", "RN50", True, False, marks=pytest.mark.long),

@@ -90,7 +90,7 @@ def test_tokens_are_counted_as_clip_counts_them():
 
 
 @pytest.mark.parametrize(
-    ("prompts", "template"),
+    "prompts, template",
     [
         ("sharpnes", None),
         (["Crisp photo.", "Hazy photo."], None),

@@ -80,7 +80,7 @@ def test_without_a_time_of_capture_the_file_has_one_and_this_is_said(folder, cap
 
 
 @pytest.mark.parametrize(
-    ("cut", "expected"),
+    "cut, expected",
     [
         ("--best 1", "256"),
         ("--worst 1", "03"),

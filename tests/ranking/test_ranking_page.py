@@ -240,7 +240,7 @@ def test_the_command_moves_what_is_selected(clipiqa, page, folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "named"),
+    "options, named",
     [
         ("", "no PATH"),
         ("scores.csv --paths", "no photo is picked"),

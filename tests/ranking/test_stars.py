@@ -93,7 +93,7 @@ def test_other_programs_read_the_stars(tmp_path, more, tool):
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    "content, why",
     [
         (b'<!DOCTYPE x [<!ENTITY a "b">]>' + packet("<r:Description/>")[3:], "DOCTYPE"),
         (b'<?xml version="1.0" encoding="latin-1"?><a>\xe9</a>', "not in UTF-8"),

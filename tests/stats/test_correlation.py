@@ -41,7 +41,7 @@ def test_within_groups_is_the_mean_of_scipys():
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "words"),
+    "x, y, words",
     [
         ([1, 2], [2, 3], "at least 3"),
         ([0.5] * 5, range(5), "all scores are 0.5"),
@@ -65,7 +65,7 @@ def pair_accuracy(x, y, least):
 
 
 @pytest.mark.parametrize(
-    ("name", "statistic", "images", "count", "tolerance"),
+    "name, statistic, images, count, tolerance",
     [
         ("SROCC", stats.spearmanr, 60, 200, 1e-9),
         ("PLCC", stats.pearsonr, 60, 200, 1e-9),
@@ -101,7 +101,7 @@ def test_the_best_of_several_local_fits_is_found():
 
 
 @pytest.mark.parametrize(
-    ("relation", "parameters", "shape"),
+    "relation, parameters, shape",
     [(np.tanh, 4, "rising"), (np.negative, 4, "falling"), (np.square, 4, "rising"), (np.square, 5, "not monotonic")],
 )
 def test_the_shape_of_a_curve_is_named(relation, parameters, shape):

@@ -34,7 +34,7 @@ def test_p_is_below_5_percent_where_the_interval_excludes_0():
 
 
 @pytest.mark.parametrize(
-    ("differences", "p"),
+    "differences, p",
     [
         ([0.1] * 2, 0.5),  # all of one sign: 2 / 2^n
         ([-0.1] * 6, 2 / 2**6),
