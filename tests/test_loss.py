@@ -263,7 +263,6 @@ def test_each_image_gets_a_crop_of_its_own(metric):
         *({"form": form} for form in FORMS),
         *({"local": True}, {"double_backward": True}, {"crop": 40}, {"input_range": (-1, 2)}, {"criterion": True}),
     ],
-    ids=str,
 )
 def test_propagated_nan_is_all_of_an_images_loss_and_gradient(metric, how):
     options, good = {"metric": metric, **how}, images(3).detach()
@@ -296,7 +295,6 @@ def test_propagated_nan_is_all_of_an_images_loss_and_gradient(metric, how):
         *({"prompt_weights": weights} for weights in ([1, 2], [-1.0], ["much"])),
         *({"prompts": "quality"}, {"criterion": "another"}),  # a ready metric takes none
     ],
-    ids=str,
 )
 def test_options_that_cannot_be_used_are_refused(metric, more):
     refused(CLIPIQALoss, metric=metric, **more)

@@ -53,7 +53,6 @@ def share_of(criterion, x, target, pixel=F.l1_loss):
         {"double_backward": True},
         {"nan": "propagate"},
     ],
-    ids=str,
 )
 def test_the_gradient_is_that_share_of_the_pixel_losss(metric, beside, options):
     criterion, x = CLIPIQALoss(share=0.3, beside=beside, metric=metric, **options), images()

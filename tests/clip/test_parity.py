@@ -37,7 +37,6 @@ reference_on = functools.cache(Reference)
         *(("RN50", size, True) for size in SIZES[:-1]),
         *(("ViT-B/32", *each) for each in itertools.product([(224, 224), (100, 333)], [False, True])),
     ],
-    ids=str,
 )
 def test_features_and_scores_equal_pyiqas(make, seeded_weights, backbone, size, pos_embedding):
     ours, reference = make(backbone, pos_embedding=pos_embedding), reference_on(seeded_weights(backbone))
