@@ -12,6 +12,7 @@ from refusal import refused
 from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.metrics.parsing import metric_set
 from clipiqa_pyiqa.results.columns import Column, changes
+from clipiqa_pyiqa.scoring.score import ScoringSetup
 
 
 class Half:
@@ -45,9 +46,9 @@ def scored(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("given", ["mini", "entropy", Half()])
 def test_every_field_of_a_record_counts_but_those_of_names_and_circumstances(given):
-    (column,) = metric_set([given]).columns
-    record = {**dict.fromkeys(("weights", "file", "version", "versions", "device", "decoders")), **column.record}
-    for key in [*record, "learned"]:
+    head = ScoringSetup([given], device="cpu").head
+    record = {**dict.fromkeys(("weights", "file", "version")), **head.columns[0].record, **head.reading}
+    for key in [*record, "learned", "seen"]:
         before = {**record, "learned": {"sha256": "1", "from": "x"}}
         now = {**before, key: "other"}
         counts = key not in ("weights", "file", "version", "versions", "device", "decoders")
