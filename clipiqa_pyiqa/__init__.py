@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from .errors import CLIPIQAError, ImageError, OptionError, PromptError, WeightsError
-from .version import __version__
 
 if TYPE_CHECKING:
     from .comparison.compare import compare
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from .scoring.shards.filtered import filter_shards
     from .scoring.shards.run import score_sources
     from .weights.selection import weights_at_hand
+
+__version__ = "0.1.0"
 
 __all__ = [
     "CLIPIQA",

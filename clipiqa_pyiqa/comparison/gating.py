@@ -19,7 +19,8 @@ from .. import __version__
 from ..errors import CLIPIQAError, ImageError, counted, few, nearest
 from ..errors.arguments import AnySize, RunOptions, checked
 from ..files.writing import append_line, check_folder, check_output, write_text
-from ..images.image import VIDEOS, File
+from ..images.formats import VIDEOS
+from ..images.image import File
 from ..results.columns import changes, column_changes
 from ..results.results import Output
 from ..results.scores import Direction, Scores, find_direction, is_score_file, matching_names, read_scores

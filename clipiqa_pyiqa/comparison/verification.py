@@ -12,7 +12,7 @@ import torch
 
 from ..errors import ImageError
 from ..files.reading import hash_file
-from ..images.reader import read_image
+from ..images.image import read_image
 from ..metric import CLIPIQA, net_of
 from ..sources.finding import find_inputs
 

@@ -15,12 +15,12 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import CLIPIQAError, ImageError, Kind, counted, import_pyiqa, nearest, shown
+from ..errors import CLIPIQAError, ImageError, Kind, counted, import_pyiqa, nearest, reason, shown
 from ..errors.arguments import Reading, check_keys, check_path
 from ..files.csv_files import SPLITS, find_column, read_rows, read_scores
 from ..files.names import printable
 from ..files.specification import Specification, check_kinds, parse_specifications
-from ..images.image import File, reason
+from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
 from ..images.reader import ImageRecord, whole_files

@@ -13,11 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, counted, first_of, import_pyiqa, nearest
+from ..errors import CLIPIQAError, counted, first_of, import_pyiqa, nearest, reason
 from ..files.csv_files import ColumnNames, check_images, read_scores
 from ..files.reading import hashes_of, open_file, read_bytes
 from ..files.xmp import NEW, Rating, XMPError, find_rating
-from ..images.image import reason
 from ..sources.finding import images_in
 from ..sources.stores import UNDO, undo_steps
 

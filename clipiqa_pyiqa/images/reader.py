@@ -19,10 +19,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from ..errors import ImageError, Kind
-from ..errors.arguments import Reading, checked
-from .image import RAW, File, readable_formats, reason
-from .image import Image as AnyImage
+from ..errors import ImageError, Kind, reason
+from ..errors.arguments import Reading
+from .formats import RAW, readable_formats
 from .memory import set_aside
 
 try:
@@ -76,7 +75,6 @@ _ORIENTATION_TAG = 0x0112
 
 Pixels = NDArray[Any]  # (H, W, 3), in uint8 or in fp32 in [0, 1]
 STRIP = 4 * 1024 * 1024  # pixels that are converted at once
-_reading = checked(Reading)
 
 log = logging.getLogger("clipiqa_pyiqa")
 
@@ -124,26 +122,6 @@ class Decoded(NamedTuple):
     damage: str = ""
 
 
-@checked
-def read_image(image: str | os.PathLike[str] | AnyImage, **options: Any) -> ImageRecord:
-    """Return an image as 8-bit RGB; an image of floats in memory stays one of floats.
-
-    Grey becomes three equal channels; transparent images are laid over white; PIL converts CMYK; of 16-bit samples, the
-    high byte is kept. Only the first frame is read. Colour profiles are not applied.
-
-    Args:
-        image: Path, or an image.
-
-    Returns:
-        The pixels, and how the image was read.
-
-    Raises:
-        ImageError: The file is missing, damaged, not an image or too small, has float or 32-bit samples, or has more
-            pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
-    """
-    return (image if isinstance(image, AnyImage) else File(os.fspath(image))).load(_reading(**options))
-
-
 _lock, _before = threading.Lock(), list[bool]()
 
 
@@ -161,7 +139,7 @@ def whole_files() -> Iterator[None]:
             ImageFile.LOAD_TRUNCATED_IMAGES = last if not _before else False
 
 
-def load(image: AnyImage, reading: Reading) -> ImageRecord:
+def load(image: Any, reading: Reading) -> ImageRecord:
     """Return the record of an image. Raises ``ImageError``."""
     path = image.name
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import Kind, counted, first_of
+from ..errors import Kind, counted, first_of, reason
 from ..errors.arguments import checked
 from ..files.writing import check_output, replacing, resolved
-from ..images.image import reason
 from ..sources.stores import ShardError, address_of, files_below, joined, opened, write_whole
 from ..sources.tables import opened_table
 from .columns import ResultsError, changes, column_changes

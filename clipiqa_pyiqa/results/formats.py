@@ -15,12 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, reason
 from ..files.journal import is_journal, read_journal
 from ..files.names import csv_line
 from ..files.reading import hash_file, open_file
 from ..files.writing import replacing, write_text
-from ..images.image import reason
 from .columns import Column, ResultsError, metric_line, scale_text, shared_fields
 from .rows import FIELDS, NUMBERS
 

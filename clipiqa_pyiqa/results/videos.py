@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..images.image import VIDEOS
+from ..images.formats import VIDEOS
 from ..sources.finding import split_name
 from .columns import Column
 from .scores import Scores, find_direction

@@ -17,20 +17,11 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import CLIPIQAError, ImageError, Kind, first_of, shown
+from ..errors import CLIPIQAError, ImageError, Kind, first_of, reason, shown
 from ..errors.arguments import checked
 from ..files.names import printable
-from ..images.image import (
-    VIDEOS,
-    BytesImage,
-    File,
-    Image,
-    NoImage,
-    image_suffixes,
-    reason,
-    skipped_note,
-    without_twins,
-)
+from ..images.formats import VIDEOS, image_suffixes, skipped_note, without_twins
+from ..images.image import BytesImage, File, Image, NoImage
 from ..images.memory import Room
 from .stores import (
     ARCHIVES,

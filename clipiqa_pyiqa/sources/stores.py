@@ -15,19 +15,13 @@ from operator import methodcaller
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from ..errors import CLIPIQAError, ImageError, Kind, counted
+from ..errors import CLIPIQAError, ImageError, Kind, counted, reason
 from ..files.journal import read_journal
 from ..files.names import PICTURE_MARK, printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
-from ..images.image import (
-    MISSING,
-    VIDEOS,
-    File,
-    Image,
-    reason,
-    unreadable_suffixes,
-)
+from ..images.formats import VIDEOS, unreadable_suffixes
+from ..images.image import MISSING, File, Image
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TABLES = (".parquet", ".pq")

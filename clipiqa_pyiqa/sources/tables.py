@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import CLIPIQAError, Kind
-from ..images.image import BytesImage, Image, NoImage, reason
+from ..errors import CLIPIQAError, Kind, reason
+from ..images.image import BytesImage, Image, NoImage
 from .stores import ARRAYS, ShardError, ShardFile, is_remote, opened
 
 if TYPE_CHECKING:

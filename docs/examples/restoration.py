@@ -29,7 +29,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, GamingAlarm
-from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.maps.page import overlay
 from clipiqa_pyiqa.maps.places import quality_map
 from clipiqa_pyiqa.report.contact_sheet import contact_sheet

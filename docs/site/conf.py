@@ -2,7 +2,7 @@
 
 from pygments.lexers.special import TextLexer
 
-from clipiqa_pyiqa.version import __version__
+from clipiqa_pyiqa import __version__
 
 project = "clipiqa-pyiqa"
 version = release = __version__

@@ -6,7 +6,7 @@ from photos import PHOTOS
 from torch.nn.functional import interpolate
 
 from clipiqa_pyiqa.images.flags import flag, has_band
-from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.images.image import read_image
 
 
 def noise(deviation, mean=20, side=96):

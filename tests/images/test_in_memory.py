@@ -12,8 +12,8 @@ from PIL import Image
 
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.errors import Kind
+from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.images.in_memory import memory_image, memory_images, to_tensors
-from clipiqa_pyiqa.images.reader import read_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 ALPHA = np.concatenate([RGB, RGB[..., :1]], axis=2)

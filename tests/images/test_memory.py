@@ -15,8 +15,8 @@ from refusal import refused
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.images import memory, reader
 from clipiqa_pyiqa.images.batches import prefetch
+from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.images.memory import limit_memory
-from clipiqa_pyiqa.images.reader import read_image
 
 SIDE = 40
 NEED = memory.DECODING * SIDE * SIDE
@@ -156,7 +156,7 @@ PEAK = """
 import resource, sys
 from clipiqa_pyiqa.images.batches import prefetch
 from clipiqa_pyiqa.images.memory import limit_memory
-from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.images.image import read_image
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 limit_memory(int(sys.argv[1]))
 before = peak()

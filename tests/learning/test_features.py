@@ -9,7 +9,7 @@ from metrics import DIM, FakeMetric
 
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, stored_features
 
 AUGMENTATIONS = (WHOLE, Augmentation(flip=True), Augmentation((32, 0.5, 0.99)))

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss, PromptError
 from clipiqa_pyiqa.datasets.score_table import read_score_table
-from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.learning import fitting
 from clipiqa_pyiqa.metrics.parsing import metric_set
 from clipiqa_pyiqa.prompts.files import content_checksum

@@ -11,7 +11,7 @@ from safetensors import safe_open
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli.options import groups
-from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.learning import training
 from clipiqa_pyiqa.stats.correlation import srocc
 

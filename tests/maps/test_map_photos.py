@@ -14,7 +14,7 @@ from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA, draw_maps
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
-from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.maps.page import map_figure
 from clipiqa_pyiqa.maps.places import smoothed
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
+from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.images.memory import give_back_memory
-from clipiqa_pyiqa.images.reader import read_image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 COMMAND = ["-c", "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"]

@@ -15,8 +15,7 @@ from standin import Brightness
 from stored import read_results
 
 from clipiqa_pyiqa import filter_shards, merge_shards, score_paths
-from clipiqa_pyiqa.images.image import File
-from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.images.image import File, read_image
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
 from clipiqa_pyiqa.sources.stores import FilesShard

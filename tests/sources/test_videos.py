@@ -15,8 +15,7 @@ from shard_makers import Logged, score
 
 from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.images.image import NoImage
-from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.images.image import NoImage, read_image
 from clipiqa_pyiqa.sources import finding
 from clipiqa_pyiqa.sources.finding import find_shards, images_named, read_ahead, sources_of
 

@@ -15,7 +15,7 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.experiments.demonstration import ATTRIBUTES
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.images.batches import stacked
-from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.selection import find_weights
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CLIPIQAError, Kind
+from ...errors import CLIPIQAError, Kind, reason
 from ...files.names import below_common, printable
 from ...files.writing import LockedError
-from ...images.image import MISSING, reason
+from ...images.image import MISSING
 from ...results.columns import ResultsError, changes, changes_text
 from ...results.folder import RUN, Run, head_changes, left_out_note, read_run, read_shard_result, read_table, results_in
 from ...results.formats import JOURNAL, Head, journal_of, read_cells

@@ -17,10 +17,10 @@ from typing import Any, Unpack
 
 import torch
 
-from ...errors import CLIPIQAError, Kind, counted
+from ...errors import CLIPIQAError, Kind, counted, reason
 from ...errors.arguments import ScoringOptions, checked
 from ...files.writing import check_folder
-from ...images.image import NoImage, reason
+from ...images.image import NoImage
 from ...images.memory import keep_memory
 from ...metrics.metric import MetricSet
 from ...results.folder import ShardedResult, summary_of

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pyiqa
 import torch
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQALoss
-from clipiqa_pyiqa.images.reader import read_image
 
 INPUTS = Path("../../in")
 PAIR = ("Crisp photo.", "Hazy photo.")
@@ -22,7 +23,7 @@ def show(name, value):
 def photos(count, *side):
     """Return photos as a batch, ``(N, 3, H, W)`` in [0, 1]."""
     files = sorted((INPUTS / "photos").iterdir())[:count]
-    images = [read_image(str(file)).pixels[None].float() / 255 for file in files]
+    images = [pil_to_tensor(Image.open(file).convert("RGB"))[None] / 255 for file in files]
     return torch.cat([torch.nn.functional.interpolate(image, side, mode="bilinear") for image in images])
 
 
