@@ -43,8 +43,7 @@ def test_every_output_is_walked():
 
 
 @pytest.fixture
-def inputs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def inputs(tmp_path):
     for grey, name in enumerate(("photo", "other")):
         save_grey(tmp_path / f"in/{name}.jpg", 90 * grey, (64, 48))
     rows = [f"in/{name}.jpg,{n},{split}" for n in range(9) for name, split in (("photo", "train"), ("other", "val"))]

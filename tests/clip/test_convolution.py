@@ -21,7 +21,7 @@ def packed(seen):
 
 
 @needs_onednn
-@pytest.mark.parametrize(("backbone", "precision"), [("mini", "fp32"), ("RN50", "fp32"), ("RN50", "bf16")])
+@pytest.mark.parametrize("backbone, precision", [("mini", "fp32"), ("RN50", "fp32"), ("RN50", "bf16")])
 def test_weights_are_packed_once(make, backbone, precision):
     metric, x = make(backbone, precision=precision), photo_like(96, 64)
     with torch.no_grad():

@@ -14,7 +14,6 @@ from clipiqa_pyiqa import CLIPIQAError, table
 from clipiqa_pyiqa.comparison.table.crops import differing_crops
 from clipiqa_pyiqa.comparison.table.matching import match_images
 
-PHOTO = BUNDLED / "canyon-wren.jpg"
 CPU = {"device": "cpu", "workers": 1}
 
 
@@ -45,7 +44,7 @@ class SetSize:
 def results(tmp_path_factory):
     """Two test sets of three and two pictures, blurred more or less; ``gt`` are the pictures themselves."""
     root = tmp_path_factory.mktemp("results")
-    photo = Image.open(PHOTO).convert("RGB")
+    photo = Image.open(BUNDLED / "canyon-wren.jpg").convert("RGB")
     for test_set, count in {"Set3": 3, "Set2": 2}.items():
         for method, radius in {"gt": 0.0, "mild": 0.6, "strong": 2.0}.items():
             folder = root / method / test_set
@@ -184,9 +183,8 @@ def test_the_command_writes_what_it_prints(clipiqa, results, tmp_path):
     command = f"table --methods strong={results}/strong mild={results}/mild --reference {results}/gt --quiet"
     labels = "--label mild=Ours 'psnr-y=PSNR (dB)'"
     ran = clipiqa(f"{command} -m psnr-y mini=clipiqa:backbone=mini --device cpu --out out --format markdown {labels}")
-    assert ran.code == 0
     said = ran.out
-    assert said == (tmp_path / "out/table.md").read_text() and "one prompt pair" in said
+    assert ran.code == 0 and said == (tmp_path / "out/table.md").read_text() and "one prompt pair" in said
     assert "| method | Set2 PSNR (dB) ↑ | Set2 mini ↑ | Set3 PSNR (dB) ↑ | Set3 mini ↑ |" in said
     page = (tmp_path / "out/report.html").read_text()
     assert page.count("<img ") == 5 * (1 + 3)  # whole and three crops of each picture

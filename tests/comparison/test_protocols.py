@@ -18,7 +18,6 @@ from clipiqa_pyiqa.comparison.table.protocols import evaluate, fit_sizes, read_p
 from clipiqa_pyiqa.files.yaml import shipped
 from clipiqa_pyiqa.metrics import building
 
-PHOTO = BUNDLED / "canyon-wren.jpg"
 CREATE, CREATE_OURS = pyiqa.create_metric, building.create_ours
 
 
@@ -54,7 +53,7 @@ def stand_ins(monkeypatch):
 def small(tmp_path_factory):
     """Six pictures in two folders, as ``ours`` made them and as they are; ``set`` has them in one folder."""
     root = tmp_path_factory.mktemp("small")
-    photo = Image.open(PHOTO).convert("RGB").resize((900, 600))
+    photo = Image.open(BUNDLED / "canyon-wren.jpg").convert("RGB").resize((900, 600))
     for number in range(6):
         left, top = 180 + 50 * number, 180 + 60 * number
         crop = photo.crop((left, top, left + 232, top + 112))
@@ -283,15 +282,11 @@ def test_published_numbers_decide_the_exit_code_and_are_written(clipiqa, small, 
     psnr, ssim = (found.mean("", label, "ours") for label in ("psnr", "ssim"))
     (tmp_path / "paper.csv").write_text(f"Method,PSNR,ssim,other\nOurs,{psnr:.2f},{ssim:.3f},1\nTheirs,1,-,\n")
     ran = clipiqa(f"{command} {tmp_path}/paper.csv")
-    assert ran.code == 0
-    said = ran.out
-    assert "2 of 2" in said and "method 'Theirs', metric 'other'" in said
+    assert ran.code == 0 and "2 of 2" in ran.out and "method 'Theirs', metric 'other'" in ran.out
     for cell in ("", "nan", "-"):  # the only number of its column
         (tmp_path / "paper.csv").write_text(f"Method,PSNR,ssim\nOurs,{psnr:.2f},{cell}\n")
         ran = clipiqa(f"{command} {tmp_path}/paper.csv")
-        assert ran.code == 1
-        said = ran.out
-        assert "1 of 1" in said and said.count("not compared") == 1
+        assert ran.code == 1 and "1 of 1" in ran.out and ran.out.count("not compared") == 1
     assert clipiqa(f"{command} 'ours: psnr={psnr:.2f} ssim={ssim + 1:.3f}' --explain").code == 1
     expected, explained = (pandas.read_csv(tmp_path / "out" / name) for name in ("expect.csv", "explain.csv"))
     assert expected["agrees"].tolist() == [True, False] and abs(expected["units"][1] + 1000) < 1

@@ -90,8 +90,7 @@ def test_any_metric_may_stand_in_an_experiment(versions):
         radar([Bright(), {"open": lambda x: x.mean()}], versions / "low", ["happy", "new"])
 
 
-def test_the_commands_take_named_metrics_and_questions(clipiqa, versions, monkeypatch):
-    monkeypatch.chdir(versions)
+def test_the_commands_take_named_metrics_and_questions(clipiqa, versions):
     for command in (
         "rank low",
         "pairs low high",

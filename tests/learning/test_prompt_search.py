@@ -90,24 +90,24 @@ def test_a_search_on_too_few_images_is_refused(metric, features):
 
 def test_command_from_csv_to_a_loaded_metric(clipiqa, tmp_path):
     photos = distorted_photos(tmp_path, PHOTOS, (40, 40))[:18]
-    table, out, store, mos = tmp_path / "scores.csv", tmp_path / "pairs.csv", tmp_path / "store", np.arange(18) * 7 % 18
+    mos = np.arange(18) * 7 % 18
     splits = ["train"] * 13 + ["test"] * 5
-    pandas.DataFrame({"path": photos, "mos": mos, "split": splits}).to_csv(table, index=False)
+    pandas.DataFrame({"path": photos, "mos": mos, "split": splits}).to_csv("scores.csv", index=False)
     (tmp_path / "words.txt").write_text("# ours\nBright|Dark\nGood|Bad\n\nSharp|Blurry\nHappy|Sad\n")
-    command = f"prompts search {table} -q --bootstrap 20 -b mini --device cpu --out {out} --features {store}"
-    command += f" --candidates {tmp_path}/words.txt --templates '{TEMPLATES[0]}' '{TEMPLATES[1]}'"
+    command = "prompts search scores.csv -q --bootstrap 20 -b mini --device cpu --out pairs.csv --features store"
+    command += f" --candidates words.txt --templates '{TEMPLATES[0]}' '{TEMPLATES[1]}'"
     assert clipiqa(f"{command} --bootstrap 1000000000").code == 2
     ran = clipiqa(command)
-    assert ran.code == 0
     printed = ran.out
-    assert "5 held out (split 'test')" in printed and "left out: 2 pairs" in printed  # mini never saw 'happy'
-    found = pandas.read_csv(out)
+    assert ran.code == 0 and "5 held out (split 'test')" in printed
+    assert "left out: 2 pairs" in printed  # mini never saw 'happy'
+    found = pandas.read_csv("pairs.csv")
     assert found["rank"].tolist() == [*"123456", "paper", "ensemble"]
     loaded = eval(re.findall(r"pyiqa\.create_metric\(.*\)", printed)[0], {"pyiqa": pyiqa}).net.cpu()
     assert loaded.prompts[0].positive == found["positive"][0]
     with torch.no_grad():
-        scores = loaded.score(stored_features(loaded, store, photos[13:])[:, 0])[:, 0]
+        scores = loaded.score(stored_features(loaded, "store", photos[13:])[:, 0])[:, 0]
     assert found["SROCC held out"][0] == pytest.approx(srocc(scores.numpy(), mos[13:]), abs=1e-6)
     assert clipiqa(command).code == 2  # nothing is replaced unless told
     with pytest.raises(CLIPIQAError):
-        search_prompts(table, words=[("Happy", "Sad")], metric=loaded, features=store, device="cpu")
+        search_prompts("scores.csv", words=[("Happy", "Sad")], metric=loaded, features="store", device="cpu")

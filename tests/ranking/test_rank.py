@@ -13,7 +13,7 @@ from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQAError, rank
 from clipiqa_pyiqa.experiments.experiment import file_names
-from clipiqa_pyiqa.ranking.folder_ranking import rank_sheet, ranking
+from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank_sheet, ranking
 
 pytestmark = pytest.mark.quick
 
@@ -50,6 +50,8 @@ def test_order_and_ties(greys):
     order = ranking(found, "brightness")
     assert [Path(path).stem for path in order.index] == ["2", "4", "0", "5", "3", "1"]
     assert list(order["rank"]) == [1, 2, 3, 3, 5, 6]
+    best, worst = best_and_worst(found, "brightness", 10)
+    assert {*best.index, *worst.index} == {*order.index} and len(best) == len(worst) == 3
     assert (found.best(2), found.worst("40%")) == (list(order.index[:2]), list(order.index[:3:-1]))
 
 

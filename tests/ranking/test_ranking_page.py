@@ -228,13 +228,12 @@ def test_buttons_and_swipes_lead_from_photo_to_photo(page):
     assert title.inner_text() == "a/1.png" and page.locator("#pick").inner_text() == "selected"
 
 
-def test_the_command_moves_what_is_selected(clipiqa, page, folder, monkeypatch):
+def test_the_command_moves_what_is_selected(clipiqa, page, folder):
     for number in (0, 3):  # a/1.png and b/5 ü.png
         page.locator(".cell input").nth(number).check()
     page.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }")
     page.locator("#move").click()
     page.locator("#chosen", has_text="command copied").wait_for()
-    monkeypatch.chdir(folder)
     assert clipiqa(page.evaluate("() => window.copied").removeprefix("clipiqa")).code == 0
     assert sorted(path.name for path in (folder / "selected").glob("*.png")) == ["1.png", "5 ü.png"]
 
@@ -251,7 +250,6 @@ def test_the_command_moves_what_is_selected(clipiqa, page, folder, monkeypatch):
         ("--undo scores.csv", "undo list"),
     ],
 )
-def test_options_that_do_not_go_together_are_named(clipiqa, folder, options, named, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_options_that_do_not_go_together_are_named(clipiqa, folder, options, named):
     ran = clipiqa(f"rank {options}")
     assert ran.code == 2 and named in ran.err
