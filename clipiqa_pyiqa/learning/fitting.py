@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from .feature_store import Say, stored_features
 
 PENALTIES = np.logspace(-6, 3, 37)  # factors of the largest variance
 Array = NDArray[np.float64]
+log = logging.getLogger("clipiqa_pyiqa")
 # a head's tensors: `prior` (2,), and for ridge regression `mean` and `weight` (K,)
 Fitted = Mapping[str, NDArray[np.floating[Any]]]
 
@@ -180,6 +182,8 @@ def fit(
     best, agreements, fitted = _fit(method, fit_to, groups, seed)
     tested = {split: each for split, each in parts.items() if len(each.shares) > 1}
     before = {split: _agreement(each.zero_shot, each.shares) for split, each in tested.items()}
+    if best == "affine" and before["train"].plcc < 0:
+        log.warning("the head turns the order of the metric round, as these opinions contradict it: rate more photos")
     del tested["train"]
     held_out = {split: _agreement(predict(fitted, each), each.shares) for split, each in tested.items()}
     again, drawn = [], []

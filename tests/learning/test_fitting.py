@@ -152,7 +152,13 @@ def test_splits_are_printed_and_written_as_a_table_that_can_be_read(copies, comm
     assert len(read.part("test")) == 24 and len(read.frame.groupby(["group", "split"])) == 30
 
 
-def test_a_head_keeps_the_scale_and_the_direction_of_its_scores(table, fit, tmp_path):
+def test_a_head_that_turns_the_order_round_says_so(table, fit, caplog):
+    for lower_better in (False, True):
+        fit(read_score_table(table, val_fraction=0, needed=("train",), lower_better=lower_better), method="affine")
+    assert caplog.text.count("rate more photos") == 1
+
+
+def test_a_head_keeps_the_scale_and_the_direction_of_its_scores(table, fit, tmp_path, caplog):
     path = tmp_path / "head.safetensors"
     ours = read_score_table(table, val_fraction=0, needed=("train",), score_range=(0, 5), lower_better=True)
     share, own = (fit(ours, own_scale=scale) for scale in (False, True))
