@@ -32,10 +32,10 @@ def test_the_restoration_runs_and_says_what_happened(photos, tmp_path, capsys):
     restoration.main([str(photos), "--out", str(out), *shlex.split(f"{small} {more}")])
     said = capsys.readouterr().out
     assert "judged: canyon-wren-24, canyon-wren-48" in said and "niqe is left out: " in said
-    assert re.search(r"CLIP-IQA, pull 0\.3: loss_weight \d", said) and "in all" in said
+    assert re.search(r"CLIP-IQA, pull 0\.3: loss_weight \d", said)
     table = pandas.read_csv(out / "results.csv", index_col="picture")
     assert {"noisy", "pixel loss alone", "CLIP-IQA, pull 30", "clean", "local CLIP-IQA, pull 3"} <= {*table.index}
-    assert {*table} == {"psnr", "clipiqa", "local", "worst", "piqe"}
+    assert {"local", "worst", "piqe"} < {*table}
     assert table.psnr["clean"] == float("inf") and table.psnr["noisy"] < 25
     history = pandas.read_csv(out / "history.csv", index_col="run")
     assert [*history.step["CLIP-IQA, pull 3"]] == [0, 1, 2]
