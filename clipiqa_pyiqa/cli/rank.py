@@ -227,7 +227,8 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
         done, undo_list = transfer(parts, folder, action, only_photos=picked.only_photos)
         more = len(done) - len(set(paths))
         along = f", with {counted(more, 'RAW or XMP file')}" if more else ""
-        tell(f"{counted(len(done) - more, 'photo')} in {folder}{along}; --undo {str(undo_list)!r} undoes this")
+        verb = {"copy": "copied", "move": "moved", "link": "linked"}[action]
+        tell(f"{counted(len(done) - more, 'photo')} {verb} to {folder}{along}; --undo {str(undo_list)!r} undoes this")
     if picked.paths:
         end = b"\0" if picked.null else b"\n"
         sys.stdout.buffer.write(b"".join(os.fsencode(path) + end for path in paths))
