@@ -148,6 +148,8 @@ class CLIPIQALoss(nn.Module):
             self.metric.check(pred, ANY_RANGE if self.nan == "raise" else None)
         except ImageError as error:
             raise ImageError(f"CLIPIQALoss cannot use the prediction: {error}") from None
+        if self.share is not None and getattr(target, "requires_grad", False):
+            raise CLIPIQAError("the clean images, which come second, have a gradient: call criterion(restored, clean).")
         if self.share is not None:  # gradients of fp16 would be subnormal; hooks of the prediction see only the sum
             pred = pred.to(torch.promote_types(pred.dtype, torch.float32)).view_as(pred)
         unusable = None

@@ -165,5 +165,5 @@ def test_copies_keep_the_weight(criterion):
 
 
 def test_a_target_that_does_not_fit_is_refused(criterion):
-    for target in (None, torch.rand(2, 3, 64, 64), 0.5):
+    for target in (None, torch.rand(2, 3, 64, 64), 0.5, images()):
         refused(criterion, images(), target)

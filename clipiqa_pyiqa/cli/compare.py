@@ -57,7 +57,8 @@ def run(
     """
     metrics, data = asked.labelled(("file",)), comparing.data
     if not metrics or not data:
-        raise OptionError(f"no {'data set' if metrics else 'metric'} is named: use -m, -d or a --config file.")
+        missing = ("data set", "-d") if metrics else ("metric", "-m")
+        raise OptionError("no {} is named: use {} or a --config file.".format(*missing))
     device = start(batches)
     from ..comparison.compare import compare
 
@@ -75,5 +76,6 @@ def run(
         )
         if output.out:
             comparison.save(output.out, **shown)  # before the table: a program that reads the table may end early
-        print(comparison.table(look.format, **shown), end="")
-    return 0 if comparison.complete else 1
+        report = comparison.report(**shown)
+        print(report.text(look.format), end="")
+    return 0 if comparison.complete and not report.unknown else 1

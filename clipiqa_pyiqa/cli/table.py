@@ -88,5 +88,6 @@ def run(
         )
         if output.out:
             found.save(output.out, **shown)  # before the table: a program that reads the table may end early
-        print(found.describe(look.format) if describe else found.table(look.format, **shown), end="")
-    return 0 if found.complete and found.agrees else 1
+        report = found.report(**shown)
+        print(found.describe(look.format) if describe else report.text(look.format), end="")
+    return 0 if found.complete and found.agrees and not report.unknown else 1

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, counted
 from ..files.reading import open_file
 from ..stats.drift import FIRST, find_drift, find_modes
 from .verdicts import ColumnPair
@@ -39,8 +39,8 @@ class Nights:
         self.drift = find_drift(usual, least, (pair.margin or 0) / 10)
         if self.drift:
             nights, loss, spread = self.drift
-            words = f"drift: in the last {nights} nights a loss of {loss:.4f} beside the first {FIRST} nights"
-            self.warning = f"{pair.name}: {words}, whose spread is {spread:.4f}"
+            words = f"drift: in the last {counted(nights, 'night')} a loss of {loss:.4f} beside the first {FIRST}"
+            self.warning = f"{pair.name}: {words} nights, whose spread is {spread:.4f}"
         if modes := find_modes(usual, least):
             words = " and ".join(f"{gain:+.4f} in {nights} nights" for gain, nights in modes)
             self.notes.append(

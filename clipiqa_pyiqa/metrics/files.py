@@ -22,11 +22,12 @@ METHOD = "{method}"  # in a file's name: one file for each method of a table
 _OPTIONS: dict[str, tuple[type, ...]] = {"column": (str,), "key": (str,), "lower_better": (bool,)}
 
 
-def file_metric(label: str, path: str, options: Mapping[str, Any]) -> Metric:
+def file_metric(label: str, path: str, options: Mapping[str, Any], given: str = "") -> Metric:
     """Return the metric whose scores are in a file, or in a folder of results by shard.
 
     Args:
         options: ``column`` of scores, ``key`` (column of image names), ``lower_better``.
+        given: The path as the user wrote it, such as ``{method}.csv``.
     """
     label = label or Path(path).stem
     check_keys(options, _OPTIONS, f"metric {label!r}")
@@ -48,8 +49,8 @@ def file_metric(label: str, path: str, options: Mapping[str, Any]) -> Metric:
     direction = next((each for each in known if each is not None), None)
     if direction is None:
         raise CLIPIQAError(
-            f"nothing says whether low or high scores of {label!r} are good: pass '{label}={path}:lower_better=true', "
-            "or false."
+            f"nothing says whether low or high scores of {label!r} are good: pass '{label}={given or path}:"
+            "lower_better=true', or false."
         )
     values = found.frame[column].dropna()
     if not values.index.is_unique:
@@ -74,7 +75,8 @@ def of_methods(metric: Metric, files: Mapping[str, Sequence[str]]) -> Metric:
     """Return a metric with the scores of all methods' images: of one file for each method, or of a common file."""
     if METHOD not in metric.name:
         return replace(metric, score=scores_of(metric, [path for paths in files.values() for path in paths]))
-    parts = [file_metric(metric.label, metric.name.replace(METHOD, name), metric.options) for name in files]
+    path = metric.name
+    parts = [file_metric(metric.label, path.replace(METHOD, name), metric.options, path) for name in files]
     scores: dict[str, float] = {}
     for part, paths in zip(parts, files.values(), strict=True):
         scores |= scores_of(part, paths)

@@ -30,6 +30,7 @@ class Report:
         metrics: Label -> what the metric is, as a sentence or as fields.
         pictures: Function of :attr:`shown` that returns section of the page -> pictures.
         labels: Name of a metric, a method, a data set or a column -> the name to show; :attr:`frame` keeps names.
+        unknown: Those of ``labels`` and ``show`` that no table has.
         show: Columns or their headings to show, in this order; tables without one of them stay as they are.
         caption, key: LaTeX: caption and ``\\label`` of the first table.
     """
@@ -48,6 +49,7 @@ class Report:
     show: Sequence[str] = ()
     caption: str = ""
     key: str = ""
+    unknown: list[str] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         columns = [column for table in self.tables for column in table.columns]
@@ -57,6 +59,7 @@ class Report:
         for name in [*self.labels, *self.show]:
             if name not in names:
                 log.warning("no table has %r, which is to be shown: %s", name, nearest(name, names))
+                self.unknown.append(name)
         tables = [_shown(table, self.show) for table in self.tables]
         object.__setattr__(self, "tables", list(map(self._renamed, tables)))
 

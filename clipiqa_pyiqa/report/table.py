@@ -207,7 +207,8 @@ def latex_table(table: Table, caption: str = "", key: str = "") -> str:
     lines += [rf"\caption{{{caption}}}{label}\medskip"] if caption or label else []
     lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + r"}\par\medskip"]
     empty = ", ".join(column.title for column in table.columns if column not in full)
-    notes = [*table.before, *table.legend, empty and f"Without numbers: {empty}."]
+    left_out = [f"{line.rstrip(':')}." for line in table.left_out[:1]]
+    notes = [*table.before, *left_out, *table.legend, empty and f"Without numbers: {empty}."]
     lines += [rf"\raggedright\footnotesize {latex(note)}\par" for note in notes if note]
     lines += [r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
     return "\n".join(lines)

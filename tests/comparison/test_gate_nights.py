@@ -114,10 +114,13 @@ def test_a_suggested_margin_lets_runs_without_a_change_pass(clipiqa, runs):
         files = runs(q=(base, base + draw.normal(0, 0.02, 100)))
         if margin is None:
             ran = clipiqa("gate base.csv new.csv --suggest-margin")
-            assert ran.code == 0
+            assert ran.code == 0 and "--margin" not in clipiqa("gate base.csv base.csv --suggest-margin").out
             margin = float(ran.out.split("q=")[1].split(":")[0])
         passed.append(gate(*files, margin=margin).passed)
     assert np.mean(passed) >= 0.95 and not gate(*files, margin=margin / 2).passed
+    runs(q=(base, base - 0.1))
+    ran = clipiqa("gate base.csv new.csv --suggest-margin")
+    assert ran.code == 1 and "--margin" not in ran.out
 
 
 def test_the_page_and_the_summary(clipiqa, folders, command):

@@ -163,7 +163,7 @@ class Look:
     def options(self) -> dict[str, Any]:
         if unclear := [text for text in self.label if "=" not in text]:
             raise OptionError(f"`label` must be NAME=TEXT; got {unclear[0]!r}.")
-        labels = dict(text.split("=", 1) for text in self.label)
+        labels = dict(text.rsplit("=", 1) for text in self.label)  # names such as clipiqa:backbone=mini
         return {"labels": labels, "show": self.show, "caption": self.caption, "key": self.latex_label}
 
 
