@@ -4,7 +4,6 @@ python tests/measure/gate.py
 """
 
 import numpy as np
-from levels import DIFFERENCES, RUNS
 from timing import head, row
 
 from clipiqa_pyiqa.comparison.verdicts import ColumnPair
@@ -13,7 +12,14 @@ from clipiqa_pyiqa.stats.bootstrap import holm
 from clipiqa_pyiqa.stats.paired_means import LEVEL, mean_difference, noticed
 
 UP = Direction(False, "")
-COLUMNS, CASES = (1, 6, 20), (20, 200)
+DIFFERENCES = {
+    "normal": lambda draw, n: draw.normal(size=n),
+    "heavy tails, t(3)": lambda draw, n: draw.standard_t(3, size=n),
+    "skewed, exponential": lambda draw, n: draw.exponential(size=n) - 1,
+    "very skewed, log-normal (σ = 1)": lambda draw, n: draw.lognormal(size=n) - np.exp(0.5),
+}
+"""Differences whose true mean is 0. The long tail of the skewed ones is above 0: then "worse" is called too often."""
+RUNS, COLUMNS, CASES = 2000, (1, 6, 20), (20, 200)
 """Numbers of columns and of rows."""
 
 
