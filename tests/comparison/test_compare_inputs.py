@@ -243,6 +243,7 @@ def test_a_host_without_an_answer_is_asked_once(tmp_path, monkeypatch):
     monkeypatch.setattr("socket.create_connection", connect)
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("clipiqa_pyiqa.weights.download.time.monotonic", lambda: -1.0)
+    assert not build(parse_metrics("piqe")[0], CPU).error and not connect.called
     for metric in parse_metrics(["musiq", "niqe"]):
         assert "no answer; fetch https://" in build(metric, CPU).error
     connect.assert_called_once()
