@@ -74,8 +74,7 @@ def run(
             progress=bar.show,
             **output.storage(),
         )
-        if output.out:
-            comparison.save(output.out, **shown)  # before the table: a program that reads the table may end early
-        report = comparison.report(**shown)
+        # saved before the table is printed: a program that reads the table may end early
+        report = comparison.save(output.out, **shown) if output.out else comparison.report(**shown)
         print(report.text(look.format), end="")
     return 0 if comparison.complete and not report.unknown else 1

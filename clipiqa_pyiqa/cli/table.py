@@ -86,8 +86,7 @@ def run(
             progress=bar.show,
             **output.storage(),
         )
-        if output.out:
-            found.save(output.out, **shown)  # before the table: a program that reads the table may end early
-        report = found.report(**shown)
+        # saved before the table is printed: a program that reads the table may end early
+        report = found.save(output.out, **shown) if output.out else found.report(**shown)
         print(found.describe(look.format) if describe else report.text(look.format), end="")
     return 0 if found.complete and found.agrees and not report.unknown else 1

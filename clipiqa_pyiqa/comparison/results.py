@@ -38,8 +38,8 @@ def save(
     stored: Mapping[str, Results],
     inputs: Iterable[str],
     overwrite: bool,
-) -> None:
-    """Write a report, other files and files of scores; those of the run itself are replaced."""
+) -> Report:
+    """Write a report, other files and files of scores; those of the run itself are replaced. Return the report."""
     place = made(folder, stored)
     is_own = any(each.output and each.output.path == place / name for name, each in stored.items())
     check_folder(place, [*report.texts, *files, *stored], overwrite=overwrite or is_own, inputs=inputs)
@@ -47,6 +47,7 @@ def save(
         report.save(place, files)
         for name, results in stored.items():
             results.write(place / name, format_of(place / name))
+    return report
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ class Comparison:
         """Return all tables as text; formats as for :meth:`~clipiqa_pyiqa.report.report.Report.text`."""
         return self.report(**look).text(format)
 
-    def save(self, folder: str | Path, *, overwrite: bool = False, **look: Any) -> None:
-        """Write the tables, ``differences.csv``, ``scores/NAME.parquet`` and ``report.html``.
+    def save(self, folder: str | Path, *, overwrite: bool = False, **look: Any) -> Report:
+        """Write the tables, ``differences.csv``, ``scores/NAME.parquet`` and ``report.html``; return the report.
 
         Args:
             overwrite: Replace existing files; results of this very run are always replaced.
@@ -110,7 +111,7 @@ class Comparison:
         lines = ["The first metric's value minus the second metric's value, by a paired bootstrap"]
         files = {"differences.csv": csv_table(self.differences(), lines)}
         stored = {score_file(data.name): data.stored for data in self.data_sets if data.stored is not None}
-        save(folder, self.report(**look), files, stored, inputs, overwrite)
+        return save(folder, self.report(**look), files, stored, inputs, overwrite)
 
 
 def score_file(data_set: str) -> str:

@@ -218,10 +218,10 @@ class MethodTable:
     def _described(self) -> dict[str, str]:
         return {each.label: _describe(each) for each in self.built if not self.columns[each.label].error}
 
-    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False, **look: Any) -> None:
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False, **look: Any) -> Report:
         """Write the tables, every score and the files' hashes, what differs from expectations, and ``report.html``."""
         files = dict(zip(_FRAMES, (self.expected, self.explained, self.changed), strict=True))
-        save(folder, self.report(**look), files, self.stored, self.images.inputs, overwrite)
+        return save(folder, self.report(**look), files, self.stored, self.images.inputs, overwrite)
 
 
 def _crops(found: MethodTable, shown: Callable[[str], str]) -> dict[str, Any]:
