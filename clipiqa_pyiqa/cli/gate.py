@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from ..errors import CLIPIQAError
 from ..errors.arguments import SharedOptions
 from .options.groups import Asked, OutputOptions, start
 from .options.terminal import Bar, in_shell, numbers_by_name, stored, tell
@@ -62,29 +63,35 @@ def run(
     from ..comparison.gating import gate
     from ..comparison.verdicts import FAILED
     from ..files.names import one_line
+    from ..report.table import markdown as text_in_markdown
 
     options = output.storage()
     if asked != Asked():
         options |= {"metrics": asked.chosen(), **asked.building()}
     if "metrics" in options or images != SharedOptions():
         options |= {"device": start(images), **images.keywords()}
-    with stored(output.out), Bar() as bar:
-        found = gate(
-            base,
-            new,
-            by=by,
-            key=key,
-            margin=numbers_by_name("margin", margin),
-            worst_loss=numbers_by_name("worst_loss", worst_loss),
-            lower_better=lower_better,
-            higher_better=higher_better,
-            skip_missing=skip_missing,
-            history=history,
-            commit=commit,
-            page=page,
-            progress=bar.show,
-            **options,
-        )
+    try:
+        with stored(output.out), Bar() as bar:
+            found = gate(
+                base,
+                new,
+                by=by,
+                key=key,
+                margin=numbers_by_name("margin", margin),
+                worst_loss=numbers_by_name("worst_loss", worst_loss),
+                lower_better=lower_better,
+                higher_better=higher_better,
+                skip_missing=skip_missing,
+                history=history,
+                commit=commit,
+                page=page,
+                progress=bar.show,
+                **options,
+            )
+    except CLIPIQAError as error:
+        if format == "markdown":  # a job's summary would be empty
+            print(f"## error\n\n{text_in_markdown(in_shell(str(error)))}")
+        raise
     if format == "markdown":
         print(found.report().text(format), end="")
     else:

@@ -29,10 +29,11 @@ from ..stats.paired_means import LEVEL
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 FITTED = ("PLCC fitted", "RMSE fitted")
 WITHIN, TOP = "SROCC within", "top-1 within"
-# resamples per pair, so that the lowest possible corrected p-value is LEVEL / 2
-_ENOUGH_PER_PAIR = 80
-# resamples per pair, so that the lowest possible corrected p-value is 0.005; at most _MOST resamples serve this aim
-_GOOD_PER_PAIR, _MOST = 400, 10_000
+_RESAMPLES, _PER_PAIR = 4000, 80
+"""Least numbers of resamples: of all, so that another metric changes no difference, and for each pair.
+
+The lowest possible corrected p-value is 0.005 for ten pairs, and at most LEVEL / 2.
+"""
 
 
 @dataclass(frozen=True)
@@ -207,11 +208,10 @@ def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, s
     """Return a row per statistic and pair of metrics, with the first minus the second on the images that both scored.
 
     Args:
-        bootstrap: Least number of resamples (many pairs get more); 0 gives no intervals.
+        bootstrap: Least number of resamples; 0 gives no intervals.
     """
     pairs = list(itertools.combinations(scores, 2))
-    needed = max(_ENOUGH_PER_PAIR * len(pairs), min(_GOOD_PER_PAIR * len(pairs), _MOST))
-    resamples = max(bootstrap, needed) if bootstrap else 0
+    resamples = max(bootstrap, _RESAMPLES, _PER_PAIR * len(pairs)) if bootstrap else 0
     complete = list(scores.dropna(axis=1))  # these metrics use the same resamples
     groups = [complete, *(list(pair) for pair in pairs if not {*pair} <= {*complete})]
     tables = []

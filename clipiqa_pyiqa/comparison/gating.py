@@ -72,7 +72,7 @@ def gate(
         out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
         page: Folder for ``gate.html``, a page with pictures.
         history: File (JSON lines) that gets a line with this night's verdicts; its earlier lines tell a slow drift.
-        commit: Commit of what made the second run, for the history.
+        commit: Commit of what made the second run; in the history, its last run counts.
         progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
         options: Options of scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
@@ -97,7 +97,7 @@ def gate(
         page = check_folder(page, [PAGE], overwrite=overwrite or resume)
     if history is not None:
         history = check_output(history, overwrite=True, inputs=given.values())
-    past, damaged = read_nights(history) if history else ([], [])
+    past, damaged = read_nights(history, commit) if history else ([], [])
     files = given.keys() - folders.keys()
     scores = {side: read_scores(given[side], columns=by, key=key) for side in files}
     for side, found in folders.items():
@@ -109,6 +109,9 @@ def gate(
     runs, notes = _renamed(*(per_video(scores[side]) for side in given))
     names = _shared_columns(runs, by)
     _check_alike(runs, names)
+    was, now = ({c.record["version"] for c in run.columns.values() if "version" in c.record} for run in runs)
+    if was and now and was != now:
+        notes.append(f"clipiqa-pyiqa {', '.join(was)} scored the base, {', '.join(now)} the new run")
     limits = {"margin": _limits("margin", names, margin), "worst_loss": _limits("worst_loss", names, worst_loss)}
     for option, chosen in {**limits, "lower_better": lower_better, "higher_better": higher_better}.items():
         for name in chosen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -51,15 +52,21 @@ class Nights:
             self.notes.append(f"{pair.name}: {len(usual)} of the {FIRST} nights that a drift needs")
 
 
-def read_nights(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the columns of all nights in a history, and a sentence about damaged lines."""
-    columns, damaged = list[dict[str, Any]](), list[str]()
+def read_nights(path: str | os.PathLike[str], commit: str | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the columns of all nights in a history, and a sentence about damaged lines.
+
+    Of several nights of one commit, only the last counts; the nights of ``commit`` are left out.
+    """
+    nights, damaged = dict[Any, list[dict[str, Any]]](), list[str]()
     with contextlib.suppress(FileNotFoundError), open_file(path) as file:
         for number, line in enumerate(file, 1):
             try:
-                columns += [column for column in json.loads(line)["columns"] if column["gains"]]
+                night = json.loads(line)
+                nights[night["commit"] or number] = [column for column in night["columns"] if column["gains"]]
             except (ValueError, LookupError, TypeError):
                 damaged.append(str(number))
-    if damaged and not columns:
+    if damaged and not nights:
         raise CLIPIQAError(f"{os.fspath(path)!r} holds no night of clipiqa gate: name another file as `history`.")
-    return columns, [f"damaged lines of {os.fspath(path)!r}: {', '.join(damaged)}"] if damaged else []
+    nights.pop(commit, None)
+    notes = [f"damaged lines of {os.fspath(path)!r}: {', '.join(damaged)}"] if damaged else []
+    return [*itertools.chain(*nights.values())], notes

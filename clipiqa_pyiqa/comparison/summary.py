@@ -38,7 +38,10 @@ _PUBLISHED = (
     "published value lies in our interval. Where the images are given by a set's name alone (KonIQ-10k), the source "
     "does not say their size and split."
 )
-_SURE = f"† marks a value below the best of its column by more than chance (p < {LEVEL}, as in the differences)."
+_SURE = (
+    f"† marks an SROCC, PLCC or KRCC below the best of its column by more than chance (p < {LEVEL}, as in the "
+    "differences); other statistics are not tested."
+)
 _BETWEEN = "How similarly two metrics order the images; scores of lower-better metrics are negated first."
 
 
@@ -83,8 +86,7 @@ def _metrics(data: DataSetResult) -> Table:
         left_out += [f"  {why if path in why else f'{path}: {why}'}" for path, why in data.skipped.items()][:_LISTED]
         if len(data.skipped) > _LISTED:
             left_out.append(f"  … and {len(data.skipped) - _LISTED} more")
-    has_marks = any(cell.text.endswith("†") for column in statistics for cell in column.cells)
-    return Table(data.name, columns, before, reasons, left_out, [_SURE] if has_marks else [])
+    return Table(data.name, columns, before, reasons, left_out, [_SURE])
 
 
 def _agreement(data: DataSetResult) -> Table | None:

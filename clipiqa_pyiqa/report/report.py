@@ -74,13 +74,14 @@ class Report:
         for column in table.columns:
             cells = [replace(cell, text=shown(cell.text)) if column.is_wordy else cell for cell in column.cells]
             columns.append(replace(column, name=shown(column.name), group=shown(column.group), cells=cells))
+        has_marks = any("†" in cell.text for column in columns for cell in column.cells)
         return replace(
             table,
             title=shown(table.title),
             columns=columns,
             before=list(map(shown, table.before)),
             reasons={shown(name): reason for name, reason in table.reasons.items()},
-            legend=list(map(shown, table.legend)),
+            legend=[shown(line) for line in table.legend if has_marks or not line.startswith("†")],
             section=shown(table.section),
         )
 

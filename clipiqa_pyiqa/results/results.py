@@ -236,7 +236,9 @@ class Results:
         for column in self.head.columns:
             name, made, was = column.name, column.fingerprint, earlier.get(column.name)
             is_same = was is not None and made == was.fingerprint != ""
-            self.known.sources[name] = name if is_same else twins.get(made)
+            self.known.sources[name] = source = name if is_same else twins.get(made)
+            if source not in (None, name):
+                logger.info("%r is copied from %r: one metric", name, source)
             if was is not None and not is_same:
                 self._gone.add(name)
                 if made and not output.overwrite and "error" not in was.record:

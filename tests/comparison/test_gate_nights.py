@@ -52,6 +52,7 @@ def test_a_history_grows_and_is_never_rewritten(night, tmp_path):
     assert history.read_bytes().startswith(first + first[:100] + b"\n") and len(night(0.001).nights[0].all) == 3
     others = (night(0.001, base=0.6), night(0.001, name="p"))  # another base, another metric
     assert [len(found.nights[0].all) for found in others] == [1, 1]
+    assert [len(night(0.003, commit=sha).nights[0].all) for sha in ("3f2a9c0", "8d1e", "8d1e", None)] == [3, 4, 4, 5]
     before = history.read_bytes()
     with pytest.raises(CLIPIQAError):
         night(0.001, key="none")

@@ -122,8 +122,8 @@ def test_a_resumed_verdict_is_about_the_images_that_are_there(clipiqa, folders, 
     assert ran.code == 0 and "n = 20" in ran.out
     for n in range(1, 20):
         (folders / f"new/{n}.png").unlink()
-    ran = clipiqa(f"{given} --resume")
-    assert ran.code == 2 and "lacks 19 rows" in ran.err
+    ran = clipiqa(f"{given} --resume --format markdown")
+    assert ran.code == 2 and "lacks 19 rows" in ran.err and ran.out.startswith("## error") and "lacks" in ran.out
     for n in range(10, 20):
         (folders / f"base/{n}.png").unlink()
     for n in range(1, 10):

@@ -111,7 +111,7 @@ def test_a_loss_that_would_show_four_times_in_five_does(simulated):
     assert 0.7 < simulated["power"]("normal", 200, 1, runs=150) < 0.9  # three deviations of a share of 0.8
 
 
-def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command):
+def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkeypatch):
     out, given = folders / "gate", f"{command} mini"
     for n in range(20):
         for name, end in (("base", "a7"), ("new", "9c")):
@@ -126,6 +126,9 @@ def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command):
     assert ran.code == 0 and "left out: " in ran.err
     ran = clipiqa(f"gate {folders}/base {out}/new.parquet")
     assert ran.code == 2 and "name the metrics" in ran.err
+    monkeypatch.setattr("clipiqa_pyiqa.prompts.provenance.__version__", "0.0.9")
+    ran = clipiqa(f"gate {out}/base.parquet {folders}/new -m mini --skip-missing")
+    assert "0.0.9 the new run" in ran.err
 
 
 def test_a_metric_is_found_under_another_name_and_no_temporary_file_is_written(clipiqa, folders, monkeypatch):

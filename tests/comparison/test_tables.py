@@ -148,10 +148,14 @@ def test_every_two_metrics_are_compared_on_the_images_that_both_have(close):
     assert frame["n"].tolist() == [300, 300, 290, 300, 290, 290]
     cells = [row[2].text.endswith("†") for row in named(Comparison((close,)), "close").rows]
     assert cells == [True, False, False, True, False]  # the best is good; same does not differ, flat has no value
+    (footnote,) = (line for line in Comparison((close,)).table().splitlines() if line.startswith("# †"))
+    assert "SROCC, PLCC or KRCC" in footnote and "†" not in Comparison((close,)).table(show=["n"])
     found = close.estimates
     assert found["less"]["SROCC"].high > found["good"]["SROCC"].low  # so these say nothing
     pair = frame.loc[("less", "good")]
     assert pair["difference"] == pytest.approx(found["less"]["SROCC"].value - found["good"]["SROCC"].value)
     assert pair["low"] < pair["high"] < 0 and pair["significant"]
     assert not frame.loc[("good", "same"), "significant"]
+    alone = dataclasses.replace(close, metrics={name: close.metrics[name] for name in ("less", "good")}).pairs
+    assert (alone.loc[0, ["low", "high", "p"]] == pair[["low", "high", "p"]]).all()
     np.testing.assert_allclose(frame["p Holm"], holm(frame["p"]))

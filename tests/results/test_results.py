@@ -235,9 +235,10 @@ def test_a_column_that_was_made_in_another_way_is_scored_again_if_overwriting_is
     assert rows["b"].kind is Kind.NOT_ASKED  # its old score is not kept under the new record
 
 
-def test_one_metric_under_another_name_is_copied(path):
+def test_one_metric_under_another_name_is_copied(path, caplog):
+    caplog.set_level("INFO")
     run(path, [A, B], [ONE])
-    assert run(path, [A, B], [Column("uno", {**ONE.record, "version": "9"})])[0] == []
+    assert run(path, [A, B], [Column("uno", {**ONE.record, "version": "9"})])[0] == [] and "'uno'" in caplog.text
     assert {row.scores for row in cells(path).values()} == {(value(each, "one"),) * 2 for each in (A, B)}
 
 

@@ -247,8 +247,8 @@ def _crops(found: MethodTable, shown: Callable[[str], str]) -> dict[str, Any]:
 def _tables(found: MethodTable, title: str) -> list[Table]:
     means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
     cells = found.cells if found.sd else found.cells.assign(sd=math.nan)
-    sure = [f"† differs from {found.baseline} by more than chance (p < {LEVEL})."] if cells["significant"].any() else []
-    tables = [_table(found, title, cells, _mean, [means, *sure, *found.notes], _reasons(found))]
+    sure = f"† differs from {found.baseline} by more than chance (p < {LEVEL})."
+    tables = [_table(found, title, cells, _mean, [means, sure, *found.notes], _reasons(found))]
     is_compared = cells["difference"].groupby(level=["test_set", "metric"]).transform("count") > 0
     compared = cells[is_compared].drop(found.baseline, level="method")
     if len(compared):
