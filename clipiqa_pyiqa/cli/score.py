@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -188,27 +188,30 @@ def run(
 
             done = score_sources(metrics, found, progress=show, **options)
             _report(done, videos)
-            return 1 if done.failures or done.unread or done.absent else 0
+            _tell_unmatched(done.unmatched)
+            return 1 if done.failures or done.unread or done.absent or done.unmatched else 0
         run = score_paths(metrics, found.items, keep=shards.keep, format=format, resume=output.resume, **options)
         if run.known and not found.has_shards:
             note(run.known.sentence)
         writer = None if output.out else Printer(sys.stdout.buffer, format or "table", run.head)
         run.results.keeps = has_videos
         code = _follow(run, writer, None if run.names is None else len(run.names), bar)
-        for label, names in run.unmatched.items():
-            if names:
-                tell(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")
-                code = 1
+        _tell_unmatched(run.unmatched)
         if run.known and found.has_shards:  # known once they are read
             note(run.known.sentence)
     if has_videos:
         videos.judge(run.scores())
-    return code
+    return 1 if run.unmatched else code
+
+
+def _tell_unmatched(unmatched: Mapping[str, Sequence[str]]) -> None:
+    for label, images in unmatched.items():
+        tell(f"{label} has no score for {counted(len(images), 'image')}, such as {images[0]!r}")
 
 
 def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar) -> int:
     scored, failed = 0, 0
-    by = {name: 0 for name in run.head.scores if name not in run.unmatched}
+    by = dict.fromkeys(run.head.scores, 0)
     try:
         with writer or contextlib.nullcontext(), contextlib.closing(run):
             for row in run:

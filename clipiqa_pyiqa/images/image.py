@@ -122,6 +122,9 @@ class NoImage(Image):
         raise ImageError(self.reason, self.kind, self.name)
 
 
+_reading = checked(Reading)
+
+
 @checked
 def read_image(image: str | os.PathLike[str] | Image, **options: Any) -> ImageRecord:
     """Return an image as 8-bit RGB; an image of floats in memory stays one of floats.
@@ -139,4 +142,4 @@ def read_image(image: str | os.PathLike[str] | Image, **options: Any) -> ImageRe
         ImageError: The file is missing, damaged, not an image or too small, has float or 32-bit samples, or has more
             pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
-    return (image if isinstance(image, Image) else File(os.fspath(image))).load(checked(Reading)(**options))
+    return (image if isinstance(image, Image) else File(os.fspath(image))).load(_reading(**options))

@@ -12,6 +12,8 @@ from ..results.columns import Column
 if TYPE_CHECKING:
     import torch
 
+    from ..results.results import Results
+
 Mode = Literal["NR", "FR", "set", "file"]
 """A metric scores an image, an image and its reference, a set of images, or has its scores in a file."""
 _OURS = ("clipiqa", "maclip", "qualiclip", "liqe", "laion_aes", "clipscore")  # how names of our classes begin
@@ -142,6 +144,8 @@ class MetricSet:
     Attributes:
         groups: Places of CLIP metrics that share the encoding of images.
         others: Place -> metric, of metrics scored one image at a time; those that could not be built are in neither.
+        unmatched: Column of a file's scores -> images without a score.
+        beside: Other images and shards of the run: names are matched below the common folder of all.
     """
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
@@ -150,6 +154,8 @@ class MetricSet:
         self.files = tuple(metric for metric in every if metric.mode == "file")
         self.groups: dict[Any, list[int]] = {}
         self.processes: Any = None
+        self.unmatched: dict[str, list[str]] = {}
+        self.beside: Sequence[str] = ()
         self.others: dict[int, Metric] = {}
         for place, metric in enumerate(self.metrics):
             if metric.error:
@@ -162,6 +168,17 @@ class MetricSet:
     @property
     def columns(self) -> tuple[Column, ...]:
         return tuple(column for metric in self.metrics for column in metric.columns)
+
+    def join(self, results: Results, images: Sequence[str] = ()) -> None:
+        """Join the scores in files to results of these images, or of all rows."""
+        for metric in self.files:
+            from .files import scores_of  # many modules
+
+            images = images or [cells["path"] for cells in results.cells()]
+            scores = scores_of(metric, [*images, *self.beside])
+            results.join(metric.columns[0], scores)
+            if lost := [image for image in images if image not in scores]:
+                self.unmatched.setdefault(metric.label, []).extend(lost)
 
     def by_metric(self, found: Sequence[bool | None]) -> list[bool | None]:
         """Return for each metric whether all its columns are known; None if a run had not come to one of them."""

@@ -39,7 +39,7 @@ _CAPTIONED = "CLIPScore"
 _OTHERWISE = {
     "set": "rates a set of images: use `clipiqa table`",
     "FR": "needs a reference image: use `clipiqa table`",
-    "file": "has its scores in a file: use `clipiqa score` with a file as --out, `compare` or `table`",
+    "file": "has its scores in a file: use `clipiqa score`, `compare` or `table`",
 }
 
 

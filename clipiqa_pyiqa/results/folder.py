@@ -128,6 +128,7 @@ class ShardedResult:
     Attributes:
         missing: Shard without a valid result -> the reason.
         states: State of this run's shards, such as ``'kept'`` -> their number.
+        unmatched: Column of a file's scores -> images of this run's shards without a score.
     """
 
     head: Head
@@ -136,6 +137,7 @@ class ShardedResult:
     left_out: Sequence[str]
     unread: Mapping[str, str] = field(default_factory=dict)
     states: Mapping[str, int] = field(default_factory=dict)
+    unmatched: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def shards(self) -> int:
@@ -197,6 +199,8 @@ class ShardedResult:
         ]
         if self.states:
             clauses.append("this run: " + ", ".join(f"{count:,} {state}" for state, count in self.states.items()))
+        if Kind.NOT_ASKED in failures:
+            clauses.append("to fill the cells that were not asked for, score again with the metrics of all columns")
         clauses += [f"no result: {why}" for why in self.unread.values()]
         if empty := [repr(result.shard) for result in self.results if not result.images]:
             clauses.append(f"without images: {first_of(empty)}")

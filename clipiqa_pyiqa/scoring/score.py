@@ -214,29 +214,22 @@ def score_paths(
     if out is not None:
         inputs = [*(item.name for item in found.items), *(metric.name for metric in files)]
         check_output(out.path, overwrite=True, inputs=inputs)
-    results, unmatched = Results(out, head.columns, head.reading, kept=kept), dict[str, list[str]]()
-    head = replace(head, columns=(*head.columns, *(metric.columns[0] for metric in files)))
-
-    def join(names: Sequence[str]) -> None:
-        for metric in files:
-            from ..metrics.files import scores_of
-
-            values = scores_of(metric, names)
-            results.join(metric.columns[0], values)
-            unmatched[metric.label] = [name for name in names if name not in values]
+    results = Results(out, head.columns, head.reading, kept=kept)
+    if names is not None:
+        setup.metrics.join(results, names)
+        head = replace(head, columns=(*head.columns, *(metric.columns[0] for metric in files)))
 
     def rows() -> Generator[Row, None, None]:
         yield from score_items(tasks, setup.metrics, setup.options, count)
-        if files and names is None:  # those in shards are known by now
-            join([cells["path"] for cells in results.cells()])
+        if names is None:  # the images in shards are known by now
+            setup.metrics.join(results)
 
-    join(names or ())
     tasks: Iterable[Task] = plan(sources_of(found.items), setup.metrics, setup.options, results.known)
     count = None if names is None else len(names)
     if results.known and names is not None:
         tasks = list(tasks)
         names = tuple(printable(task.image.name) for task in tasks)
-    run = ScoringRun(head, rows(), results, names, unmatched)
+    run = ScoringRun(head, rows(), results, names, setup.metrics.unmatched)
     run.unbuilt = [metric.label for metric in setup.metrics.metrics if metric.error]
     return run
 

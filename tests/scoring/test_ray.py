@@ -46,14 +46,16 @@ def test_rows_equal_the_local_engines_to_the_last_bit(ray, tmp_path):
     pytest.importorskip("av")
     sources.append(save_clip(tmp_path / "a.mkv", pictures(20)))
     told, done = [], []
+    (tmp_path / "deqa.csv").write_text("path,score\ns/0.tar::0001.png,1\na.mkv::000000.000,2\n")
     for name, options in {"local": {}, "ray": {"engine": engine(), "progress": lambda *n: told.append(n)}}.items():
-        metrics = ["clipiqa:backbone=mini", "entropy"]
+        metrics = ["clipiqa:backbone=mini", "entropy", f"deqa={tmp_path}/deqa.csv:lower_better=false"]
         done.append(score(sources, tmp_path / name, metrics, keep=["n"], sampling="0.5s", **options))
     for path in (tmp_path / "local").rglob("*.parquet"):
         there = tmp_path / "ray" / path.relative_to(tmp_path / "local")
         pandas.testing.assert_frame_equal(pandas.read_parquet(path), pandas.read_parquet(there))
     local, found = done
     assert found.failures == local.failures and found.unread == local.unread
+    assert found.quantiles().scored["deqa"] == 2 and found.unmatched == local.unmatched
     assert found.missing == local.missing == {f"{tmp_path}/broken.tar": f"'{tmp_path}/broken.tar' is not scored"}
     assert told[-1] == (18, 5, 5)
 

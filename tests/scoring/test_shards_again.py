@@ -165,7 +165,8 @@ def test_a_new_shard_has_every_column_of_the_folder(run):
     save_tar(run.sources / "1.tar", samples([70]))
     assert run.score("a") == (1, 0)
     assert run.done.is_whole and run.table().b.isna().sum() == 1
-    assert run.score() == (0, 1)
+    assert len(run.done.sentences()) == 3  # says how to fill the cell
+    assert run.score() == (0, 1) and len(run.done.sentences()) == 2
 
 
 def test_a_changed_archive_is_scored_again_and_lost_members_leave_no_rows(run):

@@ -19,6 +19,7 @@ from ...errors import CLIPIQAError, Kind, reason
 from ...files.names import below_common, printable
 from ...files.writing import LockedError
 from ...images.image import MISSING
+from ...metrics.metric import MetricSet
 from ...results.columns import ResultsError, changes, changes_text
 from ...results.folder import RUN, Run, head_changes, left_out_note, read_run, read_shard_result, read_table, results_in
 from ...results.formats import JOURNAL, Head, journal_of, read_cells
@@ -50,6 +51,7 @@ class Job:
     asked: Head
     head: Head
     kept: Mapping[str, str]
+    metrics: MetricSet
     stamp: str | None = None
     results: Any = None
     problem: str | None = None
@@ -85,6 +87,10 @@ class Job:
         except LockedError:
             self.state = "being scored by another run"
             return False
+        if self.state == "joined" and (known := self.results.known):  # none is known of a damaged result
+            known.seen[:] = b"\1" * len(known.seen)
+            self.save((), lambda: None)
+            return False
         return True
 
     def _state(self) -> str:
@@ -102,7 +108,9 @@ class Job:
         same_decoders = found.head.reading.get("decoders") == self.asked.reading.get("decoders")
         is_done = all(is_final(Kind(kind), same_decoders) for kind in found.failures)
         is_done = is_done and all(column.fingerprint for column in self.asked.columns)
-        return "kept" if is_done or self.stamp == MISSING else "completed"
+        if not is_done and self.stamp != MISSING:
+            return "completed"
+        return "joined" if self.metrics.files else "kept"
 
     def _opened(self, path: Path) -> Results:
         asked = self.asked
@@ -128,6 +136,7 @@ class Job:
                     report()
                 if self.problem is not None:
                     raise ShardError(self.problem)
+                self.metrics.join(results)
         except ShardError as error:
             self.problem = str(error)
         else:
@@ -171,7 +180,9 @@ def _part_of_task(environment: Mapping[str, str]) -> str:
     return f"{(task - first) // step + 1}/{count}"
 
 
-def plan_shards(found: Found, out: str, asked: Head, part: tuple[int, int], overwrite: bool) -> list[Job]:
+def plan_shards(
+    found: Found, out: str, metrics: MetricSet, asked: Head, part: tuple[int, int], overwrite: bool
+) -> list[Job]:
     """Write ``run.json``, and return the jobs of a part. Raises ``CLIPIQAError`` before any result is replaced."""
     before, there = read_run(out), results_in(out)
     shards = found.shards(_numbers(out, there))
@@ -192,9 +203,11 @@ def plan_shards(found: Found, out: str, asked: Head, part: tuple[int, int], over
             )
     same = [each for each in (*heads.values(), asked) if not changes(each.reading, asked.reading)]
     columns = {column.name: column for each in same for column in each.columns}
+    columns |= {metric.label: metric.columns[0] for metric in metrics.files}
     values = {name: text for each in same for name, text in each.joined.items()}
     head = replace(asked, columns=tuple(columns.values()), joined=values)
-    jobs = {name: Job(shard, paths[name], asked, head, kept) for name, shard in zip(names, shards, strict=True)}
+    common = (asked, head, kept, metrics)
+    jobs = {name: Job(shard, paths[name], *common) for name, shard in zip(names, shards, strict=True)}
     for name, job in jobs.items() if not overwrite else ():
         if not there.isdisjoint((name, f"{name}{JOURNAL}")) and known.get(name, job.identity) != job.identity:
             raise ResultsError(

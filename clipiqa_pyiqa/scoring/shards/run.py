@@ -44,8 +44,8 @@ def check_features(metrics: MetricSet) -> None:
             name = f"metric {metric.label!r}" if metric.label else "this metric"
             raise CLIPIQAError(f"embeddings hold one final CLIP feature per image, but {name} needs more.")
     backbones = {metric.net.clip.weights.backbone: None for metric in metrics.metrics}
-    if len(backbones) > 1:
-        raise CLIPIQAError(f"embeddings need metrics of one backbone; got metrics of {', '.join(backbones)}.")
+    if len(backbones) != 1:
+        raise CLIPIQAError(f"embeddings need metrics of one backbone; got {', '.join(backbones) or 'none'}.")
 
 
 def feature_rows(work: ScoringSetup, shard: EmbeddingsShard) -> Iterator[Row]:
@@ -112,12 +112,15 @@ def score_sources(
     Returns:
         Counts, failures and quantiles of the results of all shards in ``out``.
     """
-    work = ScoringSetup(metric, prompts, trust_weights=trust_weights, strict=strict, sampling=sampling, **options)
+    how: Any = {"trust_weights": trust_weights, "strict": strict, "sampling": sampling}
+    work = ScoringSetup(metric, prompts, also=("file",), **how, **options)
     found = sources
     if not isinstance(found, Found):
         found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings, sampling=sampling)
     if found.is_empty:
         raise CLIPIQAError(f"{found.problem if found.problems else 'no source was given'}: there is nothing to score.")
+    given = [item.name for item in found.items]
+    work.metrics.beside = min(given), max(given)
     head = work.head
     columns, reading = head.columns, {**head.reading, "keep": list(keep), "image_column": image_column}
     if embeddings:
@@ -128,12 +131,12 @@ def score_sources(
     folder = address_of(out)
     if not is_remote(folder):
         folder = str(check_folder(folder))
-    jobs = plan_shards(found, folder, Head(columns, reading), part_of(part), overwrite)
+    jobs = plan_shards(found, folder, work.metrics, Head(columns, reading), part_of(part), overwrite)
     _score_jobs(jobs, work, engine or score_locally, progress)
     unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
     unread |= {job.shard.name: job.problem for job in jobs if job.problem is not None}
     states = Counter("not read" if job.problem else job.state for job in jobs)
-    return replace(summary_of(folder), unread=unread, states=states)
+    return replace(summary_of(folder), unread=unread, states=states, unmatched=work.metrics.unmatched)
 
 
 def _score_jobs(
