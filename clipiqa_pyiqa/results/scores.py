@@ -190,7 +190,7 @@ def matching_names(*runs: Sequence[str]) -> list[list[str]]:
     found = []
     for names in runs:
         below = below_common(names)
-        stems = [os.path.splitext(below[name])[0] for name in names]
+        stems = [re.sub(r"\.\w*[a-zA-Z]\w*$", "", below[name]) for name in names]  # not the seconds of a frame
         found.append(stems if len(set(stems)) == len(below) else [below[name] for name in names])
     return found if set.intersection(*map(set, found)) else [list(names) for names in runs]
 
