@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FunctionType
@@ -16,7 +15,7 @@ from .clip.gradient import is_ahead, per_image, untraceable
 from .clip.inputs import check_features, check_images, check_size
 from .clip.model import FrozenCLIP, ImageTower, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
-from .errors.arguments import OVERSHOOT, checked
+from .errors.arguments import OVERSHOOT, checked, choice
 from .prompts.antonym import antonym_scores, column_means, margins
 from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
@@ -47,14 +46,8 @@ Aggregate = Literal["mean"] | None
 CallAggregate = Aggregate | Literal["default"]
 """``aggregate`` of one call; ``'default'`` means the metric's own ``aggregate``."""
 
-
-def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
-    """Return the choice for a value of an option; raise ``CLIPIQAError`` if the value is unknown."""
-    try:
-        return choices[value]
-    except (KeyError, TypeError):
-        known = ", ".join(map(repr, choices))
-        raise CLIPIQAError(f"{option} must be one of {known}; got {shown(value)}.") from None
+Question = Sequence[tuple[PromptPair, ...]] | None
+"""The pairs of each score column, whose scores are averaged; None for the metric's own learned prompts or head."""
 
 
 def is_factory(metric: Any) -> bool:
@@ -281,23 +274,22 @@ class CLIPIQA(TowerMetric):
             ImageError: images have a wrong shape or dtype or are too small, or pixels are far outside [0, 1], NaN or
                 infinite (pixels are not checked while torch traces).
         """
-        pairs, sizes = self._question(prompts, aggregate)  # this may raise, so it comes before the slow encoding
+        question = self._question(prompts, aggregate)  # this may raise, so it comes before the slow encoding
         self.check(x)
-
         encoded: list[Tensor] = []
 
         def ask(images: Tensor) -> Tensor:
             features = self.encode_unchecked(images)
             encoded.append(features.detach())
-            return self._answer(features, pairs, sizes)
+            return self._answer(features, question)
 
-        if len(sizes) > 1:  # several columns need more than one gradient per image
+        if question and len(question) > 1:  # several columns need more than one gradient per image
             return ask(x)
         scores = per_image(ask, x)
-        if self.prompt_learner is None or pairs is not None or not is_ahead(x):
-            return scores
-        of_prompts = self._answer(torch.cat(encoded), pairs, sizes)  # the same scores, with the prompts' gradient
-        return scores + (of_prompts - of_prompts.detach())
+        if question is None and self.prompt_learner and is_ahead(x):
+            of_prompts = self._answer(torch.cat(encoded), question)  # the same scores, with the prompts' gradient
+            scores = scores + (of_prompts - of_prompts.detach())
+        return scores
 
     def encode_image(self, x: Tensor) -> Tensor:
         """Return unit features ``(N, D)`` for :meth:`score`; for a head on stages, return :meth:`encode_stages`.
@@ -317,9 +309,6 @@ class CLIPIQA(TowerMetric):
         """
         self.check_map()
         self.check(x)
-        return self.encode_map_unchecked(x)
-
-    def encode_map_unchecked(self, x: Tensor) -> Tensor:
         return self._image_tower(x).encode(x, self.pos_embedding, "places")[0]
 
     def encode_with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -337,8 +326,7 @@ class CLIPIQA(TowerMetric):
 
     def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:
         """Return scores of places ``(N, P, h, w)`` in [0, 1], a map for each pair or column."""
-        question = self._question(prompts, None)
-        return self._answer_places(self.encode_map(x), *question)
+        return self.score(self.encode_map(x), prompts, None)
 
     def encode_stages(self, x: Tensor) -> Tensor:
         """Return image features and statistics of the tower's stages, ``(N, D + K)``."""
@@ -346,14 +334,15 @@ class CLIPIQA(TowerMetric):
         return self._image_tower(x).encode_stages(x, self.pos_embedding)
 
     def encode_unchecked(self, x: Tensor) -> Tensor:
-        on_stages = self.head is not None and self.head.on_stages
         tower = self._image_tower(x)
-        return (tower.encode_stages if on_stages else tower)(x, self.pos_embedding)
+        encode = tower.encode_stages if self.head and self.head.on_stages else tower
+        return encode(x, self.pos_embedding)
 
     def margins_unchecked(self, x: Tensor, texts: Tensor, local: bool) -> Tensor:
         """Return margins ``(N, K, P)`` of K places, or of whole images (K = 1); ``texts``: ``(P, 2, D)``."""
         if local:
-            features = self.encode_map_unchecked(x).flatten(2).transpose(1, 2)  # (N, D, h, w) -> (N, h w, D)
+            places = self._image_tower(x).encode(x, self.pos_embedding, "places")[0]  # (N, D, h, w)
+            features = places.flatten(2).transpose(1, 2)  # (N, h w, D)
         else:
             features = self.encode_unchecked(x)[:, None]
         found = margins(features.flatten(0, 1), texts.to(x.device), self.clip.logit_scale)
@@ -375,7 +364,12 @@ class CLIPIQA(TowerMetric):
         """
         question = self._question(prompts, aggregate)
         check_features(features, self.clip.width, more=self.head is not None)
-        return self._answer_places(features, *question) if features.dim() == 4 else self._answer(features, *question)
+        if features.dim() == 2:
+            return self._answer(features, question)
+        if question is None and self.head:
+            raise PromptError("a fitted head scores whole images only: pass a pair of prompts for a map.")
+        scores = self._answer(features.permute(0, 2, 3, 1).flatten(0, 2), question)  # (N h w, C)
+        return scores.unflatten(0, (len(features), *features.shape[2:])).permute(0, 3, 1, 2)
 
     @checked
     def encode_prompts(self, prompts: Prompts | Columns = None, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -383,14 +377,14 @@ class CLIPIQA(TowerMetric):
 
         The features of learned prompts are on the prompts' device; all other features are on the CPU.
         """
-        return self._encode(self._question(prompts)[0], dtype)
+        return self._encode(self._question(prompts), dtype)
 
-    def _encode(self, pairs: tuple[PromptPair, ...] | None, dtype: torch.dtype) -> Tensor:
-        if pairs is None:
+    def _encode(self, question: Question, dtype: torch.dtype) -> Tensor:
+        if question is None:
             if self.prompt_learner is None:
                 raise PromptError("a fitted head has no prompts to encode: pass a pair of prompts.")
             return self.prompt_learner(dtype)
-        texts = [text for pair in pairs for text in (pair.positive, pair.negative)]
+        texts = [text for pairs in question for pair in pairs for text in (pair.positive, pair.negative)]
         return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
 
     def provenance(self) -> dict[str, Any]:
@@ -405,35 +399,26 @@ class CLIPIQA(TowerMetric):
             "scores": scores,
         }
 
-    def _question(
-        self, prompts: Prompts | Columns, aggregate: CallAggregate = "default"
-    ) -> tuple[tuple[PromptPair, ...] | None, tuple[int, ...]]:
-        """Return the pairs (None for learned prompts or a head) and the number of pairs in each column."""
+    def _question(self, prompts: Prompts | Columns, aggregate: CallAggregate = "default") -> Question:
         if isinstance(prompts, Columns):
             choice("aggregate", aggregate, {"default": None, None: None})
-            return prompts.pairs, prompts.sizes
-        pairs = self.prompts if prompts is None else parse_prompts(prompts, self.template)
+            return list(prompts.values())
+        pairs = self._prompts if prompts is None else parse_prompts(prompts, self.template)
         aggregate = choice("aggregate", aggregate, {"mean": "mean", None: None, "default": self.aggregate})
-        if prompts is None and self.head is not None:
-            return None, (1,)
-        sizes = (1,) * len(pairs) if aggregate is None else (len(pairs),)
-        return None if prompts is None and self.prompt_learner is not None else pairs, sizes
+        if prompts is None and (self.head or self.prompt_learner):
+            return None
+        return [pairs] if aggregate else [(pair,) for pair in pairs]
 
-    def _answer_places(self, features: Tensor, pairs: tuple[PromptPair, ...] | None, sizes: tuple[int, ...]) -> Tensor:
-        if pairs is None and self.head is not None:
-            raise PromptError("a fitted head scores whole images only: pass a pair of prompts for a map.")
-        scores = self._answer(features.permute(0, 2, 3, 1).flatten(0, 2), pairs, sizes)  # (N h w, P)
-        return scores.unflatten(0, (len(features), *features.shape[2:])).permute(0, 3, 1, 2)
-
-    def _answer(self, features: Tensor, pairs: tuple[PromptPair, ...] | None, sizes: tuple[int, ...]) -> Tensor:
+    def _answer(self, features: Tensor, question: Question) -> Tensor:
         if self.head is not None:
-            if pairs is None:
+            if question is None:
                 with torch.autocast(features.device.type, enabled=False):
                     return self.head.scores(features)
             features = features[:, : len(self.head.direction)]  # leave out the statistics of stages
-        texts = self._encode(pairs, features.dtype).to(features.device)
+        texts = self._encode(question, features.dtype).to(features.device)
         with torch.autocast(features.device.type, enabled=False):
-            return column_means(antonym_scores(features, texts, self.clip.logit_scale), sizes)
+            scores = antonym_scores(features, texts, self.clip.logit_scale)  # (N, P)
+            return scores if question is None else column_means(scores, list(map(len, question)))
 
 
 def find_device(name: str | torch.device | None) -> torch.device:
@@ -446,32 +431,3 @@ def find_device(name: str | torch.device | None) -> torch.device:
         raise CLIPIQAError(
             f"device must be cpu, cuda, cuda:N or mps, and this machine must have it; got {shown(name)}."
         ) from error
-
-
-TowerPass = Literal["score", "maps", "stages"]
-PICTURE_BYTES = 18
-"""Bytes per pixel of a scored image: the image itself, its copy in a batch, and the batch in fp32."""
-
-# Further bytes per pixel that an image tower takes: measured peaks, rounded up (tests/measure/scoring_memory.py).
-_MINI: dict[TowerPass, int] = {"score": 76, "maps": 86, "stages": 76}
-_RESNET: dict[TowerPass, int] = {"score": 110, "maps": 110, "stages": 210}  # for a stem of 32 channels
-_VIT, _VIT_TOKENS = 45, 70  # bytes of a normalised pixel; bytes for each number in a patch's token
-
-
-def scoring_bytes(net: Any, device: torch.device, tower_pass: TowerPass = "score") -> int:
-    """Return the approximate number of bytes of main memory that scoring takes per pixel.
-
-    Args:
-        tower_pass: ``'score'``; ``'maps'`` scores each place; ``'stages'`` computes statistics of the tower's stages.
-    """
-    if nets := getattr(net, "nets", None):
-        return max(scoring_bytes(each, device, tower_pass) for each in nets.values())
-    clip = getattr(net, "clip", None)
-    if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":
-        return PICTURE_BYTES
-    if not clip.has_positions:
-        return PICTURE_BYTES + _MINI[tower_pass]
-    width, _, _, side = clip.checkpoint.shapes["visual.conv1.weight"]
-    if "visual.proj" in clip.checkpoint:
-        return PICTURE_BYTES + _VIT + math.ceil(_VIT_TOKENS * width / side**2)
-    return PICTURE_BYTES + _RESNET[tower_pass] * width // 32

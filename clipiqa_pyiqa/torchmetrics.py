@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from .metric import CLIPIQA, choice
+from .errors.arguments import choice
+from .metric import CLIPIQA
 from .prompts.pairs import Columns, parse_columns
 
 try:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Union, cast, get_args, get_origin
 
-from . import ConfigError, OptionError, nearest, shown
+from . import CLIPIQAError, ConfigError, OptionError, nearest, shown
 
 if TYPE_CHECKING:
     import torch
@@ -199,6 +199,15 @@ def _unpacked(parameter: inspect.Parameter, module: str) -> list[inspect.Paramet
         )
         for name, hint in options.__annotations__.items()
     ]
+
+
+def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
+    """Return the choice for a value of an option; raise ``CLIPIQAError`` if the value is unknown."""
+    try:
+        return choices[value]
+    except (KeyError, TypeError):
+        known = ", ".join(map(repr, choices))
+        raise CLIPIQAError(f"{option} must be one of {known}; got {shown(value)}.") from None
 
 
 def check_bounds(name: str, value: int) -> None:

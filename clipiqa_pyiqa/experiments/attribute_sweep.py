@@ -16,12 +16,11 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageEnhance, ImageFilter
 
 from ..errors import CLIPIQAError, ImageError, shown
-from ..errors.arguments import Reading, checked
+from ..errors.arguments import Reading, checked, choice
 from ..files.names import printable
 from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
-from ..metric import choice
 from ..prompts.pairs import Prompts
 from ..report.plotting import COLOURS, STYLE
 from ..stats.correlation import MIN_IMAGES, srocc

@@ -11,8 +11,12 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, Kind, OptionError, shown
+
+if TYPE_CHECKING:
+    import torch
 
 DECODING = 9  # bytes per pixel while an image is decoded: four in PIL, three as RGB, and two for the conversion
 _LARGE = 64 << 20  # smaller shares are not returned to the system, since each return takes milliseconds
@@ -148,3 +152,32 @@ def set_aside(name: str, width: int, height: int, scored: tuple[int, int] | None
         )
     if share is not None:
         share.take(decoding, scoring)
+
+
+TowerPass = Literal["score", "maps", "stages"]
+PICTURE_BYTES = 18
+"""Bytes per pixel of a scored image: the image itself, its copy in a batch, and the batch in fp32."""
+
+# Further bytes per pixel that an image tower takes: measured peaks, rounded up (tests/measure/scoring_memory.py).
+_MINI: dict[TowerPass, int] = {"score": 76, "maps": 86, "stages": 76}
+_RESNET: dict[TowerPass, int] = {"score": 110, "maps": 110, "stages": 210}  # for a stem of 32 channels
+_VIT, _VIT_TOKENS = 45, 70  # bytes of a normalised pixel; bytes for each number in a patch's token
+
+
+def scoring_bytes(net: Any, device: torch.device, tower_pass: TowerPass = "score") -> int:
+    """Return the approximate number of bytes of main memory that scoring takes per pixel.
+
+    Args:
+        tower_pass: ``'score'``; ``'maps'`` scores each place; ``'stages'`` computes statistics of the tower's stages.
+    """
+    if nets := getattr(net, "nets", None):
+        return max(scoring_bytes(each, device, tower_pass) for each in nets.values())
+    clip = getattr(net, "clip", None)
+    if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":
+        return PICTURE_BYTES
+    if not clip.has_positions:
+        return PICTURE_BYTES + _MINI[tower_pass]
+    width, _, _, side = clip.checkpoint.shapes["visual.conv1.weight"]
+    if "visual.proj" in clip.checkpoint:
+        return PICTURE_BYTES + _VIT + math.ceil(_VIT_TOKENS * width / side**2)
+    return PICTURE_BYTES + _RESNET[tower_pass] * width // 32

@@ -25,8 +25,9 @@ from ..files.reading import hashes_of, remember
 from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, processed, stacked
 from ..images.image import File
+from ..images.memory import scoring_bytes
 from ..images.reader import ImageRecord
-from ..metric import CLIPIQA, scoring_bytes
+from ..metric import CLIPIQA
 
 logger = logging.getLogger("clipiqa_pyiqa")
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table, look_for_mini_photos, written_digests
 from ..errors import CLIPIQAError, counted, import_pyiqa
-from ..errors.arguments import SharedOptions, check_keys, checked
+from ..errors.arguments import SharedOptions, check_keys, checked, choice
 from ..files.writing import check_folder, locked, write_bytes, write_text
-from ..metric import CLIPIQA, choice, find_device
+from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file
 from ..prompts.pairs import Prompts
 from ..stats.correlation import krcc, plcc, srocc

@@ -17,8 +17,9 @@ from ..errors.arguments import ScoringOptions, checked
 from ..files.writing import write_text
 from ..images.batches import images_at_once, processed, stacked
 from ..images.image import Image, NoImage
+from ..images.memory import scoring_bytes
 from ..images.reader import ImageRecord
-from ..metric import net_of, scoring_bytes
+from ..metric import net_of
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..scoring.score import Paths, ScoringSetup
 from ..sources.finding import find_shards, sources_of

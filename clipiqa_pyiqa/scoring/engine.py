@@ -23,9 +23,8 @@ from ..errors.arguments import MIN_SIDE, Reading
 from ..images.batches import WAIT, default_workers, images_at_once, processed, stacked
 from ..images.flags import flag
 from ..images.image import Image
-from ..images.memory import keep_memory
+from ..images.memory import keep_memory, scoring_bytes
 from ..images.reader import ImageRecord
-from ..metric import scoring_bytes
 from ..metrics.building import build, describe_error, settle
 from ..metrics.metric import Metric, MetricSet
 from ..results.rows import Answer, Known, Row, worst_kind
