@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 Form = Literal["linear", "nll", "margin"]
 Reduction = Literal["mean", "sum", "none"]
 OnNaN = Literal["raise", "propagate"]
+PixelLoss = Callable[[Tensor, Tensor], Tensor]
 
 FORMS: dict[Form, Callable[[Tensor], Tensor]] = {
     "linear": lambda margin: sigmoid(-margin),  # 1 - s
@@ -36,12 +37,7 @@ FORMS: dict[Form, Callable[[Tensor], Tensor]] = {
 The margin is the positive prompt's logit minus the negative prompt's logit.
 """
 
-REDUCTIONS: dict[Reduction, Callable[[Tensor], Tensor]] = {
-    "mean": torch.mean,
-    "sum": torch.sum,
-    "none": lambda losses: losses,
-}
-BESIDE: dict[Any, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss}
+BESIDE: dict[Any, PixelLoss] = {"l1": F.l1_loss, "mse": F.mse_loss}
 SMOOTHING = 0.9  # the part of the norms' means that each step keeps
 NEAR_ZERO = 1e-15  # a norm below it gives no weight
 _CHECKED_BATCHES = 20  # number of first batches whose range is checked
@@ -93,7 +89,7 @@ class CLIPIQALoss(nn.Module):
         nan: OnNaN = "raise",
         double_backward: bool = False,
         share: float | None = None,
-        beside: Literal["l1", "mse"] | Callable[[Tensor, Tensor], Tensor] | None = None,
+        beside: Literal["l1", "mse"] | PixelLoss | None = None,
         metric: CLIPIQA | None = None,
         criterion: Any = None,
         **options: Any,
@@ -104,7 +100,7 @@ class CLIPIQALoss(nn.Module):
         self.loss_weight, self.input_range, self._checks_left = loss_weight, _range(input_range), _CHECKED_BATCHES
         if loss_weight < 0:
             raise CLIPIQAError(f"loss_weight must be at least 0; got {loss_weight}.")
-        self.share, self._pixel_loss = share, cast(Any, BESIDE.get(beside, beside))
+        self.share, self._pixel_loss = share, BESIDE.get(beside, beside)
         self._norms: tuple[float, float] | None = None  # smoothed: of the pixel loss's gradient and of this one's
         self.last_weight = loss_weight if share is None else 0.0
         if share is not None and (share <= 0 or loss_weight != 1 or beside is None):
@@ -133,6 +129,7 @@ class CLIPIQALoss(nn.Module):
 
     metric: Any  # a CLIPIQA, or a metric of the family
     share: Any
+    _pixel_loss: Any
     last_weight: float
     """Factor of the loss at the last call, for a logger. With ``share``, it is 0 until a call has a gradient."""
 
@@ -148,14 +145,17 @@ class CLIPIQALoss(nn.Module):
             self.metric.check(pred, ANY_RANGE if self.nan == "raise" else None)
         except ImageError as error:
             raise ImageError(f"CLIPIQALoss cannot use the prediction: {error}") from None
-        if self.share is not None and getattr(target, "requires_grad", False):
-            raise CLIPIQAError("the clean images, which come second, have a gradient: call criterion(restored, clean).")
-        if self.share is not None:  # gradients of fp16 would be subnormal; hooks of the prediction see only the sum
+        if self.share is not None:
+            if getattr(target, "requires_grad", False):
+                raise CLIPIQAError(
+                    "the clean images, which come second, have a gradient: call criterion(restored, clean)."
+                )
+            # Gradients of fp16 would be subnormal; hooks of the prediction see only the sum.
             pred = pred.to(torch.promote_types(pred.dtype, torch.float32)).view_as(pred)
         unusable = None
         if self.nan == "propagate":
             finite = pred.detach().isfinite().flatten(1).all(1)
-            unusable = torch.ones_like(finite, dtype=pred.dtype).masked_fill(~finite, math.nan)  # factors of images
+            unusable = torch.where(finite, 1.0, math.nan).to(pred.dtype)  # factors of images
             # The network sees no NaN; the product makes all of the image's gradient NaN, also where it is clamped.
             marked = pred * unusable.view(-1, 1, 1, 1)
             pred = torch.where(finite.view(-1, 1, 1, 1), marked, self.input_range[0])
@@ -165,12 +165,12 @@ class CLIPIQALoss(nn.Module):
             each = per_image(self._losses, images)
             if unusable is not None:
                 each = each * unusable
-            loss = REDUCTIONS[self.reduction](each)
+            loss = each if self.reduction == "none" else getattr(each, self.reduction)()  # mean or sum
             if self.share is not None and needs_gradient(pred):
-                self._update_weight(pred, target, loss, self.share)
+                self._update_weight(pred, target, loss)
             return (self.loss_weight if self.share is None else self.last_weight) * loss
 
-    def _update_weight(self, pred: Tensor, target: Any, loss: Tensor, share: float) -> None:
+    def _update_weight(self, pred: Tensor, target: Any, loss: Tensor) -> None:
         if getattr(target, "shape", None) != pred.shape:
             raise CLIPIQAError(
                 f"CLIPIQALoss with share needs the target too, of shape {tuple(pred.shape)}: criterion(restored, "
@@ -185,7 +185,7 @@ class CLIPIQALoss(nn.Module):
         means = self._norms or (pixel, own)
         mean_pixel, mean_own = (SMOOTHING * a + (1 - SMOOTHING) * b for a, b in zip(means, (pixel, own), strict=True))
         self._norms = mean_pixel, mean_own
-        self.last_weight = share * min(mean_pixel / mean_own, pixel / own)
+        self.last_weight = self.share * min(mean_pixel / mean_own, pixel / own)
 
     def _losses(self, images: Tensor) -> Tensor:
         if not isinstance(self.metric, CLIPIQA):
@@ -219,7 +219,7 @@ class CLIPIQALoss(nn.Module):
             self._checks_left -= 1
             self._warn_far_outside(pred.detach())
         images = clamped(pred if self.crop is None else _random_crops(pred, self.crop), low, high)
-        return images if (low, high) == (0.0, 1.0) else (images - low) / (high - low)
+        return (images - low) / (high - low)
 
 
 def _random_crops(images: Tensor, side: int) -> Tensor:
@@ -232,7 +232,7 @@ def _random_crops(images: Tensor, side: int) -> Tensor:
 
 def _range(input_range: Sequence[float]) -> tuple[float, float]:
     try:
-        low, high = (float(bound) for bound in input_range)
+        low, high = map(float, input_range)
     except (TypeError, ValueError):
         low = high = 0.0
     if not low < high:

@@ -6,10 +6,9 @@ import functools
 import importlib
 import logging
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
+from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, Registry
 
 from .errors import BUILTIN_VARIABLE, keeps_pyiqas_classes
 
@@ -40,7 +39,7 @@ def register() -> None:
         ARCH_REGISTRY.register(functools.partial(build_builtin, name), name=f"{name}_builtin", override=True)
     if keeps_pyiqas_classes():
         return
-    ARCH_REGISTRY.register = _keeping_ours(ARCH_REGISTRY.register)
+    ARCH_REGISTRY.register = _register
     for name in BUILTIN_MODULES:
         builder = build_clipiqa if name == NAME else functools.partial(build, ".family", name)
         ARCH_REGISTRY.register(builder, name=name, override=True)
@@ -80,16 +79,13 @@ def build_builtin(kind: str = NAME, **options: Any) -> nn.Module:
         ) from error
 
 
-def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(register)
-    def wrapped(obj: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if obj is None:  # used as a decorator with options
-            return lambda decorated: wrapped(decorated, *args, **kwargs)
-        if getattr(obj, "__module__", None) in BUILTIN_MODULES.values() and not args and not kwargs:
-            return obj
-        return register(obj, *args, **kwargs)
-
-    return wrapped
+@functools.wraps(Registry.register)
+def _register(obj: Any = None, *args: Any, **kwargs: Any) -> Any:
+    if obj is None:  # used as a decorator with options
+        return lambda decorated: _register(decorated, *args, **kwargs)
+    if getattr(obj, "__module__", None) in BUILTIN_MODULES.values() and not args and not kwargs:
+        return obj  # pyiqa's module registers its class, but ours stays
+    return Registry.register(ARCH_REGISTRY, obj, *args, **kwargs)
 
 
 @functools.cache

@@ -71,12 +71,10 @@ class CLIPIQAReward:
         if references is None:
             return rewards
         like = to_tensors(references)
-        if [image.shape for image in found] != [image.shape for image in like]:
-            raise ImageError(
-                f"references must have the sizes of the images, {shown(_sizes(found))}; got {shown(_sizes(like))}."
-            )
-        both = zip(found, like, strict=True)
-        return rewards + self.fidelity * torch.tensor([psnr(one, other) for one, other in both])
+        sizes, theirs = ([(image.shape[2], image.shape[1]) for image in each] for each in (found, like))
+        if sizes != theirs:
+            raise ImageError(f"references must have the sizes of the images, {shown(sizes)}; got {shown(theirs)}.")
+        return rewards + self.fidelity * torch.tensor([*map(psnr, found, like)])
 
     def _margins(self, batch: Tensor) -> Tensor:
         x = batch.to(self.device or batch.device)
@@ -90,7 +88,3 @@ def psnr(x: Tensor, y: Tensor) -> float:
     """Return PSNR in dB of an image in [0, 1]; an error below that of rounding to 8 bits (58.9 dB) counts as this."""
     error = (x.cpu().double() - y.cpu().double()).square().mean().item()
     return -10 * math.log10(max(error, 1 / 12 / 255**2))
-
-
-def _sizes(images: list[Tensor]) -> list[tuple[int, ...]]:
-    return [(image.shape[2], image.shape[1]) for image in images]

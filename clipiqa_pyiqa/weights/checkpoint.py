@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import os
 import pickle
 import re
 import struct
@@ -66,8 +65,8 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
             file = safe_open(path, framework="pt")
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
             return Checkpoint(path, shapes, file.get_tensor, file.metadata() or {})
-        if head.startswith(b"PK") and (lazy := read_torchscript(path)) is not None:
-            return Checkpoint(path, {key: lazy[key].shape for key in lazy}, lambda key: lazy[key].read())
+        if head.startswith(b"PK") and (archive := read_torchscript(path)) is not None:
+            return archive
     except Exception as error:  # with a damaged file, zipfile and pickle raise many kinds of errors
         raise _refusal(path, error) from error
     if head.startswith((b"PK", b"\x80")):  # \x80: a file by torch before 1.6
@@ -110,11 +109,9 @@ def load_pickled(path: Path) -> Any:
                 _check_declared(archive, path)
                 if (damaged := archive.testzip()) is not None:
                     raise ValueError(f"the checksum of its member {damaged} is wrong")
-        with warnings.catch_warnings(), path.open("rb") as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about pickle protocols is for the author of the file
-            # older files cannot be mapped
-            source = path if is_archive else file
-            return torch.load(source, map_location="cpu", weights_only=True, mmap=is_archive)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)  # older files have no maps
     except Exception as error:  # with a damaged file, torch.load raises many kinds of errors
         raise _refusal(path, error) from error
 
@@ -172,8 +169,11 @@ _INFLATION = 8  # limit of declared bytes per byte of the file; torch does not c
 _MODULES = 5_000  # limit of modules (RN50x64: about 1,000); a shared module counts once for each name
 
 
-def read_torchscript(path: Path) -> dict[str, LazyTensor] | None:
-    """Return an archive's tensors by dotted names; None for another zip archive; damage may raise any exception."""
+def read_torchscript(path: Path) -> Checkpoint | None:
+    """Return an archive's tensors by dotted names; None for another zip archive; damage may raise any exception.
+
+    Tensors are mapped into memory; writing does not change the file.
+    """
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         members = {member.filename.partition("/")[2]: member for member in archive.infolist()}
         if "constants.pkl" not in members:
@@ -181,39 +181,46 @@ def read_torchscript(path: Path) -> dict[str, LazyTensor] | None:
         _check_declared(archive, path)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         with archive.open(members["data.pkl"]) as pickled:
-            root = _Unpickler(pickled, members, mapped).load()
-    tensors, modules = dict[str, LazyTensor](), [("", root)]
+            root = _Unpickler(pickled).load()
+    tensors, modules = dict[str, _Tensor](), [("", root)]
     for prefix, module in modules:
         for name, value in module.items():
-            if isinstance(value, LazyTensor):
+            if isinstance(value, _Tensor):
                 tensors[prefix + name] = value
             elif isinstance(value, _Module):
                 modules.append((f"{prefix}{name}.", value))
         if len(modules) > _MODULES:  # a small file may hold very many names, if modules share parts
             raise ValueError(f"it has more than {_MODULES:,} modules")
-    return tensors
+
+    def read(key: str) -> torch.Tensor:
+        (_, dtype, name, *_), offset, shape, stride, *_ = tensors[key]
+        member = members[f"data/{name}"]
+        header = mapped[member.header_offset : member.header_offset + 30]
+        if member.compress_type != zipfile.ZIP_STORED or not header.startswith(b"PK\3\4"):
+            raise ValueError(f"its member {member.filename} is compressed, or is not at its declared position")
+        # The bytes follow the member's local header: 30 bytes, then its name and an extra field of these two lengths.
+        start = member.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26))
+        content = memoryview(mapped)[start : start + member.file_size]
+        flat = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+        tensor = flat.as_strided(shape, stride, offset)  # raises if the tensor leaves the storage
+        if tensor.nbytes > len(content):
+            raise ValueError(f"it declares the shape {shape}, but has {len(content)} bytes")
+        if zlib.crc32(content) != member.CRC:
+            raise ValueError("its checksum is wrong")
+        return tensor
+
+    return Checkpoint(path, {key: tensor.shape for key, tensor in tensors.items()}, read)
 
 
-class LazyTensor(NamedTuple):
-    """A tensor on disk; its fields are the arguments of torch's ``_rebuild_tensor_v2``."""
+class _Tensor(NamedTuple):
+    """The arguments of torch's ``_rebuild_tensor_v2``."""
 
-    storage: tuple[memoryview, int, torch.dtype]  # bytes in the mapped file, their CRC, dtype
+    storage: tuple[str, torch.dtype, str, str, int]  # 'storage', dtype, file name, device, number of elements
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     requires_grad: bool
     hooks: Any
-
-    def read(self) -> torch.Tensor:
-        """Return the tensor, mapped into memory; writing does not change the file."""
-        content, crc, dtype = self.storage
-        flat = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
-        tensor = flat.as_strided(self.shape, self.stride, self.offset)  # raises if the tensor leaves the storage
-        if tensor.nbytes > len(content):
-            raise ValueError(f"it declares the shape {self.shape}, but has {len(content)} bytes")
-        if zlib.crc32(content) != crc:
-            raise ValueError("its checksum is wrong")
-        return tensor
 
 
 class _Module(dict[str, Any]):
@@ -221,7 +228,7 @@ class _Module(dict[str, Any]):
 
 
 _KNOWN = {
-    ("torch._utils", "_rebuild_tensor_v2"): LazyTensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
     ("collections", "OrderedDict"): OrderedDict,
     ("torch", "HalfStorage"): torch.float16,
     ("torch", "FloatStorage"): torch.float32,
@@ -232,10 +239,6 @@ _KNOWN = {
 class _Unpickler(pickle.Unpickler):
     """An unpickler that accepts only modules, tensors and containers."""
 
-    def __init__(self, file: Any, members: Mapping[str, zipfile.ZipInfo], mapped: mmap.mmap) -> None:
-        super().__init__(file)
-        self._members, self._mapped = members, mapped
-
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith("__torch__"):
             return _Module
@@ -245,18 +248,11 @@ class _Unpickler(pickle.Unpickler):
             return _KNOWN[module, name]
         raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is neither a module nor a tensor")
 
-    def persistent_load(self, pid: Any) -> tuple[memoryview, int, torch.dtype]:
-        _, dtype, key, _, _ = pid  # 'storage', dtype, file name, device, number of elements
-        member = self._members[f"data/{key}"]
-        header = self._mapped[member.header_offset : member.header_offset + 30]
-        if member.compress_type != zipfile.ZIP_STORED or not header.startswith(b"PK\3\4"):
-            raise ValueError(f"its member {member.filename} is compressed, or is not at its declared position")
-        # The bytes follow the member's local header: 30 bytes, then its name and an extra field of these two lengths.
-        start = member.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26))
-        return memoryview(self._mapped)[start : start + member.file_size], member.CRC, dtype
+    def persistent_load(self, pid: Any) -> Any:
+        return pid
 
 
 def _check_declared(archive: zipfile.ZipFile, path: Path) -> None:
     declared = sum(member.file_size for member in archive.infolist())
-    if declared > _INFLATION * (os.path.getsize(path) + 2**17):
+    if declared > _INFLATION * (path.stat().st_size + 2**17):
         raise ValueError(f"its members declare {declared:,} bytes when unpacked, too many for a file of its size")
