@@ -36,8 +36,8 @@ _PIECE = 1 << 18
 constants.HF_HUB_DISABLE_TELEMETRY = True  # telemetry would first read a list from the server, without a limit of size
 
 
-def from_hub(file: PublishedFile) -> tuple[Path, str]:
-    """Return path and SHA-256 of a file, downloaded into the hub's cache."""
+def from_hub(file: PublishedFile) -> Path:
+    """Return the path of a file, downloaded into the hub's cache."""
     # hf_hub_download has no limit for a slow server. So our download puts the file into the cache first, by its ETag.
     for name in file.hub_names:
         url = hf_hub_url(file.hub, name, revision=file.revision or None)
@@ -49,7 +49,7 @@ def from_hub(file: PublishedFile) -> tuple[Path, str]:
                 raise
     sha256 = file.hub_hash(name, etag)
     from_url(url, file.hub_folder / "blobs" / Path(etag or sha256).name, sha256, with_timeout(build_hf_headers))
-    return Path(with_timeout(hf_hub_download, file.hub, name, revision=file.revision or None)), sha256
+    return Path(with_timeout(hf_hub_download, file.hub, name, revision=file.revision or None))
 
 
 def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | None = None) -> Path:

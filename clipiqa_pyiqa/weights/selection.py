@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from huggingface_hub import constants
@@ -53,23 +53,10 @@ class Weights:
         return f"{name} {self.sha256[:8]}"
 
 
-@dataclass(frozen=True)
-class Copy:
+class Copy(NamedTuple):
     path: Path
     source: str  # the place where it was found
-    expected: tuple[str, ...]  # accepted hashes, or their first digits; empty: any hash is accepted
-
-    @functools.cached_property
-    def sha256(self) -> str:
-        return sha256_of(self.path)
-
-    @property
-    def problem(self) -> str:
-        if not self.expected or self.sha256.startswith(self.expected):
-            return ""
-        expected = " or ".join(f"{each[:8]}…" for each in self.expected)
-        # The real path, not the hub's link: if a user deletes only the link, the hub links the same file again.
-        return f"{self.path.resolve()} is damaged or another file: its SHA-256 is {self.sha256[:8]}…, not {expected}"
+    sha256: str
 
 
 def find_weights(
@@ -85,18 +72,19 @@ def find_weights(
     if clip_weights is None or (is_name and (clip_weights in tags(backbone) or not Path(clip_weights).exists())):
         known = release(backbone, str(clip_weights or ""))
         return weights_in(find_file(known), known, quick_gelu)
-    copy = Copy(Path(clip_weights).expanduser(), "given path", ())
-    if not copy.path.is_file():
+    path = Path(clip_weights).expanduser()
+    if not path.is_file():
         raise WeightsError(
             f"clip_weights={str(clip_weights)!r} does not exist or is a folder: pass a file or a tag of open_clip."
         )
-    recognised = recognise(copy.path, copy.sha256)
+    copy = Copy(path, "given path", sha256_of(path))
+    recognised = recognise(path, copy.sha256)
     if recognised is None or recognised.backbone != backbone:
         recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)
     weights = weights_in(copy, recognised, quick_gelu)
     if weights.tag == "file" and quick_gelu is None:
         warning = "%s is not a published file: QuickGELU is assumed; switch quick_gelu off if the model uses GELU."
-        logger.warning(warning, copy.path)
+        logger.warning(warning, path)
     return weights
 
 
@@ -141,11 +129,10 @@ def find_file(file: PublishedFile) -> Copy:
             if problem := unreachable(place):
                 raise OSError(problem)
             if place in file.urls:
-                path, sha256 = file.caches[-1] / place.rpartition("/")[2], file.sha256
-                from_url(place, path, sha256)
+                path = from_url(place, file.caches[-1] / place.rpartition("/")[2], file.sha256)
             else:
-                path, sha256 = from_hub(file)
-            return Copy(path, "download", (sha256,))
+                path = from_hub(file)
+            return Copy(path, "download", sha256_of(path))
         except Exception as error:  # the hub's client raises many kinds of errors; the message below lists all
             failures.append(f"{urlsplit(place).netloc}: {' '.join((str(error) or repr(error)).split())[:200]}")
     address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
@@ -163,27 +150,32 @@ def find_file(file: PublishedFile) -> Copy:
 
 def good_copy(file: PublishedFile) -> Copy | None:
     """Return the first good copy on this machine; raise WeightsError if the copy in the user's folder is damaged."""
-    for copy in copies(file):
-        if not copy.problem:
-            return copy
-        if copy.source == VARIABLE:
-            raise WeightsError(f"{copy.problem}; copy it again, or delete the file.")
-        logger.warning("%s; this copy is not used: delete the file.", copy.problem)
+    for path, source, expected in copies(file):
+        sha256 = sha256_of(path)
+        if not expected or sha256.startswith(expected):
+            return Copy(path, source, sha256)
+        hashes = " or ".join(f"{each[:8]}…" for each in expected)
+        # The real path, not the hub's link: if a user deletes only the link, the hub links the same file again.
+        problem = f"{path.resolve()} is damaged or another file: its SHA-256 is {sha256[:8]}…, not {hashes}"
+        if source == VARIABLE:
+            raise WeightsError(f"{problem}; copy it again, or delete the file.")
+        logger.warning("%s; this copy is not used: delete the file.", problem)
     return None
 
 
-def copies(file: PublishedFile) -> Iterator[Copy]:
+def copies(file: PublishedFile) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """Yield path, place and accepted hashes, or their first digits; without hashes, any file is accepted."""
     folder = os.environ.get(VARIABLE)
     for path in (Path(folder).expanduser() / name for name in file.names) if folder and download_places(file) else ():
         if path.is_file():  # users convert weights to .safetensors, so that their hash is unknown
-            yield Copy(path, VARIABLE, () if path.suffix == ".safetensors" else file.hashes)
+            yield path, VARIABLE, () if path.suffix == ".safetensors" else file.hashes
     for name in file.hub_names:
         for path in sorted(file.hub_folder.glob(f"snapshots/*/{name}")):
             expected = file.hub_hash(name, path.readlink().name if path.is_symlink() else "")
-            yield Copy(path, "hub cache", (expected,) if expected else ())
+            yield path, "hub cache", (expected,) if expected else ()
     for path in (cache / name for cache in file.caches for name in file.names):
         if path.is_file():
-            yield Copy(path, "cache" if download_places(file) else "this package", file.hashes)
+            yield path, "cache" if download_places(file) else "this package", file.hashes
 
 
 def download_places(file: PublishedFile) -> list[str]:
