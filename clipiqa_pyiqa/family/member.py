@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,7 +19,7 @@ from ..errors.arguments import OVERSHOOT
 from ..metric import Precision, TowerMetric
 from ..prompts.provenance import tower_record
 from ..weights.published import pyiqa_file
-from ..weights.selection import Weights, find_file, find_weights, weights_in
+from ..weights.selection import find_file, find_weights, weights_in
 
 SIDE = 224  # pixels of CLIP's own square input
 
@@ -33,23 +34,18 @@ class TowerInput(NamedTuple):
 
 def _all_patches(x: Tensor) -> list[Tensor]:
     """Return MA-CLIP's patches: all patches at stride 128, and the whole image resized to a square."""
-    whole = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False)
-    return [*_patches(x, _corners(x, 128)), whole]
+    return [*_patches(x, 128), F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False)]
 
 
 def _fifteen_patches(x: Tensor) -> list[Tensor]:
     """Return LIQE's patches: at most 15 of the patches at stride 32, evenly spaced in reading order."""
-    corners = _corners(x, 32)
-    return _patches(x, corners[:: max(1, len(corners) // 15)][:15])
+    patches = _patches(x, 32)
+    return patches[:: max(1, len(patches) // 15)][:15]
 
 
-def _corners(x: Tensor, stride: int) -> list[tuple[int, int]]:
+def _patches(x: Tensor, stride: int) -> list[Tensor]:
     tops, lefts = (range(0, size - SIDE + 1, stride) for size in x.shape[2:])
-    return [(top, left) for top in tops for left in lefts]
-
-
-def _patches(x: Tensor, corners: list[tuple[int, int]]) -> list[Tensor]:
-    return [x[:, :, top : top + SIDE, left : left + SIDE] for top, left in corners]
+    return [x[:, :, top : top + SIDE, left : left + SIDE] for top in tops for left in lefts]
 
 
 WHOLE = TowerInput("whole image", "none", 0, lambda x: [x])
@@ -92,16 +88,15 @@ class CLIPMetric(TowerMetric):
         pretrained_model_path: str | Path | None = None,
     ):
         super().__init__(model_type, precision)
-        self.clip = frozen_clip(self._find(backbone or self.backbone, clip_weights, quick_gelu))
-        self.load(pretrained_model_path)
-
-    def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
         if self.tower_file and quick_gelu is None:
             quick_gelu = True  # pyiqa's towers are OpenAI's, fine-tuned
         if self.tower_file and clip_weights is None:
             file = pyiqa_file(self.tower_file)
-            return weights_in(find_file(file), file, quick_gelu)
-        return find_weights(backbone, clip_weights, quick_gelu)
+            weights = weights_in(find_file(file), file, quick_gelu)
+        else:
+            weights = find_weights(backbone or self.backbone, clip_weights, quick_gelu)
+        self.clip = frozen_clip(weights)
+        self.load(pretrained_model_path)
 
     def load(self, path: str | Path | None) -> None:
         if path is not None:
@@ -147,13 +142,10 @@ class CLIPMetric(TowerMetric):
             return tower(views[0], self.view.pos_embedding)
         step = max(1, CHUNK // len(x))
         keeps_signs = self.clip.weights.backbone.startswith("RN")  # a ViT would keep all activations
-        parts = []
-        for start in range(0, len(views), step):
-            chunk = torch.cat(views[start : start + step])
-            arguments = chunk, self.view.pos_embedding
-            found = tower(*arguments) if keeps_signs else recomputed(tower, *arguments)
-            parts.append(found.unflatten(0, (-1, len(x))))
-        return torch.cat(parts).transpose(0, 1)
+        encode = tower if keeps_signs else partial(recomputed, tower)
+        chunks = (torch.cat(views[start : start + step]) for start in range(0, len(views), step))
+        features = torch.cat([encode(chunk, self.view.pos_embedding) for chunk in chunks])
+        return features.unflatten(0, (-1, len(x))).transpose(0, 1)
 
     def score(self, features: Tensor, prompts: None = None) -> Tensor:
         """Return scores ``(N, 1)`` of the tower's features, normalised or not, in any floating dtype.
