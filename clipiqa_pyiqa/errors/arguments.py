@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import types
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Union, cast, get_args, get_origin
@@ -166,7 +166,7 @@ def checked(function: Function) -> Function:
     @functools.cache
     def hints() -> dict[str, tuple[Any, ...]]:
         found = {each.name: _evaluated(each.annotation, function.__module__) for each in parameters}
-        return {name: tuple(_alternatives(hint)) for name, hint in found.items() if hint is not Any}
+        return {name: _alternatives(hint) for name, hint in found.items() if hint is not Any}
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -178,10 +178,9 @@ def checked(function: Function) -> Function:
                 raise OptionError(f"{name_of_it}(): {error}.") from None
             cure = _CURES.get(unknown) or nearest(unknown, [name for name in signature.parameters if name != "self"])
             raise OptionError(f"{name_of_it}() has no option {unknown!r}: {cure}") from None
-        for name, value in arguments.items():
-            wanted = hints().get(name)
-            if wanted is not None:
-                _check(name, value, wanted)
+        for name, wanted in hints().items():
+            if name in arguments:
+                _check(name, arguments[name], wanted)
         return function(*args, **kwargs)
 
     call.__signature__ = signature  # type: ignore[attr-defined]
@@ -268,14 +267,9 @@ def _evaluated(annotation: Any, module: str) -> Any:
         return Any
 
 
-def _alternatives(hint: Any) -> Iterator[Any]:
-    if isinstance(hint, types.UnionType) or get_origin(hint) is Union:
-        for each in get_args(hint):
-            yield from _alternatives(each)
-    elif get_origin(hint) is Literal:
-        yield hint
-    else:
-        yield get_origin(hint) or (type(None) if hint is None else hint)
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    hints = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else [hint]
+    return tuple(each if get_origin(each) is Literal else get_origin(each) or each for each in hints)
 
 
 def _words(hint: Any) -> str:

@@ -176,13 +176,13 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
     title, stem = f"{backbone} ({tag})", model if tag == OPENAI else f"{model}-{tag}"
     url, hub = config.get("url", ""), config.get("hf_hub", "").removesuffix("/")
     revision, hub_sha256 = PINNED.get(hub, ("", ""))
-    found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", url)  # URLs of publishers hold a hash or its start
+    found = re.search(r"(?<=/)[0-9a-f]{64}(?=/)|(?<=-)[0-9a-f]{8}(?=\.pth?$)", url)  # a hash, or its start
     return PublishedFile(
         title,
         names=tuple(dict.fromkeys((f"{stem}.safetensors", f"{stem}.pt", PurePosixPath(url).name or f"{stem}.pt"))),
         caches=(Path(torch.hub.get_dir(), "clip"), Path("~/.cache/clip").expanduser()),
         urls=tuple(filter(None, (url, MIRRORS.get(title)))),
-        sha256=(found[1] or found[2]) if found else "",
+        sha256=found[0] if found else "",
         hub=hub,
         hub_names=HUB_NAMES if hub else (),
         revision=revision,
