@@ -71,6 +71,4 @@ class AttentionPool:
 
 def resize_rows(embedding: Tensor, rows: int) -> Tensor:
     """Return ``embedding`` resized to ``(rows, C)``, bicubic over the whole matrix as in the official code."""
-    if not is_traced() and rows == embedding.shape[0]:
-        return embedding
     return F.interpolate(embedding[None, None], size=(rows, embedding.shape[1]), mode="bicubic")[0, 0]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from functools import cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,39 +12,17 @@ from torch import Tensor
 
 from .gradient import is_traced, needs_gradient, untraced
 
-_FUSED: dict[str, tuple[str, list[float], str]] = {
-    "none": ("none", [], ""),
-    "relu": ("relu", [], ""),
-    "relu6": ("hardtanh", [0.0, 6.0], ""),
-}
-"""Activation -> the last three arguments of torch's operations on packed weights."""
-
 _ops: Any = torch.ops.mkldnn  # whose names are private
 
-_HAS_ONEDNN = torch.backends.mkldnn.is_available()
+_HAS_ONEDNN = hasattr(_ops, "_get_mkldnn_serialized_md") and torch.backends.cpu.get_cpu_capability().startswith("AVX")
 _ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch does not use oneDNN
-
-
-@cache
-def _can_pack() -> bool:
-    if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
-        return False
-    names = ["_convolution_pointwise", "_convolution_pointwise_", "_linear_pointwise"]
-    names += "_reorder_linear_weight", "_get_mkldnn_serialized_md"
-    return all(hasattr(_ops, name) for name in names) and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
-
-
-class _Packed(NamedTuple):
-    weight: Tensor
-    order: bytes  # how the numbers lie in memory
-    fits: set[Hashable]  # the maps for which oneDNN wants this order
 
 
 class Convolution:
     """A frozen convolution and its activation.
 
-    Scoring in fp32 or bf16 on a CPU keeps only the weight in oneDNN's order, so that no call has to reorder it. The
-    first gradient or trace restores the plain weight, equal to the last bit, and keeps it.
+    Scoring in fp32 or bf16 on a CPU keeps only the weight in oneDNN's order, so that no call has to reorder it. A
+    gradient or trace restores the plain weight, equal to the last bit, and keeps it.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: str = "none"):
@@ -53,7 +30,9 @@ class Convolution:
         self.out_channels, self.in_channels = weight.shape[0], weight.shape[1] * groups
         self.bias, self.stride, self.groups, self.activation = bias, stride, groups, activation
         self._plain: Tensor | None = weight.contiguous(memory_format=torch.channels_last)
-        self._packed: Any = None  # a _Packed
+        self._packed: Any = None
+        self._order = b""  # how the packed numbers lie in memory
+        self._fits: set[Hashable] = set()  # the maps for which oneDNN wants this order
 
     @property
     def weight(self) -> Tensor:
@@ -72,11 +51,11 @@ class Convolution:
             onto: a map to which the output is added in place; the sum passes a ReLU.
         """
         # operations on packed weights have no derivative and trace badly
-        if plain or not x.is_cpu or x.dtype == torch.float64 or needs_gradient(x) or is_traced() or not _can_pack():
+        if plain or not x.is_cpu or x.dtype == torch.float64 or needs_gradient(x) or is_traced() or not _HAS_ONEDNN:
             dilation = idle_dilation(x, self.kernel)
             y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
             return activate(y, self.activation) if onto is None else onto.add_(y).relu_()
-        fused = _FUSED[self.activation]
+        fused = ("hardtanh", [0.0, 6.0], "") if self.activation == "relu6" else (self.activation, [], "")
         if self.kernel == 1 and onto is None:
             rows = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
             y = _ops._linear_pointwise.default(rows, self._weight_for(None), self.bias, *fused)
@@ -85,32 +64,28 @@ class Convolution:
         weight = self._weight_for((*geometry, x.shape))
         if onto is not None:
             return _ops._convolution_pointwise_.binary(
-                onto, x, weight, self.bias, *geometry, "add", 1.0, *_FUSED["relu"]
+                onto, x, weight, self.bias, *geometry, "add", 1.0, "relu", [], ""
             )
         return _ops._convolution_pointwise.default(x, weight, self.bias, *geometry, *fused)
 
     def _weight_for(self, geometry: Any) -> Tensor:
         """Return the packed weight for this geometry of a map; None for a linear layer."""
-        packed, key = self._packed, geometry and (geometry, torch.get_num_threads())
-        if packed is not None and key in packed.fits:
-            return packed.weight
-        with untraced():
-            weight = self._unpacked() if self._plain is None else self._plain
-            if geometry is None:
-                weight = _ops._reorder_linear_weight(weight[:, :, 0, 0])
-            else:
-                weight = torch._C._nn.mkldnn_reorder_conv2d_weight(weight.contiguous().to_mkldnn(), *geometry)
-            order = bytes(_ops._get_mkldnn_serialized_md(weight).tolist())
-        if packed is None:
-            self._packed, self._plain = _Packed(weight, order, {key}), None
-        elif packed.order == order:
-            packed.fits.add(key)
-        else:
-            self._packed = _Packed(weight, order, {key})
-        return weight
+        key = geometry and (geometry, torch.get_num_threads())
+        if key not in self._fits:
+            with untraced():
+                weight = self._unpacked() if (plain := self._plain) is None else plain
+                if geometry is None:
+                    weight = _ops._reorder_linear_weight(weight[:, :, 0, 0])
+                else:
+                    weight = torch._C._nn.mkldnn_reorder_conv2d_weight(weight.contiguous().to_mkldnn(), *geometry)
+                order = bytes(_ops._get_mkldnn_serialized_md(weight).tolist())
+            if order != self._order:
+                self._packed, self._order, self._fits, self._plain = weight, order, set(), None
+            self._fits.add(key)
+        return self._packed
 
     def _unpacked(self) -> Tensor:
-        return self._packed.weight.to_dense().view(self._shape)
+        return self._packed.to_dense().view(self._shape)
 
 
 def activate(y: Tensor, activation: str) -> Tensor:

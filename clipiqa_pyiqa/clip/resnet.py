@@ -116,7 +116,7 @@ class Stem:
         half = (x.shape[-2] + 1) // 2
         rows, columns = self.out_size((x.shape[-2], x.shape[-1]))
         out, signs = RowMap(rows), [RowMap(half) for _ in self.convs]
-        strips = cut(x, rows, 4 * columns * self.convs[-1].out_channels, WHOLE if tape is None else 1)
+        strips = cut(x, rows, 4 * columns * self.convs[-1].out_channels, WHOLE // 2 if tape is None else 1)
         for start, stop in strips:
             first, last = 2 * start, half if stop == rows else 2 * stop
             y, low = x, 0  # the current map, and its row with which y begins
