@@ -16,8 +16,7 @@ from .clip.gradient import per_image, recomputed, untraced
 from .clip.inputs import check_images, check_size
 from .clip.model import frozen_clip, middle_square
 from .clip.text import tokenize
-from .errors import CLIPIQAError, WeightsError
-from .errors.arguments import OVERSHOOT
+from .errors import OVERSHOOT, CLIPIQAError, WeightsError
 from .files.reading import sha256_of
 from .metric import Precision, TowerMetric
 from .prompts.antonym import antonym_scores

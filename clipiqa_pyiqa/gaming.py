@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .errors import CLIPIQAError, import_pyiqa
-from .errors.arguments import checked
+from .errors import CLIPIQAError, checked, import_pyiqa
 from .loss import CLIPIQALoss
 from .metric import CLIPIQA
 from .prompts.pairs import NAMED_PAIRS

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from .clip.gradient import clamped, general_path, needs_gradient, per_image, untraceable
 from .clip.inputs import ANY_RANGE
-from .errors import CLIPIQAError, ImageError, PromptError, shown
-from .errors.arguments import MIN_SIDE, OVERSHOOT, checked
+from .errors import MIN_SIDE, OVERSHOOT, CLIPIQAError, ImageError, PromptError, checked, shown
 from .metric import CLIPIQA
 from .prompts.antonym import sigmoid
 from .prompts.pairs import Prompts

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from .clip.gradient import is_ahead, per_image, untraceable
 from .clip.inputs import check_features, check_images, check_size
 from .clip.model import FrozenCLIP, ImageTower, frozen_clip
-from .errors import CLIPIQAError, ImageError, PromptError, shown
-from .errors.arguments import OVERSHOOT, checked, choice
+from .errors import OVERSHOOT, CLIPIQAError, ImageError, PromptError, checked, choice, shown
 from .prompts.antonym import antonym_scores, column_means, margins
 from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import CLIPIQAError, ImageError, shown
-from .errors.arguments import checked
+from .errors import CLIPIQAError, ImageError, checked, shown
 from .images.in_memory import to_tensors
 from .metric import CLIPIQA
 

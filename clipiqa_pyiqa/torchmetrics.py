@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .errors.arguments import choice
+from .errors import choice
 from .metric import CLIPIQA
 from .prompts.pairs import Columns, parse_columns
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import OptionError
-from ..errors.arguments import Batches
+from ..errors import Batches, OptionError
 from .options.groups import Asked, Look, OutputOptions, start
 from .options.terminal import Bar, stored
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import OptionError
-from ..errors.arguments import Machine
+from ..errors import Machine, OptionError
 from .options.groups import start
 from .options.terminal import Bar, frame_as_text
 

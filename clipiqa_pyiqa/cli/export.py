@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors.arguments import Machine
+from ..errors import Machine
 from .options.groups import Model, Questions, start
 from .options.terminal import note
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..errors import CLIPIQAError
-from ..errors.arguments import SharedOptions
+from ..errors import CLIPIQAError, SharedOptions
 from .options.groups import Asked, OutputOptions, start
 from .options.terminal import Bar, in_shell, numbers_by_name, stored, tell
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from ..errors.arguments import SharedOptions
+from ..errors import SharedOptions
 from ..files.names import printable
 from .options.groups import Model, Questions, start
 from .options.terminal import Bar, frame_as_text, note, tell

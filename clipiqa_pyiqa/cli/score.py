@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import ImageError, Kind, OptionError, counted
-from ..errors.arguments import SharedOptions, check_resume
+from ..errors import ImageError, Kind, OptionError, SharedOptions, check_resume, counted
 from ..files.writing import check_output, write_text
 from ..results.printing import Printer
 from ..results.results import Output

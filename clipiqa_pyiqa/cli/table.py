@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import OptionError
-from ..errors.arguments import Batches
+from ..errors import Batches, OptionError
 from .options.groups import Asked, Look, OutputOptions, start
 from .options.terminal import Bar, numbers_by_name, stored
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors.arguments import Machine
+from ..errors import Machine
 from .options.groups import start
 from .options.terminal import frame_as_text, tell
 

@@ -15,8 +15,7 @@ from torch.autograd import forward_ad
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
-from ..errors import CLIPIQAError
-from ..errors.arguments import Function
+from ..errors import CLIPIQAError, Function
 
 try:
     from torch.utils._python_dispatch import _disable_current_modes

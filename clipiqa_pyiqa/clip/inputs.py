@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ImageError, Kind, shown
-from ..errors.arguments import OVERSHOOT
+from ..errors import OVERSHOOT, CLIPIQAError, ImageError, Kind, shown
 from .gradient import is_traced
 
 _PIXELS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)

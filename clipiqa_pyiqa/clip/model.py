@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors.arguments import MIN_SIDE
+from ..errors import MIN_SIDE
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.published import STEM
 from ..weights.selection import Weights, found_again

@@ -14,8 +14,7 @@ import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
-from ..errors import CLIPIQAError, counted
-from ..errors.arguments import AnySize, SharedOptions, checked
+from ..errors import AnySize, CLIPIQAError, SharedOptions, checked, counted
 from ..images.batches import default_workers
 from ..images.image import Image
 from ..metric import find_device

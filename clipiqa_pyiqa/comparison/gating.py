@@ -16,8 +16,7 @@ import numpy as np
 import pandas
 
 from .. import __version__
-from ..errors import CLIPIQAError, ImageError, counted, few, nearest
-from ..errors.arguments import AnySize, RunOptions, checked
+from ..errors import AnySize, CLIPIQAError, ImageError, RunOptions, checked, counted, few, nearest
 from ..files.writing import append_line, check_folder, check_output, write_text
 from ..images.formats import VIDEOS
 from ..images.image import File

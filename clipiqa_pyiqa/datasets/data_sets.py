@@ -15,8 +15,19 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import CLIPIQAError, ImageError, Kind, counted, import_pyiqa, nearest, reason, shown
-from ..errors.arguments import Reading, check_keys, check_path
+from ..errors import (
+    CLIPIQAError,
+    ImageError,
+    Kind,
+    Reading,
+    check_keys,
+    check_path,
+    counted,
+    import_pyiqa,
+    nearest,
+    reason,
+    shown,
+)
 from ..files.csv_files import SPLITS, find_column, read_rows, read_scores
 from ..files.names import printable
 from ..files.specification import Specification, check_kinds, parse_specifications

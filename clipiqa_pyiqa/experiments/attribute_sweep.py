@@ -15,8 +15,7 @@ import pandas
 from matplotlib.figure import Figure
 from PIL import Image, ImageEnhance, ImageFilter
 
-from ..errors import CLIPIQAError, ImageError, shown
-from ..errors.arguments import Reading, checked, choice
+from ..errors import CLIPIQAError, ImageError, Reading, checked, choice, shown
 from ..files.names import printable
 from ..images.image import File
 from ..images.image import Image as AnyImage

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..errors.arguments import checked
+from ..errors import checked
 from ..files.writing import replacing
 from ..metric import CLIPIQA
 from ..report.plotting import SOFT, captioned

@@ -14,8 +14,7 @@ from typing import Any, ClassVar, Literal, TypeVar, Unpack
 
 import pandas
 
-from ..errors import ImageError, first_of
-from ..errors.arguments import ScoringOptions, checked
+from ..errors import ImageError, ScoringOptions, checked, first_of
 from ..files.names import free_name
 from ..files.writing import check_folder, locked
 from ..images.image import File, Image

@@ -10,8 +10,7 @@ from typing import Any, ClassVar, Unpack
 import pandas
 from PIL import Image
 
-from ..errors import CLIPIQAError, counted
-from ..errors.arguments import checked
+from ..errors import CLIPIQAError, checked, counted
 from ..prompts.pairs import Prompts
 from ..report.contact_sheet import contact_sheet, headed
 from ..sources.naming import in_all_folders, named_images

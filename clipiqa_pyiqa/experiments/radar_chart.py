@@ -13,8 +13,7 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from ..errors import CLIPIQAError
-from ..errors.arguments import checked
+from ..errors import CLIPIQAError, checked
 from ..files.names import below_common, printable
 from ..metric import find_device
 from ..metrics.building import build

@@ -13,8 +13,7 @@ import numpy as np
 import pandas
 from matplotlib.figure import Figure
 
-from ..errors import CLIPIQAError, ImageError, counted, nearest
-from ..errors.arguments import checked
+from ..errors import CLIPIQAError, ImageError, checked, counted, nearest
 from ..files.csv_files import check_images, read_rows
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..report.contact_sheet import wrapped

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import CLIPIQAError
-from ..errors.arguments import checked
+from ..errors import CLIPIQAError, checked
 from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import Columns, Prompts

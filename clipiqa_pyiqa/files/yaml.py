@@ -11,8 +11,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import ConfigError, nearest
-from ..errors.arguments import check_keys
+from ..errors import ConfigError, check_keys, nearest
 from .reading import open_file
 
 MOST_BYTES = 1 << 20

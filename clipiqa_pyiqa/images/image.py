@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ImageError, Kind, reason
-from ..errors.arguments import Reading, checked
+from ..errors import ImageError, Kind, Reading, checked, reason
 
 if TYPE_CHECKING:
     from .reader import Decoded, ImageRecord

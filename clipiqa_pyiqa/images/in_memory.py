@@ -13,8 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import ImageError, Kind, shown
-from ..errors.arguments import OVERSHOOT, Reading
+from ..errors import OVERSHOOT, ImageError, Kind, Reading, shown
 from .image import BytesImage, File
 from .image import Image as AnyImage
 from .reader import Decoded, depth_of, rgb_pixels, taken_orientation

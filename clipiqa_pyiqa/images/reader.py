@@ -19,8 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from ..errors import ImageError, Kind, reason
-from ..errors.arguments import Reading
+from ..errors import ImageError, Kind, Reading, reason
 from .formats import RAW, readable_formats
 from .memory import set_aside
 

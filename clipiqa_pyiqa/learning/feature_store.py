@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from ..errors import ImageError, Kind, counted, first_of
-from ..errors.arguments import Reading
+from ..errors import ImageError, Kind, Reading, counted, first_of
 from ..files.reading import hashes_of, remember
 from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, processed, stacked

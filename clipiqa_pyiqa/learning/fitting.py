@@ -16,8 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..datasets.score_table import ScoreTable, draw_groups, find_score_table, look_for_mini_photos, written_digests
-from ..errors import CLIPIQAError
-from ..errors.arguments import SharedOptions, checked
+from ..errors import CLIPIQAError, SharedOptions, checked
 from ..files.writing import write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.heads import FORMAT, OpinionHead

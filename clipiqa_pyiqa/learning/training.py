@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table, look_for_mini_photos, written_digests
-from ..errors import CLIPIQAError, counted, import_pyiqa
-from ..errors.arguments import SharedOptions, check_keys, checked, choice
+from ..errors import CLIPIQAError, SharedOptions, check_keys, checked, choice, counted, import_pyiqa
 from ..files.writing import check_folder, locked, write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file

@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table
-from ..errors import CLIPIQAError, PromptError, counted
-from ..errors.arguments import SharedOptions, checked
+from ..errors import CLIPIQAError, PromptError, SharedOptions, checked, counted
 from ..files.reading import open_file
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from ..errors import CLIPIQAError, ImageError, first_of
-from ..errors.arguments import ScoringOptions, checked
+from ..errors import CLIPIQAError, ImageError, ScoringOptions, checked, first_of
 from ..files.writing import write_text
 from ..images.batches import images_at_once, processed, stacked
 from ..images.image import Image, NoImage

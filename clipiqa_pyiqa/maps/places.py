@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import CLIPIQAError
-from ..errors.arguments import checked
+from ..errors import CLIPIQAError, checked
 
 if TYPE_CHECKING:
     from ..metric import CLIPIQA

@@ -25,8 +25,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-from ..errors import CLIPIQAError, ConfigError, WeightsError, import_pyiqa
-from ..errors.arguments import check_keys
+from ..errors import CLIPIQAError, ConfigError, WeightsError, check_keys, import_pyiqa
 from ..files.reading import hash_file
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import parse_columns

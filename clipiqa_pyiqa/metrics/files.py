@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import CLIPIQAError, counted, few
-from ..errors.arguments import check_keys
+from ..errors import CLIPIQAError, check_keys, counted, few
 from ..files.names import on_disk
 from ..files.reading import hash_file
 from ..files.specification import check_kinds

@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, import_pyiqa, nearest, shown
-from ..errors.arguments import check_keys
+from ..errors import CLIPIQAError, check_keys, import_pyiqa, nearest, shown
 from ..files.specification import Specification, check_kinds, parse_specifications, pyiqa_configs
 from ..results.columns import Column
 from .metric import Metric, MetricSet, Mode

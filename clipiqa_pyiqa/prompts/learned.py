@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from ..clip.model import FrozenCLIP
 from ..clip.text import TextTower, tokenize
-from ..errors import PromptError
-from ..errors.arguments import checked
+from ..errors import PromptError, checked
 from .pairs import PromptPair
 from .provenance import question_record
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from PIL import Image
 
-from ..errors import first_of
-from ..errors.arguments import checked
+from ..errors import checked, first_of
 from ..experiments.experiment import (
     ExperimentOptions,
     ExperimentResult,

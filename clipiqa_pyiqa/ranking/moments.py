@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..errors import ImageError, counted
-from ..errors.arguments import AnySize
+from ..errors import AnySize, ImageError, counted
 from ..images.image import File
 from .photos import is_local
 

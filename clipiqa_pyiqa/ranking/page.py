@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from ..errors import CLIPIQAError, ImageError, counted
-from ..errors.arguments import AnySize
+from ..errors import AnySize, CLIPIQAError, ImageError, counted
 from ..files.names import printable
 from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch

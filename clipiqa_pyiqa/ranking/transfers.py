@@ -19,8 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ..datasets.score_table import listing, sidecars, stars_of
-from ..errors import CLIPIQAError, first_of
-from ..errors.arguments import checked
+from ..errors import CLIPIQAError, checked, first_of
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.names import free_name
 from ..files.reading import hash_file, read_bytes

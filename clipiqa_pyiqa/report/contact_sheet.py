@@ -11,8 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..errors import ImageError
-from ..errors.arguments import AnySize
+from ..errors import AnySize, ImageError
 from ..files.names import printable
 from ..images.image import File
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import Kind, counted, first_of, reason
-from ..errors.arguments import checked
+from ..errors import Kind, checked, counted, first_of, reason
 from ..files.writing import check_output, replacing, resolved
 from ..sources.stores import ShardError, address_of, files_below, joined, opened, write_whole
 from ..sources.tables import opened_table

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ..errors.arguments import check_resume
+from ..errors import check_resume
 from ..files.writing import check_folder
 from ..images.image import Image
 from ..metrics.metric import MetricSet

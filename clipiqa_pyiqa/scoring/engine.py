@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from ..clip.model import one_thread
-from ..errors import CLIPIQAError, ImageError, Kind, counted, is_out_of_memory
-from ..errors.arguments import MIN_SIDE, Reading
+from ..errors import MIN_SIDE, CLIPIQAError, ImageError, Kind, Reading, counted, is_out_of_memory
 from ..images.batches import WAIT, default_workers, images_at_once, processed, stacked
 from ..images.flags import flag
 from ..images.image import Image

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from ..errors import CLIPIQAError
-from ..errors.arguments import AnySize, Reading, RunOptions, ScoringOptions, SharedOptions, checked
+from ..errors import AnySize, CLIPIQAError, Reading, RunOptions, ScoringOptions, SharedOptions, checked
 from ..files.names import printable
 from ..files.reading import sha256_of
 from ..files.writing import check_output
@@ -187,7 +186,7 @@ def score_paths(
         trust_weights: Let pyiqa load files and URLs that could run code.
         strict: Raise before scoring if a metric cannot be built.
         sampling: Which frames of videos: one every ``'0.5s'``, or ``'16 frames'``.
-        options: As in :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`.
+        options: As in :class:`~clipiqa_pyiqa.errors.SharedOptions`.
 
     Returns:
         An iterator of rows, which scores while the caller iterates; ``run()`` scores all images.

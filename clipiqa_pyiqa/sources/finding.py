@@ -17,8 +17,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import CLIPIQAError, ImageError, Kind, first_of, reason, shown
-from ..errors.arguments import checked
+from ..errors import CLIPIQAError, ImageError, Kind, checked, first_of, reason, shown
 from ..files.names import printable
 from ..images.formats import VIDEOS, image_suffixes, skipped_note, without_twins
 from ..images.image import BytesImage, File, Image, NoImage

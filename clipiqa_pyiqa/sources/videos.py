@@ -111,7 +111,7 @@ class Frame(BytesImage):
 
     def read(self) -> bytes:
         """Return the frame as a PNG file, upright."""
-        from ..errors.arguments import AnySize
+        from ..errors import AnySize
 
         file = io.BytesIO()
         self.load(AnySize()).picture.save(file, "PNG")

@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 from huggingface_hub import constants
 
-from ..errors import WeightsError
-from ..errors.arguments import checked
+from ..errors import WeightsError, checked
 from ..files.reading import sha256_of
 from .checkpoint import open_checkpoint
 from .published import (

@@ -19,8 +19,7 @@ from torchvision.transforms.functional import to_tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, compare, fit, train
 from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
-from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.errors.arguments import AnySize
+from clipiqa_pyiqa.errors import AnySize, OutputError
 from clipiqa_pyiqa.images.in_memory import memory_image
 
 MINI = {"metric": "clipiqa", "metric_opts": {"backbone": "mini"}}

@@ -13,7 +13,7 @@ from PIL import Image
 from refusal import refused
 from shard_makers import header_at, picture, samples, save_parquet, save_tar
 
-from clipiqa_pyiqa.errors.arguments import AnySize, Reading
+from clipiqa_pyiqa.errors import AnySize, Reading
 from clipiqa_pyiqa.images.formats import skipped_note, unreadable_suffixes
 from clipiqa_pyiqa.images.image import BytesImage, File, read_image
 from clipiqa_pyiqa.sources import finding

@@ -13,8 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ...errors import OptionError
-from ...errors.arguments import Machine, SharedOptions, check_resume
+from ...errors import Machine, OptionError, SharedOptions, check_resume
 from .terminal import Bar, note, stored, tell
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
-from ...errors import ConfigError, OptionError
-from ...errors.arguments import check_bounds, check_path, documentation
+from ...errors import ConfigError, OptionError, check_bounds, check_path, documentation
 from ...files.names import plain_lines
 from ...files.writing import NAMED
 from .terminal import FLAGS

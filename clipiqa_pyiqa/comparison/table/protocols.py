@@ -15,8 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
-from ...errors import CLIPIQAError, ImageError, OptionError, nearest
-from ...errors.arguments import check_keys, checked
+from ...errors import CLIPIQAError, ImageError, OptionError, check_keys, checked, nearest
 from ...files.yaml import read_mapping, shipped
 from ...metrics.metric import Metric, Preprocess
 from ...metrics.parsing import parse_metrics

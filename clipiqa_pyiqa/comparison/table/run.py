@@ -10,8 +10,7 @@ from typing import Any
 
 import torch
 
-from ...errors import CLIPIQAError, nearest
-from ...errors.arguments import SharedOptions, checked
+from ...errors import CLIPIQAError, SharedOptions, checked, nearest
 from ...images.batches import default_workers
 from ...metric import find_device
 from ...metrics.files import of_methods

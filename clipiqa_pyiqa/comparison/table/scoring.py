@@ -20,8 +20,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from ...errors import ImageError
-from ...errors.arguments import AnySize, Reading
+from ...errors import AnySize, ImageError, Reading
 from ...files.names import printable
 from ...files.reading import hash_file
 from ...images.image import File

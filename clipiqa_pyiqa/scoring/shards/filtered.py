@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import CLIPIQAError, counted, first_of
-from ...errors.arguments import checked
+from ...errors import CLIPIQAError, checked, counted, first_of
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
 from ...images.image import MISSING, NoImage

@@ -17,8 +17,7 @@ from typing import Any, Unpack
 
 import torch
 
-from ...errors import CLIPIQAError, Kind, counted, reason
-from ...errors.arguments import ScoringOptions, checked
+from ...errors import CLIPIQAError, Kind, ScoringOptions, checked, counted, reason
 from ...files.writing import check_folder
 from ...images.image import NoImage
 from ...images.memory import keep_memory
