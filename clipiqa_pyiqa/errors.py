@@ -101,10 +101,11 @@ def shown(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def first_of(messages: Iterable[str]) -> str:
-    """Return the first message and the number of further messages."""
-    first, *others = messages
-    return first.rstrip(".") + (f" (and {len(others)} more like it)" if others else "")
+def first_of(messages: Iterable[str], most: int = 1) -> str:
+    """Return the first messages and the number of further messages."""
+    sentences = [message.rstrip(".") for message in messages]
+    more = len(sentences) - most
+    return "; ".join(sentences[:most]) + (f" (and {more} more like it)" if more > 0 else "")
 
 
 def few(names: Iterable[str], most: int = 5) -> str:
@@ -159,6 +160,7 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "n_ctx": (1, 75),
     "crops": (1, 1000),
 }
+FilePath = str | os.PathLike[str]
 Function = TypeVar("Function", bound=Callable[..., Any])
 _NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # NumPy's numbers are accepted too
 _WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None"}
@@ -343,7 +345,7 @@ def check_resume(out: object, resume: bool) -> None:
         raise OptionError("`resume` needs `out`, the results to continue.")
 
 
-def check_path(name: str, value: str | os.PathLike[str]) -> None:
+def check_path(name: str, value: FilePath) -> None:
     try:
         os.stat(Path(value).expanduser())
     except (FileNotFoundError, NotADirectoryError, PermissionError):

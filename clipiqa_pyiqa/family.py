@@ -20,8 +20,7 @@ from .errors import OVERSHOOT, CLIPIQAError, WeightsError
 from .files.reading import sha256_of
 from .metric import Precision, TowerMetric
 from .prompts.antonym import antonym_scores
-from .prompts.pairs import parse_prompts
-from .prompts.provenance import tower_record
+from .prompts.pairs import parse_prompts, tower_record
 from .weights.checkpoint import Checkpoint, open_checkpoint
 from .weights.published import LAION_HEADS, head_file, pyiqa_file
 from .weights.selection import find_file, find_weights, weights_in

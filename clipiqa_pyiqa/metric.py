@@ -16,11 +16,18 @@ from .clip.inputs import check_features, check_images, check_size
 from .clip.model import FrozenCLIP, ImageTower, frozen_clip
 from .errors import OVERSHOOT, CLIPIQAError, ImageError, PromptError, checked, choice, shown
 from .prompts.antonym import antonym_scores, column_means, margins
-from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
-from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
+from .prompts.files import (
+    PUBLISHED,
+    LearnedType,
+    OpinionHead,
+    is_head,
+    load_head,
+    load_prompt_file,
+    published_prompt_file,
+    read_metadata,
+)
 from .prompts.learned import PromptLearner
-from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
-from .prompts.provenance import as_texts, column_records, tower_record
+from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_records, parse_prompts, tower_record
 from .weights.selection import find_weights
 
 if TYPE_CHECKING:
@@ -387,7 +394,7 @@ class CLIPIQA(TowerMetric):
         return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
 
     def provenance(self) -> dict[str, Any]:
-        """Return the record of everything that scores depend on (:mod:`clipiqa_pyiqa.prompts.provenance`)."""
+        """Return the record of everything that scores depend on (:mod:`clipiqa_pyiqa.prompts.pairs`)."""
         scores = column_records(self.questions or {})
         if learned := self.head or self.prompt_learner:
             scores[self._learned_name] = learned.record()

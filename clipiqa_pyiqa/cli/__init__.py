@@ -3,8 +3,6 @@
 A module's ``run`` declares the options; see :mod:`.options.parser`.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import importlib

@@ -1,7 +1,5 @@
 """``clipiqa agreement``: the paper's user study."""
 
-from __future__ import annotations
-
 from .options.groups import Experiment
 
 
@@ -19,6 +17,4 @@ def run(votes: str, run: Experiment, *, root: str | None = None) -> int:
         votes (VOTES): a CSV file; see below
         root (DIR): folder of the images; default: the CSV file's folder
     """
-    from ..experiments.user_agreement import agreement
-
-    return run.report(agreement, votes, root=root)
+    return run.report("agreement", votes, root=root)

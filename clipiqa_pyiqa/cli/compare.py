@@ -1,13 +1,11 @@
 """``clipiqa compare``: metrics side by side on data sets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import Batches, OptionError
 from .options.groups import Asked, Look, OutputOptions, start
-from .options.terminal import Bar, stored
+from .options.terminal import progress, stored
 
 
 @dataclass(frozen=True)
@@ -15,7 +13,6 @@ class CompareOptions:
     """Comparison.
 
     Args:
-        data (-d DATA): data sets; see below
         data_root (DIR): folder of pyiqa's data sets; default: ./datasets
         plcc_fit: also compute PLCC (Pearson's correlation) and RMSE after a logistic fit
         fit_parameters: parameters of the fit, or VQEG's 5
@@ -25,7 +22,6 @@ class CompareOptions:
         within (COLUMN): also the mean correlation within the groups that this column names, such as scenes
     """
 
-    data: list[str] | None = None
     data_root: str | None = None
     plcc_fit: bool = False
     fit_parameters: Literal[4, 5] = 4
@@ -41,6 +37,8 @@ def run(
     output: OutputOptions,
     comparing: CompareOptions,
     look: Look,
+    *,
+    data: list[str] | None = None,
 ) -> int:
     """Compare metrics on data sets, with correlations, intervals and published values.
 
@@ -53,8 +51,11 @@ def run(
       clipiqa compare -m clipiqa 'dslr=clipiqa:prompts=[quality, sharpness]' -d mine=scores.csv
       clipiqa compare --backbone mini --prompts quality sharpness -m piqe -d mine=scores.csv
       clipiqa compare -c table1 --data-root DIR --out runs/table1
+
+    Args:
+        data (-d DATA): data sets; see below
     """
-    metrics, data = asked.labelled(("file",)), comparing.data
+    metrics = asked.labelled(("file",))
     if not metrics or not data:
         missing = ("data set", "-d") if metrics else ("metric", "-m")
         raise OptionError("no {} is named: use {} or a --config file.".format(*missing))
@@ -62,15 +63,15 @@ def run(
     from ..comparison.compare import compare
 
     shown = look.options()
-    with stored(output.out), Bar() as bar:
+    with stored(output.out), progress() as show:
         comparison = compare(
             metrics,
             data_sets=data,
             **asked.building(),
-            **{name: value for name, value in vars(comparing).items() if name != "data"},
+            **vars(comparing),
             device=device,
             **batches.keywords(),
-            progress=bar.show,
+            progress=show,
             **output.storage(),
         )
         # saved before the table is printed: a program that reads the table may end early

@@ -1,12 +1,10 @@
 """``clipiqa demo``: score bundled photos."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..errors import Machine, OptionError
 from .options.groups import start
-from .options.terminal import Bar, frame_as_text
+from .options.terminal import frame_as_text, progress
 
 EXPLANATION = """\
 Scores are between 0 and 1; a high score is good.
@@ -34,8 +32,8 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
     start(Machine())
     from ..experiments.demonstration import demo
 
-    with Bar(unit="picture") as bar:
-        found = demo(progress=bar.show)
+    with progress("picture") as show:
+        found = demo(progress=show)
     scores = found.scores.rename(columns={"noisiness": "noisiness (high = clean)"}).reset_index()
     print(f"{frame_as_text(scores)}\n\n{EXPLANATION}", end="")
     found.save(out)

@@ -1,12 +1,9 @@
 """``clipiqa export``: write a metric as an ONNX file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..errors import Machine
 from .options.groups import Model, Questions, start
-from .options.terminal import note
 
 
 def run(
@@ -40,8 +37,6 @@ def run(
     from ..export.onnx_file import export_onnx
     from ..metrics.building import build
 
-    result = export_onnx(
-        build(metric, where).net, path, metric.questions, with_map=map, overwrite=overwrite, progress=note
-    )
-    print(result.describe())
+    net = build(metric, where).net
+    print(export_onnx(net, path, metric.questions, with_map=map, overwrite=overwrite).describe())
     return 0

@@ -1,20 +1,16 @@
 """``clipiqa fit``: fit a metric to rated photos."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 from typing import Literal
 
 from ..errors import OptionError, counted
-from .options.groups import Model, OpinionOptions, Store, creation
+from .options.groups import Learning, creation
 from .options.terminal import frame_as_text
 
 
 def run(
-    scored: OpinionOptions,
-    model: Model,
-    store: Store,
+    learning: Learning,
     scores: str,
     *,
     out: Path,
@@ -57,21 +53,21 @@ def run(
         if splits < 1:
             raise OptionError("--splits-out has no splits to write: also give their number, such as --splits 10.")
         check_output(splits_out, overwrite=overwrite)
-    options = store.start()
+    # cross-validation needs no split
+    table = learning.table(scores, seed, needed=("train",), val_fraction=0.0)
+    options = learning.start()
     import numpy as np
     import pandas
 
     from ..learning.fitting import fit
     from ..metric import CLIPIQA
 
-    # cross-validation needs no split
-    table = scored.table(scores, seed, needed=("train",), val_fraction=0.0)
     result = fit(
         table,
         method=method,
         fit_on=fit_on,
         own_scale=own_scale,
-        metric=CLIPIQA(prompts=prompts, **model.given()),
+        metric=CLIPIQA(prompts=prompts, **learning.given()),
         seed=seed,
         splits=splits,
         without_mini_photos=without_mini_photos,
@@ -99,5 +95,5 @@ def run(
     print(
         f"rank photos with it (score, gate and compare take it, too):\nclipiqa rank photos/ -m {shlex.quote(str(out))}"
     )
-    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(out.resolve()), **model.given())}")
+    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(out.resolve()), **learning.given())}")
     return 0

@@ -1,14 +1,12 @@
 """``clipiqa gate``: compare two runs over the same inputs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from ..errors import CLIPIQAError, SharedOptions
-from .options.groups import Asked, OutputOptions, start
-from .options.terminal import Bar, in_shell, numbers_by_name, stored, tell
+from .options.groups import Asked, OutputOptions, check_inputs, start
+from .options.terminal import in_shell, numbers_by_name, progress, stored, tell
 
 
 def run(
@@ -68,9 +66,10 @@ def run(
     if asked != Asked():
         options |= {"metrics": asked.chosen(), **asked.building()}
     if "metrics" in options or images != SharedOptions():
+        check_inputs(base, new)
         options |= {"device": start(images), **images.keywords()}
     try:
-        with stored(output.out), Bar() as bar:
+        with stored(output.out), progress() as show:
             found = gate(
                 base,
                 new,
@@ -84,7 +83,7 @@ def run(
                 history=history,
                 commit=commit,
                 page=page,
-                progress=bar.show,
+                progress=show,
                 **options,
             )
     except CLIPIQAError as error:

@@ -1,14 +1,13 @@
 """``clipiqa map``: maps of local scores."""
 
-from __future__ import annotations
-
+import os
 from pathlib import Path
 from typing import Literal
 
 from ..errors import SharedOptions
 from ..files.names import printable
-from .options.groups import Model, Questions, start
-from .options.terminal import Bar, frame_as_text, note, tell
+from .options.groups import Model, Questions, check_inputs, start
+from .options.terminal import frame_as_text, note, progress, tell
 
 
 def run(
@@ -44,13 +43,15 @@ def run(
         quiet (-q): show no progress bar and no summary
     """
     metric = questions.asked(model)
+    if not any(map(os.path.lexists, paths)):
+        check_inputs(paths)
     device = start(images)
     import pandas
 
     from ..maps.photos import draw_maps
     from ..metrics.building import build
 
-    with Bar(unit="photo") as bar:
+    with progress("photo") as show:
         found = draw_maps(
             lambda: build(metric, device).net,
             paths,
@@ -61,7 +62,7 @@ def run(
             format=pictures,
             html=html,
             overwrite=overwrite,
-            progress=bar.show,
+            progress=show,
             device=device,
             **images.keywords(),
         )

@@ -1,7 +1,5 @@
 """``clipiqa pairs``: compare two versions of each image."""
 
-from __future__ import annotations
-
 from .options.groups import Experiment
 
 
@@ -20,6 +18,4 @@ def run(low: str, high: str, run: Experiment, *, skip_missing: bool = False) -> 
         high (HIGH): folder or quoted pattern of the high-quality images
         skip_missing: leave out images without a partner
     """
-    from ..experiments.image_pairs import pairs
-
-    return run.report(pairs, low, high, skip_missing=skip_missing)
+    return run.report("pairs", low, high, skip_missing=skip_missing)

@@ -1,7 +1,5 @@
 """``clipiqa prompts``: list prompt pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ..prompts.pairs import NAMED_PAIRS, PRESETS, parse_prompts

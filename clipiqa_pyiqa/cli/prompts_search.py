@@ -1,18 +1,14 @@
 """``clipiqa prompts search``: find the best prompt pairs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..errors import counted
-from .options.groups import Model, OpinionOptions, Store, creation
+from .options.groups import Learning, creation
 from .options.terminal import frame_as_text
 
 
 def run(
-    scored: OpinionOptions,
-    model: Model,
-    store: Store,
+    learning: Learning,
     scores: str,
     *,
     candidates: str | None = None,
@@ -44,22 +40,20 @@ def run(
         seed: seed of resamples and of a random split
     """
     from ..files.writing import check_output, write_text
-    from ..learning.word_search import read_words
 
-    words = read_words(candidates) if candidates else None
-    options = store.start()
-    from ..learning.word_search import search_prompts
+    table = learning.table(scores, seed, needed=("train",))
+    if out is not None:
+        check_output(out, overwrite=overwrite, inputs=table.frame["path"])
+    options = learning.start()
+    from ..learning.word_search import read_words, search_prompts
     from ..metric import CLIPIQA
     from ..report.table import csv_table
 
-    table = scored.table(scores, seed, needed=("train",))
-    if out is not None:
-        check_output(out, overwrite=overwrite, inputs=table.frame["path"])
     findings = search_prompts(
         table,
-        words=words,
+        words=read_words(candidates) if candidates else None,
         templates=templates,
-        metric=CLIPIQA(**model.given()),
+        metric=CLIPIQA(**learning.given()),
         seed=seed,
         ensemble=ensemble,
         bootstrap=bootstrap,
@@ -73,10 +67,10 @@ def run(
         f"measured on {findings.held_out:,} held out (split {'val' if table.part('test').empty else 'test'!r})"
     )
     if findings.unknown:
-        print(f"left out: {counted(findings.unknown, 'pair')} with words that {model.backbone or 'RN50'} never saw")
+        print(f"left out: {counted(findings.unknown, 'pair')} with words that {learning.backbone or 'RN50'} never saw")
     shown = (found.index < top) | (found.index >= len(findings.ranked))
     print(frame_as_text(found[shown], ["SROCC held out"]))
     for name, finding in {"best pair": findings.ranked[0], "ensemble": findings.ensemble}.items():
         prompts = [(each.positive, each.negative) for each in finding.pairs]
-        print(f"The {name}:\n  {creation('clipiqa', prompts=prompts, **model.given())}")
+        print(f"The {name}:\n  {creation('clipiqa', prompts=prompts, **learning.given())}")
     return 0

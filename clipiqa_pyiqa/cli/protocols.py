@@ -1,7 +1,5 @@
 """``clipiqa protocols``: how papers compute their tables."""
 
-from __future__ import annotations
-
 from .options.terminal import aligned
 
 

@@ -1,7 +1,5 @@
 """``clipiqa radar``: draw radar charts."""
 
-from __future__ import annotations
-
 from .options.groups import Experiment
 
 
@@ -19,6 +17,4 @@ def run(paths: list[str], run: Experiment) -> int:
     Args:
         paths (IMAGE): images, up to 8
     """
-    from ..experiments.radar_chart import radar
-
-    return run.report(radar, paths)
+    return run.report("radar", paths)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import OptionError, counted, few
 from .options.groups import Experiment, start
-from .options.terminal import Bar, note, tell
+from .options.terminal import note, progress, tell
 
 if TYPE_CHECKING:
-    from ..ranking.photos import Photos
     from ..ranking.transfers import Action
 
 
@@ -95,8 +94,9 @@ class PickOptions:
         return {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
 
     def folders(self) -> dict[Action, Path]:
-        folders: dict[Action, Path | None] = {"copy": self.copy_to, "move": self.move_to, "link": self.link_to}
-        return {action: folder for action, folder in folders.items() if folder is not None}
+        from ..ranking.transfers import Action
+
+        return {action: folder for action in get_args(Action) if (folder := getattr(self, f"{action}_to"))}
 
 
 def run(
@@ -136,8 +136,9 @@ def run(
     if undo is not None:
         from ..ranking.transfers import undo as put_back
 
-        back, problems = put_back(undo)
-        tell(f"{counted(back, 'file')} put back", *problems)
+        back, kept, problems = put_back(undo)
+        theirs = f"; {counted(kept, 'photo')} left with stars that were changed since" if kept else ""
+        tell(f"{counted(back, 'file')} put back{theirs}", *problems)
         return 1 if problems else 0
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
@@ -151,7 +152,23 @@ def run(
                 "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
                 "other options out, or give them in a second call."
             )
-        return _write_shards(sources, order, picked)
+        if len(sources) != 1:
+            raise OptionError("write_shards needs one PATH: the folder of results by shard that clipiqa score wrote.")
+        from ..scoring.shards.filtered import filter_shards
+
+        with progress("shard") as show:
+            found = filter_shards(
+                sources[0],
+                picked.write_shards,
+                column=order.by,
+                lower_better=direction,
+                partial=picked.partial,
+                despite_changes=picked.despite_changes,
+                progress=show,
+                **cuts,
+            )
+        tell(*found.sentences())
+        return 1 if found.problems else 0
     if (picked.paths or folders) and not (cuts or selected):
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     if selected:
@@ -159,7 +176,7 @@ def run(
 
         _take({"": list(map(on_disk, sources))}, picked)
         return 0
-    from ..ranking.photos import Photos
+    from ..ranking.photos import Photos, find_moments
     from ..results.scores import is_score_file, read_scores
 
     code = 0
@@ -170,15 +187,11 @@ def run(
         scores = read_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
         photos = Photos(scores, order.by or scores.names[0], direction, order.root)
         if picked.moments:
-            from ..ranking.moments import find_moments
-
             photos = replace(photos, moments=find_moments(map(photos.path, scores.frame.index)))
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     else:
-        from ..ranking.folder_ranking import rank
-
-        ranking = run.result(rank, sources, count=count, moments=picked.moments)
+        ranking = run.result("rank", sources, count=count, moments=picked.moments)
         code, photos = run.conclude(ranking), ranking.photos(order.by, direction)
     scores, (worst, best) = photos.scores, photos.ends(**cuts)
     picked_names = [*worst.index, *best.index] if cuts else list(scores.frame.index)
@@ -192,11 +205,20 @@ def run(
 
         start(run)
         shown = replace(photos, scores=replace(scores, frame=scores.frame.loc[scores.frame.index.isin(picked_names)]))
-        with Bar(unit="photo") as bar:
-            written = write_browser(shown, page, overwrite=run.overwrite, workers=run.workers, progress=bar.show)
+        with progress("photo") as show:
+            written = write_browser(shown, page, overwrite=run.overwrite, workers=run.workers, progress=show)
         note(f"the page is {written}")
     if picked.stars:
-        code = max(code, _give_stars(photos, picked.star_shares, picked_names, run.overwrite))
+        from ..ranking.transfers import give_stars
+
+        try:
+            shares = list(map(float, picked.star_shares.split(",")))
+        except ValueError:
+            shares = []
+        given, kept, problems, undo_list = give_stars(photos, shares, picked_names, overwrite=run.overwrite)
+        undoing = f"; --undo {str(undo_list)!r} takes them away" if given else ""
+        tell(f"{counted(given, 'photo')} given stars, {kept:,} kept theirs{undoing}", *problems)
+        code = 1 if problems else code
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
     is_listed = bool(cuts) or not (page or picked.stars)
     if is_listed:
@@ -244,36 +266,3 @@ def _without_starred(paths: Sequence[str]) -> list[str]:
     if staying:
         tell(f"{counted(len(staying), 'photo')} with 4 or 5 stars left where they are; --also-starred moves them")
     return [path for path in paths if path not in staying]
-
-
-def _give_stars(photos: Photos, shares: str, picked_names: Collection[str], overwrite: bool) -> int:
-    from ..ranking.transfers import give_stars
-
-    try:
-        numbers = [float(share) for share in shares.split(",")]
-    except ValueError:
-        numbers = []
-    given, kept, problems, undo_list = give_stars(photos, numbers, picked_names, overwrite=overwrite)
-    undoing = f"; --undo {str(undo_list)!r} takes them away" if given else ""
-    tell(f"{counted(given, 'photo')} given stars, {kept:,} kept theirs{undoing}", *problems)
-    return 1 if problems else 0
-
-
-def _write_shards(sources: Sequence[str], order: OrderOptions, picked: PickOptions) -> int:
-    from ..scoring.shards.filtered import filter_shards
-
-    if len(sources) != 1:
-        raise OptionError("write_shards needs one PATH: the folder of results by shard that clipiqa score wrote.")
-    with Bar(unit="shard") as bar:
-        found = filter_shards(
-            sources[0],
-            Path(str(picked.write_shards)),
-            column=order.by,
-            lower_better=order.direction,
-            partial=picked.partial,
-            despite_changes=picked.despite_changes,
-            progress=bar.show,
-            **picked.cuts(),
-        )
-    tell(*found.sentences())
-    return 1 if found.problems else 0

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,7 @@ from ..files.writing import check_output, write_text
 from ..results.printing import Printer
 from ..results.results import Output
 from .options.groups import Asked, OutputOptions, start
-from .options.terminal import Bar, frame_as_text, note, on_interrupt, stored, tell
+from .options.terminal import frame_as_text, note, on_interrupt, progress, stored, tell
 
 if TYPE_CHECKING:
     from ..results.folder import ShardedResult
@@ -158,8 +158,8 @@ def run(
         raise OptionError("--keep needs --out.")
     if output.out is None and format == "parquet":
         raise OptionError("parquet results are not text: name a file with --out.")
-    of_shards: dict[str, Any] = {"keep": shards.keep, "image_column": shards.image_column, **videos.sampling}
-    found = find_shards(paths, null_separated=null, features=shards.embeddings, **of_shards)
+    reading: dict[str, Any] = {"keep": shards.keep, "image_column": shards.image_column, **videos.sampling}
+    found = find_shards(paths, null_separated=null, features=shards.embeddings, **reading)
     if found.is_empty:
         raise ImageError(f"{found.problem}: there is nothing to score.")
     has_videos = any(isinstance(item, VideoShard) for item in found.items)
@@ -176,16 +176,16 @@ def run(
     options: dict[str, Any] = {"device": device, **images.keywords(), **asked.building()}
     options |= {"out": out, "overwrite": output.overwrite, **videos.sampling}
     again = "the same command continues"
-    with on_interrupt(again) if by_shard else stored(output.out), Bar("shard" if by_shard else "image") as bar:
+    with on_interrupt(again) if by_shard else stored(output.out), progress("shard" if by_shard else "image") as show:
         if output.out and by_shard:
             from ..scoring.shards.run import RayEngine, score_sources
 
             options |= {**vars(shards), "engine": RayEngine(**vars(cluster)) if shards.engine == "ray" else None}
 
-            def show(images: int, done: float, total: int) -> None:
-                bar.show(done, total, detail=f"{images:,} images")
+            def of_shards(images: int, done: float, total: int) -> None:
+                show(done, total, detail=f"{images:,} images")
 
-            done = score_sources(metrics, found, progress=show, **options)
+            done = score_sources(metrics, found, progress=of_shards, **options)
             _report(done, videos)
             _tell_unmatched(done.unmatched)
             return 1 if done.failures or done.unread or done.absent or done.unmatched else 0
@@ -194,7 +194,7 @@ def run(
             note(run.known.sentence)
         writer = None if output.out else Printer(sys.stdout.buffer, format or "table", run.head)
         run.results.keeps = has_videos
-        code = _follow(run, writer, None if run.names is None else len(run.names), bar)
+        code = _follow(run, writer, None if run.names is None else len(run.names), show)
         _tell_unmatched(run.unmatched)
         if run.known and found.has_shards:  # known once they are read
             note(run.known.sentence)
@@ -208,7 +208,7 @@ def _tell_unmatched(unmatched: Mapping[str, Sequence[str]]) -> None:
         tell(f"{label} has no score for {counted(len(images), 'image')}, such as {images[0]!r}")
 
 
-def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar) -> int:
+def _follow(run: ScoringRun, writer: Printer | None, total: int | None, show: Callable[..., None]) -> int:
     scored, failed = 0, 0
     by = dict.fromkeys(run.head.scores, 0)
     try:
@@ -223,7 +223,7 @@ def _follow(run: ScoringRun, writer: Printer | None, total: int | None, bar: Bar
                     tell(row.error)
                 for name, score in zip(by, row.scores or (), strict=False):
                     by[name] += score is not None
-                bar.show(scored + failed, total)
+                show(scored + failed, total)
     except KeyboardInterrupt as error:
         rest = "some" if total is None else total - scored - failed
         raise type(error)(f"{scored} scored, {failed} failed, {rest} left") from error

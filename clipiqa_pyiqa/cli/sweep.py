@@ -1,7 +1,5 @@
 """``clipiqa sweep``: score images that change in steps."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from .options.groups import Experiment
@@ -29,7 +27,5 @@ def run(
         steps: steps, from the least to the most of the attribute
         scales: factors that resize images first; default: 1 and 0.5
     """
-    from ..experiments.attribute_sweep import sweep
-
     given = {name: value for name, value in {"changes": changes, "scales": scales}.items() if value}
-    return run.report(sweep, paths, steps=steps, **given)
+    return run.report("sweep", paths, steps=steps, **given)

@@ -1,13 +1,11 @@
 """``clipiqa table``: several methods in one table."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import Batches, OptionError
 from .options.groups import Asked, Look, OutputOptions, start
-from .options.terminal import Bar, numbers_by_name, stored
+from .options.terminal import numbers_by_name, progress, stored
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def run(
     device = start(batches)
     from ..comparison.table.run import table
 
-    with stored(output.out), Bar() as bar:
+    with stored(output.out), progress() as show:
         found = table(
             **vars(methods),
             metrics=metrics,
@@ -82,7 +80,7 @@ def run(
             values=numbers_by_name("value", value),
             device=device,
             **batches.keywords(),
-            progress=bar.show,
+            progress=show,
             **output.storage(),
         )
         # saved before the table is printed: a program that reads the table may end early

@@ -1,14 +1,12 @@
 """``clipiqa train``: learn the prompts of CLIP-IQA+."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ..errors import counted
 from ..files.names import one_line
-from .options.groups import Model, OpinionOptions, Store, creation
+from .options.groups import Learning, creation
 from .options.terminal import on_interrupt
 
 
@@ -40,9 +38,7 @@ class Changes:
 
 
 def run(
-    scored: OpinionOptions,
-    model: Model,
-    store: Store,
+    learning: Learning,
     changes: Changes,
     scores: str,
     *,
@@ -69,12 +65,13 @@ def run(
         prompts (-p PAIR): pair whose context is learned: a name or 'positive|negative'; default: quality
         without_mini_photos: leave out mini's training photos
     """
-    options = store.start()
-    from ..learning.training import agreement_text, train
+    table = learning.table(scores, changes.seed)
+    options = learning.start()
+    from ..learning.training import BEST, agreement_text, train
 
     with on_interrupt("--resume continues after the last whole epoch"):
         result = train(
-            scored.table(scores, changes.seed),
+            table,
             out,
             recipe=recipe,
             prompts=prompts,
@@ -82,7 +79,7 @@ def run(
             overwrite=overwrite,
             without_mini_photos=without_mini_photos,
             **vars(changes),
-            **model.given(),
+            **learning.given(),
             **options,
         )
     images = result.table.frame["split"].value_counts().to_dict()
@@ -95,6 +92,7 @@ def run(
         print(f"before training, {shown}: {agreement_text(result.before[split])}")
         print(f"best epoch, {shown}: {agreement_text(found)}")
     print(f"log: {one_line(str(result.folder / 'log.csv'))}")
-    network = {**model.given(), "pos_embedding": result.metric.pos_embedding}
-    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(result.best.resolve()), **network)}")
+    network = {**learning.given(), "pos_embedding": result.metric.pos_embedding}
+    best = (result.folder / BEST).resolve()
+    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(best), **network)}")
     return 0

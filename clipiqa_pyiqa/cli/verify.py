@@ -1,7 +1,5 @@
 """``clipiqa verify``: check whether weights give the published scores."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

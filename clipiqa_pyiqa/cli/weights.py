@@ -1,7 +1,5 @@
 """``clipiqa weights``: list or download checkpoints."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from .options.terminal import aligned

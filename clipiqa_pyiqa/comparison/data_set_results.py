@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pandas
 
-from ..datasets.published_correlations import ENSEMBLE, find_published, variant
+from ..datasets.data_sets import ENSEMBLE, find_published, variant
 from ..errors import counted
 from ..files.names import printable
 from ..metric import CLIPIQA

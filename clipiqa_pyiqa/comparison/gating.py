@@ -16,7 +16,7 @@ import numpy as np
 import pandas
 
 from .. import __version__
-from ..errors import AnySize, CLIPIQAError, ImageError, RunOptions, checked, counted, few, nearest
+from ..errors import AnySize, CLIPIQAError, ImageError, RunOptions, checked, counted, few, first_of, nearest
 from ..files.writing import append_line, check_folder, check_output, write_text
 from ..images.formats import VIDEOS
 from ..images.image import File
@@ -276,12 +276,12 @@ def _pair_rows(
 
 
 def _lost(name: str, rows: pandas.DataFrame, paths: pandas.DataFrame, runs: Sequence[Scores]) -> Iterator[str]:
-    """Yield which images have no score, with flags and the first reason, or are infinite in one run only."""
+    """Yield which images have no score, with flags and the first reasons, or are infinite in one run only."""
     for side, run in zip(paths, runs, strict=True):
         flags, lacking = run.flags, paths[side][rows[f"{name} {side}"].isna()]
         if len(lacking):
             images = few(f"{row} ({flags[path]})" if path in flags else row for row, path in lacking.items())
-            why = run.errors.get(lacking.iloc[0], "")
+            why = first_of(dict.fromkeys(run.errors[path] for path in lacking if path in run.errors), 5)
             yield f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}: {images}. {why}".strip()
     base, new, difference = (rows[f"{name} {what}"] for what in ("base", "new", "difference"))
     if (apart := difference.isna() & base.notna() & new.notna() & (base != new)).any():

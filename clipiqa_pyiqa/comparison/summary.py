@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..datasets.published_correlations import PAPER, published_rows
+from ..datasets.data_sets import PAPER, published_rows
 from ..errors import counted
 from ..report.table import Cell, Column, Mark, Table, interval, number, numbers, p_value, words
 from ..results.columns import described

@@ -172,7 +172,7 @@ def read_score_table(
         usual_range = min(frame["score"]), max(frame["score"])
     scores, (low, high) = frame["score"], score_range or usual_range
     if low > high:
-        raise CLIPIQAError(f"range must be the lowest, then the highest possible score; got {low:g} and {high:g}.")
+        raise CLIPIQAError(f"score_range must be the lowest, then the highest score; got {low:g} and {high:g}.")
     if not low <= min(scores) < max(scores) <= high:
         raise CLIPIQAError(
             f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "
@@ -207,7 +207,7 @@ def draw_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:
         raise CLIPIQAError(f"val_fraction must be at least 0 and below 1; got {fraction:g}.")
     members = list(groups.groupby(groups, sort=False).groups.values())
     random.Random(seed).shuffle(members)
-    drawn: list[int] = []
+    drawn = list[int]()
     for rows in members:
         if len(drawn) + len(rows) / 2 <= len(groups) * fraction:
             drawn.extend(rows)
@@ -270,7 +270,7 @@ def seen_by_mini(paths: Collection[str | Path]) -> list[bool]:
 
 def written_digests(paths: Collection[str | Path]) -> str:
     """Return the files' digests as text, for the metadata of a head or of learned prompts."""
-    return base64.b64encode(b"".join(_digests(paths))).decode()
+    return base64.b64encode(bytes.fromhex("".join(_digests(paths)))).decode()
 
 
 def count_learned_from(metric: Any, paths: Collection[str | Path]) -> int:
@@ -301,16 +301,16 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
     return table
 
 
-def _digests(paths: Collection[str | Path]) -> list[bytes]:
+def _digests(paths: Collection[str | Path]) -> list[str]:
     there = [str(path) for path in paths if os.path.exists(path) and os.access(path, os.R_OK)]  # no path holds \0
     hashes = dict(zip(there, hashes_of(there), strict=True))
-    return [bytes.fromhex(hashes.get(str(path), ""))[:BYTES] for path in paths]
+    return [hashes.get(str(path), "")[: 2 * BYTES] for path in paths]
 
 
 @cache
-def digests_of_mini() -> frozenset[bytes]:
+def digests_of_mini() -> frozenset[str]:
     return _split(PHOTO_LIST.read_bytes())
 
 
-def _split(content: bytes) -> frozenset[bytes]:
-    return frozenset(content[start : start + BYTES] for start in range(0, len(content), BYTES))
+def _split(content: bytes) -> frozenset[str]:
+    return frozenset(content.hex(" ", BYTES).split())

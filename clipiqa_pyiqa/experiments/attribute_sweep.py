@@ -23,7 +23,7 @@ from ..images.memory import set_aside
 from ..prompts.pairs import Prompts
 from ..report.plotting import COLOURS, STYLE
 from ..stats.correlation import MIN_IMAGES, srocc
-from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, because, find_images, saved, score_files
+from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, because, find_images, score_files
 
 _MOST_SCALE = 8
 _PICTURES_KEPT = 2  # decoded images at a scale, which all of their versions share
@@ -43,9 +43,6 @@ class Change:
     plain: float
     unit: str
     apply: Callable[[Image.Image, float], Image.Image]
-
-    def amounts(self, steps: int) -> list[float]:
-        return [round(float(amount), 6) for amount in np.linspace(self.first, self.last, steps)]
 
 
 def read_scaled(reading: Reading, path: str, scale: float) -> Image.Image:
@@ -69,11 +66,7 @@ def _enhanced(enhancer: Callable[[Image.Image], Any]) -> Callable[[Image.Image, 
     return lambda image, factor: enhancer(image).enhance(factor)
 
 
-def _blur(image: Image.Image, radius: float) -> Image.Image:
-    return image.filter(ImageFilter.GaussianBlur(radius))
-
-
-CHANGES: dict[str, Change] = {
+CHANGES = {
     change.question: change
     for change in (
         Change(
@@ -81,7 +74,14 @@ CHANGES: dict[str, Change] = {
         ),
         Change("noisiness", 48.0, 0.0, 0.0, "standard deviation of noise, of 255", _noise),
         Change("colorfulness", 0.0, 2.0, 1.0, "factor of PIL's ImageEnhance.Color", _enhanced(ImageEnhance.Color)),
-        Change("sharpness", 4.0, 0.0, 0.0, "radius of PIL's GaussianBlur, in pixels", _blur),
+        Change(
+            "sharpness",
+            4.0,
+            0.0,
+            0.0,
+            "radius of PIL's GaussianBlur, in pixels",
+            lambda image, radius: image.filter(ImageFilter.GaussianBlur(radius)),
+        ),
         Change("contrast", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Contrast", _enhanced(ImageEnhance.Contrast)),
     )
 }
@@ -211,9 +211,9 @@ def sweep(
     limits: dict[str, Any] = {name: value for name, value in options.items() if name in Reading.__dataclass_fields__}
     reading = functools.lru_cache(_PICTURES_KEPT)(functools.partial(read_scaled, checked(Reading)(**limits)))
     planned = [
-        _Version(path, scale, change, step, amount, reading, str(limits))
+        _Version(path, scale, change, step, round(float(amount), 6), reading, str(limits))
         for path, scale, change in itertools.product(files, dict.fromkeys(scales), chosen.values())
-        for step, amount in enumerate(change.amounts(steps))
+        for step, amount in enumerate(np.linspace(change.first, change.last, steps))
     ]
     versions = {version.name: version for version in planned}
     as_they_are: ExperimentOptions = {**options, "max_side": None, "max_pixels": None}
@@ -230,4 +230,4 @@ def sweep(
     frame.insert(0, "path", pandas.Index([version.path for version in scored], dtype=object))
     frame = frame.reset_index(drop=True)
     known = {"frame": frame, "failed": failed, "provenance": {**scores.provenance, **limits}}
-    return saved(Sweep(**{**vars(scores), **known}), options)
+    return Sweep(**{**vars(scores), **known}).saved(options)

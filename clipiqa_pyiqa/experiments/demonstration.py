@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..errors import checked
+from ..errors import FilePath, checked
 from ..files.writing import replacing
 from ..metric import CLIPIQA
 from ..report.plotting import SOFT, captioned
@@ -44,7 +43,7 @@ class Demonstration:
     images: dict[tuple[str, str], Image.Image]
     scores: pd.DataFrame
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: FilePath) -> None:
         """Write a picture of each photo's versions, with their quality, in the format of the suffix.
 
         Raises ``OutputError`` if the file cannot be written.
@@ -63,7 +62,7 @@ class Demonstration:
 @checked
 def demo(progress: Callable[[int, int], object] = lambda done, total: None) -> Demonstration:
     """Return scores of bundled photos and degraded versions, without any download."""
-    images: dict[tuple[str, str], Image.Image] = {}
+    images = dict[tuple[str, str], Image.Image]()
     for path in sorted(PHOTOS.glob("*.jpg")):
         photo = Image.open(path).convert("RGB")
         images |= {(path.stem.replace("-", " "), version): image for version, image in versions_of(photo).items()}

@@ -6,15 +6,14 @@ import json
 import logging
 import os
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, Unpack
+from typing import Any, ClassVar, Literal, Self, Unpack
 
 import pandas
 
-from ..errors import ImageError, ScoringOptions, checked, first_of
+from ..errors import FilePath, ImageError, ScoringOptions, first_of
 from ..files.names import free_name
 from ..files.writing import check_folder, locked
 from ..images.image import File, Image
@@ -32,13 +31,13 @@ from ..scoring.score import score_paths
 from ..sources.finding import each_of, find_inputs
 
 logger = logging.getLogger("clipiqa_pyiqa")
-Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+Paths = FilePath | Iterable[FilePath]
 
 
 class ExperimentOptions(ScoringOptions, total=False):
     """Options of all experiments, as for :func:`score_files`."""
 
-    out: str | os.PathLike[str] | None
+    out: FilePath | None
     resume: bool
     overwrite: bool
     pictures: Literal["png", "svg", "pdf"]
@@ -47,12 +46,13 @@ class ExperimentOptions(ScoringOptions, total=False):
 
 
 @dataclass(frozen=True)
-class ImageScores:
-    """Scores of images.
+class ExperimentResult:
+    """Result of an experiment: scores of images, and what follows from them.
 
     Attributes:
         frame: Index ``path``, as given; one column per question or named metric.
         flags: Path of an image with nothing to judge -> ``'almost uniform'``.
+        intervals: Columns of the summary with a 95 % interval, in columns of the same name with ``low`` and ``high``.
     """
 
     frame: pandas.DataFrame
@@ -60,6 +60,7 @@ class ImageScores:
     provenance: Mapping[str, Any]
     columns: Mapping[str, Column]
     flags: Mapping[str, str]
+    intervals: ClassVar[Sequence[str]] = ()
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -68,23 +69,20 @@ class ImageScores:
     def is_low_good(self, question: str) -> bool:
         return bool(self.columns[question].lower_better)
 
-
-class ExperimentResult(ImageScores, ABC):
-    """Result of an experiment.
-
-    Attributes:
-        intervals: Columns of the summary with a 95 % interval, in columns of the same name with ``low`` and ``high``.
-    """
-
-    intervals: ClassVar[Sequence[str]] = ()
-
-    @abstractmethod
     def summary(self) -> pandas.DataFrame:
         """Return the table that the command prints."""
+        return self.frame
 
-    @abstractmethod
     def contents(self) -> dict[str, Any]:
         """Return file name -> table, figure, sheet of photos, or None for no file."""
+        return {}
+
+    def of_pairs(self, frame: pandas.DataFrame, sides: Sequence[str]) -> pandas.DataFrame:
+        """Return the pairs of images that both have scores; raise if there are none."""
+        found = frame[~frame[list(sides)].isin(list(self.failed)).any(axis=1)]
+        if found.empty:
+            raise ImageError("no pair has scores for both images: there is nothing to compare" + because(self.failed))
+        return found
 
     def details(self) -> dict[str, Any]:
         return {}
@@ -96,7 +94,7 @@ class ExperimentResult(ImageScores, ABC):
         table = self.summary()
         return Report([frame_table(table, self.intervals)], table)
 
-    def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
+    def save(self, folder: FilePath, *, pictures: str = "png") -> None:
         """Write tables, figures (``'png'``, ``'svg'`` or ``'pdf'``), sheets (PNG) and ``summary.json``."""
         place, provenance = check_folder(folder), dict(self.provenance)
         caption = "CLIP-IQA, {backbone}, {weights}".format(**provenance) if "weights" in provenance else ""
@@ -108,6 +106,12 @@ class ExperimentResult(ImageScores, ABC):
             summary = json.dumps(fields, indent=2, ensure_ascii=False)
             save_files(place, {**files, "summary.json": f"{summary}\n"}, pictures)
 
+    def saved(self, options: ExperimentOptions) -> Self:
+        out = options.get("out")
+        if out is not None:
+            self.save(out, pictures=options.get("pictures", "png"))
+        return self
+
 
 def _captioned(content: Any, caption: str) -> Any:
     if hasattr(content, "savefig"):
@@ -115,11 +119,8 @@ def _captioned(content: Any, caption: str) -> Any:
     return footed(content, caption) if caption and hasattr(content, "save") else content
 
 
-Result = TypeVar("Result", bound=ExperimentResult)
-
-
 def because(failed: Mapping[str, str]) -> str:
-    return f": {first_of(failed.values())}." if failed else "."
+    return f": {first_of(failed.values(), 5)}." if failed else "."
 
 
 def asked(metric: Any, prompts: Any = None, template: str | None = None, default: Any = None) -> list[Metric]:
@@ -150,36 +151,31 @@ def column_names(metrics: Iterable[Metric]) -> list[str]:
     return names
 
 
-@checked
 def score_files(
     metrics: Sequence[Metric],
     images: Sequence[str | Image],
     names: Iterable[str],
     inputs: Iterable[str] = (),
-    *,
-    out: str | os.PathLike[str] | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    pictures: Literal["png", "svg", "pdf"] = "png",
-    progress: Callable[[int, int | None], object] = lambda done, total: None,
-    trust_weights: bool = False,
-    **options: Unpack[ScoringOptions],
-) -> ImageScores:
+    **options: Unpack[ExperimentOptions],
+) -> ExperimentResult:
     """Return the scores of image files, or of other sources.
 
     Args:
         metrics: The result of :func:`asked`.
         images: Files and sources, which are never replaced.
         names: Files that the experiment writes; unless replaced or continued, ``out`` must not have them.
-        trust_weights, options: As for :func:`~clipiqa_pyiqa.score_paths`.
+        options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
+    given: Any = options
+    progress, suffix = given.pop("progress", lambda done, total: None), f".{given.pop('pictures', 'png')}"
+    resume, overwrite = given.pop("resume", False), given.pop("overwrite", False)
     sources = [File(image) if isinstance(image, str) else image for image in images]
     paths = [source.name for source in sources]
-    others = {"summary.json"} | {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
-    stored = outputs(out, ["scores.csv"], others, [*paths, *inputs], resume=resume, overwrite=overwrite)
-    run = score_paths(
-        metrics, sources, out=stored.get("scores.csv"), trust_weights=trust_weights, strict=True, **options
+    others = {"summary.json"} | {name for each in names for name in (each, each.replace(".png", suffix))}
+    stored = outputs(
+        given.pop("out", None), ["scores.csv"], others, [*paths, *inputs], resume=resume, overwrite=overwrite
     )
+    run = score_paths(metrics, sources, out=stored.get("scores.csv"), strict=True, **given)
     found = run.scores(progress).under(dict.fromkeys(paths))
     columns = {column.name: column for column in run.head.columns}
     frame = found.frame[list(columns)]
@@ -187,17 +183,9 @@ def score_files(
     failed = {name: found.errors[name] for name in frame.index[~has_scores]}
     if len(failed) == len(frame):
         raise ImageError("none of the images could be scored" + because(failed))
-    return ImageScores(frame[has_scores], failed, run.head.provenance, columns, found.flags)
+    return ExperimentResult(frame[has_scores], failed, run.head.provenance, columns, found.flags)
 
 
-def saved(result: Result, options: ExperimentOptions) -> Result:
-    out = options.get("out")
-    if out is not None:
-        result.save(out, pictures=options.get("pictures", "png"))
-    return result
-
-
-@checked
 def find_images(paths: Paths) -> list[str]:
     inputs = find_inputs(map(os.fspath, each_of(paths)))
     if inputs.problems:
@@ -208,6 +196,6 @@ def find_images(paths: Paths) -> list[str]:
 
 
 def file_names(questions: Iterable[str], form: str) -> dict[str, str]:
-    taken: dict[str, int] = {}
+    taken = dict[str, int]()
     words = {question: re.sub(r"[\W-]+", "-", question).strip("-")[:60] or "question" for question in questions}
     return {question: form.format(free_name(name, taken)) for question, name in words.items()}

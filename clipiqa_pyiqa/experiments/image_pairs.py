@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Unpack
 import pandas
 from PIL import Image
 
-from ..errors import CLIPIQAError, checked, counted
+from ..errors import FilePath, checked, counted
 from ..prompts.pairs import Prompts
 from ..report.contact_sheet import contact_sheet, headed
 from ..sources.naming import in_all_folders, named_images
@@ -20,10 +20,8 @@ from .experiment import (
     ExperimentOptions,
     ExperimentResult,
     asked,
-    because,
     column_names,
     file_names,
-    saved,
     score_files,
 )
 
@@ -112,8 +110,8 @@ class PairScores(ExperimentResult):
 @checked
 def pairs(
     metric: Any,
-    low: str | os.PathLike[str],
-    high: str | os.PathLike[str],
+    low: FilePath,
+    high: FilePath,
     prompts: Prompts = None,
     *,
     template: str | None = None,
@@ -132,14 +130,12 @@ def pairs(
     metrics = asked(metric, prompts, template)
     paths = list(dict.fromkeys(frame.to_numpy().ravel()))
     scores = score_files(metrics, paths, ["pairs.csv", *_sheets(column_names(metrics)).values()], **options)
-    frame = frame[~frame.isin(list(scores.failed)).any(axis=1)].rename_axis("name")
-    if frame.empty:
-        raise CLIPIQAError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))
+    frame = scores.of_pairs(frame, _SIDES).rename_axis("name")
     for question in scores.questions:
         for version in _SIDES:
             frame[f"{question} {version}"] = frame[version].map(scores.frame[question].get)
         frame[f"{question} difference"] = frame[f"{question} high"] - frame[f"{question} low"]
-    return saved(PairScores(**{**vars(scores), "frame": frame}, missing=missing), options)
+    return PairScores(**{**vars(scores), "frame": frame}, missing=missing).saved(options)
 
 
 def _sheets(questions: Iterable[str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from ..metrics.building import build
 from ..prompts.pairs import Columns, Prompts, known_names
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.plotting import COLOURS, INK, STYLE, WORDS
-from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, column_names, find_images, saved, score_files
+from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, column_names, find_images, score_files
 
 CHARTS = {
     "look": ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "contrast"),
@@ -91,9 +91,9 @@ def radar(
     files = find_images(paths)
     if len(files) > MOST:
         raise CLIPIQAError(f"a radar chart shows at most {MOST} images; got {len(files)}.")
-    charts: Mapping[str, Sequence[str]] = {}
-    metrics = asked(metric, prompts, template, [*sum(CHARTS.values(), ())])
-    if prompts is None and column_names(metrics) == [*sum(CHARTS.values(), ())]:
+    charts, attributes = dict[str, Sequence[str]](), [*sum(CHARTS.values(), ())]
+    metrics = asked(metric, prompts, template, attributes)
+    if prompts is None and column_names(metrics) == attributes:
         first = build(metrics[0], find_device(options.get("device")))
         names = known_names(first.net.clip, first.questions, template)
         metrics = [replace(first, questions=Columns({name: first.questions[name] for name in names}))]
@@ -108,7 +108,7 @@ def radar(
             raise CLIPIQAError(
                 f"a radar chart needs scores between two ends, but those of {name!r} have none: leave it out."
             )
-    return saved(RadarCharts(**vars(scores), charts=charts), options)
+    return RadarCharts(**vars(scores), charts=charts).saved(options)
 
 
 def _draw_chart(axes: Axes, scores: pandas.DataFrame, title: str) -> None:

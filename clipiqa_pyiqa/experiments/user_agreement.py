@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,33 +14,25 @@ import numpy as np
 import pandas
 from matplotlib.figure import Figure
 
-from ..errors import CLIPIQAError, ImageError, checked, counted, nearest
+from ..errors import CLIPIQAError, FilePath, checked, counted, nearest
 from ..files.csv_files import check_images, read_rows
-from ..prompts.pairs import PromptPair, Prompts, parse_columns
+from ..prompts.pairs import Columns, Prompts, parse_columns
 from ..report.contact_sheet import wrapped
 from ..report.plotting import COLOURS, INK, STYLE, WORDS
 from ..stats.bootstrap import clustered_share, share
-from .experiment import ExperimentOptions, ExperimentResult, asked, because, saved, score_files
-
-
-@dataclass(frozen=True)
-class Votes:
-    """A table with a row per attribute and image pair, and the attributes' prompts."""
-
-    frame: pandas.DataFrame
-    columns: dict[str, tuple[PromptPair, ...]]
+from .experiment import ExperimentOptions, ExperimentResult, asked, score_files
 
 
 def read_votes(
-    path: str | os.PathLike[str],
+    path: FilePath,
     *,
-    root: str | os.PathLike[str] | None = None,
+    root: FilePath | None = None,
     template: str | None = None,
-) -> Votes:
-    """Return the votes in a CSV file with a row per vote or image pair.
+) -> tuple[pandas.DataFrame, Columns]:
+    """Return the votes in a CSV file, with a row per attribute and image pair, and the attributes' prompts.
 
-    Columns: ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name or ``tie``; or
-    ``attribute,first,second,votes_first,votes_second``.
+    The file's columns: ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name or
+    ``tie``; or ``attribute,first,second,votes_first,votes_second``.
 
     Args:
         root: Folder of the images; default the CSV file's folder.
@@ -54,27 +47,26 @@ def read_votes(
             f"votes_second in place of choice; got {', '.join(header)}."
         )
     folder = path.parent if root is None else Path(root).expanduser()
-    columns: dict[str, tuple[PromptPair, ...]] = {}
-    tallied: dict[tuple[str, str, str], list[int]] = {}
+    columns, tallied = Columns(), defaultdict[tuple[str, str, str], Any](lambda: np.zeros(3, int))
     for line, row in rows:
         try:
             question = parse_columns([row["attribute"].strip()], template)
             first, second = (os.fspath(folder / row[side].strip()) for side in ("first", "second"))
             if first == second:
                 raise CLIPIQAError(f"both images are {first!r}, but a pair has two different images.")
-            votes = _counts(row) if has_counts else _choice(row)
+            votes = np.array(_counts(row) if has_counts else _choice(row))
         except CLIPIQAError as error:
             raise type(error)(f"{path}, line {line}: {error}") from error
         columns |= question
         (name,) = question
-        key = (name, first, second)
         if (swapped := (name, second, first)) in tallied:
-            key, votes = swapped, [votes[1], votes[0], votes[2]]
-        tallied[key] = [before + more for before, more in zip(tallied.get(key, [0, 0, 0]), votes, strict=True)]
+            tallied[swapped] += votes[[1, 0, 2]]
+        else:
+            tallied[name, first, second] += votes
     check_images(path, {file for _, *pair in tallied for file in pair})
     table = [(*key, *votes) for key, votes in tallied.items()]
     head = ["attribute", "first", "second", "votes_first", "votes_second", "undecided"]
-    return Votes(pandas.DataFrame(table, columns=head), columns)
+    return pandas.DataFrame(table, columns=head), columns
 
 
 def _counts(row: Mapping[str, str]) -> list[int]:
@@ -143,8 +135,8 @@ class Agreement(ExperimentResult):
         axes, places = figure.subplots(), np.arange(len(table))
         for colour, side, name in zip(COLOURS, (-0.2, 0.2), self.intervals, strict=False):
             share, ends = table[name], (table[f"{name} low"], table[f"{name} high"])
-            axes.bar(places + side, share, 0.36, color=colour, label=name)
-            axes.errorbar(places + side, share, [share - ends[0], ends[1] - share], fmt="none", ecolor=INK, capsize=3)
+            apart = [share - ends[0], ends[1] - share]
+            axes.bar(places + side, share, 0.36, color=colour, label=name, yerr=apart, ecolor=INK, capsize=3)
         axes.hlines(table["ceiling"], places + 0.02, places + 0.38, INK, "dotted", label="ceiling of votes")
         axes.set_xticks(places, [wrapped(name, 18) for name in table["attribute"]], **WORDS)
         axes.set(ylim=(0, 1), ylabel="agreement with people")
@@ -163,10 +155,10 @@ class Agreement(ExperimentResult):
 @checked
 def agreement(
     metric: Any,
-    votes: str | os.PathLike[str],
+    votes: FilePath,
     prompts: Prompts = None,
     *,
-    root: str | os.PathLike[str] | None = None,
+    root: FilePath | None = None,
     template: str | None = None,
     **options: Unpack[ExperimentOptions],
 ) -> Agreement:
@@ -177,18 +169,16 @@ def agreement(
         prompts: Questions in place of the attributes' own; these and named metrics choose for every attribute.
         votes, root, template: As for :func:`read_votes`.
     """
-    found = read_votes(votes, root=root, template=template)
-    files = list(dict.fromkeys(found.frame[list(_SIDES)].to_numpy().ravel()))
-    metrics = asked(metric, prompts, template, found.columns)
+    tally, columns = read_votes(votes, root=root, template=template)
+    files = list(dict.fromkeys(tally[list(_SIDES)].to_numpy().ravel()))
+    metrics = asked(metric, prompts, template, columns)
     scores = score_files(metrics, files, ["agreement.csv", "agreement.png"], [os.fspath(votes)], **options)
-    frame = found.frame.assign(score=found.frame["attribute"])
-    if found.columns.keys() != scores.columns.keys():
-        frame = pandas.concat([found.frame.assign(score=name) for name in scores.questions], ignore_index=True)
+    frame = tally.assign(score=tally["attribute"])
+    if columns.keys() != scores.columns.keys():
+        frame = pandas.concat([tally.assign(score=name) for name in scores.questions], ignore_index=True)
         if len(scores.questions) > 1:
             frame["attribute"] += ", " + frame["score"]
-    frame = frame[~frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)
-    if frame.empty:
-        raise ImageError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))
+    frame = scores.of_pairs(frame, _SIDES).reset_index(drop=True)
     for side in _SIDES:
         places = zip(frame[side], frame["score"], strict=True)
         frame[f"score_{side}"] = [scores.frame.at[path, question] for path, question in places]
@@ -198,7 +188,7 @@ def agreement(
     frame["right"] = (frame["majority"] == frame["metric"]).astype(object).where(frame["majority"] != "", None)
     frame["votes"] = frame["votes_first"] + frame["votes_second"]
     frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in _SIDES)
-    return saved(Agreement(**{**vars(scores), "frame": frame}), options)
+    return Agreement(**{**vars(scores), "frame": frame}).saved(options)
 
 
 def _larger(first: pandas.Series, second: pandas.Series) -> Any:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import json
-from collections.abc import Callable, Mapping
+import logging
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
 from ..errors import CLIPIQAError, checked
 from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA, net_of
-from ..prompts.pairs import Columns, Prompts
-from ..prompts.provenance import as_texts
-from .network import OPSET, Network, check_fit, traced
+from ..prompts.antonym import antonym_scores, column_means
+from ..prompts.pairs import Columns, Prompts, as_texts, column_records, parse_columns
 
 if TYPE_CHECKING:
     import onnx
+
+logger = logging.getLogger("clipiqa_pyiqa")
+SOLVABLE_SIDE = 64
+"""Smallest side for which the tracer can solve its constraints; tests show that smaller sides work too."""
+
+OPSET = 18
+"""Version of ONNX's operators; the lowest that torch's exporter writes, so that most runtimes read the file."""
+
+EXAMPLE = (2, 3, 96, 160)
+"""Shape of the images for tracing; with a batch of one, the tracer would make N a constant."""
 
 TOLERANCE = 1e-4
 """Largest allowed difference between scores of file and metric, as a share of the range of scores."""
@@ -58,7 +72,6 @@ def export_onnx(
     *,
     with_map: bool = False,
     overwrite: bool = False,
-    progress: Callable[[str], object] = lambda step: None,
 ) -> OnnxFile:
     """Write a metric as an ONNX file, for onnxruntime in any language or browser.
 
@@ -67,7 +80,6 @@ def export_onnx(
 
     Args:
         prompts: questions, one column each; default the metric's own.
-        progress: called with the name of each step.
 
     Raises:
         CLIPIQAError: the metric cannot be exported, a package is missing or too old, or the file gives other scores.
@@ -75,16 +87,36 @@ def export_onnx(
     metric = net_of(metric)
     if not isinstance(metric, CLIPIQA):
         raise CLIPIQAError(f"metric must be a CLIPIQA; got a {type(metric).__name__}.")
-    check_fit(metric, prompts, with_map)
+    if metric.pos_embedding == "fixed":
+        raise CLIPIQAError(
+            "pos_embedding must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: use "
+            "'interpolate', which gives the same scores for images of CLIP's input size."
+        )
+    if metric.precision != "fp32":
+        raise CLIPIQAError(f"precision must be 'fp32'; got {metric.precision!r}.")
+    if with_map and metric.head is not None and prompts is None:
+        raise CLIPIQAError("with_map must be False for a fitted head; got True: pass `prompts`, or leave out with_map.")
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise CLIPIQAError(f"exporting needs {', '.join(missing)}: pip install 'clipiqa-pyiqa[onnx]'.")
     target = check_output(path, overwrite=overwrite)
 
-    progress("tracing the network, which takes a while")
+    logger.info("tracing the network, which takes a while")
     network = Network(metric, prompts, with_map)
     model = traced(network)
-    metadata = described_by(network)
+    first = next(iter(network.records.values()))
+    facts = {"columns": network.names, "score_range": first["range"], "lower_better": first["lower_better"]}
+    if network.columns is not None:
+        facts["pairs"] = {name: record["questions"] for name, record in network.records.items()}
+    metadata = {
+        **as_texts({**network.metric.provenance(), "scores": network.records}),
+        **{name: json.dumps(value, ensure_ascii=False) for name, value in facts.items()},
+        "input": INPUT,
+        "min_side": str(network.metric.clip.cell),
+        "aggregate": "mean of the pairs of each column",
+    }
+    if network.with_map:
+        metadata["map"] = f"a score for each cell of {network.metric.clip.cell} px, from the upper left corner on"
     finish(model, metadata)
     with replacing(target) as partial:
         try:
@@ -92,7 +124,7 @@ def export_onnx(
         except ValueError as error:
             raise CLIPIQAError(f"{metric.clip.weights.backbone} does not fit into one ONNX file: {error}.") from error
         partial.write_bytes(content)
-        progress("comparing the file with the metric in onnxruntime")
+        logger.info("comparing the file with the metric in onnxruntime")
         apart = _difference(network, partial)
         if not apart <= TOLERANCE:
             raise CLIPIQAError(
@@ -120,23 +152,6 @@ def _difference(network: Network, path: Path) -> float:
     return largest
 
 
-def described_by(network: Network) -> dict[str, str]:
-    first = next(iter(network.records.values()))
-    facts = {"columns": network.names, "score_range": first["range"], "lower_better": first["lower_better"]}
-    if network.columns is not None:
-        facts["pairs"] = {name: record["questions"] for name, record in network.records.items()}
-    metadata = {
-        **as_texts({**network.metric.provenance(), "scores": network.records}),
-        **{name: json.dumps(value, ensure_ascii=False) for name, value in facts.items()},
-        "input": INPUT,
-        "min_side": str(network.metric.clip.cell),
-        "aggregate": "mean of the pairs of each column",
-    }
-    if network.with_map:
-        metadata["map"] = f"a score for each cell of {network.metric.clip.cell} px, from the upper left corner on"
-    return metadata
-
-
 def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
     import onnx
 
@@ -151,3 +166,60 @@ def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
     graph.name = "CLIP-IQA"
     model.doc_string = "CLIP-IQA: images to scores. The metadata describe the metric and its input."
     onnx.helper.set_model_props(model, dict(metadata))
+
+
+class Network(nn.Module):
+    """Module from images ``(N, 3, H, W)`` to scores ``(N, C)`` and, with a map, scores of places ``(N, C, h, w)``."""
+
+    def __init__(self, metric: CLIPIQA, prompts: Prompts | Columns = None, with_map: bool = False):
+        super().__init__()
+        self.metric, self.with_map = copy.deepcopy(metric).cpu().eval(), with_map
+        self.columns = self.metric.questions if prompts is None else parse_columns(prompts, metric.template)
+        self.records = self.metric.provenance()["scores"] if self.columns is None else column_records(self.columns)
+        self.names = tuple(self.records)
+        self.head = self.metric.head if self.columns is None else None
+        self.sizes = (1,) if self.columns is None else self.columns.sizes
+        if self.head is None:
+            self.register_buffer("pairs", self.metric.encode_prompts(self.columns).detach().clone())
+        self.tower = self.metric.clip.image_tower(torch.device("cpu"), torch.float32)
+
+    pairs: Tensor
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        if self.with_map:
+            features, places = self.tower.encode(x, self.metric.pos_embedding, "image", "places")
+            maps = self._answers(places.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # (N, h, w, P) -> (N, P, h, w)
+            return column_means(self._answers(features), self.sizes), column_means(maps, self.sizes)
+        features = self.metric.encode_unchecked(x)
+        if self.head is not None:
+            return (self.head.scores(features),)
+        return (column_means(self._answers(features), self.sizes),)
+
+    def reference(self, x: Tensor) -> tuple[Tensor, ...]:
+        scores = self.metric(x, self.columns)
+        return (scores, self.metric.score_map(x, self.columns)) if self.with_map else (scores,)
+
+    def _answers(self, features: Tensor) -> Tensor:
+        dim = self.pairs.shape[-1]  # the features without statistics, which only a fitted head uses
+        return antonym_scores(features[..., :dim], self.pairs, self.metric.clip.logit_scale)
+
+
+def traced(network: Network) -> onnx.ModelProto:
+    if "prefer_deferred_runtime_asserts_over_guards" not in inspect.signature(torch.export.export).parameters:
+        raise CLIPIQAError(f"torch must be 2.9 or newer; got {torch.__version__}.")
+    height, width = (torch.export.Dim(name, min=SOLVABLE_SIDE) for name in ("H", "W"))
+    free: Any = ({0: torch.export.Dim("N"), 2: height, 3: width},)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(
+            network, (torch.rand(EXAMPLE),), dynamic_shapes=free, strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )  # fmt: skip
+        exported = torch.onnx.export(
+            program, dynamo=True, input_names=["image"],
+            dynamic_shapes=({0: "N", 2: "H", 3: "W"},),  # names of the axes
+            output_names=["scores", "map"] if network.with_map else ["scores"],
+            opset_version=OPSET, verbose=False,
+        )  # fmt: skip
+    assert exported is not None
+    return exported.model_proto

@@ -8,7 +8,7 @@ import logging
 import os
 import uuid
 import zlib
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -55,7 +55,6 @@ class Augmentation(NamedTuple):
 
 
 WHOLE = Augmentation()
-Say = Callable[[str], object]  # receives progress messages
 Feature = NDArray[np.float32]
 FORMAT = 3  # version of stored features: raise it if features change, also if the reading of images changes
 _KEY, _CHECKSUM = 32, 4  # bytes before and after the numbers of a row: a SHA-256, and a CRC-32 of all before it
@@ -85,7 +84,6 @@ def stored_features(
     stages: bool = False,
     device: str | torch.device = "cpu",
     workers: int | None = None,
-    say: Say | None = None,
 ) -> Tensor:
     """Return a metric's features ``(N, A, D)`` of augmented images (default the whole image).
 
@@ -103,7 +101,7 @@ def stored_features(
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
     wanted = [
-        {_key(content, each): each for each in some}
+        {hashlib.sha256(f"{content} {each.name}".encode()).digest(): each for each in some}
         for content, some in zip(contents, augmentations or [(WHOLE,)] * len(paths), strict=True)
     ]
     found, damaged = _read(place, {key for each in wanted for key in each})
@@ -114,11 +112,11 @@ def stored_features(
     count = sum(len(image.views) for image in missing.values())
     if missing and damaged:
         logger.warning("damaged features are encoded again: %s.", first_of(damaged))
-    if say is not None:
-        todo = f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}"
-        say(f"{todo}; features are stored in {place}")
+    todo = f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}"
+    logger.info("%s; features are stored in %s", todo, place)
     encoded, run = _encoded(metric, stages, list(missing.values()), torch.device(device), workers), uuid.uuid4().hex
-    for key, feature in tqdm(encoded, total=count, unit="feature", disable=True if say is None else None):
+    hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
+    for key, feature in tqdm(encoded, total=count, unit="feature", disable=hidden):
         found[key] = feature
         path = place / f"{run}-{len(feature)}.rows"
         with as_output_error(path), open(path, "ab") as file:
@@ -181,10 +179,6 @@ def _read(folder: Path, wanted: set[bytes]) -> tuple[dict[bytes, Feature], list[
                 elif row[:_KEY] in wanted:
                     found[row[:_KEY]] = np.frombuffer(row[_KEY:-_CHECKSUM], np.float32)
     return found, damaged
-
-
-def _key(content: str, augmentation: Augmentation) -> bytes:
-    return hashlib.sha256(f"{content} {augmentation.name}".encode()).digest()
 
 
 def _checked(content: bytes) -> bytes:

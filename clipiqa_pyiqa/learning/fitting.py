@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -19,10 +20,10 @@ from ..datasets.score_table import ScoreTable, draw_groups, find_score_table, lo
 from ..errors import CLIPIQAError, SharedOptions, checked
 from ..files.writing import write_text
 from ..metric import CLIPIQA, find_device
-from ..prompts.heads import FORMAT, OpinionHead
-from ..prompts.provenance import as_texts
+from ..prompts.files import HEAD_FORMAT, OpinionHead
+from ..prompts.pairs import as_texts
 from ..stats.correlation import plcc, srocc
-from .feature_store import Say, stored_features
+from .feature_store import stored_features
 
 PENALTIES = np.logspace(-6, 3, 37)  # factors of the largest variance
 Array = NDArray[np.float64]
@@ -56,13 +57,9 @@ def fit_ridge(photos: RatedPhotos) -> Fitted:
     x = (photos.x - mean) / scale
     q = np.linalg.qr(_basis(photos))[0]  # the line has no penalty: fit what the line does not explain
     rest, y = x - q @ (q.T @ x), photos.shares - q @ (q.T @ photos.shares)
-    if rest.shape[0] <= rest.shape[1]:
-        variances, left = np.linalg.eigh(rest @ rest.T)
-    else:
-        variances, right = np.linalg.eigh(rest.T @ rest)
-        left = rest @ right / np.sqrt(np.maximum(variances, 1e-12 * variances[-1]))
-    keep = variances > 1e-10 * variances[-1]
-    variances, left = variances[keep], left[:, keep]
+    left, deviations, _ = np.linalg.svd(rest, full_matrices=False)
+    variances = deviations[deviations > 1e-5 * deviations[0]] ** 2
+    left = left[:, : len(variances)]
     along, line = left.T @ y, (q * q).sum(1)
 
     def error(penalty: float) -> float:
@@ -70,7 +67,7 @@ def fit_ridge(photos: RatedPhotos) -> Fitted:
         leverage = line + (left * left) @ shrunk
         return float(np.mean(((y - left @ (shrunk * along)) / np.maximum(1 - leverage, 1e-9)) ** 2))
 
-    penalty = min((*(PENALTIES * variances[-1]), math.inf), key=error)
+    penalty = min((*(PENALTIES * variances[0]), math.inf), key=error)
     weight = rest.T @ (left @ (along / (variances + penalty)))
     prior, *_ = np.linalg.lstsq(_basis(photos), photos.shares - x @ weight, rcond=None)
     return {"prior": prior, "mean": mean, "weight": weight / scale}
@@ -140,17 +137,16 @@ def fit(
     features: str | Path | None = None,
     workers: int | None = SharedOptions.workers,
     seed: int = 123,
-    say: Say | None = None,
 ) -> FitResult:
     """Fit a head to rated photos; the image tower stays frozen.
 
     Args:
         scores: As for :func:`clipiqa_pyiqa.train`; with splits, only ``'train'`` is fitted.
-        method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``: ridge
+        method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.files.OpinionHead`), or ``'auto'``: ridge
             if cross-validation finds it clearly better.
         fit_on: ``'features'`` (image features) or ``'stages'`` (means and deviations of all stages of the tower).
         own_scale: Predict on the scale of the given scores; by default from 0 (worst) to 1 (best).
-        without_mini_photos, features, say: As for ``train``.
+        without_mini_photos, features: As for ``train``.
         splits: Number of random splits of groups: a head is fitted to 80 % and predicts the rest.
     """
     table = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
@@ -163,7 +159,7 @@ def fit(
     if len(train) < NEEDED[method]:
         raise CLIPIQAError(f"method {method!r} needs at least {NEEDED[method]} rated photos; got {len(train)}.")
     stages = fit_on == "stages"
-    found = stored_features(metric, features, frame["path"], stages=stages, device=device, workers=workers, say=say)
+    found = stored_features(metric, features, frame["path"], stages=stages, device=device, workers=workers)
     encoded = found[:, 0]  # whole images
     with torch.no_grad():
         texts = metric.encode_prompts().cpu()
@@ -199,7 +195,7 @@ def fit(
         again.append(_agreement(predict(refitted, fit_to.at(is_out)), fit_to.shares[is_out]))
         drawn.append(rows)
     metadata = {
-        "format": FORMAT,
+        "format": HEAD_FORMAT,
         **as_texts(metric.provenance()),
         "base_positive": metric.prompts[0].positive,
         "base_negative": metric.prompts[0].negative,
@@ -223,22 +219,17 @@ def _fit(
 ) -> tuple[str, dict[str, FitAgreement], Fitted]:
     """Return the chosen method, each method's cross-validation, and the fit to all photos."""
     names = list(FITS) if method == "auto" else [method]
-    predicted = pandas.DataFrame({name: _out_of_fold(name, photos, groups, seed) for name in names})
+    numbers, predicted = np.unique(groups), pandas.DataFrame(index=range(len(groups)), columns=names, dtype=float)
+    order = np.random.default_rng(seed).permutation(numbers)
+    for fold, name in itertools.product(np.array_split(order, min(FOLDS, len(numbers))), names):
+        is_out = np.isin(groups, fold)
+        predicted.loc[is_out, name] = predict(FITS[name](photos.at(~is_out)), photos.at(is_out))
     agreements = {name: _agreement(predicted[name].to_numpy(), photos.shares) for name in names}
     squares = (predicted.sub(photos.shares, axis=0) ** 2).groupby(groups).mean()
     gain = squares[names[0]] - squares[names[-1]]
     # ridge must be better by more than a standard error of the groups' mean squared errors
     best = names[-1] if gain.mean() > gain.sem() else names[0]
     return best, agreements, FITS[best](photos)
-
-
-def _out_of_fold(name: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int) -> Array:
-    numbers, predicted = np.unique(groups), np.empty(len(groups))
-    order = np.random.default_rng(seed).permutation(numbers)
-    for fold in np.array_split(order, min(FOLDS, len(numbers))):
-        is_out = np.isin(groups, fold)
-        predicted[is_out] = predict(FITS[name](photos.at(~is_out)), photos.at(is_out))
-    return predicted
 
 
 def _agreement(predicted: Array, shares: Array) -> FitAgreement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -23,7 +24,9 @@ from ..prompts.files import pickled, save_prompt_file
 from ..prompts.pairs import Prompts
 from ..stats.correlation import krcc, plcc, srocc
 from ..weights.checkpoint import load_pickled
-from .feature_store import Augmentation, Say, stored_features
+from .feature_store import Augmentation, stored_features
+
+logger = logging.getLogger("clipiqa_pyiqa")
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,6 @@ class TrainingResult:
     scores: dict[str, Agreement]
     before: dict[str, Agreement]
 
-    @property
-    def best(self) -> Path:
-        return self.folder / BEST
-
 
 @checked
 def train(
@@ -137,7 +136,6 @@ def train(
     workers: int | None = SharedOptions.workers,
     resume: bool = False,
     overwrite: bool = False,
-    say: Say | None = None,
     **changes: Any,
 ) -> TrainingResult:
     """Train the prompts of CLIP-IQA+ on people's scores (Sec. 3.3).
@@ -164,38 +162,27 @@ def train(
         torch.manual_seed(recipe.seed)  # seed of a random context
         metric = CLIPIQA(**{"pretrained": False, **recipe.network, "model_type": "clipiqa+"}).to(device)
         table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train", "val"))
-        encoded, targets = dict[str, Tensor](), dict[str, Tensor]()
-        for split in ("train", "val", "test"):
+
+        def rated(split: str) -> tuple[Tensor, Tensor]:
             part = table.part(split)
-            augmentations = [augmentations_of(recipe, row) for row in range(len(part))] if split == "train" else None
-            encoded[split] = stored_features(
-                metric, features, part["path"], augmentations, device=device, workers=workers, say=say
-            )
-            targets[split] = torch.tensor(part["target"].tolist())[:, None]
-        tested = {split: encoded[split][:, 0].to(device) for split in ("val", "test") if len(targets[split]) > 1}
-        before = {split: evaluate(metric, each, targets[split], metric.prompts) for split, each in tested.items()}
+            views = [augmentations_of(recipe, row) for row in range(len(part))] if split == "train" else None
+            encoded = stored_features(metric, features, part["path"], views, device=device, workers=workers)
+            return encoded if views else encoded[:, 0].to(device), torch.tensor(part["target"].tolist())[:, None]
+
+        parts = {split: rated(split) for split in ("train", "val", "test")}
+        tested = {split: part for split, part in parts.items() if split != "train" and len(part[1]) > 1}
+        before = {split: evaluate(metric, *part, metric.prompts) for split, part in tested.items()}
         metadata = {
             "data_set": table.name,
             "score_range": table.score_range,
             "lower_better": table.lower_better,
             "trained_on": written_digests(table.frame.query("split != 'test'")["path"]),  # validation chooses the epoch
         }
-        best = train_context(
-            metric,
-            recipe,
-            encoded["train"],
-            targets["train"],
-            encoded["val"][:, 0],
-            targets["val"],
-            folder,
-            metadata=metadata,
-            resume=resume,
-            say=say,
-        )
+        rows = *parts["train"], *parts["val"]
+        found = {"val": train_context(metric, recipe, *rows, folder, metadata=metadata, resume=resume)}
         metric.load_prompts(folder / BEST)
-        found = {"val": best}
         if "test" in tested:
-            found["test"] = evaluate(metric, tested["test"], targets["test"])
+            found["test"] = evaluate(metric, *tested["test"])
         return TrainingResult(metric.eval(), recipe, table, folder, found, before)
 
 
@@ -210,7 +197,6 @@ def train_context(
     *,
     metadata: Mapping[str, Any] | None = None,
     resume: bool = False,
-    say: Say | None = None,
 ) -> Agreement:
     """Train the metric's prompts in place; return the best epoch's agreement with the validation scores.
 
@@ -280,9 +266,8 @@ def train_context(
             "scheduler": scheduler.state_dict(),
         }
         write_bytes(folder / STATE, pickled(state))
-        if say is not None:
-            line = f"epoch {epoch}/{recipe.epochs}: loss {mean_loss:.5f}, validation {agreement_text(found)}"
-            say(f"{line}  best so far" if is_best else line)
+        line = f"epoch {epoch}/{recipe.epochs}: loss {mean_loss:.5f}, validation {agreement_text(found)}"
+        logger.info("%s", f"{line}  best so far" if is_best else line)
     return best
 
 

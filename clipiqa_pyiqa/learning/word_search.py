@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from ..files.reading import open_file
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
-from .feature_store import Say, stored_features
+from .feature_store import stored_features
 
+logger = logging.getLogger("clipiqa_pyiqa")
 Words = str | tuple[str, str]  # a named pair, `positive|negative`, or two texts, positive first
 
 # Templates in which the words make a sentence; the paper's templates are in Sec. 4.1 and Table 2.
@@ -142,14 +144,13 @@ def search_prompts(
     features: str | Path | None = None,
     workers: int | None = SharedOptions.workers,
     seed: int = 123,
-    say: Say | None = None,
 ) -> Findings:
     """Return the prompt pairs that agree best with people's scores.
 
     The split ``'train'`` chooses pairs; results are for ``'test'``, or else ``'val'``.
 
     Args:
-        scores, features, say: As for :func:`clipiqa_pyiqa.train`.
+        scores, features: As for :func:`clipiqa_pyiqa.train`.
         words: Pairs of words, positive first; default the named pairs and our antonyms.
         templates: Texts with ``{}`` for the words; default those that suit our words, or ``'{}'`` for your own.
     """
@@ -163,9 +164,8 @@ def search_prompts(
     known = [pair for pair in candidates if metric.clip.knows(pair.positive, pair.negative)]
     if not known:
         raise CLIPIQAError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone.")
-    encoded = stored_features(metric, features, paths, device=device, workers=workers, say=say)
-    if say is not None:
-        say(f"scoring {counted(len(known), 'pair')}")
+    encoded = stored_features(metric, features, paths, device=device, workers=workers)
+    logger.info("scoring %s", counted(len(known), "pair"))
     findings = search(
         metric, encoded[:, 0].to(device), targets, held_out, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed
     )
@@ -231,7 +231,7 @@ def search(
 
 
 def _grow_ensemble(scores: NDArray[np.float32], opinion: NDArray[np.float64], most: int) -> tuple[list[int], float]:
-    picked: list[int] = []
+    picked = list[int]()
     best = -np.inf
     for _ in range(max(1, min(most, scores.shape[1]))):
         total = scores[:, picked].sum(axis=1, keepdims=True)

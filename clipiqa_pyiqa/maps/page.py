@@ -1,7 +1,6 @@
 """Pictures of maps, and one self-contained HTML page of all maps."""
 
-from __future__ import annotations
-
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,12 +16,11 @@ from PIL import Image
 
 from ..files.names import PICTURE_MARK, one_line, printable
 from ..files.writing import replacing
-from ..prompts.provenance import as_texts
+from ..prompts.pairs import as_texts
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.html import embedded, render
 from ..report.plotting import STYLE, WORDS, captioned
-from .places import upsampled
-from .results import Format, PhotoMap
+from .photos import Format, PhotoMap, upsampled
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
 STRENGTH = 0.62  # opacity of the colours over the grey photo
@@ -34,7 +32,17 @@ def write_map(one: PhotoMap, path: Path, format: Format) -> None:
     with replacing(f"{path}.{format}") as partial:
         map_figure(one).savefig(partial, dpi=130, metadata=PICTURE_MARK if format == "png" else None)
     with replacing(f"{path}.npz") as partial:
-        np.savez_compressed(partial, **one.arrays())
+        np.savez_compressed(
+            partial,
+            questions=[question.name for question in one.questions],
+            score=one.score,
+            scores=one.scores,
+            places=one.places,
+            step=one.step,
+            size=[one.height, one.width],
+            path=printable(one.path),
+            provenance=json.dumps(dict(one.provenance), ensure_ascii=False),
+        )
 
 
 def map_figure(one: PhotoMap) -> Figure:

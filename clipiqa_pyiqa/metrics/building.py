@@ -28,8 +28,7 @@ import torch
 from ..errors import CLIPIQAError, ConfigError, WeightsError, check_keys, import_pyiqa
 from ..files.reading import hash_file
 from ..metric import CLIPIQA, net_of
-from ..prompts.pairs import parse_columns
-from ..prompts.provenance import column_records
+from ..prompts.pairs import column_records, parse_columns
 from ..results.columns import Column
 from .metric import WHOLE, Metric
 

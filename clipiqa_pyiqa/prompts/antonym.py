@@ -1,7 +1,5 @@
 """The antonym softmax: Wang et al., AAAI 2023, Sec. 3.1, Eqs. 2 and 3, times CLIP's logit scale (100)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

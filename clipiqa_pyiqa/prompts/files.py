@@ -1,6 +1,4 @@
-"""Files of learned prompts: pyiqa's, the official repository's and our own."""
-
-from __future__ import annotations
+"""Files of learned prompts (pyiqa's, the official repository's and our own), and of heads fitted to rated photos."""
 
 import hashlib
 import io
@@ -12,15 +10,17 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..clip.model import FrozenCLIP
 from ..errors import PromptError
 from ..files.writing import write_bytes
-from ..weights.checkpoint import open_checkpoint
+from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.published import pyiqa_file
 from ..weights.selection import find_file
+from .antonym import exact, sigmoid
 from .learned import STATE_KEYS, PromptLearner
-from .pairs import parse_prompts
+from .pairs import PromptPair, parse_prompts
 
 
 class PublishedPrompts(NamedTuple):
@@ -48,7 +48,7 @@ def read_prompt_file(path: str | Path) -> tuple[dict[str, Tensor], Mapping[str, 
     """Return the tensors of ``STATE_KEYS``, or ``ctx`` alone, and the metadata of our, pyiqa's or the official file."""
     checkpoint = open_checkpoint(path)
     if checkpoint.metadata.get("format") == FORMAT or "sha256" in checkpoint.metadata:
-        check_checksum(path, dict(checkpoint), checkpoint.metadata)
+        check_checksum(path, checkpoint)
     found = next((name for name in checkpoint if name == "ctx" or name.endswith(f"{_PREFIX}ctx")), None)
     if found is None:
         raise PromptError(f"{path} holds no learned prompts: it has no tensor prompt_learner.ctx.")
@@ -154,6 +154,109 @@ def content_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str])
     return sha256.hexdigest()
 
 
-def check_checksum(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    if metadata.get("sha256") != content_checksum(tensors, metadata):
+def check_checksum(path: str | Path, checkpoint: Checkpoint) -> None:
+    if checkpoint.metadata.get("sha256") != content_checksum(dict(checkpoint), checkpoint.metadata):
         raise PromptError(f"{path} is damaged: its checksum does not match its content; copy or make it again.")
+
+
+HEAD_FORMAT = "clipiqa-pyiqa opinion head 1"
+_TENSORS = {"affine": ("direction", "prior"), "ridge": ("direction", "prior", "mean", "weight")}
+
+
+class OpinionHead(nn.Module):
+    """Head that predicts people's scores from image features.
+
+    ``'affine'`` is a linear function of the pair's (zero-shot) score; ``'ridge'`` adds one of all features.
+
+    Args:
+        tensors: ``direction`` ``(D,)``, whose product with a unit feature is the zero-shot logit; ``prior`` ``(2,)``,
+            slope and offset of the first function; for ridge, ``mean`` and ``weight`` ``(K,)`` of the K inputs.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]):
+        super().__init__()
+        self.metadata = dict(metadata)
+        self.method = metadata["method"]
+        self.on_stages = metadata["fit_on"] == "stages"
+        has_own_scale = metadata["scale"] == "own"
+        low, high = json.loads(metadata["score_range"]) if has_own_scale else (0.0, 1.0)
+        self.score_range: tuple[float, float] = (low, high)
+        self.lower_better: bool = has_own_scale and json.loads(metadata["lower_better"])
+        self.pair = PromptPair("zero-shot", metadata["base_positive"], metadata["base_negative"])
+        for name in _TENSORS[self.method]:
+            self.register_buffer(name, tensors[name], persistent=False)
+
+    direction: Tensor
+    prior: Tensor
+    mean: Tensor
+    weight: Tensor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return predictions ``(N, 1)``, where 0 is the worst score of the range and 1 the best.
+
+        Args:
+            features: ``(N, D)``, or ``(N, D + K)`` for a head that was fitted on stages.
+        """
+        dim, dtype, features = len(self.direction), features.dtype, exact(features)
+        direction, slope, offset = self.direction.to(features), *self.prior.to(features)
+        line = slope * sigmoid(features[:, :dim] @ direction) + offset
+        if self.method == "affine":
+            return line[:, None].to(dtype)
+        x = (features[:, dim:] if self.on_stages else features) - self.mean.to(features)
+        return (line + x @ self.weight.to(features))[:, None].to(dtype)
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Return scores on the head's scale, ``(N, 1)``."""
+        share, (low, high) = self(features), self.score_range
+        return low + (high - low) * (1 - share if self.lower_better else share)
+
+    def record(self) -> dict[str, Any]:
+        head = {
+            "sha256": self.content_hash(),
+            "method": self.method,
+            "fit_on": self.metadata["fit_on"],
+            "rated_photos": int(self.metadata["rated_photos"]),
+        }
+        return {"range": list(self.score_range), "lower_better": self.lower_better, "head": head}
+
+    def content_hash(self) -> str:
+        return content_checksum(self._tensors(), {"method": self.method})
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.safetensors`` file; raise PromptError for another suffix."""
+        if Path(path).suffix != ".safetensors":
+            raise PromptError(f"the file of a head must end in .safetensors; got {str(path)!r}.")
+        tensors = self._tensors()
+        write_bytes(path, save(tensors, {**self.metadata, "sha256": content_checksum(tensors, self.metadata)}))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name).detach().cpu().contiguous() for name in _TENSORS[self.method]}
+
+
+def is_head(metadata: Mapping[str, str]) -> bool:
+    return metadata.get("format", "").startswith(HEAD_FORMAT[:-1])
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Return a ``.safetensors`` file's metadata, or an empty dict for other files."""
+    return dict(open_checkpoint(path).metadata)
+
+
+def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str) -> OpinionHead:
+    """Return the head in a file; raise PromptError if the file holds none, or one that was fitted on other weights."""
+    checkpoint, weights = open_checkpoint(path), clip.weights
+    metadata = checkpoint.metadata
+    if metadata.get("format") != HEAD_FORMAT:
+        raise PromptError(f"{path} must be a file of format {HEAD_FORMAT!r}; got {metadata.get('format')!r}.")
+    check_checksum(path, checkpoint)
+    try:
+        head = OpinionHead(dict(checkpoint), metadata)
+    except (KeyError, ValueError, TypeError) as error:
+        raise PromptError(f"{path} is not a complete head ({error!r}): fit it again.") from error
+    check_origin(path, metadata, weights.backbone, pos_embedding)
+    if metadata.get("weights_sha256") != weights.sha256:
+        raise PromptError(
+            f"{path} was fitted on other weights of {weights.backbone} ({metadata.get('weights')}) than the "
+            f"metric's ({weights.short}): pass the head's weights as clip_weights, or fit the head again."
+        )
+    return head

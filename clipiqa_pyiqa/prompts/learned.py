@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from ..clip.model import FrozenCLIP
 from ..clip.text import TextTower, tokenize
 from ..errors import PromptError, checked
-from .pairs import PromptPair
-from .provenance import question_record
+from .pairs import PromptPair, question_record
 
 RANDOM_STD = 0.02  # standard deviation of a random context, as in the official recipe and CLIP's token embeddings
 STATE_KEYS = ("ctx", "token_prefix", "token_suffix")

@@ -1,7 +1,9 @@
-"""Prompt pairs of the paper (https://arxiv.org/abs/2207.12396), of the official demo and of users."""
+"""Prompt pairs of the paper (https://arxiv.org/abs/2207.12396), of the demo and of users; and the records of scores."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +11,15 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .. import __version__
 from ..clip.tokenizer import tokenizer
 from ..errors import PromptError, nearest, shown
 
 if TYPE_CHECKING:
+    import torch
+
     from ..clip.model import FrozenCLIP
+    from ..weights.selection import Weights
 
 logger = logging.getLogger("clipiqa_pyiqa")
 CONTEXT_LENGTH = 77  # tokens that CLIP's text tower reads, its start and end marks included
@@ -75,8 +81,8 @@ def _named(name: str, template: str | None = None) -> PromptPair:
     return PromptPair(name, positive, negative)
 
 
-NAMED_PAIRS: dict[str, PromptPair] = {name: _named(name) for name in _BARE}
-ALIASES: dict[str, str] = {
+NAMED_PAIRS = {name: _named(name) for name in _BARE}
+ALIASES = {
     "colourfulness": "colorfulness",
     "colorfullness": "colorfulness",  # torchmetrics' spelling
     "complexity": "complex",  # torchmetrics' name
@@ -87,16 +93,14 @@ def _free(positive: str, negative: str) -> PromptPair:
     return PromptPair(f"{positive}|{negative}", positive, negative)
 
 
-PRESETS: dict[str, tuple[PromptPair, ...]] = {
-    # The pairs that pyiqa's built-in CLIPIQA averages, in pyiqa's wording.
-    "pyiqa": (
-        _free("Good image", "bad image"),
-        _free("Sharp image", "blurry image"),
-        _free("sharp edges", "blurry edges"),
-        _free("High resolution image", "low resolution image"),
-        _free("Noise-free image", "noisy image"),
-    ),
-}
+_OF_PYIQA = (  # the pairs that pyiqa's built-in CLIPIQA averages, in pyiqa's wording
+    "Good image|bad image",
+    "Sharp image|blurry image",
+    "sharp edges|blurry edges",
+    "High resolution image|low resolution image",
+    "Noise-free image|noisy image",
+)
+PRESETS = {"pyiqa": tuple(_free(*pair.split("|")) for pair in _OF_PYIQA)}
 
 
 def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple[PromptPair, ...]:
@@ -138,10 +142,6 @@ def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = N
     if unknown:
         logger.warning("pairs left out, since %s never saw their words: %s", clip.weights.backbone, ", ".join(unknown))
     return [name for name in pairs if name not in unknown]
-
-
-def count_tokens(text: str) -> int:
-    return len(_tokens(text)) + 2
 
 
 def _are_texts(values: Iterable[Any]) -> bool:
@@ -198,9 +198,9 @@ def _checked(pair: PromptPair) -> PromptPair:
     for text in (pair.positive, pair.negative):
         if not _tokens(text):
             raise PromptError(f"CLIP reads nothing in {shown(text)}: a pair needs two texts with words in them.")
-        if count_tokens(text) > CONTEXT_LENGTH:
+        if (count := len(_tokens(text)) + 2) > CONTEXT_LENGTH:
             raise PromptError(
-                f"the prompt {shown(text)} has {count_tokens(text)} tokens with its start and end marks, but CLIP "
+                f"the prompt {shown(text)} has {count} tokens with its start and end marks, but CLIP "
                 f"reads {CONTEXT_LENGTH}: shorten it."
             )
     if _tokens(pair.positive) == _tokens(pair.negative):
@@ -218,3 +218,82 @@ def _tokens(text: str) -> tuple[int, ...]:
     except UnicodeEncodeError:
         raise PromptError(f"the prompt {shown(text)} is not valid Unicode text: check its encoding.") from None
     return tuple(tokenizer().encode(text))  # without start and end marks
+
+
+# Provenance: what made a score, as fields of JSON and as texts
+
+
+_SHORT = 60  # most characters of prompts that `metric_line` writes in full
+
+
+def tower_record(weights: Weights, precision: str, dtype: torch.dtype) -> dict[str, Any]:
+    from ..clip.device import is_slow_on_cpu  # imported here: `clipiqa score --help` does not need torch
+
+    return {
+        "version": __version__,
+        "backbone": weights.backbone,
+        "weights": weights.short,
+        "weights_sha256": weights.sha256,
+        "quick_gelu": weights.quick_gelu,
+        "precision": precision,
+        **({"cpu_arithmetic": "fp32"} if is_slow_on_cpu(dtype) else {}),
+    }
+
+
+def question_record(pairs: Iterable[PromptPair]) -> dict[str, Any]:
+    """Return the record of a column of prompt pairs."""
+    questions = [[pair.positive, pair.negative] for pair in pairs]
+    return {"range": [0.0, 1.0], "lower_better": False, "questions": questions}
+
+
+def column_records(columns: Mapping[str, Iterable[PromptPair]]) -> dict[str, dict[str, Any]]:
+    """Return each column's record for ``scores`` of provenance."""
+    return {name: question_record(pairs) for name, pairs in columns.items()}
+
+
+def record_text(record: Mapping[str, Any]) -> str:
+    """Return a score column's record as text."""
+    if "metric" in record:  # one of several metrics of a run
+        rest = record_text({key: value for key, value in record.items() if key != "metric"})
+        return ", ".join(filter(None, [*map(record.get, ("metric", "backbone", "weights", "file")), rest]))
+    if head := record.get("head"):
+        low, high = record["range"]
+        text = f"{head['method']} head {head['sha256'][:8]} on {head['fit_on']}, fitted to {head['rated_photos']} "
+        return f"{text}rated photos; scores from {low:g} to {high:g}{', low is good' if record['lower_better'] else ''}"
+    pairs = ["|".join(pair) for pair in record.get("questions", ())]
+    question = pairs[0] if len(pairs) == 1 else f"mean of {', '.join(pairs)}" if pairs else ""
+    if not (learned := record.get("learned")):
+        return question
+    origin = f"from {learned['from'] or 'scratch'}{', trained here' if learned['trained'] else ''}"
+    return f"learned {learned['sha256'][:8]} ({origin}; ctx {'×'.join(map(str, learned['shape']))} around {question})"
+
+
+def as_texts(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return provenance as texts; field ``scores`` becomes ``prompts``."""
+    texts: dict[str, str] = {}
+    for key, value in provenance.items():
+        if key == "scores":
+            if any("metric" in record for record in value.values()):
+                texts["metric"] = ", ".join(value)
+            if prompts := "; ".join(dict.fromkeys(filter(None, map(record_text, value.values())))):
+                texts["prompts"] = prompts
+        elif isinstance(value, Mapping):
+            texts |= {name: str(each) for name, each in value.items()}
+        else:
+            texts[key] = value_text(value)
+    return texts
+
+
+def value_text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def metric_line(provenance: Mapping[str, Any]) -> str:
+    """Return metric, backbone, weights, prompts (long prompts as a hash) and version on one line."""
+    texts = as_texts(provenance)
+    if len(prompts := texts.get("prompts", "")) > _SHORT:
+        texts["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
+    names = ("metric", "backbone", "weights", "prompts", "version")
+    return " ".join(", ".join(texts[name] for name in names if texts.get(name)).split())

@@ -12,13 +12,11 @@ from ..errors import checked, first_of
 from ..experiments.experiment import (
     ExperimentOptions,
     ExperimentResult,
-    ImageScores,
     Paths,
     asked,
     column_names,
     file_names,
     find_images,
-    saved,
     score_files,
 )
 from ..files.names import below_common, printable
@@ -26,8 +24,7 @@ from ..prompts.pairs import Prompts
 from ..report.contact_sheet import contact_sheet, headed
 from ..results.columns import scale_text
 from ..results.scores import Scores
-from .moments import find_moments
-from .photos import Photos
+from .photos import Photos, find_moments
 
 if TYPE_CHECKING:
     import pandas
@@ -47,7 +44,7 @@ class Ranking(ExperimentResult):
         """Return the images in the order of a question, by default the first."""
         import pandas
 
-        flags = pandas.DataFrame({"flag": [self.flags.get(name, "") for name in self.frame.index]}, self.frame.index)
+        flags = pandas.DataFrame({"flag": self.frame.index.map(dict(self.flags))}, self.frame.index)
         scores = Scores(self.frame, flags, self.columns, errors=self.failed, ours=True)
         return Photos(scores, by or self.questions[0], lower_better, moments=self.moments or None)
 
@@ -59,20 +56,45 @@ class Ranking(ExperimentResult):
         """Return the paths of the worst images, the worst first; arguments as for :meth:`best`."""
         return list(self.photos(by).ends(worst=count)[0].index)
 
+    def ranked(self, question: str) -> pandas.DataFrame:
+        """Return the scores of all images, from the best to the worst score of a question, with a column ``rank``."""
+        is_low = self.is_low_good(question)
+        frame = self.frame.sort_index().sort_values(question, ascending=is_low, kind="stable")
+        frame.insert(0, "rank", frame[question].rank(method="min", ascending=is_low).astype(int))
+        return frame
+
+    def best_and_worst(self, question: str) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+        """Return the first and the last ``count`` rows of :meth:`ranked`; no image is in both."""
+        order = self.ranked(question)
+        worst = min(self.count, len(order) // 2)
+        return order.head(min(self.count, len(order) - worst)), order.tail(worst)
+
+    def sheet(self, question: str) -> Image.Image:
+        sheets, names = {}, below_common(list(self.frame.index))
+        best, worst = self.best_and_worst(question)
+        ends = ("Lowest", "Highest") if self.is_low_good(question) else ("Highest", "Lowest")
+        for title, chosen in zip(ends, (best, worst[::-1]), strict=True):  # the most extreme image is first
+            if len(chosen):
+                captions = [f"{score:.4f}\n{names[path]}" for path, score in chosen[question].items()]
+                heading = f"{title} of {len(self.frame)}: {question}"
+                upright = self.provenance.get("apply_exif", True)
+                sheets[heading] = contact_sheet(list(chosen.index), captions, apply_exif=upright)
+        return headed(sheets)
+
     def summary(self) -> pandas.DataFrame:
         """Return the best and the worst images, with columns question, rank, score and path."""
         import pandas
 
-        tables = []
-        for question in self.questions:
-            for shown in best_and_worst(self, question, self.count):
-                paths = list(map(printable, shown.index))
-                tables.append(shown.assign(question=question, score=shown[question], path=paths))
+        tables = [
+            shown.assign(question=question, score=shown[question], path=list(map(printable, shown.index)))
+            for question in self.questions
+            for shown in self.best_and_worst(question)
+        ]
         return pandas.concat(tables, ignore_index=True)[["question", "rank", "score", "path"]]
 
     def contents(self) -> dict[str, Any]:
-        sheets = {name: rank_sheet(self, question, self.count) for question, name in _sheets(self.questions).items()}
-        table = ranking(self, self.questions[0])
+        sheets = {name: self.sheet(question) for question, name in _sheets(self.questions).items()}
+        table = self.ranked(self.questions[0])
         if self.moments:
             table["moment"] = table.index.map(self.moments)
         table["scale"] = scale_text(self.columns.values())
@@ -103,7 +125,7 @@ def rank(
         prompts: Questions for the (first) metric, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means
             its own.
         count: Number of best images to show, and of worst images.
-        moments: Group the images by moment, with :func:`~clipiqa_pyiqa.ranking.moments.find_moments`.
+        moments: Group the images by moment, with :func:`~clipiqa_pyiqa.ranking.photos.find_moments`.
         options: Options of :func:`~clipiqa_pyiqa.score_paths`; ``out`` is a folder for scores and results,
             ``pictures`` the format of figures; ``progress`` is called with the numbers of finished and of all images.
     """
@@ -111,35 +133,7 @@ def rank(
     metrics = asked(metric, prompts, template)
     scores = score_files(metrics, files, ["ranking.csv", *_sheets(column_names(metrics)).values()], **options)
     found = find_moments(scores.frame.index) if moments else {}
-    return saved(Ranking(**vars(scores), count=count, moments=found), options)
-
-
-def ranking(scores: ImageScores, question: str) -> pandas.DataFrame:
-    """Return the scores of all images, from the best to the worst score of a question, with a column ``rank``."""
-    is_low = scores.is_low_good(question)
-    frame = scores.frame.sort_index().sort_values(question, ascending=is_low, kind="stable")
-    frame.insert(0, "rank", frame[question].rank(method="min", ascending=is_low).astype(int))
-    return frame
-
-
-def best_and_worst(scores: ImageScores, question: str, count: int) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-    """Return the first and the last ``count`` rows of :func:`ranking`; no image is in both."""
-    order = ranking(scores, question)
-    worst = min(count, len(order) // 2)
-    return order.head(min(count, len(order) - worst)), order.tail(worst)
-
-
-def rank_sheet(scores: ImageScores, question: str, count: int) -> Image.Image:
-    sheets, names = {}, below_common(list(scores.frame.index))
-    best, worst = best_and_worst(scores, question, count)
-    ends = ("Lowest", "Highest") if scores.is_low_good(question) else ("Highest", "Lowest")
-    for title, chosen in zip(ends, (best, worst[::-1]), strict=True):  # the most extreme image is first
-        if len(chosen):
-            captions = [f"{score:.4f}\n{names[path]}" for path, score in chosen[question].items()]
-            heading = f"{title} of {len(scores.frame)}: {question}"
-            upright = scores.provenance.get("apply_exif", True)
-            sheets[heading] = contact_sheet(list(chosen.index), captions, apply_exif=upright)
-    return headed(sheets)
+    return Ranking(**vars(scores), count=count, moments=found).saved(options)
 
 
 def _sheets(questions: Iterable[str]) -> dict[str, str]:

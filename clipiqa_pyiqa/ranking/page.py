@@ -1,7 +1,5 @@
 """A web page that sorts, filters and shows the photos of a score file."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import math
@@ -10,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from ..errors import AnySize, CLIPIQAError, ImageError, counted
+from ..errors import AnySize, CLIPIQAError, FilePath, ImageError, counted
 from ..files.names import printable
 from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
@@ -63,7 +61,7 @@ def _name(path: str) -> str:
 
 def write_browser(
     photos: Photos,
-    folder: str | os.PathLike[str],
+    folder: FilePath,
     *,
     overwrite: bool = False,
     workers: int | None = None,

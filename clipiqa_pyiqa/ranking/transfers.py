@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ..datasets.score_table import listing, sidecars, stars_of
-from ..errors import CLIPIQAError, checked, first_of
+from ..errors import CLIPIQAError, FilePath, checked, first_of
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.names import free_name
 from ..files.reading import hash_file, read_bytes
@@ -49,7 +49,7 @@ class Step:
 @checked
 def transfer(
     paths: Iterable[str] | Mapping[str, Iterable[str]],
-    folder: str | os.PathLike[str],
+    folder: FilePath,
     action: Action,
     *,
     only_photos: bool = False,
@@ -124,14 +124,17 @@ def _stems(folder: Path) -> dict[str, int]:
     return {os.path.splitext(name)[0]: 1 for name in listing(str(folder))}
 
 
-def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
+def undo(undo_list: FilePath) -> tuple[int, int, list[str]]:
     """Undo the steps in an undo list. A file stays if it has changed, or if another file is at its old place.
+
+    Stars that were changed since stay, too.
 
     Args:
         undo_list: The file that :func:`transfer` or :func:`give_stars` wrote, or a folder with such files: the newest.
 
     Returns:
-        The number of files that are as before, and a sentence for each other file.
+        The numbers of files that were put back and of photos whose stars were changed since, and a sentence for each
+        file that cannot be put back.
     """
     undo_list, damage = Path(undo_list).expanduser(), list[str]()
     if undo_list.is_dir():
@@ -145,32 +148,33 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
         steps = [Step(**cells) for cells in read_journal(undo_list, damage)]
     except (OSError, ValueError, TypeError) as error:
         raise CLIPIQAError(f"{str(undo_list)!r} is not an undo list ({error}): nothing was undone.") from error
-    if steps and not _is_taken(steps[-1]):
-        steps.pop()
-    problems, back = [f"{str(undo_list)!r} is damaged in {line}: this step stays." for line in damage], 0
+    problems, back, kept = [f"{str(undo_list)!r} is damaged in {line}: this step stays." for line in damage], 0, 0
     for step in reversed(steps):
         try:
+            if not _is_taken(step):
+                continue
             why = _put_back(step) if os.path.lexists(step.place) else "does not exist"
         except OSError as error:
             why = f"cannot be put back: {error.strerror or error}"
         if why:
             problems.append(f"{step.place!r} {why}.")
-        back += not why
+        back += why == ""
+        kept += why is None
     if steps and not problems:
         undo_list.unlink()
-    return back, problems
+    return back, kept, problems
 
 
 def _is_taken(step: Step) -> bool:
-    """Return whether the last step of a list was taken: it may have been interrupted after its line was written."""
+    """Return whether a step is still to be undone: it may have been interrupted after its line was written."""
     place = Path(step.place)
     if step.before is None:
         return os.path.lexists(place) or not file_of(step.photo)
     return not place.is_file() or place.read_bytes() != step.before.encode()
 
 
-def _put_back(step: Step) -> str:
-    """Undo a step; return the problem, or an empty text."""
+def _put_back(step: Step) -> str | None:
+    """Undo a step; return the problem, or an empty text, or None for stars that stay as others changed them."""
     photo, place, is_rating = step.photo, Path(step.place), step.action == "rating"
     if step.action == "move":
         if os.path.lexists(photo):
@@ -191,15 +195,15 @@ def _put_back(step: Step) -> str:
     return "" if is_same else f"stays, because it is not the same as {photo!r}"
 
 
-def _take_stars_away(step: Step) -> str:
-    """Restore the rating in a sidecar that others wrote since."""
+def _take_stars_away(step: Step) -> str | None:
+    """Restore the rating in a sidecar that others wrote since, unless they changed the rating."""
     now = Path(step.place).read_bytes()
     try:
         rating = find_rating(now)
     except XMPError as error:
         return f"stays, because it {error.reason}"
     if rating.text != step.stars:
-        return "stays, because its stars have changed since"
+        return None
     before = NEW if step.before is None else step.before.encode()
     write_bytes(step.place, rating.changed(now, find_rating(before).text))
     return ""

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import OutputError
-from ..prompts.provenance import record_text, value_text
+from ..prompts.pairs import record_text, value_text
 
 NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "decoders")
 """Fields of a record that may differ between equal columns: hashes of weights and files are compared instead."""

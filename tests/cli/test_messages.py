@@ -50,6 +50,6 @@ def test_a_metric_without_weights_is_named_with_its_options(clipiqa, command, tm
 )
 def test_progress_without_a_terminal(state, expected, monkeypatch, capsys):
     monkeypatch.setattr(terminal, "EVERY", 0)
-    with terminal.speaking("score", False), terminal.Bar() as bar:
-        bar.show(*state)
+    with terminal.speaking("score", False), terminal.progress() as show:
+        show(*state)
     assert expected in capsys.readouterr().err

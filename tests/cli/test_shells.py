@@ -18,6 +18,11 @@ def test_a_tab_completes_options_and_files(clipiqa, tmp_path):
         assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.strip() == then
 
 
+REFUSED = [f"{command} a" for command in ("rank", "map", "sweep", "radar", "pairs b", "agreement", "gate -m=mini b")]
+REFUSED += [f"{command} a.csv --out h" for command in ("train", "fit", "prompts search")]
+REFUSED += ["rank . --out scores.csv/x", "compare -m x -d . --out scores.csv/x"]
+
+
 @pytest.mark.parametrize("command", [[], ["score"]])
 def test_help_imports_no_slow_library(command):
     code = f"import sys; from clipiqa_pyiqa.cli import main\ntry: main([*{command}, '--help'])\nexcept SystemExit: pass"
@@ -32,8 +37,9 @@ def test_help_imports_no_slow_library(command):
         (f"main(['score', {str(next(BUNDLED.glob('*.jpg')))!r}, '-bmini'])", "yaml", 50),
         ("import torch; clipiqa_pyiqa.CLIPIQALoss(backbone='mini')(torch.rand(1, 3, 32, 32))", "yaml", 30),
         ("main(['rank', 'scores.csv'])", "torch matplotlib", 50),
+        (f"[main(line.split()) for line in {REFUSED}]", "torch", 60),
     ],
-    ids=["score", "loss", "rank"],
+    ids=["score", "loss", "rank", "refusals"],
 )
 def test_a_first_result_loads_few_modules(code, slow, most, tmp_path):
     """Files of this package are counted without those that only hold a folder together."""

@@ -16,8 +16,7 @@ from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA, WeightsError, compare
 from clipiqa_pyiqa.comparison.data_set_results import published_name
-from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
-from clipiqa_pyiqa.datasets.published_correlations import ENSEMBLE, PAPER, find_published
+from clipiqa_pyiqa.datasets.data_sets import ENSEMBLE, PAPER, DataSet, find_published, parse_data_sets
 from clipiqa_pyiqa.errors import AnySize
 from clipiqa_pyiqa.files.specification import parse_argument
 from clipiqa_pyiqa.files.yaml import read_yaml

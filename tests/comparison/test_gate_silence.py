@@ -103,9 +103,11 @@ def test_a_metric_without_any_score_is_a_failure_that_is_named(clipiqa, folders,
 def test_an_image_that_cannot_be_read_in_both_runs_is_named(clipiqa, folders, command):
     for name in ("base", "new"):
         (folders / name / "3.png").write_bytes(b"no image")
+    (folders / "new/4.png").write_bytes(b"")
     given = f"{command} mini"
     ran = clipiqa(given)
-    assert ran.code == 1 and "'3'" in ran.out and "n = 19" in ran.out
+    assert ran.code == 1 and "'3', '4'" in ran.out and "n = 18" in ran.out
+    assert "3.png' is not an image" in ran.out and "4.png' is empty" in ran.out
     assert clipiqa(f"{given} --overwrite --skip-missing").code == 0
 
 

@@ -126,7 +126,7 @@ def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkey
     assert ran.code == 0 and "left out: " in ran.err
     ran = clipiqa(f"gate {folders}/base {out}/new.parquet")
     assert ran.code == 2 and "name the metrics" in ran.err
-    monkeypatch.setattr("clipiqa_pyiqa.prompts.provenance.__version__", "0.0.9")
+    monkeypatch.setattr("clipiqa_pyiqa.prompts.pairs.__version__", "0.0.9")
     ran = clipiqa(f"gate {out}/base.parquet {folders}/new -m mini --skip-missing")
     assert "0.0.9 the new run" in ran.err
 

@@ -16,7 +16,7 @@ from scipy import stats
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
 from clipiqa_pyiqa.comparison.results import Comparison
 from clipiqa_pyiqa.comparison.summary import build_tables, legend
-from clipiqa_pyiqa.datasets.published_correlations import PAPER
+from clipiqa_pyiqa.datasets.data_sets import PAPER
 from clipiqa_pyiqa.report.table import PACKAGES
 from clipiqa_pyiqa.results import columns
 from clipiqa_pyiqa.stats.bootstrap import holm

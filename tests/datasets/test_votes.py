@@ -18,13 +18,13 @@ def folder(tmp_path):
 def test_one_row_per_vote_in_every_spelling(folder):
     choices = ["first", "a.png", "second", "b.png", "b.png", "tie", ""]
     lines = [*(f"happy,a.png,b.png,{choice}" for choice in choices), "Happy,b.png,a.png,first"]
-    votes = read_votes(write_votes(folder, *lines)).frame
+    votes, _ = read_votes(write_votes(folder, *lines))
     assert votes[["votes_first", "votes_second", "undecided"]].to_numpy().tolist() == [[2, 4, 2]]
 
 
 def test_an_attribute_may_be_a_pair_of_texts_and_must_be_there(folder):
-    votes = read_votes(write_votes(folder, "Crisp photo.|Hazy photo.,a.png,b.png,first"))
-    assert votes.columns["Crisp photo.|Hazy photo."][0].negative == "Hazy photo."
+    _, columns = read_votes(write_votes(folder, "Crisp photo.|Hazy photo.,a.png,b.png,first"))
+    assert columns["Crisp photo.|Hazy photo."][0].negative == "Hazy photo."
     with pytest.raises(CLIPIQAError):
         read_votes(write_votes(folder, "a.png,b.png,first", head="first,second,choice"))
 

@@ -10,8 +10,7 @@ import time
 import torch
 
 from clipiqa_pyiqa.prompts.antonym import column_means
-from clipiqa_pyiqa.prompts.pairs import Columns, parse_prompts
-from clipiqa_pyiqa.prompts.provenance import question_record
+from clipiqa_pyiqa.prompts.pairs import Columns, parse_prompts, question_record
 
 
 class Brightness:

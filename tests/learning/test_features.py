@@ -19,11 +19,11 @@ def filled(metric, folder, paths):
     return stored_features(metric, folder, paths, [AUGMENTATIONS] * len(paths))
 
 
-def test_each_view_of_each_image_is_encoded_once(photos, tmp_path):
-    metric, said = FakeMetric(), []
-    first = stored_features(metric, tmp_path, photos, [AUGMENTATIONS] * len(photos), say=said.append)
+def test_each_view_of_each_image_is_encoded_once(photos, tmp_path, caplog):
+    caplog.set_level("INFO")
+    first = filled(metric := FakeMetric(), tmp_path, photos)
     count = len(photos) * len(AUGMENTATIONS)
-    assert metric.encoded == count and f"{count} of {count} features" in said[0]
+    assert metric.encoded == count and f"{count} of {count} features" in caplog.text
     assert torch.equal(first, filled(metric, tmp_path, photos[::-1]).flip(0)) and metric.encoded == count
     pixels = read_image(photos[0]).pixels
     crop = pixels[:, int(0.5 * 9) : int(0.5 * 9) + 32, int(0.99 * 17) : int(0.99 * 17) + 32]  # 40 − 32 + 1, 48 − 32 + 1

@@ -20,8 +20,7 @@ from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.learning import fitting
 from clipiqa_pyiqa.metrics.parsing import metric_set
-from clipiqa_pyiqa.prompts.files import content_checksum
-from clipiqa_pyiqa.prompts.heads import read_metadata
+from clipiqa_pyiqa.prompts.files import content_checksum, read_metadata
 from clipiqa_pyiqa.stats.correlation import srocc
 
 

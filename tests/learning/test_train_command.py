@@ -10,7 +10,6 @@ from safetensors import safe_open
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.cli.options import groups
 from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.learning import training
 from clipiqa_pyiqa.stats.correlation import srocc
@@ -87,12 +86,12 @@ def test_killed_between_epochs_goes_on_to_the_same_result(train, tmp_path):
     torch.rand(3)  # what else draws from torch's generator does not matter
     assert train(whole, schedule).code == 0
 
-    def killed(text):
+    def killed(_, text, *more):
         if text.startswith("epoch 2/"):  # said once the epoch is on disk
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(groups, "note", killed)
+        patch.setattr(training.logger, "info", killed)
         assert train(cut, schedule).code == 130
     assert train(cut, f"{schedule} --resume").code == 0
     for name in ("last.safetensors", "best.safetensors"):

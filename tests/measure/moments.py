@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from clipiqa_pyiqa import CLIPIQA, rank
-from clipiqa_pyiqa.ranking.moments import find_moments
+from clipiqa_pyiqa.ranking.photos import find_moments
 
 START = datetime(2026, 5, 1, 10, tzinfo=UTC)
 

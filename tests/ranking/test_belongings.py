@@ -35,7 +35,7 @@ def test_raw_and_sidecars_go_along_and_come_back(camera, tmp_path, action):
     family = ["IMG_0.CR3", "IMG_0.CR3.xmp", "IMG_0.JPG", "IMG_0.jpg.XMP", "IMG_0.xmp"]
     assert names(tmp_path / "out") == family and len(done) == 5
     assert names(camera) == (before if action != "move" else sorted({*before} - {*family, "img_0.jpg.XMP"}))
-    assert undo(undo_list) == (5, []) and names(camera) == before and not names(tmp_path / "out")
+    assert undo(undo_list) == (5, 0, []) and names(camera) == before and not names(tmp_path / "out")
 
 
 def test_a_shared_sidecar_stays_until_the_last_photo_goes(camera, tmp_path):
@@ -82,7 +82,7 @@ def test_a_relative_link_still_leads_to_its_file(tmp_path):
     (link := tmp_path / "album/a.png").symlink_to("../store/0.png")
     (place,), undo_list = transfer([str(link)], tmp_path / "deep/er", "move")
     assert Path(place).is_symlink() and Path(place).resolve() == tmp_path / "store/0.png" and not link.is_symlink()
-    assert undo(undo_list) == (1, []) and os.readlink(link) == "../store/0.png"
+    assert undo(undo_list) == (1, 0, []) and os.readlink(link) == "../store/0.png"
 
 
 def test_a_name_that_is_no_text_is_moved_with_the_others(clipiqa, tmp_path):

@@ -10,9 +10,8 @@ from photos import PHOTOS
 from PIL import Image
 
 from clipiqa_pyiqa.datasets.score_table import find_score_table
-from clipiqa_pyiqa.ranking.moments import find_moments
 from clipiqa_pyiqa.ranking.page import write_browser
-from clipiqa_pyiqa.ranking.photos import Photos
+from clipiqa_pyiqa.ranking.photos import Photos, find_moments
 from clipiqa_pyiqa.results.scores import read_scores
 
 

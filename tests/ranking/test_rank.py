@@ -13,7 +13,6 @@ from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQAError, rank
 from clipiqa_pyiqa.experiments.experiment import file_names
-from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank_sheet, ranking
 
 pytestmark = pytest.mark.quick
 
@@ -47,10 +46,10 @@ def test_another_metric_answers_no_questions(greys):
 def test_order_and_ties(greys):
     twin = save_grey(greys[0].with_name("5.png"), 102)
     found = rank(Brightness(), [*greys, twin], ["brightness", "happy"])
-    order = ranking(found, "brightness")
+    order = found.ranked("brightness")
     assert [Path(path).stem for path in order.index] == ["2", "4", "0", "5", "3", "1"]
     assert list(order["rank"]) == [1, 2, 3, 3, 5, 6]
-    best, worst = best_and_worst(found, "brightness", 10)
+    best, worst = found.best_and_worst("brightness")
     assert {*best.index, *worst.index} == {*order.index} and len(best) == len(worst) == 3
     assert (found.best(2), found.worst("40%")) == (list(order.index[:2]), list(order.index[:3:-1]))
 
@@ -60,7 +59,7 @@ def test_pictures_are_turned_as_for_scoring(tmp_path):
     exif[274] = 6  # to be shown turned by 90 degrees
     Image.new("RGB", (200, 50), "red").save(tmp_path / "a.jpg", exif=exif)
     for options, shape in (({}, (50, 200)), ({"apply_exif": False}, (200, 50))):
-        sheet = np.asarray(rank_sheet(rank(Brightness(), [tmp_path / "a.jpg"], **options), "quality", 1))
+        sheet = np.asarray(rank(Brightness(), [tmp_path / "a.jpg"], **options).sheet("quality"))
         red = np.argwhere((sheet[..., 0] > 200) & (sheet[..., 1] < 50))
         height, width = np.ptp(red, axis=0) + 1
         assert (width, height) == pytest.approx(shape, abs=3)

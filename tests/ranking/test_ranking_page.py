@@ -98,7 +98,7 @@ def test_a_full_disk_in_the_middle_tears_no_photo(folder, monkeypatch, action):
     monkeypatch.undo()
     assert second.is_file() and not (folder / "taken/1.png").exists()
     lists = sorted((folder / "taken").glob("clipiqa-undo-*.jsonl"))
-    assert sorted(undo(each) for each in lists) == [(0, []), (1, [])] and first.is_file()
+    assert sorted(undo(each) for each in lists) == [(0, 0, []), (1, 0, [])] and first.is_file()
 
 
 def test_a_move_to_another_file_system_goes_and_comes_back(folder, monkeypatch):
@@ -107,7 +107,7 @@ def test_a_move_to_another_file_system_goes_and_comes_back(folder, monkeypatch):
     monkeypatch.setattr("os.rename", REFUSED)
     (place,), undo_list = transfer([str(source)], folder / "moved", "move")
     assert Path(place).read_bytes() == content and not source.exists()
-    assert undo(undo_list) == (1, []) and source.read_bytes() == content and not Path(place).exists()
+    assert undo(undo_list) == (1, 0, []) and source.read_bytes() == content and not Path(place).exists()
 
 
 def test_a_source_that_cannot_be_emptied_leaves_no_copy(folder, monkeypatch):
@@ -136,7 +136,7 @@ def test_copies_have_the_members_names(shards, tmp_path):
     done, undo_list = transfer(shards, tmp_path / "out", "copy")
     assert [Path(path).name for path in done] == ["1.png", "t-0.png"]
     assert [Path(path).read_bytes() for path in done] == [(tmp_path / f"{n}.png").read_bytes() for n in (1, 0)]
-    assert undo(undo_list) == (2, []) and not list((tmp_path / "out").glob("*.png"))
+    assert undo(undo_list) == (2, 0, []) and not list((tmp_path / "out").glob("*.png"))
     with pytest.raises(CLIPIQAError):
         transfer(shards, tmp_path / "out", "move")
     with pytest.raises(CLIPIQAError):

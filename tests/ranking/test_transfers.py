@@ -49,7 +49,7 @@ def test_a_photo_whose_move_was_interrupted_comes_back(photos, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         transfer([f"photos/{n}.png" for n in range(4)], "taken", "move")
     monkeypatch.undo()
-    assert undo(undo_list(photos / "taken"))[1] == []
+    assert undo(undo_list(photos / "taken"))[2] == []
     assert sorted(os.listdir(photos / "photos")) == [f"{n}.png" for n in range(6)]
 
 
@@ -64,8 +64,9 @@ def test_each_line_is_on_the_disk_before_its_photo_moves(photos, monkeypatch):
 def test_a_damaged_line_is_named_and_the_others_are_undone(photos):
     _, path = transfer([str(photos / f"photos/{n}.png") for n in range(4)], photos / "taken", "move")
     path.write_bytes(path.read_bytes().replace(b"1.png", b"l.png", 1))
-    back, problems = undo(path)
+    back, _, problems = undo(path)
     assert back == 3 and len(problems) == 1 and "line 2" in problems[0]
+    assert undo(path) == (0, 0, problems)
     assert (photos / "taken/1.png").is_file() and path.is_file()
 
 
@@ -76,7 +77,7 @@ def test_no_photo_moves_if_the_list_cannot_be_written(photos, monkeypatch):
     with pytest.raises(CLIPIQAError):
         transfer([f"photos/{n}.png" for n in range(4)], "taken", "move")
     assert sorted(path.name for path in (photos / "taken").glob("*.png")) == ["0.png", "1.png"]
-    assert undo(undo_list("taken")) == (2, [])
+    assert undo(undo_list("taken")) == (2, 0, [])
 
 
 def test_a_name_too_long_for_stars_names_the_undo_list(clipiqa, photos):
@@ -88,7 +89,7 @@ def test_a_name_too_long_for_stars_names_the_undo_list(clipiqa, photos):
     assert ran.code != 0
     path = undo_list("photos")
     assert path.name in ran.err
-    assert undo(path)[1] == [] and not list(Path("photos").glob("*.xmp"))
+    assert undo(path)[2] == [] and not list(Path("photos").glob("*.xmp"))
 
 
 @pytest.mark.parametrize(

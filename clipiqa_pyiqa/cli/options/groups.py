@@ -7,14 +7,14 @@ import gc
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-from ...errors import Machine, OptionError, SharedOptions, check_resume
-from .terminal import Bar, note, stored, tell
+from ...errors import ImageError, Machine, OptionError, SharedOptions, check_resume
+from .terminal import note, progress, stored, tell
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +81,7 @@ class Questions:
 
 
 @dataclass(frozen=True)
-class MetricOptions:
+class Metrics(Model, Questions):
     """Metrics.
 
     Args:
@@ -91,11 +91,6 @@ class MetricOptions:
 
     metrics: list[str] | None = None
     trust_weights: bool = False
-
-
-@dataclass(frozen=True)
-class Metrics(MetricOptions, Model, Questions):
-    """Options of commands that score by metrics and questions."""
 
     def chosen(self, also: Collection[str] = ()) -> list[Metric]:
         """Return the CLIP-IQA that questions describe, then the named metrics, for which the model has defaults.
@@ -119,9 +114,10 @@ class Metrics(MetricOptions, Model, Questions):
         is_described = self.metrics or self.prompts or self.template or self.learned_prompts or self.given()
         found = []
         for metric in self.chosen(also) if is_described else ():
-            questions = metric.questions or {Path(self.learned_prompts or "quality").stem: ()}
-            for name, pairs in {metric.label: ()}.items() if metric.label else questions.items():
-                options = {**metric.options, **({"prompts": list(pairs)} if pairs else {})}
+            one = metric.label or Path(self.learned_prompts or "quality").stem
+            questions = {one: ()} if metric.label or not metric.questions else metric.questions
+            for name, pairs in questions.items():
+                options = {**metric.options, "prompts": list(pairs)} if pairs else metric.options
                 columns = metric.columns or (Column(name),)
                 found.append(replace(metric, label=name, options=options, questions=None, columns=columns))
         return found
@@ -216,7 +212,14 @@ def start(machine: Machine) -> torch.device:
     return find_device(machine.device)
 
 
-Result = TypeVar("Result", bound="ExperimentResult")
+def check_inputs(*inputs: Any) -> None:
+    """Raise if paths name nothing, before PyTorch is loaded."""
+    from ...sources.finding import each_of, find_shards
+
+    paths = (path for given in inputs for path in each_of(given))
+    found = find_shards(path for path in paths if path != "-" and not os.path.lexists(path))
+    if found.problems and found.is_empty:
+        raise ImageError(f"{found.problem}.")
 
 
 @dataclass(frozen=True)
@@ -229,17 +232,18 @@ class Experiment(OutputOptions, SharedOptions, Metrics):
 
     pictures: str = "png"
 
-    def result(self, experiment: Callable[..., Result], *inputs: Any, **options: Any) -> Result:
+    def result(self, experiment: str, *inputs: Any, **options: Any) -> Any:
         # a template alone words the questions of the experiment
         metrics = (self if self.prompts else replace(self, template=None)).chosen()
+        check_inputs(*inputs)
         device = start(self)
-        with stored(self.out), Bar() as bar:
-            return experiment(
+        with stored(self.out), progress() as show:
+            return getattr(import_module("clipiqa_pyiqa"), experiment)(
                 metrics,
                 *inputs,
                 template=self.template,
                 pictures=self.pictures,
-                progress=bar.show,
+                progress=show,
                 device=device,
                 trust_weights=self.trust_weights,
                 **self.storage(),
@@ -247,7 +251,7 @@ class Experiment(OutputOptions, SharedOptions, Metrics):
                 **options,
             )
 
-    def report(self, experiment: Callable[..., ExperimentResult], *inputs: Any, **options: Any) -> int:
+    def report(self, experiment: str, *inputs: Any, **options: Any) -> int:
         result = self.result(experiment, *inputs, **options)
         print(result.report().text(), end="")
         return self.conclude(result)
@@ -265,7 +269,7 @@ class OpinionOptions:
         root (DIR): folder of the images; default: the CSV file's folder
         data_root (DIR): folder of pyiqa's data sets
         columns: the columns of paths and scores, and perhaps of splits
-        range (LOW HIGH): lowest and highest possible score
+        score_range (LOW HIGH): lowest and highest possible score
         lower_better: low scores are good; --no-lower-better: high scores are good, though the column is called dmos
         val_fraction: share of images to hold out if there is no split column; default: 0.2
         skip_missing: leave out missing images
@@ -276,7 +280,7 @@ class OpinionOptions:
     root: str | None = None
     data_root: str = "datasets"
     columns: list[str] | None = None
-    range: Sequence[float] | None = None
+    score_range: Sequence[float] | None = None
     lower_better: bool | None = None
     val_fraction: float | None = None
     skip_missing: bool = False
@@ -288,10 +292,10 @@ class OpinionOptions:
 
         if len(self.columns or ()) > 3:
             raise OptionError(f"--columns takes up to three columns; got {', '.join(self.columns or ())}.")
-        columns = self.columns and (*self.columns, None, None)[:3]
-        options = {**vars(self), "score_range": self.range, "columns": columns}
-        del options["range"]
-        stated = {name: value for name, value in options.items() if value is not None}
+        names = OpinionOptions.__dataclass_fields__
+        stated = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.columns:
+            stated["columns"] = (*self.columns, None, None)[:3]
         return find_score_table(scores, **{**more, **stated}, seed=seed)
 
 
@@ -309,7 +313,12 @@ class Store(Machine):
 
     def start(self) -> dict[str, Any]:
         """Load PyTorch; return the options of functions that learn."""
-        return {"device": start(self), "features": self.features, "workers": self.workers, "say": note}
+        return {"device": start(self), "features": self.features, "workers": self.workers}
+
+
+@dataclass(frozen=True)
+class Learning(Store, Model, OpinionOptions):
+    """Options of commands that learn from people's scores."""
 
 
 def creation(name: str, **options: Any) -> str:

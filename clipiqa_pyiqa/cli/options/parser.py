@@ -4,8 +4,6 @@ Parameters before ``*`` are arguments, later parameters are options; a dataclass
 the help, as ``name (-n METAVAR): help``.
 """
 
-from __future__ import annotations
-
 import argparse
 import inspect
 import os
@@ -15,12 +13,12 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
-from ...errors import ConfigError, OptionError, check_bounds, check_path, documentation
+from ...errors import ConfigError, OptionError, OutputError, check_bounds, check_path, documentation
 from ...files.names import plain_lines
 from ...files.writing import NAMED
 from .terminal import FLAGS
 
-_OUTPUTS = ("out", "splits_out", "path", "history", "videos")
+_OUTPUTS = ("out", "splits_out", "path", "history", "videos", "page")
 _NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights", "config_file")
 _CONFIG = "a YAML file of options (such as max_side: 512), or a shipped file by name (fig1); the command line wins"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
@@ -65,7 +63,7 @@ class Parser(argparse.ArgumentParser):
         inner = get_args(kind)[0] if is_list else kind
         flags = [word for word in words if word.startswith("-")]
         metavars = [word for word in words if word not in flags] or [_METAVARS.get(inner, "")]
-        flags.append("--" + name.removeprefix("apply_").replace("_", "-"))
+        flags.append("--" + name.removeprefix("apply_").removeprefix("score_").replace("_", "-"))
         if not is_required and str(default) not in ("None", "False", "()", ""):
             text += f" (default: {default})"
         options: dict[str, Any] = {"help": text.replace("%", "%%")}
@@ -144,16 +142,20 @@ class Parser(argparse.ArgumentParser):
 
 
 def call(function: Callable[..., int], given: argparse.Namespace) -> int:
-    values, arguments = vars(given), {}
-    for name, hint in get_type_hints(function).items():
-        if is_dataclass(hint):
-            arguments[name] = hint(**{field.name: values[field.name] for field in fields(hint)})  # type: ignore[operator]
-        elif name != "return":
-            arguments[name] = values[name]
+    values, hints = vars(given), get_type_hints(function)
+    del hints["return"]
+    arguments: dict[str, Any] = {}
+    for name, hint in hints.items():
+        group = {field.name: values[field.name] for field in fields(hint)} if is_dataclass(hint) else None
+        arguments[name] = values[name] if group is None else hint(**group)
     named = [value for name, value in values.items() if name not in _OUTPUTS]
     texts = [str(each) for value in named for each in (value if isinstance(value, list | tuple) else [value])]
     parts = [part for text in texts for part in (text, *re.split("[=:,]", text))]  # LABEL=FILE:KEY=FILE
     NAMED[:] = filter(os.path.isfile, parts)
+    for path in (Path(values[name]) for name in _OUTPUTS if values.get(name)):
+        place = next(each for each in (path, *path.absolute().parents) if os.path.exists(each))
+        if not os.access(place, os.W_OK) or (place.is_file() and place != path):
+            raise OutputError(f"cannot write to {str(path)!r}: {str(place)!r} is no folder, or may not be changed.")
     try:
         return function(**arguments)
     finally:

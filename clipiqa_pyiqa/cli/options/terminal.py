@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ...errors import OptionError
@@ -86,47 +86,40 @@ def note(text: str) -> None:
     logger.info("%s", text)
 
 
-class Bar:
-    """A progress bar on a terminal; elsewhere a line every 30 seconds."""
+@contextlib.contextmanager
+def progress(unit: str = "image") -> Iterator[Callable[..., None]]:
+    """Show a progress bar on a terminal; elsewhere a line every 30 seconds.
 
-    def __init__(self, unit: str = "image") -> None:
-        self._unit, self._name = unit, ""
-        self._bar: Any = None
-        self._reported = time.monotonic()
+    Yields a function of a name (may be left out), the number of units done, and that of all units (None: unknown).
+    """
+    from tqdm import tqdm
 
-    def show(self, *state: Any, detail: str = "") -> None:
-        """Show a name (may be left out), the number of units done, and the number of all units (None: unknown)."""
-        from tqdm import tqdm
+    shown: dict[str, tuple[Any, float, float]] = {}  # the current name -> bar, units done before, and start
+    reported = time.monotonic()
 
+    def show(*state: Any, detail: str = "") -> None:
+        nonlocal reported
         *names, done, total = state
-        name = "".join(names)
-        if self._bar is None or self._name != name:
-            self.close()
+        name, now = "".join(names), time.monotonic()
+        if name not in shown:
+            bars.close()
+            shown.clear()
             hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
-            self._bar = tqdm(desc=one_line(name), total=total, unit=self._unit, initial=done, disable=hidden)
-            self._name, self._first, self._start = name, done, time.monotonic()
-        self._bar.n = done = round(done, 2)
-        self._bar.set_postfix_str(detail, refresh=False)
-        self._bar.update(0)
-        now = time.monotonic()
-        if self._bar.disable and now - self._reported >= EVERY:
-            self._reported = now
+            bar = tqdm(desc=one_line(name), total=total, unit=unit, initial=done, disable=hidden)
+            shown[name] = bars.enter_context(bar), done, now
+        bar, first, start = shown[name]
+        bar.n = done = round(done, 2)
+        bar.set_postfix_str(detail, refresh=False)
+        bar.update(0)
+        if bar.disable and now - reported >= EVERY:
+            reported = now
             form = "{n_fmt} of {total_fmt} {unit}s, {remaining} left" if total else "{n_fmt} {unit}s"
-            meter = tqdm.format_meter(
-                done, total, now - self._start, unit=self._unit, initial=self._first, bar_format=form
-            )
+            meter = tqdm.format_meter(done, total, now - start, unit=unit, initial=first, bar_format=form)
             line = f"{name}: {meter}" if name else meter
             note(f"{line}, {detail}" if detail else line)
 
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    with contextlib.ExitStack() as bars:
+        yield show
 
 
 def frame_as_text(frame: pandas.DataFrame, intervals: Sequence[str] = ()) -> str:
