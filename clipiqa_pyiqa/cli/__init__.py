@@ -9,8 +9,8 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import TextIO, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO, cast
 
 from .. import __version__
 from ..errors import CLIPIQAError, ConfigError, is_out_of_memory, nearest
@@ -134,6 +134,5 @@ def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]
     return parser, {name: subparsers.add_parser(name, help=COMMANDS[name]) for name in names}
 
 
-def function_of(command: str) -> Callable[..., int]:
-    run: Callable[..., int] = importlib.import_module(f".{command.replace(' ', '_')}", __package__).run
-    return run
+def function_of(command: str) -> Any:
+    return importlib.import_module(f".{command.replace(' ', '_')}", __package__).run

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..errors import Machine, OptionError
 from .options.groups import start
-from .options.terminal import frame_as_text, progress
+from .options.terminal import frame_as_text
 
 EXPLANATION = """\
 Scores are between 0 and 1; a high score is good.
@@ -32,8 +32,7 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
     start(Machine())
     from ..experiments.demonstration import demo
 
-    with progress("picture") as show:
-        found = demo(progress=show)
+    found = demo()
     scores = found.scores.rename(columns={"noisiness": "noisiness (high = clean)"}).reset_index()
     print(f"{frame_as_text(scores)}\n\n{EXPLANATION}", end="")
     found.save(out)

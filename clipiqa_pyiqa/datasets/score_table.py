@@ -297,7 +297,7 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
         table.check_splits(needed)
         logger.warning("left out: %s images that mini was trained on", f"{count:,}")
     elif count:
-        logger.warning("%s", seen_warning(count, len(seen)))
+        logger.warning(seen_warning(count, len(seen)))
     return table
 
 

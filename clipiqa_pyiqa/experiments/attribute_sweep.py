@@ -66,6 +66,10 @@ def _enhanced(enhancer: Callable[[Image.Image], Any]) -> Callable[[Image.Image, 
     return lambda image, factor: enhancer(image).enhance(factor)
 
 
+def _blur(image: Image.Image, radius: float) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(radius))
+
+
 CHANGES = {
     change.question: change
     for change in (
@@ -74,14 +78,7 @@ CHANGES = {
         ),
         Change("noisiness", 48.0, 0.0, 0.0, "standard deviation of noise, of 255", _noise),
         Change("colorfulness", 0.0, 2.0, 1.0, "factor of PIL's ImageEnhance.Color", _enhanced(ImageEnhance.Color)),
-        Change(
-            "sharpness",
-            4.0,
-            0.0,
-            0.0,
-            "radius of PIL's GaussianBlur, in pixels",
-            lambda image, radius: image.filter(ImageFilter.GaussianBlur(radius)),
-        ),
+        Change("sharpness", 4.0, 0.0, 0.0, "radius of PIL's GaussianBlur, in pixels", _blur),
         Change("contrast", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Contrast", _enhanced(ImageEnhance.Contrast)),
     )
 }

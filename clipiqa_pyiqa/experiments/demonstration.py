@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,16 +59,13 @@ class Demonstration:
 
 
 @checked
-def demo(progress: Callable[[int, int], object] = lambda done, total: None) -> Demonstration:
+def demo() -> Demonstration:
     """Return scores of bundled photos and degraded versions, without any download."""
     images = dict[tuple[str, str], Image.Image]()
     for path in sorted(PHOTOS.glob("*.jpg")):
         photo = Image.open(path).convert("RGB")
         images |= {(path.stem.replace("-", " "), version): image for version, image in versions_of(photo).items()}
     metric = CLIPIQA(backbone="mini", prompts=list(ATTRIBUTES), aggregate=None)
-    rows = []
-    for number, picture in enumerate(images.values(), 1):
-        rows.append(score_images(metric, picture, device="cpu"))
-        progress(number, len(images))
     index = pd.MultiIndex.from_tuples(images, names=["photo", "version"])
-    return Demonstration(images, pd.concat(rows)[list(ATTRIBUTES)].set_axis(index))
+    scores = score_images(metric, list(images.values()), device="cpu")
+    return Demonstration(images, scores[list(ATTRIBUTES)].set_axis(index))

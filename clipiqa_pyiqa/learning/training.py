@@ -267,7 +267,7 @@ def train_context(
         }
         write_bytes(folder / STATE, pickled(state))
         line = f"epoch {epoch}/{recipe.epochs}: loss {mean_loss:.5f}, validation {agreement_text(found)}"
-        logger.info("%s", f"{line}  best so far" if is_best else line)
+        logger.info(f"{line}  best so far" if is_best else line)
     return best
 
 

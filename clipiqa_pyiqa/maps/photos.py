@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
@@ -23,14 +23,10 @@ from ..images.batches import images_at_once, processed, stacked
 from ..images.image import Image, NoImage
 from ..images.memory import scoring_bytes
 from ..images.reader import ImageRecord
-from ..metric import net_of
+from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..scoring.score import Paths, ScoringSetup
 from ..sources.finding import find_shards, sources_of
-
-if TYPE_CHECKING:
-    from ..metric import CLIPIQA
-
 
 Format = Literal["png", "svg", "pdf"]
 PAGE = "maps.html"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
+import pandas
 from PIL import Image
 
 from ..errors import checked, first_of
@@ -26,9 +27,6 @@ from ..results.columns import scale_text
 from ..results.scores import Scores
 from .photos import Photos, find_moments
 
-if TYPE_CHECKING:
-    import pandas
-
 
 @dataclass(frozen=True)
 class Ranking(ExperimentResult):
@@ -42,8 +40,6 @@ class Ranking(ExperimentResult):
 
     def photos(self, by: str | None = None, lower_better: bool | None = None) -> Photos:
         """Return the images in the order of a question, by default the first."""
-        import pandas
-
         flags = pandas.DataFrame({"flag": self.frame.index.map(dict(self.flags))}, self.frame.index)
         scores = Scores(self.frame, flags, self.columns, errors=self.failed, ours=True)
         return Photos(scores, by or self.questions[0], lower_better, moments=self.moments or None)
@@ -83,8 +79,6 @@ class Ranking(ExperimentResult):
 
     def summary(self) -> pandas.DataFrame:
         """Return the best and the worst images, with columns question, rank, score and path."""
-        import pandas
-
         tables = [
             shown.assign(question=question, score=shown[question], path=list(map(printable, shown.index)))
             for question in self.questions

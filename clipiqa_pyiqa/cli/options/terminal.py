@@ -79,11 +79,10 @@ def in_shell(text: str) -> str:
 
 def tell(*texts: str) -> None:
     for text in texts:
-        logger.warning("%s", text)
+        logger.warning(text)
 
 
-def note(text: str) -> None:
-    logger.info("%s", text)
+note = logger.info
 
 
 @contextlib.contextmanager
