@@ -130,8 +130,9 @@ def run(
     from ..sources.finding import find_shards
     from ..sources.videos import VideoShard
 
+    out, overwrite = output.out, output.overwrite
     if videos.videos:
-        check_output(videos.videos, overwrite=output.overwrite or output.resume, inputs=paths)
+        check_output(videos.videos, overwrite=overwrite or output.resume, inputs=paths)
     if merge is not None:
         idle = (asked, images, shards, cluster, videos.sampling, format, null or output.resume or drop_vanished, *paths)
         if idle != (Asked(), SharedOptions(), Shards(), Cluster(), {}, None, False):
@@ -139,45 +140,43 @@ def run(
             raise OptionError(f"--merge joins results and scores no images: leave out all but {allowed}.")
         from ..results.folder import merge_shards
 
-        _report(merge_shards(merge, output.out, overwrite=output.overwrite, partial=partial), videos)
+        _report(merge_shards(merge, out, overwrite=overwrite, partial=partial), videos)
         return 0
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     if partial or (null and "-" not in paths) or (cluster != Cluster() and shards.engine != "ray"):
         raise OptionError("--partial needs --merge, -0 needs - (standard input), and --actors … need --engine ray.")
-    check_resume(output.out, output.resume)
+    check_resume(out, output.resume)
     metrics = asked.chosen(also=("file",))
     # os.path returns False for invalid names; the error follows when the file is written
-    is_folder = output.out and (os.path.isdir(output.out) or not (output.out.suffix or os.path.exists(output.out)))
+    is_folder = out and (os.path.isdir(out) or not (out.suffix or os.path.exists(out)))
     by_shard = format is None and is_folder
     if not by_shard and replace(shards, image_column=None, keep=()) != Shards():
         raise OptionError("--embeddings, --part and --engine need results by shard: name a folder, --out DIR/.")
     if by_shard and drop_vanished:
         raise OptionError("--drop-vanished is for a file of results, not for results by shard.")
-    if shards.keep and not output.out:
+    if shards.keep and not out:
         raise OptionError("--keep needs --out.")
-    if output.out is None and format == "parquet":
+    if out is None and format == "parquet":
         raise OptionError("parquet results are not text: name a file with --out.")
     reading: dict[str, Any] = {"keep": shards.keep, "image_column": shards.image_column, **videos.sampling}
     found = find_shards(paths, null_separated=null, features=shards.embeddings, **reading)
     if found.is_empty:
         raise ImageError(f"{found.problem}: there is nothing to score.")
     has_videos = any(isinstance(item, VideoShard) for item in found.items)
-    if not has_videos and (videos.videos or (videos.sampling and not output.out)):  # results keep the sampling
+    if not has_videos and (videos.videos or (videos.sampling and not out)):  # results keep the sampling
         raise OptionError("--every, --frames and --videos are for videos, and there is none: leave them out.")
 
     # torch takes seconds to load, and weights may be downloaded, so all cheap checks come first
-    out: Any = output.out
-    if out and not by_shard:
-        out = Output(out, format or "", output.resume, output.overwrite, drop_vanished)
+    into = Output(out, format or "", output.resume, overwrite, drop_vanished) if out and not by_shard else out
     device = start(images)
     from ..scoring.score import score_paths
 
     options: dict[str, Any] = {"device": device, **images.keywords(), **asked.building()}
-    options |= {"out": out, "overwrite": output.overwrite, **videos.sampling}
+    options |= {"out": into, "overwrite": overwrite, **videos.sampling}
     again = "the same command continues"
-    with on_interrupt(again) if by_shard else stored(output.out), progress("shard" if by_shard else "image") as show:
-        if output.out and by_shard:
+    with on_interrupt(again) if by_shard else stored(out), progress("shard" if by_shard else "image") as show:
+        if out and by_shard:
             from ..scoring.shards.run import RayEngine, score_sources
 
             options |= {**vars(shards), "engine": RayEngine(**vars(cluster)) if shards.engine == "ray" else None}
@@ -192,7 +191,7 @@ def run(
         run = score_paths(metrics, found.items, keep=shards.keep, format=format, resume=output.resume, **options)
         if run.known and not found.has_shards:
             note(run.known.sentence)
-        writer = None if output.out else Printer(sys.stdout.buffer, format or "table", run.head)
+        writer = None if out else Printer(sys.stdout.buffer, format or "table", run.head)
         run.results.keeps = has_videos
         code = _follow(run, writer, None if run.names is None else len(run.names), show)
         _tell_unmatched(run.unmatched)

@@ -275,7 +275,7 @@ def published_set(name: str, options: Mapping[str, Any], usual: Mapping[str, Any
 
     Of paths, only the last part counts: the same images may lie in another folder.
     """
-    paths = ("meta_info_file", "dataroot_target")
+    paths = _ROOTS[:2]
     changed = {
         key: value
         for key, value in options.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
@@ -26,6 +26,7 @@ from .experiment import (
 )
 
 _SIDES = ("low", "high")
+_SHEETS = "pairs-{}.png"
 _SHOWN = 10  # most pairs in the wrong order on a sheet
 _CLEAREST = 4  # most pairs in the right order on a sheet
 
@@ -67,7 +68,7 @@ class PairScores(ExperimentResult):
         }
 
     def contents(self) -> dict[str, Any]:
-        sheets = {name: self.sheet(question) for question, name in _sheets(self.questions).items()}
+        sheets = {name: self.sheet(question) for question, name in file_names(self.questions, _SHEETS).items()}
         return {"pairs.csv": self.frame, **sheets}
 
     def details(self) -> dict[str, Any]:
@@ -129,14 +130,10 @@ def pairs(
     frame, missing = in_all_folders(named, skip_missing)
     metrics = asked(metric, prompts, template)
     paths = list(dict.fromkeys(frame.to_numpy().ravel()))
-    scores = score_files(metrics, paths, ["pairs.csv", *_sheets(column_names(metrics)).values()], **options)
+    scores = score_files(metrics, paths, ["pairs.csv", *file_names(column_names(metrics), _SHEETS).values()], **options)
     frame = scores.of_pairs(frame, _SIDES).rename_axis("name")
     for question in scores.questions:
         for version in _SIDES:
             frame[f"{question} {version}"] = frame[version].map(scores.frame[question].get)
         frame[f"{question} difference"] = frame[f"{question} high"] - frame[f"{question} low"]
     return PairScores(**{**vars(scores), "frame": frame}, missing=missing).saved(options)
-
-
-def _sheets(questions: Iterable[str]) -> dict[str, str]:
-    return file_names(questions, "pairs-{}.png")

@@ -107,14 +107,10 @@ def export_onnx(
     first = next(iter(network.records.values()))
     facts = {"columns": network.names, "score_range": first["range"], "lower_better": first["lower_better"]}
     if network.columns is not None:
-        facts["pairs"] = {name: record["questions"] for name, record in network.records.items()}
-    metadata = {
-        **as_texts({**network.metric.provenance(), "scores": network.records}),
-        **{name: json.dumps(value, ensure_ascii=False) for name, value in facts.items()},
-        "input": INPUT,
-        "min_side": str(network.metric.clip.cell),
-        "aggregate": "mean of the pairs of each column",
-    }
+        pairs = {name: record["questions"] for name, record in network.records.items()}
+        facts["pairs"] = json.dumps(pairs, ensure_ascii=False)
+    facts |= {"input": INPUT, "min_side": network.metric.clip.cell, "aggregate": "mean of the pairs of each column"}
+    metadata = as_texts({**network.metric.provenance(), "scores": network.records, **facts})
     if network.with_map:
         metadata["map"] = f"a score for each cell of {network.metric.clip.cell} px, from the upper left corner on"
     finish(model, metadata)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -194,23 +193,23 @@ def fit(
         _, _, refitted = _fit(method, fit_to.at(~is_out), groups[~is_out], seed)
         again.append(_agreement(predict(refitted, fit_to.at(is_out)), fit_to.shares[is_out]))
         drawn.append(rows)
-    metadata = {
+    fields = {
         "format": HEAD_FORMAT,
-        **as_texts(metric.provenance()),
+        **metric.provenance(),
         "base_positive": metric.prompts[0].positive,
         "base_negative": metric.prompts[0].negative,
         "fit_on": fit_on,
         "data_set": table.name,
-        "rated_photos": str(len(train)),
-        "seed": str(seed),
-        "score_range": json.dumps(table.score_range),
-        "lower_better": json.dumps(table.lower_better),
+        "rated_photos": len(train),
+        "seed": seed,
+        "score_range": table.score_range,
+        "lower_better": table.lower_better,
         "scale": "own" if own_scale else "share",
         "method": best,
         "trained_on": written_digests(train["path"]),
     }
     tensors = {name: torch.from_numpy(value).float() for name, value in fitted.items()}
-    head = OpinionHead({**tensors, "direction": direction}, metadata)
+    head = OpinionHead({**tensors, "direction": direction}, as_texts(fields))
     return FitResult(head, table, agreements, held_out, before, tuple(again), tuple(drawn))
 
 

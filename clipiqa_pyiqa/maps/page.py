@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import matplotlib
@@ -110,12 +111,15 @@ def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str]) -> str:
         failed=list(failed.values()),
         provenance=as_texts(maps[0].provenance),
         data={
-            "questions": [{"name": one.name, "low": one.low, "high": one.high} for one in questions],
+            "questions": list(map(asdict, questions)),
             "colours": [to_hex(colour) for colour in scale],
             "photos": [
                 {
-                    **{name: getattr(one, name) for name in ("height", "width", "step")},
-                    **dict(zip(("rows", "columns"), one.scores.shape[1:], strict=True)),
+                    "height": one.height,
+                    "width": one.width,
+                    "step": one.step,
+                    "rows": one.scores.shape[1],
+                    "columns": one.scores.shape[2],
                     "scores": [[round(value, 4) for value in places.ravel().tolist()] for places in one.scores],
                 }
                 for one in maps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Unpack
 
@@ -26,6 +26,8 @@ from ..report.contact_sheet import contact_sheet, headed
 from ..results.columns import scale_text
 from ..results.scores import Scores
 from .photos import Photos, find_moments
+
+_SHEETS = "rank-{}.png"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Ranking(ExperimentResult):
         return pandas.concat(tables, ignore_index=True)[["question", "rank", "score", "path"]]
 
     def contents(self) -> dict[str, Any]:
-        sheets = {name: self.sheet(question) for question, name in _sheets(self.questions).items()}
+        sheets = {name: self.sheet(question) for question, name in file_names(self.questions, _SHEETS).items()}
         table = self.ranked(self.questions[0])
         if self.moments:
             table["moment"] = table.index.map(self.moments)
@@ -125,10 +127,8 @@ def rank(
     """
     files = find_images(paths)
     metrics = asked(metric, prompts, template)
-    scores = score_files(metrics, files, ["ranking.csv", *_sheets(column_names(metrics)).values()], **options)
+    scores = score_files(
+        metrics, files, ["ranking.csv", *file_names(column_names(metrics), _SHEETS).values()], **options
+    )
     found = find_moments(scores.frame.index) if moments else {}
     return Ranking(**vars(scores), count=count, moments=found).saved(options)
-
-
-def _sheets(questions: Iterable[str]) -> dict[str, str]:
-    return file_names(questions, "rank-{}.png")
