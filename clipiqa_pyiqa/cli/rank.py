@@ -1,20 +1,15 @@
 """``clipiqa rank``: the best and the worst images."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from ..errors import OptionError, counted, few
 from .options.groups import Experiment, start
 from .options.terminal import note, progress, tell
-
-if TYPE_CHECKING:
-    from ..ranking.transfers import Action
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ class PickOptions:
 
         return {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
 
-    def folders(self) -> dict[Action, Path]:
+    def folders(self) -> dict[Any, Path]:
         from ..ranking.transfers import Action
 
         return {action: folder for action in get_args(Action) if (folder := getattr(self, f"{action}_to"))}

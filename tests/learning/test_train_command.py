@@ -86,7 +86,7 @@ def test_killed_between_epochs_goes_on_to_the_same_result(train, tmp_path):
     torch.rand(3)  # what else draws from torch's generator does not matter
     assert train(whole, schedule).code == 0
 
-    def killed(_, text, *more):
+    def killed(text, *more):
         if text.startswith("epoch 2/"):  # said once the epoch is on disk
             raise KeyboardInterrupt
 
