@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc
 import functools
 import inspect
+import logging
 import math
 import numbers
 import os
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 BUILTIN_VARIABLE = "CLIPIQA_PYIQA_BUILTIN"
+log = logging.getLogger("clipiqa_pyiqa")
 
 
 class Kind(StrEnum):

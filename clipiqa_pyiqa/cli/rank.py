@@ -84,7 +84,7 @@ class PickOptions:
     star_shares: str = "10,20,40,20,10"
 
     def cuts(self) -> dict[str, Any]:
-        from ..results.choosing import CUTS
+        from ..results.scores import CUTS
 
         return {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, Kind, OptionError, SharedOptions, check_resume, counted
 from ..files.writing import check_output, write_text
-from ..results.printing import Printer
+from ..results.formats import printing
 from ..results.results import Output
 from .options.groups import Asked, OutputOptions, start
 from .options.terminal import frame_as_text, note, on_interrupt, progress, stored, tell
@@ -83,7 +83,7 @@ class Videos:
         """Show each video's verdict, and write the table."""
         from ..report.table import csv_table
         from ..results.columns import scale_text
-        from ..results.videos import judge_videos
+        from ..results.scores import judge_videos
 
         judged = judge_videos(scores)
         table = judged.other.reset_index()
@@ -191,15 +191,15 @@ def run(
         run = score_paths(metrics, found.items, keep=shards.keep, format=format, resume=output.resume, **options)
         if run.known and not found.has_shards:
             note(run.known.sentence)
-        writer = None if out else Printer(sys.stdout.buffer, format or "table", run.head)
+        writer = None if out else printing(sys.stdout.buffer, format or "table", run.head)
         run.results.keeps = has_videos
         code = _follow(run, writer, None if run.names is None else len(run.names), show)
-        _tell_unmatched(run.unmatched)
+        _tell_unmatched(run.metrics.unmatched)
         if run.known and found.has_shards:  # known once they are read
             note(run.known.sentence)
     if has_videos:
         videos.judge(run.scores())
-    return 1 if run.unmatched else code
+    return 1 if run.metrics.unmatched else code
 
 
 def _tell_unmatched(unmatched: Mapping[str, Sequence[str]]) -> None:
@@ -207,14 +207,16 @@ def _tell_unmatched(unmatched: Mapping[str, Sequence[str]]) -> None:
         tell(f"{label} has no score for {counted(len(images), 'image')}, such as {images[0]!r}")
 
 
-def _follow(run: ScoringRun, writer: Printer | None, total: int | None, show: Callable[..., None]) -> int:
+def _follow(
+    run: ScoringRun, writer: contextlib.AbstractContextManager[Any] | None, total: int | None, show: Callable[..., None]
+) -> int:
     scored, failed = 0, 0
     by = dict.fromkeys(run.head.scores, 0)
     try:
-        with writer or contextlib.nullcontext(), contextlib.closing(run):
+        with writer or contextlib.nullcontext() as write, contextlib.closing(run):
             for row in run:
-                if writer is not None:
-                    writer.write(row)
+                if write is not None:
+                    write(row)
                 if row.kind in (None, Kind.NOT_ASKED):  # the log says which metric cannot be built
                     scored += 1
                 else:
@@ -229,7 +231,7 @@ def _follow(run: ScoringRun, writer: Printer | None, total: int | None, show: Ca
     before = f", {run.known.failed:,} failed before" if run.known.failed else ""
     counts = ", ".join(f"{count:,} by {name}" for name, count in by.items())
     note(f"{scored} scored, {failed} failed{before}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
-    return 1 if failed or run.known.failed or run.unbuilt else 0
+    return 1 if failed or run.known.failed or any(metric.error for metric in run.metrics.metrics) else 0
 
 
 def _report(found: ShardedResult, videos: Videos) -> None:

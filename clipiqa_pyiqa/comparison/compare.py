@@ -23,8 +23,7 @@ from ..metrics.files import scores_of as scores_in_file
 from ..metrics.metric import Metric, MetricSet
 from ..metrics.parsing import parse_metrics
 from ..results.results import Results
-from ..scoring.collected import Progress, outputs, score_missing, unread
-from ..scoring.engine import Options
+from ..scoring.engine import Options, Progress, outputs, score_missing
 from ..scoring.score import circumstances
 from .data_set_results import DataSetResult, metric_results
 from .results import OTHERS, Comparison, score_file
@@ -93,7 +92,7 @@ def compare(
                 stored.join(metric.columns[0], scores_in_file(metric, data.paths))
             seconds = score_missing(data.name, images, ready, stored, options, progress)
         found = stored.scores().under(dict.fromkeys(image.name for image in images))
-        skipped = unread(found)
+        skipped = found.unread
         scores = found.frame.reindex(columns=[metric.label for metric in built]).drop(index=list(skipped))
         names = [image.name for image in data.images]
         opinion = None if data.mos is None else pandas.Series(data.mos, names, float, "mos").loc[scores.index]

@@ -21,7 +21,6 @@ from ..prompts.pairs import PRESETS
 from ..results.columns import Column
 from ..results.results import Results
 from ..results.scores import Scores
-from ..scoring.collected import unread
 from ..stats.bootstrap import Estimate, holm
 from ..stats.correlation import STATISTICS, correlations, paired_differences, srocc_within, top_within, undefined
 from ..stats.paired_means import LEVEL
@@ -65,7 +64,7 @@ class MetricResult:
 def metric_results(
     metrics: Sequence[Metric], found: Scores, seconds: Mapping[str, float], noun: str = "image"
 ) -> dict[str, MetricResult]:
-    results, lost = {}, unread(found)
+    results, lost = {}, found.unread
     for metric in metrics:
         error, note, scores = metric.error, "", pandas.Series(dtype=float)
         if not error:

@@ -18,12 +18,10 @@ import pandas
 from .. import __version__
 from ..errors import AnySize, CLIPIQAError, ImageError, RunOptions, checked, counted, few, first_of, nearest
 from ..files.writing import append_line, check_folder, check_output, write_text
-from ..images.formats import VIDEOS
-from ..images.image import File
+from ..images.image import VIDEOS, File
 from ..results.columns import changes, column_changes
 from ..results.results import Output
-from ..results.scores import Direction, Scores, find_direction, is_score_file, matching_names, read_scores
-from ..results.videos import per_video
+from ..results.scores import Direction, Scores, find_direction, is_score_file, matching_names, per_video, read_scores
 from ..sources.finding import find_shards
 from .gate_results import PAGE, WRITTEN, FilePath, Gate
 from .nights import Nights, read_nights

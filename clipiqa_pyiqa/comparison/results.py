@@ -16,7 +16,7 @@ from ..report.report import Report
 from ..report.table import csv_table
 from ..results.formats import format_of
 from ..results.results import Results
-from ..scoring.collected import made
+from ..scoring.engine import made
 from .data_set_results import DataSetResult
 from .summary import build_tables, legend, provenances
 

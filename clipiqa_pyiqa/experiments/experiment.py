@@ -26,7 +26,7 @@ from ..report.plotting import captioned, plain_texts
 from ..report.report import Report, save_files
 from ..report.table import frame_table
 from ..results.columns import Column
-from ..scoring.collected import outputs
+from ..scoring.engine import outputs
 from ..scoring.score import score_paths
 from ..sources.finding import each_of, find_inputs
 

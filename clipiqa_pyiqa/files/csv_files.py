@@ -9,51 +9,26 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, counted, few
+from ..errors import CLIPIQAError, FilePath, counted, few
 from .reading import open_file
 
 if TYPE_CHECKING:
     import pandas
 
-PATH_COLUMNS = (
-    "path",
-    "image",
-    "image_path",
-    "image_name",
-    "img_name",
-    "filename",
-    "file",
-    "name",
-    "images",
-    "image_id",
-    "dist_img",
-    "key",
-    "url",
+PATH_COLUMNS = "path image image_path image_name img_name filename file name images image_id dist_img key url"
+_SCORE_COLUMNS = (
+    "mos mean_opinion_score mos_quality quality_mos opinion opinions opinion_score opinion_scores dmos label rating "
+    "mean_score score"
 )
-SCORE_COLUMNS = (
-    "mos",
-    "mean_opinion_score",
-    "mos_quality",
-    "quality_mos",
-    "opinion",
-    "opinions",
-    "opinion_score",
-    "opinion_scores",
-    "dmos",
-    "label",
-    "rating",
-    "mean_score",
-    "score",
-)
-GROUP_COLUMNS = ("ref_img", "ref_name", "ref_path", "ref_image", "reference", "ref")
+_GROUP_COLUMNS = "ref_img ref_name ref_path ref_image reference ref"
 SPLITS = ("train", "val", "test")
 ColumnNames = tuple[str | int | None, str | int | None, str | int | None]
 
 
 def read_scores(
-    path: str | Path,
+    path: FilePath,
     *,
-    root: str | Path | None = None,
+    root: FilePath | None = None,
     columns: ColumnNames = (None, None, None),
     lower_better: bool | None = None,
     with_splits: bool = True,
@@ -68,9 +43,9 @@ def read_scores(
     path = Path(path).expanduser()
     rows, header = read_rows(path)
     name = find_column(path, header, columns[0], PATH_COLUMNS, "path")
-    score = find_column(path, header, columns[1], SCORE_COLUMNS, "score")
-    split = find_column(path, header, columns[2], ("split",), "split", needed=False) if with_splits else ""
-    groups = find_column(path, header, group, GROUP_COLUMNS, "group", option="group or within", needed=False)
+    score = find_column(path, header, columns[1], _SCORE_COLUMNS, "score")
+    split = find_column(path, header, columns[2], "split", "split", needed=False) if with_splits else ""
+    groups = find_column(path, header, group, _GROUP_COLUMNS, "group", option="group or within", needed=False)
     if columns[1] is None and score == "score" and {"scale", "metric"} <= set(header):
         raise CLIPIQAError(
             f"{path} holds results of clipiqa score, not opinions: add people's scores in a column 'mos', "
@@ -135,7 +110,7 @@ def find_column(
     path: Path,
     header: Sequence[str],
     given: str | int | None,
-    usual: Sequence[str],
+    usual: str,
     content: str,
     *,
     option: str = "columns",
@@ -143,15 +118,17 @@ def find_column(
 ) -> str:
     """Return the given column (a name or number), or the first with a usual name, in any case and punctuation.
 
-    If there is none and it is not needed, return an empty text.
+    ``usual`` holds such names, separated by spaces. If there is none and it is not needed, return an empty text.
     """
     if isinstance(given, int):
         given = header[given] if given < len(header) else str(given)
     known = {_plain(name): name for name in reversed(header)}
-    found = given if given is not None else next((known[name] for name in map(_plain, usual) if name in known), None)
+    found = given
+    if given is None:
+        found = next((known[name] for name in map(_plain, usual.split()) if name in known), None)
     if found in header or (given is None and not needed):
         return found or ""
-    wanted = f"called {given!r}" if given is not None else f"of {content}s (such as {usual[0]!r})"
+    wanted = f"called {given!r}" if given is not None else f"of {content}s (such as {usual.split()[0]!r})"
     raise CLIPIQAError(
         f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with `{option}`."
     )

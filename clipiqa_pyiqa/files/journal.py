@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from .reading import open_file
 from .writing import as_output_error, replacing
+
+Cells = dict[str, Any]
+"""Column -> value, of a row."""
 
 
 class Journal:
@@ -25,13 +28,13 @@ class Journal:
             self._file = open(path, "rb+", buffering=0)  # noqa: SIM115 - closed by close()
 
     @classmethod
-    def create(cls, path: Path, rows: Iterable[Mapping[str, Any]] = ()) -> Journal:
+    def create(cls, path: Path, rows: Iterable[Cells] = ()) -> Journal:
         """Return a new journal with these rows, in place of the file at ``path``."""
         with replacing(path) as partial, open(partial, "wb") as file:
             file.writelines(map(_line, rows))
         return cls(path)
 
-    def append(self, row: Mapping[str, Any]) -> None:
+    def append(self, row: Cells) -> None:
         rest, end = memoryview(_line(row)), self._file.seek(0, os.SEEK_END)
         try:
             with as_output_error(self.path):
@@ -52,7 +55,7 @@ class Journal:
             self.sync()
 
 
-def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
+def read_journal(path: Path, damage: list[str]) -> Iterator[Cells]:
     """Yield the rows of a journal; ``damage`` receives lines with wrong checksums, such as ``'line 7'``."""
     with open_file(path) as file:
         for number, line in enumerate(file, 1):
@@ -74,7 +77,7 @@ _from_json = json.JSONDecoder().raw_decode  # takes less time than json.loads
 _as_json = json.JSONEncoder(ensure_ascii=False, default=str).encode  # dates and the like become texts
 
 
-def _line(row: Mapping[str, Any]) -> bytes:
+def _line(row: Cells) -> bytes:
     return _checked(_as_json(row).encode("utf-8", "surrogatepass"))
 
 

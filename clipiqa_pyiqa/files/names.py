@@ -1,7 +1,5 @@
 """Names of new files, and names and texts to be shown."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """How files that people name are opened, and their SHA-256 hashes."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib
@@ -12,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import WeightsError
+from ..errors import FilePath, WeightsError
 from .writing import write_text
 
 
-def open_file(path: str | os.PathLike[str], mode: str = "rb", **options: Any) -> IO[Any]:
+def open_file(path: FilePath, mode: str = "rb", **options: Any) -> IO[Any]:
     """Open a file to read it. Raises ``OSError`` at once for a pipe or a device, which could block for ever."""
     kind = os.stat(path).st_mode
     if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # open() refuses a folder
@@ -24,7 +22,7 @@ def open_file(path: str | os.PathLike[str], mode: str = "rb", **options: Any) ->
     return open(path, mode, **options)
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
+def read_bytes(path: FilePath) -> bytes:
     with open_file(path) as file:
         return bytes(file.read())
 
@@ -37,7 +35,7 @@ def sha256_of(path: str | Path) -> str:
         raise WeightsError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def hashes_of(paths: Sequence[str | Path]) -> list[str]:
+def hashes_of(paths: Sequence[FilePath]) -> list[str]:
     """Return the SHA-256 of files in hex.
 
     ``$XDG_CACHE_HOME/clipiqa/hashes.json`` stores them, so that only a new or changed file is read.

@@ -1,7 +1,5 @@
 """Metrics and data sets to compare, as typed or in YAML."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re

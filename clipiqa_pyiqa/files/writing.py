@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import socket
 import time
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from ..errors import OutputError, checked
+from ..errors import FilePath, OutputError, checked, log
 from .names import printable
 
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -24,7 +23,7 @@ NAMED = list[str]()  # files that the command line names, other than as outputs
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: FilePath) -> Iterator[Path]:
     """Yield the path of a temporary file, which replaces ``path`` if the block succeeds. Raises ``OutputError``."""
     target = resolved(path)
     _check_kind(path)
@@ -41,22 +40,22 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+def write_bytes(path: FilePath, content: bytes) -> None:
     with replacing(path) as partial:
         partial.write_bytes(content)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
+def write_text(path: FilePath, text: str) -> None:
     """Write a UTF-8 text whole or not at all; line ends are not changed."""
     write_bytes(path, printable(text).encode())
 
 
 @checked
 def check_output(
-    path: str | os.PathLike[str],
+    path: FilePath,
     *,
     overwrite: bool = False,
-    inputs: Iterable[str | os.PathLike[str]] = (),
+    inputs: Iterable[FilePath] = (),
 ) -> Path:
     """Return a file's path (``~`` expanded, links followed) if it may be written."""
     target = resolved(path)
@@ -77,11 +76,11 @@ def check_output(
 
 @checked
 def check_folder(
-    folder: str | os.PathLike[str],
+    folder: FilePath,
     names: Iterable[str] = (),
     *,
     overwrite: bool = False,
-    inputs: Iterable[str | os.PathLike[str]] = (),
+    inputs: Iterable[FilePath] = (),
 ) -> Path:
     """Make a folder and return its path; check that its files may be written, as :func:`check_output` does."""
     target, inputs = resolved(folder), list(inputs)
@@ -97,7 +96,7 @@ def check_folder(
 _OF_FILES = (".csv", ".json", ".jsonl", ".parquet", ".html", ".png", ".svg", ".pdf", ".xml", ".md", ".tex")
 
 
-def resolved(path: str | os.PathLike[str]) -> Path:
+def resolved(path: FilePath) -> Path:
     try:
         return Path(os.path.realpath(os.path.expanduser(path)))
     except (OSError, ValueError) as error:
@@ -105,14 +104,14 @@ def resolved(path: str | os.PathLike[str]) -> Path:
         raise OutputError(f"cannot write to {os.fspath(path)!r}: {reason}.") from error
 
 
-def _check_kind(path: str | os.PathLike[str]) -> None:
+def _check_kind(path: FilePath) -> None:
     given = Path(os.path.expanduser(path))
     if given.exists() and not given.is_file():
         kind = "a folder" if given.is_dir() else "a pipe, a socket or a device"
         raise OutputError(f"results cannot be written to {os.fspath(path)!r}, which is {kind}: name a file.")
 
 
-def _is_among(target: Path, files: Iterable[str | os.PathLike[str]]) -> bool:
+def _is_among(target: Path, files: Iterable[FilePath]) -> bool:
     known = os.stat(target)
     for each in files:
         with contextlib.suppress(OSError, ValueError, TypeError):
@@ -122,7 +121,7 @@ def _is_among(target: Path, files: Iterable[str | os.PathLike[str]]) -> bool:
 
 
 @contextmanager
-def as_output_error(path: str | os.PathLike[str], *written: Path) -> Iterator[None]:
+def as_output_error(path: FilePath, *written: Path) -> Iterator[None]:
     """Raise ``OutputError`` if the disk fails, or if ``path`` or a file in ``written`` cannot be written."""
     try:
         yield
@@ -140,7 +139,6 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}
-logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class LockedError(OutputError):
@@ -148,7 +146,7 @@ class LockedError(OutputError):
 
 
 @contextlib.contextmanager
-def locked(output: str | os.PathLike[str]) -> Iterator[None]:
+def locked(output: FilePath) -> Iterator[None]:
     """Lock a file or an existing folder in this context. Raises ``LockedError`` if another run holds the lock."""
     path = lock_file(output)
     with as_output_error(output, path):
@@ -161,12 +159,12 @@ def locked(output: str | os.PathLike[str]) -> Iterator[None]:
                 path.unlink()
 
 
-def lock_file(output: str | os.PathLike[str]) -> Path:
+def lock_file(output: FilePath) -> Path:
     target = resolved(output)
     return target / ".clipiqa.lock" if target.is_dir() else target.with_name(f".{target.name[-60:]}.lock")
 
 
-def _acquired(path: Path, output: str | os.PathLike[str]) -> TextIO:
+def _acquired(path: Path, output: FilePath) -> TextIO:
     while True:
         file = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed by the caller
         try:
@@ -183,7 +181,7 @@ def _acquired(path: Path, output: str | os.PathLike[str]) -> TextIO:
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise
-            logger.warning("%s cannot be locked on this file system: let only one run write to it.", output)
+            log.warning("%s cannot be locked on this file system: let only one run write to it.", output)
             return file
         with contextlib.suppress(FileNotFoundError):  # the previous run has removed the file in the meantime
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
@@ -196,7 +194,7 @@ def _acquired(path: Path, output: str | os.PathLike[str]) -> TextIO:
         file.close()
 
 
-def append_line(path: str | os.PathLike[str], text: str) -> None:
+def append_line(path: FilePath, text: str) -> None:
     """Append a line to a file, or make the file; of several runs, each waits for the others. Raises ``OutputError``."""
     with as_output_error(path), open(path, "ab+") as file:
         if fcntl is not None:

@@ -1,7 +1,5 @@
 """The rating in XMP, found by the parser's byte positions, so that all other bytes stay as they are."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from xml.parsers import expat

@@ -1,7 +1,5 @@
 """YAML files with plain values, limited size and no aliases."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter
@@ -11,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import ConfigError, check_keys, nearest
+from ..errors import ConfigError, FilePath, check_keys, nearest
 from .reading import open_file
 
 MOST_BYTES = 1 << 20
@@ -58,7 +56,7 @@ def shipped(protocols: bool = False) -> dict[str, Path]:
     }
 
 
-def read_yaml(path: str | Path) -> Any:
+def read_yaml(path: FilePath) -> Any:
     """Return the value in a YAML file, or in the file of a name in :func:`shipped`. Raises ``ConfigError``."""
     path = Path(os.path.expanduser(path))
     if len(path.parts) == 1 and not path.suffix and not path.exists():
@@ -79,7 +77,7 @@ def read_yaml(path: str | Path) -> Any:
     return parse_yaml(content, repr(str(path)))
 
 
-def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
+def read_mapping(path: FilePath, known: Collection[str]) -> dict[str, Any]:
     """Return the keys and values of a YAML file, without null values. Raises ``ConfigError``."""
     shown, config = os.path.expanduser(path), read_yaml(path)
     if not isinstance(config, Mapping):

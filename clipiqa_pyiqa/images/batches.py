@@ -1,7 +1,5 @@
 """Images that threads read ahead, and batches of images of equal size."""
 
-from __future__ import annotations
-
 import math
 import os
 import threading
@@ -141,8 +139,7 @@ def processed(
                 Kind.OUT_OF_MEMORY,
             )
         # Outside the except block, since the error keeps the failed call's tensors alive.
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
         if len(batch) == 1:
             return [problem]
         return [result for each in batch for result in attempt([each])]

@@ -1,7 +1,5 @@
 """Flags for images that are not photos: noise, and images of nearly one colour."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

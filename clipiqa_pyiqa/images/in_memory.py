@@ -1,10 +1,8 @@
 """Images in memory: what bytes, a PIL image, an array, a tensor or a dict means as an image."""
 
-from __future__ import annotations
-
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import OVERSHOOT, ImageError, Kind, Reading, shown
-from .image import BytesImage, File
+from .image import BytesImage, File, MakeRoom
 from .image import Image as AnyImage
 from .reader import Decoded, depth_of, rgb_pixels, taken_orientation
 
@@ -78,7 +76,7 @@ class _Pixels(AnyImage):
     name: str
     image: Any
 
-    def decoded(self, make_room: Callable[[int, int], None]) -> Decoded:
+    def decoded(self, make_room: MakeRoom) -> Decoded:
         image, name = self.image, self.name
         if isinstance(image, Image.Image):
             with _loading:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import logging
 import math
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from ..errors import ImageError, Kind, Reading, reason
-from .formats import RAW, readable_formats
+from ..errors import ImageError, Kind, Reading, log, reason
+from .image import RAW, MakeRoom, readable_formats
 from .memory import set_aside
 
 try:
@@ -61,21 +60,11 @@ def _damage(data: bytes, warning: str) -> str:
     return "" if is_between_headers or is_padding else damage
 
 
-_KINDS = {
-    "1": "bilevel",
-    "L": "grey",
-    "LA": "grey",
-    "P": "palette",
-    "PA": "palette",
-    "RGBA": "rgb",
-    "RGBX": "rgb",
-}  # of other modes, the name in lower case
+_KINDS = {"1": "bilevel", "L": "grey", "P": "palette", "RGBX": "rgb"}  # of other modes, the name in lower case
 _ORIENTATION_TAG = 0x0112
 
 Pixels = NDArray[Any]  # (H, W, 3), in uint8 or in fp32 in [0, 1]
 STRIP = 4 * 1024 * 1024  # pixels that are converted at once
-
-log = logging.getLogger("clipiqa_pyiqa")
 
 
 @dataclass(frozen=True)
@@ -181,7 +170,7 @@ def load(image: Any, reading: Reading) -> ImageRecord:
     return ImageRecord(path, pixels, width, height, orientation, converted)
 
 
-def decode(path: str, data: bytes, make_room: Callable[[int, int], None]) -> Decoded:
+def decode(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
     if not data:
         raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
     if os.path.splitext(path)[1].lower() in RAW:
@@ -205,7 +194,7 @@ def decode(path: str, data: bytes, make_room: Callable[[int, int], None]) -> Dec
         return Decoded(pixels, orientation, converted, damage)
 
 
-def _preview(path: str, data: bytes, make_room: Callable[[int, int], None]) -> Decoded:
+def _preview(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
     """Return the preview that is embedded in a RAW file."""
     try:
         import rawpy
@@ -275,7 +264,8 @@ def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str
             raise ImageError(problem, Kind.UNCLEAR_SCALE, path)
         bits = 12 if depth == 12 else 16
         return Image.fromarray((samples >> (bits - 8)).astype(np.uint8)).convert("RGB"), f"{bits}-bit grey->rgb"
-    kind = _KINDS.get(image.mode, image.mode.lower())
+    mode = image.mode.removesuffix("A")
+    kind = _KINDS.get(mode, mode.lower())
     if depth > 8:
         kind = f"{depth}-bit {kind}"
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
@@ -295,9 +285,8 @@ def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
 
 def _limited(width: int, height: int, reading: Reading) -> tuple[int, int]:
-    max_side, max_pixels = reading.max_side, reading.max_pixels
-    by_side = max_side / max(width, height) if max_side is not None else 1.0
-    by_pixels = math.sqrt(max_pixels / (width * height)) if max_pixels is not None else 1.0
+    by_side = (reading.max_side or math.inf) / max(width, height)
+    by_pixels = math.sqrt((reading.max_pixels or math.inf) / (width * height))
     scale = min(1.0, by_side, by_pixels)
     if scale == 1.0:
         return width, height

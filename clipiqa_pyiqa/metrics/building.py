@@ -1,11 +1,8 @@
 """Building of metrics, and what their scores depend on."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import inspect
-import logging
 import pickle
 import re
 import sys
@@ -25,14 +22,12 @@ from unittest import mock
 import numpy as np
 import torch
 
-from ..errors import CLIPIQAError, ConfigError, WeightsError, check_keys, import_pyiqa
+from ..errors import CLIPIQAError, ConfigError, WeightsError, check_keys, import_pyiqa, log
 from ..files.reading import hash_file
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import column_records, parse_columns
 from ..results.columns import Column
 from .metric import WHOLE, Metric
-
-log = logging.getLogger("clipiqa_pyiqa")
 
 
 def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = False) -> Metric:
@@ -124,10 +119,10 @@ def _with_record(metric: Metric, seed: int) -> Metric:
     if metric.instance is not None:
         more["state"] = _state(made)
     else:
-        options = dict(metric.options)
-        texts = {key: Path(value) for key, value in options.items() if isinstance(value, str)}
+        texts = {key: Path(value) for key, value in metric.options.items() if isinstance(value, str)}
         files = {key: file for key, file in texts.items() if file.exists() and not file.is_dir()}
-        more |= {"pyiqa": version("pyiqa"), "options": options | {key: hash_file(file) for key, file in files.items()}}
+        hashes = {key: hash_file(file) for key, file in files.items()}
+        more |= {"pyiqa": version("pyiqa"), "options": {**metric.options, **hashes}}
         if files:
             more["file"] = ", ".join(file.name for file in files.values())
     return replace(metric, columns=(replace(column, record={**more, "seed": seed}),))

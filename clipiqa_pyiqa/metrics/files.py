@@ -1,14 +1,11 @@
 """Metrics whose scores are in a file of any tool: they are joined by the names of images, never computed."""
 
-from __future__ import annotations
-
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import CLIPIQAError, check_keys, counted, few
+from ..errors import CLIPIQAError, check_keys, counted, few, log
 from ..files.names import on_disk
 from ..files.reading import hash_file
 from ..files.specification import check_kinds
@@ -16,7 +13,6 @@ from ..results.columns import Column
 from ..results.scores import direction_by_name, matching_names, read_scores
 from .metric import Metric
 
-logger = logging.getLogger("clipiqa_pyiqa")
 METHOD = "{method}"  # in a file's name: one file for each method of a table
 _OPTIONS: dict[str, tuple[type, ...]] = {"column": (str,), "key": (str,), "lower_better": (bool,)}
 
@@ -57,7 +53,7 @@ def file_metric(label: str, path: str, options: Mapping[str, Any], given: str = 
         raise CLIPIQAError(f"{path!r} has several scores {column!r} of {twice!r}: keep one.")
     if changed := found.changed(values.index, on_disk):
         lost = f"{path!r} has scores of {counted(len(changed), 'image')} that changed since"
-        logger.warning("left out: %s: %s", lost, few(changed))
+        log.warning("left out: %s: %s", lost, few(changed))
         values = values.drop(changed)
     made = Column(label, {**record, "lower_better": direction})
     return Metric(label, path, options, mode="file", columns=(made,), score=values.to_dict())

@@ -59,7 +59,10 @@ def parse_metrics(
         return [Metric("", instance=given, questions=prompts)]
     metrics = [_find(each) for each in parse_specifications(given, "metric")]
     if prompts is not None:
-        metrics[0] = _asked(metrics[0], prompts)
+        first = metrics[0]
+        if first.instance is None and not first.is_clipiqa:
+            raise CLIPIQAError(f"the first metric is asked the prompts, so it must be a CLIP-IQA; got {first.name!r}.")
+        metrics[0] = replace(first, label="", questions=prompts)
     labels = [metric.label for metric in metrics]
     for metric in metrics:
         label = metric.label
@@ -96,12 +99,6 @@ def _stands_alone(given: Any) -> bool:
     net = getattr(given, "net", None)
     is_pyiqas = net is not None and not hasattr(net, "encode_image")
     return not is_pyiqas and not isinstance(given, str | Mapping | list | tuple | Metric)
-
-
-def _asked(metric: Metric, prompts: Any) -> Metric:
-    if metric.instance is None and not metric.is_clipiqa:
-        raise CLIPIQAError(f"the first metric is asked the prompts, so it must be a CLIP-IQA; got {metric.name!r}.")
-    return replace(metric, label="", questions=prompts)
 
 
 def _find(given: Specification) -> Metric:

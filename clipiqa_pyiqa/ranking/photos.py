@@ -22,8 +22,7 @@ from ..files.names import on_disk, printable
 from ..images.image import File
 from ..report.report import Report
 from ..report.table import frame_table
-from ..results.choosing import choose
-from ..results.scores import Direction, Scores, find_direction
+from ..results.scores import Direction, Scores, choose, find_direction
 from ..sources.finding import file_of
 
 if TYPE_CHECKING:

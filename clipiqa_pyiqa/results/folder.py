@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import Kind, checked, counted, first_of, reason
+from ..errors import FilePath, Kind, checked, counted, first_of, reason
 from ..files.writing import check_output, replacing, resolved
 from ..sources.stores import ShardError, address_of, files_below, joined, opened, write_whole
 from ..sources.tables import opened_table
-from .columns import ResultsError, changes, column_changes
+from .columns import Changes, ResultsError, changes, column_changes
 from .formats import JOURNAL, Head, format_of, parquet_record, publish
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def read_run(folder: str) -> Run | None:
     try:
         with opened(path) as file:
             record = json.load(file)
-        return Run(Head.of(record), {name: str(shard) for name, shard in record["shards"].items()})
+        return Run(Head.of(record), dict(record["shards"]))
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, ShardError) and error.kind is Kind.MISSING:
             return None
@@ -83,7 +83,7 @@ class ShardResult:
         return not head_changes(self.head, head) and set(head.scores) <= set(self.head.scores)
 
 
-def head_changes(before: Head, now: Head) -> list[tuple[str, str, str]]:
+def head_changes(before: Head, now: Head) -> Changes:
     """Return :func:`changes` of reading, and of the columns that both heads have."""
     earlier = {column.name: column for column in before.columns}
     found = changes(before.reading, now.reading)
@@ -223,7 +223,7 @@ def left_out_note(files: Collection[str]) -> str:
     return f"results that belong to no shard of this run are left out: {first_of(map(repr, sorted(files)))}"
 
 
-def summary_of(out: str | Path, *, partial: bool | None = True) -> ShardedResult:
+def summary_of(out: FilePath, *, partial: bool | None = True) -> ShardedResult:
     """Return a folder's summary; unless ``partial``, raise ``ResultsError`` if shards have no result.
 
     None means False where users cannot set it.
@@ -257,7 +257,7 @@ def summary_of(out: str | Path, *, partial: bool | None = True) -> ShardedResult
     return ShardedResult(replace(run.head, reading=reading), results, missing, left_out)
 
 
-def check_outside(target: Path, results: str | Path) -> None:
+def check_outside(target: Path, results: FilePath) -> None:
     if target.is_relative_to(resolved(address_of(results))):
         raise ResultsError(
             f"{str(target)!r} lies in the folder of the results: name a place outside of {str(results)!r}."
@@ -266,7 +266,7 @@ def check_outside(target: Path, results: str | Path) -> None:
 
 @checked
 def merge_shards(
-    out: str | Path, path: str | Path | None = None, *, overwrite: bool = False, partial: bool = False
+    out: FilePath, path: FilePath | None = None, *, overwrite: bool = False, partial: bool = False
 ) -> ShardedResult:
     """Merge a folder's results by shard into one file, as ``clipiqa score --merge OUT`` does.
 

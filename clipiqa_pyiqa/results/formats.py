@@ -1,4 +1,4 @@
-"""Formats of result files: csv, jsonl and parquet, read and written as a stream of rows."""
+"""Formats of result files: csv, jsonl and parquet, read and written as a stream of rows; and rows printed."""
 
 from __future__ import annotations
 
@@ -9,19 +9,29 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, reason
-from ..files.journal import is_journal, read_journal
-from ..files.names import csv_line
+from ..files.journal import Cells, is_journal, read_journal
+from ..files.names import csv_line, one_line
 from ..files.reading import hash_file, open_file
 from ..files.writing import replacing, write_text
-from .columns import Column, ResultsError, metric_line, scale_text, shared_fields
-from .rows import FIELDS, NUMBERS
+from .columns import (
+    FIELDS,
+    NUMBERS,
+    Column,
+    Record,
+    ResultsError,
+    Row,
+    described,
+    metric_line,
+    scale_text,
+    shared_fields,
+)
 
 if TYPE_CHECKING:
     import pyarrow
@@ -46,9 +56,9 @@ class Head:
     """
 
     columns: tuple[Column, ...]
-    reading: Mapping[str, Any] = field(default_factory=dict)
+    reading: Record = field(default_factory=dict)
     joined: Mapping[str, str] = field(default_factory=dict)
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Record = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = self.names
@@ -90,7 +100,7 @@ class Head:
         return {**shared, **self.reading, "scores": scores}
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Head:
+    def of(cls, record: Record) -> Head:
         columns = tuple(Column(name, fields) for name, fields in record["columns"].items())
         return cls(columns, record["reading"], record["joined"], record["about"])
 
@@ -131,22 +141,23 @@ def unfinished(path: Path) -> str:
 def read_head(path: Path, format: str) -> Head | None:
     """Return what a file or a journal says of its rows; None if nothing is known.
 
-    Raises ``ValueError`` if a file has changed since its head was written.
+    Raises ``ResultsError``, also if a file has changed since its head was written.
     """
     record: Any = None
-    if format == "parquet":
-        with _parquet(path) as file:
-            record = parquet_record(file)
-    elif is_journal(path):
-        record = next(read_journal(path, []), {}).get("head")
-        if record is None:
-            raise ValueError("its first line is damaged")
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            record = json.loads(provenance_of(path).read_text(encoding="utf-8"))
-        if record is not None and record["sha256"] != hash_file(path):
-            raise ValueError(f"it has changed: its SHA-256 differs from the one in {path.name}.provenance.json")
-    return None if record is None else Head.of(record)
+    with checked_reading(path, format):
+        if format == "parquet":
+            with _parquet(path) as file:
+                record = parquet_record(file)
+        elif is_journal(path):
+            record = next(read_journal(path, []), {}).get("head")
+            if record is None:
+                raise ValueError("its first line is damaged")
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                record = json.loads(provenance_of(path).read_text(encoding="utf-8"))
+            if record is not None and record["sha256"] != hash_file(path):
+                raise ValueError(f"it has changed: its SHA-256 differs from the one in {path.name}.provenance.json")
+        return None if record is None else Head.of(record)
 
 
 def parquet_record(file: Any) -> dict[str, Any] | None:
@@ -160,38 +171,37 @@ def parquet_record(file: Any) -> dict[str, Any] | None:
     return record
 
 
-def _check(record: Mapping[str, Any], schema: pyarrow.Schema) -> str:
+def _check(record: Record, schema: pyarrow.Schema) -> str:
     text = json.dumps(record, sort_keys=True) + str(schema.remove_metadata())
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_cells(
-    path: Path, format: str, damage: list[str], names: Sequence[str] | None = None
-) -> Iterator[dict[str, Any]]:
+def read_cells(path: Path, format: str, damage: list[str], names: Sequence[str] | None = None) -> Iterator[Cells]:
     """Yield the rows of a file or a journal as column -> value; values of csv files are texts.
 
     Args:
         damage: Receives a journal's damaged lines.
         names: The columns that are needed; other columns may come too.
     """
-    if format == "parquet":
-        with _parquet(path) as file:
-            known = None if names is None else [name for name in names if name in file.schema_arrow.names]
-            for batch in file.iter_batches(GROUP, columns=known):
-                yield from batch.to_pylist()
-    elif is_journal(path):
-        yield from (record for record in read_journal(path, damage) if "path" in record)  # not the head
-    elif format == "csv":
-        yield from _csv_cells(path)
-    else:
-        with open_file(path, "r", encoding="utf-8") as lines:
-            for line in filter(str.strip, lines):
-                if not isinstance(cells := json.loads(line), dict):
-                    raise ValueError(f"a line is no JSON object: {line.strip()!r:.80}")
-                yield cells
+    with checked_reading(path, format):
+        if format == "parquet":
+            with _parquet(path) as file:
+                known = None if names is None else [name for name in names if name in file.schema_arrow.names]
+                for batch in file.iter_batches(GROUP, columns=known):
+                    yield from batch.to_pylist()
+        elif is_journal(path):
+            yield from (record for record in read_journal(path, damage) if "path" in record)  # not the head
+        elif format == "csv":
+            yield from _csv_cells(path)
+        else:
+            with open_file(path, "r", encoding="utf-8") as lines:
+                for line in filter(str.strip, lines):
+                    if not isinstance(cells := json.loads(line), dict):
+                        raise ValueError(f"a line is no JSON object: {line.strip()!r:.80}")
+                    yield cells
 
 
-def publish(path: Path, format: str, head: Head, rows: Iterable[Mapping[str, Any]]) -> None:
+def publish(path: Path, format: str, head: Head, rows: Iterable[Cells]) -> None:
     """Write a csv, jsonl or parquet file of rows (column -> value, without the constant columns), and its head."""
     constants, names = head.constants, head.names
     of_row, end = names[: -len(constants)], csv_line(constants.values())
@@ -211,11 +221,11 @@ def publish(path: Path, format: str, head: Head, rows: Iterable[Mapping[str, Any
     write_text(provenance_of(path), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
-def line_of(format: str, cells: Mapping[str, Any]) -> str:
+def line_of(format: str, cells: Cells) -> str:
     return csv_line(cells.values()) if format == "csv" else json.dumps(cells, ensure_ascii=False, default=str) + "\n"
 
 
-def _write_parquet(path: Path, head: Head, rows: Iterable[Mapping[str, Any]]) -> None:
+def _write_parquet(path: Path, head: Head, rows: Iterable[Cells]) -> None:
     import pyarrow
     from pyarrow import parquet
 
@@ -288,3 +298,46 @@ def checked_reading(path: Path, format: str) -> Iterator[None]:
             raise ResultsError(f"{unfinished(path)}.") from error
         lacks = "it lacks " if isinstance(error, KeyError) else ""
         raise ResultsError(f"{str(path)!r} cannot be read as {format}: {lacks}{reason(error)[:200]}.") from error
+
+
+@contextlib.contextmanager
+def printing(stream: IO[bytes], format: str, head: Head) -> Iterator[Callable[[Row], None]]:
+    """Yield a function that prints a row, as CSV, JSON lines, or in a table for people, which ends with mean scores."""
+    constants, scored = head.constants, list[tuple[float | None, ...]]()  # of a table's rows
+
+    def put(text: str) -> None:
+        try:
+            rest = memoryview(text.encode())
+            while rest:
+                rest = rest[stream.write(rest) :]
+            stream.flush()
+        except BrokenPipeError:  # the program that reads the pipe has ended, which is not an error
+            raise
+        except OSError as error:
+            raise ResultsError(f"cannot write to standard output: {error.strerror or error}.") from error
+
+    def put_line(cells: Sequence[Any], path: str) -> None:
+        texts = ["-" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else cell for cell in cells]
+        aligned = [f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, head.scores, strict=True)]
+        put(one_line("  ".join([*aligned, path])) + "\n")
+
+    def write(row: Row) -> None:
+        if format != "table":
+            put(line_of(format, row.as_dict(head.scores) | constants))
+            return
+        if row.scores is not None:
+            scored.append(row.scores)
+        size = f"{row.width}×{row.height}" if row.width else ""  # only metrics that read the image know it
+        notes = ", ".join(filter(None, [row.kind or size, row.converted, row.flag]))
+        put_line(row.scores or [None] * len(head.scores), f"{row.path} ({notes})" if notes else row.path)
+
+    if format == "table":
+        texts = ", ".join(f"{key} {value}" for key, value in described(head.columns, head.reading).items())
+        put(f"# {one_line(texts)}\n")
+        put_line(head.scores, "path")
+    elif format == "csv":
+        put(csv_line(head.names))
+    yield write
+    if len(scored) > 1:
+        columns = [[score for score in scores if score is not None] for scores in zip(*scored, strict=True)]
+        put_line([sum(each) / len(each) if each else None for each in columns], f"mean of {len(scored)}")

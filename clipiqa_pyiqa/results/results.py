@@ -9,8 +9,6 @@ import contextlib
 import hashlib
 import itertools
 import json
-import logging
-import math
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,16 +16,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Kind, first_of
-from ..files.journal import Journal
+from ..errors import Kind, first_of, log
+from ..files.journal import Cells, Journal
 from ..files.writing import check_output, locked
-from .columns import Column, ResultsError, changes, changes_text, column_changes
+from .columns import (
+    Changes,
+    Column,
+    Known,
+    Record,
+    ResultsError,
+    Row,
+    changes,
+    changes_text,
+    column_changes,
+    worst_kind,
+)
 from .formats import (
     FORMATS,
     METRIC,
     SCALE,
     Head,
-    checked_reading,
     format_of,
     journal_of,
     provenance_of,
@@ -36,12 +44,10 @@ from .formats import (
     read_head,
     unfinished,
 )
-from .rows import Known, Row, worst_kind
 
 if TYPE_CHECKING:
     from .scores import Scores
 
-logger = logging.getLogger("clipiqa_pyiqa")
 _FACTS = ("path", "width", "kind", "error", "stamp")
 
 
@@ -97,7 +103,7 @@ class Results:
         self,
         output: Output | None,
         columns: Sequence[Column],
-        reading: Mapping[str, Any],
+        reading: Record,
         *,
         exact: bool = False,
         kept: Mapping[str, str] = MappingProxyType({}),
@@ -107,7 +113,7 @@ class Results:
         self._asked, self._exact = [column.name for column in columns], exact
         self.output, self.keeps = output, True
         self._joined: dict[str, Mapping[str, Any]] = {}
-        self._rows: list[dict[str, Any]] = []  # without an output
+        self._rows: list[Cells] = []  # without an output
         self._earlier: tuple[Path, str, Head] | None = None  # with the format
         self._journal: Journal | None = None
         self._lines, self._newest = 0, array("q")  # of the journal; the line of each place
@@ -139,23 +145,20 @@ class Results:
 
     def append(self, row: Row) -> Row:
         """Store the row of an image; return it with the cells that are kept from an earlier row, and joined scores."""
-        place, asked = self.known.places.get(row.path), row.asked or (True,) * len(self._asked)
-        scores = row.scores or (None,) * len(self._asked)
-        cells = {name: score for name, score, is_asked in zip(self._asked, scores, asked, strict=True) if is_asked}
-        stamp, kind, error = row.stamp or self.known.stamp, row.kind, row.error
-        facts = {**row.facts(), "stamp": stamp}
+        known, place, count = self.known, self.known.places.get(row.path), len(self._asked)
+        given = zip(self._asked, row.scores or [None] * count, row.asked or [True] * count, strict=True)
+        cells = {name: score for name, score, is_asked in given if is_asked}
+        kind, error, facts = row.kind, row.error, {**row.facts(), "stamp": row.stamp or known.stamp}
         if place is not None:
-            self.known.seen[place] = 1
-            if stamp and stamp == self.known.stamps[place]:
-                others = [name for name in self.head.scores if name not in cells]
-                kept = {name: self.known.score(place, name) for name in others if self.known.has(place, name)}
-                cells |= {name: None if math.isnan(score) else score for name, score in kept.items()}
-                earlier_kind, earlier_error, _ = self.known.failures.get(place, (None, "", False))
-                missing = [name for name in kept if cells[name] is None]
-                if missing:
-                    facts["kind"] = worst_kind([row.kind, earlier_kind])
-                    facts["error"] = " ".join(dict.fromkeys(filter(None, [row.error, earlier_error])))
-                    if not set(missing).isdisjoint(self._asked):
+            known.seen[place] = 1
+            if facts["stamp"] and facts["stamp"] == known.stamps[place]:
+                kept = known.cells(place, [name for name in self.head.scores if name not in cells])
+                cells |= kept
+                if missing := {name for name, score in kept.items() if score is None}:
+                    earlier_kind, earlier_error, _ = known.failures.get(place, (None, "", False))
+                    facts["kind"] = worst_kind([kind, earlier_kind])
+                    facts["error"] = " ".join(dict.fromkeys(filter(None, [error, earlier_error])))
+                    if not missing.isdisjoint(self._asked):
                         kind, error = facts["kind"], facts["error"]
         if place is None or self._asked:
             beside = {column: row.kept.get(name) for name, column in self._kept.items()}
@@ -183,7 +186,7 @@ class Results:
                     journal_of(self.output.path).unlink(missing_ok=True)
                 self._is_published = True
 
-    def cells(self) -> Iterator[dict[str, Any]]:
+    def cells(self) -> Iterator[Cells]:
         """Yield the rows as they are published, column -> value, or text of a csv file."""
         if self.output is None:
             yield from map(self._finished, map(dict, self._rows))
@@ -191,9 +194,8 @@ class Results:
         if self._is_published:
             yield from read_cells(self.output.path, self.output.format, [])
             return
-        damage, journal = list[str](), self._journal
-        rows = self._earlier_cells(damage) if journal is None else _read(journal.path, "jsonl", damage)
-        dropped = self._dropped()
+        damage, journal, dropped = list[str](), self._journal, self._dropped()
+        rows = self._earlier_cells(damage) if journal is None else read_cells(journal.path, "jsonl", damage)
         for number, cells in enumerate(rows):
             place = self.known.places.get(cells["path"])
             if place is None or (self._newest[place] == number and place not in dropped):
@@ -203,9 +205,8 @@ class Results:
 
     def _dropped(self) -> set[int]:
         """Return the places of earlier rows that are left out."""
-        if self._exact:
-            return {*self.known.unseen.values()}
-        return {*self.known.gone.values()} if self.output and self.output.drop_vanished else set()
+        is_left_out = self.output and self.output.drop_vanished
+        return set((self.known.unseen if self._exact else self.known.gone if is_left_out else {}).values())
 
     def scores(self) -> Scores:
         """Return the scores of all rows, also of columns that this run did not ask for."""
@@ -221,9 +222,8 @@ class Results:
 
     def _take(self, path: Path, output: Output) -> None:
         """Read what an earlier run left. Raises ``ResultsError`` if it cannot be continued."""
-        format = output.format if path == output.path else "jsonl"
-        with checked_reading(path, format):
-            before = read_head(path, format)
+        known, format = self.known, output.format if path == output.path else "jsonl"
+        before = read_head(path, format)
         if before is None:
             raise ResultsError(
                 f"{str(path)!r} cannot be resumed, because {provenance_of(output.path).name!r} with its provenance is "
@@ -236,44 +236,44 @@ class Results:
         for column in self.head.columns:
             name, made, was = column.name, column.fingerprint, earlier.get(column.name)
             is_same = was is not None and made == was.fingerprint != ""
-            self.known.sources[name] = source = name if is_same else twins.get(made)
+            known.sources[name] = source = name if is_same else twins.get(made)
             if source not in (None, name):
-                logger.info("%r is copied from %r: one metric", name, source)
+                log.info("%r is copied from %r: one metric", name, source)
             if was is not None and not is_same:
                 self._gone.add(name)
                 if made and not output.overwrite and "error" not in was.record:
                     found += column_changes(was, column)
             if not made:
-                logger.warning("%s scores all images again, since its changes cannot be seen.", name)
+                log.warning("%s scores all images again, since its changes cannot be seen.", name)
         if found:
             advice = "use the earlier options, name another file, or pass `overwrite` too, to score these columns again"
             raise _made_otherwise(path, found, advice)
         order = {column.name: column for column in (*before.columns, *self.head.columns)}
         self.head = replace(self.head, columns=tuple(order.values()), joined={**before.joined, **self.head.joined})
-        self._earlier, self.known.interrupted = (path, format, before), path != output.path
-        self.known.same_decoders = before.reading.get("decoders") == self.head.reading.get("decoders")
-        self._is_new = self.known.interrupted or len(order) > len(earlier) or bool(self._gone)
-        self.known.scores = {name: array("d") for name in earlier}
-        self.known.came = {name: bytearray() for name in earlier}
+        self._earlier, known.interrupted = (path, format, before), path != output.path
+        known.same_decoders = before.reading.get("decoders") == self.head.reading.get("decoders")
+        self._is_new = known.interrupted or len(order) > len(earlier) or bool(self._gone)
+        known.scores = {name: array("d") for name in earlier}
+        known.came = {name: bytearray() for name in earlier}
         damage = list[str]()
-        for number, cells in enumerate(_read(path, format, damage, [*_FACTS, *earlier])):
-            place = self.known.add(cells)
+        for number, cells in enumerate(read_cells(path, format, damage, [*_FACTS, *earlier])):
+            place = known.add(cells)
             self._newest[place : place + 1] = array("q", [number])
         if damage:
-            logger.warning("%s: damaged rows are left out and scored again: %s.", path, first_of(damage))
+            log.warning("%s: damaged rows are left out and scored again: %s.", path, first_of(damage))
 
-    def _earlier_cells(self, damage: list[str]) -> Iterator[dict[str, Any]]:
+    def _earlier_cells(self, damage: list[str]) -> Iterator[Cells]:
         """Yield the rows of the earlier run, with its cells under the names of this run; numbers of csv stay texts."""
         copied = [(name, source) for name, source in self.known.sources.items() if source and source != name]
         unwanted = (*self._gone, SCALE, METRIC)
-        for cells in _read(*self._earlier[:2], damage) if self._earlier else ():
+        for cells in read_cells(*self._earlier[:2], damage) if self._earlier else ():
             copies = [(name, cells[source]) for name, source in copied if source in cells]
             for name in unwanted:
                 cells.pop(name, None)
             cells.update(copies)
             yield cells
 
-    def _write(self, cells: dict[str, Any], place: int | None) -> None:
+    def _write(self, cells: Cells, place: int | None) -> None:
         if self.output is None:
             self._rows += [cells] if self.keeps else []
             return
@@ -285,7 +285,7 @@ class Results:
             self._newest[place] = self._lines
         self._lines += 1
 
-    def _copied(self) -> Iterator[dict[str, Any]]:
+    def _copied(self) -> Iterator[Cells]:
         for number, cells in enumerate(self._earlier_cells([])):
             place = self.known.places[cells["path"]]
             if self._newest[place] == number:
@@ -293,7 +293,7 @@ class Results:
                 self._lines += 1
                 yield cells
 
-    def _finished(self, cells: dict[str, Any]) -> dict[str, Any]:
+    def _finished(self, cells: Cells) -> Cells:
         path = cells["path"]
         for name, values in self._joined.items():
             cells[name] = values.get(path)
@@ -305,11 +305,6 @@ class Results:
         return cells
 
 
-def _read(path: Path, format: str, damage: list[str], names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    with checked_reading(path, format):
-        yield from read_cells(path, format, damage, names)
-
-
-def _made_otherwise(path: Path, found: Sequence[tuple[str, str, str]], advice: str) -> ResultsError:
+def _made_otherwise(path: Path, found: Changes, advice: str) -> ResultsError:
     why = f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(found)}"
     return ResultsError(f"{why}; {advice}.")

@@ -1,31 +1,34 @@
-"""Scores of any tool, read from a file or a folder, and the good end of each score."""
+"""Scores of any tool, read from a file or a folder, the good end of each score, chosen images, and scores of videos."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import logging
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, counted, few, nearest
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CLIPIQAError, FilePath, counted, few, log, nearest
 from ..files.csv_files import PATH_COLUMNS, find_column
+from ..files.journal import Cells
 from ..files.names import below_common, printable
-from ..images.image import MISSING
+from ..images.image import MISSING, VIDEOS
 from ..sources.finding import images_in, split_name
 from ..sources.stores import source_at
-from .columns import Column, read_scales
+from .columns import FIELDS, NUMBERS, Column, Record, read_scales
 from .formats import METRIC, SCALE, SUFFIXES, Head, checked_reading, format_of, read_cells, read_head
-from .rows import FIELDS, NUMBERS
 
 if TYPE_CHECKING:
     import pandas
 
-logger = logging.getLogger("clipiqa_pyiqa")
 _NO_SCORES = {*FIELDS, METRIC, "index", "id", "", "rank", "n", "split", "unnamed: 0"}
 
 
@@ -41,7 +44,7 @@ class Scores:
     frame: pandas.DataFrame
     other: pandas.DataFrame
     columns: Mapping[str, Column] = field(default_factory=dict)
-    reading: Mapping[str, Any] = field(default_factory=dict)
+    reading: Record = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
     ours: bool = False
@@ -49,6 +52,12 @@ class Scores:
     @property
     def flags(self) -> dict[str, str]:
         return _filled(self.other["flag"]) if self.ours and "flag" in self.other else {}
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Return image -> why it could not be read."""
+        lost = self.other.index[self.other["width"].isna()]
+        return {path: self.errors[path] for path in lost if path in self.errors}
 
     def changed(self, names: Iterable[str], path: Callable[[str], str]) -> list[str]:
         """Return the names whose file or shard has changed since it was scored, as stamps tell."""
@@ -66,7 +75,7 @@ class Scores:
         return list(self.frame.columns)
 
     @classmethod
-    def of(cls, head: Head, rows: Iterable[Mapping[str, Any]], file: str = "") -> Scores:
+    def of(cls, head: Head, rows: Iterable[Cells], file: str = "") -> Scores:
         """Return the scores in rows of results (column -> value, or its text)."""
         import pandas
 
@@ -92,7 +101,7 @@ class Scores:
         return replace(self, frame=frame, other=other, errors=errors)
 
 
-def is_score_file(path: str | os.PathLike[str]) -> bool:
+def is_score_file(path: FilePath) -> bool:
     """Return whether a path names a file of scores, or a folder of results by shard."""
     if not os.path.isdir(path):
         return Path(path).suffix.lower() in SUFFIXES
@@ -104,7 +113,7 @@ def is_score_file(path: str | os.PathLike[str]) -> bool:
 
 
 def read_scores(
-    path: str | os.PathLike[str],
+    path: FilePath,
     *,
     columns: Sequence[str] | None = None,
     key: str | None = None,
@@ -146,7 +155,7 @@ def read_scores(
             comma = any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", cell) for cell in cells)
             hint = "; a decimal comma must be a point" if comma else ""
             lost = f"{counted(len(cells), 'score')} of {str(each)!r} in {str(path)!r}"
-            logger.warning("no number, so missing: %s (%s%s).", lost, few(dict.fromkeys(cells)), hint)
+            log.warning("no number, so missing: %s (%s%s).", lost, few(dict.fromkeys(cells)), hint)
     scores = {str(each): values[each].to_numpy(float) for each in chosen}
     errors = {} if "error" not in table else _filled(table["error"].set_axis(names))
     ours = bool(known) or any(str(cell).startswith("clipiqa") for cell in table.get(METRIC, ()))
@@ -156,13 +165,13 @@ def read_scores(
     return Scores(frame, other, known, head.reading if head else {}, errors, str(path), ours)
 
 
-def _rows(path: Path, partial: bool | None) -> tuple[list[dict[str, Any]], Head | None]:
+def _rows(path: Path, partial: bool | None) -> tuple[list[Cells], Head | None]:
     if path.is_dir():
         from .folder import summary_of
 
         found = summary_of(path, partial=partial)
         for line in found.notes():
-            logger.warning("%s.", line)
+            log.warning("%s.", line)
         return [row for table in found.tables() for row in table.to_pylist()], found.head
     if not path.suffix and not path.exists():
         raise CLIPIQAError(f"{str(path)!r} does not exist: name a file of scores.")
@@ -256,3 +265,114 @@ def find_direction(runs: Sequence[Scores], column: str, given: bool | None = Non
     if by_name is None:
         return Direction(False, "assumed, as its name is unknown; if wrong, pass lower_better")
     return Direction(by_name, "by its name")
+
+
+_SHARE = "percentage such as 10%"
+CUTS = dict.fromkeys(("worst", "best"), f"a number of images, or a {_SHARE}")
+CUTS |= {"below": f"a number, or a {_SHARE}", "above": f"a number, or a {_SHARE}", "drop_worst": f"a {_SHARE}"}
+"""Condition of :func:`choose` -> the values that it takes, in words."""
+
+
+def choose(
+    names: Any, scores: Any, lower_better: bool, cuts: Mapping[str, Any]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places of the worst images (the worst first), and of the best images (the best first).
+
+    A share such as ``'10%'`` counts the images that have a score, and is rounded down. Images with equal scores are in
+    order of name. An image without a score (NaN) is never chosen.
+
+    Args:
+        cuts: ``worst`` and ``best`` choose a number or a share; without both, the first array holds all images that the
+            other conditions leave. ``above`` leaves images at least as good as a score, ``below`` worse images; a share
+            means the score that this share does not reach. ``drop_worst`` leaves out a share.
+    """
+    import pyarrow
+    from pyarrow.compute import sort_indices
+
+    quality = np.asarray(scores, float) * (-1 if lower_better else 1)
+    table = pyarrow.table({"quality": quality, "name": names})
+
+    def ordered(way: str) -> NDArray[np.intp]:
+        places = sort_indices(table, [("quality", way), ("name", "ascending")]).to_numpy()
+        return places[~np.isnan(quality[places])]
+
+    left = ordered("ascending")
+    known = quality[left]
+    ends = {name: _count(name, cut, known, lower_better) for name, cut in cuts.items() if cut is not None}
+    if ends.get("above", 0) > ends.get("below", len(left)):
+        good = "low" if lower_better else "high"
+        raise CLIPIQAError(f"above and below leave no image, as {good} scores are good: exchange the two.")
+    left = left[max(ends.get("above", 0), ends.get("drop_worst", 0)) : ends.get("below")]
+    if not {"worst", "best"} & ends.keys():
+        return left, left[:0]
+    worst = left[: ends.get("worst", 0)]
+    rest = ordered("descending")
+    return worst, rest[np.isin(rest, left) & ~np.isin(rest, worst)][: ends.get("best", 0)]
+
+
+def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool) -> int:
+    text = str(cut).strip()
+    try:
+        value = Decimal(text.removesuffix("%"))
+        if text.endswith("%"):
+            if 0 <= value <= 100:
+                return int(value * len(quality) / 100)
+        elif name in ("above", "below") and not value.is_nan():
+            return int(np.searchsorted(quality, float(-value if lower_better else value)))
+        elif name in ("worst", "best") and value.is_finite() and 1 <= value == value.to_integral_value():
+            return int(min(value, Decimal(len(quality))))
+    except ArithmeticError:
+        pass
+    raise CLIPIQAError(f"{name} must be {CUTS[name]}; got {cut!r}.")
+
+
+def videos_of(names: Iterable[str]) -> list[str]:
+    """Return the video of each frame; other images stand for themselves."""
+    shards = [(name, split_name(name)[0]) for name in names]
+    return [shard if shard.lower().endswith(VIDEOS) else name for name, shard in shards]
+
+
+def per_video(scores: Scores) -> Scores:
+    """Return scores with one row per video: the mean of its frames, missing if a frame or a part has no score."""
+    videos = videos_of(scores.frame.index)
+    if videos == [*scores.frame.index]:
+        return scores
+    frame = scores.frame.groupby(videos, sort=False).agg(lambda values: values.mean(skipna=False))
+    errors = dict(zip(videos_of(scores.errors), scores.errors.values(), strict=True))
+    return replace(scores, frame=frame, other=scores.other.groupby(videos, sort=False).first(), errors=errors)
+
+
+def judge_videos(scores: Scores) -> Scores:
+    """Return a row per video, with five columns for each score NAME of its frames; ``frames`` is their number.
+
+    ``NAME``: the mean. ``NAME p5``: the 5th percentile; the 95th, ``NAME p95``, if low scores are good. ``NAME worst
+    second``: the mean of the worst second, which begins at ``NAME worst at``. ``NAME flicker``: the median of
+    ``|a - 2 b + c|`` over neighbouring scores a, b, c; left out if no video has three.
+    """
+    import pandas
+
+    rows, columns = dict[str, dict[str, float]](), dict[str, Column]()
+    directions = {name: find_direction([scores], name).lower_better for name in scores.names}
+    for video, own in scores.frame.groupby(videos_of(scores.frame.index), sort=False):
+        frames = own[own.index != video].dropna(how="all")
+        if not len(frames):
+            continue
+        row = rows[video] = {"frames": len(frames)}
+        for name, is_low in directions.items():
+            record = scores.columns[name].record if name in scores.columns else {}
+            values = frames[name].dropna()
+            if not len(values):
+                continue
+            of_seconds = values.groupby(lambda frame: math.floor(float(split_name(frame)[1]))).mean()
+            worst, tail = (of_seconds.idxmax(), 95) if is_low else (of_seconds.idxmin(), 5)
+            found = {name: values.mean(), f"{name} p{tail}": values.quantile(tail / 100)}
+            found |= {f"{name} worst second": of_seconds[worst], f"{name} worst at": worst}
+            found[f"{name} flicker"] = values.diff().diff().abs().median()
+            row |= found
+            for each in found:
+                ends = {"range": [0, None], "lower_better": True} if each == f"{name} flicker" else {}
+                columns[each] = Column(each, {**record, **ends, "of_video": each})
+            del columns[f"{name} worst at"]
+    table = pandas.DataFrame.from_dict(rows, orient="index").rename_axis("path").dropna(axis=1, how="all")
+    columns = {name: column for name, column in columns.items() if name in table}
+    return Scores(table[[*columns]], table, columns, scores.reading)

@@ -1,16 +1,16 @@
-"""The loop that scores images by all metrics of a run."""
-
-from __future__ import annotations
+"""The loop that scores images by all metrics of a run; and runs whose results are files of a folder."""
 
 import contextlib
 import itertools
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,19 @@ import torch
 from torch import Tensor
 
 from ..clip.model import one_thread
-from ..errors import MIN_SIDE, CLIPIQAError, ImageError, Kind, Reading, counted, is_out_of_memory
+from ..errors import (
+    MIN_SIDE,
+    CLIPIQAError,
+    FilePath,
+    ImageError,
+    Kind,
+    Reading,
+    check_resume,
+    counted,
+    is_out_of_memory,
+    log,
+)
+from ..files.writing import check_folder
 from ..images.batches import WAIT, default_workers, images_at_once, processed, stacked
 from ..images.flags import flag
 from ..images.image import Image
@@ -26,7 +38,12 @@ from ..images.memory import keep_memory, scoring_bytes
 from ..images.reader import ImageRecord
 from ..metrics.building import build, describe_error, settle
 from ..metrics.metric import Metric, MetricSet
-from ..results.rows import Answer, Known, Row, worst_kind
+from ..results.columns import Answer, Known, Row, worst_kind
+from ..results.results import Output, Results
+
+Rows = Generator[Row, None, None]
+Progress = Callable[[str, int, int], object]
+"""Function of a title, the number of finished images, and the number of all images."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +75,8 @@ class Task:
     block: int
     wanted: Sequence[bool]
     stamp: str = ""
-    answers: Mapping[int, Answer] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Scored:
-    task: Task
-    record: ImageRecord | ImageError
-    answers: list[Answer | None]
+    record: Any = None  # of the image, or the ImageError of reading
+    answers: dict[int, Answer] = field(default_factory=dict)  # by the metric's place
     flag: str = ""
 
 
@@ -82,9 +93,7 @@ def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: K
         return
     is_built = [not metric.error for metric in metrics.metrics]  # others do not decode an image again
     able = metrics.by_column(is_built)
-    for block in itertools.count():
-        if not (group := list(itertools.islice(coming, size))):
-            return
+    for block, group in enumerate(iter(lambda: list(itertools.islice(coming, size)), [])):
         found = [metrics.by_metric(known.of(each, able)) for each in group]
         is_broken = [
             metric.net is not None and options.most_in_batch > 1 and any(each[place] is None for each in found)
@@ -96,16 +105,13 @@ def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: K
                 yield Task(image, block, wanted)
 
 
-def score_items(
-    tasks: Iterable[Task], metrics: MetricSet, options: Options, count: int | None = None
-) -> Generator[Row, None, None]:
+def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, count: int | None = None) -> Rows:
     """Yield the row of each task, in order; ``count``: images that the run names, scored or not, None if not known."""
     if not metrics.metrics:  # the scores are in files, so that no image is read
         yield from (Row(each.image.name, (), stamp=each.image.stamp() or "", kept=each.image.kept) for each in tasks)
         return
     cost = max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0)
     at_once = images_at_once(options.device, count) if metrics.groups else 1
-    no_answers: list[Answer | None] = [None] * len(metrics.metrics)
     here, named = dict(metrics.others), dict[int, Metric]()
     if options.processes:
         from .processes import Processes
@@ -119,16 +125,14 @@ def score_items(
         task.stamp = task.image.stamp() or ""
         record = task.image.load(options.reading)
         if any(task.wanted[place] for place in named):
-            task.answers = metrics.processes(record, task.wanted)
-            if task.answers is None:
+            if (found := metrics.processes(record, task.wanted)) is None:
                 raise ImageError("killed its process twice, perhaps as memory ran out", name=task.image.name)
+            task.answers = found
         return record
 
-    def score(tasks: list[Task], records: list[ImageRecord]) -> list[_Scored]:
-        scored = [
-            _Scored(task, record, no_answers.copy(), flag(record.pixels) if min(record.size) >= MIN_SIDE else "")
-            for task, record in zip(tasks, records, strict=True)
-        ]
+    def score(tasks: list[Task], records: list[ImageRecord]) -> list[Task]:
+        for task, record in zip(tasks, records, strict=True):
+            task.record, task.flag = record, flag(record.pixels) if min(record.size) >= MIN_SIDE else ""
         groups = [group for group in metrics.groups.values() if any(task.wanted[at] for task in tasks for at in group)]
         if groups:
             x = stacked([record.pixels for record in records], options.device)
@@ -136,13 +140,15 @@ def score_items(
             with torch.no_grad():  # not inference_mode: metrics keep text features for a later backward pass
                 found = _answers_of_group([metrics.metrics[place] for place in places], x)
             for place, answers in zip(places, found, strict=True):
-                for each, answer in zip(scored, answers, strict=True):
-                    each.answers[place] = answer
-        return scored
+                for task, answer in zip(tasks, answers, strict=True):
+                    task.answers[place] = answer
+        return tasks
 
-    def failed(task: Task, record: ImageRecord | None, error: ImageError) -> _Scored:
-        answer = Answer(error=error.reason.rstrip("."), kind=error.kind)
-        return _Scored(task, error if record is None else record, [answer] * len(no_answers))
+    def failed(task: Task, record: ImageRecord | None, error: ImageError) -> Task:
+        failure = Answer(error=error.reason.rstrip("."), kind=error.kind)
+        task.record = error if record is None else record
+        task.answers = dict.fromkeys(range(len(metrics.metrics)), failure) | task.answers
+        return task
 
     batches = processed(
         tasks,
@@ -159,10 +165,8 @@ def score_items(
         for metric in metrics.metrics:
             ends.callback(settle, metric)
         for each in ends.enter_context(closing(batches)):  # in the main thread, where metrics of pyiqa run
-            if metrics.others and isinstance(each.record, ImageRecord):
-                found = _foreign_answers(here, options, each.record, each.task.wanted)
-                for place, answer in {**each.task.answers, **found}.items():
-                    each.answers[place] = answer
+            if here and isinstance(each.record, ImageRecord):
+                each.answers |= _foreign_answers(here, options, each.record, each.wanted)
             yield _row(each, metrics)
 
 
@@ -197,8 +201,10 @@ def _foreign_answers(
 
 
 def _foreign_answer(metric: Metric, record: ImageRecord, options: Options) -> Answer:
+    random.seed(options.seed)
+    np.random.seed(options.seed)
+    torch.manual_seed(options.seed)
     if metric.mode == "set":
-        set_seeds(options.seed)
         return _answers(metric, 1, lambda: metric.score(*record.reference))[0]  # its folders
     images = [record.pixels]
     if metric.mode == "FR":
@@ -207,7 +213,6 @@ def _foreign_answer(metric: Metric, record: ImageRecord, options: Options) -> An
         images.append(record.reference)
     # a fresh copy each, since an object may change its input
     batches = [stacked([pixels], options.device).contiguous() for pixels in images]
-    set_seeds(options.seed)
     network = getattr(metric.score, "net", metric.score)
     is_pyiqas = metric.instance is metric.net is None and metric.mode == "NR"
     # BRISQUE depends on the order of its sums
@@ -221,9 +226,9 @@ def _answers(metric: Metric, count: int, score: Callable[[], Any], seconds: floa
         output = score()
         output = output[0] if isinstance(output, tuple | list) else output
         rows = rounded(torch.as_tensor(output))  # waits for the device
-        if sum(map(len, rows)) != count * len(metric.columns):
+        if (got := sum(map(len, rows))) != count * len(metric.columns):
             raise CLIPIQAError(
-                f"{counted(sum(map(len, rows)), 'score')} came for {counted(count, 'image')}, but each image needs "
+                f"{counted(got, 'score')} came for {counted(count, 'image')}, but each image needs "
                 f"{counted(len(metric.columns), 'score')} (with several prompt pairs, set aggregate=mean)"
             )
     except Exception as error:
@@ -240,31 +245,26 @@ def _answers(metric: Metric, count: int, score: Callable[[], Any], seconds: floa
 
 def _failure(error: Exception) -> Answer:
     if is_out_of_memory(error):
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
         why = "it does not fit in memory: set max_side or max_pixels, or use another device"
         return Answer(error=why, kind=Kind.OUT_OF_MEMORY)
     return Answer(error=describe_error(error), kind=error.kind if isinstance(error, CLIPIQAError) else Kind.OTHER)
 
 
-def _row(scored: _Scored, metrics: MetricSet) -> Row:
-    task, record, scores = scored.task, scored.record, list[float | None]()
-    failures: dict[str, list[str]] = {}
-    answers = [answer or Answer() for answer in scored.answers]  # none came from a metric that was not asked
-    for metric, answer in zip(metrics.metrics, answers, strict=True):
+def _row(task: Task, metrics: MetricSet) -> Row:
+    record: ImageRecord | ImageError = task.record
+    scores, failures = list[float | None](), dict[str, list[str]]()
+    answers = [task.answers.get(place, Answer()) for place in range(len(metrics.metrics))]
+    for metric, answer, is_wanted in zip(metrics.metrics, answers, task.wanted, strict=True):
         scores += answer.values or [None] * len(metric.columns)
-        if answer.kind:
-            failures.setdefault(answer.error, []).append(metric.label)
+        if why := answer.error or (metric.error.rstrip(".") if is_wanted else ""):
+            failures.setdefault(why, []).append(metric.label)
     asked, name = metrics.by_column(task.wanted), task.image.name
     seconds = tuple(answer.seconds for answer in answers)
     common: dict[str, Any] = {"stamp": task.stamp, "asked": asked, "seconds": seconds, "kept": task.image.kept}
     if isinstance(record, ImageError):
         return Row(name, kind=record.kind, error=str(record), **common)
-    kind = worst_kind([answer.kind for answer in answers])
-    for metric, is_wanted in zip(metrics.metrics, task.wanted, strict=True):
-        if metric.error and is_wanted:
-            failures.setdefault(metric.error.rstrip("."), []).append(metric.label)
-            kind = kind or Kind.NOT_ASKED
+    kind = worst_kind([answer.kind for answer in answers]) or (Kind.NOT_ASKED if failures else None)
     has_scores = any(score is not None for score in scores)
     error = ""
     if failures:
@@ -276,7 +276,7 @@ def _row(scored: _Scored, metrics: MetricSet) -> Row:
         tuple(scores) if has_scores or not kind else None,
         *(record.width, record.height, *record.size, record.orientation),
         record.converted,
-        scored.flag,
+        task.flag,
         kind,
         error,
         **common,
@@ -303,7 +303,56 @@ def kept_random_state() -> Iterator[None]:
         np.random.set_state(numpys)
 
 
-def set_seeds(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+def outputs(
+    folder: FilePath | None,
+    stored: Sequence[str],
+    others: Iterable[str],
+    inputs: Iterable[str],
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> dict[str, Output]:
+    """Return name -> file of scores in a folder of results, which is made; without a folder nothing.
+
+    Args:
+        stored: Names of the files of scores.
+        others: Names of the other results, which are replaced if the run is continued.
+        inputs: Files that are never replaced.
+    """
+    check_resume(folder, resume)
+    if folder is None:
+        return {}
+    place = made(folder, stored)
+    found = {name: Output(place / name, "", resume, overwrite) for name in stored}
+    is_continued = resume and any(each.earlier() for each in found.values())
+    check_folder(place, [*others, *found], overwrite=overwrite or is_continued, inputs=inputs)
+    return found
+
+
+def made(folder: FilePath, names: Iterable[str]) -> Path:
+    place = check_folder(folder)
+    for name in names:
+        check_folder((place / name).parent)
+    return place
+
+
+def score_missing(
+    title: str, images: Sequence[Image], metrics: MetricSet, results: Results, options: Options, progress: Progress
+) -> dict[str, float]:
+    """Score what results lack; return label -> median seconds per image in this run, NaN if nothing was scored."""
+    known, count = results.known, len(images)
+    tasks = list(plan(images, metrics, options, known))
+    seconds = {metric.label: list[float]() for metric in metrics.metrics}
+    done = count - len(tasks)
+    if known:
+        log.info("%s: %s.", title, known.sentence)
+    progress(title, done, count)
+    for number, row in enumerate(score_items(tasks, metrics, options, count), done + 1):
+        row = results.append(row)
+        if row.width is None and row.error:
+            log.warning("%s: left out of all metrics: %s", title, row.error)
+        for times, took in zip(seconds.values(), row.seconds, strict=True):
+            if not math.isnan(took):
+                times.append(took)
+        progress(title, number, count)
+    return {label: statistics.median(times) if times else math.nan for label, times in seconds.items()}

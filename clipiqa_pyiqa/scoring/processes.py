@@ -1,7 +1,5 @@
 """Work in processes of its own."""
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import pickle

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import logging
 import os
 import pickle
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -14,35 +13,34 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from ..errors import AnySize, CLIPIQAError, Reading, RunOptions, ScoringOptions, SharedOptions, checked
+from ..errors import AnySize, CLIPIQAError, FilePath, Reading, RunOptions, ScoringOptions, SharedOptions, checked, log
 from ..files.names import printable
 from ..files.reading import sha256_of
 from ..files.writing import check_output
 from ..images.image import Image
 from ..metric import find_device, is_factory
+from ..metrics.metric import MetricSet
 from ..metrics.parsing import metric_set
 from ..prompts.pairs import PromptPair, Prompts
+from ..results.columns import Known, Row
 from ..results.formats import Head
 from ..results.results import Output, Results
-from ..results.rows import Known, Row
 from ..sources.finding import find_shards, sources_of
 from ..sources.stores import Shard
 from ..sources.videos import SAMPLING
-from .engine import Options, Task, plan, score_items
+from .engine import Options, Rows, Task, plan, score_items
 
 if TYPE_CHECKING:
     import pandas
 
     from ..results.scores import Scores
 
-logger = logging.getLogger("clipiqa_pyiqa")
 AnyPrompts = Prompts | Mapping[str, Sequence[PromptPair]]
-Paths = str | os.PathLike[str] | Image | Shard | Iterable[str | os.PathLike[str] | Image | Shard]
+Paths = FilePath | Image | Shard | Iterable[FilePath | Image | Shard]
 
 
 class ScoringSetup:
@@ -78,9 +76,7 @@ class ScoringSetup:
     def head(self) -> Head:
         return Head(self.metrics.columns, {**self.limits, **circumstances(self.device)})
 
-    def rows(
-        self, images: Iterable[Image], known: Known | None = None, count: int | None = None
-    ) -> Generator[Row, None, None]:
+    def rows(self, images: Iterable[Image], known: Known | None = None, count: int | None = None) -> Rows:
         return score_items(plan(images, self.metrics, self.options, known), self.metrics, self.options, count)
 
 
@@ -90,20 +86,18 @@ class ScoringRun(Iterator[Row]):
     Attributes:
         head: The columns that the run fills, and how images are read.
         known: What is known from an earlier run.
-        unmatched: Column of a file's scores -> images without a score.
+        metrics: The built metrics; and the images without a score in a file.
     """
-
-    unbuilt: Sequence[str] = ()
 
     def __init__(
         self,
+        metrics: MetricSet,
         head: Head,
-        rows: Generator[Row, None, None],
+        rows: Rows,
         results: Results,
         names: tuple[str, ...] | None = None,
-        unmatched: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
-        self.head, self.names, self.known, self.unmatched = head, names, results.known, unmatched
+        self.metrics, self.head, self.names, self.known = metrics, head, names, results.known
         results.keeps = False  # unless scores() asks for them
         self._rows, self.results = _stored(rows, results), results
         next(self._rows)  # enters the context of the results; closing the run leaves it
@@ -129,7 +123,7 @@ class ScoringRun(Iterator[Row]):
 
     def __del__(self) -> None:
         if self.results.output and inspect.getgeneratorstate(self._rows) != inspect.GEN_CLOSED:
-            logger.warning("a run was dropped before its end: iterate over what score_paths returns, or call its run()")
+            log.warning("a run was dropped before its end: iterate over what score_paths returns, or call its run()")
 
     def scores(self, progress: Callable[[int, int | None], object] = lambda done, total: None) -> Scores:
         """Score all images, and return their scores, also those that an earlier run made."""
@@ -155,7 +149,7 @@ def score_paths(
     paths: Paths,
     prompts: AnyPrompts = None,
     *,
-    out: str | Path | Output | None = None,
+    out: FilePath | Output | None = None,
     keep: Sequence[str] = (),
     format: str | None = None,
     resume: bool = False,
@@ -218,7 +212,7 @@ def score_paths(
         setup.metrics.join(results, names)
         head = replace(head, columns=(*head.columns, *(metric.columns[0] for metric in files)))
 
-    def rows() -> Generator[Row, None, None]:
+    def rows() -> Rows:
         yield from score_items(tasks, setup.metrics, setup.options, count)
         if names is None:  # the images in shards are known by now
             setup.metrics.join(results)
@@ -228,18 +222,17 @@ def score_paths(
     if results.known and names is not None:
         tasks = list(tasks)
         names = tuple(printable(task.image.name) for task in tasks)
-    run = ScoringRun(head, rows(), results, names, setup.metrics.unmatched)
-    run.unbuilt = [metric.label for metric in setup.metrics.metrics if metric.error]
-    return run
+    return ScoringRun(setup.metrics, head, rows(), results, names)
 
 
 def circumstances(device: torch.device) -> dict[str, Any]:
     """Return the device and the versions of packages, on which scores should not depend."""
-    packages = ("pyiqa", "torch", "open_clip_torch", "pillow")
+    packages = ("torch", "open_clip_torch", "pillow", *filter(find_spec, ["pyiqa"]))
+    decoders = ("pillow", "simplejpeg", *filter(find_spec, ["rawpy", "av"]))
     return {
         "device": device_name(device),
-        "versions": {name: version(name) for name in packages if name != "pyiqa" or find_spec(name)},
-        "decoders": {name: version(name) for name in ("pillow", "simplejpeg", *filter(find_spec, ("rawpy", "av")))},
+        "versions": {name: version(name) for name in packages},
+        "decoders": {name: version(name) for name in decoders},
     }
 
 
@@ -247,7 +240,7 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _stored(rows: Generator[Row, None, None], results: Results) -> Generator[Any, None, None]:
+def _stored(rows: Rows, results: Results) -> Generator[Any, None, None]:
     with results, closing(rows):
         yield None
         for row in rows:
@@ -326,7 +319,7 @@ class Scorer:
         return {**batch, **scores} if is_table else scores
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (*self._given, self._prefix, _files_of(self._given[0]))
+        return _unpickled, (self._given, self._prefix, _files_of(self._given[0]))
 
 
 def _files_of(made: Any) -> list[str]:
@@ -342,13 +335,12 @@ def _files_of(made: Any) -> list[str]:
 _scorers: dict[bytes, Scorer] = {}  # of this process, by their arguments' pickle
 
 
-def _unpickled(
-    metric: Any, prompts: Any, column: str | None, options: Mapping[str, Any], prefix: str, files: Sequence[str]
-) -> Scorer:
+def _unpickled(given: tuple[Any, ...], prefix: str, files: Sequence[str]) -> Scorer:
     """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
+    metric, prompts, column, options = given
     scorer = Scorer(metric, prompts, column=column, prefix=prefix, **options)
     with suppress(pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill
-        scorer = _scorers.setdefault(hashlib.sha256(pickle.dumps((scorer._given, prefix, files))).digest(), scorer)
+        scorer = _scorers.setdefault(hashlib.sha256(pickle.dumps((given, prefix, files))).digest(), scorer)
     return scorer
 
 
@@ -357,4 +349,4 @@ def _frame(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
 
     images = list(memory_images(images))
     head, rows = setup.head, setup.rows(images, count=len(images))
-    return ScoringRun(head, rows, Results(None, head.columns, {})).frame().reset_index(drop=True)
+    return ScoringRun(setup.metrics, head, rows, Results(None, head.columns, {})).frame().reset_index(drop=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import itertools
-import logging
 import os
 import queue
 import re
@@ -14,13 +13,11 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from types import MappingProxyType
 from typing import Any
 
-from ..errors import CLIPIQAError, ImageError, Kind, checked, first_of, reason, shown
+from ..errors import CLIPIQAError, FilePath, ImageError, Kind, checked, first_of, log, reason, shown
 from ..files.names import printable
-from ..images.formats import VIDEOS, image_suffixes, skipped_note, without_twins
-from ..images.image import BytesImage, File, Image, NoImage
+from ..images.image import VIDEOS, BytesImage, File, Image, NoImage, image_suffixes, skipped_note, without_twins
 from ..images.memory import Room
 from .stores import (
     ARCHIVES,
@@ -42,7 +39,6 @@ from .stores import (
 )
 from .videos import SAMPLING, VideoShard, parse_sampling
 
-logger = logging.getLogger("clipiqa_pyiqa")
 _ENDS = "|".join(map(re.escape, (*ARCHIVES, *TABLES, *VIDEOS)))
 _MEMBER = re.compile(f"(.+?(?:{_ENDS}))::(.+)", re.IGNORECASE | re.DOTALL)
 
@@ -120,7 +116,7 @@ class Found:
     def has_shards(self) -> bool:
         return any(isinstance(item, Shard) for item in self.items)
 
-    def shards(self, numbers: Mapping[str, int] = MappingProxyType({})) -> list[Shard]:
+    def shards(self, numbers: Mapping[str, int]) -> list[Shard]:
         """Return the shards, and numbered shards of the loose files; ``numbers``: name -> its number so far."""
         shards = [item for item in self.items if isinstance(item, Shard)]
         files = [item for item in self.items if not isinstance(item, Shard | NoImage)]
@@ -139,12 +135,12 @@ class Found:
         return [item.name for item in self.items if isinstance(item, File)]
 
     def find(self, name: str, patterns: bool = True) -> None:
-        why, kind, files = "does not exist", Kind.MISSING, list[str]()
-        if not is_remote(name) and os.path.isdir(name):
+        why, kind, files, is_here = "does not exist", Kind.MISSING, list[str](), not is_remote(name)
+        if is_here and os.path.isdir(name):
             files = self._files_in(name)
             why = ", ".join(filter(None, ["is a folder without image files", skipped_note(self.skipped)]))
             kind = Kind.EMPTY
-        elif not is_remote(name) and os.path.lexists(name):
+        elif is_here and os.path.lexists(name):
             files = [name]
         elif patterns and _BRACES.search(name):
             for each in expanded(name):
@@ -156,7 +152,7 @@ class Found:
                 self.find(match, patterns=False)
             if matches:
                 return
-        elif is_remote(name):
+        elif not is_here:
             with in_store(name):
                 pass  # raises if the store's package is missing
             is_file = _is_web(name) or suffix_of(name) in image_suffixes() or _kind_of(name)
@@ -165,12 +161,13 @@ class Found:
             self.problems[name] = NoImage(name, why).problem
             files = [name]  # the shard cannot be read now, but the next run tries again
         given = name.rstrip(f"/{os.sep}")
-        full = given if is_remote(name) else os.path.abspath(name)
+        full = os.path.abspath(name) if is_here else given
         for file in files:
             identity = full + file[len(given) :]  # os.path.abspath for each file would take long
             if identity not in self._seen:
                 self._seen.add(identity)
-                self.items.append(self._item(file))
+                make = _kind_of(file, self.features)
+                self.items.append(make(file, self.keep, self.image_column, self.sampling) if make else source_at(file))
         if not files:
             self.note(name, why, kind)
 
@@ -197,10 +194,6 @@ class Found:
         if not self.features and len(found) < len(files):
             self.skipped += passed_over(files, found)
         return found
-
-    def _item(self, name: str) -> Source:
-        kind = _kind_of(name, self.features)
-        return source_at(name) if kind is None else kind(name, self.keep, self.image_column, self.sampling)
 
 
 def _is_web(name: str) -> bool:
@@ -267,11 +260,11 @@ def find_shards(
         else:
             found.find(address_of(item))
     if note := skipped_note(found.skipped):
-        logger.info("%s", note)
+        log.info("%s", note)
     return found
 
 
-def images_in(folder: str | os.PathLike[str]) -> list[str]:
+def images_in(folder: FilePath) -> list[str]:
     """Return the image files in a folder and its sub-folders, sorted. Raises ``ImageError``."""
     found = find_shards(folder, archives=False)
     for item in found.items:

@@ -30,7 +30,8 @@ def named_images(place: str) -> dict[str, str]:
     elif glob.has_magic(place):
         pattern = re.compile(_expression(place))
         files = [path for path in sorted(glob.glob(place, recursive=True)) if os.path.isfile(path)]
-        found = [(_wildcards(pattern, path), path) for path in files]
+        matches = [(pattern.fullmatch(path), path) for path in files]
+        found = [("/".join(filter(None, match.groups())) if match else path, path) for match, path in matches]
         why = f"nothing matches {place!r}"
     else:
         raise CLIPIQAError(f"{place!r} is no folder: name a folder, or a quoted pattern such as 'photos/*_low.png'.")
@@ -71,11 +72,6 @@ def in_all_folders(
             "that * matches."
         )
     return whole, lacking
-
-
-def _wildcards(pattern: re.Pattern[str], path: str) -> str:
-    match = pattern.fullmatch(path)
-    return "/".join(filter(None, match.groups())) if match else path
 
 
 def _expression(pattern: str) -> str:

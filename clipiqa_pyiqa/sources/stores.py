@@ -1,27 +1,24 @@
 """Shards of images, and files on disk or in a store that the library fsspec opens."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
-import logging
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from operator import methodcaller
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from ..errors import CLIPIQAError, ImageError, Kind, counted, reason
+from ..errors import CLIPIQAError, FilePath, ImageError, Kind, counted, log, reason
 from ..files.journal import read_journal
 from ..files.names import PICTURE_MARK, printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
-from ..images.formats import VIDEOS, unreadable_suffixes
-from ..images.image import MISSING, File, Image
+from ..images.image import MISSING, VIDEOS, File, Image, unreadable_suffixes
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TABLES = (".parquet", ".pq")
@@ -31,7 +28,6 @@ MOST_BYTES = 1 << 30  # the largest size of an image in an archive
 UNDO = "clipiqa-undo-"  # how the names of undo lists begin
 PAGE, THUMBNAILS = "browse.html", "thumbnails"
 PAGE_MARK = b'<meta name="generator" content="clipiqa rank">'
-logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class ShardError(CLIPIQAError):
@@ -86,7 +82,7 @@ def is_remote(name: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+(::.*)?://", name) is not None
 
 
-def address_of(place: str | os.PathLike[str]) -> str:
+def address_of(place: FilePath) -> str:
     """Return a path or address as text; restore the slash that ``Path('s3://x')`` loses."""
     path = re.sub(r"^(file|local):/+", "/", os.fspath(place))
     return os.path.expanduser(re.sub(r"^(\w\w+):/(?!/)", r"\1://", path))
@@ -144,16 +140,16 @@ def joined(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}" if is_remote(folder) else str(Path(folder, name))
 
 
+@dataclass(eq=False)
 class StoreFile(Image):
-    def __init__(self, name: str) -> None:
-        self.name, self._stamp = name, ""
+    name: str
 
     def stamp(self) -> str | None:
         """Return size and checksum or time, from a listing or one request, made once: see :meth:`.Image.stamp`."""
-        self._stamp = self._stamp or self._asked() or ""
-        return self._stamp or None
+        return self._listed
 
-    def _asked(self) -> str | None:
+    @cached_property
+    def _listed(self) -> str | None:
         try:
             with in_store(self.name) as (fs, path):
                 info = fs.info(path)
@@ -188,7 +184,7 @@ class ShardFile(Shard):
         return source_at(self.name).stamp()
 
 
-def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError]) -> list[str]:
+def files_below(folder: FilePath, unreadable: list[ImageError]) -> list[str]:
     """Return the files in a folder and its sub-folders, sorted, without hidden files; each real folder is read once.
 
     ``unreadable`` collects folders' errors.
@@ -222,14 +218,14 @@ def passed_over(files: Iterable[str], found: Iterable[str]) -> Counter[str]:
     return Counter(suffix for suffix in lost if suffix in suffixes)
 
 
-def undo_steps(lists: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any]]:
+def undo_steps(lists: Iterable[FilePath]) -> Iterator[dict[str, Any]]:
     """Yield the steps in undo lists, the oldest list first."""
     for file in sorted(lists, key=os.path.basename):
         with contextlib.suppress(OSError, ValueError):
             yield from read_journal(Path(file), [])
 
 
-def made_here(folder: str | os.PathLike[str], files: Sequence[str]) -> set[str]:
+def made_here(folder: FilePath, files: Sequence[str]) -> set[str]:
     """Return the files that this package put into a folder: thumbnails, pictures, and copied, moved or linked photos.
 
     In the folder itself, copied, moved and linked photos are inputs like all others.
@@ -248,7 +244,7 @@ def made_here(folder: str | os.PathLike[str], files: Sequence[str]) -> set[str]:
     made &= set(files)
     if made:
         left_out = counted(len(made), "file")
-        logger.warning("left out: %s in %r that clipiqa made, copied, moved or linked", left_out, os.fspath(folder))
+        log.warning("left out: %s in %r that clipiqa made, copied, moved or linked", left_out, os.fspath(folder))
     return made
 
 

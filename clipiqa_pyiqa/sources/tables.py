@@ -25,21 +25,21 @@ _USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", 
 class ParquetShard(ShardFile):
     kind = "parquet"
 
-    def entries(self, rows: Container[int] | None = None) -> Iterator[Image]:
-        """Yield the images in order; ``rows`` are numbers of rows to read. Raises ``ShardError``."""
+    def entries(self, rows: Container[int] = range(1 << 62)) -> Iterator[Image]:
+        """Yield the images in order; ``rows`` are numbers of rows to read, by default all. Raises ``ShardError``."""
         with opened_table(self.name, buffer_size=1 << 20) as table:
             first, column = 0, image_column(self.name, table.schema_arrow, self.image_column)
             check_columns(self.name, table.schema_arrow, self.keep)
             columns = list(dict.fromkeys([column, *self.keep]))
             for group in range(table.num_row_groups):
                 numbers = range(first, first := first + table.metadata.row_group(group).num_rows)
-                if rows is not None and not any(number in rows for number in numbers):
+                if not any(number in rows for number in numbers):
                     continue
                 batches = table.iter_batches(_ROWS, [group], columns, use_threads=False)
                 cells = (row for batch in batches for row in batch.to_pylist())
                 number = numbers.start - 1
                 for number, row in zip(numbers, cells, strict=False):
-                    if rows is not None and number not in rows:
+                    if number not in rows:
                         continue
                     name, kept, cell = f"{self.name}::{number}", {each: row[each] for each in self.keep}, row[column]
                     data = cell.get("bytes") if isinstance(cell, dict) else cell

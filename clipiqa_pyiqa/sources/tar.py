@@ -1,7 +1,5 @@
 """Tar shards in the WebDataset format: members with the same name before the first dot are one sample."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json
@@ -14,8 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import Kind, counted, reason
-from ..images.formats import image_suffixes
-from ..images.image import BytesImage, Image, NoImage
+from ..images.image import BytesImage, Image, NoImage, image_suffixes
 from .stores import MOST_BYTES, ShardError, ShardFile, opened, suffix_of
 
 # tarfile raises a TypeError for an incomplete gzip header.

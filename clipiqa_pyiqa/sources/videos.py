@@ -6,12 +6,12 @@ import contextlib
 import io
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Kind, OptionError
-from ..images.image import BytesImage, Image, NoImage
+from ..images.image import BytesImage, Image, MakeRoom, NoImage
 from .stores import ShardError, ShardFile, opened
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Frame(BytesImage):
         super().__init__(name, b"")
         self._frame, self.size = frame, 3 * frame.width * frame.height
 
-    def decoded(self, make_room: Callable[[int, int], None]) -> Decoded:
+    def decoded(self, make_room: MakeRoom) -> Decoded:
         from ..images.reader import Decoded
 
         frame = self._frame

@@ -21,10 +21,9 @@ from test_damaged_files import REFUSED, budget, check_that_damage_is_refused, da
 from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, stored_features
 from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, content_checksum, read_prompt_file
-from clipiqa_pyiqa.results.columns import Column
+from clipiqa_pyiqa.results.columns import Column, Row
 from clipiqa_pyiqa.results.formats import journal_of
 from clipiqa_pyiqa.results.results import Output, Results
-from clipiqa_pyiqa.results.rows import Row
 from clipiqa_pyiqa.weights.checkpoint import load_pickled
 
 FORMATS = ("csv", "jsonl", "parquet")
@@ -34,9 +33,8 @@ RUN = """
 import resource, sys, time
 from pathlib import Path
 from clipiqa_pyiqa import CLIPIQAError
-from clipiqa_pyiqa.results.columns import Column
+from clipiqa_pyiqa.results.columns import Column, Row
 from clipiqa_pyiqa.results.results import Output, Results
-from clipiqa_pyiqa.results.rows import Row
 path, count, limit, pause = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 said = open(sys.argv[5], "ab", buffering=0)
 if limit:

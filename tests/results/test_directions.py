@@ -7,9 +7,8 @@ from refusal import refused
 
 from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.results.columns import Column
+from clipiqa_pyiqa.results.columns import Column, Row
 from clipiqa_pyiqa.results.results import Output, Results
-from clipiqa_pyiqa.results.rows import Row
 from clipiqa_pyiqa.results.scores import HIGHER_BETTER, LOWER_BETTER, find_direction, read_scores
 
 FITTED = {"sha256": "ab" * 32, "method": "ridge", "fit_on": "features", "rated_photos": 9, "interval": None}

@@ -15,10 +15,9 @@ from stored import read_results, write_results
 
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.reading import hash_file
-from clipiqa_pyiqa.results.columns import Column, ResultsError
+from clipiqa_pyiqa.results.columns import OF_THE_IMAGE, Column, ResultsError, Row
 from clipiqa_pyiqa.results.formats import Head, format_of, journal_of
 from clipiqa_pyiqa.results.results import Output, Results
-from clipiqa_pyiqa.results.rows import OF_THE_IMAGE, Row
 from clipiqa_pyiqa.results.scores import read_scores
 
 pytestmark = pytest.mark.quick

@@ -6,8 +6,7 @@ import pytest
 from clips import pictures, save_clip
 
 from clipiqa_pyiqa import gate
-from clipiqa_pyiqa.results.scores import read_scores
-from clipiqa_pyiqa.results.videos import judge_videos
+from clipiqa_pyiqa.results.scores import judge_videos, read_scores
 
 
 def save(path, videos, pattern="{}.mp4::{:010.3f}", column="q", step=0.5):

@@ -14,8 +14,7 @@ from refusal import refused
 from shard_makers import header_at, picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.errors import AnySize, Reading
-from clipiqa_pyiqa.images.formats import skipped_note, unreadable_suffixes
-from clipiqa_pyiqa.images.image import BytesImage, File, read_image
+from clipiqa_pyiqa.images.image import BytesImage, File, read_image, skipped_note, unreadable_suffixes
 from clipiqa_pyiqa.sources import finding
 from clipiqa_pyiqa.sources.finding import expanded, find_inputs, find_shards, images_named, read_ahead, sources_of
 from clipiqa_pyiqa.sources.stores import Shard
@@ -67,7 +66,7 @@ def test_mixed_sources_are_found_once_in_the_order_given(lake):
     given = [f"{lake}/photos", f"{lake}/shards/{{000..001}}.tar", f"{lake}/table.parquet", f"{lake}/shards"]
     found = find_shards([*given, f"file://{lake}/shards/*.tar"])
     assert names(found.items) == ["a.png", "000.tar", "001.tar", "table.parquet", "003.tar"]
-    assert names(found.shards()) == ["000.tar", "001.tar", "table.parquet", "003.tar", "files-00000"]
+    assert names(found.shards({})) == ["000.tar", "001.tar", "table.parquet", "003.tar", "files-00000"]
     assert greys(sources_of(found.items)) == [30, 10, 10, 20, 10]
     assert found.skipped == {".cr2": 2, ".nef": 1}
     assert skipped_note(found.skipped).startswith("3 skipped: 2 .cr2, 1 .nef; install clipiqa-pyiqa[raw]")
@@ -111,7 +110,7 @@ def test_an_archive_without_images_is_named(tmp_path):
 )
 def test_missing_sources_are_named(lake, name, count, why):
     found = find_shards(f"{lake}/{name}")
-    assert found.problem == f"'{lake}/{why}" and len(found.shards()) == count and found.is_empty == (not count)
+    assert found.problem == f"'{lake}/{why}" and len(found.shards({})) == count and found.is_empty == (not count)
 
 
 # Tar

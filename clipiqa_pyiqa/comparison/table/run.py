@@ -15,8 +15,7 @@ from ...images.batches import default_workers
 from ...metric import find_device
 from ...metrics.files import of_methods
 from ...results.results import Output
-from ...scoring.collected import Progress, outputs
-from ...scoring.engine import Options
+from ...scoring.engine import Options, Progress, outputs
 from ..compare import run_settings
 from ..data_set_results import MetricResult
 from .earlier import differences

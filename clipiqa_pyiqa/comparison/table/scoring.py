@@ -29,8 +29,7 @@ from ...images.reader import ImageRecord
 from ...metrics.building import build
 from ...metrics.metric import Metric, MetricSet
 from ...results.results import Output, Results
-from ...scoring.collected import Progress, score_missing, unread
-from ...scoring.engine import Options
+from ...scoring.engine import Options, Progress, score_missing
 from ...scoring.score import circumstances
 from ..data_set_results import MetricResult, metric_results
 from .matching import MethodImages
@@ -86,7 +85,7 @@ def score_versions(
             seconds = score_missing(f"{noun}s", asked, ready, results, options, progress)
         found, stored[name] = results.scores().under(names), results
         columns.update(metric_results(chosen, found, seconds, noun))
-        notes.extend(f"Left out of all methods: {reason}" for reason in unread(found).values())
+        notes.extend(f"Left out of all methods: {reason}" for reason in found.unread.values())
         scores = found.frame.reindex(columns=[metric.label for metric in chosen]).reset_index(drop=True)
         return pandas.concat([rows, scores], axis=1)
 

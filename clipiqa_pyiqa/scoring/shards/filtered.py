@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import CLIPIQAError, checked, counted, first_of
+from ...errors import CLIPIQAError, FilePath, checked, counted, first_of
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
 from ...images.image import MISSING, NoImage
-from ...results.choosing import CUTS, choose
 from ...results.columns import ResultsError
 from ...results.folder import ShardResult, check_outside, read_table, summary_of
-from ...results.scores import Scores, find_direction
+from ...results.scores import CUTS, Scores, choose, find_direction
 from ...sources.finding import split_name
 from ...sources.stores import MOST_BYTES, ShardError, address_of, source_at
 from ...sources.tables import opened_table
@@ -66,8 +65,8 @@ class FilteredSet:
 
 @checked
 def filter_shards(
-    results: str | Path,
-    into: str | Path,
+    results: FilePath,
+    into: FilePath,
     *,
     worst: int | str | None = None,
     best: int | str | None = None,
@@ -124,21 +123,20 @@ def filter_shards(
     if changed:
         why = first_of(f"{shard!r} has changed since it was scored" for shard in changed)
         raise CLIPIQAError(f"{why}: nothing was written; score again, or pass despite_changes.")
-    shards, kept, unscored, problems, samples = 0, 0, 0, dict[str, str](), Counter[str]()
-    for number, (result, table, names) in enumerate(zip(found, tables, wanted, strict=True), 1):
+    shards, written, problems = 0, set[str](), dict[str, str]()
+    for number, (result, names) in enumerate(zip(found, wanted, strict=True), 1):
         folder = (target / result.path.removeprefix(source).lstrip("/")).parent
-        written, problem = _copied(result, folder, names)
+        copied, problem = _copied(result, folder, names)
         if problem:
             problems[result.shard] = problem
-        rows = table.to_pylist()
-        copied = [row["path"] for row in rows if row["path"] in written]
-        shards, kept = shards + bool(written), kept + len(copied)
-        unscored += sum(math.isnan(row["value"]) for row in rows if row["path"] not in written)
-        if result.kind == "tar":
-            samples.update(f"{result.shard}::{sample_of(name)}" for name in copied)
+        written |= copied
+        shards += bool(copied)
         progress(number, len(found))
+    scores = dict(zip(whole["path"].to_pylist(), whole["value"].to_pylist(), strict=True))
+    kept, unscored = written & scores.keys(), sum(math.isnan(scores[name]) for name in scores.keys() - written)
+    samples = Counter(f"{split_name(name)[0]}::{sample_of(name)}" for name in kept)
     shared = {sample: count for sample, count in samples.items() if count > 1}
-    return FilteredSet(shards, kept, len(whole), unscored, problems, shared, summary.notes())
+    return FilteredSet(shards, len(kept), len(scores), unscored, problems, shared, summary.notes())
 
 
 def _named_values(result: ShardResult, column: str) -> pyarrow.Table:

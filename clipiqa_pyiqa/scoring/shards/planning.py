@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import posixpath
 import re
@@ -15,16 +14,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CLIPIQAError, Kind, reason
+from ...errors import CLIPIQAError, Kind, log, reason
 from ...files.names import below_common, printable
 from ...files.writing import LockedError
 from ...images.image import MISSING
 from ...metrics.metric import MetricSet
-from ...results.columns import ResultsError, changes, changes_text
+from ...results.columns import ResultsError, Row, changes, changes_text, is_final
 from ...results.folder import RUN, Run, head_changes, left_out_note, read_run, read_shard_result, read_table, results_in
 from ...results.formats import JOURNAL, Head, journal_of, read_cells
 from ...results.results import Output, Results
-from ...results.rows import Row, is_final
 from ...sources.finding import Found
 from ...sources.stores import FilesShard, Shard, ShardError, is_remote, joined, opened, remove, write_whole
 from ...sources.tables import ParquetShard, check_columns, image_column, opened_table
@@ -32,7 +30,6 @@ from ...sources.tables import ParquetShard, check_columns, image_column, opened_
 if TYPE_CHECKING:
     import pyarrow
 
-logger = logging.getLogger("clipiqa_pyiqa")
 _OPENED = 100  # Parquet files in a store that are opened before the first image
 
 
@@ -106,8 +103,8 @@ class Job:
         if not found.has(self.asked) or os.path.exists(journal_of(Path(self.path))):
             return "completed"
         same_decoders = found.head.reading.get("decoders") == self.asked.reading.get("decoders")
-        is_done = all(is_final(Kind(kind), same_decoders) for kind in found.failures)
-        is_done = is_done and all(column.fingerprint for column in self.asked.columns)
+        is_known = all(column.fingerprint for column in self.asked.columns)
+        is_done = is_known and all(is_final(Kind(kind), same_decoders) for kind in found.failures)
         if not is_done and self.stamp != MISSING:
             return "completed"
         return "joined" if self.metrics.files else "kept"
@@ -154,7 +151,7 @@ def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tu
     """Return I and N of ``I/N``, of a SLURM task for ``slurm``, or 1 and 1 for None."""
     if text is None:
         if "SLURM_ARRAY_TASK_ID" in environment:
-            logger.warning("every task of this SLURM array scores all shards: pass part='slurm' to share them.")
+            log.warning("every task of this SLURM array scores all shards: pass part='slurm' to share them.")
         return 1, 1
     found = re.fullmatch(r"(\d+)/(\d+)", _part_of_task(environment) if text == "slurm" else text)
     number, count = map(int, found.groups()) if found else (0, 0)
@@ -218,7 +215,7 @@ def plan_shards(
     mine = names[part[0] - 1 :: part[1]]
     _check_tables([jobs[name].shard for name in mine if overwrite or name not in there])
     if left_out := {name for name in there - jobs.keys() if not name.endswith(JOURNAL)}:
-        logger.warning("%s.", left_out_note(left_out))
+        log.warning("%s.", left_out_note(left_out))
     Run(head, {name: job.identity for name, job in jobs.items()}).save(out)
     return [jobs[name] for name in dict.fromkeys(mine)]
 

@@ -12,19 +12,18 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Unpack
 
 import torch
 
-from ...errors import CLIPIQAError, Kind, ScoringOptions, checked, counted, reason
+from ...errors import CLIPIQAError, FilePath, Kind, ScoringOptions, checked, counted, reason
 from ...files.writing import check_folder
 from ...images.image import NoImage
 from ...images.memory import keep_memory
 from ...metrics.metric import MetricSet
+from ...results.columns import Known, Row
 from ...results.folder import ShardedResult, summary_of
 from ...results.formats import Head
-from ...results.rows import Known, Row
 from ...sources.finding import Found, find_shards, read_ahead
 from ...sources.stores import Shard, ShardError, address_of, is_remote
 from ...sources.tables import EmbeddingsShard
@@ -77,7 +76,7 @@ def score_sources(
     sources: Any,
     prompts: AnyPrompts = None,
     *,
-    out: str | Path,
+    out: FilePath,
     part: str | None = None,
     keep: Sequence[str] = (),
     image_column: str | None = None,
@@ -111,8 +110,8 @@ def score_sources(
     Returns:
         Counts, failures and quantiles of the results of all shards in ``out``.
     """
-    how: Any = {"trust_weights": trust_weights, "strict": strict, "sampling": sampling}
-    work = ScoringSetup(metric, prompts, also=("file",), **how, **options)
+    how: Any = {"trust_weights": trust_weights, "strict": strict, "sampling": sampling, **options}
+    work = ScoringSetup(metric, prompts, also=("file",), **how)
     found = sources
     if not isinstance(found, Found):
         found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings, sampling=sampling)
