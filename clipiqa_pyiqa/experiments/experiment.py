@@ -177,7 +177,7 @@ def score_files(
     )
     run = score_paths(metrics, sources, out=stored.get("scores.csv"), strict=True, **given)
     found = run.scores(progress).under(dict.fromkeys(paths))
-    columns = {column.name: column for column in run.head.columns}
+    columns = run.head.by_name
     frame = found.frame[list(columns)]
     has_scores = frame.notna().all(axis=1)
     failed = {name: found.errors[name] for name in frame.index[~has_scores]}

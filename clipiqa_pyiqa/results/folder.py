@@ -85,8 +85,7 @@ class ShardResult:
 
 def head_changes(before: Head, now: Head) -> Changes:
     """Return :func:`changes` of reading, and of the columns that both heads have."""
-    earlier = {column.name: column for column in before.columns}
-    found = changes(before.reading, now.reading)
+    earlier, found = before.by_name, changes(before.reading, now.reading)
     for column in now.columns:
         found += column_changes(earlier.get(column.name, column), column)
     return found

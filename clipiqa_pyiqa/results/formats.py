@@ -70,6 +70,10 @@ class Head:
         return [column.name for column in self.columns]
 
     @property
+    def by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    @property
     def names(self) -> list[str]:
         return ["path", *self.scores, *FIELDS, *self.joined, SCALE, METRIC]
 

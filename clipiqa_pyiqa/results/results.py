@@ -229,7 +229,7 @@ class Results:
                 f"{str(path)!r} cannot be resumed, because {provenance_of(output.path).name!r} with its provenance is "
                 "missing: pass `overwrite`, or name another file."
             )
-        earlier = {column.name: column for column in before.columns}
+        earlier = before.by_name
         twins = {column.fingerprint: column.name for column in reversed(before.columns) if column.fingerprint}
         if found := changes(before.reading, self.head.reading):
             raise _made_otherwise(path, found, "use the earlier options, or name another file")
@@ -248,7 +248,7 @@ class Results:
         if found:
             advice = "use the earlier options, name another file, or pass `overwrite` too, to score these columns again"
             raise _made_otherwise(path, found, advice)
-        order = {column.name: column for column in (*before.columns, *self.head.columns)}
+        order = {**earlier, **self.head.by_name}
         self.head = replace(self.head, columns=tuple(order.values()), joined={**before.joined, **self.head.joined})
         self._earlier, known.interrupted = (path, format, before), path != output.path
         known.same_decoders = before.reading.get("decoders") == self.head.reading.get("decoders")

@@ -85,8 +85,7 @@ class Scores:
             table[name] = _numbers(table[name])
         frame = table[head.scores].astype(float).set_axis(names)
         other = table.drop(columns=head.scores).set_axis(names)
-        columns = {column.name: column for column in head.columns}
-        return cls(frame, other, columns, head.reading, _filled(other["error"]), file, ours=True)
+        return cls(frame, other, head.by_name, head.reading, _filled(other["error"]), file, ours=True)
 
     def under(self, names: Iterable[str]) -> Scores:
         """Return the scores of images, in order, under their names as given; the newest row of an image counts."""
@@ -133,7 +132,7 @@ def read_scores(
     rows, head = _rows(path, partial)
     table = pandas.DataFrame(rows)
     try:
-        known = {column.name: column for column in head.columns} if head else read_scales(table.get(SCALE, ()))
+        known = head.by_name if head else read_scales(table.get(SCALE, ()))
     except ValueError as error:
         raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
     name = find_column(path, list(table.columns), key, PATH_COLUMNS, "path", option="key")

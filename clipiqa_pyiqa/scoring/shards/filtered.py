@@ -109,8 +109,8 @@ def filter_shards(
     column = column or summary.head.scores[0]
     tables = [_named_values(result, column) for result in found]
     whole = pyarrow.concat_tables(tables)
-    empty, columns = pandas.DataFrame(), {each.name: each for each in summary.head.columns}
-    known = Scores(empty, empty, columns, file=str(results))
+    empty = pandas.DataFrame()
+    known = Scores(empty, empty, summary.head.by_name, file=str(results))
     is_low_good = find_direction([known], column, lower_better).lower_better
     places = np.concatenate(choose(whole["path"], whole["value"], is_low_good, cuts))
     chosen = set(whole["path"].take(places).to_pylist())

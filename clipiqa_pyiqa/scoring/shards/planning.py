@@ -116,7 +116,7 @@ class Job:
             results = made(Output(path, "parquet", True, True))
         except ResultsError:  # a damaged file, or images that were read in another way
             results = made(Output(path, "parquet", False, True))
-        columns = {column.name: column for column in (*self.head.columns, *results.head.columns)}
+        columns = {**self.head.by_name, **results.head.by_name}
         joined = {**results.head.joined, **self.head.joined}
         about = {"shard": self.identity, "stamp": self.stamp, "kind": getattr(self.shard, "kind", "own")}
         results.head = replace(results.head, columns=tuple(columns.values()), joined=joined, about=about)
