@@ -204,7 +204,9 @@ class Batches(Machine):
     processes: int = 0
 
     def keywords(self) -> dict[str, Any]:
-        return {"batch_size": self.batch_size, "workers": self.workers, "processes": self.processes}
+        """Return the options as functions take them, without ``device``."""
+        names = ScoringOptions.__annotations__.keys() - {"device"}
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
 
 @dataclass(frozen=True)
@@ -234,9 +236,6 @@ class AnySize(Reading):
 @dataclass(frozen=True)
 class SharedOptions(Reading, Batches):
     """Options of reading and scoring."""
-
-    def keywords(self) -> dict[str, Any]:
-        return super().keywords() | {name: getattr(self, name) for name in Reading.__dataclass_fields__}
 
 
 class ScoringOptions(TypedDict, total=False):

@@ -71,7 +71,7 @@ def build(module: str, name: str, *args: Any, **options: Any) -> nn.Module:
 def build_builtin(kind: str = NAME, **options: Any) -> nn.Module:
     """Return a metric of pyiqa's own class, for ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``."""
     try:
-        return getattr(importlib.import_module(BUILTIN_MODULES[kind]), kind)(**options)
+        return build(BUILTIN_MODULES[kind], kind, **options)
     except ImportError as error:
         raise ImportError(
             f"pyiqa's built-in {kind} cannot be imported ({error}): it needs openai's clip and pkg_resources; "
