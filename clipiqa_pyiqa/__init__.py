@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .scoring.score import Scorer, score_images, score_paths
     from .scoring.shards.filtered import filter_shards
     from .scoring.shards.run import score_sources
-    from .weights.selection import weights_at_hand
+    from .weights.published import weights_at_hand
 
 __version__ = "0.1.0"
 
@@ -98,7 +98,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "sweep": "experiments.attribute_sweep",
     "table": "comparison.table.run",
     "train": "learning.training",
-    "weights_at_hand": "weights.selection",
+    "weights_at_hand": "weights.published",
 }
 if not TYPE_CHECKING:  # keeps type checkers from accepting unknown attributes
 

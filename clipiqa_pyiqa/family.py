@@ -22,8 +22,7 @@ from .metric import Precision, TowerMetric
 from .prompts.antonym import antonym_scores
 from .prompts.pairs import parse_prompts, tower_record
 from .weights.checkpoint import Checkpoint, open_checkpoint
-from .weights.published import LAION_HEADS, head_file, pyiqa_file
-from .weights.selection import find_file, find_weights, weights_in
+from .weights.published import LAION_HEADS, find_file, find_weights, head_file, pyiqa_file, weights_in
 
 SIDE = 224  # pixels of CLIP's own square input
 

@@ -22,8 +22,6 @@ from .prompts.pairs import Prompts
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 
 Form = Literal["linear", "nll", "margin"]
-Reduction = Literal["mean", "sum", "none"]
-OnNaN = Literal["raise", "propagate"]
 PixelLoss = Callable[[Tensor, Tensor], Tensor]
 
 FORMS: dict[Form, Callable[[Tensor], Tensor]] = {
@@ -79,13 +77,13 @@ class CLIPIQALoss(nn.Module):
         prompts: Prompts = None,
         form: Form = "linear",
         loss_weight: float = 1.0,
-        reduction: Reduction = "mean",
+        reduction: Literal["mean", "sum", "none"] = "mean",
         *,
         local: bool = False,
         prompt_weights: Sequence[float] | None = None,
         input_range: Sequence[float] = (0.0, 1.0),
         crop: int | None = None,
-        nan: OnNaN = "raise",
+        nan: Literal["raise", "propagate"] = "raise",
         double_backward: bool = False,
         share: float | None = None,
         beside: Literal["l1", "mse"] | PixelLoss | None = None,
@@ -196,18 +194,6 @@ class CLIPIQALoss(nn.Module):
         found = self.metric.margins_unchecked(images, texts, self.local)  # (N, places, P)
         return (FORMS[self.form](found) @ self.prompt_weights.to(found)).mean(1)
 
-    def _warn_far_outside(self, pred: Tensor) -> None:
-        (low, high), (lowest, highest) = self.input_range, map(float, pred.aminmax())
-        margin = OVERSHOOT * (high - low)
-        if lowest < low - margin or highest > high + margin:
-            self._checks_left = 0
-            share = ((pred < low) | (pred > high)).float().mean().item()
-            warnings.warn(
-                f"CLIPIQALoss expects values in [{low:g}, {high:g}]; got {lowest:.4g} to {highest:.4g}: {share:.1%} "
-                "are clamped and get no gradient. Pass the network's range as input_range, such as (-1, 1).",
-                stacklevel=4,
-            )
-
     def extra_repr(self) -> str:
         names = ("form", "local", "loss_weight", "share", "reduction", "input_range", "crop", "nan")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names) + f", {self.metric.extra_repr()}"
@@ -216,7 +202,17 @@ class CLIPIQALoss(nn.Module):
         low, high = self.input_range
         if self._checks_left:
             self._checks_left -= 1
-            self._warn_far_outside(pred.detach())
+            lowest, highest = map(float, pred.detach().aminmax())
+            margin = OVERSHOOT * (high - low)
+            if lowest < low - margin or highest > high + margin:
+                self._checks_left = 0
+                share = ((pred < low) | (pred > high)).float().mean().item()
+                warnings.warn(
+                    f"CLIPIQALoss expects values in [{low:g}, {high:g}]; got {lowest:.4g} to {highest:.4g}: "
+                    f"{share:.1%} are clamped and get no gradient. Pass the network's range as input_range, such as "
+                    "(-1, 1).",
+                    stacklevel=3,
+                )
         images = clamped(pred if self.crop is None else _random_crops(pred, self.crop), low, high)
         return (images - low) / (high - low)
 

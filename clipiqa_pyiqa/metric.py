@@ -28,7 +28,7 @@ from .prompts.files import (
 )
 from .prompts.learned import PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_records, parse_prompts, tower_record
-from .weights.selection import find_weights
+from .weights.published import find_weights
 
 if TYPE_CHECKING:
     import pandas
@@ -38,7 +38,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 PosEmbedding = bool | Literal["none", "interpolate", "fixed"] | None
 
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-POS_EMBEDDINGS: dict[PosEmbedding, Literal["none", "interpolate", "fixed"]] = {
+POS_EMBEDDINGS: dict[PosEmbedding, str] = {
     False: "none",
     None: "none",
     "none": "none",
@@ -156,9 +156,8 @@ class CLIPIQA(TowerMetric):
         context: Mapping[str, Any] | None = None,
     ):
         super().__init__(model_type, precision)
-        self.template = template
-        self._prompts: tuple[PromptPair, ...] = parse_prompts(prompts, template)
-        self.aggregate: Aggregate = aggregate
+        self.template, self.aggregate = template, aggregate
+        self._prompts = parse_prompts(prompts, template)
         metadata = {} if model_type == "clipiqa" else PUBLISHED[model_type]._asdict()
         if pretrained_model_path is not None:
             metadata |= read_metadata(pretrained_model_path)

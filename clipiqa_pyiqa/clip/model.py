@@ -15,9 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import MIN_SIDE
-from ..weights.checkpoint import Checkpoint, open_checkpoint
-from ..weights.published import STEM
-from ..weights.selection import Weights, found_again
+from ..weights.checkpoint import STEM, Checkpoint, open_checkpoint
+from ..weights.published import Weights, found_again
 from .device import FrozenTensors, Part, missing_on_mps
 from .efficientnet import RESOLUTION, EfficientNet
 from .gradient import clamped, groups, untraceable, untraced

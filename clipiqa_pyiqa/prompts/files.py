@@ -16,8 +16,7 @@ from ..clip.model import FrozenCLIP
 from ..errors import PromptError
 from ..files.writing import write_bytes
 from ..weights.checkpoint import Checkpoint, open_checkpoint
-from ..weights.published import pyiqa_file
-from ..weights.selection import find_file
+from ..weights.published import find_file, pyiqa_file
 from .antonym import exact, sigmoid
 from .learned import STATE_KEYS, PromptLearner
 from .pairs import PromptPair, parse_prompts

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..clip.model import FrozenCLIP
-    from ..weights.selection import Weights
+    from ..weights.published import Weights
 
 logger = logging.getLogger("clipiqa_pyiqa")
 CONTEXT_LENGTH = 77  # tokens that CLIP's text tower reads, its start and end marks included

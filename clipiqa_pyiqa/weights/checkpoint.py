@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import mmap
 import pickle
 import re
@@ -256,3 +257,41 @@ def _check_declared(archive: zipfile.ZipFile, path: Path) -> None:
     declared = sum(member.file_size for member in archive.infolist())
     if declared > _INFLATION * (path.stat().st_size + 2**17):
         raise ValueError(f"its members declare {declared:,} bytes when unpacked, too many for a file of its size")
+
+
+STEM = "visual.stem.weight"  # a tensor that only mini has
+# Last parts of names of tensors that only some checkpoints hold; no feature depends on these tensors.
+_BOOKKEEPING = {
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+    "num_batches_tracked",
+    "attn_mask",
+    "prompts_features",
+}
+
+
+@functools.cache
+def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
+    import open_clip  # the import takes seconds
+
+    with torch.device("meta"):
+        model = open_clip.CLIP(**open_clip.get_model_config(backbone.replace("/", "-")))
+    return _without_bookkeeping({name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
+
+
+def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
+    found = _without_bookkeeping(checkpoint.shapes)
+    if backbone == "mini":
+        names = [] if STEM in found else [STEM]
+    else:
+        names = sorted({name for name, _ in found.items() ^ shapes_of(backbone).items()})
+    if names:
+        raise WeightsError(
+            f"{checkpoint.path} is not a complete {backbone} checkpoint: {len(names)} tensors are missing, unknown or "
+            f"of another shape, such as {names[0]}; pass the file's own backbone, or another file."
+        )
+
+
+def _without_bookkeeping(shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
+    return {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in _BOOKKEEPING}

@@ -16,8 +16,7 @@ from weights_fakes import (
 )
 
 from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.published import BACKBONES
-from clipiqa_pyiqa.weights.selection import find_weights
+from clipiqa_pyiqa.weights.published import BACKBONES, find_weights
 
 pytest_plugins = ["weights_fakes"]
 

@@ -23,7 +23,7 @@ from weights_fakes import (
 )
 
 from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.selection import find_file, find_weights
+from clipiqa_pyiqa.weights.published import find_file, find_weights
 
 pytest_plugins = ["weights_fakes"]
 

@@ -25,8 +25,7 @@ from weights_fakes import (
 from clipiqa_pyiqa.clip.model import frozen_clip
 from clipiqa_pyiqa.files import reading
 from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.published import BACKBONES
-from clipiqa_pyiqa.weights.selection import find_weights
+from clipiqa_pyiqa.weights.published import BACKBONES, find_weights
 
 pytest_plugins = ["weights_fakes"]
 
@@ -120,7 +119,7 @@ def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path):
 
 def test_another_hash_in_the_folder_is_an_error_before_anything_is_opened(home, folder, openai_file, monkeypatch):
     damage(place(openai_file, folder / "ViT-B-32.pt"))
-    monkeypatch.setattr("clipiqa_pyiqa.weights.selection.open_checkpoint", lambda path: pytest.fail("opened"))
+    monkeypatch.setattr("clipiqa_pyiqa.weights.published.open_checkpoint", lambda path: pytest.fail("opened"))
     refused(find_weights, VIT)
 
 

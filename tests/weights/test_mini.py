@@ -17,7 +17,7 @@ from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.images.batches import stacked
 from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.selection import find_weights
+from clipiqa_pyiqa.weights.published import find_weights
 
 pytest_plugins = ["weights_fakes"]
 

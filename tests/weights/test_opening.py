@@ -12,8 +12,7 @@ from refusal import refused
 from safetensors.torch import save_file
 from weights_fakes import VIT, Trap, fake_state_dict, poison_archive, save_archive, save_openai_like, save_state_dict
 
-from clipiqa_pyiqa.weights.checkpoint import check_options, open_checkpoint
-from clipiqa_pyiqa.weights.published import check_architecture
+from clipiqa_pyiqa.weights.checkpoint import check_architecture, check_options, open_checkpoint
 
 Tensors = dict[str, torch.Tensor]
 
