@@ -38,6 +38,7 @@ class BuildWithConfigs(build_py):
     """Copies configs/ into the package, where `clipiqa compare -c table1` finds it."""
 
     def run(self) -> None:
+        shutil.rmtree(self.build_lib, ignore_errors=True)  # else modules that are gone would be installed again
         super().run()
         if not self.editable_mode:  # files/yaml.py finds them in the clone
             for path in ROOT.glob("configs/*/*.yml"):
