@@ -14,7 +14,7 @@ from .loss import CLIPIQALoss
 from .metric import CLIPIQA
 from .prompts.pairs import NAMED_PAIRS
 from .reward import psnr
-from .stats.paired_means import mean_difference
+from .stats.intervals import mean_difference
 
 PROMPTS = ("quality", "sharpness", "noisiness")
 LEVEL = 0.05  # probability of a false alarm in any of the calls

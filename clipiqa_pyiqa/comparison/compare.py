@@ -72,7 +72,7 @@ def compare(
     asked = parse_metrics([metrics], also=("file",), trust_weights=trust_weights)
     sets = parse_data_sets(data_sets, data_root, within)
     where = find_device(device)
-    options = Options(where, batch_size, workers or default_workers(), seed, processes, reading=AnySize())
+    options = Options(where, batch_size, workers, seed, processes, reading=AnySize())
     inputs = [path for data in sets for path in (*data.paths, data.table)]
     files = outputs(out, [score_file(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite)
     if 0 < len(files) < len(sets):
@@ -95,24 +95,26 @@ def compare(
         skipped = found.unread
         scores = found.frame.reindex(columns=[metric.label for metric in built]).drop(index=list(skipped))
         names = [image.name for image in data.images]
-        opinion = None if data.mos is None else pandas.Series(data.mos, names, float, "mos").loc[scores.index]
-        result = DataSetResult(
+        opinion = pandas.Series(dtype=float)
+        if data.mos is not None:
+            opinion = pandas.Series(data.mos, names, float, "mos").loc[scores.index]
+        each = DataSetResult(
             data.name,
             scores,
             opinion,
-            mos_lower_better=data.lower_better,
-            metrics=metric_results(built, found, seconds),
-            skipped=skipped,
-            stored=stored,
-            note=data.note,
-            published_as=data.published_as,
-            bootstrap=bootstrap,
-            seed=seed,
-            plcc_fit=plcc_fit,
-            fit_parameters=fit_parameters,
-            groups=dict(zip(names, data.groups, strict=False)),
+            metric_results(built, found, seconds),
+            data.lower_better,
+            skipped,
+            data.note,
+            data.published_as,
+            bootstrap,
+            seed,
+            plcc_fit,
+            fit_parameters,
+            dict(zip(names, data.groups, strict=False)),
+            stored,
         )
-        results.append(result)
+        results.append(each)
     return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)})
 
 
@@ -155,5 +157,5 @@ def run_settings(options: Options) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "seed": str(options.seed),
         "batch size": str(options.batch_size),
-        "workers": str(options.workers),
+        "workers": str(options.workers or default_workers()),
     }

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas
+from pandas import DataFrame, Series
 
 from ..datasets.data_sets import ENSEMBLE, find_published, variant
 from ..errors import counted
@@ -21,13 +21,10 @@ from ..prompts.pairs import PRESETS
 from ..results.columns import Column
 from ..results.results import Results
 from ..results.scores import Scores
-from ..stats.bootstrap import Estimate, holm
-from ..stats.correlation import STATISTICS, correlations, paired_differences, srocc_within, top_within, undefined
-from ..stats.paired_means import LEVEL
+from ..stats.correlation import FITTED, STATISTICS, TOP, WITHIN, correlations, paired_differences, undefined, within
+from ..stats.intervals import LEVEL, Estimate, holm
 
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
-FITTED = ("PLCC fitted", "RMSE fitted")
-WITHIN, TOP = "SROCC within", "top-1 within"
 _RESAMPLES, _PER_PAIR = 4000, 80
 """Least numbers of resamples: of all, so that another metric changes no difference, and for each pair.
 
@@ -44,8 +41,7 @@ class MetricResult:
         published_as: Name of the metric in the published correlations, or empty.
     """
 
-    column: Column = field(default_factory=partial(Column, ""))
-    _: KW_ONLY
+    column: Column = field(default=Column(""))
     seconds_per_image: float = math.nan
     error: str = ""
     published_as: str = ""
@@ -66,22 +62,17 @@ def metric_results(
 ) -> dict[str, MetricResult]:
     results, lost = {}, found.unread
     for metric in metrics:
-        error, note, scores = metric.error, "", pandas.Series(dtype=float)
+        error, note = metric.error, ""
         if not error:
             scores = found.frame[metric.label].drop(index=list(lost))
-        failed = scores.index[scores.isna()]
-        if len(failed):
-            why = found.errors.get(failed[0]) or f"{Path(metric.name).name} lacks {printable(failed[0])!r}."
-            note = f"no score for {len(failed)} of {counted(len(scores), noun)}: {why}"
-        if scores.empty and not error:
-            error = "no image could be read."
-        results[metric.label] = MetricResult(
-            metric.columns[0],
-            seconds_per_image=seconds.get(metric.label, math.nan),
-            error=error or (note if len(failed) == len(scores) else ""),
-            published_as=published_name(metric),
-            note="" if len(failed) == len(scores) else note,
-        )
+            failed = scores.index[scores.isna()]
+            if len(failed):
+                why = found.errors.get(failed[0]) or f"{Path(metric.name).name} lacks {printable(failed[0])!r}."
+                note = f"no score for {len(failed)} of {counted(len(scores), noun)}: {why}"
+            if len(failed) == len(scores):
+                error, note = note or "no image could be read.", ""
+        each = seconds.get(metric.label, math.nan)
+        results[metric.label] = MetricResult(metric.columns[0], each, error, published_name(metric), note)
     return results
 
 
@@ -107,18 +98,17 @@ class DataSetResult:
     """The results of all metrics on one data set.
 
     Attributes:
-        mos: Opinion scores on the data set's scale.
+        mos: Opinion scores on the data set's scale; empty without opinion scores.
         mos_lower_better: Whether low opinion scores are good (DMOS).
         published_as: Name of the data set in the published correlations, or empty.
         groups: Image -> its group; with groups, the statistics have the mean SROCC within groups.
     """
 
     name: str
-    scores: pandas.DataFrame
-    mos: pandas.Series | None
-    _: KW_ONLY
+    scores: DataFrame
+    mos: Series
+    metrics: Mapping[str, MetricResult]
     mos_lower_better: bool = False
-    metrics: Mapping[str, MetricResult] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     published_as: str = ""
@@ -132,10 +122,9 @@ class DataSetResult:
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
         """Label -> statistic -> estimate (positive for a good metric); empty without opinion scores."""
-        return {} if self.mos is None else {label: self._estimates(label) for label in self.metrics}
+        return {} if self.mos.empty else {label: self._estimates(label) for label in self.metrics}
 
     def _estimates(self, label: str) -> dict[str, Estimate]:
-        assert self.mos is not None and self.oriented_mos is not None
         scores = self.scores[label].dropna()
         if reason := self.metrics[label].error or undefined(scores, self.mos.loc[scores.index]):
             return dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
@@ -144,23 +133,39 @@ class DataSetResult:
         found = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=fit)
         if self.groups:
             groups = [self.groups[path] for path in scores.index]
-            found[WITHIN] = srocc_within(oriented, mos, groups, bootstrap=self.bootstrap, seed=self.seed)
-            found[TOP] = top_within(oriented, mos, groups)
+            found |= within(oriented, mos, groups, bootstrap=self.bootstrap, seed=self.seed)
         return found
 
     @cached_property
-    def pairs(self) -> pandas.DataFrame:
-        """The result of :func:`metric_pairs`; empty without opinion scores."""
-        mos = pandas.Series(dtype=float) if self.oriented_mos is None else self.oriented_mos
-        defined = [label for label, found in self.estimates.items() if not found["SROCC"].reason]
-        return metric_pairs(self.oriented_scores[defined], mos, self.bootstrap, self.seed)
+    def pairs(self) -> DataFrame:
+        """A row per statistic and pair of metrics, with the first minus the second on the images that both scored."""
+        scores = self.oriented_scores[[label for label, each in self.estimates.items() if not each["SROCC"].reason]]
+        pairs = list(itertools.combinations(scores, 2))
+        resamples = max(self.bootstrap, _RESAMPLES, _PER_PAIR * len(pairs)) if self.bootstrap else 0
+        complete = list(scores.dropna(axis=1))  # these metrics use the same resamples
+        groups = [complete, *(list(pair) for pair in pairs if not {*pair} <= {*complete})]
+        found = {}
+        for statistic, group in itertools.product(CORRELATIONS, groups):
+            shared = scores[group].dropna()
+            mos = self.oriented_mos.reindex(shared.index)
+            if len(group) < 2 or any(undefined(shared[label], mos) for label in group):
+                continue
+            apart = paired_differences(shared.to_numpy().T, mos, statistic, bootstrap=resamples, seed=self.seed)
+            for (i, j), each in apart.items():
+                key = (self.name, statistic, group[i], group[j])
+                found[key] = (*key, len(shared), *each.numbers)
+        keys = [(self.name, statistic, *pair) for statistic in CORRELATIONS for pair in pairs]
+        columns = ["data_set", "statistic", "first", "second", "n", "difference", "low", "high", "p"]
+        frame = DataFrame([found[key] for key in keys if key in found], columns=columns)
+        frame["p Holm"] = frame.groupby("statistic")["p"].transform(holm)
+        return frame.assign(significant=frame["p Holm"] < LEVEL, resamples=resamples)
 
     @cached_property
-    def frame(self) -> pandas.DataFrame:
+    def frame(self) -> DataFrame:
         """A row per metric; see :meth:`~.results.Comparison.frame`."""
         rows = []
         for label, metric in self.metrics.items():
-            row: dict[str, Any] = {"data_set": self.name, "metric": label, "n": int(self.scores[label].count())}
+            row: dict[str, Any] = {"data_set": self.name, "metric": label, "n": self.scores[label].count()}
             row |= {"direction": metric.direction, "range": metric.range}
             undefined = dict.fromkeys(self.statistics, Estimate(math.nan))
             for name, estimate in self.estimates.get(label, undefined).items():
@@ -171,7 +176,7 @@ class DataSetResult:
                 value = float(published.get(name) or math.nan)
                 row |= {f"published {name}": value, f"{name} difference": row[name] - value}
             rows.append({**row, "source": published.get("source", ""), "note": self.reason(label)})
-        return pandas.DataFrame(rows)
+        return DataFrame(rows)
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -182,17 +187,16 @@ class DataSetResult:
         return [label for label in self.metrics if self.scores[label].notna().any()]
 
     @property
-    def oriented_mos(self) -> pandas.Series | None:
-        return -self.mos if self.mos is not None and self.mos_lower_better else self.mos
+    def oriented_mos(self) -> Series:
+        return -self.mos if self.mos_lower_better else self.mos
 
     @property
-    def oriented_scores(self) -> pandas.DataFrame:
+    def oriented_scores(self) -> DataFrame:
         return self.scores[list(self.metrics)] * [-1.0 if m.column.lower_better else 1.0 for m in self.metrics.values()]
 
-    def misjudged(self, label: str) -> pandas.Series:
+    def misjudged(self, label: str) -> Series:
         """Return how much higher a metric ranks each image than people do, as a share of all images, highest first."""
         scores = self.oriented_scores[label].dropna()
-        assert self.oriented_mos is not None
         apart = scores.rank(pct=True) - self.oriented_mos[scores.index].rank(pct=True)
         return apart.sort_values(ascending=False, kind="stable")
 
@@ -201,31 +205,3 @@ class DataSetResult:
         estimates = self.estimates.get(label, {}).values()
         texts = (metric.error, metric.note, *(text for e in estimates for text in (e.reason, e.caveat)))
         return "; ".join(dict.fromkeys(filter(None, texts)))
-
-
-def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, seed: int) -> pandas.DataFrame:
-    """Return a row per statistic and pair of metrics, with the first minus the second on the images that both scored.
-
-    Args:
-        bootstrap: Least number of resamples; 0 gives no intervals.
-    """
-    pairs = list(itertools.combinations(scores, 2))
-    resamples = max(bootstrap, _RESAMPLES, _PER_PAIR * len(pairs)) if bootstrap else 0
-    complete = list(scores.dropna(axis=1))  # these metrics use the same resamples
-    groups = [complete, *(list(pair) for pair in pairs if not {*pair} <= {*complete})]
-    tables = []
-    for statistic in CORRELATIONS:
-        found = {}
-        for group in groups:
-            shared = scores[group].dropna()
-            opinion = mos.reindex(shared.index)
-            if len(group) < 2 or any(undefined(shared[label], opinion) for label in group):
-                continue
-            apart = paired_differences(shared.to_numpy().T, opinion, statistic, bootstrap=resamples, seed=seed)
-            for (i, j), each in apart.items():
-                found[group[i], group[j]] = (len(shared), each.value, each.low, each.high, each.p)
-        rows = [(statistic, *pair, *found[pair]) for pair in pairs if pair in found]
-        table = pandas.DataFrame(rows, columns=["statistic", "first", "second", "n", "difference", "low", "high", "p"])
-        tables.append(table.assign(**{"p Holm": holm(table["p"])}))
-    frame = pandas.concat(tables, ignore_index=True)
-    return frame.assign(significant=frame["p Holm"] < LEVEL, resamples=resamples)

@@ -16,16 +16,14 @@ import numpy as np
 import pandas
 
 from .. import __version__
-from ..errors import AnySize, CLIPIQAError, ImageError, RunOptions, checked, counted, few, first_of, nearest
+from ..errors import AnySize, CLIPIQAError, FilePath, ImageError, RunOptions, checked, counted, few, first_of, nearest
 from ..files.writing import append_line, check_folder, check_output, write_text
 from ..images.image import VIDEOS, File
 from ..results.columns import changes, column_changes
 from ..results.results import Output
-from ..results.scores import Direction, Scores, find_direction, is_score_file, matching_names, per_video, read_scores
+from ..results.scores import Scores, find_direction, is_score_file, matching_names, per_video, read_scores
 from ..sources.finding import find_shards
-from .gate_results import PAGE, WRITTEN, FilePath, Gate
-from .nights import Nights, read_nights
-from .verdicts import judge
+from .verdicts import PAGE, WRITTEN, Gate, Nights, judge, read_nights
 
 
 @checked
@@ -95,38 +93,33 @@ def gate(
     if history is not None:
         history = check_output(history, overwrite=True, inputs=given.values())
     past, damaged = read_nights(history, commit) if history else ([], [])
-    files = given.keys() - folders.keys()
-    scores = {side: read_scores(given[side], columns=by, key=key) for side in files}
+    scores = {side: read_scores(path, columns=by, key=key) for side, path in given.items() if side not in folders}
     for side, found in folders.items():
         from ..scoring.score import score_paths  # loads torch
 
         output = None if out is None else Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
         run = score_paths(metrics, found.items, out=output, **options)
         scores[side] = replace(run.scores(partial(progress, side)), file=given[side])
-    runs, notes = _renamed(*(per_video(scores[side]) for side in given))
-    names = _shared_columns(runs, by)
-    _check_alike(runs, names)
-    was, now = ({c.record["version"] for c in run.columns.values() if "version" in c.record} for run in runs)
-    if was and now and was != now:
-        notes.append(f"clipiqa-pyiqa {', '.join(was)} scored the base, {', '.join(now)} the new run")
+    runs, names, notes = _alike(per_video(scores["base"]), per_video(scores["new"]), by)
     limits = {"margin": _limits("margin", names, margin), "worst_loss": _limits("worst_loss", names, worst_loss)}
     for option, chosen in {**limits, "lower_better": lower_better, "higher_better": higher_better}.items():
         for name in chosen:
             if name not in names:
                 raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
     rows, left_out, paths = _pair_rows(runs, names, key is not None, skip_missing)
-    judged, missing = list[str](), list[str]()
+    judged = [name for name in names if rows[[f"{name} base", f"{name} new"]].notna().any().all()]
+    missing = list[str]()
     for name in names:
-        base_scores, new_scores = rows[f"{name} base"], rows[f"{name} new"]
-        has_scores = base_scores.notna().any() and new_scores.notna().any()
-        judged += [name] if has_scores else []
-        (left_out if has_scores and skip_missing else missing).extend(_lost(name, rows, paths, runs))
-        if (equal := (base_scores == new_scores) & np.isinf(new_scores)).any():
+        (left_out if name in judged and skip_missing else missing).extend(_lost(name, rows, paths, runs))
+        new_scores = rows[f"{name} new"]
+        if (equal := (rows[f"{name} base"] == new_scores) & np.isinf(new_scores)).any():
             left_out.append(f"{name!r} is infinite in both runs for {counted(equal.sum(), 'row')}: not in its mean")
-    directions = _directions(runs, judged, lower_better, higher_better)
-    pairs = judge(rows, directions, limits, runs)
-    flags = [paths[side].map(run.flags) for side, run in zip(given, runs, strict=True)]
-    flagged = flags[1][flags[0].isna()].dropna().to_dict()
+    for name in {*lower_better} & {*higher_better}:
+        raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
+    lows = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
+    pairs = judge(rows, {name: find_direction(runs, name, lows.get(name)) for name in judged}, limits, runs)
+    base_flags, new_flags = (paths[side].map(run.flags) for side, run in zip(given, runs, strict=True))
+    flagged = new_flags[base_flags.isna()].dropna().to_dict()
     if "new" in folders:
         photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
         flagged |= _newly_cut(photos.drop(index=list(flagged), errors="ignore"))
@@ -139,12 +132,8 @@ def gate(
         notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
     nights = [Nights(past, pair) for pair in pairs] if history is not None else []
     notes += [note for each in nights for note in each.notes]
-    about = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit,
-        "version": __version__,
-        **runs[1].reading,
-    }
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    about = {"time": time, "commit": commit, "version": __version__, **runs[1].reading}
     metrics = {name: column.record for name, column in runs[1].columns.items() if name in names}
     gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged, paths, nights, metrics, about)
     if out is not None:
@@ -156,17 +145,49 @@ def gate(
     return gated
 
 
-def _renamed(base: Scores, new: Scores) -> tuple[list[Scores], list[str]]:
-    """Return both runs, with the base's names of columns that have equal fingerprints, and a sentence about each."""
+def _alike(base: Scores, new: Scores, by: Sequence[str] | None) -> tuple[list[Scores], list[str], list[str]]:
+    """Return both runs, the columns to compare, and notes; raise if the runs were scored in different ways.
+
+    New columns get the base's names of columns that have equal fingerprints.
+    """
     known = {column.fingerprint: name for name, column in base.columns.items() if column.fingerprint}
-    names = {
+    renamed = {
         name: was
         for name, column in new.columns.items()
         if name in new.names and (was := known.get(column.fingerprint, name)) not in new.names
     }
-    columns = {names.get(name, name): column for name, column in new.columns.items()}
-    notes = [f"{name!r} of {new.file!r} is {was!r} of {base.file!r}: one metric" for name, was in names.items()]
-    return [base, replace(new, frame=new.frame.rename(columns=names), columns=columns)], notes
+    columns = {renamed.get(name, name): column for name, column in new.columns.items()}
+    notes = [f"{name!r} of {new.file!r} is {was!r} of {base.file!r}: one metric" for name, was in renamed.items()]
+    new = replace(new, frame=new.frame.rename(columns=renamed), columns=columns)
+
+    both = [name for name in base.names if name in new.names]
+    names = [*by] if by else list(dict.fromkeys([*base.names, *new.names]))
+    if lacking := [name for name in names if name not in both]:
+        raise CLIPIQAError(
+            f"not in both runs: {few(lacking)}; score both by the same metrics, or name columns that both have, with "
+            f"`by` ({', '.join(both) or 'there are none'})."
+        )
+
+    found = changes(base.reading, new.reading) if base.reading and new.reading else []
+    for name in names:
+        before, after = base.columns.get(name), new.columns.get(name)
+        if before is None or after is None or before.fingerprint == after.fingerprint:
+            continue
+        if "hash" in {*before.record, *after.record}:
+            found.append((f"the hash of everything that {name!r} depends on", before.fingerprint, after.fingerprint))
+        else:
+            found += column_changes(before, after)
+    if found:
+        text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
+        raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
+
+    versions = [
+        ", ".join(sorted({column.record["version"] for column in run.columns.values() if "version" in column.record}))
+        for run in (base, new)
+    ]
+    if all(versions) and versions[0] != versions[1]:
+        notes.append(f"clipiqa-pyiqa {versions[0]} scored the base, {versions[1]} the new run")
+    return [base, new], names, notes
 
 
 def _limits(option: str, names: Sequence[str], limit: float | Mapping[str, float] | None) -> dict[str, float]:
@@ -177,15 +198,6 @@ def _limits(option: str, names: Sequence[str], limit: float | Mapping[str, float
         if not 0 < loss < math.inf:
             raise CLIPIQAError(f"`{option}` must be above 0, in the column's units; got {loss!r}.")
     return limits
-
-
-def _directions(
-    runs: Sequence[Scores], names: Sequence[str], low: Collection[str], high: Collection[str]
-) -> dict[str, Direction]:
-    for name in {*low} & {*high}:
-        raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
-    given = {**dict.fromkeys(low, True), **dict.fromkeys(high, False)}
-    return {name: find_direction(runs, name, given.get(name)) for name in names}
 
 
 def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
@@ -205,34 +217,6 @@ def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
     return found
 
 
-def _shared_columns(runs: Sequence[Scores], by: Sequence[str] | None) -> list[str]:
-    base, new = (run.names for run in runs)
-    both = [name for name in base if name in new]
-    names = [*by] if by else list(dict.fromkeys([*base, *new]))
-    if not both or not {*names} <= {*both}:
-        raise CLIPIQAError(
-            f"not in both runs: {few(name for name in names if name not in both)}; score both by the same metrics, or "
-            f"name columns that both have, with `by` ({', '.join(both) or 'there are none'})."
-        )
-    return names
-
-
-def _check_alike(runs: Sequence[Scores], names: Sequence[str]) -> None:
-    base, new = runs
-    found = changes(base.reading, new.reading) if base.reading and new.reading else []
-    for name in names:
-        was, now = base.columns.get(name), new.columns.get(name)
-        if was is None or now is None or was.fingerprint == now.fingerprint:
-            continue
-        if "hash" in {*was.record, *now.record}:
-            found.append((f"the hash of everything that {name!r} depends on", was.fingerprint, now.fingerprint))
-        else:
-            found += column_changes(was, now)
-    if found:
-        text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
-        raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
-
-
 def _pair_rows(
     runs: Sequence[Scores], names: Sequence[str], has_key: bool, skip_missing: bool
 ) -> tuple[pandas.DataFrame, list[str], pandas.DataFrame]:
@@ -241,12 +225,14 @@ def _pair_rows(
     if not has_key:
         indices = matching_names(*indices)
         if set(indices[0]).isdisjoint(indices[1]):
-            indices = _numbers(indices)
+            # files such as 12-b7e0.png match by their numbers, if these tell rows apart
+            numbers = [[os.path.basename(name).partition("-")[0] for name in index] for index in indices]
+            if all(len({*each}) == len(each) and all(map(str.isdecimal, each)) for each in numbers):
+                indices = numbers
     frames = {}
     for side, run, index in zip(("base", "new"), runs, indices, strict=True):
         frames[side] = frame = run.frame[names].assign(**{"": run.frame.index}).set_axis(index)
-        if not frame.index.is_unique:
-            twice = frame.index[frame.index.duplicated()][0]
+        for twice in frame.index[frame.index.duplicated()]:
             raise CLIPIQAError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
     both = pandas.concat(frames, axis=1)
     paths = both.xs("", axis=1, level=1)
@@ -255,21 +241,22 @@ def _pair_rows(
             f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}): rows are "
             "paired by their path below each run's common folder, or by a key column (`key`)."
         )
-    left_out = []
-    for run, side in zip(runs, paths, strict=True):
-        if len(lacking := paths.index[paths[side].isna()]):
-            left_out.append(f"{run.file!r} lacks {counted(len(lacking), 'row')}: {few(lacking)}")
+    left_out = [
+        f"{run.file!r} lacks {counted(len(lacking), 'row')}: {few(lacking)}"
+        for run, side in zip(runs, paths, strict=True)
+        if len(lacking := paths.index[paths[side].isna()])
+    ]
     paths = paths.dropna()
     if left_out and not skip_missing:
         raise CLIPIQAError(
             f"the runs do not have the same inputs: {'; '.join(left_out)}; complete the runs, or leave these rows out "
             "(skip_missing)."
         )
-    columns: dict[str, pandas.Series] = {}
+    columns = {}
     for name in names:
         base, new = both["base", name], both["new", name]
         difference = (new - base).replace([math.inf, -math.inf], math.nan)
-        columns |= {f"{name} base": base, f"{name} new": new, f"{name} difference": difference}
+        columns.update({f"{name} base": base, f"{name} new": new, f"{name} difference": difference})
     return pandas.DataFrame(columns, paths.index.rename("row")), left_out, paths
 
 
@@ -284,10 +271,3 @@ def _lost(name: str, rows: pandas.DataFrame, paths: pandas.DataFrame, runs: Sequ
     base, new, difference = (rows[f"{name} {what}"] for what in ("base", "new", "difference"))
     if (apart := difference.isna() & base.notna() & new.notna() & (base != new)).any():
         yield f"{name!r} is infinite in one run only for {counted(apart.sum(), 'image')}: {few(rows.index[apart])}"
-
-
-def _numbers(runs: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return the numbers before files' first hyphens (``12-b7e0.png``), if they tell rows apart; else the names."""
-    found = [[os.path.basename(name).partition("-")[0] for name in names] for names in runs]
-    is_sure = all(len({*numbers}) == len(numbers) and all(map(str.isdecimal, numbers)) for numbers in found)
-    return found if is_sure else list(map(list, runs))

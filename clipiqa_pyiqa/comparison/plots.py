@@ -25,7 +25,6 @@ _WORST, _SIDE = 12, 160  # images that a metric ranks too high or too low, and t
 @matplotlib.rc_context(STYLE)
 def scatter(data: DataSetResult, label: str, shown: Callable[[str], str] = str) -> Figure:
     scores = data.scores[label].dropna()
-    assert data.mos is not None
     mos, found = data.mos.loc[scores.index], data.estimates[label]
     figure = Figure(figsize=(3.6, 3.3), layout="constrained")
     axes = figure.subplots()
@@ -58,7 +57,6 @@ def named_points(data: DataSetResult, label: str) -> list[str]:
 
 
 def plots(data: DataSetResult, shown: Callable[[str], str]) -> Markup:
-    assert data.mos is not None
     drawn, worst, small = [], [], functools.cache(functools.partial(image, side=_SIDE))
     names, opinion = below_common(list(data.scores.index)), f", {'D' * data.mos_lower_better}MOS {{:.4g}}"
     for label in data.scored:

@@ -1,25 +1,57 @@
-"""The result of ``compare``, as tables, files and a page."""
+"""The result of ``compare``: its tables with the sentences around them, files and a page."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas
 
+from ..datasets.data_sets import PAPER, published_rows
+from ..errors import counted
 from ..files.names import file_name
 from ..files.writing import check_folder, locked
-from ..report.report import Report
-from ..report.table import csv_table
+from ..report.report import Report, save_files
+from ..report.table import Cell, Column, Mark, Table, csv_table, interval, number, numbers, p_value, words
+from ..results.columns import described
 from ..results.formats import format_of
 from ..results.results import Results
 from ..scoring.engine import made
-from .data_set_results import DataSetResult
-from .summary import build_tables, legend, provenances
+from ..stats.correlation import MIN_IMAGES
+from ..stats.intervals import LEVEL, Estimate
+from .data_set_results import CORRELATIONS, DataSetResult
 
+_LISTED = 20  # most skipped images that are named
+_SIGN = (
+    "A positive correlation is good for every metric: scores of lower-better metrics, and DMOS, are negated before the "
+    "correlation."
+)
+_RAW = "PLCC is raw, without a fit, as pyiqa and the official code report it"
+_FIT = (
+    "; PLCC fitted is the PLCC after a logistic fit with {} parameters, and RMSE fitted is the remaining error in the "
+    "units of the opinion scores"
+)
+_PAIRS = (
+    "Pair accuracy is the share of pairs of images that the metric orders as people do, among the pairs whose opinion "
+    "scores differ by at least one standard deviation."
+)
+_WITHIN = (
+    "SROCC within is the mean of the groups' SROCC, top-1 within the share of groups whose best image by the metric is "
+    "the best by opinion; their intervals resample groups."
+)
+_PUBLISHED = (
+    "Beside a published value of a metric that is computed here is our value minus the published value, with ✓ if the "
+    "published value lies in our interval. Where the images are given by a set's name alone (KonIQ-10k), the source "
+    "does not say their size and split."
+)
+_SURE = (
+    f"† marks an SROCC, PLCC or KRCC below the best of its column by more than chance (p < {LEVEL}, as in the "
+    "differences); other statistics are not tested."
+)
+_BETWEEN = "How similarly two metrics order the images; scores of lower-better metrics are negated first."
 _MARKS = "* best of its column, or a difference that is larger than chance explains"
 _TEXTS = {
     "comparison.csv": "csv",
@@ -32,7 +64,7 @@ OTHERS = (*_TEXTS, "differences.csv")
 
 
 def save(
-    folder: str | os.PathLike[str],
+    folder: str | Path,
     report: Report,
     files: Mapping[str, Any],
     stored: Mapping[str, Results],
@@ -44,7 +76,7 @@ def save(
     is_own = any(each.output and each.output.path == place / name for name, each in stored.items())
     check_folder(place, [*report.texts, *files, *stored], overwrite=overwrite or is_own, inputs=inputs)
     with locked(place):
-        report.save(place, files)
+        save_files(place, {name: report.text(format) for name, format in report.texts.items()} | dict(files))
         for name, results in stored.items():
             results.write(place / name, format_of(place / name))
     return report
@@ -72,8 +104,7 @@ class Comparison:
     def differences(self) -> pandas.DataFrame:
         """Return a row per data set, statistic and pair of metrics, with the first minus the second, and p-values."""
         found = [data for data in self.data_sets if len(data.pairs)] or self.data_sets
-        pairs = pandas.concat({data.name: data.pairs for data in found}, names=["data_set", "pair"])
-        return pairs.reset_index("data_set").reset_index(drop=True)
+        return pandas.concat([data.pairs for data in found], ignore_index=True)
 
     def report(self, **look: Any) -> Report:
         """Return all tables with the sentences and plots that belong to them."""
@@ -84,7 +115,9 @@ class Comparison:
             f"Image-quality metrics on {', '.join(data.name for data in self.data_sets)}",
             legend=legend(self.data_sets),
             marks=_MARKS,
-            metrics=provenances(self.data_sets),
+            metrics={
+                label: described([each.column]) for data in self.data_sets for label, each in data.metrics.items()
+            },
             settings=self.settings,
             pictures=self._plots,
             texts=_TEXTS,
@@ -94,7 +127,7 @@ class Comparison:
     def _plots(self, shown: Callable[[str], str]) -> dict[str, Any]:
         from .plots import plots  # imports matplotlib
 
-        return {data.name: plots(data, shown) for data in self.data_sets if data.mos is not None and data.scored}
+        return {data.name: plots(data, shown) for data in self.data_sets if len(data.mos) and data.scored}
 
     def table(self, format: str = "table", **look: Any) -> str:
         """Return all tables as text; formats as for :meth:`~clipiqa_pyiqa.report.report.Report.text`."""
@@ -116,3 +149,118 @@ class Comparison:
 
 def score_file(data_set: str) -> str:
     return f"scores/{file_name(data_set)}.parquet"
+
+
+def legend(results: Sequence[DataSetResult]) -> list[str]:
+    rated = next((data for data in results if len(data.mos)), None)
+    if rated is None:
+        return []
+    intervals = "No intervals: the bootstrap was switched off."
+    if rated.bootstrap:
+        intervals = f"In brackets: the 95 % bootstrap interval ({rated.bootstrap} resamples, seed {rated.seed})."
+    within = [_WITHIN] if any(data.groups for data in results) else []
+    fit = _FIT.format(rated.fit_parameters) if rated.plcc_fit else ""
+    return [_SIGN, intervals, f"{_RAW}{fit}.", _PAIRS, *within]
+
+
+def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
+    makers = (_metrics, _agreement, _differences, _published)
+    return [replace(table, section=data.name) for data in results for make in makers if (table := make(data))]
+
+
+def _metrics(data: DataSetResult) -> Table:
+    frame = data.frame
+    before, statistics = [data.note] if data.note else [], []
+    if data.mos.empty:
+        before.append("There are no opinion scores here, so no correlations.")
+    else:
+        if data.mos_lower_better:
+            before.append("The opinion scores are DMOS: lower is better.")
+        statistics = [_estimates(data, statistic) for statistic in data.statistics]
+    columns = [
+        words("metric", frame["metric"]),
+        words("better", frame["direction"]),
+        *statistics,
+        numbers("n", frame["n"], 0),
+        words("range", frame["range"].replace("", "–")),
+        numbers("ms/image", 1000 * frame["seconds per image"], 1),
+    ]
+    reasons = {label: reason for label in data.metrics if (reason := data.reason(label))}
+    left_out = []
+    if data.skipped:
+        left_out = [f"{counted(len(data.skipped), 'image')} left out of all metrics:"]
+        left_out += [f"  {why if path in why else f'{path}: {why}'}" for path, why in data.skipped.items()][:_LISTED]
+        if len(data.skipped) > _LISTED:
+            left_out.append(f"  … and {len(data.skipped) - _LISTED} more")
+    return Table(data.name, columns, before, reasons, left_out, [_SURE])
+
+
+def _agreement(data: DataSetResult) -> Table | None:
+    labels = data.scored
+    if len(labels) < 2:
+        return None
+    found = data.oriented_scores[labels].corr("spearman", MIN_IMAGES)
+    columns = [words("metric", labels), *(numbers(label, found[label], 2) for label in labels)]
+    return Table(f"{data.name}: SROCC between metrics", columns, [_BETWEEN], is_heat_map=True)
+
+
+def _differences(data: DataSetResult) -> Table | None:
+    pairs = data.pairs
+    if not data.bootstrap or pairs.empty:
+        return None
+    resamples = pairs["resamples"][0]
+    names = pairs["first"] + " − " + pairs["second"]
+    columns = [words("metrics", names.unique())]
+    for statistic, rows in pairs.groupby("statistic", sort=False):
+        apart, chances = [], []
+        for row in rows.to_dict("records"):
+            gap, p = row["difference"], row["p Holm"]
+            apart.append(Cell(number(gap, 3, "+"), interval(row["low"], row["high"]), gap))
+            is_lowest = row["p"] <= 2 / (resamples + 1)
+            chances.append(Cell(p_value(p, is_lowest), value=p, mark="gain" if row["significant"] else ""))
+        columns += [Column("difference", apart, group=statistic), Column("p", chances, group=statistic)]
+    reading = (
+        "Each difference is the first metric's value minus the second metric's value, on the images that both metrics "
+        f"scored. Its p-value is from a paired bootstrap ({resamples:,} resamples), corrected by Holm's rule for "
+        f"{counted(len(columns[0].cells), 'pair')} within each statistic; “p ≤” means that p cannot be lower with so "
+        f"many resamples. Marked differences (p < {LEVEL}) are larger than chance explains."
+    )
+    return Table(f"{data.name}: differences", columns, [reading])
+
+
+def _published(data: DataSetResult) -> Table | None:
+    ours = {data.metrics[label].published_as: label for label in reversed(data.scored)}
+    rows = [] if data.mos.empty else published_rows(data.published_as, ours)
+    if not rows:
+        return None
+    rows.sort(key=lambda row: row["metric"] not in ours)
+    names = [{PAPER: "clipiqa", **ours}.get(row["metric"], row["metric"]) for row in rows]
+    columns = [words("metric", names)]
+    columns += [words(name, [row[name.replace(" ", "_")] or "–" for row in rows]) for name in ("trained on", "source")]
+    columns.append(words("images", [row["data_set"] for row in rows]))
+    for statistic in CORRELATIONS:
+        cells = []
+        for name, row in zip(names, rows, strict=True):
+            value = float(row[statistic] or "nan")
+            found = data.estimates.get(name, {}).get(statistic, Estimate(math.nan))
+            gap, is_met = found.value - value, found.low <= value <= found.high
+            detail = "" if math.isnan(gap) else number(gap, 3, "+") + " ✓" * is_met
+            cells.append(Cell(number(value), detail, value))
+        columns.append(Column(f"{statistic} published", cells))
+    return Table(f"{data.name}: beside published values", columns, [_PUBLISHED])
+
+
+def _estimates(data: DataSetResult, statistic: str) -> Column:
+    # the best value gets no mark if it is alone, has a caveat or is not above 0
+    found = {label: estimates[statistic] for label, estimates in data.estimates.items()}
+    sign = -1 if statistic.startswith("RMSE") else 1
+    defined = [label for label, each in found.items() if not math.isnan(each.value)]
+    best = max(defined, key=lambda label: sign * found[label].value, default="")
+    is_sure = len(defined) > 1 and found[best].value > 0 and not found[best].caveat
+    sure = data.pairs[data.pairs["significant"] & (data.pairs["statistic"] == statistic)]
+    below = {*sure["first"][sure["second"] == best], *sure["second"][sure["first"] == best]}
+    cells = []
+    for label, each in found.items():
+        mark: Mark = "best" if is_sure and each.value == found[best].value else ""
+        cells.append(Cell(number(each.value) + "†" * (label in below), interval(each.low, each.high), each.value, mark))
+    return Column(statistic, cells, "lower" if sign < 0 else "higher")

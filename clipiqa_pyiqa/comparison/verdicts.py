@@ -1,19 +1,31 @@
-"""Verdicts of ``gate``: whether a column of scores is worse in a second run."""
+"""Verdicts of ``gate``: of a column, of the nights of a column, and of two runs, as texts, files and a page."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+from xml.etree import ElementTree
 
 import numpy as np
-import pandas
+from pandas import DataFrame, Series
 
-from ..errors import CLIPIQAError, counted
+from ..errors import CLIPIQAError, FilePath, counted
+from ..files.names import one_line
+from ..files.reading import open_file
+from ..files.writing import check_folder
+from ..report.report import Report, save_files
+from ..report.table import Table, words
+from ..results.columns import Column, described
 from ..results.scores import Direction, Scores
-from ..stats.bootstrap import Array, holm
-from ..stats.paired_means import FEW, LEVEL, mean_difference, noticed
+from ..stats.drift import FIRST, find_drift, find_modes
+from ..stats.intervals import FEW, LEVEL, Array, holm, mean_difference, noticed
 
 FAILED = ("worse", "unclear")
 _ROUNDING = {"fp32": 1e-5, "bf16": 2e-3, "fp16": 3e-4}
@@ -22,6 +34,13 @@ _ROUNDING = {"fp32": 1e-5, "bf16": 2e-3, "fp16": 3e-4}
 Measured with mini on 48 photos, as the change of a mean from two threads and AVX-512 to one thread and AVX2: 3e-8 in
 fp32, 1e-3 in bf16. fp16 was not measured on a GPU; it has three bits more than bf16.
 """
+WRITTEN = ("gate.json", "gate.xml", "rows.csv")
+PAGE = "gate.html"
+_TABLE = {"metric": "name", "verdict": "verdict", "difference": "interval", "means": "means", "margin": "margin"}
+_SHOWN = 6
+"""Number of images on the page that lose most; half of it is drawn at random."""
+_SAFE = 0.99
+"""Share of runs without a change that a suggested margin lets pass."""
 
 
 @dataclass(frozen=True)
@@ -77,27 +96,38 @@ class ColumnPair:
         If every row agrees within rounding, a column passes or has no change, however few rows there are. A column is
         also worse if a row loses more than ``worst_loss``.
         """
-        if self.has_bad_row:
-            return "worse"
-        if self.equal:
-            return "no change" if self.margin is None else "pass"
-        low, _, high = self.gains
-        if self.margin is not None:
-            if self.n < FEW or low <= -self.margin <= high:
-                return "unclear"
-            return "pass" if low > -self.margin else "worse"
-        p = self.p if self.p_holm is None else self.p_holm
-        if abs(self.difference) <= self.rounding or low <= 0 <= high or p >= LEVEL:
-            return "no change"
-        return "better" if low > 0 else "worse"
+        return self._judged[0]
 
     @property
-    def has_bad_row(self) -> bool:
-        return self.worst_loss is not None and self.largest_loss > self.worst_loss
+    def _judged(self) -> tuple[str, str]:
+        """The verdict and its reason."""
+        low, _, high = self.gains
+        if self.worst_loss is not None and self.largest_loss > self.worst_loss:
+            return "worse", f", an image loses {self.largest_loss:.4f}, more than {self.worst_loss:g}"
+        if self.margin is not None:
+            if not self.equal:
+                if self.n < FEW:
+                    return "unclear", f", fewer than {FEW} rows"
+                if low <= -self.margin <= high:
+                    return "unclear", f", a loss of {self.margin:g} is not excluded"
+                if high < -self.margin:
+                    return "worse", ""
+            is_loss = -self.margin < low and high < 0
+            return "pass", f", a loss beyond chance, but below {self.margin:g}" if is_loss else ""
+        text, verdict = f" (a loss of {self.noticed:.2g} would have shown four times in five)", "no change"
+        if 0 < abs(self.difference) <= self.rounding:
+            text += f", a difference within rounding ({self.rounding:.0e})"
+        elif not low <= 0 <= high:
+            if self.equal or self.p_holm is None or self.p_holm >= LEVEL:
+                text += f", p = {self.p:.2g} alone, {self.p_holm:.2g} among all columns"
+            else:
+                verdict = "better" if low > 0 else "worse"
+        return verdict, text if self.n >= FEW else f"{text}, less certain with fewer than {FEW} rows"
 
     @property
     def line(self) -> str:
-        return f"{self.name}: {self.verdict}: {self.interval}, {self.means}{self._because}, {self.direction}"
+        verdict, reason = self._judged
+        return f"{self.name}: {verdict}: {self.interval}, {self.means}{reason}, {self.direction}"
 
     @property
     def interval(self) -> str:
@@ -107,27 +137,9 @@ class ColumnPair:
     def means(self) -> str:
         return f"{self.base:.4f} to {self.new:.4f}, n = {self.n}"
 
-    @property
-    def _because(self) -> str:
-        low, _, high = self.gains
-        if self.has_bad_row:
-            return f", an image loses {self.largest_loss:.4f}, more than {self.worst_loss:g}"
-        if self.margin is not None:
-            if self.n < FEW and not self.equal:
-                return f", fewer than {FEW} rows"
-            if self.verdict == "unclear":
-                return f", a loss of {self.margin:g} is not excluded"
-            return f", a loss beyond chance, but below {self.margin:g}" if -self.margin < low and high < 0 else ""
-        text = f" (a loss of {self.noticed:.2g} would have shown four times in five)"
-        if 0 < abs(self.difference) <= self.rounding:
-            text += f", a difference within rounding ({self.rounding:.0e})"
-        elif self.verdict == "no change" and not low <= 0 <= high:
-            text += f", p = {self.p:.2g} alone, {self.p_holm:.2g} among all columns"
-        return text if self.n >= FEW else f"{text}, less certain with fewer than {FEW} rows"
-
 
 def judge(
-    rows: pandas.DataFrame,
+    rows: DataFrame,
     directions: Mapping[str, Direction],
     limits: Mapping[str, Mapping[str, float]],
     runs: Sequence[Scores],
@@ -142,6 +154,7 @@ def judge(
     count = max(1, len(corrected))
     pairs = {}
     for name, direction in directions.items():
+        columns = [run.columns.get(name, Column(name)) for run in runs]
         finite = rows[rows[f"{name} difference"].notna()]
         base, new = finite[[f"{name} base", f"{name} new"]].to_numpy(float).T
         fewest = 2 if name in margins else math.floor(math.log2(count / LEVEL)) + 2
@@ -154,25 +167,22 @@ def judge(
         apart = mean_difference(new, base)
         if math.isnan(apart.p):
             raise CLIPIQAError(f"{name!r} has no interval: its scores are too large.")
-        of_rows = _rounding(name, runs, np.maximum(abs(base), abs(new)))
+        of_rows = _rounding(columns, np.maximum(abs(base), abs(new)))
         rounding = float(np.median(of_rows))
         pairs[name] = ColumnPair(
             name,
             direction,
-            n=len(base),
-            base=float(base.mean()),
-            new=float(new.mean()),
-            difference=apart.value,
-            low=apart.low,
-            high=apart.high,
-            p=apart.p,
+            len(base),
+            float(base.mean()),
+            float(new.mean()),
+            *apart.numbers,
             rounding=rounding,
             equal=bool((abs(new - base) <= of_rows).all()),
             noticed=max(rounding, noticed(new - base, LEVEL / count)),
             margin=margins.get(name),
             largest_loss=float(max((base - new) * (-1 if direction.lower_better else 1))),
             worst_loss=limits["worst_loss"].get(name),
-            fingerprint=runs[1].columns[name].fingerprint if name in runs[1].columns else "",
+            fingerprint=columns[1].fingerprint,
             base_of_all=float(runs[0].frame[name].replace([math.inf, -math.inf], math.nan).mean()),
         )
     for name, p in zip(corrected, holm([pairs[name].p for name in corrected]), strict=True):
@@ -180,10 +190,198 @@ def judge(
     return tuple(pairs.values())
 
 
-def _rounding(name: str, runs: Sequence[Scores], largest: Array) -> Array:
+def _rounding(columns: Sequence[Column], largest: Array) -> Array:
     """Return the difference of each row that rounding may cause; ``largest`` holds its magnitude."""
-    for run in runs:
-        low, high = run.columns[name].ends if name in run.columns else (None, None)
+    for column in columns:
+        low, high = column.ends
         if low is not None and high is not None:
-            return np.full(len(largest), (high - low) * _ROUNDING[run.columns[name].record.get("precision", "fp32")])
+            return np.full(len(largest), (high - low) * _ROUNDING[column.record.get("precision", "fp32")])
     return largest * 1e-6
+
+
+class Nights:
+    """The nights of a column that can be compared: those with the same metric and the same base.
+
+    Attributes:
+        drift: A slow loss, as :func:`~clipiqa_pyiqa.stats.drift.find_drift` returns it.
+        warning: The drift in a sentence, or empty.
+        notes: What else the nights show: modes, or how many nights there are yet.
+    """
+
+    def __init__(self, past: Sequence[Mapping[str, Any]], pair: ColumnPair) -> None:
+        self.pair, self.warning, self.notes = pair, "", list[str]()
+        self.all = [
+            night
+            for night in [*past, pair.record]
+            if (night["name"], night["fingerprint"]) == (pair.name, pair.fingerprint)
+            and abs(night["base_of_all"] - pair.base_of_all) <= pair.rounding
+        ]
+        # a night that lost more than its margin says nothing about a slow loss
+        usual = [night["gains"][1] for night in self.all if night["gains"][2] >= -(night["margin"] or math.inf)]
+        least = max(pair.rounding, 1e-12)
+        # where nothing varies, each harmless change would be a drift, so the margin tells what matters
+        self.drift = find_drift(usual, least, (pair.margin or 0) / 10)
+        if self.drift:
+            nights, loss, spread = self.drift
+            words = f"drift: in the last {counted(nights, 'night')} a loss of {loss:.4f} beside the first {FIRST}"
+            self.warning = f"{pair.name}: {words} nights, whose spread is {spread:.4f}"
+        if modes := find_modes(usual, least):
+            words = " and ".join(f"{gain:+.4f} in {nights} nights" for gain, nights in modes)
+            self.notes.append(
+                f"{pair.name}: the gains of the nights may have two modes, {words}: look for what differs between "
+                "them, such as the machine, a library or a seed"
+            )
+        if len(usual) < FIRST:
+            self.notes.append(f"{pair.name}: {len(usual)} of the {FIRST} nights that a drift needs")
+
+
+def read_nights(path: FilePath, commit: str | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the columns of all nights in a history, and a sentence about damaged lines.
+
+    Of several nights of one commit, only the last counts; the nights of ``commit`` are left out.
+    """
+    nights, damaged = {}, []
+    with contextlib.suppress(FileNotFoundError), open_file(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                night = json.loads(line)
+                nights[night["commit"] or number] = [column for column in night["columns"] if column["gains"]]
+            except (ValueError, LookupError, TypeError):
+                damaged.append(str(number))
+    if damaged and not nights:
+        raise CLIPIQAError(f"{os.fspath(path)!r} holds no night of clipiqa gate: name another file as `history`.")
+    nights.pop(commit, None)
+    notes = [f"damaged lines of {os.fspath(path)!r}: {', '.join(damaged)}"] if damaged else []
+    return [*itertools.chain(*nights.values())], notes
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Two runs, compared column by column.
+
+    Attributes:
+        rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new minus base) for each column.
+        notes: What the verdict leaves out, and what else to know, in sentences.
+        missing: What has no score, although it was asked for: the reason for not passing, in sentences.
+        flagged: Row -> flag of an image that only the new run flags.
+    """
+
+    pairs: tuple[ColumnPair, ...]
+    rows: DataFrame
+    base: str
+    new: str
+    notes: Sequence[str]
+    missing: Sequence[str]
+    flagged: Mapping[str, str]
+    paths: DataFrame
+    nights: Sequence[Nights]
+    metrics: Mapping[str, Mapping[str, Any]]
+    about: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> Literal["pass", "worse", "unclear"]:
+        """``'worse'`` if a column is worse or drifts, or an image is newly flagged; missing scores: ``'unclear'``."""
+        found = {verdict for _, verdict, *_ in self.findings()}
+        return "worse" if "worse" in found else "unclear" if "unclear" in found else "pass"
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict == "pass"
+
+    @property
+    def columns(self) -> DataFrame:
+        """A row per column: verdict, direction, means, difference with interval and p-values, margin."""
+        return DataFrame([pair.record for pair in self.pairs], [pair.name for pair in self.pairs])
+
+    def worst(self, column: str, count: int = 10) -> Series:
+        """Return the rows with the largest losses beyond rounding: row name -> new minus base."""
+        pair = next(pair for pair in self.pairs if pair.name == column)
+        apart = self.rows[f"{column} difference"]
+        losses = apart[pair.sign * apart < -pair.rounding]
+        return losses.sort_values(key=abs, ascending=False, kind="stable").head(count)
+
+    def findings(self, count: int = 3) -> list[tuple[str, str, str, list[str]]]:
+        """Return what decides, each with a name, a verdict, a sentence, and lines about rows."""
+        found = []
+        for pair in self.pairs:
+            losses = self.worst(pair.name, count).map("{:+.4f}".format)
+            found.append((pair.name, pair.verdict, pair.line, [f"{row}: {loss}" for row, loss in losses.items()]))
+        found += [("drift", "worse", nights.warning, []) for nights in self.nights if nights.drift]
+        if self.flagged:
+            flags = [f"{row}: {flag}" for row, flag in self.flagged.items()]
+            found.append(("flag", "worse", f"{counted(len(flags), 'image')} newly flagged", flags))
+        if self.missing:
+            found.append(("missing", "unclear", "scores are missing", [*self.missing]))
+        return found
+
+    def margins(self) -> list[str]:
+        """Return a sentence about each column with a margin, if both runs were made without a change."""
+        found = []
+        for pair in self.pairs:
+            each = self.rows[f"{pair.name} difference"].dropna()
+            if pair.equal or pair.verdict in ("worse", "better"):
+                differ = "are equal" if pair.equal else "differ by more than chance"
+                found.append(f"{pair.name}: the runs {differ}, so no margin follows from them")
+                continue
+            found.append(
+                f"--margin {pair.name}={noticed(each, power=_SAFE):.2g}: of runs without a change, 99 of 100 pass; a "
+                f"loss of {noticed(each, 2 - 2 * _SAFE):.2g} fails four times in five (n = {len(each):,}; with four "
+                "times as many images, half of both)"
+            )
+        return found
+
+    def junit(self) -> bytes:
+        """Return JUnit XML with a test case per column, and one for newly flagged images if there are any."""
+        cases = self.findings(10)
+        counts = {"tests": str(len(cases)), "failures": str(sum(verdict in FAILED for _, verdict, *_ in cases))}
+        suite = ElementTree.Element("testsuite", counts, name=f"clipiqa gate: {self.base} → {self.new}")
+        for name, verdict, message, lines in cases:
+            case = ElementTree.SubElement(suite, "testcase", classname="clipiqa.gate", name=one_line(name))
+            if verdict in FAILED:
+                failure = ElementTree.SubElement(case, "failure", type=verdict, message=one_line(message))
+                failure.text = "\n".join(map(one_line, lines))
+        return ElementTree.tostring(suite, "UTF-8")
+
+    def summary(self) -> dict[str, Any]:
+        """Return verdicts, means, differences, margins, metrics, versions and time, as values of JSON."""
+        columns = [{**pair.record, "worst": self.worst(pair.name).to_dict()} for pair in self.pairs]
+        names = ("verdict", "passed", "base", "new", "notes", "missing", "flagged", "metrics")
+        drifts = [nights.warning for nights in self.nights if nights.drift]
+        return {**self.about, **{name: getattr(self, name) for name in names}, "drifts": drifts, "columns": columns}
+
+    def report(self) -> Report:
+        """Return the verdicts as a table with sentences, as Markdown or as a page with the nights and images."""
+        columns = [words(head, [str(getattr(pair, key) or "–") for pair in self.pairs]) for head, key in _TABLE.items()]
+        title = f"{self.verdict}: {Path(self.new).name} compared with {Path(self.base).name}"
+        return Report(
+            [Table(title, columns, section="Verdict")],
+            self.rows,
+            "gate",
+            title,
+            legend=[*("; ".join([text, *rows]) for _, _, text, rows in self.findings()), *self.notes],
+            metrics={name: described([Column(name, record)]) for name, record in self.metrics.items()},
+            settings=described([], self.about),
+            pictures=self._pictures,
+        )
+
+    def _pictures(self, shown: Callable[[str], str]) -> dict[str, Any]:
+        from ..report.html import block
+
+        worst = [row for pair in self.pairs for row in self.worst(pair.name, _SHOWN).index]
+        some = self.paths.sample(min(_SHOWN // 2, len(self.paths)), random_state=0).index
+        chosen = dict.fromkeys([*self.flagged, *worst, *some])
+        rows = [row for row in chosen if os.path.exists(self.paths.loc[row, "new"])]
+        nights = {"Nights": block("nights", self.nights)} if self.nights else {}
+        return nights | {"Images": block("pairs", self, rows)}
+
+    def save(self, folder: FilePath, *, overwrite: bool = False) -> None:
+        """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row)."""
+        folder = check_folder(folder, WRITTEN, overwrite=overwrite, inputs=(self.base, self.new))
+        rows = self.rows.rename(index=_as_text, columns=_as_text)
+        files = (f"{json.dumps(self.summary(), indent=2, ensure_ascii=False)}\n", self.junit(), rows)
+        save_files(folder, dict(zip(WRITTEN, files, strict=True)))
+
+
+def _as_text(cell: str) -> str:
+    # a spreadsheet would run the cell as a formula
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -27,8 +26,6 @@ _OSEDIFF_FILE = Path(__file__).parents[1] / "data" / "osediff_drealsr.csv"
 # Four printed digits are exact to 5e-5. The tolerance is ten times larger, because fp32 rounds more on pixels that are
 # 255 times too large.
 _FP16, _FOUR_DIGITS = 0.01, 5e-4
-Row = tuple[str, str, float, float, float, str]
-_COLUMNS = ["input", "prompts", "expected", "got", "tolerance", "source"]
 
 
 def verify(
@@ -54,42 +51,33 @@ def verify(
         with torch.no_grad():  # without a check of the range, since torchmetrics' noise has pixels from 0 to 254
             return float(net.score(net.encode_unchecked(x.to(device)), prompts).item())
 
+    def score_of(path: Path, prompts: str) -> float:
+        return score(read_image(path).pixels[None].float() / 255, prompts)
+
     files = list(map(Path, found.paths))
-    checks: list[Row] = []
-    for path in files:
-        if (expected := PICTURES.get(path.name.lower())) is not None:
-            checks.append((path.name, "quality", expected, score(_read(path), "quality"), _FP16, PIQ))
-    checks += check_osediff(lambda x: score(x, "pyiqa"), files)
+    checks = [
+        (path.name, "quality", expected, score_of(path, "quality"), _FP16, PIQ)
+        for path in files
+        if (expected := PICTURES.get(path.name.lower())) is not None
+    ]
+    published = pandas.read_csv(_OSEDIFF_FILE, index_col="sha256")["clipiqa"]
+    hashes = {hash_file(path): path for path in files if path.suffix.lower() == ".png"}
+    apart = [abs(score_of(path, "pyiqa") - published[sha256]) for sha256, path in hashes.items() if sha256 in published]
+    if apart:
+        subject = f"distance of {len(apart)} images of OSEDiff"
+        checks.append((f"median {subject}", "pyiqa", 0.0, median(apart), 0.002, OSEDIFF))
+        checks.append((f"largest {subject}", "pyiqa", 0.0, max(apart), 0.02, OSEDIFF))
     if images and not checks:
         raise ImageError("images must hold I01.BMP, i01_01_5.bmp or OSEDiff's results; none of them is there.")
     noise = torch.randint(255, (2, 3, 224, 224), generator=torch.Generator().manual_seed(42)).float()
-    for question, published in NOISE.items():
-        for number, expected in enumerate(published):
+    for question, scores in NOISE.items():
+        for number, expected in enumerate(scores):
             got = score(noise[number, None], question)
             checks.append((f"noise {number + 1} of 2", question, expected, got, _FOUR_DIGITS, TORCHMETRICS))
-    table = pandas.DataFrame(checks, columns=_COLUMNS)
+    table = pandas.DataFrame(checks, columns=["input", "prompts", "expected", "got", "tolerance", "source"])
     table["difference"] = table["got"] - table["expected"]
     is_ours = weights.backbone == "RN50" and weights.tag == "openai"
     agrees = table["difference"].abs() <= table["tolerance"]
     table["verdict"] = agrees.map({True: "ok", False: "FAIL" if is_ours else "differs"})
     table.attrs["weights"] = f"{weights.backbone}, {weights.short}, from {weights.source}: {weights.path}"
     return table
-
-
-def check_osediff(score: Callable[[torch.Tensor], float], files: Iterable[Path]) -> list[Row]:
-    """Return rows for OSEDiff's published scores; the function ``score`` must use five prompt pairs."""
-    with _OSEDIFF_FILE.open(encoding="utf-8", newline="") as file:
-        published = {row["sha256"]: float(row["clipiqa"]) for row in csv.DictReader(file)}
-    hashes = {hash_file(path): path for path in files if path.suffix.lower() == ".png"}
-    apart = [abs(score(_read(path)) - published[sha256]) for sha256, path in hashes.items() if sha256 in published]
-    if not apart:
-        return []
-    subject = f"distance of {len(apart)} images of OSEDiff"
-    return [
-        (f"median {subject}", "pyiqa", 0.0, median(apart), 0.002, OSEDIFF),
-        (f"largest {subject}", "pyiqa", 0.0, max(apart), 0.02, OSEDIFF),
-    ]
-
-
-def _read(path: Path) -> torch.Tensor:
-    return read_image(path).pixels[None].float() / 255

@@ -14,8 +14,7 @@ from ..errors import FilePath, checked, counted
 from ..prompts.pairs import Prompts
 from ..report.contact_sheet import contact_sheet, headed
 from ..sources.naming import in_all_folders, named_images
-from ..stats.bootstrap import share
-from ..stats.paired_means import mean_difference
+from ..stats.intervals import mean_difference, share
 from .experiment import (
     ExperimentOptions,
     ExperimentResult,
@@ -48,7 +47,7 @@ class PairScores(ExperimentResult):
         """Return one row per question.
 
         ``right`` counts the pairs whose high-quality image scores better. The share has Wilson's 95 % interval, and the
-        mean difference the interval and ``p`` of :func:`~clipiqa_pyiqa.stats.paired_means.mean_difference`.
+        mean difference the interval and ``p`` of :func:`~clipiqa_pyiqa.stats.intervals.mean_difference`.
         """
         return pandas.DataFrame(map(self._summary, self.questions))
 

@@ -19,7 +19,7 @@ from ..files.csv_files import check_images, read_rows
 from ..prompts.pairs import Columns, Prompts, parse_columns
 from ..report.contact_sheet import wrapped
 from ..report.plotting import COLOURS, INK, STYLE, WORDS
-from ..stats.bootstrap import clustered_share, share
+from ..stats.intervals import clustered_share, share
 from .experiment import ExperimentOptions, ExperimentResult, asked, score_files
 
 

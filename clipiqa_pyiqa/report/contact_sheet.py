@@ -1,21 +1,24 @@
-"""Sheets of images with captions."""
+"""Sheets of images with captions, and crops where versions of an image differ."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import AnySize, ImageError
 from ..files.names import printable
 from ..images.image import File
 
-PAPER, INK, FAINT = (255, 255, 255), (28, 30, 34), (236, 238, 241)
+INK, FAINT = (28, 30, 34), (236, 238, 241)
 _ELLIPSIS = "…"
 _LETTER = 0.6  # width of most letters, as a share of the font's size
 
@@ -35,7 +38,14 @@ def contact_sheet(
         side: Largest width and height of an image in pixels; images are never enlarged.
     """
     gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
-    tiles = [_tile(image, side, size, apply_exif) for image in images]
+    tiles = []
+    for image in images:
+        try:
+            tile = thumbnail(image, side, apply_exif)
+        except ImageError:
+            tile = Image.new("RGB", (side, max(side * 3 // 4, 1)), FAINT)
+            ImageDraw.Draw(tile).text((side // 2, tile.height // 2), "cannot be read", INK, _font(size), anchor="mm")
+        tiles.append(tile)
     high = max(tile.height for tile in tiles)
     cells = []
     for tile, caption in zip(tiles, captions, strict=True):
@@ -57,15 +67,6 @@ def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = Tru
         picture = File(os.fspath(image)).load(AnySize(apply_exif)).picture
     picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)
     return picture
-
-
-def _tile(image: Path | str | Image.Image, side: int, size: int, apply_exif: bool) -> Image.Image:
-    try:
-        return thumbnail(image, side, apply_exif)
-    except ImageError:
-        tile = Image.new("RGB", (side, max(side * 3 // 4, 1)), FAINT)
-        ImageDraw.Draw(tile).text((side // 2, tile.height // 2), "cannot be read", INK, _font(size), anchor="mm")
-        return tile
 
 
 def fitted(text: str, width: float, size: int) -> str:
@@ -112,7 +113,7 @@ def _text(
 
 
 def _paper(width: int, height: int) -> Image.Image:
-    return Image.new("RGB", (width, height), PAPER)
+    return Image.new("RGB", (width, height), "white")
 
 
 def _stacked(parts: Sequence[Image.Image]) -> Image.Image:
@@ -121,3 +122,25 @@ def _stacked(parts: Sequence[Image.Image]) -> Image.Image:
         whole.paste(part, (0, top))
         top += part.height
     return whole
+
+
+def differing_crops(files: Mapping[str, str], side: int = 176) -> dict[str, Image.Image]:
+    """Return each version's crop at the square where the readable versions of one size differ most."""
+    from scipy.ndimage import uniform_filter
+
+    pictures, size = {}, None
+    for who, path in files.items():
+        with contextlib.suppress(ImageError):
+            picture = thumbnail(path, sys.maxsize)
+            size = size or picture.size
+            if picture.size == size:
+                pictures[who] = picture
+    if size is None:
+        return {}
+    wide, high = (min(side, length) for length in size)
+    versions = [np.asarray(picture) for picture in pictures.values()]
+    variance = np.var(versions, axis=0, dtype=np.float32).mean(axis=2)
+    means = uniform_filter(variance, (high, wide))[high // 2 :, wide // 2 :]  # of the squares around each pixel
+    whole = means[: size[1] - high + 1, : size[0] - wide + 1]  # squares that lie inside
+    top, left = map(int, np.unravel_index(whole.argmax(), whole.shape))
+    return {who: picture.crop((left, top, left + wide, top + high)) for who, picture in pictures.items()}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("clipiqa_pyiqa")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
     """Tables with all that a reader needs to know about them.
 
@@ -49,19 +49,16 @@ class Report:
     show: Sequence[str] = ()
     caption: str = ""
     key: str = ""
-    unknown: list[str] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         columns = [column for table in self.tables for column in table.columns]
         names = {name: None for column in columns for name in (column.name, column.group)}
         names |= {cell.text: None for column in columns if column.is_wordy for cell in column.cells}
         names |= {table.section or table.title: None for table in self.tables}
-        for name in [*self.labels, *self.show]:
-            if name not in names:
-                log.warning("no table has %r, which is to be shown: %s", name, nearest(name, names))
-                self.unknown.append(name)
-        tables = [_shown(table, self.show) for table in self.tables]
-        object.__setattr__(self, "tables", list(map(self._renamed, tables)))
+        self.unknown = [name for name in (*self.labels, *self.show) if name not in names]
+        for name in self.unknown:
+            log.warning("no table has %r, which is to be shown: %s", name, nearest(name, names))
+        self.tables = list(map(self._as_shown, self.tables))
 
     def shown(self, text: str) -> str:
         """Return a text with the names in it as they are to be shown."""
@@ -69,9 +66,13 @@ class Report:
         pattern = rf"(?<![\w.+:=-])({names})(?![\w.+=-]|:\S)"
         return re.sub(pattern, lambda found: self.labels[found[1]], text) if names else text
 
-    def _renamed(self, table: Table) -> Table:
+    def _as_shown(self, table: Table) -> Table:
+        first, *others = table.columns
+        groups = dict.fromkeys(column.group for column in others)
+        places = itertools.product(groups, self.show, others)
+        chosen = [each for group, name, each in places if each.group == group and name in (each.name, group)]
         shown, columns = self.shown, []
-        for column in table.columns:
+        for column in [first, *chosen] if chosen else table.columns:
             cells = [replace(cell, text=shown(cell.text)) if column.is_wordy else cell for cell in column.cells]
             columns.append(replace(column, name=shown(column.name), group=shown(column.group), cells=cells))
         has_marks = any("†" in cell.text for column in columns for cell in column.cells)
@@ -121,18 +122,6 @@ class Report:
         pictures = {self.shown(name): found for name, found in self.pictures(self.shown).items()}
         sections = {name: (tables.get(name, []), pictures.get(name, "")) for name in {**tables, **pictures}}
         return render(__package__, "report.html.j2", title=self.shown(self.title), report=self, sections=sections)
-
-    def save(self, folder: Path, files: Mapping[str, Any]) -> None:
-        """Write the report's texts and other files."""
-        save_files(folder, {name: self.text(format) for name, format in self.texts.items()} | dict(files))
-
-
-def _shown(table: Table, show: Sequence[str]) -> Table:
-    first, *columns = table.columns
-    groups = dict.fromkeys(column.group for column in columns)
-    places = itertools.product(groups, show, columns)
-    found = [each for group, name, each in places if each.group == group and name in (each.name, group)]
-    return replace(table, columns=[first, *found]) if found else table
 
 
 def save_files(folder: Path, files: Mapping[str, Any], pictures: str = "png") -> None:

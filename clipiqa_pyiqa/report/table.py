@@ -137,15 +137,8 @@ def interval(low: float, high: float, digits: int = 3) -> str:
     return "" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
 
 
-def numbers(
-    name: str,
-    values: Iterable[float],
-    digits: int = 3,
-    details: Iterable[str] = itertools.repeat(""),
-    sign: str = "",
-) -> Column:
-    found = zip(values, details, strict=False)
-    return Column(name, [Cell(number(value, digits, sign), detail, value) for value, detail in found])
+def numbers(name: str, values: Iterable[float], digits: int) -> Column:
+    return Column(name, [Cell(number(value, digits), value=value) for value in values])
 
 
 def p_value(p: float, at_floor: bool = False) -> str:
@@ -172,10 +165,7 @@ def markdown_table(table: Table) -> str:
         cells = (f"{_MARKDOWN.get(c.mark, '{}').format(markdown(c.text))} {markdown(c.detail)}".rstrip() for c in row)
         lines.append(f"| {' | '.join(cells)} |")
     if table.after:
-        lines += [
-            "",
-            *(f"  - {markdown(text)}" if text.startswith(" ") else f"- {markdown(text)}" for text in table.after),
-        ]
+        lines += ["", *(f"{'  ' * text.startswith(' ')}- {markdown(text)}" for text in table.after)]
     return "\n".join(lines)
 
 
@@ -196,9 +186,10 @@ def latex_table(table: Table, caption: str = "", key: str = "") -> str:
     import pandas
 
     full = [column for column in table.columns if any(cell.text != "–" for cell in column.cells)]
-    heads = pandas.MultiIndex.from_tuples([(latex(column.group), latex(column.head)) for column in full])
-    cells = [list(map(_latex_cell, row)) for row in Table("", full).rows]
-    frame = pandas.DataFrame(cells, columns=heads if table.groups else heads.get_level_values(1))
+    cells = {(latex(column.group), latex(column.head)): list(map(_latex_cell, column.cells)) for column in full}
+    frame = pandas.DataFrame(cells)
+    if not table.groups:
+        frame = frame.droplevel(0, axis="columns")
     sides = "".join("l" if column.is_wordy else "r" for column in full)
     body = frame.to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
     lines = [r"\begin{table*}[t]", r"\centering\small"]

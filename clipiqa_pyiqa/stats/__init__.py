@@ -1,8 +1,7 @@
 """Statistics with intervals: correlations, logistic fits, shares and paired differences."""
 
-from .bootstrap import clustered_share, holm, share
 from .correlation import correlations, fit_logistic, krcc, paired_differences, plcc, srocc
-from .paired_means import mean_difference
+from .intervals import clustered_share, holm, mean_difference, share
 
 __all__ = [
     "clustered_share",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import OptionError, counted, nearest
-from .bootstrap import Array, Difference, Estimate, clustered_share, interval, resampled
+from .intervals import Array, Difference, Estimate, Statistics, clustered_share, estimates, interval, resampled
 
 _STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper curve would fit noise
 _FLATTEST = 1e-3  # smallest slope: nearly a straight line
@@ -29,41 +29,41 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tupl
         ``'falling'`` or ``'not monotonic'``.
 
     Raises:
-        ValueError: There are too few images for the parameters, all scores are equal, or a value is not finite.
+        ValueError: There are too few images for the parameters, or no correlation (:func:`undefined`).
     """
     from scipy.optimize import least_squares
+    from scipy.special import expit
 
-    x, y = np.asarray(scores, np.float64), np.asarray(mos, np.float64)
+    x, y = _arrays(scores, mos)
     if len(x) <= parameters:
         raise ValueError(f"the logistic fit has {parameters} parameters and needs more images; got {len(x)}")
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("the logistic fit needs finite scores")
-    if np.ptp(x) == 0:
-        raise ValueError("the logistic fit needs scores that differ")
-    unit = float(np.ptp(y)) or 1.0  # least_squares stops at absolute tolerances
+    if reason := undefined(x, y):
+        raise ValueError(f"there is no logistic fit: {reason}")
+    unit = float(np.ptp(y))  # least_squares stops at absolute tolerances
     y = y / unit
-    centre = float(np.mean(x))
-    spread = float(np.std(x))
+    centre, spread = float(np.mean(x)), float(np.std(x))
     z = (x - centre) / spread  # standardised, so that one grid fits every metric's range
 
+    def terms(z: Array, nonlinear: ArrayLike) -> Array:
+        slope, middle = np.asarray(nonlinear)
+        return np.stack([0.5 - expit(-slope * (z - middle)), np.ones_like(z), z][: parameters - 2], axis=-1)
+
     def best_linear(nonlinear: ArrayLike) -> tuple[Array, Array]:
-        known = _terms(z, nonlinear, parameters - 2)
+        known = terms(z, nonlinear)
         linear = np.asarray(np.linalg.lstsq(known, y, rcond=None)[0], np.float64)
         return linear, known @ linear - y
-
-    def error(point: ArrayLike) -> float:
-        return float(np.sum(best_linear(point)[1] ** 2))
 
     low, high = float(z.min()) - 1, float(z.max()) + 1
     middles = np.unique([*np.quantile(z, np.linspace(0, 1, 41)), *np.linspace(low, high, 21)])
     grid = [[(slope, middle) for middle in middles] for slope in np.geomspace(0.02, _STEEPEST, 8)]
     bounds = ([_FLATTEST, low], [_STEEPEST, high])
-    fits = [least_squares(lambda point: best_linear(point)[1], min(row, key=error), bounds=bounds) for row in grid]
+    starts = [min(row, key=lambda point: float(np.sum(best_linear(point)[1] ** 2))) for row in grid]
+    fits = [least_squares(lambda point: best_linear(point)[1], start, bounds=bounds) for start in starts]
     found = min(fits, key=lambda fit: float(fit.cost)).x
     factors = best_linear(found)[0] * unit
 
     def curve(values: ArrayLike) -> Array:
-        return _terms((np.asarray(values, np.float64) - centre) / spread, found, parameters - 2) @ factors
+        return terms((np.asarray(values, np.float64) - centre) / spread, found) @ factors
 
     steps = np.diff(curve(np.linspace(x.min(), x.max(), 2000)))
     up, down = steps[steps > 0].sum(), -steps[steps < 0].sum()
@@ -72,13 +72,8 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tupl
     return curve, "falling" if down > up else "rising"
 
 
-def _terms(z: Array, nonlinear: ArrayLike, count: int) -> Array:
-    from scipy.special import expit
-
-    slope, middle = np.asarray(nonlinear)
-    return np.stack([0.5 - expit(-slope * (z - middle)), np.ones_like(z), z][:count], axis=-1)
-
-
+FITTED = ("PLCC fitted", "RMSE fitted")
+WITHIN, TOP = "SROCC within", "top-1 within"
 MIN_IMAGES = 3  # with two images every correlation is ±1
 _PAIRWISE = 2000  # most images whose pairs are kept in a table
 
@@ -130,7 +125,7 @@ def correlations(
         have a caveat if the curve does not rise.
     """
     x, y = _arrays(scores, mos)
-    fitted_names = ("PLCC fitted", "RMSE fitted") if fit else ()
+    fitted_names = FITTED if fit else ()
     if reason := undefined(x, y):
         return dict.fromkeys((*STATISTICS, *fitted_names), Estimate(math.nan, reason=reason))
     statistics = {name: of(x[None], y) for name, of in STATISTICS.items()}
@@ -147,11 +142,8 @@ def correlations(
             statistics["PLCC fitted"] = _plccs(fitted[None], y)
             statistics["RMSE fitted"] = lambda counts: np.sqrt(counts @ (fitted - y) ** 2 / counts.sum(1))[None]
     parts = statistics.values()
-    whole, drawn = resampled(len(x), lambda counts: np.concatenate([of(counts) for of in parts]), bootstrap, seed)
-    found = {
-        name: Estimate(float(value), *interval(values))
-        for name, value, values in zip(statistics, whole, drawn, strict=True)
-    }
+    each = estimates(len(x), lambda counts: np.concatenate([of(counts) for of in parts]), bootstrap, seed)
+    found = dict(zip(statistics, each, strict=True))
     for name in fitted_names:
         found[name] = Estimate(math.nan, reason=reason) if reason else replace(found[name], caveat=caveat)
     return found
@@ -188,38 +180,29 @@ def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, s
     """Return the SROCC of each column of scores ``(N, P)``, with intervals."""
     columns = np.asarray(scores, np.float64).T
     reasons = [undefined(column, mos) for column in columns]
-    whole, drawn = resampled(columns.shape[1], _sroccs(columns, np.asarray(mos, np.float64)), bootstrap, seed)
-    return [
-        Estimate(math.nan, reason=reason) if reason else Estimate(float(value), *interval(row))
-        for value, row, reason in zip(whole, drawn, reasons, strict=True)
-    ]
+    found = estimates(columns.shape[1], _sroccs(columns, np.asarray(mos, np.float64)), bootstrap, seed)
+    return [Estimate(math.nan, reason=reason) if reason else each for each, reason in zip(found, reasons, strict=True)]
 
 
-def srocc_within(
+def within(
     scores: ArrayLike, mos: ArrayLike, groups: Sequence[str], *, bootstrap: int = 1000, seed: int = 0
-) -> Estimate:
-    """Return the mean over groups of the SROCC within a group, with an interval from resampled groups.
+) -> dict[str, Estimate]:
+    """Return the mean of the groups' SROCC, and the share of groups whose best image by score is the best by opinion.
 
-    Groups where the SROCC is undefined do not count.
+    Intervals are of resampled groups. Groups where the SROCC is undefined, or whose human scores are all equal, do not
+    count; of several best images by score, each counts in part.
     """
     (x, y), of = _arrays(scores, mos), np.asarray(groups)
-    each = np.array([srocc(x[of == group], y[of == group]) for group in dict.fromkeys(groups)])
+    parts = [(x[of == group], y[of == group]) for group in dict.fromkeys(groups)]
+    each = np.array([srocc(*part) for part in parts])
     each = each[np.isfinite(each)]
-    if not len(each):
-        return Estimate(math.nan, reason="no group has a correlation")
-    (value,), drawn = resampled(len(each), lambda counts: (counts @ each / len(each))[None], bootstrap, seed)
-    return Estimate(float(value), *(interval(drawn[0]) if len(each) > 1 else ()))
-
-
-def top_within(scores: ArrayLike, mos: ArrayLike, groups: Sequence[str]) -> Estimate:
-    """Return the share of groups whose best image by score is the best by human scores, with an interval over groups.
-
-    Groups whose human scores are all equal do not count; of several best images by score, each counts in part.
-    """
-    (x, y), of = _arrays(scores, mos), np.asarray(groups)
-    places = [of == group for group in dict.fromkeys(groups)]
-    rights = [np.mean(y[at][x[at] == x[at].max()] == y[at].max()) for at in places if np.ptp(y[at]) > 0]
-    return clustered_share(rights, np.ones(len(rights)))
+    mean = Estimate(math.nan, reason="no group has a correlation")
+    if len(each):
+        (mean,) = estimates(len(each), lambda counts: (counts @ each / len(each))[None], bootstrap, seed)
+    if len(each) == 1:
+        mean = Estimate(mean.value)
+    rights = [np.mean(best[own == own.max()] == best.max()) for own, best in parts if np.ptp(best) > 0]
+    return {WITHIN: mean, TOP: clustered_share(rights, np.ones(len(rights)))}
 
 
 def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
@@ -242,14 +225,11 @@ def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
         return np.clip(xy / np.sqrt(xx * yy), -1, 1)
 
 
-Of = Callable[[Array, Array], Callable[[Array], Array]]
-"""A function of scores ``(P, N)`` and human scores ``(N,)``.
-
-It returns another function, which maps counts of drawn images ``(b, N)`` to the statistics ``(P, b)``.
-"""
+Of = Callable[[Array, Array], Statistics]
+"""A function of scores ``(P, N)`` and human scores ``(N,)``."""
 
 
-def _sroccs(scores: Array, mos: Array) -> Callable[[Array], Array]:
+def _sroccs(scores: Array, mos: Array) -> Statistics:
     ranked, opinion = [_ranked(row) for row in scores], _ranked(mos)
 
     def of_counts(counts: Array) -> Array:
@@ -259,18 +239,18 @@ def _sroccs(scores: Array, mos: Array) -> Callable[[Array], Array]:
     return of_counts
 
 
-def _plccs(scores: Array, mos: Array) -> Callable[[Array], Array]:
+def _plccs(scores: Array, mos: Array) -> Statistics:
     return lambda counts: np.array([_weighted_pearson(row, mos, counts) for row in scores])
 
 
-def _krccs(scores: Array, mos: Array) -> Callable[[Array], Array]:
+def _krccs(scores: Array, mos: Array) -> Statistics:
     def terms(x: Array, y: Array) -> list[Array]:
         return [np.sign(x) * np.sign(y), np.abs(np.sign(x)), np.abs(np.sign(y))]
 
     return _of_pairs(scores, mos, terms, lambda concordant, x, y: concordant / np.sqrt(x * y))
 
 
-def _accuracies(scores: Array, mos: Array) -> Callable[[Array], Array]:
+def _accuracies(scores: Array, mos: Array) -> Statistics:
     least = np.std(mos)
 
     def terms(x: Array, y: Array) -> list[Array]:
@@ -282,11 +262,11 @@ def _accuracies(scores: Array, mos: Array) -> Callable[[Array], Array]:
 
 def _of_pairs(
     scores: Array, mos: Array, terms: Callable[[Array, Array], list[Array]], combined: Callable[..., Array]
-) -> Callable[[Array], Array]:
+) -> Statistics:
     """Return the function that combines the sums of terms over all pairs of images."""
     step = _PAIRWISE**2 // len(mos) if len(mos) > _PAIRWISE else len(mos)
 
-    def sums(x: Array) -> Callable[[Array], Array]:
+    def sums(x: Array) -> Statistics:
         blocks = (
             np.array(terms(x[at : at + step, None] - x, mos[at : at + step, None] - mos))  # (K, step, N)
             for at in range(0, len(x), step)

@@ -11,8 +11,8 @@ from photos import BUNDLED, save_corrupt, save_grey
 from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa import CLIPIQAError, table
-from clipiqa_pyiqa.comparison.table.crops import differing_crops
 from clipiqa_pyiqa.comparison.table.matching import match_images
+from clipiqa_pyiqa.report.contact_sheet import differing_crops
 
 CPU = {"device": "cpu", "workers": 1}
 

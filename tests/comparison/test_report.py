@@ -8,7 +8,7 @@ import re
 import pytest
 from fake_comparison import NASTY
 
-from clipiqa_pyiqa.comparison.summary import build_tables
+from clipiqa_pyiqa.comparison.results import build_tables
 
 
 @pytest.fixture(scope="module")

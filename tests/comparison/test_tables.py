@@ -14,12 +14,11 @@ import pytest
 from scipy import stats
 
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
-from clipiqa_pyiqa.comparison.results import Comparison
-from clipiqa_pyiqa.comparison.summary import build_tables, legend
+from clipiqa_pyiqa.comparison.results import Comparison, build_tables, legend
 from clipiqa_pyiqa.datasets.data_sets import PAPER
 from clipiqa_pyiqa.report.table import PACKAGES
 from clipiqa_pyiqa.results import columns
-from clipiqa_pyiqa.stats.bootstrap import holm
+from clipiqa_pyiqa.stats.intervals import holm
 
 
 def named(comparison, title):
@@ -88,7 +87,7 @@ def test_without_bootstrap_there_are_no_intervals_and_differences(tmp_path):
     assert "[" not in Comparison((data,)).table("table")
     assert data.pairs["p"].isna().all() and not data.pairs["significant"].any()
     assert not [table for table in build_tables([data]) if "differ" in table.title]
-    assert dataclasses.replace(data, mos=None).pairs.empty
+    assert dataclasses.replace(data, mos=pandas.Series()).pairs.empty
 
 
 def test_csv_is_the_frame_in_full_precision_with_comments(comparison):

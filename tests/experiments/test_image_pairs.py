@@ -8,7 +8,7 @@ from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQAError, pairs
-from clipiqa_pyiqa.stats.paired_means import mean_difference
+from clipiqa_pyiqa.stats.intervals import mean_difference
 
 # Matching
 

@@ -58,5 +58,5 @@ def comparison(folder):
     second = DataSetResult("dmos_<b>&%", first.scores, -first.mos, **options)
     index = pandas.Index(photos(folder, 10), name="path")
     scores = pandas.DataFrame({"sharp": np.linspace(0.1, 1.0, 10)}, index)
-    third = DataSetResult("holiday", scores, None, metrics={"sharp": first.metrics["sharp"]})
+    third = DataSetResult("holiday", scores, pandas.Series(), metrics={"sharp": first.metrics["sharp"]})
     return Comparison((first, second, third), {"clipiqa_pyiqa": "0.1", "command": "clipiqa compare -m <x>"})

@@ -8,8 +8,7 @@ from timing import head, row
 
 from clipiqa_pyiqa.comparison.verdicts import ColumnPair
 from clipiqa_pyiqa.results.scores import Direction
-from clipiqa_pyiqa.stats.bootstrap import holm
-from clipiqa_pyiqa.stats.paired_means import LEVEL, mean_difference, noticed
+from clipiqa_pyiqa.stats.intervals import LEVEL, holm, mean_difference, noticed
 
 UP = Direction(False, "")
 DIFFERENCES = {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clipiqa_pyiqa.stats.bootstrap import clustered_share, holm, resamples, share
 from clipiqa_pyiqa.stats.correlation import paired_differences, srocc
+from clipiqa_pyiqa.stats.intervals import clustered_share, holm, resamples, share
 
 pytestmark = pytest.mark.quick
 

@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clipiqa_pyiqa.stats.bootstrap import resamples
 from clipiqa_pyiqa.stats.correlation import (
     correlations,
     fit_logistic,
     krcc,
     plcc,
     srocc,
-    srocc_within,
-    top_within,
     undefined,
+    within,
 )
+from clipiqa_pyiqa.stats.intervals import resamples
 
 pytestmark = pytest.mark.quick
 
@@ -33,11 +32,11 @@ def test_within_groups_is_the_mean_of_scipys():
     x, y = scores_with_ties(5)
     groups = ["a"] * 20 + ["b"] * 30 + ["c"] * 8 + ["alone"] * 2
     each = [stats.spearmanr(x[part], y[part]).statistic for part in (slice(20), slice(20, 50), slice(50, 58))]
-    found = srocc_within(x, y, groups)
+    found = within(x, y, groups)["SROCC within"]
     assert found.value == pytest.approx(np.mean(each), abs=1e-12)
     means = np.mean(np.random.default_rng(0).choice(each, (20_000, 3)), axis=1)
     assert (found.low, found.high) == pytest.approx(np.percentile(means, (2.5, 97.5)), abs=0.02)  # 1000 resamples
-    assert srocc_within(x[:4], y[:4], [*"aabb"]).reason == "no group has a correlation"
+    assert within(x[:4], y[:4], [*"aabb"])["SROCC within"].reason == "no group has a correlation"
 
 
 @pytest.mark.parametrize(
@@ -87,9 +86,9 @@ def test_intervals_equal_scipys_on_each_resample(name, statistic, images, count,
 
 def test_the_best_of_each_group_is_found_or_not_and_ties_count_in_part():
     groups = [*"aaabbbccc"]
-    found = top_within([1, 2, 3, 3, 2, 1, 5, 5, 1], [1, 2, 3, 1, 2, 3, 4, 5, 0], groups)
+    found = within([1, 2, 3, 3, 2, 1, 5, 5, 1], [1, 2, 3, 1, 2, 3, 4, 5, 0], groups)["top-1 within"]
     assert found.value == pytest.approx((1 + 0 + 0.5) / 3) and found.low < found.value < found.high
-    assert top_within([1, 2], [1, 1], ["a", "a"]).reason
+    assert within([1, 2], [1, 1], ["a", "a"])["top-1 within"].reason
 
 
 def test_the_best_of_several_local_fits_is_found():

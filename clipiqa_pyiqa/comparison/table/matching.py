@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import pandas
+from pandas import DataFrame, Series
 
-from ...errors import CLIPIQAError, few
+from ...errors import CLIPIQAError, FilePath, few
 from ...files.names import printable
 from ...sources.naming import in_all_folders, named_images
 from .protocols import NO_PROTOCOL, Protocol
 
-Place = str | os.PathLike[str]
 REFERENCE = "the reference"
 
 
@@ -27,20 +26,20 @@ class MethodImages:
         weights: Image -> weight in means; None if equal.
     """
 
-    files: pandas.DataFrame
-    test_sets: pandas.Series
+    files: DataFrame
+    test_sets: Series
     references: Mapping[str, str]
     left_out: tuple[str, ...] = ()
-    weights: pandas.Series | None = None
+    weights: Series | None = None
 
     @property
     def inputs(self) -> list[str]:
         return [*self.references.values(), *self.files.to_numpy().ravel()]
 
 
-def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
+def parse_methods(given: Mapping[str, FilePath] | Iterable[str]) -> dict[str, str]:
     """Return method -> folder or pattern, from a mapping or from texts ``NAME=FOLDER``."""
-    methods: dict[str, str] = {}
+    methods = {}
     for name, place in given.items() if isinstance(given, Mapping) else (text.partition("=")[::2] for text in given):
         name = printable(name)
         if not name or not os.fspath(place):
@@ -55,14 +54,14 @@ def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
 
 def match_images(
     methods: Mapping[str, str],
-    reference: Place | None = None,
+    reference: FilePath | None = None,
     protocol: Protocol = NO_PROTOCOL,
     *,
     skip_missing: bool = False,
 ) -> MethodImages:
     """Return the images of several methods, matched by name; options as in ``table`` and ``Protocol``."""
     named = {method: _without(protocol.removed, named_images(place)) for method, place in methods.items()}
-    left_out, references = [], {}
+    left_out = []
     if reference is not None:
         names = {name for each in named.values() for name in each}
         references = named_images(os.path.expanduser(os.fspath(reference)))
@@ -70,11 +69,11 @@ def match_images(
             left_out = [f"no method has {few(extra)}, which the reference has"]
         named[REFERENCE] = {name: path for name, path in references.items() if name in names}
     shared, lacking = in_all_folders(named, skip_missing)
-    folders = pandas.Series([name.partition("/")[0] if "/" in name else "" for name in shared.index], shared.index)
+    folders = Series([name.partition("/")[0] if "/" in name else "" for name in shared.index], shared.index)
     is_equal = protocol.average == "images"
     return MethodImages(
         shared[list(methods)],
-        folders if is_equal and all(folders) else pandas.Series("", shared.index),
+        folders if is_equal and all(folders) else Series("", shared.index),
         dict(shared[REFERENCE]) if REFERENCE in shared else {},
         (*(f"{who} lacks {few(names)}: left out of all methods" for who, names in lacking.items()), *left_out),
         None if is_equal else _weights(folders, protocol.average),
@@ -88,9 +87,9 @@ def _without(removed: str, found: Mapping[str, str]) -> dict[str, str]:
     return names
 
 
-def _weights(folders: pandas.Series, average: str | Mapping[str, float]) -> pandas.Series:
+def _weights(folders: Series, average: str | Mapping[str, float]) -> Series:
     """Return image -> weight; the images of a folder share its weight."""
     weights = dict.fromkeys(folders, 1.0) if isinstance(average, str) else average
-    if unknown := [folder for folder in folders if folder not in weights]:
-        raise CLIPIQAError(f"the sub-folder {unknown[0]!r} has no weight: rename it to one of {', '.join(weights)}.")
+    for folder in {*folders} - weights.keys():
+        raise CLIPIQAError(f"the sub-folder {folder!r} has no weight: rename it to one of {', '.join(weights)}.")
     return folders.map(weights) / folders.map(folders.value_counts())

@@ -108,12 +108,6 @@ class Protocol:
         missing = dict.fromkeys([*self.values, *self.not_computed, *self.metrics], math.nan)
         return evaluate(self.formula, {**missing, **values, **scores})
 
-    @property
-    def averaging(self) -> str:
-        if isinstance(self.average, str):
-            return f"over {self.average}"
-        return f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in self.average.items())}"
-
 
 NO_PROTOCOL = Protocol("", "", "code", "", {})
 
@@ -125,7 +119,7 @@ def table_metrics(
     if not given and not protocol.metrics:
         raise CLIPIQAError("no metric is given: name at least one in `metrics`, or name a `protocol`.")
     asked = parse_metrics([given], also=("FR", "set", "file"), trust_weights=trust_weights) if given else []
-    added, found, changed = {metric.label.lower(): metric for metric in asked}, list[Metric](), list[str]()
+    added, found, changed = {metric.label.lower(): metric for metric in asked}, [], []
     for metric in parse_metrics(protocol.metrics, also=("FR", "set")) if protocol.metrics else ():
         if replacement := added.pop(metric.label.lower(), None):
             changed.append(metric.label)
@@ -149,16 +143,14 @@ def read_protocol(name: str | Path) -> Protocol:
         raise CLIPIQAError(f"unknown protocol {str(name)!r}: {nearest(str(name), ours)}")
     fields = Protocol.__dataclass_fields__.keys() - {"name"}
     values, where = read_mapping(path, fields), f"protocol {path.stem!r}"
-    if lacking := [key for key in ("title", "certainty", "source", "metrics") if key not in values]:
-        raise CLIPIQAError(f"{where} needs the key {lacking[0]!r}.")
+    for key in {"title", "certainty", "source", "metrics"} - values.keys():
+        raise CLIPIQAError(f"{where} needs the key {key!r}.")
     try:
         protocol = checked(Protocol)(path.stem, **values)
         for key in ("metrics", "not_computed", "values"):
             values[key] = {str(label): str(text) for label, text in getattr(protocol, key).items()}
         protocol = replace(protocol, **values)
-        for label in protocol.views:
-            if label not in protocol.metrics:
-                raise CLIPIQAError(f"views of {where} has {label!r}: {nearest(label, protocol.metrics)}")
+        check_keys(protocol.views, protocol.metrics, f"the views of {where}")
         for view in (protocol.view, *protocol.views.values()):
             check_keys(view, Preprocess.__dataclass_fields__, f"a view of {where}")
             checked(Preprocess)(**view)
@@ -195,6 +187,5 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
             return float(_OPERATORS[type(op)](_value(operand, values)))
         case ast.Call(func=ast.Name(id="min" | "max" as name), args=[_, *_] as given, keywords=[]):
-            numbers = [_value(each, values) for each in given]
-            return min(numbers) if name == "min" else max(numbers)
+            return (min if name == "min" else max)(_value(each, values) for each in given)
     raise SyntaxError(f"{ast.unparse(node)!r:.80} is not arithmetic")

@@ -1,4 +1,4 @@
-"""Published numbers beside the computed numbers of a table, and changes that may explain a difference."""
+"""Published numbers and earlier tables beside a computed table, and changes that may explain a difference."""
 
 from __future__ import annotations
 
@@ -6,26 +6,29 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import Any
 
-import pandas
 import torch
+from pandas import DataFrame, Series, concat, read_csv, to_numeric
 
-from ...errors import CLIPIQAError, few, nearest
+from ...errors import CLIPIQAError, FilePath, few, nearest
 from ...files.reading import open_file
 from ...metrics.metric import Metric, Preprocess
 from ...metrics.parsing import parse_metrics
-from .earlier import CELL
+from ...results.columns import changes
 from .matching import MethodImages
 from .protocols import has_alpha
+from .results import MethodTable
 
-if TYPE_CHECKING:
-    from .results import MethodTable
-
+_CELL = ["test_set", "method", "image"]
+_HASHES = {"sha256": "the image", "reference_sha256": "the reference"}
+_ELSEWHERE = "another machine, device, number of threads or version of a library"
+_ROUNDING = 1e-5
+"""Largest difference of scores that agree: relative above 1, absolute below. Threads and processors cause less."""
 _NOTHING = ("", "-", "–", "—", "n/a", "nan")
 _VARIANTS = (  # change -> metric, as written after -m; a row has the variants of one metric
     {"RGB": "psnr-rgb", "Y of YCbCr (16 to 235)": "psnr-y", "Y of YIQ (0 to 255)": "psnry"},
@@ -50,8 +53,8 @@ _COLUMNS = ["test_set", "method", "metric", "change", "option", "value", "units"
 
 
 def read_expected(
-    given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], images: MethodImages
-) -> tuple[pandas.DataFrame | None, dict[Path, pandas.DataFrame]]:
+    given: FilePath | Iterable[FilePath], images: MethodImages
+) -> tuple[DataFrame | None, dict[Path, DataFrame]]:
     """Return published numbers, and the rows of earlier tables' files ``images.csv``.
 
     Published numbers have the columns ``test_set``, ``method``, ``averaged``, ``metric``, ``published`` (as text).
@@ -65,12 +68,14 @@ def read_expected(
     tables, earlier = [], {}
     for each in given:
         line = re.fullmatch(r"([^:]+):(\s*[^\s=]+=\S+(?:\s+[^\s=]+=\S+)*)\s*", str(each))
-        row = dict(pair.split("=", 1) for pair in line[2].split()) if line else {}
-        rows = pandas.DataFrame([{"method": line[1], **row}]) if line else _read_csv(Path(each).expanduser())
-        if {*CELL, "sha256"} <= {*rows}:
-            path = Path(each).expanduser()
+        path = Path(each).expanduser()
+        if line:
+            rows = DataFrame([{"method": line[1], **dict(pair.split("=", 1) for pair in line[2].split())}])
+        else:
+            rows = _read_csv(path)
+        if {*_CELL, "sha256"} <= {*rows}:
             sets = path.with_name("sets.csv")
-            earlier[path] = pandas.concat([rows, *map(_read_csv, [sets] if sets.exists() else [])])
+            earlier[path] = concat([rows, *map(_read_csv, [sets] if sets.exists() else [])])
             continue
         rows = rows.apply(lambda column: column.str.strip())
         is_averaged = "image" in rows
@@ -80,14 +85,14 @@ def read_expected(
         tables.append(rows.melt(["test_set", "method", "averaged"], var_name="metric", value_name="published"))
     if not tables:
         return None, earlier
-    found = pandas.concat(tables, ignore_index=True)
+    found = concat(tables, ignore_index=True)
     found["published"] = found["published"].mask(found["published"].str.lower().isin(_NOTHING), "–")
     for each in found[~found["published"].str.fullmatch(r"–|[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
         raise CLIPIQAError(f"{each.metric} of {each.method!r} must be a number; got {each.published!r:.80}.")
     return found, earlier
 
 
-def with_published(found: MethodTable, published: pandas.DataFrame) -> MethodTable:
+def with_published(found: MethodTable, published: DataFrame) -> MethodTable:
     """Return the table with the published numbers of its methods, metrics and test sets; a note lists other names."""
     names = {"method": found.methods, "metric": found.labels, "test_set": found.test_sets}
     expected, unknown = published.copy(), dict[str, str]()
@@ -109,21 +114,21 @@ def with_published(found: MethodTable, published: pandas.DataFrame) -> MethodTab
     return replace(found, expected=add_units(expected, "computed"), notes=notes)
 
 
-def add_units(found: pandas.DataFrame, column: str) -> pandas.DataFrame:
+def add_units(found: DataFrame, column: str) -> DataFrame:
     """Return the rows with ``units`` (``column`` minus ``published``) and ``agrees`` (at most one unit apart).
 
     One unit is 1 in the last digit of ``published``. ``agrees`` is NaN where no number is published.
     """
-    numbers = pandas.to_numeric(found["published"], "coerce")
+    numbers = to_numeric(found["published"], "coerce")
     digits = found["published"].str.partition(".")[2].str.len()
     units = (found[column] - numbers) * 10.0**digits
     return found.assign(units=units, agrees=(units.abs() <= 1 + 1e-6).astype(object).where(numbers.notna()))
 
 
-def _read_csv(path: Path) -> pandas.DataFrame:
+def _read_csv(path: Path) -> DataFrame:
     try:
         with open_file(path) as file:
-            rows = pandas.read_csv(file, dtype=str, encoding="utf-8-sig", keep_default_na=False).fillna("")
+            rows = read_csv(file, dtype=str, encoding="utf-8-sig", keep_default_na=False).fillna("")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not a CSV file with a header and rows"
         raise CLIPIQAError(
@@ -134,15 +139,15 @@ def _read_csv(path: Path) -> pandas.DataFrame:
     return rows if {"method", "image"} & {*rows} else rows.rename(columns={rows.columns[0]: "method"})
 
 
-def _means(rows: pandas.DataFrame, images: MethodImages) -> pandas.DataFrame:
+def _means(rows: DataFrame, images: MethodImages) -> DataFrame:
     """Return the means of the numbers of images, over the images of the table."""
     names = images.files.index
     rows.index = rows.pop("image").map(lambda name: os.path.splitext(name)[0])
     if lacking := [name for name in names if name not in rows.index]:
         raise CLIPIQAError(f"there are no published numbers of {few(lacking)}: leave these images out of the table.")
 
-    def mean(column: pandas.Series) -> str:  # 'nan' for a column of hashes
-        numbers, digits = pandas.to_numeric(column, errors="coerce"), column.str.partition(".")[2].str.len().max()
+    def mean(column: Series) -> str:  # 'nan' for a column of hashes
+        numbers, digits = to_numeric(column, errors="coerce"), column.str.partition(".")[2].str.len().max()
         odd = column[numbers.isna()]
         return str(odd.iloc[0]) if 0 < len(odd) < len(column) else f"{numbers.mean():.{digits}f}"
 
@@ -150,7 +155,7 @@ def _means(rows: pandas.DataFrame, images: MethodImages) -> pandas.DataFrame:
     return rows.groupby("method", sort=False).agg(mean).reset_index()
 
 
-def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], MethodTable]) -> pandas.DataFrame:
+def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], MethodTable]) -> DataFrame:
     """Return a trial of every change to the metrics whose published numbers differ.
 
     Args:
@@ -170,17 +175,17 @@ def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], Method
         if cells.empty or metric.mode in ("set", "file"):
             continue
         no_alpha = metric if is_transparent else replace(metric, error="no image has transparency")
-        for drop_alpha, changes in (
+        for drop_alpha, options in (
             (False, _changes(metric)),
             (True, [("alpha dropped", "save the images without transparency", no_alpha)]),
         ):
-            tried = [(name, option, replace(each, label=f"{label} ({name})")) for name, option, each in changes]
+            tried = [(name, option, replace(each, label=f"{label} ({name})")) for name, option, each in options]
             other = score([each for *_, each in tried], drop_alpha)  # reads each image once for all changes
             for change, option, each in tried:
                 means = [other.mean(cell.test_set, each.label, cell.method) for cell in cells.itertuples()]
                 reason = other.columns[each.label].error
                 trials.append(cells.assign(change=change, option=option, value=means, reason=reason))
-    every = add_units(pandas.concat(trials), "value")
+    every = add_units(concat(trials), "value")
     every["verdict"] = every["agrees"].map({True: "fits", False: "refuted"}).mask(every["value"].isna(), "not tried")
     return every[_COLUMNS]
 
@@ -189,7 +194,8 @@ def _changes(metric: Metric) -> Iterator[tuple[str, str, Metric]]:
     """Yield changes in words, the option that makes each change, and the changed metric."""
     name, label, usual = metric.name, metric.label, metric.preprocess
     kept = {key: value for key, value in metric.options.items() if key in _WEIGHTS}
-    for texts, variants in ((each, parse_metrics(each, also=("FR",))) for each in _VARIANTS):
+    for texts in _VARIANTS:
+        variants = parse_metrics(texts, also=("FR",))
         for variant in variants if any(name == each.name for each in variants) else ():
             more = kept if variant.name == name else {}
             options = {**more, **variant.options}
@@ -210,3 +216,46 @@ def _changes(metric: Metric) -> Iterator[tuple[str, str, Metric]]:
         if view:
             words = "fp16 (autocast)" if "autocast" in view else each.words
             yield words, option, replace(metric, preprocess=each, error=error)
+
+
+def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFrame:
+    """Return what differs from earlier tables, in columns ``what``, ``was``, ``now`` and ``why``.
+
+    Compared are, for the earlier methods and metrics, the records of metrics, the hashes of files, and every score.
+    """
+    lines: list[tuple[str, str, str, str]] = []
+    ours = {metric.label: json.loads(json.dumps(metric.columns[0].record)) for metric in found.built}
+    for path, rows in earlier.items():
+        causes = {}
+        for label, record in _records(path).items():
+            changed = changes(record, ours.get(label, {}))
+            causes[label] = ", ".join(f"{label} {key} changed" for key, *_ in changed)
+            lines += [(f"{label} {key}", was, now, "") for key, was, now in changed]
+        names = [name for name in dict.fromkeys([*_HASHES, *causes, *found.labels]) if name in rows]
+        both = concat({"was": _cells(rows, names), "now": _cells(found.scores, names, found.sets)}, axis=1)
+        both = both[both.index.isin(rows["method"], level="method")].fillna("").astype(str)
+        was, now = (to_numeric(both[side], errors="coerce") for side in both)
+        both = both[(both["was"] != both["now"]) & ~((was - now).abs() <= _ROUNDING * was.abs().clip(lower=1))]
+        for (*cell, name), (before, after) in both.iterrows():
+            files = ", ".join(f"{what} changed" for key, what in _HASHES.items() if (*cell, key) in both.index)
+            why = "" if name in _HASHES else files or causes.get(name) or _ELSEWHERE
+            place = " ".join([*filter(None, (cell[1], cell[2] or cell[0])), name])
+            lines.append((place, before or "nothing", after or "nothing", why))
+    return DataFrame(lines, columns=["what", "was", "now", "why"])
+
+
+def _cells(rows: DataFrame, names: Sequence[str], *more: DataFrame) -> Series:
+    whole = concat([rows, *more]).fillna({"image": ""}).drop_duplicates(_CELL).set_index(_CELL)
+    return whole.reindex(columns=names).astype(object).stack()
+
+
+def _records(path: Path) -> dict[str, Any]:
+    """Return label -> record of its metric, as ``images.csv.provenance.json`` has them; none without this file."""
+    try:
+        return dict(json.loads(path.with_name(f"{path.name}.provenance.json").read_text(encoding="utf-8"))["columns"])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise CLIPIQAError(
+            f"{path.name}.provenance.json beside {str(path)!r} cannot be read: {error!r:.200}."
+        ) from error

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas
+from pandas import DataFrame, MultiIndex, Series, concat
 
 from ...errors import counted
 from ...metrics.metric import Metric
+from ...report.contact_sheet import differing_crops
 from ...report.report import Report
 from ...report.table import Cell, Column, Mark, Table, interval, latex, number, p_value, words
 from ...results.columns import described
 from ...results.results import Results
-from ...stats.bootstrap import holm
-from ...stats.paired_means import FEW, FEWEST, LEVEL, mean_difference
+from ...stats.intervals import FEW, FEWEST, LEVEL, holm, mean_difference
 from ..data_set_results import MetricResult
 from ..results import save
-from .crops import differing_crops
 from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
 
@@ -74,11 +73,11 @@ class MethodTable:
             metric; NaN where a metric failed.
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
         explained: Result of :func:`~.published.explain`, or None.
-        changed: Result of :func:`~.earlier.differences`, or None.
+        changed: Result of :func:`~.published.differences`, or None.
     """
 
-    scores: pandas.DataFrame
-    sets: pandas.DataFrame
+    scores: DataFrame
+    sets: DataFrame
     columns: dict[str, MetricResult]
     built: Sequence[Metric]
     images: MethodImages
@@ -87,9 +86,9 @@ class MethodTable:
     inputs: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
-    expected: pandas.DataFrame | None = None
-    explained: pandas.DataFrame | None = None
-    changed: pandas.DataFrame | None = None
+    expected: DataFrame | None = None
+    explained: DataFrame | None = None
+    changed: DataFrame | None = None
     sd: bool = True
     stored: Mapping[str, Results] = field(default_factory=dict, repr=False)
 
@@ -126,12 +125,12 @@ class MethodTable:
         return float(self.cells.at[(test_set, label, method), "mean"])
 
     @cached_property
-    def cells(self) -> pandas.DataFrame:
+    def cells(self) -> DataFrame:
         """The columns of :meth:`frame`, by test set, metric and method."""
         keys = ["test_set", "metric", "method"]
-        index = pandas.MultiIndex.from_product([self.test_sets, self.labels, self.methods], names=keys)
+        index = MultiIndex.from_product([self.test_sets, self.labels, self.methods], names=keys)
         found = {key: self._summary(*key) for key in itertools.product(self.test_sets, self.columns)}
-        frame = pandas.concat(found, names=keys).reindex(index, columns=_NUMBERS)
+        frame = concat(found, names=keys).reindex(index, columns=_NUMBERS)
         if (score := self.protocol.score) and score not in self.columns:
             for (test_set, method), means in frame["mean"].unstack("metric").iterrows():
                 frame.at[(test_set, score, method), "mean"] = self.protocol.combine(means.to_dict(), self.inputs)
@@ -139,7 +138,7 @@ class MethodTable:
         groups = frame["mean"].where(better == "lower", -frame["mean"]).groupby(level=keys[:2])
         ranks = groups.rank("dense").where(groups.transform("nunique") > 1)
         p = frame["p"].dropna()
-        frame["p Holm"] = pandas.Series(holm(p), p.index)
+        frame["p Holm"] = Series(holm(p), p.index)
         return frame.assign(
             better=better.fillna("higher"),
             n=frame["n"].fillna(0).astype(int),
@@ -147,7 +146,7 @@ class MethodTable:
             significant=frame["p Holm"] < LEVEL,
         )
 
-    def _summary(self, test_set: str, label: str) -> pandas.DataFrame:
+    def _summary(self, test_set: str, label: str) -> DataFrame:
         """Return a row per method, of the images that have scores for every method; columns of ``_NUMBERS``."""
         scores = self.sets if label in self.sets else self.scores
         rows = scores[scores["test_set"] == test_set]
@@ -155,17 +154,17 @@ class MethodTable:
             return rows.set_index("method")[[label]].set_axis(["mean"], axis="columns")
         wide = rows.pivot(index="image", columns="method", values=label).dropna(axis=1, how="all").dropna()
         if wide.empty:
-            return pandas.DataFrame()
+            return DataFrame()
         weights = self.images.weights
         means = np.average(wide, axis=0, weights=None if weights is None else weights[wide.index])
-        found = pandas.DataFrame({"n": len(wide), "mean": means, "sd": wide.std()})
+        found = DataFrame({"n": len(wide), "mean": means, "sd": wide.std()})
         if weights is None and self.baseline in wide:
             for method in wide.columns.drop(self.baseline):
                 apart = mean_difference(wide[method], wide[self.baseline])
-                found.loc[method, ["difference", "low", "high", "p"]] = apart.value, apart.low, apart.high, apart.p
+                found.loc[method, ["difference", "low", "high", "p"]] = apart.numbers
         return found
 
-    def frame(self) -> pandas.DataFrame:
+    def frame(self) -> DataFrame:
         """Return a row per test set, metric and method, in full precision.
 
         Columns: test_set, method, metric, better, n (images with scores for all methods; 0 for a whole set), mean,
@@ -175,7 +174,7 @@ class MethodTable:
         names = ["test_set", "method", "metric", "better", "n", "mean", "sd", "rank", *_NUMBERS[3:], "p Holm"]
         return self.cells.reset_index()[[*names, "significant"]]
 
-    def spread(self) -> pandas.Series:
+    def spread(self) -> Series:
         """Return how much the methods differ on each image, the largest first; the index is test_set, image.
 
         For each metric: highest minus lowest score, in standard deviations of the test set; then the mean over metrics.
@@ -199,10 +198,28 @@ class MethodTable:
             marks=_MARKS,
             metrics=self._described(),
             settings=self.settings,
-            pictures=partial(_crops, self),
+            pictures=self._crops,
             texts=_TEXTS,
             **look,
         )
+
+    def _crops(self, shown: Callable[[str], str]) -> dict[str, Any]:
+        from ...report.html import block, embedded  # imports matplotlib
+
+        if len(self.methods) == 1:
+            return {}
+        scored, images = self.scores.set_index(["test_set", "image", "method"]), []
+        for test_set, name in self.spread().index[:_SHOWN]:
+            rows = scored.xs((test_set, name), level=[0, 1])
+            files = {"reference": self.images.references.get(name), **rows["path"]}
+            files = {who: path for who, path in files.items() if path}
+            crops, versions = differing_crops(files), []
+            for who in files:
+                scores = rows.loc[who, self.of_images] if who in rows.index else {}
+                texts = {shown(label): number(score, self.digits(label)) for label, score in scores.items()}
+                versions.append((shown(who), embedded(crops[who], shown(who)) if who in crops else None, texts))
+            images.append((name, next(iter(files.values())), versions))
+        return {"Where the methods differ most": block("crops", _CROPS, images)}
 
     def table(self, format: str = "table", **look: Any) -> str:
         """Return the tables as text; ``format`` and ``look`` as for ``Comparison.table``."""
@@ -218,79 +235,60 @@ class MethodTable:
     def _described(self) -> dict[str, str]:
         return {each.label: _describe(each) for each in self.built if not self.columns[each.label].error}
 
-    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False, **look: Any) -> Report:
+    def save(self, folder: str | Path, *, overwrite: bool = False, **look: Any) -> Report:
         """Write the tables, every score and the files' hashes, what differs from expectations, and ``report.html``."""
         files = dict(zip(_FRAMES, (self.expected, self.explained, self.changed), strict=True))
         return save(folder, self.report(**look), files, self.stored, self.images.inputs, overwrite)
 
 
-def _crops(found: MethodTable, shown: Callable[[str], str]) -> dict[str, Any]:
-    from ...report.html import block, embedded  # imports matplotlib
-
-    if len(found.methods) == 1:
-        return {}
-    images = []
-    for test_set, name in found.spread().index[:_SHOWN]:
-        rows = found.scores[(found.scores["test_set"] == test_set) & (found.scores["image"] == name)]
-        rows = rows.set_index("method")
-        files = {"reference": found.images.references.get(name), **rows["path"]}
-        files = {who: path for who, path in files.items() if path}
-        crops, versions = differing_crops(files), []
-        for who in files:
-            scores = rows.loc[who, found.of_images] if who in rows.index else {}
-            texts = {shown(label): number(score, found.digits(label)) for label, score in scores.items()}
-            versions.append((shown(who), embedded(crops[who], shown(who)) if who in crops else None, texts))
-        images.append((name, next(iter(files.values())), versions))
-    return {"Where the methods differ most": block("crops", _CROPS, images)}
-
-
 def _tables(found: MethodTable, title: str) -> list[Table]:
+    def columns_of(cells: DataFrame, cell: Callable[[Series, int], Cell]) -> list[Column]:
+        columns = [words("method", cells.index.unique("method"))]
+        for (test_set, label), values in cells.groupby(level=["test_set", "metric"], sort=False):
+            digits = found.digits(label)
+            numbers = [cell(value, digits) for _, value in values.iterrows()]
+            columns.append(Column(label, numbers, values["better"].iloc[0], test_set))
+        return columns
+
     means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
-    cells = found.cells if found.sd else found.cells.assign(sd=math.nan)
     sure = f"† differs from {found.baseline} by more than chance (p < {LEVEL})."
-    tables = [_table(found, title, cells, _mean, [means, sure, *found.notes], _reasons(found))]
+    cells = found.cells if found.sd else found.cells.assign(sd=math.nan)
+    legend = [means, sure, *found.notes]
+    reasons = {
+        label: f"not computed here: {why}"
+        for label, why in found.protocol.not_computed.items()
+        if label not in found.columns
+    }
+    reasons |= {label: why for label, each in found.columns.items() if (why := each.error or each.note)}
+    if (score := found.protocol.score) and cells["mean"].xs(score, level="metric").hasnans:
+        reasons[score] = "its formula needs all of its scores and values."
+    tables = [Table(title, columns_of(cells, _mean), reasons=reasons, legend=legend)]
     is_compared = cells["difference"].groupby(level=["test_set", "metric"]).transform("count") > 0
     compared = cells[is_compared].drop(found.baseline, level="method")
     if len(compared):
-        tables.append(
-            _table(
-                found, f"Differences from {found.baseline}, on the same images", compared, _difference, [_DIFFERENCES]
-            )
-        )
+        title = f"Differences from {found.baseline}, on the same images"
+        tables.append(Table(title, columns_of(compared, _difference), legend=[_DIFFERENCES]))
     if found.expected is not None:
         tables.append(_published(found.expected, found.explained))
-    if found.changed is not None:
-        tables.append(_changed(found.changed))
+    if (changed := found.changed) is not None:
+        before = [
+            f"{counted(len(changed), 'value')} of the earlier table changed; scores agree up to 1e-5 of their size."
+        ]
+        if len(changed) > _LISTED:
+            before.append(f"The first {_LISTED} are listed; with --out, changes.csv lists all.")
+        columns = [words(name, changed[name].head(_LISTED)) for name in changed]
+        tables.append(Table("Beside an earlier table", columns, before))
     return tables
 
 
-def _table(
-    found: MethodTable,
-    title: str,
-    cells: pandas.DataFrame,
-    cell: Callable[[pandas.Series, int], Cell],
-    legend: Sequence[str],
-    reasons: Mapping[str, str] | None = None,
-) -> Table:
-    columns = [words("method", cells.index.unique("method"))]
-    for (test_set, label), values in cells.groupby(level=["test_set", "metric"], sort=False):
-        digits = found.digits(label)
-        numbers = [cell(value, digits) for _, value in values.iterrows()]
-        columns.append(Column(label, numbers, values["better"].iloc[0], test_set))
-    return Table(title, columns, reasons=reasons or {}, legend=legend)
-
-
-def _mean(value: pandas.Series, digits: int) -> Cell:
+def _mean(value: Series, digits: int) -> Cell:
     detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
     text = number(value["mean"], digits) + "†" * value["significant"]
     return Cell(text, detail, value["mean"], _RANKS[value["rank"]])
 
 
-def _difference(value: pandas.Series, digits: int) -> Cell:
-    apart = value["difference"]
-    if math.isnan(apart):
-        return Cell("–")
-    detail = ""
+def _difference(value: Series, digits: int) -> Cell:
+    apart, detail = value["difference"], ""
     if not math.isnan(value["p"]):
         is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n images
         detail = f"{interval(value['low'], value['high'], digits)} {p_value(value['p Holm'], is_lowest)}"
@@ -299,7 +297,7 @@ def _difference(value: pandas.Series, digits: int) -> Cell:
     return Cell(number(apart, digits, "+"), detail, apart, mark)
 
 
-def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -> Table:
+def _published(expected: DataFrame, explained: DataFrame | None) -> Table:
     rows = []
     for row in expected.itertuples():
         if row.published == "–":
@@ -323,46 +321,19 @@ def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -
     return Table("Beside published numbers", columns, before)
 
 
-def _trials(explained: pandas.DataFrame) -> list[str]:
+def _trials(explained: DataFrame) -> list[str]:
     """Return a line per metric: changes that explain its numbers, with the options, and how many were tried."""
     lines = []
     for metric, rows in explained.groupby("metric", sort=False):
-        tried = rows[rows["verdict"] != "not tried"]
-        fit = (tried["verdict"] == "fits").groupby(tried["change"], sort=False).all()
-        options = dict(zip(tried["change"], tried["option"], strict=True))
-        fits = [f"{change} explains it ({options[change]})" for change in fit.index[fit]]
-        line = f"{metric}: of the {counted(len(fit), 'change')} tried, {' or '.join(fits) or 'none explains it'}"
-        lines.append(f"{line}; {rows['change'].nunique() - len(fit)} could not be tried.")
+        tried = rows[rows["verdict"] != "not tried"].groupby("change", sort=False)
+        fits = [
+            f"{change} explains it ({each['option'].iloc[0]})"
+            for change, each in tried
+            if each["verdict"].eq("fits").all()
+        ]
+        line = f"{metric}: of the {counted(len(tried), 'change')} tried, {' or '.join(fits) or 'none explains it'}"
+        lines.append(f"{line}; {rows['change'].nunique() - len(tried)} could not be tried.")
     return lines
-
-
-def _changed(changed: pandas.DataFrame) -> Table:
-    before = [f"{counted(len(changed), 'value')} of the earlier table changed; scores agree up to 1e-5 of their size."]
-    columns = [words(name, changed[name].head(_LISTED)) for name in changed]
-    if len(changed) > _LISTED:
-        before.append(f"The first {_LISTED} are listed; with --out, changes.csv lists all.")
-    return Table("Beside an earlier table", columns, before)
-
-
-def _reasons(found: MethodTable) -> dict[str, str]:
-    protocol, columns = found.protocol, found.columns
-    reasons = {
-        label: f"not computed here: {why}" for label, why in protocol.not_computed.items() if label not in columns
-    }
-    for label, metric in columns.items():
-        if why := "; ".join(filter(None, (metric.error, metric.note))):
-            reasons[label] = why
-    if protocol.score and found.cells["mean"].xs(protocol.score, level="metric").hasnans:
-        reasons[protocol.score] = "its formula needs all of its scores and values."
-    return reasons
-
-
-def channel(metric: Metric) -> str:
-    """Return the channel of psnr or ssim in words."""
-    is_y = metric.options.get("test_y_channel")
-    if (metric.name in ("psnry", "ssim") and is_y is not False) or (metric.name == "psnr" and is_y):
-        return _Y.get(metric.options.get("color_space", "yiq"), "")
-    return "on RGB" if metric.name in ("psnr", "ssimc") else ""
 
 
 def _describe(metric: Metric) -> str:
@@ -383,5 +354,8 @@ def _describe(metric: Metric) -> str:
         options = [f"{key} {value}" for key, value in metric.options.items()]
         maker = [f"pyiqa {words['pyiqa']}"] if "pyiqa" in words else []
         parts = [" ".join([*maker, words["metric"]]), *options]
-    parts += [channel(metric), seen, words.get("precision", "fp32")]
+    is_y, channel = metric.options.get("test_y_channel"), "on RGB" if metric.name in ("psnr", "ssimc") else ""
+    if (metric.name in ("psnry", "ssim") and is_y is not False) or (metric.name == "psnr" and is_y):
+        channel = _Y.get(metric.options.get("color_space", "yiq"), "")
+    parts += [channel, seen, words.get("precision", "fp32")]
     return f"{', '.join(filter(None, parts))}."
