@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from .errors import CLIPIQAError, checked, import_pyiqa
 from .loss import CLIPIQALoss
@@ -17,7 +18,7 @@ from .reward import psnr
 from .stats.intervals import mean_difference
 
 PROMPTS = ("quality", "sharpness", "noisiness")
-LEVEL = 0.05  # probability of a false alarm in any of the calls
+LEVEL = 0.05  # probability that chance confirms a change of a score in any of the calls
 BEHIND_DB = 0.2  # lag behind a training without the loss that is no alarm
 
 
@@ -26,6 +27,8 @@ class Look:
     """What :class:`GamingAlarm` found.
 
     Attributes:
+        numbers: Means over the images; ``fixed pattern`` is the power of details that are in all images at the same
+            place, in squares of 8-bit levels.
         sentence: The alarm, or empty.
     """
 
@@ -36,11 +39,11 @@ class Look:
 class GamingAlarm:
     """Alarm that compares outputs of a network in training with its first outputs, or with a run without the loss.
 
-    It goes off if the optimised loss got better and one of these holds: most outputs have a lower loss than any clean
-    photo; PSNR to the references fell by more than ``allow_db``; more judges got worse than better while PSNR did
-    not rise. Judges are not in the loss: other prompts, the worst place of each image, metrics of pyiqa. A change of a
-    judge, or of PSNR, counts if a paired test over the images confirms it: over all calls, chance alone leads to an
-    alarm in 5 % of cases. Pass 16 images or more.
+    It goes off if one of these holds: the loss fell, and most outputs have a lower one than any clean photo; PSNR to
+    the references fell by more than ``allow_db``; all outputs have the same fine pattern; most scores (the loss, other
+    prompts, metrics of pyiqa) got worse while PSNR did not rise. A change counts if a paired test over the images
+    confirms it: for each score, chance alone does so in any of the calls in 5 % of cases. Pass 16 images or more, of
+    different scenes.
 
     Args:
         criterion: the loss in training.
@@ -64,7 +67,7 @@ class GamingAlarm:
         self.allow_db, self._looks = allow_db, 0
         self._lowest_of_clean = None if clean is None else self._lowest_loss(clean)
         self._judges = {name: import_pyiqa().create_metric(name, device="cpu") for name in judges}
-        self._lower_better = {"loss", *(name for name, judge in self._judges.items() if judge.lower_better)}
+        self._lower_better = {"loss", "fixed pattern"} | {k for k, v in self._judges.items() if v.lower_better}
         self._first: tuple[Tensor, dict[str, Tensor]] | None = None
 
     @torch.no_grad()
@@ -76,7 +79,8 @@ class GamingAlarm:
                 those of the network before the loss is used.
             references: clean images of the same shape, if there are any.
             without: outputs, after as many steps, of a network that was trained alike but without the loss. They take
-                the place of those of the first call, and 0.2 dB that of ``allow_db``.
+                the place of those of the first call, and 0.2 dB that of ``allow_db``; PSNR and most scores count only
+                if the loss is lower.
         """
         now = self._scores(outputs, references)
         start, first = self._first = self._first or (outputs.clone(), now)
@@ -98,31 +102,26 @@ class GamingAlarm:
 
     def _sentence(self, base: dict[str, Tensor], now: dict[str, Tensor], above_clean: float, beside: bool) -> str:
         level = LEVEL / (self._looks * (self._looks + 1))  # of this call; the levels of all calls add up to LEVEL
-
-        def improvement(name: str, tests: int = 1) -> float:
-            # mean change against the base, or 0 if chance explains it
-            change = mean_difference(now[name], base[name])
-            if change.p * tests >= level:
-                return 0.0
-            return -change.value if name in self._lower_better else change.value
-
-        gained, changed, reasons = improvement("loss") > 0, (now["loss"] - base["loss"]).mean(), []
-        judges = now.keys() - {"loss", "psnr"}
-        changes = {name: improvement(name, len(judges)) for name in now if name in judges}
+        changes = {}  # of the means, above 0 if better, where chance does not explain them
+        for name, values in now.items():
+            change = mean_difference(values, base[name])
+            if change.p < level:
+                changes[name] = change.value * (-1 if name in self._lower_better else 1)
+        changed, gain_of_psnr, reasons = (now["loss"] - base["loss"]).mean(), changes.get("psnr", 0), []
+        blamed = changed < 0 or not beside  # two trainings end at different points
         worse = [name for name, change in changes.items() if change < 0]
-        better = [name for name, change in changes.items() if change > 0]
-        gain_of_psnr = improvement("psnr") if "psnr" in now else 0
-        if gained and len(worse) > len(better) and gain_of_psnr <= 0:
+        if blamed and gain_of_psnr <= 0 and len(worse) > len(now) / 2:
             reasons.append(f"{', '.join(worse)} got worse")
-        if changed < 0 and gain_of_psnr < -(BEHIND_DB if beside else self.allow_db):
+        if blamed and gain_of_psnr < -(BEHIND_DB if beside else self.allow_db):
             reasons.append(f"PSNR is {-gain_of_psnr:.2f} dB behind")
-        if gained and above_clean > 0.5:
+        if above_clean > 0.5 and changes.get("loss", 0) > 0:
             reasons.append(f"{above_clean:.0%} of the outputs are better than every clean photo")
+        if changes.get("fixed pattern", 0) < -1:
+            reasons.append("all outputs have the same pattern")
         if not reasons:
             return ""
         base_name = "the training without the loss" if beside else "the first call"
-        why = " and ".join(reasons)
-        return f"Against {base_name}, the loss changed by {changed:+.3g}, but {why}: lower its weight, or stop earlier."
+        return f"Against {base_name}, {' and '.join(reasons)} (loss {changed:+.3g}): lower its weight, or stop earlier."
 
     @torch.no_grad()
     def _lowest_loss(self, images: Tensor) -> float:
@@ -132,13 +131,12 @@ class GamingAlarm:
         low, high = self._criterion.input_range
         x, metric = ((outputs - low) / (high - low)).clamp(0, 1), self._criterion.metric
         found = {"loss": self._criterion(outputs)}
+        fine = 255 * (x - avg_pool2d(x, 9, 1, 4))[..., 8:-8, 8:-8].float()  # padding leaves patterns at borders
+        found["fixed pattern"] = (fine * (fine.mean(0) - fine / len(fine))).flatten(1).mean(1)
         if isinstance(metric, CLIPIQA):
             own = {pair.positive for pair in metric.prompts}
             others = [name for name in PROMPTS if NAMED_PAIRS[name].positive not in own]
             found |= dict(zip(others, metric(x, others, None).unbind(1), strict=True))
-            if metric.pos_embedding != "fixed":
-                places = metric.score_map(x, None if metric.head is None else list(metric.prompts))
-                found["worst place"] = places.mean(1).flatten(1).amin(1)
         found |= {name: judge(x.float().cpu()).flatten() for name, judge in self._judges.items()}
         if references is not None:
             found["psnr"] = self._psnr(outputs, references)
