@@ -36,12 +36,11 @@ from ..images.reader import ImageRecord, whole_files
 from ..sources.finding import find_inputs
 from .score_table import pyiqa_path
 
-Kinds = dict[str, tuple[type, ...]]
-_PATH, _FLAG = (str, Path), (bool,)
-_CSV: Kinds = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, "split": (str,)}
-_FOLDER: Kinds = {"folder": _PATH}
+_PATH = str | Path
+_CSV = {"csv": _PATH, "root": _PATH, "columns": list | tuple, "lower_better": bool, "split": str}
+_FOLDER = {"folder": _PATH}
 _ROOTS = ("meta_info_file", "dataroot_target", "dataroot_ref")
-_PYIQA: Kinds = {"augment": (Mapping,), "lower_better": _FLAG, "mos_normalize": _FLAG, **dict.fromkeys(_ROOTS, (str,))}
+_PYIQA = {"augment": Mapping, "lower_better": bool, "mos_normalize": bool, **dict.fromkeys(_ROOTS, str)}
 
 
 @dataclass(frozen=True)

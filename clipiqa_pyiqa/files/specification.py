@@ -7,11 +7,11 @@ import runpy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from ..errors import CLIPIQAError, ConfigError, shown
 
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", str: "a text"}
+_WORDS = {bool: "true or false", str: "a text"}
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ def pyiqa_configs() -> dict[str, dict[str, Any]]:
     return {}
 
 
-def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], where: str) -> None:
+def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, Any], where: str) -> None:
     for key, value in options.items():
-        kind = kinds.get(key, (object,))
-        if value is not None and (not isinstance(value, kind) or (type(value) is bool and int in kind)):
-            wanted = " or ".join(dict.fromkeys(_WORDS.get(each, f"a {each.__name__.lower()}") for each in kind))
+        kind = kinds.get(key, object)
+        if value is not None and not isinstance(value, kind):
+            wanted = " or ".join(_WORDS.get(each, f"a {each.__name__.lower()}") for each in get_args(kind) or [kind])
             raise CLIPIQAError(f"{key} of {where} must be {wanted}; got {shown(value)}.")
 
 

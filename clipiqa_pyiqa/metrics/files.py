@@ -14,7 +14,7 @@ from ..results.scores import direction_by_name, matching_names, read_scores
 from .metric import Metric
 
 METHOD = "{method}"  # in a file's name: one file for each method of a table
-_OPTIONS: dict[str, tuple[type, ...]] = {"column": (str,), "key": (str,), "lower_better": (bool,)}
+_OPTIONS = {"column": str, "key": str, "lower_better": bool}
 
 
 def file_metric(label: str, path: str, options: Mapping[str, Any], given: str = "") -> Metric:

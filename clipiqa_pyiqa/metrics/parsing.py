@@ -26,13 +26,7 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "ssim-rgb": ("ssimc", {}),
 }
 """Our name -> pyiqa's, and options."""
-_ENTRY: dict[str, tuple[type, ...]] = {
-    "metric": (str,),
-    "metric_opts": (Mapping,),
-    "metric_mode": (str,),
-    "lower_better": (bool,),
-    "score_range": (str,),
-}
+_ENTRY = {"metric": str, "metric_opts": Mapping, "metric_mode": str, "lower_better": bool, "score_range": str}
 _OF_SETS = ("FID", "InceptionScore")  # their mode in pyiqa is NR
 _CAPTIONED = "CLIPScore"
 _OTHERWISE = {
