@@ -131,8 +131,10 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, cou
         return record
 
     def score(tasks: list[Task], records: list[ImageRecord]) -> list[Task]:
+        done = []  # copies, as the run may hold its tasks, but not all pixels
         for task, record in zip(tasks, records, strict=True):
-            task.record, task.flag = record, flag(record.pixels) if min(record.size) >= MIN_SIDE else ""
+            seen = flag(record.pixels) if min(record.size) >= MIN_SIDE else ""
+            done.append(replace(task, record=record, flag=seen, answers=task.answers.copy()))
         groups = [group for group in metrics.groups.values() if any(task.wanted[at] for task in tasks for at in group)]
         if groups:
             x = stacked([record.pixels for record in records], options.device)
@@ -140,15 +142,14 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, cou
             with torch.no_grad():  # not inference_mode: metrics keep text features for a later backward pass
                 found = _answers_of_group([metrics.metrics[place] for place in places], x)
             for place, answers in zip(places, found, strict=True):
-                for task, answer in zip(tasks, answers, strict=True):
+                for task, answer in zip(done, answers, strict=True):
                     task.answers[place] = answer
-        return tasks
+        return done
 
     def failed(task: Task, record: ImageRecord | None, error: ImageError) -> Task:
         failure = Answer(error=error.reason.rstrip("."), kind=error.kind)
-        task.record = error if record is None else record
-        task.answers = dict.fromkeys(range(len(metrics.metrics)), failure) | task.answers
-        return task
+        answers = dict.fromkeys(range(len(metrics.metrics)), failure) | task.answers
+        return replace(task, record=error if record is None else record, answers=answers)
 
     batches = processed(
         tasks,

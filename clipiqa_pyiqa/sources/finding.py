@@ -128,7 +128,7 @@ class Found:
             blocks.setdefault(numbers[name] if name in numbers else next(free), []).append(file)
         prefix = os.path.commonprefix(names)  # noqa: RUF071 - also of addresses; it is cut at its last slash
         folder = prefix.replace(os.sep, "/").rpartition("/")[0]
-        return [*shards, *(FilesShard(number, blocks[number], folder) for number in sorted(blocks))]
+        return [*shards, *(FilesShard(f"files-{number:05d}", blocks[number], folder) for number in sorted(blocks))]
 
     @property
     def paths(self) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import methodcaller
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 from ..errors import CLIPIQAError, FilePath, ImageError, Kind, counted, log, reason
 from ..files.journal import read_journal
@@ -52,14 +52,10 @@ class Shard:
 class FilesShard(Shard):
     """Up to ``LOOSE`` of the files outside of archives; ``folder`` is the common folder of all of them."""
 
-    number: int
+    name: str
     sources: Sequence[Image]
     folder: str = ""
-    kind: ClassVar[str] = "files"
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return f"files-{self.number:05d}"
+    kind = "files"
 
     def stamp(self) -> str | None:
         """Return a hash of the files' names and stamps; None if a file has no stamp."""

@@ -3,6 +3,7 @@
 import gc
 import itertools
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +175,17 @@ def test_a_run_with_results_is_finished_or_says_that_it_was_dropped(tmp_path, ca
         next(run)
     score_paths(Brightness(), tmp_path / "p")
     assert not caplog.text
+
+
+def test_a_resumed_run_holds_the_pixels_of_few_images(make, csv):
+    alive = weakref.WeakSet()
+
+    class Seen(File):
+        def load(self, reading):
+            alive.add(record := super().load(reading))
+            return record
+
+    paths = make([SQUARE] * 40)
+    for count in (1, 40):
+        run = score_paths(Brightness(), map(Seen, paths[:count]), out=csv, resume=True, device="cpu", workers=1)
+        assert all(len(alive) < 20 for _ in run)

@@ -295,10 +295,10 @@ def test_bad_options_are_refused_in_one_sentence(clipiqa, lake, out, command, na
 
 def test_names_of_results_do_not_meet():
     def names(*shards):
-        return result_names([FilesShard(0, []) if shard == "files" else TarShard(shard) for shard in shards])
+        return result_names([FilesShard(shard, []) if shard == "files" else TarShard(shard) for shard in shards])
 
     assert names("/d/a/000.tar", "/d/b/000.tar", "/d/b/000.parquet", "/d/b/x.tar.gz", "files") == [
-        *("a/000.tar", "b/000.tar", "b/000.parquet", "b/x.tar.gz", "files-00000")
+        *("a/000.tar", "b/000.tar", "b/000.parquet", "b/x.tar.gz", "files")
     ]
     assert names("s3://bucket/x/0.tar", "s3://bucket/y/0.tar") == ["x/0.tar", "y/0.tar"]
     assert names("/d/../e/0.tar") == ["0.tar"]

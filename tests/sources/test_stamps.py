@@ -30,7 +30,7 @@ def test_a_file_has_another_stamp_after_it_was_replaced(tmp_path):
 
 def test_what_is_in_memory_has_no_stamp():
     entry = BytesImage("b.png", b"x")
-    assert entry.stamp() is FilesShard(0, [entry]).stamp() is None
+    assert entry.stamp() is FilesShard("files", [entry]).stamp() is None
 
 
 def test_a_member_has_the_stamp_of_its_shard(tmp_path):
