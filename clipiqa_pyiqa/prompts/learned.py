@@ -109,7 +109,7 @@ class PromptLearner(nn.Module):
         """Load a context of any ``n_ctx`` and keep the words."""
         self._check_context(ctx)
         prefix, suffix, _ = self._embed(ctx.shape[-2])
-        self.load_state_dict(dict(zip(STATE_KEYS, (ctx, prefix, suffix), strict=True)))
+        self.load_state_dict({"ctx": ctx, "token_prefix": prefix, "token_suffix": suffix})
 
     def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
         length = self.clip.checkpoint.shapes["positional_embedding"][0]

@@ -77,8 +77,7 @@ _BARE = {  # name -> words, positive first
 
 
 def _named(name: str, template: str | None = None) -> PromptPair:
-    positive, negative = ((template or DEFAULT_TEMPLATE).replace("{}", word) for word in _BARE[name])
-    return PromptPair(name, positive, negative)
+    return PromptPair(name, *((template or DEFAULT_TEMPLATE).replace("{}", word) for word in _BARE[name]))
 
 
 NAMED_PAIRS = {name: _named(name) for name in _BARE}

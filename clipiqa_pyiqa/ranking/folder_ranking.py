@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 import pandas
@@ -38,13 +38,13 @@ class Ranking(ExperimentResult):
     """
 
     count: int = 10
-    moments: Mapping[str, int] = field(default_factory=dict)
+    moments: Mapping[str, int] | None = None
 
     def photos(self, by: str | None = None, lower_better: bool | None = None) -> Photos:
         """Return the images in the order of a question, by default the first."""
         flags = pandas.DataFrame({"flag": self.frame.index.map(dict(self.flags))}, self.frame.index)
         scores = Scores(self.frame, flags, self.columns, errors=self.failed, ours=True)
-        return Photos(scores, by or self.questions[0], lower_better, moments=self.moments or None)
+        return Photos(scores, by or self.questions[0], lower_better, moments=self.moments)
 
     def best(self, count: int | str = 10, by: str | None = None) -> list[str]:
         """Return the paths of the best images: a number of them, or a share such as ``'10%'``."""
@@ -130,5 +130,5 @@ def rank(
     scores = score_files(
         metrics, files, ["ranking.csv", *file_names(column_names(metrics), _SHEETS).values()], **options
     )
-    found = find_moments(scores.frame.index) if moments else {}
+    found = find_moments(scores.frame.index) if moments else None
     return Ranking(**vars(scores), count=count, moments=found).saved(options)

@@ -153,7 +153,7 @@ def call(function: Callable[..., int], given: argparse.Namespace) -> int:
     parts = [part for text in texts for part in (text, *re.split("[=:,]", text))]  # LABEL=FILE:KEY=FILE
     NAMED[:] = filter(os.path.isfile, parts)
     for path in (Path(values[name]) for name in _OUTPUTS if values.get(name)):
-        place = next(each for each in (path, *path.absolute().parents) if os.path.exists(each))
+        place = next(filter(os.path.exists, (path, *path.absolute().parents)))
         if not os.access(place, os.W_OK) or (place.is_file() and place != path):
             raise OutputError(f"cannot write to {str(path)!r}: {str(place)!r} is no folder, or may not be changed.")
     try:
