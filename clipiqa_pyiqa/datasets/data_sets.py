@@ -15,6 +15,7 @@ from PIL import Image
 
 from ..errors import (
     CLIPIQAError,
+    FilePath,
     ImageError,
     Kind,
     Reading,
@@ -68,7 +69,7 @@ class DataSet:
         return tuple(printable(image.name) for image in self.images)
 
 
-def parse_data_sets(given: Any, data_root: str | Path | None = None, within: str = "") -> list[DataSet]:
+def parse_data_sets(given: Any, data_root: FilePath | None = None, within: str = "") -> list[DataSet]:
     """Return the data sets that a user names; no image is read.
 
     Args:
@@ -84,11 +85,11 @@ def parse_data_sets(given: Any, data_root: str | Path | None = None, within: str
     return found
 
 
-def _find(specification: Specification, data_root: str | Path | None, within: str) -> DataSet:
+def _find(specification: Specification, data_root: FilePath | None, within: str) -> DataSet:
     target, options = specification.target, dict(specification.options)
     if isinstance(target, DataSet):
         return target
-    if not isinstance(target, str | Path):
+    if not isinstance(target, FilePath):
         raise CLIPIQAError(f"a data set must be a name, a CSV file, a folder or options; got {shown(target)}.")
     label, name = printable(specification.label), str(options.pop("dataset", "") or specification.label)
     if target:
@@ -144,7 +145,7 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
     return _finish(DataSet(label, tuple(map(File, paths)), mos, table=table, groups=groups), note, options)
 
 
-def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | Path | None, within: str) -> DataSet:
+def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: FilePath | None, within: str) -> DataSet:
     known, where = import_pyiqa().get_dataset_info(), f"data set {label!r}"
     usual = {"phase": "test", "name": label, **known.get(name, {})}
     used = {**usual, **options}

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, counted, first_of, import_pyiqa, nearest, reason
+from ..errors import CLIPIQAError, FilePath, counted, first_of, import_pyiqa, nearest, reason
 from ..files.csv_files import ColumnNames, check_images, read_scores
 from ..files.reading import hashes_of, open_file, read_bytes
 from ..files.xmp import NEW, Rating, XMPError, find_rating
@@ -140,7 +140,7 @@ class ScoreTable:
 
 
 def read_score_table(
-    path: str | Path,
+    path: FilePath,
     *,
     root: str | Path | None = None,
     columns: ColumnNames = (None, None, None),
@@ -214,9 +214,7 @@ def draw_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:
     return drawn
 
 
-def find_score_table(
-    scores: ScoreTable | str | Path, *, data_root: str | Path = "datasets", **options: Any
-) -> ScoreTable:
+def find_score_table(scores: ScoreTable | FilePath, *, data_root: FilePath = "datasets", **options: Any) -> ScoreTable:
     """Return a given table, or the scores of a CSV file, a folder or a data set of pyiqa.
 
     Args:
@@ -231,7 +229,7 @@ def find_score_table(
     known = import_pyiqa().get_dataset_info()
     if scores not in known:
         raise CLIPIQAError(
-            f"{scores!r} is neither a CSV file nor a data set of pyiqa's: {nearest(scores, sorted(known))}"
+            f"{scores!r} is neither a CSV file nor a data set of pyiqa's: {nearest(str(scores), sorted(known))}"
         )
     info = known[scores]
     table = pyiqa_path(info["meta_info_file"], data_root)
@@ -252,7 +250,7 @@ def find_score_table(
     return read_score_table(table, **{**usual, **options})
 
 
-def pyiqa_path(path: str | Path, data_root: str | Path) -> Path:
+def pyiqa_path(path: FilePath, data_root: FilePath) -> Path:
     """Return a path of pyiqa's, with ``./datasets`` at its start replaced by ``data_root``."""
     parts = Path(path).parts  # without the './'
     if parts[:1] == ("datasets",):
@@ -264,16 +262,16 @@ PHOTO_LIST = Path(__file__).parents[1] / "data" / "mini_photos.bin"
 BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos matches by chance
 
 
-def seen_by_mini(paths: Collection[str | Path]) -> list[bool]:
+def seen_by_mini(paths: Collection[FilePath]) -> list[bool]:
     return [digest in digests_of_mini() for digest in _digests(paths)]
 
 
-def written_digests(paths: Collection[str | Path]) -> str:
+def written_digests(paths: Collection[FilePath]) -> str:
     """Return the files' digests as text, for the metadata of a head or of learned prompts."""
     return base64.b64encode(bytes.fromhex("".join(_digests(paths)))).decode()
 
 
-def count_learned_from(metric: Any, paths: Collection[str | Path]) -> int:
+def count_learned_from(metric: Any, paths: Collection[FilePath]) -> int:
     """Return how many of the files a metric's head or prompts were learned from; 0 if not known."""
     learned = getattr(metric, "head", None) or getattr(metric, "prompt_learner", None)
     text = learned.metadata.get("trained_on", "") if learned is not None else ""
@@ -301,7 +299,7 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
     return table
 
 
-def _digests(paths: Collection[str | Path]) -> list[str]:
+def _digests(paths: Collection[FilePath]) -> list[str]:
     there = [str(path) for path in paths if os.path.exists(path) and os.access(path, os.R_OK)]  # no path holds \0
     hashes = dict(zip(there, hashes_of(there), strict=True))
     return [hashes.get(str(path), "")[: 2 * BYTES] for path in paths]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import CLIPIQAError, checked
+from ..errors import CLIPIQAError, FilePath, checked
 from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA, net_of
 from ..prompts.antonym import antonym_scores, column_means
@@ -67,7 +67,7 @@ class OnnxFile:
 @checked
 def export_onnx(
     metric: Any,
-    path: str | Path,
+    path: FilePath,
     prompts: Prompts | Columns = None,
     *,
     with_map: bool = False,

@@ -8,7 +8,7 @@ import logging
 import os
 import uuid
 import zlib
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from ..errors import ImageError, Kind, Reading, counted, first_of
+from ..errors import FilePath, ImageError, Kind, Reading, counted, first_of
 from ..files.reading import hashes_of, remember
 from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, processed, stacked
@@ -77,8 +77,8 @@ class _Views(File):
 
 def stored_features(
     metric: CLIPIQA,
-    folder: str | Path | None,
-    paths: Collection[str | Path],
+    folder: FilePath | None,
+    paths: Collection[FilePath],
     augmentations: Sequence[Sequence[Augmentation]] | None = None,
     *,
     stages: bool = False,
@@ -128,7 +128,7 @@ def stored_features(
     return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
 
 
-def _place(metric: CLIPIQA, folder: str | Path | None, stages: bool) -> Path:
+def _place(metric: CLIPIQA, folder: FilePath | None, stages: bool) -> Path:
     """Return the folder of the features of one set-up, which is made."""
     provenance = metric.provenance()
     setup = {"format": FORMAT, "stages": stages}
@@ -142,7 +142,7 @@ def _place(metric: CLIPIQA, folder: str | Path | None, stages: bool) -> Path:
 
 def _encoded(
     metric: CLIPIQA, stages: bool, images: list[_Views], device: torch.device, workers: int | None
-) -> Generator[tuple[bytes, Feature], None, None]:
+) -> Iterator[tuple[bytes, Feature]]:
     def parts(image: _Views, record: ImageRecord | ImageError) -> Iterator[tuple[tuple[str, bytes], Tensor]]:
         if isinstance(record, ImageError):
             raise record

@@ -7,7 +7,6 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..datasets.score_table import ScoreTable, draw_groups, find_score_table, look_for_mini_photos, written_digests
-from ..errors import CLIPIQAError, SharedOptions, checked
+from ..errors import CLIPIQAError, FilePath, SharedOptions, checked
 from ..files.writing import write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import HEAD_FORMAT, OpinionHead
@@ -109,10 +108,10 @@ class FitResult:
     splits: tuple[FitAgreement, ...] = ()
     drawn: tuple[list[int], ...] = ()
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: FilePath) -> None:
         self.head.save(path)
 
-    def save_splits(self, path: str | Path) -> None:
+    def save_splits(self, path: FilePath) -> None:
         """Write a CSV file of paths, scores, groups (the row's number if there are none) and ``split_1``, …."""
         frame, (low, high) = self.table.part("train"), self.table.score_range
         share = 1 - frame["target"] if self.table.lower_better else frame["target"]
@@ -124,7 +123,7 @@ class FitResult:
 
 @checked
 def fit(
-    scores: ScoreTable | str | Path,
+    scores: ScoreTable | FilePath,
     *,
     method: Literal["affine", "ridge", "auto"] = "auto",
     fit_on: Literal["features", "stages"] = "features",
@@ -133,7 +132,7 @@ def fit(
     splits: int = 0,
     metric: CLIPIQA | None = None,
     device: str | torch.device | None = SharedOptions.device,
-    features: str | Path | None = None,
+    features: FilePath | None = None,
     workers: int | None = SharedOptions.workers,
     seed: int = 123,
 ) -> FitResult:

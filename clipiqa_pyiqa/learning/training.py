@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table, look_for_mini_photos, written_digests
-from ..errors import CLIPIQAError, SharedOptions, check_keys, checked, choice, counted, import_pyiqa
+from ..errors import CLIPIQAError, FilePath, SharedOptions, check_keys, checked, choice, counted, import_pyiqa
 from ..files.writing import check_folder, locked, write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file
@@ -126,13 +126,13 @@ class TrainingResult:
 
 @checked
 def train(
-    scores: ScoreTable | str | Path,
-    out: str | Path,
+    scores: ScoreTable | FilePath,
+    out: FilePath,
     *,
     recipe: Recipe | str = "plain",
     without_mini_photos: bool = False,
     device: str | torch.device | None = SharedOptions.device,
-    features: str | Path | None = None,
+    features: FilePath | None = None,
     workers: int | None = SharedOptions.workers,
     resume: bool = False,
     overwrite: bool = False,

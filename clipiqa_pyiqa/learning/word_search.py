@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table
-from ..errors import CLIPIQAError, PromptError, SharedOptions, checked, counted
+from ..errors import CLIPIQAError, FilePath, PromptError, SharedOptions, checked, counted
 from ..files.reading import open_file
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
@@ -71,7 +71,7 @@ _GROUPS = (
 )
 
 
-def read_words(path: str | Path) -> list[Words]:
+def read_words(path: FilePath) -> list[Words]:
     """Return the pairs in a text file: a name or ``positive|negative`` on each line; ``#`` begins a comment."""
     try:
         with open_file(Path(path).expanduser(), "r", encoding="utf-8-sig") as file:
@@ -133,7 +133,7 @@ class Findings:
 
 @checked
 def search_prompts(
-    scores: ScoreTable | str | Path,
+    scores: ScoreTable | FilePath,
     *,
     words: Sequence[Words] | None = None,
     templates: Sequence[str] | None = None,
@@ -141,7 +141,7 @@ def search_prompts(
     bootstrap: int = 1000,
     metric: CLIPIQA | None = None,
     device: str | torch.device | None = SharedOptions.device,
-    features: str | Path | None = None,
+    features: FilePath | None = None,
     workers: int | None = SharedOptions.workers,
     seed: int = 123,
 ) -> Findings:

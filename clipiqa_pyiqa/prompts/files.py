@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..clip.model import FrozenCLIP
-from ..errors import PromptError
+from ..errors import FilePath, PromptError
 from ..files.writing import write_bytes
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.published import find_file, pyiqa_file
@@ -88,7 +88,7 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
     learner.source, learner.metadata = (Path(path).name, learner.content_hash()), metadata
 
 
-def check_origin(path: str | Path, metadata: Mapping[str, str], backbone: str, pos_embedding: str) -> None:
+def check_origin(path: FilePath, metadata: Mapping[str, str], backbone: str, pos_embedding: str) -> None:
     """Raise PromptError if a file was made for another backbone; warn if the positional embedding differs."""
     made_for = metadata.get("backbone", backbone)
     if made_for != backbone:
@@ -101,7 +101,7 @@ def check_origin(path: str | Path, metadata: Mapping[str, str], backbone: str, p
         logger.warning(warning, path, positions, pos_embedding)
 
 
-def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
+def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[str, Any] | None = None) -> None:
     """Write learned prompts to a file, without CLIP's weights.
 
     Args:
@@ -153,7 +153,7 @@ def content_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str])
     return sha256.hexdigest()
 
 
-def check_checksum(path: str | Path, checkpoint: Checkpoint) -> None:
+def check_checksum(path: FilePath, checkpoint: Checkpoint) -> None:
     if checkpoint.metadata.get("sha256") != content_checksum(dict(checkpoint), checkpoint.metadata):
         raise PromptError(f"{path} is damaged: its checksum does not match its content; copy or make it again.")
 
@@ -221,7 +221,7 @@ class OpinionHead(nn.Module):
     def content_hash(self) -> str:
         return content_checksum(self._tensors(), {"method": self.method})
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: FilePath) -> None:
         """Write a ``.safetensors`` file; raise PromptError for another suffix."""
         if Path(path).suffix != ".safetensors":
             raise PromptError(f"the file of a head must end in .safetensors; got {str(path)!r}.")

@@ -75,18 +75,17 @@ def transfer(
         raise CLIPIQAError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
     target, done = check_folder(folder), list[str]()
     files = {path: into for path, into in inner.items() if is_local(path)}
-    jobs: list[Iterator[tuple[str, Sequence[str | AnyImage]]]] = [_families(files, only_photos)]
-    jobs.append((inner[image.name], [image]) for image in images_named([path for path in inner if path not in files]))
+    others = ((inner[image.name], [image]) for image in images_named([path for path in inner if path not in files]))
     with undoable(target) as (undo_list, note):
         taken = {into: _stems(check_folder(target / into)) for into in dict.fromkeys(inner.values())}
-        for into, sources in itertools.chain(*jobs):
+        for into, sources in itertools.chain(_families(files, only_photos), others):
             stem = free = ""
             for source in sources:
                 path, name, content = _read(source, action)
                 stem = stem or os.path.splitext(name)[0]
                 free = free or free_name(stem, taken[into])
                 place = str(target / into / (free + name[len(stem) :]))
-                note(Step(action, path, place, hashlib.sha256(content).hexdigest() if action == "copy" else ""))
+                note(Step(action, path, place, hashlib.sha256(content).hexdigest()))
                 if action == "copy":
                     write_bytes(place, content)
                     with contextlib.suppress(OSError):  # an image in a shard has no file times
@@ -209,7 +208,7 @@ def _take_stars_away(step: Step) -> str | None:
     return ""
 
 
-def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str, list[str]]]:
+def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str, Sequence[str | AnyImage]]]:
     """Yield sub-folder and files: photos of one name in one folder, with what belongs to them."""
     families: dict[tuple[str, str, str], list[str]] = {}
     for path, into in inner.items():
