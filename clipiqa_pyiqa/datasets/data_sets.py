@@ -89,7 +89,7 @@ def _find(specification: Specification, data_root: FilePath | None, within: str)
     target, options = specification.target, dict(specification.options)
     if isinstance(target, DataSet):
         return target
-    if not isinstance(target, FilePath):
+    if not isinstance(target, str | Path):
         raise CLIPIQAError(f"a data set must be a name, a CSV file, a folder or options; got {shown(target)}.")
     label, name = printable(specification.label), str(options.pop("dataset", "") or specification.label)
     if target:

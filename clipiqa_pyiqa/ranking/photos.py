@@ -100,10 +100,9 @@ class Photos:
 
     def check_unchanged(self, names: Iterable[str]) -> None:
         """Raise ``CLIPIQAError`` if the file or shard of a photo has changed since it was scored."""
-        if changed := [
-            f"{self.path(name)!r} has changed since it was scored" for name in self.scores.changed(names, self.path)
-        ]:
-            raise CLIPIQAError(f"{first_of(changed)}: nothing was done; score again, or pass despite_changes.")
+        if changed := self.scores.changed(names, self.path):
+            problem = first_of(f"{self.path(name)!r} has changed since it was scored" for name in changed)
+            raise CLIPIQAError(f"{problem}: nothing was done; score again, or pass despite_changes.")
 
     def path(self, name: str) -> str:
         return on_disk(os.path.join(self.root or "", os.path.expanduser(name)))
