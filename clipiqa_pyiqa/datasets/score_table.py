@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import logging
 import os
 import random
 from collections import Counter
@@ -13,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, FilePath, counted, first_of, import_pyiqa, nearest, reason
+from ..errors import CLIPIQAError, FilePath, counted, first_of, import_pyiqa, log, nearest, reason
 from ..files.csv_files import ColumnNames, check_images, read_scores
 from ..files.reading import hashes_of, open_file, read_bytes
 from ..files.xmp import NEW, Rating, XMPError, find_rating
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import pandas
 
 _IN_A_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
-logger = logging.getLogger("clipiqa_pyiqa")
 
 
 def listing(folder: str) -> dict[str, str]:
@@ -81,10 +79,10 @@ def find_stars(photos: Sequence[str]) -> tuple[dict[str, int], set[str]]:
         except (XMPError, OSError) as error:
             problems.append(f"{place!r} {getattr(error, 'reason', '') or f'cannot be read: {reason(error)}'}")
     if problems:
-        logger.warning("left out: %s", first_of(problems))
+        log.warning("left out: %s", first_of(problems))
     if untold:
         have = counted(untold, "photo")
-        logger.warning("%s may have stars from `clipiqa rank --stars`: without its undo list, nothing tells", have)
+        log.warning("%s may have stars from `clipiqa rank --stars`: without its undo list, nothing tells", have)
     return found, by_machine
 
 
@@ -98,7 +96,7 @@ def rated_photos(folder: Path, with_machine_stars: bool = False) -> pandas.DataF
 
     stars, by_machine = find_stars(list(images_in(folder)))
     if by_machine and not with_machine_stars:
-        logger.warning(
+        log.warning(
             "left out: %s with unchanged stars from `clipiqa rank --stars`; to learn from these too, pass "
             "`with_machine_stars`",
             counted(len(by_machine), "photo"),
@@ -193,7 +191,7 @@ def read_score_table(
     if skip_missing:
         is_there = frame["path"].map(os.path.isfile)
         if missing := int((~is_there).sum()):
-            logger.warning("left out: %s", counted(missing, "missing image"))
+            log.warning("left out: %s", counted(missing, "missing image"))
         frame = frame[is_there]
     check_images(path, frame["path"], ", or leave out the missing images (skip_missing)")
     table = ScoreTable(name or path.stem, frame, (low, high), bool(lower_better))
@@ -293,9 +291,9 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
     if count and leave_out:
         table = replace(table, frame=table.frame[[not each for each in seen]])
         table.check_splits(needed)
-        logger.warning("left out: %s images that mini was trained on", f"{count:,}")
+        log.warning("left out: %s images that mini was trained on", f"{count:,}")
     elif count:
-        logger.warning(seen_warning(count, len(seen)))
+        log.warning(seen_warning(count, len(seen)))
     return table
 
 

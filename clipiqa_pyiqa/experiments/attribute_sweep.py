@@ -137,10 +137,19 @@ class Sweep(ExperimentResult):
         for (change, scale), correlations in self.spearman().groupby(keys, sort=False):
             for name in self.shown(change):
                 found, means = correlations[name], scores.get_group((change, scale)).groupby("step")[name].mean()
-                row = {"change": change, **({} if name == change else {"score": name}), "scale": scale}
-                row |= {"images": found.count(), "constant": found.isna().sum()}
-                row |= {"mean Spearman": found.mean(), "spread": found.std(), "lowest": found.min()}
-                rows.append(row | {"first step": means.iloc[0], "last step": means.iloc[-1]})
+                row = {
+                    "change": change,
+                    **({} if name == change else {"score": name}),
+                    "scale": scale,
+                    "images": found.count(),
+                    "constant": found.isna().sum(),
+                    "mean Spearman": found.mean(),
+                    "spread": found.std(),
+                    "lowest": found.min(),
+                    "first step": means.iloc[0],
+                    "last step": means.iloc[-1],
+                }
+                rows.append(row)
         return pandas.DataFrame(rows)
 
     def shown(self, change: str) -> Sequence[str]:

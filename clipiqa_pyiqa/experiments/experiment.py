@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +29,6 @@ from ..scoring.engine import outputs
 from ..scoring.score import score_paths
 from ..sources.finding import each_of, find_inputs
 
-logger = logging.getLogger("clipiqa_pyiqa")
 Paths = FilePath | Iterable[FilePath]
 
 

@@ -44,10 +44,8 @@ class RadarCharts(ExperimentResult):
 
     def summary(self) -> pandas.DataFrame:
         """Return the scores, with a row per question and a column per image."""
-        table = self.frame.T
-        table.columns = list(map(printable, below_common(list(self.frame.index)).values()))
-        table.insert(0, "question", table.index)
-        return table.reset_index(drop=True)
+        names = list(map(printable, below_common(list(self.frame.index)).values()))
+        return self.frame.T.set_axis(names, axis=1).rename_axis("question").reset_index()
 
     def contents(self) -> dict[str, Any]:
         return {"radar.png": self.figure()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import json
-import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import CLIPIQAError, FilePath, checked
+from ..errors import CLIPIQAError, FilePath, checked, log
 from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA, net_of
 from ..prompts.antonym import antonym_scores, column_means
@@ -25,7 +24,6 @@ from ..prompts.pairs import Columns, Prompts, as_texts, column_records, parse_co
 if TYPE_CHECKING:
     import onnx
 
-logger = logging.getLogger("clipiqa_pyiqa")
 SOLVABLE_SIDE = 64
 """Smallest side for which the tracer can solve its constraints; tests show that smaller sides work too."""
 
@@ -101,7 +99,7 @@ def export_onnx(
         raise CLIPIQAError(f"exporting needs {', '.join(missing)}: pip install 'clipiqa-pyiqa[onnx]'.")
     target = check_output(path, overwrite=overwrite)
 
-    logger.info("tracing the network, which takes a while")
+    log.info("tracing the network, which takes a while")
     network = Network(metric, prompts, with_map)
     model = traced(network)
     first = next(iter(network.records.values()))
@@ -120,7 +118,7 @@ def export_onnx(
         except ValueError as error:
             raise CLIPIQAError(f"{metric.clip.weights.backbone} does not fit into one ONNX file: {error}.") from error
         partial.write_bytes(content)
-        logger.info("comparing the file with the metric in onnxruntime")
+        log.info("comparing the file with the metric in onnxruntime")
         apart = _difference(network, partial)
         if not apart <= TOLERANCE:
             raise CLIPIQAError(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from ..errors import FilePath, ImageError, Kind, Reading, counted, first_of
+from ..errors import FilePath, ImageError, Kind, Reading, counted, first_of, log
 from ..files.reading import hashes_of, remember
 from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, processed, stacked
@@ -27,8 +27,6 @@ from ..images.image import File
 from ..images.memory import scoring_bytes
 from ..images.reader import ImageRecord
 from ..metric import CLIPIQA
-
-logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class Augmentation(NamedTuple):
@@ -111,11 +109,11 @@ def stored_features(
             missing.setdefault(content, _Views(os.fspath(path), content, {})).views.update(new)
     count = sum(len(image.views) for image in missing.values())
     if missing and damaged:
-        logger.warning("damaged features are encoded again: %s.", first_of(damaged))
+        log.warning("damaged features are encoded again: %s.", first_of(damaged))
     todo = f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}"
-    logger.info("%s; features are stored in %s", todo, place)
+    log.info("%s; features are stored in %s", todo, place)
     encoded, run = _encoded(metric, stages, list(missing.values()), torch.device(device), workers), uuid.uuid4().hex
-    hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
+    hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
     for key, feature in tqdm(encoded, total=count, unit="feature", disable=hidden):
         found[key] = feature
         path = place / f"{run}-{len(feature)}.rows"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..datasets.score_table import ScoreTable, draw_groups, find_score_table, look_for_mini_photos, written_digests
-from ..errors import CLIPIQAError, FilePath, SharedOptions, checked
+from ..errors import CLIPIQAError, FilePath, SharedOptions, checked, log
 from ..files.writing import write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import HEAD_FORMAT, OpinionHead
@@ -25,7 +24,6 @@ from .feature_store import stored_features
 
 PENALTIES = np.logspace(-6, 3, 37)  # factors of the largest variance
 Array = NDArray[np.float64]
-log = logging.getLogger("clipiqa_pyiqa")
 # a head's tensors: `prior` (2,), and for ridge regression `mean` and `weight` (K,)
 Fitted = Mapping[str, NDArray[np.floating[Any]]]
 

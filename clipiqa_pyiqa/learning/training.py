@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table, look_for_mini_photos, written_digests
-from ..errors import CLIPIQAError, FilePath, SharedOptions, check_keys, checked, choice, counted, import_pyiqa
+from ..errors import CLIPIQAError, FilePath, SharedOptions, check_keys, checked, choice, counted, import_pyiqa, log
 from ..files.writing import check_folder, locked, write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file
@@ -25,8 +24,6 @@ from ..prompts.pairs import Prompts
 from ..stats.correlation import krcc, plcc, srocc
 from ..weights.checkpoint import load_pickled
 from .feature_store import Augmentation, stored_features
-
-logger = logging.getLogger("clipiqa_pyiqa")
 
 
 @dataclass(frozen=True)
@@ -222,7 +219,7 @@ def train_context(
     run = hashlib.sha256(json.dumps([setup, metric.clip.weights.sha256]).encode())
     for tensor in (learner.initial_ctx, learner.token_suffix, targets, val_features):
         run.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    best, log = Agreement(), list[dict[str, float]]()
+    best, history = Agreement(), list[dict[str, float]]()
     if resume and (folder / STATE).is_file():
         state = load_pickled(folder / STATE)
         if state["run"] != run.hexdigest():
@@ -234,8 +231,8 @@ def train_context(
             learner.ctx.copy_(state["ctx"])
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
-        best, log = state["best"], state["log"]
-    for epoch in range(len(log) + 1, recipe.epochs + 1):
+        best, history = state["best"], state["log"]
+    for epoch in range(len(history) + 1, recipe.epochs + 1):
         generator = seeded(recipe.seed, "epoch", epoch - 1)
         order = torch.randperm(len(targets), generator=generator)
         steps = []
@@ -253,21 +250,21 @@ def train_context(
         mean_loss, found = sum(steps) / len(steps), evaluate(metric, val_features, val_targets)
         is_best = math.isnan(best.get("srocc", math.nan)) or found["srocc"] > best["srocc"]
         best = found if is_best else best
-        log.append({"epoch": epoch, "loss": mean_loss, **found})
+        history.append({"epoch": epoch, "loss": mean_loss, **found})
         for name in (LAST, BEST) if is_best else (LAST,):
             save_prompt_file(learner, folder / name, {**setup, **(metadata or {}), "epoch": epoch, "scores": found})
-        write_text(folder / LOG, pandas.DataFrame(log).to_csv(index=False, na_rep="nan", lineterminator="\n"))
+        write_text(folder / LOG, pandas.DataFrame(history).to_csv(index=False, na_rep="nan", lineterminator="\n"))
         state = {
             "run": run.hexdigest(),
             "best": best,
-            "log": log,
+            "log": history,
             "ctx": learner.ctx.detach(),
             "optimizer": optimizer.state_dict(),
             "scheduler": scheduler.state_dict(),
         }
         write_bytes(folder / STATE, pickled(state))
         line = f"epoch {epoch}/{recipe.epochs}: loss {mean_loss:.5f}, validation {agreement_text(found)}"
-        logger.info(f"{line}  best so far" if is_best else line)
+        log.info(f"{line}  best so far" if is_best else line)
     return best
 
 

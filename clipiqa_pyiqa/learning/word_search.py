@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table
-from ..errors import CLIPIQAError, FilePath, PromptError, SharedOptions, checked, counted
+from ..errors import CLIPIQAError, FilePath, PromptError, SharedOptions, checked, counted, log
 from ..files.reading import open_file
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
 from .feature_store import stored_features
 
-logger = logging.getLogger("clipiqa_pyiqa")
 Words = str | tuple[str, str]  # a named pair, `positive|negative`, or two texts, positive first
 
 # Templates in which the words make a sentence; the paper's templates are in Sec. 4.1 and Table 2.
@@ -165,7 +163,7 @@ def search_prompts(
     if not known:
         raise CLIPIQAError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone.")
     encoded = stored_features(metric, features, paths, device=device, workers=workers)
-    logger.info("scoring %s", counted(len(known), "pair"))
+    log.info("scoring %s", counted(len(known), "pair"))
     findings = search(
         metric, encoded[:, 0].to(device), targets, held_out, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed
     )

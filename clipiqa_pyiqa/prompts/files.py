@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..clip.model import FrozenCLIP
-from ..errors import FilePath, PromptError
+from ..errors import FilePath, PromptError, log
 from ..files.writing import write_bytes
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.published import find_file, pyiqa_file
@@ -39,8 +38,6 @@ PUBLISHED: dict[LearnedType, PublishedPrompts] = {  # by pyiqa's names
 FORMAT = "clipiqa-pyiqa learned prompts 2"
 _PREFIX = "prompt_learner."
 _MOST_NUMBERS = 1 << 20  # of a context; two texts of 77 tokens with 1,280 numbers have 197,120
-
-logger = logging.getLogger("clipiqa_pyiqa")
 
 
 def read_prompt_file(path: str | Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
@@ -98,7 +95,7 @@ def check_origin(path: FilePath, metadata: Mapping[str, str], backbone: str, pos
     positions = metadata.get("pos_embedding", pos_embedding)
     if positions != pos_embedding:
         warning = "%s was learned with pos_embedding=%r, but the metric has %r: its scores will be wrong."
-        logger.warning(warning, path, positions, pos_embedding)
+        log.warning(warning, path, positions, pos_embedding)
 
 
 def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[str, Any] | None = None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import __version__
 from ..clip.tokenizer import tokenizer
-from ..errors import PromptError, nearest, shown
+from ..errors import PromptError, log, nearest, shown
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from ..clip.model import FrozenCLIP
     from ..weights.published import Weights
 
-logger = logging.getLogger("clipiqa_pyiqa")
 CONTEXT_LENGTH = 77  # tokens that CLIP's text tower reads, its start and end marks included
 DEFAULT_PAIR = "quality"
 DEFAULT_TEMPLATE = "{} photo."  # the paper's template (1), Sec. 4.1
@@ -139,7 +137,7 @@ def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = N
     pairs = {name: parse_prompts(name, template)[0] for name in names}
     unknown = [name for name, pair in pairs.items() if not clip.knows(pair.positive, pair.negative)]
     if unknown:
-        logger.warning("pairs left out, since %s never saw their words: %s", clip.weights.backbone, ", ".join(unknown))
+        log.warning("pairs left out, since %s never saw their words: %s", clip.weights.backbone, ", ".join(unknown))
     return [name for name in pairs if name not in unknown]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..errors import AnySize, CLIPIQAError, ImageError, counted, first_of, nearest
+from ..errors import AnySize, CLIPIQAError, ImageError, counted, first_of, log, nearest
 from ..files.names import on_disk, printable
 from ..images.image import File
 from ..report.report import Report
@@ -113,7 +112,6 @@ def is_local(path: str) -> bool:
     return file_of(path) == path and "://" not in path
 
 
-logger = logging.getLogger("clipiqa_pyiqa")
 _ALIKE, _LATER = 0.3, 0.08  # least correlation of two small pictures of one moment, and more for each second between
 _UNSEEN = 2  # most seconds between two photos of which one cannot be read
 _SIDE, _SHIFT = 16, 2  # of small pictures, in pixels; and how far a scene may move between two photos
@@ -134,7 +132,7 @@ def find_moments(paths: Iterable[str]) -> dict[str, int]:
         moments[path] = moments[before] if joins else next(numbers)
         before = path
     if undated := sum(not camera for camera, _ in taken.values()):
-        logger.warning("%s without a time of capture (EXIF): the file's time counts", counted(undated, "photo"))
+        log.warning("%s without a time of capture (EXIF): the file's time counts", counted(undated, "photo"))
     return {path: moments.get(path) or next(numbers) for path in paths}
 
 

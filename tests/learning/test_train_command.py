@@ -91,7 +91,7 @@ def test_killed_between_epochs_goes_on_to_the_same_result(train, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.logger, "info", killed)
+        patch.setattr(training.log, "info", killed)
         assert train(cut, schedule).code == 130
     assert train(cut, f"{schedule} --resume").code == 0
     for name in ("last.safetensors", "best.safetensors"):

@@ -73,7 +73,7 @@ def our_epoch(metric, folder):
     config = with_options("pyiqa", batch_size=BATCH, epochs=2)
     views = features[:, None].expand(-1, 8, -1)
     given = metric, config, views, targets, features[:8], targets[:8], folder
-    with mock.patch("clipiqa_pyiqa.learning.training.logger.info", lambda *_: ends.append(time.perf_counter())):
+    with mock.patch("clipiqa_pyiqa.learning.training.log.info", lambda *_: ends.append(time.perf_counter())):
         train_context(*given)
     return (ends[1] - ends[0]) / 40
 

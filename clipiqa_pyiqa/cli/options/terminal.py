@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ...errors import OptionError
+from ...errors import OptionError, log
 from ...files.names import harmless, one_line
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 EVERY = 30.0  # seconds between lines of progress where no bar is shown
 FLAGS: dict[str, str] = {}  # Python's name of an option of the command -> its flag
-logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class _Lines(logging.Handler):
@@ -33,15 +32,15 @@ class _Lines(logging.Handler):
 @contextlib.contextmanager
 def speaking(command: str, quiet: bool) -> Iterator[None]:
     """Print the package's log on standard error; ``quiet`` drops notes."""
-    handler, level = _Lines(), logger.level
+    handler, level = _Lines(), log.level
     handler.name = command
-    logger.addHandler(handler)
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    log.addHandler(handler)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 class Messages:
@@ -79,10 +78,10 @@ def in_shell(text: str) -> str:
 
 def tell(*texts: str) -> None:
     for text in texts:
-        logger.warning(text)
+        log.warning(text)
 
 
-note = logger.info
+note = log.info
 
 
 @contextlib.contextmanager
@@ -103,7 +102,7 @@ def progress(unit: str = "image") -> Iterator[Callable[..., None]]:
         if name not in shown:
             bars.close()
             shown.clear()
-            hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
+            hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
             bar = tqdm(desc=one_line(name), total=total, unit=unit, initial=done, disable=hidden)
             shown[name] = bars.enter_context(bar), done, now
         bar, first, start = shown[name]
