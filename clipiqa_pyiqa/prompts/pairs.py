@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -220,9 +219,6 @@ def _tokens(text: str) -> tuple[int, ...]:
 # Provenance: what made a score, as fields of JSON and as texts
 
 
-_SHORT = 60  # most characters of prompts that `metric_line` writes in full
-
-
 def tower_record(weights: Weights, precision: str, dtype: torch.dtype) -> dict[str, Any]:
     from ..clip.device import is_slow_on_cpu  # imported here: `clipiqa score --help` does not need torch
 
@@ -285,12 +281,3 @@ def value_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def metric_line(provenance: Mapping[str, Any]) -> str:
-    """Return metric, backbone, weights, prompts (long prompts as a hash) and version on one line."""
-    texts = as_texts(provenance)
-    if len(prompts := texts.get("prompts", "")) > _SHORT:
-        texts["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
-    names = ("metric", "backbone", "weights", "prompts", "version")
-    return " ".join(", ".join(texts[name] for name in names if texts.get(name)).split())
