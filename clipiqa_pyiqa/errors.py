@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc
 import functools
 import inspect
 import logging
@@ -12,7 +11,7 @@ import os
 import re
 import sys
 import types
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
@@ -166,7 +165,7 @@ FilePath = str | os.PathLike[str]
 Function = TypeVar("Function", bound=Callable[..., Any])
 _NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # NumPy's numbers are accepted too
 _WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None"}
-_LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection)
+_LISTS = (Iterable, Sequence, Collection)
 
 
 # The options that public functions and commands share: names, kinds, defaults and documentation.

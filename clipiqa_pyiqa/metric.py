@@ -47,8 +47,6 @@ POS_EMBEDDINGS: dict[PosEmbedding, str] = {
     "fixed": "fixed",
 }
 Aggregate = Literal["mean"] | None
-
-
 CallAggregate = Aggregate | Literal["default"]
 """``aggregate`` of one call; ``'default'`` means the metric's own ``aggregate``."""
 

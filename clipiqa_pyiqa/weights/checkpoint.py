@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -210,18 +210,14 @@ def read_torchscript(path: Path) -> Checkpoint | None:
             raise ValueError("its checksum is wrong")
         return tensor
 
-    return Checkpoint(path, {key: tensor.shape for key, tensor in tensors.items()}, read)
+    return Checkpoint(path, {key: shape for key, (_, _, shape, *_) in tensors.items()}, read)
 
 
-class _Tensor(NamedTuple):
-    """The arguments of torch's ``_rebuild_tensor_v2``."""
+class _Tensor(tuple[Any, ...]):
+    """Arguments of torch's ``_rebuild_tensor_v2``: storage, offset, shape, stride, and two more.
 
-    storage: tuple[str, torch.dtype, str, str, int]  # 'storage', dtype, file name, device, number of elements
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    requires_grad: bool
-    hooks: Any
+    The storage is ``('storage', dtype, file name, device, number of elements)``.
+    """
 
 
 class _Module(dict[str, Any]):
@@ -229,7 +225,7 @@ class _Module(dict[str, Any]):
 
 
 _KNOWN = {
-    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): lambda *arguments: _Tensor(arguments),
     ("collections", "OrderedDict"): OrderedDict,
     ("torch", "HalfStorage"): torch.float16,
     ("torch", "FloatStorage"): torch.float32,

@@ -198,7 +198,7 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
     """Return the published file that has this hash or this place in the hub's cache, or None."""
     for known in (release(backbone, tag) for backbone in BACKBONES for tag in tags(backbone)):
         in_cache = known.hub_folder.name in path.absolute().parts
-        if in_cache or (known.hashes and sha256.startswith(known.hashes)):
+        if in_cache or sha256.startswith(known.hashes):
             return known
     return None
 
