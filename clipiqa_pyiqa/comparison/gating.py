@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -13,10 +12,10 @@ from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
-import pandas
+from pandas import DataFrame, concat, to_numeric
 
 from .. import __version__
-from ..errors import AnySize, CLIPIQAError, FilePath, ImageError, RunOptions, checked, counted, few, first_of, nearest
+from ..errors import AnySize, CLIPIQAError, FilePath, RunOptions, checked, counted, few, first_of, nearest
 from ..files.writing import append_line, check_folder, check_output, write_text
 from ..images.image import VIDEOS, File
 from ..results.columns import changes, column_changes
@@ -125,7 +124,7 @@ def gate(
         flagged |= _newly_cut(photos.drop(index=list(flagged), errors="ignore"))
     notes += [f"left out: {line}" for line in (*damaged, *left_out)]
     base_size, new_size = (
-        run.other.reindex(columns=["width", "height"]).apply(pandas.to_numeric, errors="coerce").loc[paths[side]].values
+        run.other.reindex(columns=["width", "height"]).apply(to_numeric, errors="coerce").loc[paths[side]].values
         for side, run in zip(given, runs, strict=True)
     )
     if resized := int(np.nan_to_num(new_size - base_size).any(axis=1).sum()):
@@ -200,26 +199,21 @@ def _limits(option: str, names: Sequence[str], limit: float | Mapping[str, float
     return limits
 
 
-def _newly_cut(paths: pandas.DataFrame) -> dict[str, str]:
+def _newly_cut(paths: DataFrame) -> dict[str, str]:
     """Return the rows whose new image alone has a band of one colour."""
     from ..images.batches import prefetch
     from ..images.flags import has_band
-    from ..images.reader import ImageRecord
 
-    def read(path: str) -> ImageRecord:
-        return File(path).load(AnySize(damaged="keep"))
+    def is_cut(path: str) -> bool:
+        return has_band(File(path).load(AnySize(damaged="keep")).pixels)
 
-    found = {}
-    for (row, was, _), image in prefetch(lambda item: read(item[2]), paths.itertuples()):
-        with contextlib.suppress(ImageError):
-            if not isinstance(image, ImageError) and has_band(image.pixels) and not has_band(read(was).pixels):
-                found[row] = "cut"
-    return found
+    found = prefetch(lambda row: is_cut(row.new) and not is_cut(row.base), paths.itertuples())
+    return {row.Index: "cut" for row, is_newly in found if is_newly is True}  # or the error of reading
 
 
 def _pair_rows(
     runs: Sequence[Scores], names: Sequence[str], has_key: bool, skip_missing: bool
-) -> tuple[pandas.DataFrame, list[str], pandas.DataFrame]:
+) -> tuple[DataFrame, list[str], DataFrame]:
     """Return both runs' scores, a sentence per run with missing rows, and both runs' row names."""
     indices = [list(map(str, run.frame.index)) for run in runs]
     if not has_key:
@@ -234,7 +228,7 @@ def _pair_rows(
         frames[side] = frame = run.frame[names].assign(**{"": run.frame.index}).set_axis(index)
         for twice in frame.index[frame.index.duplicated()]:
             raise CLIPIQAError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
-    both = pandas.concat(frames, axis=1)
+    both = concat(frames, axis=1)
     paths = both.xs("", axis=1, level=1)
     if paths.isna().any(axis=1).all():
         raise CLIPIQAError(
@@ -257,10 +251,10 @@ def _pair_rows(
         base, new = both["base", name], both["new", name]
         difference = (new - base).replace([math.inf, -math.inf], math.nan)
         columns.update({f"{name} base": base, f"{name} new": new, f"{name} difference": difference})
-    return pandas.DataFrame(columns, paths.index.rename("row")), left_out, paths
+    return DataFrame(columns, paths.index.rename("row")), left_out, paths
 
 
-def _lost(name: str, rows: pandas.DataFrame, paths: pandas.DataFrame, runs: Sequence[Scores]) -> Iterator[str]:
+def _lost(name: str, rows: DataFrame, paths: DataFrame, runs: Sequence[Scores]) -> Iterator[str]:
     """Yield which images have no score, with flags and the first reasons, or are infinite in one run only."""
     for side, run in zip(paths, runs, strict=True):
         flags, lacking = run.flags, paths[side][rows[f"{name} {side}"].isna()]

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from ..errors import ImageError, Kind, is_out_of_memory
 from .memory import Room, Share, memory_limit, use_share
-from .reader import ImageRecord
 
 BATCH_PIXELS = 8 * 1024 * 1024  # limit of a batch; a larger image is a batch alone, and alone takes all threads
 WAITING_PIXELS = 64 * 1024 * 1024  # limit of decoded images that wait for images of equal size: 192 MiB
@@ -24,7 +23,7 @@ WAIT = 8  # an image waits for its batch to fill until this number of batches ha
 
 
 Item = TypeVar("Item")
-Decoded = TypeVar("Decoded", bound=ImageRecord | Tensor)  # (3, H, W)
+Decoded = TypeVar("Decoded")  # such as an image
 Result = TypeVar("Result")
 Batch = list[tuple[int, Any, Any]]  # numbers, items and decoded images
 

@@ -6,20 +6,22 @@ import base64
 import hashlib
 import io
 import math
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from PIL import Image
 
 from ..errors import ImageError
-from ..files.names import one_line
+from ..files.names import one_line, plain_lines
 from .contact_sheet import thumbnail
-from .plotting import svg
+from .plotting import INK, plain_texts
 
 _THUMBNAIL = 400  # pixels
 _JPEG_QUALITY = 80
@@ -61,9 +63,21 @@ def block(name: str, *values: Any) -> Markup:
 
 
 def plot(figure: Figure, description: str, names: Sequence[str] = ()) -> Markup:
+    """Return a figure as a transparent ``<svg>`` in the page's text colour; names show on hovering the first points."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.image_inline": True}):
+        plain_texts(figure).savefig(
+            buffer, format="svg", transparent=True, dpi=144, metadata={"Date": None, "Creator": None}
+        )
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
+    # ids such as figure_1 would occur again in the page's other pictures
+    text = re.sub(r'<metadata>.*?</metadata>|<style.*?</style>| id="[\w.]+_\d+"', "", text, flags=re.DOTALL)
+    titles = (f"><title>{escape(plain_lines(name))}</title></use>" for name in names)
+    text = re.sub(r"(<use [^>]*)/>", lambda found: found[1] + next(titles), text, count=len(names)) if names else text
     label = escape(one_line(description))
-    drawing = svg(figure, names).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-    return Markup(f'<figure class="card plot">{drawing}</figure>')
+    text = re.sub(r"\n\s*", "\n", text).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return Markup(f'<figure class="card plot">{text}</figure>')
 
 
 def image(path: str, side: int = _THUMBNAIL) -> Markup:

@@ -1,15 +1,10 @@
-"""Matplotlib basics: style, colours, and figures as SVG."""
+"""Matplotlib basics: style, colours and captions."""
 
 from __future__ import annotations
 
-import io
-import re
 import textwrap
-from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
-from markupsafe import escape
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator
@@ -51,19 +46,3 @@ def plain_texts(figure: Figure) -> Figure:
     for text in figure.findobj(Text):
         text.set_text(plain_lines(text.get_text()))
     return figure
-
-
-def svg(figure: Figure, names: Sequence[str] = ()) -> str:
-    """Return a figure as a transparent ``<svg>`` in the page's text colour; names show on hovering the first points."""
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.image_inline": True}):
-        plain_texts(figure).savefig(
-            buffer, format="svg", transparent=True, dpi=144, metadata={"Date": None, "Creator": None}
-        )
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
-    # ids such as figure_1 would occur again in the page's other pictures
-    text = re.sub(r'<metadata>.*?</metadata>|<style.*?</style>| id="[\w.]+_\d+"', "", text, flags=re.DOTALL)
-    titles = (f"><title>{escape(plain_lines(name))}</title></use>" for name in names)
-    text = re.sub(r"(<use [^>]*)/>", lambda found: found[1] + next(titles), text, count=len(names)) if names else text
-    return re.sub(r"\n\s*", "\n", text)

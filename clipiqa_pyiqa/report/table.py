@@ -173,7 +173,7 @@ def markdown_list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {markdown(line)}" for line in lines)
 
 
-def latex_document(tables: Iterable[Table], comments: Iterable[str], caption: str = "", key: str = "") -> str:
+def latex_document(tables: Iterable[Table], comments: Iterable[str], caption: str, key: str) -> str:
     """Return tables in LaTeX, which need ``PACKAGES``; the caption is the first table's."""
     parts = ["\n".join([f"% {PACKAGES}", *(f"% {one_line(line)}" for line in comments)])]
     for number, table in enumerate(tables, 1):
@@ -182,7 +182,7 @@ def latex_document(tables: Iterable[Table], comments: Iterable[str], caption: st
     return "\n\n".join(parts) + "\n"
 
 
-def latex_table(table: Table, caption: str = "", key: str = "") -> str:
+def latex_table(table: Table, caption: str, key: str) -> str:
     import pandas
 
     full = [column for column in table.columns if any(cell.text != "–" for cell in column.cells)]

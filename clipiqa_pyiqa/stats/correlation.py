@@ -176,7 +176,7 @@ def paired_differences(
     return found
 
 
-def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0) -> list[Estimate]:
+def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int, seed: int) -> list[Estimate]:
     """Return the SROCC of each column of scores ``(N, P)``, with intervals."""
     columns = np.asarray(scores, np.float64).T
     reasons = [undefined(column, mos) for column in columns]

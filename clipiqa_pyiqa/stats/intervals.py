@@ -125,7 +125,7 @@ def clustered_share(right: ArrayLike, count: ArrayLike) -> Estimate:
     """
     rights, counts = np.asarray(right, np.float64), np.asarray(count, np.float64)
     if counts.sum() == 0:
-        return Estimate(math.nan, reason="there are no cases")
+        return share(0, 0)
     groups = int(np.count_nonzero(counts))
     with np.errstate(invalid="ignore"):  # a resample of groups without cases has no share
         (found,) = estimates(len(counts), lambda n: (n @ rights / (n @ counts))[None], 10_000, 0)
