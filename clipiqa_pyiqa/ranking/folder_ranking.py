@@ -42,7 +42,7 @@ class Ranking(ExperimentResult):
 
     def photos(self, by: str | None = None, lower_better: bool | None = None) -> Photos:
         """Return the images in the order of a question, by default the first."""
-        flags = pandas.DataFrame({"flag": self.frame.index.map(dict(self.flags))}, self.frame.index)
+        flags = pandas.DataFrame({"flag": [self.flags.get(name, "") for name in self.frame.index]}, self.frame.index)
         scores = Scores(self.frame, flags, self.columns, errors=self.failed, ours=True)
         return Photos(scores, by or self.questions[0], lower_better, moments=self.moments)
 
