@@ -18,9 +18,6 @@ import pytest
 from at_hand import SHARED_FOLDER
 from filelock import FileLock
 from forked import Bare, Forked
-from seeded import save_seeded, set_depth
-from seeded_compact import save_compact
-from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
 
@@ -35,11 +32,13 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "quick: one of a few tests of every room, in one process, without network")
     if not config.getoption("long"):
         os.environ["FEW_LAYERS"] = "1"  # also for `forked`
-        set_depth(few=True)
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(config, items):
+    from seeded import set_depth  # here, as xdist's own process collects nothing: torch would take it seconds
+
+    set_depth("FEW_LAYERS" in os.environ)
     for item in items if not config.getoption("long") else ():
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="a larger form: --long"))
@@ -75,6 +74,8 @@ def seeded_weights(once):
 
     It has few layers, unless the run is ``--long``. mini's are the bundled ones.
     """
+    from seeded import save_seeded
+
     from clipiqa_pyiqa.weights.published import MINI_FILE
 
     def get(backbone="RN50"):
@@ -97,6 +98,8 @@ def metric():
 @pytest.fixture
 def full_rn50(once):
     """A seeded checkpoint with all of RN50's layers, alone in its folder, and the package expects them."""
+    from seeded import save_seeded, set_depth
+
     set_depth(few=False)
     yield once("all-layers", save_seeded) / "RN50.safetensors"
     set_depth(few="FEW_LAYERS" in os.environ)
@@ -105,6 +108,8 @@ def full_rn50(once):
 @pytest.fixture(scope="session")
 def small_compact(once):
     """A seeded compact checkpoint with two blocks, which is quick to compile and to export."""
+    from seeded_compact import save_compact
+
     return once("small", lambda folder: save_compact(folder / "mini.safetensors")) / "mini.safetensors"
 
 
@@ -142,14 +147,20 @@ def exported_mini(browser_page, once):
 
 @pytest.fixture
 def clipiqa(tmp_path, monkeypatch, capfd):
-    """Runs a command line in the test's folder; returns its exit code, output and messages."""
+    """Runs a command line in the test's folder; returns its exit code, output and messages.
+
+    ``clipiqa('score photos', 1, 'gone.png', out='quality')`` demands an exit code, and parts of messages and output.
+    """
     monkeypatch.chdir(tmp_path)
 
-    def run(line):
-        code = main(shlex.split(line))
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return SimpleNamespace(code=code, out=out, err=err)
+    def run(line, code=None, *said, out=""):
+        ran = SimpleNamespace(code=main(shlex.split(line)))
+        ran.out, ran.err = capfd.readouterr()
+        assert code in (None, ran.code), ran.err
+        assert out in ran.out
+        for each in ("", *said):
+            assert each in ran.err and "Traceback" not in ran.err
+        return ran
 
     return run
 
@@ -157,6 +168,8 @@ def clipiqa(tmp_path, monkeypatch, capfd):
 @pytest.fixture
 def standin(monkeypatch):
     """Commands build a metric of brightness in place of CLIP-IQA."""
+    from standin import Brightness
+
     monkeypatch.setattr("clipiqa_pyiqa.metrics.building.create_ours", lambda *_, **__: Brightness())
 
 

@@ -69,7 +69,7 @@ def test_the_loss_is_that_of_the_weight_which_it_reports(metric, criterion):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_get_the_weight_of_fp32(metric, dtype):
     """A mean over these pixels has gradients around 1e-7, where fp16 keeps one bit: norms are taken in fp32."""
-    photos, found = photo_like(224, 224, 8).to(dtype), []
+    photos, found = photo_like(224, 224, 1 if dtype == torch.float64 else 8).to(dtype), []
     for x in (photos.clone().requires_grad_(), photos.float().requires_grad_()):
         target = photos.flip(-1).to(x.dtype)
         criterion = CLIPIQALoss(share=0.01, beside="mse", metric=metric)
@@ -92,7 +92,7 @@ def test_autocast_changes_nothing(metric):
 
 
 def test_norms_are_smoothed_over_steps_and_the_share_is_never_exceeded(metric):
-    criterion, x = CLIPIQALoss(share=0.3, beside="mse", metric=metric), images()
+    criterion, x = CLIPIQALoss(share=0.3, beside="mse", metric=metric), images(n=1)
     near, far = clean(x, 0.02), clean(x, 0.08)
     assert share_of(criterion, x, near, F.mse_loss) == pytest.approx(0.3, rel=1e-4)
     first = criterion.last_weight
@@ -100,7 +100,7 @@ def test_norms_are_smoothed_over_steps_and_the_share_is_never_exceeded(metric):
     assert criterion.last_weight == pytest.approx(first * (SMOOTHING + 4 * (1 - SMOOTHING)), rel=1e-3)
     assert lower < 0.15
     assert share_of(criterion, x, near, F.mse_loss) == pytest.approx(0.3, rel=1e-4)  # smoothed, it would be more
-    for _ in range(100):
+    for _ in range(60):
         criterion(x, far)
     assert share_of(criterion, x, far, F.mse_loss) == pytest.approx(0.3, rel=1e-3)
 

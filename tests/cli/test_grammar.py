@@ -23,8 +23,7 @@ def test_every_option_has_help_its_short_name_and_bounds(clipiqa, command):
             assert SHORT[action.dest] in action.option_strings
     for action in parser.options.values():
         for value in ("-1", "99999999999") if action.type is int else ():
-            ran = clipiqa(f"{command} {action.option_strings[-1]}={value}")
-            assert ran.code == 2
+            ran = clipiqa(f"{command} {action.option_strings[-1]}={value}", 2)
             said = rf"error: {action.option_strings[-1]} must be between [\d,]+ and [\d,]+; got {int(value):,}\.\n"
             assert re.search(said, ran.err)
 
@@ -34,5 +33,4 @@ def test_every_option_has_help_its_short_name_and_bounds(clipiqa, command):
 )
 def test_a_lack_of_memory_is_an_error_of_one_sentence(clipiqa, error, monkeypatch):
     monkeypatch.setattr(prompts, "parse_prompts", lambda *_: (_ for _ in ()).throw(error))
-    ran = clipiqa("prompts quality")
-    assert ran.code == 2 and "clipiqa prompts: error: the memory does not suffice" in ran.err
+    clipiqa("prompts quality", 2, "clipiqa prompts: error: the memory does not suffice")

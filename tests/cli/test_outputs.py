@@ -59,8 +59,8 @@ def test_no_output_is_a_file_that_the_command_line_names(clipiqa, output, inputs
     Path(file).write_text("{}")
     before, place = inputs(), str(Path(file).parent) if "/" in file else file
     flag = "" if option == "path" else f"--{option.replace('_', '-')}"
-    ran = clipiqa(f"{command} {given} {flag} {place} --overwrite --config {file}")
-    assert ran.code == 2 and "one of the inputs" in ran.err and inputs() == before
+    clipiqa(f"{command} {given} {flag} {place} --overwrite --config {file}", 2, "one of the inputs")
+    assert inputs() == before
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,5 @@ def test_an_input_is_never_an_output(clipiqa, command, tmp_path):
     for name in ("in.csv", "scores.csv"):
         (tmp_path / name).write_text("path,score\nphoto.jpg,1\n")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    ran = clipiqa(f"{command} --overwrite")
-    assert ran.code == 2 and "input" in ran.err
+    clipiqa(f"{command} --overwrite", 2, "input")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

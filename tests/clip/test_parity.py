@@ -62,17 +62,16 @@ def test_gradients_equal_pyiqas(make, seeded_weights, pos_embedding):
         assert (ours - expected).norm() < 1e-2 * expected.norm()  # ReLUs near zero flip their sign in fp32
 
 
-def test_the_pyiqa_preset_equals_pyiqas_class(full_rn50, monkeypatch):
+def test_the_pyiqa_preset_equals_pyiqas_class(seeded_weights, monkeypatch):
     """The built-in class itself, not a reassembly; only where it gets its weights from is replaced."""
     pytest.importorskip("clip", reason="pyiqa's built-in needs openai's clip, which needs setuptools<82")
     import pyiqa
     from pyiqa.archs import clip_model, clipiqa_arch
 
-    monkeypatch.setattr(
-        clipiqa_arch, "load", lambda name, device: clip_model.build_model(load_file(full_rn50)).to(device).float()
-    )
+    weights = seeded_weights()
+    monkeypatch.setattr(clipiqa_arch, "load", lambda *_: clip_model.build_model(load_file(weights)).float())
     built_in = pyiqa.create_metric("clipiqa", type="CLIPIQA_builtin", device="cpu")
-    ours = pyiqa.create_metric("clipiqa", clip_weights=full_rn50, prompts="pyiqa", device="cpu")
+    ours = pyiqa.create_metric("clipiqa", clip_weights=weights, prompts="pyiqa", device="cpu")
     assert type(built_in.net) is clipiqa_arch.CLIPIQA and isinstance(ours.net, CLIPIQA)
     x = photo_like(250, 333)
     with torch.no_grad():

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from refusal import refused
 
-from clipiqa_pyiqa import CLIPIQAError, gate
+from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.files.writing import append_line
 
 SPREAD = np.random.default_rng(0).normal(0, 0.004, 40)
@@ -32,12 +33,11 @@ def test_an_image_that_loses_much_is_named_and_can_fail_the_gate(clipiqa, runs):
     lost[[7, 8, 9, 10]] = [0.137, 0.02, 0.03, 0.01]
     runs(q=(base, base - lost))
     for limit, code in (("0.2", 0), ("q=0.1", 1)):
-        ran = clipiqa(f"gate base.csv new.csv --margin 0.05 --worst-loss {limit}")
-        assert ran.code == code
+        ran = clipiqa(f"gate base.csv new.csv --margin 0.05 --worst-loss {limit}", code)
         said = ran.out
         assert [line.strip() for line in said.splitlines()[1:4]] == ["7: -0.1370", "9: -0.0300", "8: -0.0200"]
     assert "q: worse" in said and "0.1370" in said.splitlines()[0]
-    assert clipiqa("gate base.csv new.csv --worst-loss p=0.1").code == 2
+    clipiqa("gate base.csv new.csv --worst-loss p=0.1", 2)
 
 
 def test_a_history_grows_and_is_never_rewritten(night, tmp_path):
@@ -54,16 +54,14 @@ def test_a_history_grows_and_is_never_rewritten(night, tmp_path):
     assert [len(found.nights[0].all) for found in others] == [1, 1]
     assert [len(night(0.003, commit=sha).nights[0].all) for sha in ("3f2a9c0", "8d1e", "8d1e", None)] == [3, 4, 4, 5]
     before = history.read_bytes()
-    with pytest.raises(CLIPIQAError):
-        night(0.001, key="none")
+    refused(night, 0.001, key="none")
     assert history.read_bytes() == before
 
 
 def test_a_file_that_is_no_history_is_kept(night, tmp_path):
     (tmp_path / "nights.jsonl").write_text('{"path": "a.png", "quality": 0.5}\n')
     for options in ({}, {"history": tmp_path / "base.csv"}):
-        with pytest.raises(CLIPIQAError):
-            night(0.001, **options)
+        refused(night, 0.001, **options)
     assert "columns" not in (tmp_path / "nights.jsonl").read_text() + (tmp_path / "base.csv").read_text()
 
 
@@ -114,22 +112,21 @@ def test_a_suggested_margin_lets_runs_without_a_change_pass(clipiqa, runs):
     for _ in range(40):
         files = runs(q=(base, base + draw.normal(0, 0.02, 100)))
         if margin is None:
-            ran = clipiqa("gate base.csv new.csv --suggest-margin")
-            assert ran.code == 0 and "--margin" not in clipiqa("gate base.csv base.csv --suggest-margin").out
+            ran = clipiqa("gate base.csv new.csv --suggest-margin", 0)
+            assert "--margin" not in clipiqa("gate base.csv base.csv --suggest-margin").out
             margin = float(ran.out.split("q=")[1].split(":")[0])
         passed.append(gate(*files, margin=margin).passed)
     assert np.mean(passed) >= 0.95 and not gate(*files, margin=margin / 2).passed
     runs(q=(base, base - 0.1))
-    ran = clipiqa("gate base.csv new.csv --suggest-margin")
-    assert ran.code == 1 and "--margin" not in ran.out
+    ran = clipiqa("gate base.csv new.csv --suggest-margin", 1)
+    assert "--margin" not in ran.out
 
 
 def test_the_page_and_the_summary(clipiqa, folders, command):
     Image.new("RGB", (80, 64)).save(folders / "new/3.png")
     page = folders / "page"
     asked = f"{command} mini --page {page}"
-    ran = clipiqa(f"{asked} --history {folders}/nights.jsonl --format markdown")
-    assert ran.code == 1
+    ran = clipiqa(f"{asked} --history {folders}/nights.jsonl --format markdown", 1)
     said = ran.out
     assert "| mini |" in said and "newly flagged" in said and said.startswith("## worse")
     text = (page / "gate.html").read_text()

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from PIL import Image
+from weights_fakes import REFUSED, set_openai_url, sha256
 
-from clipiqa_pyiqa import metric
 from clipiqa_pyiqa.comparison.verification import NOISE, PICTURES, verify
 
 
@@ -59,23 +59,23 @@ def test_verdicts(pictures, standin, verdicts):
 
 
 @pytest.mark.parametrize("tag, code, verdict", [("openai", 1, "FAIL"), ("file", 2, "differs")])
-def test_command(clipiqa, monkeypatch, tag, code, verdict):
-    monkeypatch.setattr(metric, "CLIPIQA", lambda **_: Standin(0.1, tag))
-    said = clipiqa("verify")
-    assert said.code == code
-    numbers = ["0.8894", "0.9894", "0.1000", "5.0e-04"]
-    assert said.out.splitlines()[2].split()[:10] == ["noise", "1", "of", "2", "quality", *numbers, verdict]
-    assert said.out.count(f"  {verdict} ") == 4 and f"with RN50, {tag}, from a test: somewhere" in said.out
+def test_command(clipiqa, monkeypatch, seeded_weights, tag, code, verdict):
+    """Seeded weights, as they are, and as what OpenAI published."""
+    path = seeded_weights()
+    if tag == "openai":
+        set_openai_url(monkeypatch, f"{REFUSED}/{sha256(path)}/RN50.pt", "RN50")
+    said = clipiqa(f"verify --clip-weights {path}", code, out=f"with RN50, {tag}")
+    *words, expected, got, difference, tolerance, found = said.out.splitlines()[2].split()[:10]
+    assert [*words, expected, tolerance, found] == ["noise", "1", "of", "2", "quality", "0.8894", "5.0e-04", verdict]
+    assert float(difference) == pytest.approx(float(got) - 0.8894, abs=1e-4)
+    assert said.out.count(f"  {verdict} ") == 4 and str(path) in said.out
     assert ("your weights are different" in said.err) == (tag == "file")
 
 
 @pytest.mark.parametrize(
     "option, noun",
-    [("--images nowhere", "nowhere"), ("--images .", "I01.BMP"), ("--clip-weights none.pt", "none.pt")],
+    [("--images nowhere", "nowhere"), ("--images . -b mini", "I01.BMP"), ("--clip-weights none.pt", "none.pt")],
 )
-def test_inputs_that_cannot_be_checked_are_refused(clipiqa, option, noun, monkeypatch):
+def test_inputs_that_cannot_be_checked_are_refused(clipiqa, option, noun):
     Image.new("RGB", (64, 48)).save("other.png")
-    if "--images" in option:
-        monkeypatch.setattr(metric, "CLIPIQA", lambda **_: Standin())
-    ran = clipiqa(f"verify {option}")
-    assert ran.code == 2 and noun in ran.err
+    clipiqa(f"verify {option}", 2, noun)

@@ -22,7 +22,7 @@ def told(clipiqa, monkeypatch):
 
     def get(line):
         monkeypatch.setattr(cli, "call", called := mock.Mock(return_value=0))
-        assert clipiqa(line).code == 0
+        clipiqa(line, 0)
         return called.call_args.args[1]
 
     return get
@@ -72,5 +72,4 @@ def test_prompts_may_be_pairs_as_yaml_writes_them_and_begin_with_a_dash(tmp_path
 def test_mistakes_are_named(clipiqa, text, said, tmp_path):
     path = tmp_path / "options.yml"
     path.write_text(text)
-    ran = clipiqa(f"sweep photos -c {path}")
-    assert ran.code == 2 and said in ran.err
+    clipiqa(f"sweep photos -c {path}", 2, said)

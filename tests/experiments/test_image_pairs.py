@@ -77,12 +77,12 @@ def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_pa
 def test_a_blurred_folder_loses(clipiqa, tmp_path):
     low, high, out = save_blurred(tmp_path / "low", 2.5), save_blurred(tmp_path / "high", 0), tmp_path / "out"
     args = f"--backbone mini -p sharpness quality --max-side 160 -q --out {out}"
-    ran = clipiqa(f"pairs {high} {low} {args}")
-    assert ran.code == 0 and ran.out.splitlines()[1].split()[:4] == ["sharpness", "2", "0", "0"]
+    ran = clipiqa(f"pairs {high} {low} {args}", 0)
+    assert ran.out.splitlines()[1].split()[:4] == ["sharpness", "2", "0", "0"]
     assert (pd.read_csv(out / "pairs.csv")["sharpness difference"] < 0).all()
     with Image.open(out / "pairs-sharpness.png") as wrong:
         height = wrong.height
-    assert clipiqa(f"pairs {low} {high} {args} --overwrite").code == 0
+    clipiqa(f"pairs {low} {high} {args} --overwrite", 0)
     with Image.open(out / "pairs-sharpness.png") as right:  # pictures of both sides, though no order is wrong
         assert right.height == height
 

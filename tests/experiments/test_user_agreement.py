@@ -54,7 +54,6 @@ def test_what_was_left_out_is_said(clipiqa, folder):
         folder, "brightness,a.png,b.png,first", "brightness,a.png,b.png,second", "brightness,c.png,d.png,tie",
         "brightness,c.png,d.png,second",
     )  # fmt: skip
-    ran = clipiqa(f"agreement {path} --backbone mini")
-    assert ran.code == 0
+    ran = clipiqa(f"agreement {path} --backbone mini", 0)
     said = ran.err
     assert "1 pair without a majority" in said and "1 vote for neither" in said

@@ -45,9 +45,9 @@ def test_undecodable_bytes_are_written_one_way(hostile, clipiqa):
     written = {printable(f"photos/{name}") for name in NAMES}
     assert "photos/latin\\xe9.png" in written
     for suffix in ("csv", "jsonl", "parquet"):
-        assert clipiqa(f"score photos --out s.{suffix}").code == 0
+        clipiqa(f"score photos --out s.{suffix}", 0)
         assert {row.path for row in read_results(f"s.{suffix}")[1]} == written
-    assert clipiqa("rank photos -q --out rank").code == 0
+    clipiqa("rank photos -q --out rank", 0)
     assert {*pandas.read_csv("rank/ranking.csv").path} <= written
 
 

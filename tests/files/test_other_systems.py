@@ -62,5 +62,5 @@ def test_terminals_without_unicode_get_escapes(tmp_path, clipiqa, monkeypatch):
     shutil.copy(PHOTOS / "canyon-wren.jpg", tmp_path / "鳥.jpg")
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
     monkeypatch.setattr(sys, "stdout", out)
-    assert clipiqa("rank . -b mini --max-side 64 -q").code == 0
+    clipiqa("rank . -b mini --max-side 64 -q", 0)
     assert r"\u9ce5.jpg" in out.buffer.getvalue().decode()

@@ -10,9 +10,10 @@ import torch
 import yaml
 from photos import photo_like
 from pyiqa_trainer import CONFIGS, run_trainer, trainer_options
+from refusal import refused
 from torch.nn import functional as F
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, train
+from clipiqa_pyiqa import CLIPIQA, train
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
 from clipiqa_pyiqa.files.writing import LockedError, locked
 from clipiqa_pyiqa.learning.training import (
@@ -63,10 +64,8 @@ def test_an_epoch_is_plain_gradient_descent(tmp_path):
 
 def test_trainings_that_cannot_be_are_refused(tmp_path):
     for size, value in ((0, 1.0), (7, 1.0), (3, torch.nan)):
-        with pytest.raises(CLIPIQAError):
-            train_on(torch.full((6, 2, 128), value), fresh(), tmp_path, with_options(SMALL, batch_size=size))
-    with pytest.raises(CLIPIQAError, match="batch_size"):
-        with_options("plain", batchsize=4)
+        refused(train_on, torch.full((6, 2, 128), value), fresh(), tmp_path, with_options(SMALL, batch_size=size))
+    assert "batch_size" in refused(with_options, "plain", batchsize=4)
 
 
 @pytest.mark.parametrize("name", ["official", "pyiqa"])

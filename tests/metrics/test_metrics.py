@@ -72,7 +72,7 @@ def test_a_label_is_the_name_and_its_options():
 def test_named_metrics_stand_beside_questions(tmp_path, clipiqa):
     shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "a.jpg")
     asked = "-m entropy sharp=mini:prompts=sharpness --out s.csv"
-    assert clipiqa(f"score a.jpg --prompts quality sharpness -b mini {asked}").code == 0
+    clipiqa(f"score a.jpg --prompts quality sharpness -b mini {asked}", 0)
     (cells,) = pandas.read_csv("s.csv").to_dict("records")
     assert [*cells][1:5] == ["quality", "sharpness", "entropy", "sharp"] and cells["sharpness"] == cells["sharp"]
     ran = clipiqa("score a.jpg -m clipiqa x=clipiqa:precision=bf16 -b mini -q --format csv")

@@ -92,18 +92,16 @@ def test_without_a_time_of_capture_the_file_has_one_and_this_is_said(folder, cap
 )
 def test_every_cut_holds_within_each_moment(clipiqa, folder, cut, expected):
     ranked(folder)
-    ran = clipiqa(f"rank {folder}/s.csv --moments --paths {cut}")
-    assert ran.code == 0
+    ran = clipiqa(f"rank {folder}/s.csv --moments --paths {cut}", 0)
     found = [os.path.basename(path)[0] for path in ran.out.splitlines()]
     assert "".join(sorted(found)) == expected
 
 
 def test_the_folder_and_its_table_have_moments(clipiqa, folder):
     command = f"rank {folder}/in -b mini --moments --out {folder}/out"
-    ran = clipiqa(command)
-    assert ran.code == 0 and "Best 3 of 7" in ran.out
+    clipiqa(command, 0, out="Best 3 of 7")
     assert pandas.read_csv(folder / "out/ranking.csv").moment.value_counts().to_dict() == {1: 3, 2: 3, 3: 1}
-    assert clipiqa(f"{command} --resume --best 1 --copy-to {folder}/best").code == 0
+    clipiqa(f"{command} --resume --best 1 --copy-to {folder}/best", 0)
     assert len(list((folder / "best").glob("*.jpg"))) == 3
 
 

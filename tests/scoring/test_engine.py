@@ -15,7 +15,7 @@ from shard_makers import picture, save_parquet, score
 from standin import Brightness
 from stored import read_results
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, compare, score_paths, score_sources
+from clipiqa_pyiqa import CLIPIQA, compare, score_paths, score_sources
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.metrics.parsing import metric_set
 from clipiqa_pyiqa.results.scores import read_scores
@@ -133,12 +133,10 @@ def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, cli
         not list(again) and [each.label for each in again.metrics.metrics if each.error] == given[1:]
     )  # no image is decoded for it
     assert again.known.kept == len(rows)
-    ran = clipiqa(f"score photos -m {' '.join(given)}")
-    assert ran.code == 1 and f"{len(rows)} by entropy, 0 by niqe" in ran.err
+    clipiqa(f"score photos -m {' '.join(given)}", 1, f"{len(rows)} by entropy, 0 by niqe")
     assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)
     for names, strict in ((given, True), (given[1], False)):
-        with pytest.raises(CLIPIQAError):
-            score_paths(names, photos, strict=strict)
+        refused(score_paths, names, photos, strict=strict)
 
 
 def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(photos, monkeypatch):
@@ -156,12 +154,11 @@ def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(photos, monkeypatc
 
 def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(photos, csv, clipiqa):
     Image.new("RGB", (20, 20)).save(photos / "small.png")
-    ran = clipiqa(f"score photos -m {MINI} piqe entropy --out s.csv")
-    assert ran.code == 1 and "20 scored, 1 failed" in ran.err and pandas.read_csv(csv)["entropy"].notna().all()
+    clipiqa(f"score photos -m {MINI} piqe entropy --out s.csv", 1, "20 scored, 1 failed")
+    assert pandas.read_csv(csv)["entropy"].notna().all()
     assert "lower is better (as s.csv says)" in clipiqa("rank s.csv --by piqe --worst 1").err
-    ran = clipiqa("gate s.csv s.csv --by piqe --skip-missing")
-    assert ran.code == 0 and "lower is better" in ran.out
-    assert clipiqa("score photos --embeddings -m piqe --out e/").code == 2
+    clipiqa("gate s.csv s.csv --by piqe --skip-missing", 0, out="lower is better")
+    clipiqa("score photos --embeddings -m piqe --out e/", 2)
 
 
 def test_clip_metrics_alone_do_not_import_pyiqa(photos, tmp_path, forked_bare):

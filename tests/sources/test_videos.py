@@ -164,8 +164,8 @@ def test_an_interrupted_run_goes_on_and_another_sampling_is_refused(clip, tmp_pa
 
 
 def test_a_picked_frame_is_copied_as_a_picture(clip, clipiqa):
-    assert clipiqa("score in/clip.mkv -b mini --out s.csv").code == 0
-    assert clipiqa("rank s.csv --best 1 --copy-to best").code == 0
+    clipiqa("score in/clip.mkv -b mini --out s.csv", 0)
+    clipiqa("rank s.csv --best 1 --copy-to best", 0)
     (best,) = Path("best").glob("*.png")
     number = 10 * int(best.stem.removeprefix("clip-").split(".")[0])
     np.testing.assert_array_equal(pixels(best), np.asarray(pictures(30)[number]))
