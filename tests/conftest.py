@@ -7,6 +7,7 @@ import pickle
 import shlex
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,6 +33,11 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "quick: one of a few tests of every room, in one process, without network")
     if not config.getoption("long"):
         os.environ["FEW_LAYERS"] = "1"  # also for `forked`
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # whose caches are those of all: new ones, that hold no other hashes
+        os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache/matplotlib"))  # its fonts take it seconds
+        folder = tempfile.TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        os.environ["XDG_CACHE_HOME"] = folder.name
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
