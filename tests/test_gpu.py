@@ -41,7 +41,7 @@ def test_answers_equal_the_cpus(options, answer, precision):
     torch.testing.assert_close(found.float().cpu(), expected, rtol=0, atol=TOLERANCES[precision])
 
 
-@pytest.mark.parametrize("precision, least", [("fp32", 0.999), ("fp16", 0.9), ("bf16", 0.8)])
+@pytest.mark.parametrize("precision, least", {"fp32": 0.999, "fp16": 0.9, "bf16": 0.8}.items())
 def test_gradients_point_where_the_cpus_do(options, precision, least):
     found = []
     for device, here in (("cpu", "fp32"), (DEVICE, precision)):

@@ -163,12 +163,10 @@ def test_an_image_that_is_not_finite_is_refused_and_named(metric):
         assert "image 1" in refused(metric, x)
 
 
-@pytest.mark.parametrize(
-    "call", ["forward", "encode_image", "encode_map", "encode_with_map", "encode_stages", "score_map"]
-)
-def test_pixels_of_another_range_are_refused(metric, images, call):
-    for x in (255 * images, 2 * images - 1):
-        refused(getattr(metric, call), x)
+def test_pixels_of_another_range_are_refused(metric, images):
+    for call in ["forward", "encode_image", "encode_map", "encode_with_map", "encode_stages", "score_map"]:
+        for x in (255 * images, 2 * images - 1):
+            refused(getattr(metric, call), x)
 
 
 def test_overshoot_of_a_network_is_scored(metric, images):

@@ -60,20 +60,17 @@ def test_an_argument_of_a_wrong_kind_is_named(name, wrong, tmp_path, monkeypatch
         function(**given | {wrong: WRONG})
 
 
-@pytest.mark.parametrize(
-    "name, option, words",
-    [
+def test_an_unknown_option_names_the_function_and_what_to_do():
+    for name, option, words in [
         ("fit", "backbone", "CLIPIQA(backbone='mini')"),
         ("rank", "batchsize", "'batch_size'"),
         ("gate", "metric", "'metrics'"),
         ("CLIPIQA", "device", ".to("),
         ("CLIPIQA", "data_range", "255"),
         ("CLIPIQALoss", "backbon", "'backbone'"),
-    ],
-)
-def test_an_unknown_option_names_the_function_and_what_to_do(name, option, words):
-    said = refused(PUBLIC[name], **{option: 1})
-    assert "() has no option" in said and words in said and (name in said or name == "CLIPIQALoss")
+    ]:
+        said = refused(PUBLIC[name], **{option: 1})
+        assert "() has no option" in said and words in said and (name in said or name == "CLIPIQALoss")
 
 
 @pytest.mark.parametrize("name", ["rank", "gate", "score_images"])

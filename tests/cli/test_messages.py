@@ -12,25 +12,26 @@ pytest_plugins = ["weights_fakes"]
 
 @pytest.mark.parametrize(
     "text, expected",
-    [
-        ("seed must be between 0 and 9.", "--seed must be between 0 and 9."),
-        ("use backbone='mini', or clip_weights=PATH.", "use --backbone mini, or --clip-weights PATH."),
-        ("pass `resume`, or switch quick_gelu off.", "pass --resume, or switch --quick-gelu off."),
-        ("'quick_gelu/x.png' is damaged; f(quick_gelu=3) runs out of memory.", ""),
-    ],
+    {
+        "seed must be between 0 and 9.": "--seed must be between 0 and 9.",
+        "use backbone='mini', or clip_weights=PATH.": "use --backbone mini, or --clip-weights PATH.",
+        "pass `resume`, or switch quick_gelu off.": "pass --resume, or switch --quick-gelu off.",
+        "'quick_gelu/x.png' is damaged; f(quick_gelu=3) runs out of memory.": "",
+    }.items(),
 )
 def test_options_become_flags_and_other_words_stay(text, expected):
     Parser().declare(function_of("train"))
     assert terminal.in_shell(text) == (expected or text)
 
 
-@pytest.mark.parametrize(
-    "given, named",
-    [("--resume", "error: --resume"), ("--workers=0", "error: --workers"), ("-coptions.yml", "'max_side'")],
-)
-def test_commands_print_their_own_flags_but_a_yaml_file_keeps_pythons_names(clipiqa, given, named, tmp_path):
-    (tmp_path / "options.yml").write_text("max_sid: 5\n")
-    clipiqa(f"score x.png {given}", 2, named)
+def test_commands_print_their_own_flags_but_a_yaml_file_keeps_pythons_names(clipiqa, tmp_path):
+    for given, named in {
+        "--resume": "error: --resume",
+        "--workers=0": "error: --workers",
+        "-coptions.yml": "'max_side'",
+    }.items():
+        (tmp_path / "options.yml").write_text("max_sid: 5\n")
+        clipiqa(f"score x.png {given}", 2, named)
 
 
 @pytest.mark.parametrize("command", ["compare -d photos", "table --methods a=photos", "score photos"])

@@ -1,4 +1,4 @@
-"""No command writes over what it reads, also with --overwrite."""
+"""No command writes over a file unless told to, nor over what it reads, also with --overwrite."""
 
 import shutil
 from pathlib import Path
@@ -53,14 +53,15 @@ def inputs(tmp_path):
 
 
 @pytest.mark.parametrize("output", WRITTEN)
-def test_no_output_is_a_file_that_the_command_line_names(clipiqa, output, inputs):
+def test_no_output_is_a_file_that_is_there_or_that_the_command_line_names(clipiqa, output, inputs):
     (command, option), (given, file) = output.rsplit(" ", 1), WRITTEN[output]
     Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_text("{}")
     before, place = inputs(), str(Path(file).parent) if "/" in file else file
     flag = "" if option == "path" else f"--{option.replace('_', '-')}"
-    clipiqa(f"{command} {given} {flag} {place} --overwrite --config {file}", 2, "one of the inputs")
-    assert inputs() == before
+    for more, said in {"": "exists", f"--overwrite --config {file}": "one of the inputs"}.items():
+        clipiqa(f"{command} {given} {flag} {place} {more}", 2, said)
+        assert inputs() == before
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pandas
 import pytest
 from photos import BUNDLED, save_corrupt, save_grey
 from PIL import Image, ImageFilter
+from refusal import refused
 
-from clipiqa_pyiqa import CLIPIQAError, table
+from clipiqa_pyiqa import table
 from clipiqa_pyiqa.comparison.table.matching import match_images
 from clipiqa_pyiqa.report.contact_sheet import differing_crops
 
@@ -105,8 +106,7 @@ def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results, tmp
     again = table(methods, metrics, resume=True, **given)
     assert plain._calls == fidelity._calls == 6
     pandas.testing.assert_frame_equal(found.scores, again.scores)
-    with pytest.raises(CLIPIQAError):
-        table(methods, metrics, **given)
+    refused(table, methods, metrics, **given)
     Image.new("RGB", (96, 80), "white").save(methods["mild"] / "1.png")
     os.utime(methods["mild"] / "1.png", (0, 0))
     later = table(methods, metrics, resume=True, **given)
@@ -165,8 +165,7 @@ def test_names_need_not_be_utf_8(results, tmp_path):
 )
 def test_methods_and_options_that_cannot_be_used_are_refused(results, methods, options, noun, monkeypatch):
     monkeypatch.chdir(results)
-    with pytest.raises(CLIPIQAError, match=noun):
-        table(methods, **{"metrics": {"n": Mean()}, **options}, **CPU)
+    assert noun in refused(table, methods, **{"metrics": {"n": Mean()}, **options}, **CPU)
 
 
 def test_crops_show_the_place_where_pictures_differ(tmp_path):

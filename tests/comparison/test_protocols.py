@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from refusal import refused
 from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
-from clipiqa_pyiqa import CLIPIQAError, table
+from clipiqa_pyiqa import table
 from clipiqa_pyiqa.comparison.table.protocols import evaluate, fit_sizes, read_protocol, table_metrics
 from clipiqa_pyiqa.files.yaml import shipped
 
@@ -164,12 +164,19 @@ def test_a_formula_is_computed():
         assert math.isnan(evaluate(undefined, values))
 
 
-@pytest.mark.parametrize(
-    "formula",
-    ["__import__('os')", "a.b", "print(a)", "min(a, key=a)", "True", "a +", "b", "-" * 600 + "a", "(" * 400 + "a"],
-)
-def test_nothing_but_bounded_arithmetic_is_run(formula):
-    refused(evaluate, formula, {"a": 1.0})
+def test_nothing_but_bounded_arithmetic_is_run():
+    for formula in [
+        "__import__('os')",
+        "a.b",
+        "print(a)",
+        "min(a, key=a)",
+        "True",
+        "a +",
+        "b",
+        "-" * 600 + "a",
+        "(" * 400 + "a",
+    ]:
+        refused(evaluate, formula, {"a": 1.0})
 
 
 GOOD = "title: T\ncertainty: user\nsource: here\nmetrics: {m: 'psnr'}\n"
@@ -188,21 +195,17 @@ def test_an_own_protocol_is_read_by_path_and_what_is_given_wins(small, tmp_path)
     assert "not follow protocol own: m, the border that is left out" in changed.table()
 
 
-@pytest.mark.parametrize(
-    "more, noun",
-    [
-        ("metric: {}", "'metric'"),
-        ("score: s\nformula: n / 10", "'n'"),
-        ("view: {crop: 1.5}", "crop must be an int"),
-        ("view: {crop: -1}", "between 0"),
-        ("views: {n: {crop: 1}}", "views"),
-        ("average: pictures", "average"),
-    ],
-)
-def test_a_bad_protocol_is_refused(more, noun, tmp_path):
-    (tmp_path / "own.yml").write_text(GOOD + more)
-    with pytest.raises(CLIPIQAError, match=noun):
-        read_protocol(tmp_path / "own.yml")
+def test_a_bad_protocol_is_refused(tmp_path):
+    for more, noun in {
+        "metric: {}": "'metric'",
+        "score: s\nformula: n / 10": "'n'",
+        "view: {crop: 1.5}": "crop must be an int",
+        "view: {crop: -1}": "between 0",
+        "views: {n: {crop: 1}}": "views",
+        "average: pictures": "average",
+    }.items():
+        (tmp_path / "own.yml").write_text(GOOD + more)
+        assert noun in refused(read_protocol, tmp_path / "own.yml")
 
 
 def test_the_command_lists_and_shows_protocols(clipiqa):
@@ -373,18 +376,14 @@ def test_a_damaged_record_of_an_earlier_table_is_refused(earlier):
     refused(changed, earlier)
 
 
-@pytest.mark.parametrize(
-    "options, noun",
-    [
+def test_published_numbers_that_cannot_be_used_are_refused(small):
+    for options, noun in [
         ({"expect": "theirs: psnr=27"}, "'theirs'"),
         ({"expect": []}, "no published number"),
         ({"expect": "ours: psnr=high"}, "'high'"),
         ({"expect": "paper.csv"}, "No such file"),
-    ],
-)
-def test_published_numbers_that_cannot_be_used_are_refused(options, noun, small):
-    with pytest.raises(CLIPIQAError, match=noun):
-        compare(small, "psnr", **options)
+    ]:
+        assert noun in refused(compare, small, "psnr", **options)
 
 
 def test_each_metric_is_described_in_a_sentence(clipiqa, small):

@@ -61,13 +61,13 @@ def test_prompts_may_be_pairs_as_yaml_writes_them_and_begin_with_a_dash(tmp_path
 
 @pytest.mark.parametrize(
     "text, said",
-    [
-        ("step: 3", "'steps'"),
-        ("resume: true", "'resume'"),
-        ("- 3", "mapping"),
-        ("exif: 1", "exif"),
-        ("scales: []", "list of values"),
-    ],
+    {
+        "step: 3": "'steps'",
+        "resume: true": "'resume'",
+        "- 3": "mapping",
+        "exif: 1": "exif",
+        "scales: []": "list of values",
+    }.items(),
 )
 def test_mistakes_are_named(clipiqa, text, said, tmp_path):
     path = tmp_path / "options.yml"

@@ -12,6 +12,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from close import assert_close
 from metrics import learned
 from photos import PHOTOS, distorted_photos, photo_like
 from PIL import Image
@@ -58,8 +59,8 @@ def test_scores_and_maps_equal_the_metrics(file, metric, shape):
     x = torch.full((2, 3, 70, 99), 0.5) if shape == "flat" else photo_like(*shape)
     scores, places = run(file, x)
     with torch.no_grad():
-        torch.testing.assert_close(scores, metric(x, QUESTIONS, None), rtol=0, atol=SEEDED)
-        torch.testing.assert_close(places, metric.score_map(x, QUESTIONS), rtol=0, atol=SEEDED)
+        assert_close(scores, metric(x, QUESTIONS, None), atol=SEEDED)
+        assert_close(places, metric.score_map(x, QUESTIONS), atol=SEEDED)
 
 
 def test_the_file_holds_its_provenance(file, metric):
@@ -93,7 +94,7 @@ def test_the_python_example_gives_the_same_scores(file, metric, tmp_path, monkey
 def assert_scores(file, metric, x, tolerance):
     assert file.columns == metric.columns
     with torch.no_grad():
-        torch.testing.assert_close(run(file.path, x)[0], metric(x), rtol=0, atol=tolerance)
+        assert_close(run(file.path, x)[0], metric(x), atol=tolerance)
 
 
 @pytest.mark.long
@@ -105,7 +106,7 @@ class TestWholeMetrics:
         with torch.no_grad():
             expected = metric(x, questions, None), metric.score_map(x, questions)
         for ours, theirs in zip(expected, run(exported_mini.path, x), strict=True):
-            torch.testing.assert_close(theirs, ours, rtol=0, atol=CLOSE)
+            assert_close(theirs, ours, atol=CLOSE)
 
     @pytest.mark.parametrize("backbone, with_map", [("RN50", True), ("ViT-B/32", False)])
     def test_other_towers_are_exported(self, seeded_weights, tmp_path, backbone, with_map):

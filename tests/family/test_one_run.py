@@ -58,15 +58,15 @@ def test_several_metrics_fill_columns_of_one_run(clipiqa, metrics, monkeypatch):
 @pytest.mark.quick
 @pytest.mark.parametrize(
     "asked, named",
-    [
-        ("lpips", "clipiqa table"),
-        ("fid", "a set of images"),
-        ("clipscore", "a caption"),
-        ("mini MINI", "called 'mini'"),
-        ("clipiqa:bckbone=mini", "'bckbone'"),
-        ("'a=clipiqa:backbone=mini,prompts=[quality, sharpness],aggregate=null'", "one score"),
-        ("mini --prompts sharpness --learned-prompts clipiqa+", "excludes"),
-    ],
+    {
+        "lpips": "clipiqa table",
+        "fid": "a set of images",
+        "clipscore": "a caption",
+        "mini MINI": "called 'mini'",
+        "clipiqa:bckbone=mini": "'bckbone'",
+        "'a=clipiqa:backbone=mini,prompts=[quality, sharpness],aggregate=null'": "one score",
+        "mini --prompts sharpness --learned-prompts clipiqa+": "excludes",
+    }.items(),
 )
 def test_metrics_that_cannot_share_a_run_are_refused(clipiqa, asked, named, tmp_path):
     noise(tmp_path / "a.png", 64, 64)

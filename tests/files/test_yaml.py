@@ -27,11 +27,11 @@ HOSTILE = {  # name: a text
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_yaml_is_refused_at_once(name):
-    with time_limit(60), pytest.raises(ConfigError) as raised:
-        parse_yaml(HOSTILE[name], "the file")
-    assert len(str(raised.value)) < 400 and "\n" not in str(raised.value)
+def test_hostile_yaml_is_refused_at_once():
+    for name in HOSTILE:
+        with time_limit(60), pytest.raises(ConfigError) as raised:
+            parse_yaml(HOSTILE[name], "the file")
+        assert len(str(raised.value)) < 400 and "\n" not in str(raised.value)
 
 
 def test_ordinary_yaml_is_read_as_written():

@@ -238,7 +238,7 @@ def test_what_is_no_image_is_refused(tmp_path, saved):
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", Kind.NOT_AN_IMAGE),  # never runs Ghostscript
     ):
         assert kind_of(saved(content, "file.jpg")) == kind
-    for name, kind in (("nothing.jpg", Kind.MISSING), ("", Kind.NOT_A_FILE), ("/dev/null", Kind.NOT_A_FILE)):
+    for name, kind in {"nothing.jpg": Kind.MISSING, "": Kind.NOT_A_FILE, "/dev/null": Kind.NOT_A_FILE}.items():
         assert kind_of(tmp_path / name) == kind
 
 

@@ -93,12 +93,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_unclear_is_refused(kind):
-    for image in REFUSED[kind]:
-        with pytest.raises(ImageError) as caught:
-            loaded(image)
-        assert caught.value.kind == kind
+def test_what_is_unclear_is_refused():
+    for kind in REFUSED:
+        for image in REFUSED[kind]:
+            with pytest.raises(ImageError) as caught:
+                loaded(image)
+            assert caught.value.kind == kind
 
 
 def test_a_batch_is_its_images_and_an_image_is_a_batch_of_one():

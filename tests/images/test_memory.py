@@ -92,9 +92,9 @@ def test_a_small_file_cannot_ask_for_any_size(tmp_path, clipiqa, monkeypatch, co
     assert ran.code in (1, 2) and needed in ran.err
 
 
-@pytest.mark.parametrize("wrong", ["", "-1G", "1e400G", "5"])
-def test_a_wrong_size_is_refused(photos, clipiqa, wrong):
-    clipiqa(f"score 00.png --memory={wrong} {MINI}", 2, "2G")
+def test_a_wrong_size_is_refused(photos, clipiqa):
+    for wrong in ["", "-1G", "1e400G", "5"]:
+        clipiqa(f"score 00.png --memory={wrong} {MINI}", 2, "2G")
 
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (97, 61, 4), np.uint8))

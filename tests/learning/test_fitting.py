@@ -11,6 +11,7 @@ import pandas
 import pyiqa
 import pytest
 import torch
+from close import assert_close
 from photos import PHOTOS, distorted_photos
 from PIL import Image
 from refusal import refused
@@ -86,10 +87,10 @@ def test_from_scores_to_a_loaded_metric(method, fit_on, table, fit, metric, tmp_
     x = torch.stack([read_image(path).pixels for path in result.table.frame["path"]]) / 255
     with torch.no_grad():
         scores, features = loaded(x), loaded.encode_image(x)
-        torch.testing.assert_close(loaded.score(features), scores, atol=0, rtol=0)
-        torch.testing.assert_close(result.head(features), scores, atol=0, rtol=0)  # the file lost nothing
+        assert_close(loaded.score(features), scores, atol=0)
+        assert_close(result.head(features), scores, atol=0)  # the file lost nothing
         asked = loaded.score(features, "sharpness"), metric(x, "sharpness")
-    torch.testing.assert_close(*asked, atol=1e-5, rtol=0)  # other questions still have their answers
+    assert_close(*asked, atol=1e-5)  # other questions still have their answers
     agreement = srocc(scores[:, 0].numpy(), result.table.frame["target"])
     assert agreement > (0.8 if method == "ridge" else result.cross_validation[method].srocc - 0.05)
     assert f"{method} head" in repr(loaded)
@@ -228,7 +229,7 @@ def test_stages_are_those_of_the_pass_that_makes_the_feature(seeded_weights, bac
     with torch.no_grad():
         features, single = metric.encode_image(x), torch.cat([metric.encode_stages(image[None]) for image in x])
         dim = features.shape[1]
-        torch.testing.assert_close(both[:, :dim], features, atol=2e-6, rtol=0)  # a ViT's last block has other shapes
+        assert_close(both[:, :dim], features, atol=2e-6)  # a ViT's last block has other shapes
         torch.testing.assert_close(both, single, atol=1e-4, rtol=1e-4)
     both[:, dim:].sum().backward()
     assert x.grad.abs().amax(dim=(1, 2, 3)).min() > 0

@@ -63,8 +63,9 @@ def test_an_epoch_is_plain_gradient_descent(tmp_path):
 
 
 def test_trainings_that_cannot_be_are_refused(tmp_path):
-    for size, value in ((0, 1.0), (7, 1.0), (3, torch.nan)):
-        refused(train_on, torch.full((6, 2, 128), value), fresh(), tmp_path, with_options(SMALL, batch_size=size))
+    for size, value in {0: 1.0, 7: 1.0, 3: torch.nan}.items():
+        given = torch.full((6, 2, 128), value), fresh(), tmp_path
+        refused(lambda given=given, size=size: train_on(*given, with_options(SMALL, batch_size=size)))
     assert "batch_size" in refused(with_options, "plain", batchsize=4)
 
 

@@ -6,10 +6,10 @@ Two small networks learn to remove made camera noise, blur or JPEG from squares 
 starts. Each start goes on for 200 steps on the same squares, without and with ``CLIPIQALoss``, and restores 16 held-out
 squares, and for noise those of a real camera. Every training is kept below ``--out``, so a second call goes on.
 
-Stages: ``ways`` compares weights per batch, smoothed and per image; ``shares`` tries ``--shares``; ``forms`` tries nll
-and local at ``--shares`` (``--side 96``: 48 px are one place); ``runs`` repeats trainings with other seeds, without the
-loss, and at ``--recommended`` and ``--gamed``; ``alarm`` lets ``GamingAlarm`` look at them; ``rewards`` does so with
-``CLIPIQAReward``; ``table`` prints. The learning rate falls to the part ``--end`` (0 for ``forms``, ``runs``).
+Stages: ``shares`` tries ``--shares``; ``forms`` tries nll and local at ``--shares`` (``--side 96``: 48 px are one
+place); ``runs`` repeats trainings with other seeds, without the loss, and at ``--recommended`` and ``--gamed``;
+``alarm`` lets ``GamingAlarm`` look at them; ``rewards`` does so with ``CLIPIQAReward``; ``table`` prints. The learning
+rate falls to the part ``--end`` (0 for ``forms``, ``runs``).
 PARAMETERS has niqe_modelparameters.mat and brisque_svm_weights.pth. Weights are mini's, or those of ``--weights``.
 """
 
@@ -45,7 +45,6 @@ TASKS, LOSSES, NETS = ("noise", "blur", "jpeg"), {"l1": F.l1_loss, "mse": F.mse_
 STARTS = list(product(TASKS, LOSSES, NETS))
 FIDELITY = {"psnr": 0.05, "ssim": 0.001, "fsim": 0.001, "vif": 0.001, "gmsd": 0.001}  # what may be lost
 LOWER = {"gmsd", "niqe", "brisque", "piqe"}
-WAYS = ("smoothed", "batch", "image")
 PROMPTS = ["quality", "sharpness", "noisiness"]
 FORMS = {"linear": {}, "nll": {"form": "nll"}, "local": {"local": True}}
 
@@ -119,33 +118,12 @@ def real_noise(folder):
             for name in ("noisy", "clean")]  # fmt: skip
 
 
-def per_image(criterion, share, pixel_loss):
-    """Return a criterion whose weight follows from the norms of each image."""
-
-    def loss(restored, clean):
-        each, leaf = criterion(restored), restored.detach().requires_grad_()
-        norms = [torch.autograd.grad(value, at, retain_graph=True)[0].flatten(1).norm(dim=1)
-                 for value, at in ((pixel_loss(leaf, clean), leaf), (each.mean(), restored))]  # fmt: skip
-        return (share * norms[0] / norms[1] * each).mean()
-
-    return loss
-
-
-def criterion_of(options, way, share, beside):
-    if way == "image":
-        return per_image(CLIPIQALoss(reduction="none", **options), share, LOSSES[beside])
-    return CLIPIQALoss(share=share, beside=beside, **options)
-
-
-def train(net, data, beside, seed, steps, rate, criterion=None, smoothing=None, end=0.1):
+def train(net, data, beside, seed, steps, rate, criterion=None, end=0.1):
     """Yield after every ``LOOK`` steps."""
-    import clipiqa_pyiqa.loss as module
-
     given, clean = data
     dice, pixel_loss = torch.Generator().manual_seed(seed), LOSSES[beside]
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate * end)
-    kept, module.SMOOTHING = module.SMOOTHING, module.SMOOTHING if smoothing is None else smoothing
     for step in range(1, steps + 1):
         chosen = torch.randint(len(clean), (BATCH // clean[0, 0].numel(),), generator=dice)
         x, y = given[chosen].float() / 255, clean[chosen].float() / 255
@@ -161,7 +139,6 @@ def train(net, data, beside, seed, steps, rate, criterion=None, smoothing=None, 
         schedule.step()
         if step % LOOK == 0:
             yield step
-    module.SMOOTHING = kept
 
 
 @torch.no_grad()
@@ -205,22 +182,21 @@ class Judge:
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
-def name_of(start, seed, way="", form="", share=0.0):
-    return "-".join([*start, f"seed{seed}", *([way, form, f"{share:g}"] if share else ["without"])])
+def name_of(start, seed, form="", share=0.0):
+    return "-".join([*start, f"seed{seed}", *([form, f"{share:g}"] if share else ["without"])])
 
 
-def run(args, judge, options, start, seed=0, way="", form="linear", share=0.0):
+def run(args, judge, options, start, seed=0, form="linear", share=0.0):
     """Train on from a start, unless this was done; keep outputs for the alarm, and judge the end of seed 0."""
-    name = name_of(start, seed, way, form, share)
+    name = name_of(start, seed, form, share)
     file = args.out / f"{name}.json"
     if file.exists():
         return
     task, beside, _ = start
     net, (given, clean, lossy, judged) = start_of(args, *start), squares(args, task)
-    criterion = criterion_of({**options, **FORMS[form]}, way, share, beside) if share else None
+    criterion = CLIPIQALoss(share=share, beside=beside, **options, **FORMS[form]) if share else None
     lossy, judged, looks = lossy.float() / 255, judged.float() / 255, []
-    smoothing = 0.0 if way == "batch" else None
-    for _ in train(net, (given, clean), beside, seed, STEPS, 5e-4, criterion, smoothing, args.end):
+    for _ in train(net, (given, clean), beside, seed, STEPS, 5e-4, criterion, args.end):
         looks.append((restore(net, watched(lossy)) * 255).round().byte())
     torch.save(torch.stack(looks), args.out / f"{name}.pt")
     found = {"weight": getattr(criterion, "last_weight", 0)}
@@ -233,10 +209,10 @@ def run(args, judge, options, start, seed=0, way="", form="linear", share=0.0):
     print(name, f"weight {found['weight']:.3g}", flush=True)
 
 
-def changes(args, judged, start, way, form, share):
+def changes(args, judged, start, form, share):
     """Return how scores differ from those of the training without the loss; gmsd, niqe, … with their sign turned."""
     named = partial(name_of, start, 0)
-    files = [args.out / f"{name}.json" for name in (named(way, form, share), named())]
+    files = [args.out / f"{name}.json" for name in (named(form, share), named())]
     if not all(file.exists() for file in files):
         return None
     with_loss, without = (json.loads(file.read_text())[judged] for file in files)
@@ -244,19 +220,19 @@ def changes(args, judged, start, way, form, share):
 
 
 def table(args):
-    """Print the worst change of each judge of fidelity, and the mean changes of all judges, by way, form and share."""
-    done = {tuple(file.stem.split("-")[4:]) for file in args.out.glob("*-seed0-*-*-*.json")}
-    for way, form, share in sorted(done, key=lambda key: (key[0], key[1], float(key[2]))):
+    """Print the worst change of each judge of fidelity, and the mean changes of all judges, by form and share."""
+    done = {tuple(file.stem.split("-")[4:]) for file in args.out.glob("*-seed0-*-*.json")}
+    for form, share in sorted(done, key=lambda key: (key[0], float(key[1]))):
         cells = {}
         for start in STARTS:
             for judged in ("made", "real")[: 2 if start[0] == "noise" else 1]:
-                found = changes(args, judged, start, way, form, float(share))
+                found = changes(args, judged, start, form, float(share))
                 if found is not None:
                     cells[(*start, judged)] = found
         worst = {name: min(cell[name] for cell in cells.values()) for name in FIDELITY}
         where = {name: min(cells, key=lambda key, name=name: cells[key][name]) for name in FIDELITY}
         harmless = all(value >= -FIDELITY[name] for name, value in worst.items())
-        print(f"\n{way} {form} {share}: {len(cells)} cells, {'harmless' if harmless else 'harms'}")
+        print(f"\n{form} {share}: {len(cells)} cells, {'harmless' if harmless else 'harms'}")
         for name, value in worst.items():
             print(f"    worst {name} {value:+.4f} ({' '.join(where[name])})")
         for kind in (*TASKS, "real"):
@@ -288,7 +264,7 @@ def looks_of(args, name):
 def alarms(args, options):
     """Print what the alarm says beside the training without the loss."""
     pairs = {}  # kind -> start, the training in question, and that without the loss
-    named = partial(name_of, way="smoothed", form="linear")
+    named = partial(name_of, form="linear")
     for kind, shares in {"recommended": [args.recommended], "gamed": args.gamed}.items():
         pairs[kind] = [(start, named(start, seed, share=share), name_of(start, seed))
                        for start, seed, share in seeded_runs(shares)]  # fmt: skip
@@ -315,7 +291,7 @@ def rewards(args, options):
     """Print how much margin the gamed trainings gain and how much PSNR they lose, and how many rewards rise."""
     found, reward = Counter(), CLIPIQAReward(**options)
     for start, seed, share in seeded_runs(args.gamed):
-        names = name_of(start, seed, "smoothed", "linear", share), name_of(start, seed)
+        names = name_of(start, seed, "linear", share), name_of(start, seed)
         if not all((args.out / f"{name}.pt").exists() for name in names):
             continue
         clean, (one, other) = watched(squares(args, start[0])[3]) / 255, [looks_of(args, name)[-1] for name in names]
@@ -336,19 +312,15 @@ def main():
     options = {"backbone": "mini", "prompts": "quality"} | ({"clip_weights": args.weights} if args.weights else {})
     judge = cache(partial(Judge, args, options))
     alone = [{"start": start} for start in STARTS]
-    with_loss = [{**job, "way": "smoothed", "share": share} for share in args.shares for job in alone]
+    with_loss = [{**job, "share": share} for share in args.shares for job in alone]
     jobs = []
-    if "ways" in args.stages:
-        four = STARTS[::3]  # each task, loss and network
-        jobs += alone[::3]
-        jobs += [{**job, "way": way} for job in with_loss for way in WAYS if job["start"] in four]
     if "shares" in args.stages:
         jobs += alone + with_loss
     if "forms" in args.stages:
         jobs += [{**job, "form": form} for form in ("nll", "local") for job in with_loss if job["start"] in STARTS[::8]]
     if "runs" in args.stages:
         runs = seeded_runs(args.gamed) + seeded_runs([args.recommended])
-        jobs += [{"start": start, "seed": seed, "way": "smoothed", "share": share} for start, seed, share in runs]
+        jobs += [{"start": start, "seed": seed, "share": share} for start, seed, share in runs]
         jobs += [{"start": start, "seed": seed} for seed in range(6) for start in STARTS]
     for job in jobs[args.part :: args.parts]:
         run(args, judge, options, **job)

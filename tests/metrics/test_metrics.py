@@ -51,7 +51,7 @@ def test_records_have_all_that_scores_depend_on():
 
 def test_files_among_options_are_told_by_their_content(tmp_path):
     found = []
-    for name, content in (("a.mat", b"one"), ("b.mat", b"one"), ("c.mat", b"two")):
+    for name, content in {"a.mat": b"one", "b.mat": b"one", "c.mat": b"two"}.items():
         (tmp_path / name).write_bytes(content)
         (metric,) = parse_metrics(f"niqe:pretrained_model_path={tmp_path / name}", trust_weights=True)
         metric = build(metric, CPU)  # it has no parameters of niqe
@@ -112,13 +112,13 @@ def test_a_file_of_ours_keeps_its_record(tmp_path):
 @pytest.mark.quick
 @pytest.mark.parametrize(
     "given, noun",
-    [
-        ("{}/deqa.csv", "lower_better=true"),
-        ("{}/two.csv", "column=niqe"),
-        ("{}/two.csv:colum=niqe", "'column'"),
-        ("{}/two.csv:column=mos", "'mos'"),
-        ("{}/none.csv", "No such file"),
-    ],
+    {
+        "{}/deqa.csv": "lower_better=true",
+        "{}/two.csv": "column=niqe",
+        "{}/two.csv:colum=niqe": "'column'",
+        "{}/two.csv:column=mos": "'mos'",
+        "{}/none.csv": "No such file",
+    }.items(),
 )
 def test_score_files_that_cannot_be_used_are_refused(given, noun, scores):
     assert noun in refused(parse_metrics, given.format(scores), also=FILES)

@@ -86,9 +86,8 @@ def test_tokens_are_counted_as_clip_counts_them():
     assert texts((longest, "Bad photo.")) == [(longest, "Bad photo.")]
 
 
-@pytest.mark.parametrize(
-    "prompts, template",
-    [
+def test_bad_prompts_and_templates_are_refused():
+    for prompts, template in [
         ("sharpnes", None),
         (["Crisp photo.", "Hazy photo."], None),
         ([], None),
@@ -99,8 +98,6 @@ def test_tokens_are_counted_as_clip_counts_them():
         (("Good \udc80 photo.", "Bad photo."), None),
         *(("quality", template) for template in ("A photo.", "{} or {}", "{0} photo.", "{} {")),
         (["quality", "pyiqa"], "A photo of {}."),  # a preset keeps its words
-    ],
-)
-def test_bad_prompts_and_templates_are_refused(prompts, template):
-    with pytest.raises(PromptError):
-        parse_prompts(prompts, template=template)
+    ]:
+        with pytest.raises(PromptError):
+            parse_prompts(prompts, template=template)

@@ -80,15 +80,15 @@ def test_without_a_time_of_capture_the_file_has_one_and_this_is_said(folder, cap
 
 @pytest.mark.parametrize(
     "cut, expected",
-    [
-        ("--best 1", "256"),
-        ("--worst 1", "03"),
-        ("--worst 9", "0134"),
-        ("--drop-worst 34%", "12456"),
-        ("--drop-worst 99%", "256"),
-        ("--below 0.35", "0126"),
-        ("--best 1 --worst 1", "02356"),
-    ],
+    {
+        "--best 1": "256",
+        "--worst 1": "03",
+        "--worst 9": "0134",
+        "--drop-worst 34%": "12456",
+        "--drop-worst 99%": "256",
+        "--below 0.35": "0126",
+        "--best 1 --worst 1": "02356",
+    }.items(),
 )
 def test_every_cut_holds_within_each_moment(clipiqa, folder, cut, expected):
     ranked(folder)

@@ -232,17 +232,14 @@ def test_the_command_moves_what_is_selected(clipiqa, page, folder):
     assert sorted(path.name for path in (folder / "selected").glob("*.png")) == ["1.png", "5 ü.png"]
 
 
-@pytest.mark.parametrize(
-    "options, named",
-    [
-        ("", "no PATH"),
-        ("scores.csv --paths", "no photo is picked"),
-        ("scores.csv --worst 2 --copy-to a --move-to b", "--move-to"),
-        ("scores.csv --by MUS --worst 1", "'MOS'"),
-        ("scores.csv --prompts quality", "--prompts"),
-        ("photos --columns MOS", "--columns"),
-        ("--undo scores.csv", "undo list"),
-    ],
-)
-def test_options_that_do_not_go_together_are_named(clipiqa, folder, options, named):
-    clipiqa(f"rank {options}", 2, named)
+def test_options_that_do_not_go_together_are_named(clipiqa, folder):
+    for options, named in {
+        "": "no PATH",
+        "scores.csv --paths": "no photo is picked",
+        "scores.csv --worst 2 --copy-to a --move-to b": "--move-to",
+        "scores.csv --by MUS --worst 1": "'MOS'",
+        "scores.csv --prompts quality": "--prompts",
+        "photos --columns MOS": "--columns",
+        "--undo scores.csv": "undo list",
+    }.items():
+        clipiqa(f"rank {options}", 2, named)

@@ -138,12 +138,15 @@ def test_a_task_of_a_slurm_array_has_its_part():
     assert steps == [(number, 5) for number in range(1, 6)]
 
 
-@pytest.mark.parametrize(
-    "text, environment",
-    [("3", {}), ("0/2", {}), ("3/2", {}), ("slurm", {"SLURM_ARRAY_TASK_ID": "7"}), ("slurm", slurm(2, 0, 5, 3))],
-)
-def test_what_is_no_part_is_refused(text, environment):
-    refused(part_of, text, environment)
+def test_what_is_no_part_is_refused():
+    for text, environment in [
+        ("3", {}),
+        ("0/2", {}),
+        ("3/2", {}),
+        ("slurm", {"SLURM_ARRAY_TASK_ID": "7"}),
+        ("slurm", slurm(2, 0, 5, 3)),
+    ]:
+        refused(part_of, text, environment)
 
 
 def test_without_part_a_slurm_task_scores_all_shards_and_says_so(caplog):
@@ -274,12 +277,12 @@ def test_shards_into_one_plain_file_and_on_the_terminal(clipiqa, lake):
 
 @pytest.mark.parametrize(
     "command, named",
-    [
-        ("rank out --best 1 --write-shards kept --copy-to x", "in a second call"),
-        ("rank out --best 1 --write-shards kept --page x", "in a second call"),
-        ("score lake --merge out --out results", "--merge"),
-        ("score x.npy --embeddings --out results --device cpu", "embeddings"),
-    ],
+    {
+        "rank out --best 1 --write-shards kept --copy-to x": "in a second call",
+        "rank out --best 1 --write-shards kept --page x": "in a second call",
+        "score lake --merge out --out results": "--merge",
+        "score x.npy --embeddings --out results --device cpu": "embeddings",
+    }.items(),
 )
 def test_bad_options_are_refused_in_one_sentence(clipiqa, lake, out, command, named):
     np.save("x.npy", np.zeros((1, 4), np.float32))

@@ -50,14 +50,14 @@ def test_frames_of_lossless_rgb_score_as_their_pngs_to_the_last_bit(clip, tmp_pa
 
 @pytest.mark.parametrize(
     "sampling, expected",
-    [
-        ("1s", [0, 1, 2]),
-        ("0.25", [0, 0.3, 0.5, 0.8, 1, 1.3, 1.5, 1.8, 2, 2.3, 2.5, 2.8]),
-        ("9s", [0]),
-        ("0s", [n / 10 for n in range(30)]),
-        ("4 frames", [0, 0.8, 1.5, 2.3]),
-        ("99 frames", [n / 10 for n in range(30)]),
-    ],
+    {
+        "1s": [0, 1, 2],
+        "0.25": [0, 0.3, 0.5, 0.8, 1, 1.3, 1.5, 1.8, 2, 2.3, 2.5, 2.8],
+        "9s": [0],
+        "0s": [n / 10 for n in range(30)],
+        "4 frames": [0, 0.8, 1.5, 2.3],
+        "99 frames": [n / 10 for n in range(30)],
+    }.items(),
 )
 def test_frames_are_sampled_by_time_or_by_number(clip, sampling, expected):
     assert seconds(clip, sampling=sampling) == expected

@@ -44,7 +44,7 @@ def test_a_given_path_needs_no_network(home, tmp_path, server, monkeypatch, give
 
 
 @pytest.mark.parametrize(
-    "given, named", [("gone.pt", "gone.pt"), (".", "folder"), ("vit.pt", "RN50"), ("opnai", "'openai'")]
+    "given, named", {"gone.pt": "gone.pt", ".": "folder", "vit.pt": "RN50", "opnai": "'openai'"}.items()
 )
 def test_a_path_or_tag_that_cannot_be_used_is_refused(home, tmp_path, monkeypatch, given, named):
     monkeypatch.chdir(tmp_path)
