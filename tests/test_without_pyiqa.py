@@ -80,19 +80,16 @@ def test_a_command_works(forked_bare, folder, small_compact, command):
         assert found == pytest.approx(expected, abs=1e-5)  # another number of threads rounds otherwise
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
+def test_what_needs_pyiqa_says_so_in_one_sentence(forked_bare, folder):
+    for command in [
         "compare -m clipiqa -d photos",
         "table --methods a=photos -m niqe",
         f"fit koniq10k --out head.safetensors {MINI}",
         f"train koniq10k --out run {MINI}",
-    ],
-)
-def test_what_needs_pyiqa_says_so_in_one_sentence(forked_bare, folder, command):
-    job = forked_bare.run(command, folder, code=COMMAND)
-    assert job.code == 2 and "Traceback" not in job.err
-    assert job.err.splitlines()[-1].startswith(f"clipiqa {command.split()[0]}: error: this needs pyiqa"), job.err
+    ]:
+        job = forked_bare.run(command, folder, code=COMMAND)
+        assert job.code == 2 and "Traceback" not in job.err
+        assert job.err.splitlines()[-1].startswith(f"clipiqa {command.split()[0]}: error: this needs pyiqa"), job.err
 
 
 def test_the_page_lists_what_to_install_without_pyiqa():

@@ -131,9 +131,8 @@ def test_members_that_their_shard_has_lost_are_gone_too(score):
     assert "1 row of images that are gone" in ran.err and len(rows("scores.csv")) == 2
 
 
-@pytest.mark.parametrize(
-    "words, named",
-    [
+def test_bad_usage(score):
+    for words, named in [
         ("gone.png", "'gone.png' does not exist"),
         ("--prompts quality photos", "before --prompts"),
         ("photos --format parquet", "with --out"),
@@ -148,12 +147,10 @@ def test_members_that_their_shard_has_lost_are_gone_too(score):
         ),
         ("photos --learned-prompts clipiqa+ --prompts happy", "excludes --prompts"),
         ("photos --device quantum", "cuda:N"),
-    ],
-)
-def test_bad_usage(score, words, named):
-    ran = score(words)
-    assert (ran.code, ran.out) == (2, "")
-    assert re.match(rf"(clipiqa score: loading .* …\n)?clipiqa score: error: [^\n]*{named}[^\n]*\n\Z", ran.err)
+    ]:
+        ran = score(words)
+        assert (ran.code, ran.out) == (2, "")
+        assert re.match(rf"(clipiqa score: loading .* …\n)?clipiqa score: error: [^\n]*{named}[^\n]*\n\Z", ran.err)
 
 
 def test_a_bomb_and_the_way_out(score, monkeypatch):

@@ -10,18 +10,15 @@ from clipiqa_pyiqa.cli.options.parser import Parser
 pytest_plugins = ["weights_fakes"]
 
 
-@pytest.mark.parametrize(
-    "text, expected",
-    {
+def test_options_become_flags_and_other_words_stay():
+    for text, expected in {
         "seed must be between 0 and 9.": "--seed must be between 0 and 9.",
         "use backbone='mini', or clip_weights=PATH.": "use --backbone mini, or --clip-weights PATH.",
         "pass `resume`, or switch quick_gelu off.": "pass --resume, or switch --quick-gelu off.",
         "'quick_gelu/x.png' is damaged; f(quick_gelu=3) runs out of memory.": "",
-    }.items(),
-)
-def test_options_become_flags_and_other_words_stay(text, expected):
-    Parser().declare(function_of("train"))
-    assert terminal.in_shell(text) == (expected or text)
+    }.items():
+        Parser().declare(function_of("train"))
+        assert terminal.in_shell(text) == (expected or text)
 
 
 def test_commands_print_their_own_flags_but_a_yaml_file_keeps_pythons_names(clipiqa, tmp_path):

@@ -40,7 +40,11 @@ def test_what_is_missing_is_said_to_be_missing(said):
 
 
 def test_options_are_not_abbreviated_and_commands_are_proposed(said, capfd):
-    for command, named in [("rank s.csv --worst 1 --move r3", "--move"), ("scor s.csv", "'score'")]:
+    for command, named in {
+        "rank s.csv --worst 1 --move r3": "--move",
+        "rank p --wurst 3": "--wurst",
+        "scor s.csv": "'score'",
+    }.items():
         with pytest.raises(SystemExit, match="2"):
             said(command)
         assert named in capfd.readouterr().err

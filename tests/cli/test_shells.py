@@ -54,9 +54,3 @@ print(*(m.__file__ for m in {{*sys.modules.values()}} if m.__name__.startswith("
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     *_, loaded, files = ran.stdout.splitlines()
     assert loaded == "set()" and len([each for each in files.split() if not each.endswith("__init__.py")]) <= most
-
-
-def test_an_unknown_option_is_named(clipiqa, capfd):
-    with pytest.raises(SystemExit, match="2"):
-        clipiqa("rank photos --wurst 3")
-    assert "clipiqa rank: error: unrecognized arguments: --wurst" in capfd.readouterr().err

@@ -62,20 +62,20 @@ def unread(name):
     return DataSet(name, (File("/a"),), None)
 
 
-@pytest.mark.parametrize("text, label, target, options",
-    [
+def test_text_is_a_label_a_target_and_options():
+    for text, label, target, options in [
         ("a b=niqe:test_y_channel=false,x=[1, 2]", "a b", "niqe", {"test_y_channel": False, "x": [1, 2]}),
         ("niqe:pretrained_model_path=a,b:c.mat", "", "niqe", {"pretrained_model_path": "a,b:c.mat"}),
         (
-            "clipiqa:prompts=Good, sharp.|Bad, dull.,precision=bf16", "", "clipiqa",
+            "clipiqa:prompts=Good, sharp.|Bad, dull.,precision=bf16",
+            "",
+            "clipiqa",
             {"prompts": "Good, sharp.|Bad, dull.", "precision": "bf16"},
         ),
         ("C:/photos/s.csv", "", "C:/photos/s.csv", {}),
-    ],
-)  # fmt: skip
-def test_text_is_a_label_a_target_and_options(text, label, target, options):
-    request = parse_argument(text)
-    assert (request.label, request.target, dict(request.options)) == (label, target, options)
+    ]:
+        request = parse_argument(text)
+        assert (request.label, request.target, dict(request.options)) == (label, target, options)
 
 
 def test_options_are_written_as_pyiqa_has_them():

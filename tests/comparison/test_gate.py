@@ -44,9 +44,8 @@ def test_names_match_below_common_folders_without_suffix_if_that_tells_them_apar
     assert matching_names(["1.png", "1.jpg"], ["b/1.png"])[0] == ["1.png", "1.jpg"]
 
 
-@pytest.mark.parametrize(
-    "change, options, noun",
-    [
+def test_runs_that_cannot_be_compared_and_options_that_do_not_fit_are_refused(runs):
+    for change, options, noun in [
         (lambda new: new.assign(image=[f"q{n}" for n in range(40)]), {}, "row"),
         (lambda new: new.rename(columns={"q": "other"}), {}, "none"),
         (lambda new: new.assign(extra=1.0), {}, "'extra'"),
@@ -57,13 +56,11 @@ def test_names_match_below_common_folders_without_suffix_if_that_tells_them_apar
         (None, {"lower_better": ["x"]}, "lower_better"),
         (None, {"margin": 0.0}, "margin"),
         (None, {"metrics": object()}, "metrics"),
-    ],
-)
-def test_runs_that_cannot_be_compared_and_options_that_do_not_fit_are_refused(runs, change, options, noun):
-    base, new = runs(q=(SCORES, SCORES))
-    if change:
-        change(pandas.read_csv(new)).to_csv(new, index=False)
-    assert noun in refused(gate, base, new, **options)
+    ]:
+        base, new = runs(q=(SCORES, SCORES))
+        if change:
+            change(pandas.read_csv(new)).to_csv(new, index=False)
+        assert noun in refused(gate, base, new, **options)
 
 
 def test_files_without_scores_are_refused(tmp_path):

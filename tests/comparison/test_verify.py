@@ -44,18 +44,15 @@ def pictures(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "standin, verdicts",
-    [
+def test_verdicts(pictures):
+    for standin, verdicts in [
         (Standin(), ["ok"] * 6),
         (Standin(0.002), ["ok", "ok", *["FAIL"] * 4]),  # within the fp16 runs' 0.01, beyond the printed digits
         (Standin(float("nan")), ["FAIL"] * 6),
         (Standin(0.5, "file"), ["differs"] * 6),
         (Standin(0.5, backbone="ViT-B/32"), ["differs"] * 6),
-    ],
-)
-def test_verdicts(pictures, standin, verdicts):
-    assert verify(standin, [pictures])["verdict"].tolist() == verdicts
+    ]:
+        assert verify(standin, [pictures])["verdict"].tolist() == verdicts
 
 
 @pytest.mark.parametrize("tag, code, verdict", [("openai", 1, "FAIL"), ("file", 2, "differs")])

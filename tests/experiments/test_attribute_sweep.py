@@ -14,11 +14,11 @@ from clipiqa_pyiqa.experiments.attribute_sweep import CHANGES
 # Changes
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_the_plain_amount_changes_nothing(name):
-    photo, change = photos()["canyon-wren"], CHANGES[name]
-    assert change.plain in np.linspace(change.first, change.last, 9).round(6)
-    np.testing.assert_array_equal(change.apply(photo, change.plain), photo)
+def test_the_plain_amount_changes_nothing():
+    for change in CHANGES.values():
+        photo = photos()["canyon-wren"]
+        assert change.plain in np.linspace(change.first, change.last, 9).round(6)
+        np.testing.assert_array_equal(change.apply(photo, change.plain), photo)
 
 
 @pytest.fixture

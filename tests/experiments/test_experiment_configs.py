@@ -28,12 +28,12 @@ def told(clipiqa, monkeypatch):
     return get
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_the_commands_of_the_page_have_their_files_options(line, told):
-    args = told(line)
-    files = [shipped()[file] for file in args.config_file]
-    for name, value in () if line.startswith("compare") else yaml.safe_load(files[0].read_text()).items():
-        assert getattr(args, name) == (Path(value) if name == "out" else value)
+def test_the_commands_of_the_page_have_their_files_options(told):
+    for line in LINES:
+        args = told(line)
+        files = [shipped()[file] for file in args.config_file]
+        for name, value in () if line.startswith("compare") else yaml.safe_load(files[0].read_text()).items():
+            assert getattr(args, name) == (Path(value) if name == "out" else value)
 
 
 @pytest.fixture
@@ -59,17 +59,14 @@ def test_prompts_may_be_pairs_as_yaml_writes_them_and_begin_with_a_dash(tmp_path
     assert args.prompts == ["quality", "Crisp photo.|Hazy photo.", "-3 EV photo.|Bright photo."]
 
 
-@pytest.mark.parametrize(
-    "text, said",
-    {
+def test_mistakes_are_named(clipiqa, tmp_path):
+    for text, said in {
         "step: 3": "'steps'",
         "resume: true": "'resume'",
         "- 3": "mapping",
         "exif: 1": "exif",
         "scales: []": "list of values",
-    }.items(),
-)
-def test_mistakes_are_named(clipiqa, text, said, tmp_path):
-    path = tmp_path / "options.yml"
-    path.write_text(text)
-    clipiqa(f"sweep photos -c {path}", 2, said)
+    }.items():
+        path = tmp_path / "options.yml"
+        path.write_text(text)
+        clipiqa(f"sweep photos -c {path}", 2, said)

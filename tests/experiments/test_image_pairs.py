@@ -14,19 +14,16 @@ from clipiqa_pyiqa.stats.intervals import mean_difference
 # Matching
 
 
-@pytest.mark.parametrize(
-    "low, high, name",
-    [
+def test_by_path_without_suffix_or_by_wildcards(tmp_path):
+    for low, high, name in [
         ("low", "high", "night/2"),
         ("*_real.JPG", "*_mean.JPG", "Canon_1"),
         ("*/blur/blur_*.png", "*/gt/gt_*.png", "scene1/3"),
-    ],
-)
-def test_by_path_without_suffix_or_by_wildcards(tmp_path, low, high, name):
-    files = ["low/night/2.jpg", "high/night/2.png", "Canon_1_real.JPG", "Canon_1_mean.JPG"]
-    for path in (*files, "scene1/blur/blur_3.png", "scene1/gt/gt_3.png"):
-        save_grey(tmp_path / path, 9)
-    assert list(pairs(Brightness(), f"{tmp_path}/{low}", f"{tmp_path}/{high}").frame.index) == [name]
+    ]:
+        files = ["low/night/2.jpg", "high/night/2.png", "Canon_1_real.JPG", "Canon_1_mean.JPG"]
+        for path in (*files, "scene1/blur/blur_3.png", "scene1/gt/gt_3.png"):
+            save_grey(tmp_path / path, 9)
+        assert list(pairs(Brightness(), f"{tmp_path}/{low}", f"{tmp_path}/{high}").frame.index) == [name]
 
 
 @pytest.mark.parametrize(

@@ -32,18 +32,15 @@ def test_each_view_of_each_image_is_encoded_once(photos, tmp_path, caplog):
     assert first.shape == (len(photos), len(AUGMENTATIONS), DIM)
 
 
-@pytest.mark.parametrize(
-    "changed, encoded",
-    [
+def test_another_setup_finds_nothing(photos, tmp_path):
+    for changed, encoded in [
         *(("weights_sha256", 3), ("quick_gelu", 3), ("pos_embedding", 3), ("precision", 3)),
         ("prompts", 0),  # features do not depend on them
-    ],
-)
-def test_another_setup_finds_nothing(photos, tmp_path, changed, encoded):
-    filled(FakeMetric(), tmp_path, photos[:1])
-    other = FakeMetric(**{changed: "other"})
-    filled(other, tmp_path, photos[:1])
-    assert other.encoded == encoded
+    ]:
+        filled(FakeMetric(), tmp_path, photos[:1])
+        other = FakeMetric(**{changed: "other"})
+        filled(other, tmp_path, photos[:1])
+        assert other.encoded == encoded
 
 
 def test_file_that_changes_is_encoded_again_and_a_copy_is_not(photos, tmp_path):

@@ -67,15 +67,15 @@ def test_one_to_five_by_quantile_and_back(give, clipiqa, folder):
     assert give("--star-shares 50,0,0,0,50").code == 0 and stars(folder) == [1] * 5 + [5] * 5
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_all_other_bytes_stay(form):
-    before = packet(form)
-    rating = find_rating(before)
-    after, (start, end) = rating.changed(before, "4"), rating.place
-    assert find_rating(after).stars == 4
-    assert after.startswith(before[:start]) and after.endswith(before[end:])
-    assert end - start <= len("<xap:Rating />")
-    assert find_rating(find_rating(after).changed(after, None)).text is None
+def test_all_other_bytes_stay():
+    for form in FORMS:
+        before = packet(form)
+        rating = find_rating(before)
+        after, (start, end) = rating.changed(before, "4"), rating.place
+        assert find_rating(after).stars == 4
+        assert after.startswith(before[:start]) and after.endswith(before[end:])
+        assert end - start <= len("<xap:Rating />")
+        assert find_rating(find_rating(after).changed(after, None)).text is None
 
 
 @pytest.mark.parametrize("tool", ["exiftool", "exiv2"])

@@ -111,12 +111,12 @@ def test_scores_that_were_made_in_another_way_are_not_resumed(path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", ["a,b\n1,2\n", "\x00\x01", "[1, 2]\n", "5\n"])
-def test_a_file_that_is_no_result_file_is_refused_and_stays(path, content):
-    path.write_text(content)
-    refused(write, path, resume=True)
-    refused(read_scores, path)
-    assert path.read_text() == content
+def test_a_file_that_is_no_result_file_is_refused_and_stays(path):
+    for content in ["a,b\n1,2\n", "\x00\x01", "[1, 2]\n", "5\n"]:
+        path.write_text(content)
+        refused(write, path, resume=True)
+        refused(read_scores, path)
+        assert path.read_text() == content
 
 
 # One run at a time

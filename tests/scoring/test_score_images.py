@@ -51,9 +51,8 @@ def test_a_row_for_each_image_in_order_with_flag_or_error():
     assert "it is None" in found["error"][1] and "from -1 to -1, outside [0, 1]" in found["error"][3]
 
 
-@pytest.mark.parametrize(
-    "batch",
-    [
+def test_a_scorer_takes_the_batches_of_pipelines():
+    for batch in [
         {"bytes": [picture(51)] * 2},
         {"image": np.stack([GREY] * 2)},
         {"image": np.array([GREY, GREY[:36]], object)},  # of several sizes
@@ -61,12 +60,15 @@ def test_a_row_for_each_image_in_order_with_flag_or_error():
         pandas.DataFrame({"image": [GREY, picture(51)]}),
         torch.from_numpy(np.stack([GREY] * 2)),
         pyarrow.chunked_array([[{"bytes": picture(51)}]] * 2),
-    ],
-)
-def test_a_scorer_takes_the_batches_of_pipelines(batch):
-    found = Scorer(Brightness(), device="cpu")(batch)
-    assert found["quality"] == pytest.approx([0.2, 0.2], abs=1e-6)
-    assert list(found) == [*(batch if isinstance(batch, dict | pandas.DataFrame) else []), "quality", "flag", "error"]
+    ]:
+        found = Scorer(Brightness(), device="cpu")(batch)
+        assert found["quality"] == pytest.approx([0.2, 0.2], abs=1e-6)
+        assert list(found) == [
+            *(batch if isinstance(batch, dict | pandas.DataFrame) else []),
+            "quality",
+            "flag",
+            "error",
+        ]
 
 
 made = []

@@ -39,10 +39,10 @@ def test_holm_equals_hand_computed_values():
     assert holm([0.6, 0.7]).tolist() == [1, 1] and holm([]).tolist() == []
 
 
-@pytest.mark.parametrize("right, count, low, high", [(5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0)])
-def test_a_share_has_wilsons_interval(right, count, low, high):
-    estimate = share(right, count)
-    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((right / count, low, high), abs=1e-4)
+def test_a_share_has_wilsons_interval():
+    for right, count, low, high in [(5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0)]:
+        estimate = share(right, count)
+        assert (estimate.value, estimate.low, estimate.high) == pytest.approx((right / count, low, high), abs=1e-4)
 
 
 def test_grouped_votes_give_a_wider_interval():
