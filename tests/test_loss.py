@@ -134,22 +134,22 @@ def test_no_gradient_where_none_is_wanted(loss, pull_back, context):
     assert not pull_back.called  # nor for images that need none
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_input_keeps_its_gradient_in_fp32(metric, dtype):
-    x = images().detach().to(dtype)
-    expected = grad_of(metric, x.float().requires_grad_())
-    (scaled,) = torch.autograd.grad(metric(x.requires_grad_()).sum() * 65536, x)  # what a GradScaler does
-    assert scaled.dtype == dtype
-    assert distance(scaled.float() / 65536, expected) < 1e-2  # a half's rounding: 8 bits in bf16
+def test_half_precision_input_keeps_its_gradient_in_fp32(metric):
+    for dtype in [torch.float16, torch.bfloat16]:
+        x = images().detach().to(dtype)
+        expected = grad_of(metric, x.float().requires_grad_())
+        (scaled,) = torch.autograd.grad(metric(x.requires_grad_()).sum() * 65536, x)  # what a GradScaler does
+        assert scaled.dtype == dtype
+        assert distance(scaled.float() / 65536, expected) < 1e-2  # a half's rounding: 8 bits in bf16
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_a_small_gradient_survives_low_precision(options, metric, precision):
+def test_a_small_gradient_survives_low_precision(options, metric):
     """The inner backward has a scale of its own, without which a nearly saturated score's slope would be 0."""
-    low, x = CLIPIQA(precision=precision, **options), images(1, 96)
-    found, exact = (grad_of(lambda x, net=net: 1e-6 * net.encode_image(x)[:, :8], x) for net in (low, metric))
-    assert (found == 0).double().mean() < 0.01
-    assert nn.functional.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.9
+    for precision in ["bf16", "fp16"]:
+        low, x = CLIPIQA(precision=precision, **options), images(1, 96)
+        found, exact = (grad_of(lambda x, net=net: 1e-6 * net.encode_image(x)[:, :8], x) for net in (low, metric))
+        assert (found == 0).double().mean() < 0.01
+        assert nn.functional.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.9
 
 
 def test_second_derivatives_are_refused_where_they_are_used(loss, metric):

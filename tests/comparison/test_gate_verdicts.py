@@ -55,29 +55,26 @@ def test_only_a_corrected_p_makes_a_column_worse(made):
     assert ", p = 0.033 alone, 0.2 among all columns, " in several.pairs[0].line
 
 
-@pytest.mark.parametrize("columns, rows", [(1, 6), (6, 8)])
-def test_rows_that_can_show_no_loss_are_refused(made, columns, rows):
-    lost = {f"c{n}": normal(-0.1, rows, n) for n in range(columns)}
-    found = made(lost)
-    assert found.verdict == "worse" and "fewer than 20 rows" in found.pairs[0].line
-    assert f"{rows} or more" in refused(made, {name: apart[1:] for name, apart in lost.items()})
+def test_rows_that_can_show_no_loss_are_refused(made):
+    for columns, rows in [(1, 6), (6, 8)]:
+        lost = {f"c{n}": normal(-0.1, rows, n) for n in range(columns)}
+        found = made(lost)
+        assert found.verdict == "worse" and "fewer than 20 rows" in found.pairs[0].line
+        assert f"{rows} or more" in refused(made, {name: apart[1:] for name, apart in lost.items()})
 
 
-@pytest.mark.parametrize(
-    "mean, count, verdict, because",
-    [
+def test_a_column_passes_only_if_a_loss_of_the_margin_is_excluded(made):
+    for mean, count, verdict, because in [
         (0.0, 40, "pass", ""),
         (-0.005, 40, "pass", "beyond chance"),
         (-0.009, 40, "unclear", "not excluded"),
         (-0.02, 40, "worse", ""),
         (0.0, 19, "unclear", "fewer than 20 rows"),
-    ],
-)
-def test_a_column_passes_only_if_a_loss_of_the_margin_is_excluded(made, mean, count, verdict, because):
-    for sign, options in ((1, {}), (-1, {"lower_better": ["q"]})):
-        found = made({"q": sign * normal(mean, count)}, margin=0.01, **options)
-        assert found.verdict == found.pairs[0].verdict == verdict and found.passed == (verdict == "pass")
-        assert because in found.pairs[0].line
+    ]:
+        for sign, options in ((1, {}), (-1, {"lower_better": ["q"]})):
+            found = made({"q": sign * normal(mean, count)}, margin=0.01, **options)
+            assert found.verdict == found.pairs[0].verdict == verdict and found.passed == (verdict == "pass")
+            assert because in found.pairs[0].line
 
 
 def test_margins_by_name_and_in_the_command(clipiqa, made):
@@ -98,10 +95,10 @@ def simulated(monkeypatch):
     return runpy.run_path(str(folder / "gate.py"))
 
 
-@pytest.mark.parametrize("shape", ["normal", "heavy tails, t(3)"])
-def test_six_columns_without_change_are_rarely_worse(shape, simulated):
-    assert simulated["false_alarms"](shape, 20, 6, runs=300) < 0.05  # uncorrected: 0.13
-    assert simulated["passed"](shape, 20, runs=300) < 0.05
+def test_six_columns_without_change_are_rarely_worse(simulated):
+    for shape in ["normal", "heavy tails, t(3)"]:
+        assert simulated["false_alarms"](shape, 20, 6, runs=300) < 0.05  # uncorrected: 0.13
+        assert simulated["passed"](shape, 20, runs=300) < 0.05
 
 
 def test_a_loss_that_would_show_four_times_in_five_does(simulated):

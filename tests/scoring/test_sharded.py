@@ -275,20 +275,17 @@ def test_shards_into_one_plain_file_and_on_the_terminal(clipiqa, lake):
     assert clipiqa("score lake/a/000.tar --device cpu").out.count("000.tar::") == 3
 
 
-@pytest.mark.parametrize(
-    "command, named",
-    {
+def test_bad_options_are_refused_in_one_sentence(clipiqa, lake, out):
+    for command, named in {
         "rank out --best 1 --write-shards kept --copy-to x": "in a second call",
         "rank out --best 1 --write-shards kept --page x": "in a second call",
         "score lake --merge out --out results": "--merge",
         "score x.npy --embeddings --out results --device cpu": "embeddings",
-    }.items(),
-)
-def test_bad_options_are_refused_in_one_sentence(clipiqa, lake, out, command, named):
-    np.save("x.npy", np.zeros((1, 4), np.float32))
-    score(lake, out)
-    ran = clipiqa(command, 2, named)
-    assert ran.err.count("error: ") == 1
+    }.items():
+        np.save("x.npy", np.zeros((1, 4), np.float32))
+        score(lake, out)
+        ran = clipiqa(command, 2, named)
+        assert ran.err.count("error: ") == 1
 
 
 def test_names_of_results_do_not_meet():

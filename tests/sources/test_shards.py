@@ -30,16 +30,13 @@ def names(sources):
     return [source.name.rsplit("/", 1)[-1] for source in sources]
 
 
-@pytest.mark.parametrize(
-    "pattern, expected",
-    [
+def test_a_brace_pattern_stands_for_names():
+    for pattern, expected in [
         ("s/{08..10}.tar", ["s/08.tar", "s/09.tar", "s/10.tar"]),
         ("{a,b}/{2..0}", ["a/2", "a/1", "a/0", "b/2", "b/1", "b/0"]),
         ("{1.." + "9" * 5000 + "}", ["{1.." + "9" * 5000 + "}"]),  # a name like any other
-    ],
-)
-def test_a_brace_pattern_stands_for_names(pattern, expected):
-    assert expanded(pattern) == expected
+    ]:
+        assert expanded(pattern) == expected
 
 
 def test_a_brace_pattern_of_more_than_a_million_names_is_refused():
@@ -100,17 +97,14 @@ def test_an_archive_without_images_is_named(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    "name, count, why",
-    [
+def test_missing_sources_are_named(lake):
+    for name, count, why in [
         ("none/*.tar", 0, "none/*.tar' matches nothing"),
         ("none/{0..2}.png", 0, "none/0.png' does not exist (and 2 more like it)"),
         ("shards/{000..003}.tar", 4, "shards/002.tar' does not exist"),
-    ],
-)
-def test_missing_sources_are_named(lake, name, count, why):
-    found = find_shards(f"{lake}/{name}")
-    assert found.problem == f"'{lake}/{why}" and len(found.shards({})) == count and found.is_empty == (not count)
+    ]:
+        found = find_shards(f"{lake}/{name}")
+        assert found.problem == f"'{lake}/{why}" and len(found.shards({})) == count and found.is_empty == (not count)
 
 
 # Tar
@@ -147,41 +141,38 @@ def test_a_wrong_header_is_named(tmp_path, spoilt):
     refused(lost.read)
 
 
-@pytest.mark.parametrize("name", ["../x.png", "/etc/y.png", "a/../../z.png", "link.png"])
-def test_members_outside_and_links_are_not_scored(tmp_path, name):
-    content = None if name == "link.png" else picture(1)
-    (member,) = TarShard(str(save_tar(tmp_path / "0.tar", {name: content}))).entries()
-    refused(member.read)
+def test_members_outside_and_links_are_not_scored(tmp_path):
+    for name in ["../x.png", "/etc/y.png", "a/../../z.png", "link.png"]:
+        content = None if name == "link.png" else picture(1)
+        (member,) = TarShard(str(save_tar(tmp_path / "0.tar", {name: content}))).entries()
+        refused(member.read)
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive at all" * 100, b"\x1f\x8b\x08"])
-def test_a_file_that_is_no_archive_is_refused(tmp_path, content):
-    path = tmp_path / "0.tar"
-    path.write_bytes(content)
-    refused(list, TarShard(str(path)).entries())
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+    for content in [b"", b"no archive at all" * 100, b"\x1f\x8b\x08"]:
+        path = tmp_path / "0.tar"
+        path.write_bytes(content)
+        refused(list, TarShard(str(path)).entries())
 
 
 # Parquet
 
 
-@pytest.mark.parametrize(
-    "columns, kept",
-    [
+def test_images_are_bytes_or_structs(tmp_path):
+    for columns, kept in [
         ({"id": [1, 2], "jpg": [picture(10), None]}, {"id": 1}),  # Hugging Face's are structs
         ({"image": [{"bytes": picture(10), "path": "x.png"}, None]}, {}),
-    ],
-)
-def test_images_are_bytes_or_structs(tmp_path, columns, kept):
-    path = save_parquet(tmp_path / "x.parquet", columns)
-    first, last = ParquetShard(str(path), list(kept)).entries()
-    assert greys([first]) == [10] and first.kept == kept and last.name == f"{path}::1"
-    refused(last.read)
+    ]:
+        path = save_parquet(tmp_path / "x.parquet", columns)
+        first, last = ParquetShard(str(path), list(kept)).entries()
+        assert greys([first]) == [10] and first.kept == kept and last.name == f"{path}::1"
+        refused(last.read)
 
 
-@pytest.mark.parametrize("given, grey", [(None, 9), ("foo", 8)])
-def test_the_image_column_is_found_or_given(tmp_path, given, grey):
-    path = save_parquet(tmp_path / "x.parquet", {"hash": [b"1"], "image": [picture(9)], "foo": [picture(8)]})
-    assert greys(ParquetShard(str(path), (), given).entries()) == [grey]
+def test_the_image_column_is_found_or_given(tmp_path):
+    for given, grey in [(None, 9), ("foo", 8)]:
+        path = save_parquet(tmp_path / "x.parquet", {"hash": [b"1"], "image": [picture(9)], "foo": [picture(8)]})
+        assert greys(ParquetShard(str(path), (), given).entries()) == [grey]
 
 
 def test_columns_that_are_not_there_are_refused(tmp_path):
@@ -195,16 +186,14 @@ def test_columns_that_are_not_there_are_refused(tmp_path):
         assert named in refused(list, ParquetShard(str(path), *given).entries())
 
 
-@pytest.mark.parametrize(
-    "width, keep, named", [(8, ["x"], "x cannot be kept"), (9, [], "9 floats"), (8, [], "not a file of features")]
-)
-def test_features_that_do_not_fit_are_refused(tmp_path, width, keep, named):
-    path = tmp_path / "x.npy"
-    np.save(path, np.zeros((5, 8), np.float32))
-    if "file" in named:
-        path.write_bytes(path.read_bytes()[:-9])
-    assert named in refused(list, EmbeddingsShard(str(path), keep).blocks(width, "RN50"))
-    refused(find_shards(str(path)).items[0].entries)  # they are no images
+def test_features_that_do_not_fit_are_refused(tmp_path):
+    for width, keep, named in [(8, ["x"], "x cannot be kept"), (9, [], "9 floats"), (8, [], "not a file of features")]:
+        path = tmp_path / "x.npy"
+        np.save(path, np.zeros((5, 8), np.float32))
+        if "file" in named:
+            path.write_bytes(path.read_bytes()[:-9])
+        assert named in refused(list, EmbeddingsShard(str(path), keep).blocks(width, "RN50"))
+        refused(find_shards(str(path)).items[0].entries)  # they are no images
 
 
 def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch):
@@ -295,9 +284,9 @@ def test_members_rows_and_files_are_read_by_their_names(tmp_path, suffix):
     assert [levels[name] for name in names] == [60, 30, 70, 40, 10] and len(levels) == 5
 
 
-@pytest.mark.parametrize("shard", ["0.tar", "gone.tar", "gone.parquet", "t.parquet"])
-def test_an_image_that_is_gone_is_named(tmp_path, shard):
-    save_tar(tmp_path / "0.tar", samples([10]))
-    save_parquet(tmp_path / "t.parquet", {"image": [picture(40)]})
-    (source,) = images_named([f"{tmp_path}/{shard}::9"])
-    refused(source.read)
+def test_an_image_that_is_gone_is_named(tmp_path):
+    for shard in ["0.tar", "gone.tar", "gone.parquet", "t.parquet"]:
+        save_tar(tmp_path / "0.tar", samples([10]))
+        save_parquet(tmp_path / "t.parquet", {"image": [picture(40)]})
+        (source,) = images_named([f"{tmp_path}/{shard}::9"])
+        refused(source.read)
