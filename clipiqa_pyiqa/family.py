@@ -248,12 +248,12 @@ class LAIONAes(CLIPMetric):
 
     def load(self, path: str | Path | None) -> None:
         name = "v2" if path is None else str(path)
-        self.head_path = find_file(head_file(name)).path if name in LAION_HEADS else Path(name).expanduser()
-        self.weight, self.bias = _row(open_checkpoint(self.head_path))
-        self.file = {"file": self.head_path.name, "file_sha256": sha256_of(self.head_path)}
+        file = find_file(head_file(name)).path if name in LAION_HEADS else Path(name).expanduser()
+        self.weight, self.bias = _row(open_checkpoint(file))
+        self.file = {"file": file.name, "file_sha256": sha256_of(file)}
         if len(self.weight) != self.clip.width:
             raise WeightsError(
-                f"{self.head_path} is for features of {len(self.weight)} numbers, but {self.clip.weights.backbone} "
+                f"{file} is for features of {len(self.weight)} numbers, but {self.clip.weights.backbone} "
                 f"gives {self.clip.width}: pass another backbone or file."
             )
 

@@ -68,7 +68,7 @@ def build(module: str, name: str, *args: Any, **options: Any) -> nn.Module:
     return getattr(importlib.import_module(module, __package__), name)(*args, **options)
 
 
-def build_builtin(kind: str = NAME, **options: Any) -> nn.Module:
+def build_builtin(kind: str, **options: Any) -> nn.Module:
     """Return a metric of pyiqa's own class, for ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``."""
     try:
         return build(BUILTIN_MODULES[kind], kind, **options)

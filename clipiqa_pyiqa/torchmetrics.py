@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .errors import choice
 from .metric import CLIPIQA
-from .prompts.pairs import Columns, parse_columns
+from .prompts.pairs import parse_columns
 
 try:
     from torchmetrics import Metric
@@ -59,14 +59,6 @@ def clip_image_quality_assessment(
     return metric.by_prompt(metric.scores_of(images))
 
 
-def parse(prompts: TorchmetricsPrompts) -> Columns:
-    if not isinstance(prompts, tuple):
-        raise ValueError("Argument `prompts` must be a tuple containing strings or tuples of strings")
-    numbers = itertools.count()
-    names = [prompt if isinstance(prompt, str) else f"user_defined_{next(numbers)}" for prompt in prompts]
-    return parse_columns(dict(zip(names, prompts, strict=True)))
-
-
 class CLIPImageQualityAssessment(Metric):
     """``torchmetrics.multimodal.CLIPImageQualityAssessment``: one score per image and prompt.
 
@@ -101,7 +93,11 @@ class CLIPImageQualityAssessment(Metric):
         if not isinstance(data_range, int | float) or not data_range > 0:
             raise ValueError("Argument `data_range` should be a positive number.")
         self.data_range = data_range
-        self.columns = parse(prompts)
+        if not isinstance(prompts, tuple):
+            raise ValueError("Argument `prompts` must be a tuple containing strings or tuples of strings")
+        numbers = itertools.count()
+        names = [prompt if isinstance(prompt, str) else f"user_defined_{next(numbers)}" for prompt in prompts]
+        self.columns = parse_columns(dict(zip(names, prompts, strict=True)))
         self.model = CLIPIQA(**(model | options)).eval()
         self.add_state("scores", [], dist_reduce_fx="cat")
 
