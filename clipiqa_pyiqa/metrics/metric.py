@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import ImageError, keeps_pyiqas_classes
+from ..errors import ImageError, keeps_pyiqas_classes, log
 from ..results.columns import Column
 
 if TYPE_CHECKING:
@@ -177,6 +177,9 @@ class MetricSet:
             images = images or [cells["path"] for cells in results.cells()]
             scores = scores_of(metric, [*images, *self.beside])
             results.join(metric.columns[0], scores)
+            if not scores and metric.label not in self.unmatched:
+                theirs = next(iter(metric.score), "")
+                log.warning("no name in the file of %s, such as %r, is that of an image.", metric.label, theirs)
             if lost := [image for image in images if image not in scores]:
                 self.unmatched.setdefault(metric.label, []).extend(lost)
 

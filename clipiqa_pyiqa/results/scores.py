@@ -7,7 +7,7 @@ import functools
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -193,14 +193,21 @@ def _numbers(values: pandas.Series) -> pandas.Series:
     return pandas.to_numeric(values if values.dtype.kind in "iuf" else values.map(str), "coerce")
 
 
-def matching_names(*runs: Sequence[str]) -> list[list[str]]:
-    """Return each run's image names below its common folder, without suffixes; as given if no name is then shared."""
-    found = []
-    for names in runs:
-        below = below_common(names)
-        stems = [re.sub(r"\.\w*[a-zA-Z]\w*$", "", below[name]) for name in names]  # not the seconds of a frame
-        found.append(stems if len(set(stems)) == len(below) else [below[name] for name in names])
-    return found if set.intersection(*map(set, found)) else [list(names) for names in runs]
+def matching_names(first: Sequence[str], second: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return both runs' image names as most are shared: as given, below the run's common folder, or, if one has no
+    folders, without those of the other; without suffixes. If none is shared, return them as given."""
+
+    def ways(names: Sequence[str]) -> Iterator[list[str]]:
+        for way in (str, below_common(names).__getitem__, lambda name: re.split("/|::", name)[-1]):
+            found = [way(name) for name in names]
+            stems = [re.sub(r"\.\w*[a-zA-Z]\w*$", "", name) for name in found]  # not the seconds of a frame
+            yield next((each for each in (stems, found) if len({*each}) == len({*names})), [*names])
+
+    (whole, below, bare), (other, other_below, other_bare) = ways(first), ways(second)
+    below_one = [(below, other), (whole, other_below)]
+    pairs = [(whole, other), *below_one, (below, other_below), (bare, other), (whole, other_bare)]
+    best = max(pairs, key=lambda pair: len({*pair[0]} & {*pair[1]}))  # the first of equals
+    return best if {*best[0]} & {*best[1]} else ([*first], [*second])
 
 
 _COMMON = dict.fromkeys(("mse", "rmse", "mae", "l1", "l2", "error", "loss", "distance", "dmos", "kid", "fvd"), True)
