@@ -193,7 +193,7 @@ def _numbers(values: pandas.Series) -> pandas.Series:
     return pandas.to_numeric(values if values.dtype.kind in "iuf" else values.map(str), "coerce")
 
 
-def matching_names(first: Sequence[str], second: Sequence[str]) -> tuple[list[str], list[str]]:
+def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str]]:
     """Return both runs' image names as most are shared: as given, below the run's common folder, or, if one has no
     folders, without those of the other; without suffixes. If none is shared, return them as given."""
 
@@ -207,7 +207,7 @@ def matching_names(first: Sequence[str], second: Sequence[str]) -> tuple[list[st
     below_one = [(below, other), (whole, other_below)]
     pairs = [(whole, other), *below_one, (below, other_below), (bare, other), (whole, other_bare)]
     best = max(pairs, key=lambda pair: len({*pair[0]} & {*pair[1]}))  # the first of equals
-    return best if {*best[0]} & {*best[1]} else ([*first], [*second])
+    return [*best] if {*best[0]} & {*best[1]} else [[*first], [*second]]
 
 
 _COMMON = dict.fromkeys(("mse", "rmse", "mae", "l1", "l2", "error", "loss", "distance", "dmos", "kid", "fvd"), True)
