@@ -173,14 +173,14 @@ class _Pickler(pickle.Pickler):
 
 def _source(kind: type) -> Any:
     """Return the source of a class, or what its methods do where there is none, as in a console or a notebook."""
-    try:
-        return inspect.getsource(kind)
-    except (OSError, TypeError):
-        codes = [method.__code__ for method in vars(kind).values() if inspect.isfunction(method)]
-        return [
-            (code.co_code, code.co_names, [part for part in code.co_consts if not inspect.iscode(part)])
-            for code in codes
-        ]
+    with contextlib.suppress(Exception):
+        source = inspect.getsource(kind)
+        if f"class {kind.__name__}" in source:  # Python 3.13 takes lines of the script for what a console defined
+            return source
+    codes = [method.__code__ for method in vars(kind).values() if inspect.isfunction(method)]
+    return [
+        (code.co_code, code.co_names, [part for part in code.co_consts if not inspect.iscode(part)]) for code in codes
+    ]
 
 
 def _digest(made: Any, parameters: Any = None) -> str | None:
