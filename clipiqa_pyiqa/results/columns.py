@@ -286,7 +286,7 @@ class Known:
             self.new += 1
             return [None if self.interrupted else False] * len(self.sources)
         self.seen[place] = 1
-        if not self.stamps[place] or (image.stamp() or self.stamp) != self.stamps[place]:
+        if not self.lasting(place, image.stamp() or self.stamp):
             self.changed += 1
             return [False] * len(self.sources)
         found = [self._is_kept(place, source) for source in self.sources.values()]
@@ -296,6 +296,11 @@ class Known:
             self.kept += 1
             self.failed += place in self.failures and None in self.cells(place, self.sources).values()
         return found
+
+    def lasting(self, place: int, stamp: str) -> str:
+        """Return the stamp of a row whose image is the same, or ``''``; only one of them may hold a reference's."""
+        shorter, longer = sorted((stamp, self.stamps[place]), key=len)
+        return longer if shorter and f"{longer},".startswith(f"{shorter},") else ""
 
     def _is_kept(self, place: int, source: str | None) -> bool | None:
         kind, _, of_image = self.failures.get(place, (None, "", False))

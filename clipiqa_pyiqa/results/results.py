@@ -151,7 +151,8 @@ class Results:
         kind, error, facts = row.kind, row.error, {**row.facts(), "stamp": row.stamp or known.stamp}
         if place is not None:
             known.seen[place] = 1
-            if facts["stamp"] and facts["stamp"] == known.stamps[place]:
+            if stamp := known.lasting(place, facts["stamp"]):
+                facts["stamp"] = stamp
                 kept = known.cells(place, [name for name in self.head.scores if name not in cells])
                 cells |= kept
                 if missing := {name for name, score in kept.items() if score is None}:

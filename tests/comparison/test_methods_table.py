@@ -102,7 +102,11 @@ def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results, tmp
     plain, fidelity = Mean(), Mean(mode="FR")
     given = {"reference": results / "gt/Set3", "out": tmp_path / "out", **CPU}
     metrics = {"plain": plain, "fidelity": fidelity}
-    found = table(methods, metrics, **given)
+    without = {**given, "reference": None, "resume": True}
+    table(methods, {"plain": plain}, **without)
+    found = table(methods, metrics, resume=True, **given)
+    for each in (without, {**given, "resume": True}):  # no other column loses its scores
+        table(methods, {f"more {each['reference']}": Mean(2)}, **each)
     again = table(methods, metrics, resume=True, **given)
     assert plain._calls == fidelity._calls == 6
     pandas.testing.assert_frame_equal(found.scores, again.scores)

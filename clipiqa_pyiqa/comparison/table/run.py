@@ -180,22 +180,21 @@ def score_versions(
 ) -> MethodTable:
     """Return the scores of every image and set; ``drop_alpha`` says for a trial whether transparency is ignored."""
     reads_references = unequal or any(metric.mode == "FR" for metric in metrics)
-    references = matched.references if reads_references else {}
-    how = {"unequal": unequal} if unequal and references else {}
+    how = {"unequal": unequal} if unequal and matched.references else {}
     how |= {"alpha": "dropped"} if drop_alpha else {}
     built = [build(metric, options.device, options.seed, strict) for metric in metrics]
     for place, metric in enumerate(built):
         if metric.mode != "file":
             seen = tuple(replace(each, record={**each.record, **how}) for each in metric.columns)
             built[place] = replace(metric, columns=seen)
-    read_reference = functools.lru_cache(_REFERENCES_KEPT)(_read)
+    read_reference = functools.lru_cache(_REFERENCES_KEPT)(_read) if reads_references else None
     images = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
     images.insert(0, "test_set", images["image"].map(matched.test_sets))
     images["sha256"] = images["path"].map(_sha256)
     if matched.references:
         images["reference_sha256"] = [_sha256(matched.references[name]) for name in images["image"]]
     items = [
-        _Pair(row.path, references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)
+        _Pair(row.path, matched.references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)
         for row in images.itertuples()
     ]
     stored, columns, notes = dict[str, Results](), dict[str, MetricResult](), list[str]()
@@ -232,21 +231,21 @@ def score_versions(
 
 @dataclass(frozen=True)
 class _Pair(AnyImage):
-    """An image of a method, with its reference if a metric needs one; the stamp holds both files."""
+    """An image of a method, with its reference if there is one; the stamp holds both files."""
 
     name: str
     reference: str
     unequal: str
     drop_alpha: bool
-    read_reference: Callable[[str, bool], Tensor]
+    read_reference: Callable[[str, bool], Tensor] | None
 
     def stamp(self) -> str | None:
-        stamps = [File(file).stamp() for file in (self.reference, self.name) if file]
+        stamps = [File(file).stamp() for file in (self.name, self.reference) if file]
         return None if None in stamps else ",".join(map(str, stamps))
 
     def load(self, reading: Reading) -> ImageRecord:
         pixels = _read(self.name, self.drop_alpha)
-        if not self.reference:
+        if not (self.reference and self.read_reference):
             return ImageRecord.of(self.name, pixels)
         try:
             reference = self.read_reference(self.reference, self.drop_alpha)
@@ -280,8 +279,9 @@ class _Set(AnyImage):
     root: str
 
     def stamp(self) -> str:
-        stamps = [(os.path.abspath(file), File(file).stamp()) for file in (*self.paths, *self.references) if file]
-        return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:12]
+        given = [filter(None, files) for files in (self.paths, self.references) if any(files)]
+        stamps = ([(os.path.abspath(file), File(file).stamp()) for file in files] for files in given)
+        return ",".join(hashlib.sha256(json.dumps(each).encode()).hexdigest()[:12] for each in stamps)
 
     def load(self, reading: Reading) -> ImageRecord:
         folders = []
