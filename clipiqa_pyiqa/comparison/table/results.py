@@ -253,7 +253,13 @@ def _tables(found: MethodTable, title: str) -> list[Table]:
     means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
     sure = f"† differs from {found.baseline} by more than chance (p < {LEVEL})."
     cells = found.cells if found.sd else found.cells.assign(sd=math.nan)
-    legend = [means, sure, *found.notes]
+    counts, given = cells["n"].groupby(level=["test_set", "metric"], sort=False).max(), found.images.test_sets
+    fewer = [
+        f"{test_set} {label} (n = {count})".strip()
+        for (test_set, label), count in counts.items()
+        if 0 < count < sum(given == test_set)
+    ]
+    legend = [means, sure, *([f"Means over fewer images: {', '.join(fewer)}."] if fewer else []), *found.notes]
     reasons = {
         label: f"not computed here: {why}"
         for label, why in found.protocol.not_computed.items()
