@@ -28,7 +28,7 @@ class Look:
 
     Attributes:
         numbers: Means over the images; ``fixed pattern`` is the power of details that are in all images at the same
-            place, in squares of 8-bit levels.
+            place, in squares of 8-bit levels, and ``psnr gain`` is in dB over ``without``, or else the first call.
         sentence: The alarm, or empty.
     """
 
@@ -98,6 +98,8 @@ class GamingAlarm:
             numbers["above clean"] = (now["loss"] < self._lowest_of_clean).double().mean().item()
         self._looks += 1
         base = first if without is None else self._scores(without, references)
+        if references is not None:
+            numbers["psnr gain"] = numbers["psnr"] - base["psnr"].mean().item()
         return Look(numbers, self._sentence(base, now, numbers.get("above clean", 0), without is not None))
 
     def _sentence(self, base: dict[str, Tensor], now: dict[str, Tensor], above_clean: float, beside: bool) -> str:

@@ -100,10 +100,10 @@ class CLIPIQALoss(nn.Module):
         self.share, self._pixel_loss = share, BESIDE.get(beside, beside)
         self._norms: tuple[float, float] | None = None  # smoothed: of the pixel loss's gradient and of this one's
         self.last_weight = loss_weight if share is None else 0.0
-        if share is not None and (share <= 0 or loss_weight != 1 or beside is None):
+        if (share is None) != (beside is None) or (share is not None and (share <= 0 or loss_weight != 1)):
             raise CLIPIQAError(
-                "share must be above 0, and needs beside, the pixel loss ('l1', 'mse' or a function), and no "
-                f"loss_weight; got share={share}, beside={shown(beside)}, loss_weight={loss_weight}."
+                "share, a number above 0, and beside, the pixel loss ('l1', 'mse' or a function), go together and "
+                f"without loss_weight; got share={share}, beside={shown(beside)}, loss_weight={loss_weight}."
             )
         if crop is not None and crop < MIN_SIDE:
             raise CLIPIQAError(f"crop must be at least {MIN_SIDE} px; got {crop}.")

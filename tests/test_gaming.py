@@ -77,6 +77,7 @@ def test_a_lag_behind_the_training_without_the_loss_is_called(clean, criterion):
         each(noisy(clean, 0.1), clean)
     without, lagging = noisy(clean, 0.04, 2), noisy(clean, 0.043, 1)
     by_chance = alarm(lagging, clean, without=along_the_gradient(without, criterion, 1))
+    assert by_chance.numbers["psnr gain"] < -0.5
     assert by_chance.sentence == ""  # the loss is not better: two trainings end at different points
     lagging = along_the_gradient(lagging, criterion, 1)
     assert "behind" in alarm(lagging, clean, without=without).sentence

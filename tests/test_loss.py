@@ -284,7 +284,7 @@ def test_propagated_nan_is_all_of_an_images_loss_and_gradient(metric, how):
 
 def test_options_that_cannot_be_used_are_refused(metric):
     for more in [
-        {"share": 0.3},
+        *({"share": 0.3}, {"beside": "l1"}),
         {"share": 0.3, "beside": "huber"},
         *({"beside": "l1", "share": share} for share in (0.0, -1.0, "much")),
         {"beside": "l1", "share": 0.3, "loss_weight": 0.1},
