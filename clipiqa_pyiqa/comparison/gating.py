@@ -181,11 +181,16 @@ def _alike(base: Scores, new: Scores, by: Sequence[str] | None) -> tuple[list[Sc
         raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
 
     versions = [
-        ", ".join(sorted({column.record["version"] for column in run.columns.values() if "version" in column.record}))
+        {
+            "clipiqa-pyiqa": max((each.record.get("version", "") for each in run.columns.values()), default=""),
+            **run.reading.get("versions", {}),
+            **run.reading.get("decoders", {}),
+        }
         for run in (base, new)
     ]
-    if all(versions) and versions[0] != versions[1]:
-        notes.append(f"clipiqa-pyiqa {versions[0]} scored the base, {versions[1]} the new run")
+    if base.reading and new.reading and (found := changes(*versions)):
+        text = ", ".join(f"{what} {was} and {now}" for what, was, now in found)
+        notes.append(f"base and new run were scored by different versions: {text}")
     return [base, new], names, notes
 
 

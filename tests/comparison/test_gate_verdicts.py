@@ -118,8 +118,9 @@ def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkey
     clipiqa(f"{given} --overwrite --skip-missing", 0, "left out: ")
     clipiqa(f"gate {folders}/base {out}/new.parquet", 2, "name the metrics")
     monkeypatch.setattr("clipiqa_pyiqa.prompts.pairs.__version__", "0.0.9")
+    monkeypatch.setattr("clipiqa_pyiqa.scoring.score.version", {"simplejpeg": "0.0.8"}.get)  # so others are unknown
     ran = clipiqa(f"gate {out}/base.parquet {folders}/new -m mini --skip-missing")
-    assert "0.0.9 the new run" in ran.err
+    assert " and 0.0.9" in ran.err and ran.err.count("simplejpeg") == 1 and " and 0.0.8" in ran.err
 
 
 def test_a_metric_is_found_under_another_name_and_no_temporary_file_is_written(clipiqa, folders, monkeypatch):

@@ -11,6 +11,8 @@ import yaml
 from clone import ROOT, copy_sources
 from photos import BUNDLED
 
+from clipiqa_pyiqa import score_paths
+
 WORKFLOW = (ROOT / "docs/table.md").read_text().split("```yaml\njobs:\n")[1].split("```")[0]
 STEPS = yaml.safe_load(WORKFLOW)["quality"]["steps"]
 GENERATE = f"""
@@ -28,7 +30,7 @@ for n in range(20):
 def job(tmp_path):
     """Plays a job with the files that the last job kept; returns its exit code and its folder."""
 
-    def play(name, bad=0):
+    def play(name, bad=0, metrics="mini"):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "generate.py").write_text(GENERATE)
@@ -46,16 +48,23 @@ def job(tmp_path):
             if kind.startswith("actions/cache/") and (code == 0 or "if" in step):
                 source, target = (tmp_path, folder) if kind.endswith("restore") else (folder, tmp_path)
                 if (source / "kept").exists():
-                    shutil.copytree(source / "kept", target / "kept", dirs_exist_ok=True)
+                    shutil.rmtree(target / "kept", ignore_errors=True)
+                    shutil.copytree(source / "kept", target / "kept")
             if code == 0 and "run" in step:
-                command = step["run"].replace("${{ github.sha }}", "3f2a9c0")
+                command = step["run"].replace("${{ github.sha }}", "3f2a9c0").replace("-m mini", f"-m {metrics}")
                 code = subprocess.run(["bash", "-ec", command], cwd=folder, env=env).returncode
         return code, folder
 
     return play
 
 
-def test_the_nightly_workflow_passes_fails_and_keeps_its_history(job, tmp_path):
+def test_the_nightly_workflow_passes_fails_and_keeps_its_history(job, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kept").mkdir()
+    subprocess.run([sys.executable, "-c", GENERATE, "--out", "base/"], check=True)
+    run = score_paths("mini", "base/", out="kept/base.parquet")
+    next(run)
+    run.close()  # a cancelled job
     assert job("first")[0] == 0
     base = (tmp_path / "kept/base.parquet").stat()
     code, folder = job("second", bad=1)
@@ -64,4 +73,5 @@ def test_the_nightly_workflow_passes_fails_and_keeps_its_history(job, tmp_path):
     nights = [json.loads(line) for line in (tmp_path / "kept/nights.jsonl").read_text().splitlines()]
     assert [(night["verdict"], night["commit"]) for night in nights] == [("pass", "3f2a9c0"), ("worse", "3f2a9c0")]
     assert nights[0]["metrics"]["mini"]["backbone"] == "mini" and nights[0]["versions"]["torch"]
-    assert (tmp_path / "kept/base.parquet").stat().st_size == base.st_size
+    assert (tmp_path / "kept/base.parquet").stat().st_mtime_ns == base.st_mtime_ns
+    assert job("third", metrics="mini piqe")[0] == 0
