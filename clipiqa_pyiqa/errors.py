@@ -307,10 +307,16 @@ def checked(function: Function) -> Function:
 
 
 def _unpacked(parameter: inspect.Parameter, module: str) -> list[inspect.Parameter]:
-    """Return a parameter, or the keywords of ``**options: Unpack[…]``, with the defaults of ``SharedOptions``."""
-    if not str(parameter.annotation).startswith("Unpack["):
+    """Return a parameter, or the keywords of ``**options: Unpack[…]``, with the defaults of ``SharedOptions``.
+
+    ``**options: Annotated[Any, CLIPIQA]`` are those of this class, which checks their values.
+    """
+    if not str(parameter.annotation).startswith(("Unpack[", "Annotated[")):
         return [parameter]
-    (options,) = get_args(_evaluated(parameter.annotation, module))
+    *others, options = get_args(_evaluated(parameter.annotation, module))
+    if others:
+        given = inspect.signature(options).parameters.values()
+        return [each.replace(kind=each.KEYWORD_ONLY, annotation="Any") for each in given if each.name != "prompts"]
     return [
         inspect.Parameter(
             name, parameter.KEYWORD_ONLY, default=getattr(SharedOptions, name, ...), annotation=hint.__forward_arg__

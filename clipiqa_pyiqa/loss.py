@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -89,7 +89,7 @@ class CLIPIQALoss(nn.Module):
         beside: Literal["l1", "mse"] | PixelLoss | None = None,
         metric: CLIPIQA | None = None,
         criterion: Any = None,
-        **options: Any,
+        **options: Annotated[Any, CLIPIQA],
     ):
         super().__init__()
         self.form, self.reduction, self.nan = form, reduction, nan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ class CLIPIQAReward:
         fidelity: float = 3.0,
         batch_size: int = 16,
         device: str | torch.device | None = None,
-        **options: Any,
+        **options: Annotated[Any, CLIPIQA],
     ):
         if not 0 < quantile <= 1:
             raise CLIPIQAError(f"quantile must be above 0 and at most 1; got {quantile}.")
