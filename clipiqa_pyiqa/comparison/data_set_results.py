@@ -7,13 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 from pandas import DataFrame, Series
 
 from ..datasets.data_sets import ENSEMBLE, find_published, variant
-from ..errors import counted
+from ..errors import counted, few
 from ..files.names import printable
 from ..metric import CLIPIQA
 from ..metrics.metric import Metric
@@ -67,7 +66,8 @@ def metric_results(
             scores = found.frame[metric.label].drop(index=list(lost))
             failed = scores.index[scores.isna()]
             if len(failed):
-                why = found.errors.get(failed[0]) or f"{Path(metric.name).name} lacks {printable(failed[0])!r}."
+                without = f"the file has no number for {few(map(printable, failed))}."
+                why = without if metric.mode == "file" else found.errors.get(failed[0])
                 note = f"no score for {len(failed)} of {counted(len(scores), noun)}: {why}"
             if len(failed) == len(scores):
                 error, note = note or "no image could be read.", ""
