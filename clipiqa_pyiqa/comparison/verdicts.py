@@ -212,7 +212,7 @@ class Nights:
         self.pair, self.warning, self.notes = pair, "", list[str]()
         self.all = [
             night
-            for night in [*past, pair.record]
+            for night in [*past, {**pair.record, "of": ""}]
             if (night["name"], night["fingerprint"]) == (pair.name, pair.fingerprint)
             and abs(night["base_of_all"] - pair.base_of_all) <= pair.rounding
         ]
@@ -245,7 +245,8 @@ def read_nights(path: FilePath, commit: str | None) -> tuple[list[dict[str, Any]
         for number, line in enumerate(file, 1):
             try:
                 night = json.loads(line)
-                nights[night["commit"] or number] = [column for column in night["columns"] if column["gains"]]
+                of = f" ({night['commit'] or night['time']}, gate: {night['verdict']})"
+                nights[night["commit"] or number] = [{**each, "of": of} for each in night["columns"] if each["gains"]]
             except (ValueError, LookupError, TypeError):
                 damaged.append(str(number))
     if damaged and not nights:

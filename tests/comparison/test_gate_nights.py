@@ -73,17 +73,19 @@ def test_runs_at_the_same_time_lose_no_line(tmp_path):
 
 
 @pytest.mark.parametrize("spread, loss", [(0.002, 0.004), (0.0, 0.01)])
-def test_a_slow_loss_fails_although_each_night_passes(night, spread, loss):
+def test_a_slow_loss_fails_although_each_night_passes(night, spread, loss, tmp_path):
     draw = np.random.default_rng(3)
     usual = [night(spread * each) for each in draw.normal(size=20)]
     assert {found.verdict for found in usual} == {"pass"} and not usual[-1].nights[0].drift
     assert "20 of the 20" not in "".join(usual[-1].notes) and "19 of the 20" in "".join(usual[-2].notes)
-    assert night(-0.2).verdict == "worse"  # a bad night, beyond the margin, is no slow loss
+    assert night(-0.2, commit="8d1e").verdict == "worse"  # a bad night, beyond the margin, is no slow loss
     assert night(-0.002).passed
     lost = [night(-loss) for _ in range(6)]
     assert lost[-1].verdict == "worse" and lost[-1].pairs[0].verdict == "pass" and lost[-1].nights[0].drift
     assert len(lost[-1].summary()["drifts"]) == 1 and b"drift" in lost[-1].junit()
-    assert night(0.002).passed
+    assert night(0.002, page=tmp_path / "page").passed
+    text = (tmp_path / "page/gate.html").read_text()
+    assert "(8d1e, gate: worse)" in text and text.count("<circle") == 28  # the bad night is below the chart
 
 
 def test_two_modes_are_named_after_twelve_nights(night):
