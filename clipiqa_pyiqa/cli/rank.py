@@ -163,7 +163,7 @@ def run(
                 **cuts,
             )
         tell(*found.sentences())
-        return 1 if found.problems else 0
+        return 1 if found.problems or found.unscored else 0
     if (picked.paths or folders) and not (cuts or selected):
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     if selected:
@@ -172,7 +172,7 @@ def run(
         _take({"": list(map(on_disk, sources))}, picked)
         return 0
     from ..ranking.photos import Photos, find_moments
-    from ..results.scores import is_score_file, read_scores
+    from ..results.scores import is_score_file, read_scores, unscored_note
 
     code = 0
     if len(sources) == 1 and is_score_file(sources[0]):
@@ -189,6 +189,9 @@ def run(
         ranking = run.result("rank", sources, count=count, moments=picked.moments)
         code, photos = run.conclude(ranking), ranking.photos(order.by, direction)
     scores, (worst, best) = photos.scores, photos.ends(**cuts)
+    if cuts or picked.stars or page is None:
+        tell(*(lost := unscored_note(scores.frame.index[scores.frame[photos.by].isna()])))
+        code = code or len(lost)
     picked_names = [*worst.index, *best.index] if cuts else list(scores.frame.index)
     if not picked_names:
         tell(f"no photo is picked; {photos.by}: {photos.direction}")
@@ -201,8 +204,11 @@ def run(
         start(run)
         shown = replace(photos, scores=replace(scores, frame=scores.frame.loc[scores.frame.index.isin(picked_names)]))
         with progress("photo") as show:
-            written = write_browser(shown, page, overwrite=run.overwrite, workers=run.workers, progress=show)
+            written, unread = write_browser(shown, page, overwrite=run.overwrite, workers=run.workers, progress=show)
         note(f"the page is {written}")
+        if unread:
+            tell(f"{counted(len(unread), 'photo')} on the page cannot be read: {few(unread)}")
+            code = 1
     if picked.stars:
         from ..ranking.transfers import give_stars
 

@@ -193,7 +193,7 @@ def run(
             note(run.known.sentence)
         writer = None if out else printing(sys.stdout.buffer, format or "table", run.head)
         run.results.keeps = has_videos
-        code = _follow(run, writer, None if run.names is None else len(run.names), show)
+        code = _follow(run, shards.keep, writer, None if run.names is None else len(run.names), show)
         _tell_unmatched(run.metrics.unmatched)
         if run.known and found.has_shards:  # known once they are read
             note(run.known.sentence)
@@ -208,9 +208,16 @@ def _tell_unmatched(unmatched: Mapping[str, Sequence[str]]) -> None:
 
 
 def _follow(
-    run: ScoringRun, writer: contextlib.AbstractContextManager[Any] | None, total: int | None, show: Callable[..., None]
+    run: ScoringRun,
+    keep: Sequence[str],
+    writer: contextlib.AbstractContextManager[Any] | None,
+    total: int | None,
+    show: Callable[..., None],
 ) -> int:
-    scored, failed = 0, 0
+    from ..results.folder import absent_notes
+    from ..sources.finding import split_name
+
+    scored, failed, lacks = 0, 0, dict[str, set[str]]()  # source -> kept names
     by = dict.fromkeys(run.head.scores, 0)
     try:
         with writer or contextlib.nullcontext() as write, contextlib.closing(run):
@@ -222,6 +229,9 @@ def _follow(
                 else:
                     failed += 1
                     tell(row.error)
+                if keep and row.kind is not Kind.MISSING:
+                    lacking = lacks.setdefault(split_name(row.path)[0] or "loose photos", set(keep))
+                    lacking.difference_update(name for name, value in row.kept.items() if value is not None)
                 for name, score in zip(by, row.scores or (), strict=False):
                     by[name] += score is not None
                 show(scored + failed, total)
@@ -231,7 +241,9 @@ def _follow(
     before = f", {run.known.failed:,} failed before" if run.known.failed else ""
     counts = ", ".join(f"{count:,} by {name}" for name, count in by.items())
     note(f"{scored} scored, {failed} failed{before}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
-    return 1 if failed or run.known.failed or any(metric.error for metric in run.metrics.metrics) else 0
+    absent = {name: [source for source, lacking in lacks.items() if name in lacking] for name in keep}
+    tell(*(notes := absent_notes(absent)))
+    return 1 if failed or notes or run.known.failed or any(metric.error for metric in run.metrics.metrics) else 0
 
 
 def _report(found: ShardedResult, videos: Videos) -> None:

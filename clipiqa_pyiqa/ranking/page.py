@@ -66,8 +66,8 @@ def write_browser(
     overwrite: bool = False,
     workers: int | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
-) -> Path:
-    """Write ``browse.html`` and thumbnails into a folder, and return the page.
+) -> tuple[Path, list[str]]:
+    """Write ``browse.html`` and thumbnails into a folder; return the page, and the photos that cannot be read.
 
     Args:
         photos: The photos, in the order in which the page opens.
@@ -101,7 +101,7 @@ def write_browser(
         },
     )
     write_text(folder / PAGE, text)
-    return folder / PAGE
+    return folder / PAGE, [path for path, name in zip(paths, small, strict=True) if not name]
 
 
 def _low_is_good(photos: Photos) -> list[str]:

@@ -164,10 +164,10 @@ class ShardedResult:
 
     @property
     def absent(self) -> dict[str, list[str]]:
-        """Return kept name -> archives none of whose samples has it."""
+        """Return kept name -> shards none of whose samples has it."""
         found: dict[str, list[str]] = {}
         for result in self.results:
-            for each in result.schema if result.kind == "tar" else ():
+            for each in result.schema:
                 if str(each.type) == "null":
                     found.setdefault(each.name, []).append(result.shard)
         return found
@@ -202,8 +202,7 @@ class ShardedResult:
         clauses += [f"no result: {why}" for why in self.unread.values()]
         if empty := [repr(result.shard) for result in self.results if not result.images]:
             clauses.append(f"without images: {first_of(empty)}")
-        for name, shards in self.absent.items():
-            clauses.append(f"`keep` names {name!r}, but no sample of {first_of(map(repr, shards))} has it")
+        clauses += absent_notes(self.absent)
         if not self.states:  # a run tells at its start what it leaves out
             clauses += self.notes()
         return clauses
@@ -216,6 +215,14 @@ class ShardedResult:
         if self.left_out:
             notes.append(left_out_note(self.left_out))
         return notes
+
+
+def absent_notes(absent: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        f"`keep` names {name!r}, but no sample of {first_of(map(repr, shards))} has it"
+        for name, shards in absent.items()
+        if shards
+    ]
 
 
 def left_out_note(files: Collection[str]) -> str:

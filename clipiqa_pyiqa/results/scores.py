@@ -316,6 +316,12 @@ def choose(
     return worst, rest[np.isin(rest, left) & ~np.isin(rest, worst)][: ends.get("best", 0)]
 
 
+def unscored_note(names: Iterable[str]) -> list[str]:
+    """Return a sentence about images that :func:`choose` leaves out, if there are any."""
+    names = list(names)
+    return [f"{counted(len(names), 'image')} left out without a score: {few(names)}"] if names else []
+
+
 def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool) -> int:
     text = str(cut).strip()
     try:

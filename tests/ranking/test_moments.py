@@ -106,7 +106,7 @@ def test_the_folder_and_its_table_have_moments(clipiqa, folder):
 
 
 def test_the_page_shows_stacks_side_by_side_and_takes_stars_and_rejections(browser, folder):
-    path = write_browser(photos := ranked(folder), folder / "page")
+    path, _ = write_browser(photos := ranked(folder), folder / "page")
     page = browser.new_page(viewport={"width": 1200, "height": 800})
     page.goto(path.as_uri())
     page.locator(".cell").first.wait_for()

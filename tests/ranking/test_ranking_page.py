@@ -55,14 +55,14 @@ def ranked(clipiqa, folder):
 
 def test_command_prints_paths_and_nothing_else(ranked, folder):
     worst = [str(folder / "photos" / name) for name in ("a/1.png", "b/4.png", "b/5 ü.png")]
-    ran = ranked("--worst 2 --paths", 0)
+    ran = ranked("--worst 2 --paths", 1, "1 image left out without a score: 'b/1.png'")
     assert ran.out.splitlines() == worst[:2]
     ran = ranked("--worst 2 --paths -0 --by niqe", 0)  # which pyiqa knows as lower-better
     assert ran.out.split("\0") == [*worst[::2], ""]
 
 
 def test_a_table_of_picked_photos_is_printed(ranked):
-    ran = ranked("--below 0.3", 0)
+    ran = ranked("--below 0.3", 1, "1 image left out")
     title, heads, _, *rows = ran.out.splitlines()
     assert title.startswith("Picked 2 of ") and heads.split() == ["MOS", "niqe", "path"]
     assert [row.split()[::2] for row in rows] == [["0.1000", "a/1.png"], ["0.2000", "b/4.png"]]
@@ -140,7 +140,7 @@ def test_copies_have_the_members_names(shards, tmp_path):
 def test_a_page_shows_images_in_shards(shards, tmp_path):
     frame = pandas.DataFrame({"path": [*shards, "gone.tar::2.png"], "MOS": [0.5, 0.7, 0.1]})
     frame.to_csv(tmp_path / "scores.csv", index=False)
-    data = data_in(page_of(tmp_path))
+    data = data_in(page_of(tmp_path)[0])
     assert data["links"][:2] == [f"thumbnails/{name}" for name in data["small"][:2]] and data["small"][2] == ""
     levels = [Image.open(tmp_path / "page" / link).getpixel((5, 5))[0] for link in data["links"][:2]]
     assert levels == pytest.approx([120, 40], abs=5)
@@ -151,8 +151,7 @@ def test_a_page_shows_images_in_shards(shards, tmp_path):
 
 def test_the_page_holds_everything_and_thumbnails_are_made_once(folder):
     save_corrupt(folder / "photos/b/4.png")
-    page = page_of(folder)
-    data = data_in(page)
+    data = data_in(page_of(folder)[0])
     assert data["scores"]["MOS"] == VALUES and data["lowIsGood"] == ["niqe"]
     assert data["links"][0] == "../photos/a/0.png" and data["links"][5] == "../photos/b/5%20%C3%BC.png"
     assert data["small"][4] == "" and all(data["small"][:4])
@@ -168,7 +167,7 @@ def test_markup_in_names_is_text(tmp_path):
     save_grey(tmp_path / name, 9)
     (tmp_path / "s.csv").write_text(f'image,"</script><b>"\n{name},0.5\n')
     known = Photos(read_scores(tmp_path / "s.csv"), "</script><b>", root=tmp_path)
-    page = write_browser(known, tmp_path / "page").read_text()
+    page = write_browser(known, tmp_path / "page")[0].read_text()
     assert page.count("<script") == 2 and "<b>alert" not in page and "&lt;/script&gt;" in page
 
 
@@ -176,6 +175,8 @@ def test_photos_that_moved_are_found_below_root_and_a_foreign_page_stays(ranked,
     page = folder / "page"
     clipiqa(f"rank {folder}/scores.csv --page {page}", 2)
     ranked(f"--page {page}", 0)
+    save_corrupt(folder / "photos/b/4.png")
+    ranked(f"--page {page}", 1, "1 photo on the page cannot be read", "4.png")
     (page / "browse.html").write_text("mine")
     ranked(f"--page {page}", 2)
 
@@ -186,13 +187,14 @@ def test_photos_that_moved_are_found_below_root_and_a_foreign_page_stays(ranked,
 @pytest.fixture
 def page(browser, folder):
     page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
-    page.goto(page_of(folder).as_uri())
+    save_corrupt(folder / "photos/b/5 ü.png")
+    page.goto(page_of(folder)[0].as_uri())
     page.locator(".cell").first.wait_for()
     return page
 
 
 def test_photos_are_in_order_and_those_without_a_score_last(page):
-    assert "6 of 6 photos" in page.content()
+    assert "6 of 6 photos, 1 of which cannot be read" in page.content()
     shown = page.locator(".cell label b").all_inner_texts()
     assert shown == ["0.1000", "0.2000", "0.4000", "0.6000", "0.8000", "–"]
 

@@ -217,16 +217,17 @@ def test_conditions_that_cannot_be_met_are_refused(lake, out, kept):
     refused(filter_shards, out, kept)
     for into, column in ((kept, "x"), (kept, "path"), (out / "kept", None)):
         refused(filter_shards, out, into, above=0, column=column)
-    assert not (out / "kept").exists()
+    assert not (out / "kept").exists() and not kept.exists()
 
 
-def test_what_is_written_is_counted_and_samples_with_several_images_are_named(tmp_path, out, kept):
+def test_what_is_written_is_counted_and_samples_with_several_images_are_named(clipiqa, tmp_path, out, kept):
     members = {f"2024.05.{n:02d}.png": picture(40 * n) for n in range(6)}
     tar = save_tar(tmp_path / "s.tar", {**members, "2025.png": b"x", "2026.png": picture(0)})
     score(tar, out)
     done = filter_shards(out, kept, best=3)
-    assert (done.kept, done.images, done.unscored, done.shared) == (6, 8, 1, {f"{tar}::2024": 6})
+    assert (done.kept, done.images, len(done.unscored), done.shared) == (6, 8, 1, {f"{tar}::2024": 6})
     assert len(greys_of(kept)) == 6 and len(done.sentences()) == 3
+    clipiqa("rank out --best 3 --write-shards again", 1, "1 image left out without a score", "2025.png")
 
 
 def test_loose_files_are_not_copied(tmp_path, out, kept):
@@ -256,8 +257,12 @@ def test_an_unfinished_folder_of_results_needs_partial(clipiqa, lake, command):
     clipiqa(f"{command} --partial", 0, "1 shard without")
 
 
-def test_a_misspelt_name_to_keep_is_a_line_and_exit_code_1(clipiqa, lake):
-    clipiqa("score lake --keep n captoin --out out --device cpu", 1, "--keep names 'captoin', but no sample of")
+def test_a_name_to_keep_that_samples_or_loose_photos_lack_is_a_line_and_exit_code_1(clipiqa, lake):
+    save_grey(lake.parent / "photos/a.png", 9)
+    for place in ("out", "out.csv"):
+        for asked in ("lake --keep n captoin", "photos lake --keep n"):
+            named = f"--keep names {asked.split()[-1]!r}, but no sample of"
+            clipiqa(f"score {asked} --out {asked[:4]}-{place} --device cpu", 1, named)
 
 
 def test_a_folder_of_results_is_ranked_as_its_merged_file(clipiqa, lake, out):

@@ -36,7 +36,7 @@ function filter() {
   const sign = ascending ? 1 : -1;
   if (v) shown.sort((a, b) => known(v[b]) - known(v[a]) || sign * (v[a] - v[b]) || a - b);  // photos without a score come last
   else { const place = places(); shown.sort((a, b) => sign * (place[a] - place[b])); }
-  const photos = shown.length;
+  const photos = shown.length, unread = shown.filter((i) => !data.small[i]).length;
   members = new Map();
   if ($("stacks").checked) {  // the best photo of a moment lies on top
     const up = data.lowIsGood.includes(column()) ? 1 : -1;
@@ -44,7 +44,7 @@ function filter() {
     for (const i of best) members.set(data.moments[i], [...(members.get(data.moments[i]) ?? []), i]);
     shown = shown.filter((i) => stack(i)[0] === i);
   }
-  $("count").textContent = `${photos.toLocaleString("en")} of ${total.toLocaleString("en")} photo${total === 1 ? "" : "s"}${members.size ? ` in ${members.size.toLocaleString("en")} moment${members.size === 1 ? "" : "s"}` : ""}`;
+  $("count").textContent = `${photos.toLocaleString("en")} of ${total.toLocaleString("en")} photo${total === 1 ? "" : "s"}${members.size ? ` in ${members.size.toLocaleString("en")} moment${members.size === 1 ? "" : "s"}` : ""}${unread ? `, ${unread.toLocaleString("en")} of which cannot be read` : ""}`;
   $("grid").scrollTop = 0;
   draw(true);
   histogram(low, high);

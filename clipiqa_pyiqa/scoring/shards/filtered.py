@@ -19,7 +19,7 @@ from ...files.writing import check_folder, replacing, resolved
 from ...images.image import MISSING, NoImage
 from ...results.columns import ResultsError
 from ...results.folder import ShardResult, check_outside, read_table, summary_of
-from ...results.scores import CUTS, Scores, choose, find_direction
+from ...results.scores import CUTS, Scores, choose, find_direction, unscored_note
 from ...sources.finding import split_name
 from ...sources.stores import MOST_BYTES, ShardError, address_of, source_at
 from ...sources.tables import opened_table
@@ -45,15 +45,14 @@ class FilteredSet:
     shards: int
     kept: int
     images: int
-    unscored: int
+    unscored: Sequence[str]
     problems: dict[str, str]
     shared: Mapping[str, int]
     notes: Sequence[str]
 
     def sentences(self) -> list[str]:
         lines = [f"{self.kept:,} of {counted(self.images, 'image')} kept, in {counted(self.shards, 'new shard')}"]
-        if self.unscored:
-            lines.append(f"{counted(self.unscored, 'image')} left out without a score: see the column 'error'")
+        lines += unscored_note(self.unscored)
         if self.shared:
             sample, count = next(iter(self.shared.items()))
             lines.append(
@@ -101,10 +100,9 @@ def filter_shards(
     summary = summary_of(results, partial=partial)
     found, source, target = summary.results, address_of(results), resolved(into)
     check_outside(target, results)
-    check_folder(into)
     if not found:
         raise ResultsError(f"{str(results)!r} holds no results yet: score its shards first.")
-    if any(target.iterdir()):
+    if target.is_dir() and any(target.iterdir()):
         raise ResultsError(f"{str(into)!r} holds files: name an empty folder for the new shards.")
     column = column or summary.head.scores[0]
     tables = [_named_values(result, column) for result in found]
@@ -123,6 +121,7 @@ def filter_shards(
     if changed:
         why = first_of(f"{shard!r} has changed since it was scored" for shard in changed)
         raise CLIPIQAError(f"{why}: nothing was written; score again, or pass despite_changes.")
+    check_folder(into)
     shards, written, problems = 0, set[str](), dict[str, str]()
     for number, (result, names) in enumerate(zip(found, wanted, strict=True), 1):
         folder = (target / result.path.removeprefix(source).lstrip("/")).parent
@@ -133,7 +132,10 @@ def filter_shards(
         shards += bool(copied)
         progress(number, len(found))
     scores = dict(zip(whole["path"].to_pylist(), whole["value"].to_pylist(), strict=True))
-    kept, unscored = written & scores.keys(), sum(math.isnan(scores[name]) for name in scores.keys() - written)
+    kept, unscored = (
+        written & scores.keys(),
+        [name for name in sorted(scores.keys() - written) if math.isnan(scores[name])],
+    )
     samples = Counter(f"{split_name(name)[0]}::{sample_of(name)}" for name in kept)
     shared = {sample: count for sample, count in samples.items() if count > 1}
     return FilteredSet(shards, len(kept), len(scores), unscored, problems, shared, summary.notes())
