@@ -37,7 +37,7 @@ def test_empty_cells_and_truth_values_are_no_text_that_is_named(clipiqa, runs, c
 
 def test_rank_takes_the_first_column_although_a_cell_is_no_number(clipiqa, tmp_path):
     (tmp_path / "a.csv").write_text("image,quality,megapixels\na.png,0.9,1\nb.png,n/a,2\nc.png,0.2,3\n")
-    ran = clipiqa(f"rank {tmp_path}/a.csv --worst 1 --paths", 0)
+    ran = clipiqa(f"rank {tmp_path}/a.csv --worst 1 --paths", 1, "'b.png'")
     assert ran.out == "c.png\n"
 
 

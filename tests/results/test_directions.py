@@ -65,10 +65,10 @@ def test_neither_names_nor_words_of_a_prompt_decide(two):
 def test_where_the_direction_is_lost_it_is_asked_for(two, clipiqa):
     files = two()
     base, new = (converted(file, ".csv", ["scale"]) for file in files)
-    for command, names, code in ((f"gate {base} {new} --skip-missing", "boss", 1), (f"rank {base} --worst 1", "", 0)):
+    for command, names, code in ((f"gate {base} {new} --skip-missing", "boss", 0), (f"rank {base} --worst 1", "", 1)):
         clipiqa(command, 2, "--lower-better or --higher-better")
-        clipiqa(f"{command} --lower-better {names}", code)
-        clipiqa(f"{command} --higher-better {names}", 0)
+        clipiqa(f"{command} --lower-better {names}", 1)
+        clipiqa(f"{command} --higher-better {names}", code)  # rank leaves out images
     pandas.read_csv(files[0]).rename(columns={"boss": "chief"}).to_csv(base, index=False)
     refused(find_direction, [read_scores(base)], "chief")
 
