@@ -19,8 +19,8 @@ from ..images.batches import default_workers
 from ..images.image import Image
 from ..metric import find_device
 from ..metrics.building import build
-from ..metrics.files import scores_of as scores_in_file
 from ..metrics.metric import Metric, MetricSet
+from ..metrics.metric import scores_of as scores_in_file
 from ..metrics.parsing import parse_metrics
 from ..results.results import Results
 from ..scoring.engine import Options, Progress, outputs, score_missing

@@ -17,7 +17,8 @@ from pandas import DataFrame, concat, to_numeric
 from .. import __version__
 from ..errors import AnySize, CLIPIQAError, FilePath, RunOptions, checked, counted, few, first_of, nearest
 from ..files.writing import append_line, check_folder, check_output, write_text
-from ..images.image import VIDEOS, File
+from ..images.formats import VIDEOS
+from ..images.image import File
 from ..results.columns import changes, column_changes
 from ..results.results import Output
 from ..results.scores import Scores, find_direction, is_score_file, matching_names, per_video, read_scores

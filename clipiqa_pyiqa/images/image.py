@@ -1,23 +1,21 @@
-"""What an image is: files, missing images and all others; and the formats of pictures and videos that can be read."""
+"""What an image is: files, missing images and all others."""
 
 from __future__ import annotations
 
 import functools
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FilePath, ImageError, Kind, Reading, checked, reason
 
 if TYPE_CHECKING:
+    from .memory import MakeRoom
     from .reader import Decoded, ImageRecord
 
-MakeRoom = Callable[[int, int], None]
-"""Function that takes width and height before pixels are decoded; it may wait, or raise ``ImageError``."""
 MISSING = "missing"  # the stamp of a file that does not exist
 
 
@@ -145,68 +143,3 @@ def read_image(image: FilePath | Image, **options: Any) -> ImageRecord:
             pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     return (image if isinstance(image, Image) else File(os.fspath(image))).load(_reading(**options))
-
-
-# PIL reads further formats, which run other programs (EPS) or hold no photos. HEIF needs pillow-heif.
-_FORMATS = "JPEG MPO PNG WEBP AVIF HEIF TIFF JPEG2000 BMP GIF PPM"
-_HEIF = (".heic", ".heif", ".hif", ".heics", ".avif")
-_RAW = (
-    ".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .raf .orf .rw2 .pef .srw .x3f .3fr .fff .iiq .kdc .dcr .erf .mef "
-    ".mos .rwl .gpr"
-)
-_VIDEOS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .wmv .flv .mts .m2ts .3gp .ogv"
-RAW, VIDEOS = tuple(_RAW.split()), tuple(_VIDEOS.split())
-_OTHERS = (".psd", ".exr", ".jxl")
-_EXTRAS = {"heif": _HEIF, "raw": RAW, "video": VIDEOS}
-"""Extra of this package -> suffixes that it makes readable."""
-
-
-def readable_formats() -> list[str]:
-    from PIL import Image as library  # imported here, so that a command's help does not wait for PIL
-
-    _register_heif()
-    library.init()
-    return [name for name in _FORMATS.split() if name in library.OPEN]
-
-
-def image_suffixes() -> frozenset[str]:
-    from PIL.Image import registered_extensions
-
-    formats, raw = readable_formats(), RAW if find_spec("rawpy") else ()
-    found = (suffix for suffix, name in registered_extensions().items() if name in formats)
-    return frozenset((*found, ".mpo", *raw))
-
-
-def without_twins(files: Iterable[str]) -> list[str]:
-    """Return images without the RAW files that lie beside another image of their name."""
-    parts = {file: os.path.splitext(file) for file in files}
-    stems = {stem for stem, suffix in parts.values() if suffix.lower() not in RAW}
-    return [file for file, (stem, suffix) in parts.items() if suffix.lower() not in RAW or stem not in stems]
-
-
-def unreadable_suffixes() -> frozenset[str]:
-    """Return suffixes of pictures and videos that cannot be read, such as TGA, and RAW without rawpy."""
-    from PIL.Image import OPEN, registered_extensions
-
-    pictures = [suffix for suffix, name in registered_extensions().items() if name in OPEN]
-    readable = image_suffixes().union(VIDEOS if find_spec("av") else ())
-    return frozenset((*_HEIF, *RAW, *_OTHERS, *VIDEOS, *pictures)) - readable
-
-
-def skipped_note(skipped: Mapping[str, int]) -> str:
-    if not skipped:
-        return ""
-    lacking = skipped.keys() & unreadable_suffixes()
-    extras = [f"clipiqa-pyiqa[{name}]" for name, suffixes in _EXTRAS.items() if not lacking.isdisjoint(suffixes)]
-    install = f"install {' and '.join(extras)}, or " if extras else ""
-    counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(skipped.items()))
-    return f"{sum(skipped.values()):,} skipped: {counts}; {install}convert them to PNG or TIFF"
-
-
-@functools.cache
-def _register_heif() -> None:
-    try:
-        import pillow_heif
-    except ImportError:
-        return
-    pillow_heif.register_heif_opener()

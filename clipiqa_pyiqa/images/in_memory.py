@@ -12,8 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import OVERSHOOT, ImageError, Kind, Reading, shown
-from .image import BytesImage, File, MakeRoom
+from .image import BytesImage, File
 from .image import Image as AnyImage
+from .memory import MakeRoom
 from .reader import Decoded, depth_of, rgb_pixels, taken_orientation
 
 _FILE = bytes | bytearray | memoryview

@@ -18,6 +18,8 @@ from ..errors import ImageError, Kind, OptionError, shown
 if TYPE_CHECKING:
     import torch
 
+MakeRoom = Callable[[int, int], None]
+"""Function that takes width and height before pixels are decoded; it may wait, or raise ``ImageError``."""
 DECODING = 9  # bytes per pixel while an image is decoded: four in PIL, three as RGB, and two for the conversion
 _LARGE = 64 << 20  # smaller shares are not returned to the system, since each return takes milliseconds
 _limit: list[int] = []  # empty if no limit is set

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError, Kind, Reading, log, reason
-from .image import RAW, MakeRoom, readable_formats
-from .memory import set_aside
+from .formats import RAW, readable_formats
+from .memory import MakeRoom, set_aside
 
 try:
     import simplejpeg

@@ -21,7 +21,7 @@ from ..prompts.pairs import as_texts
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.html import embedded, render
 from ..report.plotting import STYLE, WORDS, captioned
-from .photos import Format, PhotoMap, upsampled
+from .places import Format, PhotoMap, upsampled
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
 STRENGTH = 0.62  # opacity of the colours over the grey photo

@@ -10,8 +10,8 @@ from ..files.names import on_disk
 from ..files.reading import hash_file
 from ..files.specification import check_kinds
 from ..results.columns import Column
-from ..results.scores import direction_by_name, matching_names, read_scores
-from .metric import Metric
+from ..results.scores import direction_by_name, read_scores
+from .metric import Metric, scores_of
 
 METHOD = "{method}"  # in a file's name: one file for each method of a table
 _OPTIONS = {"column": str, "key": str, "lower_better": bool}
@@ -57,13 +57,6 @@ def file_metric(label: str, path: str, options: Mapping[str, Any], given: str = 
         values = values.drop(changed)
     made = Column(label, {**record, "lower_better": direction})
     return Metric(label, path, options, mode="file", columns=(made,), score=values.to_dict())
-
-
-def scores_of(metric: Metric, images: Sequence[str]) -> dict[str, float]:
-    """Return image -> score; names match below their common folders, without suffixes."""
-    own, theirs = matching_names(images, list(metric.score))
-    scores = dict(zip(theirs, metric.score.values(), strict=True))
-    return {image: scores[name] for image, name in zip(images, own, strict=True) if name in scores}
 
 
 def of_methods(metric: Metric, files: Mapping[str, Sequence[str]]) -> Metric:

@@ -138,6 +138,15 @@ class Metric:
         return scores
 
 
+def scores_of(metric: Metric, images: Sequence[str]) -> dict[str, float]:
+    """Return image -> score; names match below their common folders, without suffixes."""
+    from ..results.scores import matching_names  # many modules
+
+    own, theirs = matching_names(images, list(metric.score))
+    scores = dict(zip(theirs, metric.score.values(), strict=True))
+    return {image: scores[name] for image, name in zip(images, own, strict=True) if name in scores}
+
+
 class MetricSet:
     """The built metrics of a run.
 
@@ -172,8 +181,6 @@ class MetricSet:
     def join(self, results: Results, images: Sequence[str] = ()) -> None:
         """Join the scores in files to results of these images, or of all rows."""
         for metric in self.files:
-            from .files import scores_of  # many modules
-
             images = images or [cells["path"] for cells in results.cells()]
             scores = scores_of(metric, [*images, *self.beside])
             results.join(metric.columns[0], scores)

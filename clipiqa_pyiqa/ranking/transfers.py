@@ -25,7 +25,7 @@ from ..files.names import free_name
 from ..files.reading import hash_file, read_bytes
 from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
-from ..images.image import RAW, image_suffixes
+from ..images.formats import RAW, image_suffixes
 from ..images.image import Image as AnyImage
 from ..sources.finding import file_of, images_named, split_name
 from ..sources.stores import UNDO

@@ -20,7 +20,8 @@ from ..errors import CLIPIQAError, FilePath, counted, few, log, nearest
 from ..files.csv_files import PATH_COLUMNS, find_column
 from ..files.journal import Cells
 from ..files.names import below_common, printable
-from ..images.image import MISSING, VIDEOS
+from ..images.formats import VIDEOS
+from ..images.image import MISSING
 from ..sources.finding import images_in, split_name
 from ..sources.stores import source_at
 from .columns import FIELDS, NUMBERS, Column, Record, read_scales

@@ -17,7 +17,8 @@ from typing import Any
 
 from ..errors import CLIPIQAError, FilePath, ImageError, Kind, checked, first_of, log, reason, shown
 from ..files.names import printable
-from ..images.image import VIDEOS, BytesImage, File, Image, NoImage, image_suffixes, skipped_note, without_twins
+from ..images.formats import VIDEOS, image_suffixes, skipped_note, without_twins
+from ..images.image import BytesImage, File, Image, NoImage
 from ..images.memory import Room
 from .stores import (
     ARCHIVES,

@@ -18,7 +18,8 @@ from ..files.journal import read_journal
 from ..files.names import PICTURE_MARK, printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
-from ..images.image import MISSING, VIDEOS, File, Image, unreadable_suffixes
+from ..images.formats import VIDEOS, unreadable_suffixes
+from ..images.image import MISSING, File, Image
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TABLES = (".parquet", ".pq")

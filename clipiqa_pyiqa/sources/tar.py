@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import Kind, counted, reason
-from ..images.image import BytesImage, Image, NoImage, image_suffixes
+from ..images.formats import image_suffixes
+from ..images.image import BytesImage, Image, NoImage
 from .stores import MOST_BYTES, ShardError, ShardFile, opened, suffix_of
 
 # tarfile raises a TypeError for an incomplete gzip header.

@@ -11,7 +11,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Kind, OptionError
-from ..images.image import BytesImage, Image, MakeRoom, NoImage
+from ..images.image import BytesImage, Image, NoImage
+from ..images.memory import MakeRoom
 from .stores import ShardError, ShardFile, opened
 
 if TYPE_CHECKING:

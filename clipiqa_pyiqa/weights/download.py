@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ..files.reading import hash_file, sha256_of
 from ..files.writing import replacing
-from .published import PublishedFile
+from .published_file import PublishedFile
 
 _CONNECTION = 3  # seconds until a host must have accepted a connection
 ANSWER = 60  # seconds until a server must have answered

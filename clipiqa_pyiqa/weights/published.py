@@ -17,6 +17,7 @@ from huggingface_hub import constants
 from ..errors import WeightsError, checked, nearest
 from ..files.reading import sha256_of
 from .checkpoint import check_architecture, open_checkpoint
+from .published_file import OPENAI_MEAN, OPENAI_STD, PublishedFile
 
 VARIABLE = "CLIPIQA_WEIGHTS_DIR"
 logger = logging.getLogger("clipiqa_pyiqa")
@@ -34,7 +35,6 @@ def canonical_backbone(name: str) -> str:
 
 
 OPENAI = "openai"
-OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 BUNDLED = "bundled"  # the tag of mini, whose file is inside this package
 MINI_FILE = Path(__file__).parents[1] / "data" / "mini.safetensors"
 MINI_SHA256 = "11d5fd47ea123a9fd75a601c22065957d0cbe9b139982e8d2cce85fbeca85bb1"
@@ -76,39 +76,6 @@ _TOWERS = {"QualiCLIP.pth": "RN50", "liqe_koniq.pt": "ViT-B/32", "liqe_mix.pt": 
 LAION_HEADS = ("v2", "sa_0_4")
 PYIQA_RELEASE = "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights"
 HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # open_clip tries them in this order
-
-
-@dataclass(frozen=True)
-class PublishedFile:
-    """A published file: content, names, hashes, places and sources."""
-
-    title: str  # such as 'RN50 (openai)'
-    names: tuple[str, ...]  # in a folder of weights and in caches, best first
-    caches: tuple[Path, ...]  # folders; downloads from `urls` go to the last folder
-    urls: tuple[str, ...] = ()  # addresses of the file with `sha256`, best first
-    sha256: str = ""  # all digits, or the first eight, or empty if the hash is unknown
-    hub: str = ""  # repository on the hub
-    hub_names: tuple[str, ...] = ()  # names of the file in the repository, best first
-    revision: str = ""  # of the repository; empty for `main`
-    hub_sha256: str = ""  # of the first file of `hub_names` at `revision`
-    backbone: str = ""  # of the CLIP in the file; empty for a file without a CLIP
-    tag: str = ""  # under which the CLIP was published
-    quick_gelu: bool = True
-    mean: tuple[float, float, float] = OPENAI_MEAN
-    std: tuple[float, float, float] = OPENAI_STD
-
-    @property
-    def hashes(self) -> tuple[str, ...]:
-        return tuple(filter(None, (self.sha256, self.hub_sha256)))
-
-    @property
-    def hub_folder(self) -> Path:
-        return Path(constants.HF_HUB_CACHE, f"models--{self.hub.replace('/', '--')}")
-
-    def hub_hash(self, name: str, blob: str) -> str:
-        """Return the SHA-256 of a file of the repository, or ''; the hub names large blobs by it."""
-        known = self.hub_sha256 if name == self.hub_names[0] else ""
-        return known or (blob if re.fullmatch("[0-9a-f]{64}", blob) else "")
 
 
 def tags(backbone: str) -> tuple[str, ...]:

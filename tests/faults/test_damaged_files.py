@@ -25,7 +25,8 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, fit, score_sources
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.errors import AnySize
 from clipiqa_pyiqa.experiments.user_agreement import read_votes
-from clipiqa_pyiqa.images.image import File, readable_formats
+from clipiqa_pyiqa.images.formats import readable_formats
+from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.images.memory import limit_memory
 from clipiqa_pyiqa.learning.word_search import read_words
 from clipiqa_pyiqa.results.folder import read_shard_result, read_table

@@ -13,7 +13,8 @@ from refusal import refused
 
 from clipiqa_pyiqa import ImageError, OptionError
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.images.image import image_suffixes, read_image
+from clipiqa_pyiqa.images.formats import image_suffixes
+from clipiqa_pyiqa.images.image import read_image
 
 pytestmark = pytest.mark.quick
 

@@ -14,7 +14,8 @@ from refusal import refused
 from shard_makers import header_at, picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.errors import AnySize, Reading
-from clipiqa_pyiqa.images.image import BytesImage, File, read_image, skipped_note, unreadable_suffixes
+from clipiqa_pyiqa.images.formats import skipped_note, unreadable_suffixes
+from clipiqa_pyiqa.images.image import BytesImage, File, read_image
 from clipiqa_pyiqa.sources import finding
 from clipiqa_pyiqa.sources.finding import expanded, find_inputs, find_shards, images_named, read_ahead, sources_of
 from clipiqa_pyiqa.sources.stores import Shard
