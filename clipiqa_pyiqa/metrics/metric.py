@@ -154,7 +154,7 @@ class MetricSet:
         groups: Places of CLIP metrics that share the encoding of images.
         others: Place -> metric, of metrics scored one image at a time; those that could not be built are in neither.
         unmatched: Column of a file's scores -> images without a score.
-        beside: Other images and shards of the run: names are matched below the common folder of all.
+        by_place: Column of a file's scores -> scores by place, of a run whose images come shard by shard.
     """
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
@@ -164,7 +164,7 @@ class MetricSet:
         self.groups: dict[Any, list[int]] = {}
         self.processes: Any = None
         self.unmatched: dict[str, list[str]] = {}
-        self.beside: Sequence[str] = ()
+        self.by_place: dict[str, dict[tuple[str, str], float]] = {}
         self.others: dict[int, Metric] = {}
         for place, metric in enumerate(self.metrics):
             if metric.error:
@@ -178,15 +178,31 @@ class MetricSet:
     def columns(self) -> tuple[Column, ...]:
         return tuple(column for metric in self.metrics for column in metric.columns)
 
+    def match(self, sources: Sequence[str]) -> None:
+        """Match names in files with a run's files and shards, since one shard does not tell what names mean."""
+        from ..results.scores import scores_by_place
+
+        for metric in self.files:
+            self.by_place[metric.label] = scores_by_place(metric.score, sources)
+            self._check(metric, self.by_place[metric.label])
+
+    def _check(self, metric: Metric, found: Mapping[Any, float]) -> None:
+        if not found:
+            theirs = next(iter(metric.score), "")
+            log.warning("no name in the file of %s, such as %r, is that of an image.", metric.label, theirs)
+
     def join(self, results: Results, images: Sequence[str] = ()) -> None:
         """Join the scores in files to results of these images, or of all rows."""
         for metric in self.files:
             images = images or [cells["path"] for cells in results.cells()]
-            scores = scores_of(metric, [*images, *self.beside])
+            if self.by_place:
+                from ..results.scores import place_of
+
+                known = self.by_place[metric.label]
+                scores = {image: known[place] for image in images if (place := place_of(image)) in known}
+            else:
+                self._check(metric, scores := scores_of(metric, images))
             results.join(metric.columns[0], scores)
-            if not scores and metric.label not in self.unmatched:
-                theirs = next(iter(metric.score), "")
-                log.warning("no name in the file of %s, such as %r, is that of an image.", metric.label, theirs)
             if lost := [image for image in images if image not in scores]:
                 self.unmatched.setdefault(metric.label, []).extend(lost)
 

@@ -201,7 +201,7 @@ def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str
     def ways(names: Sequence[str]) -> Iterator[list[str]]:
         for way in (str, below_common(names).__getitem__, lambda name: re.split("/|::", name)[-1]):
             found = [way(name) for name in names]
-            stems = [re.sub(r"\.\w*[a-zA-Z]\w*$", "", name) for name in found]  # not the seconds of a frame
+            stems = list(map(_without_suffix, found))
             yield next((each for each in (stems, found) if len({*each}) == len({*names})), [*names])
 
     (whole, below, bare), (other, other_below, other_bare) = ways(first), ways(second)
@@ -209,6 +209,27 @@ def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str
     pairs = [(whole, other), *below_one, (below, other_below), (bare, other), (whole, other_bare)]
     best = max(pairs, key=lambda pair: len({*pair[0]} & {*pair[1]}))  # the first of equals
     return [*best] if {*best[0]} & {*best[1]} else [[*first], [*second]]
+
+
+def _without_suffix(name: str) -> str:
+    return re.sub(r"\.\w*[a-zA-Z]\w*$", "", name)  # not the seconds of a frame
+
+
+def place_of(image: str) -> tuple[str, str]:
+    """Return an image's shard and its name there without suffix; of a loose file, its path and ``''``."""
+    shard, member = split_name(image)
+    return (shard, _without_suffix(member)) if shard else (image, "")
+
+
+def scores_by_place(scores: Mapping[str, float], sources: Sequence[str]) -> dict[tuple[str, str], float]:
+    """Return scores by :func:`place_of`, for a run over these files and shards whose images come shard by shard."""
+    places = [place_of(name) for name in scores]
+    theirs = list(dict.fromkeys(source for source, _ in places))
+    own, named = matching_names(sources, theirs)
+    ours = dict(zip(own, sources, strict=True))
+    source_of = {source: ours[name] for source, name in zip(theirs, named, strict=True) if name in ours}
+    found = zip(places, scores.values(), strict=True)
+    return {(source_of[source], member): score for (source, member), score in found if source in source_of}
 
 
 _COMMON = dict.fromkeys(("mse", "rmse", "mae", "l1", "l2", "error", "loss", "distance", "dmos", "kid", "fvd"), True)

@@ -17,6 +17,7 @@ from typing import Any, Unpack
 import torch
 
 from ...errors import CLIPIQAError, FilePath, Kind, ScoringOptions, checked, counted, reason
+from ...files.names import printable
 from ...files.writing import check_folder
 from ...images.image import NoImage
 from ...images.memory import keep_memory
@@ -117,8 +118,7 @@ def score_sources(
         found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings, sampling=sampling)
     if found.is_empty:
         raise CLIPIQAError(f"{found.problem if found.problems else 'no source was given'}: there is nothing to score.")
-    given = [item.name for item in found.items]
-    work.metrics.beside = min(given), max(given)
+    work.metrics.match([printable(item.name) for item in found.items])
     head = work.head
     columns, reading = head.columns, {**head.reading, "keep": list(keep), "image_column": image_column}
     if embeddings:
