@@ -142,6 +142,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def call(function: Callable[..., int], given: argparse.Namespace) -> int:
+    from ...sources.stores import address_of, is_remote
+
     values, hints = vars(given), get_type_hints(function)
     del hints["return"]
     arguments: dict[str, Any] = {}
@@ -152,7 +154,8 @@ def call(function: Callable[..., int], given: argparse.Namespace) -> int:
     texts = [str(each) for value in named for each in (value if isinstance(value, list | tuple) else [value])]
     parts = [part for text in texts for part in (text, *re.split("[=:,]", text))]  # LABEL=FILE:KEY=FILE
     NAMED[:] = filter(os.path.isfile, parts)
-    for path in (Path(values[name]) for name in _OUTPUTS if values.get(name)):
+    outputs = (Path(values[name]) for name in _OUTPUTS if values.get(name))
+    for path in (each for each in outputs if not is_remote(address_of(each))):
         place = next(filter(os.path.exists, (path, *path.absolute().parents)))
         if not os.access(place, os.W_OK) or (place.is_file() and place != path):
             raise OutputError(f"cannot write to {str(path)!r}: {str(place)!r} is no folder, or may not be changed.")
