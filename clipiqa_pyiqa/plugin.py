@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
 from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, Registry
 
-from .errors import BUILTIN_VARIABLE, keeps_pyiqas_classes
+from .errors import BUILTIN_VARIABLE, keeps_pyiqas_classes, log
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,8 +25,6 @@ BUILTIN_MODULES = {  # pyiqa's class -> its module
     "LAIONAes": "pyiqa.archs.laion_aes_arch",
     "CLIPScore": "pyiqa.archs.clipscore_arch",
 }
-
-logger = logging.getLogger("clipiqa_pyiqa")
 
 
 def register() -> None:
@@ -90,7 +87,7 @@ def _register(obj: Any = None, *args: Any, **kwargs: Any) -> Any:
 
 @functools.cache
 def _announce() -> None:
-    logger.warning(  # a warning, since logging hides lower levels by default
+    log.warning(  # a warning, since logging hides lower levels by default
         "clipiqa-pyiqa: 'clipiqa' is the paper's CLIP-IQA (one prompt pair), not pyiqa's average of five pairs; "
         "for this average pass prompts='pyiqa', or set %s=1 to keep pyiqa's own class.",
         BUILTIN_VARIABLE,

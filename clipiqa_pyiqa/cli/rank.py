@@ -191,7 +191,7 @@ def run(
     scores, (worst, best) = photos.scores, photos.ends(**cuts)
     if cuts or picked.stars or page is None:
         tell(*(lost := unscored_note(scores.frame.index[scores.frame[photos.by].isna()])))
-        code = code or len(lost)
+        code = 1 if lost else code
     picked_names = [*worst.index, *best.index] if cuts else list(scores.frame.index)
     if not picked_names:
         tell(f"no photo is picked; {photos.by}: {photos.direction}")

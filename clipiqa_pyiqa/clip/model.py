@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import MIN_SIDE
+from ..errors import MIN_SIDE, log
 from ..weights.checkpoint import STEM, Checkpoint, open_checkpoint
 from ..weights.published import Weights, found_again
 from .device import FrozenTensors, Part, missing_on_mps
@@ -23,9 +22,6 @@ from .gradient import clamped, groups, untraceable, untraced
 from .resnet import ModifiedResNet
 from .text import TextTower, Vocabulary
 from .transformer import VisionTransformer
-
-logger = logging.getLogger("clipiqa_pyiqa")
-
 
 Encoder = ModifiedResNet | VisionTransformer | EfficientNet
 
@@ -157,7 +153,7 @@ class FrozenCLIP:
         words = [word for word in self.vocabulary.unknown_words(texts) if word not in self._warned]
         if words:
             self._warned.update(words)
-            logger.warning(
+            log.warning(
                 "%s never saw %s, so scores of texts with these words mean nothing: use a backbone such as RN50.",
                 self.weights.backbone,
                 ", ".join(map(repr, words)),

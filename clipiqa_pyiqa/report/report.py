@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import nearest
+from ..errors import log, nearest
 from ..files.names import PICTURE_MARK, one_line
 from ..files.writing import replacing, write_bytes, write_text
 from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
@@ -18,8 +17,6 @@ from .table import Table, console_table, csv_table, latex_document, markdown_lis
 if TYPE_CHECKING:
     import pandas
     from markupsafe import Markup
-
-log = logging.getLogger("clipiqa_pyiqa")
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -14,13 +13,12 @@ from urllib.parse import quote, urlsplit
 import torch
 from huggingface_hub import constants
 
-from ..errors import WeightsError, checked, nearest
+from ..errors import WeightsError, checked, log, nearest
 from ..files.reading import sha256_of
 from .checkpoint import check_architecture, open_checkpoint
 from .published_file import OPENAI_MEAN, OPENAI_STD, PublishedFile
 
 VARIABLE = "CLIPIQA_WEIGHTS_DIR"
-logger = logging.getLogger("clipiqa_pyiqa")
 
 BACKBONES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "mini")
 
@@ -221,7 +219,7 @@ def find_weights(
     weights = weights_in(copy, recognised, quick_gelu)
     if weights.tag == "file" and quick_gelu is None:
         warning = "%s is not a published file: QuickGELU is assumed; switch quick_gelu off if the model uses GELU."
-        logger.warning(warning, path)
+        log.warning(warning, path)
     return weights
 
 
@@ -261,7 +259,7 @@ def find_file(file: PublishedFile) -> Copy:
     from .download import from_hub, from_url, unreachable
 
     for place in [] if failures else places:
-        logger.warning("Downloading %s from %s …", file.title, place)  # a warning, since a download may take minutes
+        log.warning("Downloading %s from %s …", file.title, place)  # a warning, since a download may take minutes
         try:
             if problem := unreachable(place):
                 raise OSError(problem)
@@ -296,7 +294,7 @@ def good_copy(file: PublishedFile) -> Copy | None:
         problem = f"{path.resolve()} is damaged or another file: its SHA-256 is {sha256[:8]}…, not {hashes}"
         if source == VARIABLE:
             raise WeightsError(f"{problem}; copy it again, or delete the file.")
-        logger.warning("%s; this copy is not used: delete the file.", problem)
+        log.warning("%s; this copy is not used: delete the file.", problem)
     return None
 
 

@@ -192,7 +192,8 @@ def score_versions(
     images.insert(0, "test_set", images["image"].map(matched.test_sets))
     images["sha256"] = images["path"].map(_sha256)
     if matched.references:
-        images["reference_sha256"] = [_sha256(matched.references[name]) for name in images["image"]]
+        hashes = {name: _sha256(path) for name, path in matched.references.items()}  # once for all methods
+        images["reference_sha256"] = images["image"].map(hashes)
     items = [
         _Pair(row.path, matched.references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)
         for row in images.itertuples()
