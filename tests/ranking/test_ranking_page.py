@@ -224,6 +224,19 @@ def test_buttons_and_swipes_lead_from_photo_to_photo(page):
     assert title.inner_text() == "a/1.png" and page.locator("#pick").inner_text() == "selected"
 
 
+def test_marks_are_set_by_touch_and_kept_when_the_page_is_loaded_again(page):
+    page.locator(".open").first.tap()
+    page.locator("#marks [value='4']").tap()
+    page.locator("#drop").tap()
+    page.reload()
+    assert page.locator(".cell").first.inner_text().split() == ["1.png", "★★★★", "0.1000"]
+    assert page.locator("#reject").inner_text() == "copy command to move 1 rejected"
+    page.locator(".open").first.tap()
+    page.locator("#marks [value='4']").tap()
+    page.locator("#pick").tap()
+    assert page.locator("#rated").is_hidden() and page.locator("#reject").is_hidden()
+
+
 def test_the_command_moves_what_is_selected(clipiqa, page, folder):
     for number in (0, 3):  # a/1.png and b/5 ü.png
         page.locator(".cell input").nth(number).check()

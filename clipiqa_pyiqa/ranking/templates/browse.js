@@ -110,6 +110,24 @@ function told() {
   $("move").hidden = !chosen.size;
   $("move").textContent = `copy command to ${action()}`;
   if (at >= 0) pressed();
+  remember();
+}
+
+// A page that is closed or loaded again keeps its marks, by path, where the browser stores anything for pages from files.
+const memory = "clipiqa " + location.pathname;
+function remember() {
+  const path = (i) => data.paths[i];
+  try {
+    localStorage.setItem(memory, JSON.stringify([[...chosen].map(path), [...rejected].map(path), [...stars].map(([i, n]) => [path(i), n])]));
+  } catch {}
+}
+function recall() {
+  let kept = [[], [], []];
+  try { kept = JSON.parse(localStorage.getItem(memory)) ?? kept; } catch {}
+  const place = new Map(data.paths.map((path, i) => [path, i])), here = (path) => place.has(path);
+  kept[0].filter(here).forEach((path) => chosen.add(place.get(path)));
+  kept[1].filter(here).forEach((path) => rejected.add(place.get(path)));
+  kept[2].filter(([path]) => here(path)).forEach(([path, n]) => stars.set(place.get(path), n));
 }
 
 function histogram(low, high) {
@@ -169,8 +187,7 @@ function look(place, within = 0) {
     return photo;
   }));
   $("title").textContent = data.names[i];
-  const marks = [["stars", "★".repeat(stars.get(i) ?? 0)], ["", rejected.has(i) ? "rejected" : ""]].filter(([, v]) => v);
-  const facts = [...marks, ...Object.entries(data.scores).map(([k, v]) => [k, number(v[i])]), ["path", data.paths[i]]];
+  const facts = [...Object.entries(data.scores).map(([k, v]) => [k, number(v[i])]), ["path", data.paths[i]]];
   if (view.length > 1) facts.unshift(["moment", `${inside + 1} of ${view.length}`]);
   $("facts").replaceChildren(...facts.flatMap(([k, v]) => {
     const dt = document.createElement("dt"), dd = document.createElement("dd");
@@ -185,8 +202,10 @@ function look(place, within = 0) {
 const next = () => inside < view.length - 1 ? look(at, inside + 1) : look(at + 1);
 const last = () => inside ? look(at, inside - 1) : look(at - 1, -1);
 function pressed() {
-  const yes = chosen.has(view[inside]);
+  const i = view[inside], yes = chosen.has(i), no = rejected.has(i), count = stars.get(i) ?? 0;
   $("pick").setAttribute("aria-pressed", yes); $("pick").textContent = yes ? "selected" : "select";
+  $("drop").setAttribute("aria-pressed", no); $("drop").textContent = no ? "rejected" : "reject";
+  for (const star of given) { star.textContent = star.value <= count ? "★" : "☆"; star.setAttribute("aria-pressed", star.value <= count); }
 }
 const toggle = () => choose(view[inside], !chosen.has(view[inside]));
 function reject() {
@@ -199,6 +218,9 @@ function rate(count) {
   count ? stars.set(view[inside], count) : stars.delete(view[inside]);
   told(); look(at, inside);
 }
+
+const given = document.querySelectorAll("#marks [value]");
+for (const star of given) star.onclick = () => rate(Number(star.value) === stars.get(view[inside]) ? 0 : Number(star.value));
 
 function swiping() {
   const stage = $("stage");
@@ -249,8 +271,8 @@ $("by").onchange = () => { $("low").value = $("high").value = ""; order(!data.lo
 $("order").onclick = () => { order(!ascending); filter(); };
 for (const id of ["low", "high", "name"]) $(id).oninput = soon;
 $("clear").onclick = () => { for (const id of ["low", "high", "name"]) $(id).value = ""; filter(); };
-$("all").onclick = () => { shown.forEach((i) => choose(i, true)); draw(true); };
-$("none").onclick = () => { chosen.clear(); choose(-1, false); draw(true); };
+$("all").onclick = () => { for (const i of shown) { chosen.add(i); rejected.delete(i); } told(); draw(true); };
+$("none").onclick = () => { chosen.clear(); told(); draw(true); };
 $("copy").onclick = copyPaths;
 $("move").onclick = () => copyCommand(chosen, "selected");
 $("reject").onclick = () => copyCommand(rejected, "rejected");
@@ -259,6 +281,7 @@ $("stacks").onchange = filter;
 $("before").onclick = last;
 $("after").onclick = next;
 $("pick").onclick = toggle;
+$("drop").onclick = reject;
 $("close").onclick = () => $("full").close();
 $("full").onclick = (event) => { if (event.target === $("full")) $("full").close(); };
 $("full").onclose = () => {  // scroll to the photo that was shown last
@@ -285,5 +308,6 @@ dragging();
 swiping();
 $("stacks").checked = data.moments.length > 0; $("stacks").parentElement.hidden = !data.moments.length;
 order(!data.lowIsGood.includes(data.by));
-choose(-1, false);
+recall();
+told();
 filter();
