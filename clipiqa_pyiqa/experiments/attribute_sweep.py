@@ -21,7 +21,7 @@ from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
 from ..prompts.pairs import Prompts
-from ..report.plotting import COLOURS, STYLE
+from ..report.plotting import COLOURS, STYLE, captioned
 from ..stats.correlation import MIN_IMAGES, srocc
 from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, because, find_images, score_files
 
@@ -157,7 +157,7 @@ class Sweep(ExperimentResult):
         return [change] if change in self.questions else self.questions
 
     def contents(self) -> dict[str, Any]:
-        return {"sweep.csv": self.frame, "spearman.csv": self.spearman(), "sweep.png": self.curves()}
+        return {"sweep.csv": self.frame, "spearman.csv": self.spearman(), "sweep.*": self.curves()}
 
     @matplotlib.rc_context(STYLE)
     def curves(self) -> Figure:
@@ -181,7 +181,7 @@ class Sweep(ExperimentResult):
             axes.set_xlabel(change.unit, fontsize=8)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
         figure.suptitle(f"Mean of {self.frame['path'].nunique()} images; band: the middle 80 % of them", fontsize=10)
-        return figure
+        return captioned(figure, self.caption)
 
 
 @checked
@@ -223,7 +223,7 @@ def sweep(
     ]
     versions = {version.name: version for version in planned}
     as_they_are: ExperimentOptions = {**options, "max_side": None, "max_pixels": None}
-    results = ["sweep.csv", "spearman.csv", "sweep.png"]
+    results = ["sweep.csv", "spearman.csv", "sweep.*"]
     scores = score_files(metrics, list(versions.values()), results, files, **as_they_are)
     failed = {versions[name].path: error for name, error in scores.failed.items()}
     scored = [version for version in planned if version.path not in failed]

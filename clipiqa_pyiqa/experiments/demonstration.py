@@ -6,15 +6,13 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from PIL import Image
 
 from ..errors import FilePath, checked
-from ..files.writing import replacing
 from ..metric import CLIPIQA
-from ..report.plotting import SOFT, captioned
+from ..report.contact_sheet import contact_sheet
+from ..report.plotting import save_figure
 from ..scoring.score import score_images
 from .attribute_sweep import CHANGES
 
@@ -47,15 +45,11 @@ class Demonstration:
 
         Raises ``OutputError`` if the file cannot be written.
         """
-        photos, versions = self.scores.index.levshape
-        figure = Figure(figsize=(2.5 * versions, 2.7 * photos), layout="constrained")
-        panels = figure.subplots(photos, versions).ravel()
-        for axes, (key, picture), quality in zip(panels, self.images.items(), self.scores["quality"], strict=True):
-            axes.imshow(np.asarray(picture))
-            axes.set_title(f"{key[1]}\nquality {quality:.2f}", fontsize=9, color=SOFT)
-            axes.axis("off")
-        with replacing(path) as partial:
-            captioned(figure, "CLIP-IQA, mini, bundled").savefig(partial, dpi=110, transparent=True)
+        groups = dict[str, list[tuple[Image.Image, str]]]()
+        for (photo, version), quality in self.scores["quality"].items():
+            caption = f"{version}\nquality {quality:.2f}"
+            groups.setdefault(photo, []).append((self.images[photo, version], caption))
+        save_figure(contact_sheet(groups, "CLIP-IQA, mini, bundled"), path)
 
 
 @checked

@@ -20,8 +20,6 @@ from ..metric import is_factory, net_of
 from ..metrics.metric import Metric
 from ..metrics.parsing import parse_metrics
 from ..prompts.pairs import parse_columns
-from ..report.contact_sheet import footed
-from ..report.plotting import captioned, plain_texts
 from ..report.report import Report, save_files
 from ..report.table import frame_table
 from ..results.columns import Column
@@ -72,7 +70,7 @@ class ExperimentResult:
         return self.frame
 
     def contents(self) -> dict[str, Any]:
-        """Return file name -> table, figure, sheet of photos, or None for no file."""
+        """Return file name -> table, or figure; ``*`` in its name stands for the format of pictures."""
         return {}
 
     def of_pairs(self, frame: pandas.DataFrame, sides: Sequence[str]) -> pandas.DataFrame:
@@ -81,6 +79,12 @@ class ExperimentResult:
         if found.empty:
             raise ImageError("no pair has scores for both images: there is nothing to compare" + because(self.failed))
         return found
+
+    @property
+    def caption(self) -> str:
+        """Return what made the scores, for pictures."""
+        known = self.provenance
+        return "CLIP-IQA, {backbone}, {weights}".format(**known) if "weights" in known else ""
 
     def details(self) -> dict[str, Any]:
         return {}
@@ -95,26 +99,19 @@ class ExperimentResult:
     def save(self, folder: FilePath, *, pictures: str = "png") -> None:
         """Write tables, figures (``'png'``, ``'svg'`` or ``'pdf'``), sheets (PNG) and ``summary.json``."""
         place, provenance = check_folder(folder), dict(self.provenance)
-        caption = "CLIP-IQA, {backbone}, {weights}".format(**provenance) if "weights" in provenance else ""
         table = self.summary().astype(object)
         rows = table.where(table.notna(), None).to_dict(orient="records")  # pandas' to_json would round 1e-12 to 0
         fields = {"summary": rows, **self.details(), "left_out": dict(self.failed), "provenance": provenance}
-        files = {name: _captioned(content, caption) for name, content in self.contents().items()}
+        files = {name.replace("*", pictures): content for name, content in self.contents().items()}
         with locked(place):  # so that pictures and tables come from one run
             summary = json.dumps(fields, indent=2, ensure_ascii=False)
-            save_files(place, {**files, "summary.json": f"{summary}\n"}, pictures)
+            save_files(place, {**files, "summary.json": f"{summary}\n"})
 
     def saved(self, options: ExperimentOptions) -> Self:
         out = options.get("out")
         if out is not None:
             self.save(out, pictures=options.get("pictures", "png"))
         return self
-
-
-def _captioned(content: Any, caption: str) -> Any:
-    if hasattr(content, "savefig"):
-        return captioned(plain_texts(content), caption)
-    return footed(content, caption) if caption and hasattr(content, "save") else content
 
 
 def because(failed: Mapping[str, str]) -> str:
@@ -161,15 +158,17 @@ def score_files(
     Args:
         metrics: The result of :func:`asked`.
         images: Files and sources, which are never replaced.
-        names: Files that the experiment writes; unless replaced or continued, ``out`` must not have them.
+        names: Files that the experiment writes, as in :meth:`ExperimentResult.contents`, with ``{}`` for a question;
+            unless replaced or continued, ``out`` must not have them.
         options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
     given: Any = options
-    progress, suffix = given.pop("progress", lambda done, total: None), f".{given.pop('pictures', 'png')}"
+    progress, pictures = given.pop("progress", lambda done, total: None), given.pop("pictures", "png")
     resume, overwrite = given.pop("resume", False), given.pop("overwrite", False)
     sources = [File(image) if isinstance(image, str) else image for image in images]
     paths = [source.name for source in sources]
-    others = {"summary.json"} | {name for each in names for name in (each, each.replace(".png", suffix))}
+    forms, questions = [name.replace("*", pictures) for name in ("summary.json", *names)], column_names(metrics)
+    others = [name for form in forms for name in file_names(questions, form).values()]
     stored = outputs(
         given.pop("out", None), ["scores.csv"], others, [*paths, *inputs], resume=resume, overwrite=overwrite
     )

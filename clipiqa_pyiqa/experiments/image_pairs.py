@@ -8,21 +8,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
 import pandas
-from PIL import Image
+from matplotlib.figure import Figure
 
 from ..errors import FilePath, checked, counted
 from ..prompts.pairs import Prompts
-from ..report.contact_sheet import contact_sheet, headed
+from ..report.contact_sheet import contact_sheet
 from ..sources.naming import in_all_folders, named_images
 from ..stats.intervals import mean_difference, share
-from .experiment import (
-    ExperimentOptions,
-    ExperimentResult,
-    asked,
-    column_names,
-    file_names,
-    score_files,
-)
+from .experiment import ExperimentOptions, ExperimentResult, asked, file_names, score_files
 
 _SIDES = ("low", "high")
 _SHEETS = "pairs-{}.png"
@@ -86,25 +79,22 @@ class PairScores(ExperimentResult):
         """Return how much better the high-quality images score."""
         return self.frame[f"{question} difference"] * (-1 if self.is_low_good(question) else 1)
 
-    def sheet(self, question: str) -> Image.Image:
+    def sheet(self, question: str) -> Figure:
         """Return the pairs in the wrong order, the worst first, and the pairs with the clearest differences."""
         gains = self._gains(question).sort_values(ascending=False)
-        clear = self.frame.loc[gains.index[gains > 0][:_CLEAREST]]
-        sheets = {}
-        for title, shown in {
+        parts = {
             "in the wrong order, the worst first": self.failures(question),
-            "with the clearest difference": clear,
-        }.items():
-            captions = [
-                f"{name}\n{version}: {row[f'{question} {version}']:.4f}"
+            "with the clearest difference": self.frame.loc[gains.index[gains > 0][:_CLEAREST]],
+        }
+        groups = {
+            f"{question}: {counted(len(shown), 'pair')} {title}": [
+                (row[side], f"{name}\n{side}: {row[f'{question} {side}']:.4f}")
                 for name, row in shown.iterrows()
-                for version in _SIDES
+                for side in _SIDES
             ]
-            if captions:
-                images = shown[list(_SIDES)].to_numpy().ravel()
-                sheet = contact_sheet(images, captions, columns=4, apply_exif=self.provenance.get("apply_exif", True))
-                sheets[f"{question}: {counted(len(shown), 'pair')} {title}"] = sheet
-        return headed(sheets)
+            for title, shown in parts.items()
+        }
+        return contact_sheet(groups, self.caption, columns=4, apply_exif=self.provenance.get("apply_exif", True))
 
 
 @checked
@@ -129,7 +119,7 @@ def pairs(
     frame, missing = in_all_folders(named, skip_missing)
     metrics = asked(metric, prompts, template)
     paths = list(dict.fromkeys(frame.to_numpy().ravel()))
-    scores = score_files(metrics, paths, ["pairs.csv", *file_names(column_names(metrics), _SHEETS).values()], **options)
+    scores = score_files(metrics, paths, ["pairs.csv", _SHEETS], **options)
     frame = scores.of_pairs(frame, _SIDES).rename_axis("name")
     for question in scores.questions:
         for version in _SIDES:

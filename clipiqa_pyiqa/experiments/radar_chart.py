@@ -19,7 +19,7 @@ from ..metric import find_device
 from ..metrics.building import build
 from ..prompts.pairs import Columns, Prompts, known_names
 from ..report.contact_sheet import fitted, thumbnail, wrapped
-from ..report.plotting import COLOURS, INK, STYLE, WORDS
+from ..report.plotting import COLOURS, INK, STYLE, WORDS, captioned
 from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, column_names, find_images, score_files
 
 CHARTS = {
@@ -48,7 +48,7 @@ class RadarCharts(ExperimentResult):
         return self.frame.T.set_axis(names, axis=1).rename_axis("question").reset_index()
 
     def contents(self) -> dict[str, Any]:
-        return {"radar.png": self.figure()}
+        return {"radar.*": self.figure()}
 
     @matplotlib.rc_context(STYLE)
     def figure(self) -> Figure:
@@ -59,7 +59,7 @@ class RadarCharts(ExperimentResult):
         panels = spokes.subplots(1, len(self.charts), squeeze=False, subplot_kw={"projection": "polar"})[0]
         for axes, (title, questions) in zip(panels, self.charts.items(), strict=True):
             _draw_chart(axes, self.shares()[list(questions)], title)
-        return figure
+        return captioned(figure, self.caption)
 
     def _draw_legend(self, figure: SubFigure) -> None:
         photos = below_common(list(self.frame.index))
@@ -114,7 +114,7 @@ def radar(
     if len(names) < 3:
         raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(names) or 'none'}.")
     charts = {title: chart for title, chart in charts.items() if chart} or {"": names}
-    scores = score_files(metrics, files, ["radar.png"], **options)
+    scores = score_files(metrics, files, ["radar.*"], **options)
     for name, column in scores.columns.items():
         if None in column.ends:
             raise CLIPIQAError(

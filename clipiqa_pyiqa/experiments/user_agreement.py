@@ -18,7 +18,7 @@ from ..errors import CLIPIQAError, FilePath, checked, counted, nearest
 from ..files.csv_files import check_images, read_rows
 from ..prompts.pairs import Columns, Prompts, parse_columns
 from ..report.contact_sheet import wrapped
-from ..report.plotting import COLOURS, INK, STYLE, WORDS
+from ..report.plotting import COLOURS, INK, STYLE, WORDS, captioned
 from ..stats.intervals import clustered_share, share
 from .experiment import ExperimentOptions, ExperimentResult, asked, score_files
 
@@ -125,7 +125,7 @@ class Agreement(ExperimentResult):
         }
 
     def contents(self) -> dict[str, Any]:
-        return {"agreement.csv": self.frame, "agreement.png": self.figure()}
+        return {"agreement.csv": self.frame, "agreement.*": self.figure()}
 
     @matplotlib.rc_context(STYLE)
     def figure(self) -> Figure:
@@ -142,7 +142,7 @@ class Agreement(ExperimentResult):
         axes.set(ylim=(0, 1), ylabel="agreement with people")
         axes.axhline(0.5, color=INK, linewidth=0.6)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False, fontsize=7.5)
-        return figure
+        return captioned(figure, self.caption)
 
     def notes(self) -> list[str]:
         counts = [
@@ -172,7 +172,7 @@ def agreement(
     tally, columns = read_votes(votes, root=root, template=template)
     files = list(dict.fromkeys(tally[list(_SIDES)].to_numpy().ravel()))
     metrics = asked(metric, prompts, template, columns)
-    scores = score_files(metrics, files, ["agreement.csv", "agreement.png"], [os.fspath(votes)], **options)
+    scores = score_files(metrics, files, ["agreement.csv", "agreement.*"], [os.fspath(votes)], **options)
     frame = tally.assign(score=tally["attribute"])
     if columns.keys() != scores.columns.keys():
         frame = pandas.concat([tally.assign(score=name) for name in scores.questions], ignore_index=True)

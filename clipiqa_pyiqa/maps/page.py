@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..files.names import PICTURE_MARK, one_line, printable
+from ..files.names import one_line, printable
 from ..files.writing import replacing
 from ..prompts.pairs import as_texts
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.html import embedded, render
-from ..report.plotting import STYLE, WORDS, captioned
+from ..report.plotting import STYLE, WORDS, captioned, save_figure
 from .places import Format, PhotoMap, upsampled
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
@@ -30,8 +30,7 @@ _PANEL = 3.5  # width of a panel in inches
 
 
 def write_map(one: PhotoMap, path: Path, format: Format) -> None:
-    with replacing(f"{path}.{format}") as partial:
-        map_figure(one).savefig(partial, dpi=130, metadata=PICTURE_MARK if format == "png" else None)
+    save_figure(map_figure(one), f"{path}.{format}")
     with replacing(f"{path}.npz") as partial:
         np.savez_compressed(
             partial,

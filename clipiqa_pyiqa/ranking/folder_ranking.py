@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 
 import pandas
-from PIL import Image
+from matplotlib.figure import Figure
 
 from ..errors import checked, first_of
 from ..experiments.experiment import (
@@ -15,14 +15,13 @@ from ..experiments.experiment import (
     ExperimentResult,
     Paths,
     asked,
-    column_names,
     file_names,
     find_images,
     score_files,
 )
 from ..files.names import below_common, printable
 from ..prompts.pairs import Prompts
-from ..report.contact_sheet import contact_sheet, headed
+from ..report.contact_sheet import contact_sheet
 from ..results.columns import scale_text
 from ..results.scores import Scores
 from .photos import Photos, find_moments
@@ -67,17 +66,14 @@ class Ranking(ExperimentResult):
         worst = min(self.count, len(order) // 2)
         return order.head(min(self.count, len(order) - worst)), order.tail(worst)
 
-    def sheet(self, question: str) -> Image.Image:
-        sheets, names = {}, below_common(list(self.frame.index))
+    def sheet(self, question: str) -> Figure:
+        names, groups = below_common(list(self.frame.index)), {}
         best, worst = self.best_and_worst(question)
         ends = ("Lowest", "Highest") if self.is_low_good(question) else ("Highest", "Lowest")
         for title, chosen in zip(ends, (best, worst[::-1]), strict=True):  # the most extreme image is first
-            if len(chosen):
-                captions = [f"{score:.4f}\n{names[path]}" for path, score in chosen[question].items()]
-                heading = f"{title} of {len(self.frame)}: {question}"
-                upright = self.provenance.get("apply_exif", True)
-                sheets[heading] = contact_sheet(list(chosen.index), captions, apply_exif=upright)
-        return headed(sheets)
+            captions = [(path, f"{score:.4f}\n{names[path]}") for path, score in chosen[question].items()]
+            groups[f"{title} of {len(self.frame)}: {question}"] = captions
+        return contact_sheet(groups, self.caption, apply_exif=self.provenance.get("apply_exif", True))
 
     def summary(self) -> pandas.DataFrame:
         """Return the best and the worst images, with columns question, rank, score and path."""
@@ -127,8 +123,6 @@ def rank(
     """
     files = find_images(paths)
     metrics = asked(metric, prompts, template)
-    scores = score_files(
-        metrics, files, ["ranking.csv", *file_names(column_names(metrics), _SHEETS).values()], **options
-    )
+    scores = score_files(metrics, files, ["ranking.csv", _SHEETS], **options)
     found = find_moments(scores.frame.index) if moments else None
     return Ranking(**vars(scores), count=count, moments=found).saved(options)

@@ -3,61 +3,78 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib.figure import Figure
+from PIL import Image
 
 from ..errors import AnySize, ImageError
 from ..files.names import printable
 from ..images.image import File
+from .plotting import INK, SOFT, WORDS
 
-INK, FAINT = (28, 30, 34), (236, 238, 241)
+FAINT = (236, 238, 241)
 _ELLIPSIS = "…"
 _LETTER = 0.6  # width of most letters, as a share of the font's size
 
 
 def contact_sheet(
-    images: Sequence[Path | str | Image.Image],
-    captions: Sequence[str],
+    groups: Mapping[str, Sequence[tuple[Path | str | Image.Image, str]]],
+    note: str = "",
     *,
     columns: int = 5,
     side: int = 256,
     apply_exif: bool = True,
-) -> Image.Image:
-    """Return a grid of images with captions, as 'RGB'; an unreadable file becomes a grey field.
+) -> Figure:
+    """Return grids of images with captions, below headings; the caption of an unreadable file says so.
 
     Args:
-        captions: One text per image; long lines are shortened in the middle.
+        groups: Heading -> images with captions, whose long lines are shortened in the middle.
+        note: A text at the bottom.
         side: Largest width and height of an image in pixels; images are never enlarged.
     """
-    gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
-    tiles = []
-    for image in images:
-        try:
-            tile = thumbnail(image, side, apply_exif)
-        except ImageError:
-            tile = Image.new("RGB", (side, max(side * 3 // 4, 1)), FAINT)
-            ImageDraw.Draw(tile).text((side // 2, tile.height // 2), "cannot be read", INK, _font(size), anchor="mm")
-        tiles.append(tile)
-    high = max(tile.height for tile in tiles)
-    cells = []
-    for tile, caption in zip(tiles, captions, strict=True):
-        field = Image.new("RGB", (side, high), FAINT)
-        field.paste(tile, ((side - tile.width) // 2, (high - tile.height) // 2))
-        below = [_paper(1, gap // 2), _text(caption.split("\n"), side, size)] if caption else []
-        cells.append(_stacked([field, *below]))
-    row = gap + max(cell.height for cell in cells)
-    sheet = _paper(gap + columns * (side + gap), row * math.ceil(len(cells) / columns) + gap)
-    for number, cell in enumerate(cells):
-        sheet.paste(cell, (gap + number % columns * (side + gap), gap + number // columns * row))
-    return sheet
+    gap, top, fields, texts = max(side // 16, 4), 0, list[Any](), list[Any]()
+    width = gap + min(columns, max(map(len, groups.values()))) * (side + gap)
+
+    def write(text: str, size: int, left: int, room: int, colour: str = INK) -> int:
+        """Place a text below ``top``; return where it ends."""
+        lines = [fitted(line, room, size) for line in text.split("\n")]
+        texts.append((left, top + gap // 2, "\n".join(lines), size, colour))
+        return top + gap // 2 + round(1.35 * size * len(lines))
+
+    for heading, images in groups.items():
+        if images:
+            top = write(heading, 20, gap, width - 2 * gap) + gap
+        for first in range(0, len(images), columns):
+            tiles, below = [], 0
+            for image, caption in images[first : first + columns]:
+                try:
+                    tile = thumbnail(image, side, apply_exif)
+                except ImageError:
+                    tile, caption = Image.new("RGB", (side, side * 3 // 4), FAINT), f"cannot be read\n{caption}"
+                tiles.append((tile, caption))
+            high = max(tile.height for tile, _ in tiles)
+            top += high
+            for left, (tile, caption) in zip(range(gap, width, side + gap), tiles, strict=False):
+                field = Image.new("RGB", (side, high), FAINT)
+                field.paste(tile, ((side - tile.width) // 2, (high - tile.height) // 2))
+                fields.append((np.asarray(field), left, top))
+                below = max(below, write(caption, max(side // 18, 12), left, side))
+            top = below + gap
+    if note:
+        top = write(wrapped(note, int(width / (_LETTER * 13))), 13, gap, width, SOFT) + gap
+    figure = Figure((width / 100, top / 100), dpi=100)
+    for pixels, left, lower in fields:
+        figure.figimage(pixels, left, top - lower)
+    for left, upper, text, size, colour in texts:
+        figure.text(left / width, 1 - upper / top, text, size=0.72 * size, color=colour, va="top", **WORDS)
+    return figure
 
 
 def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = True) -> Image.Image:
@@ -78,50 +95,6 @@ def fitted(text: str, width: float, size: int) -> str:
 def wrapped(text: str, width: int, lines: int = 3) -> str:
     found = textwrap.wrap(text, width, break_on_hyphens=False, max_lines=lines, placeholder=_ELLIPSIS)
     return "\n".join(found) or text
-
-
-@lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib  # matplotlib's font has letters of many languages, PIL's font has few
-
-    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
-
-
-def footed(sheet: Image.Image, text: str) -> Image.Image:
-    width, size = sheet.width - 32, 13
-    lines = textwrap.wrap(printable(text), max(10, int(width / (_LETTER * size)))) or [""]
-    return _stacked([sheet, _text(lines, width, size, left=16, colour=(107, 114, 128)), _paper(1, 4)])
-
-
-def headed(sheets: Mapping[str, Image.Image]) -> Image.Image:
-    width = max(sheet.width for sheet in sheets.values()) - 32
-    parts = []
-    for heading, sheet in sheets.items():
-        parts += [_paper(1, 17), _text([heading], width, 20, left=16), _paper(1, 4), sheet]
-    return _stacked(parts)
-
-
-def _text(
-    lines: Sequence[str], width: int, size: int, left: int = 0, colour: tuple[int, int, int] = INK
-) -> Image.Image:
-    height = round(1.35 * size)
-    paper = _paper(left + width, height * len(lines))
-    draw = ImageDraw.Draw(paper)
-    for number, line in enumerate(lines):
-        draw.text((left, height * number), fitted(line, width, size), colour, _font(size))
-    return paper
-
-
-def _paper(width: int, height: int) -> Image.Image:
-    return Image.new("RGB", (width, height), "white")
-
-
-def _stacked(parts: Sequence[Image.Image]) -> Image.Image:
-    whole, top = _paper(max(part.width for part in parts), sum(part.height for part in parts)), 0
-    for part in parts:
-        whole.paste(part, (0, top))
-        top += part.height
-    return whole
 
 
 def differing_crops(files: Mapping[str, str], side: int = 176) -> dict[str, Image.Image]:

@@ -9,12 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator
 
-from ..files.names import plain_lines
+from ..errors import FilePath
+from ..files.names import PICTURE_MARK, plain_lines
+from ..files.writing import replacing
 
 INK, BLUE, ORANGE = "#1c1e22", "#2f6fd0", "#d9730d"
 SOFT = "#6b7280"  # readable on white and on black
 STYLE: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    "figure.dpi": 150,
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -46,3 +49,10 @@ def plain_texts(figure: Figure) -> Figure:
     for text in figure.findobj(Text):
         text.set_text(plain_lines(text.get_text()))
     return figure
+
+
+def save_figure(figure: Figure, path: FilePath) -> None:
+    """Write a figure in the format of the file's suffix; PNG files say that they are ours."""
+    with replacing(path) as partial:
+        mark = PICTURE_MARK if partial.suffix == ".png" else None
+        plain_texts(figure).savefig(partial, metadata=mark)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import log, nearest
-from ..files.names import PICTURE_MARK, one_line
-from ..files.writing import replacing, write_bytes, write_text
+from ..files.names import one_line
+from ..files.writing import write_bytes, write_text
 from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ class Report:
         return render(__package__, "report.html.j2", title=self.shown(self.title), report=self, sections=sections)
 
 
-def save_files(folder: Path, files: Mapping[str, Any], pictures: str = "png") -> None:
-    """Write files: name -> text, bytes, frame, picture, or figure in the format ``pictures``; None deletes the file."""
+def save_files(folder: Path, files: Mapping[str, Any]) -> None:
+    """Write files: name -> text, bytes, frame, or figure in the format of the suffix; None deletes the file."""
     for name, content in files.items():
         path = folder / name
         if content is None:
@@ -133,16 +133,10 @@ def save_files(folder: Path, files: Mapping[str, Any], pictures: str = "png") ->
             write_bytes(path, content)
         elif hasattr(content, "to_csv"):
             write_text(path, csv_table(content))
-        elif hasattr(content, "savefig"):
-            with replacing(path.with_suffix(f".{pictures}")) as partial:
-                content.savefig(partial, dpi=150, metadata=PICTURE_MARK if pictures == "png" else None)
         else:
-            from PIL.PngImagePlugin import PngInfo
+            from .plotting import save_figure  # imports matplotlib
 
-            marked = PngInfo()
-            marked.add_text(*next(iter(PICTURE_MARK.items())))
-            with replacing(path) as partial:
-                content.save(partial, pnginfo=marked)
+            save_figure(content, path)
 
 
 def _lines(values: Mapping[str, str]) -> list[str]:

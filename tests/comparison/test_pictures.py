@@ -3,6 +3,7 @@
 import fake_comparison
 import numpy as np
 import pytest
+from photos import drawn
 
 from clipiqa_pyiqa.comparison.plots import scatter
 from clipiqa_pyiqa.report.contact_sheet import FAINT, contact_sheet
@@ -22,7 +23,8 @@ def test_a_plot_of_few_images_has_points_where_score_and_opinion_say(comparison)
 
 def test_a_contact_sheet_has_images_row_by_row_whole_and_not_enlarged(tmp_path):
     paths = fake_comparison.photos(tmp_path, 3)
-    pixels = np.asarray(contact_sheet([*paths, tmp_path / "missing.png"], ["x"] * 4, columns=2, side=64))
+    images = [(path, "x") for path in (*paths, tmp_path / "missing.png")]
+    pixels = drawn(contact_sheet({"": images}, columns=2, side=64))
     places = [np.argwhere((pixels == (6 * number, 100, 200)).all(axis=2)) for number in range(3)]
     assert [len(each) for each in places] == [64 * 48] * 3
     (top, left), right, below = (each[0] for each in places)

@@ -1,7 +1,9 @@
 """Small versions of the bundled photos: distorted, or in an order that is known; and pictures that are none."""
 
+import io
 from pathlib import Path
 
+import numpy as np
 import torch
 from distortions import blurred, jpeg, noisy
 from PIL import Image, ImageEnhance
@@ -87,3 +89,9 @@ def photo_like(height, width, n=1, dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
     smooth = F.interpolate(torch.rand(n, 3, 6, 6, generator=generator), size=(height, width), mode="bilinear")
     return (0.1 + 0.8 * smooth + 0.03 * torch.randn(n, 3, height, width, generator=generator)).clamp(0, 1).to(dtype)
+
+
+def drawn(figure):
+    """Return a figure's pixels (H, W, 3), as they are saved in a PNG file."""
+    figure.savefig(file := io.BytesIO())
+    return np.asarray(Image.open(file).convert("RGB"))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from photos import save_corrupt, save_exposures, save_grey
+from photos import drawn, save_corrupt, save_exposures, save_grey
 from PIL import Image
 from refusal import refused
 from standin import Brightness
@@ -59,7 +59,7 @@ def test_pictures_are_turned_as_for_scoring(tmp_path):
     exif[274] = 6  # to be shown turned by 90 degrees
     Image.new("RGB", (200, 50), "red").save(tmp_path / "a.jpg", exif=exif)
     for options, shape in (({}, (50, 200)), ({"apply_exif": False}, (200, 50))):
-        sheet = np.asarray(rank(Brightness(), [tmp_path / "a.jpg"], **options).sheet("quality"))
+        sheet = drawn(rank(Brightness(), [tmp_path / "a.jpg"], **options).sheet("quality"))
         red = np.argwhere((sheet[..., 0] > 200) & (sheet[..., 1] < 50))
         height, width = np.ptp(red, axis=0) + 1
         assert (width, height) == pytest.approx(shape, abs=3)
