@@ -79,19 +79,19 @@ def compare(
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
     built = [build(metric, where, seed, strict) for metric in asked]
     ready = MetricSet(metric for metric in built if not metric.error)
-    results = []
+    results, stored = list[DataSetResult](), dict[str, Results]()
     for data in sets:
         images = list(data.images)
         if data.mos is not None:
             data, images = _without_training_photos(data, images, ready.metrics, without_mini_photos)
-        how = {"data_set": data.identity, **circumstances(where)}
-        with Results(files.get(score_file(data.name)), ready.columns, how) as stored:
+        name, how = score_file(data.name), {"data_set": data.identity, **circumstances(where)}
+        with Results(files.get(name), ready.columns, how) as kept:
             if data.mos is not None:
-                stored.join("mos", dict(zip(data.paths, data.mos, strict=True)))
+                kept.join("mos", dict(zip(data.paths, data.mos, strict=True)))
             for metric in ready.files:
-                stored.join(metric.columns[0], scores_in_file(metric, data.paths))
-            seconds = score_missing(data.name, images, ready, stored, options, progress)
-        found = stored.scores().under(dict.fromkeys(image.name for image in images))
+                kept.join(metric.columns[0], scores_in_file(metric, data.paths))
+            seconds = score_missing(data.name, images, ready, kept, options, progress)
+        found, stored[name] = kept.scores().under(dict.fromkeys(image.name for image in images)), kept
         skipped = found.unread
         scores = found.frame.reindex(columns=[metric.label for metric in built]).drop(index=list(skipped))
         names = [image.name for image in data.images]
@@ -112,10 +112,9 @@ def compare(
             plcc_fit,
             fit_parameters,
             dict(zip(names, data.groups, strict=False)),
-            stored,
         )
         results.append(each)
-    return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)})
+    return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)}, stored)
 
 
 def _without_training_photos(

@@ -1,12 +1,10 @@
 """Results of metrics on one data set."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from pandas import DataFrame, Series
@@ -18,7 +16,6 @@ from ..metric import CLIPIQA
 from ..metrics.metric import Metric
 from ..prompts.pairs import PRESETS
 from ..results.columns import Column
-from ..results.results import Results
 from ..results.scores import Scores
 from ..stats.correlation import FITTED, STATISTICS, TOP, WITHIN, correlations, paired_differences, undefined, within
 from ..stats.intervals import LEVEL, Estimate, holm
@@ -117,7 +114,6 @@ class DataSetResult:
     plcc_fit: bool = False
     fit_parameters: int = 4
     groups: Mapping[str, str] = field(default_factory=dict)
-    stored: Results | None = field(default=None, repr=False)
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
@@ -142,21 +138,24 @@ class DataSetResult:
         scores = self.oriented_scores[[label for label, each in self.estimates.items() if not each["SROCC"].reason]]
         pairs = list(itertools.combinations(scores, 2))
         resamples = max(self.bootstrap, _RESAMPLES, _PER_PAIR * len(pairs)) if self.bootstrap else 0
-        complete = list(scores.dropna(axis=1))  # these metrics use the same resamples
-        groups = [complete, *(list(pair) for pair in pairs if not {*pair} <= {*complete})]
-        found = {}
-        for statistic, group in itertools.product(CORRELATIONS, groups):
-            shared = scores[group].dropna()
-            mos = self.oriented_mos.reindex(shared.index)
-            if len(group) < 2 or any(undefined(shared[label], mos) for label in group):
-                continue
-            apart = paired_differences(shared.to_numpy().T, mos, statistic, bootstrap=resamples, seed=self.seed)
-            for (i, j), each in apart.items():
-                key = (self.name, statistic, group[i], group[j])
-                found[key] = (*key, len(shared), *each.numbers)
-        keys = [(self.name, statistic, *pair) for statistic in CORRELATIONS for pair in pairs]
+        complete = tuple(scores.dropna(axis=1))
+
+        @cache  # metrics without gaps use the same resamples
+        def apart(statistic: str, group: tuple[str, ...]) -> dict[tuple[str, ...], tuple[float, ...]]:
+            shared = scores[[*group]].dropna()
+            mos = self.oriented_mos[shared.index]
+            if any(undefined(shared[label], mos) for label in group):
+                return {}
+            found = paired_differences(shared.to_numpy().T, mos, statistic, bootstrap=resamples, seed=self.seed)
+            return {(group[i], group[j]): (len(shared), *each.numbers) for (i, j), each in found.items()}
+
+        rows = [
+            (self.name, statistic, *pair, *found[pair])
+            for statistic, pair in itertools.product(CORRELATIONS, pairs)
+            if pair in (found := apart(statistic, complete if {*pair} <= {*complete} else pair))
+        ]
         columns = ["data_set", "statistic", "first", "second", "n", "difference", "low", "high", "p"]
-        frame = DataFrame([found[key] for key in keys if key in found], columns=columns)
+        frame = DataFrame(rows, columns=columns)
         frame["p Holm"] = frame.groupby("statistic")["p"].transform(holm)
         return frame.assign(significant=frame["p Holm"] < LEVEL, resamples=resamples)
 
@@ -165,8 +164,13 @@ class DataSetResult:
         """A row per metric; see :meth:`~.results.Comparison.frame`."""
         rows = []
         for label, metric in self.metrics.items():
-            row: dict[str, Any] = {"data_set": self.name, "metric": label, "n": self.scores[label].count()}
-            row |= {"direction": metric.direction, "range": metric.range}
+            row: dict[str, Any] = {
+                "data_set": self.name,
+                "metric": label,
+                "n": self.scores[label].count(),
+                "direction": metric.direction,
+                "range": metric.range,
+            }
             undefined = dict.fromkeys(self.statistics, Estimate(math.nan))
             for name, estimate in self.estimates.get(label, undefined).items():
                 row |= estimate.named(name)

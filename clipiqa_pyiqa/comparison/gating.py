@@ -98,10 +98,17 @@ def gate(
         from ..scoring.score import score_paths  # loads torch
 
         output = None if out is None else Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
-        run = score_paths(metrics, found.items, out=output, **options)
-        scores[side] = replace(run.scores(partial(progress, side)), file=given[side])
+        scoring = score_paths(metrics, found.items, out=output, **options)
+        scores[side] = replace(scoring.scores(partial(progress, side)), file=given[side])
     runs, names, notes = _alike(per_video(scores["base"]), per_video(scores["new"]), by)
-    limits = {"margin": _limits("margin", names, margin), "worst_loss": _limits("worst_loss", names, worst_loss)}
+    limits = dict[str, dict[str, float]]()
+    for option, limit in {"margin": margin, "worst_loss": worst_loss}.items():
+        stated = dict(limit) if isinstance(limit, Mapping) else {"": limit}
+        stated = dict.fromkeys(names, stated.pop("", None)) | stated
+        limits[option] = {name: loss for name, loss in stated.items() if loss is not None}
+        for loss in limits[option].values():
+            if not 0 < loss < math.inf:
+                raise CLIPIQAError(f"`{option}` must be above 0, in the column's units; got {loss!r}.")
     for option, chosen in {**limits, "lower_better": lower_better, "higher_better": higher_better}.items():
         for name in chosen:
             if name not in names:
@@ -118,17 +125,17 @@ def gate(
         raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
     lows = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
     pairs = judge(rows, {name: find_direction(runs, name, lows.get(name)) for name in judged}, limits, runs)
-    base_flags, new_flags = (paths[side].map(run.flags) for side, run in zip(given, runs, strict=True))
-    flagged = new_flags[base_flags.isna()].dropna().to_dict()
+    flags, sizes = [], []
+    for side, run in zip(given, runs, strict=True):
+        flags.append(paths[side].map(run.flags))
+        sides = run.other.reindex(columns=["width", "height"]).apply(to_numeric, errors="coerce")
+        sizes.append(sides.loc[paths[side]].to_numpy())
+    flagged = flags[1][flags[0].isna()].dropna().to_dict()
     if "new" in folders:
         photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
         flagged |= _newly_cut(photos.drop(index=list(flagged), errors="ignore"))
     notes += [f"left out: {line}" for line in (*damaged, *left_out)]
-    base_size, new_size = (
-        run.other.reindex(columns=["width", "height"]).apply(to_numeric, errors="coerce").loc[paths[side]].values
-        for side, run in zip(given, runs, strict=True)
-    )
-    if resized := int(np.nan_to_num(new_size - base_size).any(axis=1).sum()):
+    if resized := int(np.nan_to_num(sizes[1] - sizes[0]).any(axis=1).sum()):
         notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
     nights = [Nights(past, pair) for pair in pairs] if history is not None else []
     notes += [note for each in nights for note in each.notes]
@@ -193,16 +200,6 @@ def _alike(base: Scores, new: Scores, by: Sequence[str] | None) -> tuple[list[Sc
         text = ", ".join(f"{what} {was} and {now}" for what, was, now in found)
         notes.append(f"base and new run were scored by different versions: {text}")
     return [base, new], names, notes
-
-
-def _limits(option: str, names: Sequence[str], limit: float | Mapping[str, float] | None) -> dict[str, float]:
-    given = dict(limit) if isinstance(limit, Mapping) else {"": limit}
-    given = dict.fromkeys(names, given.pop("", None)) | given
-    limits = {name: loss for name, loss in given.items() if loss is not None}
-    for loss in limits.values():
-        if not 0 < loss < math.inf:
-            raise CLIPIQAError(f"`{option}` must be above 0, in the column's units; got {loss!r}.")
-    return limits
 
 
 def _newly_cut(paths: DataFrame) -> dict[str, str]:

@@ -1,7 +1,5 @@
 """Plots of scores against opinions, and the images that a metric misjudges most."""
 
-from __future__ import annotations
-
 import functools
 import textwrap
 from collections.abc import Callable

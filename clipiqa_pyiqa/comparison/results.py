@@ -1,11 +1,8 @@
 """The result of ``compare``: its tables with the sentences around them, files and a page."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pandas
@@ -13,13 +10,10 @@ import pandas
 from ..datasets.data_sets import PAPER, published_rows
 from ..errors import counted
 from ..files.names import file_name
-from ..files.writing import check_folder, locked
-from ..report.report import Report, save_files
+from ..report.report import Report, Reported
 from ..report.table import Cell, Column, Mark, Table, csv_table, interval, number, numbers, p_value, words
 from ..results.columns import described
-from ..results.formats import format_of
 from ..results.results import Results
-from ..scoring.engine import made
 from ..stats.correlation import MIN_IMAGES
 from ..stats.intervals import LEVEL, Estimate
 from .data_set_results import CORRELATIONS, DataSetResult
@@ -63,31 +57,13 @@ OTHERS = (*_TEXTS, "differences.csv")
 """Names of the results beside the scores."""
 
 
-def save(
-    folder: str | Path,
-    report: Report,
-    files: Mapping[str, Any],
-    stored: Mapping[str, Results],
-    inputs: Iterable[str],
-    overwrite: bool,
-) -> Report:
-    """Write a report, other files and files of scores; those of the run itself are replaced. Return the report."""
-    place = made(folder, stored)
-    is_own = any(each.output and each.output.path == place / name for name, each in stored.items())
-    check_folder(place, [*report.texts, *files, *stored], overwrite=overwrite or is_own, inputs=inputs)
-    with locked(place):
-        save_files(place, {name: report.text(format) for name, format in report.texts.items()} | dict(files))
-        for name, results in stored.items():
-            results.write(place / name, format_of(place / name))
-    return report
-
-
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Reported):
     """The results of metrics on data sets."""
 
     data_sets: tuple[DataSetResult, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
+    stored: Mapping[str, Results] = field(default_factory=dict, repr=False)
 
     @property
     def complete(self) -> bool:
@@ -107,7 +83,8 @@ class Comparison:
         return pandas.concat([data.pairs for data in found], ignore_index=True)
 
     def report(self, **look: Any) -> Report:
-        """Return all tables with the sentences and plots that belong to them."""
+        """Return all tables with the sentences, plots and files that belong to them."""
+        lines = ["The first metric's value minus the second metric's value, by a paired bootstrap"]
         return Report(
             build_tables(self.data_sets),
             self.frame(),
@@ -121,6 +98,8 @@ class Comparison:
             settings=self.settings,
             pictures=self._plots,
             texts=_TEXTS,
+            files={"differences.csv": csv_table(self.differences(), lines)},
+            inputs=[path for data in self.data_sets for path in data.scores.index],
             **look,
         )
 
@@ -128,23 +107,6 @@ class Comparison:
         from .plots import plots  # imports matplotlib
 
         return {data.name: plots(data, shown) for data in self.data_sets if len(data.mos) and data.scored}
-
-    def table(self, format: str = "table", **look: Any) -> str:
-        """Return all tables as text; formats as for :meth:`~clipiqa_pyiqa.report.report.Report.text`."""
-        return self.report(**look).text(format)
-
-    def save(self, folder: str | Path, *, overwrite: bool = False, **look: Any) -> Report:
-        """Write the tables, ``differences.csv``, ``scores/NAME.parquet`` and ``report.html``; return the report.
-
-        Args:
-            overwrite: Replace existing files; results of this very run are always replaced.
-            look: As for :meth:`table`.
-        """
-        inputs = [path for data in self.data_sets for path in data.scores.index]
-        lines = ["The first metric's value minus the second metric's value, by a paired bootstrap"]
-        files = {"differences.csv": csv_table(self.differences(), lines)}
-        stored = {score_file(data.name): data.stored for data in self.data_sets if data.stored is not None}
-        return save(folder, self.report(**look), files, stored, inputs, overwrite)
 
 
 def score_file(data_set: str) -> str:
@@ -257,7 +219,7 @@ def _estimates(data: DataSetResult, statistic: str) -> Column:
     defined = [label for label, each in found.items() if not math.isnan(each.value)]
     best = max(defined, key=lambda label: sign * found[label].value, default="")
     is_sure = len(defined) > 1 and found[best].value > 0 and not found[best].caveat
-    sure = data.pairs[data.pairs["significant"] & (data.pairs["statistic"] == statistic)]
+    sure = data.pairs.query("significant and statistic == @statistic")
     below = {*sure["first"][sure["second"] == best], *sure["second"][sure["first"] == best]}
     cells = []
     for label, each in found.items():

@@ -1,7 +1,5 @@
 """Verdicts of ``gate``: of a column, of the nights of a column, and of two runs, as texts, files and a page."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json
@@ -19,13 +17,12 @@ from pandas import DataFrame, Series
 from ..errors import CLIPIQAError, FilePath, counted
 from ..files.names import one_line
 from ..files.reading import open_file
-from ..files.writing import check_folder
-from ..report.report import Report, save_files
+from ..report.report import Report, Reported
 from ..report.table import Table, words
 from ..results.columns import Column, described
 from ..results.scores import Direction, Scores
 from ..stats.drift import FIRST, find_drift, find_modes
-from ..stats.intervals import FEW, LEVEL, Array, holm, mean_difference, noticed
+from ..stats.intervals import FEW, LEVEL, holm, mean_difference, noticed
 
 FAILED = ("worse", "unclear")
 _ROUNDING = {"fp32": 1e-5, "bf16": 2e-3, "fp16": 3e-4}
@@ -167,7 +164,11 @@ def judge(
         apart = mean_difference(new, base)
         if math.isnan(apart.p):
             raise CLIPIQAError(f"{name!r} has no interval: its scores are too large.")
-        of_rows = _rounding(columns, np.maximum(abs(base), abs(new)))
+        of_rows = np.maximum(abs(base), abs(new)) * 1e-6  # the difference of each row that rounding may cause
+        for column in reversed(columns):
+            low, high = column.ends
+            if low is not None and high is not None:
+                of_rows[:] = (high - low) * _ROUNDING[column.record.get("precision", "fp32")]
         rounding = float(np.median(of_rows))
         pairs[name] = ColumnPair(
             name,
@@ -188,15 +189,6 @@ def judge(
     for name, p in zip(corrected, holm([pairs[name].p for name in corrected]), strict=True):
         pairs[name] = replace(pairs[name], p_holm=float(p))
     return tuple(pairs.values())
-
-
-def _rounding(columns: Sequence[Column], largest: Array) -> Array:
-    """Return the difference of each row that rounding may cause; ``largest`` holds its magnitude."""
-    for column in columns:
-        low, high = column.ends
-        if low is not None and high is not None:
-            return np.full(len(largest), (high - low) * _ROUNDING[column.record.get("precision", "fp32")])
-    return largest * 1e-6
 
 
 class Nights:
@@ -257,7 +249,7 @@ def read_nights(path: FilePath, commit: str | None) -> tuple[list[dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Gate:
+class Gate(Reported):
     """Two runs, compared column by column.
 
     Attributes:
@@ -351,7 +343,12 @@ class Gate:
         return {**self.about, **{name: getattr(self, name) for name in names}, "drifts": drifts, "columns": columns}
 
     def report(self) -> Report:
-        """Return the verdicts as a table with sentences, as Markdown or as a page with the nights and images."""
+        """Return the verdicts as a table with sentences, as Markdown or as a page with the nights and images.
+
+        Its files are ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row).
+        """
+        rows = self.rows.rename(index=_as_text, columns=_as_text)
+        files = (f"{json.dumps(self.summary(), indent=2, ensure_ascii=False)}\n", self.junit(), rows)
         columns = [words(head, [str(getattr(pair, key) or "–") for pair in self.pairs]) for head, key in _TABLE.items()]
         title = f"{self.verdict}: {Path(self.new).name} compared with {Path(self.base).name}"
         return Report(
@@ -363,6 +360,8 @@ class Gate:
             metrics={name: described([Column(name, record)]) for name, record in self.metrics.items()},
             settings=described([], self.about),
             pictures=self._pictures,
+            files=dict(zip(WRITTEN, files, strict=True)),
+            inputs=(self.base, self.new),
         )
 
     def _pictures(self, shown: Callable[[str], str]) -> dict[str, Any]:
@@ -374,13 +373,6 @@ class Gate:
         rows = [row for row in chosen if os.path.exists(self.paths.loc[row, "new"])]
         nights = {"Nights": block("nights", self.nights)} if self.nights else {}
         return nights | {"Images": block("pairs", self, rows)}
-
-    def save(self, folder: FilePath, *, overwrite: bool = False) -> None:
-        """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row)."""
-        folder = check_folder(folder, WRITTEN, overwrite=overwrite, inputs=(self.base, self.new))
-        rows = self.rows.rename(index=_as_text, columns=_as_text)
-        files = (f"{json.dumps(self.summary(), indent=2, ensure_ascii=False)}\n", self.junit(), rows)
-        save_files(folder, dict(zip(WRITTEN, files, strict=True)))
 
 
 def _as_text(cell: str) -> str:

@@ -1,7 +1,5 @@
 """``clipiqa verify``: check that weights give the published scores."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median

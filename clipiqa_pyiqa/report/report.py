@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import log, nearest
+from ..errors import FilePath, log, nearest
 from ..files.names import one_line
-from ..files.writing import write_bytes, write_text
+from ..files.writing import check_folder, locked, made, write_bytes, write_text
 from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ class Report:
         unknown: Those of ``labels`` and ``show`` that no table has.
         show: Columns or their headings to show, in this order; tables without one of them stay as they are.
         caption, key: LaTeX: caption and ``\\label`` of the first table.
+        texts: Name of a file -> the format of :meth:`text` that it holds.
+        files: Other files, as for :func:`save_files`.
+        inputs: Files that are never replaced.
     """
 
     tables: Sequence[Table]
@@ -42,6 +45,8 @@ class Report:
     settings: Mapping[str, str] = field(default_factory=dict)
     pictures: Callable[[Callable[[str], str]], Mapping[str, Markup]] = lambda shown: {}
     texts: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     show: Sequence[str] = ()
     caption: str = ""
@@ -119,6 +124,39 @@ class Report:
         pictures = {self.shown(name): found for name, found in self.pictures(self.shown).items()}
         sections = {name: (tables.get(name, []), pictures.get(name, "")) for name in {**tables, **pictures}}
         return render(__package__, "report.html.j2", title=self.shown(self.title), report=self, sections=sections)
+
+
+class Reported:
+    """A result that can be shown as a report, and saved with its files of scores (name -> results)."""
+
+    report: Callable[..., Report]
+    stored: Mapping[str, Any] = {}
+
+    def table(self, format: str = "table", **look: Any) -> str:
+        """Return the tables as text.
+
+        Args:
+            format: As for :meth:`Report.text`.
+            look: ``labels``, ``show``, ``caption`` and ``key``, as for :class:`Report`.
+        """
+        return self.report(**look).text(format)
+
+    def save(self, folder: FilePath, *, overwrite: bool = False, **look: Any) -> Report:
+        """Write the report's texts, its other files and every score; return the report.
+
+        Args:
+            overwrite: Replace existing files; results of this very run are always replaced.
+            look: As for :meth:`table`.
+        """
+        report, stored, place = self.report(**look), self.stored, made(folder, self.stored)
+        is_own = any(each.output and each.output.path == place / name for name, each in stored.items())
+        names = [*report.texts, *report.files, *stored]
+        check_folder(place, names, overwrite=overwrite or is_own, inputs=report.inputs)
+        with locked(place):
+            save_files(place, {name: report.text(format) for name, format in report.texts.items()} | {**report.files})
+            for name, results in stored.items():
+                results.write(place / name, Path(name).suffix[1:])
+        return report
 
 
 def save_files(folder: Path, files: Mapping[str, Any]) -> None:

@@ -185,7 +185,7 @@ def latex_document(tables: Iterable[Table], comments: Iterable[str], caption: st
 def latex_table(table: Table, caption: str, key: str) -> str:
     import pandas
 
-    full = [column for column in table.columns if any(cell.text != "–" for cell in column.cells)]
+    full = [column for column in table.columns if {cell.text for cell in column.cells} != {"–"}]
     cells = {(latex(column.group), latex(column.head)): list(map(_latex_cell, column.cells)) for column in full}
     frame = pandas.DataFrame(cells)
     if not table.groups:

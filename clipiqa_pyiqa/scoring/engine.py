@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from ..errors import (
     is_out_of_memory,
     log,
 )
-from ..files.writing import check_folder
+from ..files.writing import check_folder, made
 from ..images.batches import WAIT, default_workers, images_at_once, processed, stacked
 from ..images.flags import flag
 from ..images.image import Image
@@ -328,13 +327,6 @@ def outputs(
     is_continued = resume and any(each.earlier() for each in found.values())
     check_folder(place, [*others, *found], overwrite=overwrite or is_continued, inputs=inputs)
     return found
-
-
-def made(folder: FilePath, names: Iterable[str]) -> Path:
-    place = check_folder(folder)
-    for name in names:
-        check_folder((place / name).parent)
-    return place
 
 
 def score_missing(

@@ -1,21 +1,22 @@
 """SROCC, PLCC and KRCC with bootstrap intervals, and PLCC after a fit."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import OptionError, counted, nearest
-from .intervals import Array, Difference, Estimate, Statistics, clustered_share, estimates, interval, resampled
+from .intervals import Array, Estimate, Statistics, arrays, clustered_share, estimates, interval, resampled
 
 _STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper curve would fit noise
 _FLATTEST = 1e-3  # smallest slope: nearly a straight line
 _TURN = 1e-3  # a fall of less than this share of the curve's rise does not show in three digits
+Of = Callable[[Array, Array], Statistics]
+"""A function of scores ``(P, N)`` and human scores ``(N,)``."""
 
 
 def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tuple[Callable[[ArrayLike], Array], str]:
@@ -34,32 +35,32 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tupl
     from scipy.optimize import least_squares
     from scipy.special import expit
 
-    x, y = _arrays(scores, mos)
+    x, y = arrays(scores, mos)
     if len(x) <= parameters:
         raise ValueError(f"the logistic fit has {parameters} parameters and needs more images; got {len(x)}")
     if reason := undefined(x, y):
         raise ValueError(f"there is no logistic fit: {reason}")
-    unit = float(np.ptp(y))  # least_squares stops at absolute tolerances
+    unit = np.ptp(y)  # least_squares stops at absolute tolerances
     y = y / unit
-    centre, spread = float(np.mean(x)), float(np.std(x))
+    centre, spread = x.mean(), x.std()
     z = (x - centre) / spread  # standardised, so that one grid fits every metric's range
 
-    def terms(z: Array, nonlinear: ArrayLike) -> Array:
-        slope, middle = np.asarray(nonlinear)
+    def terms(z: Array, nonlinear: Sequence[float]) -> Array:
+        slope, middle = nonlinear
         return np.stack([0.5 - expit(-slope * (z - middle)), np.ones_like(z), z][: parameters - 2], axis=-1)
 
-    def best_linear(nonlinear: ArrayLike) -> tuple[Array, Array]:
+    def best_linear(nonlinear: Sequence[float]) -> tuple[Any, Array]:
         known = terms(z, nonlinear)
-        linear = np.asarray(np.linalg.lstsq(known, y, rcond=None)[0], np.float64)
+        linear = np.linalg.lstsq(known, y, rcond=None)[0]
         return linear, known @ linear - y
 
-    low, high = float(z.min()) - 1, float(z.max()) + 1
+    low, high = z.min() - 1, z.max() + 1
     middles = np.unique([*np.quantile(z, np.linspace(0, 1, 41)), *np.linspace(low, high, 21)])
     grid = [[(slope, middle) for middle in middles] for slope in np.geomspace(0.02, _STEEPEST, 8)]
     bounds = ([_FLATTEST, low], [_STEEPEST, high])
-    starts = [min(row, key=lambda point: float(np.sum(best_linear(point)[1] ** 2))) for row in grid]
+    starts = [min(row, key=lambda point: np.sum(best_linear(point)[1] ** 2)) for row in grid]
     fits = [least_squares(lambda point: best_linear(point)[1], start, bounds=bounds) for start in starts]
-    found = min(fits, key=lambda fit: float(fit.cost)).x
+    found = min(fits, key=lambda fit: fit.cost).x
     factors = best_linear(found)[0] * unit
 
     def curve(values: ArrayLike) -> Array:
@@ -80,7 +81,7 @@ _PAIRWISE = 2000  # most images whose pairs are kept in a table
 
 def undefined(x: ArrayLike, y: ArrayLike) -> str:
     """Return why two lists have no correlation, such as 'all scores are 0.5', or ''."""
-    x, y = _arrays(x, y)
+    x, y = arrays(x, y)
     if len(x) < MIN_IMAGES:
         return f"{counted(len(x), 'image')} with a score, but a correlation needs at least {MIN_IMAGES}"
     for values, what in ((x, "scores"), (y, "opinion scores")):
@@ -107,8 +108,8 @@ def krcc(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def _of_all(of: Of, x: ArrayLike, y: ArrayLike) -> float:
-    x, y = _arrays(x, y)
-    return math.nan if undefined(x, y) else float(of(x[None], y)(np.ones((1, len(x)))).item())
+    x, y = arrays(x, y)
+    return math.nan if undefined(x, y) else of(x[None], y)(np.ones((1, len(x)))).item()
 
 
 def correlations(
@@ -124,18 +125,16 @@ def correlations(
         Estimates of ``STATISTICS`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``; the last two
         have a caveat if the curve does not rise.
     """
-    x, y = _arrays(scores, mos)
+    x, y = arrays(scores, mos)
     fitted_names = FITTED if fit else ()
     if reason := undefined(x, y):
         return dict.fromkeys((*STATISTICS, *fitted_names), Estimate(math.nan, reason=reason))
     statistics = {name: of(x[None], y) for name, of in STATISTICS.items()}
-    caveat = ""
     if fit:
         try:
             curve, shape = fit_logistic(x, y, fit)
             fitted = curve(x)
             reason = undefined(fitted, y)
-            caveat = "" if shape == "rising" else f"its fitted curve is {shape}"
         except ValueError as error:
             reason = str(error)
         if not reason:
@@ -145,13 +144,14 @@ def correlations(
     each = estimates(len(x), lambda counts: np.concatenate([of(counts) for of in parts]), bootstrap, seed)
     found = dict(zip(statistics, each, strict=True))
     for name in fitted_names:
+        caveat = "" if reason or shape == "rising" else f"its fitted curve is {shape}"
         found[name] = Estimate(math.nan, reason=reason) if reason else replace(found[name], caveat=caveat)
     return found
 
 
 def paired_differences(
     scores: ArrayLike, mos: ArrayLike, statistic: str = "srocc", *, bootstrap: int = 1000, seed: int = 0
-) -> dict[tuple[int, int], Difference]:
+) -> dict[tuple[int, int], Estimate]:
     """Return (i, j) with i < j -> a statistic of metric i minus that of metric j, from resampled images.
 
     The p-value is 2 (k + 1) / (resamples + 1), where k is the number of resamples on the other side of zero.
@@ -172,7 +172,7 @@ def paired_differences(
         p = math.nan
         if len(apart):
             p = min(1.0, 2 * (min(np.sum(apart <= 0), np.sum(apart >= 0)) + 1) / (len(apart) + 1))
-        found[i, j] = Difference(float(whole[i] - whole[j]), *interval(apart), p=float(p))
+        found[i, j] = Estimate(float(whole[i] - whole[j]), *interval(apart), p=float(p))
     return found
 
 
@@ -192,7 +192,7 @@ def within(
     Intervals are of resampled groups. Groups where the SROCC is undefined, or whose human scores are all equal, do not
     count; of several best images by score, each counts in part.
     """
-    (x, y), of = _arrays(scores, mos), np.asarray(groups)
+    (x, y), of = arrays(scores, mos), np.asarray(groups)
     parts = [(x[of == group], y[of == group]) for group in dict.fromkeys(groups)]
     each = np.array([srocc(*part) for part in parts])
     each = each[np.isfinite(each)]
@@ -203,13 +203,6 @@ def within(
         mean = Estimate(mean.value)
     rights = [np.mean(best[own == own.max()] == best.max()) for own, best in parts if np.ptp(best) > 0]
     return {WITHIN: mean, TOP: clustered_share(rights, np.ones(len(rights)))}
-
-
-def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(f"scores and human scores must be lists of one length; got shapes {x.shape} and {y.shape}.")
-    return x, y
 
 
 def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
@@ -223,10 +216,6 @@ def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
     xx, yy, xy = (np.einsum("bn,bn,bn->b", counts, a, b) for a, b in ((x, x), (y, y), (x, y)))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.clip(xy / np.sqrt(xx * yy), -1, 1)
-
-
-Of = Callable[[Array, Array], Statistics]
-"""A function of scores ``(P, N)`` and human scores ``(N,)``."""
 
 
 def _sroccs(scores: Array, mos: Array) -> Statistics:
@@ -244,8 +233,8 @@ def _plccs(scores: Array, mos: Array) -> Statistics:
 
 
 def _krccs(scores: Array, mos: Array) -> Statistics:
-    def terms(x: Array, y: Array) -> list[Array]:
-        return [np.sign(x) * np.sign(y), np.abs(np.sign(x)), np.abs(np.sign(y))]
+    def terms(x: Array, y: Array) -> list[Any]:
+        return [np.sign(x) * np.sign(y), x != 0, y != 0]
 
     return _of_pairs(scores, mos, terms, lambda concordant, x, y: concordant / np.sqrt(x * y))
 
@@ -253,15 +242,15 @@ def _krccs(scores: Array, mos: Array) -> Statistics:
 def _accuracies(scores: Array, mos: Array) -> Statistics:
     least = np.std(mos)
 
-    def terms(x: Array, y: Array) -> list[Array]:
-        clear = (np.abs(y) >= least).astype(np.float64)
+    def terms(x: Array, y: Array) -> list[Any]:
+        clear = abs(y) >= least
         return [clear * (1 + np.sign(x) * np.sign(y)) / 2, clear]  # equal scores are half right
 
     return _of_pairs(scores, mos, terms, np.divide)
 
 
 def _of_pairs(
-    scores: Array, mos: Array, terms: Callable[[Array, Array], list[Array]], combined: Callable[..., Array]
+    scores: Array, mos: Array, terms: Callable[[Array, Array], list[Any]], combined: Callable[..., Array]
 ) -> Statistics:
     """Return the function that combines the sums of terms over all pairs of images."""
     step = _PAIRWISE**2 // len(mos) if len(mos) > _PAIRWISE else len(mos)

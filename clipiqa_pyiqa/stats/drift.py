@@ -1,7 +1,5 @@
 """Slow drifts and alternating modes in a series of numbers, one for each night."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

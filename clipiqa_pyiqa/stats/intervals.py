@@ -1,7 +1,5 @@
 """Intervals and p-values: of resampled cases, of shares, and of means of paired differences."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,11 +25,12 @@ Statistics = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with its 95 % interval.
+    """A statistic, or a paired difference (first minus second), with its 95 % interval.
 
     Attributes:
         low, high: The 2.5 % and 97.5 % percentiles; NaN without an interval.
         caveat: Why the value must not count as the best.
+        p: Two-sided p-value for no difference, before :func:`holm` corrects it; NaN if there is none.
     """
 
     value: float
@@ -39,21 +38,11 @@ class Estimate:
     high: float = math.nan
     reason: str = ""
     caveat: str = ""
+    p: float = math.nan
 
     def named(self, name: str) -> dict[str, float]:
         """Return the columns ``name``, ``name low`` and ``name high``."""
         return {name: self.value, f"{name} low": self.low, f"{name} high": self.high}
-
-
-@dataclass(frozen=True)
-class Difference(Estimate):
-    """A paired difference, first minus second.
-
-    Attributes:
-        p: Two-sided p-value for no difference, before :func:`holm` corrects it; NaN without a bootstrap.
-    """
-
-    p: float = math.nan
 
     @property
     def numbers(self) -> tuple[float, float, float, float]:
@@ -71,9 +60,7 @@ def holm(p: ArrayLike) -> Array:
     p = np.asarray(p, np.float64)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(stepped, 1)
-    return corrected
+    return np.minimum(stepped, 1)[np.argsort(order)]
 
 
 def resampled(cases: int, of_counts: Statistics, bootstrap: int, seed: int) -> tuple[Array, Array]:
@@ -114,8 +101,7 @@ def share(right: int, count: int) -> Estimate:
 
     if count == 0:
         return Estimate(math.nan, reason="there are no cases")
-    interval = binomtest(right, count).proportion_ci(0.95, method="wilson")
-    return Estimate(right / count, float(interval.low), float(interval.high))
+    return Estimate(right / count, *binomtest(right, count).proportion_ci(method="wilson"))
 
 
 def clustered_share(right: ArrayLike, count: ArrayLike) -> Estimate:
@@ -123,10 +109,10 @@ def clustered_share(right: ArrayLike, count: ArrayLike) -> Estimate:
 
     If the share is 0 or 1, the interval is Wilson's for the number of groups.
     """
-    rights, counts = np.asarray(right, np.float64), np.asarray(count, np.float64)
-    if counts.sum() == 0:
-        return share(0, 0)
+    rights, counts = arrays(right, count)
     groups = int(np.count_nonzero(counts))
+    if groups == 0:
+        return share(0, 0)
     with np.errstate(invalid="ignore"):  # a resample of groups without cases has no share
         (found,) = estimates(len(counts), lambda n: (n @ rights / (n @ counts))[None], 10_000, 0)
     if groups == 1:
@@ -134,7 +120,14 @@ def clustered_share(right: ArrayLike, count: ArrayLike) -> Estimate:
     return share(int(found.value) * groups, groups) if found.value in (0, 1) else found
 
 
-def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
+def arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(f"two lists of one length are needed; got shapes {x.shape} and {y.shape}.")
+    return x, y
+
+
+def mean_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
     """Return the mean of ``a`` minus ``b``, both ``(N,)``, with its 95 % interval and p-value.
 
     The interval covers Student's interval and the interval of t corrected for skewness (Hall 1992). The p-value is the
@@ -147,15 +140,13 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
     from scipy.optimize import brentq
     from scipy.special import stdtr, stdtrit
 
-    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if first.ndim != 1 or first.shape != second.shape or not len(first):
-        raise ValueError(f"two lists of one length are needed; got shapes {first.shape} and {second.shape}.")
+    first, second = arrays(a, b)
     with np.errstate(invalid="ignore", over="ignore"):
         apart = first - second
         value, n = float(apart.mean()), len(apart)
         deviation = float(apart.std(ddof=1)) if n > 1 else math.nan
     if not math.isfinite(deviation):
-        return Difference(value)
+        return Estimate(value)
     low, high, p = value, value, float(value == 0)
     if deviation > 0:
         error = deviation / math.sqrt(n)
@@ -168,7 +159,7 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
 
         def uncorrected(end: float) -> float:
             reach = 4 * quantile + 1  # the slope of corrected is at least 1 - 20/27
-            return float(brentq(lambda t: corrected(t) - end, -reach, reach))
+            return brentq(lambda t: corrected(t) - end, -reach, reach)
 
         low = value - error * max(quantile, uncorrected(quantile))
         high = value - error * min(-quantile, uncorrected(-quantile))
@@ -176,7 +167,7 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
     p = min(1.0, max(p, 2.0 ** (1 - n)))
     if p >= LEVEL:  # always so with fewer cases than FEWEST
         low, high = min(low, 0.0), max(high, 0.0)
-    return Difference(value, low, high, p=p)
+    return Estimate(value, low, high, p=p)
 
 
 def noticed(apart: ArrayLike, level: float = LEVEL, power: float = _POWER) -> float:

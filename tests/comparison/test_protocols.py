@@ -335,7 +335,7 @@ def test_an_earlier_table_agrees_on_another_machine(earlier):
     edit(earlier, 2, "clipiqa", lambda score: score + 1e-7)
     edit(earlier, 1, "psnr", lambda score: score * (1 + 9e-6))
     again = changed(earlier)
-    assert again.changed.empty and again.agrees and "0 values of the earlier table" in again.table()
+    assert again.changed.empty and again.agrees and "0 values of the earlier table" in again.table("latex")
 
 
 def test_what_changed_since_an_earlier_table_is_named_with_the_reason(earlier, tmp_path):

@@ -1,7 +1,5 @@
 """Images of several methods, matched by name within test sets."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -42,11 +40,11 @@ def parse_methods(given: Mapping[str, FilePath] | Iterable[str]) -> dict[str, st
     methods = {}
     for name, place in given.items() if isinstance(given, Mapping) else (text.partition("=")[::2] for text in given):
         name = printable(name)
-        if not name or not os.fspath(place):
+        if not name or not place:
             raise CLIPIQAError(f"a method must be NAME=FOLDER; got {f'{name}={place}'!r}.")
         if name in methods:
             raise CLIPIQAError(f"two methods are called {name!r}: rename one, as in 'ours2={place}'.")
-        methods[name] = os.path.expanduser(os.fspath(place))
+        methods[name] = os.path.expanduser(place)
     if not methods:
         raise CLIPIQAError("no method is given: name at least one, as in --methods bicubic=out/bicubic ours=out/ours.")
     return methods
@@ -64,7 +62,7 @@ def match_images(
     left_out = []
     if reference is not None:
         names = {name for each in named.values() for name in each}
-        references = named_images(os.path.expanduser(os.fspath(reference)))
+        references = named_images(os.path.expanduser(reference))
         if extra := [name for name in references if name not in names]:
             left_out = [f"no method has {few(extra)}, which the reference has"]
         named[REFERENCE] = {name: path for name, path in references.items() if name in names}

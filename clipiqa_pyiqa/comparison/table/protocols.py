@@ -162,30 +162,29 @@ def read_protocol(name: str | Path) -> Protocol:
 
 
 def evaluate(formula: str, values: Mapping[str, float]) -> float:
+    def value(node: ast.expr) -> Any:
+        match node:
+            case ast.Constant(int() | float() as number) if not isinstance(number, bool):
+                return float(number)
+            case ast.Name(name) | ast.Constant(str() as name):
+                if name not in values:
+                    raise NameError(f"{name!r} is no metric or value of the protocol: {nearest(name, values)}")
+                if math.isnan(values[name]):
+                    raise ArithmeticError("a part is missing")
+                return values[name]
+            case ast.BinOp(left, operation, right) if type(operation) in _OPERATORS:
+                return _OPERATORS[type(operation)](value(left), value(right))
+            case ast.UnaryOp(operation, operand) if type(operation) in _OPERATORS:
+                return _OPERATORS[type(operation)](value(operand))
+            case ast.Call(ast.Name("min" | "max" as name), [_, *_] as given, []):
+                return (min if name == "min" else max)(map(value, given))
+        raise SyntaxError(f"{ast.unparse(node)!r:.80} is not arithmetic")
+
     try:
         if len(formula) > _LONGEST:
             raise SyntaxError(f"it has more than {_LONGEST} characters")
-        return _value(ast.parse(formula.strip(), mode="eval").body, values)
+        return value(ast.parse(formula.strip(), mode="eval").body)
     except (ArithmeticError, ValueError):  # also the root of a negative number
         return math.nan
     except (SyntaxError, NameError, RecursionError, MemoryError) as error:
         raise CLIPIQAError(f"the formula {formula!r:.200} cannot be read: {error}.") from error
-
-
-def _value(node: ast.expr, values: Mapping[str, float]) -> float:
-    match node:
-        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-            return float(value)
-        case ast.Name(id=name) | ast.Constant(value=str() as name):
-            if name not in values:
-                raise NameError(f"{name!r} is no metric or value of the protocol: {nearest(name, values)}")
-            if math.isnan(values[name]):
-                raise ArithmeticError("a part is missing")
-            return values[name]
-        case ast.BinOp(op=op, left=left, right=right) if type(op) in _OPERATORS:
-            return float(_OPERATORS[type(op)](_value(left, values), _value(right, values)))
-        case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
-            return float(_OPERATORS[type(op)](_value(operand, values)))
-        case ast.Call(func=ast.Name(id="min" | "max" as name), args=[_, *_] as given, keywords=[]):
-            return (min if name == "min" else max)(_value(each, values) for each in given)
-    raise SyntaxError(f"{ast.unparse(node)!r:.80} is not arithmetic")

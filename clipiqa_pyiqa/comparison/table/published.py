@@ -1,7 +1,5 @@
 """Published numbers and earlier tables beside a computed table, and changes that may explain a difference."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,13 +1,10 @@
 """The result of ``table``: scores, means, ranks and paired differences, as texts, files and a page."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +13,12 @@ from pandas import DataFrame, MultiIndex, Series, concat
 from ...errors import counted
 from ...metrics.metric import Metric
 from ...report.contact_sheet import differing_crops
-from ...report.report import Report
+from ...report.report import Report, Reported
 from ...report.table import Cell, Column, Mark, Table, interval, latex, number, p_value, words
 from ...results.columns import described
 from ...results.results import Results
 from ...stats.intervals import FEW, FEWEST, LEVEL, holm, mean_difference
 from ..data_set_results import MetricResult
-from ..results import save
 from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
 
@@ -65,7 +61,7 @@ OTHERS = (*_TEXTS, *_FRAMES)
 
 
 @dataclass(frozen=True)
-class MethodTable:
+class MethodTable(Reported):
     """Scores of methods on one or several test sets, as a table.
 
     Attributes:
@@ -171,8 +167,18 @@ class MethodTable:
         sd, rank (1, 2, otherwise 0). Columns for the paired difference from the baseline: difference, low, high, p,
         p Holm, significant.
         """
-        names = ["test_set", "method", "metric", "better", "n", "mean", "sd", "rank", *_NUMBERS[3:], "p Holm"]
-        return self.cells.reset_index()[[*names, "significant"]]
+        names = [
+            "test_set",
+            "method",
+            "metric",
+            "better",
+            *_NUMBERS[:3],
+            "rank",
+            *_NUMBERS[3:],
+            "p Holm",
+            "significant",
+        ]
+        return self.cells.reset_index()[names]
 
     def spread(self) -> Series:
         """Return how much the methods differ on each image, the largest first; the index is test_set, image.
@@ -200,6 +206,8 @@ class MethodTable:
             settings=self.settings,
             pictures=self._crops,
             texts=_TEXTS,
+            files=dict(zip(_FRAMES, (self.expected, self.explained, self.changed), strict=True)),
+            inputs=self.images.inputs,
             **look,
         )
 
@@ -211,8 +219,8 @@ class MethodTable:
         scored, images = self.scores.set_index(["test_set", "image", "method"]), []
         for test_set, name in self.spread().index[:_SHOWN]:
             rows = scored.xs((test_set, name), level=[0, 1])
-            files = {"reference": self.images.references.get(name), **rows["path"]}
-            files = {who: path for who, path in files.items() if path}
+            reference = self.images.references.get(name)
+            files = {**({"reference": reference} if reference else {}), **rows["path"]}
             crops, versions = differing_crops(files), []
             for who in files:
                 scores = rows.loc[who, self.of_images] if who in rows.index else {}
@@ -220,10 +228,6 @@ class MethodTable:
                 versions.append((shown(who), embedded(crops[who], shown(who)) if who in crops else None, texts))
             images.append((name, next(iter(files.values())), versions))
         return {"Where the methods differ most": block("crops", _CROPS, images)}
-
-    def table(self, format: str = "table", **look: Any) -> str:
-        """Return the tables as text; ``format`` and ``look`` as for ``Comparison.table``."""
-        return self.report(**look).text(format)
 
     def describe(self, format: str = "table") -> str:
         """Return a sentence per metric for a paper's appendix; ``'latex'`` gives a LaTeX list."""
@@ -234,11 +238,6 @@ class MethodTable:
 
     def _described(self) -> dict[str, str]:
         return {each.label: _describe(each) for each in self.built if not self.columns[each.label].error}
-
-    def save(self, folder: str | Path, *, overwrite: bool = False, **look: Any) -> Report:
-        """Write the tables, every score and the files' hashes, what differs from expectations, and ``report.html``."""
-        files = dict(zip(_FRAMES, (self.expected, self.explained, self.changed), strict=True))
-        return save(folder, self.report(**look), files, self.stored, self.images.inputs, overwrite)
 
 
 def _tables(found: MethodTable, title: str) -> list[Table]:

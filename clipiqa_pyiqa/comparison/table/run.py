@@ -221,10 +221,11 @@ def score_versions(
     heads = sets[["test_set", "method"]]
     if any(metric.mode == "set" for metric in built):
         with tempfile.TemporaryDirectory() as root:
-            folders = [
-                _Set(f"{row.test_set}/{row.method}", row.path, [*map(matched.references.get, row.image)], root)
-                for row in sets.itertuples()
-            ]
+            folders = []
+            for row in sets.itertuples():
+                references = [matched.references[image] for image in row.image if matched.references]
+                linked = [row.path, references] if references else [row.path]
+                folders.append(_Set(f"{row.test_set}/{row.method}", linked, root))
             heads = scored(SETS, heads, folders, of_sets=True)
     in_order = {metric.label: columns[metric.label] for metric in built}
     return MethodTable(scores, heads, in_order, built, matched, baseline, notes=notes, stored=stored)
@@ -272,24 +273,24 @@ def _sha256(path: str) -> str:
 
 @dataclass(frozen=True)
 class _Set(AnyImage):
-    """A method's images of a test set; in place of pixels, metrics of sets take folders that link to files."""
+    """A method's images of a test set, and perhaps their references.
+
+    In place of pixels, metrics of sets take folders that link to files.
+    """
 
     name: str
-    paths: Sequence[str]
-    references: Sequence[str | None]
+    linked: Sequence[Sequence[str]]
     root: str
 
     def stamp(self) -> str:
-        given = [filter(None, files) for files in (self.paths, self.references) if any(files)]
-        stamps = ([(os.path.abspath(file), File(file).stamp()) for file in files] for files in given)
+        stamps = ([(os.path.abspath(file), File(file).stamp()) for file in files] for files in self.linked)
         return ",".join(hashlib.sha256(json.dumps(each).encode()).hexdigest()[:12] for each in stamps)
 
     def load(self, reading: Reading) -> ImageRecord:
         folders = []
-        for files in (self.paths, self.references):
-            if any(files):
-                folders.append(tempfile.mkdtemp(dir=self.root))
-            for number, path in enumerate(filter(None, files)):
+        for files in self.linked:
+            folders.append(tempfile.mkdtemp(dir=self.root))
+            for number, path in enumerate(files):
                 Path(folders[-1], f"{number:06}{Path(path).suffix}").symlink_to(os.path.abspath(path))
         return ImageRecord.of(self.name, torch.zeros(3, 1, 1, dtype=torch.uint8), reference=folders)
 
