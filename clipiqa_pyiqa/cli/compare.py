@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import Batches, OptionError
-from .options.groups import Asked, Look, OutputOptions, start
-from .options.terminal import progress, stored
+from ..errors import OptionError
+from .options.groups import Comparing
 
 
 @dataclass(frozen=True)
@@ -31,15 +30,7 @@ class CompareOptions:
     within: str = ""
 
 
-def run(
-    asked: Asked,
-    batches: Batches,
-    output: OutputOptions,
-    comparing: CompareOptions,
-    look: Look,
-    *,
-    data: list[str] | None = None,
-) -> int:
+def run(run: Comparing, options: CompareOptions, *, data: list[str] | None = None) -> int:
     """Compare metrics on data sets, with correlations, intervals and published values.
 
     A metric is pyiqa's NAME or NAME:KEY=VALUE,…. A data set is pyiqa's name, a CSV file of paths and scores, or a
@@ -55,26 +46,8 @@ def run(
     Args:
         data (-d DATA): data sets; see below
     """
-    metrics = asked.labelled(("file",))
+    metrics = run.labelled(("file",))
     if not metrics or not data:
         missing = ("data set", "-d") if metrics else ("metric", "-m")
         raise OptionError("no {} is named: use {} or a --config file.".format(*missing))
-    device = start(batches)
-    from ..comparison.compare import compare
-
-    shown = look.options()
-    with stored(output.out), progress() as show:
-        comparison = compare(
-            metrics,
-            data_sets=data,
-            **asked.building(),
-            **vars(comparing),
-            device=device,
-            **batches.keywords(),
-            progress=show,
-            **output.storage(),
-        )
-        # saved before the table is printed: a program that reads the table may end early
-        report = comparison.save(output.out, **shown) if output.out else comparison.report(**shown)
-        print(report.text(look.format), end="")
-    return 0 if comparison.complete and not report.unknown else 1
+    return run.report("compare", metrics=metrics, data_sets=data, **vars(options))

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import Batches, OptionError
-from .options.groups import Asked, Look, OutputOptions, start
-from .options.terminal import numbers_by_name, progress, stored
+from ..errors import OptionError
+from .options.groups import Comparing
+from .options.terminal import numbers_by_name
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,7 @@ class Methods:
     sd: bool = True
 
 
-def run(
-    asked: Asked,
-    batches: Batches,
-    output: OutputOptions,
-    methods: Methods,
-    look: Look,
-    *,
-    value: Sequence[str] = (),
-    describe: bool = False,
-) -> int:
+def run(run: Comparing, options: Methods, *, value: Sequence[str] = (), describe: bool = False) -> int:
     """Compare several methods in one table: means, best and second best, paired differences.
 
     A method is NAME=FOLDER. Files match if their paths in the folders are equal without suffix, or if the * of quoted
@@ -66,24 +57,7 @@ def run(
         value (NAME=NUMBER): a number for the protocol's formula
         describe: print a sentence about each metric, not the table
     """
-    if not methods.methods:
+    if not options.methods:
         raise OptionError("no method is named: use --methods NAME=FOLDER or a --config file.")
-    shown, metrics = look.options(), asked.labelled(("FR", "set", "file"))
-    device = start(batches)
-    from ..comparison.table.run import table
-
-    with stored(output.out), progress() as show:
-        found = table(
-            **vars(methods),
-            metrics=metrics,
-            **asked.building(),
-            values=numbers_by_name("value", value),
-            device=device,
-            **batches.keywords(),
-            progress=show,
-            **output.storage(),
-        )
-        # saved before the table is printed: a program that reads the table may end early
-        report = found.save(output.out, **shown) if output.out else found.report(**shown)
-        print(found.describe(look.format) if describe else report.text(look.format), end="")
-    return 0 if found.complete and found.agrees and not report.unknown else 1
+    metrics, values = run.labelled(("FR", "set", "file")), numbers_by_name("value", value)
+    return run.report("table", describe, metrics=metrics, values=values, **vars(options))

@@ -7,13 +7,13 @@ import gc
 import os
 import sys
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...errors import ImageError, Machine, OptionError, SharedOptions, check_resume
+from ...errors import Batches, ImageError, Machine, OptionError, SharedOptions, check_resume
 from .terminal import note, progress, stored, tell
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Look:
     caption: str = ""
     latex_label: str = ""
 
-    def options(self) -> dict[str, Any]:
+    def look(self) -> dict[str, Any]:
         if unclear := [text for text in self.label if "=" not in text]:
             raise OptionError(f"`label` must be NAME=TEXT; got {unclear[0]!r}.")
         labels = dict(text.rsplit("=", 1) for text in self.label)  # names such as clipiqa:backbone=mini
@@ -222,6 +222,36 @@ def check_inputs(*inputs: Any) -> None:
         raise ImageError(f"{found.problem}.")
 
 
+@contextlib.contextmanager
+def running(options: Any, function: str, *inputs: Any, **more: Any) -> Iterator[Any]:
+    """Yield what a function of the package returns; if it is interrupted, say how to continue."""
+    device = start(options)
+    with stored(options.out), progress() as show:
+        yield getattr(import_module("clipiqa_pyiqa"), function)(
+            *inputs,
+            progress=show,
+            device=device,
+            trust_weights=options.trust_weights,
+            **options.storage(),
+            **options.keywords(),
+            **more,
+        )
+
+
+@dataclass(frozen=True)
+class Comparing(Look, OutputOptions, Batches, Asked):
+    """Options of commands that compare."""
+
+    def report(self, function: str, describe: bool = False, **options: Any) -> int:
+        look = self.look()
+        with running(self, function, strict=self.strict, **options) as found:
+            # saved before the table is printed: a program that reads the table may end early
+            report = found.save(self.out, **look) if self.out else found.report(**look)
+            print(found.describe(self.format) if describe else report.text(self.format), end="")
+        is_good = found.complete and getattr(found, "agrees", True)  # a table may have published numbers beside it
+        return 0 if is_good and not report.unknown else 1
+
+
 @dataclass(frozen=True)
 class Experiment(OutputOptions, SharedOptions, Metrics):
     """Pictures.
@@ -236,20 +266,9 @@ class Experiment(OutputOptions, SharedOptions, Metrics):
         # a template alone words the questions of the experiment
         metrics = (self if self.prompts else replace(self, template=None)).chosen()
         check_inputs(*inputs)
-        device = start(self)
-        with stored(self.out), progress() as show:
-            return getattr(import_module("clipiqa_pyiqa"), experiment)(
-                metrics,
-                *inputs,
-                template=self.template,
-                pictures=self.pictures,
-                progress=show,
-                device=device,
-                trust_weights=self.trust_weights,
-                **self.storage(),
-                **self.keywords(),
-                **options,
-            )
+        options |= {"template": self.template, "pictures": self.pictures}
+        with running(self, experiment, metrics, *inputs, **options) as result:
+            return result
 
     def report(self, experiment: str, *inputs: Any, **options: Any) -> int:
         result = self.result(experiment, *inputs, **options)
