@@ -95,28 +95,26 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
         commands[argv[0]].declare(function_of(argv[0]))
     elif argv and not argv[0].startswith("-"):
         parser.error(f"there is no command {argv[0]!r}: {nearest(argv[0], commands)}")
-    for is_final in (False, True):  # parse again after --config files set the defaults
-        given, unknown = parser.parse_known_args(argv)
-        vars(args).update(vars(given))
-        if unknown:
-            commands.get(args.command, parser).error(f"unrecognized arguments: {' '.join(unknown)}")
-        if is_final or not getattr(args, "config_file", None):
-            break
-        commands[args.command].take_defaults(args.config_file)
-    if args.print_completion:
+    found, unknown = parser.parse_known_args(argv)
+    given = vars(found)
+    args.command, completion = given.pop("command"), given.pop("print_completion", "")
+    if unknown:
+        commands.get(args.command, parser).error(f"unrecognized arguments: {' '.join(unknown)}")
+    if completion:
         import shtab
 
         parser, commands = parsers(name for name in COMMANDS if " " not in name)
         for name, command in commands.items():
             command.declare(function_of(name))
             command.complete_paths()
-        print(shtab.complete(parser, shell=args.print_completion))
+        print(shtab.complete(parser, shell=completion))
     elif args.command is None:
         parser.print_help()
         return 2
     else:
-        with speaking(args.command, getattr(args, "quiet", False)):
-            return call(function_of(args.command), args)
+        given = commands[args.command].values_in(given.get("config_file", ())) | given
+        with speaking(args.command, given.get("quiet", False)):
+            return call(function_of(args.command), given)
     return 0
 
 

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -186,44 +186,35 @@ def run(
 
             done = score_sources(metrics, found, progress=of_shards, **options)
             _report(done, videos)
-            _tell_unmatched(done.unmatched)
-            return 1 if done.failures or done.unread or done.absent or done.unmatched else 0
-        run = score_paths(metrics, found.items, keep=shards.keep, format=format, resume=output.resume, **options)
-        if run.known and not found.has_shards:
-            note(run.known.sentence)
-        writer = None if out else printing(sys.stdout.buffer, format or "table", run.head)
-        run.results.keeps = has_videos
-        code = _follow(run, shards.keep, writer, None if run.names is None else len(run.names), show)
-        _tell_unmatched(run.metrics.unmatched)
-        if run.known and found.has_shards:  # known once they are read
-            note(run.known.sentence)
-    if has_videos:
+            unmatched, failed = done.unmatched, done.failures or done.unread or done.absent
+        else:
+            run = score_paths(metrics, found.items, keep=shards.keep, format=format, resume=output.resume, **options)
+            if run.known and not found.has_shards:
+                note(run.known.sentence)
+            run.results.keeps = has_videos
+            failed = _follow(run, shards.keep, None if out else format or "table", show)
+            unmatched = run.metrics.unmatched
+            if run.known and found.has_shards:  # known once they are read
+                note(run.known.sentence)
+        for label, names in unmatched.items():
+            tell(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")
+    if has_videos and not by_shard:
         videos.judge(run.scores())
-    return 1 if run.metrics.unmatched else code
+    return 1 if failed or unmatched else 0
 
 
-def _tell_unmatched(unmatched: Mapping[str, Sequence[str]]) -> None:
-    for label, images in unmatched.items():
-        tell(f"{label} has no score for {counted(len(images), 'image')}, such as {images[0]!r}")
-
-
-def _follow(
-    run: ScoringRun,
-    keep: Sequence[str],
-    writer: contextlib.AbstractContextManager[Any] | None,
-    total: int | None,
-    show: Callable[..., None],
-) -> int:
+def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Callable[..., None]) -> Any:
+    """Print rows in a format, and tell what happens; return whether images or metrics failed."""
     from ..results.folder import absent_notes
     from ..sources.finding import split_name
 
     scored, failed, lacks = 0, 0, dict[str, set[str]]()  # source -> kept names
-    by = dict.fromkeys(run.head.scores, 0)
+    by, total = dict.fromkeys(run.head.scores, 0), None if run.names is None else len(run.names)
+    printed = printing(sys.stdout.buffer, format, run.head) if format else contextlib.nullcontext(lambda row: None)
     try:
-        with writer or contextlib.nullcontext() as write, contextlib.closing(run):
+        with printed as write, run:
             for row in run:
-                if write is not None:
-                    write(row)
+                write(row)
                 if row.kind in (None, Kind.NOT_ASKED):  # the log says which metric cannot be built
                     scored += 1
                 else:
@@ -243,7 +234,7 @@ def _follow(
     note(f"{scored} scored, {failed} failed{before}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
     absent = {name: [source for source, lacking in lacks.items() if name in lacking] for name in keep}
     tell(*(notes := absent_notes(absent)))
-    return 1 if failed or notes or run.known.failed or any(metric.error for metric in run.metrics.metrics) else 0
+    return failed or notes or run.known.failed or any(metric.error for metric in run.metrics.metrics)
 
 
 def _report(found: ShardedResult, videos: Videos) -> None:

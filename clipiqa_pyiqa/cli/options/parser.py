@@ -8,8 +8,8 @@ import argparse
 import inspect
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
@@ -29,7 +29,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         self.options: dict[str, argparse.Action] = {}
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)
+        kwargs |= {"formatter_class": argparse.RawDescriptionHelpFormatter, "argument_default": argparse.SUPPRESS}
+        super().__init__(allow_abbrev=False, **kwargs)
 
     def declare(self, function: Callable[..., Any]) -> None:
         FLAGS.clear()
@@ -78,16 +79,14 @@ class Parser(argparse.ArgumentParser):
             options["nargs"] = len(metavars)
         elif is_list:
             options["nargs"] = "*" if is_argument and not is_required else "+"
-            options |= {} if is_argument else {"action": _Extend}
+            options |= {} if is_argument else {"action": "extend"}
         elif is_argument and not is_required:
             options["nargs"] = "?"
-        default = None if is_required else default
         if is_argument:
-            group.add_argument(name, default=default, **options)
+            group.add_argument(name, **options)
             return
         FLAGS[name] = flags[-1]
         made = group.add_argument(*flags, dest=name, required=is_required, **options)
-        made.default = default  # after the help, to which argparse would add it
         if name not in _NOT_IN_A_FILE:
             self.options[flags[-1].removeprefix("--").replace("-", "_")] = made
 
@@ -112,14 +111,16 @@ class Parser(argparse.ArgumentParser):
             if action.type in (str, Path) and not action.choices:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
 
-    def take_defaults(self, files: Sequence[str]) -> None:
-        """Make the values in YAML files the defaults; a later file wins."""
-        from ...files.yaml import read_mapping
-
+    def values_in(self, files: Sequence[str]) -> dict[str, Any]:
+        """Return the values of options in YAML files; a later file wins."""
+        found = {}
         for path in map(str, files):  # argparse makes a list of "--config=--"
+            from ...files.yaml import read_mapping  # imports yaml
+
             for name, value in read_mapping(path, self.options).items():
                 option = self.options[name]
-                self.set_defaults(**{option.dest: self._converted(option, value, f"{name} in {path!r}")})
+                found[option.dest] = self._converted(option, value, f"{name} in {path!r}")
+        return found
 
     def _converted(self, option: argparse.Action, value: Any, what: str) -> Any:
         if option.nargs == 0:
@@ -141,15 +142,14 @@ class Parser(argparse.ArgumentParser):
             raise ConfigError(f"{what}: {error}") from error
 
 
-def call(function: Callable[..., int], given: argparse.Namespace) -> int:
+def call(function: Callable[..., int], values: Mapping[str, Any]) -> int:
     from ...sources.stores import address_of, is_remote
 
-    values, hints = vars(given), get_type_hints(function)
-    del hints["return"]
-    arguments: dict[str, Any] = {}
-    for name, hint in hints.items():
-        group = {field.name: values[field.name] for field in fields(hint)} if is_dataclass(hint) else None
-        arguments[name] = values[name] if group is None else hint(**group)
+    arguments = {name: value for name, value in values.items() if name != "config_file"}
+    for name, hint in get_type_hints(function).items():
+        if hasattr(hint, "__dataclass_fields__"):
+            names = hint.__dataclass_fields__.keys() & arguments.keys()
+            arguments[name] = hint(**{each: arguments.pop(each) for each in names})
     named = [value for name, value in values.items() if name not in _OUTPUTS]
     texts = [str(each) for value in named for each in (value if isinstance(value, list | tuple) else [value])]
     parts = [part for text in texts for part in (text, *re.split("[=:,]", text))]  # LABEL=FILE:KEY=FILE
@@ -163,14 +163,6 @@ def call(function: Callable[..., int], given: argparse.Namespace) -> int:
         return function(**arguments)
     finally:
         NAMED.clear()
-
-
-class _Extend(argparse.Action):
-    """Action that adds values to earlier values, not to the default."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        earlier = getattr(namespace, self.dest)
-        setattr(namespace, self.dest, [*([] if earlier is parser.get_default(self.dest) else earlier), *values])
 
 
 def _text(value: Any) -> str | None:
