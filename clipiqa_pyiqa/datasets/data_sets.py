@@ -16,8 +16,6 @@ from PIL import Image
 from ..errors import (
     CLIPIQAError,
     FilePath,
-    ImageError,
-    Kind,
     Reading,
     check_keys,
     check_path,
@@ -33,7 +31,7 @@ from ..files.specification import Specification, check_kinds, parse_specificatio
 from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
-from ..images.reader import ImageRecord, whole_files
+from ..images.reader import ImageRecord, named_errors, whole_files
 from ..sources.finding import find_inputs
 from .score_table import pyiqa_path
 
@@ -208,19 +206,12 @@ class _PyiqaImage(File):
 
     def load(self, reading: Reading) -> ImageRecord:
         data, path = self.data, self.name
-        try:
-            with whole_files(), Image.open(path) as file:
-                set_aside(path, file.width, file.height)
-                if self.has_reference:  # as data[index]["img"], without reading the reference
-                    image = file.convert("RGB")
-                    return ImageRecord.of(path, data.common_trans(data.paired_trans([image, image])[0]))
-                return ImageRecord.of(path, data[self.index]["img"])
-        except FileNotFoundError as error:
-            raise ImageError("does not exist", Kind.MISSING, path) from error
-        except ImageError:
-            raise
-        except Exception as error:  # on damaged files PIL raises almost anything
-            raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
+        with named_errors(path), Image.open(path) as file:
+            set_aside(path, file.width, file.height)
+            if self.has_reference:  # as data[index]["img"], without reading the reference
+                image = file.convert("RGB")
+                return ImageRecord.of(path, data.common_trans(data.paired_trans([image, image])[0]))
+            return ImageRecord.of(path, data[self.index]["img"])
 
 
 def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataSet:

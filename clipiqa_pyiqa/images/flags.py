@@ -28,15 +28,13 @@ def flag(pixels: Tensor) -> str:
 
 def _as_float(x: NDArray[Any]) -> NDArray[np.float32]:
     """Return values in [0, 1], contiguous."""
-    if x.dtype == np.uint8:
-        x = np.divide(x, np.float32(255), dtype=np.float32, order="C")
-    return np.ascontiguousarray(x)
+    return np.divide(x, 255 if x.dtype == np.uint8 else 1, dtype=np.float32, order="C")
 
 
 def has_band(pixels: Tensor) -> bool:
     """Return whether an eighth of the rows or columns of an image ``(3, H, W)``, uint8, have no structure at all."""
     for x in (pixels, pixels.transpose(1, 2)):
-        spread = (x.amax(2).int() - x.amin(2).int()).amax(0).numpy()
+        spread = np.ptp(x.numpy(), 2).max(0)
         structured = np.flatnonzero(spread > 2)
         if np.diff(structured, prepend=-1, append=len(spread)).max() > len(spread) / 8:
             return True
@@ -80,9 +78,8 @@ def _is_noise(x: NDArray[Any]) -> bool:
 
 
 def _halved(x: NDArray[Any]) -> NDArray[Any]:
-    x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
-    x = x[:, ::2] + x[:, 1::2]
-    return (x[:, :, ::2] + x[:, :, 1::2]) / 4
+    x = x[:, :-1:2] + x[:, 1::2]  # without the last row of an odd number
+    return (x[:, :, :-1:2] + x[:, :, 1::2]) / 4
 
 
 def _likeness(x: NDArray[Any]) -> float:

@@ -15,7 +15,7 @@ from ..errors import OVERSHOOT, ImageError, Kind, Reading, shown
 from .image import BytesImage, File
 from .image import Image as AnyImage
 from .memory import MakeRoom
-from .reader import Decoded, depth_of, rgb_pixels, taken_orientation
+from .reader import Decoded, depth_of, named_errors, rgb_pixels, taken_orientation
 
 _FILE = bytes | bytearray | memoryview
 _loading = threading.Lock()  # PIL cannot load an image in two threads at once, and a list may hold an image twice
@@ -65,7 +65,8 @@ def to_tensors(images: Any) -> list[Tensor]:
     found = []
     for source in memory_images(images):
         if isinstance(source, _Pixels) and not isinstance(source.image, Image.Image):
-            pixels = source.tensor(OVERSHOOT).permute(2, 0, 1)
+            with named_errors(source.name):
+                pixels = source.tensor(OVERSHOOT).permute(2, 0, 1)
         else:
             pixels = source.load(Reading()).pixels
         found.append(pixels if pixels.is_floating_point() else pixels.float() / 255)
@@ -78,12 +79,12 @@ class _Pixels(AnyImage):
     image: Any
 
     def decoded(self, make_room: MakeRoom) -> Decoded:
-        image, name = self.image, self.name
+        image = self.image
         if isinstance(image, Image.Image):
             with _loading:
                 depth, image = depth_of(image), image.copy()
-            pixels, converted = rgb_pixels(name, image, depth)
-            found = Decoded(pixels, taken_orientation(name, image), converted)
+            pixels, converted = rgb_pixels(image, depth)
+            found = Decoded(pixels, taken_orientation(self.name, image), converted)
         else:
             found = Decoded(self.tensor().cpu().numpy(), 1, "")
         make_room(found.pixels.shape[1], found.pixels.shape[0])
@@ -91,7 +92,7 @@ class _Pixels(AnyImage):
 
     def tensor(self, overshoot: float = 1e-4) -> Tensor:  # rounding explains this distance from [0, 1]
         """Return an array or tensor as ``(H, W, 3)``, in uint8 or in fp32 in [0, 1]."""
-        samples, name = self._samples(), self.name
+        samples = self._samples()
         if samples.dtype == torch.uint16:  # the high byte, as of 16-bit files
             samples = (samples.to(torch.int32) >> 8).to(torch.uint8)
         elif samples.is_floating_point():
@@ -102,24 +103,22 @@ class _Pixels(AnyImage):
                     f"has values from {low:.4g} to {high:.4g}, outside [0, 1]: divide 8-bit values by 255, turn "
                     "[-1, 1] into [0, 1] by (x + 1) / 2, or clamp",
                     Kind.UNCLEAR_SCALE,
-                    name,
                 )
             samples = samples.clamp(0, 1)
         elif samples.dtype != torch.uint8:
             raise ImageError(
                 f"has {samples.dtype} samples, whose value of white is unknown: pass uint8, uint16 or floats in [0, 1]",
                 Kind.UNCLEAR_SCALE,
-                name,
             )
         if samples.shape[2] < 4:
             return samples.expand(-1, -1, 3).contiguous()
         if samples.dtype == torch.uint8:
-            return torch.from_numpy(rgb_pixels(name, Image.fromarray(samples.cpu().numpy()), 8)[0])
+            return torch.from_numpy(rgb_pixels(Image.fromarray(samples.cpu().numpy()), 8)[0])
         alpha = samples[..., 3:]
         return samples[..., :3] * alpha + (1 - alpha)
 
     def _samples(self) -> Tensor:
-        image, name = self.image, self.name
+        image = self.image
         if isinstance(image, Tensor) and image.layout == torch.strided and not (image.is_quantized or image.is_meta):
             samples = image.detach()
         else:
@@ -130,7 +129,6 @@ class _Pixels(AnyImage):
                     f"is not an image: it is {shown(image)}, not a path, bytes, a PIL image, an array (H, W, 3), a "
                     "tensor (3, H, W), or a dict with bytes, path or array",
                     Kind.NOT_AN_IMAGE,
-                    name,
                 )
             dtype = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
             samples = torch.from_numpy(np.array(array, dtype, order="C"))  # a copy: torch warns of read-only arrays
@@ -142,6 +140,5 @@ class _Pixels(AnyImage):
                 f"has shape {tuple(samples.shape)}, where either the first or the last axis must be channels (1, 3 or "
                 "4), and not both: pass an array (H, W, 3) or a tensor (3, H, W)",
                 Kind.NOT_AN_IMAGE,
-                name,
             )
         return samples if fitting == [2] else samples.permute(1, 2, 0)

@@ -10,6 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -54,52 +55,50 @@ def parse_size(text: str, name: str) -> int:
     return int(size)
 
 
+@dataclass
 class Room:
     """A semaphore of ``most`` bytes. If no byte is taken, one request may be larger.
 
     Images read ahead leave free what scoring ``at_once`` images takes, ``scoring`` bytes per pixel.
     """
 
-    def __init__(self, most: int, scoring: int = 0, at_once: int = 1) -> None:
-        self.most, self.used, self.is_closed = most, 0, False
-        self.scoring, self.at_once, self.largest = scoring, at_once, 0  # largest: bytes to score the largest so far
-        self._changed = threading.Condition()
+    most: int
+    scoring: int = 0
+    at_once: int = 1
+    largest: int = 0  # bytes to score the largest image so far
+    used: int = 0
+    is_closed: bool = False
+    changed: threading.Condition = field(default_factory=threading.Condition)
 
     def take(self, size: int, spare: int = 0, is_urgent: Callable[[], bool] = lambda: False) -> bool:
         """Wait until ``size`` and ``spare`` bytes are free, or the request is urgent; return False after ``close``."""
-        with self._changed:
-            self._changed.wait_for(
+        with self.changed:
+            self.changed.wait_for(
                 lambda: self.is_closed or is_urgent() or not self.used or self.used + size + spare <= self.most
             )
             self.used += size
             return not self.is_closed
 
     def give(self, size: int) -> None:
-        with self._changed:
+        with self.changed:
             self.used -= size
-            self._changed.notify_all()
+            self.changed.notify_all()
 
     def close(self) -> None:
         self.is_closed = True
         self.give(0)
 
 
+@dataclass
 class Share:
     """The memory of one image that is read ahead.
 
     The next image never waits, since images that wait behind it may hold the memory.
     """
 
-    def __init__(self, room: Room) -> None:
-        self.room, self.size, self.is_next = room, 0, False
-
-    def take(self, size: int, scoring: int) -> None:
-        room = self.room
-        room.largest = max(room.largest, scoring)
-        # several images that are scored at once take at most half; a single one may take more
-        together = min(room.at_once * room.largest, room.most // 2)
-        room.take(size, max(room.largest, together), lambda: self.is_next)
-        self.size += size
+    room: Room
+    size: int = 0
+    is_next: bool = False
 
     def hurry(self) -> None:
         self.is_next = True
@@ -153,7 +152,12 @@ def set_aside(name: str, width: int, height: int, scored: tuple[int, int] | None
             name,
         )
     if share is not None:
-        share.take(decoding, scoring)
+        room = share.room
+        room.largest = max(room.largest, scoring)
+        # several images that are scored at once take at most half; a single one may take more
+        together = min(room.at_once * room.largest, room.most // 2)
+        room.take(decoding, max(room.largest, together), lambda: share.is_next)
+        share.size += decoding
 
 
 TowerPass = Literal["score", "maps", "stages"]

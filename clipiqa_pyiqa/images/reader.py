@@ -127,19 +127,16 @@ def whole_files() -> Iterator[None]:
             ImageFile.LOAD_TRUNCATED_IMAGES = last if not _before else False
 
 
-def load(image: Any, reading: Reading) -> ImageRecord:
-    """Return the record of an image. Raises ``ImageError``."""
-    path = image.name
-
-    def make_room(width: int, height: int) -> None:
-        _check_size(path, width, height, reading)
-        set_aside(path, width, height, _limited(width, height, reading))
-
+@contextlib.contextmanager
+def named_errors(path: str) -> Iterator[None]:
+    """Raise all errors of reading as an ``ImageError`` with the image's name; files are read as by ``whole_files``."""
     try:
         with whole_files():
-            rgb, orientation, converted, damage = image.decoded(make_room)
-    except ImageError:
-        raise
+            yield
+    except ImageError as error:
+        raise ImageError(error.reason, error.kind, error.name or path) from error
+    except FileNotFoundError as error:
+        raise ImageError("does not exist", Kind.MISSING, path) from error
     except UnidentifiedImageError as error:
         problem = "is not an image in a format that can be read, or its beginning is damaged"
         raise ImageError(problem, Kind.NOT_AN_IMAGE, path) from error
@@ -155,24 +152,36 @@ def load(image: Any, reading: Reading) -> ImageRecord:
         raise ImageError("does not fit in memory when decoded", Kind.OUT_OF_MEMORY, path) from error
     except Exception as error:  # for damaged files PIL raises many kinds of errors, from SyntaxError to struct.error
         raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
-    if damage and reading.damaged != "keep":
-        raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED, path)
-    if reading.apply_exif and orientation != 1:
-        upright = Image.fromarray(rgb)
-        upright.getexif()[_ORIENTATION_TAG] = orientation
-        rgb = np.array(ImageOps.exif_transpose(upright))
-    height, width = rgb.shape[:2]
-    scored = _limited(width, height, reading)
-    if scored != (width, height):
-        _check_size(path, *scored, reading, f"the image, shrunk from {width}×{height},")
-        rgb = _resized(rgb, scored)
+
+
+def load(image: Any, reading: Reading) -> ImageRecord:
+    """Return the record of an image. Raises ``ImageError``."""
+    path = image.name
+
+    def make_room(width: int, height: int) -> None:
+        _check_size(width, height, reading)
+        set_aside(path, width, height, _limited(width, height, reading))
+
+    with named_errors(path):
+        rgb, orientation, converted, damage = image.decoded(make_room)
+        if damage and reading.damaged != "keep":
+            raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED)
+        if reading.apply_exif and orientation != 1:
+            upright = Image.fromarray(rgb)
+            upright.getexif()[_ORIENTATION_TAG] = orientation
+            rgb = np.array(ImageOps.exif_transpose(upright))
+        height, width = rgb.shape[:2]
+        scored = _limited(width, height, reading)
+        if scored != (width, height):
+            _check_size(*scored, reading, f"the image, shrunk from {width}×{height},")
+            rgb = _resized(rgb, scored)
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return ImageRecord(path, pixels, width, height, orientation, converted)
 
 
 def decode(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
     if not data:
-        raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
+        raise ImageError("is empty (0 bytes)", Kind.EMPTY)
     if os.path.splitext(path)[1].lower() in RAW:
         return _preview(path, data, make_room)
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
@@ -187,7 +196,7 @@ def decode(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
         converted = "" if image.mode == "RGB" else "grey->rgb"
         if pixels is None:  # PIL gives a TIFF the size of the turned image; a copy has the size of its pixels
             is_turned = image.format == "TIFF" and orientation > 4
-            pixels, converted = rgb_pixels(path, image.copy() if is_turned else image, depth)
+            pixels, converted = rgb_pixels(image.copy() if is_turned else image, depth)
         with contextlib.suppress(Exception):  # damage of other frames
             if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:
                 converted = f"{converted}, frame 1 of {frames}".removeprefix(", ")
@@ -200,25 +209,24 @@ def _preview(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
         import rawpy
     except ImportError as error:
         hint = "is a RAW file: to score its embedded preview, run `pip install 'clipiqa-pyiqa[raw]'`"
-        raise ImageError(hint, Kind.UNREADABLE, path) from error
+        raise ImageError(hint, Kind.UNREADABLE) from error
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             preview, orientation = raw.extract_thumb(), {3: 3, 5: 8, 6: 6}.get(raw.sizes.flip, 1)
     except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
         why = "is a RAW file without a preview that can be read: convert it to PNG or TIFF"
-        raise ImageError(why, Kind.DAMAGED, path) from error
+        raise ImageError(why, Kind.DAMAGED) from error
     if isinstance(preview.data, bytes):  # a JPEG: LibRaw adds the orientation
         return decode(f"{path} (preview)", preview.data, make_room)._replace(converted="raw preview->rgb")
     make_room(preview.data.shape[1], preview.data.shape[0])
     return Decoded(preview.data, orientation, "raw preview->rgb")
 
 
-def _check_size(path: str, width: int, height: int, reading: Reading, cause: str = "it") -> None:
+def _check_size(width: int, height: int, reading: Reading, cause: str = "it") -> None:
     if min(width, height) < reading.min_side:
         raise ImageError(
             f"is too small: {cause} is {width}×{height} pixels, and both sides must be at least {reading.min_side}",
             Kind.TOO_SMALL,
-            path,
         )
 
 
@@ -243,25 +251,25 @@ def depth_of(image: Image.Image) -> int:
     return 16 if ";16" in layouts else 12 if ";12" in layouts else 8
 
 
-def rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
+def rgb_pixels(image: Image.Image, depth: int) -> tuple[Pixels, str]:
     width, height = image.size
     rows, converted = max(1, STRIP // width), ""
     pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         part = image if rows >= height else image.crop((0, top, width, bottom))
-        strip, converted = _to_rgb(path, part, depth)
+        strip, converted = _to_rgb(part, depth)
         pixels[top:bottom] = np.asarray(strip)
     return pixels, converted
 
 
-def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:
+def _to_rgb(image: Image.Image, depth: int) -> tuple[Image.Image, str]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         samples = np.asarray(image)
         if image.mode == "F" or depth == 32 or samples.min() < 0:
             samples_kind = "floating-point" if image.mode == "F" else "32-bit"
             problem = f"has {samples_kind} samples, whose value of white is unknown; save the image with 8 or 16 bits"
-            raise ImageError(problem, Kind.UNCLEAR_SCALE, path)
+            raise ImageError(problem, Kind.UNCLEAR_SCALE)
         bits = 12 if depth == 12 else 16
         return Image.fromarray((samples >> (bits - 8)).astype(np.uint8)).convert("RGB"), f"{bits}-bit grey->rgb"
     mode = image.mode.removesuffix("A")
