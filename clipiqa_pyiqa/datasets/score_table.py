@@ -1,7 +1,5 @@
 """Images with people's scores, from CSV files, pyiqa's data sets and stars; and the photos used in training."""
 
-from __future__ import annotations
-
 import base64
 import os
 import random
@@ -10,7 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas
 
 from ..errors import CLIPIQAError, FilePath, counted, first_of, import_pyiqa, log, nearest, reason
 from ..files.csv_files import ColumnNames, check_images, read_scores
@@ -18,9 +18,6 @@ from ..files.reading import hashes_of, open_file, read_bytes
 from ..files.xmp import NEW, Rating, XMPError, find_rating
 from ..sources.finding import images_in
 from ..sources.stores import UNDO, undo_steps
-
-if TYPE_CHECKING:
-    import pandas
 
 _IN_A_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 
@@ -92,8 +89,6 @@ def rated_photos(folder: Path, with_machine_stars: bool = False) -> pandas.DataF
     Stars from ``clipiqa rank --stars`` that nobody changed do not count, unless ``with_machine_stars`` is set. Raises
     ``CLIPIQAError`` if no photo has stars.
     """
-    import pandas
-
     stars, by_machine = find_stars(list(images_in(folder)))
     if by_machine and not with_machine_stars:
         log.warning(

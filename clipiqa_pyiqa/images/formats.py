@@ -1,8 +1,7 @@
 """The formats of pictures and videos that can be read."""
 
 import functools
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 # PIL reads further formats, which run other programs (EPS) or hold no photos. HEIF needs pillow-heif.
@@ -33,13 +32,6 @@ def image_suffixes() -> frozenset[str]:
     formats, raw = readable_formats(), RAW if find_spec("rawpy") else ()
     found = (suffix for suffix, name in registered_extensions().items() if name in formats)
     return frozenset((*found, ".mpo", *raw))
-
-
-def without_twins(files: Iterable[str]) -> list[str]:
-    """Return images without the RAW files that lie beside another image of their name."""
-    parts = {file: os.path.splitext(file) for file in files}
-    stems = {stem for stem, suffix in parts.values() if suffix.lower() not in RAW}
-    return [file for file, (stem, suffix) in parts.items() if suffix.lower() not in RAW or stem not in stems]
 
 
 def unreadable_suffixes() -> frozenset[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import CLIPIQAError, FilePath, ImageError, Kind, checked, first_of, log, reason, shown
 from ..files.names import printable
-from ..images.formats import VIDEOS, image_suffixes, skipped_note, without_twins
+from ..images.formats import RAW, VIDEOS, image_suffixes, skipped_note, unreadable_suffixes
 from ..images.image import BytesImage, File, Image, NoImage
 from ..images.memory import Room
 from .stores import (
@@ -34,7 +34,6 @@ from .stores import (
     in_store,
     is_remote,
     made_here,
-    passed_over,
     source_at,
     suffix_of,
 )
@@ -95,11 +94,9 @@ class Found:
         skipped: Suffix -> number of photos in unreadable formats.
     """
 
-    keep: Sequence[str]
-    image_column: str | None
     features: bool
     archives: bool
-    sampling: str
+    how: tuple[Any, ...]  # the shards' keep, image_column and sampling
     items: list[Source] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -168,7 +165,7 @@ class Found:
             if identity not in self._seen:
                 self._seen.add(identity)
                 make = _kind_of(file, self.features)
-                self.items.append(make(file, self.keep, self.image_column, self.sampling) if make else source_at(file))
+                self.items.append(make(file, *self.how) if make else source_at(file))
         if not files:
             self.note(name, why, kind)
 
@@ -190,10 +187,16 @@ class Found:
             kinds = [ARRAYS, TABLES]
         found = next(filter(None, ([file for file in files if file.lower().endswith(kind)] for kind in kinds)), [])
         if not self.features:
-            made = made_here(folder, files)
-            found = without_twins(file for file in found if file not in made)
-        if not self.features and len(found) < len(files):
-            self.skipped += passed_over(files, found)
+            made, parts = made_here(folder, files), {file: os.path.splitext(file) for file in files}
+            raw = {file for file, (_, suffix) in parts.items() if suffix.lower() in RAW}
+            found = [file for file in found if file not in made]
+            stems = {parts[file][0] for file in found if file not in raw}
+            found = [file for file in found if file not in raw or parts[file][0] not in stems]
+            stems.update(parts[file][0] for file in found)
+            # a RAW file or a video beside its JPEG is not missed
+            lost = (suffix.lower() for stem, suffix in parts.values() if stem not in stems)
+            missed = unreadable_suffixes().union(VIDEOS)
+            self.skipped.update(suffix for suffix in lost if suffix in missed)
         return found
 
 
@@ -245,7 +248,7 @@ def find_shards(
         ShardError: A store cannot be used.
     """
     parse_sampling(sampling)
-    found = Found(tuple(keep), image_column, features, archives, sampling)
+    found = Found(features, archives, (tuple(keep), image_column, sampling))
     for item in each_of(given):
         if isinstance(item, Image | Shard):
             found.items.append(item)

@@ -1,19 +1,15 @@
 """Pairs of images in several folders, found by name."""
 
-from __future__ import annotations
-
 import glob
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+import pandas
 
 from ..errors import CLIPIQAError, counted, few
 from ..files.names import printable
 from .finding import images_in
-
-if TYPE_CHECKING:
-    import pandas
 
 
 def named_images(place: str) -> dict[str, str]:
@@ -58,8 +54,6 @@ def in_all_folders(
     Returns:
         A frame with a row per image and a column per folder; and folder -> images that it lacks.
     """
-    import pandas
-
     names = list(dict.fromkeys(name for each in named.values() for name in each))
     files = pandas.DataFrame(named, names, dtype=object)  # pandas' own text type refuses paths that are not UTF-8
     whole = files.dropna()

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from ..files.journal import read_journal
 from ..files.names import PICTURE_MARK, printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
-from ..images.formats import VIDEOS, unreadable_suffixes
 from ..images.image import MISSING, File, Image
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -126,11 +124,8 @@ def write_whole(name: str, data: bytes) -> None:
 
 
 def remove(name: str) -> None:
-    if is_remote(name):
-        with in_store(name) as (fs, path):
-            fs.rm_file(path)
-    else:
-        Path(name).unlink(missing_ok=True)
+    with in_store(name) as (fs, path):
+        fs.rm_file(path)
 
 
 def joined(folder: str, name: str) -> str:
@@ -206,13 +201,6 @@ def files_below(folder: FilePath, unreadable: list[ImageError]) -> list[str]:
         found += [os.path.join(parent, file) for file in sorted(files) if file[0] != "."]
         folders[:] = sorted(name for name in folders if name[0] != ".")
     return found
-
-
-def passed_over(files: Iterable[str], found: Iterable[str]) -> Counter[str]:
-    """Return suffix -> number of pictures and videos left out; a RAW file or a video beside its JPEG is not missed."""
-    suffixes, stems = unreadable_suffixes().union(VIDEOS), {os.path.splitext(file)[0] for file in found}
-    lost = (suffix_of(file) for file in files if os.path.splitext(file)[0] not in stems)
-    return Counter(suffix for suffix in lost if suffix in suffixes)
 
 
 def undo_steps(lists: Iterable[FilePath]) -> Iterator[dict[str, Any]]:

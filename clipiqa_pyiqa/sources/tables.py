@@ -1,23 +1,19 @@
 """Parquet files of images (bytes, or Hugging Face's structs of bytes and path), and stored image features."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
+import pyarrow
+from numpy.typing import NDArray
+from pyarrow import parquet
 
 from ..errors import CLIPIQAError, Kind, reason
 from ..images.image import BytesImage, Image, NoImage
 from .stores import ARRAYS, ShardError, ShardFile, is_remote, opened
 
-if TYPE_CHECKING:
-    import pyarrow
-    from numpy.typing import NDArray
-
-    Blocks = Iterator[tuple[NDArray[np.float32], list[dict[str, Any]]]]
-
+Blocks = Iterator[tuple[NDArray[np.float32], list[dict[str, Any]]]]
 _ROWS = 64  # rows read at a time
 _USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data")
 
@@ -52,18 +48,28 @@ class ParquetShard(ShardFile):
 
 
 @contextmanager
-def opened_table(name: str, **options: Any) -> Iterator[Any]:
-    """Open a Parquet file as ``pyarrow.parquet.ParquetFile`` with its options. Raises ``ShardError``."""
-    from pyarrow import ArrowException, parquet
-
+def _whole(name: str, kind: str) -> Iterator[IO[bytes]]:
+    """Open a file, and raise ``ShardError`` if it is damaged; ``kind`` is what it should be."""
     try:
         with opened(name) as file:
-            yield parquet.ParquetFile(file, **options)
+            yield file
     except CLIPIQAError:  # also of a file that is written at the same time
         raise
-    except (ArrowException, OSError, ValueError) as error:  # OSError: a damaged page; ValueError: too few rows
-        why = f"is not a Parquet file, or it is damaged: {reason(error)}"
+    except (
+        pyarrow.ArrowException,
+        EOFError,
+        OSError,
+        ValueError,
+    ) as error:  # OSError: a page; ValueError: too few rows
+        why = f"is not {kind}, or it is damaged: {reason(error)}"
         raise ShardError(why, Kind.DAMAGED_ARCHIVE, name) from error
+
+
+@contextmanager
+def opened_table(name: str, **options: Any) -> Iterator[Any]:
+    """Open a Parquet file as ``pyarrow.parquet.ParquetFile`` with its options. Raises ``ShardError``."""
+    with _whole(name, "a Parquet file") as file:
+        yield parquet.ParquetFile(file, **options)
 
 
 def check_columns(name: str, schema: pyarrow.Schema, keep: Sequence[str]) -> None:
@@ -71,18 +77,19 @@ def check_columns(name: str, schema: pyarrow.Schema, keep: Sequence[str]) -> Non
         raise ShardError(f"{name!r} has no column {missing[0]!r} to keep: its columns are {_listed(schema)}.")
 
 
-def image_column(name: str, schema: pyarrow.Schema, column: str | None) -> str:
-    """Return the given or found column of images. Raises ``ShardError``."""
-    found = [field.name for field in schema if _is_image(field.type)]
+def image_column(name: str, schema: pyarrow.Schema, column: str | None, of_lists: bool = False) -> str:
+    """Return the given or found column of images, or of lists of numbers. Raises ``ShardError``."""
+    content = "lists" if of_lists else "images (bytes, or Hugging Face's bytes and path)"
+    found = [field.name for field in schema if ("list<" in str(field.type) if of_lists else _is_image(field.type))]
     if column is not None:
         if column not in found:
-            raise ShardError(f"{name!r} has no column {column!r} of images: its columns are {_listed(schema)}.")
+            raise ShardError(f"{name!r} has no column {column!r} of {content}: its columns are {_listed(schema)}.")
         return column
-    usual = [each for each in _USUAL if each in found]
+    usual = [each for each in _USUAL if each in found and not of_lists]
     if not usual and len(found) != 1:
         raise ShardError(
-            f"{name!r} must have one column of images (bytes, or Hugging Face's bytes and path), or image_column must "
-            f"name one; its columns are {_listed(schema)}."
+            f"{name!r} must have one column of {content}, or image_column must name one; its columns are "
+            f"{_listed(schema)}."
         )
     return (usual or found)[0]
 
@@ -116,13 +123,9 @@ class EmbeddingsShard(ShardFile):
             raise ShardError(
                 f"{self.name!r} has no columns, so {', '.join(self.keep)} cannot be kept: leave out `keep`."
             )
-        with opened(self.name) as file:
-            try:
-                read = np.lib.format
-                features = read.read_array(file) if is_remote(self.name) else read.open_memmap(self.name, mode="r")
-            except (ValueError, EOFError, OSError) as error:
-                why = f"is not a file of features, or it is damaged: {reason(error)}"
-                raise ShardError(why, Kind.DAMAGED_ARCHIVE, self.name) from error
+        with _whole(self.name, "a file of features") as file:
+            read = np.lib.format
+            features = read.read_array(file) if is_remote(self.name) else read.open_memmap(self.name, mode="r")
             if features.ndim != 2 or features.shape[1] != width or features.dtype.kind != "f":
                 raise self._misfit(f"{features.dtype} features of shape {features.shape}", width, backbone)
             for first in range(0, len(features), _FEATURES):
@@ -134,15 +137,9 @@ class EmbeddingsShard(ShardFile):
         with opened_table(self.name) as table:
             schema = table.schema_arrow
             check_columns(self.name, schema, self.keep)
-            lists = [each.name for each in schema if "list<" in str(each.type)]
-            found = [self.image_column] if self.image_column else lists
-            if len(found) != 1 or found[0] not in lists:
-                raise ShardError(
-                    f"{self.name!r} must have one column of lists, or image_column must name one; "
-                    f"got {', '.join(lists) or 'none'}."
-                )
-            for batch in table.iter_batches(_FEATURES, columns=[*found, *self.keep]):
-                column = batch.column(found[0])
+            found = image_column(self.name, schema, self.image_column, of_lists=True)
+            for batch in table.iter_batches(_FEATURES, columns=[found, *self.keep]):
+                column = batch.column(found)
                 values = column.flatten().to_numpy(zero_copy_only=False)
                 lengths = set(column.value_lengths().drop_null().to_pylist())
                 if values.dtype.kind != "f" or lengths - {width}:

@@ -61,10 +61,18 @@ class _Archive(tarfile.TarFile):
 
 
 class TarMember(tarfile.TarInfo):
-    """A member of an archive; ``data`` is its content, if wanted; ``twin``: how many of this name came before."""
+    """A member of an archive.
 
+    Attributes:
+        key, suffix: The sample, and what follows the first dot.
+        shown: The name, numbered if a wanted member is not the first of this name.
+        data: The content of a wanted member.
+    """
+
+    key: str
+    suffix: str
+    shown: str
     data = b""
-    twin = 0
 
     @classmethod
     def fromtarfile(cls, archive: Any) -> Any:
@@ -78,18 +86,6 @@ class TarMember(tarfile.TarInfo):
             raise tarfile.ReadError(f"a wrong header at byte {archive.offset}") from error
         archive.is_at_end = False
         return member
-
-    @property
-    def shown(self) -> str:
-        return f"{self.name}::{self.twin + 1}" if self.twin else self.name
-
-    @property
-    def key(self) -> str:
-        return split_key(self.name)[0]
-
-    @property
-    def suffix(self) -> str:
-        return split_key(self.name)[1]
 
     @property
     def is_outside(self) -> bool:
@@ -125,9 +121,11 @@ def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMe
                     assert isinstance(member, TarMember)
                     archive.members.clear()  # type: ignore[attr-defined]  # the list would grow with the archive
                     count += 1
+                    (member.key, member.suffix), member.shown = split_key(member.name), member.name
                     if member.isreg() and member.size <= MOST_BYTES and is_wanted(member):
-                        member.twin = twins[member.name]
                         twins[member.name] += 1
+                        if (number := twins[member.name]) > 1:
+                            member.shown += f"::{number}"
                         member.data = archive.extractfile(member).read()  # type: ignore[union-attr]
                         if len(member.data) != member.size:
                             raise tarfile.ReadError("unexpected end of data")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
-import math
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas
+import pyarrow
+from pyarrow import parquet
 
 from ...errors import CLIPIQAError, FilePath, checked, counted, first_of
 from ...files.names import printable
@@ -24,10 +26,6 @@ from ...sources.finding import split_name
 from ...sources.stores import MOST_BYTES, ShardError, address_of, source_at
 from ...sources.tables import opened_table
 from ...sources.tar import members, split_key
-
-if TYPE_CHECKING:
-    import pyarrow
-
 
 _CHANGED = "it has changed since it was scored"
 
@@ -91,9 +89,6 @@ def filter_shards(
         partial: Accept a run that has not scored all shards.
         despite_changes: Also copy from shards that have changed since they were scored.
     """
-    import pandas
-    import pyarrow
-
     cuts = {"worst": worst, "best": best, "above": above, "below": below, "drop_worst": drop_worst}
     if not any(cut is not None for cut in cuts.values()):
         raise CLIPIQAError(f"nothing says which images to keep: pass `{'`, `'.join(CUTS)}`.")
@@ -105,14 +100,12 @@ def filter_shards(
     if target.is_dir() and any(target.iterdir()):
         raise ResultsError(f"{str(into)!r} holds files: name an empty folder for the new shards.")
     column = column or summary.head.scores[0]
-    tables = [_named_values(result, column) for result in found]
-    whole = pyarrow.concat_tables(tables)
-    empty = pandas.DataFrame()
+    parts = [_scores(result, column) for result in found]
+    scores, empty = pandas.concat(parts), pandas.DataFrame()
     known = Scores(empty, empty, summary.head.by_name, file=str(results))
     is_low_good = find_direction([known], column, lower_better).lower_better
-    places = np.concatenate(choose(whole["path"], whole["value"], is_low_good, cuts))
-    chosen = set(whole["path"].take(places).to_pylist())
-    wanted = [[name for name in table["path"].to_pylist() if name in chosen] for table in tables]
+    chosen = set(scores.index[np.concatenate(choose(list(scores.index), scores, is_low_good, cuts))])
+    wanted = [[name for name in part.index if name in chosen] for part in parts]
     changed = [
         result.shard
         for result, names in zip(found, wanted, strict=True)
@@ -131,27 +124,21 @@ def filter_shards(
         written |= copied
         shards += bool(copied)
         progress(number, len(found))
-    scores = dict(zip(whole["path"].to_pylist(), whole["value"].to_pylist(), strict=True))
-    kept, unscored = (
-        written & scores.keys(),
-        [name for name in sorted(scores.keys() - written) if math.isnan(scores[name])],
-    )
+    kept, unscored = written.intersection(scores.index), sorted({*scores.index[scores.isna()]} - written)
     samples = Counter(f"{split_name(name)[0]}::{sample_of(name)}" for name in kept)
     shared = {sample: count for sample, count in samples.items() if count > 1}
     return FilteredSet(shards, len(kept), len(scores), unscored, problems, shared, summary.notes())
 
 
-def _named_values(result: ShardResult, column: str) -> pyarrow.Table:
-    import pyarrow
-
+def _scores(result: ShardResult, column: str) -> pandas.Series:
     if column not in (known := result.schema.names):
         raise CLIPIQAError(f"there is no column {column!r} in {result.path!r}: its columns are {', '.join(known)}.")
     table = read_table(result.path, ["path", column])
     try:
-        values = table[column].cast(pyarrow.float64()).fill_null(math.nan)
+        values = table[column].cast(pyarrow.float64())
     except pyarrow.ArrowException as error:
         raise CLIPIQAError(f"the column {column!r} must hold numbers; it holds {table[column].type}.") from error
-    return pyarrow.table({"path": table["path"], "value": values})
+    return pandas.Series(values.to_numpy(), table["path"].to_pylist(), float)  # null becomes NaN
 
 
 def _copied(result: ShardResult, folder: Path, kept: Sequence[str]) -> tuple[set[str], str]:
@@ -196,8 +183,6 @@ def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], st
 
 
 def _copy_rows(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], str]:
-    from pyarrow import parquet
-
     rows = {name: int(split_name(name)[1]) for name in kept}
     numbers, first = np.array(sorted(rows.values())), 0
     with (

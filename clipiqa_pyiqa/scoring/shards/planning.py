@@ -1,7 +1,5 @@
 """The plan of a run: its part of the shards, and the files of their results."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import posixpath
@@ -12,7 +10,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow
 
 from ...errors import CLIPIQAError, Kind, log, reason
 from ...files.names import below_common, printable
@@ -26,9 +26,6 @@ from ...results.results import Output, Results
 from ...sources.finding import Found
 from ...sources.stores import FilesShard, Shard, ShardError, is_remote, joined, opened, remove, write_whole
 from ...sources.tables import ParquetShard, check_columns, image_column, opened_table
-
-if TYPE_CHECKING:
-    import pyarrow
 
 _OPENED = 100  # Parquet files in a store that are opened before the first image
 
@@ -234,8 +231,6 @@ def _numbers(out: str, there: Collection[str]) -> dict[str, int]:
 
 def _check_tables(shards: Sequence[Shard]) -> None:
     """Raise ``CLIPIQAError`` if a Parquet file lacks a column, or if files differ in a kept column's type."""
-    import pyarrow
-
     tables = [shard for shard in shards if isinstance(shard, ParquetShard)]
     tables = [shard for number, shard in enumerate(tables) if number < _OPENED or not is_remote(shard.name)]
     try:
@@ -246,8 +241,6 @@ def _check_tables(shards: Sequence[Shard]) -> None:
 
 
 def _kept_schema(shard: ParquetShard) -> pyarrow.Schema:
-    import pyarrow
-
     try:
         with opened_table(shard.name) as table:
             schema = table.schema_arrow
