@@ -17,7 +17,6 @@ from ..errors import (
     CLIPIQAError,
     FilePath,
     Reading,
-    check_keys,
     check_path,
     counted,
     import_pyiqa,
@@ -101,7 +100,6 @@ def _find(specification: Specification, data_root: FilePath | None, within: str)
         label = label or name
     for kind, kinds in (("csv", _CSV), ("folder", _FOLDER)):
         if kind in options:
-            check_keys(options, kinds, f"data set {label!r}")
             check_kinds(options, kinds, f"data set {label!r}")
             return _our_set(label, options, within)
     return _pyiqa_set(label, name, options, data_root, within)
@@ -152,10 +150,9 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: FilePa
             f"{name!r} is neither a data set of pyiqa's nor a CSV file nor a folder: {nearest(name, known)} "
             "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
         )
-    if used["type"] in {info["type"] for info in known.values()}:  # other types have options of their own
-        keys = {key for info in known.values() for key in info}
-        check_keys(used, {"phase", "mos_normalize", *keys}, where)
-    check_kinds(used, _PYIQA, where)
+    types = {info["type"] for info in known.values()}  # other types have options of their own
+    keys = (key for info in known.values() for key in info) if used["type"] in types else used
+    check_kinds(used, {"phase": object, **dict.fromkeys(keys, object), **_PYIQA}, where)
     if used["type"] in ("PieAPPDataset", "BAPPSDataset"):
         raise CLIPIQAError(f"{where} holds judgements of pairs, not a score for each image.")
     for key in _ROOTS:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, get_args
 
-from ..errors import CLIPIQAError, ConfigError, shown
+from ..errors import CLIPIQAError, ConfigError, check_keys, shown
 
 _WORDS = {bool: "true or false", str: "a text"}
 
@@ -64,8 +64,10 @@ def pyiqa_configs() -> dict[str, dict[str, Any]]:
 
 
 def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, Any], where: str) -> None:
+    """Raise ``CLIPIQAError`` for an unknown key, or a value that is neither of its kind nor None."""
+    check_keys(options, kinds, where)
     for key, value in options.items():
-        kind = kinds.get(key, object)
+        kind = kinds[key]
         if value is not None and not isinstance(value, kind):
             wanted = " or ".join(_WORDS.get(each, f"a {each.__name__.lower()}") for each in get_args(kind) or [kind])
             raise CLIPIQAError(f"{key} of {where} must be {wanted}; got {shown(value)}.")

@@ -98,7 +98,7 @@ def processed(
     batch_size: int = 8,
     at_once: int = 1,
     scoring: int = 0,
-    block_of: Callable[[Item], Hashable] | None = None,
+    block_of: Callable[[Item], Hashable] = lambda item: None,
     parts: Callable[[Item, Decoded | ImageError], Iterable[tuple[Any, Tensor]]] | None = None,
 ) -> Generator[Result, None, None]:
     """Yield the result of ``work`` for each image, in order.
@@ -146,19 +146,17 @@ def processed(
     def finish(shape: tuple[int, ...]) -> None:
         batch = waiting.pop(shape)
         if pool is None or math.prod(shape[1:]) > BATCH_PIXELS:
-            collect(everything=True)
+            while running:
+                collect()
             keep(batch, attempt(batch))
             return
         while len(running) > at_once or (running and most_bytes < scoring * pixels_of(*running.values(), batch)):
             collect()
         running[pool.submit(copy_context().run, attempt, batch)] = batch
 
-    def collect(everything: bool = False) -> None:
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                keep(running.pop(future), future.result())
-            if not everything:
-                return
+    def collect() -> None:
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            keep(running.pop(future), future.result())
 
     def keep(batch: Batch, found: list[Result | ImageError]) -> None:
         for (number, item, image), result in zip(batch, found, strict=True):
@@ -183,7 +181,7 @@ def processed(
     pairs: Iterable[Any] = coming if parts is None else (part for each in coming for part in parts(*each))
     with closing(coming), _threads(at_once) as pool:
         for item, image in pairs:
-            if block_of is not None and batch_size > 1 and (key := block_of(item)) != last:
+            if batch_size > 1 and (key := block_of(item)) != last:
                 yield from leave(everything=True)
                 last = key
             if isinstance(image, ImageError):
@@ -224,7 +222,7 @@ def _threads(count: int) -> Iterator[ThreadPoolExecutor | None]:
 
 def stacked(pixels: Sequence[Tensor], device: torch.device) -> Tensor:
     """Return images ``(3, H, W)``, uint8 or in [0, 1], as one fp32 batch ``(N, 3, H, W)`` in [0, 1]."""
-    if len(pixels) == 1 and device.type == "cpu" and pixels[0].dtype == torch.uint8:  # fewer steps for small images
+    if len(pixels) == 1 and device.type == "cpu" and pixels[0].dtype == torch.uint8:  # NumPy's memory has huge pages
         only = pixels[0].permute(1, 2, 0).numpy()[None].astype(np.float32)
         only /= 255
         return torch.from_numpy(only).permute(0, 3, 1, 2)

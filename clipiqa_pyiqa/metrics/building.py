@@ -26,7 +26,7 @@ from ..errors import CLIPIQAError, ConfigError, WeightsError, check_keys, import
 from ..files.reading import hash_file
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import column_records, parse_columns
-from ..results.columns import Column
+from ..results.columns import Column, Record
 from .metric import WHOLE, Metric
 
 
@@ -38,11 +38,13 @@ def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = Fa
         return metric
     try:
         metric = _with_record(metric, seed)
-        score = metric.score or _create(metric, device)
-        net = getattr(score, "net", score)
+        metric = replace(metric, score=metric.score or _create(metric, device))
+        net = getattr(metric.score, "net", metric.score)
         if not metric.label or hasattr(net, "encoding"):
-            return _of_clip(replace(metric, score=score, net=net), device)
-        return replace(metric, score=score, columns=_seen(metric, device, metric.columns))
+            metric = _of_clip(replace(metric, net=net), device)
+        if metric.preprocess == WHOLE or metric.mode == "set":
+            return metric
+        return replace(metric, columns=noted(metric.columns, metric.preprocess.record(device.type == "cuda")))
     except ConfigError:  # an unknown option
         raise
     except Exception as error:
@@ -54,10 +56,14 @@ def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = Fa
         reason = f"it cannot be built: {_as_named(describe_error(error), name)}{fetch}."
         if strict:
             raise CLIPIQAError(f"metric {metric.label}: {reason}") from error
-        columns = metric.columns
         if metric.is_ours:  # its record lacks all that its weights would tell
-            columns = tuple(replace(each, record={**each.record, "error": reason}) for each in columns)
-        return replace(metric, error=reason, columns=columns)
+            metric = replace(metric, columns=noted(metric.columns, {"error": reason}))
+        return replace(metric, error=reason)
+
+
+def noted(columns: tuple[Column, ...], fields: Record) -> tuple[Column, ...]:
+    """Return columns with these fields in their records."""
+    return tuple(replace(column, record={**column.record, **fields}) for column in columns)
 
 
 def create_ours(name: Any, device: torch.device, **options: Any) -> Any:
@@ -99,14 +105,7 @@ def _of_clip(metric: Metric, device: torch.device) -> Metric:
         if len(columns) > 1:
             raise CLIPIQAError(f"one score is needed, but it gives {len(columns)} to an image: set aggregate=mean")
         columns = (replace(columns[0], name=metric.label),)
-    return replace(metric, questions=questions, columns=_seen(metric, device, columns))
-
-
-def _seen(metric: Metric, device: torch.device, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    if metric.preprocess == WHOLE or metric.mode == "set":
-        return columns
-    seen = metric.preprocess.record(device.type == "cuda")
-    return tuple(replace(column, record={**column.record, **seen}) for column in columns)
+    return replace(metric, questions=questions, columns=columns)
 
 
 def _with_record(metric: Metric, seed: int) -> Metric:

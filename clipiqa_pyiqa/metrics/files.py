@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import CLIPIQAError, check_keys, counted, few, log
+from ..errors import CLIPIQAError, counted, few, log
 from ..files.names import on_disk
 from ..files.reading import hash_file
 from ..files.specification import check_kinds
@@ -25,7 +25,6 @@ def file_metric(label: str, path: str, options: Mapping[str, Any], given: str = 
         given: The path as the user wrote it, such as ``{method}.csv``.
     """
     label = label or Path(path).stem
-    check_keys(options, _OPTIONS, f"metric {label!r}")
     check_kinds(options, _OPTIONS, f"metric {label!r}")
     if METHOD in path:
         return Metric(label, path, options, mode="file", columns=(Column(label),))

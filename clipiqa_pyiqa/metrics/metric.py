@@ -48,10 +48,10 @@ class Preprocess:
 
     def record(self, is_cuda: bool) -> dict[str, str]:
         """Return the fields of a column's record."""
-        if not self.autocast:
-            return {"seen": self.words}
-        precision = "fp16 (autocast)" if is_cuda else "fp32 (in the source fp16, by autocast on CUDA)"
-        return {"seen": self.words, "precision": precision}
+        record = {"seen": self.words}
+        if self.autocast:
+            record["precision"] = "fp16 (autocast)" if is_cuda else "fp32 (in the source fp16, by autocast on CUDA)"
+        return record
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return changed images, from images ``(N, 3, H, W)`` in [0, 1]."""

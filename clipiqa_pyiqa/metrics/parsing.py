@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, check_keys, import_pyiqa, nearest, shown
+from ..errors import CLIPIQAError, import_pyiqa, nearest, shown
 from ..files.specification import Specification, check_kinds, parse_specifications, pyiqa_configs
 from ..results.columns import Column
 from .metric import Metric, MetricSet, Mode
@@ -114,7 +114,6 @@ def _find(given: Specification) -> Metric:
         if target.endswith((".safetensors", ".pth")):
             label = label or Path(target).stem
             entry = {"metric": "clipiqa+", "metric_opts": {"pretrained_model_path": target, **given.options}}
-    check_keys(entry, _ENTRY, where)
     check_kinds(entry, _ENTRY, where)
     options, asked = entry.get("metric_opts") or {}, entry.get("metric") or label
     if "metric" not in entry and asked not in known and options.get("type"):

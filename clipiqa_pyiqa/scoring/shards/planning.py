@@ -141,7 +141,6 @@ class Job:
         """Unlock the result; what is not published stays in its journal."""
         if self.results is not None:
             self.results.close()
-        self.results = None
 
 
 def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:

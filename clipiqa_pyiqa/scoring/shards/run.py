@@ -21,6 +21,7 @@ from ...files.names import printable
 from ...files.writing import check_folder
 from ...images.image import NoImage
 from ...images.memory import keep_memory
+from ...metrics.building import noted
 from ...metrics.metric import MetricSet
 from ...results.columns import Known, Row
 from ...results.folder import ShardedResult, summary_of
@@ -87,7 +88,7 @@ def score_sources(
     trust_weights: bool = False,
     strict: bool = False,
     sampling: str = SAMPLING,
-    progress: Callable[[int, float, int], object] | None = None,
+    progress: Callable[[int, float, int], object] = lambda images, done, total: None,
     **options: Unpack[ScoringOptions],
 ) -> ShardedResult:
     """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
@@ -124,13 +125,13 @@ def score_sources(
     if embeddings:
         check_features(work.metrics)
         shown = {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed"}
-        columns = tuple(replace(column, record={**column.record, **shown}) for column in columns)
+        columns = noted(columns, shown)
         reading["apply_exif"] = None
     folder = address_of(out)
     if not is_remote(folder):
         folder = str(check_folder(folder))
     jobs = plan_shards(found, folder, work.metrics, Head(columns, reading), part_of(part), overwrite)
-    _score_jobs(jobs, work, engine or score_locally, progress)
+    _score_jobs(jobs, work, engine, progress)
     unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
     unread |= {job.shard.name: job.problem for job in jobs if job.problem is not None}
     states = Counter("not read" if job.problem else job.state for job in jobs)
@@ -138,15 +139,14 @@ def score_sources(
 
 
 def _score_jobs(
-    jobs: Sequence[Job], work: ScoringSetup, engine: Engine, progress: Callable[[int, float, int], object] | None
+    jobs: Sequence[Job], work: ScoringSetup, engine: Engine | None, progress: Callable[[int, float, int], object]
 ) -> None:
     images, done, share = 0, 0, 0.0
 
     def report(more_images: int, more_shards: int, more: float = 0) -> None:
         nonlocal images, done, share
         images, done, share = images + more_images, done + more_shards, 0 if more_shards else min(share + more, 1)
-        if progress is not None:
-            progress(images, done + share, len(jobs))
+        progress(images, done + share, len(jobs))
 
     def begun() -> Iterator[Job]:
         for job in jobs:
@@ -155,8 +155,9 @@ def _score_jobs(
             else:
                 report(0, 1)
 
+    here = ((job, score_shard(work, job.shard, job.results.known)) for job in begun())
     try:
-        with closing(engine(work, begun())) as outcomes:
+        with closing(engine(work, begun()) if engine else here) as outcomes:
             for job, rows in outcomes:
                 files = len(getattr(job.shard, "sources", ()))  # thousands are one shard, so each is reported
                 part = files and 1 / max(1, files - len(job.results.known.places))
@@ -165,11 +166,6 @@ def _score_jobs(
     finally:
         for job in jobs:
             job.close()
-
-
-def score_locally(work: ScoringSetup, jobs: Iterator[Job]) -> Outcomes:
-    for job in jobs:
-        yield job, score_shard(work, job.shard, job.results.known)
 
 
 def score_shard(work: ScoringSetup, shard: Shard, known: Known) -> Iterator[Row]:
@@ -202,15 +198,19 @@ class RayEngine:
         most, gpus = self._room(ray.cluster_resources())
         # PASSIVE: a thread that waits uses no CPU time, which other threads on a busy machine need
         policy = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
-        options = {"num_cpus": self.cpus_per_actor, "num_gpus": gpus}
-        options |= {"max_restarts": -1, "max_task_retries": self.retries}
 
         # An actor loads modules with its first shard: Ray would restart an actor that dies earlier without end.
         class Actor:
             def score(self, score: Any, *arguments: Any) -> Any:
                 return score(vars(self), *arguments)
 
-        start = ray.remote(**options, runtime_env={"env_vars": policy})(Actor).remote
+        start = ray.remote(
+            num_cpus=self.cpus_per_actor,
+            num_gpus=gpus,
+            max_restarts=-1,
+            max_task_retries=self.retries,
+            runtime_env={"env_vars": policy},
+        )(Actor).remote
         device = "cuda" if gpus else "cpu" if work.device.type == "cuda" else str(work.device)
         shared = [ray.put(work.elsewhere)]  # in a list: Ray would load a bare argument again for each shard
         under_way: dict[Any, tuple[Any, Job]] = {}  # reference -> actor, job
