@@ -76,10 +76,10 @@ def find_stars(photos: Sequence[str]) -> tuple[dict[str, int], set[str]]:
         except (XMPError, OSError) as error:
             problems.append(f"{place!r} {getattr(error, 'reason', '') or f'cannot be read: {reason(error)}'}")
     if problems:
-        log.warning("left out: %s", first_of(problems))
+        log.warning(f"left out: {first_of(problems)}")
     if untold:
-        have = counted(untold, "photo")
-        log.warning("%s may have stars from `clipiqa rank --stars`: without its undo list, nothing tells", have)
+        photos_have = f"{counted(untold, 'photo')} may have stars from `clipiqa rank --stars`"
+        log.warning(f"{photos_have}: without its undo list, nothing tells")
     return found, by_machine
 
 
@@ -92,9 +92,8 @@ def rated_photos(folder: Path, with_machine_stars: bool = False) -> pandas.DataF
     stars, by_machine = find_stars(list(images_in(folder)))
     if by_machine and not with_machine_stars:
         log.warning(
-            "left out: %s with unchanged stars from `clipiqa rank --stars`; to learn from these too, pass "
-            "`with_machine_stars`",
-            counted(len(by_machine), "photo"),
+            f"left out: {counted(len(by_machine), 'photo')} with unchanged stars from `clipiqa rank --stars`; to learn "
+            "from these too, pass `with_machine_stars`"
         )
         stars = {photo: given for photo, given in stars.items() if photo not in by_machine}
     found = [(os.path.abspath(photo), given) for photo, given in stars.items()]
@@ -186,7 +185,7 @@ def read_score_table(
     if skip_missing:
         is_there = frame["path"].map(os.path.isfile)
         if missing := int((~is_there).sum()):
-            log.warning("left out: %s", counted(missing, "missing image"))
+            log.warning(f"left out: {counted(missing, 'missing image')}")
         frame = frame[is_there]
     check_images(path, frame["path"], ", or leave out the missing images (skip_missing)")
     table = ScoreTable(name or path.stem, frame, (low, high), bool(lower_better))
@@ -267,7 +266,7 @@ def written_digests(paths: Collection[FilePath]) -> str:
 def count_learned_from(metric: Any, paths: Collection[FilePath]) -> int:
     """Return how many of the files a metric's head or prompts were learned from; 0 if not known."""
     learned = getattr(metric, "head", None) or getattr(metric, "prompt_learner", None)
-    text = learned.metadata.get("trained_on", "") if learned is not None else ""
+    text = learned.metadata.get("trained_on", "") if learned else ""
     known = _split(base64.b64decode(text))
     return sum(digest in known for digest in _digests(paths)) if known else 0
 
@@ -286,7 +285,7 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
     if count and leave_out:
         table = replace(table, frame=table.frame[[not each for each in seen]])
         table.check_splits(needed)
-        log.warning("left out: %s images that mini was trained on", f"{count:,}")
+        log.warning(f"left out: {count:,} images that mini was trained on")
     elif count:
         log.warning(seen_warning(count, len(seen)))
     return table

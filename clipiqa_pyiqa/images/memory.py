@@ -46,12 +46,12 @@ def limit_memory(size: int | None) -> None:
     _limit[:] = [] if size is None else [size]
 
 
-def parse_size(text: str, name: str) -> int:
+def parse_size(text: str) -> int:
     """Return the number of bytes that a text such as ``2G`` means (K, M, G, T: powers of 1000)."""
     found = re.fullmatch(r"(\d+\.?\d*)([KMGT]?)B?", text.strip().upper())
     size = float(found[1]) * 1000.0 ** " KMGT".index(found[2] or " ") if found else 0
     if not 1e6 <= size < 1e18:
-        raise OptionError(f"{name} must be a size of at least 1M, such as 2G or 500M; got {shown(text)}.")
+        raise OptionError(f"memory must be a size of at least 1M, such as 2G or 500M; got {shown(text)}.")
     return int(size)
 
 

@@ -235,7 +235,7 @@ def taken_orientation(path: str, image: Image.Image) -> int:
     try:
         value = image.getexif().pop(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF data raises many kinds of errors
-        log.warning("%r has damaged EXIF data (%s): the image is taken as upright", path, reason(error))
+        log.warning(f"{path!r} has damaged EXIF data ({reason(error)}): the image is taken as upright")
         return 1
     return value if value in range(1, 9) else 1
 

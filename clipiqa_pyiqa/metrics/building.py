@@ -52,7 +52,7 @@ def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = Fa
             raise
         name = metric.name or "NAME"
         fetch = _missing_file(error)
-        log.error("metric %s cannot be built: %s%s", metric.label, _as_named(str(error), name), fetch)  # all its lines
+        log.error(f"metric {metric.label} cannot be built: {_as_named(str(error), name)}{fetch}")  # all its lines
         reason = f"it cannot be built: {_as_named(describe_error(error), name)}{fetch}."
         if strict:
             raise CLIPIQAError(f"metric {metric.label}: {reason}") from error

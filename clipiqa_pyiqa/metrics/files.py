@@ -32,8 +32,9 @@ def file_metric(label: str, path: str, options: Mapping[str, Any], given: str = 
     found = read_scores(path, columns=column and [column], key=options.get("key"))
     first, *more = found.names
     if column is None and more and label not in found.names:
-        names = ", ".join(found.names)
-        raise CLIPIQAError(f"{path!r} has the scores {names}: name one, as in '{label}={path}:column={first}'.")
+        raise CLIPIQAError(
+            f"{path!r} has the scores {', '.join(found.names)}: name one, as in '{label}={path}:column={first}'."
+        )
     column = column or (label if more else first)
     record = dict(found.columns[column].record) if column in found.columns else {}
     if not record:
@@ -52,7 +53,7 @@ def file_metric(label: str, path: str, options: Mapping[str, Any], given: str = 
         raise CLIPIQAError(f"{path!r} has several scores {column!r} of {twice!r}: keep one.")
     if changed := found.changed(values.index, on_disk):
         lost = f"{path!r} has scores of {counted(len(changed), 'image')} that changed since"
-        log.warning("left out: %s: %s", lost, few(changed))
+        log.warning(f"left out: {lost}: {few(changed)}")
         values = values.drop(changed)
     made = Column(label, {**record, "lower_better": direction})
     return Metric(label, path, options, mode="file", columns=(made,), score=values.to_dict())

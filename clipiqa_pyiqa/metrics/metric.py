@@ -188,8 +188,8 @@ class MetricSet:
 
     def _check(self, metric: Metric, found: Mapping[Any, float]) -> None:
         if not found:
-            theirs = next(iter(metric.score), "")
-            log.warning("no name in the file of %s, such as %r, is that of an image.", metric.label, theirs)
+            theirs = f"no name in the file of {metric.label}, such as {next(iter(metric.score), '')!r}"
+            log.warning(f"{theirs}, is that of an image.")
 
     def join(self, results: Results, images: Sequence[str] = ()) -> None:
         """Join the scores in files to results of these images, or of all rows."""

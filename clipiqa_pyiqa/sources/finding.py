@@ -264,7 +264,7 @@ def find_shards(
         else:
             found.find(address_of(item))
     if note := skipped_note(found.skipped):
-        log.info("%s", note)
+        log.info(note)
     return found
 
 

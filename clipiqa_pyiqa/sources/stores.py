@@ -228,8 +228,8 @@ def made_here(folder: FilePath, files: Sequence[str]) -> set[str]:
                     made.add(file)
     made &= set(files)
     if made:
-        left_out = counted(len(made), "file")
-        log.warning("left out: %s in %r that clipiqa made, copied, moved or linked", left_out, os.fspath(folder))
+        left_out = f"{counted(len(made), 'file')} in {os.fspath(folder)!r}"
+        log.warning(f"left out: {left_out} that clipiqa made, copied, moved or linked")
     return made
 
 

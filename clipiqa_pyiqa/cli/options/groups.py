@@ -203,7 +203,7 @@ def start(machine: Machine) -> torch.device:
             quota, period = map(int, _QUOTA.read_text().split())
             torch.set_num_threads(min(max(1, quota // period), torch.get_num_threads()))
     keep_memory()
-    limit_memory(None if machine.memory is None else parse_size(machine.memory, "memory"))
+    limit_memory(None if machine.memory is None else parse_size(machine.memory))
     warnings.filterwarnings("ignore", "Glyph .* missing from")  # a picture shows a box for a letter without a glyph
     warnings.filterwarnings("ignore", module="PIL")  # damage becomes an error; odd metadata does not matter
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # 89 to 179 megapixels are usual

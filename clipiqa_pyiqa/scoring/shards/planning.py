@@ -211,7 +211,7 @@ def plan_shards(
     mine = names[part[0] - 1 :: part[1]]
     _check_tables([jobs[name].shard for name in mine if overwrite or name not in there])
     if left_out := {name for name in there - jobs.keys() if not name.endswith(JOURNAL)}:
-        log.warning("%s.", left_out_note(left_out))
+        log.warning(f"{left_out_note(left_out)}.")
     Run(head, {name: job.identity for name, job in jobs.items()}).save(out)
     return [jobs[name] for name in dict.fromkeys(mine)]
 

@@ -16,7 +16,7 @@ from typing import Any, Unpack
 
 import torch
 
-from ...errors import CLIPIQAError, FilePath, Kind, ScoringOptions, checked, counted, reason
+from ...errors import CLIPIQAError, FilePath, Kind, RunOptions, checked, counted, reason
 from ...files.names import printable
 from ...files.writing import check_folder
 from ...images.image import NoImage
@@ -85,11 +85,9 @@ def score_sources(
     embeddings: bool = False,
     engine: Engine | None = None,
     overwrite: bool = False,
-    trust_weights: bool = False,
-    strict: bool = False,
     sampling: str = SAMPLING,
     progress: Callable[[int, float, int], object] = lambda images, done, total: None,
-    **options: Unpack[ScoringOptions],
+    **options: Unpack[RunOptions],
 ) -> ShardedResult:
     """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
 
@@ -98,7 +96,7 @@ def score_sources(
     result; the next call tries again.
 
     Args:
-        metric, prompts, overwrite, trust_weights, strict, sampling, options: As for :func:`~clipiqa_pyiqa.score_paths`.
+        metric, prompts, overwrite, sampling, options: As for :func:`~clipiqa_pyiqa.score_paths`.
         sources: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or objects such as
             :class:`~clipiqa_pyiqa.sources.stores.Shard`.
         out: The folder of results, on disk or in a store.
@@ -112,13 +110,12 @@ def score_sources(
     Returns:
         Counts, failures and quantiles of the results of all shards in ``out``.
     """
-    how: Any = {"trust_weights": trust_weights, "strict": strict, "sampling": sampling, **options}
-    work = ScoringSetup(metric, prompts, also=("file",), **how)
+    work = ScoringSetup(metric, prompts, also=("file",), sampling=sampling, **options)
     found = sources
     if not isinstance(found, Found):
         found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings, sampling=sampling)
     if found.is_empty:
-        raise CLIPIQAError(f"{found.problem if found.problems else 'no source was given'}: there is nothing to score.")
+        raise CLIPIQAError(f"{found.problem or 'no source was given'}: there is nothing to score.")
     work.metrics.match([printable(item.name) for item in found.items])
     head = work.head
     columns, reading = head.columns, {**head.reading, "keep": list(keep), "image_column": image_column}
