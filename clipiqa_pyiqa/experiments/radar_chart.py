@@ -55,22 +55,21 @@ class RadarCharts(ExperimentResult):
         rows = math.ceil(len(self.frame) / _PER_ROW)
         figure = Figure(figsize=(4.6 * max(len(self.charts), 1.3), 4.3 + 1.3 * rows), layout="constrained")
         photos, spokes = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.3 * rows, 4.3]).ravel()
-        self._draw_legend(photos)
+        self._draw_legend(photos, rows)
         panels = spokes.subplots(1, len(self.charts), squeeze=False, subplot_kw={"projection": "polar"})[0]
         for axes, (title, questions) in zip(panels, self.charts.items(), strict=True):
             _draw_chart(axes, self.shares()[list(questions)], title)
         return captioned(figure, self.caption)
 
-    def _draw_legend(self, figure: SubFigure) -> None:
+    def _draw_legend(self, figure: SubFigure, rows: int) -> None:
         photos = below_common(list(self.frame.index))
         columns = min(max(len(photos), 3), _PER_ROW)
-        panels = figure.subplots(math.ceil(len(photos) / columns), columns, squeeze=False).ravel()
-        width = 0.95 * figure.bbox.width / figure.figure.dpi * 72 / columns  # of each photo, in points
-        for axes in panels:
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        width = 68 * figure.figure.get_figwidth() / columns  # of each photo, in points
+        for axes in panels[len(photos) :]:
             axes.set_axis_off()
         for axes, colour, (path, name) in zip(panels, COLOURS, photos.items(), strict=False):
             axes.imshow(np.asarray(thumbnail(path, 240, self.provenance.get("apply_exif", True))))
-            axes.set_axis_on()
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(visible=True, color=colour, linewidth=3.5)
             axes.set_xlabel(fitted(name, width, 8), fontsize=8, color=INK, **WORDS)

@@ -22,6 +22,8 @@ from ..report.plotting import COLOURS, INK, STYLE, WORDS, captioned
 from ..stats.intervals import clustered_share, share
 from .experiment import ExperimentOptions, ExperimentResult, asked, score_files
 
+_SIDES = ("first", "second")
+
 
 def read_votes(
     path: FilePath,
@@ -48,45 +50,39 @@ def read_votes(
         )
     folder = path.parent if root is None else Path(root).expanduser()
     columns, tallied = Columns(), defaultdict[tuple[str, str, str], Any](lambda: np.zeros(3, int))
-    for line, row in rows:
+    for line, cells in rows:
+        row = {name: cell.strip() for name, cell in cells.items()}
         try:
-            question = parse_columns([row["attribute"].strip()], template)
-            first, second = (os.fspath(folder / row[side].strip()) for side in ("first", "second"))
+            question = parse_columns([row["attribute"]], template)
+            first, second = (os.fspath(folder / row[side]) for side in _SIDES)
             if first == second:
                 raise CLIPIQAError(f"both images are {first!r}, but a pair has two different images.")
-            votes = np.array(_counts(row) if has_counts else _choice(row))
+            votes = _votes(row, has_counts)
         except CLIPIQAError as error:
             raise type(error)(f"{path}, line {line}: {error}") from error
         columns |= question
         (name,) = question
-        if (swapped := (name, second, first)) in tallied:
-            tallied[swapped] += votes[[1, 0, 2]]
-        else:
-            tallied[name, first, second] += votes
+        if (name, second, first) in tallied:
+            first, second, votes = second, first, votes[[1, 0, 2]]
+        tallied[name, first, second] += votes
     check_images(path, {file for _, *pair in tallied for file in pair})
     table = [(*key, *votes) for key, votes in tallied.items()]
     head = ["attribute", "first", "second", "votes_first", "votes_second", "undecided"]
     return pandas.DataFrame(table, columns=head), columns
 
 
-def _counts(row: Mapping[str, str]) -> list[int]:
-    counts = [row[side].strip() for side in ("votes_first", "votes_second")]
-    if not all(text.isdecimal() for text in counts):
-        raise CLIPIQAError(
-            f"votes_first and votes_second must be whole numbers; got {' and '.join(map(repr, counts))}."
-        )
-    return [*map(int, counts), 0]
-
-
-def _choice(row: Mapping[str, str]) -> list[int]:
-    choice = row["choice"].strip()
-    known = [("first", row["first"].strip()), ("second", row["second"].strip()), ("tie", "")]
-    if choice not in (names := sum(known, ())):
-        raise CLIPIQAError(f"choice must be one of the two images or a tie; got {choice!r}: {nearest(choice, names)}")
-    return [int(choice in names) for names in known]
-
-
-_SIDES = ("first", "second")
+def _votes(row: Mapping[str, str], has_counts: bool) -> Any:
+    """Return the numbers of votes for the first image, for the second, and for neither."""
+    if has_counts:
+        counts = [row["votes_first"], row["votes_second"]]
+        if not all(map(str.isdecimal, counts)):
+            got = " and ".join(map(repr, counts))
+            raise CLIPIQAError(f"votes_first and votes_second must be whole numbers; got {got}.")
+        return np.array([*map(int, counts), 0])
+    known = {"first": 0, row["first"]: 0, "second": 1, row["second"]: 1, "tie": 2, "": 2}
+    if (choice := row["choice"]) not in known:
+        raise CLIPIQAError(f"choice must be one of the two images or a tie; got {choice!r}: {nearest(choice, known)}")
+    return np.eye(3, dtype=int)[known[choice]]
 
 
 @dataclass(frozen=True)
@@ -180,16 +176,12 @@ def agreement(
             frame["attribute"] += ", " + frame["score"]
     frame = scores.of_pairs(frame, _SIDES).reset_index(drop=True)
     for side in _SIDES:
-        places = zip(frame[side], frame["score"], strict=True)
-        frame[f"score_{side}"] = [scores.frame.at[path, question] for path, question in places]
-    frame["majority"] = _larger(frame["votes_first"], frame["votes_second"])
+        frame[f"score_{side}"] = [scores.frame.at[place] for place in zip(frame[side], frame["score"], strict=True)]
     sign = frame.pop("score").map(lambda name: -1 if scores.is_low_good(name) else 1)
-    frame["metric"] = _larger(sign * frame["score_first"], sign * frame["score_second"])
+    for choice, by, upright in (("majority", "votes", 1), ("metric", "score", sign)):
+        apart = upright * (frame[f"{by}_first"] - frame[f"{by}_second"])
+        frame[choice] = np.select([apart > 0, apart < 0], _SIDES, "")
     frame["right"] = (frame["majority"] == frame["metric"]).astype(object).where(frame["majority"] != "", None)
     frame["votes"] = frame["votes_first"] + frame["votes_second"]
     frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in _SIDES)
     return Agreement(**{**vars(scores), "frame": frame}).saved(options)
-
-
-def _larger(first: pandas.Series, second: pandas.Series) -> Any:
-    return np.select([first > second, first < second], _SIDES, "")

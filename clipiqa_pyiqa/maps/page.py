@@ -1,7 +1,6 @@
 """Pictures of maps, and one self-contained HTML page of all maps."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,24 +8,22 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, to_hex
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..files.names import one_line, printable
+from ..files.names import printable
 from ..files.writing import replacing
 from ..prompts.pairs import as_texts
-from ..report.contact_sheet import fitted, thumbnail, wrapped
+from ..report.contact_sheet import contact_sheet, thumbnail
 from ..report.html import embedded, render
-from ..report.plotting import STYLE, WORDS, captioned, save_figure
+from ..report.plotting import save_figure
 from .places import Format, PhotoMap, upsampled
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
 STRENGTH = 0.62  # opacity of the colours over the grey photo
 _SIDE = 1000  # largest side in pixels of a photo in a picture
-_PANEL = 3.5  # width of a panel in inches
 
 
 def write_map(one: PhotoMap, path: Path, format: Format) -> None:
@@ -47,27 +44,13 @@ def write_map(one: PhotoMap, path: Path, format: Format) -> None:
 
 def map_figure(one: PhotoMap) -> Figure:
     photo = picture_of(one)
-    ratio = photo.width / one.width
-    panels = 1 + len(one.questions)
-    columns = min(4, panels)
-    rows = math.ceil(panels / columns)
-    shape = min(max(one.height / one.width, 0.3), 2.0)
-    height = rows * (_PANEL * shape + 0.95) + 0.5
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(columns * _PANEL + 0.2, height), layout="constrained")
-        figure.suptitle(fitted(Path(one.path).name, columns * _PANEL * 72, 11), fontsize=11, **WORDS)
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes in grid:
-            axes.axis("off")
-        grid[0].imshow(photo)
-        grid[0].set_title(f"{one.width}×{one.height} px", **WORDS)
-        for axes, question, score, scores in zip(grid[1:], one.questions, one.score, one.scores, strict=False):
-            axes.imshow(overlay(photo, scores, one.step * ratio))
-            ends = one_line(wrapped(f"0: {question.low}  1: {question.high}", 44, 1))
-            axes.set_title(f"{wrapped(f'{question.name} {score:.2f}', 40, 2)}\n{ends}", **WORDS)
-        colours = ScalarMappable(Normalize(0, 1), COLOURS)
-        figure.colorbar(colours, ax=grid, location="bottom", shrink=0.3, aspect=40, alpha=STRENGTH)
-    return captioned(figure, caption(one))
+    pictures = [(photo, f"{one.width}×{one.height} px")]
+    for question, score, scores in zip(one.questions, one.score, one.scores, strict=True):
+        texts = f"{question.name} {score:.2f}\n0: {question.low}\n1: {question.high}"
+        pictures.append((overlay(photo, scores, one.step * photo.width / one.width), texts))
+    colours = overlay(Image.new("L", (400, 20), "white"), np.linspace(0, 1, 20, dtype=np.float32)[None], 20)
+    parts = {Path(one.path).name: pictures, "Scores from 0 to 1": [(colours, "")]}
+    return contact_sheet(parts, caption(one), columns=4, side=400)
 
 
 def caption(one: PhotoMap) -> str:

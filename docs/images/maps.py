@@ -64,7 +64,7 @@ def main() -> None:
         path = Path(folder, "left half blurred by 4 px.png")
         half_blurred(photo).save(path)
         found = draw_maps(metric, path, ["sharpness", "noisiness", "quality"], device="cpu")
-        map_figure(found.maps[0]).savefig(HERE / "maps.jpg", dpi=90, pil_kwargs=JPEG)
+        map_figure(found.maps[0]).savefig(HERE / "maps.jpg", pil_kwargs=JPEG)
     finer(metric, with_a_noisy_square(photo))
 
 
