@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -39,15 +38,6 @@ class PhotoMaps:
     provenance: Mapping[str, Any]
     maps: list[PhotoMap] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-
-
-def map_files(folder: FilePath, paths: Iterable[str], format: Format, html: bool, overwrite: bool) -> dict[str, Path]:
-    """Return photo -> path of its files, without suffix. Raise if a file cannot be written."""
-    taken = {"maps": 1}
-    names = {path: free_name(file_name(printable(Path(path).stem)), taken) for path in paths}
-    files = [f"{name}.{suffix}" for name in names.values() for suffix in (format, "npz")]
-    target = check_folder(folder, [*files, *([PAGE] if html else [])], overwrite=overwrite, inputs=names)
-    return {path: target / name for path, name in names.items()}
 
 
 @checked
@@ -86,7 +76,11 @@ def draw_maps(
         problems += [source.problem] if isinstance(source, NoImage) else []
     if len(problems) == len(names):
         raise ImageError(f"{first_of(problems or ['paths has no photos'])}: there is nothing to map.")
-    files = {} if out is None else map_files(out, names, format, html, overwrite)
+    taken = {"maps": 1}
+    files = {path: free_name(file_name(printable(Path(path).stem)), taken) for path in dict.fromkeys(names)}
+    if out is not None:
+        written = [f"{name}.{suffix}" for name in files.values() for suffix in (format, "npz")]
+        check_folder(out, [*written, *([PAGE] if html else [])], overwrite=overwrite, inputs=names)
     net: CLIPIQA = net_of(metric)
     net.encode_prompts(columns)  # raises for prompts that cannot be used, before any photo is read
     net.check_map()
@@ -102,7 +96,7 @@ def draw_maps(
     size = f"places of {net.clip.cell} px" + (", each the mean of 3×3" if smooth else "")
     found = PhotoMaps({**setup.head.provenance, "map": size, "scale": scale})
 
-    def scored(items: list[Image], records: list[ImageRecord]) -> list[PhotoMap | tuple[str, str]]:
+    def scored(items: list[Image], records: list[ImageRecord]) -> list[PhotoMap | str]:
         with torch.no_grad():
             x = stacked([record.pixels for record in records], device)
             if scale == 1:
@@ -111,14 +105,12 @@ def draw_maps(
                 score = net.score(net.encode_image(x), columns)
                 places = net.score(net.encode_map(enlarged(x, scale)), columns)
             shown = smoothed(places) if smooth else places
-        one = partial(
-            PhotoMap, height=x.shape[2], width=x.shape[3], step=net.clip.cell / scale, provenance=found.provenance
-        )
         parts = zip(items, *(part.float().cpu().numpy() for part in (score, shown, places)), strict=True)
-        return [one(item.name, questions, *maps) for item, *maps in parts]
+        known = (*x.shape[2:], net.clip.cell / scale, found.provenance)
+        return [PhotoMap(item.name, questions, *maps, *known) for item, *maps in parts]
 
-    def failed(item: Image, record: ImageRecord | None, error: ImageError) -> PhotoMap | tuple[str, str]:
-        return item.name, str(error) if record is None else f"{item.name!r} cannot be mapped: {error}"
+    def failed(item: Image, record: ImageRecord | None, error: ImageError) -> PhotoMap | str:
+        return str(error) if record is None else f"{item.name!r} cannot be mapped: {error}"
 
     cost = max(scoring_bytes(net, device), math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
     at_once = images_at_once(device, len(names))
@@ -133,16 +125,16 @@ def draw_maps(
         scoring=cost,
     )
     with closing(batches) as results:
-        for result in results:
-            if isinstance(result, PhotoMap):
+        for done, (name, result) in enumerate(zip(names, results, strict=True), 1):
+            if isinstance(result, str):
+                found.failed[name] = result
+            else:
                 found.maps.append(result)
-                if files:
+                if out is not None:
                     from .page import write_map  # imports matplotlib
 
-                    write_map(result, files[result.path], format)
-            else:
-                found.failed[result[0]] = result[1]
-            progress(len(found.maps) + len(found.failed), len(names))
+                    write_map(result, Path(out, files[name]), format)
+            progress(done, len(names))
     if html and out is not None and found.maps:
         from .page import map_page
 
