@@ -215,7 +215,7 @@ def run(
         try:
             shares = list(map(float, picked.star_shares.split(",")))
         except ValueError:
-            shares = []
+            raise OptionError(f"star_shares must be five numbers; got {picked.star_shares!r}.") from None
         given, kept, problems, undo_list = give_stars(photos, shares, picked_names, overwrite=run.overwrite)
         undoing = f"; --undo {str(undo_list)!r} takes them away" if given else ""
         tell(f"{counted(given, 'photo')} given stars, {kept:,} kept theirs{undoing}", *problems)

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, Unpack
 
@@ -23,6 +23,7 @@ from ..prompts.pairs import parse_columns
 from ..report.report import Report, save_files
 from ..report.table import frame_table
 from ..results.columns import Column
+from ..results.scores import Scores
 from ..scoring.engine import outputs
 from ..scoring.score import score_paths
 from ..sources.finding import each_of, find_inputs
@@ -47,7 +48,7 @@ class ExperimentResult:
 
     Attributes:
         frame: Index ``path``, as given; one column per question or named metric.
-        flags: Path of an image with nothing to judge -> ``'almost uniform'``.
+        scores: The same scores, with all else that is known of the images, such as flags.
         intervals: Columns of the summary with a 95 % interval, in columns of the same name with ``low`` and ``high``.
     """
 
@@ -55,7 +56,7 @@ class ExperimentResult:
     failed: Mapping[str, str]
     provenance: Mapping[str, Any]
     columns: Mapping[str, Column]
-    flags: Mapping[str, str]
+    scores: Scores
     intervals: ClassVar[Sequence[str]] = ()
 
     @property
@@ -174,13 +175,12 @@ def score_files(
     )
     run = score_paths(metrics, sources, out=stored.get("scores.csv"), strict=True, **given)
     found = run.scores(progress).under(dict.fromkeys(paths))
-    columns = run.head.by_name
-    frame = found.frame[list(columns)]
-    has_scores = frame.notna().all(axis=1)
-    failed = {name: found.errors[name] for name in frame.index[~has_scores]}
-    if len(failed) == len(frame):
+    has_scores = found.frame.notna().all(axis=1)
+    failed = {name: found.errors[name] for name in has_scores.index[~has_scores]}
+    if not has_scores.any():
         raise ImageError("none of the images could be scored" + because(failed))
-    return ExperimentResult(frame[has_scores], failed, run.head.provenance, columns, found.flags)
+    scores = replace(found, frame=found.frame[has_scores], other=found.other[has_scores])
+    return ExperimentResult(scores.frame, failed, run.head.provenance, scores.columns, scores)
 
 
 def find_images(paths: Paths) -> list[str]:

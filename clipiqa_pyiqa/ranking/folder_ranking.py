@@ -23,7 +23,6 @@ from ..files.names import below_common, printable
 from ..prompts.pairs import Prompts
 from ..report.contact_sheet import contact_sheet
 from ..results.columns import scale_text
-from ..results.scores import Scores
 from .photos import Photos, find_moments
 
 _SHEETS = "rank-{}.png"
@@ -41,9 +40,7 @@ class Ranking(ExperimentResult):
 
     def photos(self, by: str | None = None, lower_better: bool | None = None) -> Photos:
         """Return the images in the order of a question, by default the first."""
-        flags = pandas.DataFrame({"flag": [self.flags.get(name, "") for name in self.frame.index]}, self.frame.index)
-        scores = Scores(self.frame, flags, self.columns, errors=self.failed, ours=True)
-        return Photos(scores, by or self.questions[0], lower_better, moments=self.moments)
+        return Photos(self.scores, by or self.questions[0], lower_better, moments=self.moments)
 
     def best(self, count: int | str = 10, by: str | None = None) -> list[str]:
         """Return the paths of the best images: a number of them, or a share such as ``'10%'``."""
@@ -93,10 +90,11 @@ class Ranking(ExperimentResult):
         return {"ranking.csv": table, **sheets}
 
     def details(self) -> dict[str, Any]:
-        return {"images": len(self.frame), "flags": dict(self.flags)}
+        return {"images": len(self.frame), "flags": self.scores.flags}
 
     def notes(self) -> list[str]:
-        return [f"flagged, with nothing to judge: {first_of(map(printable, self.flags))}"] if self.flags else []
+        flags = self.scores.flags
+        return [f"flagged, with nothing to judge: {first_of(map(printable, flags))}"] if flags else []
 
 
 @checked
