@@ -181,7 +181,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: FilePa
     found = DataSet(
         label,
         tuple(
-            _PyiqaImage(os.path.abspath(os.path.join(folder, row[first])), dataset, index, bool(first))
+            _PyiqaImage(os.path.abspath(os.path.join(folder, row[first])), dataset, index)
             for index, row in enumerate(dataset.paths_mos)
         ),
         tuple(float(row[first + 1]) for row in dataset.paths_mos),
@@ -199,19 +199,18 @@ class _PyiqaImage(File):
 
     data: Any
     index: int
-    has_reference: bool
 
     def load(self, reading: Reading) -> ImageRecord:
         data, path = self.data, self.name
         with named_errors(path), Image.open(path) as file:
             set_aside(path, file.width, file.height)
-            if self.has_reference:  # as data[index]["img"], without reading the reference
+            if hasattr(data, "paired_trans"):  # as data[index]["img"], without reading the reference
                 image = file.convert("RGB")
                 return ImageRecord.of(path, data.common_trans(data.paired_trans([image, image])[0]))
             return ImageRecord.of(path, data[self.index]["img"])
 
 
-def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataSet:
+def _finish(data: DataSet, note: list[str], options: dict[str, Any]) -> DataSet:
     if not data.paths:
         raise CLIPIQAError(f"data set {data.name!r} has no images.")
     path, times = Counter(data.paths).most_common(1)[0]
@@ -221,12 +220,11 @@ def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataS
     notes = [counted(len(data.paths), "image"), *note]
     if lower_better:
         notes.append("lower opinion score is better")
-    texts = {key: str(options[key]) for key in sorted(options)}
     return replace(
         data,
         lower_better=lower_better,
         note="; ".join(notes),
-        identity=hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12],
+        identity=hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:12],
     )
 
 

@@ -58,9 +58,9 @@ def find_stars(photos: Sequence[str]) -> tuple[dict[str, int], set[str]]:
     Photos with unreadable XMP are left out with a warning.
     """
     beside, found, by_machine = sidecars(photos), dict[str, int](), set[str]()
-    here = {Path(os.path.realpath(folder)) for folder in set(map(os.path.dirname, photos))}
-    folders = {each for folder in here for each in (folder, *folder.parents)}  # an undo list lies above its photos
-    lists = [file for folder in folders for file in folder.glob(f"{UNDO}*.jsonl")]
+    here = {os.path.realpath(folder) for folder in set(map(os.path.dirname, photos))}
+    above = {each for folder in here for each in Path(folder, "a photo").parents}  # of its undo list
+    lists = [file for folder in above for file in folder.glob(f"{UNDO}*.jsonl")]
     given = {os.path.realpath(step["place"]): step["stars"] for step in undo_steps(lists)}
     problems, untold = list[str](), 0
     for photo in photos:

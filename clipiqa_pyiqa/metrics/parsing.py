@@ -101,7 +101,7 @@ def _find(given: Specification) -> Metric:
         return replace(target, label=given.label or target.label)
     if not isinstance(target, str):
         return _of_object(given)
-    where, label = f"metric {given.label or target!r}", given.label
+    label = given.label
     if Path(target).suffix or os.path.isdir(target):
         from ..results.scores import is_score_file  # many modules
 
@@ -114,7 +114,7 @@ def _find(given: Specification) -> Metric:
         if target.endswith((".safetensors", ".pth")):
             label = label or Path(target).stem
             entry = {"metric": "clipiqa+", "metric_opts": {"pretrained_model_path": target, **given.options}}
-    check_kinds(entry, _ENTRY, where)
+    check_kinds(entry, _ENTRY, f"metric {given.label or target!r}")
     options, asked = entry.get("metric_opts") or {}, entry.get("metric") or label
     if "metric" not in entry and asked not in known and options.get("type"):
         asked = ""

@@ -112,7 +112,7 @@ def read_table(path: str, columns: Sequence[str] | None = None) -> pyarrow.Table
 
 def results_in(folder: str) -> set[str]:
     """Return the results in a folder, and the journals of results that are not finished."""
-    files = (file for file in files_below(folder, []) if file.endswith((".parquet", JOURNAL)))
+    files = (file for file in files_below(folder) if file.endswith((".parquet", JOURNAL)))
     return {file.removeprefix(folder).replace(os.sep, "/").lstrip("/") for file in files}
 
 

@@ -176,10 +176,7 @@ class Found:
 
     def _files_in(self, folder: str) -> list[str]:
         """Return a folder's images and ``archives``; without these, its Parquet files, which are often results."""
-        unreadable: list[ImageError] = []
-        files = files_below(folder, unreadable)
-        for error in unreadable:
-            self.note(error.name, error.reason, error.kind)
+        files = files_below(folder, self.note)
         kinds = [tuple(image_suffixes()), ARCHIVES + VIDEOS * bool(find_spec("av")), TABLES]
         if self.archives:
             kinds = [kinds[0] + kinds[1], kinds[2]]

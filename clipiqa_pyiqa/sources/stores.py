@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -176,23 +176,22 @@ class ShardFile(Shard):
         return source_at(self.name).stamp()
 
 
-def files_below(folder: FilePath, unreadable: list[ImageError]) -> list[str]:
+def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda name, why, kind: None) -> list[str]:
     """Return the files in a folder and its sub-folders, sorted, without hidden files; each real folder is read once.
 
-    ``unreadable`` collects folders' errors.
+    ``note`` is called for each folder that cannot be read.
     """
     found, seen = list[str](), set[tuple[int, int]]()
-    if isinstance(folder, str) and is_remote(folder):
+    if is_remote(folder):
         with in_store(folder) as (fs, path), contextlib.suppress(FileNotFoundError):
             below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
             found = [folder.rstrip("/") + file for file in below if "/." not in file]
         return found
 
-    def note(error: OSError) -> None:
-        problem = f"is a folder that cannot be read: {reason(error)}"
-        unreadable.append(ImageError(problem, Kind.UNREADABLE, os.fsdecode(error.filename)))
+    def failed(error: OSError) -> None:
+        note(os.fsdecode(error.filename), f"is a folder that cannot be read: {reason(error)}", Kind.UNREADABLE)
 
-    for parent, folders, files in os.walk(folder, onerror=note, followlinks=True):
+    for parent, folders, files in os.walk(folder, onerror=failed, followlinks=True):
         status = os.stat(parent)
         if (identity := (status.st_dev, status.st_ino)) in seen:
             folders.clear()
@@ -210,13 +209,13 @@ def undo_steps(lists: Iterable[FilePath]) -> Iterator[dict[str, Any]]:
             yield from read_journal(Path(file), [])
 
 
-def made_here(folder: FilePath, files: Sequence[str]) -> set[str]:
+def made_here(folder: str, files: Sequence[str]) -> set[str]:
     """Return the files that this package put into a folder: thumbnails, pictures, and copied, moved or linked photos.
 
     In the folder itself, copied, moved and linked photos are inputs like all others.
     """
     made, real = set[str](), os.path.realpath(folder)
-    for file in () if is_remote(os.fspath(folder)) else files:
+    for file in () if is_remote(folder) else files:
         parent, name = os.path.split(file)
         if name.startswith(UNDO) and os.path.relpath(parent, folder) != ".":
             made |= {os.path.join(folder, os.path.relpath(step["place"], real)) for step in undo_steps([file])}
@@ -228,7 +227,7 @@ def made_here(folder: FilePath, files: Sequence[str]) -> set[str]:
                     made.add(file)
     made &= set(files)
     if made:
-        left_out = f"{counted(len(made), 'file')} in {os.fspath(folder)!r}"
+        left_out = f"{counted(len(made), 'file')} in {folder!r}"
         log.warning(f"left out: {left_out} that clipiqa made, copied, moved or linked")
     return made
 

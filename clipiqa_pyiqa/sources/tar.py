@@ -27,12 +27,9 @@ class TarShard(ShardFile):
 
     def entries(self) -> Iterator[Image]:
         """Yield the images in order. Raises ``ShardError``."""
-        readable, kept = image_suffixes(), ("json", *self.keep)
-
-        def is_wanted(member: TarMember) -> bool:
-            return suffix_of(member.name) in readable or (bool(self.keep) and member.suffix in kept)
-
-        for key, sample in itertools.groupby(members(self.name, is_wanted), lambda each: getattr(each, "key", None)):
+        readable, beside = image_suffixes(), ("json", *self.keep) if self.keep else ()
+        every = members(self.name, lambda each: suffix_of(each.name) in readable or each.suffix in beside)
+        for key, sample in itertools.groupby(every, lambda each: getattr(each, "key", None)):
             images: list[BytesImage | NoImage] = []
             sidecars: dict[str, bytes] = {}
             for member in sample:
@@ -44,16 +41,13 @@ class TarShard(ShardFile):
                     images.append(member.image(f"{self.name}::{member.shown}"))
                 else:
                     sidecars[member.suffix] = member.data
+            known: dict[str, Any] = {"key": key, "__key__": key}
+            known |= {name: data.decode("utf-8", "backslashreplace") for name, data in sidecars.items()}
+            with contextlib.suppress(ValueError, TypeError):  # not JSON, or not an object
+                known |= json.loads(sidecars.get("json", b"{}"))
             for image in images:
-                image.kept = self._kept(str(key), sidecars)
+                image.kept = {name: known.get(name) for name in self.keep}
                 yield image
-
-    def _kept(self, key: str, sidecars: dict[str, bytes]) -> dict[str, Any]:
-        known: dict[str, Any] = {"key": key, "__key__": key}
-        known |= {name: data.decode("utf-8", "backslashreplace") for name, data in sidecars.items()}
-        with contextlib.suppress(ValueError, TypeError):  # not JSON, or not an object
-            known |= json.loads(sidecars.get("json", b"{}"))
-        return {name: known.get(name) for name in self.keep}
 
 
 class _Archive(tarfile.TarFile):
