@@ -15,7 +15,7 @@ import torch
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
 from ..errors import AnySize, CLIPIQAError, SharedOptions, checked, counted
-from ..images.batches import default_workers
+from ..images.batches import WORKERS
 from ..images.image import Image
 from ..metric import find_device
 from ..metrics.building import build
@@ -156,5 +156,5 @@ def run_settings(options: Options) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "seed": str(options.seed),
         "batch size": str(options.batch_size),
-        "workers": str(options.workers or default_workers()),
+        "workers": str(options.workers or WORKERS),
     }

@@ -292,7 +292,7 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
 
 
 def _digests(paths: Collection[FilePath]) -> list[str]:
-    there = [str(path) for path in paths if os.access(path, os.R_OK)]  # no path holds \0
+    there = [str(path) for path in paths if os.path.exists(path) and os.access(path, os.R_OK)]  # no path holds \0
     hashes = dict(zip(there, hashes_of(there), strict=True))
     return [hashes.get(str(path), "")[: 2 * BYTES] for path in paths]
 

@@ -19,6 +19,7 @@ from .memory import Room, Share, memory_limit, use_share
 
 BATCH_PIXELS = 8 * 1024 * 1024  # limit of a batch; a larger image is a batch alone, and alone takes all threads
 WAITING_PIXELS = 64 * 1024 * 1024  # limit of decoded images that wait for images of equal size: 192 MiB
+WORKERS = min(8, os.cpu_count() or 1)  # threads that read ahead, unless the caller says otherwise
 WAIT = 8  # an image waits for its batch to fill until this number of batches has been read
 
 
@@ -26,10 +27,6 @@ Item = TypeVar("Item")
 Decoded = TypeVar("Decoded")  # such as an image
 Result = TypeVar("Result")
 Batch = list[tuple[int, Any, Any]]  # numbers, items and decoded images
-
-
-def default_workers() -> int:
-    return min(8, os.cpu_count() or 1)
 
 
 def images_at_once(device: torch.device, count: int | None) -> int:
@@ -53,9 +50,9 @@ def prefetch(
 
     Args:
         read: Returns an item's decoded image; runs in a thread.
-        workers: Threads, default :func:`default_workers`; up to two items for each, and two more, are read ahead.
+        workers: Threads, default ``WORKERS``; up to two items for each, and two more, are read ahead.
     """
-    workers = workers or default_workers()
+    workers = workers or WORKERS
 
     def attempt(item: Item, share: Share) -> Decoded | ImageError:
         use_share(share)

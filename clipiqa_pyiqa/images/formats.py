@@ -1,5 +1,6 @@
 """The formats of pictures and videos that can be read."""
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -18,10 +19,14 @@ _EXTRAS = {"heif": _HEIF, "raw": RAW, "video": VIDEOS}
 """Extra of this package -> suffixes that it makes readable."""
 
 
+@functools.cache
 def readable_formats() -> list[str]:
     from PIL import Image as library  # imported here, so that a command's help does not wait for PIL
 
-    _register_heif()
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     library.init()
     return [name for name in _FORMATS.split() if name in library.OPEN]
 
@@ -51,12 +56,3 @@ def skipped_note(skipped: Mapping[str, int]) -> str:
     install = f"install {' and '.join(extras)}, or " if extras else ""
     counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(skipped.items()))
     return f"{sum(skipped.values()):,} skipped: {counts}; {install}convert them to PNG or TIFF"
-
-
-@functools.cache
-def _register_heif() -> None:
-    try:
-        import pillow_heif
-    except ImportError:
-        return
-    pillow_heif.register_heif_opener()

@@ -288,8 +288,8 @@ def _to_rgb(image: Image.Image, depth: int) -> tuple[Image.Image, str]:
 def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     if rgb.dtype == np.uint8:
         return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
-    channels = [Image.fromarray(rgb[..., n]).resize(size, Image.Resampling.LANCZOS) for n in range(3)]
-    return np.stack(list(map(np.asarray, channels)), axis=-1).clip(0, 1)
+    channels = [np.asarray(Image.fromarray(rgb[..., n]).resize(size, Image.Resampling.LANCZOS)) for n in range(3)]
+    return np.dstack(channels).clip(0, 1)
 
 
 def _limited(width: int, height: int, reading: Reading) -> tuple[int, int]:

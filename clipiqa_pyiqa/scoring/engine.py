@@ -30,7 +30,7 @@ from ..errors import (
     log,
 )
 from ..files.writing import check_folder, made
-from ..images.batches import WAIT, default_workers, images_at_once, processed, stacked
+from ..images.batches import WAIT, WORKERS, images_at_once, processed, stacked
 from ..images.flags import flag
 from ..images.image import Image
 from ..images.memory import keep_memory, scoring_bytes
@@ -155,7 +155,7 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, cou
         load,
         score,
         failed,
-        workers=(options.workers or default_workers()) + options.processes,
+        workers=(options.workers or WORKERS) + options.processes,
         batch_size=options.most_in_batch if metrics.groups else 1,
         block_of=lambda task: task.block,
         at_once=at_once,

@@ -128,16 +128,6 @@ def score_sources(
     if not is_remote(folder):
         folder = str(check_folder(folder))
     jobs = plan_shards(found, folder, work.metrics, Head(columns, reading), part_of(part), overwrite)
-    _score_jobs(jobs, work, engine, progress)
-    unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
-    unread |= {job.shard.name: job.problem for job in jobs if job.problem is not None}
-    states = Counter("not read" if job.problem else job.state for job in jobs)
-    return replace(summary_of(folder), unread=unread, states=states, unmatched=work.metrics.unmatched)
-
-
-def _score_jobs(
-    jobs: Sequence[Job], work: ScoringSetup, engine: Engine | None, progress: Callable[[int, float, int], object]
-) -> None:
     images, done, share = 0, 0, 0.0
 
     def report(more_images: int, more_shards: int, more: float = 0) -> None:
@@ -157,12 +147,16 @@ def _score_jobs(
         with closing(engine(work, begun()) if engine else here) as outcomes:
             for job, rows in outcomes:
                 files = len(getattr(job.shard, "sources", ()))  # thousands are one shard, so each is reported
-                part = files and 1 / max(1, files - len(job.results.known.places))
-                job.save(rows, partial(report, 1, 0, part))
+                step = files and 1 / max(1, files - len(job.results.known.places))
+                job.save(rows, partial(report, 1, 0, step))
                 report(0, 1)
     finally:
         for job in jobs:
             job.close()
+    unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
+    unread |= {job.shard.name: job.problem for job in jobs if job.problem is not None}
+    states = Counter("not read" if job.problem else job.state for job in jobs)
+    return replace(summary_of(folder), unread=unread, states=states, unmatched=work.metrics.unmatched)
 
 
 def score_shard(work: ScoringSetup, shard: Shard, known: Known) -> Iterator[Row]:
@@ -217,13 +211,13 @@ class RayEngine:
             reference = ray.wait(list(under_way))[0][0]
             (actor, job), rows = under_way.pop(reference), list[Row]()
             try:
-                rows, job.problem, device, job.results.known.seen = ray.get(reference)
+                rows, device, job.results.known.seen = ray.get(reference)
                 head = job.results.head
                 job.results.head = replace(head, reading={**head.reading, "device": device})
             except ray.exceptions.RayTaskError as error:
                 cause = getattr(error, "cause", None) or error
-                why = f"{type(cause).__name__}: {reason(cause)[:200]}"
-                job.problem = f"{job.shard.name!r} cannot be scored: {why}."
+                why = f"{job.shard.name!r} cannot be scored: {type(cause).__name__}: {reason(cause)[:200]}."
+                job.problem = str(cause) if isinstance(cause, ShardError) else why
             except ray.exceptions.RayError as error:
                 attempts = f"{counted(1 + self.retries, 'attempt')}: its process was lost each time"
                 job.problem = f"{job.shard.name!r} was given up after {attempts} ({type(error).__name__})."
@@ -261,18 +255,15 @@ class RayEngine:
 
 def _score(
     held: dict[str, ScoringSetup], shared: list[Any], shard: Shard, known: Known, device: str
-) -> tuple[list[Row], str | None, str, bytearray]:
-    """Return rows, a problem, the device, and which known images the shard has; ``held`` keeps the work."""
+) -> tuple[list[Row], str, bytearray]:
+    """Return rows, the device, and which known images the shard has; ``held`` keeps the work."""
     if not held:
         import ray
 
         keep_memory()
         held["work"] = ray.get(shared[0])(device=device)
     work = held["work"]
-    try:
-        return list(score_shard(work, shard, known)), None, device_name(work.device), known.seen
-    except ShardError as error:
-        return [], str(error), device_name(work.device), known.seen
+    return list(score_shard(work, shard, known)), device_name(work.device), known.seen
 
 
 def connected() -> Any:
