@@ -206,8 +206,8 @@ class _PyiqaImage(File):
             set_aside(path, file.width, file.height)
             if hasattr(data, "paired_trans"):  # as data[index]["img"], without reading the reference
                 image = file.convert("RGB")
-                return ImageRecord.of(path, data.common_trans(data.paired_trans([image, image])[0]))
-            return ImageRecord.of(path, data[self.index]["img"])
+                return ImageRecord.of(data.common_trans(data.paired_trans([image, image])[0]))
+            return ImageRecord.of(data[self.index]["img"])
 
 
 def _finish(data: DataSet, note: list[str], options: dict[str, Any]) -> DataSet:

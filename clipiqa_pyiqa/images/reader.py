@@ -77,7 +77,6 @@ class ImageRecord:
         reference: Pixels of the reference image, of the same shape, or why there is none; of a set, folders of files.
     """
 
-    path: str
     pixels: torch.Tensor
     width: int
     height: int
@@ -86,9 +85,9 @@ class ImageRecord:
     reference: Any = "there are no reference images"
 
     @classmethod
-    def of(cls, path: str, pixels: torch.Tensor, **more: Any) -> ImageRecord:
+    def of(cls, pixels: torch.Tensor, **more: Any) -> ImageRecord:
         """Return the record of pixels that were made here, ``(3, H, W)`` uint8 or floats in [0, 1]."""
-        return cls(path, pixels, pixels.shape[2], pixels.shape[1], 1, "", **more)
+        return cls(pixels, pixels.shape[2], pixels.shape[1], 1, "", **more)
 
     @property
     def picture(self) -> Image.Image:
@@ -176,7 +175,7 @@ def load(image: Any, reading: Reading) -> ImageRecord:
             _check_size(*scored, reading, f"the image, shrunk from {width}×{height},")
             rgb = _resized(rgb, scored)
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    return ImageRecord(path, pixels, width, height, orientation, converted)
+    return ImageRecord(pixels, width, height, orientation, converted)
 
 
 def decode(path: str, data: bytes, make_room: MakeRoom) -> Decoded:

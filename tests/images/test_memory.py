@@ -44,8 +44,9 @@ def test_threads_share_it_in_order(photos, most, scoring):
     read, waiting = [], []
 
     def count(path):
-        read.append(read_image(path).path)
-        return read[-1]
+        read_image(path)
+        read.append(path)
+        return path
 
     for number, (path, image) in enumerate(prefetch(count, photos, workers=4, scoring=scoring // SIDE**2)):
         time.sleep(0.01)

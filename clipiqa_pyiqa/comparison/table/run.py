@@ -248,13 +248,13 @@ class _Pair(AnyImage):
     def load(self, reading: Reading) -> ImageRecord:
         pixels = _read(self.name, self.drop_alpha)
         if not (self.reference and self.read_reference):
-            return ImageRecord.of(self.name, pixels)
+            return ImageRecord.of(pixels)
         try:
             reference = self.read_reference(self.reference, self.drop_alpha)
             pixels, reference = fit_sizes(pixels, reference, self.unequal)
         except ImageError as error:
-            return ImageRecord.of(self.name, pixels, reference=str(error))
-        return ImageRecord.of(self.name, pixels, reference=reference)
+            return ImageRecord.of(pixels, reference=str(error))
+        return ImageRecord.of(pixels, reference=reference)
 
 
 def _read(path: str, drop_alpha: bool) -> Tensor:
@@ -292,7 +292,7 @@ class _Set(AnyImage):
             folders.append(tempfile.mkdtemp(dir=self.root))
             for number, path in enumerate(files):
                 Path(folders[-1], f"{number:06}{Path(path).suffix}").symlink_to(os.path.abspath(path))
-        return ImageRecord.of(self.name, torch.zeros(3, 1, 1, dtype=torch.uint8), reference=folders)
+        return ImageRecord.of(torch.zeros(3, 1, 1, dtype=torch.uint8), reference=folders)
 
 
 def _of_folders(metric: Metric) -> Metric:
