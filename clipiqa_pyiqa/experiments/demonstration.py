@@ -20,19 +20,6 @@ PHOTOS = Path(__file__).parents[1] / "data/photos"
 ATTRIBUTES = ("quality", "sharpness", "noisiness", "contrast", "colorfulness", "brightness")
 
 
-def versions_of(photo: Image.Image) -> dict[str, Image.Image]:
-    """Return the photo as it is, and degraded versions."""
-    compressed = io.BytesIO()
-    photo.save(compressed, "JPEG", quality=8)
-    return {
-        "as it is": photo,
-        "blurred": CHANGES["sharpness"].apply(photo, 3.0),
-        "noisy": CHANGES["noisiness"].apply(photo, 25.0),
-        "JPEG quality 8": Image.open(compressed).convert("RGB"),
-        "low contrast": CHANGES["contrast"].apply(photo, 0.3),
-    }
-
-
 @dataclass(frozen=True)
 class Demonstration:
     """Pictures and their scores."""
@@ -58,7 +45,15 @@ def demo() -> Demonstration:
     images = dict[tuple[str, str], Image.Image]()
     for path in sorted(PHOTOS.glob("*.jpg")):
         photo = Image.open(path).convert("RGB")
-        images |= {(path.stem.replace("-", " "), version): image for version, image in versions_of(photo).items()}
+        photo.save(compressed := io.BytesIO(), "JPEG", quality=8)
+        versions = {
+            "as it is": photo,
+            "blurred": CHANGES["sharpness"].apply(photo, 3.0),
+            "noisy": CHANGES["noisiness"].apply(photo, 25.0),
+            "JPEG quality 8": Image.open(compressed).convert("RGB"),
+            "low contrast": CHANGES["contrast"].apply(photo, 0.3),
+        }
+        images |= {(path.stem.replace("-", " "), version): image for version, image in versions.items()}
     metric = CLIPIQA(backbone="mini", prompts=list(ATTRIBUTES), aggregate=None)
     index = pd.MultiIndex.from_tuples(images, names=["photo", "version"])
     scores = score_images(metric, list(images.values()), device="cpu")

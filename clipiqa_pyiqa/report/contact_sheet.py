@@ -1,7 +1,5 @@
 """Sheets of images with captions, and crops where versions of an image differ."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """HTML pages in one file, from Jinja2 templates that escape texts."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io
@@ -24,7 +22,6 @@ from .contact_sheet import thumbnail
 from .plotting import INK, plain_texts
 
 _THUMBNAIL = 400  # pixels
-_JPEG_QUALITY = 80
 
 
 def render(package: str, template: str, **values: Any) -> str:
@@ -86,12 +83,11 @@ def image(path: str, side: int = _THUMBNAIL) -> Markup:
         picture = thumbnail(path, side)
     except ImageError:
         return Markup('<span class="soft">cannot be read</span>')
-    return embedded(picture, Path(path).name, format="JPEG", quality=_JPEG_QUALITY, optimize=True)
+    return embedded(picture, Path(path).name)
 
 
-def embedded(picture: Image.Image, description: str, *, format: str = "PNG", **options: Any) -> Markup:
-    buffer = io.BytesIO()
-    picture.save(buffer, format, **options)
+def embedded(picture: Image.Image, description: str, format: str = "JPEG") -> Markup:
+    picture.save(buffer := io.BytesIO(), format, quality=85, optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
     return Markup('<img src="data:image/{};base64,{}" alt="{}" width="{}" height="{}">').format(
         format.lower(), data, one_line(description), picture.width, picture.height

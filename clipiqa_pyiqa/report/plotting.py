@@ -1,7 +1,5 @@
 """Matplotlib basics: style, colours and captions."""
 
-from __future__ import annotations
-
 import textwrap
 from typing import Any
 

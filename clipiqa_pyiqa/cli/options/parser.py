@@ -19,7 +19,7 @@ from ...files.writing import NAMED
 from .terminal import FLAGS
 
 _OUTPUTS = ("out", "splits_out", "path", "history", "videos", "page")
-_NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights", "config_file")
+_NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights")
 _CONFIG = "a YAML file of options (such as max_side: 512), or a shipped file by name (fig1); the command line wins"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
 
@@ -42,8 +42,7 @@ class Parser(argparse.ArgumentParser):
             else:
                 is_argument = parameter.kind is not parameter.KEYWORD_ONLY
                 self._declare(self, name, hints[name], parameter.default, *texts[name], is_argument)
-        if "--config" not in self._option_string_actions:
-            self.add_argument("-c", "--config", dest="config_file", action="append", metavar="FILE", help=_CONFIG)
+        self.add_argument("-c", "--config", dest="config_file", action="append", metavar="FILE", help=_CONFIG)
 
     def _declare_group(self, options: Any) -> None:
         hints = get_type_hints(options)
@@ -78,8 +77,7 @@ class Parser(argparse.ArgumentParser):
         if len(metavars) > 1:
             options["nargs"] = len(metavars)
         elif is_list:
-            options["nargs"] = "*" if is_argument and not is_required else "+"
-            options |= {} if is_argument else {"action": "extend"}
+            options |= {"nargs": "*" if is_argument and not is_required else "+", "action": "extend"}
         elif is_argument and not is_required:
             options["nargs"] = "?"
         if is_argument:

@@ -225,7 +225,7 @@ class MethodTable(Reported):
             for who in files:
                 scores = rows.loc[who, self.of_images] if who in rows.index else {}
                 texts = {shown(label): number(score, self.digits(label)) for label, score in scores.items()}
-                versions.append((shown(who), embedded(crops[who], shown(who)) if who in crops else None, texts))
+                versions.append((shown(who), embedded(crops[who], shown(who), "PNG") if who in crops else None, texts))
             images.append((name, next(iter(files.values())), versions))
         return {"Where the methods differ most": block("crops", _CROPS, images)}
 
