@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from ..errors import OptionError, counted, few
 from .options.groups import Experiment, start
-from .options.terminal import note, progress, tell
+from .options.terminal import GIVEN, note, progress, tell
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,17 @@ def run(
     if len(folders) > 1:
         raise OptionError("--copy-to, --move-to and --link-to exclude each other: give one of them.")
     if picked.write_shards is not None:
-        others = (order.columns, order.root, picked.stars, picked.moments, page, run.out, run.prompts, run.metrics)
-        if any(others) or selected or count != 10 or folders or picked.paths or picked.null or picked.only_photos:
+        known = {
+            "sources",
+            "write_shards",
+            "by",
+            "lower_better",
+            "higher_better",
+            "partial",
+            "despite_changes",
+            "quiet",
+        }
+        if GIVEN - known - cuts.keys():
             raise OptionError(
                 "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
                 "other options out, or give them in a second call."

@@ -16,7 +16,7 @@ from ..files.writing import check_output, write_text
 from ..results.formats import printing
 from ..results.results import Output
 from .options.groups import Asked, OutputOptions, start
-from .options.terminal import frame_as_text, note, on_interrupt, progress, stored, tell
+from .options.terminal import GIVEN, frame_as_text, note, on_interrupt, progress, stored, tell
 
 if TYPE_CHECKING:
     from ..results.folder import ShardedResult
@@ -134,8 +134,7 @@ def run(
     if videos.videos:
         check_output(videos.videos, overwrite=overwrite or output.resume, inputs=paths)
     if merge is not None:
-        idle = (asked, images, shards, cluster, videos.sampling, format, null or output.resume or drop_vanished, *paths)
-        if idle != (Asked(), SharedOptions(), Shards(), Cluster(), {}, None, False):
+        if GIVEN - {"merge", "out", "partial", "videos", "overwrite", "quiet"}:
             allowed = "--out, --partial, --videos, --overwrite and --quiet"
             raise OptionError(f"--merge joins results and scores no images: leave out all but {allowed}.")
         from ..results.folder import merge_shards

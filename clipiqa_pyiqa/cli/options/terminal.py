@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EVERY = 30.0  # seconds between lines of progress where no bar is shown
 FLAGS: dict[str, str] = {}  # Python's name of an option of the command -> its flag
+GIVEN = set[str]()  # Python's names of the options on the command line, and in its files
 
 
 class _Lines(logging.Handler):
