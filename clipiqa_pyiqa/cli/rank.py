@@ -141,17 +141,8 @@ def run(
     if len(folders) > 1:
         raise OptionError("--copy-to, --move-to and --link-to exclude each other: give one of them.")
     if picked.write_shards is not None:
-        known = {
-            "sources",
-            "write_shards",
-            "by",
-            "lower_better",
-            "higher_better",
-            "partial",
-            "despite_changes",
-            "quiet",
-        }
-        if GIVEN - known - cuts.keys():
+        allowed = "sources write_shards by lower_better higher_better partial despite_changes quiet".split()
+        if GIVEN.difference(allowed, cuts):
             raise OptionError(
                 "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
                 "other options out, or give them in a second call."
