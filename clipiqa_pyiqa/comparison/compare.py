@@ -20,7 +20,6 @@ from ..images.image import Image
 from ..metric import find_device
 from ..metrics.building import build
 from ..metrics.metric import Metric, MetricSet
-from ..metrics.metric import scores_of as scores_in_file
 from ..metrics.parsing import parse_metrics
 from ..results.results import Results
 from ..scoring.engine import Options, Progress, outputs, score_missing
@@ -88,8 +87,7 @@ def compare(
         with Results(files.get(name), ready.columns, how) as kept:
             if data.mos is not None:
                 kept.join("mos", dict(zip(data.paths, data.mos, strict=True)))
-            for metric in ready.files:
-                kept.join(metric.columns[0], scores_in_file(metric, data.paths))
+            ready.join(kept, data.paths)
             seconds = score_missing(data.name, images, ready, kept, options, progress)
         found, stored[name] = kept.scores().under(dict.fromkeys(image.name for image in images)), kept
         skipped = found.unread
@@ -98,22 +96,23 @@ def compare(
         opinion = pandas.Series(dtype=float)
         if data.mos is not None:
             opinion = pandas.Series(data.mos, names, float, "mos").loc[scores.index]
-        each = DataSetResult(
-            data.name,
-            scores,
-            opinion,
-            metric_results(built, found, seconds),
-            data.lower_better,
-            skipped,
-            data.note,
-            data.published_as,
-            bootstrap,
-            seed,
-            plcc_fit,
-            fit_parameters,
-            dict(zip(names, data.groups, strict=False)),
+        results.append(
+            DataSetResult(
+                data.name,
+                scores,
+                opinion,
+                metric_results(built, found, seconds),
+                data.lower_better,
+                skipped,
+                data.note,
+                data.published_as,
+                bootstrap,
+                seed,
+                plcc_fit,
+                fit_parameters,
+                dict(zip(names, data.groups, strict=False)),
+            )
         )
-        results.append(each)
     return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)}, stored)
 
 

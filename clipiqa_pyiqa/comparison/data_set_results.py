@@ -117,25 +117,26 @@ class DataSetResult:
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
-        """Label -> statistic -> estimate (positive for a good metric); empty without opinion scores."""
-        return {} if self.mos.empty else {label: self._estimates(label) for label in self.metrics}
-
-    def _estimates(self, label: str) -> dict[str, Estimate]:
-        scores = self.scores[label].dropna()
-        if reason := self.metrics[label].error or undefined(scores, self.mos.loc[scores.index]):
-            return dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
-        oriented, mos = self.oriented_scores.loc[scores.index, label], self.oriented_mos.loc[scores.index]
-        fit = self.fit_parameters if self.plcc_fit else 0
-        found = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=fit)
-        if self.groups:
-            groups = [self.groups[path] for path in scores.index]
-            found |= within(oriented, mos, groups, bootstrap=self.bootstrap, seed=self.seed)
+        """Label -> statistic -> estimate (positive for a good metric; NaN without opinion scores)."""
+        found, fit = {}, self.fit_parameters if self.plcc_fit else 0
+        for label, metric in self.metrics.items():
+            scores = self.scores[label].dropna()
+            names, reason = scores.index, metric.error
+            if reason or self.mos.empty or (reason := undefined(scores, self.mos[names])):
+                found[label] = dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
+                continue
+            oriented, mos = self.oriented_scores.loc[names, label], self.oriented_mos[names]
+            found[label] = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=fit)
+            if self.groups:
+                groups = [self.groups[name] for name in names]
+                found[label] |= within(oriented, mos, groups, bootstrap=self.bootstrap, seed=self.seed)
         return found
 
     @cached_property
     def pairs(self) -> DataFrame:
         """A row per statistic and pair of metrics, with the first minus the second on the images that both scored."""
-        scores = self.oriented_scores[[label for label, each in self.estimates.items() if not each["SROCC"].reason]]
+        defined = [label for label, each in self.estimates.items() if not math.isnan(each["SROCC"].value)]
+        scores = self.oriented_scores[defined]
         pairs = list(itertools.combinations(scores, 2))
         resamples = max(self.bootstrap, _RESAMPLES, _PER_PAIR * len(pairs)) if self.bootstrap else 0
         complete = tuple(scores.dropna(axis=1))
@@ -171,8 +172,7 @@ class DataSetResult:
                 "direction": metric.direction,
                 "range": metric.range,
             }
-            undefined = dict.fromkeys(self.statistics, Estimate(math.nan))
-            for name, estimate in self.estimates.get(label, undefined).items():
+            for name, estimate in self.estimates[label].items():
                 row |= estimate.named(name)
             row["seconds per image"] = metric.seconds_per_image
             published = find_published(metric.published_as, self.published_as)
@@ -205,7 +205,6 @@ class DataSetResult:
         return apart.sort_values(ascending=False, kind="stable")
 
     def reason(self, label: str) -> str:
-        metric = self.metrics[label]
-        estimates = self.estimates.get(label, {}).values()
+        metric, estimates = self.metrics[label], self.estimates[label].values()
         texts = (metric.error, metric.note, *(text for e in estimates for text in (e.reason, e.caveat)))
         return "; ".join(dict.fromkeys(filter(None, texts)))

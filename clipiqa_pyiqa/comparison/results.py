@@ -197,9 +197,8 @@ def _published(data: DataSetResult) -> Table | None:
         return None
     rows.sort(key=lambda row: row["metric"] not in ours)
     names = [{PAPER: "clipiqa", **ours}.get(row["metric"], row["metric"]) for row in rows]
-    columns = [words("metric", names)]
-    columns += [words(name, [row[name.replace(" ", "_")] or "–" for row in rows]) for name in ("trained on", "source")]
-    columns.append(words("images", [row["data_set"] for row in rows]))
+    heads = {"trained on": "trained_on", "source": "source", "images": "data_set"}
+    columns = [words("metric", names), *(words(head, [row[key] or "–" for row in rows]) for head, key in heads.items())]
     for statistic in CORRELATIONS:
         cells = []
         for name, row in zip(names, rows, strict=True):

@@ -5,8 +5,10 @@ import itertools
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
@@ -169,25 +171,25 @@ def judge(
             low, high = column.ends
             if low is not None and high is not None:
                 of_rows[:] = (high - low) * _ROUNDING[column.record.get("precision", "fp32")]
-        rounding = float(np.median(of_rows))
+        rounding = np.median(of_rows)
         pairs[name] = ColumnPair(
             name,
             direction,
             len(base),
-            float(base.mean()),
-            float(new.mean()),
+            base.mean(),
+            new.mean(),
             *apart.numbers,
             rounding=rounding,
             equal=bool((abs(new - base) <= of_rows).all()),
             noticed=max(rounding, noticed(new - base, LEVEL / count)),
             margin=margins.get(name),
-            largest_loss=float(max((base - new) * (-1 if direction.lower_better else 1))),
+            largest_loss=max((base - new) * (-1 if direction.lower_better else 1)),
             worst_loss=limits["worst_loss"].get(name),
             fingerprint=columns[1].fingerprint,
-            base_of_all=float(runs[0].frame[name].replace([math.inf, -math.inf], math.nan).mean()),
+            base_of_all=runs[0].frame[name].replace([math.inf, -math.inf], math.nan).mean(),
         )
     for name, p in zip(corrected, holm([pairs[name].p for name in corrected]), strict=True):
-        pairs[name] = replace(pairs[name], p_holm=float(p))
+        pairs[name] = replace(pairs[name], p_holm=p)
     return tuple(pairs.values())
 
 
@@ -347,7 +349,8 @@ class Gate(Reported):
 
         Its files are ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row).
         """
-        rows = self.rows.rename(index=_as_text, columns=_as_text)
+        as_text = partial(re.sub, "^(?=[-=+@])", "'")  # a spreadsheet would run the cell as a formula
+        rows = self.rows.rename(index=as_text, columns=as_text)
         files = (f"{json.dumps(self.summary(), indent=2, ensure_ascii=False)}\n", self.junit(), rows)
         columns = [words(head, [str(getattr(pair, key) or "–") for pair in self.pairs]) for head, key in _TABLE.items()]
         title = f"{self.verdict}: {Path(self.new).name} compared with {Path(self.base).name}"
@@ -373,8 +376,3 @@ class Gate(Reported):
         rows = [row for row in chosen if os.path.exists(self.paths.loc[row, "new"])]
         nights = {"Nights": block("nights", self.nights)} if self.nights else {}
         return nights | {"Images": block("pairs", self, rows)}
-
-
-def _as_text(cell: str) -> str:
-    # a spreadsheet would run the cell as a formula
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell

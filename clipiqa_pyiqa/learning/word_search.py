@@ -18,7 +18,8 @@ from ..errors import CLIPIQAError, FilePath, PromptError, SharedOptions, checked
 from ..files.reading import open_file
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
-from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
+from ..stats.correlation import STATISTICS, plcc, undefined
+from ..stats.intervals import Estimate, estimates
 from .feature_store import stored_features
 
 Words = str | tuple[str, str]  # a named pair, `positive|negative`, or two texts, positive first
@@ -216,13 +217,12 @@ def search(
     order = np.argsort(-np.nan_to_num(chosen_by[:-1], nan=-2), kind="stable")
     scores, opinion = scores[is_out], opinion[is_out]
     mean = scores[:, picked].mean(axis=1)
-    *estimates, of_paper, of_mean = srocc_of_many(
-        np.column_stack([scores[:, order[:INTERVALS]], scores[:, -1], mean]), opinion, bootstrap=bootstrap, seed=seed
-    )
-    estimates += map(Estimate, _srocc(scores[:, order[INTERVALS:]], opinion).tolist())
+    sroccs = STATISTICS["SROCC"](np.vstack([scores[:, order[:INTERVALS]].T, scores[:, -1], mean]), opinion)
+    *found, of_paper, of_mean = estimates(len(opinion), sroccs, bootstrap, seed)
+    found += map(Estimate, _srocc(scores[:, order[INTERVALS:]], opinion).tolist())
     *ranked, paper = (
         Finding((tried[index],), float(chosen_by[index]), estimate, plcc(scores[:, index], opinion))
-        for index, estimate in zip([*order, -1], [*estimates, of_paper], strict=True)
+        for index, estimate in zip([*order, -1], [*found, of_paper], strict=True)
     )
     best = Finding(tuple(tried[index] for index in picked), ensemble_srocc, of_mean, plcc(mean, opinion))
     return Findings(tuple(ranked), paper, best, int((~is_out).sum()), int(is_out.sum()))

@@ -176,14 +176,6 @@ def paired_differences(
     return found
 
 
-def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int, seed: int) -> list[Estimate]:
-    """Return the SROCC of each column of scores ``(N, P)``, with intervals."""
-    columns = np.asarray(scores, np.float64).T
-    reasons = [undefined(column, mos) for column in columns]
-    found = estimates(columns.shape[1], _sroccs(columns, np.asarray(mos, np.float64)), bootstrap, seed)
-    return [Estimate(math.nan, reason=reason) if reason else each for each, reason in zip(found, reasons, strict=True)]
-
-
 def within(
     scores: ArrayLike, mos: ArrayLike, groups: Sequence[str], *, bootstrap: int = 1000, seed: int = 0
 ) -> dict[str, Estimate]:

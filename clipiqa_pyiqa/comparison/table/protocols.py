@@ -6,7 +6,7 @@ import ast
 import contextlib
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -60,8 +60,7 @@ CERTAINTY = {
     "author": "as far as its author said",
     "user": "as its users reconstructed it",
 }
-FORMULA_OF = {False: "the means", True: "each image, then averaged"}
-UNEQUAL = {
+_UNEQUAL = {
     "": "refused",
     "cut": "both cut at the bottom and the right to the smaller height and width",
     "resize": "both resized to the smaller height and width, bilinearly with antialiasing",
@@ -107,6 +106,23 @@ class Protocol:
         """Return the formula's value; NaN if a part is missing."""
         missing = dict.fromkeys([*self.values, *self.not_computed, *self.metrics], math.nan)
         return evaluate(self.formula, {**missing, **values, **scores})
+
+    def sentences(self, changed: Sequence[str]) -> Iterator[str]:
+        """Yield what a reader of the table needs to know; ``changed``: what does not follow the protocol."""
+        yield f"Protocol {self.name}: {self.title}; {CERTAINTY[self.certainty]} ({self.source})."
+        if changed:
+            yield f"This table does not follow protocol {self.name}: {', '.join(changed)} changed."
+        if self.score:
+            of = "each image, then averaged" if self.per_picture else "the means"
+            yield f"{self.score} = {self.formula}, of {of}."
+        if (average := self.average) != "images":
+            over = f"over {average}"
+            if not isinstance(average, str):
+                over = f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in average.items())}"
+            yield f"Means are {over}; they are not compared image by image."
+        if self.unequal:
+            yield f"Images that are not of their reference's size: {_UNEQUAL[self.unequal]}."
+        yield from self.notes
 
 
 NO_PROTOCOL = Protocol("", "", "code", "", {})

@@ -20,7 +20,7 @@ from ...metrics.parsing import parse_metrics
 from ...results.columns import changes
 from .matching import MethodImages
 from .protocols import has_alpha
-from .results import MethodTable
+from .results import IMAGES, MethodTable
 
 _CELL = ["test_set", "method", "image"]
 _HASHES = {"sha256": "the image", "reference_sha256": "the reference"}
@@ -194,7 +194,7 @@ def _changes(metric: Metric) -> Iterator[tuple[str, str, Metric]]:
     kept = {key: value for key, value in metric.options.items() if key in _WEIGHTS}
     for texts in _VARIANTS:
         variants = parse_metrics(texts, also=("FR",))
-        for variant in variants if any(name == each.name for each in variants) else ():
+        for variant in variants if name in [each.name for each in variants] else ():
             more = kept if variant.name == name else {}
             options = {**more, **variant.options}
             if (variant.name, options) != (name, dict(metric.options)):
@@ -222,7 +222,7 @@ def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFr
     Compared are, for the earlier methods and metrics, the records of metrics, the hashes of files, and every score.
     """
     lines: list[tuple[str, str, str, str]] = []
-    ours = {metric.label: json.loads(json.dumps(metric.columns[0].record)) for metric in found.built}
+    ours = found.stored[IMAGES].head.record["columns"]
     for path, rows in earlier.items():
         causes = {}
         for label, record in _records(path).items():

@@ -37,17 +37,7 @@ from ...scoring.score import circumstances
 from ..compare import run_settings
 from ..data_set_results import MetricResult, metric_results
 from .matching import MethodImages, match_images, parse_methods
-from .protocols import (
-    CERTAINTY,
-    FORMULA_OF,
-    NO_PROTOCOL,
-    UNEQUAL,
-    Protocol,
-    fit_sizes,
-    has_alpha,
-    read_protocol,
-    table_metrics,
-)
+from .protocols import NO_PROTOCOL, fit_sizes, has_alpha, read_protocol, table_metrics
 from .published import differences, read_expected, with_published
 from .published import explain as try_changes
 from .results import IMAGES, OTHERS, SETS, MethodTable
@@ -139,7 +129,7 @@ def table(
         found.scores[chosen.score] = [chosen.combine(row, inputs) for row in rows]
         found.columns[chosen.score] = MetricResult()
     notes = [
-        *(_notes(chosen, changed) if chosen.name else ()),
+        *(chosen.sentences(changed) if chosen.name else ()),
         *(f"{line}." for line in images.left_out),
         *found.notes,
     ]
@@ -149,22 +139,6 @@ def table(
     if explain:
         found = replace(found, explained=try_changes(found, score))
     return replace(found, changed=differences(found, earlier)) if earlier else found
-
-
-def _notes(protocol: Protocol, changed: Sequence[str]) -> Iterable[str]:
-    yield f"Protocol {protocol.name}: {protocol.title}; {CERTAINTY[protocol.certainty]} ({protocol.source})."
-    if changed:
-        yield f"This table does not follow protocol {protocol.name}: {', '.join(changed)} changed."
-    if protocol.score:
-        yield f"{protocol.score} = {protocol.formula}, of {FORMULA_OF[protocol.per_picture]}."
-    if (average := protocol.average) != "images":
-        over = f"over {average}"
-        if not isinstance(average, str):
-            over = f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in average.items())}"
-        yield f"Means are {over}; they are not compared image by image."
-    if protocol.unequal:
-        yield f"Images that are not of their reference's size: {UNEQUAL[protocol.unequal]}."
-    yield from protocol.notes
 
 
 def score_versions(
