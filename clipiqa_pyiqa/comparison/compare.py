@@ -80,9 +80,7 @@ def compare(
     ready = MetricSet(metric for metric in built if not metric.error)
     results, stored = list[DataSetResult](), dict[str, Results]()
     for data in sets:
-        images = list(data.images)
-        if data.mos is not None:
-            data, images = _without_training_photos(data, images, ready.metrics, without_mini_photos)
+        data, images = _without_training_photos(data, ready.metrics, without_mini_photos)
         name, how = score_file(data.name), {"data_set": data.identity, **circumstances(where)}
         with Results(files.get(name), ready.columns, how) as kept:
             if data.mos is not None:
@@ -117,15 +115,17 @@ def compare(
 
 
 def _without_training_photos(
-    data: DataSet, images: list[Image], metrics: Sequence[Metric], leave_out: bool
-) -> tuple[DataSet, list[Image]]:
-    """Return the data set, with notes on metrics' training photos, and the images to score."""
-    notes = [data.note]
+    data: DataSet, metrics: Sequence[Metric], leave_out: bool
+) -> tuple[DataSet, Sequence[Image]]:
+    """Return the data set, with notes on metrics' training photos if there are opinions, and the images to score."""
+    images, notes = data.images, [data.note]
+    if data.mos is None:
+        return data, images
     nets = {metric.label: metric.net for metric in metrics if metric.net is not None}
     has_mini = any(net.clip.weights.backbone == "mini" for net in nets.values())
     seen = seen_by_mini(data.paths) if has_mini else []
     if any(seen) and leave_out:
-        images = [image for image, was_seen in zip(images, seen, strict=True) if not was_seen]
+        images = tuple(image for image, was_seen in zip(images, seen, strict=True) if not was_seen)
         if not images:
             raise CLIPIQAError(
                 f"mini was trained on all images of data set {data.name!r}: use other photos, or unset "

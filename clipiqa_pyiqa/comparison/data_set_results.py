@@ -56,11 +56,11 @@ class MetricResult:
 def metric_results(
     metrics: Sequence[Metric], found: Scores, seconds: Mapping[str, float], noun: str = "image"
 ) -> dict[str, MetricResult]:
-    results, lost = {}, found.unread
+    results = {}
     for metric in metrics:
         error, note = metric.error, ""
         if not error:
-            scores = found.frame[metric.label].drop(index=list(lost))
+            scores = found.frame[metric.label].drop(index=[*found.unread])
             failed = scores.index[scores.isna()]
             if len(failed):
                 without = f"the file has no number for {few(map(printable, failed))}."

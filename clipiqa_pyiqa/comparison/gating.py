@@ -168,7 +168,7 @@ def _alike(base: Scores, new: Scores, by: Sequence[str] | None) -> tuple[list[Sc
     new = replace(new, frame=new.frame.rename(columns=renamed), columns=columns)
 
     both = [name for name in base.names if name in new.names]
-    names = [*by] if by else list(dict.fromkeys([*base.names, *new.names]))
+    names = list(by or dict.fromkeys([*base.names, *new.names]))
     if lacking := [name for name in names if name not in both]:
         raise CLIPIQAError(
             f"not in both runs: {few(lacking)}; score both by the same metrics, or name columns that both have, with "
@@ -178,12 +178,9 @@ def _alike(base: Scores, new: Scores, by: Sequence[str] | None) -> tuple[list[Sc
     found = changes(base.reading, new.reading) if base.reading and new.reading else []
     for name in names:
         before, after = base.columns.get(name), new.columns.get(name)
-        if before is None or after is None or before.fingerprint == after.fingerprint:
-            continue
-        if "hash" in {*before.record, *after.record}:
-            found.append((f"the hash of everything that {name!r} depends on", before.fingerprint, after.fingerprint))
-        else:
-            found += column_changes(before, after)
+        if before and after and before.fingerprint != after.fingerprint:
+            whole = (f"the hash of everything that {name!r} depends on", before.fingerprint, after.fingerprint)
+            found += [whole] if "hash" in {*before.record, *after.record} else column_changes(before, after)
     if found:
         text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
         raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
@@ -218,7 +215,7 @@ def _pair_rows(
     runs: Sequence[Scores], names: Sequence[str], has_key: bool, skip_missing: bool
 ) -> tuple[DataFrame, list[str], DataFrame]:
     """Return both runs' scores, a sentence per run with missing rows, and both runs' row names."""
-    indices = [list(map(str, run.frame.index)) for run in runs]
+    indices = [[*run.frame.index] for run in runs]
     if not has_key:
         indices = matching_names(*indices)
         if set(indices[0]).isdisjoint(indices[1]):
@@ -233,7 +230,7 @@ def _pair_rows(
             raise CLIPIQAError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
     both = concat(frames, axis=1)
     paths = both.xs("", axis=1, level=1)
-    if paths.isna().any(axis=1).all():
+    if paths.dropna().empty:
         raise CLIPIQAError(
             f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}): rows are "
             "paired by their path below each run's common folder, or by a key column (`key`)."

@@ -18,6 +18,7 @@ from .data_set_results import DataSetResult
 
 _POINTS = 400  # with more images, points are small, and a vector picture holds them as pixels
 _WORST, _SIDE = 12, 160  # images that a metric ranks too high or too low, and their largest side in pixels
+_wrapped = functools.partial(textwrap.fill, width=38)
 
 
 @matplotlib.rc_context(STYLE)
@@ -66,7 +67,3 @@ def plots(data: DataSetResult, shown: Callable[[str], str]) -> Markup:
         found = {end: [(names[path], small(path), numbers[path]) for path in each.index] for end, each in ends.items()}
         worst.append((shown(label), found))
     return block("plots", "Scores against opinion", drawn) + block("misjudged", worst)
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 38)

@@ -11,10 +11,10 @@ from shlex import quote
 from typing import Any
 
 import torch
-from pandas import DataFrame, Series, concat, read_csv, to_numeric
+from pandas import DataFrame, Series, concat, to_numeric
 
 from ...errors import CLIPIQAError, FilePath, few, nearest
-from ...files.reading import open_file
+from ...files.csv_files import read_rows
 from ...metrics.metric import Metric, Preprocess
 from ...metrics.parsing import parse_metrics
 from ...results.columns import changes
@@ -125,14 +125,9 @@ def add_units(found: DataFrame, column: str) -> DataFrame:
 
 def _read_csv(path: Path) -> DataFrame:
     try:
-        with open_file(path) as file:
-            rows = read_csv(file, dtype=str, encoding="utf-8-sig", keep_default_na=False).fillna("")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a CSV file with a header and rows"
-        raise CLIPIQAError(
-            f"the published numbers {str(path)!r} cannot be read: {reason}. Give a CSV file, or "
-            "'METHOD: LABEL=NUMBER …'."
-        ) from error
+        rows = DataFrame([row for _, row in read_rows(path)[0]])
+    except CLIPIQAError as error:
+        raise CLIPIQAError(f"{error} Give a CSV file of published numbers, or 'METHOD: LABEL=NUMBER …'.") from error
     rows.columns = rows.columns.str.strip()
     return rows if {"method", "image"} & {*rows} else rows.rename(columns={rows.columns[0]: "method"})
 

@@ -24,6 +24,7 @@ from .protocols import NO_PROTOCOL, Protocol
 
 _SHOWN = 10  # images whose crops are shown
 _LISTED = 20  # most changes that are listed
+_COLUMN = ["test_set", "metric"]
 _NUMBERS = ["n", "mean", "sd", "difference", "low", "high", "p"]
 
 
@@ -113,17 +114,17 @@ class MethodTable(Reported):
     def agrees(self) -> bool:
         """Whether all published numbers, at least one per column, and earlier scores agree with the computed ones."""
         columns = () if self.expected is None else self.expected.groupby("metric")["agrees"]
-        is_as_published = all(bool(column.all() and column.count()) for _, column in columns)
+        is_as_published = all(column.all() and column.count() for _, column in columns)
         return is_as_published and (self.changed is None or self.changed.empty)
 
     def mean(self, test_set: str, label: str, method: str) -> float:
         """Return a method's mean score, or its value for a whole set."""
-        return float(self.cells.at[(test_set, label, method), "mean"])
+        return self.cells.at[(test_set, label, method), "mean"]
 
     @cached_property
     def cells(self) -> DataFrame:
         """The columns of :meth:`frame`, by test set, metric and method."""
-        keys = ["test_set", "metric", "method"]
+        keys = [*_COLUMN, "method"]
         index = MultiIndex.from_product([self.test_sets, self.labels, self.methods], names=keys)
         found = {key: self._summary(*key) for key in itertools.product(self.test_sets, self.columns)}
         frame = concat(found, names=keys).reindex(index, columns=_NUMBERS)
@@ -131,7 +132,7 @@ class MethodTable(Reported):
             for (test_set, method), means in frame["mean"].unstack("metric").iterrows():
                 frame.at[(test_set, score, method), "mean"] = self.protocol.combine(means.to_dict(), self.inputs)
         better = index.get_level_values("metric").map({label: each.direction for label, each in self.columns.items()})
-        groups = frame["mean"].where(better == "lower", -frame["mean"]).groupby(level=keys[:2])
+        groups = frame["mean"].where(better == "lower", -frame["mean"]).groupby(level=_COLUMN)
         ranks = groups.rank("dense").where(groups.transform("nunique") > 1)
         p = frame["p"].dropna()
         frame["p Holm"] = Series(holm(p), p.index)
@@ -243,7 +244,7 @@ class MethodTable(Reported):
 def _tables(found: MethodTable, title: str) -> list[Table]:
     def columns_of(cells: DataFrame, cell: Callable[[Series, int], Cell]) -> list[Column]:
         columns = [words("method", cells.index.unique("method"))]
-        for (test_set, label), values in cells.groupby(level=["test_set", "metric"], sort=False):
+        for (test_set, label), values in cells.groupby(level=_COLUMN, sort=False):
             digits = found.digits(label)
             numbers = [cell(value, digits) for _, value in values.iterrows()]
             columns.append(Column(label, numbers, values["better"].iloc[0], test_set))
@@ -252,7 +253,7 @@ def _tables(found: MethodTable, title: str) -> list[Table]:
     means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
     sure = f"† differs from {found.baseline} by more than chance (p < {LEVEL})."
     cells = found.cells if found.sd else found.cells.assign(sd=math.nan)
-    counts, given = cells["n"].groupby(level=["test_set", "metric"], sort=False).max(), found.images.test_sets
+    counts, given = cells["n"].groupby(level=_COLUMN, sort=False).max(), found.images.test_sets
     fewer = [
         f"{test_set} {label} (n = {count})".strip()
         for (test_set, label), count in counts.items()
@@ -268,7 +269,7 @@ def _tables(found: MethodTable, title: str) -> list[Table]:
     if (score := found.protocol.score) and cells["mean"].xs(score, level="metric").hasnans:
         reasons[score] = "its formula needs all of its scores and values."
     tables = [Table(title, columns_of(cells, _mean), reasons=reasons, legend=legend)]
-    is_compared = cells["difference"].groupby(level=["test_set", "metric"]).transform("count") > 0
+    is_compared = cells["difference"].groupby(level=_COLUMN).transform("count") > 0
     compared = cells[is_compared].drop(found.baseline, level="method")
     if len(compared):
         title = f"Differences from {found.baseline}, on the same images"
@@ -359,8 +360,9 @@ def _describe(metric: Metric) -> str:
         options = [f"{key} {value}" for key, value in metric.options.items()]
         maker = [f"pyiqa {words['pyiqa']}"] if "pyiqa" in words else []
         parts = [" ".join([*maker, words["metric"]]), *options]
-    is_y, channel = metric.options.get("test_y_channel"), "on RGB" if metric.name in ("psnr", "ssimc") else ""
-    if (metric.name in ("psnry", "ssim") and is_y is not False) or (metric.name == "psnr" and is_y):
+    channel = "on RGB" if metric.name in ("psnr", "ssimc") else ""
+    is_y = metric.options.get("test_y_channel", metric.name in ("psnry", "ssim"))
+    if is_y and metric.name in ("psnr", "psnry", "ssim"):
         channel = _Y.get(metric.options.get("color_space", "yiq"), "")
     parts += [channel, seen, words.get("precision", "fp32")]
     return f"{', '.join(filter(None, parts))}."

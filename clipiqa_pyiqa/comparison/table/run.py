@@ -220,15 +220,14 @@ class _Pair(AnyImage):
         return None if None in stamps else ",".join(map(str, stamps))
 
     def load(self, reading: Reading) -> ImageRecord:
-        pixels = _read(self.name, self.drop_alpha)
-        if not (self.reference and self.read_reference):
-            return ImageRecord.of(pixels)
-        try:
-            reference = self.read_reference(self.reference, self.drop_alpha)
-            pixels, reference = fit_sizes(pixels, reference, self.unequal)
-        except ImageError as error:
-            return ImageRecord.of(pixels, reference=str(error))
-        return ImageRecord.of(pixels, reference=reference)
+        pixels, beside = _read(self.name, self.drop_alpha), dict[str, Any]()
+        if self.reference and self.read_reference:
+            try:
+                reference = self.read_reference(self.reference, self.drop_alpha)
+                pixels, beside["reference"] = fit_sizes(pixels, reference, self.unequal)
+            except ImageError as error:
+                beside["reference"] = str(error)
+        return ImageRecord.of(pixels, **beside)
 
 
 def _read(path: str, drop_alpha: bool) -> Tensor:
