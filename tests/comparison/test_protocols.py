@@ -370,8 +370,10 @@ def test_a_damaged_record_of_an_earlier_table_is_refused(earlier):
     refused(changed, earlier)
 
 
-def test_published_numbers_that_cannot_be_used_are_refused(small):
+def test_published_numbers_that_cannot_be_used_are_refused(small, tmp_path):
+    (tmp_path / "semicolons.csv").write_text("method;psnr\nours;27\n")
     for options, noun in [
+        ({"expect": tmp_path / "semicolons.csv"}, "commas"),
         ({"expect": "theirs: psnr=27"}, "'theirs'"),
         ({"expect": []}, "no published number"),
         ({"expect": "ours: psnr=high"}, "'high'"),

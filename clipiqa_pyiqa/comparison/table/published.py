@@ -61,10 +61,8 @@ def read_expected(
         given: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
             ``test_set``), texts such as ``'ours: psnr=27.92 ssim=0.7835'``, and ``images.csv`` of earlier tables.
     """
-    if not (given := [given] if isinstance(given, str | os.PathLike) else list(given)):
-        raise CLIPIQAError("no published number is given: name a CSV file in `expect`, or 'METHOD: LABEL=NUMBER …'.")
     tables, earlier = [], {}
-    for each in given:
+    for each in [given] if isinstance(given, str | os.PathLike) else given:
         line = re.fullmatch(r"([^:]+):(\s*[^\s=]+=\S+(?:\s+[^\s=]+=\S+)*)\s*", str(each))
         path = Path(each).expanduser()
         if line:
@@ -81,7 +79,12 @@ def read_expected(
             rows = _means(rows, images)
         rows = rows.assign(test_set=rows.get("test_set", ""), averaged=is_averaged)
         tables.append(rows.melt(["test_set", "method", "averaged"], var_name="metric", value_name="published"))
-    if not tables:
+    if not any(map(len, tables)):
+        if not earlier:
+            raise CLIPIQAError(
+                "no published number is given: name a CSV file in `expect`, with commas between its columns, or "
+                "'METHOD: LABEL=NUMBER …'."
+            )
         return None, earlier
     found = concat(tables, ignore_index=True)
     found["published"] = found["published"].mask(found["published"].str.lower().isin(_NOTHING), "–")
