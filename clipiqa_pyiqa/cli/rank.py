@@ -141,8 +141,8 @@ def run(
     if len(folders) > 1:
         raise OptionError("--copy-to, --move-to and --link-to exclude each other: give one of them.")
     if picked.write_shards is not None:
-        allowed = "sources write_shards by lower_better higher_better partial despite_changes quiet".split()
-        if GIVEN.difference(allowed, cuts):
+        allowed = {"sources", "write_shards", "by", "lower_better", "higher_better", "partial", "quiet"}
+        if GIVEN - allowed - {"despite_changes", *cuts}:
             raise OptionError(
                 "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
                 "other options out, or give them in a second call."

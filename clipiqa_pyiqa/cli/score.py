@@ -134,7 +134,7 @@ def run(
     if videos.videos:
         check_output(videos.videos, overwrite=overwrite or output.resume, inputs=paths)
     if merge is not None:
-        if GIVEN.difference("merge out partial videos overwrite quiet".split()):
+        if GIVEN - {"merge", "out", "partial", "videos", "overwrite", "quiet"}:
             allowed = "--out, --partial, --videos, --overwrite and --quiet"
             raise OptionError(f"--merge joins results and scores no images: leave out all but {allowed}.")
         from ..results.folder import merge_shards
