@@ -89,7 +89,7 @@ def rated_photos(folder: Path, with_machine_stars: bool = False) -> pandas.DataF
     Stars from ``clipiqa rank --stars`` that nobody changed do not count, unless ``with_machine_stars`` is set. Raises
     ``CLIPIQAError`` if no photo has stars.
     """
-    stars, by_machine = find_stars(list(images_in(folder)))
+    stars, by_machine = find_stars(images_in(folder))
     if by_machine and not with_machine_stars:
         log.warning(
             f"left out: {counted(len(by_machine), 'photo')} with unchanged stars from `clipiqa rank --stars`; to learn "

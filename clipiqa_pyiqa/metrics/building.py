@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import inspect
+import os
 import pickle
 import re
 import sys
@@ -10,9 +11,8 @@ import textwrap
 import traceback
 import urllib.request
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,12 +114,12 @@ def _with_record(metric: Metric, seed: int) -> Metric:
     if metric.is_ours or not metric.label or hasattr(made, "encoding"):
         return metric
     (column,) = metric.columns
-    more: dict[str, Any] = {key: column.record[key] for key in ("metric", "range", "lower_better")}
+    more: dict[str, Any] = {**column.record}
     if metric.instance is not None:
         more["state"] = _state(made)
     else:
-        texts = {key: Path(value) for key, value in metric.options.items() if isinstance(value, str)}
-        files = {key: file for key, file in texts.items() if file.exists() and not file.is_dir()}
+        options = metric.options.items()
+        files = {key: Path(value) for key, value in options if isinstance(value, str) and os.path.isfile(value)}
         hashes = {key: hash_file(file) for key, file in files.items()}
         more |= {"pyiqa": version("pyiqa"), "options": {**metric.options, **hashes}}
         if files:
@@ -134,9 +134,9 @@ def _no_vain_downloads() -> Iterator[None]:
 
     from ..weights.download import unreachable  # loads the hub's client
 
-    is_offline = constants.HF_HUB_OFFLINE
+    is_offline, original = constants.HF_HUB_OFFLINE, torch.hub.urlopen  # which is urllib's
 
-    def urlopen(original: Callable[..., Any], url: Any, *args: Any, **options: Any) -> Any:
+    def urlopen(url: Any, *args: Any, **options: Any) -> Any:
         forbidden = "HF_HUB_OFFLINE is set, which forbids downloads" if is_offline else ""
         if problem := forbidden or unreachable(getattr(url, "full_url", url)):
             raise WeightsError(problem)
@@ -146,10 +146,11 @@ def _no_vain_downloads() -> Iterator[None]:
         def __bool__(self) -> bool:  # the hub's library asks before it connects: a metric without files asks no host
             return is_offline or bool(unreachable(constants.ENDPOINT))
 
-    with contextlib.ExitStack() as stack:
-        for module in (urllib.request, torch.hub):
-            stack.enter_context(mock.patch.object(module, "urlopen", partial(urlopen, module.urlopen)))
-        stack.enter_context(mock.patch.object(constants, "HF_HUB_OFFLINE", Offline()))
+    with (
+        mock.patch.object(urllib.request, "urlopen", urlopen),
+        mock.patch.object(torch.hub, "urlopen", urlopen),
+        mock.patch.object(constants, "HF_HUB_OFFLINE", Offline()),
+    ):
         yield
 
 
@@ -188,8 +189,12 @@ def _digest(made: Any, parameters: Any = None) -> str | None:
     ``parameters`` is the hash that takes the parameters of networks.
     """
     kinds = [each for each in type(made).__mro__ if not each.__module__.startswith(("builtins", "torch."))]
-    held = {name: part for each in kinds for name, part in vars(each).items() if not hasattr(part, "__get__")}
-    held = {name: part for name, part in held.items() if not name.startswith(("__", "_abc_"))}
+    held = {
+        name: part
+        for each in kinds
+        for name, part in vars(each).items()
+        if not (name.startswith(("__", "_abc_")) or hasattr(part, "__get__"))
+    }
     own = {} if type(made).__module__ == "builtins" else getattr(made, "__dict__", {})
     digest = hashlib.sha256()
     pickler = _Pickler(SimpleNamespace(write=digest.update))
@@ -240,11 +245,10 @@ def _as_named(text: str, name: str) -> str:
 
 def _missing_file(error: BaseException) -> str:
     # after a failed download: a clause about the file to fetch by hand
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    names = [frame.f_code.co_name for frame in frames]
-    if "download_url_to_file" not in names:  # torch's function, which pyiqa and torchvision call
+    calls = {frame.f_code.co_name: frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)}
+    download = calls.get("download_url_to_file")  # torch's function, which pyiqa and torchvision call
+    if download is None:
         return ""
-    download = frames[names.index("download_url_to_file")].f_locals
     text = f"; fetch {download['url']}" + (f" and save it as {download['dst']}" if download["dst"] else "")
-    is_option = "load_file_from_url" in names  # pyiqa's function; torchvision's networks have no such option
+    is_option = "load_file_from_url" in calls  # pyiqa's function; torchvision's networks have no such option
     return f"{text}, or name a copy (NAME:pretrained_model_path=FILE)" if is_option else text

@@ -105,25 +105,28 @@ def filter_shards(
     known = Scores(empty, empty, summary.head.by_name, file=str(results))
     is_low_good = find_direction([known], column, lower_better).lower_better
     chosen = set(scores.index[np.concatenate(choose(list(scores.index), scores, is_low_good, cuts))])
-    wanted = [[name for name in part.index if name in chosen] for part in parts]
+    wanted = [
+        (result, names)
+        for result, part in zip(found, parts, strict=True)
+        if (names := [name for name in part.index if name in chosen])
+    ]
     changed = [
-        result.shard
-        for result, names in zip(found, wanted, strict=True)
-        if names and not despite_changes and source_at(result.shard).stamp() not in (None, MISSING, result.stamp)
+        f"{result.shard!r} has changed since it was scored"
+        for result, _ in wanted
+        if not despite_changes and source_at(result.shard).stamp() not in (None, MISSING, result.stamp)
     ]
     if changed:
-        why = first_of(f"{shard!r} has changed since it was scored" for shard in changed)
-        raise CLIPIQAError(f"{why}: nothing was written; score again, or pass despite_changes.")
+        raise CLIPIQAError(f"{first_of(changed)}: nothing was written; score again, or pass despite_changes.")
     check_folder(into)
     shards, written, problems = 0, set[str](), dict[str, str]()
-    for number, (result, names) in enumerate(zip(found, wanted, strict=True), 1):
+    for number, (result, names) in enumerate(wanted, 1):
         folder = (target / result.path.removeprefix(source).lstrip("/")).parent
         copied, problem = _copied(result, folder, names)
         if problem:
             problems[result.shard] = problem
         written |= copied
         shards += bool(copied)
-        progress(number, len(found))
+        progress(number, len(wanted))
     kept, unscored = written.intersection(scores.index), sorted({*scores.index[scores.isna()]} - written)
     samples = Counter(f"{split_name(name)[0]}::{sample_of(name)}" for name in kept)
     shared = {sample: count for sample, count in samples.items() if count > 1}
@@ -143,8 +146,6 @@ def _scores(result: ShardResult, column: str) -> pandas.Series:
 
 def _copied(result: ShardResult, folder: Path, kept: Sequence[str]) -> tuple[set[str], str]:
     """Copy images; return the names of the copied ones, and why others are missing."""
-    if not kept:
-        return set(), ""
     copy = {"tar": _copy_tar, "parquet": _copy_rows}.get(result.kind)
     if copy is None:
         return set(), f"{counted(len(kept), 'kept image')} of {result.shard!r}, which is not a shard of images"

@@ -182,11 +182,10 @@ def plan_shards(
     kept = asked.kept(asked.reading["keep"])
     asked = Head.of({**asked.record, "joined": dict.fromkeys(kept.values(), "")})  # as read from a file
     names = [f"{printable(name)}.parquet" for name in result_names(shards)]
-    paths = {name: joined(out, name) for name in names}
     known = before.shards.copy() if before else {}
     heads = {joined(out, RUN): before.head} if before and there else {}
-    for name in paths.keys() & there - known.keys():
-        result = read_shard_result(paths[name])  # raises if the file is not ours
+    for name in there.intersection(names) - known.keys():
+        result = read_shard_result(joined(out, name))  # raises if the file is not ours
         known[name], heads[result.path] = result.shard, result.head
     for path, earlier in heads.items() if not overwrite else ():
         if differing := head_changes(earlier, asked):
@@ -199,8 +198,10 @@ def plan_shards(
     columns |= {metric.label: metric.columns[0] for metric in metrics.files}
     values = {name: text for each in same for name, text in each.joined.items()}
     head = replace(asked, columns=tuple(columns.values()), joined=values)
-    common = (asked, head, kept, metrics)
-    jobs = {name: Job(shard, paths[name], *common) for name, shard in zip(names, shards, strict=True)}
+    jobs = {
+        name: Job(shard, joined(out, name), asked, head, kept, metrics)
+        for name, shard in zip(names, shards, strict=True)
+    }
     for name, job in jobs.items() if not overwrite else ():
         if not there.isdisjoint((name, f"{name}{JOURNAL}")) and known.get(name, job.identity) != job.identity:
             raise ResultsError(
