@@ -98,14 +98,13 @@ def _find(specification: Specification, data_root: FilePath | None, within: str)
             options["folder" if is_folder else "csv"] = path
             label = label or printable(path.resolve().name if is_folder else path.stem)
         label = label or name
-    for kind, kinds in (("csv", _CSV), ("folder", _FOLDER)):
-        if kind in options:
-            check_kinds(options, kinds, f"data set {label!r}")
-            return _our_set(label, options, within)
+    if "csv" in options or "folder" in options:
+        return _our_set(label, options, within)
     return _pyiqa_set(label, name, options, data_root, within)
 
 
 def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
+    check_kinds(options, _CSV if "csv" in options else _FOLDER, f"data set {label!r}")
     table, mos, groups, split = "", None, tuple[str, ...](), options.get("split")
     if "csv" in options:
         columns = tuple(options.get("columns") or (None, None))
@@ -136,7 +135,6 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
         paths = tuple(map(os.path.abspath, found.paths))
         if found.problems:
             raise CLIPIQAError(f"{found.problem}.")
-
     note = [] if split is None else [f"split {split}"]
     return _finish(DataSet(label, tuple(map(File, paths)), mos, table=table, groups=groups), note, options)
 

@@ -23,12 +23,12 @@ MakeRoom = Callable[[int, int], None]
 """Function that takes width and height before pixels are decoded; it may wait, or raise ``ImageError``."""
 DECODING = 9  # bytes per pixel while an image is decoded: four in PIL, three as RGB, and two for the conversion
 _LARGE = 64 << 20  # smaller shares are not returned to the system, since each return takes milliseconds
-_limit: list[int] = []  # empty if no limit is set
+_limit: int | None = None
 _thread = threading.local()
 
 
 def memory_limit() -> int:
-    return _limit[0] if _limit else half_of_memory()
+    return _limit or half_of_memory()
 
 
 @functools.cache
@@ -43,7 +43,8 @@ def half_of_memory() -> int:
 
 
 def limit_memory(size: int | None) -> None:
-    _limit[:] = [] if size is None else [size]
+    global _limit
+    _limit = size
 
 
 def parse_size(text: str) -> int:
@@ -160,17 +161,16 @@ def set_aside(name: str, width: int, height: int, scored: tuple[int, int] | None
         share.size += decoding
 
 
-TowerPass = Literal["score", "maps", "stages"]
 PICTURE_BYTES = 18
 """Bytes per pixel of a scored image: the image itself, its copy in a batch, and the batch in fp32."""
 
 # Further bytes per pixel that an image tower takes: measured peaks, rounded up (tests/measure/scoring_memory.py).
-_MINI: dict[TowerPass, int] = {"score": 76, "maps": 86, "stages": 76}
-_RESNET: dict[TowerPass, int] = {"score": 110, "maps": 110, "stages": 210}  # for a stem of 32 channels
+_MINI = {"score": 76, "maps": 86, "stages": 76}
+_RESNET = {"score": 110, "maps": 110, "stages": 210}  # for a stem of 32 channels
 _VIT, _VIT_TOKENS = 45, 70  # bytes of a normalised pixel; bytes for each number in a patch's token
 
 
-def scoring_bytes(net: Any, device: torch.device, tower_pass: TowerPass = "score") -> int:
+def scoring_bytes(net: Any, device: torch.device, tower_pass: Literal["score", "maps", "stages"] = "score") -> int:
     """Return the approximate number of bytes of main memory that scoring takes per pixel.
 
     Args:

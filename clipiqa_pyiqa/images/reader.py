@@ -266,16 +266,17 @@ def _to_rgb(image: Image.Image, depth: int) -> tuple[Image.Image, str]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         samples = np.asarray(image)
         if image.mode == "F" or depth == 32 or samples.min() < 0:
-            samples_kind = "floating-point" if image.mode == "F" else "32-bit"
-            problem = f"has {samples_kind} samples, whose value of white is unknown; save the image with 8 or 16 bits"
-            raise ImageError(problem, Kind.UNCLEAR_SCALE)
+            problem = (
+                f"has {'floating-point' if image.mode == 'F' else '32-bit'} samples, whose value of white is unknown"
+            )
+            raise ImageError(f"{problem}; save the image with 8 or 16 bits", Kind.UNCLEAR_SCALE)
         bits = 12 if depth == 12 else 16
         return Image.fromarray((samples >> (bits - 8)).astype(np.uint8)).convert("RGB"), f"{bits}-bit grey->rgb"
     mode = image.mode.removesuffix("A")
     kind = _KINDS.get(mode, mode.lower())
     if depth > 8:
         kind = f"{depth}-bit {kind}"
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+    if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB"), f"{kind}+alpha->rgb on white"

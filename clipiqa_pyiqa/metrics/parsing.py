@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,8 +130,7 @@ def _find(given: Specification) -> Metric:
     changed = {k: value for k, value in {**preset, **options}.items() if k not in usual or usual[k] != value}
     metric = Metric(label or _label(asked, options), name, changed, mode=config.get("metric_mode", "NR"))
     kind = _kind(metric)
-    record = _scale(config.get("score_range"), config.get("lower_better"))
-    column = Column(metric.label, {"metric": name or kind, **record})
+    column = _column(metric.label, name or kind, config.get)
     return replace(metric, mode="set" if kind in _OF_SETS else metric.mode, columns=(column,))
 
 
@@ -147,16 +147,19 @@ def _of_object(given: Specification) -> Metric:
     net = getattr(made, "net", made)
     is_of_sets = getattr(made, "of_sets", False) or type(net).__name__ in _OF_SETS
     mode: Mode = "set" if is_of_sets else getattr(made, "metric_mode", "NR")
-    record = _scale(getattr(made, "score_range", None), getattr(made, "lower_better", None))
     label = given.label or name
-    return Metric(label, name, instance=made, mode=mode, columns=(Column(label, {"metric": name, **record}),))
+    return Metric(label, name, instance=made, mode=mode, columns=(_column(label, name, partial(getattr, made)),))
 
 
-def _scale(ends: Any, lower_better: Any) -> dict[str, Any]:
-    """Return a range, where None stands for an open end, and a direction; pyiqa writes ranges as ``'0, ~100'``."""
+def _column(label: str, name: str, told: Callable[[str, Any], Any]) -> Column:
+    """Return a column with the range and the direction that are told; None stands for an open end.
+
+    pyiqa writes ranges as ``'0, ~100'``.
+    """
+    ends = told("score_range", None)
     texts = f"{ends or ''},".split(",") if isinstance(ends, str | None) else ends
     numbers = [float(end) if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", str(end)) else None for end in texts[:2]]
-    return {"range": numbers, "lower_better": bool(lower_better)}
+    return Column(label, {"metric": name, "range": numbers, "lower_better": bool(told("lower_better", None))})
 
 
 def _label(name: str, options: Mapping[str, Any]) -> str:
