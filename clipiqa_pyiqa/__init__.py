@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from .comparison.table.run import table
     from .experiments.attribute_sweep import sweep
     from .experiments.demonstration import demo
-    from .experiments.image_pairs import pairs
     from .experiments.radar_chart import radar
-    from .experiments.user_agreement import agreement
+    from .experiments.two_images import agreement, pairs
     from .export.onnx_file import export_onnx
     from .gaming import GamingAlarm
     from .learning.fitting import fit
@@ -79,7 +78,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "CLIPIQAReward": "reward",
     "GamingAlarm": "gaming",
     "Scorer": "scoring.score",
-    "agreement": "experiments.user_agreement",
+    "agreement": "experiments.two_images",
     "compare": "comparison.compare",
     "demo": "experiments.demonstration",
     "draw_maps": "maps.photos",
@@ -88,7 +87,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "fit": "learning.fitting",
     "gate": "comparison.gating",
     "merge_shards": "results.folder",
-    "pairs": "experiments.image_pairs",
+    "pairs": "experiments.two_images",
     "radar": "experiments.radar_chart",
     "rank": "ranking.folder_ranking",
     "score_images": "scoring.score",

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..files.names import below_common
 from ..report.html import block, image, plot
-from ..report.plotting import BLUE, ORANGE, STYLE, WORDS
+from ..report.pictures import BLUE, ORANGE, STYLE, WORDS
 from ..report.table import number
 from ..stats.correlation import fit_logistic
 from .data_set_results import DataSetResult

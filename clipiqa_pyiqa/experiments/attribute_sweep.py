@@ -21,7 +21,7 @@ from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
 from ..prompts.pairs import Prompts
-from ..report.plotting import COLOURS, STYLE, captioned
+from ..report.pictures import COLOURS, STYLE, captioned
 from ..stats.correlation import MIN_IMAGES, srocc
 from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, because, find_images, score_files
 

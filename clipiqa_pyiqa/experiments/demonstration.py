@@ -11,8 +11,7 @@ from PIL import Image
 
 from ..errors import FilePath, checked
 from ..metric import CLIPIQA
-from ..report.contact_sheet import contact_sheet
-from ..report.plotting import save_figure
+from ..report.pictures import contact_sheet, save_figure
 from ..scoring.score import score_images
 from .attribute_sweep import CHANGES
 

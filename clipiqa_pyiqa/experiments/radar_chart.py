@@ -18,8 +18,7 @@ from ..files.names import below_common, printable
 from ..metric import find_device
 from ..metrics.building import build
 from ..prompts.pairs import Columns, Prompts, known_names
-from ..report.contact_sheet import fitted, thumbnail, wrapped
-from ..report.plotting import COLOURS, INK, STYLE, WORDS, captioned
+from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, fitted, thumbnail, wrapped
 from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, column_names, find_images, score_files
 
 CHARTS = {

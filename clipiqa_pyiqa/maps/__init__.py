@@ -1,5 +1,5 @@
 """Maps: scores of the places of an image."""
 
-from .places import quality_map
+from .photos import quality_map
 
 __all__ = ["quality_map"]

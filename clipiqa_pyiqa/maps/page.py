@@ -16,10 +16,9 @@ from PIL import Image
 from ..files.names import printable
 from ..files.writing import replacing
 from ..prompts.pairs import as_texts
-from ..report.contact_sheet import contact_sheet, thumbnail
 from ..report.html import embedded, render
-from ..report.plotting import save_figure
-from .places import Format, PhotoMap, upsampled
+from ..report.pictures import contact_sheet, save_figure, thumbnail
+from .photos import Format, PhotoMap, upsampled
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
 STRENGTH = 0.62  # opacity of the colours over the grey photo

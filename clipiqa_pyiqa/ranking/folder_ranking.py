@@ -21,7 +21,7 @@ from ..experiments.experiment import (
 )
 from ..files.names import below_common, printable
 from ..prompts.pairs import Prompts
-from ..report.contact_sheet import contact_sheet
+from ..report.pictures import contact_sheet
 from ..results.columns import scale_text
 from .photos import Photos, find_moments
 

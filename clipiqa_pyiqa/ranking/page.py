@@ -14,8 +14,8 @@ from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
 from ..images.image import File, Image
 from ..images.reader import ImageRecord
-from ..report.contact_sheet import thumbnail
 from ..report.html import render
+from ..report.pictures import thumbnail
 from ..results.columns import metric_line
 from ..results.scores import find_direction
 from ..sources.finding import file_of, images_named

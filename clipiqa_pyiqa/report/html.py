@@ -18,8 +18,7 @@ from PIL import Image
 
 from ..errors import ImageError
 from ..files.names import one_line, plain_lines
-from .contact_sheet import thumbnail
-from .plotting import INK, plain_texts
+from .pictures import INK, plain_texts, thumbnail
 
 _THUMBNAIL = 400  # pixels
 

@@ -172,7 +172,7 @@ def save_files(folder: Path, files: Mapping[str, Any]) -> None:
         elif hasattr(content, "to_csv"):
             write_text(path, csv_table(content))
         else:
-            from .plotting import save_figure  # imports matplotlib
+            from .pictures import save_figure  # imports matplotlib
 
             save_figure(content, path)
 

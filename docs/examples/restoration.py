@@ -30,9 +30,9 @@ from torch import Tensor, nn
 
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, GamingAlarm
 from clipiqa_pyiqa.images.image import read_image
+from clipiqa_pyiqa.maps import quality_map
 from clipiqa_pyiqa.maps.page import overlay
-from clipiqa_pyiqa.maps.places import quality_map
-from clipiqa_pyiqa.report.contact_sheet import contact_sheet
+from clipiqa_pyiqa.report.pictures import contact_sheet
 from clipiqa_pyiqa.sources.finding import images_in
 
 Scores = dict[str, float]
@@ -224,6 +224,11 @@ def image(picture: Tensor) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(picture.permute(1, 2, 0).numpy()))
 
 
+def save_sheet(path: Path, pictures: Sequence[Image.Image], captions: Sequence[str], side: int) -> None:
+    shown = {path.stem: list(zip(pictures, captions, strict=True))}
+    contact_sheet(shown, columns=len(pictures), side=side).savefig(path)
+
+
 def arguments(command: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="a folder of clean photos")
@@ -323,11 +328,11 @@ def main(command: Sequence[str] | None = None) -> None:
             for column in pictures
             for scores in [judge.one(pictures[column][index], photos.judged[index])]
         ]
-        contact_sheet(shown, captions, columns=len(shown), side=args.side).save(args.out / f"{name}.png")
+        save_sheet(args.out / f"{name}.png", shown, captions, args.side)
         maps = [judge.map(column[index]).numpy() for column in pictures.values()]
         coloured = [overlay(*pair, criterion.metric.clip.cell) for pair in zip(shown, maps, strict=True)]
         captions = [f"{column}\nworst place {found.min():.2f}" for column, found in zip(pictures, maps, strict=True)]
-        contact_sheet(coloured, captions, columns=len(shown), side=args.side).save(args.out / f"{name}-map.png")
+        save_sheet(args.out / f"{name}-map.png", coloured, captions, args.side)
     write(args.out / "results.csv", [{"picture": name, **scores} for name, scores in rows.items()])
     write(args.out / "history.csv", [{"run": run.name, **scores} for run in runs for scores in run.history])
 

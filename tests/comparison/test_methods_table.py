@@ -13,7 +13,7 @@ from refusal import refused
 
 from clipiqa_pyiqa import table
 from clipiqa_pyiqa.comparison.table.matching import match_images
-from clipiqa_pyiqa.report.contact_sheet import differing_crops
+from clipiqa_pyiqa.report.pictures import differing_crops
 
 CPU = {"device": "cpu", "workers": 1}
 

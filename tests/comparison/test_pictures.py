@@ -6,7 +6,7 @@ import pytest
 from photos import drawn
 
 from clipiqa_pyiqa.comparison.plots import scatter
-from clipiqa_pyiqa.report.contact_sheet import FAINT, contact_sheet
+from clipiqa_pyiqa.report.pictures import FAINT, contact_sheet
 
 pytestmark = pytest.mark.quick
 

@@ -5,7 +5,7 @@ from photos import save_grey
 from refusal import refused
 from votes_file import write_votes
 
-from clipiqa_pyiqa.experiments.user_agreement import read_votes
+from clipiqa_pyiqa.experiments.two_images import read_votes
 
 
 @pytest.fixture

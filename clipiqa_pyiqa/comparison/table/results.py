@@ -12,7 +12,7 @@ from pandas import DataFrame, MultiIndex, Series, concat
 
 from ...errors import counted
 from ...metrics.metric import Metric
-from ...report.contact_sheet import differing_crops
+from ...report.pictures import differing_crops
 from ...report.report import Report, Reported
 from ...report.table import Cell, Column, Mark, Table, interval, latex, number, p_value, words
 from ...results.columns import described

@@ -1,4 +1,4 @@
-"""Sheets of images with captions, and crops where versions of an image differ."""
+"""Pictures: style, colours and captions, sheets of images, and crops where versions of an image differ."""
 
 import contextlib
 import os
@@ -10,16 +10,61 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator
 from PIL import Image
 
-from ..errors import AnySize, ImageError
-from ..files.names import printable
+from ..errors import AnySize, FilePath, ImageError
+from ..files.names import PICTURE_MARK, plain_lines, printable
+from ..files.writing import replacing
 from ..images.image import File
-from .plotting import INK, SOFT, WORDS
 
+INK, BLUE, ORANGE = "#1c1e22", "#2f6fd0", "#d9730d"
+SOFT = "#6b7280"  # readable on white and on black
+STYLE: dict[Any, Any] = {
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    "figure.dpi": 150,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "text.usetex": False,
+}
+COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", SOFT)
+"""Colours for up to eight things in one picture; a colour-blind reader can tell the first two colours apart."""
+WORDS: dict[str, Any] = {"parse_math": False}
+"""Options for labels and file names, which matplotlib must not read as mathematics."""
 FAINT = (236, 238, 241)
 _ELLIPSIS = "…"
 _LETTER = 0.6  # width of most letters, as a share of the font's size
+
+
+def captioned(figure: Figure, text: str) -> Figure:
+    if text:
+        letters = int(figure.get_figwidth() * 72 / 4.2)  # letters of 7 points are 3.9 points wide on average
+        text = textwrap.fill(text, letters)
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color=SOFT, parse_math=False)
+    return figure
+
+
+def plain_texts(figure: Figure) -> Figure:
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_locator(), FixedLocator):
+                axis.set_ticklabels([plain_lines(label.get_text()) for label in axis.get_majorticklabels()])
+    for text in figure.findobj(Text):
+        text.set_text(plain_lines(text.get_text()))
+    return figure
+
+
+def save_figure(figure: Figure, path: FilePath) -> None:
+    """Write a figure in the format of the file's suffix; PNG files say that they are ours."""
+    with replacing(path) as partial:
+        mark = PICTURE_MARK if partial.suffix == ".png" else None
+        plain_texts(figure).savefig(partial, metadata=mark)
 
 
 def contact_sheet(
