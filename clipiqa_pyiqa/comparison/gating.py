@@ -133,14 +133,18 @@ def gate(
     flagged = flags[1][flags[0].isna()].dropna().to_dict()
     if "new" in folders:
         photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
-        flagged |= _newly_cut(photos.drop(index=list(flagged), errors="ignore"))
+        flagged |= _newly_cut(photos.drop(index=[*flagged], errors="ignore"))
     notes += [f"left out: {line}" for line in (*damaged, *left_out)]
     if resized := int(np.nan_to_num(sizes[1] - sizes[0]).any(axis=1).sum()):
         notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
     nights = [Nights(past, pair) for pair in pairs] if history is not None else []
     notes += [note for each in nights for note in each.notes]
-    time = datetime.now(UTC).isoformat(timespec="seconds")
-    about = {"time": time, "commit": commit, "version": __version__, **runs[1].reading}
+    about = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "version": __version__,
+        **runs[1].reading,
+    }
     metrics = {name: column.record for name, column in runs[1].columns.items() if name in names}
     gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged, paths, nights, metrics, about)
     if out is not None:

@@ -27,10 +27,9 @@ def scatter(data: DataSetResult, label: str, shown: Callable[[str], str] = str) 
     mos, found = data.mos.loc[scores.index], data.estimates[label]
     figure = Figure(figsize=(3.6, 3.3), layout="constrained")
     axes = figure.subplots()
-    is_large = len(scores) > _POINTS
     named = scores[named_points(data, label)]
     axes.scatter(named, mos[named.index], s=13, color=BLUE, alpha=0.55, linewidths=0)
-    if is_large:
+    if len(scores) > _POINTS:
         axes.scatter(scores, mos, s=4, color=BLUE, alpha=0.25, linewidths=0, rasterized=True)
     if reason := found["SROCC"].reason:
         lines = [f"no correlation: {reason}"]

@@ -104,14 +104,15 @@ class ColumnPair:
         if self.worst_loss is not None and self.largest_loss > self.worst_loss:
             return "worse", f", an image loses {self.largest_loss:.4f}, more than {self.worst_loss:g}"
         if self.margin is not None:
+            allowed = -self.margin
             if not self.equal:
                 if self.n < FEW:
                     return "unclear", f", fewer than {FEW} rows"
-                if low <= -self.margin <= high:
+                if low <= allowed <= high:
                     return "unclear", f", a loss of {self.margin:g} is not excluded"
-                if high < -self.margin:
+                if high < allowed:
                     return "worse", ""
-            is_loss = -self.margin < low and high < 0
+            is_loss = allowed < low and high < 0
             return "pass", f", a loss beyond chance, but below {self.margin:g}" if is_loss else ""
         text, verdict = f" (a loss of {self.noticed:.2g} would have shown four times in five)", "no change"
         if 0 < abs(self.difference) <= self.rounding:

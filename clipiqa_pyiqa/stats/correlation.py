@@ -56,9 +56,11 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tupl
 
     low, high = z.min() - 1, z.max() + 1
     middles = np.unique([*np.quantile(z, np.linspace(0, 1, 41)), *np.linspace(low, high, 21)])
-    grid = [[(slope, middle) for middle in middles] for slope in np.geomspace(0.02, _STEEPEST, 8)]
     bounds = ([_FLATTEST, low], [_STEEPEST, high])
-    starts = [min(row, key=lambda point: np.sum(best_linear(point)[1] ** 2)) for row in grid]
+    starts = [
+        min(((slope, middle) for middle in middles), key=lambda point: np.sum(best_linear(point)[1] ** 2))
+        for slope in np.geomspace(0.02, _STEEPEST, 8)
+    ]
     fits = [least_squares(lambda point: best_linear(point)[1], start, bounds=bounds) for start in starts]
     found = min(fits, key=lambda fit: fit.cost).x
     factors = best_linear(found)[0] * unit
@@ -140,8 +142,7 @@ def correlations(
         if not reason:
             statistics["PLCC fitted"] = _plccs(fitted[None], y)
             statistics["RMSE fitted"] = lambda counts: np.sqrt(counts @ (fitted - y) ** 2 / counts.sum(1))[None]
-    parts = statistics.values()
-    each = estimates(len(x), lambda counts: np.concatenate([of(counts) for of in parts]), bootstrap, seed)
+    each = estimates(len(x), lambda counts: np.concatenate([of(counts) for of in statistics.values()]), bootstrap, seed)
     found = dict(zip(statistics, each, strict=True))
     for name in fitted_names:
         caveat = "" if reason or shape == "rising" else f"its fitted curve is {shape}"

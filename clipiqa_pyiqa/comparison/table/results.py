@@ -158,7 +158,7 @@ class MethodTable(Reported):
         if weights is None and self.baseline in wide:
             for method in wide.columns.drop(self.baseline):
                 apart = mean_difference(wide[method], wide[self.baseline])
-                found.loc[method, ["difference", "low", "high", "p"]] = apart.numbers
+                found.loc[method, _NUMBERS[3:]] = apart.numbers
         return found
 
     def frame(self) -> DataFrame:

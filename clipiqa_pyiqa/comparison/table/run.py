@@ -174,7 +174,8 @@ def score_versions(
     ]
     stored, columns, notes = dict[str, Results](), dict[str, MetricResult](), list[str]()
 
-    def scored(name: str, rows: DataFrame, asked: Sequence[AnyImage], of_sets: bool = False) -> DataFrame:
+    def scored(name: str, rows: DataFrame, asked: Sequence[AnyImage]) -> DataFrame:
+        of_sets = name == SETS
         chosen = [metric for metric in built if (metric.mode == "set") == of_sets]
         ready = MetricSet(_of_folders(metric) if of_sets else metric for metric in chosen if not metric.error)
         names, noun = [each.name for each in asked], "set" if of_sets else "image"
@@ -200,7 +201,7 @@ def score_versions(
                 references = [matched.references[image] for image in row.image if matched.references]
                 linked = [row.path, references] if references else [row.path]
                 folders.append(_Set(f"{row.test_set}/{row.method}", linked, root))
-            heads = scored(SETS, heads, folders, of_sets=True)
+            heads = scored(SETS, heads, folders)
     in_order = {metric.label: columns[metric.label] for metric in built}
     return MethodTable(scores, heads, in_order, built, matched, baseline, notes=notes, stored=stored)
 
