@@ -237,13 +237,18 @@ class SharedOptions(Reading, Batches):
     """Options of reading and scoring."""
 
 
-class ScoringOptions(TypedDict, total=False):
-    """Options of reading and scoring in Python, as in :class:`SharedOptions`."""
+class BatchOptions(TypedDict, total=False):
+    """Options of scoring in Python, as in :class:`Batches`."""
 
     device: str | torch.device | None
     batch_size: int
     workers: int | None
     processes: int
+
+
+class ScoringOptions(BatchOptions, total=False):
+    """Options of reading and scoring in Python, as in :class:`SharedOptions`."""
+
     apply_exif: bool
     max_side: int | None
     max_pixels: int | None

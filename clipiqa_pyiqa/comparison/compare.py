@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import pandas
 import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
-from ..errors import AnySize, CLIPIQAError, SharedOptions, checked, counted
+from ..errors import AnySize, BatchOptions, CLIPIQAError, checked, counted
 from ..images.batches import WORKERS
 from ..images.image import Image
 from ..metric import find_device
@@ -37,10 +37,6 @@ def compare(
     *,
     out: str | Path | None = None,
     data_root: str | Path | None = None,
-    device: str | torch.device | None = SharedOptions.device,
-    batch_size: int = SharedOptions.batch_size,
-    workers: int | None = SharedOptions.workers,
-    processes: int = SharedOptions.processes,
     bootstrap: int = 1000,
     seed: int = 0,
     plcc_fit: bool = False,
@@ -52,6 +48,7 @@ def compare(
     strict: bool = False,
     without_mini_photos: bool = False,
     progress: Progress = lambda data_set, done, total: None,
+    **batches: Unpack[BatchOptions],
 ) -> Comparison:
     """Return scores of metrics on data sets, and their correlations with human opinion.
 
@@ -67,11 +64,13 @@ def compare(
         resume: Compute only the scores that ``out`` lacks.
         overwrite, trust_weights, strict: As for :func:`~clipiqa_pyiqa.score_paths`.
         without_mini_photos: Leave out ``mini``'s training photos if a metric uses it.
+        batches: As in :class:`~clipiqa_pyiqa.errors.Batches`.
     """
     asked = parse_metrics([metrics], also=("file",), trust_weights=trust_weights)
     sets = parse_data_sets(data_sets, data_root, within)
-    where = find_device(device)
-    options = Options(where, batch_size, workers, seed, processes, reading=AnySize())
+    where = find_device(batches.pop("device", None))
+    # mypy does not see that the device has left the batches
+    options = Options(where, seed=seed, reading=AnySize(), **batches)  # type: ignore[misc, arg-type]
     inputs = [path for data in sets for path in (*data.paths, data.table)]
     files = outputs(out, [score_file(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite)
     if 0 < len(files) < len(sets):

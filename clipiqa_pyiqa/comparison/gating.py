@@ -86,6 +86,8 @@ def gate(
             "both runs are files of scores, but `metrics` and the options of reading and scoring are for folders of "
             "images: leave them out."
         )
+    for name in {*lower_better} & {*higher_better}:
+        raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
     if out is not None:
         out = check_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=given.values())
     if page is not None:
@@ -121,15 +123,13 @@ def gate(
         new_scores = rows[f"{name} new"]
         if (equal := (rows[f"{name} base"] == new_scores) & np.isinf(new_scores)).any():
             left_out.append(f"{name!r} is infinite in both runs for {counted(equal.sum(), 'row')}: not in its mean")
-    for name in {*lower_better} & {*higher_better}:
-        raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
     lows = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
     pairs = judge(rows, {name: find_direction(runs, name, lows.get(name)) for name in judged}, limits, runs)
     flags, sizes = [], []
     for side, run in zip(given, runs, strict=True):
         flags.append(paths[side].map(run.flags))
-        sides = run.other.reindex(columns=["width", "height"]).apply(to_numeric, errors="coerce")
-        sizes.append(sides.loc[paths[side]].to_numpy())
+        size = run.other.reindex(columns=["width", "height"]).apply(to_numeric, errors="coerce")
+        sizes.append(size.loc[paths[side]].to_numpy())
     flagged = flags[1][flags[0].isna()].dropna().to_dict()
     if "new" in folders:
         photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]

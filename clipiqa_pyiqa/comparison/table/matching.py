@@ -72,14 +72,14 @@ def match_images(
     return MethodImages(
         shared[list(methods)],
         folders if is_equal and all(folders) else Series("", shared.index),
-        dict(shared[REFERENCE]) if REFERENCE in shared else {},
+        dict(shared.get(REFERENCE, ())),
         (*(f"{who} lacks {few(names)}: left out of all methods" for who, names in lacking.items()), *left_out),
         None if is_equal else _weights(folders, protocol.average),
     )
 
 
 def _without(removed: str, found: Mapping[str, str]) -> dict[str, str]:
-    names = {name.replace(removed, "") if removed else name: path for name, path in found.items()}
+    names = {name.replace(removed, ""): path for name, path in found.items()}
     if len(names) < len(found):
         raise CLIPIQAError(f"two images have the same name without {removed!r}: rename one of them.")
     return names

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from ...errors import AnySize, CLIPIQAError, FilePath, ImageError, Reading, SharedOptions, checked, nearest
+from ...errors import AnySize, BatchOptions, CLIPIQAError, FilePath, ImageError, Reading, checked, nearest
 from ...files.names import printable
 from ...files.reading import hash_file
 from ...images.image import File
@@ -61,10 +61,6 @@ def table(
     explain: bool = False,
     skip_missing: bool = False,
     out: str | Path | None = None,
-    device: str | torch.device | None = SharedOptions.device,
-    batch_size: int = SharedOptions.batch_size,
-    workers: int | None = SharedOptions.workers,
-    processes: int = SharedOptions.processes,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -72,6 +68,7 @@ def table(
     strict: bool = False,
     sd: bool = True,
     progress: Progress = lambda data_set, done, total: None,
+    **batches: Unpack[BatchOptions],
 ) -> MethodTable:
     """Return scores of several methods on the same images, side by side.
 
@@ -88,7 +85,7 @@ def table(
         explain: Try changes that may explain differences from published numbers.
         skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
-        seed, overwrite, trust_weights, strict, progress: As for ``compare``.
+        seed, overwrite, trust_weights, strict, progress, batches: As for ``compare``.
     """
     folders, inputs = parse_methods(methods), dict(values or {})
     chosen = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
@@ -112,7 +109,8 @@ def table(
         )
     for name in inputs.keys() - chosen.values:
         raise CLIPIQAError(f"the protocol's formula has no value {name!r}.")
-    options = Options(find_device(device), batch_size, workers, seed, processes)
+    # mypy does not see that the device has left the batches
+    options = Options(find_device(batches.pop("device", None)), seed=seed, **batches)  # type: ignore[misc, arg-type]
     images = match_images(folders, reference, chosen, skip_missing=skip_missing)
     paths = images.files.to_dict("list")
     wanted = [of_methods(metric, paths) if metric.mode == "file" else metric for metric in wanted]
