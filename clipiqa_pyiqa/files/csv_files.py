@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, FilePath, counted, few
+from ..errors import CLIPIQAError, FilePath, counted, few, reason
 from .reading import open_file
 
 if TYPE_CHECKING:
@@ -76,25 +76,28 @@ def read_scores(
     return pandas.DataFrame(found, dtype=object).astype({"score": float})
 
 
+def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the number and the cells of each line below the header. Raises ``ValueError`` for what is no table."""
+    with open_file(path, "r", newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file)
+        header = next(lines, [])
+        if doubled := next((name for name in header if name and header.count(name) > 1), None):
+            raise ValueError(f"it has two columns called {doubled!r}: rename one")
+        for cells in filter(None, lines):
+            if len(cells) != len(header):
+                raise ValueError(f"line {lines.line_num}: expected {len(header)} columns ({', '.join(header)})")
+            yield lines.line_num, dict(zip(header, cells, strict=True))
+
+
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """Return the numbered rows of a CSV file, and its column names."""
     try:
-        with open_file(path, "r", newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header = list(reader.fieldnames or ())
-            rows = [(reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise CLIPIQAError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CLIPIQAError(f"{str(path)!r} is not a CSV file in UTF-8 ({error}).") from error
-    if doubled := [name for name in header if name and header.count(name) > 1]:
-        raise CLIPIQAError(f"{str(path)!r} has two columns called {doubled[0]!r}: rename one.")
+        rows = list(csv_rows(path))
+    except (OSError, ValueError, csv.Error) as error:
+        raise CLIPIQAError(f"{str(path)!r} cannot be read as a CSV file in UTF-8: {reason(error)}.") from error
     if not rows:
         raise CLIPIQAError(f"{str(path)!r} has no rows: expected a header line, then one line per image.")
-    for line, row in rows:
-        if None in row or None in row.values():
-            raise CLIPIQAError(f"{path}, line {line}: expected {len(header)} columns ({', '.join(header)}).")
-    return rows, header
+    return rows, list(rows[0][1])
 
 
 def check_images(path: Path, files: Collection[str], way_out: str = "") -> None:

@@ -27,6 +27,7 @@ Record = Mapping[str, Any]
 Changes = list[tuple[str, str, str]]
 """Fields that differ between two records, with both values as texts."""
 _SHORT = 60  # most characters of prompts that `metric_line` writes in full
+_NOT_COME = -1.5e308  # among an earlier run's scores, where NaN means a failure: the run had not come to this one
 
 
 class ResultsError(OutputError):
@@ -230,8 +231,7 @@ class Known:
     Attributes:
         sources: Asked column -> the earlier column whose values are its own; None: there is none.
         places: Image -> the place of its newest row.
-        scores: Earlier column -> score of each place; NaN: none.
-        came: Earlier column -> whether the earlier run had come to it, for each place.
+        scores: Earlier column -> score of each place; NaN: none; ``_NOT_COME``: the earlier run had not come to it.
         failures: Place -> kind and words of a failure, and whether it is one of the image for every metric.
         same_decoders: Whether a damaged image would be found damaged again.
         stamp: The stamp of images that have none of their own: their shard's.
@@ -241,7 +241,6 @@ class Known:
     places: dict[str, int] = field(default_factory=dict)
     stamps: list[str] = field(default_factory=list)
     scores: dict[str, array[float]] = field(default_factory=dict)
-    came: dict[str, bytearray] = field(default_factory=dict)
     failures: dict[int, tuple[Kind, str, bool]] = field(default_factory=dict)
     seen: bytearray = field(default_factory=bytearray)
     interrupted: bool = False
@@ -259,17 +258,11 @@ class Known:
     def add(self, cells: Cells) -> int:
         """Take the newest row of an image, and return its place."""
         place = self.places.setdefault(cells["path"], len(self.stamps))
-        if place == len(self.stamps):
-            self.stamps.append("")
-            self.seen.append(0)
-            for name, scores in self.scores.items():
-                scores.append(math.nan)
-                self.came[name].append(0)
-        self.stamps[place] = cells["stamp"] or ""
+        self.stamps[place : place + 1] = [cells["stamp"] or ""]
+        self.seen[place : place + 1] = b"\0"
         for name, scores in self.scores.items():
-            score = cells.get(name)
-            scores[place] = math.nan if score in (None, "") else float(score)
-            self.came[name][place] = name in cells
+            score = cells.get(name, _NOT_COME)
+            scores[place : place + 1] = array("d", [math.nan if score in (None, "") else float(score)])
         self.failures.pop(place, None)
         if cells["kind"]:
             self.failures[place] = Kind(cells["kind"]), cells["error"], not cells["width"]
@@ -289,7 +282,12 @@ class Known:
         if not self.lasting(place, image.stamp() or self.stamp):
             self.changed += 1
             return [False] * len(self.sources)
-        found = [self._is_kept(place, source) for source in self.sources.values()]
+        kind, _, of_image = self.failures.get(place, (None, "", False))
+        is_settled, found = is_final(kind, self.same_decoders), list[bool | None]()
+        for source in self.sources.values():
+            score = self.scores[source][place] if source else _NOT_COME
+            is_known = None if score == _NOT_COME else True
+            found.append(is_settled if of_image or math.isnan(score) else is_known)
         is_done = all(itertools.compress(found, able or [True] * len(found)))
         self.more += not is_done
         if is_done:
@@ -302,22 +300,13 @@ class Known:
         shorter, longer = sorted((stamp, self.stamps[place]), key=len)
         return longer if shorter and f"{longer},".startswith(f"{shorter},") else ""
 
-    def _is_kept(self, place: int, source: str | None) -> bool | None:
-        kind, _, of_image = self.failures.get(place, (None, "", False))
-        if of_image:
-            return is_final(kind, self.same_decoders)
-        if source is None or not self.came[source][place]:
-            return None
-        return is_final(kind, self.same_decoders) or not math.isnan(self.scores[source][place])
-
     def cells(self, place: int, columns: Iterable[str]) -> dict[str, float | None]:
         """Return the scores of those columns that an earlier run had come to; None: it has failed."""
         found = dict[str, float | None]()
         for column in columns:
-            source = self.sources.get(column, column)
-            if source in self.came and self.came[source][place]:
-                score = self.scores[source][place]
-                found[column] = None if math.isnan(score) else score
+            scores = self.scores.get(self.sources.get(column, column) or "")
+            if scores and scores[place] != _NOT_COME:
+                found[column] = None if math.isnan(scores[place]) else scores[place]
         return found
 
     @property

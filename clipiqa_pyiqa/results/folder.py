@@ -15,8 +15,8 @@ from ..errors import FilePath, Kind, checked, counted, first_of, reason
 from ..files.writing import check_output, replacing, resolved
 from ..sources.stores import ShardError, address_of, files_below, joined, opened, write_whole
 from ..sources.tables import opened_table
-from .columns import Changes, ResultsError, changes, column_changes
-from .formats import JOURNAL, Head, format_of, parquet_record, publish
+from .columns import ResultsError
+from .formats import JOURNAL, Head, format_of, head_changes, parquet_record, publish
 
 if TYPE_CHECKING:
     import pandas
@@ -81,14 +81,6 @@ class ShardResult:
     def has(self, head: Head) -> bool:
         """Return whether the columns of a head are there, made in the same way."""
         return not head_changes(self.head, head) and set(head.scores) <= set(self.head.scores)
-
-
-def head_changes(before: Head, now: Head) -> Changes:
-    """Return :func:`changes` of reading, and of the columns that both heads have."""
-    earlier, found = before.by_name, changes(before.reading, now.reading)
-    for column in now.columns:
-        found += column_changes(earlier.get(column.name, column), column)
-    return found
 
 
 def read_shard_result(path: str) -> ShardResult:

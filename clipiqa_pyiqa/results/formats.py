@@ -10,12 +10,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, reason
+from ..files.csv_files import csv_rows
 from ..files.journal import Cells, is_journal, read_journal
 from ..files.names import csv_line, one_line
 from ..files.reading import hash_file, open_file
@@ -23,10 +24,13 @@ from ..files.writing import replacing, write_text
 from .columns import (
     FIELDS,
     NUMBERS,
+    Changes,
     Column,
     Record,
     ResultsError,
     Row,
+    changes,
+    column_changes,
     described,
     metric_line,
     scale_text,
@@ -72,6 +76,11 @@ class Head:
     @property
     def by_name(self) -> dict[str, Column]:
         return {column.name: column for column in self.columns}
+
+    def with_columns(self, columns: Iterable[Column], **fields: Any) -> Head:
+        """Return the head with these columns, each in place of one of its name or after all others."""
+        by_name = {**self.by_name, **{column.name: column for column in columns}}
+        return replace(self, columns=tuple(by_name.values()), **fields)
 
     @property
     def names(self) -> list[str]:
@@ -121,6 +130,16 @@ class Head:
         """Return what a Parquet file of this schema says of itself: the record, with numbers of rows and failures."""
         record = {**self.record, "images": images, "failures": failures}
         return {PARQUET_KEY: json.dumps({**record, "check": _check(record, schema)}).encode()}
+
+
+def head_changes(before: Head, now: Head) -> Changes:
+    """Return :func:`changes` of reading, and of the columns in both heads that both tell what made them."""
+    earlier, found = before.by_name, changes(before.reading, now.reading)
+    for column in now.columns:
+        was = earlier.get(column.name, column)
+        if column.fingerprint and "error" not in was.record:  # of a metric that could not be built
+            found += column_changes(was, column)
+    return found
 
 
 def format_of(path: Path) -> str:
@@ -196,7 +215,7 @@ def read_cells(path: Path, format: str, damage: list[str], names: Sequence[str] 
         elif is_journal(path):
             yield from (record for record in read_journal(path, damage) if "path" in record)  # not the head
         elif format == "csv":
-            yield from _csv_cells(path)
+            yield from (cells for _, cells in csv_rows(path))
         else:
             with open_file(path, "r", encoding="utf-8") as lines:
                 for line in filter(str.strip, lines):
@@ -234,17 +253,15 @@ def _write_parquet(path: Path, head: Head, rows: Iterable[Cells]) -> None:
     from pyarrow import parquet
 
     schema, constants, images, failures = head.schema, head.constants, 0, Counter[str]()
-    if head.joined:  # whose types are known once all rows have come
-        rows = found = [dict(row) for row in rows]
-        for name in head.joined:
-            array = _array([row.get(name) for row in found])
-            schema = schema.insert(head.names.index(name), pyarrow.field(name, array.type))
-            for row, value in zip(found, array.to_pylist(), strict=True):
-                row[name] = value
+    rows = list(rows) if head.joined else rows  # the types of joined values are known once all have come
+    joined = {name: _array([row.get(name) for row in rows]) for name in head.joined}
+    for name, values in joined.items():
+        schema = schema.insert(head.names.index(name), pyarrow.field(name, values.type))
     coming = iter(rows)
     with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
         while group := list(itertools.islice(coming, GROUP)):
             columns = {name: [row.get(name) for row in group] for name in schema.names}
+            columns |= {name: values.slice(images, GROUP) for name, values in joined.items()}
             columns |= {name: [text] * len(group) for name, text in constants.items()}
             writer.write_table(pyarrow.Table.from_pydict(columns, schema))
             images += len(group)
@@ -264,19 +281,6 @@ def _array(values: list[Any]) -> pyarrow.Array:
         for value in values
     ]
     return pyarrow.array(texts, pyarrow.string())
-
-
-def _csv_cells(path: Path) -> Iterator[dict[str, str]]:
-    with open_file(path, "r", newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file)
-        header = next(lines, [])
-        if doubled := next((name for name in header if header.count(name) > 1), None):
-            raise ValueError(f"it has two columns called {doubled!r}")
-        for cells in lines:
-            if cells:
-                if len(cells) != len(header):
-                    raise ValueError(f"line {lines.line_num} has {len(cells)} cells instead of {len(header)}")
-                yield dict(zip(header, cells, strict=True))
 
 
 @contextlib.contextmanager

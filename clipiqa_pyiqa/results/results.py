@@ -19,24 +19,14 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Kind, first_of, log
 from ..files.journal import Cells, Journal
 from ..files.writing import check_output, locked
-from .columns import (
-    Changes,
-    Column,
-    Known,
-    Record,
-    ResultsError,
-    Row,
-    changes,
-    changes_text,
-    column_changes,
-    worst_kind,
-)
+from .columns import Column, Known, Record, ResultsError, Row, changes, changes_text, worst_kind
 from .formats import (
     FORMATS,
     METRIC,
     SCALE,
     Head,
     format_of,
+    head_changes,
     journal_of,
     provenance_of,
     publish,
@@ -114,10 +104,9 @@ class Results:
         self.output, self.keeps = output, True
         self._joined: dict[str, Mapping[str, Any]] = {}
         self._rows: list[Cells] = []  # without an output
-        self._earlier: tuple[Path, str, Head] | None = None  # with the format
+        self._earlier: tuple[Path, str] | None = None  # with the format
         self._journal: Journal | None = None
         self._lines, self._newest = 0, array("q")  # of the journal; the line of each place
-        self._gone = set[str]()  # earlier columns that were made in another way
         self._is_new, self._is_published, self._lock = True, False, contextlib.ExitStack()
         if output is not None:
             with contextlib.ExitStack() as stack:
@@ -129,19 +118,18 @@ class Results:
 
     def join(self, column: Column | str, values: Mapping[str, Any]) -> None:
         """Add a column of values that need no image (image -> value), in place of earlier values of this column."""
-        before = self._earlier[2] if self._earlier else Head(())
         if isinstance(column, Column):
-            others = [each for each in self.head.columns if each.name != column.name]
-            self.head, name = replace(self.head, columns=(*others, column)), column.name
-            is_same = column in before.columns
+            name, known = column.name, self.known
+            self._is_new |= self.head.by_name.get(name) != column or any(
+                known.cells(place, [name]) != {name: values.get(image)} for image, place in known.places.items()
+            )
+            self.head = self.head.with_columns([column])
         else:
-            name = column
-            text = json.dumps(sorted((image, str(value)) for image, value in values.items()))
+            name, text = column, json.dumps(sorted((image, str(value)) for image, value in values.items()))
             digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+            self._is_new |= self.head.joined.get(name) != digest
             self.head = replace(self.head, joined={**self.head.joined, name: digest})
-            is_same = before.joined.get(name) == digest
         self._joined[name] = values
-        self._is_new |= not is_same
 
     def append(self, row: Row) -> Row:
         """Store the row of an image; return it with the cells that are kept from an earlier row, and joined scores."""
@@ -230,32 +218,27 @@ class Results:
                 f"{str(path)!r} cannot be resumed, because {provenance_of(output.path).name!r} with its provenance is "
                 "missing: pass `overwrite`, or name another file."
             )
-        earlier = before.by_name
-        twins = {column.fingerprint: column.name for column in reversed(before.columns) if column.fingerprint}
-        if found := changes(before.reading, self.head.reading):
-            raise _made_otherwise(path, found, "use the earlier options, or name another file")
-        for column in self.head.columns:
-            name, made, was = column.name, column.fingerprint, earlier.get(column.name)
-            is_same = was is not None and made == was.fingerprint != ""
-            known.sources[name] = source = name if is_same else twins.get(made)
+        advice = "use the earlier options, or name another file"
+        if not (found := changes(before.reading, self.head.reading)) and not output.overwrite:
+            found = head_changes(before, self.head)
+            advice = "use the earlier options, name another file, or pass `overwrite` too, to score these columns again"
+        if found:
+            why = f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(found)}"
+            raise ResultsError(f"{why}; {advice}.")
+        earlier = {column.name: column.fingerprint for column in before.columns}
+        twins = {made: name for name, made in reversed(earlier.items()) if made}
+        for name, made in [(column.name, column.fingerprint) for column in self.head.columns]:
+            known.sources[name] = source = name if made and made == earlier.get(name) else twins.get(made)
             if source not in (None, name):
                 log.info("%r is copied from %r: one metric", name, source)
-            if was is not None and not is_same:
-                self._gone.add(name)
-                if made and not output.overwrite and "error" not in was.record:
-                    found += column_changes(was, column)
             if not made:
                 log.warning("%s scores all images again, since its changes cannot be seen.", name)
-        if found:
-            advice = "use the earlier options, name another file, or pass `overwrite` too, to score these columns again"
-            raise _made_otherwise(path, found, advice)
-        order = {**earlier, **self.head.by_name}
-        self.head = replace(self.head, columns=tuple(order.values()), joined={**before.joined, **self.head.joined})
-        self._earlier, known.interrupted = (path, format, before), path != output.path
+        joined = {**before.joined, **self.head.joined}
+        self.head = before.with_columns(self.head.columns, reading=self.head.reading, joined=joined)
+        self._earlier, known.interrupted = (path, format), path != output.path
         known.same_decoders = before.reading.get("decoders") == self.head.reading.get("decoders")
-        self._is_new = known.interrupted or len(order) > len(earlier) or bool(self._gone)
+        self._is_new = known.interrupted or any(name != source for name, source in known.sources.items())
         known.scores = {name: array("d") for name in earlier}
-        known.came = {name: bytearray() for name in earlier}
         damage = list[str]()
         for number, cells in enumerate(read_cells(path, format, damage, [*_FACTS, *earlier])):
             place = known.add(cells)
@@ -265,11 +248,10 @@ class Results:
 
     def _earlier_cells(self, damage: list[str]) -> Iterator[Cells]:
         """Yield the rows of the earlier run, with its cells under the names of this run; numbers of csv stay texts."""
-        copied = [(name, source) for name, source in self.known.sources.items() if source and source != name]
-        unwanted = (*self._gone, SCALE, METRIC)
-        for cells in read_cells(*self._earlier[:2], damage) if self._earlier else ():
-            copies = [(name, cells[source]) for name, source in copied if source in cells]
-            for name in unwanted:
+        others = {name: source for name, source in self.known.sources.items() if source != name}
+        for cells in read_cells(*self._earlier, damage) if self._earlier else ():
+            copies = [(name, cells[source]) for name, source in others.items() if source in cells]
+            for name in (*others, SCALE, METRIC):
                 cells.pop(name, None)
             cells.update(copies)
             yield cells
@@ -304,8 +286,3 @@ class Results:
             kinds = [Kind(cells["kind"]) if cells["kind"] else None, Kind.NOT_ASKED]
             cells |= {"kind": worst_kind(kinds), "error": f"{cells['error'] or ''} {why}".strip()}
         return cells
-
-
-def _made_otherwise(path: Path, found: Changes, advice: str) -> ResultsError:
-    why = f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(found)}"
-    return ResultsError(f"{why}; {advice}.")

@@ -81,11 +81,10 @@ class Scores:
         import pandas
 
         table = pandas.DataFrame(list(rows), columns=[name for name in head.names if name not in (SCALE, METRIC)])
-        names = pandas.Index(table.pop("path").map(str), name="path", dtype=object)
+        table.index = pandas.Index(table.pop("path").map(str), name="path", dtype=object)
         for name in (*head.scores, *NUMBERS):
             table[name] = _numbers(table[name])
-        frame = table[head.scores].astype(float).set_axis(names)
-        other = table.drop(columns=head.scores).set_axis(names)
+        frame, other = table[head.scores].astype(float), table.drop(columns=head.scores)
         return cls(frame, other, head.by_name, head.reading, _filled(other["error"]), file, ours=True)
 
     def under(self, names: Iterable[str]) -> Scores:
@@ -137,8 +136,8 @@ def read_scores(
     except ValueError as error:
         raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
     name = find_column(path, list(table.columns), key, PATH_COLUMNS, "path", option="key")
-    names = pandas.Index(table[name].map(str), name="path", dtype=object)
-    others = [each for each in table if each != name and str(each).lower().strip() not in _NO_SCORES]
+    table.index = pandas.Index(table.pop(name).map(str), name="path", dtype=object)
+    others = [each for each in table if str(each).lower().strip() not in _NO_SCORES]
     values = {each: _numbers(table[each]) for each in columns or others if each in table}
     numbers = [each for each in values if each in known or values[each].notna().any()]
     if missing := [each for each in columns or () if each not in numbers]:
@@ -147,7 +146,7 @@ def read_scores(
         )
     if not numbers:
         listed = ", ".join(map(str, table.columns))
-        raise CLIPIQAError(f"{str(path)!r} has no column of numbers: its columns are {listed}.")
+        raise CLIPIQAError(f"{str(path)!r} has no column of numbers: its columns are {name}, {listed}.")
     chosen = columns or [each for each in numbers if each in known] or numbers
     for each in chosen:
         cells = [cell for cell in table[each][values[each].isna()] if isinstance(cell, str) and cell.strip()]
@@ -156,12 +155,10 @@ def read_scores(
             hint = "; a decimal comma must be a point" if comma else ""
             lost = f"{counted(len(cells), 'score')} of {str(each)!r} in {str(path)!r}"
             log.warning("no number, so missing: %s (%s%s).", lost, few(dict.fromkeys(cells)), hint)
-    scores = {str(each): values[each].to_numpy(float) for each in chosen}
-    errors = {} if "error" not in table else _filled(table["error"].set_axis(names))
+    frame = pandas.DataFrame({str(each): values[each].astype(float) for each in chosen})
+    errors = _filled(table["error"]) if "error" in table else {}
     ours = bool(known) or any(str(cell).startswith("clipiqa") for cell in table.get(METRIC, ()))
-    ends = [end for end in (SCALE, METRIC) if ours and end in table]
-    other = table.drop(columns=[name, *chosen, *ends]).set_axis(names)
-    frame = pandas.DataFrame(scores, names)
+    other = table.drop(columns=[*chosen, *(SCALE, METRIC) * ours], errors="ignore")
     return Scores(frame, other, known, head.reading if head else {}, errors, str(path), ours)
 
 

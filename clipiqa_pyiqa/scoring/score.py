@@ -210,7 +210,7 @@ def score_paths(
     results = Results(out, head.columns, head.reading, kept=kept)
     if names is not None:
         setup.metrics.join(results, names)
-        head = replace(head, columns=(*head.columns, *(metric.columns[0] for metric in files)))
+        head = head.with_columns(metric.columns[0] for metric in files)
 
     def rows() -> Rows:
         yield from score_items(tasks, setup.metrics, setup.options, count)

@@ -14,6 +14,7 @@ from shard_makers import samples, save_tar
 
 from clipiqa_pyiqa import compare, score_images, score_paths, table
 from clipiqa_pyiqa.metrics.parsing import parse_metrics
+from clipiqa_pyiqa.results.scores import read_scores
 
 OPTIONS = {"device": "cpu", "workers": 1}
 
@@ -50,6 +51,14 @@ def test_scores_of_a_file_stand_beside_ours(photos, clipiqa):
     again = pandas.read_csv("s.csv").set_index("path")
     assert again["deqa"].tolist()[:5] == [0, 1, 2, 3, 4] and np.isnan(again["deqa"].iloc[5])
     pandas.testing.assert_series_equal(again["entropy"], found["entropy"])
+
+
+@pytest.mark.parametrize("out", ["s.csv", "results"])
+def test_scores_that_our_own_file_has_gained_are_joined(photos, clipiqa, out):
+    for names in ("0.png photos/1.png", ""):
+        clipiqa(f"score photos/{names} -m entropy --out own.csv --resume --device cpu", 0)
+        clipiqa(f"score photos -m entropy own=own.csv --out {out} --resume --device cpu", int(bool(names)))
+    assert read_scores(out).frame["own"].notna().all()
 
 
 def test_scores_of_a_file_are_joined_to_images_in_shards(photos, clipiqa):

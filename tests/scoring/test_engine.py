@@ -1,6 +1,7 @@
 """The engine and what it keeps: changed images and metrics, several metrics of one run, one of which may fail."""
 
 import os
+import shutil
 from functools import partial
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from clipiqa_pyiqa.results.scores import read_scores
 from clipiqa_pyiqa.scoring import processes
 from clipiqa_pyiqa.scoring.engine import Options, plan
 from clipiqa_pyiqa.scoring.processes import Processes
+from clipiqa_pyiqa.weights.published import MINI_FILE
 
 MINI = "clipiqa=mini"
 
@@ -137,6 +139,15 @@ def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, cli
     assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)
     for names, strict in ((given, True), (given[1], False)):
         refused(score_paths, names, photos, strict=strict)
+
+
+@pytest.mark.parametrize("out", ["s.csv", "results"])
+def test_what_could_not_be_built_is_scored_once_it_can_be(photos, tmp_path, clipiqa, out):
+    weights, out = tmp_path / "own.safetensors", tmp_path / out
+    for copy in (lambda: None, lambda: shutil.copy(MINI_FILE, weights)):
+        copy()
+        clipiqa(f"score {photos} -m entropy own=clipiqa:backbone=mini,clip_weights={weights} --out {out} --resume")
+    assert read_scores(out).frame["own"].notna().all()
 
 
 def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(photos, monkeypatch):

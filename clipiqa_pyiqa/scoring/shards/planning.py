@@ -20,8 +20,8 @@ from ...files.writing import LockedError
 from ...images.image import MISSING
 from ...metrics.metric import MetricSet
 from ...results.columns import ResultsError, Row, changes, changes_text, is_final
-from ...results.folder import RUN, Run, head_changes, left_out_note, read_run, read_shard_result, read_table, results_in
-from ...results.formats import JOURNAL, Head, journal_of, read_cells
+from ...results.folder import RUN, Run, left_out_note, read_run, read_shard_result, read_table, results_in
+from ...results.formats import JOURNAL, Head, head_changes, journal_of, read_cells
 from ...results.results import Output, Results
 from ...sources.finding import Found
 from ...sources.stores import FilesShard, Shard, ShardError, is_remote, joined, opened, remove, write_whole
@@ -113,10 +113,9 @@ class Job:
             results = made(Output(path, "parquet", True, True))
         except ResultsError:  # a damaged file, or images that were read in another way
             results = made(Output(path, "parquet", False, True))
-        columns = {**self.head.by_name, **results.head.by_name}
         joined = {**results.head.joined, **self.head.joined}
         about = {"shard": self.identity, "stamp": self.stamp, "kind": getattr(self.shard, "kind", "own")}
-        results.head = replace(results.head, columns=tuple(columns.values()), joined=joined, about=about)
+        results.head = self.head.with_columns(results.head.columns, joined=joined, about=about)
         results.known.stamp = self.stamp or ""
         return results
 
