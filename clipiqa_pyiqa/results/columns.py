@@ -118,29 +118,27 @@ def read_scales(cells: Iterable[Any]) -> dict[str, Column]:
     return found
 
 
-def shared_fields(columns: Sequence[Column]) -> dict[str, Any]:
-    """Return the fields that all columns have in common, without those that describe one column."""
+def shared_and_own(columns: Sequence[Column]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the fields that all columns have in common, without those that describe one column; column -> others."""
     records = [column.record for column in columns if column.record]
-    return {
+    shared = {
         key: value
         for key, value in (records[0] if records else {}).items()
         if key not in _OF_ONE and all(record.get(key) == value for record in records)
     }
+    return shared, {each.name: {key: each.record[key] for key in each.record if key not in shared} for each in columns}
 
 
 def described(columns: Sequence[Column], reading: Record | None = None) -> dict[str, str]:
     """Return what the columns share, what they ask, and how images were read, as texts."""
-    records = [column.record for column in columns if column.record]
-    shared = shared_fields(columns)
-    names = list(dict.fromkeys(str(record["metric"]) for record in records if record.get("metric")))
-    texts = {"metric": ", ".join(names)} if names else {}
+    shared, own = shared_and_own(columns)
+    names = filter(None, (each.record.get("metric") for each in columns))
+    texts = {"metric": ", ".join(dict.fromkeys(map(str, names)))}
     for key, value in {**shared, **(reading or {})}.items():
         is_group = isinstance(value, Mapping)
         texts |= {name: str(each) for name, each in value.items()} if is_group else {key: value_text(value)}
-    own = [{key: value for key, value in record.items() if key not in shared} for record in records]
-    if prompts := "; ".join(dict.fromkeys(filter(None, map(record_text, own)))):
-        texts["prompts"] = prompts
-    return texts
+    texts["prompts"] = "; ".join(dict.fromkeys(filter(None, map(record_text, own.values()))))
+    return {name: text for name, text in texts.items() if text}
 
 
 def metric_line(columns: Sequence[Column]) -> str:

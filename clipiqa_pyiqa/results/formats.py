@@ -34,7 +34,7 @@ from .columns import (
     described,
     metric_line,
     scale_text,
-    shared_fields,
+    shared_and_own,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Head:
     about: Record = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "joined", {**dict.fromkeys(self.kept.values(), ""), **self.joined})
         names = self.names
         if doubled := next((name for name in names if names.count(name) > 1), None):
             raise ResultsError(f"a score cannot be called {doubled!r}, because another column has this name.")
@@ -86,9 +87,11 @@ class Head:
     def names(self) -> list[str]:
         return ["path", *self.scores, *FIELDS, *self.joined, SCALE, METRIC]
 
-    def kept(self, keep: Iterable[str]) -> dict[str, str]:
-        """Return value to keep -> its column."""
-        return {name: f"kept_{name}" if name in self.names else name for name in keep}
+    @cached_property
+    def kept(self) -> dict[str, str]:
+        """Value that images bring -> its column, as the option ``keep`` names them."""
+        others = {*self.names} - {*self.joined}
+        return {name: f"kept_{name}" if name in others else name for name in self.reading.get("keep", ())}
 
     @property
     def constants(self) -> dict[str, str]:
@@ -105,12 +108,8 @@ class Head:
     @property
     def provenance(self) -> dict[str, Any]:
         """What all scores share, how images were read, and ``scores``: column -> other fields of its record."""
-        shared = shared_fields(self.columns)
-        scores = {
-            column.name: {key: value for key, value in column.record.items() if key not in shared}
-            for column in self.columns
-        }
-        return {**shared, **self.reading, "scores": scores}
+        shared, own = shared_and_own(self.columns)
+        return {**shared, **self.reading, "scores": own}
 
     @classmethod
     def of(cls, record: Record) -> Head:

@@ -13,7 +13,6 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Kind, first_of, log
@@ -58,10 +57,8 @@ class Output:
             raise ResultsError(f"format must be one of {', '.join(FORMATS)} for a file; got {self.format}.")
         for beside in (journal_of(self.path), provenance_of(self.path)):
             check_output(beside, overwrite=True)
-        if self.earlier() == journal_of(self.path):
-            with locked(self.path):  # raises if a run writes it
-                pass
-        self.check_free()
+        with locked(self.path):  # raises if a run writes it
+            self.check_free()
 
     def check_free(self) -> None:
         found = None if self.resume or self.overwrite else self.earlier()
@@ -86,20 +83,12 @@ class Results:
         output: The file, or None.
         reading: How images are read. A file whose images were read in another way is not continued.
         exact: Leave out earlier rows of images that this run does not have.
-        kept: Value that images bring -> its column.
     """
 
     def __init__(
-        self,
-        output: Output | None,
-        columns: Sequence[Column],
-        reading: Record,
-        *,
-        exact: bool = False,
-        kept: Mapping[str, str] = MappingProxyType({}),
+        self, output: Output | None, columns: Sequence[Column], reading: Record, *, exact: bool = False
     ) -> None:
-        self.head, self.known = Head(tuple(columns), reading, dict.fromkeys(kept.values(), "")), Known()
-        self._kept = kept
+        self.head, self.known = Head(tuple(columns), reading), Known()
         self._asked, self._exact = [column.name for column in columns], exact
         self.output, self.keeps = output, True
         self._joined: dict[str, Mapping[str, Any]] = {}
@@ -141,7 +130,7 @@ class Results:
             known.seen[place] = 1
             if stamp := known.lasting(place, facts["stamp"]):
                 facts["stamp"] = stamp
-                kept = known.cells(place, [name for name in self.head.scores if name not in cells])
+                kept = known.cells(place, {*self.head.scores} - cells.keys())
                 cells |= kept
                 if missing := {name for name, score in kept.items() if score is None}:
                     earlier_kind, earlier_error, _ = known.failures.get(place, (None, "", False))
@@ -150,7 +139,7 @@ class Results:
                     if not missing.isdisjoint(self._asked):
                         kind, error = facts["kind"], facts["error"]
         if place is None or self._asked:
-            beside = {column: row.kept.get(name) for name, column in self._kept.items()}
+            beside = {column: row.kept.get(name) for name, column in self.head.kept.items()}
             self._write({"path": row.path, **cells, **facts, **beside}, place)
         if place is None and not self._joined:  # another row would take as long as all the rest
             return row

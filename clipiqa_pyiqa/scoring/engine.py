@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import math
 import random
-import statistics
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -196,8 +195,15 @@ def _in_process(metrics: Mapping[int, Metric], options: Options) -> Callable[...
 def _foreign_answers(
     metrics: Mapping[int, Metric], options: Options, record: ImageRecord, wanted: Sequence[bool]
 ) -> dict[int, Answer]:
-    with kept_random_state(), torch.no_grad():
-        return {place: _foreign_answer(metric, record, options) for place, metric in metrics.items() if wanted[place]}
+    pythons, numpys = random.getstate(), np.random.get_state()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices), torch.no_grad():
+            chosen = {place: metric for place, metric in metrics.items() if wanted[place]}
+            return {place: _foreign_answer(metric, record, options) for place, metric in chosen.items()}
+    finally:  # what the caller draws does not depend on scoring
+        random.setstate(pythons)
+        np.random.set_state(numpys)
 
 
 def _foreign_answer(metric: Metric, record: ImageRecord, options: Options) -> Answer:
@@ -291,18 +297,6 @@ def rounded(scores: Tensor) -> list[tuple[float, ...]]:
     return [tuple(float(str(np.float32(value))) for value in row) for row in rows]
 
 
-@contextlib.contextmanager
-def kept_random_state() -> Iterator[None]:
-    pythons, numpys = random.getstate(), np.random.get_state()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        random.setstate(pythons)
-        np.random.set_state(numpys)
-
-
 def outputs(
     folder: FilePath | None,
     stored: Sequence[str],
@@ -333,10 +327,11 @@ def score_missing(
     title: str, images: Sequence[Image], metrics: MetricSet, results: Results, options: Options, progress: Progress
 ) -> dict[str, float]:
     """Score what results lack; return label -> median seconds per image in this run, NaN if nothing was scored."""
+    import pandas
+
     known, count = results.known, len(images)
     tasks = list(plan(images, metrics, options, known))
-    seconds = {metric.label: list[float]() for metric in metrics.metrics}
-    done = count - len(tasks)
+    seconds, done = list[tuple[float, ...]](), count - len(tasks)
     if known:
         log.info("%s: %s.", title, known.sentence)
     progress(title, done, count)
@@ -344,8 +339,7 @@ def score_missing(
         row = results.append(row)
         if row.width is None and row.error:
             log.warning("%s: left out of all metrics: %s", title, row.error)
-        for times, took in zip(seconds.values(), row.seconds, strict=True):
-            if not math.isnan(took):
-                times.append(took)
+        seconds.append(row.seconds)
         progress(title, number, count)
-    return {label: statistics.median(times) if times else math.nan for label, times in seconds.items()}
+    labels = [metric.label for metric in metrics.metrics]
+    return pandas.DataFrame(seconds, columns=labels, dtype=float).median().to_dict()

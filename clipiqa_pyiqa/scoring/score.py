@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from ..errors import AnySize, CLIPIQAError, FilePath, Reading, RunOptions, ScoringOptions, SharedOptions, checked, log
+from ..errors import AnySize, CLIPIQAError, FilePath, Reading, RunOptions, SharedOptions, checked, log
 from ..files.names import printable
 from ..files.reading import sha256_of
 from ..files.writing import check_output
@@ -51,26 +51,22 @@ class ScoringSetup:
         metric: Any,
         prompts: AnyPrompts = None,
         *,
-        trust_weights: bool = False,
-        strict: bool = False,
         also: Collection[str] = (),
         sampling: str = SAMPLING,
-        **options: Unpack[ScoringOptions],
+        **options: Unpack[RunOptions],
     ) -> None:
-        device = find_device(options.pop("device", None))
-        shared = SharedOptions(**options)  # type: ignore[arg-type]  # without the device
-        how: dict[str, Any] = {"also": also, "trust_weights": trust_weights, "strict": strict}
-        self.elsewhere = partial(ScoringSetup, metric, prompts, **how, **options)
-        self.metrics = metric_set(metric, prompts, device, **how)
+        self.elsewhere = partial(ScoringSetup, metric, prompts, also=also, **options)
+        self.device, given = find_device(options.pop("device", None)), dict[str, Any](options)
+        how = {name: given.pop(name) for name in ("trust_weights", "strict") if name in given}
+        self.metrics = metric_set(metric, prompts, self.device, also=also, **how)
+        shared = SharedOptions(**given)
         self.limits = {name: getattr(shared, name) for name in Reading.__dataclass_fields__}
         # a metric of pyiqa has a smallest side of its own
         reading = (AnySize if self.metrics.others else Reading)(**self.limits)
         self.limits["sampling"] = sampling
-        self.options = Options(device, shared.batch_size, shared.workers, processes=shared.processes, reading=reading)
-
-    @property
-    def device(self) -> torch.device:
-        return self.options.device
+        self.options = Options(
+            self.device, shared.batch_size, shared.workers, processes=shared.processes, reading=reading
+        )
 
     @property
     def head(self) -> Head:
@@ -136,11 +132,12 @@ class ScoringRun(Iterator[Row]):
 
     def frame(self) -> pandas.DataFrame:
         """Return the rows with index ``path``, a column for each question (NaN: no score), ``flag`` and ``error``."""
-        from ..results.scores import Scores  # imported here, since it needs pandas
+        import pandas
 
-        rows = list(self)
-        frame = Scores.of(self.head, (row.as_dict(self.head.scores) for row in rows)).frame
-        return frame.assign(flag=[row.flag for row in rows], error=[row.error for row in rows])
+        scores = self.head.scores
+        cells = [row.as_dict(scores) for row in self]
+        frame = pandas.DataFrame(cells, columns=["path", *scores, "flag", "error"]).set_index("path")
+        return frame.astype(dict.fromkeys(scores, float))
 
 
 @checked
@@ -155,10 +152,8 @@ def score_paths(
     resume: bool = False,
     overwrite: bool = False,
     drop_vanished: bool = False,
-    trust_weights: bool = False,
-    strict: bool = False,
     sampling: str = SAMPLING,
-    **options: Unpack[ScoringOptions],
+    **options: Unpack[RunOptions],
 ) -> ScoringRun:
     """Score images and yield their rows in input order, as ``clipiqa score`` does.
 
@@ -177,24 +172,16 @@ def score_paths(
             may pass.
         overwrite: Replace an existing file; with ``resume``, only the columns that were made in another way.
         drop_vanished: Leave earlier rows out of the file if their images do not exist any more.
+        sampling: Which frames of videos: one every ``'0.5s'``, or ``'16 frames'``.
         trust_weights: Let pyiqa load files and URLs that could run code.
         strict: Raise before scoring if a metric cannot be built.
-        sampling: Which frames of videos: one every ``'0.5s'``, or ``'16 frames'``.
         options: As in :class:`~clipiqa_pyiqa.errors.SharedOptions`.
 
     Returns:
         An iterator of rows, which scores while the caller iterates; ``run()`` scores all images.
     """
-    setup = ScoringSetup(
-        metric,
-        prompts,
-        also=("file",),
-        trust_weights=trust_weights,
-        strict=strict,
-        sampling=sampling,
-        **options,
-    )
-    head, kept = setup.head, setup.head.kept(keep)
+    setup = ScoringSetup(metric, prompts, also=("file",), sampling=sampling, **options)
+    head = setup.head
     if keep:
         head = replace(head, reading={**head.reading, "keep": list(keep)})
     if not isinstance(out, Output | None):
@@ -207,7 +194,7 @@ def score_paths(
     if out is not None:
         inputs = [*(item.name for item in found.items), *(metric.name for metric in files)]
         check_output(out.path, overwrite=True, inputs=inputs)
-    results = Results(out, head.columns, head.reading, kept=kept)
+    results = Results(out, head.columns, head.reading)
     if names is not None:
         setup.metrics.join(results, names)
         head = head.with_columns(metric.columns[0] for metric in files)

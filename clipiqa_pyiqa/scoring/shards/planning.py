@@ -35,7 +35,6 @@ class Job:
     """A shard to score.
 
     Attributes:
-        kept: Value to keep -> its column.
         results: The :class:`.Results` of its images, from :meth:`begin` to :meth:`save`.
         state: What was done, as in :attr:`.ShardedResult.states`.
     """
@@ -44,7 +43,6 @@ class Job:
     path: str
     asked: Head
     head: Head
-    kept: Mapping[str, str]
     metrics: MetricSet
     stamp: str | None = None
     results: Any = None
@@ -108,7 +106,7 @@ class Job:
 
     def _opened(self, path: Path) -> Results:
         asked = self.asked
-        made = partial(Results, columns=asked.columns, reading=asked.reading, exact=True, kept=self.kept)
+        made = partial(Results, columns=asked.columns, reading=asked.reading, exact=True)
         try:
             results = made(Output(path, "parquet", True, True))
         except ResultsError:  # a damaged file, or images that were read in another way
@@ -178,8 +176,7 @@ def plan_shards(
     """Write ``run.json``, and return the jobs of a part. Raises ``CLIPIQAError`` before any result is replaced."""
     before, there = read_run(out), results_in(out)
     shards = found.shards(_numbers(out, there))
-    kept = asked.kept(asked.reading["keep"])
-    asked = Head.of({**asked.record, "joined": dict.fromkeys(kept.values(), "")})  # as read from a file
+    asked = Head.of(asked.record)  # as read from a file
     names = [f"{printable(name)}.parquet" for name in result_names(shards)]
     known = before.shards.copy() if before else {}
     heads = {joined(out, RUN): before.head} if before and there else {}
@@ -198,7 +195,7 @@ def plan_shards(
     values = {name: text for each in same for name, text in each.joined.items()}
     head = replace(asked, columns=tuple(columns.values()), joined=values)
     jobs = {
-        name: Job(shard, joined(out, name), asked, head, kept, metrics)
+        name: Job(shard, joined(out, name), asked, head, metrics)
         for name, shard in zip(names, shards, strict=True)
     }
     for name, job in jobs.items() if not overwrite else ():
