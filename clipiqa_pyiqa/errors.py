@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import types
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -117,6 +118,11 @@ def few(names: Iterable[str], most: int = 5) -> str:
 
 def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def twice_in(names: Iterable[str]) -> str:
+    """Return the first name that occurs twice; empty if there is none."""
+    return next((name for name, count in Counter(names).items() if count > 1), "")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

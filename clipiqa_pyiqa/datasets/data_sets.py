@@ -4,7 +4,6 @@ import glob
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -23,6 +22,7 @@ from ..errors import (
     nearest,
     reason,
     shown,
+    twice_in,
 )
 from ..files.csv_files import SPLITS, find_column, read_rows, read_scores
 from ..files.names import printable
@@ -76,8 +76,7 @@ def parse_data_sets(given: Any, data_root: FilePath | None = None, within: str =
         data_root: Folder that replaces ``./datasets`` in pyiqa's paths.
     """
     found = [_find(specification, data_root, within) for specification in parse_specifications(given, "data set")]
-    name, times = Counter(data.name for data in found).most_common(1)[0]
-    if times > 1:
+    if name := twice_in(data.name for data in found):
         raise CLIPIQAError(f"two data sets are called {name!r}: give one a label, as in 'mine={name}'.")
     return found
 
@@ -211,8 +210,7 @@ class _PyiqaImage(File):
 def _finish(data: DataSet, note: list[str], options: dict[str, Any]) -> DataSet:
     if not data.paths:
         raise CLIPIQAError(f"data set {data.name!r} has no images.")
-    path, times = Counter(data.paths).most_common(1)[0]
-    if times > 1:
+    if path := twice_in(data.paths):
         raise CLIPIQAError(f"data set {data.name!r} names an image more than once, such as {path!r}.")
     lower_better = bool(options.get("lower_better"))
     notes = [counted(len(data.paths), "image"), *note]

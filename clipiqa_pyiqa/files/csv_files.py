@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, FilePath, counted, few, reason
+from ..errors import CLIPIQAError, FilePath, counted, few, reason, twice_in
 from .reading import open_file
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     with open_file(path, "r", newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file)
         header = next(lines, [])
-        if doubled := next((name for name in header if name and header.count(name) > 1), None):
-            raise ValueError(f"it has two columns called {doubled!r}: rename one")
+        if name := twice_in(header):
+            raise ValueError(f"it has two columns called {name!r}: rename one")
         for cells in filter(None, lines):
             if len(cells) != len(header):
                 raise ValueError(f"line {lines.line_num}: expected {len(header)} columns ({', '.join(header)})")

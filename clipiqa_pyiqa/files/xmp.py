@@ -59,18 +59,26 @@ def find_rating(packet: bytes) -> Rating:
         path.append(" ".join(name.split(" ")[:2]))
         at = parser.CurrentByteIndex
         if path[-2:] == _OF_A_PHOTO:
-            missing.append(_missing(packet, at, dict(scope)))
-            found.extend(_attribute(packet, at, key) for key in attributes[::2] if key.startswith(f"{_RATING} "))
+            prefixes = dict(scope)
+            known = next((name for name, uri in prefixes.items() if name and uri == _XMP), None)
+            new = known or next(name for name in ("xmp", "xap", "clipiqa") if name not in prefixes)
+            declaration = "" if known else f' xmlns:{new}="{_XMP}"'
+            place = at + len(_HEAD.match(packet, at)[0])  # type: ignore[index]  # the parser has found an element
+            around = (f'{declaration} {new}:Rating="'.encode(), b'"')
+            missing.append(Rating(None, (place, place), (place, place), around))
+            for key in attributes[::2]:
+                if key.startswith(f"{_RATING} "):
+                    written = f"{key.split(' ')[-1]}:Rating".encode()
+                    each = next(each for each in _ATTRIBUTE.finditer(packet, at) if each[1] == written)
+                    found.append(Rating(each[2][1:-1].decode(), (each.start(2) + 1, each.end(2) - 1), each.span()))
         elif path[-3:] == [*_OF_A_PHOTO, _RATING]:
             element = _ELEMENT.match(packet, at)
             if element is None or attributes:
                 raise XMPError("has a rating in a form that is not changed")
-            around = (element[1] + b">", b"</" + element[2] + b">")
             is_empty = element[5] is None
-            place = element.span(0 if is_empty else 5)
-            found.append(
-                Rating((element[5] or b"").decode(), place, element.span(), around if is_empty else (b"", b""))
-            )
+            around = (element[1] + b">", b"</" + element[2] + b">") if is_empty else (b"", b"")
+            text = (element[5] or b"").decode()
+            found.append(Rating(text, element.span(0 if is_empty else 5), element.span(), around))
 
     def declare(version: str, encoding: str | None, standalone: int) -> None:
         if (encoding or "utf-8").lower() != "utf-8":
@@ -95,18 +103,3 @@ def find_rating(packet: bytes) -> Rating:
     if len(found) > 1 or not missing:
         raise XMPError("has two ratings" if missing else "has no description of a photo")
     return (found or missing)[0]
-
-
-def _attribute(packet: bytes, at: int, key: str) -> Rating:
-    name = f"{key.split(' ')[-1]}:Rating".encode()
-    each = next(each for each in _ATTRIBUTE.finditer(packet, at) if each[1] == name)
-    return Rating(each[2][1:-1].decode(), (each.start(2) + 1, each.end(2) - 1), each.span())
-
-
-def _missing(packet: bytes, at: int, names: dict[str | None, str]) -> Rating:
-    head = _HEAD.match(packet, at)
-    assert head
-    prefix, place = next((name for name, uri in names.items() if name and uri == _XMP), None), (head.end(), head.end())
-    new = prefix or next(name for name in ("xmp", "xap", "clipiqa") if name not in names)
-    declaration = "" if prefix else f' xmlns:{new}="{_XMP}"'
-    return Rating(None, place, place, (f'{declaration} {new}:Rating="'.encode(), b'"'))

@@ -2,14 +2,13 @@
 
 import os
 import re
-from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ..errors import ConfigError, FilePath, check_keys, nearest
+from ..errors import ConfigError, FilePath, check_keys, nearest, twice_in
 from .reading import open_file
 
 MOST_BYTES = 1 << 20
@@ -25,9 +24,8 @@ class _Loader(yaml.SafeLoader):
         return event
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        for key, count in Counter(key.value for key, _ in node.value if isinstance(key.value, str)).items():
-            if count > 1:
-                raise yaml.YAMLError(f"the key {key!r} occurs twice")
+        if name := twice_in(key.value for key, _ in node.value if isinstance(key.value, str)):
+            raise yaml.YAMLError(f"the key {name!r} occurs twice")
         return super().construct_mapping(node, deep)
 
 

@@ -222,7 +222,6 @@ class Row:
         return {"path": self.path, **dict(zip(columns, scores, strict=True)), **self.facts()}
 
 
-@dataclass
 class Known:
     """The rows of an earlier run, in arrays.
 
@@ -235,20 +234,15 @@ class Known:
         stamp: The stamp of images that have none of their own: their shard's.
     """
 
-    sources: dict[str, str | None] = field(default_factory=dict)
-    places: dict[str, int] = field(default_factory=dict)
-    stamps: list[str] = field(default_factory=list)
-    scores: dict[str, array[float]] = field(default_factory=dict)
-    failures: dict[int, tuple[Kind, str, bool]] = field(default_factory=dict)
-    seen: bytearray = field(default_factory=bytearray)
-    interrupted: bool = False
-    same_decoders: bool = True
-    stamp: str = ""
-    kept: int = 0
-    changed: int = 0
-    new: int = 0
-    more: int = 0
-    failed: int = 0
+    def __init__(self) -> None:
+        self.sources = dict[str, str | None]()
+        self.places = dict[str, int]()
+        self.stamps, self.stamp = list[str](), ""
+        self.scores: dict[str, array[float]] = {}
+        self.failures = dict[int, tuple[Kind, str, bool]]()
+        self.seen = bytearray()
+        self.interrupted, self.same_decoders = False, True
+        self.kept = self.changed = self.new = self.more = self.failed = 0
 
     def __bool__(self) -> bool:
         return bool(self.places)

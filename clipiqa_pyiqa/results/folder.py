@@ -238,11 +238,10 @@ def summary_of(out: FilePath, *, partial: bool | None = True) -> ShardedResult:
             result = read_shard_result(joined(folder, name))
             if result.shard != shard or not result.has(run.head):
                 raise ResultsError(f"the result of {shard!r} is from an earlier run")
-        except ResultsError as error:
-            missing[shard] = str(error)
-        else:
             # thousands of equal heads would take much memory
             results.append(replace(result, head=results[0].head) if results else result)
+        except ResultsError as error:
+            missing[shard] = str(error)
     if missing and not partial:
         raise ResultsError(
             f"{str(out)!r} is not finished: {len(missing):,} of {counted(len(run.shards), 'shard')} have no valid "

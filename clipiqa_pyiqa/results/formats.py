@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, reason
+from ..errors import CLIPIQAError, reason, twice_in
 from ..files.csv_files import csv_rows
 from ..files.journal import Cells, is_journal, read_journal
 from ..files.names import csv_line, one_line
@@ -66,9 +66,8 @@ class Head:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "joined", {**dict.fromkeys(self.kept.values(), ""), **self.joined})
-        names = self.names
-        if doubled := next((name for name in names if names.count(name) > 1), None):
-            raise ResultsError(f"a score cannot be called {doubled!r}, because another column has this name.")
+        if name := twice_in(self.names):
+            raise ResultsError(f"a score cannot be called {name!r}, because another column has this name.")
 
     @cached_property
     def scores(self) -> list[str]:

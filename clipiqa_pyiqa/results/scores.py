@@ -46,9 +46,12 @@ class Scores:
     other: pandas.DataFrame
     columns: Mapping[str, Column] = field(default_factory=dict)
     reading: Record = field(default_factory=dict)
-    errors: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
     ours: bool = False
+
+    @functools.cached_property
+    def errors(self) -> dict[str, str]:
+        return _filled(self.other["error"]) if "error" in self.other else {}
 
     @property
     def flags(self) -> dict[str, str]:
@@ -57,8 +60,7 @@ class Scores:
     @property
     def unread(self) -> dict[str, str]:
         """Return image -> why it could not be read."""
-        lost = self.other.index[self.other["width"].isna()]
-        return {path: self.errors[path] for path in lost if path in self.errors}
+        return _filled(self.other[self.other["width"].isna()]["error"])
 
     def changed(self, names: Iterable[str], path: Callable[[str], str]) -> list[str]:
         """Return the names whose file or shard has changed since it was scored, as stamps tell."""
@@ -85,7 +87,7 @@ class Scores:
         for name in (*head.scores, *NUMBERS):
             table[name] = _numbers(table[name])
         frame, other = table[head.scores].astype(float), table.drop(columns=head.scores)
-        return cls(frame, other, head.by_name, head.reading, _filled(other["error"]), file, ours=True)
+        return cls(frame, other, head.by_name, head.reading, file, ours=True)
 
     def under(self, names: Iterable[str]) -> Scores:
         """Return the scores of images, in order, under their names as given; the newest row of an image counts."""
@@ -93,11 +95,9 @@ class Scores:
 
         # pandas' own text type refuses names that are not UTF-8
         axis = pandas.Index(list(names), name="path", dtype=object)
-        shown = {printable(name): name for name in axis}
         newest = (each[~each.index.duplicated(keep="last")] for each in (self.frame, self.other))
         frame, other = (each.reindex(list(map(printable, axis))).set_axis(axis) for each in newest)
-        errors = {shown[name]: error for name, error in self.errors.items() if name in shown}
-        return replace(self, frame=frame, other=other, errors=errors)
+        return replace(self, frame=frame, other=other)
 
 
 def is_score_file(path: FilePath) -> bool:
@@ -156,10 +156,9 @@ def read_scores(
             lost = f"{counted(len(cells), 'score')} of {str(each)!r} in {str(path)!r}"
             log.warning("no number, so missing: %s (%s%s).", lost, few(dict.fromkeys(cells)), hint)
     frame = pandas.DataFrame({str(each): values[each].astype(float) for each in chosen})
-    errors = _filled(table["error"]) if "error" in table else {}
     ours = bool(known) or any(str(cell).startswith("clipiqa") for cell in table.get(METRIC, ()))
     other = table.drop(columns=[*chosen, *(SCALE, METRIC) * ours], errors="ignore")
-    return Scores(frame, other, known, head.reading if head else {}, errors, str(path), ours)
+    return Scores(frame, other, known, head.reading if head else {}, str(path), ours)
 
 
 def _rows(path: Path, partial: bool | None) -> tuple[list[Cells], Head | None]:
@@ -369,8 +368,7 @@ def per_video(scores: Scores) -> Scores:
     if videos == [*scores.frame.index]:
         return scores
     frame = scores.frame.groupby(videos, sort=False).agg(lambda values: values.mean(skipna=False))
-    errors = dict(zip(videos_of(scores.errors), scores.errors.values(), strict=True))
-    return replace(scores, frame=frame, other=scores.other.groupby(videos, sort=False).first(), errors=errors)
+    return replace(scores, frame=frame, other=scores.other.groupby(videos, sort=False).first())
 
 
 def judge_videos(scores: Scores) -> Scores:

@@ -83,6 +83,7 @@ class ScoringRun(Iterator[Row]):
         head: The columns that the run fills, and how images are read.
         known: What is known from an earlier run.
         metrics: The built metrics; and the images without a score in a file.
+        count: The number of images to score; None: it is not known.
     """
 
     def __init__(
@@ -91,9 +92,9 @@ class ScoringRun(Iterator[Row]):
         head: Head,
         rows: Rows,
         results: Results,
-        names: tuple[str, ...] | None = None,
+        count: int | None = None,
     ) -> None:
-        self.metrics, self.head, self.names, self.known = metrics, head, names, results.known
+        self.metrics, self.head, self.count, self.known = metrics, head, count, results.known
         results.keeps = False  # unless scores() asks for them
         self._rows, self.results = _stored(rows, results), results
         next(self._rows)  # enters the context of the results; closing the run leaves it
@@ -124,7 +125,7 @@ class ScoringRun(Iterator[Row]):
     def scores(self, progress: Callable[[int, int | None], object] = lambda done, total: None) -> Scores:
         """Score all images, and return their scores, also those that an earlier run made."""
         self.results.keeps = True
-        total = None if self.names is None else self.known.kept + len(self.names)
+        total = None if self.count is None else self.known.kept + self.count
         for done, _ in enumerate(self, self.known.kept + 1):
             progress(done, total)
         found = self.results.scores()
@@ -205,11 +206,11 @@ def score_paths(
             setup.metrics.join(results)
 
     tasks: Iterable[Task] = plan(sources_of(found.items), setup.metrics, setup.options, results.known)
-    count = None if names is None else len(names)
+    count = left = None if names is None else len(names)
     if results.known and names is not None:
         tasks = list(tasks)
-        names = tuple(printable(task.image.name) for task in tasks)
-    return ScoringRun(setup.metrics, head, rows(), results, names)
+        left = len(tasks)
+    return ScoringRun(setup.metrics, head, rows(), results, left)
 
 
 def circumstances(device: torch.device) -> dict[str, Any]:
@@ -277,14 +278,15 @@ class Scorer:
         prefix: str = "",
         **options: Unpack[RunOptions],
     ) -> None:
-        self._given, self._prefix = (metric, prompts, column, options), prefix
+        self._again = partial(Scorer, metric, prompts, column=column, prefix=prefix, **options)
+        self._make, self._columns = partial(ScoringSetup, metric, prompts, **options), [column] if column else _USUAL
+        self._prefix = prefix
         if not is_factory(metric):
             _ = self._setup  # raises for what cannot be used
 
     @cached_property
     def _setup(self) -> ScoringSetup:
-        metric, prompts, _, options = self._given
-        return ScoringSetup(metric, prompts, **options)
+        return self._make()
 
     def __call__(self, batch: Any) -> dict[str, Any]:
         """Return arrays: a column of scores (NaN where missing) for each question, ``flag`` and ``error``.
@@ -294,11 +296,10 @@ class Scorer:
         """
         import pandas
 
-        if is_table := isinstance(batch, Mapping | pandas.DataFrame):
-            names = [self._given[2]] if self._given[2] else _USUAL
-            if not (found := [name for name in names if name in batch]):
-                known = ", ".join(batch)
-                raise CLIPIQAError(f"there is no column of images: the columns are {known}; pass column=NAME.")
+        is_table = isinstance(batch, Mapping | pandas.DataFrame)
+        if is_table and not (found := [name for name in self._columns if name in batch]):
+            known = ", ".join(batch)
+            raise CLIPIQAError(f"there is no column of images: the columns are {known}; pass column=NAME.")
         frame = _frame(self._setup, list(batch[found[0]]) if is_table else batch)
         scores = {f"{self._prefix}{name}": frame[name].to_numpy() for name in frame}
         if is_table and (taken := [name for name in scores if name in batch]):
@@ -306,7 +307,7 @@ class Scorer:
         return {**batch, **scores} if is_table else scores
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (self._given, self._prefix, _files_of(self._given[0]))
+        return _unpickled, (self._again, _files_of(self._again.args[0]))
 
 
 def _files_of(made: Any) -> list[str]:
@@ -322,12 +323,11 @@ def _files_of(made: Any) -> list[str]:
 _scorers: dict[bytes, Scorer] = {}  # of this process, by their arguments' pickle
 
 
-def _unpickled(given: tuple[Any, ...], prefix: str, files: Sequence[str]) -> Scorer:
+def _unpickled(again: partial[Scorer], files: Sequence[str]) -> Scorer:
     """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
-    metric, prompts, column, options = given
-    scorer = Scorer(metric, prompts, column=column, prefix=prefix, **options)
+    scorer = again()
     with suppress(pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill
-        scorer = _scorers.setdefault(hashlib.sha256(pickle.dumps((given, prefix, files))).digest(), scorer)
+        scorer = _scorers.setdefault(hashlib.sha256(pickle.dumps((again, files))).digest(), scorer)
     return scorer
 
 
