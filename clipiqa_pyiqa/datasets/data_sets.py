@@ -173,7 +173,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: FilePa
     if within:
         path = Path(used["meta_info_file"])
         header = read_rows(path)[1]
-        column = header.index(find_column(path, header, within, "", "group", option="within"))
+        column = header.index(find_column(path, header, within, "", option="within"))
         groups = tuple(str(row[column]) for row in dataset.paths_mos)
     found = DataSet(
         label,

@@ -42,10 +42,10 @@ def read_scores(
 
     path = Path(path).expanduser()
     rows, header = read_rows(path)
-    name = find_column(path, header, columns[0], PATH_COLUMNS, "path")
-    score = find_column(path, header, columns[1], _SCORE_COLUMNS, "score")
-    split = find_column(path, header, columns[2], "split", "split", needed=False) if with_splits else ""
-    groups = find_column(path, header, group, _GROUP_COLUMNS, "group", option="group or within", needed=False)
+    name = find_column(path, header, columns[0], PATH_COLUMNS)
+    score = find_column(path, header, columns[1], _SCORE_COLUMNS)
+    split = find_column(path, header, columns[2], "split", needed=False) if with_splits else ""
+    groups = find_column(path, header, group, _GROUP_COLUMNS, option="group or within", needed=False)
     if columns[1] is None and score == "score" and {"scale", "metric"} <= set(header):
         raise CLIPIQAError(
             f"{path} holds results of clipiqa score, not opinions: add people's scores in a column 'mos', "
@@ -114,7 +114,6 @@ def find_column(
     header: Sequence[str],
     given: str | int | None,
     usual: str,
-    content: str,
     *,
     option: str = "columns",
     needed: bool = True,
@@ -131,7 +130,7 @@ def find_column(
         found = next((known[name] for name in map(_plain, usual.split()) if name in known), None)
     if found in header or (given is None and not needed):
         return found or ""
-    wanted = f"called {given!r}" if given is not None else f"of {content}s (such as {usual.split()[0]!r})"
+    wanted = f"called {given!r}" if given is not None else f"such as {usual.split()[0]!r}"
     raise CLIPIQAError(
         f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with `{option}`."
     )

@@ -80,14 +80,16 @@ def check_folder(
     overwrite: bool = False,
     inputs: Iterable[FilePath] = (),
 ) -> Path:
-    """Make a folder and return its path; check that its files may be written, as :func:`check_output` does."""
+    """Make a folder, with those of its files, and return its path; check the files as :func:`check_output` does."""
     target, inputs = resolved(folder), list(inputs)
+    files = [target / str(name) for name in names]
     if not target.is_dir() and (target.exists() or target.suffix.lower() in _OF_FILES):
         raise OutputError(f"{os.fspath(folder)!r} is not a folder: name a folder.")
-    with as_output_error(folder):
-        target.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        check_output(target / str(name), overwrite=overwrite, inputs=inputs)
+    for path in [target, *(file.parent for file in files)]:
+        with as_output_error(path):
+            path.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        check_output(file, overwrite=overwrite, inputs=inputs)
     return target
 
 

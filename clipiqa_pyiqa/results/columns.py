@@ -153,8 +153,15 @@ def metric_line(columns: Sequence[Column]) -> str:
 NUMBERS = ("width", "height", "scored_width", "scored_height", "exif_orientation")
 FIELDS = (*NUMBERS, "converted", "flag", "kind", "error", "stamp")
 """The columns after the scores; each is an attribute of ``Row``."""
-_OF_FILES = (Kind.EMPTY, Kind.NOT_A_FILE, Kind.DAMAGED_ARCHIVE, Kind.OUTSIDE)
-OF_THE_IMAGE = (*_OF_FILES, Kind.NOT_AN_IMAGE, Kind.TOO_SMALL, Kind.UNCLEAR_SCALE)
+OF_THE_IMAGE = (
+    Kind.EMPTY,
+    Kind.NOT_A_FILE,
+    Kind.DAMAGED_ARCHIVE,
+    Kind.OUTSIDE,
+    Kind.NOT_AN_IMAGE,
+    Kind.TOO_SMALL,
+    Kind.UNCLEAR_SCALE,
+)
 """Kinds of failures that only the image decides: they are kept as long as the image stays the same."""
 
 
@@ -174,8 +181,8 @@ def is_final(kind: Kind | None, same_decoders: bool) -> bool:
 
 def worst_kind(kinds: Sequence[Kind | None]) -> Kind | None:
     """Return the kind of several failures in a row: one that is tried again, if there is any."""
-    found = [kind for kind in kinds if kind is not None]
-    return next((kind for kind in found if kind not in (*OF_THE_IMAGE, Kind.DAMAGED)), found[0] if found else None)
+    found = [*filter(None, kinds), None]
+    return next((kind for kind in found if kind not in (*OF_THE_IMAGE, Kind.DAMAGED, None)), found[0])
 
 
 @dataclass(frozen=True)

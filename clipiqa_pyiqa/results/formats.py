@@ -40,7 +40,6 @@ from .columns import (
 if TYPE_CHECKING:
     import pyarrow
 
-FORMATS = ("csv", "jsonl", "parquet")
 SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 SCALE, METRIC = "scale", "metric"
 """The last two columns, equal in every row: the meaning of the scores, and what made them."""
@@ -141,10 +140,10 @@ def head_changes(before: Head, now: Head) -> Changes:
 
 
 def format_of(path: Path) -> str:
-    if path.suffix.lower() not in SUFFIXES:
-        known = ", ".join(SUFFIXES)
-        raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass `format`.")
-    return SUFFIXES[path.suffix.lower()]
+    if format := SUFFIXES.get(path.suffix.lower()):
+        return format
+    known = ", ".join(SUFFIXES)
+    raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass `format`.")
 
 
 def journal_of(path: Path) -> Path:
@@ -312,15 +311,10 @@ def printing(stream: IO[bytes], format: str, head: Head) -> Iterator[Callable[[R
     constants, scored = head.constants, list[tuple[float | None, ...]]()  # of a table's rows
 
     def put(text: str) -> None:
-        try:
-            rest = memoryview(text.encode())
-            while rest:
-                rest = rest[stream.write(rest) :]
-            stream.flush()
-        except BrokenPipeError:  # the program that reads the pipe has ended, which is not an error
-            raise
-        except OSError as error:
-            raise ResultsError(f"cannot write to standard output: {error.strerror or error}.") from error
+        rest = memoryview(text.encode())
+        while rest:
+            rest = rest[stream.write(rest) :]
+        stream.flush()
 
     def put_line(cells: Sequence[Any], path: str) -> None:
         texts = ["-" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else cell for cell in cells]

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Kind, first_of, log
+from ..errors import Kind, choice, first_of, log
 from ..files.journal import Cells, Journal
 from ..files.writing import check_output, locked
 from .columns import Column, Known, Record, ResultsError, Row, changes, changes_text, worst_kind
 from .formats import (
-    FORMATS,
     METRIC,
     SCALE,
+    SUFFIXES,
     Head,
     format_of,
     head_changes,
@@ -53,8 +53,7 @@ class Output:
     def __post_init__(self) -> None:
         self.format = self.format or format_of(self.path)
         self.path = check_output(self.path, overwrite=True)
-        if self.format not in FORMATS:
-            raise ResultsError(f"format must be one of {', '.join(FORMATS)} for a file; got {self.format}.")
+        choice("format of a file", self.format, dict.fromkeys(SUFFIXES.values()))
         for beside in (journal_of(self.path), provenance_of(self.path)):
             check_output(beside, overwrite=True)
         with locked(self.path):  # raises if a run writes it
@@ -272,6 +271,6 @@ class Results:
         missing = [name for name in self.head.scores if name not in cells]
         if missing and (cells["width"] or not cells["kind"]):
             why = f"{path!r} has no {', '.join(missing)}: no run asked for it since the image was new or had changed."
-            kinds = [Kind(cells["kind"]) if cells["kind"] else None, Kind.NOT_ASKED]
-            cells |= {"kind": worst_kind(kinds), "error": f"{cells['error'] or ''} {why}".strip()}
+            kind = worst_kind([cells["kind"], Kind.NOT_ASKED])
+            cells |= {"kind": kind, "error": f"{cells['error'] or ''} {why}".strip()}
         return cells

@@ -135,7 +135,7 @@ def read_scores(
         known = head.by_name if head else read_scales(table.get(SCALE, ()))
     except ValueError as error:
         raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
-    name = find_column(path, list(table.columns), key, PATH_COLUMNS, "path", option="key")
+    name = find_column(path, list(table.columns), key, PATH_COLUMNS, option="key")
     table.index = pandas.Index(table.pop(name).map(str), name="path", dtype=object)
     others = [each for each in table if str(each).lower().strip() not in _NO_SCORES]
     values = {each: _numbers(table[each]) for each in columns or others if each in table}

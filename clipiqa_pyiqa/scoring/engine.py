@@ -316,7 +316,7 @@ def outputs(
     check_resume(folder, resume)
     if folder is None:
         return {}
-    place = made(folder, stored)
+    place = check_folder(folder, stored, overwrite=True)
     found = {name: Output(place / name, "", resume, overwrite) for name in stored}
     is_continued = resume and any(each.earlier() for each in found.values())
     check_folder(place, [*others, *found], overwrite=overwrite or is_continued, inputs=inputs)

@@ -31,6 +31,7 @@ from ..results.formats import Head
 from ..results.results import Output, Results
 from ..sources.finding import find_shards, sources_of
 from ..sources.stores import Shard
+from ..sources.tables import IMAGE_COLUMNS
 from ..sources.videos import SAMPLING
 from .engine import Options, Rows, Task, plan, score_items
 
@@ -60,17 +61,13 @@ class ScoringSetup:
         how = {name: given.pop(name) for name in ("trust_weights", "strict") if name in given}
         self.metrics = metric_set(metric, prompts, self.device, also=also, **how)
         shared = SharedOptions(**given)
-        self.limits = {name: getattr(shared, name) for name in Reading.__dataclass_fields__}
+        limits = {name: getattr(shared, name) for name in Reading.__dataclass_fields__}
         # a metric of pyiqa has a smallest side of its own
-        reading = (AnySize if self.metrics.others else Reading)(**self.limits)
-        self.limits["sampling"] = sampling
+        reading = (AnySize if self.metrics.others else Reading)(**limits)
+        self.head = Head(self.metrics.columns, {**limits, "sampling": sampling, **circumstances(self.device)})
         self.options = Options(
             self.device, shared.batch_size, shared.workers, processes=shared.processes, reading=reading
         )
-
-    @property
-    def head(self) -> Head:
-        return Head(self.metrics.columns, {**self.limits, **circumstances(self.device)})
 
     def rows(self, images: Iterable[Image], known: Known | None = None, count: int | None = None) -> Rows:
         return score_items(plan(images, self.metrics, self.options, known), self.metrics, self.options, count)
@@ -235,9 +232,6 @@ def _stored(rows: Rows, results: Results) -> Generator[Any, None, None]:
             yield results.append(row)
 
 
-_USUAL = ("image", "bytes", "jpg", "jpeg", "png", "webp", "img")
-
-
 @checked
 def score_images(
     metric: Any, images: Any, prompts: AnyPrompts = None, **options: Unpack[RunOptions]
@@ -279,8 +273,8 @@ class Scorer:
         **options: Unpack[RunOptions],
     ) -> None:
         self._again = partial(Scorer, metric, prompts, column=column, prefix=prefix, **options)
-        self._make, self._columns = partial(ScoringSetup, metric, prompts, **options), [column] if column else _USUAL
-        self._prefix = prefix
+        self._make = partial(ScoringSetup, metric, prompts, **options)
+        self._columns, self._prefix = [column] if column else IMAGE_COLUMNS, prefix
         if not is_factory(metric):
             _ = self._setup  # raises for what cannot be used
 

@@ -15,7 +15,7 @@ from .stores import ARRAYS, ShardError, ShardFile, is_remote, opened
 
 Blocks = Iterator[tuple[NDArray[np.float32], list[dict[str, Any]]]]
 _ROWS = 64  # rows read at a time
-_USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data")
+IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data")
 
 
 class ParquetShard(ShardFile):
@@ -85,7 +85,7 @@ def image_column(name: str, schema: pyarrow.Schema, column: str | None, of_lists
         if column not in found:
             raise ShardError(f"{name!r} has no column {column!r} of {content}: its columns are {_listed(schema)}.")
         return column
-    usual = [each for each in _USUAL if each in found and not of_lists]
+    usual = [each for each in IMAGE_COLUMNS if each in found and not of_lists]
     if not usual and len(found) != 1:
         raise ShardError(
             f"{name!r} must have one column of {content}, or image_column must name one; its columns are "
