@@ -1,7 +1,5 @@
 """Journals: append-only files of rows; a killed run loses no row that it has written."""
 
-from __future__ import annotations
-
 import json
 import os
 import zlib
@@ -17,22 +15,17 @@ Cells = dict[str, Any]
 
 
 class Journal:
-    """A file of rows that is open for appending: a line is ``["CRC32", {…}]``, and a kill may cut the last line.
+    """A new file of rows, in place of the file at ``path``, which is open for appending.
 
-    Raises ``OutputError`` if the disk is full.
+    A line is ``["CRC32", {…}]``, and a kill may cut the last line. Raises ``OutputError`` if the disk is full.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rows: Iterable[Cells] = ()) -> None:
         self.path = path
-        with as_output_error(path):  # a deleted journal is an error: a new file would lack the earlier rows
-            self._file = open(path, "rb+", buffering=0)  # noqa: SIM115 - closed by close()
-
-    @classmethod
-    def create(cls, path: Path, rows: Iterable[Cells] = ()) -> Journal:
-        """Return a new journal with these rows, in place of the file at ``path``."""
         with replacing(path) as partial, open(partial, "wb") as file:
             file.writelines(map(_line, rows))
-        return cls(path)
+        with as_output_error(path):  # a deleted journal is an error: a new file would lack the earlier rows
+            self._file = open(path, "rb+", buffering=0)  # noqa: SIM115 - closed by close()
 
     def append(self, row: Cells) -> None:
         rest, end = memoryview(_line(row)), self._file.seek(0, os.SEEK_END)

@@ -104,7 +104,7 @@ def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Step], None]]]:
     with locked(folder):
         name = free_name(f"{UNDO}{time.strftime('%Y%m%d-%H%M%S')}", _stems(folder))
         undo_list = folder / f"{name}.jsonl"
-        with contextlib.closing(Journal.create(undo_list)) as journal:
+        with contextlib.closing(Journal(undo_list)) as journal:
 
             def note(step: Step) -> None:
                 journal.append(asdict(step))

@@ -70,15 +70,18 @@ class Column:
 
 def of_scores(record: Record) -> dict[str, Any]:
     """Return the fields on which scores depend; learned prompts and heads are told by their hash."""
-    kept = {key: value for key, value in record.items() if key not in NOT_OF_SCORES}
-    return {key: value.get("sha256", value) if isinstance(value, Mapping) else value for key, value in kept.items()}
+    return {
+        key: value.get("sha256", value) if isinstance(value, Mapping) else value
+        for key, value in record.items()
+        if key not in NOT_OF_SCORES
+    }
 
 
 def changes(before: Record, now: Record) -> Changes:
     """Return the fields on which scores depend and that differ between two records, with both values as texts."""
     was, is_now = of_scores(before), of_scores(now)
-    differing = [key for key in {**was, **is_now} if was.get(key) != is_now.get(key)]
-    return [(key, value_text(was.get(key)), value_text(is_now.get(key))) for key in differing]
+    values = [(key, was.get(key), is_now.get(key)) for key in {**was, **is_now}]
+    return [(key, value_text(old), value_text(new)) for key, old, new in values if old != new]
 
 
 def column_changes(before: Column, now: Column) -> Changes:

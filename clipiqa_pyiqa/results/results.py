@@ -250,7 +250,7 @@ class Results:
             return
         if self._journal is None:
             rows = itertools.chain([{"head": self.head.record}], self._copied())
-            self._journal, self._is_new = Journal.create(journal_of(self.output.path), rows), True
+            self._journal, self._is_new = Journal(journal_of(self.output.path), rows), True
         self._journal.append(cells)
         if place is not None:
             self._newest[place] = self._lines
