@@ -93,13 +93,6 @@ def check_folder(
     return target
 
 
-def made(folder: FilePath, names: Iterable[str]) -> Path:
-    place = check_folder(folder)
-    for name in names:
-        check_folder((place / name).parent)
-    return place
-
-
 _OF_FILES = (".csv", ".json", ".jsonl", ".parquet", ".html", ".png", ".svg", ".pdf", ".xml", ".md", ".tex")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import FilePath, log, nearest
 from ..files.names import one_line
-from ..files.writing import check_folder, locked, made, write_bytes, write_text
+from ..files.writing import check_folder, locked, resolved, write_bytes, write_text
 from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Reported:
             overwrite: Replace existing files; results of this very run are always replaced.
             look: As for :meth:`table`.
         """
-        report, stored, place = self.report(**look), self.stored, made(folder, self.stored)
+        report, stored, place = self.report(**look), self.stored, resolved(folder)
         is_own = any(each.output and each.output.path == place / name for name, each in stored.items())
         names = [*report.texts, *report.files, *stored]
         check_folder(place, names, overwrite=overwrite or is_own, inputs=report.inputs)
