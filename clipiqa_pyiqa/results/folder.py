@@ -108,9 +108,6 @@ def results_in(folder: str) -> set[str]:
     return {file.removeprefix(folder).replace(os.sep, "/").lstrip("/") for file in files}
 
 
-QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-
-
 @dataclass(frozen=True)
 class ShardedResult:
     """A summary of results by shard.
@@ -167,7 +164,7 @@ class ShardedResult:
     def tables(self) -> Iterator[pyarrow.Table]:
         return (read_table(result.path) for result in self.results)
 
-    def quantiles(self, at: Sequence[float] = QUANTILES) -> pandas.DataFrame:
+    def quantiles(self, at: Sequence[float] = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)) -> pandas.DataFrame:
         """Return quantiles and the number of scores, one row per score column."""
         import pandas
 

@@ -83,6 +83,7 @@ class Head:
 
     @property
     def names(self) -> list[str]:
+        """All columns; the last two are those of ``constants``."""
         return ["path", *self.scores, *FIELDS, *self.joined, SCALE, METRIC]
 
     @cached_property
@@ -224,7 +225,7 @@ def read_cells(path: Path, format: str, damage: list[str], names: Sequence[str] 
 def publish(path: Path, format: str, head: Head, rows: Iterable[Cells]) -> None:
     """Write a csv, jsonl or parquet file of rows (column -> value, without the constant columns), and its head."""
     constants, names = head.constants, head.names
-    of_row, end = names[: -len(constants)], csv_line(constants.values())
+    of_row, end = names[:-2], csv_line(constants.values())
     with replacing(path) as partial:
         if format == "parquet":
             _write_parquet(partial, head, rows)

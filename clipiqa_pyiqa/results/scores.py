@@ -82,7 +82,7 @@ class Scores:
         """Return the scores in rows of results (column -> value, or its text)."""
         import pandas
 
-        table = pandas.DataFrame(list(rows), columns=[name for name in head.names if name not in (SCALE, METRIC)])
+        table = pandas.DataFrame(list(rows), columns=head.names[:-2])
         table.index = pandas.Index(table.pop("path").map(str), name="path", dtype=object)
         for name in (*head.scores, *NUMBERS):
             table[name] = _numbers(table[name])
