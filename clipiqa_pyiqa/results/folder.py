@@ -131,10 +131,6 @@ class ShardedResult:
         return len(self.results)
 
     @property
-    def is_whole(self) -> bool:
-        return not self.missing and not self.unread
-
-    @property
     def images(self) -> int:
         return sum(result.images for result in self.results)
 

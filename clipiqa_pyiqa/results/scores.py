@@ -201,8 +201,8 @@ def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str
             yield next((each for each in (stems, found) if len({*each}) == len({*names})), [*names])
 
     (whole, below, bare), (other, other_below, other_bare) = ways(first), ways(second)
-    below_one = [(below, other), (whole, other_below)]
-    pairs = [(whole, other), *below_one, (below, other_below), (bare, other), (whole, other_bare)]
+    pairs = [(whole, other), (below, other), (whole, other_below), (below, other_below)]
+    pairs += [(bare, other), (whole, other_bare)]
     best = max(pairs, key=lambda pair: len({*pair[0]} & {*pair[1]}))  # the first of equals
     return [*best] if {*best[0]} & {*best[1]} else [[*first], [*second]]
 

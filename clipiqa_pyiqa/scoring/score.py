@@ -93,7 +93,14 @@ class ScoringRun(Iterator[Row]):
     ) -> None:
         self.metrics, self.head, self.count, self.known = metrics, head, count, results.known
         results.keeps = False  # unless scores() asks for them
-        self._rows, self.results = _stored(rows, results), results
+
+        def stored() -> Generator[Any, None, None]:
+            with results, closing(rows):
+                yield None
+                for row in rows:
+                    yield results.append(row)
+
+        self._rows, self.results = stored(), results
         next(self._rows)  # enters the context of the results; closing the run leaves it
 
     def __next__(self) -> Row:
@@ -223,13 +230,6 @@ def circumstances(device: torch.device) -> dict[str, Any]:
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _stored(rows: Rows, results: Results) -> Generator[Any, None, None]:
-    with results, closing(rows):
-        yield None
-        for row in rows:
-            yield results.append(row)
 
 
 @checked

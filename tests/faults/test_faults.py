@@ -114,7 +114,7 @@ class Slow(Logged):
         time.sleep(0.005)
         return super().__call__(x)
 photos, out, log = map(Path, sys.argv[1:])
-print(score(photos, out, [{"own": Slow(log)}]).is_whole)
+print(not score(photos, out, [{"own": Slow(log)}]).missing)
 """
 
 

@@ -48,7 +48,7 @@ def test_a_shard_that_is_gone_keeps_its_result(lake, out):
     for _ in range(2):
         done = score(f"{lake}/{{0..2}}.tar", out)
         (lake / "1.tar").unlink(missing_ok=True)
-    assert done.states == {"kept": 3} and done.is_whole
+    assert done.states == {"kept": 3} and not done.missing
 
 
 def test_results_of_a_changed_shard_that_cannot_be_read_are_not_used(lake, out):
@@ -135,7 +135,7 @@ def test_differences_of_parquet_files_are_found_before_the_first_image(tmp_path,
         save_parquet(tmp_path / "b.parquet", {"image": [picture(9)], **column})
         assert named in refused(score, *given, keep=["id"]) and not list(out.glob("*"))
     save_parquet(tmp_path / "b.parquet", {"image": [picture(9)], "id": [1], "thumb": [b"x"]})
-    assert score(*given, keep=["id"]).is_whole
+    assert not score(*given, keep=["id"]).missing
 
 
 # Filtered

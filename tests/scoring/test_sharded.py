@@ -67,7 +67,7 @@ def test_a_file_for_each_shard_with_all_that_is_known_of_it(lake, out):
     assert np.allclose(table[["quality", "sharpness"]], [[0, 0], [0.2, 0.1], [0.4, 0.2]])
     assert table[["caption", "n", "tags", "kept_width"]].loc[1].tolist() == ["grey 51", 1, '["a"]', None]
     assert table.attrs["shard"] == f"{lake}/a/000.tar" and table.attrs["metric"] == "brightness"
-    assert (done.shards, done.images, done.failures.total(), done.is_whole) == (3, 7, 0, True)
+    assert (done.shards, done.images, done.failures.total(), done.missing) == (3, 7, 0, {})
     assert done.quantiles([0.5]).to_numpy().tolist() == [[0.4, 7], [0.2, 7]]
 
 

@@ -164,7 +164,7 @@ def test_a_new_shard_has_every_column_of_the_folder(run):
     run.score()
     save_tar(run.sources / "1.tar", samples([70]))
     assert run.score("a") == (1, 0)
-    assert run.done.is_whole and run.table().b.isna().sum() == 1
+    assert not run.done.missing and run.table().b.isna().sum() == 1
     assert len(run.done.sentences()) == 3  # says how to fill the cell
     assert run.score() == (0, 1) and len(run.done.sentences()) == 2
 
@@ -187,7 +187,7 @@ def test_a_copy_of_a_shard_elsewhere_is_another_shard(run, tmp_path):
     (tmp_path / "copy").mkdir()
     shutil.copy2(run.sources / "0.tar", tmp_path / "copy")
     refused(run.score, sources=tmp_path / "copy")
-    assert run.score(sources=tmp_path / "copy", overwrite=True) == (3, 3) and run.done.is_whole
+    assert run.score(sources=tmp_path / "copy", overwrite=True) == (3, 3) and not run.done.missing
 
 
 def test_images_of_an_own_shard_have_its_stamp_and_are_scored_again_if_it_has_none(run):
