@@ -388,20 +388,17 @@ def judge_videos(scores: Scores) -> Scores:
             continue
         row = rows[video] = {"frames": len(frames)}
         for name, is_low in directions.items():
-            record = scores.columns[name].record if name in scores.columns else {}
-            values = frames[name].dropna()
-            if not len(values):
-                continue
-            of_seconds = values.groupby(lambda frame: math.floor(float(split_name(frame)[1]))).mean()
-            worst, tail = (of_seconds.idxmax(), 95) if is_low else (of_seconds.idxmin(), 5)
-            found = {name: values.mean(), f"{name} p{tail}": values.quantile(tail / 100)}
-            found |= {f"{name} worst second": of_seconds[worst], f"{name} worst at": worst}
-            found[f"{name} flicker"] = values.diff().diff().abs().median()
-            row |= found
-            for each in found:
-                ends = {"range": [0, None], "lower_better": True} if each == f"{name} flicker" else {}
-                columns[each] = Column(each, {**record, **ends, "of_video": each})
-            del columns[f"{name} worst at"]
+            if len(values := frames[name].dropna()):
+                of_seconds = values.groupby(lambda frame: math.floor(float(split_name(frame)[1]))).mean()
+                worst, tail = (of_seconds.idxmax(), 95) if is_low else (of_seconds.idxmin(), 5)
+                row |= {name: values.mean(), f"{name} p{tail}": values.quantile(tail / 100)}
+                row |= {f"{name} worst second": of_seconds[worst], f"{name} worst at": worst}
+                row[f"{name} flicker"] = values.diff().diff().abs().median()
     table = pandas.DataFrame.from_dict(rows, orient="index").rename_axis("path").dropna(axis=1, how="all")
-    columns = {name: column for name, column in columns.items() if name in table}
+    for name in directions:
+        made = scores.columns.get(name, Column(name)).record
+        for each in (name, f"{name} p5", f"{name} p95", f"{name} worst second", f"{name} flicker"):
+            if each in table:
+                ends = {"range": [0, None], "lower_better": True} if each == f"{name} flicker" else {}
+                columns[each] = Column(each, {**made, **ends, "of_video": each})
     return Scores(table[[*columns]], table, columns, scores.reading)

@@ -137,12 +137,7 @@ class ScoringRun(Iterator[Row]):
 
     def frame(self) -> pandas.DataFrame:
         """Return the rows with index ``path``, a column for each question (NaN: no score), ``flag`` and ``error``."""
-        import pandas
-
-        scores = self.head.scores
-        cells = [row.as_dict(scores) for row in self]
-        frame = pandas.DataFrame(cells, columns=["path", *scores, "flag", "error"]).set_index("path")
-        return frame.astype(dict.fromkeys(scores, float))
+        return _frame(self, self.head)
 
 
 @checked
@@ -247,7 +242,7 @@ def score_images(
     Returns:
         A column for each question, ``flag``, and ``error``: the reason for a missing score, else ``''``.
     """
-    return _frame(ScoringSetup(metric, prompts, **options), images)
+    return _scored(ScoringSetup(metric, prompts, **options), images)
 
 
 class Scorer:
@@ -294,7 +289,7 @@ class Scorer:
         if is_table and not (found := [name for name in self._columns if name in batch]):
             known = ", ".join(batch)
             raise CLIPIQAError(f"there is no column of images: the columns are {known}; pass column=NAME.")
-        frame = _frame(self._setup, list(batch[found[0]]) if is_table else batch)
+        frame = _scored(self._setup, list(batch[found[0]]) if is_table else batch)
         scores = {f"{self._prefix}{name}": frame[name].to_numpy() for name in frame}
         if is_table and (taken := [name for name in scores if name in batch]):
             raise CLIPIQAError(f"there is a column {taken[0]!r} already: pass prefix=TEXT, which begins the new names.")
@@ -325,9 +320,16 @@ def _unpickled(again: partial[Scorer], files: Sequence[str]) -> Scorer:
     return scorer
 
 
-def _frame(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
+def _scored(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
     from ..images.in_memory import memory_images
 
     images = list(memory_images(images))
-    head, rows = setup.head, setup.rows(images, count=len(images))
-    return ScoringRun(setup.metrics, head, rows, Results(None, head.columns, {})).frame().reset_index(drop=True)
+    return _frame(setup.rows(images, count=len(images)), setup.head).reset_index(drop=True)
+
+
+def _frame(rows: Iterable[Row], head: Head) -> pandas.DataFrame:
+    import pandas
+
+    cells = [row.as_dict(head.scores) for row in rows]
+    frame = pandas.DataFrame(cells, columns=["path", *head.scores, "flag", "error"]).set_index("path")
+    return frame.astype(dict.fromkeys(head.scores, float))
