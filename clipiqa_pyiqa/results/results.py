@@ -266,8 +266,10 @@ class Results:
 
     def _finished(self, cells: Cells) -> Cells:
         path = cells["path"]
+        place = self.known.places.get(path)
+        is_of_run = place is None or self.known.seen[place]
         for name, values in self._joined.items():
-            cells[name] = values.get(path)
+            cells[name] = values.get(path, None if is_of_run else cells.get(name))
         missing = [name for name in self.head.scores if name not in cells]
         if missing and (cells["width"] or not cells["kind"]):
             why = f"{path!r} has no {', '.join(missing)}: no run asked for it since the image was new or had changed."

@@ -61,6 +61,13 @@ def test_scores_that_our_own_file_has_gained_are_joined(photos, clipiqa, out):
     assert read_scores(out).frame["own"].notna().all()
 
 
+def test_joined_scores_of_images_that_a_later_run_does_not_name_stay(photos, clipiqa):
+    save_deqa(range(6))
+    for names in (f"0.png photos/{n}.png" for n in (1, 2)):
+        clipiqa(f"score photos/{names} -m entropy {DEQA} --out s.csv --resume --device cpu", 0)
+    assert pandas.read_csv("s.csv")["deqa"].tolist() == [0, 1, 2]
+
+
 def test_scores_of_a_file_are_joined_to_images_in_shards(photos, clipiqa):
     for name in "ab":
         save_tar(photos / f"shards/{name}.tar", samples([10, 20]))
