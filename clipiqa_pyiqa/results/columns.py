@@ -267,7 +267,8 @@ class Known:
             scores[place : place + 1] = array("d", [math.nan if score in (None, "") else float(score)])
         self.failures.pop(place, None)
         if cells["kind"]:
-            self.failures[place] = Kind(cells["kind"]), cells["error"], not cells["width"]
+            is_of_image = not cells["width"] and cells["kind"] != Kind.TOO_SMALL  # metrics of pyiqa take any size
+            self.failures[place] = Kind(cells["kind"]), cells["error"], is_of_image
         return place
 
     def of(self, image: Any, able: Collection[bool] | None = None) -> list[bool | None]:

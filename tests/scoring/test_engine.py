@@ -150,6 +150,14 @@ def test_what_could_not_be_built_is_scored_once_it_can_be(photos, tmp_path, clip
     assert read_scores(out).frame["own"].notna().all()
 
 
+def test_an_image_that_is_too_small_for_one_metric_is_scored_by_another_that_is_added(tmp_path, csv):
+    (tmp_path / "small.png").write_bytes(picture(9, (20, 20)))
+    for given in (["mini"], ["mini", "entropy"]):
+        (row,) = score_paths(given, tmp_path / "small.png", out=csv, resume=True)
+    assert row.scores[0] is None is not row.scores[1] and row.kind is Kind.TOO_SMALL
+    assert not list(score_paths(given, tmp_path / "small.png", out=csv, resume=True))
+
+
 def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(photos, monkeypatch):
     seen = {"forward": lambda *_: torch.tensor(float(torch.get_num_threads()))}
     kinds = torch.nn.Identity, torch.nn.PReLU  # which has a parameter
