@@ -195,8 +195,7 @@ def plan_shards(
     values = {name: text for each in same for name, text in each.joined.items()}
     head = replace(asked, columns=tuple(columns.values()), joined=values)
     jobs = {
-        name: Job(shard, joined(out, name), asked, head, metrics)
-        for name, shard in zip(names, shards, strict=True)
+        name: Job(shard, joined(out, name), asked, head, metrics) for name, shard in zip(names, shards, strict=True)
     }
     for name, job in jobs.items() if not overwrite else ():
         if not there.isdisjoint((name, f"{name}{JOURNAL}")) and known.get(name, job.identity) != job.identity:
