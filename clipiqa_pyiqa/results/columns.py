@@ -184,8 +184,8 @@ def is_final(kind: Kind | None, same_decoders: bool) -> bool:
 
 def worst_kind(kinds: Sequence[Kind | None]) -> Kind | None:
     """Return the kind of several failures in a row: one that is tried again, if there is any."""
-    found = [*filter(None, kinds), None]
-    return next((kind for kind in found if kind not in (*OF_THE_IMAGE, Kind.DAMAGED, None)), found[0])
+    found = list(filter(None, kinds))
+    return next((kind for kind in found if kind not in (*OF_THE_IMAGE, Kind.DAMAGED)), next(iter(found), None))
 
 
 @dataclass(frozen=True)
