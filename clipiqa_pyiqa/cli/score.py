@@ -180,10 +180,8 @@ def run(
 
             options |= {**vars(shards), "engine": RayEngine(**vars(cluster)) if shards.engine == "ray" else None}
 
-            def of_shards(images: int, done: float, total: int) -> None:
-                show(done, total, detail=f"{images:,} images")
-
-            done = score_sources(metrics, found, progress=of_shards, **options)
+            options["progress"] = lambda images, done, total: show(done, total, detail=f"{images:,} images")
+            done = score_sources(metrics, found, **options)
             _report(done, videos)
             unmatched, failed = done.unmatched, done.failures or done.unread or done.absent
         else:

@@ -22,6 +22,7 @@ from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
 from ..prompts.pairs import Prompts
 from ..report.pictures import COLOURS, STYLE, captioned
+from ..sources.finding import each_of
 from ..stats.correlation import MIN_IMAGES, srocc
 from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, because, find_images, score_files
 
@@ -45,15 +46,6 @@ class Change:
     apply: Callable[[Image.Image, float], Image.Image]
 
 
-def read_scaled(reading: Reading, path: str, scale: float) -> Image.Image:
-    """Return an image with sides multiplied by ``scale``, if there is memory for it."""
-    record = File(path).load(reading)
-    picture = record.picture
-    width, height = (max(1, round(side * scale)) for side in record.size)
-    set_aside(path, width, height)
-    return picture if scale == 1 else picture.resize((width, height), Image.Resampling.LANCZOS)
-
-
 def _noise(image: Image.Image, sigma: float) -> Image.Image:
     # PIL's effect_noise takes no seed. All steps use the same noise pattern, so that only its strength differs.
     grain = np.random.default_rng(0).standard_normal((image.height, image.width, 3), dtype=np.float32)
@@ -66,10 +58,6 @@ def _enhanced(enhancer: Callable[[Image.Image], Any]) -> Callable[[Image.Image, 
     return lambda image, factor: enhancer(image).enhance(factor)
 
 
-def _blur(image: Image.Image, radius: float) -> Image.Image:
-    return image.filter(ImageFilter.GaussianBlur(radius))
-
-
 CHANGES = {
     change.question: change
     for change in (
@@ -78,7 +66,14 @@ CHANGES = {
         ),
         Change("noisiness", 48.0, 0.0, 0.0, "standard deviation of noise, of 255", _noise),
         Change("colorfulness", 0.0, 2.0, 1.0, "factor of PIL's ImageEnhance.Color", _enhanced(ImageEnhance.Color)),
-        Change("sharpness", 4.0, 0.0, 0.0, "radius of PIL's GaussianBlur, in pixels", _blur),
+        Change(
+            "sharpness",
+            4.0,
+            0.0,
+            0.0,
+            "radius of PIL's GaussianBlur, in pixels",
+            lambda image, radius: image.filter(ImageFilter.GaussianBlur(radius)),
+        ),
         Change("contrast", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Contrast", _enhanced(ImageEnhance.Contrast)),
     )
 }
@@ -204,8 +199,7 @@ def sweep(
         steps: Number of steps, at least 3.
         scales: Factors, up to 8, by which width and height are multiplied before the changes.
     """
-    names = [changes] if isinstance(changes, str) else changes
-    chosen = {name: choice("changes", name, CHANGES) for name in names}
+    chosen = {name: choice("changes", name, CHANGES) for name in each_of(changes)}
     if not chosen:
         raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
     if steps < MIN_IMAGES:
@@ -215,9 +209,18 @@ def sweep(
     files = find_images(paths)
     metrics = asked(metric, prompts, template, list(chosen))
     limits: dict[str, Any] = {name: value for name, value in options.items() if name in Reading.__dataclass_fields__}
-    reading = functools.lru_cache(_PICTURES_KEPT)(functools.partial(read_scaled, checked(Reading)(**limits)))
+    reading = checked(Reading)(**limits)
+
+    @functools.lru_cache(_PICTURES_KEPT)
+    def scaled(path: str, scale: float) -> Image.Image:
+        """Return an image with sides multiplied by ``scale``, if there is memory for it."""
+        record = File(path).load(reading)
+        size = width, height = [max(1, round(side * scale)) for side in record.size]
+        set_aside(path, width, height)
+        return record.picture if scale == 1 else record.picture.resize(size, Image.Resampling.LANCZOS)
+
     planned = [
-        _Version(path, scale, change, step, round(float(amount), 6), reading, str(limits))
+        _Version(path, scale, change, step, round(float(amount), 6), scaled, str(limits))
         for path, scale, change in itertools.product(files, dict.fromkeys(scales), chosen.values())
         for step, amount in enumerate(np.linspace(change.first, change.last, steps))
     ]

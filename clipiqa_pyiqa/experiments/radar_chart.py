@@ -10,7 +10,6 @@ from typing import Any, Unpack
 import matplotlib
 import numpy as np
 import pandas
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from ..errors import CLIPIQAError, checked
@@ -29,6 +28,7 @@ CHARTS = {
 MOST = len(COLOURS)  # most images on one chart: each image needs its own colour
 _PER_ROW = 4  # most photos in a row of the legend
 _GREY = "#d5d8dd"
+_LABELS = {"noisiness": "noisiness\n(rim: clean)"}
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,26 @@ class RadarCharts(ExperimentResult):
         figure = Figure(figsize=(4.6 * max(len(self.charts), 1.3), 4.3 + 1.3 * rows), layout="constrained")
         photos, spokes = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.3 * rows, 4.3]).ravel()
         self._draw_legend(photos, rows)
-        panels = spokes.subplots(1, len(self.charts), squeeze=False, subplot_kw={"projection": "polar"})[0]
+        polar = {"projection": "polar", "theta_offset": np.pi / 2, "theta_direction": -1}
+        panels = spokes.subplots(1, len(self.charts), squeeze=False, subplot_kw=polar)[0]
         for axes, (title, questions) in zip(panels, self.charts.items(), strict=True):
-            _draw_chart(axes, self.shares()[list(questions)], title)
+            angles = np.linspace(0, 2 * np.pi, len(questions), endpoint=False)
+            around = np.append(angles, angles[0])
+            for colour, scores in zip(COLOURS, self.shares()[list(questions)].to_numpy(), strict=False):
+                values = np.append(scores, scores[0])
+                axes.plot(around, values, color=colour, linewidth=2, marker="o", markersize=3.5)
+                axes.fill(around, values, color=colour, alpha=0.05, linewidth=0)
+            axes.set_ylim(0, 1)
+            axes.set_yticks([0.25, 0.5, 0.75, 1], ["", "0.5", "", "1"], color="#7a7f87", fontsize=7.5)
+            names = [wrapped(question.split("|")[0].removesuffix("."), 15) for question in questions]
+            axes.set_xticks(angles, [_LABELS.get(name, name) for name in names], **WORDS)
+            axes.tick_params(axis="x", pad=6)
+            # keep the labels away from the rim
+            for label, side in zip(axes.get_xticklabels(), np.sin(angles), strict=True):
+                label.set_horizontalalignment("center" if abs(side) < 0.1 else "left" if side > 0 else "right")
+            axes.grid(color=_GREY, linewidth=0.8)
+            axes.spines[:].set_color(_GREY)
+            axes.set_title(title, loc="center", fontsize=11, pad=16)
         return captioned(figure, self.caption)
 
     def _draw_legend(self, figure: SubFigure, rows: int) -> None:
@@ -119,29 +136,3 @@ def radar(
                 f"a radar chart needs scores between two ends, but those of {name!r} have none: leave it out."
             )
     return RadarCharts(**vars(scores), charts=charts).saved(options)
-
-
-def _draw_chart(axes: Axes, scores: pandas.DataFrame, title: str) -> None:
-    """Draw one chart on polar axes; ``scores`` has a row per image."""
-    angles = np.linspace(0, 2 * np.pi, scores.shape[1], endpoint=False)
-    around = np.append(angles, angles[0])
-    for colour, (_, row) in zip(COLOURS, scores.iterrows(), strict=False):
-        values = np.append(row.to_numpy(), row.iloc[0])
-        axes.plot(around, values, color=colour, linewidth=2, marker="o", markersize=3.5)
-        axes.fill(around, values, color=colour, alpha=0.05, linewidth=0)
-    axes.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
-    axes.set_theta_direction(-1)  # type: ignore[attr-defined]
-    axes.set_ylim(0, 1)
-    axes.set_yticks([0.25, 0.5, 0.75, 1], ["", "0.5", "", "1"], color="#7a7f87", fontsize=7.5)
-    names = [
-        "noisiness\n(rim: clean)" if question == "noisiness" else wrapped(question.split("|")[0].removesuffix("."), 15)
-        for question in scores.columns
-    ]
-    axes.set_xticks(angles, names, **WORDS)
-    axes.tick_params(axis="x", pad=6)
-    for label, side in zip(axes.get_xticklabels(), np.sin(angles), strict=True):  # keep the labels away from the rim
-        label.set_horizontalalignment("center" if abs(side) < 0.1 else "left" if side > 0 else "right")
-    axes.grid(color=_GREY, linewidth=0.8)
-    axes.spines[:].set_color(_GREY)
-    if title:
-        axes.set_title(title, loc="center", fontsize=11, pad=16)

@@ -1,7 +1,5 @@
 """The photos of a score file: their order, files and moments (photos of one scene, taken within seconds)."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import math
@@ -11,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas
 from PIL import Image
 
 from ..errors import AnySize, CLIPIQAError, ImageError, counted, first_of, log, nearest
@@ -23,9 +22,6 @@ from ..report.report import Report
 from ..report.table import frame_table
 from ..results.scores import Direction, Scores, choose, find_direction
 from ..sources.finding import file_of
-
-if TYPE_CHECKING:
-    import pandas
 
 
 @dataclass(frozen=True)

@@ -71,11 +71,12 @@ def transfer(
     if missing := [path for path in inner if not file_of(path)]:
         problem = first_of(f"{path!r} does not exist" for path in missing)
         raise CLIPIQAError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
-    if action != "copy" and (inside := [path for path in inner if not is_local(path)]):
+    files = {path: into for path, into in inner.items() if is_local(path)}
+    inside = [path for path in inner if path not in files]
+    if inside and action != "copy":
         raise CLIPIQAError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
     target, done = check_folder(folder), list[str]()
-    files = {path: into for path, into in inner.items() if is_local(path)}
-    others = ((inner[image.name], [image]) for image in images_named([path for path in inner if path not in files]))
+    others = ((inner[image.name], [image]) for image in images_named(inside))
     with undoable(target) as (undo_list, note):
         taken = {into: _stems(check_folder(target / into)) for into in dict.fromkeys(inner.values())}
         for into, sources in itertools.chain(_families(files, only_photos), others):
