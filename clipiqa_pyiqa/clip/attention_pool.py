@@ -1,7 +1,5 @@
 """CLIP's attention pooling, without a projection of each position."""
 
-from __future__ import annotations
-
 from functools import cached_property
 
 import torch

@@ -1,7 +1,5 @@
 """Frozen convolutions, computed from packed weights if no gradient is needed, and strips of rows of a large image."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from itertools import pairwise
 from typing import Any
@@ -19,16 +17,17 @@ _ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch 
 
 
 class Convolution:
-    """A frozen convolution and its activation.
+    """A frozen convolution of ``(N, C, H, W)`` and its activation; depthwise if its weight has one input channel.
 
     Scoring in fp32 or bf16 on a CPU keeps only the weight in oneDNN's order, so that no call has to reorder it. A
     gradient or trace restores the plain weight, equal to the last bit, and keeps it.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, stride: int = 1, groups: int = 1, activation: str = "none"):
+    def __init__(self, weight: Tensor, bias: Tensor, stride: int, activation: str):
         self._shape, self.kernel = weight.shape, weight.shape[-1]
-        self.out_channels, self.in_channels = weight.shape[0], weight.shape[1] * groups
-        self.bias, self.stride, self.groups, self.activation = bias, stride, groups, activation
+        self.padding, self.out_channels = self.kernel // 2, weight.shape[0]
+        self.groups = self.out_channels if weight.shape[1] == 1 else 1
+        self.bias, self.stride, self.activation = bias, stride, activation
         self._plain: Tensor | None = weight.contiguous(memory_format=torch.channels_last)
         self._packed: Any = None
         self._order = b""  # how the packed numbers lie in memory
@@ -43,18 +42,23 @@ class Convolution:
                 weight = self._plain = self._unpacked().contiguous(memory_format=torch.channels_last)
         return weight
 
-    def convolve(self, x: Tensor, padding: tuple[int, int], plain: bool = False, onto: Tensor | None = None) -> Tensor:
-        """Return the activated output for ``(N, C, H, W)``, computed from packed weights if possible.
+    def __call__(self, x: Tensor, pad_rows: bool = True, plain: bool = False, onto: Tensor | None = None) -> Tensor:
+        """Return the activated output, computed from packed weights if possible.
 
         Args:
+            pad_rows: add rows of zeros at the top and bottom.
             plain: use the plain weights, which the caller needs for the gradient.
             onto: a map to which the output is added in place; the sum passes a ReLU.
         """
+        padding = self.padding if pad_rows else 0, self.padding
         # operations on packed weights have no derivative and trace badly
         if plain or not x.is_cpu or x.dtype == torch.float64 or needs_gradient(x) or is_traced() or not _HAS_ONEDNN:
             dilation = idle_dilation(x, self.kernel)
             y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
-            return activate(y, self.activation) if onto is None else onto.add_(y).relu_()
+            if onto is not None:
+                return onto.add_(y).relu_()
+            activate = {"relu": F.relu, "relu6": F.relu6}.get(self.activation)
+            return activate(y, inplace=not (y.requires_grad or is_traced())) if activate else y
         fused = ("hardtanh", [0.0, 6.0], "") if self.activation == "relu6" else (self.activation, [], "")
         if self.kernel == 1 and onto is None:
             rows = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
@@ -67,6 +71,14 @@ class Convolution:
                 onto, x, weight, self.bias, *geometry, "add", 1.0, "relu", [], ""
             )
         return _ops._convolution_pointwise.default(x, weight, self.bias, *geometry, *fused)
+
+    def pull_back(self, grad: Tensor, surplus: tuple[int, int] = (0, 0)) -> Tensor:
+        """Return the input's gradient from that of the output before its activation.
+
+        ``surplus``: the input's rows and columns beyond those of the transposed convolution; only stride 2 leaves some.
+        """
+        dilation = idle_dilation(grad, self.kernel)
+        return F.conv_transpose2d(grad, self.weight, None, self.stride, self.padding, surplus, 1, dilation)
 
     def _weight_for(self, geometry: Any) -> Tensor:
         """Return the packed weight for this geometry of a map; None for a linear layer."""
@@ -88,14 +100,6 @@ class Convolution:
         return self._packed.to_dense().view(self._shape)
 
 
-def activate(y: Tensor, activation: str) -> Tensor:
-    """Return an output, activated in place unless a gradient or a trace needs it unchanged."""
-    in_place = not (y.requires_grad or is_traced())
-    if activation == "relu":
-        return F.relu(y, inplace=in_place)
-    return F.relu6(y, inplace=in_place) if activation == "relu6" else y
-
-
 def idle_dilation(x: Tensor, kernel: int) -> int:
     """Return 2 for a 1×1 kernel that torch computes faster if dilated, else 1."""
     if kernel > 1 or x.dtype != torch.float32 or x.device.type != "cpu" or torch.get_num_threads() > 1:
@@ -110,9 +114,10 @@ CPU_STRIP_BYTES = 8 << 20
 class RowMap:
     """A map with ``rows`` rows, filled with strips from the top."""
 
+    whole: Tensor
+
     def __init__(self, rows: int):
         self.rows, self.filled = rows, 0
-        self.whole: Tensor = torch.empty(0, device="cpu")
 
     def append(self, strip: Tensor) -> None:
         count = strip.shape[-2]
@@ -120,8 +125,8 @@ class RowMap:
             self.whole = strip
             return
         if self.filled == 0:
-            shape = (*strip.shape[:2], self.rows, strip.shape[-1])
-            self.whole = torch.empty(shape, dtype=strip.dtype, device=strip.device, memory_format=torch.channels_last)
+            like = strip[:, :, :1].expand(-1, -1, self.rows, -1)
+            self.whole = torch.empty_like(like, memory_format=torch.channels_last)
         self.whole[:, :, self.filled : self.filled + count] = strip
         self.filled += count
 

@@ -1,7 +1,5 @@
 """The dtype in which a device computes, and the error for operations that the device lacks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

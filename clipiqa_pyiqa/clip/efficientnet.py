@@ -1,7 +1,5 @@
 """The image tower of mini: an EfficientNet-Lite whose features come from statistics of its feature maps."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,10 +17,6 @@ from .gradient import CPU_SHARED_PIXELS, is_traced, recomputed
 
 Moments = tuple[Tensor, Tensor]
 """Mean and variance of every channel: ``(N, C)`` of images, ``(N, C, h, w)`` of places; fp32 or wider."""
-
-
-def of_image(x: Tensor) -> Moments:
-    return _moments(wide(x), (2, 3))
 
 
 def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
@@ -129,12 +123,14 @@ class EfficientNet:
             raise ValueError("it has fewer tensors than its architecture has blocks")
         strides = [stride if i == 0 else 1 for count, _, stride, *_ in architecture["stages"] for i in range(count)]
 
-        def load(name: str, stride: int = 1, activation: str = "relu6") -> SameConv:
+        def load(name: str, stride: int = 1, activation: str = "relu6") -> Convolution:
             weight, bias = (
                 checkpoint[f"visual.{name}.{part}"].to(self.dtype).to(self.device, self.working)
                 for part in ("weight", "bias")
             )
-            return SameConv(weight, bias, stride, activation)
+            conv = Convolution(weight, bias, stride, activation)
+            conv.padding += stride - 1  # as much as TensorFlow needs below and on the right
+            return conv
 
         self.stem = InvertedBottleneck(None, load("stem", 2), None)
         self.blocks = [
@@ -173,7 +169,7 @@ class EfficientNet:
         moments: dict[Part, list[Moments]] = {part: [] for part in parts}
         for y, side in zip(self._maps(x), self.sides, strict=True):
             for part, found in moments.items():
-                found.append(of_image(y) if part == "image" else of_places(y, side, grid))
+                found.append(_moments(wide(y), (2, 3)) if part == "image" else of_places(y, side, grid))
         statistics = []
         for part, found in moments.items():
             mean, variance = (torch.cat(maps, dim=1) for maps in zip(*found, strict=True))
@@ -194,26 +190,10 @@ class EfficientNet:
         yield recomputed(self.head, x)
 
 
-class SameConv(Convolution):
-    """A frozen convolution with TensorFlow's padding, depthwise if its weight has one input channel.
-
-    With stride 2 the caller drops the first ``surplus`` rows and columns of the output.
-    """
-
-    def __init__(self, weight: Tensor, bias: Tensor, stride: int, activation: str):
-        super().__init__(weight, bias, stride, weight.shape[0] if weight.shape[1] == 1 else 1, activation)
-        self.surplus = stride - 1
-        self.before = (self.kernel - stride) // 2
-        self.padding = self.before + self.surplus * stride
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.convolve(x, (self.padding, self.padding))
-
-
 class InvertedBottleneck:
     """1×1 expansion, k×k convolution, 1×1 projection; a shortcut if the shape stays the same."""
 
-    def __init__(self, expand: SameConv | None, spatial: SameConv, project: SameConv | None):
+    def __init__(self, expand: Convolution | None, spatial: Convolution, project: Convolution | None):
         self.expand, self.spatial, self.project = expand, spatial, project
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -228,17 +208,19 @@ class InvertedBottleneck:
         return torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0]
 
     def band(self, x: Tensor, start: int, stop: int | None) -> Tensor:
-        spatial = self.spatial
-        first = max(start - spatial.before, 0)
-        skip = start - first + spatial.surplus
-        bottom = None if stop is None else (stop - 1) * spatial.stride - spatial.before + spatial.kernel
-        y = crop(x, first * spatial.stride, bottom)
+        spatial, stride = self.spatial, self.spatial.stride
+        surplus = stride - 1  # first rows and columns of the output, which TensorFlow's padding does not give
+        before = spatial.padding - 2 * surplus
+        first = max(start - before, 0)
+        skip = start - first + surplus
+        bottom = None if stop is None else (stop - 1) * stride - before + spatial.kernel
+        y = crop(x, first * stride, bottom)
         if self.expand is not None:
             y = self.expand(y)
-        y = crop(spatial(y), skip, None if stop is None else skip + stop - start, spatial.surplus)
+        y = crop(spatial(y), skip, None if stop is None else skip + stop - start, surplus)
         if self.project is not None:
             y = self.project(y)
-        if spatial.stride > 1 or y.shape[1] != x.shape[1]:
+        if stride > 1 or y.shape[1] != x.shape[1]:
             return y
         return y + x if is_traced() else y.add_(crop(x, start, stop))  # tracing takes long for operations in place
 

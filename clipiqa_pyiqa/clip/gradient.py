@@ -1,7 +1,5 @@
 """The gradient of one value per image, computed in the forward pass."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext

@@ -1,7 +1,5 @@
 """Checks of images and of image features that callers pass as tensors."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

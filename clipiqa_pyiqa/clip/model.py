@@ -1,7 +1,5 @@
 """The frozen CLIP of a checkpoint, which several metrics share."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import MIN_SIDE, log
-from ..weights.checkpoint import STEM, Checkpoint, open_checkpoint
+from ..weights.checkpoint import STEM, open_checkpoint
 from ..weights.published import Weights, found_again
 from .device import FrozenTensors, Part, missing_on_mps
 from .efficientnet import RESOLUTION, EfficientNet
@@ -95,19 +93,12 @@ class FrozenCLIP:
     """
 
     def __init__(self, weights: Weights):
-        self.weights = weights
+        self.weights, self.checkpoint = weights, open_checkpoint(weights.path)
+        self.vocabulary = Vocabulary(self.checkpoint)
         self._lock = threading.RLock()
         self._towers: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
         self._text_features: dict[tuple[str, torch.dtype], Tensor] = {}
         self._warned: set[str] = set()  # words of earlier warnings
-
-    @cached_property
-    def checkpoint(self) -> Checkpoint:
-        return open_checkpoint(self.weights.path)
-
-    @cached_property
-    def vocabulary(self) -> Vocabulary:
-        return Vocabulary(self.checkpoint)
 
     @property
     def cell(self) -> int:
@@ -184,32 +175,22 @@ class FrozenCLIP:
     def _build_text(self, tensors: FrozenTensors) -> TextTower:
         return TextTower(tensors, self.vocabulary, self.weights.quick_gelu)
 
-    def __copy__(self) -> FrozenCLIP:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenCLIP:
-        return self
-
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (self.weights,)
+        return frozen_clip, (self.weights, True)
 
 
 _shared: WeakValueDictionary[tuple[str, str, bool], FrozenCLIP] = WeakValueDictionary()
 _shared_lock = threading.Lock()
 
 
-def frozen_clip(weights: Weights) -> FrozenCLIP:
-    """Return the weights' :class:`FrozenCLIP`, one per process."""
+def frozen_clip(weights: Weights, are_pickled: bool = False) -> FrozenCLIP:
+    """Return the weights' :class:`FrozenCLIP`, one per process; pickled weights are found again by their hash."""
     key = (weights.backbone, weights.sha256, weights.quick_gelu)
     with _shared_lock:
         clip = _shared.get(key)
         if clip is None:
-            clip = _shared[key] = FrozenCLIP(weights)
+            clip = _shared[key] = FrozenCLIP(found_again(weights) if are_pickled else weights)
         return clip
-
-
-def _unpickled(weights: Weights) -> FrozenCLIP:
-    return frozen_clip(found_again(weights))
 
 
 def middle_square(x: Tensor, side: int) -> Tensor:

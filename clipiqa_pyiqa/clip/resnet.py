@@ -1,7 +1,5 @@
 """CLIP's ModifiedResNet (RN50, RN101, RN50x4, RN50x16, RN50x64) for images of any size."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -11,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import AttentionPool
-from .convolution import Convolution, RowMap, cut, idle_dilation, take_rows
+from .convolution import Convolution, RowMap, cut, take_rows
 from .device import FrozenTensors, Part
 from .gradient import anchor_of, forbid_double_backward, is_ahead, is_traced, needs_gradient
 
@@ -72,7 +70,6 @@ class ResNetTrunk:
     def __init__(self, tensors: FrozenTensors):
         self.stem = Stem(tensors)
         self.stages = [_stage(tensors, number) for number in (1, 2, 3, 4)]
-        self.blocks = [block for stage in self.stages for block in stage]
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
         for last in self.maps(x, tape):  # noqa: B007
@@ -91,12 +88,10 @@ class ResNetTrunk:
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
         """Return the gradient of pixels of this ``size``; the tape is emptied."""
-        sizes = [self.stem.out_size(size)]
-        for block in self.blocks[:-1]:
-            sizes.append(block.out_size(sizes[-1]))
         grad = grad.contiguous(memory_format=torch.channels_last)
-        for block, in_size in zip(reversed(self.blocks), reversed(sizes), strict=True):
-            grad = block.pull_back(grad, tape, in_size)
+        for stage in reversed(self.stages):
+            for block in reversed(stage):
+                grad = block.pull_back(grad, tape)
         return self.stem.pull_back(grad, tape, size)
 
 
@@ -105,18 +100,14 @@ class Stem:
 
     def __init__(self, tensors: FrozenTensors):
         self.convs = [
-            FrozenConv(tensors, f"visual.conv{i}", f"visual.bn{i}", stride=2 if i == 1 else 1) for i in (1, 2, 3)
+            _folded(tensors, f"visual.conv{i}", f"visual.bn{i}", stride=2 if i == 1 else 1) for i in (1, 2, 3)
         ]
 
-    @staticmethod
-    def out_size(size: tuple[int, int]) -> tuple[int, int]:
-        return (size[0] + 1) // 4, (size[1] + 1) // 4
-
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
-        half = (x.shape[-2] + 1) // 2
-        rows, columns = self.out_size((x.shape[-2], x.shape[-1]))
+        half, columns = ((side + 1) // 2 for side in x.shape[-2:])
+        rows = half // 2
         out, signs = RowMap(rows), [RowMap(half) for _ in self.convs]
-        strips = cut(x, rows, 4 * columns * self.convs[-1].out_channels, WHOLE // 2 if tape is None else 1)
+        strips = cut(x, rows, 4 * (columns // 2) * self.convs[-1].out_channels, WHOLE // 2 if tape is None else 1)
         for start, stop in strips:
             first, last = 2 * start, half if stop == rows else 2 * stop
             y, low = x, 0  # the current map, and its row with which y begins
@@ -139,8 +130,8 @@ class Stem:
         return F.avg_pool2d(x, 2)
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
-        half, rows, columns = (size[0] + 1) // 2, grad.shape[-2], (size[1] + 1) // 2
         signs = [tape.pop() for _ in self.convs]
+        rows, (half, columns) = grad.shape[-2], signs[0].shape[-2:]
         out = RowMap(size[0])
         for start, stop in cut(grad, rows, 4 * grad.shape[-1] * grad.shape[1]):
             first, last = 2 * start, half if stop == rows else 2 * stop
@@ -152,8 +143,9 @@ class Stem:
                 y = keep_positive(y[:, :, top - low : bottom - low], sign[:, :, top:bottom])
                 low = top
                 if halo:
-                    y = conv.pull_back(y, (bottom - top, columns))
-            y = self.convs[0].pull_back(y, (min(2 * (bottom - top), size[0] - 2 * top), size[1]))
+                    y = conv.pull_back(y)
+            surplus = min(1, size[0] + 1 - 2 * bottom), size[1] + 1 - 2 * columns
+            y = self.convs[0].pull_back(y, surplus)
             out.append(y if last == half else y[:, :, : 2 * (last - first)])
         return out.whole
 
@@ -162,17 +154,14 @@ class Bottleneck:
     """1×1, 3×3 and 1×1 convolutions beside a shortcut; the stride is average pooling after the second convolution."""
 
     def __init__(self, tensors: FrozenTensors, name: str, stride: int):
-        self.reduce, self.spatial = (FrozenConv(tensors, f"{name}.conv{i}", f"{name}.bn{i}") for i in (1, 2))
-        self.expand = FrozenConv(tensors, f"{name}.conv3", f"{name}.bn3", activation="none")
+        self.reduce, self.spatial = (_folded(tensors, f"{name}.conv{i}", f"{name}.bn{i}") for i in (1, 2))
+        self.expand = _folded(tensors, f"{name}.conv3", f"{name}.bn3", activation="none")
         self.shortcut = (
-            FrozenConv(tensors, f"{name}.downsample.0", f"{name}.downsample.1", activation="none")
+            _folded(tensors, f"{name}.downsample.0", f"{name}.downsample.1", activation="none")
             if f"{name}.downsample.0.weight" in tensors.raw
             else None
         )
         self.stride = stride
-
-    def out_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        return size[0] // self.stride, size[1] // self.stride
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
         """Return the output; ``x`` is overwritten unless the shortcut has a convolution."""
@@ -214,12 +203,11 @@ class Bottleneck:
         y = self.expand(avg_pool(y, self.stride))
         return (y + (x if self.shortcut is None else self.shortcut(avg_pool(x, self.stride)))).relu()
 
-    def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
+    def pull_back(self, grad: Tensor, tape: Tape) -> Tensor:
         """Return the input's gradient; ``grad`` is overwritten unless the shortcut has a convolution."""
-        height, width = size
-        rows, columns = self.out_size(size)
-        row_size = self.stride * width * max(self.reduce.in_channels, grad.shape[1])
         out_signs, spatial_signs, reduce_signs = tape.pop(), tape.pop(), tape.pop()
+        rows, (height, width) = grad.shape[-2], reduce_signs.shape[-2:]
+        row_size = self.stride * width * max(self.reduce.weight.shape[1], grad.shape[1])
         out = RowMap(height)
         done, above = 0, grad[:, :0, :0]  # number of rows of grad that passed `expand`, and its last rows of output
         for start, stop in cut(grad, rows, row_size):
@@ -227,21 +215,20 @@ class Bottleneck:
             ahead = min(stop + 1, rows)
             low, high = done * self.stride, height if ahead == rows else ahead * self.stride
             y = keep_positive(grad[:, :, done:ahead], out_signs[:, :, done:ahead])
-            y = self.expand.pull_back(y, (ahead - done, columns))
-            y = pull_back_avg_pool(y, self.stride, (high - low, width))
+            y = pull_back_avg_pool(self.expand.pull_back(y), self.stride, (high - low, width))
             y = keep_positive(y, spatial_signs[:, :, low:high])
             done = ahead
             if start:
                 y, low = torch.cat([above, y], dim=2), first - 1
             above = y[:, :, last - 1 - low :].clone()
             y = y[:, :, : last + 1 - low]
-            y = self.spatial.pull_back(y, (y.shape[-2], width))[:, :, first - low : last - low]
+            y = self.spatial.pull_back(y)[:, :, first - low : last - low]
             y = keep_positive(y, reduce_signs[:, :, first:last])
-            y = self.reduce.pull_back(y, (last - first, width))
+            y = self.reduce.pull_back(y)
             if self.shortcut is None:
                 grad[:, :, first:last].add_(y)
             else:
-                identity = self.shortcut.pull_back(grad[:, :, start:stop], (stop - start, columns))
+                identity = self.shortcut.pull_back(grad[:, :, start:stop])
                 out.append(y.add_(pull_back_avg_pool(identity, self.stride, (last - first, width))))
         return grad if self.shortcut is None else out.whole
 
@@ -276,28 +263,14 @@ class _PiecewiseLinear(torch.autograd.Function):
         return forbid_double_backward(pulled, anchor), None, None, None
 
 
-class FrozenConv(Convolution):
-    """A frozen convolution; BatchNorm is folded into it in float64, and the result is rounded."""
-
-    def __init__(self, tensors: FrozenTensors, conv: str, norm: str, stride: int = 1, activation: str = "relu"):
-        gamma, beta, mean, variance = (  # folded on the CPU, since not every device has float64
-            tensors.raw[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
-        )
-        scale = gamma / (variance + BATCH_NORM_EPS).sqrt()
-        weight = tensors.rounded(tensors.raw[f"{conv}.weight"].double() * scale[:, None, None, None])
-        super().__init__(weight, tensors.rounded(beta - mean * scale), stride, activation=activation)
-        self.padding = self.kernel // 2 if stride < self.kernel else 0
-
-    def __call__(self, x: Tensor, pad_rows: bool = True, plain: bool = False, onto: Tensor | None = None) -> Tensor:
-        return self.convolve(x, (self.padding if pad_rows else 0, self.padding), plain, onto)
-
-    def pull_back(self, grad: Tensor, size: tuple[int, int]) -> Tensor:
-        surplus = [
-            full - ((part - 1) * self.stride - 2 * self.padding + self.kernel)
-            for full, part in zip(size, grad.shape[-2:], strict=True)
-        ]
-        dilation = idle_dilation(grad, self.kernel)
-        return F.conv_transpose2d(grad, self.weight, None, self.stride, self.padding, surplus, 1, dilation)
+def _folded(tensors: FrozenTensors, conv: str, norm: str, stride: int = 1, activation: str = "relu") -> Convolution:
+    """Return a convolution into which BatchNorm is folded in float64; the result is rounded."""
+    gamma, beta, mean, variance = (  # folded on the CPU, since not every device has float64
+        tensors.raw[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = gamma / (variance + BATCH_NORM_EPS).sqrt()
+    weight = tensors.rounded(tensors.raw[f"{conv}.weight"].double() * scale[:, None, None, None])
+    return Convolution(weight, tensors.rounded(beta - mean * scale), stride, activation)
 
 
 def avg_pool(x: Tensor, stride: int) -> Tensor:
@@ -315,7 +288,8 @@ def pull_back_avg_pool(grad: Tensor, stride: int, size: tuple[int, int]) -> Tens
 def pack_signs(y: Tensor) -> Tensor:
     """Return bits ``(N, C / 8, H, W)``, 1 where ReLU outputs ``(N, C, H, W)`` are positive."""
     flags = y.bool().permute(0, 2, 3, 1).contiguous()  # y is never negative; bool() is faster than y > 0
-    return _gather_bits(flags).permute(0, 3, 1, 2)
+    bits = flags.reshape(-1).view(torch.int64) * _GATHER >> 56  # flattened: axes of length 1 may have any stride
+    return bits.to(torch.uint8).view(*flags.shape[:-1], -1).permute(0, 3, 1, 2)
 
 
 def keep_positive(grad: Tensor, signs: Tensor) -> Tensor:
@@ -327,17 +301,9 @@ def keep_positive(grad: Tensor, signs: Tensor) -> Tensor:
     return grad
 
 
-def _gather_bits(flags: Tensor) -> Tensor:
-    bits = flags.reshape(-1).view(torch.int64) * _GATHER >> 56  # flattened: axes of length 1 may have any stride
-    return bits.to(torch.uint8).view(*flags.shape[:-1], -1)
-
-
 @cache
 def _spread_table(device: torch.device) -> Tensor:
     """Return, for each byte, its eight bits as int8 of 0 or -1, packed into one int64."""
     with torch.inference_mode(False):
-        numbers = torch.arange(256, device=device)
-        flags = (numbers[:, None] >> torch.arange(8, device=device)).bitwise_and(1).bool()  # (256, 8)
-        table = torch.empty(256, dtype=torch.int64, device=device)
-        table[_gather_bits(flags)[:, 0].long()] = flags.to(torch.int8).neg().view(torch.int64)[:, 0]
-        return table
+        bits = torch.arange(256, device=device)[:, None] >> torch.arange(8, device=device) & 1  # (256, 8)
+        return bits.to(torch.int8).neg().view(torch.int64)[:, 0]

@@ -1,7 +1,5 @@
 """CLIP's token embeddings and text tower."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Sequence

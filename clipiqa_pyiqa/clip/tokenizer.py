@@ -1,7 +1,5 @@
 """CLIP's tokenizer, taken from open_clip."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -12,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @cache
-def tokenizer() -> SimpleTokenizer:
+def tokenizer() -> "SimpleTokenizer":
     package = find_spec("open_clip")
     assert package is not None and package.origin is not None
     # the whole package imports transformers and timm, which takes seconds

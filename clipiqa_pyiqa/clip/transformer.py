@@ -1,7 +1,5 @@
 """CLIP's transformers: the layers of the text tower, and vision transformers for images of any size."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -33,12 +31,9 @@ class LayerNorm:
         return normed.to(x.dtype)
 
 
-class Linear:
-    def __init__(self, tensors: FrozenTensors, name: str):
-        self.weight, self.bias = (tensors.rounded(tensors.raw[f"{name}{part}"]) for part in ("weight", "bias"))
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+def load_linear(tensors: FrozenTensors, name: str) -> list[Tensor]:
+    """Return the weight and the bias of a linear layer."""
+    return [tensors.rounded(tensors.raw[f"{name}{part}"]) for part in ("weight", "bias")]
 
 
 class AttentionBlock:
@@ -47,25 +42,23 @@ class AttentionBlock:
     def __init__(self, tensors: FrozenTensors, name: str, activation: Callable[[Tensor], Tensor]):
         self.activation = activation
         self.norm_1, self.norm_2 = LayerNorm(tensors, f"{name}.ln_1"), LayerNorm(tensors, f"{name}.ln_2")
-        self.qkv, self.out = Linear(tensors, f"{name}.attn.in_proj_"), Linear(tensors, f"{name}.attn.out_proj.")
-        self.widen, self.narrow = Linear(tensors, f"{name}.mlp.c_fc."), Linear(tensors, f"{name}.mlp.c_proj.")
+        self.qkv, self.out = (load_linear(tensors, f"{name}.attn.{part}") for part in ("in_proj_", "out_proj."))
+        self.widen, self.narrow = (load_linear(tensors, f"{name}.mlp.{part}") for part in ("c_fc.", "c_proj."))
 
     def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
         """Return the output of all positions; with ``queries=k``, of the first k positions only."""
-        normed = self.norm_1(x)
-        q, k, v = (_split_heads(part) for part in self.qkv(normed).chunk(3, dim=-1))
+        q, k, v = (_split_heads(part) for part in F.linear(self.norm_1(x), *self.qkv).chunk(3, dim=-1))
         x = x[:, :queries]
         attended = F.scaled_dot_product_attention(q[:, :, :queries], k, v, is_causal=is_causal)
-        x = x + self.out(attended.transpose(1, 2).flatten(2))  # (N, heads, L, 64) -> (N, L, width)
+        x = x + F.linear(attended.transpose(1, 2).flatten(2), *self.out)  # (N, heads, L, 64) -> (N, L, width)
         return self._perceptron(x)
 
     def alone(self, x: Tensor) -> Tensor:
-        width = x.shape[-1]
-        values = F.linear(self.norm_1(x), self.qkv.weight[2 * width :], self.qkv.bias[2 * width :])
-        return self._perceptron(x + self.out(values))
+        values = F.linear(self.norm_1(x), *(part[2 * x.shape[-1] :] for part in self.qkv))
+        return self._perceptron(x + F.linear(values, *self.out))
 
     def _perceptron(self, x: Tensor) -> Tensor:
-        return x + self.narrow(self.activation(self.widen(self.norm_2(x))))
+        return x + F.linear(self.activation(F.linear(self.norm_2(x), *self.widen)), *self.narrow)
 
 
 class Transformer:
