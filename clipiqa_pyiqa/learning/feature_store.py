@@ -1,14 +1,13 @@
 """Image features of a data set on disk, each encoded once."""
 
-from __future__ import annotations
-
+import base64
 import hashlib
 import json
 import logging
 import os
 import uuid
-import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -20,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import FilePath, ImageError, Kind, Reading, counted, first_of, log
+from ..files.journal import Journal, read_journal
 from ..files.reading import hashes_of, remember
 from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, processed, stacked
@@ -55,7 +55,6 @@ class Augmentation(NamedTuple):
 WHOLE = Augmentation()
 Feature = NDArray[np.float32]
 FORMAT = 3  # version of stored features: raise it if features change, also if the reading of images changes
-_KEY, _CHECKSUM = 32, 4  # bytes before and after the numbers of a row: a SHA-256, and a CRC-32 of all before it
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class _Views(File):
     """The views of an image to encode, by the keys of their features; the file must have this hash."""
 
     sha256: str
-    views: dict[bytes, Augmentation]
+    views: dict[str, Augmentation]
 
     def read(self) -> bytes:
         data = super().read()
@@ -86,7 +85,7 @@ def stored_features(
     """Return a metric's features ``(N, A, D)`` of augmented images (default the whole image).
 
     Features are stored in a folder, by default in the user's cache; only missing ones are encoded. Each run writes one
-    file of rows, whose name ends in the number of values in a row; a kill can cut only the last row.
+    journal.
 
     Args:
         stages: Add the statistics of ``encode_stages``.
@@ -99,7 +98,7 @@ def stored_features(
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
     wanted = [
-        {hashlib.sha256(f"{content} {each.name}".encode()).digest(): each for each in some}
+        {hashlib.sha256(f"{content} {each.name}".encode()).hexdigest(): each for each in some}
         for content, some in zip(contents, augmentations or [(WHOLE,)] * len(paths), strict=True)
     ]
     found, damaged = _read(place, {key for each in wanted for key in each})
@@ -112,16 +111,13 @@ def stored_features(
         log.warning("damaged features are encoded again: %s.", first_of(damaged))
     todo = f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}"
     log.info("%s; features are stored in %s", todo, place)
-    encoded, run = _encoded(metric, stages, list(missing.values()), torch.device(device), workers), uuid.uuid4().hex
-    hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
-    for key, feature in tqdm(encoded, total=count, unit="feature", disable=hidden):
-        found[key] = feature
-        path = place / f"{run}-{len(feature)}.rows"
-        with as_output_error(path), open(path, "ab") as file:
-            file.write(_checked(key + feature.tobytes()))
     if missing:
-        with as_output_error(path), open(path, "rb+") as file:
-            os.fsync(file.fileno())
+        encoded = _encoded(metric, stages, list(missing.values()), torch.device(device), workers)
+        hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
+        with closing(Journal.create(place / f"{uuid.uuid4().hex}.jsonl")) as journal:
+            for key, feature in tqdm(encoded, total=count, unit="feature", disable=hidden):
+                found[key] = feature
+                journal.append({key: base64.b64encode(feature.tobytes()).decode()})
     rows = np.stack([found[key] for keys in wanted for key in keys])
     return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
 
@@ -129,9 +125,8 @@ def stored_features(
 def _place(metric: CLIPIQA, folder: FilePath | None, stages: bool) -> Path:
     """Return the folder of the features of one set-up, which is made."""
     provenance = metric.provenance()
-    setup = {"format": FORMAT, "stages": stages}
-    for name in ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision"):
-        setup[name] = provenance[name]
+    names = ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
+    setup = {"format": FORMAT, "stages": stages, **{name: provenance[name] for name in names}}
     digest = hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "clipiqa" / "features"
     backbone = provenance["backbone"].replace("/", "-")
@@ -140,14 +135,14 @@ def _place(metric: CLIPIQA, folder: FilePath | None, stages: bool) -> Path:
 
 def _encoded(
     metric: CLIPIQA, stages: bool, images: list[_Views], device: torch.device, workers: int | None
-) -> Iterator[tuple[bytes, Feature]]:
-    def parts(image: _Views, record: ImageRecord | ImageError) -> Iterator[tuple[tuple[str, bytes], Tensor]]:
+) -> Iterator[tuple[str, Feature]]:
+    def parts(image: _Views, record: ImageRecord | ImageError) -> Iterator[tuple[tuple[str, str], Tensor]]:
         if isinstance(record, ImageError):
             raise record
         for key, augmentation in image.views.items():
             yield (image.name, key), augmentation(record.pixels, image.name)
 
-    def work(items: list[tuple[str, bytes]], pixels: list[Tensor]) -> list[tuple[bytes, Feature]]:
+    def work(items: list[tuple[str, str]], pixels: list[Tensor]) -> list[tuple[str, Feature]]:
         with torch.no_grad():
             features = (metric.encode_stages if stages else metric.encode_image)(stacked(pixels, device))
         return [(key, each) for (_, key), each in zip(items, features.float().cpu().numpy(), strict=True)]
@@ -165,23 +160,18 @@ def _encoded(
     )
 
 
-def _read(folder: Path, wanted: set[bytes]) -> tuple[dict[bytes, Feature], list[str]]:
-    """Return the stored features among the wanted, and the damaged rows."""
-    found, damaged = dict[bytes, Feature](), list[str]()
-    for path in sorted(folder.glob("*.rows")):
-        size = _KEY + 4 * int(path.stem.rpartition("-")[2]) + _CHECKSUM
-        with as_output_error(path), open(path, "rb") as file:
-            while len(row := file.read(size)) == size:
-                if _checked(row[:-_CHECKSUM]) != row:
-                    damaged.append(f"row {file.tell() // size} of {str(path)!r}")
-                elif row[:_KEY] in wanted:
-                    found[row[:_KEY]] = np.frombuffer(row[_KEY:-_CHECKSUM], np.float32)
+def _read(folder: Path, wanted: Container[str]) -> tuple[dict[str, Feature], list[str]]:
+    """Return the stored features among the wanted, and the damaged lines."""
+    found, damaged = dict[str, Feature](), list[str]()
+    for path in sorted(folder.glob("*.jsonl")):
+        lines = list[str]()
+        with as_output_error(path):
+            for ((key, feature),) in map(dict.items, read_journal(path, lines)):
+                if key in wanted:
+                    found[key] = np.frombuffer(base64.b64decode(feature), np.float32)
+        damaged += [f"{line} of {str(path)!r}" for line in lines]
     return found, damaged
 
 
-def _checked(content: bytes) -> bytes:
-    return content + zlib.crc32(content).to_bytes(_CHECKSUM, "big")
-
-
-def _raise(item: tuple[str, bytes], pixels: Tensor | None, error: ImageError) -> NoReturn:
+def _raise(item: tuple[str, str], pixels: Tensor | None, error: ImageError) -> NoReturn:
     raise ImageError(f"cannot be encoded: {error.reason.rstrip('.')}", error.kind, item[0])
