@@ -3,8 +3,6 @@
 Every function raises :class:`CLIPIQAError`, a ``ValueError``, if an argument, a file or an image cannot be used.
 """
 
-from __future__ import annotations
-
 import importlib
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import math
 import numbers
 import os
 import re
@@ -294,9 +293,8 @@ def checked(function: Function) -> Function:
     name_of_it = function.__qualname__.removesuffix(".__init__")
 
     @functools.cache
-    def hints() -> dict[str, tuple[Any, ...]]:
-        found = {each.name: _evaluated(each.annotation, function.__module__) for each in parameters}
-        return {name: _alternatives(hint) for name, hint in found.items() if hint is not Any}
+    def hints() -> dict[str, list[Any]]:
+        return {each.name: _alternatives(_evaluated(each.annotation, function.__module__)) for each in parameters}
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -372,7 +370,7 @@ def check_path(name: str, value: FilePath) -> None:
         raise OptionError(f"{name} must be a path; got {shown(os.fspath(value))}: {problem}.") from error
 
 
-def _check(name: str, value: Any, wanted: tuple[Any, ...]) -> None:
+def _check(name: str, value: Any, wanted: list[Any]) -> None:
     if not any(_is(value, hint) for hint in wanted):
         words = " or ".join(map(_words, wanted))
         raise OptionError(f"{name} must be {words}; got {shown(value)} ({type(value).__name__}).")
@@ -384,9 +382,10 @@ def _check(name: str, value: Any, wanted: tuple[Any, ...]) -> None:
 
 def _is(value: Any, hint: Any) -> bool:
     """Return whether a value fits a type hint; True is not a number, and a text is not a list."""
+    if hint is Any:
+        return True
     if hint in _NUMBERS.values():
-        is_number = isinstance(value, hint) and not isinstance(value, bool)
-        return is_number and (abs(value) < 1 << 63 if hint is numbers.Integral else math.isfinite(value))
+        return isinstance(value, hint) and not isinstance(value, bool) and abs(value) < 1 << 63  # also refuses NaN
     if hint in _LISTS:
         return isinstance(value, hint) and not isinstance(value, str | bytes)
     if get_origin(hint) is Literal:
@@ -403,9 +402,9 @@ def _evaluated(annotation: Any, module: str) -> Any:
         return Any
 
 
-def _alternatives(hint: Any) -> tuple[Any, ...]:
+def _alternatives(hint: Any) -> list[Any]:
     hints = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else [hint]
-    return tuple(each if get_origin(each) is Literal else get_origin(each) or each for each in hints)
+    return [each if get_origin(each) is Literal else get_origin(each) or each for each in hints]
 
 
 def _words(hint: Any) -> str:

@@ -1,7 +1,5 @@
 """pyiqa's other CLIP metrics; each has a tower, a view of the image and a head."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -20,7 +18,9 @@ from .errors import OVERSHOOT, CLIPIQAError, WeightsError
 from .files.reading import sha256_of
 from .metric import Precision, TowerMetric
 from .prompts.antonym import antonym_scores
-from .prompts.pairs import parse_prompts, tower_record
+from .prompts.files import read_prompt_file
+from .prompts.learned import woven
+from .prompts.pairs import parse_prompts
 from .weights.checkpoint import Checkpoint, open_checkpoint
 from .weights.published import LAION_HEADS, find_file, find_weights, head_file, pyiqa_file, weights_in
 
@@ -173,8 +173,7 @@ class CLIPMetric(TowerMetric):
 
     def provenance(self) -> dict[str, Any]:
         return {
-            "metric": self.model_type,
-            **tower_record(self.clip.weights, self.precision, self.dtype),
+            **super().provenance(),
             "view": self.view.name,
             **self.file,
             "scores": {self.model_type: {"range": list(self.score_range), "lower_better": False}},
@@ -336,7 +335,7 @@ class MACLIP(CLIPMetric):
     view = ALL_PATCHES
 
     def answer(self, features: Tensor) -> Tensor:
-        texts = [text for pair in parse_prompts("pyiqa") for text in (pair.positive, pair.negative)]
+        texts = [text for pair in parse_prompts("pyiqa") for text in pair.texts]
         similar = pairs(features, self.texts(texts, features).unflatten(0, (-1, 2)), self.clip.logit_scale)
         sizes = features.abs()
         sizes = sizes / sizes.std(-1, keepdim=True)
@@ -407,21 +406,16 @@ class QualiCLIP(CLIPMetric):
         return pairs(features, texts.to(features), self.clip.logit_scale / TEMPERATURE)
 
     def _read_learned(self, path: Path) -> tuple[Tensor, Tensor]:
-        file = open_checkpoint(path)
         length, width = self.clip.checkpoint.shapes["positional_embedding"]
-        shape = file.shapes.get("prompt_learner.ctx", ())
         ends = tokenize(TEXTS, length).argmax(1)  # without learned tokens; the end-of-text token has the highest id
-        needed = (len(TEXTS), 1, width), (len(TEXTS), length - 1 - (shape[1] if len(shape) == 3 else 0), width)
-        parts = [f"prompt_learner.token_{part}" for part in ("prefix", "suffix")]
-        if len(shape) != 3 or tuple(file.shapes.get(part) for part in parts) != needed:
+        tensors = [tensor.float() for tensor in read_prompt_file(path)[0].values()]
+        count = tensors[0].numel() // (len(TEXTS) * width)
+        if [tensor.shape for tensor in tensors] != [
+            (len(TEXTS), rows, width) for rows in (count, 1, length - 1 - count)
+        ]:
             raise WeightsError(f"{path} holds no learned prompts of {self.model_type}: pass a file with its prompts.")
-        context, prefix, suffix = (file[name].float() for name in ("prompt_learner.ctx", *parts))
-        half = shape[1] // 2
-        rows = [
-            torch.cat([prefix[i], context[i, :half], suffix[i, : end - 1], context[i, half:], suffix[i, end - 1 :]])
-            for i, end in enumerate(ends.tolist())
-        ]
-        return torch.stack(rows), ends + shape[1]
+        ctx, prefix, suffix = tensors
+        return woven(ctx, prefix, suffix, (ends - 1).tolist()), ends + count
 
 
 MEMBERS: dict[str, type[CLIPMetric]] = {  # pyiqa's name -> class, whose first argument is that name

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from . import __version__
+from .clip.device import Part, is_slow_on_cpu
 from .clip.gradient import is_ahead, per_image, untraceable
 from .clip.inputs import check_features, check_images, check_size
 from .clip.model import FrozenCLIP, ImageTower, frozen_clip
@@ -27,7 +29,7 @@ from .prompts.files import (
     read_metadata,
 )
 from .prompts.learned import PromptLearner
-from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_records, parse_prompts, tower_record
+from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_records, parse_prompts
 from .weights.published import find_weights
 
 if TYPE_CHECKING:
@@ -83,7 +85,18 @@ class TowerMetric(nn.Module):
         return self._precision
 
     def provenance(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return the record of everything that scores depend on (:mod:`clipiqa_pyiqa.prompts.pairs`)."""
+        weights = self.clip.weights
+        return {
+            "metric": self.model_type,
+            "version": __version__,
+            "backbone": weights.backbone,
+            "weights": weights.short,
+            "weights_sha256": weights.sha256,
+            "quick_gelu": weights.quick_gelu,
+            "precision": self.precision,
+            **({"cpu_arithmetic": "fp32"} if is_slow_on_cpu(self.dtype) else {}),
+        }
 
     def extra_repr(self) -> str:
         fields = as_texts(self.provenance())
@@ -128,7 +141,8 @@ class CLIPIQA(TowerMetric):
             slow in it computes in fp32 with rounded numbers.
         clip_weights: a checkpoint file or an open_clip tag; default OpenAI's.
         pretrained_model_path: a file with learned prompts or a head, for :meth:`load_prompts`.
-        context: a context to train, as for :class:`~clipiqa_pyiqa.prompts.learned.PromptLearner`.
+        context: a context to train, ``n_ctx``, ``shared`` and ``init`` of
+            :class:`~clipiqa_pyiqa.prompts.learned.PromptLearner`.
 
     Example:
         >>> metric = CLIPIQA(backbone="mini")  # without a backbone: CLIP's RN50, the paper's
@@ -173,7 +187,7 @@ class CLIPIQA(TowerMetric):
         if model_type != "clipiqa":
             if len(self._prompts) > 1:
                 raise PromptError(f"learned prompts need a single pair as prompts; got {len(self._prompts)} pairs.")
-            self.prompt_learner = PromptLearner(self.clip, self._prompts[0], context)
+            self.prompt_learner = PromptLearner(self.clip, self._prompts[0], **(context or {}))
             if pretrained_model_path is not None:
                 self.load_prompts(pretrained_model_path)
             elif pretrained:
@@ -310,16 +324,13 @@ class CLIPIQA(TowerMetric):
         Raises:
             CLIPIQAError: ``pos_embedding`` is ``'fixed'``.
         """
-        self.check_map()
-        self.check(x)
-        return self._image_tower(x).encode(x, self.pos_embedding, "places")[0]
+        return self.encode_with_map(x, ("places",))[0]
 
-    def encode_with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_with_map(self, x: Tensor, parts: Sequence[Part] = ("image", "places")) -> list[Tensor]:
         """Return :meth:`encode_image` (without stages) and :meth:`encode_map` from one pass."""
         self.check_map()
         self.check(x)
-        features, maps = self._image_tower(x).encode(x, self.pos_embedding, "image", "places")
-        return features, maps
+        return self._image_tower(x).encode(x, self.pos_embedding, *parts)
 
     def check_map(self) -> None:
         if self.pos_embedding == "fixed":
@@ -344,12 +355,11 @@ class CLIPIQA(TowerMetric):
     def margins_unchecked(self, x: Tensor, texts: Tensor, local: bool) -> Tensor:
         """Return margins ``(N, K, P)`` of K places, or of whole images (K = 1); ``texts``: ``(P, 2, D)``."""
         if local:
-            places = self._image_tower(x).encode(x, self.pos_embedding, "places")[0]  # (N, D, h, w)
-            features = places.flatten(2).transpose(1, 2)  # (N, h w, D)
+            places = self._image_tower(x).encode(x, self.pos_embedding, "places")[0]
+            features = places.flatten(2).transpose(1, 2).contiguous()  # (N, D, h, w) -> (N, h w, D)
         else:
             features = self.encode_unchecked(x)[:, None]
-        found = margins(features.flatten(0, 1), texts.to(x.device), self.clip.logit_scale)
-        return found.unflatten(0, features.shape[:2])
+        return margins(features, texts.to(x.device), self.clip.logit_scale)
 
     def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
         """Raise :class:`ImageError` if images cannot be scored; ``overshoot=None`` accepts every pixel value."""
@@ -367,12 +377,9 @@ class CLIPIQA(TowerMetric):
         """
         question = self._question(prompts, aggregate)
         check_features(features, self.clip.width, more=self.head is not None)
-        if features.dim() == 2:
-            return self._answer(features, question)
-        if question is None and self.head:
+        if features.dim() > 2 and question is None and self.head:
             raise PromptError("a fitted head scores whole images only: pass a pair of prompts for a map.")
-        scores = self._answer(features.permute(0, 2, 3, 1).flatten(0, 2), question)  # (N h w, C)
-        return scores.unflatten(0, (len(features), *features.shape[2:])).permute(0, 3, 1, 2)
+        return self._answer(features.movedim(1, -1).contiguous(), question).movedim(-1, 1)
 
     @checked
     def encode_prompts(self, prompts: Prompts | Columns = None, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -387,20 +394,14 @@ class CLIPIQA(TowerMetric):
             if self.prompt_learner is None:
                 raise PromptError("a fitted head has no prompts to encode: pass a pair of prompts.")
             return self.prompt_learner(dtype)
-        texts = [text for pairs in question for pair in pairs for text in (pair.positive, pair.negative)]
+        texts = [text for pairs in question for pair in pairs for text in pair.texts]
         return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
 
     def provenance(self) -> dict[str, Any]:
-        """Return the record of everything that scores depend on (:mod:`clipiqa_pyiqa.prompts.pairs`)."""
         scores = column_records(self.questions or {})
         if learned := self.head or self.prompt_learner:
             scores[self._learned_name] = learned.record()
-        return {
-            "metric": self.model_type,
-            **tower_record(self.clip.weights, self.precision, self.dtype),
-            "pos_embedding": self.pos_embedding,
-            "scores": scores,
-        }
+        return {**super().provenance(), "pos_embedding": self.pos_embedding, "scores": scores}
 
     def _question(self, prompts: Prompts | Columns, aggregate: CallAggregate = "default") -> Question:
         if isinstance(prompts, Columns):
@@ -417,10 +418,10 @@ class CLIPIQA(TowerMetric):
             if question is None:
                 with torch.autocast(features.device.type, enabled=False):
                     return self.head.scores(features)
-            features = features[:, : len(self.head.direction)]  # leave out the statistics of stages
+            features = features[..., : len(self.head.direction)]  # leave out the statistics of stages
         texts = self._encode(question, features.dtype).to(features.device)
         with torch.autocast(features.device.type, enabled=False):
-            scores = antonym_scores(features, texts, self.clip.logit_scale)  # (N, P)
+            scores = antonym_scores(features, texts, self.clip.logit_scale)  # (N, P), or (N, h, w, P) of a map
             return scores if question is None else column_means(scores, list(map(len, question)))
 
 

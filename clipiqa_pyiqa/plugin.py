@@ -1,7 +1,5 @@
 """Registration of our classes in pyiqa."""
 
-from __future__ import annotations
-
 import functools
 import importlib
 import sys
@@ -46,7 +44,7 @@ def register_losses() -> None:
     LOSS_REGISTRY.register(functools.partial(build, ".loss", "CLIPIQALoss"), name="CLIPIQALoss", override=True)
 
 
-def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> CLIPIQA:
+def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> "CLIPIQA":
     """Return our :class:`~clipiqa_pyiqa.CLIPIQA`; log a note when a process builds its first plain ``clipiqa``."""
     from .metric import CLIPIQA
 
@@ -61,11 +59,11 @@ def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = 
     return net
 
 
-def build(module: str, name: str, *args: Any, **options: Any) -> nn.Module:
+def build(module: str, name: str, *args: Any, **options: Any) -> "nn.Module":
     return getattr(importlib.import_module(module, __package__), name)(*args, **options)
 
 
-def build_builtin(kind: str, **options: Any) -> nn.Module:
+def build_builtin(kind: str, **options: Any) -> "nn.Module":
     """Return a metric of pyiqa's own class, for ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``."""
     try:
         return build(BUILTIN_MODULES[kind], kind, **options)

@@ -1,7 +1,5 @@
 """CLIP-IQA with torchmetrics' interface; the scores are this package's, and have a gradient."""
 
-from __future__ import annotations
-
 import inspect
 import itertools
 from collections.abc import Sequence

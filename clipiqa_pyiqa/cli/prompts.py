@@ -14,8 +14,8 @@ def run(prompts: Sequence[str] = (), *, template: str | None = None) -> int:
         template (TEXT): wording of the pairs, such as 'A photo of {}.'
     """
     pairs = parse_prompts(list(prompts or NAMED_PAIRS), template)
-    rows = [("name", "positive", "negative"), *((pair.name, pair.positive, pair.negative) for pair in pairs)]
+    rows = [("name", "positive", "negative"), *((pair.name, *pair.texts) for pair in pairs)]
     if not prompts:
-        rows += [(name, pair.positive, pair.negative) for name in PRESETS for pair in PRESETS[name]]
+        rows += [(name, *pair.texts) for name in PRESETS for pair in PRESETS[name]]
     print(aligned(rows))
     return 0

@@ -71,6 +71,6 @@ def run(
     shown = (found.index < top) | (found.index >= len(findings.ranked))
     print(frame_as_text(found[shown], ["SROCC held out"]))
     for name, finding in {"best pair": findings.ranked[0], "ensemble": findings.ensemble}.items():
-        prompts = [(each.positive, each.negative) for each in finding.pairs]
+        prompts = [pair.texts for pair in finding.pairs]
         print(f"The {name}:\n  {creation('clipiqa', prompts=prompts, **learning.given())}")
     return 0

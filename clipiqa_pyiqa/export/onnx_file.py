@@ -172,7 +172,7 @@ class Network(nn.Module):
         self.records = self.metric.provenance()["scores"] if self.columns is None else column_records(self.columns)
         self.names = tuple(self.records)
         self.head = self.metric.head if self.columns is None else None
-        self.sizes = (1,) if self.columns is None else self.columns.sizes
+        self.sizes = [1] if self.columns is None else [*map(len, self.columns.values())]
         if self.head is None:
             self.register_buffer("pairs", self.metric.encode_prompts(self.columns).detach().clone())
         self.tower = self.metric.clip.image_tower(torch.device("cpu"), torch.float32)
@@ -180,22 +180,19 @@ class Network(nn.Module):
     pairs: Tensor
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        if self.with_map:
-            features, places = self.tower.encode(x, self.metric.pos_embedding, "image", "places")
-            maps = self._answers(places.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # (N, h, w, P) -> (N, P, h, w)
-            return column_means(self._answers(features), self.sizes), column_means(maps, self.sizes)
-        features = self.metric.encode_unchecked(x)
         if self.head is not None:
-            return (self.head.scores(features),)
-        return (column_means(self._answers(features), self.sizes),)
+            return (self.head.scores(self.metric.encode_unchecked(x)),)
+        parts: Any = ("image", "places") if self.with_map else ("image",)
+        return tuple(map(self._answers, self.tower.encode(x, self.metric.pos_embedding, *parts)))
 
     def reference(self, x: Tensor) -> tuple[Tensor, ...]:
         scores = self.metric(x, self.columns)
         return (scores, self.metric.score_map(x, self.columns)) if self.with_map else (scores,)
 
     def _answers(self, features: Tensor) -> Tensor:
-        dim = self.pairs.shape[-1]  # the features without statistics, which only a fitted head uses
-        return antonym_scores(features[..., :dim], self.pairs, self.metric.clip.logit_scale)
+        """Return scores of images ``(N, D)`` or of places ``(N, D, h, w)``."""
+        scores = antonym_scores(features.movedim(1, -1), self.pairs, self.metric.clip.logit_scale)
+        return column_means(scores, self.sizes).movedim(-1, 1)
 
 
 def traced(network: Network) -> onnx.ModelProto:

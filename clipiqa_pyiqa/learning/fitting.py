@@ -147,7 +147,7 @@ def fit(
     """
     table = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
     device = find_device(device)
-    metric = (CLIPIQA() if metric is None else metric).to(device).eval()
+    metric = (metric or CLIPIQA()).to(device).eval()
     if metric.head is not None or len(metric.prompts) > 1:
         raise CLIPIQAError("metric must have one pair of prompts and no head.")
     table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train",))

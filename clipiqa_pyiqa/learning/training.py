@@ -272,8 +272,8 @@ def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor, prompts: Prompt
     """Return SROCC, PLCC and KRCC for features ``(M, D)`` and targets ``(M, 1)``; default the metric's own prompts."""
     with torch.no_grad():
         scores = metric.eval().score(features, prompts, aggregate="mean")
-    pair = scores[:, 0].double().cpu().numpy(), targets[:, 0].double().cpu().numpy()
-    return {"srocc": srocc(*pair), "plcc": plcc(*pair), "krcc": krcc(*pair)}
+    pair = [column[:, 0].double().cpu().numpy() for column in (scores, targets)]
+    return {measure.__name__: measure(*pair) for measure in (srocc, plcc, krcc)}
 
 
 def agreement_text(scores: Agreement) -> str:

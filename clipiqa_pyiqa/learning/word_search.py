@@ -115,7 +115,7 @@ class Findings:
         rows = []
         for name, found in named.items():
             pair, srocc = found.pairs[0], found.srocc
-            texts = (pair.positive, pair.negative) if name != "ensemble" else (f"mean of {len(found.pairs)}", "")
+            texts = pair.texts if name != "ensemble" else (f"mean of {len(found.pairs)}", "")
             rows.append((name, *texts, found.chosen_by, srocc.value, srocc.low, srocc.high, found.plcc))
         columns = [
             "rank",
@@ -159,8 +159,8 @@ def search_prompts(
     split = "val" if table.part("test").empty else "test"
     held_out = np.flatnonzero(table.frame["split"] == split)
     device = find_device(device)
-    metric = (CLIPIQA() if metric is None else metric).to(device).eval()
-    known = [pair for pair in candidates if metric.clip.knows(pair.positive, pair.negative)]
+    metric = (metric or CLIPIQA()).to(device).eval()
+    known = [pair for pair in candidates if metric.clip.knows(*pair.texts)]
     if not known:
         raise CLIPIQAError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone.")
     encoded = stored_features(metric, features, paths, device=device, workers=workers)
@@ -182,7 +182,7 @@ def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[st
 
 
 def _our_pairs(templates: Sequence[str] | None) -> Iterator[tuple[Words, str]]:
-    yield from (((pair.positive, pair.negative), "{}") for pair in NAMED_PAIRS.values())
+    yield from ((pair.texts, "{}") for pair in NAMED_PAIRS.values())
     for suited, *sides in _GROUPS:
         for template, positive, negative in itertools.product(
             templates or suited, *(side.split(", ") for side in sides)

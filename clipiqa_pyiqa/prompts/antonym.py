@@ -9,10 +9,10 @@ from ..clip.gradient import is_traced
 
 
 def margins(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
-    """Return the positive minus the negative prompt's logit, ``(N, P)``, in the dtype of the features.
+    """Return the positive minus the negative prompt's logit, ``(…, P)``, in the dtype of the features.
 
     Args:
-        features: Unit image features ``(N, D)``.
+        features: Unit image features ``(…, D)``.
         pairs: Unit text features ``(P, 2, D)``, positive first.
         logit_scale: CLIP's factor of logits.
     """
@@ -25,7 +25,7 @@ def _margins(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
 
 
 def antonym_scores(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
-    """Return the positive prompt's probability, ``(N, P)``; arguments as for :func:`margins`."""
+    """Return the positive prompt's probability, ``(…, P)``; arguments as for :func:`margins`."""
     return sigmoid(_margins(features, pairs, logit_scale)).to(features.dtype)
 
 
@@ -38,10 +38,10 @@ def exact(x: Tensor) -> Tensor:
 
 
 def column_means(scores: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return the mean of each group of ``sizes[c]`` neighbouring columns, ``(N, C)``."""
-    if len(sizes) == scores.shape[1]:
+    """Return the mean of each group of ``sizes[c]`` neighbouring columns, ``(…, C)``."""
+    if len(sizes) == scores.shape[-1]:
         return scores
-    return torch.cat([column.mean(dim=1, keepdim=True) for column in scores.split(list(sizes), dim=1)], dim=1)
+    return torch.cat([column.mean(dim=-1, keepdim=True) for column in scores.split(list(sizes), dim=-1)], dim=-1)
 
 
 def sigmoid(margin: Tensor) -> Tensor:

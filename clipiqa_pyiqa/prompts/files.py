@@ -73,7 +73,7 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
     before = learner.pair
     texts = metadata.get("base_positive", before.positive), metadata.get("base_negative", before.negative)
     try:
-        if texts != (before.positive, before.negative):
+        if texts != before.texts:
             (learner.pair,) = parse_prompts(texts)
         if len(state) == len(STATE_KEYS):
             learner.load_state_dict(state)

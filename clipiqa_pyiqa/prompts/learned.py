@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -19,6 +19,23 @@ RANDOM_STD = 0.02  # standard deviation of a random context, as in the official 
 STATE_KEYS = ("ctx", "token_prefix", "token_suffix")
 
 
+def woven(ctx: Tensor, prefix: Tensor, suffix: Tensor, words: Sequence[int]) -> Tensor:
+    """Return embeddings of texts ``(P, L, dim)``, up to the last end token.
+
+    Args:
+        ctx: A context ``(n_ctx, dim)``, or one of each text ``(P, n_ctx, dim)``.
+        prefix: Start tokens ``(P, 1, dim)``.
+        suffix: Words, end tokens and padding, ``(P, K, dim)``.
+        words: Numbers of the words' tokens.
+    """
+    half, length = ctx.shape[-2] // 2, max(words) + 1
+    texts = [
+        torch.cat([start, context[:half], rest[:count], context[half:], rest[count:length]])
+        for start, context, rest, count in zip(prefix, ctx.expand(len(words), -1, -1), suffix, words, strict=True)
+    ]
+    return torch.stack(texts)
+
+
 class PromptLearner(nn.Module):
     """Texts of a pair with a learnable context: start token, half of the context, words, other half, end token.
 
@@ -27,22 +44,29 @@ class PromptLearner(nn.Module):
 
     Args:
         pair: The words; a full stop is added, as in the official code: "Good photo..".
-        context: Shape and initial values of the context; the defaults are those of pyiqa's CLIP-IQA+. ``n_ctx`` (16):
-            vectors per text; ``shared`` (False): one context for both texts; ``init``: ``'x'``, the embedding of the
-            letter X, or ``'random'``, from N(0, 0.02).
+        n_ctx: Vectors of the context; this and the other defaults are those of pyiqa's CLIP-IQA+.
+        shared: One context for both texts.
+        init: ``'x'``, the embedding of the letter X, or ``'random'``, from N(0, 0.02).
     """
 
     token_prefix: Tensor
     token_suffix: Tensor
     initial_ctx: Tensor
 
-    def __init__(self, clip: FrozenCLIP, pair: PromptPair, context: Mapping[str, Any] | None = None):
+    @checked
+    def __init__(
+        self,
+        clip: FrozenCLIP,
+        pair: PromptPair,
+        n_ctx: int = 16,
+        shared: bool = False,
+        init: Literal["x", "random"] = "x",
+    ):
         super().__init__()
         self.clip = clip
         self.pair = pair
         self.source: tuple[str, str] | None = None  # the context's file, and its hash when loaded
         self.metadata: Mapping[str, str] = {}  # of the context's file
-        n_ctx, shared, init = _context(**(context or {}))
         prefix, suffix, self.words = self._embed(n_ctx)
         shape = (n_ctx, prefix.shape[-1]) if shared else (2, n_ctx, prefix.shape[-1])
         if init == "random":
@@ -66,13 +90,7 @@ class PromptLearner(nn.Module):
 
     def embeddings(self) -> Tensor:
         """Return the embeddings of both texts, up to the last end token, ``(2, L, dim)``."""
-        ctx = self.ctx.expand(2, -1, -1)
-        half, length = self.n_ctx // 2, max(self.words) + 1
-        texts = [
-            torch.cat([start, context[:half], suffix[:words], context[half:], suffix[words:length]])
-            for start, context, suffix, words in zip(self.token_prefix, ctx, self.token_suffix, self.words, strict=True)
-        ]
-        return torch.stack(texts)
+        return woven(self.ctx, self.token_prefix, self.token_suffix, self.words)
 
     def forward(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return unit text features ``(1, 2, D)``, positive first; in evaluation mode, the context must be learned."""
@@ -101,7 +119,7 @@ class PromptLearner(nn.Module):
         content = self.content_hash()
         source, loaded = self.source or (None, None)
         trained = self.is_learned if source is None else content != loaded
-        as_read = PromptPair(self.pair.name, f"{self.pair.positive}.", f"{self.pair.negative}.")
+        as_read = PromptPair(self.pair.name, *self._read_texts)
         learned = {"sha256": content, "from": source, "trained": trained, "shape": list(self.ctx.shape)}
         return {**question_record([as_read]), "learned": learned}
 
@@ -111,10 +129,14 @@ class PromptLearner(nn.Module):
         prefix, suffix, _ = self._embed(ctx.shape[-2])
         self.load_state_dict({"ctx": ctx, "token_prefix": prefix, "token_suffix": suffix})
 
+    @property
+    def _read_texts(self) -> list[str]:
+        return [f"{text}." for text in self.pair.texts]
+
     def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
         length = self.clip.checkpoint.shapes["positional_embedding"][0]
-        self.clip.warn_of_unknown([self.pair.positive, self.pair.negative])
-        tokens = tokenize([f"{self.pair.positive}.", f"{self.pair.negative}."], length)  # start, words, end, padding
+        self.clip.warn_of_unknown(self.pair.texts)
+        tokens = tokenize(self._read_texts, length)  # start, words, end, padding
         positive, negative = (tokens.argmax(dim=1) - 1).tolist()  # the end token has the highest id
         needed = max(positive, negative) + n_ctx + 2
         if needed > length:
@@ -169,11 +191,6 @@ class PromptLearner(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tower": None, "_remembered": {}}
-
-
-@checked
-def _context(n_ctx: int = 16, shared: bool = False, init: Literal["x", "random"] = "x") -> tuple[int, bool, str]:
-    return n_ctx, shared, init
 
 
 class _Remembered(torch.autograd.Function):

@@ -1,23 +1,16 @@
 """Prompt pairs of the paper (https://arxiv.org/abs/2207.12396), of the demo and of users; and the records of scores."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .. import __version__
 from ..clip.tokenizer import tokenizer
 from ..errors import PromptError, log, nearest, shown
 
 if TYPE_CHECKING:
-    import torch
-
     from ..clip.model import FrozenCLIP
-    from ..weights.published import Weights
 
 CONTEXT_LENGTH = 77  # tokens that CLIP's text tower reads, its start and end marks included
 DEFAULT_PAIR = "quality"
@@ -32,17 +25,13 @@ class PromptPair:
     positive: str
     negative: str
 
+    @property
+    def texts(self) -> tuple[str, str]:
+        return self.positive, self.negative
+
 
 class Columns(dict[str, tuple[PromptPair, ...]]):
     """Score columns: a dict from name to the pairs whose scores are averaged."""
-
-    @property
-    def pairs(self) -> tuple[PromptPair, ...]:
-        return tuple(chain.from_iterable(self.values()))
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(map(len, self.values()))
 
 
 Prompts: TypeAlias = str | PromptPair | tuple[str, str] | Sequence[str | PromptPair | Sequence[str]] | None
@@ -131,10 +120,10 @@ def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str
     return columns
 
 
-def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = None) -> list[str]:
+def known_names(clip: "FrozenCLIP", names: Iterable[str], template: str | None = None) -> list[str]:
     """Return the names of pairs whose words a CLIP knows; log the names of all other pairs."""
     pairs = {name: parse_prompts(name, template)[0] for name in names}
-    unknown = [name for name, pair in pairs.items() if not clip.knows(pair.positive, pair.negative)]
+    unknown = [name for name, pair in pairs.items() if not clip.knows(*pair.texts)]
     if unknown:
         log.warning("pairs left out, since %s never saw their words: %s", clip.weights.backbone, ", ".join(unknown))
     return [name for name in pairs if name not in unknown]
@@ -191,7 +180,7 @@ def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
 
 
 def _checked(pair: PromptPair) -> PromptPair:
-    for text in (pair.positive, pair.negative):
+    for text in pair.texts:
         if not _tokens(text):
             raise PromptError(f"CLIP reads nothing in {shown(text)}: a pair needs two texts with words in them.")
         if (count := len(_tokens(text)) + 2) > CONTEXT_LENGTH:
@@ -219,24 +208,9 @@ def _tokens(text: str) -> tuple[int, ...]:
 # Provenance: what made a score, as fields of JSON and as texts
 
 
-def tower_record(weights: Weights, precision: str, dtype: torch.dtype) -> dict[str, Any]:
-    from ..clip.device import is_slow_on_cpu  # imported here: `clipiqa score --help` does not need torch
-
-    return {
-        "version": __version__,
-        "backbone": weights.backbone,
-        "weights": weights.short,
-        "weights_sha256": weights.sha256,
-        "quick_gelu": weights.quick_gelu,
-        "precision": precision,
-        **({"cpu_arithmetic": "fp32"} if is_slow_on_cpu(dtype) else {}),
-    }
-
-
 def question_record(pairs: Iterable[PromptPair]) -> dict[str, Any]:
     """Return the record of a column of prompt pairs."""
-    questions = [[pair.positive, pair.negative] for pair in pairs]
-    return {"range": [0.0, 1.0], "lower_better": False, "questions": questions}
+    return {"range": [0.0, 1.0], "lower_better": False, "questions": [list(pair.texts) for pair in pairs]}
 
 
 def column_records(columns: Mapping[str, Iterable[PromptPair]]) -> dict[str, dict[str, Any]]:
@@ -263,17 +237,9 @@ def record_text(record: Mapping[str, Any]) -> str:
 
 def as_texts(provenance: Mapping[str, Any]) -> dict[str, str]:
     """Return provenance as texts; field ``scores`` becomes ``prompts``."""
-    texts: dict[str, str] = {}
-    for key, value in provenance.items():
-        if key == "scores":
-            if any("metric" in record for record in value.values()):
-                texts["metric"] = ", ".join(value)
-            if prompts := "; ".join(dict.fromkeys(filter(None, map(record_text, value.values())))):
-                texts["prompts"] = prompts
-        elif isinstance(value, Mapping):
-            texts |= {name: str(each) for name, each in value.items()}
-        else:
-            texts[key] = value_text(value)
+    texts = {key: value_text(value) for key, value in provenance.items() if key != "scores"}
+    if prompts := "; ".join(filter(None, map(record_text, provenance.get("scores", {}).values()))):
+        texts["prompts"] = prompts
     return texts
 
 

@@ -1,7 +1,5 @@
 """Reading of checkpoints without running code in them."""
 
-from __future__ import annotations
-
 import functools
 import mmap
 import pickle

@@ -1,7 +1,5 @@
 """Downloads with a known hash, and with limits of time, pauses and size."""
 
-from __future__ import annotations
-
 import socket
 import threading
 import time
