@@ -273,7 +273,7 @@ def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor, prompts: Prompt
     with torch.no_grad():
         scores = metric.eval().score(features, prompts, aggregate="mean")
     pair = [column[:, 0].double().cpu().numpy() for column in (scores, targets)]
-    return {measure.__name__: measure(*pair) for measure in (srocc, plcc, krcc)}
+    return {"srocc": srocc(*pair), "plcc": plcc(*pair), "krcc": krcc(*pair)}
 
 
 def agreement_text(scores: Agreement) -> str:
