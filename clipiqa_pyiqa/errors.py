@@ -307,8 +307,16 @@ def checked(function: Function) -> Function:
             cure = _CURES.get(unknown) or nearest(unknown, [name for name in signature.parameters if name != "self"])
             raise OptionError(f"{name_of_it}() has no option {unknown!r}: {cure}") from None
         for name, wanted in hints().items():
-            if name in arguments:
-                _check(name, arguments[name], wanted)
+            if name not in arguments:
+                continue
+            value = arguments[name]
+            if not any(_is(value, hint) for hint in wanted):
+                words = " or ".join(map(_words, wanted))
+                raise OptionError(f"{name} must be {words}; got {shown(value)} ({type(value).__name__}).")
+            if name in BOUNDS and value is not None:
+                check_bounds(name, value)
+            if isinstance(value, str | os.PathLike) and {Path, os.PathLike} & set(wanted):
+                check_path(name, value)
         return function(*args, **kwargs)
 
     call.__signature__ = signature  # type: ignore[attr-defined]
@@ -368,16 +376,6 @@ def check_path(name: str, value: FilePath) -> None:
     except (RuntimeError, ValueError, OSError) as error:  # an unknown ~user, a NUL byte, or a name that is too long
         problem = str(getattr(error, "strerror", error)).rstrip(".")
         raise OptionError(f"{name} must be a path; got {shown(os.fspath(value))}: {problem}.") from error
-
-
-def _check(name: str, value: Any, wanted: list[Any]) -> None:
-    if not any(_is(value, hint) for hint in wanted):
-        words = " or ".join(map(_words, wanted))
-        raise OptionError(f"{name} must be {words}; got {shown(value)} ({type(value).__name__}).")
-    if name in BOUNDS and value is not None:
-        check_bounds(name, value)
-    if isinstance(value, str | os.PathLike) and {Path, os.PathLike} & set(wanted):
-        check_path(name, value)
 
 
 def _is(value: Any, hint: Any) -> bool:

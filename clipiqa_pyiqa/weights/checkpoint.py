@@ -271,21 +271,16 @@ def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
 
     with torch.device("meta"):
         model = open_clip.CLIP(**open_clip.get_model_config(backbone.replace("/", "-")))
-    return _without_bookkeeping({name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
-    found = _without_bookkeeping(checkpoint.shapes)
     if backbone == "mini":
-        names = [] if STEM in found else [STEM]
+        differing = {STEM} - checkpoint.keys()
     else:
-        names = sorted({name for name, _ in found.items() ^ shapes_of(backbone).items()})
-    if names:
+        differing = {name for name, _ in checkpoint.shapes.items() ^ shapes_of(backbone).items()}
+    if names := sorted(name for name in differing if name.rpartition(".")[2] not in _BOOKKEEPING):
         raise WeightsError(
             f"{checkpoint.path} is not a complete {backbone} checkpoint: {len(names)} tensors are missing, unknown or "
             f"of another shape, such as {names[0]}; pass the file's own backbone, or another file."
         )
-
-
-def _without_bookkeeping(shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
-    return {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in _BOOKKEEPING}
