@@ -36,10 +36,13 @@ def file_metric(label: str, path: str, options: Mapping[str, Any], given: str = 
             f"{path!r} has the scores {', '.join(found.names)}: name one, as in '{label}={path}:column={first}'."
         )
     column = column or (label if more else first)
-    record = dict(found.columns[column].record) if column in found.columns else {}
-    if not record:
-        file = Path(path).expanduser()
-        record = {"metric": column, "file": file.name, "sha256": hash_file(file), "range": [None, None]}
+    file = Path(path).expanduser()
+    record = found.columns.get(column, Column(column)).record or {
+        "metric": column,
+        "file": file.name,
+        "sha256": hash_file(file),
+        "range": [None, None],
+    }
     known = (low, record.get("lower_better"), direction_by_name(column), direction_by_name(label))
     direction = next((each for each in known if each is not None), None)
     if direction is None:
@@ -48,9 +51,8 @@ def file_metric(label: str, path: str, options: Mapping[str, Any], given: str = 
             "lower_better=true', or false."
         )
     values = found.frame[column].dropna()
-    if not values.index.is_unique:
-        twice = values.index[values.index.duplicated()][0]
-        raise CLIPIQAError(f"{path!r} has several scores {column!r} of {twice!r}: keep one.")
+    if len(twice := values.index[values.index.duplicated()]):
+        raise CLIPIQAError(f"{path!r} has several scores {column!r} of {twice[0]!r}: keep one.")
     if changed := found.changed(values.index, on_disk):
         lost = f"{path!r} has scores of {counted(len(changed), 'image')} that changed since"
         log.warning(f"left out: {lost}: {few(changed)}")

@@ -65,10 +65,9 @@ def images_named(names: Iterable[str]) -> Iterator[Image]:
             continue
         is_table = shard.lower().endswith(TABLES)
         rows = [{int(row) for _, row in map(split_name, wanted) if row.isdecimal()}] if is_table else []
-        entries: Iterator[Image] = _kind_of(shard)(shard).entries(*rows)
         missing, why = dict.fromkeys(wanted), "is not in its shard"
         try:
-            for source in entries:
+            for source in _kind_of(shard)(shard).entries(*rows):
                 if (name := printable(source.name)) in missing:
                     missing.pop(name)
                     source.name = name

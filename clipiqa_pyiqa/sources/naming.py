@@ -24,10 +24,12 @@ def named_images(place: str) -> dict[str, str]:
         found = [(os.path.splitext(os.path.relpath(path, place))[0], path) for path in images_in(place)]
         why = f"the folder {place!r} holds no image files"
     elif glob.has_magic(place):
-        pattern = re.compile(_expression(place))
-        files = [path for path in sorted(glob.glob(place, recursive=True)) if os.path.isfile(path)]
-        matches = [(pattern.fullmatch(path), path) for path in files]
-        found = [("/".join(filter(None, match.groups())) if match else path, path) for match, path in matches]
+        pattern = _expression(place)
+        found = [
+            ("/".join(filter(None, match.groups())) if (match := re.fullmatch(pattern, path)) else path, path)
+            for path in sorted(glob.glob(place, recursive=True))
+            if os.path.isfile(path)
+        ]
         why = f"nothing matches {place!r}"
     else:
         raise CLIPIQAError(f"{place!r} is no folder: name a folder, or a quoted pattern such as 'photos/*_low.png'.")

@@ -12,7 +12,7 @@ from operator import methodcaller
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import CLIPIQAError, FilePath, ImageError, Kind, counted, log, reason
+from ..errors import FilePath, ImageError, Kind, counted, log, reason
 from ..files.journal import read_journal
 from ..files.names import PICTURE_MARK, printable
 from ..files.reading import open_file
@@ -29,7 +29,7 @@ PAGE, THUMBNAILS = "browse.html", "thumbnails"
 PAGE_MARK = b'<meta name="generator" content="clipiqa rank">'
 
 
-class ShardError(CLIPIQAError):
+class ShardError(ImageError):
     """A shard that cannot be read."""
 
 
@@ -151,12 +151,9 @@ class StoreFile(Image):
         return None if mark is None else f"{info.get('size')} {mark}"
 
     def read(self) -> bytes:
-        try:
-            with in_store(self.name) as (fs, path):
-                data: bytes = fs.cat_file(path)
-                return data
-        except ShardError as error:
-            raise ImageError(error.reason, error.kind, error.name) from error
+        with in_store(self.name) as (fs, path):
+            data: bytes = fs.cat_file(path)
+            return data
 
 
 def source_at(name: str) -> Image:
