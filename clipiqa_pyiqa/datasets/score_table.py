@@ -39,9 +39,9 @@ def sidecars(photos: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def stars_of(photo: str, sidecar: Rating | None) -> int:
+def stars_of(photo: str, sidecar: Rating) -> int:
     """Return 1 to 5, -1 (rejected) or 0 (none): of the sidecar, or else of the XMP in a JPEG. Raises ``XMPError``."""
-    if sidecar is not None and sidecar.text is not None:
+    if sidecar.text is not None:
         return sidecar.stars
     with open_file(photo) as file:
         head = file.read(1 << 20)

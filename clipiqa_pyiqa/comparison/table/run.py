@@ -29,8 +29,8 @@ from ...images.image import Image as AnyImage
 from ...images.reader import ImageRecord
 from ...metric import find_device
 from ...metrics.building import build
-from ...metrics.files import of_methods
 from ...metrics.metric import Metric, MetricSet
+from ...metrics.parsing import of_methods
 from ...results.results import Output, Results
 from ...scoring.engine import Options, Progress, outputs, score_missing
 from ...scoring.score import circumstances

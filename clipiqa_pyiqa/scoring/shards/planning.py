@@ -46,7 +46,7 @@ class Job:
     metrics: MetricSet
     stamp: str | None = None
     results: Any = None
-    problem: str | None = None
+    problem: str = ""
     state: str = "new"
     _copy: TemporaryDirectory[str] | None = None  # of the result in a store
 
@@ -125,7 +125,7 @@ class Job:
                 for row in rows:
                     results.append(row)
                     report()
-                if self.problem is not None:
+                if self.problem:
                     raise ShardError(self.problem)
                 self.metrics.join(results)
         except ShardError as error:

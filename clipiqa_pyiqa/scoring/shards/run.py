@@ -154,7 +154,7 @@ def score_sources(
         for job in jobs:
             job.close()
     unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
-    unread |= {job.shard.name: job.problem for job in jobs if job.problem is not None}
+    unread |= {job.shard.name: job.problem for job in jobs if job.problem}
     states = Counter("not read" if job.problem else job.state for job in jobs)
     return replace(summary_of(folder), unread=unread, states=states, unmatched=work.metrics.unmatched)
 
