@@ -117,10 +117,10 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
             root=options.get("root"),
             columns=(*columns, "split")[:3],
             lower_better=options.get("lower_better"),
-            with_splits=split is not None,
+            with_splits=bool(split),
             group=within or None,
         )
-        if split is not None:
+        if split:
             frame = frame[frame["split"] == split]
         groups = tuple(frame["group"]) if within else ()
         paths, mos = tuple(frame["path"]), tuple(frame["score"])
@@ -134,7 +134,7 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
         paths = tuple(map(os.path.abspath, found.paths))
         if found.problems:
             raise CLIPIQAError(f"{found.problem}.")
-    note = [] if split is None else [f"split {split}"]
+    note = [f"split {split}"] if split else []
     return _finish(DataSet(label, tuple(map(File, paths)), mos, table=table, groups=groups), note, options)
 
 

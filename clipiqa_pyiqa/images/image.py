@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FilePath, ImageError, Kind, Reading, checked, reason
@@ -17,13 +15,6 @@ if TYPE_CHECKING:
     from .reader import Decoded, ImageRecord
 
 MISSING = "missing"  # the stamp of a file that does not exist
-
-
-@functools.cache  # an import statement takes longer
-def _reader() -> ModuleType:
-    from . import reader  # imported here, so that a command's help does not wait for torch
-
-    return reader
 
 
 class Image:
@@ -45,11 +36,15 @@ class Image:
 
     def decoded(self, make_room: MakeRoom) -> Decoded:
         """Return pixels as in the file."""
-        return _reader().decode(self.name, self.read(), make_room)
+        from .reader import decode  # imported here, so that a command's help does not wait for torch
+
+        return decode(self.name, self.read(), make_room)
 
     def load(self, reading: Reading) -> ImageRecord:
         """Return the image, read with these options. Raises ``ImageError``."""
-        return _reader().load(self, reading)
+        from .reader import load
+
+        return load(self, reading)
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def set_aside(name: str, width: int, height: int, scored: tuple[int, int] | None
     """
     share: Share | None = getattr(_thread, "share", None)
     decoding = DECODING * width * height
-    scoring = 0 if share is None else share.room.scoring * math.prod(scored or (width, height))
+    scoring = share.room.scoring * math.prod(scored or (width, height)) if share else 0
     size, limit = max(decoding, scoring), memory_limit()
     if size > limit:
         work = "decode" if size == decoding else "score"
@@ -152,7 +152,7 @@ def set_aside(name: str, width: int, height: int, scored: tuple[int, int] | None
             Kind.OUT_OF_MEMORY,
             name,
         )
-    if share is not None:
+    if share:
         room = share.room
         room.largest = max(room.largest, scoring)
         # several images that are scored at once take at most half; a single one may take more

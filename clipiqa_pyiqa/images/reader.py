@@ -34,7 +34,7 @@ _IN_PICTURE = {0xC4, 0xDA, *range(0xD0, 0xD8), _END[1]}  # markers that follow a
 
 def decode_jpeg(data: bytes, mode: str) -> tuple[Pixels | None, str]:
     """Return pixels ``(H, W, 3)``, or None if PIL must decode, and the damage as part of a sentence, or ``''``."""
-    if simplejpeg is None or mode not in ("L", "RGB"):
+    if not simplejpeg or mode not in ("L", "RGB"):
         return None, ""
     try:
         pixels = simplejpeg.decode_jpeg(data, strict=True)
@@ -55,7 +55,7 @@ def _damage(data: bytes, warning: str) -> str:
     if not found:
         return ""  # other warnings of libjpeg are not about the picture
     damage, count, marker = found.groups()
-    is_between_headers = marker is not None and int(marker, 16) not in _IN_PICTURE
+    is_between_headers = marker and int(marker, 16) not in _IN_PICTURE
     is_padding = marker == "d9" and bytes(int(count)) + _END in data
     return "" if is_between_headers or is_padding else damage
 

@@ -247,7 +247,7 @@ def _missing_file(error: BaseException) -> str:
     # after a failed download: a clause about the file to fetch by hand
     calls = {frame.f_code.co_name: frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)}
     download = calls.get("download_url_to_file")  # torch's function, which pyiqa and torchvision call
-    if download is None:
+    if not download:
         return ""
     text = f"; fetch {download['url']}" + (f" and save it as {download['dst']}" if download["dst"] else "")
     is_option = "load_file_from_url" in calls  # pyiqa's function; torchvision's networks have no such option

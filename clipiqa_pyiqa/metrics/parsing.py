@@ -193,7 +193,7 @@ def file_metric(label: str, path: str, options: Mapping[str, Any], given: str = 
     column, low = options.get("column"), options.get("lower_better")
     found = read_scores(path, columns=column and [column], key=options.get("key"))
     first, *more = found.names
-    if column is None and more and label not in found.names:
+    if not column and more and label not in found.names:
         raise CLIPIQAError(
             f"{path!r} has the scores {', '.join(found.names)}: name one, as in '{label}={path}:column={first}'."
         )

@@ -148,7 +148,7 @@ class StoreFile(Image):
         except ShardError as error:
             return MISSING if error.kind is Kind.MISSING else None
         mark = next((info[name] for name in _MARKS if info.get(name)), None)
-        return None if mark is None else f"{info.get('size')} {mark}"
+        return f"{info.get('size')} {mark}" if mark else None
 
     def read(self) -> bytes:
         with in_store(self.name) as (fs, path):

@@ -81,7 +81,7 @@ def image_column(name: str, schema: pyarrow.Schema, column: str | None, of_lists
     """Return the given or found column of images, or of lists of numbers. Raises ``ShardError``."""
     content = "lists" if of_lists else "images (bytes, or Hugging Face's bytes and path)"
     found = [field.name for field in schema if ("list<" in str(field.type) if of_lists else _is_image(field.type))]
-    if column is not None:
+    if column:
         if column not in found:
             raise ShardError(f"{name!r} has no column {column!r} of {content}: its columns are {_listed(schema)}.")
         return column

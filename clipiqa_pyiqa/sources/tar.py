@@ -50,10 +50,6 @@ class TarShard(ShardFile):
                 yield image
 
 
-class _Archive(tarfile.TarFile):
-    is_at_end = False
-
-
 class TarMember(tarfile.TarInfo):
     """A member of an archive.
 
@@ -108,10 +104,10 @@ def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMe
     count, is_at_end, why, twins = 0, False, "its end is missing", Counter[str]()
     with opened(name) as file:
         try:
-            with _Archive.open(
+            with tarfile.open(
                 fileobj=file, mode="r|*", tarinfo=TarMember, ignore_zeros=True, bufsize=1 << 20
             ) as archive:
-                while (member := archive.next()) is not None:
+                while member := archive.next():
                     assert isinstance(member, TarMember)
                     archive.members.clear()  # type: ignore[attr-defined]  # the list would grow with the archive
                     count += 1
@@ -125,7 +121,7 @@ def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMe
                             raise tarfile.ReadError("unexpected end of data")
                     if not member.isdir():
                         yield member
-                is_at_end = archive.is_at_end
+                is_at_end = getattr(archive, "is_at_end", False)  # not of an empty file
         except _DAMAGE as error:
             why = reason(error)
     if not is_at_end and not count:

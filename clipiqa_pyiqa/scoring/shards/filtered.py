@@ -147,7 +147,7 @@ def _scores(result: ShardResult, column: str) -> pandas.Series:
 def _copied(result: ShardResult, folder: Path, kept: Sequence[str]) -> tuple[set[str], str]:
     """Copy images; return the names of the copied ones, and why others are missing."""
     copy = {"tar": _copy_tar, "parquet": _copy_rows}.get(result.kind)
-    if copy is None:
+    if not copy:
         return set(), f"{counted(len(kept), 'kept image')} of {result.shard!r}, which is not a shard of images"
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -131,12 +131,12 @@ class Job:
         except ShardError as error:
             self.problem = str(error)
         else:
-            if self._copy is not None:
+            if self._copy:
                 write_whole(self.path, Path(self._copy.name, "result.parquet").read_bytes())
 
     def close(self) -> None:
         """Unlock the result; what is not published stays in its journal."""
-        if self.results is not None:
+        if self.results:
             self.results.close()
 
 

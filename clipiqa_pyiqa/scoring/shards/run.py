@@ -229,7 +229,7 @@ class RayEngine:
             for job in jobs:
                 actor, outcome = finish() if len(under_way) == most else (start(), None)
                 under_way[actor.score.remote(_score, shared, job.shard, job.results.known, device)] = actor, job
-                if outcome is not None:
+                if outcome:
                     yield outcome
             while under_way:
                 actor, outcome = finish()
