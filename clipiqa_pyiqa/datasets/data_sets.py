@@ -141,7 +141,7 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
 def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: FilePath | None, within: str) -> DataSet:
     known, where = import_pyiqa().get_dataset_info(), f"data set {label!r}"
     usual = {"phase": "test", "name": label, **known.get(name, {})}
-    used = {**usual, **options}
+    used = usual | options
     if "type" not in used:
         raise CLIPIQAError(
             f"{name!r} is neither a data set of pyiqa's nor a CSV file nor a folder: {nearest(name, known)} "

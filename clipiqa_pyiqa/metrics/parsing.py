@@ -52,7 +52,9 @@ def parse_metrics(
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
         also: Modes to accept besides ``'NR'``.
     """
-    if _stands_alone(given):
+    net = getattr(given, "net", None)
+    is_pyiqas = net is not None and not hasattr(net, "encode_image")
+    if not is_pyiqas and not isinstance(given, str | Mapping | list | tuple | Metric):  # it stands alone
         return [Metric("", instance=given, questions=prompts)]
     metrics = [_find(each) for each in parse_specifications(given, "metric")]
     if prompts is not None:
@@ -92,12 +94,6 @@ def metric_set(
     return MetricSet(metrics)
 
 
-def _stands_alone(given: Any) -> bool:
-    net = getattr(given, "net", None)
-    is_pyiqas = net is not None and not hasattr(net, "encode_image")
-    return not is_pyiqas and not isinstance(given, str | Mapping | list | tuple | Metric)
-
-
 def _find(given: Specification) -> Metric:
     target, entry, known = given.target, dict(given.options), pyiqa_configs()
     if isinstance(target, Metric):
@@ -125,7 +121,7 @@ def _find(given: Specification) -> Metric:
         if not known:
             import_pyiqa()
         raise CLIPIQAError(f"unknown metric {name!r}: {nearest(name, [*known, *NAMES])}")
-    config = {**known.get(name, {}), **{key: value for key, value in entry.items() if value is not None}}
+    config = known.get(name, {}) | {key: value for key, value in entry.items() if value is not None}
     usual = known.get(name, {}).get("metric_opts", {})
     changed = {k: value for k, value in {**preset, **options}.items() if k not in usual or usual[k] != value}
     metric = Metric(label or _label(asked, options), name, changed, mode=config.get("metric_mode", "NR"))

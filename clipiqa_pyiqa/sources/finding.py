@@ -134,8 +134,9 @@ class Found:
     def find(self, name: str, patterns: bool = True) -> None:
         why, kind, files, is_here = "does not exist", Kind.MISSING, list[str](), not is_remote(name)
         if is_here and os.path.isdir(name):
+            before = self.skipped.copy()
             files = self._files_in(name)
-            why = ", ".join(filter(None, ["is a folder without image files", skipped_note(self.skipped)]))
+            why = ", ".join(filter(None, ["is a folder without image files", skipped_note(self.skipped - before)]))
             kind = Kind.EMPTY
         elif is_here and os.path.lexists(name):
             files = [name]
@@ -176,12 +177,10 @@ class Found:
     def _files_in(self, folder: str) -> list[str]:
         """Return a folder's images and ``archives``; without these, its Parquet files, which are often results."""
         files = files_below(folder, self.note)
-        kinds = [tuple(image_suffixes()), ARCHIVES + VIDEOS * bool(find_spec("av")), TABLES]
-        if self.archives:
-            kinds = [kinds[0] + kinds[1], kinds[2]]
-        if self.features:
-            kinds = [ARRAYS, TABLES]
-        found = next(filter(None, ([file for file in files if file.lower().endswith(kind)] for kind in kinds)), [])
+        images, archives = tuple(image_suffixes()), ARCHIVES + VIDEOS * bool(find_spec("av"))
+        kinds = [ARRAYS] if self.features else [images + archives] if self.archives else [images, archives]
+        alike = ([file for file in files if file.lower().endswith(kind)] for kind in (*kinds, TABLES))
+        found = next(filter(None, alike), [])
         if not self.features:
             made, parts = made_here(folder, files), {file: os.path.splitext(file) for file in files}
             raw = {file for file, (_, suffix) in parts.items() if suffix.lower() in RAW}
@@ -189,9 +188,8 @@ class Found:
             stems = {parts[file][0] for file in found if file not in raw}
             found = [file for file in found if file not in raw or parts[file][0] not in stems]
             stems.update(parts[file][0] for file in found)
-            # a RAW file or a video beside its JPEG is not missed
+            missed = unreadable_suffixes().union(VIDEOS)  # but not a RAW file or a video beside its JPEG
             lost = (suffix.lower() for stem, suffix in parts.values() if stem not in stems)
-            missed = unreadable_suffixes().union(VIDEOS)
             self.skipped.update(suffix for suffix in lost if suffix in missed)
         return found
 

@@ -68,6 +68,8 @@ def test_mixed_sources_are_found_once_in_the_order_given(lake):
     assert greys(sources_of(found.items)) == [30, 10, 10, 20, 10]
     assert found.skipped == {".cr2": 2, ".nef": 1}
     assert skipped_note(found.skipped).startswith("3 skipped: 2 .cr2, 1 .nef; install clipiqa-pyiqa[raw]")
+    (lake / "empty").mkdir()
+    assert find_shards([f"{lake}/photos", f"{lake}/empty"]).problem == f"'{lake}/empty' is a folder without image files"
 
 
 def test_archives_beside_images_are_found_but_tables_only_where_named(lake):

@@ -8,7 +8,7 @@ import math
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -186,7 +186,16 @@ class RayEngine:
 
     def __call__(self, work: ScoringSetup, jobs: Iterator[Job]) -> Outcomes:
         ray = connected()
-        most, gpus = self._room(ray.cluster_resources())
+        resources, cpus = ray.cluster_resources(), self.cpus_per_actor
+        all_cpus, all_gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+        gpus = float(all_gpus > 0) if self.gpus_per_actor is None else self.gpus_per_actor
+        fits = int(min(all_cpus / max(cpus, 0.01), all_gpus / gpus if gpus else math.inf))
+        most = self.actors or fits
+        if fits < max(most, 1):
+            raise CLIPIQAError(
+                f"{counted(most or 1, 'actor')} of {cpus:g} CPUs and {gpus:g} GPUs do not fit into the cluster's "
+                f"{all_cpus:g} CPUs and {all_gpus:g} GPUs: reduce `actors`, cpus_per_actor or gpus_per_actor."
+            )
         # PASSIVE: a thread that waits uses no CPU time, which other threads on a busy machine need
         policy = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
 
@@ -196,7 +205,7 @@ class RayEngine:
                 return score(vars(self), *arguments)
 
         start = ray.remote(
-            num_cpus=self.cpus_per_actor,
+            num_cpus=cpus,
             num_gpus=gpus,
             max_restarts=-1,
             max_task_retries=self.retries,
@@ -239,18 +248,6 @@ class RayEngine:
             for reference, (actor, _) in under_way.items():
                 ray.cancel(reference)  # otherwise Ray would print that it tries the shard again
                 ray.kill(actor)
-
-    def _room(self, resources: Mapping[str, float]) -> tuple[int, float]:
-        """Return the numbers of actors, and of GPUs per actor."""
-        all_cpus, all_gpus, cpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0), self.cpus_per_actor
-        gpus = float(all_gpus > 0) if self.gpus_per_actor is None else self.gpus_per_actor
-        fits = int(min(all_cpus / max(cpus, 0.01), all_gpus / gpus if gpus else math.inf))
-        if fits < (self.actors or 1):
-            raise CLIPIQAError(
-                f"{counted(self.actors or 1, 'actor')} of {cpus:g} CPUs and {gpus:g} GPUs do not fit into the "
-                f"cluster's {all_cpus:g} CPUs and {all_gpus:g} GPUs: reduce `actors`, cpus_per_actor or gpus_per_actor."
-            )
-        return self.actors or fits, gpus
 
 
 def _score(
