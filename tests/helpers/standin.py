@@ -6,6 +6,7 @@ Each further prompt pair's score is half the one before, so that columns can be 
 import math
 import os
 import time
+from itertools import chain
 
 import torch
 
@@ -37,10 +38,10 @@ class Brightness:
         return x.double().mean(dim=(1, 2, 3))[:, None].float()
 
     def score(self, features, prompts=None, aggregate="mean"):
-        pairs = prompts.pairs if isinstance(prompts, Columns) else prompts or [None]
+        pairs = [*chain.from_iterable(prompts.values())] if isinstance(prompts, Columns) else prompts or [None]
         scores = features * 0.5 ** torch.arange(len(pairs))
         if isinstance(prompts, Columns):
-            return column_means(scores, prompts.sizes)
+            return column_means(scores, [*map(len, prompts.values())])
         return scores.mean(1, keepdim=True) if aggregate == "mean" else scores
 
     def provenance(self):

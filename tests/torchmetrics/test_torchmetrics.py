@@ -141,4 +141,4 @@ def test_names_of_prompts_are_theirs():
         texts, expected = theirs._clip_iqa_format_prompts(prompts)
         metric = CLIPImageQualityAssessment(prompts=prompts, backbone="mini")
         assert list(metric.columns) == expected
-        assert [text for pair in metric.columns.pairs for text in (pair.positive, pair.negative)] == texts
+        assert [text for (pair,) in metric.columns.values() for text in pair.texts] == texts

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipiqa_pyiqa.clip.efficientnet import SameConv
+from clipiqa_pyiqa.clip.convolution import Convolution
 
 # (repeats, kernel, stride of the first, expansion, output channels) of each stage.
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
@@ -104,9 +104,11 @@ class Tower:
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         self.tensors = tensors
 
-        def conv(name: str, stride: int = 1, activation: str = "relu6") -> SameConv:
+        def conv(name: str, stride: int = 1, activation: str = "relu6") -> Convolution:
             weight, bias = (tensors[f"{name}.{part}"].float() for part in ("weight", "bias"))
-            return SameConv(weight, bias, stride, activation)
+            made = Convolution(weight, bias, stride, activation)
+            made.padding += stride - 1  # as much as TensorFlow needs below and on the right
+            return made
 
         self.stem, self.head = conv("stem", 2), conv("head")
         self.blocks = [
@@ -166,8 +168,8 @@ def _joined(moments: list[tuple[Tensor, ...]]) -> Tensor:
     return torch.cat([*(mean for mean, _ in moments), *deviations], 1)
 
 
-def _spatial(conv: SameConv, x: Tensor) -> Tensor:
-    return conv(x)[:, :, conv.surplus :, conv.surplus :]
+def _spatial(conv: Convolution, x: Tensor) -> Tensor:
+    return conv(x)[:, :, conv.stride - 1 :, conv.stride - 1 :]
 
 
 def load_imagenet() -> Tower:
