@@ -114,7 +114,7 @@ def stored_features(
     if missing:
         encoded = _encoded(metric, stages, list(missing.values()), torch.device(device), workers)
         hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
-        with closing(Journal.create(place / f"{uuid.uuid4().hex}.jsonl")) as journal:
+        with closing(Journal(place / f"{uuid.uuid4().hex}.jsonl")) as journal:
             for key, feature in tqdm(encoded, total=count, unit="feature", disable=hidden):
                 found[key] = feature
                 journal.append({key: base64.b64encode(feature.tobytes()).decode()})
