@@ -14,7 +14,7 @@ import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
-from ..errors import AnySize, BatchOptions, CLIPIQAError, checked, counted
+from ..errors import BatchOptions, CLIPIQAError, checked, counted
 from ..images.batches import WORKERS
 from ..images.image import Image
 from ..metric import find_device
@@ -70,7 +70,7 @@ def compare(
     sets = parse_data_sets(data_sets, data_root, within)
     where = find_device(batches.pop("device", None))
     # mypy does not see that the device has left the batches
-    options = Options(where, seed=seed, reading=AnySize(), **batches)  # type: ignore[misc, arg-type]
+    options = Options(where, seed=seed, min_side=1, **batches)  # type: ignore[misc]
     inputs = [path for data in sets for path in (*data.paths, data.table)]
     files = outputs(out, [score_file(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite)
     if 0 < len(files) < len(sets):

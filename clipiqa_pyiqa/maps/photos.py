@@ -201,7 +201,7 @@ def draw_maps(
     at_once = images_at_once(device, len(names))
     batches = processed(
         sources_of(items),
-        lambda image: image.load(setup.options.reading),
+        lambda image: image.load(setup.options),
         scored,
         failed,
         workers=setup.options.workers,

@@ -22,7 +22,7 @@ from ..errors import (
     FilePath,
     ImageError,
     Kind,
-    Reading,
+    SharedOptions,
     check_resume,
     counted,
     is_out_of_memory,
@@ -45,19 +45,18 @@ Progress = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True)
-class Options:
-    """How a run scores.
+class Options(SharedOptions):
+    """How a run reads and scores.
 
     Attributes:
+        device: The ``torch.device``.
         seed: Number that is set before each metric of pyiqa and each image.
+        min_side: Smallest height and width of images.
     """
 
-    device: torch.device
-    batch_size: int = 8
-    workers: int | None = None
+    device: Any = None
     seed: int = 0
-    processes: int = 0
-    reading: Reading = field(default_factory=Reading)
+    min_side: int = MIN_SIDE
 
     @property
     def most_in_batch(self) -> int:
@@ -121,7 +120,7 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, cou
 
     def load(task: Task) -> ImageRecord:
         task.stamp = task.image.stamp() or ""
-        record = task.image.load(options.reading)
+        record = task.image.load(options)
         if any(task.wanted[place] for place in named):
             if (found := metrics.processes(record, task.wanted)) is None:
                 raise ImageError("killed its process twice, perhaps as memory ran out", name=task.image.name)

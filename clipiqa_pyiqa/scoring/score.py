@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from ..errors import AnySize, CLIPIQAError, FilePath, Reading, RunOptions, SharedOptions, checked, log
+from ..errors import MIN_SIDE, CLIPIQAError, FilePath, Reading, RunOptions, checked, log
 from ..files.names import printable
 from ..files.reading import sha256_of
 from ..files.writing import check_output
@@ -60,14 +60,10 @@ class ScoringSetup:
         self.device, given = find_device(options.pop("device", None)), dict[str, Any](options)
         how = {name: given.pop(name) for name in ("trust_weights", "strict") if name in given}
         self.metrics = metric_set(metric, prompts, self.device, also=also, **how)
-        shared = SharedOptions(**given)
-        limits = {name: getattr(shared, name) for name in Reading.__dataclass_fields__}
         # a metric of pyiqa has a smallest side of its own
-        reading = (AnySize if self.metrics.others else Reading)(**limits)
+        self.options = Options(self.device, min_side=1 if self.metrics.others else MIN_SIDE, **given)
+        limits = {name: getattr(self.options, name) for name in Reading.__dataclass_fields__}
         self.head = Head(self.metrics.columns, {**limits, "sampling": sampling, **circumstances(self.device)})
-        self.options = Options(
-            self.device, shared.batch_size, shared.workers, processes=shared.processes, reading=reading
-        )
 
     def rows(self, images: Iterable[Image], known: Known | None = None, count: int | None = None) -> Rows:
         return score_items(plan(images, self.metrics, self.options, known), self.metrics, self.options, count)

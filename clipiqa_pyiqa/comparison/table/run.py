@@ -110,7 +110,7 @@ def table(
     for name in inputs.keys() - chosen.values:
         raise CLIPIQAError(f"the protocol's formula has no value {name!r}.")
     # mypy does not see that the device has left the batches
-    options = Options(find_device(batches.pop("device", None)), seed=seed, **batches)  # type: ignore[misc, arg-type]
+    options = Options(find_device(batches.pop("device", None)), seed=seed, **batches)  # type: ignore[misc]
     images = match_images(folders, reference, chosen, skip_missing=skip_missing)
     paths = images.files.to_dict("list")
     wanted = [of_methods(metric, paths) if metric.mode == "file" else metric for metric in wanted]
