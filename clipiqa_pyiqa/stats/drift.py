@@ -19,7 +19,8 @@ def find_drift(values: ArrayLike, least: float, still: float = 0.0) -> tuple[int
 
     Returns:
         The number of the values that are lower, how much lower they are than the first ones on average, and the spread
-        (standard deviation) of the first ones. None if nothing is lost, or if the last value is as good as the first.
+        (standard deviation) of the first ones. None if nothing is lost. A loss that was found lasts until a value is as
+        good as the first ones; then the sum begins anew.
 
     Args:
         values: Values ``(N,)``, of which the newest is the last; a high value is good. The first ``FIRST`` give the
@@ -35,8 +36,11 @@ def find_drift(values: ArrayLike, least: float, still: float = 0.0) -> tuple[int
     total, since = 0.0, FIRST
     for night, loss in enumerate(np.minimum((mean - x[FIRST:]) / spread, _MOST), FIRST):
         since = since if total else night
-        total = min(max(0.0, total + loss - _SLACK), 2 * _LIMIT)  # without an upper end, it would recover slowly
-    if total < _LIMIT or x[-1] >= mean:
+        if total < _LIMIT:
+            total = max(0.0, total + loss - _SLACK)
+        elif loss <= least / spread:  # the loss has ended: its nights count for no later loss
+            total = 0.0
+    if total < _LIMIT:
         return None
     return len(x) - since, mean - float(x[since:].mean()), spread
 

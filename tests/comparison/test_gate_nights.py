@@ -83,7 +83,8 @@ def test_a_slow_loss_fails_although_each_night_passes(night, spread, loss, tmp_p
     lost = [night(-loss) for _ in range(6)]
     assert lost[-1].verdict == "worse" and lost[-1].pairs[0].verdict == "pass" and lost[-1].nights[0].drift
     assert len(lost[-1].summary()["drifts"]) == 1 and b"drift" in lost[-1].junit()
-    assert night(0.002, page=tmp_path / "page").passed
+    assert night(spread, page=tmp_path / "page").passed
+    assert night(-0.0003).passed  # the loss has ended: its nights count no more
     text = (tmp_path / "page/gate.html").read_text()
     assert "(8d1e, gate: worse)" in text and text.count("<circle") == 28  # the bad night is below the chart
 
