@@ -206,13 +206,15 @@ class Results:
                 f"{str(path)!r} cannot be resumed, because {provenance_of(output.path).name!r} with its provenance is "
                 "missing: pass `overwrite`, or name another file."
             )
-        advice = "use the earlier options, or name another file"
-        if not (found := changes(before.reading, self.head.reading)) and not output.overwrite:
-            found = head_changes(before, self.head)
-            advice = "use the earlier options, name another file, or pass `overwrite` too, to score these columns again"
-        if found:
-            why = f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(found)}"
-            raise ResultsError(f"{why}; {advice}.")
+        if (found := head_changes(before, self.head)) and not output.overwrite:
+            raise ResultsError(
+                f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(found)}; use "
+                "the earlier options, name another file, or pass `overwrite` too, to score these columns again."
+            )
+        if found := changes(before.reading, self.head.reading):
+            text = "%s: all images are scored again, and only by this run's metrics, as images were read otherwise: %s."
+            log.warning(text, path, changes_text(found))
+            return
         earlier = {column.name: column.fingerprint for column in before.columns}
         twins = {made: name for name, made in reversed(earlier.items()) if made}
         for name, made in [(column.name, column.fingerprint) for column in self.head.columns]:

@@ -101,14 +101,16 @@ def test_a_copy_without_its_provenance_is_read_but_not_resumed(tmp_path):
     refused(write, path, resume=True)
 
 
-def test_scores_that_were_made_in_another_way_are_not_resumed(path):
+def test_scores_that_were_made_in_another_way_are_not_resumed(path, caplog):
     write(path)
     before = path.read_bytes()
     other = [Column(each.name, {**each.record, "weights_sha256": "12345678"}) for each in COLUMNS]
     assert "weights_sha256 was afeb0e10 and is now 12345678" in refused(write, path, ROWS, other, resume=True)
-    read = {"reading": {**READING, "max_side": 512}, "overwrite": True}
-    assert "max_side was none and is now 512" in refused(write, path, ROWS, resume=True, **read)
+    changed, now = {**READING, "max_side": 512}, "max_side was none and is now 512"
+    assert now in refused(write, path, ROWS, resume=True, reading=changed)
     assert path.read_bytes() == before
+    write(path, reading=changed, resume=True, overwrite=True)
+    assert now in caplog.text and read_results(path)[0].reading == changed
 
 
 def test_a_file_that_is_no_result_file_is_refused_and_stays(path):
