@@ -102,7 +102,7 @@ def gate(
         output = None if out is None else Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
         scoring = score_paths(metrics, found.items, out=output, **options)
         scores[side] = replace(scoring.scores(partial(progress, side)), file=given[side])
-    runs, names, notes = _alike(per_video(scores["base"]), per_video(scores["new"]), by)
+    runs, names, notes = _alike(per_video(scores["base"]), per_video(scores["new"]), by, folders)
     limits = dict[str, dict[str, float]]()
     for option, limit in {"margin": margin, "worst_loss": worst_loss}.items():
         stated = dict(limit) if isinstance(limit, Mapping) else {"": limit}
@@ -156,10 +156,13 @@ def gate(
     return gated
 
 
-def _alike(base: Scores, new: Scores, by: Sequence[str] | None) -> tuple[list[Scores], list[str], list[str]]:
+def _alike(
+    base: Scores, new: Scores, by: Sequence[str] | None, scored: Collection[str]
+) -> tuple[list[Scores], list[str], list[str]]:
     """Return both runs, the columns to compare, and notes; raise if the runs were scored in different ways.
 
-    New columns get the base's names of columns that have equal fingerprints.
+    New columns get the base's names of columns that have equal fingerprints. Beside a run that this call ``scored``,
+    other columns of a file are not compared: the metrics were named.
     """
     known = {column.fingerprint: name for name, column in base.columns.items() if column.fingerprint}
     renamed = {
@@ -172,7 +175,10 @@ def _alike(base: Scores, new: Scores, by: Sequence[str] | None) -> tuple[list[Sc
     new = replace(new, frame=new.frame.rename(columns=renamed), columns=columns)
 
     both = [name for name in base.names if name in new.names]
-    names = list(by or dict.fromkeys([*base.names, *new.names]))
+    sides = {"base": base.names, "new": new.names}
+    names = list(by or dict.fromkeys(name for side in scored or sides for name in sides[side]))
+    if others := {*base.names, *new.names}.difference(names):
+        notes.append(f"not compared, as not asked for: {few(sorted(others))}")
     if lacking := [name for name in names if name not in both]:
         raise CLIPIQAError(
             f"not in both runs: {few(lacking)}; score both by the same metrics, or name columns that both have, with "
@@ -235,8 +241,11 @@ def _pair_rows(
     both = concat(frames, axis=1)
     paths = both.xs("", axis=1, level=1)
     if paths.dropna().empty:
+        names = [run.frame.index for run in runs]
+        twins = [each[each.str.replace(r"\.\w+$", "", regex=True).duplicated(keep=False)] for each in names]
+        hint = "".join(f"; without suffix, some are equal: {few(each)}" for each in twins if len(each))
         raise CLIPIQAError(
-            f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}): rows are "
+            f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}{hint}): rows are "
             "paired by their path below each run's common folder, or by a key column (`key`)."
         )
     left_out = [
@@ -264,8 +273,9 @@ def _lost(name: str, rows: DataFrame, paths: DataFrame, runs: Sequence[Scores]) 
         flags, lacking = run.flags, paths[side][rows[f"{name} {side}"].isna()]
         if len(lacking):
             images = few(f"{row} ({flags[path]})" if path in flags else row for row, path in lacking.items())
-            why = first_of(dict.fromkeys(run.errors[path] for path in lacking if path in run.errors), 5)
-            yield f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}: {images}. {why}".strip()
+            # a sentence for each reason: it begins with the image's name
+            why = {run.errors[path].removeprefix(repr(path)): run.errors[path] for path in lacking if path in run.errors}
+            yield f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}: {images}. {first_of(why.values(), 5)}".strip()
     base, new, difference = (rows[f"{name} {what}"] for what in ("base", "new", "difference"))
     if (apart := difference.isna() & base.notna() & new.notna() & (base != new)).any():
         yield f"{name!r} is infinite in one run only for {counted(apart.sum(), 'image')}: {few(rows.index[apart])}"

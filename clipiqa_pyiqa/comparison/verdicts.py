@@ -375,5 +375,4 @@ class Gate(Reported):
         some = self.paths.sample(min(_SHOWN // 2, len(self.paths)), random_state=0).index
         chosen = dict.fromkeys([*self.flagged, *worst, *some])
         rows = [row for row in chosen if os.path.exists(self.paths.loc[row, "new"])]
-        nights = {"Nights": block("nights", self.nights)} if self.nights else {}
-        return nights | {"Images": block("pairs", self, rows)}
+        return {"Nights": block("nights", self.nights), "Images": block("pairs", self, rows)}

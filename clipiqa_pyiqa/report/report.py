@@ -121,7 +121,7 @@ class Report:
         tables: dict[str, list[Table]] = {}
         for table in self.tables:
             tables.setdefault(table.section or table.title, []).append(table)
-        pictures = {self.shown(name): found for name, found in self.pictures(self.shown).items()}
+        pictures = {self.shown(name): found for name, found in self.pictures(self.shown).items() if found.strip()}
         sections = {name: (tables.get(name, []), pictures.get(name, "")) for name in {**tables, **pictures}}
         return render(__package__, "report.html.j2", title=self.shown(self.title), report=self, sections=sections)
 

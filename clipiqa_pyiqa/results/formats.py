@@ -303,7 +303,8 @@ def checked_reading(path: Path, format: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError) and journal_of(path).exists():
             raise ResultsError(f"{unfinished(path)}.") from error
         lacks = "it lacks " if isinstance(error, KeyError) else ""
-        raise ResultsError(f"{str(path)!r} cannot be read as {format}: {lacks}{reason(error)[:200]}.") from error
+        why = f"{str(path)!r} cannot be read as {format}: {lacks}{reason(error)[:200]}"
+        raise ResultsError(f"{why}; name another file, or delete it if it is damaged.") from error
 
 
 @contextlib.contextmanager

@@ -287,7 +287,7 @@ def find_direction(runs: Sequence[Scores], column: str, given: bool | None = Non
                 f"{column!r} is good: pass lower_better or higher_better."
             )
     if by_name is None:
-        return Direction(False, "assumed, as its name is unknown; if wrong, pass lower_better")
+        return Direction(False, "assumed, as its name is unknown; if wrong, use the option lower-better")
     return Direction(by_name, "by its name")
 
 

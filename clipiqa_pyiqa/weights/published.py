@@ -301,6 +301,8 @@ def good_copy(file: PublishedFile) -> Copy | None:
 def copies(file: PublishedFile) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
     """Yield path, place and accepted hashes, or their first digits; without hashes, any file is accepted."""
     folder = os.environ.get(VARIABLE)
+    if folder and not os.path.isdir(folder):
+        log.warning("%s names %s, which is no folder: it is left out.", VARIABLE, folder)
     for path in (Path(folder).expanduser() / name for name in file.names) if folder and download_places(file) else ():
         if path.is_file():  # users convert weights to .safetensors, so that their hash is unknown
             yield path, VARIABLE, () if path.suffix == ".safetensors" else file.hashes

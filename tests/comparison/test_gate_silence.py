@@ -86,7 +86,8 @@ def test_names_that_look_alike_are_told_apart(clipiqa, runs, tmp_path):
 
 def test_a_metric_without_any_score_is_a_failure_that_is_named(clipiqa, folders, command):
     given = f"{command} mini niqe=niqe:pretrained_model_path=/nope.mat"
-    clipiqa(given, 1, out="'niqe' has no score of 20 images")
+    ran = clipiqa(given, 1, out="'niqe' has no score of 20 images")
+    assert ran.out.count("No such file") == 2  # once for each run
     clipiqa(f"{given} --resume --skip-missing", 1)  # no row is left to judge
     assert [each["name"] for each in json.loads((folders / "gate/gate.json").read_text())["columns"]] == ["mini"]
     clipiqa(f"rank {folders}/gate/base.parquet --by niqe", 2, "no photo has a score of 'niqe'")

@@ -131,6 +131,8 @@ def test_a_metric_is_found_under_another_name_and_no_temporary_file_is_written(c
         for asked, name in (("clipiqa -b mini", "clipiqa"), ("sharp=mini", "sharp")):
             clipiqa(f"{given} {asked}", 0, f"'{name}' of ", out="quality: pass: ")
     clipiqa(f"{given} clipiqa:backbone=mini,prompts=sharpness", 2)  # another metric
+    clipiqa("score base -p quality sharpness -b mini --device cpu --out base.csv --overwrite", 0)
+    clipiqa(f"{given} mini", 0, "not compared, as not asked for: 'sharpness'", out="quality: pass: ")
 
 
 def test_folders_without_images_are_named_before_anything_is_scored(clipiqa, folders):

@@ -93,7 +93,7 @@ def test_every_tag_agrees_with_open_clip():
 # The order of places
 
 
-def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path):
+def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path, caplog):
     """Each place is used when the ones before it have nothing."""
 
     def found():
@@ -107,7 +107,7 @@ def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path):
     link = put_into_hub_cache(home / "hub", TIMM, BIN, openai_file)
     folder = tmp_path / "folder"
     monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(folder))
-    assert found() == ("hub cache", link)  # the folder lacks the file, indeed does not exist: go on
+    assert found() == ("hub cache", link) and f"{folder}, which is no folder" in caplog.text
     place(openai_file, folder / "ViT-B-32.pt")
     assert found() == ("CLIPIQA_WEIGHTS_DIR", folder / "ViT-B-32.pt")
     own = save_state_dict(tmp_path / "own.pt", VIT)
