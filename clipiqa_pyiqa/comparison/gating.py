@@ -241,9 +241,10 @@ def _pair_rows(
     both = concat(frames, axis=1)
     paths = both.xs("", axis=1, level=1)
     if paths.dropna().empty:
-        names = [run.frame.index for run in runs]
-        twins = [each[each.str.replace(r"\.\w+$", "", regex=True).duplicated(keep=False)] for each in names]
-        hint = "".join(f"; without suffix, some are equal: {few(each)}" for each in twins if len(each))
+        hint = ""
+        for index in (run.frame.index for run in runs):
+            if len(twins := index[index.str.replace(r"\.\w+$", "", regex=True).duplicated(keep=False)]):
+                hint = f"; without suffix, some are equal: {few(twins)}"
         raise CLIPIQAError(
             f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}{hint}): rows are "
             "paired by their path below each run's common folder, or by a key column (`key`)."
@@ -273,9 +274,10 @@ def _lost(name: str, rows: DataFrame, paths: DataFrame, runs: Sequence[Scores]) 
         flags, lacking = run.flags, paths[side][rows[f"{name} {side}"].isna()]
         if len(lacking):
             images = few(f"{row} ({flags[path]})" if path in flags else row for row, path in lacking.items())
-            # a sentence for each reason: it begins with the image's name
-            why = {run.errors[path].removeprefix(repr(path)): run.errors[path] for path in lacking if path in run.errors}
-            yield f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}: {images}. {first_of(why.values(), 5)}".strip()
+            # one sentence for each reason: sentences begin with the image
+            errors = {error.removeprefix(repr(path)): error for path in lacking if (error := run.errors.get(path))}
+            why = first_of(errors.values(), 5)
+            yield f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}: {images}. {why}".strip()
     base, new, difference = (rows[f"{name} {what}"] for what in ("base", "new", "difference"))
     if (apart := difference.isna() & base.notna() & new.notna() & (base != new)).any():
         yield f"{name!r} is infinite in one run only for {counted(apart.sum(), 'image')}: {few(rows.index[apart])}"
