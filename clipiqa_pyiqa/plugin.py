@@ -53,7 +53,7 @@ def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any 
     wrapper: Any = sys._getframe(2).f_locals.get("self")
     if net.head is not None and hasattr(wrapper, "score_range"):
         low, high = net.score_range
-        wrapper.score_range, wrapper.lower_better = f"{low:g}, {high:g}", net.lower_better
+        wrapper.score_range, wrapper.lower_better = f"~{low:g}, ~{high:g}", net.lower_better
     if model_type == "clipiqa" and prompts is None and "mini" not in (options.get("backbone"), *args[:1]):
         _announce()
     return net

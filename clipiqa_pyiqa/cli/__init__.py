@@ -99,7 +99,9 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     given = vars(found)
     args.command, completion = given.pop("command"), given.pop("print_completion", "")
     if unknown:
-        commands.get(args.command, parser).error(f"unrecognized arguments: {' '.join(unknown)}")
+        parser, first = commands.get(args.command, parser), unknown[0].partition("=")[0]
+        hint = f": {nearest(first, parser._option_string_actions)}" if first.startswith("-") else ""
+        parser.error(f"unknown arguments {' '.join(unknown)}{hint}")
     if completion:
         import shtab
 

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from ..errors import OptionError, counted, few
 from .options.groups import Experiment, start
 from .options.terminal import GIVEN, note, progress, tell
+
+_DONE = {"copy": "copied", "move": "moved", "link": "linked"}
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,14 @@ class PickOptions:
     star_shares: str = "10,20,40,20,10"
 
     def cuts(self) -> dict[str, Any]:
-        from ..results.scores import CUTS
+        from ..results.scores import CUTS, choose
 
-        return {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
+        cuts = {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
+        choose([], [], False, cuts)  # raises, before photos are scored
+        return cuts
 
     def folders(self) -> dict[Any, Path]:
-        from ..ranking.transfers import Action
-
-        return {action: folder for action in get_args(Action) if (folder := getattr(self, f"{action}_to"))}
+        return {action: folder for action in _DONE if (folder := getattr(self, f"{action}_to"))}
 
 
 def run(
@@ -133,7 +135,7 @@ def run(
 
         back, kept, problems = put_back(undo)
         theirs = f"; {counted(kept, 'photo')} left with stars that were changed since" if kept else ""
-        tell(f"{counted(back, 'file')} put back{theirs}", *problems)
+        tell(f"{counted(back, 'file')} undone (copies, links and new XMP files are deleted){theirs}", *problems)
         return 1 if problems else 0
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
@@ -169,9 +171,9 @@ def run(
     if selected:
         from ..files.names import on_disk
 
-        _take({"": list(map(on_disk, sources))}, picked)
-        return 0
+        return _take({"": list(map(on_disk, sources))}, picked)
     from ..ranking.photos import Photos, find_moments
+    from ..results.columns import UNREAD
     from ..results.scores import is_score_file, read_scores, unscored_note
 
     code = 0
@@ -180,6 +182,8 @@ def run(
             raise OptionError("--prompts, --metrics and --out need images; a score file holds scores: leave them out.")
         key, columns = next(iter(order.columns), None), order.columns[1:]
         scores = read_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
+        if "kind" in scores.other:  # another tool may have scored what cannot be read
+            scores.frame[scores.other["kind"].isin(UNREAD).to_numpy()] = None
         photos = Photos(scores, order.by or scores.names[0], direction, order.root)
         if picked.moments:
             photos = replace(photos, moments=find_moments(map(photos.path, scores.frame.index)))
@@ -224,37 +228,44 @@ def run(
     is_listed = bool(cuts) or not (page or picked.stars)
     if is_listed:
         note(f"{photos.by}: {photos.direction}")
-    cuts = cuts or ({"best": 1} if picked.moments else {"worst": min(count, half) or None, "best": count})
-    if picked.paths or folders:
+    if cuts:
         worst_paths, best_paths = (list(map(photos.path, part.index)) for part in (worst, best))
         if picked.move_to is not None and {"worst", "below"} & cuts.keys() and not picked.also_starred:
             worst_paths = _without_starred(worst_paths)
         parts = {"worst": worst_paths, "best": best_paths}
-        _take(parts if parts.keys() <= cuts.keys() else {"": [*worst_paths, *best_paths]}, picked)
-    elif is_listed:
+        code = _take(parts if parts.keys() <= cuts.keys() else {"": [*worst_paths, *best_paths]}, picked) or code
+    else:
+        cuts = {"best": 1} if picked.moments else {"worst": min(count, half) or None, "best": count}
+    if is_listed and not (picked.paths or folders):
         print(photos.report(**cuts).text(), end="")
     return code
 
 
-def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> None:
-    """Copy, move or link photos, and print their paths; ``parts`` are the sub-folders."""
+def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
+    """Copy, move or link photos, and print their paths; ``parts`` are the sub-folders. Return 1 if photos are gone."""
     from ..ranking.transfers import transfer
     from ..sources.finding import file_of
 
     paths = [path for part in parts.values() for path in part]
-    if picked.skip_missing and (missing := [path for path in paths if not file_of(path)]):
+    missing = [path for path in paths if not file_of(path)]
+    are_gone = 0 < len(missing) < len(paths) and not (picked.folders() or picked.skip_missing)  # or all are elsewhere
+    if are_gone:
+        tell(f"{counted(len(missing), 'picked photo')} gone: {few(missing)}")
+    elif missing and picked.skip_missing:
         tell(f"left out: {counted(len(missing), 'missing photo')}: {few(missing)}")
         parts = {into: [path for path in part if path not in missing] for into, part in parts.items()}
         paths = [path for path in paths if path not in missing]
     for action, folder in picked.folders().items():
-        done, undo_list = transfer(parts, folder, action, only_photos=picked.only_photos)
-        more = len(done) - len(set(paths))
+        done, undo_list, there = transfer(parts, folder, action, only_photos=picked.only_photos)
+        more = len(done) + there - len(set(paths))
         along = f", with {counted(more, 'RAW or XMP file')}" if more else ""
-        verb = {"copy": "copied", "move": "moved", "link": "linked"}[action]
-        tell(f"{counted(len(done) - more, 'photo')} {verb} to {folder}{along}; --undo {str(undo_list)!r} undoes this")
+        along += f", {there:,} already there" if there else ""
+        undoing = f"; --undo {str(undo_list)!r} undoes this" if done else ""
+        tell(f"{counted(len(done) - more, 'photo')} {_DONE[action]} to {folder}{along}{undoing}")
     if picked.paths:
         end = b"\0" if picked.null else b"\n"
         sys.stdout.buffer.write(b"".join(os.fsencode(path) + end for path in paths))
+    return int(are_gone)
 
 
 def _without_starred(paths: Sequence[str]) -> list[str]:
@@ -265,5 +276,6 @@ def _without_starred(paths: Sequence[str]) -> list[str]:
     stars, by_machine = find_stars(list(filter(is_local, paths)))
     staying = {path for path, given in stars.items() if given >= 4 and path not in by_machine}
     if staying:
-        tell(f"{counted(len(staying), 'photo')} with 4 or 5 stars left where they are; --also-starred moves them")
+        starred = few(path for path in paths if path in staying)
+        tell(f"{counted(len(staying), 'photo')} with 4 or 5 stars not moved ({starred}); --also-starred moves all")
     return [path for path in paths if path not in staying]

@@ -132,7 +132,7 @@ def _difference(network: Network, path: Path) -> float:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    low, high = next(iter(network.records.values()))["range"]
+    low, high = network.metric.score_range
     largest = 0.0
     generator = torch.Generator().manual_seed(0)
     for count, height, width in SHAPES:

@@ -224,9 +224,9 @@ def record_text(record: Mapping[str, Any]) -> str:
         rest = record_text({key: value for key, value in record.items() if key != "metric"})
         return ", ".join(filter(None, [*map(record.get, ("metric", "backbone", "weights", "file")), rest]))
     if head := record.get("head"):
-        low, high = record["range"]
+        low, high = record["score_range"]
         text = f"{head['method']} head {head['sha256'][:8]} on {head['fit_on']}, fitted to {head['rated_photos']} "
-        return f"{text}rated photos; scores from {low:g} to {high:g}{', low is good' if record['lower_better'] else ''}"
+        return f"{text}rated photos; scale from {low:g} to {high:g}{', low is good' if record['lower_better'] else ''}"
     pairs = ["|".join(pair) for pair in record.get("questions", ())]
     question = pairs[0] if len(pairs) == 1 else f"mean of {', '.join(pairs)}" if pairs else ""
     if not (learned := record.get("learned")):

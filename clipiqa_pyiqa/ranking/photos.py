@@ -42,8 +42,7 @@ class Photos:
         if self.by not in self.scores.names:
             raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.names)}")
         if not self.scores.frame[self.by].notna().any():
-            why = f" ({first_of(self.scores.errors.values())})" if self.scores.errors else ""
-            raise CLIPIQAError(f"no photo has a score of {self.by!r}{why}: name another column (`by`).")
+            raise CLIPIQAError(f"no photo has a score of {self.by!r}: name another column (`by`).")
 
     @cached_property
     def direction(self) -> Direction:

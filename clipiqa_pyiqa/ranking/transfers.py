@@ -53,8 +53,10 @@ def transfer(
     action: Action,
     *,
     only_photos: bool = False,
-) -> tuple[list[str], Path]:
+) -> tuple[list[str], Path, int]:
     """Copy, move or link photos into a folder; a photo whose name exists there gets a number.
+
+    What lies there with the same content is not copied again.
 
     With a photo go RAW files of its name, ``NAME.EXT.xmp``, and ``NAME.xmp`` if no other photo of this name stays.
 
@@ -64,7 +66,7 @@ def transfer(
         only_photos: Leave what belongs to the photos where it is.
 
     Returns:
-        The new paths, and the file for :func:`undo`.
+        The new paths, the file for :func:`undo`, and the number of photos that were there already.
     """
     groups = paths if isinstance(paths, Mapping) else {"": paths}
     inner = {path if "://" in path else os.path.abspath(path): into for into in groups for path in groups[into]}
@@ -75,16 +77,20 @@ def transfer(
     inside = [path for path in inner if path not in files]
     if inside and action != "copy":
         raise CLIPIQAError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
-    target, done = check_folder(folder), list[str]()
+    target, done, there = check_folder(folder), list[str](), 0
     others = ((inner[image.name], [image]) for image in images_named(inside))
     with undoable(target) as (undo_list, note):
         taken = {into: _stems(check_folder(target / into)) for into in dict.fromkeys(inner.values())}
         for into, sources in itertools.chain(_families(files, only_photos), others):
-            stem = free = ""
-            for source in sources:
-                path, name, content = _read(source, action)
-                stem = stem or os.path.splitext(name)[0]
-                free = free or free_name(stem, taken[into])
+            family = [_read(source, action) for source in sources]
+            stem = os.path.splitext(family[0][1])[0]
+            if action == "copy" and all(
+                (twin := target / into / (stem + name[len(stem) :])).is_file() and twin.read_bytes() == content for _, name, content in family
+            ):
+                there += sum(path in inner for path, *_ in family)
+                continue
+            free = free_name(stem, taken[into])
+            for path, name, content in family:
                 place = str(target / into / (free + name[len(stem) :]))
                 note(Step(action, path, place, hashlib.sha256(content).hexdigest()))
                 if action == "copy":
@@ -96,7 +102,7 @@ def transfer(
                 else:
                     _move(path, place)
                 done.append(place)
-    return done, undo_list
+    return done, undo_list, there
 
 
 @contextlib.contextmanager
@@ -118,6 +124,8 @@ def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Step], None]]]:
                 raise CLIPIQAError(
                     f"not all photos could be done: {why}; undoing {str(undo_list)!r} puts back what was done before."
                 ) from error
+    if not undo_list.stat().st_size:
+        undo_list.unlink()
 
 
 def _stems(folder: Path) -> dict[str, int]:
@@ -302,6 +310,4 @@ def give_stars(
                     given += 1
             except XMPError as error:
                 problems.append(f"{place!r} {error.reason}: it is left alone.")
-    if not given:
-        undo_list.unlink()
     return given, int(sum(is_picked)) - given - len(problems), problems, undo_list

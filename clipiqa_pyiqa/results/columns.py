@@ -21,7 +21,7 @@ from ..sources.stores import source_at
 
 NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "decoders")
 """Fields of a record that may differ between equal columns: hashes of weights and files are compared instead."""
-_OF_ONE = ("range", "lower_better", "questions", "learned", "head", "state", "hash", "options")
+_OF_ONE = ("range", "score_range", "lower_better", "questions", "learned", "head", "state", "hash", "options")
 Record = Mapping[str, Any]
 """What scores depend on, or how images were read, as values of JSON."""
 Changes = list[tuple[str, str, str]]
@@ -156,15 +156,10 @@ def metric_line(columns: Sequence[Column]) -> str:
 NUMBERS = ("width", "height", "scored_width", "scored_height", "exif_orientation")
 FIELDS = (*NUMBERS, "converted", "flag", "kind", "error", "stamp")
 """The columns after the scores; each is an attribute of ``Row``."""
-OF_THE_IMAGE = (
-    Kind.EMPTY,
-    Kind.NOT_A_FILE,
-    Kind.DAMAGED_ARCHIVE,
-    Kind.OUTSIDE,
-    Kind.NOT_AN_IMAGE,
-    Kind.TOO_SMALL,
-    Kind.UNCLEAR_SCALE,
-)
+_OF_FILES = (Kind.EMPTY, Kind.NOT_A_FILE, Kind.DAMAGED_ARCHIVE, Kind.OUTSIDE, Kind.NOT_AN_IMAGE, Kind.UNCLEAR_SCALE)
+UNREAD = (*_OF_FILES, Kind.DAMAGED, Kind.UNREADABLE, Kind.MISSING)
+"""Kinds of images that nobody can read."""
+OF_THE_IMAGE = (*_OF_FILES, Kind.TOO_SMALL)
 """Kinds of failures that only the image decides: they are kept as long as the image stays the same."""
 
 

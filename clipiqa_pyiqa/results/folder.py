@@ -174,16 +174,18 @@ class ShardedResult:
 
     def sentences(self) -> list[str]:
         failures = self.failures
+        unasked = failures.pop(Kind.NOT_ASKED, 0)
         kinds = ", ".join(f"{count} {kind}" for kind, count in failures.most_common())
         every = counted(self.shards + len(self.missing), "shard")
         clauses = [
             f"{self.shards} of {every}, {counted(self.images, 'image')}: "
-            f"{self.scored:,} scored, {self.images - self.scored:,} failed{f' ({kinds})' if kinds else ''}"
+            f"{self.scored:,} scored, {failures.total():,} failed{f' ({kinds})' if kinds else ''}"
         ]
         if self.states:
             clauses.append("this run: " + ", ".join(f"{count:,} {state}" for state, count in self.states.items()))
-        if Kind.NOT_ASKED in failures:
-            clauses.append("to fill the cells that were not asked for, score again with the metrics of all columns")
+        if unasked:
+            more = "with cells that were not asked for; to fill them, score again with the metrics of all columns"
+            clauses.append(f"{counted(unasked, 'image')} {more}")
         clauses += [f"no result: {why}" for why in self.unread.values()]
         if empty := [repr(result.shard) for result in self.results if not result.images]:
             clauses.append(f"without images: {first_of(empty)}")

@@ -337,7 +337,7 @@ def choose(
 def unscored_note(names: Iterable[str]) -> list[str]:
     """Return a sentence about images that :func:`choose` leaves out, if there are any."""
     names = list(names)
-    return [f"{counted(len(names), 'image')} left out without a score: {few(names)}"] if names else []
+    return [f"{counted(len(names), 'image')} left out, without a score or not readable: {few(names)}"] if names else []
 
 
 def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool) -> int:

@@ -114,6 +114,14 @@ def test_bad_files_are_reported_counted_and_skipped_and_decide_later_exit_codes_
     score("photos --out scores.csv --resume", 1, "0 scored, 0 failed, 1 failed before")
 
 
+def test_cells_that_a_run_did_not_ask_for_are_counted_by_column_until_they_are_filled(score, folder):
+    score("photos -p quality sharpness --out s.csv", 0)
+    save_grey(folder / "a.png", 9, (48, 40))
+    for _ in range(2):
+        score("photos -p quality --out s.csv --resume", 1, "1 cell of sharpness")
+    score("photos -p quality sharpness --out s.csv --resume", 0)
+
+
 def test_rows_of_files_that_are_gone_are_counted_and_dropped_on_request(score, folder):
     save_grey(folder / os.fsdecode(b"odd\xff.png"), 9, (40, 40))
     score("photos --out scores.csv")

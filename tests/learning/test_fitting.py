@@ -163,14 +163,17 @@ def test_a_head_keeps_the_scale_and_the_direction_of_its_scores(table, fit, tmp_
     path = tmp_path / "head.safetensors"
     ours = read_score_table(table, val_fraction=0, needed=("train",), score_range=(0, 5), lower_better=True)
     share, own = (fit(ours, own_scale=scale) for scale in (False, True))
+    assert "extrapolated" not in caplog.text
+    fit(read_score_table(table, val_fraction=0, needed=("train",), score_range=(0, 9)))
+    assert "extrapolated" in caplog.text
     own.save(path)
     loaded = CLIPIQA("clipiqa+", pretrained_model_path=path, aggregate=None).eval()
     assert (loaded.score_range, loaded.lower_better) == ((0, 5), True)
     wrapped = pyiqa.create_metric("clipiqa+", pretrained_model_path=str(path), device="cpu")
-    assert (wrapped.score_range, wrapped.lower_better) == ("0, 5", True)
+    assert (wrapped.score_range, wrapped.lower_better) == ("~0, ~5", True)
     objects, named = {"loaded": loaded, "wrapped": wrapped}, [f"mine=clipiqa+:pretrained_model_path={path}"]
     columns = metric_set([objects, named]).columns
-    assert {(column.lower_better, column.ends) for column in columns} == {(True, (0, 5))}
+    assert {(column.lower_better, column.ends) for column in columns} == {(True, (None, None))}
 
     x = (read_image(ours.frame["path"][0]).pixels[None] / 255).requires_grad_()
     score, loss = loaded(x).item(), CLIPIQALoss(metric=loaded)(x)

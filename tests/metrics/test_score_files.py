@@ -114,12 +114,14 @@ def test_scores_of_a_file_are_joined_to_results_by_shard(photos, clipiqa):
 def test_scores_of_one_shard_stand_beside_no_image_of_another(photos, clipiqa):
     for name in ("0", "b/0"):
         save_tar(photos / f"shards/{name}.tar", samples([10, 20]))
-    for names, expected in ((["shards/b/0.tar::0000.jpg"], [0, 0, 1, 0]), (["0000.jpg"], [0, 0, 0, 0])):
+    (photos / "shards/x.png").touch()
+    for names, expected in ((["shards/b/0.tar::0000.jpg"], [0, 0, 1, 0, 0]), (["0000.jpg"], [0, 0, 0, 0, 0])):
         (photos / "deqa.csv").write_text("file,score\n" + "".join(f"{name},1\n" for name in names))
         ran = clipiqa(f"score shards --device cpu -m entropy {DEQA} --out out", 1)
         assert ("no name in the file of deqa" in ran.err) == (not any(expected))
         clipiqa("score --merge out --out all.csv --overwrite", 0)
         assert pandas.read_csv("all.csv")["deqa"].fillna(0).tolist() == expected
+    assert "x.png" not in clipiqa("rank out --by deqa", 2).err
 
 
 def test_results_in_a_store_need_no_place_on_the_disk(photos, clipiqa):

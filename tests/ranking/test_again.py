@@ -119,7 +119,7 @@ def test_photos_that_people_gave_4_or_5_stars_are_not_moved(rank, clipiqa, photo
     rank("--stars --star-shares 0,0,0,100,0", 0)
     for number, stars in ((0, 5), (1, 3)):
         correct(photos, number, stars)
-    rank(f"{cut} --move-to {photos}/out", 0, "1 photo ")
+    rank(f"{cut} --move-to {photos}/out", 0, "1 photo ", "0.png")
     assert {path.name for path in (photos / "out").glob("*.png")} == {"1.png", "2.png", "3.png"}
     clipiqa(f"rank --undo {photos}/out", 0)
     rank(f"{cut} --move-to {photos}/out --also-starred", 0)
@@ -128,6 +128,8 @@ def test_photos_that_people_gave_4_or_5_stars_are_not_moved(rank, clipiqa, photo
 
 def test_missing_photos_can_be_left_out(rank, photos, tmp_path):
     (photos / "1.png").unlink()
+    rank("--best 3", 0)
+    rank("--worst 3", 1, "1 picked photo", "1.png")
     asked = f"--worst 3 --copy-to {tmp_path}/out"
     assert rank(asked).code == 2 and not list((tmp_path / "out").glob("*.png"))
     ran = rank(f"{asked} --skip-missing", 0)

@@ -31,9 +31,12 @@ def names(folder):
 @pytest.mark.parametrize("action", ["move", "copy", "link"])
 def test_raw_and_sidecars_go_along_and_come_back(camera, tmp_path, action):
     before = names(camera)
-    done, undo_list = transfer([str(camera / "IMG_0.JPG")], tmp_path / "out", action)
+    done, undo_list, _ = transfer([str(camera / "IMG_0.JPG")], tmp_path / "out", action)
     family = ["IMG_0.CR3", "IMG_0.CR3.xmp", "IMG_0.JPG", "IMG_0.jpg.XMP", "IMG_0.xmp"]
     assert names(tmp_path / "out") == family and len(done) == 5
+    if action == "copy":
+        assert transfer([str(camera / "IMG_0.JPG")], tmp_path / "out", action)[::2] == ([], 1)
+        assert len(list((tmp_path / "out").iterdir())) == 6
     assert names(camera) == (before if action != "move" else sorted({*before} - {*family, "img_0.jpg.XMP"}))
     assert undo(undo_list) == (5, 0, []) and names(camera) == before and not names(tmp_path / "out")
 
@@ -80,7 +83,7 @@ def test_a_relative_link_still_leads_to_its_file(tmp_path):
     save_grey(tmp_path / "store/0.png", 9)
     (tmp_path / "album").mkdir()
     (link := tmp_path / "album/a.png").symlink_to("../store/0.png")
-    (place,), undo_list = transfer([str(link)], tmp_path / "deep/er", "move")
+    (place,), undo_list, _ = transfer([str(link)], tmp_path / "deep/er", "move")
     assert Path(place).is_symlink() and Path(place).resolve() == tmp_path / "store/0.png" and not link.is_symlink()
     assert undo(undo_list) == (1, 0, []) and os.readlink(link) == "../store/0.png"
 

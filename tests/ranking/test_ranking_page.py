@@ -55,7 +55,7 @@ def ranked(clipiqa, folder):
 
 def test_command_prints_paths_and_nothing_else(ranked, folder):
     worst = [str(folder / "photos" / name) for name in ("a/1.png", "b/4.png", "b/5 ü.png")]
-    ran = ranked("--worst 2 --paths", 1, "1 image left out without a score: 'b/1.png'")
+    ran = ranked("--worst 2 --paths", 1, "1 image left out", "'b/1.png'")
     assert ran.out.splitlines() == worst[:2]
     ran = ranked("--worst 2 --paths -0 --by niqe", 0)  # which pyiqa knows as lower-better
     assert ran.out.split("\0") == [*worst[::2], ""]
@@ -75,10 +75,10 @@ def test_a_table_of_picked_photos_is_printed(ranked):
 
 def test_undo_keeps_what_has_changed(folder):
     source = folder / "photos/a/1.png"
-    (place,), moved = transfer([str(source)], folder / "moved", "move")
+    (place,), moved, _ = transfer([str(source)], folder / "moved", "move")
     source.write_bytes(b"another")
     assert undo(moved)[0] == 0 and source.read_bytes() == b"another" and Path(place).exists() and moved.exists()
-    (copied,), copies = transfer([str(folder / "photos/a/0.png")], folder / "copied", "copy")
+    (copied,), copies, _ = transfer([str(folder / "photos/a/0.png")], folder / "copied", "copy")
     Path(copied).write_bytes(b"edited")
     assert undo(copies)[0] == 0 and Path(copied).read_bytes() == b"edited"
 
@@ -102,7 +102,7 @@ def test_a_move_to_another_file_system_goes_and_comes_back(folder, monkeypatch):
     source = folder / "photos/a/1.png"
     content = source.read_bytes()
     monkeypatch.setattr("os.rename", REFUSED)
-    (place,), undo_list = transfer([str(source)], folder / "moved", "move")
+    (place,), undo_list, _ = transfer([str(source)], folder / "moved", "move")
     assert Path(place).read_bytes() == content and not source.exists()
     assert undo(undo_list) == (1, 0, []) and source.read_bytes() == content and not Path(place).exists()
 
@@ -129,7 +129,7 @@ def shards(tmp_path):
 
 
 def test_copies_have_the_members_names(shards, tmp_path):
-    done, undo_list = transfer(shards, tmp_path / "out", "copy")
+    done, undo_list, _ = transfer(shards, tmp_path / "out", "copy")
     assert [Path(path).name for path in done] == ["1.png", "t-0.png"]
     assert [Path(path).read_bytes() for path in done] == [(tmp_path / f"{n}.png").read_bytes() for n in (1, 0)]
     assert undo(undo_list) == (2, 0, []) and not list((tmp_path / "out").glob("*.png"))

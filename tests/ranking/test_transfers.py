@@ -63,7 +63,7 @@ def test_each_line_is_on_the_disk_before_its_photo_moves(photos, monkeypatch):
 
 
 def test_a_damaged_line_is_named_and_the_others_are_undone(photos):
-    _, path = transfer([str(photos / f"photos/{n}.png") for n in range(4)], photos / "taken", "move")
+    _, path, _ = transfer([str(photos / f"photos/{n}.png") for n in range(4)], photos / "taken", "move")
     path.write_bytes(path.read_bytes().replace(b"1.png", b"l.png", 1))
     back, _, problems = undo(path)
     assert back == 3 and len(problems) == 1 and "line 2" in problems[0]
@@ -130,7 +130,7 @@ def test_members_of_one_name_are_two_images(clipiqa, photos):
     assert len({row.path for row in rows}) == 3
     assert not list(score_paths(["entropy"], "s.tar", out="t.csv", resume=True, device="cpu", workers=1))
     assert len(Path("t.csv").read_text().splitlines()) == 4
-    done, _ = transfer([row.path for row in rows], "taken", "copy")
+    done, _, _ = transfer([row.path for row in rows], "taken", "copy")
     assert [Path(path).read_bytes() for path in done] == content and {Path(p).suffix for p in done} == {".png"}
     clipiqa("score s.tar -m entropy --out results --device cpu", 0)
     clipiqa("rank results --best 3 --write-shards kept", 0)

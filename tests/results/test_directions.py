@@ -12,7 +12,7 @@ from clipiqa_pyiqa.results.results import Output, Results
 from clipiqa_pyiqa.results.scores import HIGHER_BETTER, LOWER_BETTER, find_direction, read_scores
 
 FITTED = {"sha256": "ab" * 32, "method": "ridge", "fit_on": "features", "rated_photos": 9, "interval": None}
-HEAD = {"range": [1.0, 5.0], "lower_better": True, "head": FITTED}
+HEAD = {"range": [None, None], "score_range": [1.0, 5.0], "lower_better": True, "head": FITTED}
 QUESTION = {"range": [0.0, 1.0], "lower_better": False, "questions": [["Good photo.", "Bad photo."]]}
 RUN = {"metric": "clipiqa", "weights": "bundled", "weights_sha256": "cd" * 32, "precision": "fp32"}
 

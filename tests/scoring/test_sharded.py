@@ -222,12 +222,15 @@ def test_conditions_that_cannot_be_met_are_refused(lake, out, kept):
 
 def test_what_is_written_is_counted_and_samples_with_several_images_are_named(clipiqa, tmp_path, out, kept):
     members = {f"2024.05.{n:02d}.png": picture(40 * n) for n in range(6)}
-    tar = save_tar(tmp_path / "s.tar", {**members, "2025.png": b"x", "2026.png": picture(0)})
-    score(tar, out)
+    members |= {"2025.png": b"x", "2025.json": b'{"n": 9}', "2026.png": picture(0), "2026.json": b'{"n": 2}'}
+    tar = save_tar(tmp_path / "s.tar", members)
+    score(tar, out, keep=["n"])
     done = filter_shards(out, kept, best=3)
     assert (done.kept, done.images, len(done.unscored), done.shared) == (6, 8, 1, {f"{tar}::2024": 6})
     assert len(greys_of(kept)) == 6 and len(done.sentences()) == 3
-    clipiqa("rank out --best 3 --write-shards again", 1, "1 image left out without a score", "2025.png")
+    clipiqa("rank out --best 3 --write-shards again", 1, "1 image left out", "2025.png")
+    clipiqa("rank out --best 1 --by n --write-shards byn", 1, "1 of 8 images kept", "7 images left out")
+    clipiqa("rank out --best 1 --columns path n --higher-better --paths", 1, "7 images left out", out="2026.png")
 
 
 def test_loose_files_are_not_copied(tmp_path, out, kept):

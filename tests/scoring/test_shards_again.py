@@ -165,7 +165,7 @@ def test_a_new_shard_has_every_column_of_the_folder(run):
     save_tar(run.sources / "1.tar", samples([70]))
     assert run.score("a") == (1, 0)
     assert not run.done.missing and run.table().b.isna().sum() == 1
-    assert len(run.done.sentences()) == 3  # says how to fill the cell
+    assert len(run.done.sentences()) == 3 and "0 failed;" in f"{run.done.sentences()[0]};"  # says how to fill the cell
     assert run.score() == (0, 1) and len(run.done.sentences()) == 2
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from ...errors import ConfigError, OptionError, OutputError, check_bounds, check_path, documentation
-from ...files.names import plain_lines
 from ...files.writing import NAMED
 from .terminal import FLAGS, GIVEN
 
@@ -89,7 +88,7 @@ class Parser(argparse.ArgumentParser):
             self.options[flags[-1].removeprefix("--").replace("-", "_")] = made
 
     def error(self, message: str) -> NoReturn:
-        super().error(plain_lines(message, 500))
+        raise OptionError(message)
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         value = super()._get_value(action, os.path.expanduser(arg_string))

@@ -19,7 +19,7 @@ from ...errors import CLIPIQAError, FilePath, checked, counted, first_of
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
 from ...images.image import MISSING, NoImage
-from ...results.columns import ResultsError
+from ...results.columns import UNREAD, ResultsError
 from ...results.folder import ShardResult, check_outside, read_table, summary_of
 from ...results.scores import CUTS, Scores, choose, find_direction, unscored_note
 from ...sources.finding import split_name
@@ -136,12 +136,13 @@ def filter_shards(
 def _scores(result: ShardResult, column: str) -> pandas.Series:
     if column not in (known := result.schema.names):
         raise CLIPIQAError(f"there is no column {column!r} in {result.path!r}: its columns are {', '.join(known)}.")
-    table = read_table(result.path, ["path", column])
+    table = read_table(result.path, ["path", column, "kind"])
     try:
         values = table[column].cast(pyarrow.float64())
     except pyarrow.ArrowException as error:
         raise CLIPIQAError(f"the column {column!r} must hold numbers; it holds {table[column].type}.") from error
-    return pandas.Series(values.to_numpy(), table["path"].to_pylist(), float)  # null becomes NaN
+    scores = pandas.Series(values.to_numpy(), table["path"].to_pylist(), float)  # null becomes NaN
+    return scores.mask(table["kind"].to_pandas().isin(UNREAD).to_numpy())
 
 
 def _copied(result: ShardResult, folder: Path, kept: Sequence[str]) -> tuple[set[str], str]:
