@@ -251,10 +251,10 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
     are_gone = 0 < len(missing) < len(paths) and not (picked.folders() or picked.skip_missing)  # or all are elsewhere
     if are_gone:
         tell(f"{counted(len(missing), 'picked photo')} gone: {few(missing)}")
-    elif missing and picked.skip_missing:
+    if picked.skip_missing and missing:
         tell(f"left out: {counted(len(missing), 'missing photo')}: {few(missing)}")
-        parts = {into: [path for path in part if path not in missing] for into, part in parts.items()}
-        paths = [path for path in paths if path not in missing]
+        parts = {into: list(filter(file_of, part)) for into, part in parts.items()}
+        paths = list(filter(file_of, paths))
     for action, folder in picked.folders().items():
         done, undo_list, there = transfer(parts, folder, action, only_photos=picked.only_photos)
         more = len(done) + there - len(set(paths))
@@ -274,8 +274,8 @@ def _without_starred(paths: Sequence[str]) -> list[str]:
     from ..ranking.photos import is_local
 
     stars, by_machine = find_stars(list(filter(is_local, paths)))
-    staying = {path for path, given in stars.items() if given >= 4 and path not in by_machine}
+    staying = [path for path, given in stars.items() if given >= 4 and path not in by_machine]
     if staying:
-        starred = few(path for path in paths if path in staying)
-        tell(f"{counted(len(staying), 'photo')} with 4 or 5 stars not moved ({starred}); --also-starred moves all")
+        starred = f"{counted(len(staying), 'photo')} with 4 or 5 stars left where they are: {few(staying)}"
+        tell(f"{starred}; --also-starred moves them")
     return [path for path in paths if path not in staying]

@@ -168,10 +168,7 @@ def fit(
     if np.ptp(fit_to.shares) == 0:
         raise CLIPIQAError(f"the scores of all {len(train)} photos to fit are equal: there is nothing to learn.")
     if np.ptp(fit_to.shares) < 0.5:
-        why = (
-            "the ratings cover less than half of the range from %g to %g: most scores of other photos are extrapolated"
-        )
-        log.warning(why, *table.score_range)
+        log.warning("the ratings cover less than half of the range: scores beyond them are extrapolated")
     groups = train["group"].factorize()[0]
     if max(groups) == 0:
         raise CLIPIQAError("all photos to fit belong to one group, so none can be held out: set another `group`.")

@@ -213,12 +213,8 @@ class OpinionHead(nn.Module):
             "fit_on": self.metadata["fit_on"],
             "rated_photos": int(self.metadata["rated_photos"]),
         }
-        return {
-            "range": [None, None],
-            "score_range": list(self.score_range),
-            "lower_better": self.lower_better,
-            "head": head,
-        }
+        scale = {"score_range": list(self.score_range), "lower_better": self.lower_better}
+        return {"range": [None, None], **scale, "head": head}
 
     def content_hash(self) -> str:
         return content_checksum(self._tensors(), {"method": self.method})

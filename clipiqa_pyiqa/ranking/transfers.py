@@ -85,13 +85,14 @@ def transfer(
             family = [_read(source, action) for source in sources]
             stem = os.path.splitext(family[0][1])[0]
             if action == "copy" and all(
-                (twin := target / into / (stem + name[len(stem) :])).is_file() and twin.read_bytes() == content for _, name, content in family
+                (twin := target / into / f"{stem}{name[len(stem) :]}").is_file() and twin.read_bytes() == content
+                for _, name, content in family
             ):
                 there += sum(path in inner for path, *_ in family)
                 continue
             free = free_name(stem, taken[into])
             for path, name, content in family:
-                place = str(target / into / (free + name[len(stem) :]))
+                place = str(target / into / f"{free}{name[len(stem) :]}")
                 note(Step(action, path, place, hashlib.sha256(content).hexdigest()))
                 if action == "copy":
                     write_bytes(place, content)

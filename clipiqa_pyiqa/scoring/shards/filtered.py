@@ -141,8 +141,8 @@ def _scores(result: ShardResult, column: str) -> pandas.Series:
         values = table[column].cast(pyarrow.float64())
     except pyarrow.ArrowException as error:
         raise CLIPIQAError(f"the column {column!r} must hold numbers; it holds {table[column].type}.") from error
-    scores = pandas.Series(values.to_numpy(), table["path"].to_pylist(), float)  # null becomes NaN
-    return scores.mask(table["kind"].to_pandas().isin(UNREAD).to_numpy())
+    is_unread = table["kind"].to_pandas().isin(UNREAD).to_numpy()
+    return pandas.Series(values.to_numpy(), table["path"].to_pylist(), float).mask(is_unread)  # null becomes NaN
 
 
 def _copied(result: ShardResult, folder: Path, kept: Sequence[str]) -> tuple[set[str], str]:
