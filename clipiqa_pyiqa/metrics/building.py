@@ -118,8 +118,9 @@ def _with_record(metric: Metric, seed: int) -> Metric:
     if metric.instance is not None:
         more["state"] = _state(made)
     else:
-        options = metric.options.items()
-        files = {key: Path(value) for key, value in options if isinstance(value, str) and os.path.isfile(value)}
+        texts = {key: value for key, value in metric.options.items() if isinstance(value, str)}
+        # a pipe is refused where it would be hashed
+        files = {key: Path(text) for key, text in texts.items() if os.path.exists(text) and not os.path.isdir(text)}
         hashes = {key: hash_file(file) for key, file in files.items()}
         more |= {"pyiqa": version("pyiqa"), "options": {**metric.options, **hashes}}
         if files:
