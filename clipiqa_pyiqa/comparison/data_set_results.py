@@ -142,7 +142,7 @@ class DataSetResult:
         complete = tuple(scores.dropna(axis=1))
 
         @cache  # metrics without gaps use the same resamples
-        def apart(statistic: str, group: tuple[str, ...]) -> dict[tuple[str, ...], tuple[float, ...]]:
+        def apart(statistic: str, group: tuple[str, ...]) -> dict[Any, Any]:
             shared = scores[[*group]].dropna()
             mos = self.oriented_mos[shared.index]
             if any(undefined(shared[label], mos) for label in group):

@@ -56,7 +56,7 @@ def verify(
     checks = [
         (path.name, "quality", expected, score_of(path, "quality"), _FP16, PIQ)
         for path in files
-        if (expected := PICTURES.get(path.name.lower())) is not None
+        if (expected := PICTURES.get(path.name.lower()))
     ]
     published = pandas.read_csv(_OSEDIFF_FILE, index_col="sha256")["clipiqa"]
     hashes = {hash_file(path): path for path in files if path.suffix.lower() == ".png"}

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
+from torchvision.transforms.functional import crop, pil_to_tensor, resize, to_pil_image
 
 from ...errors import CLIPIQAError, ImageError, OptionError, check_keys, checked, nearest
 from ...files.yaml import read_mapping, shipped
@@ -28,7 +28,7 @@ def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tenso
     """
     size = [min(sides) for sides in zip(x.shape[1:], reference.shape[1:], strict=True)]
     if unequal == "cut":
-        return x[:, : size[0], : size[1]], reference[:, : size[0], : size[1]]
+        return crop(x, 0, 0, *size), crop(reference, 0, 0, *size)
     if unequal == "resize":
         return resize(x / 255, size), resize(reference / 255, size)
     if unequal == "reference":
@@ -135,12 +135,10 @@ def table_metrics(
     if not given and not protocol.metrics:
         raise CLIPIQAError("no metric is given: name at least one in `metrics`, or name a `protocol`.")
     asked = parse_metrics([given], also=("FR", "set", "file"), trust_weights=trust_weights) if given else []
-    added, found, changed = {metric.label.lower(): metric for metric in asked}, [], []
-    for metric in parse_metrics(protocol.metrics, also=("FR", "set")) if protocol.metrics else ():
-        if replacement := added.pop(metric.label.lower(), None):
-            changed.append(metric.label)
-            metric = replace(replacement, label=metric.label)
-        found.append(metric)
+    usual = parse_metrics(protocol.metrics, also=("FR", "set")) if protocol.metrics else []
+    added = {metric.label.lower(): metric for metric in asked}
+    changed = [metric.label for metric in usual if metric.label.lower() in added]
+    found = [replace(added.pop(metric.label.lower(), metric), label=metric.label) for metric in usual]
     found = [replace(each, preprocess=protocol.preprocess_of(each.label)) for each in (*found, *added.values())]
     if crop_border is not None:
         cropped = [

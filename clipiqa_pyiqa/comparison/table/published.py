@@ -219,7 +219,7 @@ def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFr
 
     Compared are, for the earlier methods and metrics, the records of metrics, the hashes of files, and every score.
     """
-    lines: list[tuple[str, str, str, str]] = []
+    lines = list[tuple[str, ...]]()
     ours = found.stored[IMAGES].head.record["columns"]
     for path, rows in earlier.items():
         causes = {}
