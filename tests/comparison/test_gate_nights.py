@@ -33,8 +33,7 @@ def test_an_image_that_loses_much_is_named_and_can_fail_the_gate(clipiqa, runs):
     lost[[7, 8, 9, 10]] = [0.137, 0.02, 0.03, 0.01]
     runs(q=(base, base - lost))
     for limit, code in (("0.2", 0), ("q=0.1", 1)):
-        ran = clipiqa(f"gate base.csv new.csv --margin 0.05 --worst-loss {limit}", code)
-        said = ran.out
+        said = clipiqa(f"gate base.csv new.csv --margin 0.05 --worst-loss {limit}", code).out
         assert [line.strip() for line in said.splitlines()[1:4]] == ["7: -0.1370", "9: -0.0300", "8: -0.0200"]
     assert "q: worse" in said and "0.1370" in said.splitlines()[0]
     clipiqa("gate base.csv new.csv --worst-loss p=0.1", 2)
@@ -122,16 +121,14 @@ def test_a_suggested_margin_lets_runs_without_a_change_pass(clipiqa, runs):
         passed.append(gate(*files, margin=margin).passed)
     assert np.mean(passed) >= 0.95 and not gate(*files, margin=margin / 2).passed
     runs(q=(base, base - 0.1))
-    ran = clipiqa("gate base.csv new.csv --suggest-margin", 1)
-    assert "--margin" not in ran.out
+    assert "--margin" not in clipiqa("gate base.csv new.csv --suggest-margin", 1).out
 
 
 def test_the_page_and_the_summary(clipiqa, folders, command):
     Image.new("RGB", (80, 64)).save(folders / "new/3.png")
     page = folders / "page"
     asked = f"{command} mini --page {page}"
-    ran = clipiqa(f"{asked} --history {folders}/nights.jsonl --format markdown", 1)
-    said = ran.out
+    said = clipiqa(f"{asked} --history {folders}/nights.jsonl --format markdown", 1).out
     assert "| mini |" in said and "newly flagged" in said and said.startswith("## worse")
     text = (page / "gate.html").read_text()
     assert text.count("data:image/jpeg") >= 8 and "://" not in text

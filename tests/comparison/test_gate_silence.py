@@ -22,8 +22,8 @@ SPREAD = np.linspace(0, 1, 24)
 @pytest.mark.parametrize("cell", ["nan", "NaN", "N/A", "-", "null", "None", "1,5"])
 def test_one_cell_that_is_no_number_does_not_drop_its_column(clipiqa, runs, cell, caplog):
     runs(niqe=(3 + SPREAD, with_cell(9 + SPREAD, cell)), piqe=(40 + SPREAD, 40 + SPREAD))
-    ran = clipiqa("gate base.csv new.csv --skip-missing", 1)
-    assert "niqe: worse: +6.0" in (said := ran).out and "n = 23" in said.out
+    said = clipiqa("gate base.csv new.csv --skip-missing", 1).out
+    assert "niqe: worse: +6.0" in said and "n = 23" in said
     assert "1 score of 'niqe'" in caplog.text and repr(cell) in caplog.text
     assert ("decimal comma" in caplog.text) == (cell == "1,5")
 
@@ -37,8 +37,7 @@ def test_empty_cells_and_truth_values_are_no_text_that_is_named(clipiqa, runs, c
 
 def test_rank_takes_the_first_column_although_a_cell_is_no_number(clipiqa, tmp_path):
     (tmp_path / "a.csv").write_text("image,quality,megapixels\na.png,0.9,1\nb.png,n/a,2\nc.png,0.2,3\n")
-    ran = clipiqa(f"rank {tmp_path}/a.csv --worst 1 --paths", 1, "'b.png'")
-    assert ran.out == "c.png\n"
+    assert clipiqa(f"rank {tmp_path}/a.csv --worst 1 --paths", 1, "'b.png'").out == "c.png\n"
 
 
 def test_a_sentinel_in_both_runs_hides_no_change(clipiqa, runs):
@@ -57,8 +56,7 @@ def test_a_score_that_is_missing_in_a_run_is_a_finding_that_can_be_accepted(clip
     once = with_cell(SPREAD, "")
     runs(niqe=(SPREAD, once), piqe=(once, once))
     command = "gate base.csv new.csv --out out"
-    ran = clipiqa(command, 1)
-    said = ran.out
+    said = clipiqa(command, 1).out
     assert "'niqe' has no score of 1 image in" in said and "'piqe' has no score of 1 image in" in said
     written = json.loads((tmp_path / "out/gate.json").read_text())
     assert len(written["missing"]) == 3 and written["verdict"] == "unclear" and not written["passed"]

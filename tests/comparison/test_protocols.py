@@ -375,7 +375,6 @@ def test_published_numbers_that_cannot_be_used_are_refused(small, tmp_path):
     for options, noun in [
         ({"expect": tmp_path / "semicolons.csv"}, "commas"),
         ({"expect": "theirs: psnr=27"}, "'theirs'"),
-        ({"expect": []}, "no published number"),
         ({"expect": "ours: psnr=high"}, "'high'"),
         ({"expect": "paper.csv"}, "No such file"),
     ]:
