@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import crop, pil_to_tensor, resize, to_pil_image
 
@@ -39,10 +39,12 @@ def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tenso
     return x, reference
 
 
-def has_alpha(path: str) -> bool:
+def without_alpha(path: str) -> Tensor | None:
+    """Return the pixels of an image with transparency, which is ignored; None for other images."""
     with contextlib.suppress(OSError), Image.open(path) as image:
-        return image.has_transparency_data
-    return False
+        if image.has_transparency_data:
+            return pil_to_tensor(ImageOps.exif_transpose(image).convert("RGB"))
+    return None
 
 
 _LONGEST = 500  # most characters of a formula

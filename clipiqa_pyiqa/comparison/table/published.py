@@ -19,7 +19,7 @@ from ...metrics.metric import Metric, Preprocess
 from ...metrics.parsing import parse_metrics
 from ...results.columns import changes
 from .matching import MethodImages
-from .protocols import has_alpha
+from .protocols import without_alpha
 from .results import IMAGES, MethodTable
 
 _CELL = ["test_set", "method", "image"]
@@ -163,7 +163,7 @@ def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], Method
     """
     assert found.expected is not None
     wrong = found.expected[found.expected["agrees"].eq(False)]
-    is_transparent = any(map(has_alpha, found.images.inputs))
+    is_transparent = any(without_alpha(path) is not None for path in found.images.inputs)
     trials = [wrong.iloc[:0].assign(change="", option="", value=math.nan, reason="")]
     for metric in found.built:
         label = metric.label

@@ -17,15 +17,12 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 from pandas import DataFrame, concat
-from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
 
 from ...errors import AnySize, BatchOptions, CLIPIQAError, FilePath, ImageError, Reading, checked, nearest
 from ...files.names import printable
 from ...files.reading import hash_file
-from ...images.image import File
-from ...images.image import Image as AnyImage
+from ...images.image import File, Image
 from ...images.reader import ImageRecord
 from ...metric import find_device
 from ...metrics.building import build
@@ -37,7 +34,7 @@ from ...scoring.score import circumstances
 from ..compare import run_settings
 from ..data_set_results import MetricResult, metric_results
 from .matching import MethodImages, match_images, parse_methods
-from .protocols import NO_PROTOCOL, fit_sizes, has_alpha, read_protocol, table_metrics
+from .protocols import NO_PROTOCOL, fit_sizes, read_protocol, table_metrics, without_alpha
 from .published import differences, read_expected, with_published
 from .published import explain as try_changes
 from .results import IMAGES, OTHERS, SETS, MethodTable
@@ -172,7 +169,7 @@ def score_versions(
     ]
     stored, columns, notes = dict[str, Results](), dict[str, MetricResult](), list[str]()
 
-    def scored(name: str, rows: DataFrame, asked: Sequence[AnyImage]) -> DataFrame:
+    def scored(name: str, rows: DataFrame, asked: Sequence[Image]) -> DataFrame:
         of_sets = name == SETS
         chosen = [metric for metric in built if (metric.mode == "set") == of_sets]
         ready = MetricSet(_of_folders(metric) if of_sets else metric for metric in chosen if not metric.error)
@@ -205,7 +202,7 @@ def score_versions(
 
 
 @dataclass(frozen=True)
-class _Pair(AnyImage):
+class _Pair(Image):
     """An image of a method, with its reference if there is one; the stamp holds both files."""
 
     name: str
@@ -230,11 +227,8 @@ class _Pair(AnyImage):
 
 
 def _read(path: str, drop_alpha: bool) -> Tensor:
-    pixels = File(path).load(AnySize()).pixels
-    if drop_alpha and has_alpha(path):
-        with Image.open(path) as image:
-            pixels = pil_to_tensor(ImageOps.exif_transpose(image).convert("RGB"))
-    return pixels
+    pixels = without_alpha(path) if drop_alpha else None
+    return File(path).load(AnySize()).pixels if pixels is None else pixels
 
 
 def _sha256(path: str) -> str:
@@ -244,7 +238,7 @@ def _sha256(path: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Set(AnyImage):
+class _Set(Image):
     """A method's images of a test set, and perhaps their references.
 
     In place of pixels, metrics of sets take folders that link to files.
