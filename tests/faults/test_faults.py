@@ -217,7 +217,7 @@ def test_damaged_feature_stores_never_give_other_features(tmp_path, times, caplo
 
     found = damaged(file, read, 25 * times)
     assert all(each in (REFUSED, (whole.dtype, whole.tolist())) for each in found)
-    assert "damaged features are encoded again: row " in caplog.text
+    assert "damaged features are encoded again: line " in caplog.text
 
 
 def test_damaged_training_states_are_refused(tmp_path, times):
