@@ -44,7 +44,7 @@ def run(
     Args:
         base (BASE): the first run
         new (NEW): the second run
-        by: columns to compare; default: every column of both runs
+        by: columns to compare; default: every column of both runs, or those of --metrics
         key (COLUMN): column that matches rows; default: the paths
         margin (D|NAME=D): pass only if the loss is surely below D; for the column NAME, or for all others
         lower_better: columns whose low values are good
@@ -63,12 +63,12 @@ def run(
     from ..report.table import markdown as text_in_markdown
 
     options = output.storage()
-    if asked != Asked():
-        options |= {"metrics": asked.chosen(), **asked.building()}
-    if "metrics" in options or images != SharedOptions():
-        check_inputs(base, new)
-        options |= {"device": start(images), **images.keywords()}
     try:
+        if asked != Asked():
+            options |= {"metrics": asked.chosen(), **asked.building()}
+        if "metrics" in options or images != SharedOptions():
+            check_inputs(base, new)
+            options |= {"device": start(images), **images.keywords()}
         with stored(output.out), progress() as show:
             found = gate(
                 base,

@@ -54,7 +54,7 @@ def gate(
 
     Args:
         base, new: The runs, each a score file of any tool, a folder of results by shard, or a folder of images.
-        by: Columns to compare; by default all numeric columns.
+        by: Columns to compare; by default those of ``metrics``, or all numeric columns.
         key: Column that pairs rows; by default the path below each run's common folder, or, if no path is in both
             runs, the number before the first hyphen of each file's name.
         metrics: Metric that scores folders of images, as for :func:`~clipiqa_pyiqa.score_paths`.

@@ -138,7 +138,7 @@ def test_a_metric_is_found_under_another_name_and_no_temporary_file_is_written(c
 def test_folders_without_images_are_named_before_anything_is_scored(clipiqa, folders):
     (folders / "empty").mkdir()
     for name, wrong in (("empty", "without image files"), ("missing", "does not exist")):
-        clipiqa(f"gate {folders}/base {folders / name} -m mini", 2, wrong, name)
+        clipiqa(f"gate {folders}/base {folders / name} -m mini --format markdown", 2, wrong, name, out="## error")
     clipiqa(f"gate {folders}/base {folders}/base -m mini --by minn", 2, "'minn'")
 
 
