@@ -24,6 +24,7 @@ import torch
 
 from ..errors import CLIPIQAError, ConfigError, WeightsError, check_keys, import_pyiqa, log
 from ..files.reading import hash_file
+from ..files.specification import pyiqa_configs
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import column_records, parse_columns
 from ..results.columns import Column, Record
@@ -80,14 +81,23 @@ def _create(metric: Metric, device: torch.device) -> Any:
         made = metric.instance if metric.label else net_of(metric.instance)
         return made.to(device) if metric.label and isinstance(made, torch.nn.Module) else made
     if metric.is_clipiqa:
-        known = inspect.signature(CLIPIQA).parameters
-        check_keys(metric.options, known, f"the options of {metric.label or 'CLIP-IQA'!r}")
+        _check_options(metric, CLIPIQA)
     if metric.is_ours:
         return create_ours(metric.name, device, **metric.options)
-    with contextlib.redirect_stdout(sys.stderr), _no_vain_downloads():  # pyiqa prints what it loads
-        if metric.name:
-            return import_pyiqa().create_metric(metric.name, device=device, **metric.options)
-        return import_pyiqa(".archs").build_network(dict(metric.options)).to(device).eval()
+    try:
+        with contextlib.redirect_stdout(sys.stderr), _no_vain_downloads():  # pyiqa prints what it loads
+            if metric.name:
+                return import_pyiqa().create_metric(metric.name, device=device, **metric.options)
+            return import_pyiqa(".archs").build_network(dict(metric.options)).to(device).eval()
+    except TypeError:  # perhaps an unknown option
+        options = {**pyiqa_configs().get(metric.name, {}).get("metric_opts", {}), **metric.options}
+        _check_options(metric, import_pyiqa(".utils.registry").ARCH_REGISTRY.get(options["type"]))
+        raise
+
+
+def _check_options(metric: Metric, kind: Any) -> None:
+    known = {"type", *inspect.signature(kind).parameters}
+    check_keys(metric.options, known, f"the options of {metric.label or 'CLIP-IQA'!r}")
 
 
 def _of_clip(metric: Metric, device: torch.device) -> Metric:
@@ -115,6 +125,8 @@ def _with_record(metric: Metric, seed: int) -> Metric:
         return metric
     (column,) = metric.columns
     more: dict[str, Any] = {**column.record}
+    if metric.instance is None or type(made).__module__.startswith("pyiqa."):
+        more["pyiqa"] = version("pyiqa")
     if metric.instance is not None:
         more["state"] = _state(made)
     else:
@@ -122,7 +134,7 @@ def _with_record(metric: Metric, seed: int) -> Metric:
         # a pipe is refused where it would be hashed
         files = {key: Path(text) for key, text in texts.items() if os.path.exists(text) and not os.path.isdir(text)}
         hashes = {key: hash_file(file) for key, file in files.items()}
-        more |= {"pyiqa": version("pyiqa"), "options": {**metric.options, **hashes}}
+        more["options"] = {**metric.options, **hashes}
         if files:
             more["file"] = ", ".join(file.name for file in files.values())
     return replace(metric, columns=(replace(column, record={**more, "seed": seed}),))

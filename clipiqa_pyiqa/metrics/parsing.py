@@ -68,7 +68,8 @@ def parse_metrics(
         if label in ("path", "mos"):
             raise CLIPIQAError(f"a metric cannot be called {label!r}, a column of the results: give it a label.")
         if labels.count(label) > 1:
-            raise CLIPIQAError(f"two metrics are called {label!r}: give one a label, as in 'mine={label}'.")
+            example = f"'mine={label}'" if metric.instance is None else "{'mine': metric}"
+            raise CLIPIQAError(f"two metrics are called {label!r}: give one a label, as in {example}.")
         why = "" if metric.mode in also else _OTHERWISE.get(metric.mode, "")
         if why := why or ("needs a caption for each image" if _kind(metric) == _CAPTIONED else ""):
             raise CLIPIQAError(f"metric {label!r} does not score single images, since it {why}.")
@@ -139,11 +140,14 @@ def _of_object(given: Specification) -> Metric:
     made = given.target
     if not callable(made):
         raise CLIPIQAError(f"a metric must be a name, options, or a function of images; got {shown(made)}.")
-    name = getattr(made, "metric_name", type(made).__name__)
+    kind = made if hasattr(made, "__qualname__") else type(made)
+    name = getattr(made, "metric_name", f"{kind.__module__}.{kind.__qualname__}")
+    label = given.label or name.rpartition(".")[2]
     net = getattr(made, "net", made)
     is_of_sets = getattr(made, "of_sets", False) or type(net).__name__ in _OF_SETS
     mode: Mode = "set" if is_of_sets else getattr(made, "metric_mode", "NR")
-    label = given.label or name
+    if getattr(made, "lower_better", None) is None:
+        log.warning(f"high scores of {label!r} are taken as good: set its attribute lower_better to True or False.")
     return Metric(label, name, instance=made, mode=mode, columns=(_column(label, name, partial(getattr, made)),))
 
 

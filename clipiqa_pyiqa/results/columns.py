@@ -21,7 +21,7 @@ from ..sources.stores import source_at
 
 NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "decoders")
 """Fields of a record that may differ between equal columns: hashes of weights and files are compared instead."""
-_OF_ONE = ("range", "score_range", "lower_better", "questions", "learned", "head", "state", "hash", "options")
+_OF_ONE = ("range", "score_range", "lower_better", "questions", "learned", "head", "state", "hash")
 Record = Mapping[str, Any]
 """What scores depend on, or how images were read, as values of JSON."""
 Changes = list[tuple[str, str, str]]

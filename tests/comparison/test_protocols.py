@@ -381,9 +381,12 @@ def test_published_numbers_that_cannot_be_used_are_refused(small, tmp_path):
         assert noun in refused(compare, small, "psnr", **options)
 
 
-def test_each_metric_is_described_in_a_sentence(clipiqa, small):
-    found = compare(small, ["psnr-y", "CLIPIQA=clipiqa:backbone=mini,prompts=pyiqa"], crop_border=4)
-    psnr, clipiqa = found.describe().splitlines()
+def test_each_metric_is_described_in_a_sentence(small, stand_ins, tmp_path):
+    (tmp_path / "own.mat").write_bytes(b"")
+    asked = ["psnr-y", "CLIPIQA=clipiqa:backbone=mini,prompts=pyiqa", f"niqe:pretrained_model_path={tmp_path}/own.mat"]
+    found = compare(small, asked, crop_border=4, trust_weights=True)
+    psnr, clipiqa, niqe = found.describe().splitlines()
     assert psnr.startswith("psnr-y: pyiqa 0.1.") and "a border of 4 px left out, fp32." in psnr
     assert "five prompt pairs, mini bundled" in clipiqa
+    assert " pretrained_model_path own.mat e3b0c442, whole" in niqe  # SHA-256 of nothing
     assert r"\item CLIPIQA: clipiqa-pyiqa" in found.describe("latex")

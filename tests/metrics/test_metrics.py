@@ -3,8 +3,10 @@
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pandas
+import pyiqa
 import pytest
 import torch
 from photos import BUNDLED
@@ -17,7 +19,7 @@ from clipiqa_pyiqa.metrics.building import build
 from clipiqa_pyiqa.metrics.metric import Metric
 from clipiqa_pyiqa.metrics.parsing import metric_set, parse_metrics
 from clipiqa_pyiqa.prompts.files import save_prompt_file
-from clipiqa_pyiqa.results.columns import changes
+from clipiqa_pyiqa.results.columns import changes, described
 
 FILES = ("file",)
 CPU = torch.device("cpu")
@@ -43,10 +45,28 @@ def test_one_question_has_one_fingerprint_however_it_is_asked():
 def test_records_have_all_that_scores_depend_on():
     (named,) = (build(each, CPU) for each in parse_metrics("niqe:test_y_channel=false"))
     assert named.columns[0].record.keys() == {"metric", "pyiqa", "options", "seed", "range", "lower_better"}
+    assert described(named.columns)["test_y_channel"] == "False"
     function = column({"a": lambda x: x.mean()})
     assert function.record["state"] is None and not function.fingerprint
+    assert (
+        column(pyiqa.create_metric("entropy")).record.items()
+        >= {"metric": "entropy", "pyiqa": version("pyiqa")}.items()
+    )
     seeded = [build(parse_metrics("entropy")[0], CPU, seed).columns[0] for seed in (0, 1)]
     assert changes(*(each.record for each in seeded)) == [("seed", "0", "1")]
+
+
+def test_an_object_is_told_by_its_class_and_may_say_that_low_is_good(caplog):
+    class Own(torch.nn.Identity):
+        pass
+
+    own, low = Own(), Own()
+    low.lower_better = True
+    found = [column([each]) for each in (own, low)]
+    assert [each.name for each in found] == ["Own", "Own"] and [each.lower_better for each in found] == [False, True]
+    assert found[0].record["metric"] == f"{__name__}.{Own.__qualname__}"
+    (said,) = caplog.messages
+    assert "'Own'" in said and "lower_better" in said
 
 
 def test_files_among_options_are_told_by_their_content(tmp_path):

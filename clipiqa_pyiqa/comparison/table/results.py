@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -357,7 +358,11 @@ def _describe(metric: Metric) -> str:
             f"{words['backbone']} {words['weights']}",
         ]
     else:
-        options = [f"{key} {value}" for key, value in metric.options.items()]
+        hashed = record.get("options", {})  # with hashes of files
+        options = [
+            f"{key} {value if hashed[key] == value else f'{Path(value).name} {hashed[key][:8]}'}"
+            for key, value in metric.options.items()
+        ]
         maker = [f"pyiqa {words['pyiqa']}"] if "pyiqa" in words else []
         parts = [" ".join([*maker, words["metric"]]), *options]
     channel = "on RGB" if metric.name in ("psnr", "ssimc") else ""
