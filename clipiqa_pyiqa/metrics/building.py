@@ -81,23 +81,20 @@ def _create(metric: Metric, device: torch.device) -> Any:
         made = metric.instance if metric.label else net_of(metric.instance)
         return made.to(device) if metric.label and isinstance(made, torch.nn.Module) else made
     if metric.is_clipiqa:
-        _check_options(metric, CLIPIQA)
+        known = inspect.signature(CLIPIQA).parameters
+        check_keys(metric.options, known, f"the options of {metric.label or 'CLIP-IQA'!r}")
     if metric.is_ours:
         return create_ours(metric.name, device, **metric.options)
-    try:
-        with contextlib.redirect_stdout(sys.stderr), _no_vain_downloads():  # pyiqa prints what it loads
-            if metric.name:
-                return import_pyiqa().create_metric(metric.name, device=device, **metric.options)
-            return import_pyiqa(".archs").build_network(dict(metric.options)).to(device).eval()
-    except TypeError:  # perhaps an unknown option
-        options = {**pyiqa_configs().get(metric.name, {}).get("metric_opts", {}), **metric.options}
-        _check_options(metric, import_pyiqa(".utils.registry").ARCH_REGISTRY.get(options["type"]))
-        raise
-
-
-def _check_options(metric: Metric, kind: Any) -> None:
-    known = {"type", *inspect.signature(kind).parameters}
-    check_keys(metric.options, known, f"the options of {metric.label or 'CLIP-IQA'!r}")
+    with contextlib.redirect_stdout(sys.stderr), _no_vain_downloads():  # pyiqa prints what it loads
+        archs = import_pyiqa(".archs")
+        if not metric.name:
+            return archs.build_network(dict(metric.options)).to(device).eval()
+        try:
+            return import_pyiqa().create_metric(metric.name, device=device, **metric.options)
+        except TypeError:  # perhaps an unknown option
+            kind = archs.ARCH_REGISTRY.get(pyiqa_configs()[metric.name]["metric_opts"]["type"])
+            check_keys(metric.options, inspect.signature(kind).parameters, f"the options of {metric.label!r}")
+            raise
 
 
 def _of_clip(metric: Metric, device: torch.device) -> Metric:
@@ -136,7 +133,7 @@ def _with_record(metric: Metric, seed: int) -> Metric:
         hashes = {key: hash_file(file) for key, file in files.items()}
         more["options"] = {**metric.options, **hashes}
         if files:
-            more["file"] = ", ".join(file.name for file in files.values())
+            more["file"] = ", ".join(f"{file.name} {hashes[key][:8]}" for key, file in files.items())
     return replace(metric, columns=(replace(column, record={**more, "seed": seed}),))
 
 

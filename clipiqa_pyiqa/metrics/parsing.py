@@ -68,8 +68,9 @@ def parse_metrics(
         if label in ("path", "mos"):
             raise CLIPIQAError(f"a metric cannot be called {label!r}, a column of the results: give it a label.")
         if labels.count(label) > 1:
-            example = f"'mine={label}'" if metric.instance is None else "{'mine': metric}"
-            raise CLIPIQAError(f"two metrics are called {label!r}: give one a label, as in {example}.")
+            raise CLIPIQAError(
+                f"two metrics are called {label!r}: label one, as in 'mine={label}' (an object: {{'mine': object}})."
+            )
         why = "" if metric.mode in also else _OTHERWISE.get(metric.mode, "")
         if why := why or ("needs a caption for each image" if _kind(metric) == _CAPTIONED else ""):
             raise CLIPIQAError(f"metric {label!r} does not score single images, since it {why}.")

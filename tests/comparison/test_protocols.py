@@ -388,5 +388,5 @@ def test_each_metric_is_described_in_a_sentence(small, stand_ins, tmp_path):
     psnr, clipiqa, niqe = found.describe().splitlines()
     assert psnr.startswith("psnr-y: pyiqa 0.1.") and "a border of 4 px left out, fp32." in psnr
     assert "five prompt pairs, mini bundled" in clipiqa
-    assert " pretrained_model_path own.mat e3b0c442, whole" in niqe  # SHA-256 of nothing
+    assert " niqe, own.mat e3b0c442, whole" in niqe  # SHA-256 of nothing
     assert r"\item CLIPIQA: clipiqa-pyiqa" in found.describe("latex")

@@ -75,7 +75,7 @@ def test_files_among_options_are_told_by_their_content(tmp_path):
         (tmp_path / name).write_bytes(content)
         (metric,) = parse_metrics(f"niqe:pretrained_model_path={tmp_path / name}", trust_weights=True)
         metric = build(metric, CPU)  # it has no parameters of niqe
-        assert metric.error and metric.columns[0].record["file"] == name
+        assert metric.error and metric.columns[0].record["file"].split()[0] == name
         found.append(metric.columns[0].fingerprint)
     assert found[0] == found[1] != found[2]
 

@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -358,13 +357,9 @@ def _describe(metric: Metric) -> str:
             f"{words['backbone']} {words['weights']}",
         ]
     else:
-        hashed = record.get("options", {})  # with hashes of files
-        options = [
-            f"{key} {value if hashed[key] == value else f'{Path(value).name} {hashed[key][:8]}'}"
-            for key, value in metric.options.items()
-        ]
-        maker = [f"pyiqa {words['pyiqa']}"] if "pyiqa" in words else []
-        parts = [" ".join([*maker, words["metric"]]), *options]
+        options = [f"{key} {value}" for key, value in metric.options.items() if value == record["options"][key]]
+        maker = f"pyiqa {words['pyiqa']} " if "pyiqa" in words else ""
+        parts = [maker + words["metric"], *options, words.get("file")]
     channel = "on RGB" if metric.name in ("psnr", "ssimc") else ""
     is_y = metric.options.get("test_y_channel", metric.name in ("psnry", "ssim"))
     if is_y and metric.name in ("psnr", "psnry", "ssim"):
