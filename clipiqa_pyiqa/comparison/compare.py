@@ -14,7 +14,7 @@ import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
-from ..errors import BatchOptions, CLIPIQAError, checked, counted
+from ..errors import BatchOptions, CLIPIQAError, checked, counted, log
 from ..images.batches import WORKERS
 from ..images.image import Image
 from ..metric import find_device
@@ -131,6 +131,7 @@ def _without_training_photos(
                 "without_mini_photos."
             )
         notes.append(f"left out: {counted(sum(seen), 'image')} that mini was trained on")
+        log.warning(notes[-1])
         data = replace(data, published_as="")
     elif any(seen):
         notes.append(seen_warning(sum(seen), len(seen)))

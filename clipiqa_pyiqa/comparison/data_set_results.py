@@ -66,7 +66,7 @@ def metric_results(
                 without = f"the file has no number for {few(map(printable, failed))}."
                 why = without if metric.mode == "file" else found.errors.get(failed[0])
                 note = f"no score for {len(failed)} of {counted(len(scores), noun)}: {why}"
-            if len(failed) == len(scores):
+            if len(failed) == len(scores) and len(found.frame):
                 error, note = note or "no image could be read.", ""
         each = seconds.get(metric.label, math.nan)
         results[metric.label] = MetricResult(metric.columns[0], each, error, published_name(metric), note)

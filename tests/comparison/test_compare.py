@@ -105,7 +105,7 @@ def test_a_learned_metric_names_its_own_training_rows(rated, tmp_path):
         assert "mini was trained on rated photos of BIQ2021" in notes[1]
 
 
-def test_minis_own_photos_can_be_left_out(contrasts, monkeypatch):
+def test_minis_own_photos_can_be_left_out(contrasts, monkeypatch, caplog):
     for count in (2, 5):
         seen = [True] * count + [False] * (5 - count)
         monkeypatch.setattr("clipiqa_pyiqa.comparison.compare.seen_by_mini", lambda paths, seen=seen: seen)
@@ -114,6 +114,7 @@ def test_minis_own_photos_can_be_left_out(contrasts, monkeypatch):
         else:
             (data,) = compare({"mini": MINI}, **contrasts, without_mini_photos=True).data_sets
             assert len(data.scores) == 3 and "left out: 2 images" in data.note
+            assert data.note.endswith(caplog.messages[-1])
 
 
 def test_correlations_are_those_of_the_raw_scores(tmp_path):

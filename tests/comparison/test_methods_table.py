@@ -138,7 +138,7 @@ def test_whole_sets_have_one_value_and_no_deviation(results):
     assert "| 3.0300 |" in found.table("markdown")
 
 
-def test_pictures_match_by_name_or_pattern(results, tmp_path):
+def test_pictures_match_by_name_or_pattern(results, tmp_path, clipiqa):
     for name in ("1x4_ours", "2x4_ours", "gt/1", "gt/2", "gt/3"):
         save_grey(tmp_path / f"{name}.png", 9)
     found = match_images({"ours": f"{tmp_path}/*x4_ours.png"}, tmp_path / "gt")
@@ -148,6 +148,8 @@ def test_pictures_match_by_name_or_pattern(results, tmp_path):
     methods = {"strong": str(results / "strong"), "few": str(few)}
     found = match_images(methods, skip_missing=True)
     assert set(found.test_sets) == {"Set3"} and "few lacks" in found.left_out[0]
+    command = f"table --methods strong={results}/strong few={few} -m mini --device cpu"
+    clipiqa(f"{command} --skip-missing", 0, "few lacks 'Set2/0', 'Set2/1'")
 
 
 def test_names_need_not_be_utf_8(results, tmp_path):

@@ -268,8 +268,8 @@ def test_published_numbers_decide_the_exit_code_and_are_written(clipiqa, small, 
     found = compare(small, ["psnr", "ssim"])
     psnr, ssim = (found.mean("", label, "ours") for label in ("psnr", "ssim"))
     (tmp_path / "paper.csv").write_text(f"Method,PSNR,ssim,other\nOurs,{psnr:.2f},{ssim:.3f},1\nTheirs,1,-,\n")
-    ran = clipiqa(f"{command} {tmp_path}/paper.csv", 0, out="2 of 2")
-    assert "method 'Theirs', metric 'other'" in ran.out
+    clipiqa(f"{command} {tmp_path}/paper.csv", 1, "method 'Theirs': known names are ours; metric 'other'", out="2 of 2")
+    clipiqa(f"{command} 'OURS: psnr={psnr:.2f}'", 0, out="1 of 1")
     for cell in ("", "nan", "-"):  # the only number of its column
         (tmp_path / "paper.csv").write_text(f"Method,PSNR,ssim\nOurs,{psnr:.2f},{cell}\n")
         ran = clipiqa(f"{command} {tmp_path}/paper.csv", 1, out="1 of 1")
@@ -381,12 +381,14 @@ def test_published_numbers_that_cannot_be_used_are_refused(small, tmp_path):
         assert noun in refused(compare, small, "psnr", **options)
 
 
-def test_each_metric_is_described_in_a_sentence(small, stand_ins, tmp_path):
-    (tmp_path / "own.mat").write_bytes(b"")
+def test_each_metric_is_described_in_a_sentence(clipiqa, small, stand_ins, tmp_path):
+    for name in ("own.mat", "empty.png"):  # which cannot be scored
+        (tmp_path / name).write_bytes(b"")
+    clipiqa("table --methods a=. -m mini --device cpu --describe", 0, out="mini: clipiqa-pyiqa")
     asked = ["psnr-y", "CLIPIQA=clipiqa:backbone=mini,prompts=pyiqa", f"niqe:pretrained_model_path={tmp_path}/own.mat"]
     found = compare(small, asked, crop_border=4, trust_weights=True)
-    psnr, clipiqa, niqe = found.describe().splitlines()
+    psnr, ours, niqe = found.describe().splitlines()
     assert psnr.startswith("psnr-y: pyiqa 0.1.") and "a border of 4 px left out, fp32." in psnr
-    assert "five prompt pairs, mini bundled" in clipiqa
+    assert "five prompt pairs, mini bundled" in ours
     assert " niqe, own.mat e3b0c442, whole" in niqe  # SHA-256 of nothing
     assert r"\item CLIPIQA: clipiqa-pyiqa" in found.describe("latex")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from pandas import DataFrame, Series, concat, to_numeric
 
-from ...errors import CLIPIQAError, FilePath, few, nearest
+from ...errors import CLIPIQAError, FilePath, few, first_of, log, nearest
 from ...files.csv_files import read_rows
 from ...metrics.metric import Metric, Preprocess
 from ...metrics.parsing import parse_metrics
@@ -95,24 +95,25 @@ def read_expected(
 
 def with_published(found: MethodTable, published: DataFrame) -> MethodTable:
     """Return the table with the published numbers of its methods, metrics and test sets; a note lists other names."""
-    names = {"method": found.methods, "metric": found.labels, "test_set": found.test_sets}
-    expected, unknown = published.copy(), dict[str, str]()
+    labels = [*found.labels, *found.protocol.not_computed]
+    names = {"method": found.methods, "metric": labels, "test_set": found.test_sets}
+    expected, unknown = published.copy(), list[str]()
     for what, known in names.items():
         lower = {name.lower(): name for name in known}
         if len(known) == 1:
             lower[""] = known[0]
         expected[what] = published[what].str.lower().map(lower)
-        lost = published[what][expected[what].isna() & (published["published"] != "–")]
-        unknown |= {f"{what} {name!r}": nearest(name, known) for name in lost}
-    expected = expected.dropna()
+        lost = published[what][expected[what].isna() & (published["published"] != "–")].unique()
+        unknown += [f"{what} {name!r}: {nearest(name, known)}" for name in lost]
+    expected, lost = expected[expected["metric"].isin(found.labels)].dropna(), first_of(unknown, 5)
     if expected.empty:
-        first, hint = next(iter(unknown.items()), ("method ''", ""))
-        raise CLIPIQAError(f"no published number matches the table: {first}: {hint}")
+        raise CLIPIQAError(f"no published number matches the table: {lost or 'none is of its metrics and methods'}")
     expected["computed"] = [found.mean(row.test_set, row.metric, row.method) for row in expected.itertuples()]
     notes = list(found.notes)
-    if unknown:
-        notes.append(f"Published, but not in this table: {', '.join(unknown)}.")
-    return replace(found, expected=add_units(expected, "computed"), notes=notes)
+    if lost:
+        notes.append(f"Published, but not in this table: {lost}")
+        log.warning(notes[-1])
+    return replace(found, expected=add_units(expected, "computed"), notes=notes, unknown=lost)
 
 
 def add_units(found: DataFrame, column: str) -> DataFrame:

@@ -69,6 +69,7 @@ class MethodTable(Reported):
         scores: Columns ``test_set``, ``image``, ``method``, ``path``, ``sha256``, ``reference_sha256``, and one per
             metric; NaN where a metric failed.
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
+        unknown: Names of published numbers that the table lacks.
         explained: Result of :func:`~.published.explain`, or None.
         changed: Result of :func:`~.published.differences`, or None.
     """
@@ -84,6 +85,7 @@ class MethodTable(Reported):
     notes: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     expected: DataFrame | None = None
+    unknown: str = ""
     explained: DataFrame | None = None
     changed: DataFrame | None = None
     sd: bool = True
@@ -112,10 +114,10 @@ class MethodTable(Reported):
 
     @property
     def agrees(self) -> bool:
-        """Whether all published numbers, at least one per column, and earlier scores agree with the computed ones."""
+        """Whether all published numbers have a place, at least one per column, and they and earlier scores agree."""
         columns = () if self.expected is None else self.expected.groupby("metric")["agrees"]
         is_as_published = all(column.all() and column.count() for _, column in columns)
-        return is_as_published and (self.changed is None or self.changed.empty)
+        return not self.unknown and is_as_published and (self.changed is None or self.changed.empty)
 
     def mean(self, test_set: str, label: str, method: str) -> float:
         """Return a method's mean score, or its value for a whole set."""
@@ -316,7 +318,7 @@ def _published(expected: DataFrame, explained: DataFrame | None) -> Table:
         rows.append((method, row.metric, row.published, computed, number(row.units, 1)))
     agrees = expected["agrees"]
     before = [
-        f"{agrees.sum()} of {agrees.count()} published numbers agree within one unit of the last digit (✓). "
+        f"{agrees.eq(True).sum()} of {agrees.count()} published numbers agree within one unit of the last digit (✓). "
         "≈ marks a gap that is known between machines (niqe: 0.02)."
     ]
     if expected["averaged"].any():

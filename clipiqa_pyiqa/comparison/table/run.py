@@ -19,7 +19,7 @@ import torch
 from pandas import DataFrame, concat
 from torch import Tensor
 
-from ...errors import AnySize, BatchOptions, CLIPIQAError, FilePath, ImageError, Reading, checked, nearest
+from ...errors import AnySize, BatchOptions, CLIPIQAError, FilePath, ImageError, Reading, checked, log, nearest
 from ...files.names import printable
 from ...files.reading import hash_file
 from ...images.image import File, Image
@@ -64,6 +64,7 @@ def table(
     trust_weights: bool = False,
     strict: bool = False,
     sd: bool = True,
+    describe_only: bool = False,
     progress: Progress = lambda data_set, done, total: None,
     **batches: Unpack[BatchOptions],
 ) -> MethodTable:
@@ -81,6 +82,7 @@ def table(
         expect: Published numbers, and ``images.csv`` of earlier tables; see :func:`~.published.read_expected`.
         explain: Try changes that may explain differences from published numbers.
         skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
+        describe_only: Build the metrics, and score no image.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
         seed, overwrite, trust_weights, strict, progress, batches: As for ``compare``.
     """
@@ -109,10 +111,14 @@ def table(
     # mypy does not see that the device has left the batches
     options = Options(find_device(batches.pop("device", None)), seed=seed, **batches)  # type: ignore[misc]
     images = match_images(folders, reference, chosen, skip_missing=skip_missing)
+    for line in images.left_out:
+        log.warning(f"{line}.")
+    if describe_only:
+        images = replace(images, files=images.files[:0])
     paths = images.files.to_dict("list")
     wanted = [of_methods(metric, paths) if metric.mode == "file" else metric for metric in wanted]
     files = outputs(out, (IMAGES, SETS), OTHERS, images.inputs, resume=resume, overwrite=overwrite)
-    published, earlier = (None, {}) if expect is None else read_expected(expect, images)
+    published, earlier = (None, {}) if expect is None or describe_only else read_expected(expect, images)
     if explain and published is None:
         raise CLIPIQAError("`explain` needs published numbers in `expect`.")
     if files:  # columns of trials may have been made in another way
