@@ -90,17 +90,17 @@ setup(
         "open_clip_torch>=2.32",
         # pyiqa and open_clip bring these too, but we import them ourselves.
         "filelock>=3.13.1",
-        "fsspec>=2024.6.1",
+        "fsspec>=2025.9",
         "huggingface_hub>=1.3",
-        "jinja2>=3.1",
+        "jinja2>=3.1.2",
         "markupsafe>=2.0",
         "matplotlib>=3.9",
         "numpy>=1.26",
         "pandas>=2.2.2",
-        "Pillow>=10.1",
+        "Pillow>=11.1",
         "pyarrow>=21.0",
         "PyYAML>=6.0.1",
-        "safetensors>=0.4.3",
+        "safetensors>=0.6.2",
         "scipy>=1.13",
         "simplejpeg>=1.9",  # libjpeg's warnings about damaged JPEGs
         "shtab>=1.8",  # completion of words in shells, fish's from 1.8 on

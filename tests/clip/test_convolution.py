@@ -61,7 +61,7 @@ def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(mak
 def test_a_tower_that_only_scores_holds_its_weights_once(make):
     def held():
         gc.collect()
-        tensors = [each for each in gc.get_objects() if type(each) is Tensor]
+        tensors = [each for each in gc.get_objects() if type(each) is Tensor and each.is_cpu]
         storages = {each.untyped_storage() for each in tensors if not each.is_mkldnn}
         dense = {storage.data_ptr(): storage.nbytes() for storage in storages}
         return sum(dense.values()) + sum(torch.ops.mkldnn._nbytes(each) for each in tensors if each.is_mkldnn)

@@ -46,7 +46,8 @@ def options(small_compact):
 @pytest.mark.filterwarnings("ignore")  # torch's own deprecation, and that shapes become constants
 def test_a_trace_and_an_export_keep_the_scores(options):
     metric = CLIPIQA(**options).eval()
-    for form in (torch.jit.trace(metric, IMAGES), torch.export.export(metric, (IMAGES,)).module()):
+    exported = torch.export.export(metric, (IMAGES,), strict=False)  # newer releases' default
+    for form in (torch.jit.trace(metric, IMAGES), exported.module()):
         assert (form(IMAGES.flip(3)) - metric(IMAGES.flip(3))).abs().max() < CLOSE
 
 

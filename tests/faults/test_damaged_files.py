@@ -182,7 +182,7 @@ def encoded_pictures():
 def test_mutated_images_are_read_or_refused(tmp_path, times):
     """Every format: a picture of sane size or a sentence, within bounds of memory; and never a crash."""
     path, pictures = tmp_path / "image", encoded_pictures()
-    assert len({name.split()[0] for name in pictures}) > 8
+    assert len({name.split()[0] for name in pictures}) >= 8
 
     def read(path):
         record = File(path).load(AnySize())

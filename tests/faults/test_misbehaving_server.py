@@ -7,6 +7,7 @@ import http.server
 import itertools
 import threading
 import time
+from importlib.metadata import version
 
 import pytest
 from loopback import serving
@@ -57,6 +58,8 @@ BEHAVIOURS = {
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
 @pytest.mark.parametrize("who", ["publisher", "hub"])
 def test_a_download_from_a_misbehaving_server_ends(home, monkeypatch, behaviour, who):
+    if (who, behaviour) == ("hub", "redirecting") and [*map(int, version("huggingface_hub").split(".")[:2])] < [1, 31]:
+        pytest.skip("huggingface_hub before 1.31 follows redirects for a minute")
     said, *answer = BEHAVIOURS[behaviour]
     file = dataclasses.replace(release("ViT-B/32", "laion2b_s34b_b79k"), hub_sha256=HASH)
     start, kept = time.monotonic(), home / "weights.pt"
