@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
@@ -301,9 +302,7 @@ def good_copy(file: PublishedFile) -> Copy | None:
 def copies(file: PublishedFile) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
     """Yield path, place and accepted hashes, or their first digits; without hashes, any file is accepted."""
     folder = os.environ.get(VARIABLE)
-    if folder and not os.path.isdir(folder):
-        log.warning("%s names %s, which is no folder: it is left out.", VARIABLE, folder)
-    for path in (Path(folder).expanduser() / name for name in file.names) if folder and download_places(file) else ():
+    for path in (_folder(folder) / name for name in file.names) if folder and download_places(file) else ():
         if path.is_file():  # users convert weights to .safetensors, so that their hash is unknown
             yield path, VARIABLE, () if path.suffix == ".safetensors" else file.hashes
     for name in file.hub_names:
@@ -313,6 +312,15 @@ def copies(file: PublishedFile) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
     for path in (cache / name for cache in file.caches for name in file.names):
         if path.is_file():
             yield path, "cache" if download_places(file) else "this package", file.hashes
+
+
+@cache
+def _folder(name: str) -> Path:
+    """Return the user's folder of weights; warn once if it is none."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        log.warning("%s names %s, which is no folder: it is left out.", VARIABLE, folder)
+    return folder
 
 
 def download_places(file: PublishedFile) -> list[str]:

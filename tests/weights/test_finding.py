@@ -107,7 +107,7 @@ def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path, c
     link = put_into_hub_cache(home / "hub", TIMM, BIN, openai_file)
     folder = tmp_path / "folder"
     monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(folder))
-    assert found() == ("hub cache", link) and f"{folder}, which is no folder" in caplog.text
+    assert found() == ("hub cache", link) and caplog.text.count(f"{folder}, which is no folder") == 1
     place(openai_file, folder / "ViT-B-32.pt")
     assert found() == ("CLIPIQA_WEIGHTS_DIR", folder / "ViT-B-32.pt")
     own = save_state_dict(tmp_path / "own.pt", VIT)
