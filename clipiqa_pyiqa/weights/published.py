@@ -309,7 +309,7 @@ def copies(file: PublishedFile) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
         for path in sorted(file.hub_folder.glob(f"snapshots/*/{name}")):
             expected = file.hub_hash(name, path.readlink().name if path.is_symlink() else "")
             yield path, "hub cache", (expected,) if expected else ()
-    for path in (cache / name for cache in file.caches for name in file.names):
+    for path in (place / name for place in file.caches for name in file.names):
         if path.is_file():
             yield path, "cache" if download_places(file) else "this package", file.hashes
 
