@@ -166,6 +166,7 @@ def test_names_need_not_be_utf_8(results, tmp_path):
     [
         (["a=mild", "a=strong"], {}, "two methods"),
         (["a=mild/Set3", "b=gt"], {}, "all folders"),
+        (["a=mild", "b=mild"], {}, "once"),
         (["a=mild"], {"metrics": "psnr-y"}, "reference"),
         (["a=mild"], {"baseline": "c"}, "baseline"),
         (["a=mild"], {"values": {"speed": 1.0}}, "'speed'"),

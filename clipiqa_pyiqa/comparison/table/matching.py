@@ -67,10 +67,13 @@ def match_images(
             left_out = [f"no method has {few(extra)}, which the reference has"]
         named[REFERENCE] = {name: path for name, path in references.items() if name in names}
     shared, lacking = in_all_folders(named, skip_missing)
+    files = shared[list(methods)]
+    if len(twice := files.stack()[lambda paths: paths.duplicated()]):
+        raise CLIPIQAError(f"two methods have the same image {twice.iloc[0]!r}: name each folder once.")
     folders = Series([name.partition("/")[0] if "/" in name else "" for name in shared.index], shared.index)
     is_equal = protocol.average == "images"
     return MethodImages(
-        shared[list(methods)],
+        files,
         folders if is_equal and all(folders) else Series("", shared.index),
         dict(shared.get(REFERENCE, ())),
         (*(f"{who} lacks {few(names)}: left out of all methods" for who, names in lacking.items()), *left_out),
