@@ -180,11 +180,6 @@ class CLIPMetric(TowerMetric):
         }
 
 
-def pairs(features: Tensor, texts: Tensor, scale: float) -> Tensor:
-    """Return the mean probability of the positive texts in pairs ``(P, 2, D)``: ``(N,)`` or ``(N, K)``."""
-    return antonym_scores(features.flatten(0, -2), texts, scale).mean(1).view(features.shape[:-1])
-
-
 class CLIPScore(CLIPMetric):
     """pyiqa's ``clipscore`` (Hessel et al., EMNLP 2021, arXiv 2104.08718).
 
@@ -336,7 +331,8 @@ class MACLIP(CLIPMetric):
 
     def answer(self, features: Tensor) -> Tensor:
         texts = [text for pair in parse_prompts("pyiqa") for text in pair.texts]
-        similar = pairs(features, self.texts(texts, features).unflatten(0, (-1, 2)), self.clip.logit_scale)
+        pairs = self.texts(texts, features).unflatten(0, (-1, 2))
+        similar = antonym_scores(features.contiguous(), pairs, self.clip.logit_scale).mean(-1)
         sizes = features.abs()
         sizes = sizes / sizes.std(-1, keepdim=True)
         large = (2 * ((sizes + 1).sqrt() - 1)).mean(-1)
@@ -403,7 +399,7 @@ class QualiCLIP(CLIPMetric):
                 tower = self.clip.text_tower(torch.device("cpu"), features.dtype)
                 self._texts[features.dtype] = tower.encode(self._prompts.to(features.dtype), self._ends)
         texts = F.normalize(self._texts[features.dtype], dim=-1).unflatten(0, (-1, 2))
-        return pairs(features, texts.to(features), self.clip.logit_scale / TEMPERATURE)
+        return antonym_scores(features, texts.to(features), self.clip.logit_scale / TEMPERATURE).mean(-1)
 
     def _read_learned(self, path: Path) -> tuple[Tensor, Tensor]:
         length, width = self.clip.checkpoint.shapes["positional_embedding"]

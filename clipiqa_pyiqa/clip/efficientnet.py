@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import mul
 
@@ -190,11 +190,13 @@ class EfficientNet:
         yield recomputed(self.head, x)
 
 
+@dataclass
 class InvertedBottleneck:
     """1×1 expansion, k×k convolution, 1×1 projection; a shortcut if the shape stays the same."""
 
-    def __init__(self, expand: Convolution | None, spatial: Convolution, project: Convolution | None):
-        self.expand, self.spatial, self.project = expand, spatial, project
+    expand: Convolution | None
+    spatial: Convolution
+    project: Convolution | None
 
     def __call__(self, x: Tensor) -> Tensor:
         stride = self.spatial.stride
