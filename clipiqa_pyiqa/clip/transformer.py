@@ -23,12 +23,11 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 class LayerNorm:
     def __init__(self, tensors: FrozenTensors, name: str):
-        self.dtype = tensors.wide
         self.weight, self.bias = tensors.widened(f"{name}.weight"), tensors.widened(f"{name}.bias")
 
     def __call__(self, x: Tensor) -> Tensor:
-        normed = F.layer_norm(x.to(self.dtype), self.weight.shape, self.weight, self.bias, LAYER_NORM_EPS)
-        return normed.to(x.dtype)
+        weight = self.weight
+        return F.layer_norm(x.to(weight.dtype), weight.shape, weight, self.bias, LAYER_NORM_EPS).to(x.dtype)
 
 
 def load_linear(tensors: FrozenTensors, name: str) -> list[Tensor]:
@@ -116,7 +115,7 @@ class VisionTransformer:
         for index, block in enumerate(blocks):
             x = block(x)
             if index in ends:
-                moments.append(channel_moments(x[:, 1:].transpose(1, 2).to(self.norm_after.dtype)))
+                moments.append(channel_moments(x[:, 1:].transpose(1, 2).to(self.norm_after.weight.dtype)))
         return self.norm_after(x[:, 0]) @ self.projection, torch.cat(moments, dim=1)
 
     def _tokens(self, x: Tensor, pos_embedding: str) -> Tensor:

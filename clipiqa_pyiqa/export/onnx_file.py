@@ -150,7 +150,7 @@ def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
     import onnx
 
     graph = model.graph
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         if hasattr(part, "metadata_props"):
             del part.metadata_props[:]
         part.doc_string = ""

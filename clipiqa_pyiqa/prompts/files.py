@@ -227,7 +227,7 @@ class OpinionHead(nn.Module):
         write_bytes(path, save(tensors, {**self.metadata, "sha256": content_checksum(tensors, self.metadata)}))
 
     def _tensors(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name).detach().cpu().contiguous() for name in _TENSORS[self.method]}
+        return {name: tensor.cpu().contiguous() for name, tensor in self.named_buffers()}
 
 
 def is_head(metadata: Mapping[str, str]) -> bool:

@@ -169,17 +169,14 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
     return None
 
 
-@dataclass(frozen=True)
-class Weights:
-    """A checkpoint that was found and checked."""
+@dataclass(frozen=True, kw_only=True)
+class Weights(PublishedFile):
+    """A checkpoint that was found and checked, with its own hash, and what is known of it.
 
-    backbone: str  # one of ``BACKBONES``
+    For an unpublished file, the tag is ``'file'``, and the other facts are those of OpenAI's file.
+    """
+
     path: Path
-    sha256: str
-    tag: str  # 'openai' or another tag of open_clip; 'file' for an unpublished file
-    quick_gelu: bool  # whether its transformers use QuickGELU, x * sigmoid(1.702 x), instead of GELU
-    mean: tuple[float, float, float]  # of each channel of the training pixels in [0, 1]
-    std: tuple[float, float, float]
     source: str  # the place where it was found
 
     @property
@@ -231,9 +228,7 @@ def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None)
             f"{'with' if known.quick_gelu else 'without'} QuickGELU: leave quick_gelu out."
         )
     check_architecture(open_checkpoint(copy.path), known.backbone)
-    return Weights(
-        known.backbone, copy.path, copy.sha256, known.tag, known.quick_gelu, known.mean, known.std, copy.source
-    )
+    return Weights(**(vars(known) | copy._asdict()))
 
 
 def found_again(weights: Weights) -> Weights:

@@ -24,8 +24,8 @@ class PublishedFile:
     hub_sha256: str = ""  # of the first file of `hub_names` at `revision`
     backbone: str = ""  # of the CLIP in the file; empty for a file without a CLIP
     tag: str = ""  # under which the CLIP was published
-    quick_gelu: bool = True
-    mean: tuple[float, float, float] = OPENAI_MEAN
+    quick_gelu: bool = True  # whether its transformers use QuickGELU, x * sigmoid(1.702 x), instead of GELU
+    mean: tuple[float, float, float] = OPENAI_MEAN  # of each channel of the training pixels in [0, 1]
     std: tuple[float, float, float] = OPENAI_STD
 
     @property
