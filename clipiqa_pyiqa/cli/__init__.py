@@ -100,7 +100,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     args.command, completion = given.pop("command"), given.pop("print_completion", "")
     if unknown:
         parser, first = commands.get(args.command, parser), unknown[0].partition("=")[0]
-        hint = f": {nearest(first, parser._option_string_actions)}" if first.startswith("-") else ""
+        hint = f": {nearest(first, parser._option_string_actions)}" if first.startswith("--") else ""
         parser.error(f"unknown arguments {' '.join(unknown)}{hint}")
     if completion:
         import shtab

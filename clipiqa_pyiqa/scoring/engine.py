@@ -144,7 +144,7 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, cou
         return done
 
     def failed(task: Task, record: ImageRecord | None, error: ImageError) -> Task:
-        failure = Answer(error=error.reason.rstrip("."), kind=error.kind)
+        failure = Answer(error=error.reason, kind=error.kind)
         answers = dict.fromkeys(range(len(metrics.metrics)), failure) | task.answers
         return replace(task, record=error if record is None else record, answers=answers)
 
@@ -262,7 +262,7 @@ def _row(task: Task, metrics: MetricSet) -> Row:
     answers = [task.answers.get(place, Answer()) for place in range(len(metrics.metrics))]
     for metric, answer, is_wanted in zip(metrics.metrics, answers, task.wanted, strict=True):
         scores += answer.values or [None] * len(metric.columns)
-        if why := answer.error or (metric.error.rstrip(".") if is_wanted else ""):
+        if why := (answer.error or (metric.error if is_wanted else "")).rstrip("."):
             failures.setdefault(why, []).append(metric.label)
     asked, name = metrics.by_column(task.wanted), task.image.name
     seconds = tuple(answer.seconds for answer in answers)
