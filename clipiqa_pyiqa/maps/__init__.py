@@ -1,5 +1,5 @@
 """Maps: scores of the places of an image."""
 
-from .photos import quality_map
+from .places import quality_map
 
 __all__ = ["quality_map"]

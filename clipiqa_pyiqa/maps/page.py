@@ -18,7 +18,7 @@ from ..files.writing import replacing
 from ..prompts.pairs import as_texts
 from ..report.html import embedded, render
 from ..report.pictures import contact_sheet, save_figure, thumbnail
-from .photos import Format, PhotoMap, upsampled
+from .places import Format, PhotoMap, upsampled
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
 STRENGTH = 0.62  # opacity of the colours over the grey photo

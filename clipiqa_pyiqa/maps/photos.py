@@ -1,4 +1,4 @@
-"""Maps of photos: scores of their places, as tensors, as results and in files."""
+"""Maps of photos, as results and in files."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
-from torch import Tensor
 
 from ..errors import CLIPIQAError, FilePath, ImageError, ScoringOptions, checked, first_of
 from ..files.names import file_name, free_name, printable
@@ -23,43 +19,12 @@ from ..images.image import Image, NoImage
 from ..images.memory import scoring_bytes
 from ..images.reader import ImageRecord
 from ..metric import CLIPIQA, net_of
-from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
+from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..scoring.score import Paths, ScoringSetup
 from ..sources.finding import find_shards, sources_of
+from .places import Format, PhotoMap, Question, check_scale, enlarged, smoothed
 
 PAGE = "maps.html"
-Format = Literal["png", "svg", "pdf"]
-MAX_SCALE = 8
-
-
-@dataclass(frozen=True)
-class Question:
-    """A column of scores, and the texts at both ends of its scale."""
-
-    name: str
-    low: str = "low"
-    high: str = "high"
-
-
-@dataclass(frozen=True)
-class PhotoMap:
-    """Local scores of one photo.
-
-    Attributes:
-        score: Scores of the whole photo, ``(P,)``.
-        scores, places: Scores of places, ``(P, h, w)``, after smoothing (``scores``) and before (``places``).
-        step: Side of a place, in pixels.
-    """
-
-    path: str
-    questions: tuple[Question, ...]
-    score: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    places: NDArray[np.float32]
-    height: int
-    width: int
-    step: float
-    provenance: Mapping[str, Any]
 
 
 @dataclass
@@ -73,56 +38,6 @@ class PhotoMaps:
     provenance: Mapping[str, Any]
     maps: list[PhotoMap] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-
-
-@checked
-def quality_map(
-    metric: CLIPIQA,
-    x: Tensor,
-    prompts: Prompts | Columns = None,
-    *,
-    smooth: bool = True,
-    upsample: bool = False,
-    scale: float = 1.0,
-) -> Tensor:
-    """Return scores of the places of images, smoothed for viewing.
-
-    Args:
-        x: RGB ``(N, 3, H, W)`` in [0, 1].
-        smooth: average each place with its eight neighbours.
-        upsample: enlarge the map to the image's size.
-        scale: factor, 1 to 8, by which the images are enlarged first; places get smaller.
-
-    Returns:
-        ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
-    """
-    check_scale(scale)
-    scores = metric.score_map(enlarged(x, scale), prompts)
-    scores = smoothed(scores) if smooth else scores
-    return upsampled(scores, (x.shape[2], x.shape[3]), metric.clip.cell / scale) if upsample else scores
-
-
-def check_scale(scale: float) -> None:
-    if not 1 <= scale <= MAX_SCALE:
-        raise CLIPIQAError(f"scale must be from 1 to {MAX_SCALE}; got {scale!r}.")
-
-
-def enlarged(x: Tensor, scale: float) -> Tensor:
-    if scale == 1:
-        return x
-    size = [round(side * scale) for side in x.shape[2:]]
-    return F.interpolate(x, size=size, mode="bicubic", align_corners=False).clamp_(0, 1)
-
-
-def smoothed(scores: Tensor) -> Tensor:
-    return F.avg_pool2d(scores, 3, 1, 1, count_include_pad=False)
-
-
-def upsampled(scores: Tensor, size: tuple[int, int], cell: float) -> Tensor:
-    """Return maps ``(N, P, h, w)`` enlarged to the image's size, bilinearly between places of ``cell`` pixels."""
-    bordered = F.pad(scores, (0, 2, 0, 2), mode="replicate")  # for the pixels after the last whole place
-    height, width = size
-    return F.interpolate(bordered, scale_factor=cell, mode="bilinear", align_corners=False)[..., :height, :width]
 
 
 @checked

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from clipiqa_pyiqa.maps.page import map_page
-from clipiqa_pyiqa.maps.photos import PhotoMap, Question
+from clipiqa_pyiqa.maps.places import PhotoMap, Question
 
 EVIL = "<img src=x onerror=alert(1)>"
 

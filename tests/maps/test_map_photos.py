@@ -16,7 +16,7 @@ from clipiqa_pyiqa import CLIPIQA, draw_maps
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.maps.page import map_figure
-from clipiqa_pyiqa.maps.photos import smoothed
+from clipiqa_pyiqa.maps.places import smoothed
 
 QUESTIONS = ["sharpness", ("Crisp photo.", "Hazy photo.")]
 

@@ -11,7 +11,7 @@ from refusal import refused
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
-from clipiqa_pyiqa.maps.photos import quality_map, smoothed, upsampled
+from clipiqa_pyiqa.maps.places import quality_map, smoothed, upsampled
 
 pytestmark = pytest.mark.quick
 

@@ -1,0 +1,97 @@
+"""Scores of the places of images: as tensors, and those of one photo."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import CLIPIQAError, checked
+from ..metric import CLIPIQA
+from ..prompts.pairs import Columns, Prompts
+
+Format = Literal["png", "svg", "pdf"]
+MAX_SCALE = 8
+
+
+@dataclass(frozen=True)
+class Question:
+    """A column of scores, and the texts at both ends of its scale."""
+
+    name: str
+    low: str = "low"
+    high: str = "high"
+
+
+@dataclass(frozen=True)
+class PhotoMap:
+    """Local scores of one photo.
+
+    Attributes:
+        score: Scores of the whole photo, ``(P,)``.
+        scores, places: Scores of places, ``(P, h, w)``, after smoothing (``scores``) and before (``places``).
+        step: Side of a place, in pixels.
+    """
+
+    path: str
+    questions: tuple[Question, ...]
+    score: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    places: NDArray[np.float32]
+    height: int
+    width: int
+    step: float
+    provenance: Mapping[str, Any]
+
+
+@checked
+def quality_map(
+    metric: CLIPIQA,
+    x: Tensor,
+    prompts: Prompts | Columns = None,
+    *,
+    smooth: bool = True,
+    upsample: bool = False,
+    scale: float = 1.0,
+) -> Tensor:
+    """Return scores of the places of images, smoothed for viewing.
+
+    Args:
+        x: RGB ``(N, 3, H, W)`` in [0, 1].
+        smooth: average each place with its eight neighbours.
+        upsample: enlarge the map to the image's size.
+        scale: factor, 1 to 8, by which the images are enlarged first; places get smaller.
+
+    Returns:
+        ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
+    """
+    check_scale(scale)
+    scores = metric.score_map(enlarged(x, scale), prompts)
+    scores = smoothed(scores) if smooth else scores
+    return upsampled(scores, (x.shape[2], x.shape[3]), metric.clip.cell / scale) if upsample else scores
+
+
+def check_scale(scale: float) -> None:
+    if not 1 <= scale <= MAX_SCALE:
+        raise CLIPIQAError(f"scale must be from 1 to {MAX_SCALE}; got {scale!r}.")
+
+
+def enlarged(x: Tensor, scale: float) -> Tensor:
+    if scale == 1:
+        return x
+    size = [round(side * scale) for side in x.shape[2:]]
+    return F.interpolate(x, size=size, mode="bicubic", align_corners=False).clamp_(0, 1)
+
+
+def smoothed(scores: Tensor) -> Tensor:
+    return F.avg_pool2d(scores, 3, 1, 1, count_include_pad=False)
+
+
+def upsampled(scores: Tensor, size: tuple[int, int], cell: float) -> Tensor:
+    """Return maps ``(N, P, h, w)`` enlarged to the image's size, bilinearly between places of ``cell`` pixels."""
+    bordered = F.pad(scores, (0, 2, 0, 2), mode="replicate")  # for the pixels after the last whole place
+    height, width = size
+    return F.interpolate(bordered, scale_factor=cell, mode="bilinear", align_corners=False)[..., :height, :width]
