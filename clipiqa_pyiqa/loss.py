@@ -61,7 +61,7 @@ class CLIPIQALoss(nn.Module):
         local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`.
         input_range: lowest and highest value of the prediction, such as ``(0, 1)`` or ``(-1, 1)``. Other values are
             clamped and get no gradient.
-        crop: side in pixels of a random square to score; default the whole image.
+        crop: side in pixels of a random square to score; a shorter side is scored whole. Default: the whole image.
         nan: ``'raise'`` raises ``ImageError`` for NaN or infinity; ``'propagate'`` makes that image's loss and gradient
             NaN, for a ``GradScaler``.
         double_backward: allow second derivatives, and keep every activation in memory.

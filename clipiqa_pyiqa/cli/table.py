@@ -47,7 +47,7 @@ def run(run: Comparing, options: Methods, *, value: Sequence[str] = (), describe
     patterns matches the same text. If every file lies in a sub-folder, each sub-folder is a test set. A metric is one
     of `clipiqa compare`, or psnr-y, ssim-y, psnr-rgb or ssim-rgb; a metric replaces the protocol's metric of the same
     label. --out receives table.md, table.tex, table.csv, images.csv and report.html. Exit code: 0 all scored, 1 a
-    metric failed, an image could not be read, or an expected number differs or is of nothing in the table, 2 bad usage.
+    metric failed, an image could not be read, or an expected number differs or has no place in the table, 2 bad usage.
 
     examples:
       clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/
@@ -60,5 +60,5 @@ def run(run: Comparing, options: Methods, *, value: Sequence[str] = (), describe
     if not options.methods:
         raise OptionError("no method is named: use --methods NAME=FOLDER or a --config file.")
     metrics, values = run.labelled(("FR", "set", "file")), numbers_by_name("value", value)
-    only = describe and not run.out
-    return run.report("table", describe, metrics=metrics, values=values, describe_only=only, **vars(options))
+    more = {"metrics": metrics, "values": values, **vars(options)}
+    return run.report("table", describe, describe_only=describe and not run.out, **more)

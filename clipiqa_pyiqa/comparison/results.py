@@ -184,8 +184,8 @@ def _differences(data: DataSetResult) -> Table | None:
     reading = (
         "Each difference is the first metric's value minus the second metric's value, on the images that both metrics "
         f"scored. Its p-value is from a paired bootstrap ({resamples:,} resamples), corrected by Holm's rule for "
-        f"{counted(len(columns[0].cells), 'pair')} within each statistic; “p ≤” means that p cannot be lower with so "
-        f"many resamples. Marked differences (p < {LEVEL}) are larger than chance explains."
+        f"{counted(len(columns[0].cells), 'pair')} within each statistic; “p ≤” stands before the lowest p that "
+        f"so many resamples can give. Marked differences (p < {LEVEL}) are larger than chance explains."
     )
     return Table(f"{data.name}: differences", columns, [reading])
 

@@ -24,7 +24,7 @@ from ..report.table import Table, words
 from ..results.columns import Column, described
 from ..results.scores import Direction, Scores
 from ..stats.drift import FIRST, find_drift, find_modes
-from ..stats.intervals import FEW, LEVEL, holm, mean_difference, noticed
+from ..stats.intervals import FEW, LEVEL, fewest, holm, mean_difference, noticed
 
 FAILED = ("worse", "unclear")
 _ROUNDING = {"fp32": 1e-5, "bf16": 2e-3, "fp16": 3e-4}
@@ -157,10 +157,10 @@ def judge(
         columns = [run.columns.get(name, Column(name)) for run in runs]
         finite = rows[rows[f"{name} difference"].notna()]
         base, new = finite[[f"{name} base", f"{name} new"]].to_numpy(float).T
-        fewest = 2 if name in margins else math.floor(math.log2(count / LEVEL)) + 2
-        if len(base) < fewest:
+        needed = 2 if name in margins else fewest(count)
+        if len(base) < needed:
             raise CLIPIQAError(
-                f"{name!r} has finite scores of {counted(len(base), 'row')} in both runs, but {fewest} or more are "
+                f"{name!r} has finite scores of {counted(len(base), 'row')} in both runs, but {needed} or more are "
                 f"needed for {counted(count, 'column')}: with fewer rows, all differences may have the same "
                 "sign by chance."
             )

@@ -53,10 +53,10 @@ class Report:
     key: str = ""
 
     def __post_init__(self) -> None:
-        columns = [column for table in self.tables for column in table.columns]
-        names = {name: None for column in columns for name in (column.name, column.group)}
-        names |= {cell.text: None for column in columns if column.is_wordy for cell in column.cells}
-        names |= {table.section or table.title: None for table in self.tables}
+        names = {cell.text: None for table in self.tables[:1] for cell in table.columns[0].cells}
+        for table in self.tables:
+            names |= {name: None for column in table.columns for name in (column.name, column.group, table.section)}
+        names.pop("", None)
         self.unknown = [name for name in (*self.labels, *self.show) if name not in names]
         for name in self.unknown:
             log.warning("no table has %r, which is to be shown: %s", name, nearest(name, names))

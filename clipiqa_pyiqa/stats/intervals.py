@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 _CHUNK = 1 << 16  # elements of a (resamples, cases) matrix that fit in a core's cache
 
-FEWEST = 6
-"""With fewer cases, all differences have one sign by chance in more than 5 % of samples (2 / 2^5)."""
 FEW = 20
 """With fewer cases, a command warns that skewed differences are less certain."""
 LEVEL = 0.05
@@ -165,9 +163,14 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
         high = value - error * min(-quantile, uncorrected(-quantile))
         p = 2 * float(stdtr(n - 1, -min(abs(t), abs(corrected(t)))))
     p = min(1.0, max(p, 2.0 ** (1 - n)))
-    if p >= LEVEL:  # always so with fewer cases than FEWEST
+    if p >= LEVEL:  # always so with fewer than six cases
         low, high = min(low, 0.0), max(high, 0.0)
     return Estimate(value, low, high, p=p)
+
+
+def fewest(count: int) -> int:
+    """Return how many cases it takes to show one of ``count`` differences; with fewer, 2 / 2^n is too large."""
+    return math.floor(math.log2(count / LEVEL)) + 2
 
 
 def noticed(apart: ArrayLike, level: float = LEVEL, power: float = _POWER) -> float:

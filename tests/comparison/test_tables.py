@@ -104,7 +104,8 @@ def test_names_columns_caption_and_key_are_the_authors(comparison, caplog):
     table = found.tables[0]
     assert table.heads == ["metric", "n", "SROCC ↑"] and table.title == "Ours & theirs"
     assert [row[0].text for row in table.rows] == ["sharp", "NIQE", "flat", "piqe"]
-    assert found.unknown == ["nothing"] and "nothing" in caplog.text and list(found.frame["metric"])[1] == "niqe"
+    assert found.unknown == ["nothing"] and "nothing" in caplog.text and "higher" not in caplog.text
+    assert list(found.frame["metric"])[1] == "niqe"
     latex = found.text("latex")
     assert r"\caption{50 \% more}\label{tab:x}" in latex and r"\label{tab:x-2}" in latex and "NIQE & 40 &" in latex
     page = found.text("html")

@@ -64,7 +64,7 @@ def match_images(
         names = {name for each in named.values() for name in each}
         references = named_images(os.path.expanduser(reference))
         if extra := [name for name in references if name not in names]:
-            left_out = [f"no method has {few(extra)}, which the reference has"]
+            left_out = [f"no method has {few(extra)}, which the reference has."]
         named[REFERENCE] = {name: path for name, path in references.items() if name in names}
     shared, lacking = in_all_folders(named, skip_missing)
     files = shared[list(methods)]
@@ -76,7 +76,7 @@ def match_images(
         files,
         folders if is_equal and all(folders) else Series("", shared.index),
         dict(shared.get(REFERENCE, ())),
-        (*(f"{who} lacks {few(names)}: left out of all methods" for who, names in lacking.items()), *left_out),
+        (*(f"{who} lacks {few(names)}: left out of all methods." for who, names in lacking.items()), *left_out),
         None if is_equal else _weights(folders, protocol.average),
     )
 

@@ -17,7 +17,7 @@ from ...report.report import Report, Reported
 from ...report.table import Cell, Column, Mark, Table, interval, latex, number, p_value, words
 from ...results.columns import described
 from ...results.results import Results
-from ...stats.intervals import FEW, FEWEST, LEVEL, holm, mean_difference
+from ...stats.intervals import FEW, LEVEL, fewest, holm, mean_difference
 from ..data_set_results import MetricResult
 from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
@@ -35,8 +35,8 @@ _MEANS = (
 )
 _DIFFERENCES = (
     "Differences are image by image, with a 95 % interval (Student's t, widened for skewed differences) and p "
-    "corrected by Holm's rule for all differences; “p ≤” means that p cannot be lower with so few images. Where p < "
-    f"{LEVEL}, bold marks an improvement and ▼ a decline. Fewer than {FEWEST} images cannot show a difference; "
+    "corrected by Holm's rule for {}; “p ≤” stands before the lowest p that so few images can give. Where p < "
+    f"{LEVEL}, bold marks an improvement and ▼ a decline. Fewer than {{}} images cannot show any of these differences; "
     f"with fewer than {FEW}, skewed differences are less certain."
 )
 _BETWEEN_MACHINES = {"niqe": 0.02}  # largest difference of an image's score; docs/published-numbers.md
@@ -134,7 +134,7 @@ class MethodTable(Reported):
             for (test_set, method), means in frame["mean"].unstack("metric").iterrows():
                 frame.at[(test_set, score, method), "mean"] = self.protocol.combine(means.to_dict(), self.inputs)
         better = index.get_level_values("metric").map({label: each.direction for label, each in self.columns.items()})
-        groups = frame["mean"].where(better == "lower", -frame["mean"]).groupby(level=_COLUMN)
+        groups = frame["mean"].where(better == "lower", -frame["mean"]).groupby(_COLUMN)
         ranks = groups.rank("dense").where(groups.transform("nunique") > 1)
         p = frame["p"].dropna()
         frame["p Holm"] = Series(holm(p), p.index)
@@ -150,7 +150,7 @@ class MethodTable(Reported):
         scores = self.sets if label in self.sets else self.scores
         rows = scores[scores["test_set"] == test_set]
         if label in self.sets:
-            return rows.set_index("method")[[label]].set_axis(["mean"], axis="columns")
+            return DataFrame({"mean": rows.set_index("method")[label]})
         wide = rows.pivot(index="image", columns="method", values=label).dropna(axis=1, how="all").dropna()
         if wide.empty:
             return DataFrame()
@@ -198,12 +198,12 @@ class MethodTable(Reported):
 
     def report(self, **look: Any) -> Report:
         """Return the tables with the sentences and crops that belong to them."""
-        title = f"{counted(len(self.methods), 'method')} on {counted(len(self.images.files), 'image')}"
+        tables = _tables(self)
         return Report(
-            _tables(self, title),
+            tables,
             self.frame(),
             "table",
-            title,
+            tables[0].title,
             marks=_MARKS,
             metrics=self._described(),
             settings=self.settings,
@@ -243,10 +243,10 @@ class MethodTable(Reported):
         return {each.label: _describe(each) for each in self.built if not self.columns[each.label].error}
 
 
-def _tables(found: MethodTable, title: str) -> list[Table]:
+def _tables(found: MethodTable) -> list[Table]:
     def columns_of(cells: DataFrame, cell: Callable[[Series, int], Cell]) -> list[Column]:
         columns = [words("method", cells.index.unique("method"))]
-        for (test_set, label), values in cells.groupby(level=_COLUMN, sort=False):
+        for (test_set, label), values in cells.groupby(_COLUMN, sort=False):
             digits = found.digits(label)
             numbers = [cell(value, digits) for _, value in values.iterrows()]
             columns.append(Column(label, numbers, values["better"].iloc[0], test_set))
@@ -255,11 +255,12 @@ def _tables(found: MethodTable, title: str) -> list[Table]:
     means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
     sure = f"† differs from {found.baseline} by more than chance (p < {LEVEL})."
     cells = found.cells if found.sd else found.cells.assign(sd=math.nan)
-    counts, given = cells["n"].groupby(level=_COLUMN, sort=False).max(), found.images.test_sets
+    counts = cells["n"].groupby(_COLUMN, sort=False).max()
+    most = counts.groupby("test_set").max()
     fewer = [
         f"{test_set} {label} (n = {count})".strip()
         for (test_set, label), count in counts.items()
-        if 0 < count < sum(given == test_set)
+        if 0 < count < most[test_set]
     ]
     legend = [means, sure, *([f"Means over fewer images: {', '.join(fewer)}."] if fewer else []), *found.notes]
     reasons = {
@@ -270,12 +271,16 @@ def _tables(found: MethodTable, title: str) -> list[Table]:
     reasons |= {label: why for label, each in found.columns.items() if (why := each.error or each.note)}
     if (score := found.protocol.score) and cells["mean"].xs(score, level="metric").hasnans:
         reasons[score] = "its formula needs all of its scores and values."
+    scored = most.sum() or len(found.images.files)  # 0: all metrics are of sets
+    title = f"{counted(len(found.methods), 'method')} on {counted(scored, 'image')}"
     tables = [Table(title, columns_of(cells, _mean), reasons=reasons, legend=legend)]
-    is_compared = cells["difference"].groupby(level=_COLUMN).transform("count") > 0
+    is_compared = cells["difference"].groupby(_COLUMN).transform("count") > 0
     compared = cells[is_compared].drop(found.baseline, level="method")
     if len(compared):
+        count = compared["p"].count() or 1
+        reading = _DIFFERENCES.format(counted(count, "difference"), fewest(count))
         title = f"Differences from {found.baseline}, on the same images"
-        tables.append(Table(title, columns_of(compared, _difference), legend=[_DIFFERENCES]))
+        tables.append(Table(title, columns_of(compared, _difference), legend=[reading]))
     if found.expected is not None:
         tables.append(_published(found.expected, found.explained))
     if (changed := found.changed) is not None:

@@ -112,7 +112,7 @@ def table(
     options = Options(find_device(batches.pop("device", None)), seed=seed, **batches)  # type: ignore[misc]
     images = match_images(folders, reference, chosen, skip_missing=skip_missing)
     for line in images.left_out:
-        log.warning(f"{line}.")
+        log.warning(line)
     if describe_only:
         images = replace(images, files=images.files[:0])
     paths = images.files.to_dict("list")
@@ -131,7 +131,7 @@ def table(
         found.columns[chosen.score] = MetricResult()
     notes = [
         *(chosen.sentences(changed) if chosen.name else ()),
-        *(f"{line}." for line in images.left_out),
+        *images.left_out,
         *found.notes,
     ]
     found = replace(found, protocol=chosen, inputs=inputs, settings=run_settings(options), notes=notes, sd=sd)
