@@ -132,7 +132,8 @@ def test_images_without_a_score_leave_every_method_and_are_named(results, tmp_pa
     assert "1.png" in found.notes[-1] and not found.complete
     (shutil.copytree(results / "gt/Set3", tmp_path / "gt") / "2.png").write_bytes(b"")
     found = table({"strong": results / "strong/Set3"}, {"fidelity": Mean(mode="FR")}, reference=tmp_path / "gt", **CPU)
-    assert "empty (0 bytes)." in (said := found.table()) and "bytes).." not in said
+    said = found.table()
+    assert "empty (0 bytes)." in said and "bytes).." not in said
 
 
 def test_whole_sets_have_one_value_and_no_deviation(results):
