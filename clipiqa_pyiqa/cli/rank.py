@@ -248,7 +248,7 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
 
     paths = [path for part in parts.values() for path in part]
     missing = [path for path in paths if not file_of(path)]
-    are_gone = 0 < len(missing) < len(paths) and not (picked.folders() or picked.skip_missing)  # or all are elsewhere
+    are_gone = 0 < len(missing) < len(paths) and not picked.skip_missing  # or all are elsewhere
     if are_gone:
         tell(f"{counted(len(missing), 'picked photo')} gone: {few(missing)}")
     if picked.skip_missing and missing:
