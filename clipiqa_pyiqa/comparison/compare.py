@@ -59,8 +59,8 @@ def compare(
         data_root: Folder that pyiqa's data set configurations call ``./datasets``.
         bootstrap: Number of resamples for intervals, 0 (no intervals) to a million.
         plcc_fit: Add PLCC and RMSE after a logistic fit.
-        fit_parameters: Number of parameters of the logistic curve: 4 (monotonic) or 5 (VQEG).
-        within: Column of the tables of scores; adds the mean SROCC within the groups that it names, such as scenes.
+        fit_parameters: Parameters of the logistic curve: 4 (monotonic) or 5 (VQEG).
+        within: Column of groups, such as scenes, in the tables of scores; adds the mean SROCC within groups.
         resume: Compute only the scores that ``out`` lacks.
         overwrite, trust_weights, strict: As for :func:`~clipiqa_pyiqa.score_paths`.
         without_mini_photos: Leave out ``mini``'s training photos if a metric uses it.

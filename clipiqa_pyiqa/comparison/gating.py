@@ -50,7 +50,7 @@ def gate(
 ) -> Gate:
     """Return the comparison of two runs over the same inputs.
 
-    Frames of one video depend on each other, so videos are paired by the mean of their frames.
+    Videos are paired by the mean of their frames.
 
     Args:
         base, new: The runs, each a score file of any tool, a folder of results by shard, or a folder of images.
@@ -58,15 +58,14 @@ def gate(
         key: Column that pairs rows; by default the path below each run's common folder, or, if no path is in both
             runs, the number before the first hyphen of each file's name.
         metrics: Metric that scores folders of images, as for :func:`~clipiqa_pyiqa.score_paths`.
-        margin: Largest loss that is allowed, in the column's units: for all columns, or by name; ``''`` names all
-            others.
-        worst_loss: Largest loss of one image that is allowed, likewise.
+        margin: Largest allowed loss, in the column's units: for all columns, or by name (``''``: all others).
+        worst_loss: Largest allowed loss of one image, likewise.
         lower_better, higher_better: Columns with a known direction; by default the file or the column's name decides.
-        skip_missing: Leave out rows that one run lacks (otherwise raise), and rows without a score (otherwise, they are
+        skip_missing: Leave out rows that one run lacks (otherwise raise), and rows without a score (otherwise
             ``missing``). A column without any score in a run is always missing.
         out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
         page: Folder for ``gate.html``, a page with pictures.
-        history: File (JSON lines) that gets a line with this night's verdicts; its earlier lines tell a slow drift.
+        history: File (JSON lines) to which this night's verdicts are added, and in which a slow drift is found.
         commit: Commit of what made the second run; in the history, its last run counts.
         progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
         options: Options of scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
@@ -161,8 +160,8 @@ def _alike(
 ) -> tuple[list[Scores], list[str], list[str]]:
     """Return both runs, the columns to compare, and notes; raise if the runs were scored in different ways.
 
-    New columns get the base's names of columns that have equal fingerprints. Beside a run that this call ``scored``,
-    other columns of a file are not compared: the metrics were named.
+    A new column takes the name of the base's column with the same fingerprint. If this call ``scored`` a run, only its
+    columns are compared.
     """
     known = {column.fingerprint: name for name, column in base.columns.items() if column.fingerprint}
     renamed = {

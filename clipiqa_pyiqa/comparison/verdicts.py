@@ -1,4 +1,4 @@
-"""Verdicts of ``gate``: of a column, of the nights of a column, and of two runs, as texts, files and a page."""
+"""Verdicts of ``gate`` on a column, its nights, and two runs, as texts, files and a page."""
 
 import contextlib
 import itertools
@@ -51,7 +51,7 @@ class ColumnPair:
         difference, low, high, p: New minus base, with its 95 % interval and p-value.
         rounding: Difference that other threads or another processor may cause: the median of the rows.
         noticed: Loss that four of five such runs find.
-        base_of_all: Mean of all rows of the first run, also of those that the second run lacks.
+        base_of_all: Mean of all rows of the first run, matched or not.
     """
 
     name: str
@@ -90,10 +90,10 @@ class ColumnPair:
     def verdict(self) -> str:
         """``'worse'``, ``'better'`` or ``'no change'``; with a margin ``'pass'``, ``'worse'`` or ``'unclear'``.
 
-        A column passes if its interval excludes a loss of ``margin``, and is worse if it lies beyond. Without
-        a margin, a change is more than rounding, its interval excludes 0, and its corrected p-value is below 0.05.
-        If every row agrees within rounding, a column passes or has no change, however few rows there are. A column is
-        also worse if a row loses more than ``worst_loss``.
+        A column passes if its interval excludes a loss of ``margin``, and is worse if all of it lies beyond. Without a
+        margin, a change is more than rounding, its interval excludes 0, and its corrected p-value is below 0.05. If
+        every row agrees within rounding, a column passes or has no change, however few rows there are. It is also worse
+        if a row loses more than ``worst_loss``.
         """
         return self._judged[0]
 
@@ -195,12 +195,12 @@ def judge(
 
 
 class Nights:
-    """The nights of a column that can be compared: those with the same metric and the same base.
+    """A column's comparable nights: those with the same metric and base.
 
     Attributes:
         drift: A slow loss, as :func:`~clipiqa_pyiqa.stats.drift.find_drift` returns it.
         warning: The drift in a sentence, or empty.
-        notes: What else the nights show: modes, or how many nights there are yet.
+        notes: Modes, or how many nights there are so far.
     """
 
     def __init__(self, past: Sequence[Mapping[str, Any]], pair: ColumnPair) -> None:
@@ -257,8 +257,8 @@ class Gate(Reported):
 
     Attributes:
         rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new minus base) for each column.
-        notes: What the verdict leaves out, and what else to know, in sentences.
-        missing: What has no score, although it was asked for: the reason for not passing, in sentences.
+        notes: Sentences about what the verdict leaves out, and what else to know.
+        missing: Sentences about missing scores, the reason for not passing.
         flagged: Row -> flag of an image that only the new run flags.
     """
 
@@ -276,7 +276,7 @@ class Gate(Reported):
 
     @property
     def verdict(self) -> Literal["pass", "worse", "unclear"]:
-        """``'worse'`` if a column is worse or drifts, or an image is newly flagged; missing scores: ``'unclear'``."""
+        """``'worse'``: a column is worse or drifts, or an image is newly flagged; ``'unclear'``: scores are missing."""
         found = {verdict for _, verdict, *_ in self.findings()}
         return "worse" if "worse" in found else "unclear" if "unclear" in found else "pass"
 

@@ -255,7 +255,7 @@ ENSEMBLE = "clipiqa, pyiqa's five pairs"
 def published_set(name: str, options: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
     """Return the table's name for a data set of pyiqa's; empty if options differ from the usual options.
 
-    Of paths, only the last part counts: the same images may lie in another folder.
+    Only the last part of a path counts.
     """
     paths = _ROOTS[:2]
     changed = {

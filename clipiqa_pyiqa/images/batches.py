@@ -32,8 +32,8 @@ Batch = list[tuple[int, Any, Any]]  # numbers, items and decoded images
 def images_at_once(device: torch.device, count: int | None) -> int:
     """Return how many images are scored at once, each on a thread: on a CPU the number of torch's threads.
 
-    ``count`` is the run's number of images, None if not known. The result is 1 on other devices, where images share
-    batches, and for fewer images than threads, where an image takes all threads.
+    ``count``: the run's number of images, None if unknown. The result is 1 on other devices, where images share
+    batches, and for fewer images than threads.
     """
     threads = torch.get_num_threads()
     return threads if device.type == "cpu" and (count is None or count >= threads) else 1

@@ -233,10 +233,7 @@ def _state(made: Any) -> str | None:
 
 
 def settle(metric: Metric) -> None:
-    """Remember what a run has changed in a metric's object, such as its count of calls: no caller did.
-
-    To hash the parameters again would take 12 ms per million, after each batch of a pipeline.
-    """
+    """Remember that a run, not the caller, changed a metric's object, such as its count of calls."""
     made = getattr(metric.instance, "net", metric.instance)
     with contextlib.suppress(TypeError, KeyError):
         _after[made] = metric.columns[0].record["state"], _digest(made)

@@ -23,7 +23,7 @@ def woven(ctx: Tensor, prefix: Tensor, suffix: Tensor, words: Sequence[int]) -> 
     """Return embeddings of texts ``(P, L, dim)``, up to the last end token.
 
     Args:
-        ctx: A context ``(n_ctx, dim)``, or one of each text ``(P, n_ctx, dim)``.
+        ctx: A context ``(n_ctx, dim)``, or one for each text ``(P, n_ctx, dim)``.
         prefix: Start tokens ``(P, 1, dim)``.
         suffix: Words, end tokens and padding, ``(P, K, dim)``.
         words: Numbers of the words' tokens.

@@ -56,9 +56,9 @@ def transfer(
 ) -> tuple[list[str], Path, int]:
     """Copy, move or link photos into a folder; a photo whose name exists there gets a number.
 
-    What lies there with the same content is not copied again.
+    A file that is there with the same content is not copied again.
 
-    With a photo go RAW files of its name, ``NAME.EXT.xmp``, and ``NAME.xmp`` if no other photo of this name stays.
+    RAW files of a photo's name, ``NAME.EXT.xmp``, and ``NAME.xmp`` if no other photo of this name stays, go along.
 
     Args:
         paths: The photos, or sub-folder -> photos. Images in shards can only be copied.
@@ -279,8 +279,8 @@ def give_stars(
     Only ``xmp:Rating`` changes. Photos that have 1 to 5 stars, or are rejected (-1), stay.
 
     Args:
-        photos: The photos with scores share out the stars.
-        picked: Names of the photos that get theirs.
+        photos: The photos whose scores give the quantiles.
+        picked: Names of the photos to give stars.
         shares: Percent of photos with one, two, three, four and five stars.
 
     Returns:

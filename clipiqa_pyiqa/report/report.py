@@ -26,11 +26,11 @@ class Report:
     Attributes:
         metrics: Label -> what the metric is, as a sentence or as fields.
         pictures: Function of :attr:`shown` that returns section of the page -> pictures.
-        labels: Name of a metric, a method, a data set or a column -> the name to show; :attr:`frame` keeps names.
+        labels: Name of a metric, method, data set or column -> name to show; not in :attr:`frame`.
         unknown: Those of ``labels`` and ``show`` that no table has.
         show: Columns or their headings to show, in this order; tables without one of them stay as they are.
         caption, key: LaTeX: caption and ``\\label`` of the first table.
-        texts: Name of a file -> the format of :meth:`text` that it holds.
+        texts: Name of a file -> its format in :meth:`text`.
         files: Other files, as for :func:`save_files`.
         inputs: Files that are never replaced.
     """

@@ -270,7 +270,7 @@ class Known:
         """Return for each asked column whether the image's cell is kept; None: the earlier run had not come to it.
 
         False stands for a changed image and for a failure that is tried again. The image has ``name`` and ``stamp()``.
-        Counted are the columns that are ``able`` to score; by default all.
+        Only columns that are ``able`` to score count; by default all do.
         """
         place = self.places.get(printable(image.name))
         if place is None:

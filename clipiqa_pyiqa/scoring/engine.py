@@ -80,8 +80,8 @@ class Task:
 def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: Known | None = None) -> Iterator[Task]:
     """Yield the tasks of a run, in order; images whose scores are all known have none.
 
-    If a run ended inside of a block, its successor scores the whole block again, so that both have the same batches. An
-    image that has changed or failed is scored again alone.
+    A block that an earlier run left unfinished is scored whole, in the same batches; images that have changed or failed
+    are scored alone.
     """
     coming, size = iter(images), WAIT * options.most_in_batch
     if not known:  # a group of images could take much memory
@@ -103,7 +103,7 @@ def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: K
 
 
 def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, count: int | None = None) -> Rows:
-    """Yield the row of each task, in order; ``count``: images that the run names, scored or not, None if not known."""
+    """Yield the row of each task, in order; ``count``: images that the run names, None if unknown."""
     if not metrics.metrics:  # the scores are in files, so that no image is read
         yield from (Row(each.image.name, (), stamp=each.image.stamp() or "", kept=each.image.kept) for each in tasks)
         return

@@ -76,7 +76,7 @@ class ScoringRun(Iterator[Row]):
         head: The columns that the run fills, and how images are read.
         known: What is known from an earlier run.
         metrics: The built metrics; and the images without a score in a file.
-        count: The number of images to score; None: it is not known.
+        count: Number of images to score; None if unknown.
     """
 
     def __init__(
@@ -161,13 +161,12 @@ def score_paths(
         paths: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or images.
         prompts: Questions for the (first) metric, a column each, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means the metric's questions.
-        out: A file to write the rows to.
+        out: File for the rows.
         keep: Columns to add, as for :func:`~clipiqa_pyiqa.score_sources`.
         format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None uses the file's suffix.
-        resume: Score what the file lacks: new and changed images, columns that it does not have, and failures that
-            may pass.
+        resume: Score what the file lacks: new and changed images, new columns, and failures that may pass.
         overwrite: Replace an existing file; with ``resume``, only the columns that were made in another way.
-        drop_vanished: Leave earlier rows out of the file if their images do not exist any more.
+        drop_vanished: Leave out earlier rows whose images no longer exist.
         sampling: Which frames of videos: one every ``'0.5s'``, or ``'16 frames'``.
         trust_weights: Let pyiqa load files and URLs that could run code.
         strict: Raise before scoring if a metric cannot be built.
@@ -296,7 +295,7 @@ class Scorer:
 
 
 def _files_of(made: Any) -> list[str]:
-    """Return the SHA-256 of files that a factory names: a pipeline's cache must see that one was replaced."""
+    """Return the SHA-256 of files that a factory names, so that a pipeline's cache notices a new file."""
     given = [*getattr(made, "args", ()), *getattr(made, "keywords", {}).values()]
     if inspect.isfunction(made := getattr(made, "func", made)):  # of a partial
         names = inspect.getclosurevars(made)

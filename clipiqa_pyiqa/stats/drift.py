@@ -18,15 +18,14 @@ def find_drift(values: ArrayLike, least: float, still: float = 0.0) -> tuple[int
     """Return a loss in the newest values, by a one-sided CUSUM (Page, Biometrika 1954).
 
     Returns:
-        The number of the values that are lower, how much lower they are than the first ones on average, and the spread
-        (standard deviation) of the first ones. None if nothing is lost. A loss that was found lasts until a value is as
-        good as the first ones; then the sum begins anew.
+        How many of the newest values are lower, how much lower on average than the first ones, and the spread (standard
+        deviation) of the first ones; None without a loss. A loss lasts until a value is as good as the first ones; then
+        the sum starts anew.
 
     Args:
-        values: Values ``(N,)``, of which the newest is the last; a high value is good. The first ``FIRST`` give the
-            mean and the spread.
-        least: The smallest spread, above 0; first values with a smaller spread count as equal.
-        still: The spread that is taken if the first values are equal.
+        values: Values ``(N,)``, the newest last; high is good. The first ``FIRST`` give the mean and the spread.
+        least: Smallest spread, above 0; first values with a smaller spread count as equal.
+        still: Spread to use if the first values are equal.
     """
     x = np.asarray(values, np.float64)
     if len(x) <= FIRST:
@@ -46,7 +45,7 @@ def find_drift(values: ArrayLike, least: float, still: float = 0.0) -> tuple[int
 
 
 def find_modes(values: ArrayLike, least: float) -> list[tuple[float, int]]:
-    """Return the means of two modes between which values switch, with the number of values in each; or nothing.
+    """Return the means of two modes between which values switch, with the number of values in each; else an empty list.
 
     The split has the largest ratio of likelihoods (two normal distributions of one variance, or a single one).
 

@@ -75,7 +75,7 @@ class Protocol:
     """The way a published table computes its metrics; docs/published-numbers.md shows a file.
 
     Attributes:
-        source: Where the rules stand: repository, commit, files, pyiqa's version, licence, discussions.
+        source: Where the rules come from: repository, commit, files, pyiqa's version, licence, discussions.
         metrics: Label -> metric, as written after ``-m``.
         not_computed: Label -> why pyiqa cannot compute the metric.
         view, views: Fields of ``Preprocess`` for all metrics; label -> changes of these fields.

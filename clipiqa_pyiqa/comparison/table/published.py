@@ -119,7 +119,7 @@ def with_published(found: MethodTable, published: DataFrame) -> MethodTable:
 def add_units(found: DataFrame, column: str) -> DataFrame:
     """Return the rows with ``units`` (``column`` minus ``published``) and ``agrees`` (at most one unit apart).
 
-    One unit is 1 in the last digit of ``published``. ``agrees`` is NaN where no number is published.
+    One unit is 1 in the last digit of ``published``. ``agrees`` is NaN without a published number.
     """
     numbers = to_numeric(found["published"], "coerce")
     digits = found["published"].str.partition(".")[2].str.len()
@@ -218,7 +218,7 @@ def _changes(metric: Metric) -> Iterator[tuple[str, str, Metric]]:
 def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFrame:
     """Return what differs from earlier tables, in columns ``what``, ``was``, ``now`` and ``why``.
 
-    Compared are, for the earlier methods and metrics, the records of metrics, the hashes of files, and every score.
+    For the earlier methods and metrics, it compares the records of metrics, the hashes of files, and every score.
     """
     lines = list[tuple[str, ...]]()
     ours = found.stored[IMAGES].head.record["columns"]

@@ -114,7 +114,7 @@ class MethodTable(Reported):
 
     @property
     def agrees(self) -> bool:
-        """Whether all published numbers have a place, at least one per column, and they and earlier scores agree."""
+        """Whether every published number is in the table, each column has one, and these and earlier scores agree."""
         columns = () if self.expected is None else self.expected.groupby("metric")["agrees"]
         is_as_published = all(column.all() and column.count() for _, column in columns)
         return not self.unknown and is_as_published and (self.changed is None or self.changed.empty)

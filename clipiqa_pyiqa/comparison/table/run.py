@@ -153,7 +153,7 @@ def score_versions(
     drop_alpha: bool | None = None,
     strict: bool = False,
 ) -> MethodTable:
-    """Return the scores of every image and set; ``drop_alpha`` says for a trial whether transparency is ignored."""
+    """Return the scores of every image and set; ``drop_alpha``: ignore transparency, for a trial."""
     reads_references = unequal or any(metric.mode == "FR" for metric in metrics)
     how = {"unequal": unequal} if unequal and matched.references else {}
     how |= {"alpha": "dropped"} if drop_alpha else {}
@@ -247,7 +247,7 @@ def _sha256(path: str) -> str:
 class _Set(Image):
     """A method's images of a test set, and perhaps their references.
 
-    In place of pixels, metrics of sets take folders that link to files.
+    Metrics of sets take folders of links in place of pixels.
     """
 
     name: str

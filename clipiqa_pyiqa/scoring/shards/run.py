@@ -49,7 +49,7 @@ def check_features(metrics: MetricSet) -> None:
 
 
 def feature_rows(work: ScoringSetup, shard: EmbeddingsShard) -> Iterator[Row]:
-    """Yield the rows of all features; to score them takes less time than to look for those that are known."""
+    """Yield the rows of all features, known or not: looking them up would take longer."""
     metrics, numbers = work.metrics.metrics, itertools.count()
     clip = metrics[0].net.clip
     for features, kept in shard.blocks(clip.width, clip.weights.backbone):
