@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import CLIPIQAError, Function
@@ -52,7 +53,8 @@ def general_path() -> Iterator[None]:
     """Compute scores in this context by plain operations, which allow second derivatives and take more memory."""
     token = _general.set(True)
     try:
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         _general.reset(token)
 

@@ -31,7 +31,7 @@ def test_weights_are_packed_once(make, backbone, precision):
     assert packed(seen) > 5 and not {"to_mkldnn", "mkldnn_reorder_conv2d_weight"} & dict(seen.calls).keys()
 
 
-@pytest.mark.parametrize("backbone", ["mini", "RN50"])
+@pytest.mark.parametrize("backbone", ["mini", "RN50", "ViT-B/32"])
 @pytest.mark.parametrize("way", ["gradient", "double backward", "float64", "trace"])
 def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(make, backbone, way):
     metric, x = make(backbone), photo_like(64, 64, dtype=torch.float64 if way == "float64" else torch.float32)
