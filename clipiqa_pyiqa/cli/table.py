@@ -60,5 +60,4 @@ def run(run: Comparing, options: Methods, *, value: Sequence[str] = (), describe
     if not options.methods:
         raise OptionError("no method is named: use --methods NAME=FOLDER or a --config file.")
     metrics, values = run.labelled(("FR", "set", "file")), numbers_by_name("value", value)
-    more = {"metrics": metrics, "values": values, **vars(options)}
-    return run.report("table", describe, describe_only=describe and not run.out, **more)
+    return run.report("table", metrics=metrics, values=values, describe=describe, **vars(options))

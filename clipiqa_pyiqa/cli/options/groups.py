@@ -242,12 +242,12 @@ def running(options: Any, function: str, *inputs: Any, **more: Any) -> Iterator[
 class Comparing(Look, OutputOptions, Batches, Asked):
     """Options of commands that compare."""
 
-    def report(self, function: str, describe: bool = False, **options: Any) -> int:
+    def report(self, function: str, **options: Any) -> int:
         look = self.look()
         with running(self, function, strict=self.strict, **options) as found:
             # saved before the table is printed: a program that reads the table may end early
             report = found.save(self.out, **look) if self.out else found.report(**look)
-            print(found.describe(self.format) if describe else report.text(self.format), end="")
+            print(found.describe(self.format) if options.get("describe") else report.text(self.format), end="")
         is_good = found.complete and getattr(found, "agrees", True)  # a table may have published numbers beside it
         return 0 if is_good and not report.unknown else 1
 

@@ -94,7 +94,7 @@ def read_expected(
 
 
 def with_published(found: MethodTable, published: DataFrame) -> MethodTable:
-    """Return the table with the published numbers of its methods, metrics and test sets; a note lists other names."""
+    """Return the table with the published numbers of its methods, metrics and test sets; ``unknown`` lists other names."""
     labels = [*found.labels, *found.protocol.not_computed]
     names = {"method": found.methods, "metric": labels, "test_set": found.test_sets}
     expected, unknown = published.copy(), list[str]()
@@ -109,11 +109,9 @@ def with_published(found: MethodTable, published: DataFrame) -> MethodTable:
     if expected.empty:
         raise CLIPIQAError(f"no published number matches the table: {lost or 'none is of its metrics and methods'}")
     expected["computed"] = [found.mean(row.test_set, row.metric, row.method) for row in expected.itertuples()]
-    notes = list(found.notes)
     if lost:
-        notes.append(f"Published, but not in this table: {lost}")
-        log.warning(notes[-1])
-    return replace(found, expected=add_units(expected, "computed"), notes=notes, unknown=lost)
+        log.warning(f"published, but not in this table: {lost}")
+    return replace(found, expected=add_units(expected, "computed"), unknown=lost)
 
 
 def add_units(found: DataFrame, column: str) -> DataFrame:

@@ -282,7 +282,7 @@ def _tables(found: MethodTable) -> list[Table]:
         title = f"Differences from {found.baseline}, on the same images"
         tables.append(Table(title, columns_of(compared, _difference), legend=[reading]))
     if found.expected is not None:
-        tables.append(_published(found.expected, found.explained))
+        tables.append(_published(found))
     if (changed := found.changed) is not None:
         before = [
             f"{counted(len(changed), 'value')} of the earlier table changed; scores agree up to 1e-5 of their size."
@@ -310,7 +310,8 @@ def _difference(value: Series, digits: int) -> Cell:
     return Cell(number(apart, digits, "+"), detail, apart, mark)
 
 
-def _published(expected: DataFrame, explained: DataFrame | None) -> Table:
+def _published(found: MethodTable) -> Table:
+    expected: Any = found.expected
     rows = []
     for row in expected.itertuples():
         if row.published == "–":
@@ -328,7 +329,10 @@ def _published(expected: DataFrame, explained: DataFrame | None) -> Table:
     ]
     if expected["averaged"].any():
         before.append("Published numbers of single images are averaged.")
-    before += [] if explained is None else _trials(explained)
+    if found.unknown:
+        before.append(f"Published, but not in this table: {found.unknown}")
+    if found.explained is not None:
+        before += _trials(found.explained)
     heads = ("method", "metric", "published", "computed", "units")
     columns = list(map(words, heads, zip(*rows, strict=True)))
     return Table("Beside published numbers", columns, before)

@@ -64,7 +64,7 @@ def table(
     trust_weights: bool = False,
     strict: bool = False,
     sd: bool = True,
-    describe_only: bool = False,
+    describe: bool = False,
     progress: Progress = lambda data_set, done, total: None,
     **batches: Unpack[BatchOptions],
 ) -> MethodTable:
@@ -82,7 +82,7 @@ def table(
         expect: Published numbers, and ``images.csv`` of earlier tables; see :func:`~.published.read_expected`.
         explain: Try changes that may explain differences from published numbers.
         skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
-        describe_only: Build the metrics, and score no image.
+        describe: Build the metrics for :meth:`MethodTable.describe`, and without ``out`` score no image.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
         seed, overwrite, trust_weights, strict, progress, batches: As for ``compare``.
     """
@@ -113,12 +113,12 @@ def table(
     images = match_images(folders, reference, chosen, skip_missing=skip_missing)
     for line in images.left_out:
         log.warning(line)
-    if describe_only:
-        images = replace(images, files=images.files[:0])
+    if describe and out is None:
+        expect, images = None, replace(images, files=images.files[:0])
     paths = images.files.to_dict("list")
     wanted = [of_methods(metric, paths) if metric.mode == "file" else metric for metric in wanted]
     files = outputs(out, (IMAGES, SETS), OTHERS, images.inputs, resume=resume, overwrite=overwrite)
-    published, earlier = (None, {}) if expect is None or describe_only else read_expected(expect, images)
+    published, earlier = (None, {}) if expect is None else read_expected(expect, images)
     if explain and published is None:
         raise CLIPIQAError("`explain` needs published numbers in `expect`.")
     if files:  # columns of trials may have been made in another way
