@@ -268,7 +268,8 @@ def test_published_numbers_decide_the_exit_code_and_are_written(clipiqa, small, 
     found = compare(small, ["psnr", "ssim"])
     psnr, ssim = (found.mean("", label, "ours") for label in ("psnr", "ssim"))
     (tmp_path / "paper.csv").write_text(f"Method,PSNR,ssim,other\nOurs,{psnr:.2f},{ssim:.3f},1\nTheirs,1,-,\n")
-    clipiqa(f"{command} {tmp_path}/paper.csv", 1, "method 'Theirs': known names are ours; metric 'other'", out="2 of 2")
+    lost = "not in this table: method 'Theirs': known names are ours; metric 'other'"
+    assert lost in clipiqa(f"{command} {tmp_path}/paper.csv", 1, lost, out="2 of 2").out
     clipiqa(f"{command} 'OURS: psnr={psnr:.2f}'", 0, out="1 of 1")
     for cell in ("", "nan", "-"):  # the only number of its column
         (tmp_path / "paper.csv").write_text(f"Method,PSNR,ssim\nOurs,{psnr:.2f},{cell}\n")

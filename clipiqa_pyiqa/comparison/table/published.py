@@ -94,7 +94,7 @@ def read_expected(
 
 
 def with_published(found: MethodTable, published: DataFrame) -> MethodTable:
-    """Return the table with the published numbers of its methods, metrics and test sets; ``unknown`` lists other names."""
+    """Return the table with the published numbers of its methods, metrics and test sets, and the names of others."""
     labels = [*found.labels, *found.protocol.not_computed]
     names = {"method": found.methods, "metric": labels, "test_set": found.test_sets}
     expected, unknown = published.copy(), list[str]()
