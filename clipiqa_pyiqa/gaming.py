@@ -37,19 +37,18 @@ class Look:
 
 
 class GamingAlarm:
-    """Alarm that compares outputs of a network in training with its first outputs, or with a run without the loss.
+    """Alarm that compares a network's outputs in training with its first ones, or with a run without the loss.
 
     It goes off if one of these holds: the loss fell, and most outputs have a lower one than any clean photo; PSNR to
     the references fell by more than ``allow_db``; all outputs have the same fine pattern; most scores (the loss, other
     prompts, metrics of pyiqa) got worse while PSNR did not rise. A change counts if a paired test over the images
-    confirms it: for each score, chance alone does so in any of the calls in 5 % of cases. Pass 16 images or more, of
-    different scenes.
+    confirms it; in 5 % of runs, chance alone does so for a given score. Pass at least 16 images of different scenes.
 
     Args:
         criterion: the loss in training.
         clean: clean photos ``(M, 3, H, W)`` of any scenes, in the criterion's ``input_range``; default the references.
         judges: no-reference metrics of pyiqa; PIQE needs no file, NIQE is downloaded.
-        allow_db: fall of PSNR since the first call, in dB, that is no alarm; perceptual losses cost some PSNR.
+        allow_db: fall of PSNR since the first call, in dB, that raises no alarm.
     """
 
     @checked
@@ -78,9 +77,9 @@ class GamingAlarm:
             outputs: ``(N, 3, H, W)`` in the criterion's ``input_range``, always for the same inputs; at the first call,
                 those of the network before the loss is used.
             references: clean images of the same shape, if there are any.
-            without: outputs, after as many steps, of a network that was trained alike but without the loss. They take
-                the place of those of the first call, and 0.2 dB that of ``allow_db``; PSNR and most scores count only
-                if the loss is lower.
+            without: outputs, after as many steps, of a network trained alike but without the loss. They replace those
+                of the first call, and 0.2 dB replaces ``allow_db``; PSNR and most scores count only if the loss is
+                lower.
         """
         now = self._scores(outputs, references)
         start, first = self._first = self._first or (outputs.clone(), now)

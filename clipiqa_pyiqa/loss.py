@@ -55,7 +55,7 @@ class CLIPIQALoss(nn.Module):
             ``-logit(s)``.
         share: in place of ``loss_weight``: the norm of the loss's gradient with respect to the prediction, as a share
             of the norm of the pixel loss's gradient. The weight follows from both norms over the batch, smoothed over
-            steps; on no batch is the share exceeded.
+            steps; no batch exceeds the share.
         beside: with ``share``, the pixel loss to which this loss is added: ``'l1'``, ``'mse'``, or a function of the
             prediction and the target.
         local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`.
@@ -136,7 +136,7 @@ class CLIPIQALoss(nn.Module):
 
         Args:
             pred: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in ``input_range``, both sides at least 32 px.
-            target: with ``share``, the clean images, of the prediction's shape; otherwise not used.
+            target: the clean images, of the prediction's shape; only used with ``share``.
         """
         try:
             self.metric.check(pred, ANY_RANGE if self.nan == "raise" else None)

@@ -85,7 +85,7 @@ class TowerMetric(nn.Module):
         return self._precision
 
     def provenance(self) -> dict[str, Any]:
-        """Return the record of everything that scores depend on (:mod:`clipiqa_pyiqa.prompts.pairs`)."""
+        """Return the record of everything that scores depend on."""
         weights = self.clip.weights
         return {
             "metric": self.model_type,
@@ -240,8 +240,8 @@ class CLIPIQA(TowerMetric):
             **options: options of :func:`~clipiqa_pyiqa.score_paths`; default device is the metric's.
 
         Returns:
-            A row for each image, with index ``path``, a column for each question, ``flag``, and ``error``: the reason
-            for a missing score, else ``''``.
+            A row for each image, with index ``path``, a column for each question, ``flag``, and ``error`` (why a score
+            is missing, or ``''``).
         """
         from . import score_paths  # imported here, since scoring imports this module
 

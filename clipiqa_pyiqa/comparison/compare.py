@@ -55,9 +55,9 @@ def compare(
     Args:
         metrics: See :func:`~clipiqa_pyiqa.metrics.parsing.parse_metrics`.
         data_sets: See :func:`~clipiqa_pyiqa.datasets.data_sets.parse_data_sets`.
-        out: Folder for scores; None stores nothing.
+        out: Folder for scores, or None.
         data_root: Folder that pyiqa's data set configurations call ``./datasets``.
-        bootstrap: Number of resamples for intervals, 0 (no intervals) to a million.
+        bootstrap: Resamples for intervals, 0 (none) to a million.
         plcc_fit: Add PLCC and RMSE after a logistic fit.
         fit_parameters: Parameters of the logistic curve: 4 (monotonic) or 5 (VQEG).
         within: Column of groups, such as scenes, in the tables of scores; adds the mean SROCC within groups.

@@ -98,7 +98,7 @@ class DataSetResult:
         mos: Opinion scores on the data set's scale; empty without opinion scores.
         mos_lower_better: Whether low opinion scores are good (DMOS).
         published_as: Name of the data set in the published correlations, or empty.
-        groups: Image -> its group; with groups, the statistics have the mean SROCC within groups.
+        groups: Image -> group; adds the mean SROCC within groups to the statistics.
     """
 
     name: str

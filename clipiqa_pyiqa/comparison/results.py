@@ -1,4 +1,4 @@
-"""The result of ``compare``: its tables with the sentences around them, files and a page."""
+"""The result of ``compare``: tables with sentences, files and a page."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

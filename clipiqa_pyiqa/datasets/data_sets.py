@@ -1,4 +1,4 @@
-"""Data sets to compare on: pyiqa's, CSV files and folders without scores; and published correlations on them."""
+"""Data sets to compare on: pyiqa's, CSV files and folders without scores; and published correlations."""
 
 import glob
 import hashlib

@@ -1,4 +1,4 @@
-"""Images with people's scores, from CSV files, pyiqa's data sets and stars; and the photos used in training."""
+"""Images with people's scores: CSV files, pyiqa's data sets and stars; and photos used in training."""
 
 import base64
 import os

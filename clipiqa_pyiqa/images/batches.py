@@ -100,16 +100,16 @@ def processed(
 ) -> Generator[Result, None, None]:
     """Yield the result of ``work`` for each image, in order.
 
-    The images of a batch that fails are tried again one by one. After a lack of memory, later batches are smaller.
+    Images of a failed batch are tried again one by one. After a lack of memory, batches are smaller.
 
     Args:
         images, load, workers: As ``items``, ``read`` and ``workers`` of :func:`prefetch`.
         work: Returns a result for each item; takes items, and decoded images of equal size.
-        failed: Returns the result of a failed item, or raises; takes the decoded image, too, if there is one.
-        at_once: Number of batches at once, each in a thread with one thread of torch. With 1, and for an image of more
-            than ``BATCH_PIXELS``, the calling thread works.
+        failed: Returns the result of a failed item, or raises; also takes the decoded image, if there is one.
+        at_once: Number of batches at once, each in a thread with one thread of torch. With 1, and for images above
+            ``BATCH_PIXELS``, the calling thread works.
         block_of: Returns a key, which the items of a batch share.
-        parts: Returns the items and pixels to work on in place of an item and its image.
+        parts: Returns items and pixels to work on instead of an item and its image.
     """
     waiting: dict[tuple[int, ...], Batch] = {}  # by shape; the oldest image's shape is first
     ready: dict[int, Result] = {}  # by number of the image

@@ -26,7 +26,7 @@ class Image:
     def stamp(self) -> str | None:
         """Return a text that changes when the content changes; None if there is no such text.
 
-        Ask for it before reading, so that a change in between causes a new reading next time.
+        Take it before reading, so that a change in between is noticed next time.
         """
         return None
 

@@ -94,7 +94,7 @@ class Room:
 class Share:
     """The memory of one image that is read ahead.
 
-    The next image never waits, since images that wait behind it may hold the memory.
+    The next image never waits, as images behind it may hold the memory.
     """
 
     room: Room

@@ -69,7 +69,7 @@ STRIP = 4 * 1024 * 1024  # pixels that are converted at once
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image for scoring, and how the image was read.
+    """One image for scoring, and how it was read.
 
     Attributes:
         pixels: (3, H, W) RGB, uint8, or fp32 in [0, 1] for an image of floats; a view of (H, W, 3) memory.

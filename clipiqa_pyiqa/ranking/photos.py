@@ -1,4 +1,4 @@
-"""The photos of a score file: their order, files and moments (photos of one scene, taken within seconds)."""
+"""The photos of a score file: order, files and moments (photos of one scene, taken within seconds)."""
 
 import contextlib
 import itertools

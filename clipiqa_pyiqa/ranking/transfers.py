@@ -1,4 +1,4 @@
-"""What is done with photos: they are copied, moved, linked or given stars, and all this can be undone."""
+"""Copying, moving, linking and rating of photos, all of which can be undone."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _stems(folder: Path) -> dict[str, int]:
 def undo(undo_list: FilePath) -> tuple[int, int, list[str]]:
     """Undo the steps in an undo list. A file stays if it has changed, or if another file is at its old place.
 
-    Stars that were changed since stay, too.
+    Stars that were changed since also stay.
 
     Args:
         undo_list: The file that :func:`transfer` or :func:`give_stars` wrote, or a folder with such files: the newest.
@@ -183,7 +183,7 @@ def _is_taken(step: Step) -> bool:
 
 
 def _put_back(step: Step) -> str | None:
-    """Undo a step; return the problem, or an empty text, or None for stars that stay as others changed them."""
+    """Undo a step; return the problem, ``''``, or None for stars that others have changed and that stay."""
     photo, place, is_rating = step.photo, Path(step.place), step.action == "rating"
     if step.action == "move":
         if os.path.lexists(photo):

@@ -1,4 +1,4 @@
-"""Columns of scores: how their values were made; and rows: the scores of images, of this run and of an earlier one."""
+"""Columns of scores: how they were made; and rows: the scores of images, now and in an earlier run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Column:
 
     Attributes:
         record: Everything that the scores depend on, as values of JSON, with ``range`` and ``lower_better``; empty if
-            it is unknown. ``state: None`` means that changes of the metric cannot be seen; ``hash`` is the fingerprint
+            it is unknown. ``state: None`` means that changes of the metric cannot be seen; ``hash`` is the fingerprint,
             if nothing else is known.
     """
 
@@ -178,7 +178,7 @@ def is_final(kind: Kind | None, same_decoders: bool) -> bool:
 
 
 def worst_kind(kinds: Sequence[Kind | None]) -> Kind | None:
-    """Return the kind of several failures in a row: one that is tried again, if there is any."""
+    """Return the kind of several failures in a row, if possible one that is tried again."""
     found = list(filter(None, kinds))
     return next((kind for kind in found if kind not in (*OF_THE_IMAGE, Kind.DAMAGED)), next(iter(found), None))
 
@@ -194,7 +194,7 @@ class Row:
         kind, error: Why scores are missing: ``kind`` for code (:func:`worst_kind`), ``error`` for people.
         stamp: The state of the image, such as size and time of the file; empty if unknown.
         asked: Whether each column was asked for; empty: all.
-        kept: Values that are kept beside the scores.
+        kept: Values beside the scores.
     """
 
     path: str
@@ -294,7 +294,7 @@ class Known:
         return found
 
     def lasting(self, place: int, stamp: str) -> str:
-        """Return the stamp of a row whose image is the same, or ``''``; only one of them may hold a reference's."""
+        """Return the stamp of a row if its image is the same, else ``''``; only one stamp may include a reference's."""
         shorter, longer = sorted((stamp, self.stamps[place]), key=len)
         return longer if shorter and f"{longer},".startswith(f"{shorter},") else ""
 

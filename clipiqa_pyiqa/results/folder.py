@@ -39,7 +39,7 @@ class Run:
     shards: dict[str, str]
 
     def save(self, folder: str) -> None:
-        """Write ``run.json`` whole; of runs that write at the same time, the last one wins."""
+        """Write ``run.json`` whole; of simultaneous runs, the last wins."""
         record = {**self.head.record, "shards": self.shards}
         write_whole(joined(folder, RUN), json.dumps(record, indent=1).encode())
 
@@ -144,7 +144,7 @@ class ShardedResult:
 
     @property
     def scored(self) -> int:
-        """Number of images that have a score by every metric, or by all that could be built."""
+        """Number of images with a score by every metric that could be built."""
         return self.images - self.failures.total() + self.failures[Kind.NOT_ASKED]
 
     @property

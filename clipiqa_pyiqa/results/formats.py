@@ -1,4 +1,4 @@
-"""Formats of result files: csv, jsonl and parquet, read and written as a stream of rows; and rows printed."""
+"""Formats of result files: csv, jsonl and parquet as streams of rows; and rows printed."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Head:
     """What a result file says of all its rows.
 
     Attributes:
-        reading: How images were read; it must be equal for all rows.
-        joined: Columns of other values -> a hash of the values; empty for values that come with the images.
+        reading: How all images were read.
+        joined: Column of other values -> hash of the values; empty if they come with the images.
     """
 
     columns: tuple[Column, ...]
@@ -77,7 +77,7 @@ class Head:
         return {column.name: column for column in self.columns}
 
     def with_columns(self, columns: Iterable[Column], **fields: Any) -> Head:
-        """Return the head with these columns, each in place of one of its name or after all others."""
+        """Return the head with these columns; each replaces one of its name, or comes last."""
         by_name = {**self.by_name, **{column.name: column for column in columns}}
         return replace(self, columns=tuple(by_name.values()), **fields)
 
@@ -125,7 +125,7 @@ class Head:
         return pyarrow.schema(types, {b"PANDAS_ATTRS": json.dumps({**self.provenance, **self.about})})
 
     def metadata(self, schema: pyarrow.Schema, images: int, failures: Mapping[str, int]) -> dict[bytes, bytes]:
-        """Return what a Parquet file of this schema says of itself: the record, with numbers of rows and failures."""
+        """Return the metadata of a Parquet file of this schema: the record, and numbers of rows and failures."""
         record = {**self.record, "images": images, "failures": failures}
         return {PARQUET_KEY: json.dumps({**record, "check": _check(record, schema)}).encode()}
 
@@ -202,7 +202,7 @@ def read_cells(path: Path, format: str, damage: list[str], names: Sequence[str] 
 
     Args:
         damage: Receives a journal's damaged lines.
-        names: The columns that are needed; other columns may come too.
+        names: The columns that are needed; others may come too.
     """
     with checked_reading(path, format):
         if format == "parquet":

@@ -75,13 +75,12 @@ class Output:
 class Results:
     """The memory of a run: rows go to a journal, and from there to the file; without ``output`` they stay in memory.
 
-    A context manager: inside, the file is locked; at the end, it is written if there was no error and there is
-    something new.
+    A context manager: inside, the file is locked; at the end, it is written if something is new and there was no error.
 
     Args:
         output: The file, or None.
-        reading: How images are read. A file whose images were read in another way is not continued.
-        exact: Leave out earlier rows of images that this run does not have.
+        reading: How images are read; a file of images read in another way is not continued.
+        exact: Leave out earlier rows of images that this run lacks.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class Results:
                 self._lock = stack.pop_all()
 
     def join(self, column: Column | str, values: Mapping[str, Any]) -> None:
-        """Add a column of values that need no image (image -> value), in place of earlier values of this column."""
+        """Add a column of values that need no image (image -> value), or replace it."""
         if isinstance(column, Column):
             name, known = column.name, self.known
             self._is_new |= self.head.by_name.get(name) != column or any(

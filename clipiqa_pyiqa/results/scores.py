@@ -1,4 +1,4 @@
-"""Scores of any tool, read from a file or a folder, the good end of each score, chosen images, and scores of videos."""
+"""Scores of any tool in a file or folder, their good ends, chosen images, and scores of videos."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ def read_scores(
 
     Args:
         path: A CSV, JSON lines or Parquet file, one row per image; or the folder that ``clipiqa score`` wrote.
-        columns: The columns of scores; None finds the columns.
-        key: The column of image names; None finds the column.
+        columns: The columns of scores; None finds them.
+        key: The column of image names; None finds it.
         partial: Accept an unfinished folder of results; None: the caller has no such option.
     """
     path = Path(path).expanduser()

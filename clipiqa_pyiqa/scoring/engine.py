@@ -60,7 +60,7 @@ class Options(SharedOptions):
 
     @property
     def most_in_batch(self) -> int:
-        """Largest number of images in a batch: 1 on a CPU, where a batch would not be faster."""
+        """Largest number of images in a batch; 1 on a CPU."""
         return 1 if self.device.type == "cpu" else self.batch_size
 
 
@@ -289,7 +289,7 @@ def _row(task: Task, metrics: MetricSet) -> Row:
 
 
 def rounded(scores: Tensor) -> list[tuple[float, ...]]:
-    """Return scores ``(N, P)``, or ``(N,)`` or a single one; fp32 with the fewest digits that give the same number."""
+    """Return scores ``(N, P)``, ``(N,)`` or a single one, each the shortest decimal of its fp32 number."""
     rows = scores.reshape(len(scores), -1).tolist() if scores.ndim else [[scores.item()]]
     if scores.dtype == torch.float64 or not scores.is_floating_point():
         return [tuple(map(float, row)) for row in rows]

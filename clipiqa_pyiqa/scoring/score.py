@@ -75,7 +75,7 @@ class ScoringRun(Iterator[Row]):
     Attributes:
         head: The columns that the run fills, and how images are read.
         known: What is known from an earlier run.
-        metrics: The built metrics; and the images without a score in a file.
+        metrics: The built metrics, and the images whose score is not in a file.
         count: Number of images to score; None if unknown.
     """
 
@@ -163,9 +163,9 @@ def score_paths(
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means the metric's questions.
         out: File for the rows.
         keep: Columns to add, as for :func:`~clipiqa_pyiqa.score_sources`.
-        format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None uses the file's suffix.
+        format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None means by the suffix.
         resume: Score what the file lacks: new and changed images, new columns, and failures that may pass.
-        overwrite: Replace an existing file; with ``resume``, only the columns that were made in another way.
+        overwrite: Replace an existing file; with ``resume``, only columns made in another way.
         drop_vanished: Leave out earlier rows whose images no longer exist.
         sampling: Which frames of videos: one every ``'0.5s'``, or ``'16 frames'``.
         trust_weights: Let pyiqa load files and URLs that could run code.
@@ -235,7 +235,7 @@ def score_images(
         images: One image, a list of images, a batch ``(N, H, W, 3)`` or ``(N, 3, H, W)``, or a column of a table.
 
     Returns:
-        A column for each question, ``flag``, and ``error``: the reason for a missing score, else ``''``.
+        The columns of :meth:`CLIPIQA.score_files <clipiqa_pyiqa.CLIPIQA.score_files>`.
     """
     return _scored(ScoringSetup(metric, prompts, **options), images)
 

@@ -1,4 +1,4 @@
-"""Protocols: how published tables are computed, one YAML file each, and what they do to an image first."""
+"""Protocols: how published tables are computed and images prepared, one YAML file each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published numbers and earlier tables beside a computed table, and changes that may explain a difference."""
+"""Published numbers and earlier tables beside a computed one, and changes that may explain differences."""
 
 import json
 import math

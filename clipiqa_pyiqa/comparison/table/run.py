@@ -75,11 +75,11 @@ def table(
             :func:`~clipiqa_pyiqa.sources.naming.named_images`.
         metrics: Metrics as for :func:`~clipiqa_pyiqa.comparison.compare.compare`, and ``psnr-y``, ``psnr-rgb``,
             ``ssim-y``, ``ssim-rgb``.
-        baseline: Method to compare other methods with; by default the first.
+        baseline: Method to compare others with; by default the first.
         protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
-        values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
+        values: Numbers for the protocol's formula: ``{'speedup': 113.85}``.
         crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
-        expect: Published numbers, and ``images.csv`` of earlier tables; see :func:`~.published.read_expected`.
+        expect: As for :func:`~.published.read_expected`.
         explain: Try changes that may explain differences from published numbers.
         skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
         describe: Build the metrics for :meth:`MethodTable.describe`, and without ``out`` score no image.

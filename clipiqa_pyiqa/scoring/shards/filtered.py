@@ -78,14 +78,14 @@ def filter_shards(
 ) -> FilteredSet:
     """Copy images chosen by score into new shards, as ``clipiqa rank OUT --above 0.6 --write-shards DIR`` does.
 
-    From tar archives, whole samples are copied byte for byte, with all their images; from Parquet files, rows with all
-    columns.
+    Samples of tar archives are copied whole, byte for byte; rows of Parquet files, with all columns.
 
     Args:
         worst, best: How many images to keep, or a share such as ``'10%'``.
-        above, below: Keep images at least as good as this score, or worse; or all but the worst share, or this share.
+        above, below: Keep images at least as good as this score, or all but the worst share; ``below`` keeps the
+            others.
         column: Column to compare; None means the first score.
-        lower_better: Whether low values are good; None means as the results or the column's name says.
+        lower_better: Whether low values are good; None: the results or the column's name decides.
         partial: Accept a run that has not scored all shards.
         despite_changes: Also copy from shards that have changed since they were scored.
     """

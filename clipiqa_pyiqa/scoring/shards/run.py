@@ -92,8 +92,8 @@ def score_sources(
     """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
 
     The same call continues an interrupted run, and scores what is new or has changed; a call with other metrics adds
-    their columns. An image that cannot be scored gets a row with an ``error``. A shard that cannot be read gets no
-    result; the next call tries again.
+    their columns. An image that cannot be scored gets a row with an ``error``; a shard that cannot be read gets no
+    result until a later call can read it.
 
     Args:
         metric, prompts, overwrite, sampling, options: As for :func:`~clipiqa_pyiqa.score_paths`.
@@ -101,11 +101,11 @@ def score_sources(
             :class:`~clipiqa_pyiqa.sources.stores.Shard`.
         out: The folder of results, on disk or in a store.
         part: ``'3/8'`` scores the third of eight parts, ``'slurm'`` the part of a SLURM array's task.
-        keep: Columns to add: of Parquet files, keys of ``.json`` sidecars, suffixes of other sidecars.
+        keep: Values to add: Parquet columns, keys of ``.json`` sidecars, suffixes of other sidecars.
         embeddings: Score stored features: ``.npy``, or lists in Parquet files.
         engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None means this process.
-        progress: Called with the numbers of scored images, finished shards (parts of a block of files count too) and
-            all shards.
+        progress: Called with the numbers of scored images, finished shards (or parts of a block of files) and all
+            shards.
 
     Returns:
         Counts, failures and quantiles of the results of all shards in ``out``.
@@ -173,7 +173,7 @@ class RayEngine:
     The cluster is the one at ``RAY_ADDRESS``, or a new one on this machine.
 
     Args:
-        actors: The number of processes; None means as many as fit.
+        actors: Number of processes; None means as many as fit.
         cpus_per_actor: CPUs, and threads, of each process.
         gpus_per_actor: GPUs of each process; None means 1 if the cluster has GPUs.
     """
